@@ -54,15 +54,19 @@ def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
     ranked = {label: _rank(keys, options.seed) for label, keys in keys_by_class.items()}
     if options.balance == "down":
         target = options.target or min(before.values())
-        left_out = frozenset(key for keys in ranked.values() for key in keys[target:])
+        left_out: set[str] = set()
+        for keys in ranked.values():
+            left_out.update(keys[target:])
         after = {label: min(size, target) for label, size in before.items()}
-        return Balance({}, left_out, before, after)
+        return Balance({}, frozenset(left_out), before, after)
 
     target = options.target or max(before.values())
     copies: dict[str, int] = {}
     for keys in ranked.values():
-        each, rest = divmod(max(0, target - len(keys)), len(keys))
-        copies |= {key: each + (number < rest) for number, key in enumerate(keys)}
+        missing = max(0, target - len(keys))
+        each, rest = divmod(missing, len(keys))
+        copies |= dict.fromkeys(keys, each)
+        copies |= dict.fromkeys(keys[:rest], each + 1)
     after = {label: max(size, target) for label, size in before.items()}
     return Balance(copies, frozenset(), before, after)
 
@@ -78,11 +82,10 @@ def augment_image(
     pixels: Image.Image, key: str, copy: int, options: ExportOptions
 ) -> Image.Image:
     """Return an augmented copy of an image (RGB or L), as a training makes it."""
-    array = np.atleast_3d(np.asarray(pixels))[None]  # 1 x H x W x C
-    numbers = draw_view_numbers(key, copy, options.seed)[None]
+    array = np.atleast_3d(np.asarray(pixels))  # H x W x C
+    numbers = draw_view_numbers(key, copy, options.seed)
     augmented = apply_augmentation(
-        array.transpose(0, 3, 1, 2), numbers, LIMITS[options.augmentation]
+        array.transpose(2, 0, 1)[None], numbers[None], LIMITS[options.augmentation]
     )
-    return Image.fromarray(
-        np.ascontiguousarray(augmented[0].transpose(1, 2, 0).squeeze())
-    )
+    image = augmented[0].transpose(1, 2, 0).squeeze()
+    return Image.fromarray(np.ascontiguousarray(image))

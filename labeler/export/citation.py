@@ -26,22 +26,23 @@ def list_authors(dataset: Dataset) -> list[str]:
 def make_bibtex(dataset: Dataset) -> str:
     """Return an entry of BibTeX; empty if the settings do not say how to cite the dataset."""
     settings = dataset.settings
-    citation = " ".join((settings.citation or "").split())
+    citation = (settings.citation or "").strip()
     if citation.startswith("@"):
-        return f"{settings.citation}".strip() + "\n"
+        return f"{citation}\n"
     if not (settings.title or settings.author or citation):
         return ""
-    key = re.sub(r"[^a-z0-9]+", "-", dataset.name.casefold()).strip("-") or "dataset"
+
     fields = {
         "title": f"{{{_escape(get_title(dataset))}}}",  # doubled braces keep capital letters
         "author": _escape(" and ".join(list_authors(dataset))),
         "note": _escape(citation),
     }
+    key = re.sub(r"[^a-z0-9]+", "-", dataset.name.casefold()).strip("-") or "dataset"
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
     return "\n".join([f"@misc{{{key},", *lines, "}"]) + "\n"
 
 
 def _escape(text: str) -> str:
-    return "".join(
-        _ESCAPES.get(character, character) for character in " ".join(text.split())
-    )
+    """Return a text on one line, with the special characters of TeX escaped."""
+    line = " ".join(text.split())
+    return "".join(_ESCAPES.get(character, character) for character in line)

@@ -59,12 +59,15 @@ class CardFacts:
     """
 
     def __init__(self, options: ExportOptions, undecided: int = 0):
-        self.options, self.undecided = options, undecided
-        self.copies: Counter[str] = Counter()
-        self.items = self.unknown = self.ai_generated = self.with_gps = (
-            self.rotated_by_exif
-        ) = 0
+        self.options = options
+        self.undecided = undecided
+        self.items = 0
+        self.unknown = 0
+        self.ai_generated = 0
+        self.with_gps = 0
+        self.rotated_by_exif = 0
         self.without_half_body = 0
+        self.copies: Counter[str] = Counter()
         self.changes: Counter[str] = Counter()
         self.row: Mapping[str, object] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -84,12 +87,12 @@ class CardFacts:
             self.with_gps += item.has_gps
             self.rotated_by_exif += item.rotated_by_exif
             self.endings.add(item.path.rpartition(".")[2])
+
         for item in items:
-            split = str(item.sample.split)
             origin = item.origin
-            self.counts[str(item.sample.label), split] += 1
-            self.copies[str(item.sample.label)] += item.copy > 0
-            self.splits[split] += 1
+            self.counts[item.label, item.split] += 1
+            self.copies[item.label] += item.copy > 0
+            self.splits[item.split] += 1
             self.sources[item.source] += 1
             self.collections[origin.collection or ""] += 1
             self.licences[origin.licence or UNKNOWN] += 1
@@ -97,21 +100,23 @@ class CardFacts:
             is_whole = item.sample.detector == "whole"
             self.without_half_body += is_whole and self.options.crop == "half-body"
             self.ai_generated += any(origin.ai for origin in item.image.origins)
+
         for method in list_crop_methods(db, [item.sample.key for item in items]):
             self.methods[replace(method, samples=0)] += method.samples
         if self.items <= MAX_COMPARED_SAMPLES:
-            self.split_of |= {item.sample.key: str(item.sample.split) for item in items}
+            self.split_of |= {item.sample.key: item.split for item in items}
 
     def result(self, failed: Mapping[str, str]) -> ExportResult:
         """Return the result of the command; `failed` has the reason by unreadable image."""
-        missing_classes = [
-            f"{label}: nothing in {split}"
-            for label in self.labels
-            for split in self.splits
-            if (label, split) not in self.counts
-        ]
+        missing_classes = []
+        for label in self.labels:
+            splits = [
+                split for split in self.splits if (label, split) not in self.counts
+            ]
+            missing_classes += [f"{label}: nothing in {split}" for split in splits]
+        words = {UNCHANGED: "originals, byte for byte"}
         changes = {
-            "originals, byte for byte" if change == UNCHANGED else change: number
+            words.get(change, change): number
             for change, number in sorted(self.changes.items())
         }
         return ExportResult(
@@ -126,22 +131,23 @@ class CardFacts:
 
     def iter_notes(self) -> Iterator[str]:
         """Yield warnings for the users of the export."""
-        if number := self.with_gps:
+        if self.with_gps:
             yield (
-                f"{count(number, 'image')} with a GPS position; --file jpeg and --file png write "
-                "images without metadata"
+                f"{count(self.with_gps, 'image')} with a GPS position; --file jpeg and --file png "
+                "write images without metadata"
             )
-        if number := self.rotated_by_exif:
+        if self.rotated_by_exif:
             yield (
-                f"{count(number, 'image')} with an EXIF orientation, which torchvision ignores; "
-                "--file jpeg writes upright images"
+                f"{count(self.rotated_by_exif, 'image')} with an EXIF orientation, which "
+                "torchvision ignores; --file jpeg writes upright images"
             )
-        if number := self.without_half_body:
-            yield f"{count(number, 'image')} without a face exported whole, not as a half body"
-        if number := self.undecided:
+        if self.without_half_body:
+            images = count(self.without_half_body, "image")
+            yield f"{images} without a face exported whole, not as a half body"
+        if self.undecided:
             yield (
-                f"{count(number, 'image')} with an undecided face left out, because a detector "
-                "would learn it as background"
+                f"{count(self.undecided, 'image')} with an undecided face left out, because a "
+                "detector would learn it as background"
             )
         for split in self.options.form.required_splits:
             if not self.splits[split]:
@@ -163,18 +169,20 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
     name = get_title(dataset)
     settings = dataset.settings
     creator = " and ".join(list_authors(dataset)) or settings.contact or "not specified"
-    licensed = ", ".join(_select_licence_texts(dataset, facts))
+    description = settings.description
+    licences = ", ".join(sorted(facts.licences))
+    licence_texts = ", ".join(_select_licence_texts(dataset, facts))
     bibtex = make_bibtex(dataset)
-    parts = [
-        front_matter(name, facts),
-        f"# {_escape_markdown(name)}",
-        *([_escape_markdown(settings.description)] if settings.description else []),
+
+    parts = [front_matter(name, facts), f"# {_escape_markdown(name)}"]
+    if description:
+        parts.append(_escape_markdown(description))
+    parts += [
         "## General information",
         f"{describe_export(facts)} {_describe_groups(dataset, facts)}",
         f"- Created by: {_escape_markdown(creator)}\n"
         f"- Task: {_task(facts).replace('-', ' ')}\n"
-        f"- Licences: {_escape_markdown(', '.join(sorted(facts.licences)))} "
-        "(each image has its own)\n"
+        f"- Licences: {_escape_markdown(licences)} (each image has its own)\n"
         "- Machine-readable: `croissant.json` ([Croissant](https://mlcommons.org/croissant) 1.0)",
         "## Structure",
         _class_table(facts),
@@ -183,27 +191,24 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
         _count_table(facts.sources, "source"),
         _count_table(facts.licences, "licence"),
         "`LICENSES.csv` lists the author, licence, page and changes of every file.",
-        *(
-            [
-                f"Imported sets with licence files: {_escape_markdown(licensed)}. "
-                f"Their texts are in `{SOURCE_LICENCES_FILE}`."
-            ]
-            if licensed
-            else []
-        ),
+    ]
+    if licence_texts:
+        parts.append(
+            f"Imported sets with licence files: {_escape_markdown(licence_texts)}. "
+            f"Their texts are in `{SOURCE_LICENCES_FILE}`."
+        )
+    parts += [
         "## Processing",
         _bullet_list(processing_lines(dataset, facts)),
         "## Annotations",
         _bullet_list(annotation_lines(dataset, facts)),
         "## Personal information and known limits",
         _bullet_list(limit_lines(facts)),
-        *(["## Citation", f"```bibtex\n{bibtex}```"] if bibtex else []),
-        *(
-            ["## Contact", _escape_markdown(settings.contact)]
-            if settings.contact
-            else []
-        ),
     ]
+    if bibtex:
+        parts += ["## Citation", f"```bibtex\n{bibtex}```"]
+    if settings.contact:
+        parts += ["## Contact", _escape_markdown(settings.contact)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -232,9 +237,10 @@ def _task(facts: CardFacts) -> str:
 
 def _reading_example(facts: CardFacts) -> str:
     options = facts.options
-    split = next((split for split in facts.parts if facts.splits[split]), SPLITS[0])
-    name = "validation" if split == "val" else split
-    lines = options.form.reading.format(split, name, "." if options.no_split else split)
+    used_splits = (split for split in facts.parts if facts.splits[split])
+    split = next(used_splits, SPLITS[0])
+    folder = "." if options.no_split else split
+    lines = options.form.reading.format(split, _hub_name(split), folder)
     return (
         f"In this folder:\n\n```python\n{lines}\n```\n\n"
         "`original_path` in `LICENSES.csv` is the path of the file before import, "
@@ -242,25 +248,33 @@ def _reading_example(facts: CardFacts) -> str:
     )
 
 
+def _hub_name(split: str) -> str:
+    """Return the name of a split on the Hugging Face hub."""
+    return "validation" if split == "val" else split
+
+
 def _class_table(facts: CardFacts) -> str:
-    rows = [
-        f"| {_escape_markdown(label)} | "
-        + " | ".join(str(facts.counts[label, split]) for split in facts.parts)
-        + " |"
-        for label in facts.labels
+    lines = [
+        f"| class | {' | '.join(facts.parts)} |",
+        "|---" * (1 + len(facts.parts)) + "|",
     ]
-    ruled = "|---" * (1 + len(facts.parts)) + "|"
-    return "\n".join([f"| class | {' | '.join(facts.parts)} |", ruled, *rows])
+    for label in facts.labels:
+        counts = " | ".join(str(facts.counts[label, part]) for part in facts.parts)
+        lines.append(f"| {_escape_markdown(label)} | {counts} |")
+    return "\n".join(lines)
 
 
 def _count_table(values: Counter[str], column: str) -> str:
-    rows = [
-        f"| {_escape_markdown(value)} | {number} | {100 * number / values.total():.0f} % |"
-        for value, number in sorted(
-            values.items(), key=lambda pair: (-pair[1], pair[0])
-        )
-    ]
-    return "\n".join([f"| {column} | images | share |", "|---|---|---|", *rows])
+    lines = [f"| {column} | images | share |", "|---|---|---|"]
+    for value, number in _sort_by_count(values):
+        share = 100 * number / values.total()
+        lines.append(f"| {_escape_markdown(value)} | {number} | {share:.0f} % |")
+    return "\n".join(lines)
+
+
+def _sort_by_count(values: Counter[str]) -> list[tuple[str, int]]:
+    """Return values with their numbers, the most frequent first, then by name."""
+    return sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
@@ -270,18 +284,21 @@ def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
         )
     searched = Pairs(dataset.db).count_searched(facts.split_of)
     samples = len(facts.split_of)
-    part = (
-        f"Only {searched:,} of {count(samples, 'sample')}" if searched else "No samples"
-    )
-    extent = "All samples" if searched == samples else part
+    extent = "All samples"
+    if not searched:
+        extent = "No samples"
+    elif searched < samples:
+        extent = f"Only {searched:,} of {count(samples, 'sample')}"
     copies = f"{extent} were searched for near-duplicates."
     if facts.options.no_split:
         return f"Not split. {copies}"
+
     groups = assign_split_groups(dataset.db, facts.split_of)
     splits_of: dict[str, set[str]] = defaultdict(set)
     for key, split in facts.split_of.items():
         splits_of[groups[key]].add(split)
-    if not (leaking := sum(len(splits) > 1 for splits in splits_of.values())):
+    leaking = sum(len(splits) > 1 for splits in splits_of.values())
+    if not leaking:
         return f"No group {_GROUP_KINDS} is in two splits. {copies}"
     leaks = count(leaking, "group is", "groups are")
     return f"{leaks} in more than one split ({_GROUP_KINDS[1:-1]}). {copies}"
@@ -296,25 +313,18 @@ def annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     givers = Counter(
         classify_provenance(provenances.get(key, "")) for key in facts.split_of
     )
-    for giver, number in sorted(givers.items(), key=lambda pair: (-pair[1], pair[0])):
+    for giver, number in _sort_by_count(givers):
         yield f"{count(number, 'label')} {_LABEL_SOURCES[giver]}"
 
 
 def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     """Yield how the images were processed."""
     options = facts.options
-    methods = [
-        replace(method, samples=samples) for method, samples in facts.methods.items()
-    ]
-    methods.sort(
-        key=lambda method: (
-            -method.samples,
-            method.detector,
-            method.settings,
-            method.cut,
-        )
-    )
-    yield from (method.description for method in methods)
+    methods = [replace(method, samples=n) for method, n in facts.methods.items()]
+    methods.sort(key=lambda m: (-m.samples, m.detector, m.settings, m.cut))
+    for method in methods:
+        yield method.description
+
     settings = dataset.samples.get_split_settings()
     split = "by hand" if settings is None else settings.describe()
     yield f"split: {'none' if options.no_split else split}"
@@ -323,10 +333,8 @@ def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     if options.balance is not None:
         yield f"balance of train: {_describe_balance(facts)}"
     for changes, number in sorted(facts.changes.items()):
-        description = (
-            f"{UNCHANGED} (byte for byte)" if changes == UNCHANGED else changes
-        )
-        yield f"files: {count(number, 'image')}, {description}"
+        exactly = " (byte for byte)" if changes == UNCHANGED else ""
+        yield f"files: {count(number, 'image')}, {changes}{exactly}"
     if options.licences:
         yield f"only images with a licence like {', '.join(options.licences)}"
 
@@ -342,12 +350,11 @@ def _describe_balance(facts: CardFacts) -> str:
 
 def limit_lines(facts: CardFacts) -> Iterator[str]:
     """Yield the known limits of an export, as sentences."""
-    counts = [
-        sum(facts.counts[label, split] for split in facts.splits)
-        for label in facts.labels
-    ]
+    sizes = Counter[str]()
+    for (label, _), number in facts.counts.items():
+        sizes[label] += number
     yield f"{facts.unknown} of {facts.items} images have no known licence."
-    yield f"Images per class: {min(counts)} to {max(counts)}."
+    yield f"Images per class: {min(sizes.values())} to {max(sizes.values())}."
     yield from (f"{note}." for note in facts.iter_notes())
     if facts.ai_generated:
         yield f"{facts.ai_generated} images are AI-generated according to their source."
@@ -368,19 +375,16 @@ def front_matter(name: str, facts: CardFacts) -> str:
         "license_link": LICENCE_FILE,
         "task_categories": [_task(facts)],
     }
-    if files := facts.options.form.data_files:
-        splits = [split for split in SPLITS if facts.splits[split]]
+    files = facts.options.form.data_files
+    if files:
         paths = [
-            {
-                "split": "validation" if split == "val" else split,
-                "path": files.format(split),
-            }
-            for split in splits
+            {"split": _hub_name(split), "path": files.format(split)}
+            for split in SPLITS
+            if facts.splits[split]
         ]
         content["configs"] = [{"config_name": "default", "data_files": paths}]
-        content["dataset_info"] = {
-            "features": describe_features(facts.row, facts.labels)
-        }
+        features = describe_features(facts.row, facts.labels)
+        content["dataset_info"] = {"features": features}
     return f"---\n{yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=inf)}---"
 
 
@@ -394,12 +398,8 @@ _ENCODINGS = {
     SHARD_EXTENSIONS["webdataset"]: "application/x-tar",
     SHARD_EXTENSIONS["parquet"]: _PARQUET,
 }
-_MIMES = {
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "tif": "image/tiff",
-    "svg": "image/svg+xml",
-}
+_MIMES = {"jpg": "image/jpeg", "tif": "image/tiff"}
+"""Types of endings that are not their own names."""
 _CROISSANT_TERMS = """
     citeAs column conformsTo equivalentProperty extract field fileObject fileProperty fileSet
     format includes isLiveDataset jsonPath key md5 parentField path recordSet references regex
@@ -430,6 +430,9 @@ _CREDIT = (
     "original_path",
 )
 
+_OPTIONAL = ("alternateName", "creator", "citeAs", "license")
+"""Left out of `croissant.json` where nothing is known."""
+
 Node = dict[str, object]
 
 
@@ -441,39 +444,44 @@ def write_descriptions(
 ) -> None:
     """Write the card and `croissant.json`; `shards` are files with their SHA-256."""
     write_text(folder / "README.md", dataset_card(dataset, facts))
-    if texts := _select_licence_texts(dataset, facts):
+    texts = _select_licence_texts(dataset, facts)
+    if texts:
         sections = [f"==== {name} ====\n\n{text}\n" for name, text in texts.items()]
         write_text(folder / SOURCE_LICENCES_FILE, "\n".join(sections))
-    if bibtex := make_bibtex(dataset):
+    bibtex = make_bibtex(dataset)
+    if bibtex:
         write_text(folder / CITATION_FILE, bibtex)
-    authors = [
-        {"@type": "sc:Person", "name": author} for author in list_authors(dataset)
-    ]
-    licences = sorted(facts.licences.keys() - {UNKNOWN})
+
+    settings = dataset.settings
+    sources = [f"{source}: {n}" for source, n in sorted(facts.sources.items())]
     description = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": list(_VERSIONS),
         "name": dataset.name,
-        **({"alternateName": dataset.settings.title} if dataset.settings.title else {}),
-        **({"creator": authors} if authors else {}),
-        **({"citeAs": bibtex} if bibtex else {}),
+        "alternateName": settings.title,
+        "creator": [
+            {"@type": "sc:Person", "name": author} for author in list_authors(dataset)
+        ],
+        "citeAs": bibtex,
         "description": " ".join(
-            filter(None, (dataset.settings.description, describe_export(facts)))
+            filter(None, (settings.description, describe_export(facts)))
         ),
-        **({"license": licences} if licences else {}),
-        "rai:dataCollection": ", ".join(
-            f"{source}: {number}" for source, number in sorted(facts.sources.items())
-        ),
+        "license": sorted(facts.licences.keys() - {UNKNOWN}),
+        "rai:dataCollection": ", ".join(sources),
         "rai:dataPreprocessingProtocol": list(processing_lines(dataset, facts)),
         "rai:dataAnnotationProtocol": list(annotation_lines(dataset, facts)),
         "rai:dataLimitations": list(limit_lines(facts)),
         "distribution": list(_files(folder, facts, shards or {})),
         "recordSet": [_image_records(facts)] if _has_records(facts) else [],
     }
-    write_text(
-        folder / CROISSANT, f"{json.dumps(description, ensure_ascii=False, indent=1)}\n"
-    )
+    present_facts = {
+        name: value
+        for name, value in description.items()
+        if value or name not in _OPTIONAL
+    }
+    text = json.dumps(present_facts, ensure_ascii=False, indent=1)
+    write_text(folder / CROISSANT, f"{text}\n")
 
 
 def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterator[Node]:
@@ -487,26 +495,26 @@ def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterato
         yield images | {"encodingFormat": _PARQUET, "includes": ["*.parquet"]}
         return
     encoding = _ENCODINGS.get(facts.options.form.ending, "application/octet-stream")
-    yield from (_file(name, encoding, sha256) for name, sha256 in shards.items())
+    for name, sha256 in shards.items():
+        yield _file(name, encoding, sha256)
     if _has_records(facts):
-        yield images | (
-            {"containedIn": [{"@id": name} for name in shards]} if shards else {}
-        )
+        if shards:
+            images["containedIn"] = [{"@id": name} for name in shards]
+        yield images
 
 
 def _has_records(facts: CardFacts) -> bool:
     """Return whether Croissant can describe the images; of shards only in our own formats."""
     options = facts.options
-    is_known = (
-        "plugin" not in options.marker_facts and options.form.ending in _ENCODINGS
-    )
+    is_plugin = "plugin" in options.marker_facts
+    is_known = not is_plugin and options.form.ending in _ENCODINGS
     return not options.is_sharded or is_known
 
 
 def _is_table(facts: CardFacts) -> bool:
-    return (
-        _has_records(facts) and facts.options.form.ending == SHARD_EXTENSIONS["parquet"]
-    )
+    """Return whether the records are rows of Parquet files."""
+    ending = facts.options.form.ending
+    return _has_records(facts) and ending == SHARD_EXTENSIONS["parquet"]
 
 
 def _file(name: str, encoding: str, sha256: str) -> Node:
@@ -519,8 +527,10 @@ def _node(kind: str, key: str) -> Node:
 
 
 def _image_records(facts: CardFacts) -> Node:
-    split = {} if facts.options.no_split else {"split": "split"}
-    columns = {"label": "label", **split, **{name: name for name in _CREDIT}}
+    columns = {"label": "label"}
+    if not facts.options.no_split:
+        columns["split"] = "split"
+    columns |= {name: name for name in _CREDIT}
     files: Node = {"fileSet": {"@id": "files"}}
     if _is_table(facts):
         columns["label"] = "class"
@@ -534,20 +544,14 @@ def _image_records(facts: CardFacts) -> Node:
         # The regex turns the path into text, which can be compared with cells.
         file = files | {"extract": path, "transform": {"regex": "(.*)"}}
         pixels = files | {"extract": {"fileProperty": "content"}}
-    fields = [
-        _field("file", file),
-        _field("image", pixels, "sc:ImageObject"),
-        *(
-            _field(name, table | {"extract": {"column": column}})
-            for name, column in columns.items()
-        ),
-    ]
+
+    fields = [_field("file", file), _field("image", pixels, "sc:ImageObject")]
+    for name, column in columns.items():
+        fields.append(_field(name, table | {"extract": {"column": column}}))
     if not _is_table(facts):
         fields[0]["references"] = table | {"extract": {"column": "file"}}
-    return _node("RecordSet", "images") | {
-        "key": {"@id": "images/file"},
-        "field": fields,
-    }
+    records = _node("RecordSet", "images")
+    return records | {"key": {"@id": "images/file"}, "field": fields}
 
 
 def _field(name: str, source: Node, kind: str = "sc:Text") -> Node:

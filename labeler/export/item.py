@@ -38,6 +38,16 @@ class ExportItem(NamedTuple):
     copy: int = 0
 
     @property
+    def label(self) -> str:
+        """The class of the sample."""
+        return str(self.sample.label)
+
+    @property
+    def split(self) -> str:
+        """The split of the sample, or `ALL_SAMPLES`."""
+        return str(self.sample.split)
+
+    @property
     def origin(self) -> Origin:
         """The origin to credit, preferably with a licence and an author."""
         return max(
@@ -49,11 +59,9 @@ class ExportItem(NamedTuple):
     def source(self) -> str:
         """The source of the image with the name of its imported set, for people."""
         origin = self.origin
-        return (
-            f"{origin.source} ({origin.collection})"
-            if origin.collection
-            else origin.source
-        )
+        if origin.collection:
+            return f"{origin.source} ({origin.collection})"
+        return origin.source
 
     @property
     def rotated_by_exif(self) -> bool:
@@ -77,7 +85,6 @@ def original_path(origins: Iterable[Origin]) -> str:
     files = [
         origin for origin in origins if origin.path is not None and origin.video is None
     ]
-    paths = [origin.original_path for origin in files] + [
-        origin.title for origin in files
-    ]
-    return next(filter(None, paths), "")
+    paths = [origin.original_path for origin in files]
+    titles = [origin.title for origin in files]
+    return next(filter(None, paths + titles), "")

@@ -10,7 +10,7 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -96,22 +96,13 @@ class ShardManifest(NamedTuple):
 
 def plan_shards(dataset: Dataset, options: ExportOptions) -> Iterator[Shard]:
     """Yield the shards of an export, one of each split in memory at a time."""
-    open_items: dict[str, list[ExportItem]] = defaultdict(list)
-    shard_numbers: Counter[str] = Counter()
-    open_bytes: dict[str, float] = defaultdict(float)
     limit = ShardSize.parse(options.shard_size or SHARD_SIZE)
+    open_items: dict[str, list[ExportItem]] = defaultdict(list)
+    open_bytes: dict[str, float] = defaultdict(float)
+    shard_numbers: Counter[str] = Counter()
     for item in iter_items(dataset, options):
-        # Estimated from the catalogue alone, because crops may be missing.
-        size: float = BYTES_PER_SAMPLE
-        if item.method == "original":
-            size += item.image.bytes
-        else:
-            width, height = options.target_size or (
-                item.sample.box.width,
-                item.sample.box.height,
-            )
-            size += width * height * BYTES_PER_PIXEL
-        split = str(item.sample.split)
+        size = _estimate_bytes(item, options)
+        split = item.split
         members = open_items[split]
         if members and not limit.has_room(len(members), open_bytes[split] + size):
             yield Shard(f"{split}-{shard_numbers[split]:06}", split, tuple(members))
@@ -120,8 +111,18 @@ def plan_shards(dataset: Dataset, options: ExportOptions) -> Iterator[Shard]:
             open_bytes[split] = 0.0
         members.append(item)
         open_bytes[split] += size
+
     for split, members in open_items.items():
         yield Shard(f"{split}-{shard_numbers[split]:06}", split, tuple(members))
+
+
+def _estimate_bytes(item: ExportItem, options: ExportOptions) -> float:
+    """Estimate the size of a sample in a shard from the catalogue, because crops may be missing."""
+    if item.method == "original":
+        return BYTES_PER_SAMPLE + item.image.bytes
+    box = item.sample.box
+    width, height = options.target_size or (box.width, box.height)
+    return BYTES_PER_SAMPLE + width * height * BYTES_PER_PIXEL
 
 
 @dataclass(frozen=True)
@@ -152,13 +153,13 @@ class ShardWriter:
         with disk_errors(path):
             for folder in (self.folder, self.earlier):
                 manifest = read_complete_manifest(folder, shard.name)
-                if manifest is not None and manifest.plan_sha256 == digest:
-                    if folder != self.folder:
-                        link_or_copy(
-                            folder / manifest.shard, self.folder / manifest.shard
-                        )
-                        write_manifest(self.folder, shard.name, manifest)
-                    return manifest
+                if manifest is None or manifest.plan_sha256 != digest:
+                    continue
+                if folder != self.folder:
+                    name = manifest.shard
+                    link_or_copy(folder / name, self.folder / name)
+                    write_manifest(self.folder, shard.name, manifest)
+                return manifest
             return self._write(path, shard, facts, digest)
 
     def _write(
@@ -184,13 +185,17 @@ class ShardWriter:
                 put(ShardRecord(file, data, row))
                 if written.has_gps:
                     files_with_gps.append(file)
-                images.append(
-                    {"file": file} | {key: str(row[key]) for key in LICENCE_COLUMNS}
-                )
-        sha256 = hash_file(path)
-        size = path.stat().st_size
+                cells = {key: str(row[key]) for key in LICENCE_COLUMNS}
+                images.append({"file": file} | cells)
         manifest = ShardManifest(
-            path.name, shard.split, sha256, size, digest, images, failed, files_with_gps
+            shard=path.name,
+            split=shard.split,
+            sha256=hash_file(path),
+            bytes=path.stat().st_size,
+            plan_sha256=digest,
+            images=images,
+            failed=failed,
+            with_gps=files_with_gps,
         )
         write_manifest(self.folder, shard.name, manifest)
         return manifest
@@ -211,9 +216,8 @@ def write_manifest(folder: Path, name: str, manifest: ShardManifest) -> None:
 def read_manifest(folder: Path, name: str) -> ShardManifest | None:
     """Return the manifest of a shard; None if it is missing or not valid."""
     try:
-        return ShardManifest(
-            **json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        )
+        text = (folder / f"{name}.json").read_text(encoding="utf-8")
+        return ShardManifest(**json.loads(text))
     except (OSError, ValueError, TypeError):
         return None
 
@@ -223,14 +227,13 @@ def read_complete_manifest(folder: Path, name: str) -> ShardManifest | None:
     manifest = read_manifest(folder, name)
     if manifest is None or manifest.failed:
         return None
+    # A manifest may have been edited: its name becomes a path.
     if not re.fullmatch(re.escape(name) + ENDING, manifest.shard):
         return None
-    try:
-        return (
-            manifest if hash_file(folder / manifest.shard) == manifest.sha256 else None
-        )
-    except OSError:
-        return None
+    with suppress(OSError):
+        if hash_file(folder / manifest.shard) == manifest.sha256:
+            return manifest
+    return None
 
 
 def write_shards(
@@ -246,9 +249,10 @@ def write_shards(
     Complete shards of an interrupted run, or of the export at `earlier` that is being replaced, are
     kept. Raises `InputUnusable` if there is nothing to write, `GleansetError` if a worker died.
     """
-    names = sorted({str(item.sample.label) for item in iter_items(dataset, options)})
+    names = sorted({item.label for item in iter_items(dataset, options)})
     if not names:
         raise nothing_to_export_error(dataset, options)
+
     numbers = {name: number for number, name in enumerate(names)}
     write = ShardWriter(folder, earlier, options, numbers)
     pool = Processes(workers, SHARD_TIMEOUT_SECONDS)
@@ -257,24 +261,19 @@ def write_shards(
     failed: dict[str, str] = {}
     outcomes = run_over(write, plan_shards(dataset, options), pool)
     for outcome in progress.over(outcomes, "export", unit=" shards"):
-        if (manifest := outcome.result) is None:
+        shard = outcome.item
+        manifest = outcome.result
+        if manifest is None:
             raise GleansetError(
-                f"shard {outcome.item.name} was not written: {outcome.reason}: {outcome.detail}",
+                f"shard {shard.name} was not written: {outcome.reason}: {outcome.detail}",
                 "run the same command again: complete shards are kept",
             )
-        shards.append(outcome.item.name)
+        shards.append(shard.name)
         failed |= manifest.failed
-        facts.row = table_row(sample_facts(outcome.item.items[0], numbers), "sha256")
-        written = {row["file"] for row in manifest.images}
-        gps = manifest.with_gps
-        named = [(item, shard_file_name(item)) for item in outcome.item.items]
-        items = [
-            item._replace(has_gps=name in gps)
-            for item, name in named
-            if name in written
-        ]
-        facts.add(dataset.db, items)
+        facts.row = table_row(sample_facts(shard.items[0], numbers), "sha256")
+        facts.add(dataset.db, _written_items(shard, manifest))
         record_failures(dataset, manifest.failed)
+
     if not facts.items:
         raise none_readable_error(failed)
     write_text(folder / "classes.txt", "\n".join(names) + "\n")
@@ -282,6 +281,17 @@ def write_shards(
     result = facts.result(failed)
     result.shards = len(shards)
     return result
+
+
+def _written_items(shard: Shard, manifest: ShardManifest) -> list[ExportItem]:
+    """Return the items of a shard whose images could be read."""
+    written_files = {row["file"] for row in manifest.images}
+    items = []
+    for item in shard.items:
+        file = shard_file_name(item)
+        if file in written_files:
+            items.append(item._replace(has_gps=file in manifest.with_gps))
+    return items
 
 
 def record_failures(dataset: Dataset, failed: Mapping[str, str]) -> None:
@@ -308,34 +318,39 @@ def _write_summaries(
 ) -> None:
     """Write the files for all shards, and remove files that do not belong to this export."""
     endings = (options.form.ending, ".json")
-    expected = {
+    expected_names = {
         "classes.txt",
         "manifest.json",
-        *(f"{s}{ending}" for s in shards for ending in endings),
+        *(f"{shard}{ending}" for shard in shards for ending in endings),
     }
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name not in expected:
+        elif path.name not in expected_names:
             path.unlink()
-    columns = ("shard", "split", "sha256", "bytes")
+
     entries = [
-        {name: getattr(manifest, name) for name in columns}
-        | {"images": len(manifest.images)}
+        {
+            "shard": manifest.shard,
+            "split": manifest.split,
+            "sha256": manifest.sha256,
+            "bytes": manifest.bytes,
+            "images": len(manifest.images),
+        }
         for manifest in _read_manifests(folder, shards)
     ]
     content = {**options.marker_facts, "images": facts.items, "shards": entries}
-    write_text(
-        folder / "manifest.json", json.dumps(content, ensure_ascii=False, indent=1)
-    )
+    text = json.dumps(content, ensure_ascii=False, indent=1)
+    write_text(folder / "manifest.json", text)
+
     rows = (
         {"shard": manifest.shard, **row}
         for manifest in _read_manifests(folder, shards)
         for row in manifest.images
     )
     write_rows(folder / LICENCE_FILE, ("shard", "file", *LICENCE_COLUMNS), rows)
-    files = {str(entry["shard"]): str(entry["sha256"]) for entry in entries}
-    write_descriptions(dataset, folder, facts, files)
+    hashes = {str(entry["shard"]): str(entry["sha256"]) for entry in entries}
+    write_descriptions(dataset, folder, facts, hashes)
     write_marker(folder, {"format": options.format, "images": {}})
 
 
@@ -349,27 +364,25 @@ def _read_manifests(folder: Path, shards: Iterable[str]) -> Iterator[ShardManife
 def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
     """Return the content of an export without writing it. Raises as `export`."""
     if options.is_sharded:
-        shards = list(plan_shards(dataset, options))
-        items = [item for shard in shards for item in shard.items]
-        paths = [
-            f"{shard.name}/{item.sample.key}{copy_suffix(item.copy, options)}"
-            for shard in shards
-            for item in shard.items
-        ]
+        items = []
+        paths = []
+        for shard in plan_shards(dataset, options):
+            for item in shard.items:
+                items.append(item)
+                name = f"{item.sample.key}{copy_suffix(item.copy, options)}"
+                paths.append(f"{shard.name}/{name}")
     else:
         items, _ = _plan_items(dataset, options)
         paths = [item.path for item in items]
-    classes: dict[str, Counter[str]] = defaultdict(Counter)
+
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     for item in items:
-        classes[str(item.sample.label)][str(item.sample.split)] += 1
-    parts = [
-        part
-        for part in (*SPLITS, ALL_SAMPLES)
-        if any(row[part] for row in classes.values())
-    ]
+        counts[item.label][item.split] += 1
+    totals = sum(counts.values(), Counter[str]())
+    parts = [part for part in (*SPLITS, ALL_SAMPLES) if totals[part]]
     table = {
         label: {part: row[part] for part in parts}
-        for label, row in sorted(classes.items())
+        for label, row in sorted(counts.items())
     }
     return ExportPreview(
         would_export=len(paths),
@@ -403,44 +416,73 @@ def write_tree(
     items, undecided = _plan_items(dataset, options)
     if options.link:
         check_links(items, folder)
-    write = partial(write_image, folder=folder, options=options)
-    files = {item.path: item for item in items}.values()
-    done: dict[str, ExportItem] = {}
-    failed: dict[str, str] = {}
-    outcomes = run_over(write, files, Processes(workers))
-    for outcome in progress.over(outcomes, "export", total=len(files)):
-        if outcome.result is not None:
-            done[outcome.item.path] = outcome.result
-        else:
-            failed[outcome.item.path] = f"{outcome.reason}: {outcome.detail}"
+
+    done, failed = _write_images(items, folder, options, workers, progress)
     if not done:
         raise none_readable_error(failed)
     record_failures(dataset, failed)
-    written = [
-        item._replace(sha256=file.sha256, has_gps=file.has_gps)
-        for item in items
-        if (file := done.get(item.path)) is not None
-    ]
+
+    written = []
+    for item in items:
+        if item.path in done:
+            file = done[item.path]
+            written.append(item._replace(sha256=file.sha256, has_gps=file.has_gps))
     if options.tagger is not None:
         written = add_tags(dataset, folder, written, options.tagger, progress)
     facts = CardFacts(options, undecided)
     facts.add(dataset.db, written)
     facts.row = table_row(sample_facts(written[0], number_classes(written)))
+
     if options.form.write is not None:
         with attribute_errors("exports", options.format):
             options.form.write(folder, written)
     write_licences(folder, written)
     write_descriptions(dataset, folder, facts)
-    entries = {
-        i.path: {"sample": i.sample.key, "label": i.sample.label, "sha256": i.sha256}
-        for i in written
-        if not i.copy
-    }
+    _write_tree_marker(folder, options, written)
+    return facts.result(failed)
+
+
+def _write_images(
+    items: Iterable[ExportItem],
+    folder: Path,
+    options: ExportOptions,
+    workers: int,
+    progress: Progress,
+) -> tuple[dict[str, ExportItem], dict[str, str]]:
+    """Write the image files; return one item of each by path, and why others failed."""
+    # Samples of one whole image share its file.
+    file_items = {item.path: item for item in items}.values()
+    write = partial(write_image, folder=folder, options=options)
+    done: dict[str, ExportItem] = {}
+    failed: dict[str, str] = {}
+    outcomes = run_over(write, file_items, Processes(workers))
+    for outcome in progress.over(outcomes, "export", total=len(file_items)):
+        path = outcome.item.path
+        if outcome.result is not None:
+            done[path] = outcome.result
+        else:
+            failed[path] = f"{outcome.reason}: {outcome.detail}"
+    return done, failed
+
+
+def _write_tree_marker(
+    folder: Path, options: ExportOptions, items: Iterable[ExportItem]
+) -> None:
+    entries = {}
+    copies = []
+    for item in items:
+        if item.copy:
+            copies.append(item.path)
+        else:
+            entries[item.path] = {
+                "sample": item.sample.key,
+                "label": item.label,
+                "sha256": item.sha256,
+            }
     marker = {**options.marker_facts, "no_split": options.no_split, "images": entries}
-    if copies := [item.path for item in written if item.copy]:
+    if copies:
         marker[COPIES] = copies
     write_marker(folder, marker)
-    return facts.result(failed)
 
 
 def export(
@@ -458,20 +500,21 @@ def export(
     """
     options = options or ExportOptions()
     target = resolve_target(target)
+    # Before anything is written: a library that the format needs may be missing.
     if options.form.check is not None:
         with attribute_errors("exports", options.format):
             options.form.check()
+
     # A read-only dataset needs no lock, because no other process can write to it.
     lock = nullcontext() if dataset.read_only else dataset.stage(STAGE)
     left_out = count_left_out(dataset, options)
     balance = get_balance(dataset, options).table
     with lock, replace_tree(target, resume=options.is_sharded) as new:
+        folder = new.folder
         if options.is_sharded:
-            result = write_shards(
-                dataset, new.folder, target, options, workers, progress
-            )
+            result = write_shards(dataset, folder, target, options, workers, progress)
         else:
-            result = write_tree(dataset, new.folder, options, workers, progress)
+            result = write_tree(dataset, folder, options, workers, progress)
 
     result.to = str(target)
     result.left_out = left_out

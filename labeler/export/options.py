@@ -28,6 +28,8 @@ File = Literal["readable", "jpeg", "png"]
 CAPTIONS = "captions"
 SHARD_FORMATS = tuple(name for name, form in FORMATS.items() if form.layout == "shards")
 UNSPLIT_FORMATS = tuple(name for name, form in FORMATS.items() if form.split_optional)
+MAX_SIDE = 10_000
+"""Pixels of a side of an exported image."""
 SHARD_SIZE = "1GB"
 """Approximate size of a shard; WebDataset recommends 100 MB to 10 GB."""
 
@@ -268,13 +270,11 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     @property
     def pixel_settings(self) -> str:
         """The options that determine the bytes of an image, as text."""
-        flags = (self.grayscale, self.file, self.has_boxes)
-        augmentation = (
-            (self.augmentation, self.seed) if self.balance == "augment" else ()
-        )
-        return " ".join(
-            (self.size or "as it is", self.fit, *map(str, (*flags, *augmentation)))
-        )
+        settings: list[object] = [self.size or "as it is", self.fit]
+        settings += [self.grayscale, self.file, self.has_boxes]
+        if self.balance == "augment":
+            settings += [self.augmentation, self.seed]
+        return " ".join(map(str, settings))
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -282,11 +282,8 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip().lower())
-    size = (
-        (int(match.group(1)), int(match.group(2) or match.group(1)))
-        if match
-        else (0, 0)
-    )
-    if not all(1 <= side <= 10_000 for side in size):
+    width = int(match[1]) if match else 0
+    height = int(match[2]) if match and match[2] else width
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise UsageError(f"{text!r} is not a size", "for example: 120x120")
-    return size
+    return width, height

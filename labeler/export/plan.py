@@ -49,9 +49,8 @@ def plan_file(
     `copy` is the number of a copy in a balanced export. The extension is that of the encoding,
     whatever the original was called.
     """
-    covers_image = (
-        sample.box == Box(0, 0, image.width, image.height) and not sample.angle
-    )
+    whole_box = Box(0, 0, image.width, image.height)
+    covers_image = sample.box == whole_box and not sample.angle
     is_whole = options.has_boxes or covers_image
     is_augmented = options.is_augmented(copy)
     if not (is_augmented or options.must_reencode(whole_images=is_whole)):
@@ -59,18 +58,20 @@ def plan_file(
             return FilePlan("crop", "jpg", f"cropped, {_JPEG}")
         if image.format in PORTABLE_FORMATS:
             return FilePlan("original", EXTENSIONS[image.format], UNCHANGED)
+
     # JPEG artifacts are visible in the flat colors of a GIF.
     is_flat = image.format == "GIF" and options.file != "jpeg"
     extension = "png" if options.file == "png" or is_flat else "jpg"
     encoding = "PNG" if extension == "png" else _JPEG
-    changes = (
-        f"re-encoded from {image.format} to {encoding}"
-        if is_whole
-        else f"cropped, {encoding}",
-        *([f"{options.fit} to {options.size}"] if options.size else []),
-        *(["grey"] if options.grayscale else []),
-        *([f"augmented ({options.augmentation})"] if is_augmented else []),
-    )
+    changes = [f"cropped, {encoding}"]
+    if is_whole:
+        changes = [f"re-encoded from {image.format} to {encoding}"]
+    if options.size:
+        changes.append(f"{options.fit} to {options.size}")
+    if options.grayscale:
+        changes.append("grey")
+    if is_augmented:
+        changes.append(f"augmented ({options.augmentation})")
     return FilePlan("made", extension, ", ".join(changes))
 
 
@@ -110,10 +111,15 @@ def export_item(
     face: Box | None = None,
 ) -> ExportItem:
     """Return the item that exports a sample to `path`."""
-    original = dataset.image_path(image.sha256, image.format)
-    crop, face = dataset.crop_path(sample.key), face or sample.box
     return ExportItem(
-        sample, image, face, original, crop, path, plan.method, plan.changes
+        sample,
+        image,
+        face=face or sample.box,
+        original=dataset.image_path(image.sha256, image.format),
+        crop=dataset.crop_path(sample.key),
+        path=path,
+        method=plan.method,
+        changes=plan.changes,
     )
 
 
@@ -135,12 +141,13 @@ def plan_export(
     allowed = list(_iter_allowed(dataset, options))
     if not allowed:
         raise nothing_to_export_error(dataset, options)
+
+    samples = [sample for sample, _ in allowed]
+    labels = (str(sample.label) for sample in samples)
+    folders = assign_folder_names(labels, RESERVED_NAMES)
+    suffixes = _number_faces(samples)
+    balance = plan_balance(samples, options)
     paths = UniquePaths(options.form.has_unique_stems)
-    folders = assign_folder_names(
-        (str(sample.label) for sample, _ in allowed), RESERVED_NAMES
-    )
-    suffixes = _number_faces(sample for sample, _ in allowed)
-    balance = plan_balance((sample for sample, _ in allowed), options)
     items = []
     for sample, image, copy in _iter_balanced(allowed, balance):
         name = original_name(image.origins) + suffixes.get(sample.key, "")
@@ -148,9 +155,8 @@ def plan_export(
         split = "" if options.no_split else f"{sample.split}/"
         stem = f"{split}{folders[str(sample.label)]}/{name}{copy_suffix(copy, options)}"
         path = paths.add(sample, stem, plan.extension)
-        items.append(
-            export_item(dataset, sample, image, path, plan)._replace(copy=copy)
-        )
+        item = export_item(dataset, sample, image, path, plan)
+        items.append(item._replace(copy=copy))
     return items
 
 
@@ -188,19 +194,23 @@ def _iter_allowed(
     """Yield the samples that may be exported, with their images."""
     private = _private_images(dataset, options)
     for sample in _iter_samples(dataset, options):
-        if sample.image not in private:
-            image = _load_image(dataset, sample)
-            if has_allowed_licence(image, options.licences):
-                if options.crop == "half-body":
-                    sample = _crop_half_body(dataset, sample, image)
-                yield sample, image
+        if sample.image in private:
+            continue
+        image = _load_image(dataset, sample)
+        if not has_allowed_licence(image, options.licences):
+            continue
+        if options.crop == "half-body":
+            sample = _crop_half_body(dataset, sample, image)
+        yield sample, image
 
 
 def _crop_half_body(dataset: Dataset, sample: Sample, image: Image) -> Sample:
     """Return a face's sample with the person's upper half: four faces wide and five high."""
-    face = next((box for _, box in _face_boxes(dataset, [sample], image)), None)
+    boxes = (box for _, box in _face_boxes(dataset, [sample], image))
+    face = next(boxes, None)
     if sample.detector == "whole" or face is None:
         return sample
+
     side = max(face.width, face.height)
     x = face.x + face.width // 2 - 2 * side
     y = face.y - round(HAIR_HEIGHT * side)
@@ -222,22 +232,30 @@ def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
 
 
 def _count_samples_left_out(dataset: Dataset, options: ExportOptions) -> Counter[str]:
-    traits = dataset.samples.count_by("status", "kept", "split")
     counts = Counter[str]()
-    reasons = {**_STATUS_REASONS, "labelled": "" if options.no_split else WITHOUT_SPLIT}
+    reasons = dict(_STATUS_REASONS)
+    if options.no_split:
+        reasons["labelled"] = ""
+    traits = dataset.samples.count_by("status", "kept", "split")
     for (status, kept_state, split), number in traits.items():
         if kept_state != "kept" and status != "retired":
             counts[DUPLICATES] += number
         elif status != "labelled" or split is None:
             counts[reasons[str(status)]] += number
     if not options.no_split:
-        counts["in val or test with an unreviewed label"] = count_unseen_in_evaluation(
-            dataset.db
-        )
+        unseen = count_unseen_in_evaluation(dataset.db)
+        counts["in val or test with an unreviewed label"] = unseen
+    return counts + _count_not_allowed(dataset, options)
+
+
+def _count_not_allowed(dataset: Dataset, options: ExportOptions) -> Counter[str]:
+    """Count samples that would be exported but for a licence, or because of a report."""
+    counts = Counter[str]()
     private = _private_images(dataset, options)
-    for sample in (
-        _iter_samples(dataset, options) if private or options.licences else ()
-    ):
+    # Licences require loading all images.
+    if not private and not options.licences:
+        return counts
+    for sample in _iter_samples(dataset, options):
         if sample.image in private:
             counts[FROM_REPORTS] += 1
         elif not has_allowed_licence(_load_image(dataset, sample), options.licences):
@@ -261,9 +279,9 @@ def _count_images_left_out(dataset: Dataset, options: ExportOptions) -> Counter[
             reason = DUPLICATES
         else:
             reason = _STATUS_REASONS[sample.status]
-        reasons[sample.image] = min(
-            reasons.get(sample.image, reason), reason, key=_IMAGE_REASONS.index
-        )
+        earlier = reasons.get(sample.image, reason)
+        reasons[sample.image] = min(earlier, reason, key=_IMAGE_REASONS.index)
+
     counts = Counter(reasons.values())
     by_image = _samples_by_image(dataset, options, allowed)
     counts[UNDECIDED] = sum(
@@ -282,9 +300,8 @@ def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]
     balance = get_balance(dataset, options)
     for sample, image, copy in _iter_balanced(_iter_allowed(dataset, options), balance):
         plan = plan_file(sample, image, options, copy)
-        path = (
-            f"{sample.split}/{sample.key}{copy_suffix(copy, options)}.{plan.extension}"
-        )
+        name = f"{sample.key}{copy_suffix(copy, options)}.{plan.extension}"
+        path = f"{sample.split}/{name}"
         yield export_item(dataset, sample, image, path, plan)._replace(copy=copy)
 
 
@@ -314,12 +331,13 @@ def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUn
 
 def has_allowed_licence(image: Image, patterns: Sequence[str]) -> bool:
     """Return whether the licence of an origin matches a pattern, or there are no patterns."""
-    return not patterns or any(
-        fnmatchcase(origin.licence.lower(), pattern.lower())
-        for origin in image.origins
-        if origin.licence
-        for pattern in patterns
-    )
+    if not patterns:
+        return True
+    for origin in image.origins:
+        licence = (origin.licence or "").lower()
+        if licence and any(fnmatchcase(licence, p.lower()) for p in patterns):
+            return True
+    return False
 
 
 def _load_image(dataset: Dataset, sample: Sample) -> Image:
@@ -337,24 +355,23 @@ def name_originals(
     for sample in sorted(samples, key=lambda sample: sample.image):
         image = images[sample.image]
         folder = "images" if options.no_split else f"images/{sample.split}"
-        path = f"{folder}/{original_name(image.origins)}"
-        paths[sample.image] = names.add(
-            sample, path, plan_file(sample, image, options).extension
-        )
+        stem = f"{folder}/{original_name(image.origins)}"
+        extension = plan_file(sample, image, options).extension
+        paths[sample.image] = names.add(sample, stem, extension)
     return paths
 
 
 def _number_faces(samples: Iterable[Sample]) -> dict[str, str]:
     """Return the suffixes of the faces of each image: `_1`, `_2` … from left to right."""
-    counts: Counter[str] = Counter()
-    suffixes: dict[str, str] = {}
-    faces = [sample for sample in samples if sample.detector != "whole"]
 
     def center(sample: Sample) -> tuple[str, int, int, str]:
         # Twice the center of the box, because its left side depends on the padding.
         box = sample.box
         return sample.image, 2 * box.x + box.width, 2 * box.y + box.height, sample.key
 
+    faces = [sample for sample in samples if sample.detector != "whole"]
+    counts: Counter[str] = Counter()
+    suffixes = {}
     for sample in sorted(faces, key=center):
         counts[sample.image] += 1
         suffixes[sample.key] = f"_{counts[sample.image]}"
@@ -372,9 +389,8 @@ def original_name(origins: Iterable[Origin]) -> str:
         key = origin.key
         if "://" in key:
             key = re.split("[?#]", key)[0].rstrip("/")
-        return make_safe_name(
-            _EXTENSION.sub("", f"{origin.source}-{key.rsplit('/', 1)[-1]}")
-        )
+        name = f"{origin.source}-{key.rsplit('/', 1)[-1]}"
+        return make_safe_name(_EXTENSION.sub("", name))
     return "image"
 
 
@@ -423,15 +439,16 @@ def plan_boxes(
             f"each of the {undecided} images has an undecided face",
             f"decide: labeler {dataset.option}",
         )
-    paths = name_originals(
-        (samples[0] for samples in labelled.values()), images, options
-    )
+
+    first_samples = (samples[0] for samples in labelled.values())
+    paths = name_originals(first_samples, images, options)
     items = []
     for sha256, samples in labelled.items():
         image = images[sha256]
         for sample, box in _face_boxes(dataset, samples, image):
             plan = plan_file(sample, image, options)
-            items.append(export_item(dataset, sample, image, paths[sha256], plan, box))
+            path = paths[sha256]
+            items.append(export_item(dataset, sample, image, path, plan, box))
     return items, undecided
 
 
@@ -442,27 +459,29 @@ def _samples_by_image(
 
     Undecided samples have no label; duplicates have the label of their best copy.
     """
-    split: dict[str, str] = {}
+    splits: dict[str, str] = {}  # by image
     set_labels: dict[str, str] = {}
     for sample in _iter_samples(dataset, options):
-        split.setdefault(sample.image, str(sample.split))
+        splits.setdefault(sample.image, str(sample.split))
         if sample.group:
             set_labels[sample.group] = str(sample.label)
+
     samples_of: dict[str, list[Sample]] = defaultdict(list)
     for sample in dataset.samples.iter_by_key():
         # In a queued image that counts as a whole no face is missing.
         is_undecided = sample.status == "queue" and sample.detector != "whole"
-        if sample.image in images and (is_undecided or sample.status == "labelled"):
-            label = sample.label if sample.status == "labelled" else None
-            if not sample.kept and sample.group:
-                label = label or set_labels.get(sample.group)
-            samples_of[sample.image].append(
-                replace(sample, label=label, split=split[sample.image])
-            )
-    return {
-        sha256: sorted(samples, key=lambda sample: (sample.label is None, sample.key))
-        for sha256, samples in samples_of.items()
-    }
+        is_labelled = sample.status == "labelled"
+        if sample.image not in images or not (is_undecided or is_labelled):
+            continue
+        label = sample.label if is_labelled else None
+        if not sample.kept and sample.group:
+            label = label or set_labels.get(sample.group)
+        samples_of[sample.image].append(
+            replace(sample, label=label, split=splits[sample.image])
+        )
+    for samples in samples_of.values():
+        samples.sort(key=lambda sample: (sample.label is None, sample.key))
+    return samples_of
 
 
 def _face_boxes(

@@ -36,8 +36,10 @@ def render_image(item: ExportItem, options: ExportOptions) -> tuple[bytes, Expor
 
 
 def _render(item: ExportItem, options: ExportOptions) -> bytes:
-    if item.method == "crop" and (data := _read_crop(item.crop)) is not None:
-        return data
+    if item.method == "crop":
+        crop = _read_crop(item.crop)
+        if crop is not None:
+            return crop
     if item.method == "original":
         data = read_original(item.original)
         if hash_bytes(data) != item.image.sha256:
@@ -45,35 +47,37 @@ def _render(item: ExportItem, options: ExportOptions) -> bytes:
                 "file is damaged", "its bytes have changed since it was imported"
             )
         return data
+
     pixels = _decode_sample(item, options)
     if options.grayscale:
         pixels = pixels.convert("L")
-    if (size := options.target_size) is not None:
+    size = options.target_size
+    if size is not None:
         pixels = _resize(pixels, size, options.fit)
     if options.is_augmented(item.copy):
         pixels = augment_image(pixels, item.sample.key, item.copy, options)
-    if item.path.endswith(".jpg"):
-        return encode_jpeg(pixels)
-    buffer, clean = io.BytesIO(), pixels.copy()
+    return encode_jpeg(pixels) if item.path.endswith(".jpg") else _encode_png(pixels)
+
+
+def _encode_png(pixels: Image.Image) -> bytes:
+    # Pillow would write the profile and the comments of the original.
+    clean = pixels.copy()
     clean.info = {}
-    is_webp = item.path.endswith(".webp")
-    clean.save(
-        buffer, "WEBP" if is_webp else "PNG", **({"lossless": True} if is_webp else {})
-    )
+    buffer = io.BytesIO()
+    clean.save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def _decode_sample(item: ExportItem, options: ExportOptions) -> Image.Image:
     sample = item.sample
-    has_crop = (
-        not options.has_boxes and sample.detector != "whole" and options.crop == "face"
-    )
-    if has_crop and (crop := _read_crop(item.crop)) is not None:
-        return decode(crop).pixels
+    if not options.has_boxes and sample.detector != "whole" and options.crop == "face":
+        crop = _read_crop(item.crop)
+        if crop is not None:
+            return decode(crop).pixels
     pixels = decode(read_original(item.original)).pixels
-    return (
-        pixels if options.has_boxes else crop_region(pixels, sample.box, sample.angle)
-    )
+    if options.has_boxes:
+        return pixels
+    return crop_region(pixels, sample.box, sample.angle)
 
 
 def write_image(item: ExportItem, folder: Path, options: ExportOptions) -> ExportItem:
@@ -113,10 +117,11 @@ def _link_original(item: ExportItem, target: Path) -> bool:
         with source.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - len(_END_OF_JPEG)))
-            if size != item.image.bytes or (
-                item.image.format == "JPEG" and file.read() != _END_OF_JPEG
-            ):
-                return False
+            end = file.read()
+        if size != item.image.bytes:
+            return False
+        if item.image.format == "JPEG" and end != _END_OF_JPEG:
+            return False
         os.link(source, target)
     except OSError:  # missing, or the maximum number of links is reached
         return False
@@ -131,7 +136,7 @@ def check_links(items: Sequence[ExportItem], folder: Path) -> None:
         return
     trial = folder / ".trial"
     try:
-        os.link(str(source), trial)
+        os.link(source, trial)
         trial.unlink()
     except OSError as error:
         raise InputUnusable(

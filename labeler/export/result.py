@@ -43,12 +43,10 @@ class ExportResult(CommandResult, kw_only=True):
             f"{format_short_path(path)}: {reason}"
             for path, reason in self.failed.items()
         ]
-        failed = summarize_lines(lines, self.see_failed) if lines else {}
-        table = balance_table(self.balance)
         return self.to_json() | {
             "splits without a class": shorten_list(self.short),
-            "failed": failed,
-            "balance": table,
+            "failed": summarize_lines(lines, self.see_failed) if lines else {},
+            "balance": balance_table(self.balance),
         }
 
     @property

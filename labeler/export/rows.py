@@ -13,8 +13,19 @@ from gleanset.records import SPLITS
 from labeler.export.item import ALL_SAMPLES, ExportItem, original_path
 
 LICENCE_FILE = "LICENSES.csv"
-_COLUMNS = "sha256 author licence source collection page title changes original_path label split"
-LICENCE_COLUMNS = (*_COLUMNS.split(),)
+LICENCE_COLUMNS = (
+    "sha256",
+    "author",
+    "licence",
+    "source",
+    "collection",
+    "page",
+    "title",
+    "changes",
+    "original_path",
+    "label",
+    "split",
+)
 """Columns of `LICENSES.csv` and fields of a shard's manifest, in addition to the file name."""
 
 
@@ -26,14 +37,14 @@ def items_by_split(
     Without splits (`--no-split`) there is one, "all".
     """
     for split in (*SPLITS, ALL_SAMPLES):
-        members = [item for item in items if item.sample.split == split]
+        members = [item for item in items if item.split == split]
         if members:
             yield split, sorted(members, key=lambda item: (item.path, item.sample.key))
 
 
 def number_classes(items: Sequence[ExportItem], first: int = 0) -> dict[str, int]:
     """Return the number of each class, in the order of their names."""
-    labels = sorted({str(item.sample.label) for item in items})
+    labels = sorted({item.label for item in items})
     return {label: number for number, label in enumerate(labels, start=first)}
 
 
@@ -42,8 +53,8 @@ def sample_facts(item: ExportItem, classes: Mapping[str, int]) -> dict[str, obje
     return {
         **sample_row(item),
         "title": item.origin.title or "",
-        "split": str(item.sample.split),
-        "class": classes[str(item.sample.label)],
+        "split": item.split,
+        "class": classes[item.label],
     }
 
 
@@ -55,7 +66,7 @@ def sample_row(item: ExportItem) -> dict[str, str | float]:
     origin = item.origin
     box = item.sample.box
     return {
-        "label": str(item.sample.label),
+        "label": item.label,
         "sample": item.sample.key,
         "image_sha256": item.image.sha256,
         "x": box.x,
@@ -91,25 +102,26 @@ def describe_features(
     names = {str(number): label for number, label in enumerate(classes)}
     dtypes: dict[str, object] = {"image": "image"}
     dtypes |= {name: get_dtype(value) for name, value in row.items()}
-    dtypes |= {"label": {"class_label": {"names": names}}} if "label" in row else {}
+    if "label" in row:
+        dtypes["label"] = {"class_label": {"names": names}}
     return [{"name": name, "dtype": dtype} for name, dtype in dtypes.items()]
 
 
 def write_licences(folder: Path, items: Sequence[ExportItem]) -> None:
     """Write `LICENSES.csv`: author, licence, source and changes of each file."""
+    columns = ("file", *LICENCE_COLUMNS[1:])  # without the hash
+    write_rows(folder / LICENCE_FILE, columns, _iter_licence_rows(items))
+
+
+def _iter_licence_rows(items: Sequence[ExportItem]) -> Iterator[dict[str, object]]:
+    """Yield a row for each file, with the classes of all its samples."""
     numbers = number_classes(items)
     labels: dict[str, set[str]] = defaultdict(set)
     for item in items:
-        labels[item.path].add(str(item.sample.label))
-    rows = (
-        {"file": path}
-        | sample_facts(item, numbers)
-        | {"label": ", ".join(sorted(labels[path]))}
-        for path, item in sorted({item.path: item for item in items}.items())
-    )
-    write_rows(
-        folder / LICENCE_FILE, ("file", *LICENCE_COLUMNS[1:]), rows
-    )  # without the hash
+        labels[item.path].add(item.label)
+    for path, item in sorted({item.path: item for item in items}.items()):
+        row = {"file": path} | sample_facts(item, numbers)
+        yield row | {"label": ", ".join(sorted(labels[path]))}
 
 
 def write_text(path: Path, text: str) -> None:

@@ -49,13 +49,9 @@ class Tagger:
         except ValueError as error:
             raise UsageError(f"{name} is not an ONNX model: {error}", _FIX) from error
         self._input = self._session.get_inputs()[0]
-        shapes = self._input.shape, self._session.get_outputs()[0].shape
-        if not (
-            [len(shape) for shape in shapes] == [4, 2]
-            and isinstance(shapes[0][1], int)
-            and shapes[0][1] == shapes[0][2]
-            and (shapes[0][3], shapes[1][1]) == (3, len(rows))
-        ):
+        output = self._session.get_outputs()[0]
+        shapes = (self._input.shape, output.shape)
+        if not _is_tagger(*shapes, len(rows)):
             raise UsageError(f"{name} is not a tagger: its shapes are {shapes}", _FIX)
 
     def tag(self, image: Image.Image) -> list[str]:
@@ -64,13 +60,24 @@ class Tagger:
         square = ImageOps.pad(
             image, (side, side), Image.Resampling.BICUBIC, color="white"
         )
+        # 1 x S x S x 3; the last axis is reversed, from RGB to BGR.
         pixels = np.asarray(square, np.float32)[None, :, :, ::-1]
         (probabilities,) = self._session.run(None, {self._input.name: pixels})
         general = np.where(self._is_general, probabilities[0], 0)
-        order = np.argsort(-general, kind="stable")[
-            : int((general >= MIN_PROBABILITY).sum())
-        ]
-        return [str(name) for name in self._names[order]]
+        order = np.argsort(-general, kind="stable")
+        count = int((general >= MIN_PROBABILITY).sum())
+        return [str(name) for name in self._names[order[:count]]]
+
+
+def _is_tagger(
+    input_shape: Sequence[object], output_shape: Sequence[object], tag_count: int
+) -> bool:
+    """Return whether a network takes 1 x S x S x 3 and returns a number for each tag."""
+    if len(input_shape) != 4 or len(output_shape) != 2:
+        return False
+    _, height, width, channels = input_shape
+    is_square = isinstance(height, int) and height == width
+    return is_square and channels == 3 and output_shape[1] == tag_count
 
 
 def add_tags(
@@ -91,20 +98,29 @@ def add_tags(
     model = fetch_file(PublishedFile(str(pinned), pin.sha256)).read_bytes()
     table = read_hub_text(pinned._replace(path=str(Path(file.path).with_name(TABLE))))
     tagger = Tagger(name, model, table)
-    path = dataset.cache / "tags" / f"{hash_bytes(model + table.encode())[:16]}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    known_tags = dict[str, list[str]]()
+
+    cache = dataset.cache / "tags" / f"{hash_bytes(model + table.encode())[:16]}.jsonl"
+    known_tags = _read_cache(cache)
+    cache.parent.mkdir(parents=True, exist_ok=True)
     tagged = []
-    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
-        with suppress(ValueError):  # a line that was cut off
-            key, known_tags[key] = json.loads(line)
-    with path.open("a", encoding="utf-8") as log:
+    with cache.open("a", encoding="utf-8") as log:
         for item in progress.over(items, "tags", total=len(items)):
             data = (folder / item.path).read_bytes()
-            if (key := hash_bytes(data)) not in known_tags:
+            key = hash_bytes(data)
+            if key not in known_tags:
                 known_tags[key] = tagger.tag(decode(data).pixels.convert("RGB"))
                 # The newline comes first, because a killed export may have left half a line.
                 log.write(f"\n{json.dumps([key, known_tags[key]])}")
                 log.flush()
             tagged.append(item._replace(tags=tuple(known_tags[key])))
     return tagged
+
+
+def _read_cache(file: Path) -> dict[str, list[str]]:
+    """Return the tags of images by hash; a line that was cut off is skipped."""
+    tags: dict[str, list[str]] = {}
+    if file.exists():
+        for line in file.read_text("utf-8").splitlines():
+            with suppress(ValueError):
+                key, tags[key] = json.loads(line)
+    return tags

@@ -58,9 +58,10 @@ def replace_tree(target: Path, *, resume: bool = False) -> Iterator[Replacement]
             yield replacement
             _swap(partial, target, old)
         except BaseException:
-            if resume and any(partial.glob("*.json")):
-                raise
-            shutil.rmtree(partial, ignore_errors=True)
+            # Manifests mark complete shards, which the next attempt keeps.
+            is_resumable = resume and any(partial.glob("*.json"))
+            if not is_resumable:
+                shutil.rmtree(partial, ignore_errors=True)
             raise
         replacement.kept_files.extend(_remove_old(old, target, states))
 
@@ -91,11 +92,8 @@ def read_marker(folder: Path) -> dict[str, Any]:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return (
-        marker
-        if isinstance(marker, dict) and isinstance(marker.get("files"), list)
-        else {}
-    )
+    is_marker = isinstance(marker, dict) and isinstance(marker.get("files"), list)
+    return marker if is_marker else {}
 
 
 def check_replaceable(target: Path) -> dict[str, FileState]:
@@ -105,29 +103,35 @@ def check_replaceable(target: Path) -> dict[str, FileState]:
     """
     _check_folder(target)
     marker = read_marker(target)
-    exported = {MARKER, *map(str, marker["files"])} if marker else set()
-    present = dict(_iter_files(target))
-    if foreign := sorted(
-        p for p in present.keys() - exported if not _is_reader_file(marker, p)
-    ):
+    exported = _exported_names(marker)
+    files = dict(_iter_files(target))
+    foreign = sorted(
+        name
+        for name in files
+        if not (name in exported or _is_reader_file(marker, name))
+    )
+    if foreign:
         raise InputUnusable(
             f"{target} holds files that are not from an export, such as {foreign[0]}",
             "export into a new folder, or read moved images of an earlier export back: "
             f"labeler import {shlex.quote(str(target))}",
         )
-    texts = marker.get("texts", {})
-    if edited := sorted(
-        name for name in texts.keys() & present if _is_edited(target, name, texts)
-    ):
+
+    hashes = marker.get("texts", {})
+    edited = sorted(
+        name for name in hashes.keys() & files if hash_file(files[name]) != hashes[name]
+    )
+    if edited:
         raise InputUnusable(
             f"{target} holds files that were edited, such as {edited[0]}",
             "export into a new folder, or move them away",
         )
-    return {name: _file_state(path) for name, path in present.items()}
+    return {name: _file_state(path) for name, path in files.items()}
 
 
-def _is_edited(folder: Path, name: str, hashes: Mapping[str, str]) -> bool:
-    return hash_file(folder / name) != hashes[name]
+def _exported_names(marker: Mapping[str, Any]) -> set[str]:
+    """Return the names of the files that an export wrote, with its marker."""
+    return {MARKER, *map(str, marker["files"])} if marker else set()
 
 
 def _check_folder(target: Path) -> None:
@@ -188,12 +192,12 @@ def _remove_old(
     Exported files are those with an unchanged entry in `states`, or those of the marker without it.
     """
     marker = read_marker(old)
-    listed = {MARKER, *map(str, marker["files"])} if marker else set()
+    exported = _exported_names(marker)
     kept_files = []
     for name, path in _iter_files(old):
-        is_exported = (
-            name in listed if states is None else states.get(name) == _file_state(path)
-        )
+        is_exported = name in exported
+        if states is not None:
+            is_exported = states.get(name) == _file_state(path)
         if is_exported or _is_reader_file(marker, name):
             path.unlink()
         else:
@@ -201,6 +205,8 @@ def _remove_old(
             destination.parent.mkdir(parents=True, exist_ok=True)
             path.replace(destination)
             kept_files.append(destination.relative_to(target).as_posix())
+
+    # Folders within others come first.
     for folder in sorted((p for p in old.rglob("*") if p.is_dir()), reverse=True):
         folder.rmdir()
     if old.exists():

@@ -58,9 +58,12 @@ _FIX = f"for example: 'portrait of {TEMPLATE}'; fields: {', '.join(FIELDS)}"
 
 def format_caption(item: ExportItem, template: str) -> str:
     """Return the caption of an image; unknown fields are left out."""
-    tags = [*(tag for origin in item.image.origins for tag in origin.tags), *item.tags]
+    tags: list[str] = []
+    for origin in item.image.origins:
+        tags += origin.tags
+    tags += item.tags
     values = {
-        "class": str(item.sample.label),
+        "class": item.label,
         "tags": ", ".join(dict.fromkeys(tags)),
         "title": item.origin.title or "",
         "author": item.origin.author or "",
@@ -68,6 +71,7 @@ def format_caption(item: ExportItem, template: str) -> str:
     }
     for name in FIELDS:
         if not values[name]:
+            # With the comma before it; commas within values stay.
             template = re.sub(rf",?\s*\{{{name}\}}", "", template)
     return " ".join(template.format(**values).split()).strip(" ,")
 
@@ -102,13 +106,11 @@ def write_split_tables(folder: Path, items: Sequence[ExportItem]) -> None:
     for split, members in items_by_split(items):
         with open_parquet_writer(folder / split / METADATA, columns, schema) as write:
             for first in range(0, len(members), BATCH_ROWS):
-                batch = members[first : first + BATCH_ROWS]
-                write(
-                    [
-                        {"file_name": i.path.removeprefix(f"{split}/")} | row(i)
-                        for i in batch
-                    ]
-                )
+                rows = []
+                for item in members[first : first + BATCH_ROWS]:
+                    name = item.path.removeprefix(f"{split}/")
+                    rows.append({"file_name": name} | row(item))
+                write(rows)
 
 
 @contextmanager
@@ -139,49 +141,55 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
     licence_ids = {name: index for index, name in enumerate(licences, start=1)}
     (folder / "annotations").mkdir()
     for split, members in items_by_split(items):
-        images = sorted({item.path: item for item in members}.items())
-        image_ids = {path: index for index, (path, _) in enumerate(images, start=1)}
+        file_items = {item.path: item for item in members}
+        image_ids = {path: id_ for id_, path in enumerate(sorted(file_items), start=1)}
         dataset = {
-            "licenses": [
-                {"id": index, "name": name} for name, index in licence_ids.items()
-            ],
+            "licenses": _coco_names(licence_ids),
             "images": [
-                {
-                    "id": image_ids[path],
-                    "file_name": path,
-                    "width": item.image.width,
-                    "height": item.image.height,
-                    **(
-                        {"license": licence_ids[name]}
-                        if (name := item.origin.licence)
-                        else {}
-                    ),
-                    "author": item.origin.author or "",
-                    "page": item.origin.page_url or item.origin.url or "",
-                    "title": item.origin.title or "",
-                    "original_path": original_path(item.image.origins),
-                    "changes": item.changes,
-                }
-                for path, item in images
+                _coco_image(id_, file_items[path], licence_ids)
+                for path, id_ in image_ids.items()
             ],
             "annotations": [
                 {
-                    "id": index,
+                    "id": id_,
                     "image_id": image_ids[item.path],
-                    "category_id": class_ids[str(item.sample.label)],
+                    "category_id": class_ids[item.label],
                     "bbox": list(item.face),
                     "area": item.face.width * item.face.height,
                     "iscrowd": 0,
                     "sample": item.sample.key,
                 }
-                for index, item in enumerate(members, start=1)
+                for id_, item in enumerate(members, start=1)
             ],
-            "categories": [
-                {"id": index, "name": label} for label, index in class_ids.items()
-            ],
+            "categories": _coco_names(class_ids),
         }
         text = json.dumps(dataset, ensure_ascii=False)
         write_text(folder / "annotations" / f"{split}.json", text)
+
+
+def _coco_names(ids: Mapping[str, int]) -> list[dict[str, object]]:
+    return [{"id": id_, "name": name} for name, id_ in ids.items()]
+
+
+def _coco_image(
+    id_: int, item: ExportItem, licence_ids: Mapping[str, int]
+) -> dict[str, object]:
+    origin = item.origin
+    row: dict[str, object] = {
+        "id": id_,
+        "file_name": item.path,
+        "width": item.image.width,
+        "height": item.image.height,
+    }
+    if origin.licence:
+        row["license"] = licence_ids[origin.licence]
+    return row | {
+        "author": origin.author or "",
+        "page": origin.page_url or origin.url or "",
+        "title": origin.title or "",
+        "original_path": original_path(item.image.origins),
+        "changes": item.changes,
+    }
 
 
 TRAINS_ON = ("train", "val")
@@ -196,19 +204,20 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
     image.
     """
     class_ids = number_classes(items)
-    splits = []
+    folders = {}
     for split, members in items_by_split(items):
-        splits.append(split)
+        folders[split] = f"images/{split}"
         (folder / "labels" / split).mkdir(parents=True)
         for path, boxes in groupby(members, key=lambda item: item.path):
             lines = [
-                f"{class_ids[str(item.sample.label)]} {_yolo_box(item.face, item.image)}\n"
+                f"{class_ids[item.label]} {_yolo_box(item.face, item.image)}\n"
                 for item in boxes
             ]
             stem = path.removeprefix("images/").rpartition(".")[0]
             write_text(folder / "labels" / f"{stem}.txt", "".join(lines))
-    names = {index: name for name, index in class_ids.items()}
-    document = {**{split: f"images/{split}" for split in splits}, "names": names}
+
+    names = {number: name for name, number in class_ids.items()}
+    document = {**folders, "names": names}
     text = yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=math.inf)
     write_text(folder / "data.yaml", text)
 
