@@ -10,6 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +39,8 @@ from labeler.quality.assessment import assess_quality
 from labeler.requests import GalleryRequest
 from labeler.sample_pixels import SampleFile, list_sample_files, read_pixels
 
-LABEL_ISSUE, DUPLICATE = "issue", "duplicate"
+LABEL_ISSUE = "issue"
+DUPLICATE = "duplicate"
 MARKS = (LABEL_ISSUE, DUPLICATE)
 """Flags with a visible mark in a gallery."""
 
@@ -106,6 +108,13 @@ def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[S
         return _clusters(dataset, private)
     if request.tracks:
         return _tracks(dataset, private)
+    return _classes(dataset, request.names, private)
+
+
+def _classes(
+    dataset: Dataset, names: Sequence[str], private: frozenset[str]
+) -> dict[str, list[Sample]]:
+    """Return the labelled samples of some classes, or of all."""
     sections: dict[str, list[Sample]] = defaultdict(list)
     for sample in dataset.samples.iterate(status="labelled"):
         if sample.kept and sample.image not in private:
@@ -119,34 +128,43 @@ def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[S
         raise InputUnusable(
             "nothing to show: no sample is labelled yet", dataset.status_advice
         )
-    if unknown := [name for name in request.names if name not in sections]:
-        raise UsageError(
-            f"there are no samples of a class {unknown[0]!r}",
-            f"classes: {', '.join(sections)}",
-        )
-    return {
-        name: sections[name]
-        for name in (dict.fromkeys(request.names) or sorted(sections))
-    }
+    for name in names:
+        if name not in sections:
+            raise UsageError(
+                f"there are no samples of a class {name!r}",
+                f"classes: {', '.join(sections)}",
+            )
+    return {name: sections[name] for name in names or sorted(sections)}
 
 
 def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]]:
-    sections: dict[str, list[Sample]] = defaultdict(list)
     clusters = list_clusters(dataset.db)
-    for cluster in clusters:
-        for sample in filter(None, map(dataset.samples.get, cluster.pending)):
-            if sample.image not in private:
-                sections[cluster.id].append(sample)
     if not clusters:
-        problem, fix = (
-            "no sample is queued for labelling",
-            "see the next step: gleanset status",
-        )
+        problem = "no sample is queued for labelling"
+        fix = "see the next step: gleanset status"
         if SortingQueue(dataset.db).list_waiting(1):
             problem = "there are no clusters: no queued sample was prelabelled"
             fix = "make them: baseline prelabel"
         raise InputUnusable(problem, f"{fix} {dataset.option}")
+
+    sections = {}
+    for cluster in clusters:
+        samples = _public_samples(dataset, cluster.pending, private)
+        if samples:
+            sections[cluster.id] = samples
     return sections
+
+
+def _public_samples(
+    dataset: Dataset, keys: Iterable[str], private: frozenset[str]
+) -> list[Sample]:
+    """Return the samples that did not come with reports."""
+    samples = map(dataset.samples.get, keys)
+    return [
+        sample
+        for sample in samples
+        if sample is not None and sample.image not in private
+    ]
 
 
 def _tracks(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]]:
@@ -154,9 +172,9 @@ def _tracks(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]
     tracks = Tracks(dataset.db)
     sections: dict[str, list[Sample]] = {}
     for track in tracks.iterate():
-        samples = filter(None, map(dataset.samples.get, track.pending))
-        if public := [sample for sample in samples if sample.image not in private]:
-            sections[track.track.name] = public
+        samples = _public_samples(dataset, track.pending, private)
+        if samples:
+            sections[track.track.name] = samples
     if not sections and tracks.count():
         raise InputUnusable(
             "nothing to show: the samples of all tracks are decided or skipped",
@@ -194,6 +212,7 @@ def select_samples(
         samples = sections[name]
         if request.sections == "class":
             samples = order_by_quality(dataset, samples, groups)
+
         entries = list(_make_entries(dataset, name, samples))
         marks = {mark: sum(mark in entry.flags for entry in entries) for mark in MARKS}
         selection.counts[name] = ClassCounts(len(entries), marks)
@@ -220,16 +239,18 @@ def order_by_quality(
         group = groups.get(sample.key, sample.key)
         turns[sizes[group]].append(sample)
         sizes[group] += 1
-    return [sample for turn in turns.values() for sample in turn]
+    return list(chain.from_iterable(turns.values()))
 
 
 def divide_limit(sizes: Mapping[str, int], limit: int) -> dict[str, int]:
     """Divide `limit` equally; what a small section does not need goes to the others."""
     shares = dict.fromkeys(sizes, 0)
+    remaining = limit
+    # The smallest first, so that what they leave is known.
     for position, name in enumerate(sorted(sizes, key=lambda name: sizes[name])):
-        shares[name] = min(
-            sizes[name], (limit - sum(shares.values())) // (len(sizes) - position)
-        )
+        sections_left = len(sizes) - position
+        shares[name] = min(sizes[name], remaining // sections_left)
+        remaining -= shares[name]
     return shares
 
 
@@ -241,17 +262,17 @@ def _make_entries(
     provenances = get_label_provenances(dataset.db, Pairs(dataset.db).get_ids(keys))
     for sample, quality in QualityMeasures(dataset.db).join(samples):
         issue = issues.get(sample.key)
-        flags = (
-            *([LABEL_ISSUE] if issue else []),
-            *([DUPLICATE] if sample.group is not None else []),
-            *(flags_of(quality) if quality else []),
-        )
-        provenance = (
-            classify_provenance(provenances.get(sample.key, ""))
-            if sample.label
-            else None
-        )
-        yield GalleryEntry(sample, label, flags, provenance, issue)
+        flags: list[str] = []
+        if issue is not None:
+            flags.append(LABEL_ISSUE)
+        if sample.group is not None:
+            flags.append(DUPLICATE)
+        if quality is not None:
+            flags += flags_of(quality)
+        provenance = None
+        if sample.label:
+            provenance = classify_provenance(provenances.get(sample.key, ""))
+        yield GalleryEntry(sample, label, tuple(flags), provenance, issue)
 
 
 SCRIPT_PARTS = ("words", "dom", "facts", "faces", "look", "main")
@@ -279,14 +300,14 @@ def write_gallery(
     assess_quality(dataset, progress=progress)
     selection = select_samples(dataset, sections, request)
     thumbnails = _make_thumbnails(dataset, selection.entries, progress)
-    content = _page_data(dataset, selection, thumbnails) | {
-        "sections": request.sections
-    }
+    content = _page_data(dataset, selection, thumbnails)
+    content["sections"] = request.sections
     if request.tracks:
         content["notes"] = _describe_tracks(dataset, selection.counts)
     page = encode_page(_render(dataset.name, content))
     _check_target(out)  # again, because a file may have appeared meanwhile
     write_atomic(out.absolute(), page)
+
     flags = Counter(flag for entry in selection.entries for flag in entry.flags)
     sections_name = "classes" if request.sections == "class" else f"{request.sections}s"
     result = GalleryResult(
@@ -304,9 +325,9 @@ def write_gallery(
 def _check_target(out: Path) -> None:
     if out.suffix.lower() not in HTML_SUFFIXES:
         raise UsageError(f"a gallery is an HTML file: {out}", f"name it {out}.html")
-    if out.exists() and not (
-        out.is_file() and GENERATOR_TAG in out.read_bytes()[:HEAD_BYTES]
-    ):
+    if not out.exists():
+        return
+    if not out.is_file() or GENERATOR_TAG not in out.read_bytes()[:HEAD_BYTES]:
         raise InputUnusable(
             f"{out} exists and is not a gallery", "choose another name, or move it away"
         )
@@ -317,17 +338,19 @@ def _page_data(
 ) -> Facts:
     """Return the data for the page's script, see `js/facts.js`."""
     numbers = {name: number for number, name in enumerate(selection.counts)}
-    shown_counts = Counter(entry.label for entry in selection.entries)
     samples = []
     for number, entry in enumerate(selection.entries):
         facts = {"class": numbers[entry.label], "image": thumbnails.get(number)}
         facts |= _sample_data(dataset, entry)
         samples.append({name: fact for name, fact in facts.items() if fact is not None})
+
+    shown_counts = Counter(entry.label for entry in selection.entries)
+    classes = [
+        tally._asdict() | {"name": name, "shown": shown_counts[name]}
+        for name, tally in selection.counts.items()
+    ]
     return {
-        "classes": [
-            tally._asdict() | {"name": name, "shown": shown_counts[name]}
-            for name, tally in selection.counts.items()
-        ],
+        "classes": classes,
         "samples": samples,
         "total": sum(tally.total for tally in selection.counts.values()),
         "side": THUMBNAIL_SIDE,
@@ -336,7 +359,6 @@ def _page_data(
 
 def _sample_data(dataset: Dataset, entry: GalleryEntry) -> Facts:
     """Return the data of a sample, without local paths."""
-    image = dataset.images.get(entry.sample.image)
     sample = entry.sample
     facts: Facts = {
         "id": sample.key,
@@ -346,9 +368,12 @@ def _sample_data(dataset: Dataset, entry: GalleryEntry) -> Facts:
         "score": sample.score if sample.score is None else round(sample.score, 2),
         "decided": "weak label" if entry.provenance == "hint" else entry.provenance,
         "flags": list(entry.flags) or None,
-        "issue": entry.issue
-        and [entry.issue.suggested, round(entry.issue.confidence, 2)],
+        "issue": None,
     }
+    if entry.issue is not None:
+        confidence = round(entry.issue.confidence, 2)
+        facts["issue"] = [entry.issue.suggested, confidence]
+    image = dataset.images.get(sample.image)
     if image and image.origins:
         origin = image.origins[0]
         facts |= {
@@ -387,7 +412,8 @@ def _render(title: str, content: Facts) -> str:
 
 def _csp_hash(text: str) -> str:
     """Return the source expression of a text for a content security policy."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
 
 
 def _make_thumbnails(
@@ -395,13 +421,19 @@ def _make_thumbnails(
 ) -> dict[int, str]:
     """Return the thumbnails of entries (by number) as data URIs, without unreadable ones."""
     rows = Pairs(dataset.db).get_ids([entry.sample.key for entry in entries])
-    outcomes = run_over(
-        make_thumbnail, enumerate(list_sample_files(dataset, rows)), Processes()
-    )
-    outcomes = progress.over(outcomes, "thumbnails", total=len(rows), unit=" images")
-    return {o.item[0]: o.result for o in outcomes if o.result is not None}
+    numbered_files = enumerate(list_sample_files(dataset, rows))
+    outcomes = run_over(make_thumbnail, numbered_files, Processes())
+    thumbnails = {}
+    for outcome in progress.over(
+        outcomes, "thumbnails", total=len(rows), unit=" images"
+    ):
+        if outcome.result is not None:
+            number, _ = outcome.item
+            thumbnails[number] = outcome.result
+    return thumbnails
 
 
 def make_thumbnail(item: tuple[int, SampleFile]) -> str:
     """Return the thumbnail of a sample, given a number and a file. Raises `Unreadable`."""
-    return shrink(read_pixels(item[1], THUMBNAIL_SIDE, "RGB"), THUMBNAIL_SIDE).src
+    _, file = item
+    return shrink(read_pixels(file, THUMBNAIL_SIDE, "RGB"), THUMBNAIL_SIDE).src
