@@ -36,16 +36,14 @@ async def faces(request: Request) -> Response:
 async def jpeg(request: Request) -> Response:
     """Convert an image that browsers cannot show, such as HEIC or TIFF."""
     upload, _ = await read_file(request, service_of(request).settings.limits)
-    return Response(
-        await _compute(request, JPEGS, upload, [upload]), media_type="image/jpeg"
-    )
+    data = await _compute(request, JPEGS, upload, [upload])
+    return Response(data, media_type="image/jpeg")
 
 
 async def _compute_json(request: Request, computation: str) -> Response:
     uploads = await read_images(request, service_of(request).settings.limits)
-    return Response(
-        await _compute(request, computation, uploads, uploads), media_type=JSON
-    )
+    data = await _compute(request, computation, uploads, uploads)
+    return Response(data, media_type=JSON)
 
 
 async def _compute(
@@ -63,8 +61,9 @@ async def report(request: Request) -> Response:
     hint = 'send a field report such as {"claimed": "a class", "box": null}'
     sent = parse_json(texts.get("report", "null"), SentReport, "report", hint)
     spool = service.require_spool()
-    checked = await _compute(request, CLAIM, (upload, sent), [upload])
-    is_new, claimed = await spool.run(lambda: spool.add(checked))
+    kept_report = await _compute(request, CLAIM, (upload, sent), [upload])
+    is_new, claimed = await spool.run(lambda: spool.add(kept_report))
+    # The dataset may have classes that are not for users of the page.
     visible = claimed if claimed in service.facts.page["classes"] else None
     return json_response({"new": is_new, "class": visible})
 

@@ -35,11 +35,9 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        spool = (
-            ReportSpool(Path(settings.dataset), settings.limits)
-            if settings.dataset
-            else None
-        )
+        spool = None
+        if settings.dataset:
+            spool = ReportSpool(Path(settings.dataset), settings.limits)
         cached = CachedResult(CARD, queue), CachedResult(PORTRAITS, queue)
         app.state.service = Service(settings, facts, queue, spool, *cached, metrics)
         try:
@@ -51,11 +49,12 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
             await queue.stop()
 
     routes = [*ROUTES, *page_routes()]
-    middleware = list[Middleware]()
     if settings.admin is not None:
         from webapp import admin  # imports much that only this page needs
 
         routes += admin.ROUTES
+
+    middleware = [Middleware(Guard, settings, facts.version, rate, queue, metrics)]
     if settings.origins:
         # Outside the guard: pages of these sites can read its errors, and preflights are free.
         cors = Middleware(
@@ -65,13 +64,12 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
             allow_headers=["authorization"],
             expose_headers=["retry-after", MODEL_VERSION],
         )
-        middleware.append(cors)
-    middleware.append(Middleware(Guard, settings, facts.version, rate, queue, metrics))
-    handlers = {HTTPException: _http_error}
+        middleware.insert(0, cors)
+
     app = Starlette(
         routes=routes,
         middleware=middleware,
-        exception_handlers=handlers,
+        exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,
     )
     # Not mounted: a mount would match every address, and turn 405 into 404.
@@ -90,9 +88,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         hint = "see /api.html for the addresses"
         return RefusedRequest(404, "no such address", request.url.path, hint).response()
-    methods = (error.headers or {}).get("Allow", "")
-    headers = error.headers
+
+    headers = error.headers or {}
     if request.method == "OPTIONS":
         return Response(None, 204, headers)
-    hint = f"use {methods}"
+    hint = f"use {headers.get('Allow', '')}"
     return RefusedRequest(405, "wrong method", request.method, hint, headers).response()

@@ -57,8 +57,9 @@ class ComputeProcess:
         """Return the result of a task. Raises its error, `TimeoutError` or `ProcessEnded`."""
         if self._pipe is None:
             raise ProcessEnded("the compute process is not running")
+        _, writer = self._pipe
         data = ForkingPickler.dumps(task)
-        self._pipe[1].writelines((len(data).to_bytes(LENGTH_BYTES), data))
+        writer.writelines((len(data).to_bytes(LENGTH_BYTES), data))
         return await self._read_result(seconds)
 
     def kill(self) -> None:
@@ -121,6 +122,7 @@ def _work_on_tasks(
     lower_process_priority(os.getpid(), NICE_STEPS)
     with through, through.makefile("rwb", BUFFER_BYTES) as pipe:
         work: Any = None
+        # The first answer, before any task: None once the model is loaded, or an error.
         answer: Any = None
         try:
             work = resolve_name(WORK)(settings)
@@ -130,8 +132,10 @@ def _work_on_tasks(
             data = ForkingPickler.dumps(answer)
             pipe.writelines((len(data).to_bytes(LENGTH_BYTES), data))
             pipe.flush()
-            if work is None or not (length := pipe.read(LENGTH_BYTES)):
+            length = b"" if work is None else pipe.read(LENGTH_BYTES)
+            if not length:
                 return
+
             task = ForkingPickler.loads(pipe.read(int.from_bytes(length)))
             try:
                 answer = work(task)

@@ -29,9 +29,11 @@ SLOW_CLIENT_SECONDS = 60.0
 MIN_TURN_SECONDS = 4.0
 """A request that has run for less is not aborted for other clients."""
 WATCH_INTERVAL_SECONDS = 0.1
-LOAD_TIMEOUT_SECONDS, LOAD_RETRY_SECONDS = 60.0, 1.0
+LOAD_TIMEOUT_SECONDS = 60.0
+LOAD_RETRY_SECONDS = 1.0
 MAX_BATCH_JOBS = 8
 MAX_SMALL_BYTES = 100_000
+"""Bytes of the images of a request that may share a batch with others."""
 log = logging.getLogger(__name__)
 
 
@@ -40,7 +42,7 @@ class _Job:
     client: str
     computation: str
     request: Any
-    small: bool
+    is_small: bool
     result: asyncio.Future[Any]
 
 
@@ -91,7 +93,9 @@ class ComputeQueue:
 
     def run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine until `stop`."""
-        self._tasks.add(task := asyncio.get_running_loop().create_task(work))
+        task = asyncio.get_running_loop().create_task(work)
+        # The event loop itself holds tasks only weakly.
+        self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def refuse_if_busy(self, client: str) -> None:
@@ -103,9 +107,15 @@ class ComputeQueue:
 
     def status(self) -> QueueStatus:
         """Return how much waits and runs."""
-        ready = sum(p.alive and p not in self._loading for p in self._processes)
+        ready_processes = [
+            process
+            for process in self._processes
+            if process.alive and process not in self._loading
+        ]
         return QueueStatus(
-            sum(map(len, self._queues.values())), ready, len(self._running)
+            waiting_requests=sum(map(len, self._queues.values())),
+            ready_processes=len(ready_processes),
+            busy_processes=len(self._running),
         )
 
     async def compute(
@@ -116,11 +126,12 @@ class ComputeQueue:
         Cancelling aborts the computation. Raises `RefusedRequest`.
         """
         self.refuse_if_busy(client)
-        small = computation in BATCHED and size <= MAX_SMALL_BYTES
-        if small and self._facts.of_faces:  # face detection takes too long for a batch
-            small = all(upload.boxes is not None for upload in request)
+        is_small = computation in BATCHED and size <= MAX_SMALL_BYTES
+        if is_small and self._facts.of_faces:
+            # Face detection takes too long for a batch.
+            is_small = all(upload.boxes is not None for upload in request)
         result = asyncio.get_running_loop().create_future()
-        job = _Job(client, computation, request, small, result)
+        job = _Job(client, computation, request, is_small, result)
         self._queues.setdefault(client, deque()).append(job)
         self._dispatch()
         try:
@@ -129,12 +140,14 @@ class ComputeQueue:
             self._drop(job)
 
     def _drop(self, job: _Job) -> None:
-        if job in (jobs := self._queues.get(job.client, deque())):
+        jobs = self._queues.get(job.client, deque())
+        if job in jobs:
             jobs.remove(job)
             if not jobs:
                 del self._queues[job.client]
         for batch in self._running:
-            if batch.jobs == [job] and not job.small:  # small ones end soon
+            # A small job ends sooner than a new process is ready.
+            if batch.jobs == [job] and not job.is_small:
                 batch.abort()
 
     def _restart_dead_processes(self) -> None:
@@ -150,7 +163,8 @@ class ComputeQueue:
         except Exception as error:  # usually out of memory
             log.warning("cannot start a compute process: %r", error)
             if not any(other.alive for other in self._processes):
-                pending, self._queues = self._queues, {}
+                pending = self._queues
+                self._queues = {}
                 for jobs in pending.values():
                     self._refuse(jobs, busy("no compute process is available"))
             await asyncio.sleep(LOAD_RETRY_SECONDS)
@@ -164,26 +178,34 @@ class ComputeQueue:
         return next((process for process in free if process.alive), None)
 
     def _dispatch(self) -> None:
-        while (process := self._free_process()) and (jobs := self._next_jobs()):
-            self._running.append(batch := _Batch(process, jobs))
+        while (process := self._free_process()) is not None:
+            jobs = self._next_jobs()
+            if not jobs:
+                return
+            batch = _Batch(process, jobs)
+            self._running.append(batch)
             self.run_in_background(self._run(batch))
 
     def _next_jobs(self) -> list[_Job]:
         """Take the next client's job; a small one with others of its kind."""
-        slow = sum(self._is_slow(batch.jobs[0].client) for batch in self._running)
-        slow_lane_is_full = slow >= max(1, len(self._processes) - 1)
+        slow_batches = [
+            batch for batch in self._running if self._is_slow(batch.jobs[0].client)
+        ]
+        slow_lane_is_full = len(slow_batches) >= max(1, len(self._processes) - 1)
         first = self._take(
             lambda job: not (slow_lane_is_full and self._is_slow(job.client))
         )
-        jobs = [] if first is None else [first]
-        if first is not None and first.small:
-            kind = first.computation
-            while len(jobs) < MAX_BATCH_JOBS and (
-                job := self._take(
-                    lambda other: other.small and other.computation == kind
-                )
-            ):
-                jobs.append(job)
+        if first is None:
+            return []
+
+        jobs = [first]
+        while first.is_small and len(jobs) < MAX_BATCH_JOBS:
+            other = self._take(
+                lambda job: job.is_small and job.computation == first.computation
+            )
+            if other is None:
+                break
+            jobs.append(other)
         return jobs
 
     def _take(self, is_suitable: Callable[[_Job], bool]) -> _Job | None:
@@ -202,7 +224,7 @@ class ComputeQueue:
 
     async def _run(self, batch: _Batch) -> None:
         jobs = batch.jobs
-        seconds = None
+        seconds = 0.0
         task = Task(jobs[0].computation, [job.request for job in jobs])
         try:
             results, seconds = await batch.process.compute(
@@ -215,11 +237,8 @@ class ComputeQueue:
                 413, "too much work", "computing took too long", "send less"
             )
             self._fail(jobs, late)
-        except (
-            ProcessEnded,
-            OSError,
-            RuntimeError,
-        ) as error:  # any failure of a library
+        except (ProcessEnded, OSError, RuntimeError) as error:
+            # RuntimeError: any failure of a library on the image.
             log.warning("a compute process failed: %s", error)
             self._fail(jobs, busy(batch.failure))
         else:
@@ -243,7 +262,7 @@ class ComputeQueue:
             self._refuse(jobs, refused)
         else:
             for job in jobs:
-                job.small = False
+                job.is_small = False
                 if not job.result.done():
                     self._queues.setdefault(job.client, deque()).appendleft(job)
 
@@ -258,15 +277,14 @@ class ComputeQueue:
         """Restart dead processes, and abort long requests that quick clients wait for."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL_SECONDS)
+            self._restart_dead_processes()
             now = time.monotonic()
             self._slow_until = {
                 client: end for client, end in self._slow_until.items() if end > now
             }
-            self._restart_dead_processes()
-            long = [
+            long_batches = [
                 batch for batch in self._running if batch.seconds > MIN_TURN_SECONDS
             ]
-            if len(long) == len(self._processes) and not all(
-                map(self._is_slow, self._queues)
-            ):
-                max(long, key=lambda batch: batch.seconds).abort()
+            is_quick_client_waiting = not all(map(self._is_slow, self._queues))
+            if is_quick_client_waiting and len(long_batches) == len(self._processes):
+                max(long_batches, key=lambda batch: batch.seconds).abort()

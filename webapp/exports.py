@@ -32,12 +32,8 @@ def served_file(
     """
     if run is not None and run.endswith(".onnx"):
         return Path(run).resolve()
-    folder = (
-        runs.find_run_folder(root, run)
-        if run
-        else runs.find_newest_run_folder(root, default)
-    )
-    return export_if_outdated(folder.resolve(), progress)
+    find = runs.find_run_folder if run else runs.find_newest_run_folder
+    return export_if_outdated(find(root, run or default).resolve(), progress)
 
 
 def export_if_outdated(folder: Path, progress: Progress = NO_PROGRESS) -> Path:
@@ -50,6 +46,7 @@ def export_if_outdated(folder: Path, progress: Progress = NO_PROGRESS) -> Path:
     if runs.is_export_current(out, folder):
         return out
     with disk_errors(out), FileLock(folder / LOCK):
+        # Another process may have exported it while this one waited.
         if not runs.is_export_current(out, folder):
             _export(folder, out, progress)
     return out
@@ -76,9 +73,8 @@ def _export(folder: Path, out: Path, progress: Progress) -> None:
             f"run where it is installed: baseline export --precision auto {folder} {out}",
         )
     progress.say(f"exporting {folder.name} to ONNX (once, about a minute) ...")
-    [outcome] = run_over(
-        _export_here, [(folder, out)], Processes(1, EXPORT_TIMEOUT_SECONDS)
-    )
+    pool = Processes(1, EXPORT_TIMEOUT_SECONDS)
+    [outcome] = run_over(_export_here, [(folder, out)], pool)
     if outcome.result is None:
         raise InputUnusable(
             f"export of {folder.name} failed: {outcome.detail or outcome.reason}",

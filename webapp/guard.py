@@ -29,7 +29,8 @@ UNCOUNTED = ("/api/v1/health", "/api/v1/ready")
 MODEL_VERSION = "model-version"
 CLIENT_DISCONNECTED = 499
 """Status in the metrics of a request without a response, as in nginx."""
-COOKIE, ADMIN_COOKIE = "gleanset-token", "gleanset-admin"
+COOKIE = "gleanset-token"
+ADMIN_COOKIE = "gleanset-admin"
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
     "img-src 'self' blob: data:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; "
@@ -51,7 +52,8 @@ HEADERS = (
 
 def client_of(scope: Scope) -> str:
     """Return the client's address, or its network for IPv6."""
-    return network_of((scope.get("client") or ("?",))[0])
+    address, *_ = scope.get("client") or ("?",)
+    return network_of(address)
 
 
 def token_in(headers: Headers, cookie: str) -> str:
@@ -63,7 +65,8 @@ def token_in(headers: Headers, cookie: str) -> str:
 def refuse_token(token: str, reason: str, detail: str, hint: str) -> RefusedRequest:
     """Return the error for a wrong token, or for none with `reason` and `detail`."""
     if token:
-        reason, detail = "wrong token", "this token is not right"
+        reason = "wrong token"
+        detail = "this token is not right"
     return RefusedRequest(401, reason, detail, hint, {"www-authenticate": "Bearer"})
 
 
@@ -82,7 +85,10 @@ class Guard:
         queue: ComputeQueue,
         metrics: Metrics,
     ):
-        self._app, self._settings, self._rate, self._queue = app, settings, rate, queue
+        self._app = app
+        self._settings = settings
+        self._rate = rate
+        self._queue = queue
         self._headers = [*HEADERS, (MODEL_VERSION, model_version)]
         self._metrics = metrics
         self._bytes_in_flight: Counter[str] = Counter()
@@ -92,9 +98,10 @@ class Guard:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         start = time.monotonic()
+        client = client_of(scope)
         answer = _GuardedAnswer(send, self._headers)
         body = _BoundedBody(
-            receive, client_of(scope), self._settings.limits, self._bytes_in_flight
+            receive, client, self._settings.limits, self._bytes_in_flight
         )
         try:
             await self._answer(scope, body, answer)
@@ -149,30 +156,29 @@ class Guard:
         if not _is_guarded(path):
             # The token may be a guess. QueryParams also decodes a percent-encoded name.
             return "token" in QueryParams(scope["query_string"])
+        if not path.startswith(f"{ADMIN_API}/"):
+            return True
         # A page of reports loads many faces.
-        is_admin_api = path.startswith(f"{ADMIN_API}/")
-        return not (
-            is_admin_api and self._settings.is_admin(token_in(headers, ADMIN_COOKIE))
-        )
+        return not self._settings.is_admin(token_in(headers, ADMIN_COOKIE))
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         self._check_host(headers)
-        changes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
-        if changes:
+        is_change = scope["method"] not in ("GET", "HEAD", "OPTIONS")
+        if is_change:
             self._check_origin(headers)
-        if self._is_counted(
-            scope, headers
-        ):  # before the token, so that guessing is limited
+        # Before the token, so that guessing is limited.
+        if self._is_counted(scope, headers):
             self._check_rate(scope)
         if not _is_guarded(scope["path"]):
             return
         if not scope["path"].startswith(f"{ADMIN_API}/"):
             self._check_token(headers)
+
         length = headers.get("content-length", "0")
         # float() accepts any number of digits, int() does not.
         if length.isdecimal() and float(length) > self._settings.limits.body_bytes:
             raise too_large(self._settings.limits.body_bytes)
-        if changes:
+        if is_change:
             self._queue.refuse_if_busy(client_of(scope))
 
     def _check_host(self, headers: Headers) -> None:
@@ -219,7 +225,8 @@ def _is_guarded(path: str) -> bool:
 
 class _GuardedAnswer:
     def __init__(self, send: Send, headers: Sequence[tuple[str, str]]):
-        self._send, self._headers = send, headers
+        self._send = send
+        self._headers = headers
         self.status = 0
 
     async def __call__(self, message: Message) -> None:
@@ -245,8 +252,11 @@ class _BoundedBody:
         limits: RequestLimits,
         in_flight: Counter[str],
     ):
-        self._receive, self._limits = receive, limits
-        self._client, self._in_flight, self._bytes = client, in_flight, 0
+        self._receive = receive
+        self._limits = limits
+        self._client = client
+        self._in_flight = in_flight
+        self._bytes = 0
         self.complete = asyncio.Event()
         self.timeout: asyncio.Timeout
 
@@ -259,13 +269,13 @@ class _BoundedBody:
         return message
 
     def _count(self, size: int) -> None:
-        limits, in_flight = self._limits, self._in_flight
+        limits = self._limits
         self._bytes += size
-        in_flight[self._client] += size
+        self._in_flight[self._client] += size
         if self._bytes > limits.body_bytes:
             raise too_large(limits.body_bytes)
-        own = in_flight[self._client]
-        total = in_flight.total()
+        own = self._in_flight[self._client]
+        total = self._in_flight.total()
         if size and (own > limits.client_bytes or total > limits.server_bytes):
             raise busy("too many uploads at once")
 

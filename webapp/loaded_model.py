@@ -43,12 +43,11 @@ def shown_classes(classes: Sequence[str], web: WebSettings) -> tuple[str, ...]:
 def _hide_others(
     answer: ImagePrediction, classes: Sequence[str], top: int
 ) -> ImagePrediction:
+    scores = [score for score in answer.predictions if score.label in classes]
     return replace(
         answer,
         best=answer.best if answer.best in classes else None,
-        predictions=tuple(
-            score for score in answer.predictions if score.label in classes
-        )[:top],
+        predictions=tuple(scores[:top]),
         nearest=tuple(sample for sample in answer.nearest if sample.label in classes),
     )
 
@@ -175,17 +174,13 @@ def _read_names(file: Path, model: Model) -> dict[str, str]:
 
 def served_facts(loaded: LoadedModel, _: None, settings: ServeSettings) -> ServedFacts:
     """Return the facts for the HTTP process."""
-    page = page_facts(settings, loaded)
-    device = facts_for_device(loaded)
-    file = str(loaded.content)
-    finder = str(MODEL)
     return ServedFacts(
-        loaded.run,
-        loaded.version,
-        file,
-        loaded.of_faces,
-        finder,
-        page,
-        device,
-        loaded.names,
+        run=loaded.run,
+        version=loaded.version,
+        file=str(loaded.content),
+        of_faces=loaded.of_faces,
+        finder=str(MODEL),
+        page=page_facts(settings, loaded),
+        device=facts_for_device(loaded),
+        names=loaded.names,
     )

@@ -4,13 +4,15 @@ Labels only have values of this program: addresses of the API, statuses, and lim
 Nothing is recorded about clients, images or predictions.
 """
 
+import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import accumulate
 from typing import NamedTuple
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-MAX_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, float("inf"))
+MAX_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, math.inf)
+"""Upper limits of the buckets of durations."""
 OTHER = "other"
 """Label of addresses outside the API."""
 
@@ -35,9 +37,8 @@ class Metrics:
         """Count a response."""
         endpoint = path if path in self._durations else OTHER
         self._statuses[endpoint, status] += 1
-        self._durations[endpoint][
-            sum(seconds > limit for limit in MAX_SECONDS[:-1])
-        ] += 1
+        bucket = bisect_left(MAX_SECONDS, seconds)
+        self._durations[endpoint][bucket] += 1
         self._seconds[endpoint] += seconds
 
     def lines(self, model_version: str, queue: QueueStatus) -> Iterator[str]:
@@ -47,15 +48,20 @@ class Metrics:
         for name, value in queue._asdict().items():
             yield f"# TYPE gleanset_{name} gauge"
             yield f"gleanset_{name} {value}"
+
         yield "# TYPE gleanset_responses_total counter"
         for (endpoint, status), count in sorted(self._statuses.items()):
-            yield f'gleanset_responses_total{{endpoint="{endpoint}",status="{status}"}} {count}'
+            labels = f'endpoint="{endpoint}",status="{status}"'
+            yield f"gleanset_responses_total{{{labels}}} {count}"
+
         yield "# TYPE gleanset_response_seconds histogram"
         for endpoint, counts in self._durations.items():
             label = f'endpoint="{endpoint}"'
-            totals = list(accumulate(counts))
-            for limit, total in zip(MAX_SECONDS, totals, strict=True):
-                edge = "+Inf" if limit == MAX_SECONDS[-1] else f"{limit:g}"
+            total = 0
+            # A bucket counts the responses up to its limit, including those of the buckets before.
+            for limit, count in zip(MAX_SECONDS, counts, strict=True):
+                total += count
+                edge = "+Inf" if math.isinf(limit) else f"{limit:g}"
                 yield f'gleanset_response_seconds_bucket{{{label},le="{edge}"}} {total}'
             yield f"gleanset_response_seconds_sum{{{label}}} {self._seconds[endpoint]:.6f}"
-            yield f"gleanset_response_seconds_count{{{label}}} {totals[-1]}"
+            yield f"gleanset_response_seconds_count{{{label}}} {total}"

@@ -27,7 +27,8 @@ JsonDict = dict[str, Any]
 def model_card(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDict:
     """Return the model card; unknown values are None."""
     folder: Path | None = loaded.file.parent
-    if loaded.file.name != FILE or not (loaded.file.parent / METRICS).is_file():
+    is_in_run = loaded.file.name == FILE and (loaded.file.parent / METRICS).is_file()
+    if not is_in_run:
         folder = None  # an exported file
     metrics = _metrics(folder, loaded.names)
     detector = loaded.model.cropping.read.detector
@@ -59,22 +60,26 @@ def _metrics(folder: Path | None, names: dict[str, str]) -> RunMetrics | None:
 
 
 def _classes(names: tuple[str, ...], metrics: RunMetrics | None) -> list[JsonDict]:
-    support = {
-        split: {score.name: score.support for score in figures.classes}
-        for split, figures in (metrics.splits.items() if metrics else ())
+    """Return the number of images of each class in each split."""
+    rows: dict[str, JsonDict] = {
+        name: {"name": name, **dict.fromkeys(SPLITS)} for name in names
     }
-    return [
-        {"name": name, **{s: support.get(s, {}).get(name) for s in SPLITS}}
-        for name in names
-    ]
+    if metrics is not None:
+        for split, figures in metrics.splits.items():
+            for score in figures.classes:
+                if score.name in rows:
+                    rows[score.name][split] = score.support
+    return list(rows.values())
 
 
 def _measured(metrics: RunMetrics | None) -> JsonDict | None:
+    if metrics is None:
+        return None
     for split in ("test", "val"):
-        figures = metrics.splits.get(split) if metrics else None
+        figures = metrics.splits.get(split)
         if figures is not None:
-            is_clear = metrics is not None and metrics.has_no_copies
-            return {"split": split, **_figures(figures), "clear_of_copies": is_clear}
+            row = {"split": split, **_figures(figures)}
+            return row | {"clear_of_copies": metrics.has_no_copies}
     return None
 
 
@@ -115,16 +120,17 @@ def _figures(figures: SplitMetrics) -> JsonDict:
 
 
 def _history(folder: Path | None) -> JsonDict:
-    run = origins = None
-    if folder and (root := find_run_dataset(folder)):
+    run = None
+    origins = None
+    root = find_run_dataset(folder) if folder else None
+    if folder and root:
         with (
             suppress(GleansetError, OSError, msgspec.MsgspecError),
             Dataset.open(root) as dataset,
         ):
             run = dataset.runs.get(folder.name)
-            keys = msgspec.json.decode(
-                (folder / TRAINED_ON).read_bytes(), type=list[str]
-            )
+            data = (folder / TRAINED_ON).read_bytes()
+            keys = msgspec.json.decode(data, type=list[str])
             origins = Statistics(dataset.db).get_provenance(keys)
     return {
         "preset": run.settings.get("preset") if run else None,

@@ -36,14 +36,13 @@ class PageFiles(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file, gzipped if possible."""
         is_accepted = "gzip" in Headers(scope=scope).get("accept-encoding", "")
-        gzipped = (
-            f"{path}.gz" if is_accepted and self.lookup_path(f"{path}.gz")[1] else None
-        )
-        response = await super().get_response(gzipped or path, scope)
+        gzipped = f"{path}.gz"
+        is_gzipped = is_accepted and self.lookup_path(gzipped)[1] is not None
+        response = await super().get_response(gzipped if is_gzipped else path, scope)
         response.headers.update(
             {"cache-control": "no-cache", "vary": "accept-encoding"}
         )
-        if gzipped:
+        if is_gzipped:
             response.headers["content-encoding"] = "gzip"
         return response
 

@@ -1,6 +1,7 @@
 """Example faces and an image to try, if `[web] faces` allows it."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,19 @@ import numpy as np
 from baseline.evaluation.outputs import load_outputs
 from gleanset import Dataset
 from gleanset.errors import GleansetError
-from gleanset.html.thumbnails import Thumbnails
+from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.records import Sample
 from webapp.loaded_model import LoadedModel
 from webapp.settings import ServeSettings
 
-PORTRAIT_SIDE = 208  # pixels
-MAX_USEFUL_WIDTH = 200  # pixels; larger faces make no better portraits
-EXAMPLE_SIDE = 960  # pixels of the longer side
-MAX_ATTEMPTS = 5  # with missing files
+PORTRAIT_SIDE = 208
+"""Pixels."""
+MAX_USEFUL_WIDTH = 200
+"""Pixels; larger faces make no better portraits."""
+EXAMPLE_SIDE = 960
+"""Pixels of the longer side."""
+MAX_ATTEMPTS = 5
+"""Number of samples that are tried, because files may be missing."""
 NOTHING: dict[str, Any] = {"faces": {}, "example": None}
 
 
@@ -31,25 +36,31 @@ def portraits(loaded: LoadedModel, _: None, settings: ServeSettings) -> dict[str
         return NOTHING
     try:
         with Dataset.open(Path(settings.dataset)) as dataset:
-            private = dataset.images.list_report_only()
-            samples = [
-                sample
-                for sample in dataset.samples.iter_in_splits()
-                if sample.label in loaded.visible_classes
-                and sample.image not in private
-            ]
-            samples.sort(key=partial(_rank, _correctly_predicted(loaded.file.parent)))
-            faces = {
-                name: _face(dataset, samples, name) for name in loaded.visible_classes
-            }
-            available = {name: face for name, face in faces.items() if face is not None}
-            return {"faces": available, "example": _example(dataset, samples)}
+            return _choose_portraits(loaded, dataset)
     except GleansetError:
         return NOTHING
 
 
+def _choose_portraits(loaded: LoadedModel, dataset: Dataset) -> dict[str, Any]:
+    private = dataset.images.list_report_only()
+    samples = [
+        sample
+        for sample in dataset.samples.iter_in_splits()
+        if sample.label in loaded.visible_classes and sample.image not in private
+    ]
+    correct = _correctly_predicted(loaded.file.parent)
+    samples.sort(key=partial(_rank, correct))
+    faces = {}
+    for name in loaded.visible_classes:
+        face = _face(dataset, samples, name)
+        if face is not None:
+            faces[name] = face
+    return {"faces": faces, "example": _example(dataset, samples)}
+
+
 def _correctly_predicted(folder: Path) -> set[str]:
-    correct = set[str]()
+    """Return the samples (keys) outside of train that a run predicted correctly."""
+    correct: set[str] = set()
     for split, outputs in load_outputs(folder).items():
         if split != "train":
             rows = np.flatnonzero(outputs.logits.argmax(axis=1) == outputs.y)
@@ -66,10 +77,11 @@ def _rank(correct: set[str], sample: Sample) -> tuple[bool, int, float, str]:
 def _face(dataset: Dataset, samples: list[Sample], name: str) -> str | None:
     best = [sample for sample in samples if sample.label == name][:MAX_ATTEMPTS]
     thumbnails = map(Thumbnails(dataset, PORTRAIT_SIDE).of_sample, best)
-    return next((thumbnail.src for thumbnail in thumbnails if thumbnail), None)
+    return _first_address(thumbnails)
 
 
 def _example(dataset: Dataset, samples: list[Sample]) -> str | None:
+    """Return an image that was not trained on, preferably with faces of several classes."""
     by_image: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         by_image[sample.image].append(sample)
@@ -80,5 +92,8 @@ def _example(dataset: Dataset, samples: list[Sample]) -> str | None:
 
     best = sorted(by_image, key=fitness, reverse=True)[:MAX_ATTEMPTS]
     images = filter(None, map(dataset.images.get, best))
-    thumbnails = map(Thumbnails(dataset, EXAMPLE_SIDE).of_image, images)
+    return _first_address(map(Thumbnails(dataset, EXAMPLE_SIDE).of_image, images))
+
+
+def _first_address(thumbnails: Iterable[Thumbnail | None]) -> str | None:
     return next((thumbnail.src for thumbnail in thumbnails if thumbnail), None)

@@ -29,7 +29,10 @@ class RefusedRequest(Exception):
     ):
         # All arguments, because the error is pickled between processes.
         super().__init__(status, reason, detail, fix, headers)
-        self.status, self.reason, self.detail, self.fix = status, reason, detail, fix
+        self.status = status
+        self.reason = reason
+        self.detail = detail
+        self.fix = fix
         self.headers = dict(headers or {})
 
     def response(self) -> Response:

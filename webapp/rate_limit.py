@@ -43,10 +43,9 @@ class RateLimit:
         self._arrivals[slot] = min(arrival, now + self._burst)
 
     def _slot(self, address: str) -> int:
-        digest = hashlib.blake2b(
-            address.encode(errors="replace"), key=self._salt, digest_size=8
-        )
-        return int.from_bytes(digest.digest()) % SLOTS
+        data = address.encode(errors="replace")
+        digest = hashlib.blake2b(data, key=self._salt, digest_size=8).digest()
+        return int.from_bytes(digest) % SLOTS
 
 
 @lru_cache(4096)

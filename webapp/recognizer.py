@@ -1,7 +1,7 @@
 """Computations on uploaded images: predictions, face detection, JPEG conversion."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, starmap
+from itertools import starmap
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,7 +22,6 @@ from webapp.problems import RefusedRequest, unreadable
 from webapp.settings import RequestLimits, ServeSettings
 
 JsonDict = dict[str, Any]
-ENCODE = msgspec.json.encode
 TOP_CLASSES = 5
 MAX_JPEG_SIDE = 4096
 """Pixels of the longer side; the page scales larger images anyway."""
@@ -51,10 +50,8 @@ def predict(
     loaded: LoadedModel, requests: Sequence[Sequence[Upload]], settings: ServeSettings
 ) -> list[bytes]:
     """Predict for images; return the JSON of `POST /api/v1/predict`."""
-    return [
-        ENCODE(response)
-        for response in predict_values(loaded, requests, settings.limits)
-    ]
+    responses = predict_values(loaded, requests, settings.limits)
+    return list(map(msgspec.json.encode, responses))
 
 
 def _crop_all(
@@ -86,17 +83,16 @@ def _process(
     remaining_pixels = limits.all_pixels
     for upload in uploads:
         try:
-            max_pixels = min(limits.pixels, remaining_pixels)
-            image = _decode(upload, max_pixels)
+            image = _decode(upload, min(limits.pixels, remaining_pixels))
             remaining_pixels -= image.width * image.height
             parts = search(image, upload)
-            yield _ProcessedImage(upload.name, image.width, image.height, parts)
         except MemoryError:
-            yield _ProcessedImage(
-                upload.name, error=Unreadable("too large", "not enough memory")
-            )
-        except Unreadable as refused:
-            yield _ProcessedImage(upload.name, error=refused)
+            error = Unreadable("too large", "not enough memory")
+            yield _ProcessedImage(upload.name, error=error)
+        except Unreadable as error:
+            yield _ProcessedImage(upload.name, error=error)
+        else:
+            yield _ProcessedImage(upload.name, image.width, image.height, parts)
 
 
 def _decode(upload: Upload, max_pixels: int) -> Image:
@@ -113,12 +109,14 @@ def predict_values(
 ) -> list[JsonDict]:
     """Return the responses of `predict` as values."""
     processed = [_crop_all(loaded, uploads, limits) for uploads in requests]
-    pixels = [
-        part.pixels for image in chain.from_iterable(processed) for part in image.parts
-    ]
-    answers = iter(
-        loaded.predict_pixels(np.stack(pixels), TOP_CLASSES) if pixels else ()
-    )
+    pixels = []
+    for images in processed:
+        for image in images:
+            pixels += [part.pixels for part in image.parts]
+    # All parts at once, then each image takes the answers to its own.
+    answers: Iterator[ImagePrediction] = iter(())
+    if pixels:
+        answers = iter(loaded.predict_pixels(np.stack(pixels), TOP_CLASSES))
 
     def take_answers(image: _ProcessedImage) -> JsonDict:
         # Not strict: the remaining answers are those of the next images.
@@ -130,11 +128,11 @@ def predict_values(
 
 
 def _part(part: ImagePart, answer: ImagePrediction) -> JsonDict:
-    threshold, similarity = answer.unfamiliar_below, answer.similarity
-    unfamiliar = (
-        threshold is not None and similarity is not None and similarity < threshold
-    )
-    rule = {"unfamiliar": unfamiliar, "unfamiliar_below": threshold}
+    threshold = answer.unfamiliar_below
+    is_unfamiliar = False
+    if threshold is not None and answer.similarity is not None:
+        is_unfamiliar = answer.similarity < threshold
+    rule = {"unfamiliar": is_unfamiliar, "unfamiliar_below": threshold}
     return part_to_json(part, answer) | rule
 
 
@@ -155,9 +153,8 @@ def find_faces(
     limits = settings.limits
 
     def best_faces(image: Image, _: Upload) -> Sequence[JsonDict]:
-        faces = sorted(
-            detect_with_both(detector, np.asarray(image)), key=lambda face: -face.score
-        )
+        faces = detect_with_both(detector, np.asarray(image))
+        faces.sort(key=lambda face: -face.score)
         return [
             {"box": face.box, "score": face.score, "found_by": face.detector}
             for face in faces[: limits.faces]
@@ -167,25 +164,24 @@ def find_faces(
         image.to_json("faces", image.parts)
         for image in _process(uploads, limits, best_faces)
     ]
-    return ENCODE({"model_version": loaded.version, "images": results})
+    return msgspec.json.encode({"model_version": loaded.version, "images": results})
 
 
 def _crop_marked(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImagePart]:
     """Crop the marked faces as in training. Raises `Unreadable`."""
-    inside = [clip_box(box, image.width, image.height) for box in boxes]
-    if outside := [
-        box for box, part in zip(boxes, inside, strict=True) if part is None
-    ]:
-        detail = f"{list(outside[0])} in {image.width} x {image.height} pixels"
-        raise Unreadable("box outside the image", detail)
-    faces = [Face(HAND, box, 1.0) for box in inside if box is not None]
+    faces = []
+    for box in boxes:
+        clipped = clip_box(box, image.width, image.height)
+        if clipped is None:
+            detail = f"{list(box)} in {image.width} x {image.height} pixels"
+            raise Unreadable("box outside the image", detail)
+        faces.append(Face(HAND, clipped, 1.0))
     return model.cropping.read.faces(np.asarray(image), faces)
 
 
 def convert_to_jpeg(_: LoadedModel, upload: Upload, settings: ServeSettings) -> bytes:
     """Convert an image to JPEG, which every browser shows. Raises `Unreadable`."""
-    pixels = decode(
-        upload.data, MAX_JPEG_SIDE, max_pixels=settings.limits.pixels
-    ).pixels
+    max_pixels = settings.limits.pixels
+    pixels = decode(upload.data, MAX_JPEG_SIDE, max_pixels=max_pixels).pixels
     pixels.thumbnail((MAX_JPEG_SIDE, MAX_JPEG_SIDE))
     return encode_jpeg(pixels)

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8000
 
 
-def checked_proxies(text: str) -> str:
+def check_proxies(text: str) -> str:
     """Check a list of addresses. Raises `UsageError`."""
-    for address in filter(None, map(str.strip, text.split(","))):
+    for part in text.split(","):
+        address = part.strip()
+        if not address:
+            continue
         try:
             ip_network(address, strict=False)
         except ValueError as error:
@@ -72,7 +75,7 @@ class ServeRequest(Request, frozen=True, kw_only=True):
         Param(
             "Trusted proxies: addresses and networks, separated by commas.",
             metavar="ADDRESS,...",
-            parse=checked_proxies,
+            parse=check_proxies,
         ),
     ] = ""
     public: Annotated[bool, Param("Do not ask for a token.")] = False
@@ -108,13 +111,11 @@ class ServeRequest(Request, frozen=True, kw_only=True):
 
         if bool(self.tls_cert) != bool(self.tls_key):
             raise UsageError("only one of --tls-cert and --tls-key", "use both")
-        cert, key = (
-            None if name is None else Path(name)
-            for name in (self.tls_cert, self.tls_key)
-        )
-        for file in (cert, key):
-            if file is not None and not file.is_file():
+        files = [Path(name) for name in (self.tls_cert, self.tls_key) if name]
+        for file in files:
+            if not file.is_file():
                 raise UsageError(f"not a file: {file}", "check the path")
+        cert, key = files or (None, None)
         return ListenAddress(
             self.host, self._port(), cert, key, self.forwarded_allow_ips
         )

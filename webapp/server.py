@@ -52,11 +52,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if (
-            self._in_head
-            and self._head_bytes > self.head_bytes
-            and not self.transport.is_closing()
-        ):
+        is_too_large = self._in_head and self._head_bytes > self.head_bytes
+        if is_too_large and not self.transport.is_closing():
             self.send_400_response("Request header is too large.")
 
     def on_message_begin(self) -> None:
@@ -71,7 +68,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _expect_head(self) -> None:
-        self._in_head, self._head_bytes = True, 0
+        self._in_head = True
+        self._head_bytes = 0
         self._timer = self.loop.call_later(self.head_seconds, self.transport.close)
 
     def _end_head(self) -> None:
@@ -134,9 +132,8 @@ def run_server(
         f"cannot listen on {address.host}:{address.port}",
         "choose another port: --port PORT",
     )
-    listening = socket.socket(
-        socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    )
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listening = socket.socket(family)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((address.host, address.port))

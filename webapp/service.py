@@ -23,21 +23,22 @@ class CachedResult:
     """
 
     def __init__(self, computation: str, queue: ComputeQueue):
-        self._computation, self._queue = computation, queue
+        self._computation = computation
+        self._queue = queue
         self._lock = asyncio.Lock()
-        self._cached: tuple[float, Any] | None = None
+        self._result: Any = None
+        self._computed_at = 0.0
 
     async def get(self) -> Any:
         """Return the result. Raises `RefusedRequest`."""
         async with self._lock:
-            if (
-                self._cached is None
-                or time.monotonic() - self._cached[0] > MAX_AGE_SECONDS
-            ):
+            age = time.monotonic() - self._computed_at
+            if self._result is None or age > MAX_AGE_SECONDS:
                 # Not in the name of a client: others wait for the same result.
                 result = await self._queue.compute("", self._computation, None, 0)
-                self._cached = time.monotonic(), result
-            return self._cached[1]
+                self._result = result
+                self._computed_at = time.monotonic()
+            return self._result
 
 
 class Service(NamedTuple):

@@ -22,7 +22,8 @@ from webapp.request import ServeRequest
 from webapp.server import ListenAddress, run_server
 from webapp.settings import RequestLimits, ServeSettings, page_settings
 
-TOKEN_VARIABLE, ADMIN_TOKEN_VARIABLE = "GLEANSET_WEB_TOKEN", "GLEANSET_ADMIN_TOKEN"
+TOKEN_VARIABLE = "GLEANSET_WEB_TOKEN"  # noqa: S105 - not a token, but its name
+ADMIN_TOKEN_VARIABLE = "GLEANSET_ADMIN_TOKEN"  # noqa: S105
 LOAD_TIMEOUT_SECONDS = 300.0
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -45,6 +46,7 @@ def serve_page(
         # uvicorn raises the signal again after it has shut down.
         previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
         stack.callback(signal.signal, signal.SIGTERM, previous)
+
         web = page_settings(root)
         address = request.address()
         file = served_file(root, request.run, web.run, progress)
@@ -66,6 +68,7 @@ def serve_page(
             limits=RequestLimits(per_minute=request.per_minute),
             copy=str(stack.enter_context(private_copy(file))),
         )
+
         # Errors of the model are reported once, not by each process.
         facts = load_facts(settings)
         # A class that is renamed from now on has one name in all processes.
@@ -120,9 +123,8 @@ def reachable_hosts(host: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
     if host not in ("0.0.0.0", "::"):  # noqa: S104
         return (host,)
     with suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as probe:
-        probe.connect(
-            ("192.0.2.1", 9)
-        )  # sends nothing; selects this device's own address
+        # Sends nothing: it selects the address of this device in its network.
+        probe.connect(("192.0.2.1", 9))
         return names or (probe.getsockname()[0], socket.gethostname())
     return names or (socket.gethostname(),)
 
@@ -130,6 +132,7 @@ def reachable_hosts(host: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
 def _page_url(
     address: ListenAddress, host: str, port: int, page: str, token: str | None
 ) -> str:
+    scheme = "https" if address.cert else "http"
     name = f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""
-    return f"{'https' if address.cert else 'http'}://{name}:{port}/{page}{query}"
+    return f"{scheme}://{name}:{port}/{page}{query}"

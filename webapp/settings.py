@@ -80,13 +80,18 @@ class ServeSettings(msgspec.Struct, frozen=True):
 def page_settings(root: Path) -> WebSettings:
     """Return the `[web]` table of a dataset, with its name, description and contact as defaults.
 
-    The folder's name, which the window used to store as the name, is not a title for users.
+    The folder's name is not a title for users.
     """
     if not is_dataset(root):
         return WebSettings()
     stored = read_settings(root)
-    name = "" if stored.name == root.absolute().name else stored.name or ""
-    own = {"title": name[:MAX_LINE_CHARACTERS] or None, "contact": stored.contact}
-    own["description"] = stored.description
-    silent = {key: text for key, text in own.items() if not getattr(stored.web, key)}
-    return msgspec.structs.replace(stored.web, **silent)
+    web = stored.web
+    name = stored.name or ""
+    if name == root.absolute().name:
+        name = ""
+    return msgspec.structs.replace(
+        web,
+        title=web.title or name[:MAX_LINE_CHARACTERS] or None,
+        contact=web.contact or stored.contact,
+        description=web.description or stored.description,
+    )

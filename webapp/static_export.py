@@ -59,11 +59,9 @@ def export_page(
     and `load_model` raise.
     """
     folder = Path(request.folder)
-    if (
-        folder.exists()
-        and any(folder.iterdir())
-        and not (folder / API / "model.json").is_file()
-    ):
+    is_empty = not folder.exists() or not any(folder.iterdir())
+    is_earlier_export = (folder / API / "model.json").is_file()
+    if not is_empty and not is_earlier_export:
         raise UsageError(
             f"the folder has other files: {folder}", "use a new or empty folder"
         )
@@ -94,12 +92,14 @@ def export_page(
 
 
 def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(path for path in PAGE.rglob("*") if path.is_file()):
-        if path.name not in EXCLUDED and path.suffix != ".gz":
+    for path in sorted(PAGE.rglob("*")):
+        is_needed = path.name not in EXCLUDED and path.suffix != ".gz"
+        if path.is_file() and is_needed:
             yield path.relative_to(PAGE).as_posix(), path.read_bytes()
     yield FINDER.lstrip("/"), MODEL.read_bytes()
     yield MANIFEST, manifest_for(settings, of_faces=loaded.of_faces)
     yield f"{API}/model.onnx", loaded.content.read_bytes()
+
     faces = portraits(loaded, None, settings)
     without_dataset = msgspec.structs.replace(settings, dataset=None)  # no reports
     changes = {"finder": "browser", "portraits": bool(faces["faces"]), "server": False}
@@ -109,6 +109,5 @@ def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, 
         "portraits": faces,
         "model.json": facts_for_device(loaded),
     }
-    yield from (
-        (f"{API}/{name}", msgspec.json.encode(body)) for name, body in responses.items()
-    )
+    for name, body in responses.items():
+        yield f"{API}/{name}", msgspec.json.encode(body)

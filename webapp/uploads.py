@@ -19,7 +19,8 @@ from webapp.computations import Upload
 from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits
 
-FORM, JSON = "multipart/form-data", "application/json"
+FORM = "multipart/form-data"
+JSON = "application/json"
 MAX_NAME_LENGTH = 200
 MAX_FORM_FIELDS = 10
 BOXES_HINT = "send a list of [x, y, width, height], or null, for each file"
@@ -31,28 +32,16 @@ async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
     """Read the images of a request and the boxes of each. Raises `RefusedRequest`."""
     kind = _content_type(request)
     if kind == JSON:
-        sent = parse_json(
-            await request.body(), ImagesRequest, "images", IMAGES_HINT
-        ).images
-        uploads = [_decode(image, number) for number, image in enumerate(sent)]
+        body = await request.body()
+        sent = parse_json(body, ImagesRequest, "images", IMAGES_HINT)
+        uploads = [_decode(image, number) for number, image in enumerate(sent.images)]
     elif kind.startswith("image/"):
         uploads = [Upload("", await request.body(), is_alone=True)]
     elif kind == FORM:
-        files, texts = await _read_form(request, limits.images)
-        text = texts.get("boxes")
-        boxes = (
-            [None] * len(files)
-            if text is None
-            else parse_json(text, Boxes, "boxes", BOXES_HINT)
-        )
-        if len(boxes) != len(files):
-            detail = f"{len(boxes)} lists for {len(files)} files"
-            raise RefusedRequest(422, "wrong boxes", detail, BOXES_HINT)
-        uploads = [
-            _upload(*file, marked) for file, marked in zip(files, boxes, strict=True)
-        ]
+        uploads = await _read_form_images(request, limits.images)
     else:
         raise _wrong_type(kind, f"{FORM}, {JSON} or image/jpeg")
+
     if not uploads:
         raise RefusedRequest(422, "no image", "`images` is empty", IMAGES_HINT)
     if len(uploads) > limits.images:
@@ -66,14 +55,31 @@ async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
     return uploads
 
 
+async def _read_form_images(request: Request, max_files: int) -> list[Upload]:
+    """Read the files of a form, and `boxes`: a list for each file."""
+    files, texts = await _read_form(request, max_files)
+    boxes: Boxes = [None] * len(files)
+    if "boxes" in texts:
+        boxes = parse_json(texts["boxes"], Boxes, "boxes", BOXES_HINT)
+    if len(boxes) != len(files):
+        detail = f"{len(boxes)} lists for {len(files)} files"
+        raise RefusedRequest(422, "wrong boxes", detail, BOXES_HINT)
+    return [
+        _upload(name, data, marked)
+        for (name, data), marked in zip(files, boxes, strict=True)
+    ]
+
+
 async def read_file(
     request: Request, limits: RequestLimits
 ) -> tuple[Upload, dict[str, str]]:
     """Read a form with one image, and its other fields. Raises `RefusedRequest`."""
-    if (kind := _content_type(request)) != FORM:
+    kind = _content_type(request)
+    if kind != FORM:
         raise _wrong_type(kind, FORM)
     files, texts = await _read_form(request, 1)
-    return _upload(*files[0], None), texts
+    name, data = files[0]
+    return _upload(name, data, None), texts
 
 
 async def _read_form(
@@ -121,9 +127,9 @@ def parse_json(text: str | bytes, kind: type[T], field: str, hint: str) -> T:
 
 def _decode(image: EncodedImage, number: int) -> Upload:
     # Browsers make data: URIs, and base64(1) breaks lines.
-    text = (
-        image.data.partition(",")[2] if image.data.startswith("data:") else image.data
-    )
+    text = image.data
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
     try:
         data = base64.b64decode("".join(text.split()), validate=True)
     except ValueError as error:

@@ -151,7 +151,11 @@ def test_offline_report_is_sent_later(
     with Dataset.open(root) as dataset:
         reports = Reports(dataset.db).iterate()
         own = {"greene", "made offline"}
-        wrong, removal = (report.id for report in reports if own & {*report.claim})
+        wrong, removal = (
+            report.id
+            for report in reports
+            if own & {report.claim.claimed, report.claim.note}
+        )
         refuse_reports(dataset, [wrong, removal])  # other tests report the same face
 
 
