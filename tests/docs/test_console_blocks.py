@@ -35,6 +35,7 @@ EXCLUDED = [
     ("*", "python -m pip", "installs from the net"),
     ("*", "source .venv/bin/activate", "of the environment that is not installed"),
     ("*", "python3 bootstrap.py", "installs; what checks every change runs it"),
+    ("*", "uv", "installs from the net"),
     ("add-a-source.md", "pytest", "of a source that the page writes"),
     ("detectors.md", "facecrop run --detector onnx", "a model of the reader's own"),
     ("detectors.md", "facecrop run --detector hub:", "fetches a model from a hub"),
