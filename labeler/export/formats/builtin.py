@@ -250,7 +250,9 @@ FORMATS = {
     "csv": ExportFormat(
         layout="class folders",
         about="the same with a table",
-        reading='import pandas\n\nrows = pandas.read_csv("samples.csv")\n'
+        # Otherwise pandas reads a class NA as missing, and 001 as 1.
+        reading="import pandas\n\n"
+        'rows = pandas.read_csv("samples.csv", dtype=str, keep_default_na=False)\n'
         '{0} = rows[rows["split"] == "{0}"]',
         write=write_csv,
         split_optional=True,
