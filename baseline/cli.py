@@ -91,6 +91,7 @@ def train(
         return TrainingPreview(
             settings=settings.to_json(), mirroring=settings.mirroring
         )
+
     require_packages(settings)
     from baseline.train.train_run import train_run
     from baseline.train.trials import plan_folds, run_cross_validation
@@ -106,6 +107,7 @@ def train(
             return run_cross_validation(
                 dataset, settings, request.folds, progress=job.progress, say=job.say
             )
+
         return train_run(dataset, settings, progress=job.progress, say=job.say)
 
 
@@ -174,6 +176,7 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> EvaluationResult:
             dataset, request.run, split, rule_request, job.progress
         )
         evaluation.report = str(write_report(dataset, evaluation.run))
+
     for line in evaluation.warnings():
         job.say(f"baseline: {line}")
     return evaluation
@@ -191,6 +194,7 @@ def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
         raise UsageError(
             "--forget excludes --protect and --max-rejection-rate", "run two commands"
         )
+
     return RuleRequest({}, forget=True) if request.forget else rule_request
 
 
@@ -212,8 +216,10 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Comparison:
         comparison = compare_runs(
             dataset, request.runs or list_finished_runs(dataset), request.split
         )
+
     if comparison.split == "test" and len(comparison.runs) > 1:
         job.say(f"baseline: {_TEST_WARNING}")
+
     if comparison.size_warning:
         job.say(f"baseline: {comparison.split} has {comparison.size_warning}")
     return comparison
@@ -239,6 +245,7 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> LabelIssuesRes
         result = find_label_issues(dataset, name, folder, request.folds, job.progress)
         result.report = str(write_report(dataset, name))
         result.next = suggest_review(dataset) if result.samples else []
+
     return result
 
 
@@ -293,14 +300,17 @@ def predict(job: CommandJob, request: PredictRequest) -> PredictionResult:
         rejections=[],
     )
     folders = table = None
+
     if request.copy_to is not None:
         folders = ClassFolders(Path(request.copy_to), model.facts.classes)
         files = folders.outside(files)
+
     with ExitStack() as stack:
         if request.csv:
             table = stack.enter_context(
                 open_prediction_table(Path(request.csv), request.top)
             )
+
         predictions = predict_files(model, files, cropping.read, request.top)
         for predicted in job.progress.over(predictions, "predict"):
             result.add(predicted, job)
@@ -308,15 +318,18 @@ def predict(job: CommandJob, request: PredictRequest) -> PredictionResult:
                 folders.put(predicted)
             if table is not None:
                 table.add(predicted)
+
     result.raise_if_nothing_exists()
     result = result.with_facts(summarize_ignored(ignored))
     result.table = request.csv or ""
     result.copied = dict(folders.counts) if folders else None
+
     if request.fail and result.rejected:
         rejected = count(result.rejected, "file")
         raise DoneInPart(
             f"{rejected} rejected", "see the reasons in the result", result
         )
+
     return result
 
 
@@ -331,7 +344,9 @@ def format_prediction(predicted: FilePrediction) -> list[str]:
         return [
             f"{path}: rejected, {predicted.rejection.reason} ({predicted.rejection.detail})"
         ]
+
     lines = []
+
     for part, answer in predicted.parts:
         box = f" [{','.join(map(str, part.box))}]" if part.box else ""
         scores = _format_scores(answer.predictions)
@@ -341,6 +356,7 @@ def format_prediction(predicted: FilePrediction) -> list[str]:
         )
         suffix = f"; nearest {nearest}" if nearest else ""
         lines.append(f"{path}{box}: {outcome}{scores}{suffix}")
+
     return lines
 
 
@@ -385,6 +401,7 @@ class PredictionResult(CommandResult, kw_only=True):
             self.images += 1
             self.parts += len(predicted.parts)
             self.answers.update(answer.outcome for _, answer in predicted.parts)
+
         if job.as_json and predicted.rejection is None:
             self.predicted.append(predicted.to_json())
         elif not job.as_json:
@@ -408,6 +425,7 @@ class PredictionResult(CommandResult, kw_only=True):
             "ignored": self.ignored or 0,
             "ignored reasons": self.ignored_reasons,
         }
+
         return summary | {"table": self.table, "copied": self.copied or {}}
 
 
@@ -426,6 +444,7 @@ def export(job: CommandJob, request: ExportRequest) -> ExportedRun:
         raise UsageError(
             f"too many names: {len(names)}", "run: baseline export [RUN] OUT"
         )
+
     require_transfer()
     from baseline.use.export.export_run import export_run
 
@@ -468,6 +487,7 @@ def gallery(
         return remove_class(folder, request.remove)
     if request.label is None:
         return GalleryList(run=folder.resolve().name, classes=count_images(folder))
+
     cropping = _crop_plan(
         job, RunEngine.from_folder(folder).facts, folder, request.detector
     )
@@ -475,4 +495,5 @@ def gallery(
     files = expand_paths(request.paths, ignored)
     result = add_files(folder, request.label, files, cropping.read, job.progress)
     result.cropping = cropping.to_json()
+
     return result.with_facts(summarize_ignored(ignored))

@@ -18,11 +18,14 @@ FoldCount = Annotated[int, Meta(ge=2, le=100)]
 
 def parse_share(text: str) -> float:
     """Parse `99.9%` or `0.999` as 0.999. Raises `UsageError`."""
-    number, is_percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    number, percent, rest = text.strip().partition("%")
     try:
-        share = float(number) / (100 if is_percent else 1)
+        share = float(number + rest)
     except ValueError:
         share = math.nan
+    if percent:
+        share /= 100
+    # Not a number is in no range, either.
     if not 0 <= share <= 1:
         raise UsageError(f"not a share: {text!r}", "for example: 99.9% or 0.999")
     return share
@@ -42,7 +45,9 @@ def format_option(value: object) -> str:
     """Format a TOML value as on a command line."""
     if isinstance(value, list):
         return ",".join(map(format_option, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
 
 
 PRESETS = ", ".join(preset_names())

@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
+from itertools import chain
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
@@ -33,11 +34,12 @@ more from views, large ones take longer.)"""
 Weights = Annotated[str, Meta(pattern=r"^(auto|\d+(\.\d+)?(,\d+(\.\d+)?)*)$")]
 
 
-class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
+class CommonSettings(
+    TomlTable, frozen=True, tag_field="method", kw_only=True, omit_defaults=True
+):
     """Settings of all training methods; `presets/simple.toml` explains them.
 
-    Runs from before `fit` existed stretched their images. `plugin` is the package of the preset
-    with its version, empty for ours.
+    `plugin` is the package of the preset with its version, empty for ours.
     """
 
     preset: str
@@ -48,7 +50,7 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
     balance: Literal["none", "weights"]
     seed: WholeNumber
     precision: Precision
-    fit: Fit = "stretch"
+    fit: Fit
     tensorboard: bool = False
 
     @property
@@ -71,9 +73,7 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
     def to_json(self) -> dict[str, object]:
         """Return the settings as JSON values for `parse_settings`."""
         plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self))
-        # Settings that are off are left out, as in runs from before they existed.
-        optional = {"plugin", "tensorboard"}
-        return {k: v for k, v in plain.items() if v or k not in optional}
+        return plain
 
 
 class GradientSettings(CommonSettings, frozen=True):
@@ -107,7 +107,7 @@ class Transfer(CommonSettings, frozen=True, tag="transfer"):
     weights: str
     views: Views | Literal["auto"]
     strength: NotNegative
-    part_weights: Weights = "auto"
+    part_weights: Weights
 
 
 class Finetune(GradientSettings, frozen=True, tag="finetune"):
@@ -132,7 +132,7 @@ class Triplet(GradientSettings, frozen=True, tag="triplet"):
     classes_per_batch: Annotated[int, Meta(ge=2)]
     images_per_class: Annotated[int, Meta(ge=2)]
     margin: Positive
-    part_weights: Weights = "auto"
+    part_weights: Weights
 
 
 Settings = Simple | Transfer | Finetune | Triplet
@@ -151,8 +151,9 @@ def resolve_views(settings: Transfer | Triplet, images: int) -> int:
 
 def preset_names() -> list[str]:
     """Return the names of our presets, sorted."""
-    folder = resources.files("baseline") / "presets"
-    return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml"))
+    files = (resources.files("baseline") / "presets").iterdir()
+    names = [file.name for file in files if file.name.endswith(".toml")]
+    return sorted(name.removesuffix(".toml") for name in names)
 
 
 def validate_preset_values(name: str, values: Any) -> dict[str, Any]:
@@ -168,14 +169,14 @@ def validate_preset_values(name: str, values: Any) -> dict[str, Any]:
 def check_preset(name: str) -> str:
     """Check the name of a preset and return it. Raises `UsageError`."""
     names = preset_names()
-    if (
-        name not in names
-        and load_plugin("presets", name, validate_preset_values) is None
-    ):
-        names = [*names, *list_plugin_names("presets", names)]
-        near = did_you_mean(name, names, _SUGGESTION)
-        raise UsageError(f"unknown preset: '{name}'{near}", _choices(names))
-    return name
+    if name in names:
+        return name
+    if load_plugin("presets", name, validate_preset_values) is not None:
+        return name
+
+    names += list_plugin_names("presets", names)
+    near = did_you_mean(name, names, _SUGGESTION)
+    raise UsageError(f"unknown preset: '{name}'{near}", _choices(names))
 
 
 def load_preset(
@@ -188,11 +189,13 @@ def load_preset(
     """
     values = _preset_values(name)
     kind = _settings_class(values)
+    keys = _list_settable_keys(kind)
     for key, value in overrides.items():
-        if key not in (keys := _settable(kind)):
+        if key not in keys:
             near = did_you_mean(key, keys, _SUGGESTION)
             raise UsageError(f"unknown setting: '{key}'{near}", _choices(keys))
         values[key] = _parse_value(kind, key, value)
+
     if "backbone" in values:
         values["backbone"] = pin_names(str(values["backbone"]), ask)
     return parse_settings({"preset": name} | values)
@@ -203,6 +206,7 @@ def _preset_values(name: str) -> dict[str, Any]:
     if name not in preset_names():
         values = load_plugin("presets", name, validate_preset_values) or {}
         return {**values, "plugin": get_plugin_package("presets", name)}
+
     file = resources.files("baseline") / "presets" / f"{name}.toml"
     try:
         return tomllib.loads(file.read_text("utf-8-sig"))
@@ -228,53 +232,63 @@ def parse_settings(values: Mapping[str, object]) -> Settings:
 
 def _settings_class(values: Mapping[str, object]) -> type[Settings]:
     method = values.get("method")
-    kind = METHODS.get(method) if isinstance(method, str) else None
-    if kind is None:
+    if not isinstance(method, str) or method not in METHODS:
         raise UsageError(f"unknown training method: '{method}'", _choices(METHODS))
-    return kind
+    return METHODS[method]
 
 
 def _validation_error(
     kind: type[Settings], values: Mapping[str, object], message: str
 ) -> UsageError:
+    # msgspec has the key only in its message: "Expected `int` - at `$.blocks[0]`".
     problem, _, path = message.partition(" - at `$.")
     key = re.split(r"[`\[]", path)[0]
     if not key:
+        keys = ", ".join(_list_settable_keys(kind))
         return UsageError(
             f"invalid settings: {message}",
-            f"method '{kind.__struct_config__.tag}' needs all of: {', '.join(_settable(kind))}",
+            f"method '{kind.__struct_config__.tag}' needs all of: {keys}",
         )
+
     choices = _literal_values(get_type_hints(kind)[key])
     fix = f"choose {' or '.join(choices)}" if choices else _plain_message(problem)
     return UsageError(f"invalid value of setting '{key}': '{values[key]}'", fix)
 
 
 def _literal_values(kind: Any) -> list[str]:
+    """Return the words that a setting may be; empty if it is not one of some words."""
     parts = get_args(kind)
-    values = [value for part in (kind, *parts) for value in get_args(part)]
+    values = chain.from_iterable(map(get_args, (kind, *parts)))
     choices = [value for value in values if isinstance(value, str)]
-    return [*choices, "an integer"] if int in parts and choices else choices
+    if choices and int in parts:
+        choices.append("an integer")
+    return choices
+
+
+_WORDS_OF_TYPES = {
+    "`int`": "an integer",
+    "`float`": "a number",
+    "`str`": "text",
+    "`array`": "integers separated by commas",
+}
 
 
 def _plain_message(problem: str) -> str:
     """Return msgspec's message in words for people who do not write Python."""
-    for type_name, words in {
-        "`int`": "an integer",
-        "`float`": "a number",
-        "`str`": "text",
-        "`array`": "integers separated by commas",
-    }.items():
+    for type_name, words in _WORDS_OF_TYPES.items():
         problem = problem.replace(type_name, words)
     return problem.partition(", got")[0].replace("`", "")
 
 
 def _check_combination(settings: Settings) -> None:
-    if isinstance(settings, Simple) and settings.size < 2 ** (len(settings.blocks) + 1):
-        # The last block must leave 2 x 2 values for its batch norm.
-        raise UsageError(
-            f"images of size {settings.size} are too small for {len(settings.blocks)} blocks",
-            "use larger images (-o size=120) or fewer blocks (-o blocks=32,64,128)",
-        )
+    if isinstance(settings, Simple):
+        blocks = len(settings.blocks)
+        # Each halves the image; the last must leave 2 x 2 values for its batch norm.
+        if settings.size < 2 ** (blocks + 1):
+            raise UsageError(
+                f"images of size {settings.size} are too small for {blocks} blocks",
+                "use larger images (-o size=120) or fewer blocks (-o blocks=32,64,128)",
+            )
     if settings.tensorboard and isinstance(settings, Transfer):
         raise UsageError(
             f"preset {settings.preset} has no epochs to log for TensorBoard",
@@ -287,7 +301,7 @@ def _check_combination(settings: Settings) -> None:
         )
 
 
-def _settable(kind: type[Settings]) -> list[str]:
+def _list_settable_keys(kind: type[Settings]) -> list[str]:
     return sorted(set(kind.__struct_fields__) - _NOT_SETTABLE)
 
 
@@ -302,10 +316,10 @@ def _parse_value(kind: type[Settings], key: str, text: str) -> object:
     value: object = text.strip()
     if key == "blocks":
         value = [part.strip() for part in text.strip("[] ").split(",")]
+
     try:
         return msgspec.convert(value, get_type_hints(kind)[key], strict=False)
     except msgspec.ValidationError as error:
         problem = str(error).partition(" - at ")[0]
-        raise _validation_error(
-            kind, {key: text}, f"{problem} - at `$.{key}`"
-        ) from error
+        message = f"{problem} - at `$.{key}`"
+        raise _validation_error(kind, {key: text}, message) from error

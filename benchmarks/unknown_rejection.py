@@ -20,13 +20,13 @@ from baseline.data.samples import Examples, ensure_val
 from baseline.evaluation.decision_rule import UNKNOWN, decide
 from baseline.evaluation.evaluate import fit_decision_rule
 from baseline.settings import load_preset
-from baseline.train.cross_validation import add_membership, add_unknown_rule
 from baseline.train.training import (
     TrainingCallback,
     TrainingData,
     fit_method,
     split_outputs,
 )
+from baseline.train.unknown import add_membership, add_unknown_rule
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 

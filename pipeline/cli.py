@@ -3,6 +3,7 @@
 import re
 import shlex
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -94,19 +95,25 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
         if source is ParameterSource.COMMANDLINE:
             raise UsageError("two dataset folders: DIR and -d", "use only one of them")
         job = job._replace(root=folder)
+
     if is_dataset(job.root):
         restore_settings_file(job.root)
+
+    # An empty text removes an earlier one.
+    lines = {
+        key: " ".join(text.split()) or None
+        for key, text in texts.items()
+        if text is not None
+    }
     with job.create() as dataset:
-        present = {key: text for key, text in texts.items() if text is not None}
-        if lines := {
-            key: " ".join(text.split()) or None for key, text in present.items()
-        }:
-            changed = msgspec.to_builtins(dataset.settings) | lines
+        if lines:
+            fields = msgspec.to_builtins(dataset.settings) | lines
             try:
-                settings = msgspec.convert(changed, Settings)
+                settings = msgspec.convert(fields, Settings)
             except msgspec.ValidationError as error:
                 raise UsageError(f"text too long: {error}", "shorten it") from error
             write_settings(dataset.root, settings)
+
         return InitResult(str(dataset.root.absolute()), dataset.images.count())
 
 
@@ -193,20 +200,26 @@ def run(
     from pipeline.status import page_command
 
     file = find_recipe(recipe)
-    extra = parse_key_values(options, "bing.size=large")
     recipe_table = read_recipe(file)
     root = into or job.root
     job._replace(root=root).warn_of_lost_settings()
-    command = shlex.join(["gleanset", "run", str(recipe), "-d", str(root)])
     stages = Stages(
-        recipe_table, file.parent, job.progress, allow_private, extra, job.say, command
+        recipe=recipe_table,
+        recipe_folder=file.parent,
+        progress=job.progress,
+        allow_private=allow_private,
+        options=parse_key_values(options, "bing.size=large"),
+        say=job.say,
+        command=shlex.join(["gleanset", "run", str(recipe), "-d", str(root)]),
     )
     if job.simulate:
         return RecipePreview([name for name, _ in stages.checked(root, start)])
     result = run_recipe(stages, root, job.say, start=start)
+
     with Dataset.open(root) as dataset:
         result.report = str(write_report(dataset, title=recipe_table.title))
         result.serve = page_command(dataset)
+
     exported = result.stages.get("export")
     if isinstance(exported, ExportResult) and exported.failed:
         raise unreadable_images_error(len(exported.failed), result)
@@ -347,16 +360,17 @@ def verify(job: CommandJob, repair: bool) -> CommandResult:
 
     with job.open(rehearse=not repair) as dataset:
         result = verify_dataset(dataset, repair=repair, progress=job.progress)
+
     for line in result.list_fixes():
         job.say(line)
-    if damage := result.damage:
-        fix = (
-            "run the harvest of these images again"
-            if repair
-            else "gleanset verify --repair"
-        )
-        raise DoneInPart(damage, f"{fix}, or restore the files from a backup", result)
-    return result
+
+    if not result.damage:
+        return result
+    fix = "gleanset verify --repair"
+    if repair:
+        fix = "run the harvest of these images again"
+    fix += ", or restore the files from a backup"
+    raise DoneInPart(result.damage, fix, result)
 
 
 class ForgetRequest(Request, frozen=True, kw_only=True):
@@ -417,21 +431,24 @@ def forget(job: CommandJob, request: ForgetRequest) -> CommandResult:
                 list={sha256: _name_image(dataset, sha256) for sha256 in plan.images},
                 description=plan.describe(),
             )
+
         question = f"Remove {plan.describe()} for good?"
         if not request.yes and not confirm(question):
             raise UsageError(
                 "nothing was removed",
                 "answer y or add --yes; --simulate lists the images",
             )
+
         remove_images(dataset, plan, request.reason)
         return RemovalResult(plan.counts(), plan.describe())
 
 
 def _name_image(dataset: Dataset, sha256: str) -> str:
     image = dataset.images.get(sha256)
-    origin = next(iter(image.origins), None) if image is not None else None
-    place = locate(origin).describe() if origin is not None else ""
-    return f"{sha256[:12]} {escape_name(place)}".rstrip()
+    if image is None or not image.origins:
+        return sha256[:12]
+    location = locate(image.origins[0]).describe()
+    return f"{sha256[:12]} {escape_name(location)}".rstrip()
 
 
 @commands.command(epilog="Example: gleanset gc --older 1d --simulate -d my-dataset")
@@ -474,18 +491,26 @@ def merge(job: CommandJob, other: Path) -> CommandResult:
     with job.open() as dataset:
         option = dataset.option
         result, conflicts = merge_dataset(
-            dataset, other, simulate=job.simulate, progress=job.progress
+            dataset,
+            other,
+            simulate=job.simulate,
+            progress=job.progress,
         )
-    for sample, labels in list(conflicts.items())[:_MAX_PRINTED_CONFLICTS]:
+
+    for sample, labels in islice(conflicts.items(), _MAX_PRINTED_CONFLICTS):
         job.say(f"labelled differently: {sample} is {labels}")
-    if len(conflicts) > _MAX_PRINTED_CONFLICTS:
-        job.say(f"and {len(conflicts) - _MAX_PRINTED_CONFLICTS} more")
+    unprinted = len(conflicts) - _MAX_PRINTED_CONFLICTS
+    if unprinted > 0:
+        job.say(f"and {unprinted} more")
+
     if job.simulate:
         return MergePreview(result)
+
     if result.decided:
         job.say(
             f"images and samples stay; to undo the merged labels: labeler undo {option}"
         )
+
     return result
 
 
@@ -510,14 +535,11 @@ def doctor(job: CommandJob) -> CommandResult:
     from pipeline.doctor import DoctorResult, examine_components
 
     result = DoctorResult(list(examine_components(job.root)))
-    missing = [
-        component for component in result.parts if component.needed and not component.ok
-    ]
+    missing = [part for part in result.parts if part.needed and not part.ok]
     if missing:
-        names = ", ".join(component.name for component in missing)
-        raise MissingComponent(
-            f"required component missing: {names}", missing[0].hint, result
-        )
+        names = ", ".join(part.name for part in missing)
+        problem = f"required component missing: {names}"
+        raise MissingComponent(problem, missing[0].hint, result)
     return result
 
 
@@ -549,13 +571,16 @@ def snapshot(
             dataset.db.check_writable()
             snapshots.delete(name)
             return SnapshotDeletion(name)
+
         if name is not None:
             return create_snapshot(dataset, name, note)
         if delete or note:
             raise UsageError(
                 "no name for the snapshot", "add one: gleanset snapshot v1"
             )
+
         records = list(snapshots.iterate())
+
     return SnapshotList(list(map(SnapshotResult.from_record, records)))
 
 

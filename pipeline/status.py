@@ -1,9 +1,10 @@
 """`gleanset status`: counts of a dataset, and the command to run next."""
 
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -53,10 +54,11 @@ def next_step(dataset: Dataset, duplicates: DuplicatePlan | None = None) -> str:
     if Reports(dataset.db).count(kind=REMOVAL):
         # Someone waits for an answer, perhaps with a legal right to it.
         return f"{LIST_REPORTS} {option}"
+
     counts = _SampleCounts(dataset)
-    if not counts.labelled or (
-        counts.classes < 2 and find_latest_model(dataset) is None
-    ):
+    # With a model, one class may be all that is labelled further.
+    needs_classes = counts.classes < 2 and find_latest_model(dataset) is None
+    if not counts.labelled or needs_classes:
         return _next_labeling_step(dataset, counts, option)
     if duplicates is None:
         duplicates = _plan_duplicates(dataset)
@@ -74,10 +76,13 @@ class _SampleCounts:
         self.pending = 0
         rows = dataset.samples.count_by("status", "kept", "label")
         for (status, duplicate_status, label), number in rows.items():
-            if duplicate_status == "kept" and status == "labelled":
+            if duplicate_status != "kept":
+                continue
+            if status == "labelled":
                 labels[label] += number
-            elif duplicate_status == "kept" and status == "queue":
+            elif status == "queue":
                 self.pending += number
+
         self.classes = len(labels)
         self.labelled = labels.total()
 
@@ -85,15 +90,15 @@ class _SampleCounts:
 def _next_labeling_step(dataset: Dataset, counts: _SampleCounts, option: str) -> str:
     if (command := _detection_command(dataset, option)) is not None:
         return command
-    if (
-        not counts.labelled
-        and (suggestion := suggest_whole_images(dataset)) is not None
-    ):
-        return suggestion[0]
-    is_refused = dataset.journal.find_undone_kind() == "accept-hints"
-    hints = [] if is_refused else Hints(dataset.db).iter_waiting()
-    if any(acceptance_obstacle(sample) is None for sample in hints):
-        return f"labeler accept hints {option}"
+    if not counts.labelled:
+        suggestion = suggest_whole_images(dataset)
+        if suggestion is not None:
+            return suggestion[0]
+
+    if dataset.journal.find_undone_kind() != "accept-hints":
+        hints = Hints(dataset.db).iter_waiting()
+        if any(acceptance_obstacle(sample) is None for sample in hints):
+            return f"labeler accept hints {option}"
     if counts.pending and (command := _usable_labelling_command(dataset)) is not None:
         return command
     return f"harvest folder DIR --hints-from-folders {option}"
@@ -102,31 +107,32 @@ def _next_labeling_step(dataset: Dataset, counts: _SampleCounts, option: str) ->
 def _next_model_step(
     dataset: Dataset, counts: _SampleCounts, option: str, duplicates: DuplicatePlan
 ) -> str:
-    is_split = dataset.samples.has_splits()
+    steps = [
+        partial(_accept_command, dataset, counts, option),
+        partial(_splitting_command, dataset, option, duplicates),
+        partial(_detection_command, dataset, option),
+    ]
     # The first split waits for the search. Later ones come first, so that new labels are used.
-    if not is_split and (command := _detection_command(dataset, option)) is not None:
-        return command
-    if (command := _accept_command(dataset, counts, option)) is not None:
-        return command
-    if (command := _splitting_command(dataset, option, duplicates)) is not None:
-        return command
-    if (command := _detection_command(dataset, option)) is not None:
-        return command
+    if not dataset.samples.has_splits():
+        steps.insert(0, steps.pop())
+    for find_command in steps:
+        command = find_command()
+        if command is not None:
+            return command
+
     latest_run = find_latest_model(dataset)
+    can_serve = latest_run is not None and find_spec("starlette") is not None
     if (latest_run is None or _is_outdated(dataset, latest_run)) and can_transfer():
         return suggest_training_command(dataset)
     if Reports(dataset.db).count():
-        return f"{REVIEW if _can_serve(dataset) else LIST_REPORTS} {option}"
-    is_enough = (
-        counts.pending * MIN_SHARE_TO_LABEL >= counts.labelled or latest_run is None
-    )
-    if (
-        counts.pending
-        and is_enough
-        and (command := _usable_labelling_command(dataset)) is not None
-    ):
-        return command
-    return f"{SERVE if _can_serve(dataset) else EXPORT} {option}"
+        return f"{REVIEW if can_serve else LIST_REPORTS} {option}"
+
+    has_many = counts.pending * MIN_SHARE_TO_LABEL >= counts.labelled
+    if counts.pending and (has_many or latest_run is None):
+        labelling = _usable_labelling_command(dataset)
+        if labelling is not None:
+            return labelling
+    return f"{SERVE if can_serve else EXPORT} {option}"
 
 
 def _splitting_command(
@@ -156,13 +162,12 @@ def _accept_command(dataset: Dataset, counts: _SampleCounts, option: str) -> str
     confident = count_confident_proposals(dataset.db, 0.9)
     if confident * MIN_SHARE_TO_LABEL < counts.labelled:
         return None
+
     with suppress(InputUnusable):  # no predictions, or a class is newer than they are
         if plan_acceptance(dataset, MIN_ACCEPT_CONFIDENCE, ()).choices:
-            return (
-                f"labeler {option}"
-                if has_window()
-                else f"labeler accept predictions {option}"
-            )
+            if has_window():
+                return f"labeler {option}"
+            return f"labeler accept predictions {option}"
     return None
 
 
@@ -172,39 +177,40 @@ def _usable_labelling_command(dataset: Dataset) -> str | None:
     return None if is_prelabel and not can_transfer() else command
 
 
-def _can_serve(dataset: Dataset) -> bool:
-    return find_latest_model(dataset) is not None and find_spec("starlette") is not None
-
-
 def _detection_command(dataset: Dataset, option: str) -> str | None:
     rejected = dataset.rejections.count_by_reason().get("facecrop", {})
     if dataset.images.count_new() <= sum(rejected.values()):
         return None
-    if (
-        folder := dataset.images.find_interrupted_import(IMPORT)
-    ) is not None and folder.exists():
+    folder = dataset.images.find_interrupted_import(IMPORT)
+    if folder is not None and folder.exists():
         # A face search would add samples beside those of the interrupted import.
         return f"labeler import {shlex.quote(str(folder))} {option}"
-    detectors = _detectors(dataset)
+
+    detectors = _list_detectors(dataset)
+    command = "facecrop run"
     # A dataset that used only whole images so far does not want faces.
-    detector = f" --detector {WHOLE}" if detectors == {WHOLE} else ""
-    return f"facecrop run{detector}{' --new' if detectors else ''} {option}"
+    if detectors == {WHOLE}:
+        command += f" --detector {WHOLE}"
+    if detectors:
+        command += " --new"
+    return f"{command} {option}"
 
 
-def _detectors(dataset: Dataset) -> set[str | None]:
+def _list_detectors(dataset: Dataset) -> set[str | None]:
+    """Return the detectors of samples; without any, those of searches."""
     counts = dataset.samples.count_by("status", "detector")
-    present = {detector for status, detector in counts if status != "retired"}
-    return present or {
-        search.detector for search in Statistics(dataset.db).list_searches()
-    }
+    detectors = {detector for status, detector in counts if status != "retired"}
+    if not detectors:
+        searches = Statistics(dataset.db).list_searches()
+        detectors.update(search.detector for search in searches)
+    return detectors
 
 
 def _count_new_reports(dataset: Dataset) -> int:
     """Return the number of reports accepted since the latest run started."""
     latest_run = find_latest_model(dataset)
-    return Reports(dataset.db).count_accepted_since(
-        latest_run.started if latest_run else ""
-    )
+    since = latest_run.started if latest_run else ""
+    return Reports(dataset.db).count_accepted_since(since)
 
 
 def _is_outdated(dataset: Dataset, latest_run: Run) -> bool:
@@ -214,14 +220,11 @@ def _is_outdated(dataset: Dataset, latest_run: Run) -> bool:
     """
     from baseline.evaluation.metrics import read_metrics
 
-    trained_on = None
-    with suppress(GleansetError):
-        trained_on = read_metrics(dataset.runs_folder / latest_run.id).data.get(
-            "splits"
-        )
-    if trained_on is None:
+    try:
+        metrics = read_metrics(dataset.runs_folder / latest_run.id)
+    except GleansetError:  # a copy without the files of the run
         return _count_new_reports(dataset) > 0
-    return bool(trained_on != dataset.samples.hash_splits())
+    return bool(metrics.data.get("splits") != dataset.samples.hash_splits())
 
 
 def _count_unsplit(dataset: Dataset) -> int:
@@ -262,14 +265,15 @@ class StatusResult(CommandResult, kw_only=True):
 
     def summary(self) -> dict[str, Any]:
         """Return the counts that are not zero, in plain words."""
-        counts = {
-            "samples": _readable(self.samples),
-            "reports": _readable(self.reports),
-        }
-        summary = {**super().summary(), **counts}
-        faces = "whole images" if self.is_whole else "faces"
+        summary = super().summary()
+        summary["samples"] = _describe_counts(self.samples)
+        summary["reports"] = _describe_counts(self.reports)
+        if not self.is_whole:
+            return summary
+        # In the same place.
         return {
-            faces if name == "faces" else name: value for name, value in summary.items()
+            "whole images" if name == "faces" else name: value
+            for name, value in summary.items()
         }
 
 
@@ -281,68 +285,77 @@ _WORDS = {
 }
 
 
-def _readable(counts: Mapping[str, int]) -> dict[str, int]:
-    words = {name: _WORDS.get(name, name.replace("_", " ")) for name in counts}
-    return {words[name]: number for name, number in counts.items() if number}
+def _describe_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    return {
+        _WORDS.get(name, name.replace("_", " ")): number
+        for name, number in counts.items()
+        if number
+    }
 
 
 def gather_status(dataset: Dataset) -> StatusResult:
     """Return all counts, and the next command."""
-    samples = dataset.samples
     labelled = Statistics(dataset.db).count_labelled()
-    by_status: Counter[str] = Counter()
-    for (status, duplicate_status), number in samples.count_by(
-        "status", "kept"
-    ).items():
-        is_duplicate = duplicate_status == "duplicate" and status != "retired"
-        by_status["set_aside" if is_duplicate else str(status)] += number
-    unseen = len(get_unseen_labels(dataset.db))
-    splits: dict[str, dict[str, int]] = {}
+    splits: dict[str, dict[str, int]] = defaultdict(dict)
     for label, by_split in labelled.items():
         for split, number in by_split.items():
-            splits.setdefault(split, {})[label] = number
-    splits.pop("", None)
+            splits[split][label] = number
+    splits.pop("", None)  # without a split
+
     rejections = dataset.rejections.count_by_reason()
     duplicates = _plan_duplicates(dataset)
-    if unseen:
-        by_status["unreviewed_labels"] = unseen
+    reports = Reports(dataset.db)
+    spooled = list_spooled_reports(dataset.root)
+
     result = StatusResult(
         dataset=str(dataset.root.absolute()),
         images=dataset.images.count(),
         faces=dataset.faces.count(),
-        samples=dict(by_status),
+        samples=_count_samples(dataset),
         labels={label: by_split.total() for label, by_split in labelled.items()},
-        splits={split: splits[split] for split in sorted(splits)},
+        splits=dict(sorted(splits.items())),
         decisions=dataset.journal.count(),
-        origins=_images_by_query(dataset),
+        origins=_count_images_by_query(dataset),
         waiting_for_split=_count_unsplit(dataset),
         rejections=rejections,
         rejections_are_listed_by=rejections_command(dataset) if rejections else "",
         runs=sum(1 for _ in dataset.runs.iterate()),
         reports={
-            "waiting": Reports(dataset.db).count()
-            + len(list_spooled_reports(dataset.root)),
-            "of_them_removals": Reports(dataset.db).count(kind=REMOVAL),
+            "waiting": reports.count() + len(spooled),
+            "of_them_removals": reports.count(kind=REMOVAL),
             "accepted_since_training": _count_new_reports(dataset),
         },
         next=next_step(dataset, duplicates),
-        is_whole=_detectors(dataset) == {WHOLE},
+        is_whole=_list_detectors(dataset) == {WHOLE},
     )
     if duplicates.doubts:
         result.undecided_pairs = len(duplicates.doubts)
         command = f"labeler groups --doubtful {dataset.option}"
         result.undecided_pairs_are_listed_by = command
+
     return result.with_facts(conflicting_label_summary(dataset))
 
 
-def _images_by_query(dataset: Dataset) -> dict[str, dict[str, int]]:
-    images: dict[str, dict[str, int]] = {}
+def _count_samples(dataset: Dataset) -> dict[str, int]:
+    """Count the samples by status; duplicates are counted as such."""
+    counts: Counter[str] = Counter()
+    rows = dataset.samples.count_by("status", "kept")
+    for (status, duplicate_status), number in rows.items():
+        is_duplicate = duplicate_status == "duplicate" and status != "retired"
+        counts["set_aside" if is_duplicate else str(status)] += number
+
+    unseen = len(get_unseen_labels(dataset.db))
+    if unseen:
+        counts["unreviewed_labels"] = unseen
+    return dict(counts)
+
+
+def _count_images_by_query(dataset: Dataset) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
     for row in dataset.fetches.list_yields():
         if row.images:
-            images.setdefault(row.source, {})[row.asked or "(no weak label)"] = (
-                row.images
-            )
-    return images
+            counts[row.source][row.asked or "(no weak label)"] = row.images
+    return dict(counts)
 
 
 def page_command(dataset: Dataset) -> str:

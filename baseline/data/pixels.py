@@ -128,6 +128,7 @@ class ViewReader:
     def _view(self, plain: Pixels, key: str, view: int) -> Pixels:
         if view == 0:
             return plain
+
         # Imported here: only augmented views need OpenCV.
         from gleanset.images.augmentation import (
             LIMITS,
@@ -214,15 +215,18 @@ def decode_all(
     shape = (read.size, read.size, 1 if read.mode == "L" else 3)
     size = math.prod(shape) * len(sources)
     all_rows = tuple(range(len(sources)))
+
     with disk_errors(folder):
         if not all_rows or _is_cached(path, size):
             return _memory_map(path, shape, all_rows)
         folder.mkdir(parents=True, exist_ok=True)
+
         with FileLock(folder / ".lock"):
             if _is_cached(path, size):
                 return _memory_map(path, shape, all_rows)
             _evict_files(folder)
             partial = folder / f"{PARTIAL_PREFIX}{secrets.token_hex(8)}"
+
             try:
                 rows = _decode(partial, sources, read, progress)
                 if rows == all_rows:
@@ -257,6 +261,7 @@ def _decode(
 ) -> tuple[int, ...]:
     row_by_key = {source.key: row for row, source in enumerate(sources)}
     readable: list[int] = []
+
     with path.open("xb+") as file:
         outcomes = run_over(read, sources, choose_readers(len(sources)))
         for outcome in progress.over(outcomes, "load", total=len(sources)):
@@ -267,8 +272,10 @@ def _decode(
             readable.append(row_by_key[outcome.item.key])
             file.seek(readable[-1] * len(data))
             file.write(data)
+
         rows = tuple(sorted(readable))
         _close_gaps(file, rows, read.size**2 * (1 if read.mode == "L" else 3))
+
     return rows
 
 

@@ -51,10 +51,10 @@ def is_export_current(file: Path, folder: Path) -> bool:
     Its card has their hash; times of files change in copies. A file whose run was not copied is
     current.
     """
+    if not file.is_file():
+        return False
     has_run = (folder / SETTINGS).is_file()
-    return file.is_file() and (
-        not has_run or hash_model_files(folder).encode() in file.read_bytes()
-    )
+    return not has_run or hash_model_files(folder).encode() in file.read_bytes()
 
 
 def read_run_json(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
@@ -83,16 +83,16 @@ class _Version(msgspec.Struct):
 
 
 def decode_versioned(
-    data: bytes, path: Path, kind: type[T], formats: range, fix: str
+    data: bytes, path: Path, kind: type[T], version: int, fix: str
 ) -> T:
-    """Decode JSON in one of these `formats`.
+    """Decode JSON in this version of its format.
 
     Raises `InputUnusable` for another one, and `msgspec.DecodeError`.
     """
-    version = msgspec.json.decode(data, type=_Version).format
-    if version >= formats.stop:
+    found = msgspec.json.decode(data, type=_Version).format
+    if found > version:
         raise InputUnusable(f"{path} was written by a newer Gleanset", update_command())
-    if version < formats.start:
+    if found < version:
         raise InputUnusable(f"{path} was written by an older Gleanset", fix)
     return msgspec.json.decode(data, type=kind)
 
@@ -108,12 +108,12 @@ def remove_checkpoint(folder: Path) -> None:
 def make_run_id(dataset: Dataset, name: str) -> str:
     """Return `<time>-<name>`, with a number appended if that exists."""
     stamped = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{name}"
+    run_id = stamped
     number = 1
-    while (
-        dataset.runs.get(stamped if number == 1 else f"{stamped}-{number}") is not None
-    ):
+    while dataset.runs.get(run_id) is not None:
         number += 1
-    return stamped if number == 1 else f"{stamped}-{number}"
+        run_id = f"{stamped}-{number}"
+    return run_id
 
 
 def find_equal_run(
@@ -128,10 +128,12 @@ def find_equal_run(
             break
         say(f"the files of run {run.id} were deleted: training again")
         dataset.runs.finish(run.id, "deleted", run.result)
+
     if run is not None:
         say(
             f"already trained with this data and settings: {run.id} (-o seed=1 trains again)"
         )
+
     return run
 
 
@@ -161,10 +163,12 @@ def find_renamed_classes(dataset: Dataset, classes: Sequence[str]) -> dict[str, 
     Classes that were merged with another one of the run keep their names: the run distinguishes
     them.
     """
-    current = {name: dataset.classes.resolve_alias(name) for name in classes}
-    uses = Counter(current.values())
+    current_names = {name: dataset.classes.resolve_alias(name) for name in classes}
+    uses = Counter(current_names.values())
     return {
-        name: now for name, now in current.items() if now != name and uses[now] == 1
+        name: current
+        for name, current in current_names.items()
+        if current != name and uses[current] == 1
     }
 
 
@@ -192,15 +196,11 @@ def record_run_end(dataset: Dataset, run_id: str) -> Iterator[None]:
 
 def list_finished_runs(dataset: Dataset, run_or_preset: str | None = None) -> list[str]:
     """Return the ids of finished runs, oldest first. Raises `InputUnusable` if there are none."""
+    finished = [run for run in dataset.runs.iterate() if _is_finished(run)]
     ids = [
         run.id
-        for run in dataset.runs.iterate()
-        if _is_finished(run)
-        and (
-            run_or_preset is None
-            or run_or_preset in (run.id, run.settings.get("preset"))
-        )
-        and can_be_served(dataset, run)
+        for run in finished
+        if _matches(run, run_or_preset) and can_be_served(dataset, run)
     ]
     if not ids:
         raise _missing_run_error(dataset, run_or_preset)
@@ -242,31 +242,40 @@ def find_newest_run_folder(root: Path, run_or_preset: str | None) -> Path:
 
 def find_run_dataset(folder: Path, root: Path | None = None) -> Path | None:
     """Return the dataset that contains a run, else `root`; None if that is not a dataset."""
-    parent = folder.resolve().parent.parent
-    candidate = parent if is_dataset(parent) else root
-    return candidate if candidate is not None and is_dataset(candidate) else None
+    # Runs are in the folder `runs` of their dataset.
+    for candidate in (folder.resolve().parent.parent, root):
+        if candidate is not None and is_dataset(candidate):
+            return candidate
+    return None
 
 
 def _is_finished(run: Run) -> bool:
     return run.room == TRAINING_KIND and run.status == "done"
 
 
+def _matches(run: Run, run_or_preset: str | None) -> bool:
+    return run_or_preset in (None, run.id, run.settings.get("preset"))
+
+
 def _missing_run_error(dataset: Dataset, run_or_preset: str | None) -> InputUnusable:
+    # Those that are there would have been used.
     deleted = [
         run
         for run in dataset.runs.iterate()
         if run.room == TRAINING_KIND
         and run.status in ("done", "deleted")
-        and run_or_preset in (None, run.id, run.settings.get("preset"))
+        and _matches(run, run_or_preset)
     ]
-    preset = deleted[-1].settings.get("preset", "transfer") if deleted else "transfer"
-    problem = (
-        f"no finished run {run_or_preset}" if run_or_preset else "no finished run yet"
-    )
+    command = "baseline train --preset"
     if deleted:
-        folder = dataset.runs_folder / deleted[-1].id
-        problem = f"the files of run {deleted[-1].id} were deleted: {folder}"
-    elif not dataset.samples.has_splits():
+        run = deleted[-1]
+        preset = run.settings.get("preset", "transfer")
+        return InputUnusable(
+            f"the files of run {run.id} were deleted: {dataset.runs_folder / run.id}",
+            f"train again: {command} {preset} {dataset.option}",
+        )
+
+    problem = f"no finished run {run_or_preset or 'yet'}"
+    if not dataset.samples.has_splits():
         return InputUnusable(problem, dataset.status_advice)
-    command = f"baseline train --preset {preset} {dataset.option}"
-    return InputUnusable(problem, f"train {'again' if deleted else 'one'}: {command}")
+    return InputUnusable(problem, f"train one: {command} transfer {dataset.option}")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from baseline.data.pixels import PixelReader, Pixels, PixelSource, decode_all
-from baseline.evaluation.outputs import Indices
+from baseline.evaluation.outputs import NO_SHIFT, Indices
 from baseline.settings import Settings, Triplet
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
@@ -44,12 +46,11 @@ class Examples:
         digest = hashlib.sha256(repr(self.classes).encode())
         for split in SPLITS:
             for sample in self.splits[split]:
-                angle = (sample.angle,) if sample.angle else ()
-                box = ",".join(map(str, (*sample.box, *angle)))
+                region = [*sample.box, sample.angle] if sample.angle else sample.box
+                box = ",".join(map(str, region))
                 suffix = " unseen" if sample.key in self.unseen else ""
-                digest.update(
-                    f"{split} {sample.key} {box} {sample.label}{suffix}\n".encode()
-                )
+                line = f"{split} {sample.key} {box} {sample.label}{suffix}\n"
+                digest.update(line.encode())
         return digest.hexdigest()[:16]
 
     def classes_of(self, split: str, keys: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -57,6 +58,11 @@ class Examples:
         index = {name: number for number, name in enumerate(self.classes)}
         labels = {sample.key: str(sample.label) for sample in self.splits[split]}
         return np.array([index[labels[key]] for key in keys], dtype=np.int64)
+
+    def all_samples(self) -> list[Sample]:
+        """Return the samples of all splits, by key."""
+        samples = chain.from_iterable(self.splits.values())
+        return sorted(samples, key=lambda sample: sample.key)
 
     def count_leaked_samples(self, split: str) -> int:
         """Count the samples of `split` in groups that are also in train."""
@@ -69,14 +75,22 @@ def find_examples(dataset: Dataset) -> Examples:
     samples = list(dataset.samples.iter_in_splits())
     if not samples:
         counts = dataset.samples.count_by("status", "kept", "label")
-        classes_with_labels = [key for key in counts if key[:2] == ("labelled", "kept")]
+        labels = {
+            label
+            for status, duplicate_status, label in counts
+            if (status, duplicate_status) == ("labelled", "kept")
+        }
+        advice = dataset.status_advice
+        if len(labels) > 1:
+            advice = f"split them: labeler split --ratio 8:1:1 {dataset.option}"
         raise InputUnusable(
-            "nothing to train on: no labelled sample has a split",
-            f"split them: labeler split --ratio 8:1:1 {dataset.option}"
-            if len(classes_with_labels) > 1
-            else dataset.status_advice,
+            "nothing to train on: no labelled sample has a split", advice
         )
-    splits = {split: tuple(s for s in samples if s.split == split) for split in SPLITS}
+
+    splits = {
+        split: tuple(sample for sample in samples if sample.split == split)
+        for split in SPLITS
+    }
     return _make_examples(dataset, samples, splits)
 
 
@@ -86,7 +100,9 @@ def find_fold_examples(dataset: Dataset) -> Examples:
     Without a split these are all labelled samples. Raises `InputUnusable` if there are none.
     """
     labelled = [
-        s for s in dataset.samples.iter_by_key() if s.status == "labelled" and s.kept
+        sample
+        for sample in dataset.samples.iter_by_key()
+        if sample.status == "labelled" and sample.kept
     ]
     with_split = [sample for sample in labelled if sample.split]
     samples = [sample for sample in with_split or labelled if sample.split != "test"]
@@ -95,9 +111,9 @@ def find_fold_examples(dataset: Dataset) -> Examples:
         raise InputUnusable(
             f"nothing to train on: no labelled sample{suffix}", dataset.status_advice
         )
-    return _make_examples(
-        dataset, samples, {"train": tuple(samples), "val": (), "test": ()}
-    )
+
+    splits = {"train": tuple(samples), "val": (), "test": ()}
+    return _make_examples(dataset, samples, splits)
 
 
 def _make_examples(
@@ -124,10 +140,10 @@ def load_arrays(
     """
     samples = examples.splits[split]
     sources = list(pixel_sources(dataset, samples))
-    read = PixelReader(
-        settings.size, "L" if settings.channels == 1 else "RGB", settings.fit
-    )
+    mode = "L" if settings.channels == 1 else "RGB"
+    read = PixelReader(settings.size, mode, settings.fit)
     decoded = decode_all(dataset.cache / "pixels", sources, read, progress)
+
     keys = tuple(sources[row].key for row in decoded.rows)
     if samples and not keys:
         raise unreadable_images_error(len(samples), split)
@@ -143,14 +159,23 @@ def unreadable_images_error(count: int, split: str = "") -> InputUnusable:
     )
 
 
+def thin_out(samples: Sequence[Sample], limit: int) -> Sequence[Sample]:
+    """Return at most `limit` samples, evenly spaced."""
+    return samples[:: max(1, math.ceil(len(samples) / limit))]
+
+
 def pixel_sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[PixelSource]:
     """Yield the pixel source of each sample whose image is in the catalogue."""
     for sample in samples:
         image = dataset.images.get(sample.image)
         if image is not None:
-            original = dataset.image_path(image.sha256, image.format)
-            crop = dataset.crop_path(sample.key)
-            yield PixelSource(sample.key, crop, original, sample.box, sample.angle)
+            yield PixelSource(
+                key=sample.key,
+                crop=dataset.crop_path(sample.key),
+                original=dataset.image_path(image.sha256, image.format),
+                box=sample.box,
+                angle=sample.angle,
+            )
 
 
 @dataclass(frozen=True)
@@ -192,11 +217,12 @@ def compute_prior_shift(examples: Examples, settings: Settings) -> Floats:
     Empty without balancing, and for triplets: similarities to known images have no class prior.
     """
     if isinstance(settings, Triplet) or settings.balance == "none":
-        return np.zeros(0)
+        return NO_SHIFT
     counts = [max(examples.class_counts.get(name, 0), 1) for name in examples.classes]
     shift = np.log(np.array(counts, dtype=np.float64))
     shift -= shift.mean()
-    return shift if np.abs(shift).max() > _EPSILON else np.zeros(0)
+    # Classes of equal size were balanced before.
+    return shift if np.abs(shift).max() > _EPSILON else NO_SHIFT
 
 
 VAL_SHARE = 0.125
@@ -220,38 +246,41 @@ def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     val_groups = _choose_val_groups(reviewed, groups, seed)
     if not val_groups:
         return examples, "val is empty and train is too small to split off one"
-    parts = {
-        name: tuple(
-            s for s in train if (groups[s.key] in val_groups) is (name == "val")
-        )
-        for name in ("train", "val")
-    }
-    parts["val"] = tuple(s for s in parts["val"] if s.key not in examples.unseen)
+
+    rest = tuple(sample for sample in train if groups[sample.key] not in val_groups)
+    # Unreviewed labels of these groups are in neither.
+    val = tuple(sample for sample in reviewed if groups[sample.key] in val_groups)
     notice = (
-        f"val is empty: {len(parts['val'])} of the {len(train)} images of train "
+        f"val is empty: {len(val)} of the {len(train)} images of train "
         "(whole groups) are used as val"
     )
-    return replace(examples, splits=examples.splits | parts), notice
+    splits = examples.splits | {"train": rest, "val": val}
+    return replace(examples, splits=splits), notice
 
 
 def _choose_val_groups(
     train: Sequence[Sample], groups: Mapping[str, str], seed: int
 ) -> set[str]:
     """Draw groups for val in random order, up to the limit of each class."""
-    sizes: dict[str, Counter[str]] = defaultdict(Counter)
+    label_counts: dict[str, Counter[str]] = defaultdict(Counter)
+    totals: Counter[str] = Counter()
     for sample in train:
-        sizes[groups[sample.key]][str(sample.label)] += 1
-    totals = sum(sizes.values(), Counter[str]())
+        label_counts[groups[sample.key]][str(sample.label)] += 1
+        totals[str(sample.label)] += 1
+
     limits = {
-        label: round(VAL_SHARE * n) if n >= MIN_CLASS_SIZE else 0
-        for label, n in totals.items()
+        label: round(VAL_SHARE * total) if total >= MIN_CLASS_SIZE else 0
+        for label, total in totals.items()
     }
     val_groups = set()
-    counts = Counter[str]()
-    for name in np.random.default_rng(seed).permutation(sorted(sizes)).tolist():
-        if all(counts[label] + n <= limits[label] for label, n in sizes[name].items()):
+    counts: Counter[str] = Counter()
+    names = np.random.default_rng(seed).permutation(sorted(label_counts))
+    for name in names.tolist():
+        enlarged = counts + label_counts[name]
+        if all(enlarged[label] <= limits[label] for label in label_counts[name]):
             val_groups.add(name)
-            counts.update(sizes[name])
+            counts = enlarged
+
     return val_groups
 
 
@@ -264,40 +293,40 @@ def make_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
     The only group of a class, and groups without a reviewed label, are in every train. Raises
     `InputUnusable` if there are fewer groups than folds, or one class.
     """
-    samples = {
-        sample.key: sample for part in examples.splits.values() for sample in part
-    }
     groups: Groups = defaultdict(list)
-    holdout: Groups = defaultdict(list)
-    for key in sorted(samples):
-        groups[examples.groups[key]].append(samples[key])
-    label_groups = {
-        (label, name) for name, part in groups.items() for label in _labels(part)
-    }
-    groups_of_label = Counter(label for label, _ in label_groups)
-    single = {name for label, name in label_groups if groups_of_label[label] == 1}
-    for name, part in groups.items():
-        reviewed = [sample for sample in part if sample.key not in examples.unseen]
-        if reviewed and name not in single:
-            holdout[name] = reviewed
-    names = [
-        str(name) for name in np.random.default_rng(seed).permutation(sorted(groups))
-    ]
+    for sample in examples.all_samples():
+        groups[examples.groups[sample.key]].append(sample)
+
+    holdout = _find_holdout(groups, examples.unseen)
+    names = np.random.default_rng(seed).permutation(sorted(groups)).tolist()
     holdout_names = [name for name in names if name in holdout]
     check_folds(folds, len(holdout_names), len(examples.classes))
+
     for fold in assign_folds(holdout, holdout_names, folds):
+        train_labels = _labels(_collect_samples(groups, set(names) - set(fold)))
         # Without groups whose classes would be missing from train.
-        labels = {
-            label for name in set(names) - set(fold) for label in _labels(groups[name])
-        }
-        test = {name for name in fold if _labels(groups[name]) <= labels}
+        test = {name for name in fold if _labels(groups[name]) <= train_labels}
         train = [name for name in names if name not in test]
         splits = {
             "train": _collect_samples(groups, train),
             "val": (),
-            "test": _collect_samples(holdout, sorted(test)),
+            "test": _collect_samples(holdout, test),
         }
         yield replace(examples, splits=splits)
+
+
+def _find_holdout(groups: Groups, unseen: Collection[str]) -> Groups:
+    """Return the groups that can be held out, with their samples that are not in `unseen`."""
+    group_counts = Counter(
+        chain.from_iterable(_labels(samples) for samples in groups.values())
+    )
+    holdout: Groups = {}
+    for name, samples in groups.items():
+        reviewed = [sample for sample in samples if sample.key not in unseen]
+        has_other_groups = all(group_counts[label] > 1 for label in _labels(samples))
+        if reviewed and has_other_groups:
+            holdout[name] = reviewed
+    return holdout
 
 
 def can_be_folded(dataset: Dataset, folds: int) -> bool:
@@ -314,6 +343,7 @@ def check_folds(folds: int, groups: int, classes: int) -> None:
     if classes < 2:
         problem = f"cross-validation needs two classes: there is {classes}"
         raise InputUnusable(problem, "label images of another class: labeler")
+
     if groups < folds:
         fewer = f"use fewer folds: --folds {groups}; or " if groups > 1 else ""
         raise InputUnusable(
@@ -349,12 +379,15 @@ def assign_folds(
     """Assign groups so that every fold has about as many samples of each class."""
     parts: list[list[str]] = [[] for _ in range(folds)]
     counts: list[Counter[str]] = [Counter() for _ in range(folds)]
+    # The largest first, so that small ones even out the folds.
     for name in sorted(names, key=lambda name: -len(groups[name])):
         labels = Counter(str(sample.label) for sample in groups[name])
         main = min(labels, key=lambda label: (-labels[label], label))
-        fold = min(range(folds), key=lambda f: (counts[f][main], counts[f].total(), f))
+        loads = [(count[main], count.total()) for count in counts]
+        fold = loads.index(min(loads))
         parts[fold].append(name)
         counts[fold] += labels
+
     return parts
 
 
@@ -362,8 +395,8 @@ def _labels(samples: Sequence[Sample]) -> set[str]:
     return {str(sample.label) for sample in samples}
 
 
-def _collect_samples(groups: Groups, names: Sequence[str]) -> tuple[Sample, ...]:
-    samples = [sample for name in names for sample in groups[name]]
+def _collect_samples(groups: Groups, names: Iterable[str]) -> tuple[Sample, ...]:
+    samples = chain.from_iterable(groups[name] for name in names)
     return tuple(sorted(samples, key=lambda sample: sample.key))
 
 
@@ -374,10 +407,10 @@ def compute_class_weights(
 
     With balance 'weights' all classes count equally; otherwise they are 1.
     """
-    if balance == "weights":
-        counts = np.bincount(y, minlength=classes)
-        return (len(y) / (classes * np.maximum(counts, 1))).astype(np.float32)
-    return np.ones(classes, np.float32)
+    if balance == "none":
+        return np.ones(classes, np.float32)
+    counts = np.maximum(np.bincount(y, minlength=classes), 1)
+    return (len(y) / (classes * counts)).astype(np.float32)
 
 
 def check_classes(y: Indices, classes: Sequence[str]) -> None:
@@ -392,6 +425,7 @@ def check_classes(y: Indices, classes: Sequence[str]) -> None:
             "no images to train on: train is empty",
             "label images, then split them: labeler split",
         )
+
     counts = np.bincount(y, minlength=len(classes))
     empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
     if empty:

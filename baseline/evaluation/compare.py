@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,17 +73,15 @@ class ComparedRun:
 
 
 COMPARISON_COLUMNS = (
-    *(
-        "run",
-        "accuracy",
-        "95% CI",
-        "vs first",
-        "p",
-        "log loss",
-        "ECE",
-        "macro F1",
-        "seconds",
-    ),
+    "run",
+    "accuracy",
+    "95% CI",
+    "vs first",
+    "p",
+    "log loss",
+    "ECE",
+    "macro F1",
+    "seconds",
     "parameters",
 )
 
@@ -120,6 +119,7 @@ class Comparison(CommandResult):
         if self.untested:
             tested = self.classes - len(self.untested)
             compared_on.append(describe_coverage(tested, self.classes))
+
         return {
             "compared on": ", ".join(compared_on),
             "not tested": ", ".join(shorten_list(self.untested)),
@@ -129,23 +129,26 @@ class Comparison(CommandResult):
 
 
 def _comparison_row(row: ComparedRun) -> tuple[str, ...]:
-    interval = (
-        f"{100 * row.interval.low:.1f}-{row.interval.high:.1%}" if row.interval else "-"
-    )
+    interval = "-"
+    if row.interval is not None:
+        interval = f"{100 * row.interval.low:.1f}-{row.interval.high:.1%}"
     difference = "-"
     p = "-"
     if row.against is not None:
         mark = "*" if row.against.clear else ""
         difference = f"{row.against.difference:+.1%}{mark}"
         p = f"{row.against.p:.3g}"
+
     return (
-        *(row.run, f"{row.accuracy:.1%}", interval, difference, p),
-        *(
-            f"{row.log_loss:.3f}",
-            f"{row.ece:.3f}",
-            f"{row.macro_f1:.3f}",
-            f"{row.seconds:.0f}",
-        ),
+        row.run,
+        f"{row.accuracy:.1%}",
+        interval,
+        difference,
+        p,
+        f"{row.log_loss:.3f}",
+        f"{row.ece:.3f}",
+        f"{row.macro_f1:.3f}",
+        f"{row.seconds:.0f}",
         "-" if row.parameters is None else f"{row.parameters:,}",
     )
 
@@ -170,8 +173,9 @@ class _RunOutputs(NamedTuple):
 
     def labels(self) -> dict[str, str]:
         """Return the label of each sample at the time of the evaluation, by key."""
-        pairs = zip(self.outputs.keys, self.outputs.y, strict=True)
-        return {key: self.classes[number] for key, number in pairs}
+        keys = self.outputs.keys
+        names = [self.classes[number] for number in self.outputs.y]
+        return dict(zip(keys, names, strict=True))
 
     def select(self, keys: Sequence[str]) -> _RunOutputs:
         """Return the outputs of these samples, in this order."""
@@ -189,29 +193,33 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
     runs have no images in common.
     """
     loaded = [_load_run(dataset, run, split) for run in dict.fromkeys(runs)]
-    labels = [run.labels() for run in loaded]
-    in_all = set.intersection(*map(set, labels))
-    keys = sorted(key for key in in_all if len({label[key] for label in labels}) == 1)
+    labels_by_run = [run.labels() for run in loaded]
+    # A sample that was relabelled between two evaluations cannot be compared.
+    common = set.intersection(*(set(labels.items()) for labels in labels_by_run))
+    labels = dict(sorted(common))
+    keys = list(labels)
     if not keys:
         raise InputUnusable(
             f"the runs have no images of {split} with the same labels in common",
             f"evaluate them on the current split: baseline evaluate RUN --split {split}",
         )
+
     group_by_key = assign_split_groups(dataset.db, keys)
     groups = [group_by_key[key] for key in keys]
     shared = [run.select(keys) for run in loaded]
-    tested, counts = np.unique([labels[0][key] for key in keys], return_counts=True)
-    classes = {name for run in loaded for name in run.classes}
+    label_counts = Counter(labels.values())
+    classes = set.union(*(set(run.classes) for run in loaded))
+    all_keys = set.union(*map(set, labels_by_run))
     return Comparison(
-        split,
-        len(keys),
-        len(set.union(*map(set, labels))) - len(keys),
-        float(counts.max() / len(keys)),
-        tuple(_compare_run(run, groups, shared[0]) for run in shared),
-        len(set(groups)),
-        effective_groups(groups),
-        len(classes),
-        tuple(sorted(classes - set(tested.tolist()))),
+        split=split,
+        count=len(keys),
+        left_out=len(all_keys) - len(keys),
+        commonest_class=max(label_counts.values()) / len(keys),
+        runs=tuple(_compare_run(run, groups, shared[0]) for run in shared),
+        groups=len(set(groups)),
+        effective_groups=effective_groups(groups),
+        classes=len(classes),
+        untested=tuple(sorted(classes - label_counts.keys())),
     )
 
 
@@ -221,6 +229,7 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
         raise InputUnusable(
             f"no finished run {name}", "list the runs: gleanset list runs"
         )
+
     folder = dataset.runs_folder / name
     outputs = load_outputs(folder).get(split)
     if outputs is None or not len(outputs):
@@ -228,13 +237,17 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
             f"run {name} was not evaluated on {split}",
             f"evaluate it: baseline evaluate {name} --split {split} {dataset.option}",
         )
+
     classes = tuple(read_metrics(folder).classes)
     rule = load_decision_rule(folder)
     similarity = compute_output_similarity(outputs, classes, rule)
-    predicted = decide(outputs.logits, classes, rule, similarity).classes
     scores = calibrate_with_rule(outputs.logits, classes, rule)
     return _RunOutputs(
-        name, folder, classes, replace(outputs, logits=scores), predicted
+        run=name,
+        folder=folder,
+        classes=classes,
+        outputs=replace(outputs, logits=scores),
+        predicted=decide(outputs.logits, classes, rule, similarity).classes,
     )
 
 
@@ -246,6 +259,9 @@ def _compare_run(
     correct = run.correct
     figures = compute_classification_metrics(scores, y, run.outputs.keys, run.classes)
     metrics = read_metrics(run.folder)
+    against = None
+    if run is not first:
+        against = compare_paired(correct, first.correct, groups)
     return ComparedRun(
         run=run.run,
         preset=str(metrics.settings.get("preset", "?")),
@@ -257,7 +273,5 @@ def _compare_run(
         macro_f1=mean_f1(compute_class_scores(y, run.predicted, run.classes)),
         seconds=metrics.seconds,
         parameters=metrics.parameters,
-        against=None
-        if run is first
-        else compare_paired(correct, first.correct, groups),
+        against=against,
     )

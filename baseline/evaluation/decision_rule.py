@@ -72,22 +72,25 @@ class RecallThreshold(msgspec.Struct, frozen=True):
 
     def describe(self) -> str:
         """Return the effect on val and the guarantee as a line."""
+        right = self.count - self.lost
         unknown = f", {self.unknown} as unknown" if self.unknown else ""
-        recall = (self.count - self.lost) / self.count
         words = (
-            f"{self.name}: recall on val {recall:.1%} ({self.count - self.lost}/{self.count}"
+            f"{self.name}: recall on val {right / self.count:.1%} ({right}/{self.count}"
             f"{unknown}; {count(self.groups, 'group')}), at least {1 - self.upper_bound:.1%} "
             "with 95% confidence"
         )
+
         if self.others_accuracy is not None and self.others_accuracy_before is not None:
             words += (
                 f"; accuracy on other classes {self.others_accuracy:.1%} "
                 f"({self.others_accuracy_before:.1%} without thresholds)"
             )
+
         if self.guaranteed:
             return words
         if not self.needed:
             return f"{words}; {100 * self.target:.4g}% cannot be guaranteed"
+
         return (
             f"{words}; to guarantee {100 * self.target:.4g}%, val needs {self.needed:,} groups "
             "of it without an error"
@@ -141,6 +144,13 @@ class DecisionRule(msgspec.Struct, frozen=True):
         """Return a copy with other values of some fields."""
         return msgspec.structs.replace(self, **fields)
 
+    def with_unknown_threshold(self, threshold: UnknownThreshold) -> DecisionRule:
+        """Return a copy that predicts "unknown" by this threshold."""
+        return self.but(
+            unfamiliar_below=threshold.below,
+            unfamiliar_by_class=threshold.limits,
+        )
+
     def without_thresholds(self) -> DecisionRule:
         """Return a copy without thresholds."""
         return DecisionRule(self.temperature, offsets=self.offsets)
@@ -177,18 +187,20 @@ def decide(
     A confidence is the probability of the class, times the `membership` (N) if there is one.
     """
     probabilities = softmax(calibrate_with_rule(logits, classes, rule))
-    ranked = probabilities.copy()
+    ranks = probabilities.copy()
     for name, threshold in rule.thresholds.items():
         if name in classes:
             number = classes.index(name)
-            claimed = 1 - probabilities[:, number] <= threshold
+            is_claimed = 1 - probabilities[:, number] <= threshold
             # Above every probability, in order of probability if several classes claim an image.
-            ranked[claimed, number] += 2
-    predicted = ranked.argmax(1).astype(np.int64)
+            ranks[is_claimed, number] += 2
+
+    predicted = ranks.argmax(1).astype(np.int64)
     limits = rule.similarity_limits(classes)[predicted]
     if rule.unknown_below is not None:
         confidences = confidences_of(predicted, probabilities, membership)
         predicted = np.where(confidences < rule.unknown_below, UNKNOWN, predicted)
+
     if similarity is not None:
         predicted = np.where(similarity < limits, UNKNOWN, predicted)
     return Decisions(predicted, probabilities, limits)
@@ -200,8 +212,11 @@ def confidences_of(
     membership: npt.NDArray[np.floating] | None,
 ) -> Floats:
     """Return the confidences (N) of predicted classes; those of `UNKNOWN` mean nothing."""
-    confidences: Floats = probabilities[np.arange(len(predicted)), predicted]
-    return confidences if membership is None else confidences * membership
+    rows = np.arange(len(predicted))
+    confidences: Floats = probabilities[rows, predicted]
+    if membership is None:
+        return confidences
+    return confidences * membership
 
 
 def save_decision_rule(
@@ -235,7 +250,8 @@ class FeatureScale(msgspec.Struct, frozen=True, dict=True):
         """Return the distances of embeddings (N x D) from the mean; those of train average 1."""
         mean, deviation = self._arrays
         scaled = (embeddings.astype(np.float64) - mean) / deviation
-        distances: Floats = np.sqrt(np.einsum("nd,nd->n", scaled, scaled) / len(mean))
+        squares = np.einsum("nd,nd->n", scaled, scaled)
+        distances: Floats = np.sqrt(squares / len(mean))
         return distances
 
     @cached_property
@@ -249,13 +265,14 @@ def fit_feature_scale(embeddings: Scores) -> FeatureScale:
     deviation = floor_deviations(embeddings.std(0, dtype=np.float64))
     mean = embeddings.mean(0, dtype=np.float64)
     plain = FeatureScale(tuple(mean.tolist()), tuple(deviation.tolist()))
+    # Of one image it is 0.
     mean_distance = float(plain.distances(embeddings).mean()) or 1.0
-    # Seven digits: a float32 holds no more.
-    rounded = [
-        tuple(float(f"{value:.7g}") for value in values.tolist())
-        for values in (mean, deviation * mean_distance)
-    ]
-    return FeatureScale(*rounded)
+    return FeatureScale(_round_values(mean), _round_values(deviation * mean_distance))
+
+
+def _round_values(values: Floats) -> tuple[float, ...]:
+    """Round to seven digits: a float32 holds no more."""
+    return tuple(float(f"{value:.7g}") for value in values.tolist())
 
 
 def compute_training_similarity(
@@ -267,8 +284,9 @@ def compute_training_similarity(
     divided by the distance, and the largest probability that remains is the OOD score
     (docs/experiments.md compares it with alternatives).
     """
-    temperatures = SIMILARITY_TEMPERATURE * np.maximum(distances, 1e-6)[:, None]
-    similarity: Floats = softmax(scores.astype(np.float64) / temperatures).max(1)
+    temperatures = SIMILARITY_TEMPERATURE * np.maximum(distances, 1e-6)
+    softened = scores.astype(np.float64) / temperatures[:, None]
+    similarity: Floats = softmax(softened).max(1)
     return similarity
 
 
@@ -284,9 +302,8 @@ def compute_output_similarity(
         return outputs.membership
     if outputs.distances is None:
         return np.asarray(outputs.logits.max(1), np.float64) / GALLERY_SCALE
-    return compute_training_similarity(
-        calibrate_with_rule(outputs.logits, classes, rule), outputs.distances
-    )
+    scores = calibrate_with_rule(outputs.logits, classes, rule)
+    return compute_training_similarity(scores, outputs.distances)
 
 
 def load_feature_scale(folder: Path) -> FeatureScale | None:
@@ -313,9 +330,9 @@ class RuleRequest(NamedTuple):
     @property
     def any(self) -> bool:
         """Whether anything is requested."""
-        return (
-            bool(self.protected) or self.forget or self.max_rejection_rate is not None
-        )
+        if self.protected or self.forget:
+            return True
+        return self.max_rejection_rate is not None
 
 
 class SplitAnswers(NamedTuple):
@@ -346,16 +363,18 @@ class SplitAnswers(NamedTuple):
     def of_class(self, name: str) -> npt.NDArray[np.bool_]:
         """Return a mask of the images of a class. Raises `UsageError`, `InputUnusable`."""
         if name not in self.classes:
-            choices = ", ".join(self.classes)
             raise UsageError(
-                f"the run does not know class {name!r}", f"choose one of: {choices}"
+                f"the run does not know class {name!r}",
+                f"choose one of: {', '.join(self.classes)}",
             )
+
         mask: npt.NDArray[np.bool_] = self.outputs.y == self.classes.index(name)
         if not mask.any():
             raise InputUnusable(
                 f"val has no images of {name} to choose a threshold by",
                 "label images of it from other scenes, then split and train again: labeler split",
             )
+
         return mask
 
 
@@ -371,27 +390,33 @@ def choose_rule(
         return before.without_thresholds()
     if not len(val.outputs):
         raise empty_split_error("no images in val to choose a threshold by")
-    in_val = {val.classes[number] for number in val.outputs.y}
+    labels = [val.classes[number] for number in val.outputs.y]
     protected = {
-        old.name: old.target for old in before.effects.protected if old.name in in_val
+        threshold.name: threshold.target
+        for threshold in before.effects.protected
+        if threshold.name in labels
     }
     protected |= request.protected
     rule = fit_recall_thresholds(val, protected, before)
+
     unfamiliar = before.effects.unfamiliar
     if request.max_rejection_rate is not None:
         assert val.similarity is not None, "`measure` computes it"
-        labels = [val.classes[number] for number in val.outputs.y]
         unfamiliar = choose_class_thresholds(
-            val.similarity, val.groups, request.max_rejection_rate, labels, val.classes
+            val.similarity,
+            val.groups,
+            request.max_rejection_rate,
+            labels,
+            val.classes,
         )
-        rule = rule.but(
-            unfamiliar_below=unfamiliar.below, unfamiliar_by_class=unfamiliar.limits
-        )
-    measured = tuple(
+        rule = rule.with_unknown_threshold(unfamiliar)
+
+    # Measured last, because each threshold affects the others.
+    recalls = [
         measure_recall_threshold(val, name, share, rule)
         for name, share in protected.items()
-    )
-    return rule.but(effects=ThresholdEffects(measured, unfamiliar))
+    ]
+    return rule.but(effects=ThresholdEffects(tuple(recalls), unfamiliar))
 
 
 def fit_recall_thresholds(
@@ -404,22 +429,25 @@ def fit_recall_thresholds(
     UsageError for a class that the run does not know, InputUnusable if val has no images of it or
     no thresholds satisfy all.
     """
-    rows = {name: np.flatnonzero(val.of_class(name)) for name in recalls}
+    parts = {
+        name: val.outputs.at(np.flatnonzero(val.of_class(name))) for name in recalls
+    }
     thresholds = dict(rule.thresholds) | dict.fromkeys(recalls, 0.0)
-    plain = rule.but(unknown_below=None)
-    before = None
+    before: dict[str, float] = {}
     while thresholds != before:
         before = dict(thresholds)
-        for name, share in recalls.items():
-            part = val.outputs.at(rows[name])
-            lowest = _lowest_threshold(
-                part, val.classes, name, share, plain.but(thresholds=thresholds)
+        for name, recall in recalls.items():
+            # "unknown" is not another class, whatever its threshold.
+            current = rule.but(unknown_below=None, thresholds=dict(thresholds))
+            lowest = _find_lowest_threshold(
+                parts[name], val.classes, name, recall, current
             )
-            thresholds = thresholds | {name: max(thresholds[name], lowest)}
+            thresholds[name] = max(thresholds[name], lowest)
+
     return rule.but(thresholds=thresholds)
 
 
-def _lowest_threshold(
+def _find_lowest_threshold(
     outputs: Outputs,
     classes: tuple[str, ...],
     name: str,
@@ -428,32 +456,32 @@ def _lowest_threshold(
 ) -> float:
     """Return the lowest threshold that gives a class, with these outputs, that recall."""
     number = classes.index(name)
-    never, always = (
-        decide(
-            outputs.logits, classes, rule.but(thresholds=rule.thresholds | {name: end})
-        ).classes
-        == number
-        for end in (0.0, 1.0)
-    )
-    others_probability = (
-        1 - decide(outputs.logits, classes, rule).probabilities[:, number]
-    )
-    # Images predicted correctly anyway need no threshold; those claimed by another protected
-    # class are lost at any.
-    needed = np.where(never, 0.0, np.where(always, others_probability, np.inf))
-    allowed = math.floor((1 - recall) * len(outputs) + 1e-9)
-    if allowed >= len(outputs):
+
+    def decide_with(threshold: float) -> Decisions:
+        thresholds = rule.thresholds | {name: threshold}
+        return decide(outputs.logits, classes, rule.but(thresholds=thresholds))
+
+    without_threshold = decide_with(0.0)
+    is_right = without_threshold.classes == number
+    # Images claimed by another protected class are lost at any threshold.
+    is_reachable = decide_with(1.0).classes == number
+    others_probability = 1 - without_threshold.probabilities[:, number]
+    needed = np.where(is_reachable, others_probability, np.inf)
+    needed[is_right] = 0.0
+
+    lost = math.floor((1 - recall) * len(outputs) + 1e-9)
+    if lost >= len(outputs):
         return 0.0
-    lowest = float(np.sort(needed)[::-1][allowed])
+    lowest = float(np.sort(needed)[::-1][lost])
     if math.isinf(lowest):
-        others = ", ".join(
-            protected for protected in rule.thresholds if protected != name
-        )
+        others = [protected for protected in rule.thresholds if protected != name]
         raise InputUnusable(
-            f"{name} cannot reach a recall of {100 * recall:.4g}% together with {others}: "
-            f"{int(np.isinf(needed).sum())} of its {len(outputs)} images in val are more like them",
+            f"{name} cannot reach a recall of {100 * recall:.4g}% together with "
+            f"{', '.join(others)}: {int(np.isinf(needed).sum())} of its {len(outputs)} images in "
+            "val are more like them",
             "protect one of them less, or only one (--forget drops earlier thresholds)",
         )
+
     return lowest
 
 
@@ -462,25 +490,28 @@ def measure_recall_threshold(
 ) -> RecallThreshold:
     """Measure the effect of all thresholds on a protected class on val."""
     number = val.classes.index(name)
-    mask = val.of_class(name)
-    y = val.outputs.y
-    before = val.answers(rule.without_thresholds())
+    is_own = val.of_class(name)
+    own_groups = val.groups[is_own]
     after = val.answers(rule)
-    lost = after[mask] != number
-    upper_bound = bound_share(lost, val.groups[mask])
+    own_answers = after[is_own]
+    lost = own_answers != number
+    upper_bound = bound_share(lost, own_groups)
+
+    def measure_others(answers: Indices) -> float | None:
+        right = (answers == val.outputs.y)[~is_own]
+        return float(right.mean()) if len(right) else None
+
     return RecallThreshold(
         name=name,
         target=recall,
         threshold=rule.thresholds[name],
-        count=int(mask.sum()),
-        groups=len(np.unique(val.groups[mask])),
+        count=len(own_answers),
+        groups=len(np.unique(own_groups)),
         lost=int(lost.sum()),
-        unknown=int((after[mask] == UNKNOWN).sum()),
+        unknown=int((own_answers == UNKNOWN).sum()),
         upper_bound=upper_bound,
         needed=required_sample_size(1 - recall),
         guaranteed=upper_bound <= 1 - recall + _EPSILON,
-        others_accuracy=None if mask.all() else float((after == y)[~mask].mean()),
-        others_accuracy_before=None
-        if mask.all()
-        else float((before == y)[~mask].mean()),
+        others_accuracy=measure_others(after),
+        others_accuracy_before=measure_others(val.answers(rule.without_thresholds())),
     )

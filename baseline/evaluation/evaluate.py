@@ -46,7 +46,7 @@ from baseline.evaluation.metrics import (
     write_metrics,
 )
 from baseline.evaluation.outputs import (
-    CalibrationError,
+    NO_SHIFT,
     Floats,
     Outputs,
     ScoreCalibration,
@@ -64,10 +64,11 @@ from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.errors import InputUnusable
-from gleanset.records import SPLITS
+from gleanset.records import Sample
 from gleanset.work.progress import NO_PROGRESS, Progress
 
 TEST = "test"
+NO_REQUEST = RuleRequest({})
 
 
 def evaluate_run(
@@ -88,26 +89,26 @@ def evaluate_run(
     outputs = {split: part for split, part in outputs.items() if len(part)}
     save_outputs(folder, outputs, scratch=scratch)
     save_decision_rule(folder, rule, scratch=scratch)
+
     splits = {}
     for split, part in outputs.items():
         answers = SplitAnswers.measure(part, examples.classes, examples.groups, rule)
         splits[split] = compute_split_metrics(answers, rule)
-    earlier = None
-    if TEST in outputs:
-        earlier = SplitEvaluations(dataset.db).add(
-            run_id, TEST, outputs[TEST].keys, "train"
-        )
-    return splits, earlier
+
+    if TEST not in outputs:
+        return splits, None
+    evaluations = SplitEvaluations(dataset.db)
+    return splits, evaluations.add(run_id, TEST, outputs[TEST].keys, "train")
 
 
 def fit_decision_rule(
-    val: Outputs | None, examples: Examples, shift: Floats | None = None
+    val: Outputs | None, examples: Examples, shift: Floats = NO_SHIFT
 ) -> tuple[ScoreCalibration, DecisionRule]:
     """Fit the calibration on val, if it has images, and return the rule that applies it.
 
     `shift` is from `compute_prior_shift`.
     """
-    fitted = ScoreCalibration(share=0.0 if shift is not None and len(shift) else None)
+    fitted = ScoreCalibration(share=0.0 if len(shift) else None)
     if val is not None and len(val):
         groups = [examples.groups[key] for key in val.keys]
         fitted = fit_calibration(val.logits, val.y, groups, shift)
@@ -117,28 +118,35 @@ def fit_decision_rule(
 
 def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMetrics:
     """Return the metrics of what users get."""
-    outputs, classes = split.outputs, split.classes
+    outputs = split.outputs
+    classes = split.classes
     answers, probabilities, _ = decide(outputs.logits, classes, rule, split.similarity)
     right = answers == outputs.y
     is_unknown = answers == UNKNOWN
+
+    # The last column is "unknown".
     confusion = np.zeros((len(classes), len(classes) + 1), np.int64)
-    np.add.at(confusion, (outputs.y, np.where(is_unknown, len(classes), answers)), 1)
+    columns = np.where(is_unknown, len(classes), answers)
+    np.add.at(confusion, (outputs.y, columns), 1)
+
+    confidences = confidences_of(answers, probabilities, outputs.membership)
+    is_unsure = ~is_unknown & (confidences < MIN_ANSWER_CONFIDENCE)
     mistakes = list_mistakes(
-        np.log(probabilities), answers, outputs.y, outputs.keys, classes
-    )
-    is_unsure = (answers != UNKNOWN) & (
-        confidences_of(answers, probabilities, outputs.membership)
-        < MIN_ANSWER_CONFIDENCE
+        np.log(probabilities),
+        answers,
+        outputs.y,
+        outputs.keys,
+        classes,
     )
     return AnswerMetrics(
-        int(right.sum()),
-        int(is_unknown.sum()),
-        compute_class_scores(outputs.y, answers, classes),
-        share_interval_or_none(right, split.groups),
-        confusion.tolist(),
-        mistakes[:MAX_MISTAKES],
-        int(is_unsure.sum()),
-        int((is_unsure & right).sum()),
+        right=int(right.sum()),
+        unknown=int(is_unknown.sum()),
+        classes=compute_class_scores(outputs.y, answers, classes),
+        interval=share_interval_or_none(right, split.groups),
+        confusion=confusion.tolist(),
+        mistakes=mistakes[:MAX_MISTAKES],
+        unsure=int(is_unsure.sum()),
+        unsure_right=int((is_unsure & right).sum()),
     )
 
 
@@ -148,25 +156,25 @@ def compute_split_metrics(split: SplitAnswers, rule: DecisionRule) -> SplitMetri
     They are of calibrated scores; `uncalibrated` is without calibration. Thresholds count for
     `answers` only.
     """
-    outputs, classes, groups = split.outputs, split.classes, split.groups
-    answered = replace(
-        outputs, logits=calibrate_with_rule(outputs.logits, classes, rule)
-    )
-    figures = compute_classification_metrics(
-        answered.logits, answered.y, answered.keys, classes
-    )
+    outputs = split.outputs
+    classes = split.classes
+    logits = calibrate_with_rule(outputs.logits, classes, rule)
+    figures = compute_classification_metrics(logits, outputs.y, outputs.keys, classes)
+    right = logits.argmax(1) == outputs.y
+    interval = share_interval_or_none(right, split.groups)
     before = calibration_error(softmax(outputs.logits), outputs.y)
-    after = calibration_error(softmax(answered.logits), outputs.y)
-    interval = share_interval_or_none(answered.right, groups)
+    after = calibration_error(softmax(logits), outputs.y)
+
     return replace(
         figures,
-        groups=len(set(groups)),
-        effective_groups=effective_groups(groups),
+        groups=len(set(split.groups)),
+        effective_groups=effective_groups(split.groups),
         intervals={} if interval is None else {"accuracy": interval},
         ece=after.ece,
         bins=after.bins,
-        uncalibrated=CalibrationError(
-            before.ece, before.bins, mean_log_loss(outputs.logits, outputs.y)
+        uncalibrated=replace(
+            before,
+            log_loss=mean_log_loss(outputs.logits, outputs.y),
         ),
         answers=compute_answer_metrics(split, rule),
     )
@@ -187,7 +195,7 @@ def reevaluate_run(
     dataset: Dataset,
     run_id: str | None,
     split: str,
-    request: RuleRequest | None = None,
+    request: RuleRequest = NO_REQUEST,
     progress: Progress = NO_PROGRESS,
 ) -> EvaluationResult:
     """Evaluate a finished run again; update `outputs.npz` and, if requested, `answers.json`.
@@ -196,34 +204,33 @@ def reevaluate_run(
     does not know, or if groups of these images were training data of the run.
     """
     run, folder = find_finished_run(dataset, run_id)
-    chooses = request is not None and request.any
-    splits = {split, "val"} if request and chooses and not request.forget else {split}
+    splits = {split}
+    # Thresholds are chosen on val; to forget them needs no images.
+    if request.any and not request.forget:
+        splits.add("val")
     examples, outputs = _predict_splits(dataset, run, folder, splits, progress)
     stored = load_outputs(folder) | outputs
     save_outputs(folder, stored)
     earlier = None
     # New thresholds change the accuracy of test, too.
-    if TEST in stored and (chooses or split == TEST):
-        earlier = SplitEvaluations(dataset.db).add(
-            run, TEST, stored[TEST].keys, "evaluate"
-        )
+    if TEST in stored and (request.any or split == TEST):
+        evaluations = SplitEvaluations(dataset.db)
+        earlier = evaluations.add(run, TEST, stored[TEST].keys, "evaluate")
+
     rule = load_decision_rule(folder)
-    thresholds = ThresholdEffects()
     answers = {
         name: SplitAnswers.measure(part, examples.classes, examples.groups, rule)
         for name, part in outputs.items()
     }
     renamed = find_renamed_classes(dataset, examples.classes)
-    if request and chooses:
-        before = {now: name for name, now in renamed.items()}
-        protected = {
-            before.get(name, name): share for name, share in request.protected.items()
-        }
-        request = request._replace(protected=protected)
+    thresholds = ThresholdEffects()
+    if request.any:
+        request = _with_former_names(request, renamed)
         rule = choose_rule(answers.get("val", answers[split]), request, rule)
         thresholds = rule.effects
         save_decision_rule(folder, rule)
         _update_metrics(dataset, folder, rule)
+
     figures = compute_split_metrics(answers[split], rule)
     return EvaluationResult(
         run=run,
@@ -236,61 +243,79 @@ def reevaluate_run(
     )
 
 
+def _with_former_names(request: RuleRequest, renamed: Mapping[str, str]) -> RuleRequest:
+    """Return a request for the names that the classes had when the run was trained."""
+    former = {now: name for name, now in renamed.items()}
+    protected = {
+        former.get(name, name): recall for name, recall in request.protected.items()
+    }
+    return request._replace(protected=protected)
+
+
 def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule) -> None:
-    metrics, outputs = read_metrics(folder), load_outputs(folder)
+    """Measure what users get under a new rule, by the stored outputs."""
+    metrics = read_metrics(folder)
+    outputs = load_outputs(folder)
     splits = metrics.splits
-    for split, figures in metrics.splits.items():
-        if (part := outputs.get(split)) is not None:
-            groups = assign_split_groups(dataset.db, part.keys)
-            answers = SplitAnswers.measure(part, metrics.classes, groups, rule)
-            splits[split] = replace(
-                figures, answers=compute_answer_metrics(answers, rule)
-            )
-    train, val, test = (splits.get(split) for split in SPLITS)
-    write_metrics(folder, replace(metrics, train=train, val=val, test=test))
+    for split, figures in splits.items():
+        if split not in outputs:
+            continue
+        part = outputs[split]
+        groups = assign_split_groups(dataset.db, part.keys)
+        answers = SplitAnswers.measure(part, metrics.classes, groups, rule)
+        answer_metrics = compute_answer_metrics(answers, rule)
+        splits[split] = replace(figures, answers=answer_metrics)
+
+    write_metrics(folder, replace(metrics, **splits))
 
 
 def _predict_splits(
     dataset: Dataset, run: str, folder: Path, splits: set[str], progress: Progress
 ) -> tuple[Examples, dict[str, Outputs]]:
     net, settings, classes = load_model(folder)
-    examples = _with_run_names(
-        find_examples(dataset), find_renamed_classes(dataset, classes)
-    )
+    examples = find_examples(dataset)
+    examples = _with_run_names(examples, find_renamed_classes(dataset, classes))
     if new := sorted(set(examples.classes) - set(classes)):
         raise InputUnusable(
             f"run {run} does not know some of the current classes: {', '.join(new)}",
             f"train again: {_train_command(dataset, run)}",
         )
+
+    # Its order, and classes without images now.
     examples = replace(examples, classes=classes)
     for split in splits:
         _check_not_trained_on(dataset, run, folder, examples, split)
+
     if empty := [split for split in sorted(splits) if not examples.splits[split]]:
         commands = suggest_larger_test(dataset, unseen=bool(examples.unseen))
         raise empty_split_error(f"no images in {empty[0]}", commands)
-    data = TrainingData(dataset, examples, settings, progress)
+
     scale = load_feature_scale(folder)
     if not (scale or net.membership or isinstance(net.head, GalleryHead)):
         raise InputUnusable(
             f"the run has no statistics of its training data ({SCALE_FILE})",
             "train again: baseline train",
         )
+
+    data = TrainingData(dataset, examples, settings, progress)
     outputs = {
-        s: with_distances(split_outputs(net, data, s), scale) for s in sorted(splits)
+        split: with_distances(split_outputs(net, data, split), scale)
+        for split in sorted(splits)
     }
     return examples, outputs
 
 
 def _with_run_names(examples: Examples, renamed: Mapping[str, str]) -> Examples:
     """Return examples with the names that the classes had when the run was trained."""
-    before = {now: name for name, now in renamed.items()}
+    former = {now: name for name, now in renamed.items()}
+
+    def rename(sample: Sample) -> Sample:
+        return replace(sample, label=former.get(str(sample.label), sample.label))
+
     splits = {
-        split: tuple(
-            replace(s, label=before.get(str(s.label), s.label)) for s in samples
-        )
-        for split, samples in examples.splits.items()
+        split: tuple(map(rename, samples)) for split, samples in examples.splits.items()
     }
-    names = tuple(before.get(name, name) for name in examples.classes)
+    names = tuple(former.get(name, name) for name in examples.classes)
     return replace(examples, splits=splits, classes=names)
 
 
@@ -303,12 +328,16 @@ def _check_not_trained_on(
         return
     trained_keys = set(json.loads(file.read_text()))
     samples = examples.splits[split]
-    groups = assign_split_groups(
-        dataset.db, trained_keys.union(sample.key for sample in samples)
-    )
+    keys = trained_keys.union(sample.key for sample in samples)
+    groups = assign_split_groups(dataset.db, keys)
+    # Groups that have left train; those that are in both are a leak of the split itself.
     moved = {groups[key] for key in trained_keys}
     moved -= {groups[sample.key] for sample in examples.splits["train"]}
-    leaked = [s for s in samples if s.key in trained_keys or groups[s.key] in moved]
+    leaked = [
+        sample
+        for sample in samples
+        if sample.key in trained_keys or groups[sample.key] in moved
+    ]
     if leaked:
         raise InputUnusable(
             f"run {run} was trained on {len(leaked)} of the {len(samples)} images now in {split}, "
@@ -320,4 +349,5 @@ def _check_not_trained_on(
 def _train_command(dataset: Dataset, run_id: str) -> str:
     run = dataset.runs.get(run_id)
     preset = run.settings.get("preset") if run else None
-    return f"baseline train {f'--preset {preset} ' if preset else ''}{dataset.option}"
+    option = f"--preset {preset} " if preset else ""
+    return f"baseline train {option}{dataset.option}"

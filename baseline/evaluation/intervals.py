@@ -12,14 +12,15 @@ cluster bootstrap is too narrow for few groups. For unequal groups the effective
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from baseline.evaluation.outputs import Floats, Indices
+from gleanset.html.words import count
 from gleanset.records import Interval
 
 # scipy is imported where it is used, so that predictions need not wait for it.
@@ -43,13 +44,15 @@ def small_sample_warning(groups: int | None, effective: float | None = None) -> 
 
     `effective` is the effective number of groups, which is lower if some are far larger.
     """
-    if (
-        groups is None
-        or (groups if effective is None else effective) >= MIN_RELIABLE_GROUPS
-    ):
+    if groups is None:
         return ""
-    number = f"only {groups} group{'s' if groups != 1 else ''}"
-    if effective is not None and groups >= MIN_RELIABLE_GROUPS:
+    if effective is None:
+        effective = groups
+    if effective >= MIN_RELIABLE_GROUPS:
+        return ""
+
+    number = f"only {count(groups, 'group')}"
+    if groups >= MIN_RELIABLE_GROUPS:
         number = f"{groups} groups of unequal size, as reliable as {effective:.0f} equal ones"
     return (
         f"{number} (scenes, posts, similar images): "
@@ -57,11 +60,11 @@ def small_sample_warning(groups: int | None, effective: float | None = None) -> 
     )
 
 
-def required_sample_size(share: float, confidence: float = 0.95) -> int:
-    """Return the number of cases without a hit that shows a rate of at most `share`."""
-    return (
-        math.ceil(math.log(1 - confidence) / math.log1p(-share)) if 0 < share < 1 else 0
-    )
+def required_sample_size(share: float) -> int:
+    """Return the cases without a hit that show a rate of at most `share`, with 95 % confidence."""
+    if not 0 < share < 1:
+        return 0
+    return math.ceil(math.log(1 - 0.95) / math.log1p(-share))
 
 
 def group_numbers(names: Groups) -> Indices:
@@ -78,18 +81,18 @@ def effective_groups(groups: Groups) -> float:
 
 
 def _effective_number(sizes: Floats) -> float:
-    return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
+    if not len(sizes):
+        return 0.0
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
 
 
 def share_interval_or_none(
     right: Flags, groups: Groups, variance_inflation: float = 1.0
 ) -> Interval | None:
     """Return `share_interval`, or None for a single group."""
-    return (
-        share_interval(right, groups, variance_inflation)
-        if len(set(groups)) > 1
-        else None
-    )
+    if len(set(groups)) < 2:
+        return None
+    return share_interval(right, groups, variance_inflation)
 
 
 def share_interval(
@@ -116,7 +119,7 @@ def bound_share(
     from scipy.special import ndtri, stdtrit
 
     numbers = group_numbers(groups)
-    sums = np.bincount(numbers, hits)
+    sums = np.bincount(numbers, hits)  # hits of each group
     sizes = np.bincount(numbers).astype(np.float64)
     effective = _effective_number(sizes)
     total = float(sizes.sum())
@@ -125,18 +128,41 @@ def bound_share(
         return _exact_limit(0.0, effective / variance_inflation, confidence)
     if share == 1 or len(sizes) < 2:
         return 1.0
-    part = _PSEUDO_GROUP_SHARE * float((sizes**2).sum() / sizes.sum())
-    sums, sizes = np.append(sums, part), np.append(sizes, part)
-    enlarged = float(sums.sum() / sizes.sum())
-    count = len(sizes)
-    residuals = (sums - enlarged * sizes) / sizes.sum()
-    variance = float((residuals**2).sum() * count / (count - 1))
-    cases = min(total, enlarged * (1 - enlarged) / variance) if variance > 0 else total
+
+    variance = _share_variance(sums, sizes)
+    cases = total
+    if variance.value > 0:
+        cases = min(total, variance.share * (1 - variance.share) / variance.value)
+
     # With few groups the variance itself is uncertain, as in Student's t.
-    correction = (
-        float(ndtri(confidence)) / float(stdtrit(effective - 1, confidence))
-    ) ** 2
+    normal = float(ndtri(confidence))
+    student = float(stdtrit(effective - 1, confidence))
+    correction = (normal / student) ** 2
     return _exact_limit(share, cases * correction / variance_inflation, confidence)
+
+
+class _ShareVariance(NamedTuple):
+    """Variance of a share, and the share with a part of a group of hits added."""
+
+    value: float
+    share: float
+
+
+def _share_variance(sums: Floats, sizes: Floats) -> _ShareVariance:
+    """Return the variance of a share, by the hits and sizes of its groups.
+
+    Adding a whole group would make intervals twice as wide as needed (docs/experiments.md).
+    """
+    part = _PSEUDO_GROUP_SHARE * float((sizes**2).sum() / sizes.sum())
+    sums = np.append(sums, part)
+    sizes = np.append(sizes, part)
+    share = float(sums.sum() / sizes.sum())
+
+    # The variance of a ratio of sums over groups (Cochran, section 6.4).
+    groups = len(sizes)
+    residuals = (sums - share * sizes) / sizes.sum()
+    variance = float((residuals**2).sum() * groups / (groups - 1))
+    return _ShareVariance(variance, share)
 
 
 def _exact_limit(share: float, cases: float, confidence: float) -> float:
@@ -157,21 +183,30 @@ def difference_interval(gain: Floats, groups: Groups) -> Interval:
     """
     gained = gain > 0
     lost = gain < 0
-    ahead, behind = float(gained.mean()), float(lost.mean())
-    up, down = share_interval(gained, groups), share_interval(lost, groups)
-    odds = (
-        ahead * behind / ((1 - ahead) * (1 - behind))
-        if ahead < 1 and behind < 1
-        else 0.0
+    gained_share = float(gained.mean())
+    lost_share = float(lost.mean())
+    gained_interval = share_interval(gained, groups)
+    lost_interval = share_interval(lost, groups)
+
+    # Of two exclusive shares: the square root of the product of their odds.
+    correlation = 0.0
+    if gained_share < 1 and lost_share < 1:
+        others = (1 - gained_share) * (1 - lost_share)
+        correlation = (gained_share * lost_share / others) ** 0.5
+
+    def combine(first: float, second: float) -> float:
+        return float((first**2 + second**2 + 2 * correlation * first * second) ** 0.5)
+
+    below = combine(
+        gained_share - gained_interval.low,
+        lost_interval.high - lost_share,
     )
-
-    def joined(first: float, second: float) -> float:
-        return float((first**2 + second**2 + 2 * odds**0.5 * first * second) ** 0.5)
-
-    mean = ahead - behind
-    below = joined(ahead - up.low, down.high - behind)
-    above = joined(up.high - ahead, behind - down.low)
-    return Interval(max(-1.0, mean - below), min(1.0, mean + above))
+    above = combine(
+        gained_interval.high - gained_share,
+        lost_share - lost_interval.low,
+    )
+    difference = gained_share - lost_share
+    return Interval(max(-1.0, difference - below), min(1.0, difference + above))
 
 
 @dataclass(frozen=True)
@@ -192,40 +227,45 @@ class PairedComparison:
     @property
     def clear(self) -> bool:
         """Whether the difference is significant by both the interval and `p`."""
-        beyond = self.interval is not None and (
-            self.interval.low > 0 or self.interval.high < 0
-        )
-        return beyond and self.p < SIGNIFICANCE_LEVEL
+        if self.interval is None:
+            return False
+        excludes_zero = self.interval.low > 0 or self.interval.high < 0
+        return excludes_zero and self.p < SIGNIFICANCE_LEVEL
 
 
 def compare_paired(
     this: Flags, other: Flags, groups: Sequence[str]
 ) -> PairedComparison:
     """Compare the correct predictions (N) of two runs on images of these groups (N)."""
-    only_this, only_other = int((this & ~other).sum()), int((other & ~this).sum())
     numbers = group_numbers(groups)
+    has_groups = bool(numbers.any())
     gain = this.astype(np.float64) - other
+    group_gains = np.bincount(numbers, gain).astype(np.int64)
     return PairedComparison(
-        float(gain.mean()) if len(gain) else 0.0,
-        difference_interval(gain, numbers) if numbers.any() else None,
-        only_this,
-        only_other,
-        randomization_test(np.bincount(numbers, gain).astype(np.int64).tolist()),
+        difference=float(gain.mean()) if len(gain) else 0.0,
+        interval=difference_interval(gain, numbers) if has_groups else None,
+        only_this=int((this & ~other).sum()),
+        only_other=int((other & ~this).sum()),
+        p=randomization_test(group_gains.tolist()),
     )
 
 
-def randomization_test(gains: Iterable[int]) -> float:
+def randomization_test(gains: Sequence[int]) -> float:
     """Return the two-sided p-value of Fisher's exact randomization test.
 
     A gain is the difference in correct images of a group; each has either sign with probability
     1/2. For groups of one image it is McNemar's test.
     """
-    gains = list(gains)
-    probabilities = np.ones(1)  # of the possible sums, ascending
-    for size in filter(None, map(abs, gains)):
-        widened = np.zeros(len(probabilities) + 2 * size)
-        widened[: len(probabilities)] += probabilities / 2
-        widened[2 * size :] += probabilities / 2
-        probabilities = widened
+    # Probabilities of all sums from the lowest to the highest; the sum of nothing is 0.
+    probabilities = np.ones(1)
+    for size in map(abs, gains):
+        if size:
+            widened = np.zeros(len(probabilities) + 2 * size)
+            widened[: len(probabilities)] += probabilities / 2
+            widened[2 * size :] += probabilities / 2
+            probabilities = widened
+
     sums = np.arange(len(probabilities)) - len(probabilities) // 2
-    return min(1.0, float(probabilities[np.abs(sums) >= abs(sum(gains))].sum()))
+    is_as_extreme = np.abs(sums) >= abs(sum(gains))
+    # Rounding may add up to more than 1.
+    return min(1.0, float(probabilities[is_as_extreme].sum()))

@@ -234,18 +234,19 @@ class SplitMetrics:
             "tested_classes": len(self.classes) - len(self.untested),
         }
 
-    def confused(self, limit: int = MAX_CONFUSED_PAIRS) -> list[ConfusedPair]:
+    def list_confused_pairs(self) -> list[ConfusedPair]:
         """Return class pairs confused more than once, most frequent first."""
         names = [*(score.name for score in self.classes), "unknown"]
-        pairs = [
-            ConfusedPair(names[i], names[j], number, sum(row))
-            for i, row in enumerate(self.answered.confusion)
-            for j, number in enumerate(row)
-            if i != j and number > 1
-        ]
-        return sorted(pairs, key=lambda pair: (-pair.count, pair.true, pair.answered))[
-            :limit
-        ]
+        pairs = []
+        for true, row in enumerate(self.answered.confusion):
+            for answered, number in enumerate(row):
+                if answered != true and number > 1:
+                    pairs.append(
+                        ConfusedPair(names[true], names[answered], number, sum(row))
+                    )
+
+        pairs.sort(key=lambda pair: (-pair.count, pair.true, pair.answered))
+        return pairs[:MAX_CONFUSED_PAIRS]
 
 
 def describe_coverage(tested: int, classes: int) -> str:
@@ -272,21 +273,22 @@ def compute_classification_metrics(
     predicted = log_probabilities.argmax(1)
     confusion = confusion_matrix(y, predicted, labels=numbers)
     scores = compute_class_scores(y, predicted, classes)
+    mistakes = list_mistakes(log_probabilities, predicted, y, keys, classes)
+    top5_accuracy = None
+    if len(classes) > TOP_K:
+        top5_accuracy = float(
+            top_k_accuracy_score(y, log_probabilities, k=TOP_K, labels=numbers)
+        )
+
     return SplitMetrics(
         count=len(y),
         accuracy=float(confusion.trace() / len(y)),
         log_loss=mean_log_loss(logits, y),
         macro_f1=mean_f1(scores),
-        top5_accuracy=float(
-            top_k_accuracy_score(y, log_probabilities, k=TOP_K, labels=numbers)
-        )
-        if len(classes) > TOP_K
-        else None,
+        top5_accuracy=top5_accuracy,
         classes=scores,
         confusion=confusion.tolist(),
-        mistakes=list_mistakes(log_probabilities, predicted, y, keys, classes)[
-            :MAX_MISTAKES
-        ],
+        mistakes=mistakes[:MAX_MISTAKES],
         commonest_class=float(confusion.sum(1).max() / len(y)),
     )
 
@@ -301,13 +303,15 @@ def compute_class_scores(
     columns = precision_recall_fscore_support(
         y, predicted, labels=numbers, zero_division=0.0
     )
-    rows = zip(classes, *(column.tolist() for column in columns), strict=True)
+    precision, recall, f1, support = (column.tolist() for column in columns)
+    rows = zip(classes, precision, recall, f1, support, strict=True)
     return tuple(ClassScore(*row) for row in rows)
 
 
 def mean_f1(scores: Sequence[ClassScore]) -> float:
     """Return macro F1: the mean over the classes that have images."""
-    return float(np.mean([score.f1 for score in scores if score.support] or [0.0]))
+    tested = [score.f1 for score in scores if score.support]
+    return float(np.mean(tested)) if tested else 0.0
 
 
 def mean_log_loss(logits: Scores, y: Indices) -> float:
@@ -333,16 +337,20 @@ def list_mistakes(
     classes: Sequence[str],
 ) -> tuple[Misclassification, ...]:
     """Return wrong predictions, most confident first; a negative one is "unknown"."""
-    mistakes = [
-        Misclassification(
-            *(keys[i], classes[y[i]], classes[predicted[i]]),
-            float(np.exp(log_probabilities[i, predicted[i]])),
+    is_wrong = (predicted != y) & (predicted >= 0)
+    mistakes = []
+    for row in np.flatnonzero(is_wrong).tolist():
+        number = predicted[row]
+        mistakes.append(
+            Misclassification(
+                key=keys[row],
+                true=classes[y[row]],
+                predicted=classes[number],
+                confidence=float(np.exp(log_probabilities[row, number])),
+            )
         )
-        for i in map(int, np.flatnonzero((predicted != y) & (predicted >= 0)))
-    ]
-    return tuple(
-        sorted(mistakes, key=lambda mistake: (-mistake.confidence, mistake.key))
-    )
+    mistakes.sort(key=lambda mistake: (-mistake.confidence, mistake.key))
+    return tuple(mistakes)
 
 
 @dataclass(frozen=True)
@@ -412,6 +420,7 @@ class RunMetrics:
         if self.epochs:
             epochs = count(len(self.epochs), "epoch")
             return f"{epochs}, best epoch {self.best_epoch}{self._block_weights}"
+
         if "strength" not in self.training:
             return "no epochs are recorded"
         warning = "" if self.training.get("converged", True) else ", not converged"
@@ -471,6 +480,7 @@ def write_metrics(
 def read_metrics(folder: Path) -> RunMetrics:
     """Return the metrics of a run. Raises `InputUnusable`."""
     path = folder / METRICS
+
     try:
         # `json` instead of msgspec: it reads NaN.
         return msgspec.convert(json.loads(path.read_bytes()), RunMetrics, strict=False)
@@ -518,6 +528,7 @@ def describe_copy_search(search: Mapping[str, Any] | None) -> str:
     if search and search["torn"]:
         images = count(search["torn"], "image")
         return f"not a true test: {images} in groups of training images"
+
     if is_free_of_copies(search):
         return "no near-duplicates of training images"
     searched = "not searched"
@@ -525,4 +536,5 @@ def describe_copy_search(search: Mapping[str, Any] | None) -> str:
         searched = (
             f"only {search['searched']:,} of {search['images']:,} images searched"
         )
+
     return f"{searched} for near-duplicates of training images (labeler split does)"

@@ -13,6 +13,8 @@ import io
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -57,26 +59,28 @@ class Outputs:
 
     def at(self, index: Indices) -> Outputs:
         """Return the outputs of some samples, in this order, without embeddings."""
+        distances = self.distances
+        membership = self.membership
         return Outputs(
             self.logits[index],
             self.y[index],
-            tuple(self.keys[i] for i in index),
-            distances=None if self.distances is None else self.distances[index],
-            membership=None if self.membership is None else self.membership[index],
+            tuple(self.keys[row] for row in index),
+            distances=None if distances is None else distances[index],
+            membership=None if membership is None else membership[index],
         )
 
 
 def concatenate_outputs(parts: Sequence[Outputs]) -> Outputs:
     """Concatenate outputs, without embeddings."""
-    nonempty = [part for part in parts if len(part)] or parts[:1]
-    distances = [part.distances for part in nonempty if part.distances is not None]
+    # Empty ones have no distances; one of them has the shapes.
+    parts = [part for part in parts if len(part)] or parts[:1]
+    distances = [part.distances for part in parts if part.distances is not None]
+    has_distances = len(distances) == len(parts)
     return Outputs(
-        np.concatenate([part.logits for part in nonempty]),
-        np.concatenate([part.y for part in nonempty]),
-        tuple(key for part in nonempty for key in part.keys),
-        distances=np.concatenate(distances)
-        if len(distances) == len(nonempty)
-        else None,
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.y for part in parts]),
+        tuple(chain.from_iterable(part.keys for part in parts)),
+        distances=np.concatenate(distances) if has_distances else None,
     )
 
 
@@ -85,6 +89,7 @@ def save_outputs(
 ) -> None:
     """Write everything but the embeddings. Raises NotWritable or DiskFull."""
     values: dict[str, np.ndarray] = {}
+
     for split, outputs in splits.items():
         values |= {
             f"{split}.logits": outputs.logits,
@@ -94,6 +99,7 @@ def save_outputs(
         for name in ("distances", "membership"):
             if (numbers := getattr(outputs, name)) is not None:
                 values[f"{split}.{name}"] = numbers
+
     buffer = io.BytesIO()
     np.savez(buffer, **values)  # type: ignore[arg-type]
     write_atomic(folder / FILE, buffer.getvalue(), scratch=scratch)
@@ -104,8 +110,10 @@ def load_outputs(folder: Path) -> dict[str, Outputs]:
     path = folder / FILE
     if not path.is_file():
         return {}
+
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as values:
+            # Names are SPLIT.FIELD.
             splits = dict.fromkeys(name.partition(".")[0] for name in values.files)
             return {
                 split: Outputs(
@@ -127,11 +135,13 @@ def load_outputs(folder: Path) -> dict[str, Outputs]:
 Floats = npt.NDArray[np.float64]
 Scores = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
+NO_SHIFT: Floats = np.zeros(0)
 
 
 def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:
     """Return log probabilities (N x C), computed in double precision."""
     exact = logits.astype(np.float64)
+    # The largest becomes 0, so that no exponential overflows.
     shifted = exact - exact.max(1, keepdims=True)
     result: Floats = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     return result
@@ -182,16 +192,16 @@ class ScoreCalibration:
     def describe(self) -> str:
         """Return what was fitted as a line."""
         if self.images < 2:
-            balanced = (
-                "; class balancing is not corrected for"
-                if self.share is not None
-                else ""
-            )
-            return f"not calibrated: no images in val{balanced}"
+            words = "not calibrated: no images in val"
+            if self.share is None:
+                return words
+            return f"{words}; class balancing is not corrected for"
+
         source = f"{count(self.images, 'image')} of val, {count(self.groups, 'group')}"
         words = f"temperature {self.temperature:.2f} ({source})"
         if abs(self.temperature - 1) <= _NEGLIGIBLE:
             words += ", not significantly different from 1"
+
         if self.share is None:
             return words
         if self.share < _NEGLIGIBLE:
@@ -208,7 +218,7 @@ def calibrate_scores(
 
 
 def fit_calibration(
-    logits: Scores, y: Indices, groups: Sequence[str], shift: Floats | None = None
+    logits: Scores, y: Indices, groups: Sequence[str], shift: Floats = NO_SHIFT
 ) -> ScoreCalibration:
     """Fit the calibration of scores (N x C) with true classes `y` (N) and groups `groups` (N).
 
@@ -217,17 +227,21 @@ def fit_calibration(
     """
     images, classes = logits.shape
     group_count = len(set(groups))
-    shifted = shift is not None and len(shift) > 0
+    is_balanced = len(shift) > 0
     if images < 2 or classes < 2:
         return ScoreCalibration(
-            share=0.0 if shifted else None, images=images, groups=group_count
+            share=0.0 if is_balanced else None,
+            images=images,
+            groups=group_count,
         )
-    added = shift if shift is not None and shifted else np.zeros(classes)
+
+    rows = np.arange(images)
     scores = logits.astype(np.float64)
+    added = shift if is_balanced else np.zeros(classes)
 
     def loss(log_temperature: float, share: float) -> float:
         calibrated = log_softmax(scores / np.exp(log_temperature) + share * added)
-        return float(-calibrated[np.arange(images), y].mean())
+        return float(-calibrated[rows, y].mean())
 
     evidence = group_count**2 / (group_count + HALF_EVIDENCE_GROUPS)
 
@@ -237,19 +251,20 @@ def fit_calibration(
         prior += (share / SHIFT_SHARE_DEVIATION) ** 2 / 2
         return evidence * loss(log_temperature, share) + float(prior)
 
-    best = _minimize_cost(lambda log_temperature: cost(log_temperature, 0.0))
+    log_temperature = _minimize_cost(partial(cost, share=0.0))
     share = 0.0
-    if shifted:
-        best, share = _minimize_with_shift(cost, best)
-    if (
-        group_count * (loss(0.0, 0.0) - loss(best, share))
-        < MIN_EVIDENCE_NATS / group_count
-    ):
-        best, share = 0.0, 0.0
+    if is_balanced:
+        log_temperature, share = _minimize_with_shift(cost, log_temperature)
+
+    gain = group_count * (loss(0.0, 0.0) - loss(log_temperature, share))
+    if gain < MIN_EVIDENCE_NATS / group_count:
+        log_temperature = 0.0
+        share = 0.0
+
     return ScoreCalibration(
-        temperature=float(np.exp(best)),
+        temperature=float(np.exp(log_temperature)),
         offsets=tuple(map(float, share * added)) if share else (),
-        share=share if shifted else None,
+        share=share if is_balanced else None,
         images=images,
         groups=group_count,
     )
@@ -264,9 +279,13 @@ def _minimize_cost(cost: Callable[[float], float]) -> float:
     )
     costs = [cost(float(log_temperature)) for log_temperature in grid]
     step = int(np.argmin(costs))
-    bounds = grid[max(step - 1, 0)], grid[min(step + 1, _GRID_STEPS)]
+    # Between its neighbours on the grid.
+    bounds = (grid[max(step - 1, 0)], grid[min(step + 1, _GRID_STEPS)])
     fit = minimize_scalar(
-        cost, bounds=bounds, method="bounded", options={"xatol": 1e-5}
+        cost,
+        bounds=bounds,
+        method="bounded",
+        options={"xatol": 1e-5},
     )
     return float(fit.x if fit.fun <= costs[step] else grid[step])
 
@@ -277,6 +296,7 @@ def _minimize_with_shift(
     """Return the log temperature and share of least cost, starting from that without a shift."""
     from scipy.optimize import minimize
 
+    # Several, because there may be several minima.
     starts = [(log_temperature, 0.0), (log_temperature, 0.5), (0.0, 1.0)]
     bounds = ((np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)), (0.0, 1.0))
     fits = [
@@ -284,7 +304,8 @@ def _minimize_with_shift(
         for start in starts
     ]
     best = min(fits, key=lambda fit: float(fit.fun))
-    return float(best.x[0]), float(best.x[1])
+    log_temperature, share = best.x.tolist()
+    return log_temperature, share
 
 
 @dataclass(frozen=True)
@@ -310,21 +331,30 @@ class CalibrationError:
     log_loss: float | None = None
 
 
-def calibration_error(
-    probabilities: Floats, y: Indices, bins: int = BINS
-) -> CalibrationError:
+def calibration_error(probabilities: Floats, y: Indices) -> CalibrationError:
     """Return the expected calibration error of probabilities (N x C) with true classes (N)."""
     confidences = probabilities.max(1)
-    correct = probabilities.argmax(1) == y
-    # Bin i is (i / bins, (i + 1) / bins].
-    numbers = np.clip(np.ceil(confidences * bins).astype(np.int64) - 1, 0, bins - 1)
-    counts = np.bincount(numbers, minlength=bins)
+    is_right = probabilities.argmax(1) == y
+    # Bin i is (i / BINS, (i + 1) / BINS].
+    numbers = np.ceil(confidences * BINS).astype(np.int64) - 1
+    numbers = np.clip(numbers, 0, BINS - 1)
+    counts = np.bincount(numbers, minlength=BINS)
     divisors = np.maximum(counts, 1)
-    confidence = np.bincount(numbers, confidences, minlength=bins) / divisors
-    accuracy = np.bincount(numbers, correct, minlength=bins) / divisors
-    ece = float((counts * np.abs(confidence - accuracy)).sum() / max(len(y), 1))
-    columns = (counts.tolist(), confidence.tolist(), accuracy.tolist())
-    rows = enumerate(zip(*columns, strict=True))
+    confidence = np.bincount(numbers, confidences, minlength=BINS) / divisors
+    accuracy = np.bincount(numbers, is_right, minlength=BINS) / divisors
+    gaps = np.abs(confidence - accuracy)
+
+    bins = [
+        ConfidenceBin(
+            low=number / BINS,
+            high=(number + 1) / BINS,
+            count=int(counts[number]),
+            confidence=float(confidence[number]),
+            accuracy=float(accuracy[number]),
+        )
+        for number in range(BINS)
+    ]
     return CalibrationError(
-        ece, tuple(ConfidenceBin(n / bins, (n + 1) / bins, *row) for n, row in rows)
+        ece=float((counts * gaps).sum() / max(len(y), 1)),
+        bins=tuple(bins),
     )

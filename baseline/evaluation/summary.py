@@ -78,22 +78,22 @@ class TrainedRun(CommandResult, kw_only=True):
         missing_splits = {"val": None, "test": None, "copies": None}
         result = msgspec.convert(missing_splits | dict(fields) | {"run": run}, cls)
         result.option = dataset.option
+
         folder = run_folder(dataset, run)
-        if (folder / REPORT).is_file():
-            result.report = str((folder / REPORT).absolute())
-        with suppress(InputUnusable):
-            result.metrics = read_current_metrics(dataset, folder).splits.get(
-                result.printed_split
-            )
+        report = (folder / REPORT).absolute()
+        if report.is_file():
+            result.report = str(report)
+        with suppress(InputUnusable):  # the files of the run are gone
+            metrics = read_current_metrics(dataset, folder)
+            result.metrics = metrics.splits.get(result.printed_split)
+
         if not (result.val and result.test):
-            result.commands = suggest_larger_test(
-                dataset, unseen=bool(result.unseen_labels)
-            )
+            has_unseen = bool(result.unseen_labels)
+            result.commands = suggest_larger_test(dataset, unseen=has_unseen)
             result.lacks_images = not result.commands
         if result.lacks_images and can_be_folded(dataset, _ADVISED_FOLDS):
-            result.commands = [
-                f"baseline train --folds {_ADVISED_FOLDS} {dataset.option}"
-            ]
+            command = f"baseline train --folds {_ADVISED_FOLDS} {dataset.option}"
+            result.commands = [command]
         return result
 
     @property
@@ -114,15 +114,16 @@ class TrainedRun(CommandResult, kw_only=True):
         elif self.metrics is not None:
             lines |= summarize_accuracy(split, self.metrics, self.copies)
             lines["most confused"] = _confused_pairs(self.metrics)
+
         lines["unknown"] = self.unknown
         lines["training images"] = self._training_images()
         lines["run"] = self.run
         lines["report"] = self.report
 
-        uses = ("baseline predict IMAGE", "webapp serve")
         lines["next"] = [
             *self.commands,
-            *(f"{command} {self.option}" for command in uses),
+            f"baseline predict IMAGE {self.option}",
+            f"webapp serve {self.option}",
         ]
         return {name: text for name, text in lines.items() if text}
 
@@ -154,8 +155,10 @@ def summarize_accuracy(
     ]
     texts = [metrics.accuracy_text, *filter(None, notes)]
     lines = {f"{split} accuracy": "; ".join(texts)}
+
     if metrics.untested:
         lines["not tested"] = ", ".join(shorten_list(metrics.untested))
+
     if metrics.unknown_note:
         lines["predicted unknown"] = metrics.unknown_note
     return lines | {"majority-class baseline": f"{metrics.commonest_class:.1%}"}
@@ -164,7 +167,7 @@ def summarize_accuracy(
 def _confused_pairs(metrics: SplitMetrics) -> str:
     if metrics.answered.right == metrics.count:
         return ""
-    pairs = metrics.confused(MAX_CONFUSED_PAIRS)
+    pairs = metrics.list_confused_pairs()[:MAX_CONFUSED_PAIRS]
     if not pairs:
         return f"no pair more than once ({metrics.error_text})"
     return "; ".join(
@@ -206,32 +209,34 @@ class EvaluationResult(CommandResult, kw_only=True):
     def to_json(self) -> Summary:
         """Return all figures; as in `baseline train --json`, of the predictions users get."""
         figures: Summary = msgspec.to_builtins(self.figures)
-        for name in ("answers", "intervals"):
-            del figures[name]
-        figures |= self.figures.summary() | {
-            "classes": self.figures.answered.classes,
-            "confusion": self.figures.answered.confusion,
-            "mistakes": self.figures.answered.mistakes,
+        del figures["answers"]
+        del figures["intervals"]
+        answered = self.figures.answered
+        figures |= self.figures.summary()
+        figures |= {
+            "classes": answered.classes,
+            "confusion": answered.confusion,
+            "mistakes": answered.mistakes,
         }
+
         values: Summary = {"run": self.run, self.split: figures, "copies": self.copies}
         if self.earlier is not None:
             values["looked_before"] = self.earlier._asdict()
-        thresholds = msgspec.to_builtins(self.effects)
-        values |= {
-            name: threshold for name, threshold in thresholds.items() if threshold
-        }
-        plain: Summary = msgspec.to_builtins(values | {"report": self.report})
+        if self.effects.protected:
+            values["protected"] = self.effects.protected
+        if self.effects.unfamiliar is not None:
+            values["unfamiliar"] = self.effects.unfamiliar
+        values["report"] = self.report
+        plain: Summary = msgspec.to_builtins(values)
         return plain
 
     def warnings(self) -> list[str]:
         """Return warnings about the figures, and a line for each threshold chosen."""
-        small_sample = self.figures.size_warning
-        warnings = [
-            reuse_warning(self.earlier),
-            self.warning,
-            small_sample and f"{self.split} has {small_sample}",
-        ]
-        return [line for line in [*warnings, *self.effects.describe()] if line]
+        warnings = [reuse_warning(self.earlier), self.warning]
+        if small_sample := self.figures.size_warning:
+            warnings.append(f"{self.split} has {small_sample}")
+        warnings += self.effects.describe()
+        return [warning for warning in warnings if warning]
 
     def summary(self) -> Summary:
         """Return the accuracy first, then other metrics and those of each class."""
@@ -240,13 +245,16 @@ class EvaluationResult(CommandResult, kw_only=True):
         lines["macro F1"] = f"{metrics.answer_macro_f1:.3f}"
         lines["log loss"] = f"{metrics.log_loss:.3f}"
         lines["calibration error (ECE)"] = f"{metrics.ece:.3f}"
+
         if (before := metrics.uncalibrated) is not None:
             lines["log loss"] += f" ({before.log_loss:.3f} before calibration)"
             lines["calibration error (ECE)"] += (
                 f" ({before.ece:.3f} before calibration)"
             )
+
         if self.earlier is not None and self.earlier.times:
             lines["earlier test evaluations"] = str(self.earlier.times)
+
         lines["classes"] = {
             score.name: _class_line(score) for score in metrics.answered.classes
         }
@@ -304,14 +312,17 @@ class LabelIssuesResult(CommandResult, kw_only=True):
         if self.label_issues:
             issues += f", {self.confident:,} of them confident"
         agreement = f"{self.agree:.1%} of labels, {count(self.folds, 'fold')}"
+
         if self.tested < self.classes:
             agreement += f", {describe_coverage(self.tested, self.classes)}"
         lines: Summary = {"label issues": issues, "out-of-fold agreement": agreement}
         if left_out := self.labelled - self.evaluated:
             lines["not held out"] = count(left_out, "image")
+
         if self.samples:
             lines["clearest"] = shorten_list([sample.line() for sample in self.samples])
             first, *others = self.next
             lines["correct one"] = " ".join(others)
             lines["next"] = first
+
         return lines | {"run": self.run, "report": self.report}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,6 +30,13 @@ class ClassUnknownThreshold(msgspec.Struct, frozen=True):
     groups: int = 0
     unknown: int = 0
     on_average: float = 1.0
+
+    def describe(self) -> str:
+        """Return the class, and how often its images may be rejected."""
+        if not self.count:
+            return f"{self.name} (no image to check)"
+        images = count(self.count, "image")
+        return f"{self.name} ({images}: at most {self.on_average:.1%})"
 
 
 MAX_LISTED_CLASSES = 5
@@ -89,21 +97,14 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
     def describe(self) -> str:
         """Return the rule, its cost, what it finds and the guarantee as a line."""
         source = "held-out images" if self.folds else "val"
-        low, high = (
-            min(self.limits.values(), default=0),
-            max(self.limits.values(), default=0),
-        )
-        limit = (
-            f"{low:.3f} to {high:.3f} by class"
-            if high - low >= 0.0005
-            else f"{self.below:.3f}"
-        )
         words = (
-            f"similarity < {limit}; this is {self.unknown / self.count:.1%} of images of "
+            f"similarity < {self._describe_limits()}; this is "
+            f"{self.unknown / self.count:.1%} of images of "
             f"known classes ({self.unknown}/{self.count} of {source}, "
             f"{count(self.groups, 'group')}; with each group counted once, at most "
             f"{self.on_average:.1%} on average{self._describe_classes()})"
         )
+
         if self.left_out_classes:
             share = self.left_out_unknown / self.left_out
             words += (
@@ -114,29 +115,40 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
             words += f" ({interval}, {self.left_out_classes} classes)"
         if self.rejected:
             words += f"; {self.rejected_unknown} of {self.rejected} images that a person rejected"
+
         if self.guaranteed:
             return words
         if not self.needed:
             return f"{words}; 0% cannot be guaranteed"
-        return f"{words}; to guarantee {100 * self.target:.4g}%, val needs {self.needed:,} groups"
+        return f"{words}; to guarantee {self._target}, val needs {self.needed:,} groups"
+
+    @property
+    def _target(self) -> str:
+        return f"{100 * self.target:.4g}%"
+
+    def _describe_limits(self) -> str:
+        limits = self.limits.values()
+        low = min(limits, default=0)
+        high = max(limits, default=0)
+        # Closer ones are printed alike.
+        if high - low < 0.0005:
+            return f"{self.below:.3f}"
+        return f"{low:.3f} to {high:.3f} by class"
 
     def _describe_classes(self) -> str:
         if not self.by_class:
             return ""
-        words = f", and at most {100 * self.target:.4g}% of those of each class"
-        if not self.exceptions:
+        words = f", and at most {self._target} of those of each class"
+        exceptions = self.exceptions
+        if not exceptions:
             return words
-        if len(self.exceptions) == len(self.by_class):
-            words = f", but more than {100 * self.target:.4g}% of those of a class are possible:"
+
+        if len(exceptions) == len(self.by_class):
+            words = f", but more than {self._target} of those of a class are possible:"
         else:
             words += " except"
-        listed = [
-            f"{part.name} ({count(part.count, 'image')}: at most {part.on_average:.1%})"
-            if part.count
-            else f"{part.name} (no image to check)"
-            for part in self.exceptions[:MAX_LISTED_CLASSES]
-        ]
-        if others := len(self.exceptions) - len(listed):
+        listed = [part.describe() for part in exceptions[:MAX_LISTED_CLASSES]]
+        if others := len(exceptions) - len(listed):
             listed.append(count(others, "other"))
         return f"{words} {', '.join(listed)}"
 
@@ -153,37 +165,46 @@ def choose_unknown_threshold(
     inference with hierarchical data", 2023).
     """
     numbers = group_numbers(groups)
-    cases = int(numbers.max()) + 1
-    below, on_average = _highest_threshold(similarity, numbers, max_share, 1)
-    unknown = similarity < below
+    below, on_average = _find_highest_threshold(similarity, numbers, max_share, 1)
     return UnknownThreshold(
         below=below,
         target=max_share,
         count=len(similarity),
-        groups=cases,
-        unknown=int(unknown.sum()),
+        groups=int(numbers.max()) + 1,
+        unknown=int((similarity < below).sum()),
         on_average=on_average,
+        # With so many groups, one of them is `max_share`.
         needed=math.ceil(1 / max_share - 1 - 1e-9) if max_share else 0,
         guaranteed=on_average <= max_share + _EPSILON,
     )
 
 
-def _highest_threshold(
+class _Threshold(NamedTuple):
+    """A threshold, and the share of the groups strictly below it."""
+
+    below: float
+    share: float
+
+
+def _find_highest_threshold(
     similarity: Floats, numbers: Indices, max_share: float, additional: float
-) -> tuple[float, float]:
-    """Return the highest threshold for a share, and the share strictly below it.
+) -> _Threshold:
+    """Return the highest threshold for a share.
 
     `additional` groups count as rejected. If no threshold fits, it is that below all values.
     """
     order = np.argsort(similarity, kind="stable")
     ranked = similarity[order]
-    weight = (1 / np.bincount(numbers))[numbers][order]
-    cases = int(numbers.max()) + 1
-    shares = (np.append(0.0, weight.cumsum()[:-1]) + additional) / (cases + additional)
-    first = np.append(True, ranked[1:] != ranked[:-1])
-    fits = np.flatnonzero(first & (shares <= max_share + _EPSILON))
+    sizes = np.bincount(numbers)
+    weights = (1 / sizes)[numbers][order]
+    # Of each value, what is strictly below it.
+    rejected = np.append(0.0, weights.cumsum()[:-1])
+    shares = (rejected + additional) / (len(sizes) + additional)
+
+    is_first_of_equal = np.append(True, ranked[1:] != ranked[:-1])
+    fits = np.flatnonzero(is_first_of_equal & (shares <= max_share + _EPSILON))
     row = int(fits[-1]) if len(fits) else 0
-    return float(ranked[row]) - THRESHOLD_MARGIN, float(shares[row])
+    return _Threshold(float(ranked[row]) - THRESHOLD_MARGIN, float(shares[row]))
 
 
 def choose_class_thresholds(
@@ -200,30 +221,48 @@ def choose_class_thresholds(
     images. A class of `classes` without images gets the lowest threshold of all.
     """
     overall = choose_unknown_threshold(similarity, groups, max_share)
-    of_label, of_group = np.array(labels), np.array(groups)
+    numbers = group_numbers(groups)
+    label_array = np.array(labels)
     parts = []
+    untested = []
     for name in classes:
-        rows = of_label == name
-        if not rows.any():
-            continue
-        own = similarity[rows]
-        numbers = group_numbers(of_group[rows].tolist())
-        # Half a group is between the share of these images and a bound for a new one, which would
-        # find a tenth fewer unknown images (docs/results.md).
-        highest, share = _highest_threshold(own, numbers, max_share, 0.5)
-        below = min(highest, overall.below)
-        cases = int(numbers.max()) + 1
-        bound = (share * (cases + 0.5) + 0.5) / (cases + 1)
-        unknown = int((own < below).sum())
-        parts.append(
-            ClassUnknownThreshold(name, below, len(own), cases, unknown, bound)
-        )
+        rows = label_array == name
+        if rows.any():
+            own = similarity[rows]
+            own_numbers = group_numbers(numbers[rows])
+            parts.append(
+                _choose_class_threshold(
+                    name, own, own_numbers, max_share, overall.below
+                )
+            )
+        else:
+            untested.append(name)
+
     lowest = min((part.below for part in parts), default=overall.below)
-    missing = [
-        ClassUnknownThreshold(name, lowest) for name in classes if name not in of_label
-    ]
     return msgspec.structs.replace(
         overall,
         unknown=sum(part.unknown for part in parts),
-        by_class=(*parts, *missing),
+        by_class=(
+            *parts,
+            *(ClassUnknownThreshold(name, lowest) for name in untested),
+        ),
+    )
+
+
+def _choose_class_threshold(
+    name: str, similarity: Floats, numbers: Indices, max_share: float, highest: float
+) -> ClassUnknownThreshold:
+    # Half a group is between the share of these images and a bound for a new one, which would
+    # find a tenth fewer unknown images (docs/results.md).
+    below, share = _find_highest_threshold(similarity, numbers, max_share, 0.5)
+    below = min(below, highest)
+    cases = int(numbers.max()) + 1
+    return ClassUnknownThreshold(
+        name=name,
+        below=below,
+        count=len(similarity),
+        groups=cases,
+        unknown=int((similarity < below).sum()),
+        # With one more rejected group instead of half a group.
+        on_average=(share * (cases + 0.5) + 0.5) / (cases + 1),
     )

@@ -92,7 +92,8 @@ class Backbone(ABC):
         self.name = name
         self.parts = (FeaturePart(name, standardised, tuple(layers)),)
         *early, last = layers
-        self.emphasis = np.repeat((1.0, LAST if early else 1.0), (sum(early), last))
+        last_weight = LAST if early else 1.0
+        self.emphasis = np.repeat((1.0, last_weight), (sum(early), last))
 
     @property
     def width(self) -> int:
@@ -142,9 +143,10 @@ class Backbone(ABC):
     @property
     def parameters(self) -> int:
         """The number of trained parameters."""
-        state = self.state.items()
         return sum(
-            v.size for name, v in state if not name.endswith(BATCH_NORM_SUFFIXES)
+            tensor.size
+            for name, tensor in self.state.items()
+            if not name.endswith(BATCH_NORM_SUFFIXES)
         )
 
     def fill(self, state: State) -> None:
@@ -173,15 +175,13 @@ def check_state_shapes(state: State, shapes: Shapes) -> None:
         for name, tensor in state.items()
         if not is_batch_counter(name)
     }
-    missing = [name for name in shapes if name not in present]
-    misshapen = [
-        name for name, shape in present.items() if shapes.get(name, shape) != shape
-    ]
-    unknown = [name for name in present if name not in shapes]
+    missing = len(shapes.keys() - present.keys())
+    unknown = len(present.keys() - shapes.keys())
+    misshapen = sum(shapes.get(name, shape) != shape for name, shape in present.items())
     if missing or misshapen or unknown:
         raise ValueError(
-            f"{len(missing)} tensors are missing, {len(misshapen)} have another shape, "
-            f"{len(unknown)} are not known"
+            f"{missing} tensors are missing, {misshapen} have another shape, "
+            f"{unknown} are not known"
         )
 
 
@@ -204,12 +204,10 @@ def explain_out_of_memory(images: int) -> Iterator[None]:
     """Raise `UsageError` with the batch size when out of memory."""
     try:
         yield
+    except GleansetError:
+        raise
     except Exception as error:  # torch and onnxruntime have many exception classes
-        is_full = (
-            isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-        )
-        is_full = is_full or _MEMORY_FULL.search(str(error).lower()) is not None
-        if isinstance(error, GleansetError) or not is_full:
+        if not _is_out_of_memory(error):
             raise
         raise UsageError(
             f"out of memory with {count(images, 'image')} at once",
@@ -217,9 +215,19 @@ def explain_out_of_memory(images: int) -> Iterator[None]:
         ) from error
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    # By name: torch is not imported here.
+    if type(error).__name__ == "OutOfMemoryError":
+        return True
+    return _MEMORY_FULL.search(str(error).lower()) is not None
+
+
 def batch_slices(count: int, size: int) -> list[slice]:
     """Return slices of 0..`count` of at most `size` each, in order."""
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    starts = range(0, count, size)
+    return [slice(start, min(start + size, count)) for start in starts]
 
 
 def batch_items(
@@ -238,5 +246,6 @@ def batch_items(
             yield batch
             batch = []
             batch_size = 0
+
     if batch:
         yield batch

@@ -57,6 +57,7 @@ def _pin_name(name: str, ask: Ask | None) -> str:
     check_backbone_name(name)
     if has_hub_prefix(name):
         return pin_embedding(name, ask).pinned()
+    # Models of timm are published in the hub's repositories timm/NAME.
     return f"{TIMM_HUBS[0]}{name}" if name.startswith("timm/") else name
 
 
@@ -101,7 +102,9 @@ class EmbeddingSpec(NamedTuple):
 
     def pinned(self) -> str:
         """Return the pinned name, which settings store."""
-        return f"{self.file}#sha256={self.sha256}" if self.sha256 else str(self.file)
+        if not self.sha256:
+            return str(self.file)
+        return f"{self.file}#sha256={self.sha256}"
 
 
 def check_backbone_name(name: str) -> None:
@@ -124,7 +127,7 @@ def known_models() -> dict[str, KnownModel]:
 def parse(name: str) -> EmbeddingSpec:
     """Parse a name. Raises `UsageError` for an unknown repository."""
     file, _, fragment = name.partition("#")
-    pairs = dict(pair.partition("=")[::2] for pair in fragment.split("&"))
+    sha256 = fragment.removeprefix("sha256=")
     repository = HubFile.parse(file).repository
     kind = known_models().get(repository)
     if kind is None:
@@ -132,7 +135,8 @@ def parse(name: str) -> EmbeddingSpec:
             f"{repository} is not a known repository of embeddings",
             f"use one of: {', '.join(known_models())}; or a network of timm: hf-hub:OWNER/NAME",
         )
-    return EmbeddingSpec(HubFile.parse(file, kind.file), pairs.get("sha256", ""), kind)
+
+    return EmbeddingSpec(HubFile.parse(file, kind.file), sha256, kind)
 
 
 def pin_embedding(name: str, ask: Ask | None) -> EmbeddingSpec:

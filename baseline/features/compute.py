@@ -30,15 +30,15 @@ class Compute(NamedTuple):
 
 def choose_compute(precision: Precision) -> Compute:
     """Choose CUDA if available, else the CPU; bf16 on request or if the hardware supports it."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # Emulated bf16 is slower than float32.
-    if device.type == "cuda":
+    if torch.cuda.is_available():
+        device = torch.device("cuda")
         is_fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
+        device = torch.device("cpu")
         capabilities = torch.cpu.get_capabilities()
-        is_fast = any(
-            capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16")
-        )
+        is_fast = any(map(capabilities.get, ("avx512_bf16", "amx_bf16")))
+
     if precision == "bf16" or (precision == "auto" and is_fast):
         return Compute(device, torch.bfloat16)
     return Compute(device)
@@ -49,11 +49,9 @@ def to_network(x: torch.Tensor, device: torch.device) -> torch.Tensor:
     moved = x.to(device, non_blocking=True)
     if moved.dtype == torch.uint8:
         moved = moved.to(torch.float32).div_(255)
-    return (
-        moved.contiguous(memory_format=torch.channels_last)
-        if moved.ndim == 4
-        else moved
-    )
+    if moved.ndim != 4:  # features
+        return moved
+    return moved.contiguous(memory_format=torch.channels_last)
 
 
 @contextmanager
@@ -64,6 +62,7 @@ def reproducible(seed: int) -> Iterator[None]:
     """
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     before = np.random.get_state()
+
     with (
         torch.random.fork_rng(devices),
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Self
+from itertools import chain
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -34,9 +35,6 @@ from gleanset.images.augmentation import LIMITS, Kind
 from gleanset.records import Sample
 from gleanset.work.pool import run_over
 from gleanset.work.progress import NO_PROGRESS, Progress
-
-if TYPE_CHECKING:
-    pass
 
 FORMAT = 5
 """Incremented when the features of the same image and weights change."""
@@ -111,24 +109,18 @@ def compute_features(
     """
     loaded = backbone or spec.load()
     members = [_Member.open(dataset, spec, member) for member in loaded.members]
-    names = {sample.key: _names(sample, spec) for sample in samples}
+    names = {sample.key: _name_views(sample, spec) for sample in samples}
     for member in members:
-        member.vectors = member.store.read(
-            [name for row in names.values() for name in row]
-        )
-    missing = [
-        s for s in samples if any(_is_missing(members, name) for name in names[s.key])
-    ]
+        member.vectors = member.store.read(list(chain.from_iterable(names.values())))
+
+    missing_views = {
+        key: [view for view, name in enumerate(row) if _is_missing(members, name)]
+        for key, row in names.items()
+    }
+    missing = [sample for sample in samples if missing_views[sample.key]]
     if missing:
         requests = [
-            ViewRequest(
-                source,
-                tuple(
-                    v
-                    for v, name in enumerate(names[source.key])
-                    if _is_missing(members, name)
-                ),
-            )
+            ViewRequest(source, tuple(missing_views[source.key]))
             for source in pixel_sources(dataset, missing)
         ]
         try:
@@ -136,6 +128,7 @@ def compute_features(
         finally:
             for member in members:
                 member.store.flush()
+
     vectors = _stack_vectors(samples, names, members, len(spec.all_views))
     if samples and not vectors.keys:
         raise unreadable_images_error(len(samples), split)
@@ -170,14 +163,13 @@ def _is_missing(members: Sequence[_Member], name: bytes) -> bool:
 
 def features_name(spec: FeatureSpec, backbone: Backbone) -> str:
     """Return a name that is equal for equal features."""
-    precision = backbone.precision(spec.precision)
     settings = (
         FORMAT,
         *backbone.identity,
         spec.size,
         spec.channels,
         spec.fit,
-        precision,
+        backbone.precision(spec.precision),
     )
     digest = hashlib.sha256(repr(settings).encode())
     for name, value in sorted(backbone.state.items()):
@@ -186,18 +178,14 @@ def features_name(spec: FeatureSpec, backbone: Backbone) -> str:
     return digest.hexdigest()[:32]
 
 
-def _names(sample: Sample, spec: FeatureSpec) -> list[bytes]:
-    changes = (
-        repr((spec.augment, LIMITS[spec.augment], VIEW_SEED))
-        if spec.augment != "none"
-        else ""
-    )
-    return [
-        make_vector_name(
-            (sample.key, *sample.box, sample.angle, view, changes if view else "")
-        )
-        for view in spec.all_views
-    ]
+def _name_views(sample: Sample, spec: FeatureSpec) -> list[bytes]:
+    """Return the names of a sample's vectors, one a view."""
+    region = (sample.key, *sample.box, sample.angle)
+    names = [make_vector_name((*region, 0, ""))]
+    for view in spec.all_views[1:]:
+        augmentation = repr((spec.augment, LIMITS[spec.augment], VIEW_SEED))
+        names.append(make_vector_name((*region, view, augmentation)))
+    return names
 
 
 def _compute(
@@ -208,51 +196,46 @@ def _compute(
     progress: Progress,
 ) -> None:
     extractors = [member.extractor() for member in members]
-    for batch in batch_items(
-        _read_views(spec, requests, names, progress), READ_AHEAD_IMAGES
-    ):
-        for member, extractor in zip(members, extractors, strict=True):
-            if lacking := [
-                (name, pixels) for name, pixels in batch if name not in member.vectors
-            ]:
-                vectors = extractor(np.stack([pixels for _, pixels in lacking]))
-                for (name, _), vector in zip(lacking, vectors, strict=True):
+    views = _read_views(spec, requests, names, progress)
+    for batch in batch_items(views, READ_AHEAD_IMAGES):
+        for member, extract in zip(members, extractors, strict=True):
+            # Another member may lack other views.
+            pixels = {
+                name: pixels for name, pixels in batch if name not in member.vectors
+            }
+            if pixels:
+                vectors = extract(np.stack(list(pixels.values())))
+                for name, vector in zip(pixels, vectors, strict=True):
                     member.put(name, vector)
-
-
-def _reader(spec: FeatureSpec) -> ViewReader:
-    mode = "L" if spec.channels == 1 else "RGB"
-    return ViewReader(PixelReader(spec.size, mode, spec.fit), spec.augment)
 
 
 def _read_views(
     spec: FeatureSpec, requests: Sequence[ViewRequest], names: Names, progress: Progress
 ) -> Iterator[tuple[bytes, Pixels]]:
-    outcomes = run_over(
-        _reader(spec), requests, choose_readers(len(requests) * len(spec.all_views))
-    )
+    mode = "L" if spec.channels == 1 else "RGB"
+    read = ViewReader(PixelReader(spec.size, mode, spec.fit), spec.augment)
+    readers = choose_readers(len(requests) * len(spec.all_views))
+    outcomes = run_over(read, requests, readers)
     for outcome in progress.over(outcomes, "features", total=len(requests)):
-        if outcome.result is not None:
-            row = names[outcome.item.source.key]
-            yield from zip(
-                (row[view] for view in outcome.item.views), outcome.result, strict=True
-            )
+        if outcome.result is None:
+            continue
+        row = names[outcome.item.source.key]
+        for view, pixels in zip(outcome.item.views, outcome.result, strict=True):
+            yield row[view], pixels
 
 
 def _stack_vectors(
     samples: Sequence[Sample], names: Names, members: Sequence[_Member], views: int
 ) -> Features:
     readable = [
-        s.key
-        for s in samples
-        if not any(_is_missing(members, name) for name in names[s.key])
+        sample.key
+        for sample in samples
+        if not any(_is_missing(members, name) for name in names[sample.key])
     ]
-    vectors = np.empty(
-        (len(readable), views, sum(m.backbone.width for m in members)), np.float32
-    )
+    width = sum(member.backbone.width for member in members)
+    vectors = np.empty((len(readable), views, width), np.float32)
     for row, key in enumerate(readable):
         for view, name in enumerate(names[key]):
-            vectors[row, view] = np.concatenate(
-                [member.vectors[name] for member in members]
-            )
+            blocks = [member.vectors[name] for member in members]
+            vectors[row, view] = np.concatenate(blocks)
     return Features(tuple(readable), vectors)

@@ -85,10 +85,10 @@ class GraphBackbone(Backbone):
         from baseline.features.graph_builder import GraphBuilder, Output, image_input
 
         graph = GraphBuilder(self.opset)
-        features = Output(self.add_to_graph(graph, INPUT_NAME, shape), (self.width,))
+        features = self.add_to_graph(graph, INPUT_NAME, shape)
         sides = (shape.channels, shape.size, shape.size)
         images = image_input(INPUT_NAME, TensorProto.FLOAT, *sides)
-        return graph.model(images, {"features": features})
+        return graph.model(images, {"features": Output(features, (self.width,))})
 
 
 class GraphExtractor:
@@ -99,18 +99,20 @@ class GraphExtractor:
 
     def __call__(self, images: Array) -> FeatureArray:
         """Return the features of any number of images."""
+        # Singly, because features must not depend on the other images of a batch.
         with ThreadPoolExecutor(min(count_cores(), len(images))) as threads:
-            vectors = np.concatenate(list(threads.map(self._extract_image, images)))
+            rows = list(threads.map(self._extract_image, images))
+
+        vectors = np.concatenate(rows)
         if not np.isfinite(vectors).all():
             raise not_finite_error()
         return vectors
 
     def _extract_image(self, image: Array) -> FeatureArray:
+        inputs = {INPUT_NAME: as_floats(image[None])}
         with explain_out_of_memory(1):
-            vector: FeatureArray = self._session.run(
-                None, {INPUT_NAME: as_floats(image[None])}
-            )[0]
-        return vector
+            features: FeatureArray = self._session.run(None, inputs)[0]
+        return features
 
 
 def as_floats(images: Array) -> FeatureArray:
@@ -127,7 +129,8 @@ def int64_array(*numbers: int) -> Array:
 
 def add_area_resize(graph: GraphBuilder, images: str, sides: Array) -> str:
     """Add an area resize to three channels; `sides` are `area_weights`."""
-    small = graph.add("MatMul", graph.add("MatMul", sides, images), sides.T)
+    rows = graph.add("MatMul", sides, images)
+    small = graph.add("MatMul", rows, sides.T)
     return graph.add("Expand", small, int64_array(1, 3, 1, 1))
 
 
@@ -178,12 +181,9 @@ class LiteBackbone(GraphBackbone):
     @property
     def shapes(self) -> Shapes:
         """The shapes of its weights by tensor name, in order."""
-        return {
-            f"{BODY}{value.name}": tuple(
-                side.dim_value for side in value.type.tensor_type.shape.dim
-            )
-            for value in load_shipped_graph(LITE).graph.input[1:]
-        }
+        # The first input is the image.
+        weights = load_shipped_graph(LITE).graph.input[1:]
+        return {f"{BODY}{weight.name}": _get_shape(weight) for weight in weights}
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         graph.scope = LITE
@@ -193,21 +193,25 @@ class LiteBackbone(GraphBackbone):
         return graph.embed(load_shipped_graph(LITE), images, weights)
 
 
+def _get_shape(value: Any) -> tuple[int, ...]:
+    return tuple(side.dim_value for side in value.type.tensor_type.shape.dim)
+
+
 def draw_random_weights(shapes: Shapes, seed: int) -> State:
     """Return random initial weights as in timm (He et al., 2015)."""
     random = np.random.default_rng(seed)
-    state = dict[str, Array]()
+    state: dict[str, Array] = {}
     for name, shape in shapes.items():
         if len(shape) == 4:
-            receives = (
-                shape[0] * shape[2] * shape[3] / (shape[0] if shape[1] == 1 else 1)
-            )
-            state[name] = random.normal(0, (2 / receives) ** 0.5, shape).astype(
-                np.float32
-            )
+            out, within, height, width = shape
+            # A depthwise convolution has a channel to each of its outputs.
+            fan_out = height * width * (1 if within == 1 else out)
+            weights = random.normal(0, (2 / fan_out) ** 0.5, shape)
+            state[name] = weights.astype(np.float32)
+        elif name.endswith(("weight", "running_var")):
+            state[name] = np.ones(shape, np.float32)
         else:
-            usual = np.ones if name.endswith(("weight", "running_var")) else np.zeros
-            state[name] = usual(shape, np.float32)
+            state[name] = np.zeros(shape, np.float32)
     return state
 
 
@@ -265,37 +269,32 @@ class IdentityBackbone(GraphBackbone):
         import onnx
 
         graph = onnx.load_model_from_string(self._data).graph
-        casts = {
-            node.output[0]: node.input[0]
-            for node in graph.node
-            if node.op_type == "Cast"
-        }
         tensors = {
-            each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer
+            tensor.name: onnx.numpy_helper.to_array(tensor).astype(np.float32)
+            for tensor in graph.initializer
         }
+        # The file has float16 weights, each with a cast to float32.
+        for node in graph.node:
+            if node.op_type == "Cast" and node.input[0] in tensors:
+                tensors[node.output[0]] = tensors[node.input[0]]
 
-        def exact(name: str) -> Array:
-            return tensors[casts.get(name, name)].astype(np.float32)
-
-        return [
-            (exact(node.input[1]), exact(node.input[2]))
-            for node in graph.node
-            if node.op_type in ("Conv", "Gemm")
-        ]
+        layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
+        return [(tensors[layer.input[1]], tensors[layer.input[2]]) for layer in layers]
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         import onnx
 
         graph.scope = f"{IDENTITY_SCOPE}/taken"
+        # Rows and columns are multiplied by these, so that values become 0..255.
         sides = compute_area_weights(shape.size) * np.float32(255**0.5)
         upright = add_area_resize(graph, images, sides)
         # From the last column to the first, backwards.
         ends = map(int64_array, (-1, np.iinfo(np.int64).min, 3, -1))
-        mirrored = graph.add(
-            "Concat", upright, graph.add("Slice", upright, *ends), axis=0
-        )
+        mirrored = graph.add("Slice", upright, *ends)
+        both = graph.add("Concat", upright, mirrored, axis=0)
+
         graph.scope = IDENTITY_SCOPE
-        vectors = graph.embed(onnx.load_model_from_string(self._data), mirrored)
+        vectors = graph.embed(onnx.load_model_from_string(self._data), both)
         paired = graph.add("Reshape", vectors, int64_array(2, -1, self.width))
         units = graph.add_unit_rows(paired, MIN_LENGTH)
         total = graph.add("ReduceSum", units, int64_array(0), keepdims=0)
@@ -328,36 +327,43 @@ class SmallBackbone(GraphBackbone):
     @property
     def shapes(self) -> Shapes:
         settings = self.settings
-        shapes = dict[str, tuple[int, ...]]()
-        for number, (before, after) in enumerate(
-            pairwise((settings.channels, *settings.blocks))
-        ):
+        widths = (settings.channels, *settings.blocks)
+        shapes: dict[str, tuple[int, ...]] = {}
+        for number, (before, after) in enumerate(pairwise(widths)):
             shapes[f"features.{number}.0.weight"] = (after, before, 3, 3)
-            shapes |= {f"features.{number}.2.{part}": (after,) for part in NORM}
+            for part in NORM:
+                shapes[f"features.{number}.2.{part}"] = (after,)
+
         shapes["neck.1.weight"] = (settings.dense, LastMaps(settings).values)
-        return shapes | {"neck.1.bias": (settings.dense,)}
+        shapes["neck.1.bias"] = (settings.dense,)
+        return shapes
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         graph.scope = self.name
         state = {name: graph.hold(self._state[name], name) for name in self.shapes}
         shifted = graph.add("Sub", images, np.array(MEAN, np.float32))
         maps = graph.add("Div", shifted, np.array(DEVIATION, np.float32))
+
         for number in range(len(self.settings.blocks)):
             weight = state[f"features.{number}.0.weight"]
             maps = graph.add(
-                "Conv", maps, weight, kernel_shape=[3, 3], pads=[1, 1, 1, 1]
+                "Conv",
+                maps,
+                weight,
+                kernel_shape=[3, 3],
+                pads=[1, 1, 1, 1],
             )
             maps = graph.add("MaxPool", maps, kernel_shape=[2, 2], strides=[2, 2])
-            norm = (state[f"features.{number}.2.{part}"] for part in NORM)
-            maps = graph.add(
-                "Relu", graph.add("BatchNormalization", maps, *norm, epsilon=1e-5)
-            )
+            norm = [state[f"features.{number}.2.{part}"] for part in NORM]
+            maps = graph.add("BatchNormalization", maps, *norm, epsilon=1e-5)
+            maps = graph.add("Relu", maps)
+
         cell = [LastMaps(self.settings).kernel] * 2
         maps = graph.add("AveragePool", maps, kernel_shape=cell, strides=cell)
-        layer = state["neck.1.weight"], state["neck.1.bias"]
-        return graph.add(
-            "Relu", graph.add("Gemm", graph.add("Flatten", maps), *layer, transB=1)
-        )
+        flat = graph.add("Flatten", maps)
+        layer = (state["neck.1.weight"], state["neck.1.bias"])
+        dense = graph.add("Gemm", flat, *layer, transB=1)
+        return graph.add("Relu", dense)
 
 
 SCOPE, PREPARING = "embedding", "as_embedding_takes_it"
@@ -377,20 +383,22 @@ class OnnxBackbone(GraphBackbone):
         """Raise `InputUnusable` for an unusable file."""
         from baseline.features.graph_builder import model_opset
 
-        self.spec, self.data = spec, data
+        self.spec = spec
+        self.data = data
         kind = spec.kind
+
         try:
-            self.embedding, sides = _embedding_part(data)
+            self.embedding, sides = _extract_embedding(data)
             height, width = sides[2:4] if kind.layout == "nchw" else sides[1:3]
-            self.side = height or kind.side, width or kind.side
+            self.side = (height or kind.side, width or kind.side)
             features = _count_features(self.embedding, kind.layout, self.side)
-        except (
-            Exception
-        ) as error:  # protobuf and onnxruntime have many exception classes
+        # protobuf and onnxruntime have many exception classes.
+        except Exception as error:
             raise InputUnusable(
                 f"{spec.name} cannot be a backbone: {error}",
                 "choose another: baseline backbones",
             ) from error
+
         self.opset = model_opset(self.embedding)
         super().__init__(spec.name, (features,))
 
@@ -429,23 +437,26 @@ class OnnxBackbone(GraphBackbone):
         return graph.embed(self.embedding, prepared)
 
     def _prepare_input(self, graph: GraphBuilder, value: str, shape: ImageShape) -> str:
-        side = self.side
         kind = self.spec.kind
         if shape.channels == 1:
             value = graph.add("Expand", value, int64_array(1, 3, 1, 1))
-        if side != (shape.size, shape.size):
-            rows, columns = (bilinear_weights(shape.size, new) for new in side)
-            value = graph.add("MatMul", graph.add("MatMul", rows, value), columns.T)
+
+        height, width = self.side
+        if self.side != (shape.size, shape.size):
+            value = graph.add("MatMul", bilinear_weights(shape.size, height), value)
+            value = graph.add("MatMul", value, bilinear_weights(shape.size, width).T)
+
         if kind.colours == "bgr":
             value = graph.add("Gather", value, int64_array(2, 1, 0), axis=1)
         value = graph.add("Mul", value, np.array(kind.range, np.float32))
         for operator, numbers in (("Sub", kind.mean), ("Div", kind.std)):
             if numbers:
-                value = graph.add(
-                    operator, value, np.array(numbers, np.float32).reshape(3, 1, 1)
-                )
-        nhwc = kind.layout == "nhwc"
-        return graph.add("Transpose", value, perm=[0, 2, 3, 1]) if nhwc else value
+                by_channel = np.array(numbers, np.float32).reshape(3, 1, 1)
+                value = graph.add(operator, value, by_channel)
+
+        if kind.layout == "nhwc":
+            value = graph.add("Transpose", value, perm=[0, 2, 3, 1])
+        return value
 
 
 _OPEN: weakref.WeakValueDictionary[str, OnnxBackbone] = weakref.WeakValueDictionary()
@@ -457,48 +468,49 @@ def _read_model(spec: EmbeddingSpec, kept: Path | None) -> bytes:
     if path is None or not path.is_file():
         otherwise = "download it into the cache of the hub: hf download"
         path = fetch_file(PublishedFile(str(spec.file), spec.sha256), otherwise)
+
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputUnusable(
             f"the backbone {path} cannot be read: {error.strerror}", "restore the file"
         ) from error
+
     if hash_bytes(data) != spec.sha256:
         raise InputUnusable(
             f"wrong SHA-256 of {path}: {hash_bytes(data)} instead of {spec.sha256}",
             "restore the file",
         )
+
     return data
 
 
-def _embedding_part(data: bytes) -> tuple[Any, list[int]]:
+def _extract_embedding(data: bytes) -> tuple[Any, tuple[int, ...]]:
     """Return the part of a model up to its last output, and the sides of its input (0: any)."""
     import onnx
     from onnx.utils import Extractor
 
     model = onnx.load_model_from_string(data)
-    weights = {tensor.name for tensor in model.graph.initializer}
-    if any(
-        tensor.data_location == tensor.EXTERNAL for tensor in model.graph.initializer
-    ):
+    weights = model.graph.initializer
+    if any(tensor.data_location == tensor.EXTERNAL for tensor in weights):
         raise ValueError("its weights are in other files, which are not read")
-    image = next(value for value in model.graph.input if value.name not in weights)
-    sides = [side.dim_value for side in image.type.tensor_type.shape.dim]
-    return Extractor(model).extract_model(
-        [image.name], [model.graph.output[-1].name]
-    ), sides
+
+    names = {tensor.name for tensor in weights}
+    image = next(value for value in model.graph.input if value.name not in names)
+    output = model.graph.output[-1]
+    part = Extractor(model).extract_model([image.name], [output.name])
+    return part, _get_shape(image)
 
 
 def _count_features(model: Any, layout: str, side: tuple[int, int]) -> int:
     session = open_onnx_session(model.SerializeToString())
     shape = (2, 3, *side) if layout == "nchw" else (2, *side, 3)
-    answer = session.run(
-        None, {session.get_inputs()[0].name: np.zeros(shape, np.float32)}
-    )[0]
-    if answer.ndim != 2 or len(answer) != 2:
-        sides = " x ".join(map(str, answer.shape))
+    name = session.get_inputs()[0].name
+    output = session.run(None, {name: np.zeros(shape, np.float32)})[0]
+    if output.ndim != 2 or len(output) != 2:
+        sides = " x ".join(map(str, output.shape))
         raise ValueError(f"its last output is {sides}, not N x features")
-    return int(answer.shape[1])
+    return int(output.shape[1])
 
 
 def bilinear_weights(old: int, new: int) -> npt.NDArray[np.float32]:
@@ -507,8 +519,9 @@ def bilinear_weights(old: int, new: int) -> npt.NDArray[np.float32]:
     Bilinear with antialiasing, as in Pillow: a triangle as wide as two pixels of the coarser line.
     """
     scale = old / new
-    centres = (np.arange(new) + 0.5) * scale
-    distance = np.abs(centres[:, None] - (np.arange(old) + 0.5)) / max(scale, 1.0)
-    weights = np.maximum(1.0 - distance, 0.0)
+    old_centres = np.arange(old) + 0.5
+    new_centres = (np.arange(new) + 0.5) * scale
+    distances = np.abs(new_centres[:, None] - old_centres) / max(scale, 1.0)
+    weights = np.maximum(1.0 - distances, 0.0)
     weights /= weights.sum(1, keepdims=True)
     return weights.astype(np.float32)

@@ -37,7 +37,8 @@ class GraphBuilder:
     """
 
     def __init__(self, opset: int = OPSET):
-        self.opset, self.scope = opset, ""
+        self.opset = opset
+        self.scope = ""
         self._ir = IR
         self._domains = {"": opset}
         self._nodes: list[NodeProto] = []
@@ -50,24 +51,23 @@ class GraphBuilder:
         names = [
             value if isinstance(value, str) else self.hold(value) for value in inputs
         ]
-        self._nodes.append(
-            helper.make_node(kind, names, [name], name=name, **attributes)
-        )
+        node = helper.make_node(kind, names, [name], name=name, **attributes)
+        self._nodes.append(node)
         return name
 
     def hold(self, numbers: Array, name: str = "") -> str:
         """Add a constant tensor; return its name."""
-        name = f"{self.scope}/{name or f'number_{len(self._tensors)}'}"
-        self._tensors.append(
-            numpy_helper.from_array(np.asarray(numbers, order="C"), name)
-        )
+        name = name or f"number_{len(self._tensors)}"
+        name = f"{self.scope}/{name}"
+        tensor = numpy_helper.from_array(np.asarray(numbers, order="C"), name)
+        self._tensors.append(tensor)
         return name
 
     def add_unit_rows(self, rows: str, min_length: float) -> str:
         """Add the scaling of rows (... x D) to length 1; return its output."""
         length = self.add("ReduceL2", rows, np.array([-1], np.int64), keepdims=1)
-        floor = np.array(min_length, np.float32)
-        return self.add("Div", rows, self.add("Max", length, floor))
+        divisor = self.add("Max", length, np.array(min_length, np.float32))
+        return self.add("Div", rows, divisor)
 
     def embed(
         self,
@@ -85,36 +85,39 @@ class GraphBuilder:
             self.hold(weights[name], name)
         prefix = f"{self.scope}/"
         part = onnx.compose.add_prefix(_convert_opset(model, self.opset), prefix)
+
         for number, node in enumerate(part.graph.node):
             # Quantization excludes nodes by name, but files often have unnamed nodes.
             node.name = node.name or f"{prefix}{number}"
-        first, last = part.graph.input[0].name, part.graph.output[0].name
-        self._nodes.append(
-            helper.make_node("Identity", [value], [first], name=f"{first}/in")
+
+        first = part.graph.input[0].name
+        source = helper.make_node("Identity", [value], [first], name=f"{first}/in")
+        self._nodes += [source, *part.graph.node]
+        self._tensors += sorted(
+            part.graph.initializer,
+            key=lambda tensor: tensor.name,
         )
-        self._nodes.extend(part.graph.node)
-        self._tensors.extend(
-            sorted(part.graph.initializer, key=lambda tensor: tensor.name)
-        )
-        self._sparse.extend(part.graph.sparse_initializer)
+        self._sparse += part.graph.sparse_initializer
+
         for entry in part.opset_import:
-            self._domains[entry.domain] = max(
-                self._domains.get(entry.domain, 1), entry.version
-            )
+            version = self._domains.get(entry.domain, 1)
+            self._domains[entry.domain] = max(version, entry.version)
         self._ir = max(self._ir, part.ir_version)
-        return str(last)
+        return str(part.graph.output[0].name)
 
     def model(
         self, inputs: ValueInfoProto, outputs: Mapping[str, Output]
     ) -> ModelProto:
         """Return the model with `outputs` (float32) by name."""
-        tail, infos = [], []
+        nodes = list(self._nodes)
+        infos = []
         for name, output in outputs.items():
-            tail.append(helper.make_node("Identity", [output.value], [name]))
+            nodes.append(helper.make_node("Identity", [output.value], [name]))
             sides: list[str | int | None] = ["n", *output.sides]
             infos.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, sides))
+
         graph = helper.make_graph(
-            [*self._nodes, *tail],
+            nodes,
             "gleanset",
             [inputs],
             infos,
@@ -127,9 +130,8 @@ class GraphBuilder:
 
 def model_opset(model: ModelProto) -> int:
     """Return the opset of the default ONNX domain that a model uses."""
-    return max(
-        (entry.version for entry in model.opset_import if not entry.domain), default=1
-    )
+    versions = [entry.version for entry in model.opset_import if not entry.domain]
+    return max(versions, default=1)
 
 
 def _convert_opset(model: ModelProto, opset: int) -> ModelProto:

@@ -23,8 +23,8 @@ Floats = npt.NDArray[np.float64]
 
 def floor_deviations(spread: Floats) -> Floats:
     """Return standard deviations (D) with a lower bound, as divisors."""
-    floor = FLOOR * float(np.median(spread)) or TINY
-    return np.maximum(spread, floor)
+    floor = FLOOR * float(np.median(spread))
+    return np.maximum(spread, floor or TINY)
 
 
 class Scaling(NamedTuple):
@@ -48,24 +48,29 @@ class Scaling(NamedTuple):
         """
         flat = vectors.reshape(-1, vectors.shape[-1])
         spread = flat.std(0, dtype=np.float64)
-        deviation = np.empty(len(spread))
-        first, start = 0.0, 0
+        deviation = np.ones(len(spread))
+        first_variance = 0.0
+        start = 0
+
         for number, part in enumerate(backbone.parts):
             columns = slice(start, start + part.width)
             start = columns.stop
             if part.standardised:
-                deviation[columns] = (
-                    floor_deviations(spread[columns]) / backbone.emphasis[columns]
-                )
-            else:
-                deviation[columns] = 1.0
+                floored = floor_deviations(spread[columns])
+                deviation[columns] = floored / backbone.emphasis[columns]
+
             variance = float(((spread[columns] / deviation[columns]) ** 2).sum())
             if number == 0:
-                first = variance
-            else:
-                weight = weights[number] if weights else 1.0
-                ratio = (variance / first) ** 0.5 if first > 0 else 1.0
-                deviation[columns] *= max(ratio, TINY) / weight if weight else np.inf
+                first_variance = variance
+                continue
+
+            ratio = 1.0
+            if first_variance > 0:
+                ratio = (variance / first_variance) ** 0.5
+            weight = weights[number] if weights else 1.0
+            # A block of weight 0 becomes 0: its deviation is infinite.
+            deviation[columns] *= max(ratio, TINY) / weight if weight else np.inf
+
         return cls(flat.mean(0, dtype=np.float64), deviation)
 
     def transform(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from baseline.data.pixels import PixelSource, read_crop
-from baseline.data.samples import pixel_sources
+from baseline.data.samples import pixel_sources, thin_out
 from baseline.features.backbone import FeaturePart
 from baseline.features.backbone_names import COLOURS, FACES
 from gleanset import Dataset
@@ -48,11 +48,13 @@ class PartWeights(NamedTuple):
         }
         return {"parts": weights, "parts_by": self.by, "parts_tried": self.losses}
 
-    def words(self, parts: Sequence[FeaturePart]) -> str:
-        """Return a description; empty for a single block."""
-        blocks = zip(parts[1:], self.weights[1:], strict=True)
-        weights = ", ".join(f"{part.name} {weight:g}" for part, weight in blocks)
-        return f"beside {parts[0].name}: {weights}, by {self.by}" if weights else ""
+    def describe(self, parts: Sequence[FeaturePart]) -> str:
+        """Return a line for the user; empty for a single block."""
+        if len(parts) == 1:
+            return ""
+        further_blocks = zip(parts[1:], self.weights[1:], strict=True)
+        weights = [f"{part.name} {weight:g}" for part, weight in further_blocks]
+        return f"beside {parts[0].name}: {', '.join(weights)}, by {self.by}"
 
 
 def get_prior_weights(
@@ -71,27 +73,35 @@ def get_prior_weights(
         weights, reason = ELONGATED_WEIGHTS, "these are drawings far from square"
     else:
         weights, reason = DRAWING_WEIGHTS, "these are drawings"
+
     further_weights = (weights.get(part.name, 1.0) for part in parts[1:])
     return PartWeights((1.0, *further_weights), reason, {})
 
 
 def _aspect_ratio(samples: Sequence[Sample]) -> float:
-    sides = np.log([(sample.box.width, sample.box.height) for sample in samples])
-    return float(np.exp(np.abs(sides[:, 0] - sides[:, 1]).mean()))
+    """Return the geometric mean of longer to shorter sides."""
+    sides = [(sample.box.width, sample.box.height) for sample in samples]
+    widths, heights = np.log(sides).T
+    return float(np.exp(np.abs(widths - heights).mean()))
 
 
 def has_drawings(
     dataset: Dataset, samples: Sequence[Sample], progress: Progress
 ) -> bool:
     """Return whether most images are drawings, by their texture."""
-    subset = samples[:: max(1, -(-len(samples) // MAX_TEXTURE_IMAGES))]
+    subset = thin_out(samples, MAX_TEXTURE_IMAGES)
+    sources = pixel_sources(dataset, subset)
     # Threads, because starting processes takes longer than reading so few images.
-    outcomes = run_over(
-        _photo_score, pixel_sources(dataset, subset), Threads(count_cores())
-    )
+    outcomes = run_over(_photo_score, sources, Threads(count_cores()))
     bar = progress.over(outcomes, "drawing or photo", total=len(subset))
-    photos = [outcome.result > 0.5 for outcome in bar if outcome.result is not None]
-    return 2 * sum(photos) < len(photos)
+
+    probabilities = [
+        outcome.result
+        for outcome in bar
+        if outcome.result is not None  # unreadable
+    ]
+    photos = sum(probability > 0.5 for probability in probabilities)
+    return 2 * photos < len(probabilities)
 
 
 def _photo_score(source: PixelSource) -> float:

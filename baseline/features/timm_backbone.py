@@ -60,23 +60,22 @@ class Extractor:
 
         Raises `InputUnusable` for features that are not finite, `UsageError` when out of memory.
         """
+        batches = batch_slices(len(images), BATCH)
         with explain_out_of_memory(BATCH):
-            parts = [
-                self._at_once(images[part]) for part in batch_slices(len(images), BATCH)
-            ]
+            parts = [self._extract_batch(images[batch]) for batch in batches]
+
         vectors = np.concatenate(parts)
         if not np.isfinite(vectors).all():
             raise not_finite_error()
         return vectors
 
-    def _at_once(self, images: Array) -> FeatureArray:
+    def _extract_batch(self, images: Array) -> FeatureArray:
         count = BATCH if self.padded else len(images)
         filled = np.zeros((count, *self.shape), images.dtype)
         filled[: len(images)] = images
         with torch.inference_mode(), self.compute.autocast():
-            features: torch.Tensor = self.net(
-                to_network(torch.from_numpy(filled), self.compute.device)
-            )
+            x = to_network(torch.from_numpy(filled), self.compute.device)
+            features: torch.Tensor = self.net(x)
         return features.float().cpu().numpy()[: len(images)]
 
 
@@ -95,9 +94,10 @@ class LearningBackbone(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Set training mode, or (False) inference mode."""
         super().train(mode)
-        for module in self.modules() if self.keeps_norms else ():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+        if self.keeps_norms:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         return self
 
 
@@ -116,17 +116,17 @@ class TimmNetwork(LearningBackbone):
     def __init__(self, name: str, described: HubDescription | None = None):
         """Build the network with random weights. Raises `UsageError` for an unknown name."""
         super().__init__()
-        self.body = body = (
-            _build_network(described) if described else _create_network(name)
-        )
+        body = _build_network(described) if described else _create_network(name)
+        self.body = body
         stages = getattr(body, "feature_info", None) or []
         self.in_stages = len({stage["reduction"] for stage in stages}) > 1
-        last = int(getattr(body, "head_hidden_size", 0) or body.num_features)
+        # Mean and deviation of each channel.
         early = [2 * stage["num_chs"] for stage in stages] if self.in_stages else []
+        last = int(getattr(body, "head_hidden_size", 0) or body.num_features)
         self.widths = (*early, last)
-        config = body.pretrained_cfg
+
         for key in ("mean", "std"):
-            value = torch.tensor(config[key]).view(1, -1, 1, 1)
+            value = torch.tensor(body.pretrained_cfg[key]).view(1, -1, 1, 1)
             self.register_buffer(key, value, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -138,8 +138,10 @@ class TimmNetwork(LearningBackbone):
             features: torch.Tensor = body(normal)
             return features
         last, stages = body.forward_intermediates(normal)
-        statistics = [value for stage in stages for value in _mean_and_deviation(stage)]
-        return torch.cat([*statistics, body.forward_head(last).float()], 1)
+        blocks: list[torch.Tensor] = []
+        for stage in stages:
+            blocks += _mean_and_deviation(stage)
+        return torch.cat([*blocks, body.forward_head(last).float()], 1)
 
 
 class TimmBackbone(Backbone):
@@ -159,21 +161,15 @@ class TimmBackbone(Backbone):
 
     @property
     def identity(self) -> tuple[object, ...]:
-        network = self.network
-        return (
-            self.name,
-            network.mean.flatten().tolist(),
-            network.std.flatten().tolist(),
-        )
+        mean = self.network.mean.flatten().tolist()
+        deviation = self.network.std.flatten().tolist()
+        return (self.name, mean, deviation)
 
     @property
     def run_files(self) -> dict[str, bytes]:
-        description = self.described
-        return (
-            {_hub_file_name(self.name): msgspec.json.encode(description)}
-            if description
-            else {}
-        )
+        if self.described is None:
+            return {}
+        return {_hub_file_name(self.name): msgspec.json.encode(self.described)}
 
     @property
     def shapes(self) -> Shapes:
@@ -219,7 +215,9 @@ def _mean_and_deviation(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
     exact = maps.float()
     mean = exact.mean((2, 3))
     # torch.var_mean takes five times as long on channels-last maps.
-    variance = ((exact * exact).mean((2, 3)) - mean * mean).clamp(min=0)
+    mean_square = (exact * exact).mean((2, 3))
+    # Rounding may make it negative.
+    variance = (mean_square - mean * mean).clamp(min=0)
     return mean, (variance + TINY).sqrt()
 
 
@@ -229,11 +227,14 @@ def _create_network(name: str) -> Any:
 
     timm_name = _TIMM_NAMES.get(name, name)
     if not timm.is_model(timm_name):
-        close = timm.list_models(f"*{name.split('_')[0]}*")[:5]
+        family = name.split("_")[0]
+        names = timm.list_models(f"*{family}*")[:5]
+        names = names or ["efficientnet_lite0", "resnet50", "vgg16"]
         raise UsageError(
             f"timm knows no backbone '{name}'",
-            f"choose one such as {', '.join(close or ['efficientnet_lite0', 'resnet50', 'vgg16'])}",
+            f"choose one such as {', '.join(names)}",
         )
+
     return timm.create_model(timm_name, pretrained=False, num_classes=0)
 
 
@@ -257,16 +258,16 @@ def _read_hub_file(name: str, kept: Path | None) -> HubDescription:
         and (described := read_run_json(kept, file, HubDescription, fix)) is not None
     ):
         return described
+
     from timm.models import load_model_config_from_hf
 
+    repository = name.partition(":")[2]
     try:
-        config, architecture, arguments = load_model_config_from_hf(
-            name.partition(":")[2]
-        )
-    except (
-        Exception
-    ) as error:  # the hub's client raises its own kinds for each way to fail
+        config, architecture, arguments = load_model_config_from_hf(repository)
+    # The hub's client has an exception class for each way to fail.
+    except Exception as error:
         raise _unreachable_error(name, error) from error
+
     return HubDescription(architecture, arguments or {}, config)
 
 
@@ -279,12 +280,11 @@ def _build_network(description: HubDescription, *, pretrained: bool = False) -> 
             "not know",
             "pip install -U timm",
         )
+
+    arguments = description.arguments
     # Pretrained weights need the published number of classes.
-    arguments = (
-        description.arguments
-        if pretrained
-        else description.arguments | {"num_classes": 0}
-    )
+    if not pretrained:
+        arguments = arguments | {"num_classes": 0}
     return timm.create_model(
         description.architecture,
         pretrained=pretrained,
@@ -300,6 +300,7 @@ def hub_weights(backbone: Backbone) -> tuple[State, Weights]:
     name = backbone.name
     described = backbone.described if isinstance(backbone, TimmBackbone) else None
     timm_name = _TIMM_NAMES.get(name, name)
+
     try:
         body: Any = (
             _build_network(described, pretrained=True)
@@ -311,18 +312,14 @@ def hub_weights(backbone: Backbone) -> tuple[State, Weights]:
             f"timm's hub has no weights for {name}: {error}",
             "choose another backbone, or -o weights=none",
         ) from error
-    except (
-        Exception
-    ) as error:  # the hub's client raises its own kinds for each way to fail
+    except Exception as error:
         raise _unreachable_error(name, error) from error
+
     state = {name: value.numpy() for name, value in body.state_dict().items()}
-    tag = (
-        body.pretrained_cfg.get("hf_hub_id")
-        or body.pretrained_cfg.get("url")
-        or timm_name
-    )
     digest = hashlib.sha256(safetensors.numpy.save(state)).hexdigest()
-    return state, Weights(f"hub {tag}", digest)
+    config = body.pretrained_cfg
+    source = config.get("hf_hub_id") or config.get("url") or timm_name
+    return state, Weights(f"hub {source}", digest)
 
 
 def _unreachable_error(name: str, error: Exception) -> MissingComponent:

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from baseline.data.samples import thin_out
 from baseline.evaluation.metrics import describe_coverage
 from baseline.features.backbone import Backbone, FeaturePart
 from baseline.features.features import FeatureSpec, compute_features
@@ -83,6 +84,7 @@ def fit_principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAx
     """Fit the principal axes of features (N x D) of a backbone, scaled to a total variance of 1."""
     scaling = Scaling.fit(features, backbone)
     scaled = scaling.transform(features).astype(np.float64)
+
     with limit_threads():
         # The smaller of the two Gram matrices: both give the same directions.
         is_wide = len(scaled) < scaled.shape[1]
@@ -101,6 +103,7 @@ def fit_principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAx
             if is_wide
             else vectors[:, keep]
         )
+
     axes /= np.sqrt(max(float(np.square(scaled @ axes).sum()) / len(scaled), 1e-12))
     return PrincipalAxes(scaling, axes.astype(np.float32))
 
@@ -121,7 +124,7 @@ def compute_components(
     Raises what features raise, if none of the samples that the axes are fitted on is readable.
     """
     backbone = spec.load()
-    fitted_samples = samples[:: max(1, -(-len(samples) // MAX_FITTED_SAMPLES))]
+    fitted_samples = thin_out(samples, MAX_FITTED_SAMPLES)
     features = compute_features(dataset, fitted_samples, spec, progress, backbone).plain
     ends = np.cumsum([member.width for member in backbone.members])[:-1]
     blocks = zip(np.split(features, ends, axis=1), backbone.members, strict=True)
@@ -134,6 +137,7 @@ def compute_components(
     pages: list[FeatureRows] = [
         np.zeros((0, sum(part.width for part in parts)), np.float32)
     ]
+
     for start in range(0, len(samples), PAGE_SIZE):
         with suppress(InputUnusable):  # nothing of this page is readable
             page = samples[start : start + PAGE_SIZE]
@@ -143,6 +147,7 @@ def compute_components(
                 np.concatenate([basis.project(block) for block, basis in pairs], axis=1)
             )
             keys += page_features.keys
+
     return SampleComponents(keys, np.concatenate(pages), parts)
 
 
@@ -203,9 +208,11 @@ class PrelabelReport(CommandResult, kw_only=True):
         else:
             lines |= self._describe_agreement(facts)
             lines |= self._describe_suggestions(facts, facts.classes)
+
         unreadable = f", {facts.unreadable:,} unreadable" if facts.unreadable else ""
         labelled = f"{facts.labelled:,} labelled, {self.pending:,} pending"
         lines["samples"] = f"{facts.samples:,} ({labelled}{unreadable})"
+
         if self.label_next:
             lines["label next"] = " ".join(key[:KEY_LETTERS] for key in self.label_next)
         return lines | {"next": self.next}
@@ -215,19 +222,23 @@ class PrelabelReport(CommandResult, kw_only=True):
             return {}
         samples = count(facts.labelled, "labelled sample")
         others = ""
+
         if facts.held_out < facts.labelled:
             samples = f"{facts.held_out:,} of {samples}"
             others = (
                 "; others are copies, not reviewed, or their class is in one group only"
             )
+
         tested = facts.held_out_classes
         if tested is not None and tested < facts.classes:
             samples += f", {describe_coverage(tested, facts.classes)}"
         name = "out-of-fold accuracy"
+
         if together := facts.given_together:
             # Such labels may be wrong together, so the figure is not an accuracy.
             name = "out-of-fold agreement"
             others += f"; {together:,} labelled by cluster, page or weak label, not one by one"
+
         return {name: f"{facts.accuracy:.1%} ({samples}{others})"}
 
     def _describe_suggestions(
@@ -250,6 +261,7 @@ class PrelabelReport(CommandResult, kw_only=True):
             if self.dissimilar:
                 text += f"; left out: {self.dissimilar:,} unlike the labelled images of the class"
             lines["confident"] = text
+
         if uncertain := sum(c < LOW_CONFIDENCE for c in self.confidences):
             lines["uncertain"] = f"{uncertain:,} below {LOW_CONFIDENCE:.0%}"
         return lines | {"other classes": self._describe_other_classes(facts)}
@@ -260,6 +272,7 @@ class PrelabelReport(CommandResult, kw_only=True):
             return (
                 f"about {samples} of classes without labels, included in these errors"
             )
+
         if facts.of_no_class_at_most is None:
             return "images of other classes are additional errors; reject some"
         errors = count(
@@ -333,6 +346,7 @@ def _run_prelabel(
     computed = compute_components(dataset, crops, spec, progress)
     computed_at = time.monotonic()
     weights = parse_part_weights(settings.part_weights, computed.parts)
+
     if weights is None:
         weights = get_prior_weights(computed.parts, dataset, crops, progress)
     regions = {sample.key: Region(sample.box, sample.angle) for sample in crops}
@@ -361,9 +375,11 @@ def _run_prelabel(
     number = Proposals(dataset.db).replace(
         result.prelabelled, facts | {"known": sorted(labels)}
     )
+
     for folder in (dataset.cache / VECTORS_FOLDER).glob("*"):
         if folder.name != space:  # vectors of earlier prelabelings
             shutil.rmtree(folder, ignore_errors=True)
+
     pending = {sample.key for sample in current if sample.status == "queue"}
     report = PrelabelReport(
         prelabel=number,
@@ -394,10 +410,12 @@ def _next_commands(
     commands = [suggest_labelling_command(dataset)] if pending else []
     if pending and has_window() and not has_classes:
         commands.append(f"{CLUSTERS_COMMAND} {dataset.option}")
+
     if has_acceptable:
         commands.append(
             f"labeler accept predictions --above {MIN_ACCEPT_CONFIDENCE:g} {dataset.option}"
         )
+
     return [command for command in commands if command] or [
         f"gleanset status {dataset.option}"
     ]

@@ -1,10 +1,14 @@
 """Suggestions, similarity order and clusters from vectors: a pure function of its inputs."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from functools import partial
+from itertools import chain
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from baseline.evaluation.intervals import bound_share
 from baseline.evaluation.outputs import calibration_error
@@ -24,6 +28,8 @@ from curation.similarity.unknown_classes import Floats
 from gleanset.db.journal import HINT, TOGETHER, classify_provenance
 from gleanset.db.proposals import PrelabelledSample, PrelabelSample
 
+T = TypeVar("T", bound=np.generic)
+
 
 def choose_label_next(
     prelabelled: Sequence[PrelabelledSample], pending: Collection[str], limit: int = 10
@@ -41,14 +47,14 @@ def choose_label_next(
             return sample.proposals[0].confidence, 0.0
         return -sizes[sample.cluster], sample.outlier or 0.0
 
+    samples = [sample for sample in prelabelled if sample.sample in pending]
     turns: Counter[int | None] = Counter()
     keys_by_turn: dict[int, list[str]] = defaultdict(list)
-    for sample in sorted(
-        (each for each in prelabelled if each.sample in pending), key=rank
-    ):
+    for sample in sorted(samples, key=rank):
         keys_by_turn[turns[sample.cluster]].append(sample.sample)
         turns[sample.cluster] += 1
-    return [key for keys in keys_by_turn.values() for key in keys][:limit]
+
+    return list(chain.from_iterable(keys_by_turn.values()))[:limit]
 
 
 def outlier_scores(vectors: Rows, kind: Indices) -> Floats:
@@ -57,24 +63,41 @@ def outlier_scores(vectors: Rows, kind: Indices) -> Floats:
     It is based on the distance from the mean of the kind in robust standard deviations (median,
     1.4826 MAD) above the median of the kind, or of all samples for a kind of fewer than 5.
     """
-    members = _members(kind) if len(kind) else []
-    distance = np.zeros(len(vectors))
+    members = _split_by_number(kind)
+    distances = np.zeros(len(vectors))
     for rows in members:
-        middle_of_kind = vectors[rows].mean(0, dtype=np.float64)
-        distance[rows] = np.linalg.norm(vectors[rows] - middle_of_kind, axis=1)
-    middle, spread = _spread(distance)
-    middles, spreads = np.full(len(kind), middle), np.full(len(kind), spread)
+        mean = vectors[rows].mean(0, dtype=np.float64)
+        distances[rows] = np.linalg.norm(vectors[rows] - mean, axis=1)
+
+    median, spread = _measure_spread(distances)
+    medians = np.full(len(kind), median)
+    spreads = np.full(len(kind), spread)
     for rows in members:
-        if len(rows) >= 5:
-            middles[rows], spreads[rows] = _spread(distance[rows])
-    far = np.maximum(distance - middles, 0) / np.maximum(spreads, spread / 4 + 1e-9)
-    score: Floats = far**2 / (far**2 + 9.0)
+        if len(rows) >= MIN_KIND_SIZE:
+            medians[rows], spreads[rows] = _measure_spread(distances[rows])
+
+    # A kind of nearly equal images would make outliers of slightly different ones.
+    spreads = np.maximum(spreads, spread / 4 + 1e-9)
+    deviations = np.maximum(distances - medians, 0) / spreads
+    # Half at three deviations.
+    score: Floats = deviations**2 / (deviations**2 + 9.0)
     return score
 
 
-def _spread(values: Floats) -> tuple[float, float]:
-    middle = float(np.median(values))
-    return middle, 1.4826 * float(np.median(np.abs(values - middle)))
+MIN_KIND_SIZE = 5
+
+
+class _Spread(NamedTuple):
+    """Median, and standard deviation as estimated from the median absolute deviation."""
+
+    median: float
+    deviation: float
+
+
+def _measure_spread(values: Floats) -> _Spread:
+    median = float(np.median(values))
+    deviation = float(np.median(np.abs(values - median)))
+    return _Spread(median, 1.4826 * deviation)
 
 
 PROBABILITY_WEIGHT = 0.7
@@ -110,6 +133,7 @@ def propose(
     """
     model = learn_classes(samples, vectors, groups, unseen, open_set=True)
     order = _order_by_similarity(samples, vectors, model)
+
     if model is None:
         facts: dict[str, object] = {"clusters": len(np.unique(order.cluster))}
         outliers = outlier_scores(vectors, order.cluster)
@@ -117,35 +141,42 @@ def propose(
         facts = _collect_facts(model)
         facts["given_together"] = _count_given_together(samples, model)
         facts["of_no_class_at_most"] = _max_rejected_share(samples, groups)
-        pending = [
-            row for row, s in enumerate(samples) if s.status == "queue" and s.kept
-        ]
-        facts["of_other_classes"] = round(
-            float((1 - model.probabilities[pending].sum(1)).sum())
-        )
+        facts["of_other_classes"] = _count_of_other_classes(samples, model)
         outliers = _label_outlier_scores(model, vectors)
+
     prelabelled = _collect_prelabelled(samples, order, outliers, model)
     facts |= {
         "samples": len(prelabelled),
-        "labelled": sum(bool(s.label) for s in samples),
+        "labelled": sum(bool(sample.label) for sample in samples),
     }
     return PrelabelResult(prelabelled, facts, model is not None)
+
+
+def _count_of_other_classes(
+    samples: Sequence[PrelabelSample], model: LearnedClasses
+) -> int:
+    """Return the expected number of pending samples of classes without labels."""
+    pending = [
+        row
+        for row, sample in enumerate(samples)
+        if sample.status == "queue" and sample.kept
+    ]
+    known = model.probabilities[pending].sum(1)
+    return round(float((1 - known).sum()))
 
 
 def _label_outlier_scores(model: LearnedClasses, vectors: Rows) -> Floats:
     """Return outlier scores within classes; for labels, 1 - their out-of-fold probability."""
     rows = model.training.rows
     y = model.training.y
-    leave_group_out = model.leave_group_out
     kind = model.probabilities.argmax(1)
     kind[rows] = y
     outliers = outlier_scores(vectors, kind)
-    outliers[rows[leave_group_out.at]] = (
-        1
-        - leave_group_out.probabilities[
-            np.arange(len(leave_group_out.at)), y[leave_group_out.at]
-        ]
-    )
+
+    held_out = model.leave_group_out
+    labels = y[held_out.at]
+    of_label = held_out.probabilities[np.arange(len(labels)), labels]
+    outliers[rows[held_out.at]] = 1 - of_label
     return outliers
 
 
@@ -154,36 +185,48 @@ def _order_by_similarity(
 ) -> SimilarityOrder:
     names = np.array([sample.track or sample.key for sample in samples])
     _, firsts, track = np.unique(names, return_index=True, return_inverse=True)
-    pulled = refine_with_tracks(vectors, _members(track))
+    points = refine_with_tracks(vectors, _split_by_number(track))
     if model is not None:
         weighted = PROBABILITY_WEIGHT * np.sqrt(model.probabilities)
-        pulled = np.concatenate([pulled, weighted], axis=1).astype(np.float32)
-    position = np.zeros(len(pulled), np.int64)
-    subset = pulled[:: max(1, -(-len(pulled) // MAX_DIRECTION_ROWS))]
-    directions = np.linalg.svd(subset - subset.mean(axis=0), full_matrices=False)[2][
-        :DIRECTIONS
-    ]
-    position[order_by_proximity(pulled @ directions.T)] = np.arange(len(pulled))
+        points = np.concatenate([points, weighted], axis=1).astype(np.float32)
+
+    subset = _thin_out(points, MAX_DIRECTION_ROWS)
+    centered = subset - subset.mean(axis=0)
+    directions = np.linalg.svd(centered, full_matrices=False)[2][:DIRECTIONS]
+    order = order_by_proximity(points @ directions.T)
+    position = np.zeros(len(points), np.int64)
+    position[order] = np.arange(len(points))
+
     # A track is in one cluster and counts once there.
-    return SimilarityOrder(position, assign_clusters(pulled[firsts])[track])
+    cluster_of_track = assign_clusters(points[firsts])
+    return SimilarityOrder(position, cluster_of_track[track])
 
 
-def _members(numbers: Indices) -> list[Indices]:
+def _split_by_number(numbers: Indices) -> list[Indices]:
+    """Return the rows of each number."""
+    if not len(numbers):
+        return []
     order = np.argsort(numbers, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
+    starts = np.flatnonzero(np.diff(numbers[order])) + 1
+    return np.split(order, starts)
+
+
+def _thin_out(rows: npt.NDArray[T], limit: int) -> npt.NDArray[T]:
+    """Return at most `limit` rows, evenly spaced."""
+    return rows[:: max(1, math.ceil(len(rows) / limit))]
 
 
 def _max_rejected_share(
     samples: Sequence[PrelabelSample], groups: Mapping[str, str]
 ) -> float | None:
     """Return the upper limit (95 %) of the share of samples of no class; None without any."""
-    decided_samples = [
+    decided = [
         sample for sample in samples if sample.label or sample.status == "rejected"
     ]
-    rejected = np.array([sample.status == "rejected" for sample in decided_samples])
-    if not rejected.any():
+    is_rejected = np.array([sample.status == "rejected" for sample in decided])
+    if not is_rejected.any():
         return None
-    return bound_share(rejected, [groups[sample.key] for sample in decided_samples])
+    return bound_share(is_rejected, [groups[sample.key] for sample in decided])
 
 
 def _collect_prelabelled(
@@ -192,18 +235,21 @@ def _collect_prelabelled(
     outliers: Floats,
     model: LearnedClasses | None,
 ) -> list[PrelabelledSample]:
-    suggestions = model.likeliest if model is not None else [[]] * len(samples)
-    return [
-        PrelabelledSample(
-            sample.key,
-            int(order.position[row]),
-            round_confidences(suggestions[row]) if sample.status == "queue" else (),
-            int(order.cluster[row]),
-            round(float(outliers[row]), 2),
+    prelabelled = []
+    for row, sample in enumerate(samples):
+        if not sample.kept or sample.status == "rejected":
+            continue
+        has_suggestions = model is not None and sample.status == "queue"
+        prelabelled.append(
+            PrelabelledSample(
+                sample.key,
+                int(order.position[row]),
+                round_confidences(model.likeliest[row]) if has_suggestions else (),
+                int(order.cluster[row]),
+                round(float(outliers[row]), 2),
+            )
         )
-        for row, sample in enumerate(samples)
-        if sample.kept and sample.status != "rejected"
-    ]
+    return prelabelled
 
 
 def _collect_facts(model: LearnedClasses) -> dict[str, object]:
@@ -224,7 +270,10 @@ def _count_given_together(
     """Count evaluated labels that a weak label, or a label of a whole cluster, gave."""
     rows = model.training.rows[model.leave_group_out.at].tolist()
     provenances = [samples[row].label_by for row in rows]
-    return sum(p == TOGETHER or classify_provenance(p) == HINT for p in provenances)
+    return sum(
+        provenance == TOGETHER or classify_provenance(provenance) == HINT
+        for provenance in provenances
+    )
 
 
 def _evaluate_held_out(held_out: OutOfFold, y: Indices) -> dict[str, object]:
@@ -250,18 +299,24 @@ MAX_WALKED_POINTS = 32
 
 def assign_clusters(vectors: Rows) -> Indices:
     """Return the cluster number of each row; also for very many rows."""
-    length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    rows: Rows = vectors / length.astype(np.float32)
-    subset = np.arange(len(rows))[:: max(1, -(-len(rows) // MAX_CLUSTERED_ROWS))]
+    rows = _normalize(vectors)
+    subset = _thin_out(np.arange(len(rows)), MAX_CLUSTERED_ROWS)
     clusters = cluster_rows(rows[subset])
+
     if len(subset) < len(rows):
-        centers = np.stack([rows[subset[cluster]].mean(axis=0) for cluster in clusters])
-        centers /= np.maximum(np.linalg.norm(centers, axis=1, keepdims=True), 1e-9)
-        return np.asarray((rows @ centers.T).argmax(axis=1), np.int64)
+        means = [rows[subset[cluster]].mean(axis=0) for cluster in clusters]
+        similarity = rows @ _normalize(np.stack(means)).T
+        return np.asarray(similarity.argmax(axis=1), np.int64)
+
     numbers = np.zeros(len(rows), np.int64)
     for number, cluster in enumerate(clusters):
         numbers[cluster] = number
     return numbers
+
+
+def _normalize(rows: Rows) -> Rows:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.maximum(lengths, 1e-9).astype(np.float32)
 
 
 def order_by_proximity(points: Rows) -> Indices:
@@ -270,37 +325,47 @@ def order_by_proximity(points: Rows) -> Indices:
     Points are halved along their first principal direction until at most `MAX_WALKED_POINTS` are
     left, which are ordered from nearest to nearest. Takes time N log N.
     """
-    order: list[Indices] = []
-    end = points[0] if len(points) else np.zeros(0, np.float32)
-    todo = [np.arange(len(points))] if len(points) else []
-    while todo:
-        rows = todo.pop()
+    if not len(points):
+        return np.zeros(0, np.int64)
+
+    order: list[int] = []
+    # The next part to order is the last one.
+    parts = [np.arange(len(points))]
+    last_point = points[0]
+    while parts:
+        rows = parts.pop()
         if len(rows) > MAX_WALKED_POINTS:
-            near, far = _halves(points, rows, end)
-            todo += [far, near]
+            halves = _split_in_half(points, rows)
+            halves.sort(key=partial(_squared_distance, points, last_point))
+            parts += reversed(halves)
         else:
-            order.append(np.array(list(_walk(points, rows, end)), np.int64))
-            end = points[order[-1][-1]]
-    return np.concatenate(order) if order else np.zeros(0, np.int64)
+            order += _walk(points, rows, last_point)
+            last_point = points[order[-1]]
+
+    return np.array(order, np.int64)
 
 
-def _halves(points: Rows, rows: Indices, end: Rows) -> tuple[Indices, Indices]:
-    apart = points[rows] - points[rows].mean(axis=0)
-    _, directions = np.linalg.eigh(apart.T @ apart)
-    order = rows[np.argsort(apart @ directions[:, -1], kind="stable")]
-    first = order[: len(order) // 2]
-    second = order[len(order) // 2 :]
-    gaps = [
-        float(np.sum((points[half].mean(axis=0) - end) ** 2))
-        for half in (first, second)
-    ]
-    return (first, second) if gaps[0] <= gaps[1] else (second, first)
+def _split_in_half(points: Rows, rows: Indices) -> list[Indices]:
+    """Split rows along the direction in which their points vary most."""
+    centered = points[rows] - points[rows].mean(axis=0)
+    # Eigenvalues ascend: the last vector is the first principal direction.
+    _, directions = np.linalg.eigh(centered.T @ centered)
+    along = centered @ directions[:, -1]
+    order = rows[np.argsort(along, kind="stable")]
+    middle = len(order) // 2
+    return [order[:middle], order[middle:]]
 
 
-def _walk(points: Rows, rows: Indices, end: Rows) -> Iterator[int]:
-    left = list(rows)
-    while left:
-        gaps = np.sum((points[left] - end) ** 2, axis=1)
-        nearest = int(left.pop(int(np.argmin(gaps))))
-        end = points[nearest]
+def _squared_distance(points: Rows, point: Rows, rows: Indices) -> float:
+    """Return the squared distance of a point from the mean of rows."""
+    return float(np.sum((points[rows].mean(axis=0) - point) ** 2))
+
+
+def _walk(points: Rows, rows: Indices, last_point: Rows) -> Iterator[int]:
+    """Yield the rows from nearest to nearest."""
+    remaining = list(rows)
+    while remaining:
+        gaps = np.sum((points[remaining] - last_point) ** 2, axis=1)
+        nearest = int(remaining.pop(int(np.argmin(gaps))))
+        last_point = points[nearest]
         yield nearest

@@ -1,5 +1,6 @@
 """Samples, batches and objectives of gradient descent."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -54,7 +55,9 @@ class FeatureSamples(NamedTuple):
 
     def load(self, index: Index, random: np.random.Generator | None) -> torch.Tensor:
         """Return one view of each (float32, N x D), the plain one without a generator."""
-        views = 0 if random is None else random.integers(0, self.x.shape[1], len(index))
+        if random is None:
+            return torch.from_numpy(self.x[index, 0])
+        views = random.integers(0, self.x.shape[1], len(index))
         return torch.from_numpy(self.x[index, views])
 
 
@@ -74,7 +77,8 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def __getitem__(self, key: BatchKey) -> tuple[torch.Tensor, torch.Tensor]:
         epoch, number, index = key
-        x = self.samples.load(index, make_generator(self.seed, epoch, number))
+        random = make_generator(self.seed, epoch, number)
+        x = self.samples.load(index, random)
         return x, torch.from_numpy(self.samples.y[index])
 
 
@@ -85,11 +89,9 @@ def batch_loader(
 
     Workers are used for images on a GPU only: on the CPU the network needs the cores.
     """
-    workers = (
-        min(MAX_WORKERS, count_cores() - 1)
-        if on_gpu and isinstance(samples, ImageSamples)
-        else 0
-    )
+    workers = 0
+    if on_gpu and isinstance(samples, ImageSamples):
+        workers = min(MAX_WORKERS, count_cores() - 1)
     return DataLoader(
         Batches(samples, seed),
         batch_size=None,
@@ -110,19 +112,23 @@ def iterate_batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield all samples in order, not augmented, with their classes, on the device of `net`."""
     device = next(net.parameters()).device
-    count = len(samples.y)
-    for index in np.array_split(np.arange(count), max(1, -(-count // batch))):
+    for index in _split_equally(np.arange(len(samples.y)), batch):
         x = to_network(samples.load(index, None), device)
         yield x, torch.from_numpy(samples.y[index]).to(device)
+
+
+def _split_equally(index: Index, batch: int) -> list[Index]:
+    """Split into parts of nearly equal length, at most `batch`."""
+    return np.array_split(index, max(1, math.ceil(len(index) / batch)))
 
 
 def shuffled_batches(count: int, batch: int) -> BatchSampler:
     """Return a sampler that draws every sample once per epoch."""
 
-    def plan(random: np.random.Generator) -> list[Index]:
-        return np.array_split(random.permutation(count), max(1, -(-count // batch)))
+    def draw(random: np.random.Generator) -> list[Index]:
+        return _split_equally(random.permutation(count), batch)
 
-    return plan
+    return draw
 
 
 def class_batches(y: npt.NDArray[np.int64], classes: int, images: int) -> BatchSampler:
@@ -133,16 +139,18 @@ def class_batches(y: npt.NDArray[np.int64], classes: int, images: int) -> BatchS
     """
     members = [np.flatnonzero(y == name) for name in np.unique(y)]
     width = min(classes, len(members))
-    number = max(1, round(len(y) / (width * images)))
+    batches = max(1, round(len(y) / (width * images)))
 
-    def plan(random: np.random.Generator) -> list[Index]:
-        order = _repeat_equally(np.arange(len(members)), number * width, random)
-        return [
-            np.concatenate([_repeat_equally(members[i], images, random) for i in row])
-            for row in order.reshape(number, width)
-        ]
+    def draw_batch(numbers: Index, random: np.random.Generator) -> Index:
+        parts = [_repeat_equally(members[i], images, random) for i in numbers]
+        return np.concatenate(parts)
 
-    return plan
+    def draw(random: np.random.Generator) -> list[Index]:
+        numbers = np.arange(len(members))
+        order = _repeat_equally(numbers, batches * width, random)
+        return [draw_batch(row, random) for row in order.reshape(batches, width)]
+
+    return draw
 
 
 def choose_batch_size(count: int, batch: int) -> int:
@@ -152,8 +160,9 @@ def choose_batch_size(count: int, batch: int) -> int:
 
 def _repeat_equally(members: Index, count: int, random: np.random.Generator) -> Index:
     """Return `count` of `members` in random order, each as often as any other, give or take one."""
-    rounds = -(-count // len(members))
-    return np.concatenate([random.permutation(members) for _ in range(rounds)])[:count]
+    rounds = math.ceil(count / len(members))
+    repeated = [random.permutation(members) for _ in range(rounds)]
+    return np.concatenate(repeated)[:count]
 
 
 class LossTerms(NamedTuple):
@@ -197,10 +206,14 @@ class CrossEntropyObjective:
         self, net: nn.Module, samples: LabelledSamples, batch: int
     ) -> tuple[float, float]:
         """Return mean weighted cross entropy and accuracy, computed in float32."""
-        loss = weight = correct = 0.0
+        loss = 0.0
+        weight = 0.0
+        correct = 0
         with torch.inference_mode():
             for x, y in iterate_batches(samples, net, batch):
                 terms = self.loss_terms(net, x, y)
-                loss, weight = loss + float(terms.loss), weight + float(terms.weight)
+                loss += float(terms.loss)
+                weight += float(terms.weight)
                 correct += int(terms.correct)
+
         return loss / weight, correct / len(samples.y)

@@ -7,10 +7,11 @@ import hashlib
 import json
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import safetensors.torch
@@ -70,20 +71,20 @@ def compute_training_tag(net: nn.Module, *facts: object) -> str:
 
 def save_checkpoint(folder: Path, states: Mapping[str, State], values: object) -> None:
     """Write tensors and JSON values into `folder`. Raises DiskFull, NotWritable."""
-    plain = {
-        f"{part}/{name}": value.detach().cpu().contiguous()
-        for part, state in states.items()
-        for name, value in state.items()
-    }
-    data = safetensors.torch.save(
-        plain, {"format": FORMAT, "known": json.dumps(values)}
-    )
+    tensors: State = {}
+    for part, state in states.items():
+        for name, value in state.items():
+            tensors[f"{part}/{name}"] = value.detach().cpu().contiguous()
+
+    metadata = {"format": FORMAT, "known": json.dumps(values)}
+    data = safetensors.torch.save(tensors, metadata)
     write_atomic(folder / CHECKPOINT_FILE, data)
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, State], Any] | None:
     """Return tensors and JSON values of the checkpoint in `folder`; None without a valid one."""
     states: dict[str, State] = {}
+
     try:
         with safe_open(folder / CHECKPOINT_FILE, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -100,25 +101,29 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, State], Any] | None:
 
 def get_optimiser_state(optimiser: torch.optim.Optimizer) -> State:
     """Return the tensors of an optimizer, named `<number of the weight>/<name>`."""
-    return {
-        f"{number}/{name}": value
-        for number, values in optimiser.state_dict()["state"].items()
-        for name, value in values.items()
-        if isinstance(value, torch.Tensor)
-    }
+    state: State = {}
+    for number, values in optimiser.state_dict()["state"].items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor):
+                state[f"{number}/{name}"] = value
+    return state
 
 
 def load_optimiser_state(optimiser: torch.optim.Optimizer, saved: State) -> None:
     """Load saved tensors into an optimizer, in the memory format of their weights."""
-    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
-    state: dict[int, State] = {}
+    weights: list[torch.Tensor] = []
+    for group in optimiser.param_groups:
+        weights += group["params"]
+
+    state: dict[int, State] = defaultdict(dict)
     for path, value in saved.items():
         number, _, name = path.partition("/")
         weight = weights[int(number)]
+        # Others are counters of steps.
         if value.shape == weight.shape:
             value = torch.empty_like(weight).copy_(value)
-        state.setdefault(int(number), {})[name] = value
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+        state[int(number)][name] = value
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": dict(state)})
 
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -159,14 +164,16 @@ def make_classifier_task(
 
     Each class has images in `train`.
     """
-    per_class = compute_class_weights(train.y, int(train.y.max()) + 1, settings.balance)
+    classes = int(train.y.max()) + 1
+    weights = compute_class_weights(train.y, classes, settings.balance)
+    batch = choose_batch_size(len(train), settings.batch)
     return TrainingTask(
-        net,
-        ImageSamples(train, settings.augment),
-        CrossEntropyObjective(torch.from_numpy(per_class)),
-        shuffled_batches(len(train), choose_batch_size(len(train), settings.batch)),
-        settings,
-        ImageSamples(val),
+        net=net,
+        train=ImageSamples(train, settings.augment),
+        objective=CrossEntropyObjective(torch.from_numpy(weights)),
+        sampler=shuffled_batches(len(train), batch),
+        settings=settings,
+        val=ImageSamples(val),
     )
 
 
@@ -197,15 +204,16 @@ def build_optimiser(
         {"params": group, "initial_lr": rate} for group in groups
     ]
     common: dict[str, Any] = {"lr": rate, "weight_decay": settings.weight_decay}
-    # Fused where torch has it: the small network spends a tenth of its time here otherwise.
-    if settings.optimiser == "sgd":
-        return torch.optim.SGD(
-            params, momentum=0.9, nesterov=True, fused=True, **common
-        )
     if settings.optimiser == "adamax":
         return torch.optim.Adamax(params, **common)
-    kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.AdamW
-    return kind(params, fused=True, **common)
+
+    # Otherwise the small network spends a tenth of its time here.
+    common["fused"] = True
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(params, momentum=0.9, nesterov=True, **common)
+    if settings.optimiser == "adam":
+        return torch.optim.Adam(params, **common)
+    return torch.optim.AdamW(params, **common)
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
@@ -213,10 +221,19 @@ def learning_rate_factor(step: int, steps: int) -> float:
 
     Sources: Loshchilov and Hutter, SGDR, 2017, without restarts; Goyal et al., 2017.
     """
-    warm = max(1, round(WARM_UP_SHARE * steps))
-    if step < warm:
-        return max(0, step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    warm_up_steps = max(1, round(WARM_UP_SHARE * steps))
+    if step < warm_up_steps:
+        # A group that is still frozen has negative steps.
+        return max(0, step + 1) / warm_up_steps
+    progress = (step - warm_up_steps) / max(1, steps - warm_up_steps)
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class _WeightGroup(NamedTuple):
+    """Weights that are trained from the step `start` on."""
+
+    start: int
+    weights: list[nn.Parameter]
 
 
 class _Trainer(Generic[Network]):
@@ -233,42 +250,46 @@ class _Trainer(Generic[Network]):
         self.net = task.net.to(self.compute.device)
         self.val = task.val if task.val is not None and len(task.val.y) else None
         self.stops_early = self.val is not None and len(self.val.y) >= MIN_VAL_TO_STOP
-        first = task.sampler(make_generator(task.settings.seed, 1))
-        self.steps = len(first)
-        self.images = sum(len(index) for index in first)
-        self.largest_batch = max(len(index) for index in first)
+
+        # Each epoch has as many steps and images as the first.
+        first_epoch = task.sampler(make_generator(task.settings.seed, 1))
+        sizes = [len(index) for index in first_epoch]
+        self.steps = len(sizes)
+        self.images = sum(sizes)
+        self.largest_batch = max(sizes)
         self.batch_keys: list[BatchKey] = []
-        on_gpu = self.compute.device.type == "cuda"
         self.batches = batch_loader(
-            task.train, task.settings.seed, self.batch_keys, on_gpu=on_gpu
+            task.train,
+            task.settings.seed,
+            self.batch_keys,
+            on_gpu=self.compute.device.type == "cuda",
         )
+
         self.state = TrainingState()
         self.frozen_epochs = task.frozen_epochs if task.frozen is not None else 0
-        frozen = task.frozen.parameters() if task.frozen and self.frozen_epochs else ()
-        frozen_ids = {id(weight) for weight in frozen}
-        groups = [
-            (
-                start,
-                [
-                    w
-                    for w in self.net.parameters()
-                    if (id(w) in frozen_ids) is is_frozen
-                ],
-            )
-            for start, is_frozen in (
-                (0, False),
-                (self.frozen_epochs * self.steps, True),
-            )
-        ]
-        self.groups = [(start, weights) for start, weights in groups if weights]
+        self.groups = self._group_weights()
         self.optimiser = build_optimiser(
-            [weights for _, weights in self.groups], self.settings
+            [group.weights for group in self.groups], self.settings
         )
+
         val = b"" if self.val is None else self.val.y.tobytes()
-        facts = self.settings, task.frozen_epochs, task.train.y.tobytes(), val
+        facts = (self.settings, task.frozen_epochs, task.train.y.tobytes(), val)
         self.checkpoint_folder = checkpoint_folder
         self.tag = compute_training_tag(self.net, *facts)
         self.next_save = time.monotonic() + SECONDS_BETWEEN_SAVES
+
+    def _group_weights(self) -> list[_WeightGroup]:
+        """Return the weights that are trained from the start, and those frozen at first."""
+        frozen_ids: set[int] = set()
+        if self.task.frozen is not None and self.frozen_epochs:
+            frozen_ids = {id(weight) for weight in self.task.frozen.parameters()}
+
+        trained = _WeightGroup(0, [])
+        frozen = _WeightGroup(self.frozen_epochs * self.steps, [])
+        for weight in self.net.parameters():
+            group = frozen if id(weight) in frozen_ids else trained
+            group.weights.append(weight)
+        return [group for group in (trained, frozen) if group.weights]
 
     def train(self) -> None:
         self._resume()
@@ -279,15 +300,15 @@ class _Trainer(Generic[Network]):
         def factor_from(start: int) -> Callable[[int], float]:
             return lambda step: learning_rate_factor(step - start, total - start)
 
-        factors = [factor_from(start) for start, _ in self.groups]
-        self.schedule = LambdaLR(
-            self.optimiser, factors, (state.epoch - 1) * self.steps - 1
-        )
+        factors = [factor_from(group.start) for group in self.groups]
+        last_step = (state.epoch - 1) * self.steps - 1
+        self.schedule = LambdaLR(self.optimiser, factors, last_step)
         if self.val is not None and not self.stops_early:
             self.callback.say(
                 f"val has {len(self.val.y)} images, too few for early stopping: training for all "
                 "epochs"
             )
+
         resumed = (state.epoch - 1) * self.images
         self.callback.on_train_begin(self.images, self.settings.epochs, resumed)
         while state.epoch <= self.settings.epochs and not self._is_out_of_patience():
@@ -295,15 +316,19 @@ class _Trainer(Generic[Network]):
             state.epoch += 1
             if time.monotonic() >= self.next_save:
                 self._save()
+
         self._save()
 
     def _resume(self) -> None:
-        saved = (
-            load_checkpoint(self.checkpoint_folder) if self.checkpoint_folder else None
-        )
-        if saved is None or saved[1]["tag"] != self.tag:
+        if self.checkpoint_folder is None:
             return
-        states, values = saved
+        checkpoint = load_checkpoint(self.checkpoint_folder)
+        if checkpoint is None:
+            return
+        states, values = checkpoint
+        if values["tag"] != self.tag:  # of another training
+            return
+
         self.net.load_state_dict(states["net"])
         load_optimiser_state(self.optimiser, states.get("optimiser", {}))
         progress = values["figures"]
@@ -314,14 +339,14 @@ class _Trainer(Generic[Network]):
     def _save(self) -> None:
         if self.checkpoint_folder is None:
             return
+
         states = {
             "net": self.net.state_dict(),
             "best": self.state.best,
             "optimiser": get_optimiser_state(self.optimiser),
         }
-        progress = {
-            name: value for name, value in vars(self.state).items() if name != "best"
-        }
+        progress = dict(vars(self.state))
+        del progress["best"]
         progress["history"] = [asdict(report) for report in self.state.history]
         values = {"tag": self.tag, "figures": progress}
         save_checkpoint(self.checkpoint_folder, states, values)
@@ -334,87 +359,98 @@ class _Trainer(Generic[Network]):
             # While frozen: no gradients, and batch norms keep their statistics.
             is_trained = state.epoch > self.frozen_epochs
             self.task.frozen.requires_grad_(is_trained).train(is_trained)
+
         start = time.perf_counter()
         sums = self._train_batches()
-        loss, accuracy = _means(
-            sums
-        )  # synchronizes with the GPU before the time is taken
+        # Synchronizes with the GPU before the time is taken.
+        loss, accuracy = _compute_means(sums)
         seconds = time.perf_counter() - start
         if not math.isfinite(loss):
             raise UsageError(
                 f"training diverged in epoch {state.epoch}: loss {loss}",
                 f"lower the learning rate: -o learning_rate={self.settings.learning_rate / 10:g}",
             )
+
         val_loss = val_accuracy = None
         if self.val is not None:
             net = self.net.eval()
             val_loss, val_accuracy = self.task.objective.evaluate(
                 net, self.val, VALIDATION_BATCH
             )
+
         last_step = state.epoch * self.steps - 1
         total = self.steps * self.settings.epochs
+        factor = learning_rate_factor(last_step, total)
         report = EpochReport(
-            state.epoch,
-            loss,
-            accuracy,
-            val_loss,
-            val_accuracy,
-            seconds,
-            self.images / seconds,
-            self.settings.learning_rate * learning_rate_factor(last_step, total),
+            epoch=state.epoch,
+            train_loss=loss,
+            train_accuracy=accuracy,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            seconds=seconds,
+            images_per_second=self.images / seconds,
+            learning_rate=self.settings.learning_rate * factor,
         )
         state.history.append(report)
         self._keep_best(report)
         self.callback.on_epoch_end(report)
 
     def _train_batches(self) -> torch.Tensor:
-        epoch, seed = self.state.epoch, self.settings.seed
-        plan = self.task.sampler(make_generator(seed, epoch))
+        epoch = self.state.epoch
+        seed = self.settings.seed
+        batches = self.task.sampler(make_generator(seed, epoch))
+        # In place, because the loader has this list.
         self.batch_keys[:] = [
-            (epoch, number, index) for number, index in enumerate(plan)
+            (epoch, number, index) for number, index in enumerate(batches)
         ]
         sums = torch.zeros(4, dtype=torch.float64, device=self.compute.device)
-        reported = time.perf_counter()
+        last_report = time.perf_counter()
+
         for step, (x, y) in enumerate(self.batches):
-            state = np.random.SeedSequence((seed, epoch, step)).generate_state(
-                1, np.uint64
-            )[0]
+            sequence = np.random.SeedSequence((seed, epoch, step))
+            (state,) = sequence.generate_state(1, np.uint64)
+            # Torch takes 63 bits.
             sums += self._train_step(x, y, int(state >> 1))
             self.schedule.step()
-            if time.perf_counter() - reported > REPORT_INTERVAL_SECONDS:
-                reported = time.perf_counter()
-                images = (epoch - 1) * self.images + (
-                    step + 1
-                ) * self.images // self.steps
-                self.callback.on_step(epoch, images, *_means(sums))
+
+            if time.perf_counter() - last_report > REPORT_INTERVAL_SECONDS:
+                last_report = time.perf_counter()
+                in_epoch = (step + 1) * self.images // self.steps
+                images = (epoch - 1) * self.images + in_epoch
+                self.callback.on_step(epoch, images, *_compute_means(sums))
+
         return sums
 
     def _train_step(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
         """Train on a batch; return summed loss, its divisor, correct samples, and samples."""
-        torch.default_generator.manual_seed(
-            seed
-        )  # torch.manual_seed takes longer than a step
+        # torch.manual_seed takes longer than a step.
+        torch.default_generator.manual_seed(seed)
         if torch.cuda.is_available():
             torch.cuda.manual_seed_all(seed)
         np.random.seed(seed % 2**32)
         self.optimiser.zero_grad(set_to_none=True)
         y = y.to(self.compute.device, non_blocking=True)
+
         with self.compute.autocast():
             inputs = to_network(x, self.compute.device)
             terms = self.task.objective.loss_terms(self.net, inputs, y)
+
         torch.autograd.backward(terms.loss / terms.weight)
         self.optimiser.step()
         count = torch.full((), len(y), dtype=torch.float64, device=y.device)
-        return torch.stack([*(term.detach().double() for term in terms), count])
+        sums = [term.detach().double() for term in terms]
+        return torch.stack([*sums, count])
 
     def _keep_best(self, report: EpochReport) -> None:
         loss = report.val_loss if self.stops_early else None
+        # A loss that is not a number is not better, either.
         if loss is not None and not loss < self.state.best_loss:
             return
         self.state.best_epoch = report.epoch
         self.state.best_loss = math.inf if loss is None else loss
         self.state.best = {
-            k: v.detach().clone() for k, v in self.net.state_dict().items()
+            name: value.detach().clone()
+            for name, value in self.net.state_dict().items()
         }
 
     def _is_out_of_patience(self) -> bool:
@@ -426,20 +462,22 @@ class _Trainer(Generic[Network]):
         state = self.state
         self.net.load_state_dict(state.best)
         self.net.requires_grad_(True)
-        facts = {
-            "learning_rate": self.settings.learning_rate,
-            "steps_per_epoch": self.steps,
-        }
         return TrainingResult(
-            self.net.eval(),
-            tuple(state.history),
-            state.best_epoch,
-            str(self.compute.device),
-            self.compute.name,
-            facts,
+            net=self.net.eval(),
+            history=tuple(state.history),
+            best_epoch=state.best_epoch,
+            device=str(self.compute.device),
+            precision=self.compute.name,
+            facts={
+                "learning_rate": self.settings.learning_rate,
+                "steps_per_epoch": self.steps,
+            },
         )
 
 
-def _means(sums: torch.Tensor) -> tuple[float, float]:
+def _compute_means(sums: torch.Tensor) -> tuple[float, float]:
+    """Return mean loss and accuracy."""
     loss, weight, correct, count = sums.tolist()
-    return (loss / weight, correct / count) if count else (math.nan, math.nan)
+    if not count:
+        return math.nan, math.nan
+    return loss / weight, correct / count

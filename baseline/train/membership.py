@@ -80,32 +80,29 @@ class ClassMembership:
     def distances(self, embedded: Rows) -> Floats:
         """Return squared distances to the centers and the background (N x C x their number)."""
         units = self.unit_vectors(embedded)
-        centers = (self.centers, self.identity_centers)
-        columns = [
-            _squared_distances(u, c) for u, c in zip(units, centers, strict=False)
-        ]
-        columns.append(_squared_distances(units[0], self.background))
+        columns = [_squared_distances(units.whole, self.centers)]
+        if units.identity is not None:
+            columns.append(_squared_distances(units.identity, self.identity_centers))
+        columns.append(_squared_distances(units.whole, self.background))
+
+        # The background is one for all classes: its column is N x 1.
         return np.stack(np.broadcast_arrays(*columns), 2).astype(np.float64)
 
-    def unit_vectors(self, embedded: Rows) -> list[Rows]:
-        """Return unit vectors of all columns (N x D), and of the identity block if it counts."""
+    def unit_vectors(self, embedded: Rows) -> _UnitVectors:
+        """Return unit vectors of embeddings (N x D)."""
         scaled = (embedded - self.mean) * self.factors
-        shrunk = (
-            scaled + (scaled @ self.directions.T * self.shrinkage) @ self.directions
-        )
-        blocks: list[npt.NDArray[np.floating]] = [shrunk]
+        along = scaled @ self.directions.T
+        shrunk = scaled + (along * self.shrinkage) @ self.directions
+        identity = None
+        # A block with weight 0 has factors of 0 and no direction.
         if self.factors[self.identity].any():
-            blocks.append(scaled[:, self.identity])
-        lengths = (np.linalg.norm(block, axis=1, keepdims=True) for block in blocks)
-        return [
-            b / np.maximum(n, MIN_LENGTH) for b, n in zip(blocks, lengths, strict=True)
-        ]
+            identity = _normalize(scaled[:, self.identity])
+        return _UnitVectors(_normalize(shrunk), identity)
 
     @property
     def state(self) -> State:
         """Tensors by name."""
-        fields = (name for name in self.__dataclass_fields__ if name != "identity")
-        return {f"{PREFIX}{name}": getattr(self, name) for name in fields}
+        return {f"{PREFIX}{name}": getattr(self, name) for name in _tensor_names()}
 
     @classmethod
     def from_state(cls, state: State, width: int, identity: slice) -> Self | None:
@@ -114,18 +111,34 @@ class ClassMembership:
         Raises `ValueError` if it is damaged.
         """
         tensors = {
-            name.removeprefix(PREFIX): v
-            for name, v in state.items()
+            name.removeprefix(PREFIX): tensor
+            for name, tensor in state.items()
             if name.startswith(PREFIX)
         }
         if not tensors:
             return None
+
         rows = ("mean", "factors", "directions", "centers", "background")
-        if set(tensors) != {*cls.__dataclass_fields__} - {"identity"} or any(
-            tensors[name].shape[-1] != width for name in rows
-        ):
+        is_complete = set(tensors) == _tensor_names()
+        if not is_complete or any(tensors[name].shape[-1] != width for name in rows):
             raise ValueError(f"{PREFIX}* do not fit {width} features")
         return cls(**tensors, identity=identity)
+
+
+class _UnitVectors(NamedTuple):
+    """Unit vectors of all columns (N x D), and of the identity block if it counts."""
+
+    whole: Rows
+    identity: Rows | None
+
+
+def _tensor_names() -> set[str]:
+    return set(ClassMembership.__dataclass_fields__) - {"identity"}
+
+
+def _normalize(rows: Rows) -> Rows:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, MIN_LENGTH))
 
 
 class TrainFeatures(NamedTuple):
@@ -172,48 +185,53 @@ def fit_membership(
     block, an empty slice without one.
     """
     random = np.random.default_rng(seed)
-    sample = np.sort(random.permutation(len(train.y))[:MAX_FOLD_SAMPLES])
-    part = train.at(sample)
-    classes = random.permutation(np.unique(part.y))
-    known, outsiders = list[_LeftOutPart](), list[_LeftOutPart]()
-    folds = split_stratified_groups(part.y, part.groups, FOLDS, seed)
+    order = random.permutation(len(train.y))
+    sample = train.at(np.sort(order[:MAX_FOLD_SAMPLES]))
+    classes = random.permutation(np.unique(sample.y))
+    folds = split_stratified_groups(sample.y, sample.groups, FOLDS, seed)
     if len(classes) < MIN_CLASSES or not folds:
         return None
+
+    def fit(rows: TrainFeatures) -> ClassMembership:
+        return _fit_centers(rows, background, identity, fit_scaling)
+
+    known: list[_LeftOutPart] = []
+    outsiders: list[_LeftOutPart] = []
     for number, (rows, held_out) in enumerate(folds):
-        members = held_out[np.isin(part.y[held_out], part.y[rows])]
+        members = held_out[np.isin(sample.y[held_out], sample.y[rows])]
+        known += _leave_out(fit, sample, rows, members)
+
         # With fewer classes than folds, each class is left out several times.
-        is_outsider = np.isin(part.y, classes[number % len(classes) :: len(folds)])
-        for results, learned, left in (
-            (known, rows, members),
-            (outsiders, rows[~is_outsider[rows]], np.flatnonzero(is_outsider)),
-        ):
-            if len(learned) and len(left):
-                fitted = _fit_centers(
-                    part.at(learned), background, identity, fit_scaling
-                )
-                distances = fitted.distances(part.x[left, 0])
-                results.append(
-                    _LeftOutPart(left, distances, np.unique(part.y[learned]))
-                )
+        left_classes = classes[number % len(classes) :: len(folds)]
+        is_outsider = np.isin(sample.y, left_classes)
+        insiders = rows[~is_outsider[rows]]
+        outsiders += _leave_out(fit, sample, insiders, np.flatnonzero(is_outsider))
+
     if not known or not outsiders:
         return None
-    known_rows, near, _ = zip(*known, strict=True)
-    outsider_rows, far, _ = zip(*outsiders, strict=True)
-    rows, left_rows = np.concatenate(known_rows), np.concatenate(outsider_rows)
-    weights = _fit_weights([*near, *far], part.y[np.append(rows, left_rows)], len(rows))
-    fitted = replace(
-        _fit_centers(train, background, identity, fit_scaling), weights=weights
+
+    known_rows = np.concatenate([part.rows for part in known])
+    outsider_rows = np.concatenate([part.rows for part in outsiders])
+    weights = _fit_weights(
+        [part.distances for part in (*known, *outsiders)],
+        sample.y[np.append(known_rows, outsider_rows)],
+        len(known_rows),
     )
-    unique_rows, first = np.unique(left_rows, return_index=True)
-    inside, outside = (
-        np.concatenate([*map(fitted.weigh, kind)]) for kind in (near, far)
+    fitted = replace(fit(train), weights=weights)
+
+    # An image that was left out several times counts once.
+    unique_rows, first = np.unique(outsider_rows, return_index=True)
+    outsider_scores = np.concatenate(
+        [fitted.weigh(part.distances) for part in outsiders]
     )
-    nearest = np.concatenate(
-        [each.classes[(each.distances @ weights[:-1]).argmax(1)] for each in outsiders]
-    )
-    known_keys = tuple(part.keys[row] for row in rows)
+    nearest = np.concatenate([part.nearest_classes(weights) for part in outsiders])
+
     left_out = LeftOutImages(
-        known_keys, inside, part.y[unique_rows], outside[first], nearest[first]
+        known_keys=tuple(sample.keys[row] for row in known_rows),
+        known=np.concatenate([fitted.weigh(part.distances) for part in known]),
+        outsider_classes=sample.y[unique_rows],
+        outsiders=outsider_scores[first],
+        nearest_classes=nearest[first],
     )
     return fitted, left_out
 
@@ -225,39 +243,72 @@ class _LeftOutPart(NamedTuple):
     distances: Floats
     classes: Indices
 
+    def nearest_classes(self, weights: Rows) -> Indices:
+        """Return the nearest learned class of each row by weighted distances."""
+        return self.classes[(self.distances @ weights[:-1]).argmax(1)]
+
+
+def _leave_out(
+    fit: Callable[[TrainFeatures], ClassMembership],
+    sample: TrainFeatures,
+    learned: Indices,
+    left_out: Indices,
+) -> list[_LeftOutPart]:
+    """Measure left-out rows by what was fitted on learned rows; empty without either."""
+    if not (len(learned) and len(left_out)):
+        return []
+    distances = fit(sample.at(learned)).distances(sample.x[left_out, 0])
+    return [_LeftOutPart(left_out, distances, np.unique(sample.y[learned]))]
+
 
 def _fit_centers(
     train: TrainFeatures, background: Rows, identity: slice, fit_scaling: FitScaling
 ) -> ClassMembership:
     from sklearn.utils.extmath import randomized_svd
 
-    rows = np.linspace(0, len(train.y) - 1, min(len(train.y), MAX_FOLD_ROWS)).astype(
-        np.int64
-    )
+    count = len(train.y)
+    rows = np.linspace(0, count - 1, min(count, MAX_FOLD_ROWS)).astype(np.int64)
     views = train.x[rows, : max(1, MAX_FOLD_ROWS // len(rows))]
     center, deviation = fit_scaling(views)
     mean = center.astype(np.float32)
     factors = (1 / deviation).astype(np.float32)
-    y = np.unique(train.y, return_inverse=True)[1]
-    names = np.repeat(y[rows], views.shape[1])
+
+    y = np.unique(train.y, return_inverse=True)[1]  # without gaps
+    classes = y.max() + 1
+    view_y = np.repeat(y[rows], views.shape[1])
     residuals = (views.reshape(-1, views.shape[2]) - mean) * factors
-    residuals -= _mean_by_class(residuals, names)[names]
+    residuals -= _mean_by_class(residuals, view_y)[view_y]
     # Every class counts alike.
-    residuals /= np.sqrt(np.bincount(names)[names] * (y.max() + 1))[:, None].astype(
-        np.float32
-    )
+    divisors = np.sqrt(np.bincount(view_y)[view_y] * classes)
+    residuals /= divisors[:, None].astype(np.float32)
+
     variance = float(np.square(residuals).sum()) / residuals.shape[1] or 1.0
-    count = min(DIRECTIONS, *residuals.shape)
-    _, spread, directions = randomized_svd(residuals, count, random_state=0)
+    _, spread, directions = randomized_svd(
+        residuals,
+        min(DIRECTIONS, *residuals.shape),
+        random_state=0,
+    )
     shrinkage = (1 / np.sqrt(1 + spread**2 / variance) - 1).astype(np.float32)
-    none = np.zeros((y.max() + 1, 0), np.float32)
-    space = (mean, factors, directions, shrinkage)
-    fitted = ClassMembership(*space, none, none, none, none[0], identity)
-    centers = [_mean_by_class(unit, y) for unit in fitted.unit_vectors(train.x[:, 0])]
-    background = fitted.unit_vectors(background)[0].mean(0, keepdims=True)
-    identity_centers = centers[1] if len(centers) > 1 else none
-    return ClassMembership(
-        *space, centers[0], identity_centers, background, none[0], identity
+
+    none = np.zeros((classes, 0), np.float32)
+    space = ClassMembership(
+        mean=mean,
+        factors=factors,
+        directions=directions,
+        shrinkage=shrinkage,
+        centers=none,
+        identity_centers=none,
+        background=none,
+        weights=none[0],
+        identity=identity,
+    )
+    units = space.unit_vectors(train.x[:, 0])
+    if units.identity is not None:
+        space = replace(space, identity_centers=_mean_by_class(units.identity, y))
+    return replace(
+        space,
+        centers=_mean_by_class(units.whole, y),
+        background=space.unit_vectors(background).whole.mean(0, keepdims=True),
     )
 
 
@@ -266,9 +317,10 @@ def _squared_distances(units: Rows, centers: Rows) -> Rows:
 
 
 def _mean_by_class(rows: Rows, y: Indices) -> Rows:
-    members = np.zeros((int(y.max()) + 1, len(y)), np.float32)
+    members = np.zeros((int(y.max()) + 1, len(y)), np.float32)  # C x N
     members[y, np.arange(len(y))] = 1
-    return np.asarray(members @ rows / np.maximum(members.sum(1, keepdims=True), 1))
+    counts = np.maximum(members.sum(1, keepdims=True), 1)
+    return np.asarray(members @ rows / counts)
 
 
 def _fit_weights(left_out: Sequence[Floats], y: Indices, known: int) -> Rows:
@@ -280,29 +332,42 @@ def _fit_weights(left_out: Sequence[Floats], y: Indices, known: int) -> Rows:
     from sklearn.linear_model import LogisticRegression
 
     is_known = np.arange(len(y)) < known
-    _, kind, cases = np.unique(
-        2 * y + is_known, return_inverse=True, return_counts=True
+    # Known and left-out images of a class are two cases.
+    _, case, case_sizes = np.unique(
+        2 * y + is_known,
+        return_inverse=True,
+        return_counts=True,
     )
+    # Distances other than to class means and background: of the identity block, if it counts.
     others = left_out[0].shape[2] - 2
     prior = np.array([1.0, *[IDENTITY_WEIGHT] * others, BACKGROUND_WEIGHT])
     strength = np.array([PRIOR_STRENGTH, *[1.0] * others])
+
+    # Which class is nearest depends on the weights, so they are fitted again.
     weights = -prior
     constant = 0.0
     for _ in range(ROUNDS):
         nearest = np.concatenate(
-            [
-                part[np.arange(len(part)), (part @ weights).argmax(1)]
-                for part in left_out
-            ]
+            [_select_nearest(distances, weights) for distances in left_out]
         )
         columns = np.column_stack([nearest @ prior, nearest[:, 1:-1]])
         mean = columns.mean(0)
         deviation = np.maximum(columns.std(0), MIN_LENGTH) / strength
         model = LogisticRegression(C=REGULARIZATION).fit(
-            (columns - mean) / deviation, is_known, sample_weight=1 / cases[kind]
+            (columns - mean) / deviation,
+            is_known,
+            sample_weight=1 / case_sizes[case],
         )
+
         slopes = model.coef_[0] / deviation
         weights = slopes[0] * prior
         weights[1:-1] += slopes[1:]
         constant = model.intercept_[0] - slopes @ mean
+
     return np.append(weights, constant).astype(np.float32)
+
+
+def _select_nearest(distances: Floats, weights: Floats) -> Floats:
+    """Return the distances (N x their number) to the nearest class by weighted distances."""
+    rows = np.arange(len(distances))
+    return distances[rows, (distances @ weights).argmax(1)]

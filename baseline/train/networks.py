@@ -50,16 +50,16 @@ class ColourLayout(LearningBackbone):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return color layouts, N x `formula.WIDTH`, in 0..1."""
-        layout: torch.Tensor = formula.compute_layout(
-            _averaged(x).flatten(2), self.cells, torch
-        )
+        small = _resize_by_area(x).flatten(2)
+        layout: torch.Tensor = formula.compute_layout(small, self.cells, torch)
         return layout.flatten(1)
 
 
-def _averaged(x: torch.Tensor) -> torch.Tensor:
+def _resize_by_area(x: torch.Tensor) -> torch.Tensor:
+    """Return small images with three channels."""
     rows, columns = (
-        torch.from_numpy(formula.compute_area_weights(n)).to(x.device)
-        for n in x.shape[2:]
+        torch.from_numpy(formula.compute_area_weights(side)).to(x.device)
+        for side in x.shape[2:]
     )
     return (rows @ x.float() @ columns.T).expand(-1, 3, -1, -1)
 
@@ -75,37 +75,37 @@ class DrawnIdentity(LearningBackbone):
         layers = backbone.read_layers
         self._layers = len(layers)
         for number, (weight, bias) in enumerate(layers):
-            self.register_buffer(
-                f"weight{number}", torch.from_numpy(weight), persistent=False
-            )
-            self.register_buffer(
-                f"bias{number}", torch.from_numpy(bias), persistent=False
-            )
+            for kind, values in (("weight", weight), ("bias", bias)):
+                tensor = torch.from_numpy(values)
+                self.register_buffer(f"{kind}{number}", tensor, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return vectors of length 1: N x `identity.WIDTH`."""
-        small = (_averaged(x) * 255).contiguous()
+        small = (_resize_by_area(x) * 255).contiguous()
         # Contiguous and in one pass: LiteRT exports of channels last or shared weights are wrong.
-        vectors = functional.normalize(self._answer(torch.cat([small, small.flip(3)])))
-        upright, mirrored = vectors.chunk(2)
+        both = torch.cat([small, small.flip(3)])
+        upright, mirrored = functional.normalize(self._embed(both)).chunk(2)
         return functional.normalize(upright + mirrored)
 
-    def _answer(self, images: torch.Tensor) -> torch.Tensor:
-        maps = self._convolved(images / 64 - 2, 0, stride=2).relu()
-        for first in range(1, self._layers - 1, 3):
-            maps = self._convolved(maps, first, stride=2).relu()
-            widened = self._convolved(maps, first + 1).relu()
-            maps = (maps + self._convolved(widened, first + 2)).relu()
-        return functional.linear(maps.flatten(1), *self._frozen_layer(self._layers - 1))
+    def _embed(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self._convolve(images / 64 - 2, 0, stride=2).relu()
+        last = self._layers - 1
+        # Blocks of a convolution that halves the maps, and two with a shortcut.
+        for first in range(1, last, 3):
+            maps = self._convolve(maps, first, stride=2).relu()
+            widened = self._convolve(maps, first + 1).relu()
+            maps = (maps + self._convolve(widened, first + 2)).relu()
 
-    def _convolved(
+        weight, bias = self._get_layer(last)
+        return functional.linear(maps.flatten(1), weight, bias)
+
+    def _convolve(
         self, maps: torch.Tensor, number: int, stride: int = 1
     ) -> torch.Tensor:
-        return functional.conv2d(
-            maps, *self._frozen_layer(number), stride=stride, padding=1
-        )
+        weight, bias = self._get_layer(number)
+        return functional.conv2d(maps, weight, bias, stride=stride, padding=1)
 
-    def _frozen_layer(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _get_layer(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.get_buffer(f"weight{number}"), self.get_buffer(f"bias{number}")
 
 
@@ -139,11 +139,9 @@ class SmallNet(Net):
     def __init__(self, settings: Simple, classes: int):
         super().__init__()
         widths = (settings.channels, *settings.blocks)
+        blocks = [_build_block(before, after) for before, after in pairwise(widths)]
         last = LastMaps(settings)
-        self.features = nn.Sequential(
-            *(_block(before, after) for before, after in pairwise(widths)),
-            nn.AvgPool2d(last.kernel),
-        )
+        self.features = nn.Sequential(*blocks, nn.AvgPool2d(last.kernel))
         self.neck = nn.Sequential(
             nn.Dropout(settings.dropout),
             nn.Linear(last.values, settings.dense),
@@ -160,7 +158,7 @@ class SmallNet(Net):
         return embedded
 
 
-def _block(before: int, after: int) -> nn.Sequential:
+def _build_block(before: int, after: int) -> nn.Sequential:
     # Pooled first, so that the rest has a quarter of the values.
     return nn.Sequential(
         nn.Conv2d(before, after, 3, padding=1, bias=False),
@@ -264,6 +262,7 @@ def make_trainable_backbone(backbone: Backbone) -> LearningBackbone:
         return ColourLayout()
     network = TimmNetwork(backbone.name)
     load_state(network, backbone.state)
+
     return network
 
 
@@ -276,14 +275,16 @@ def build_net(
     """
     net: Net
     if isinstance(settings, Simple):
-        return SmallNet(settings, classes).to(memory_format=torch.channels_last)
-    backbone = backbone or build_backbone(settings.backbone)
-    trainable = make_trainable_backbone(backbone)
-    if isinstance(settings, Triplet):
-        gallery = torch.zeros(classes, 1, settings.embedding)
-        net = EmbeddingNet(settings, trainable, backbone.width, gallery)
+        net = SmallNet(settings, classes)
     else:
-        net = BackboneNet(settings, trainable, backbone.width, classes)
+        backbone = backbone or build_backbone(settings.backbone)
+        trainable = make_trainable_backbone(backbone)
+        width = backbone.width
+        if isinstance(settings, Triplet):
+            gallery = torch.zeros(classes, 1, settings.embedding)
+            net = EmbeddingNet(settings, trainable, width, gallery)
+        else:
+            net = BackboneNet(settings, trainable, width, classes)
     return net.to(memory_format=torch.channels_last)
 
 
@@ -292,9 +293,13 @@ def to_trained_net(
 ) -> TrainedNet:
     """Return the trained network without PyTorch; `backbone` takes over its weights."""
     state = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
-    if isinstance(settings, Simple):
-        return assemble_net(SmallBackbone(settings), settings, state)
-    return assemble_net(backbone or build_backbone(settings.backbone), settings, state)
+    if backbone is None:
+        backbone = (
+            SmallBackbone(settings)
+            if isinstance(settings, Simple)
+            else build_backbone(settings.backbone)
+        )
+    return assemble_net(backbone, settings, state)
 
 
 def configure_batch_norm(

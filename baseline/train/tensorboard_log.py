@@ -40,8 +40,10 @@ class TensorBoardLogger(RunLogger):
             "accuracy/val": report.val_accuracy,
             "learning_rate": report.learning_rate,
         }
+
         for name, value in figures.items():
             if value is not None:
                 self._writer.add_scalar(name, value, report.epoch)
+
         # Visible while the training goes on.
         self._writer.flush()

@@ -34,7 +34,6 @@ from baseline.evaluation.report.page import REPORT, write_report
 from baseline.evaluation.summary import TrainedRun, reuse_warning
 from baseline.extras import require_packages
 from baseline.settings import Settings
-from baseline.train.cross_validation import add_membership, add_unknown_rule
 from baseline.train.trained_net import save_model
 from baseline.train.training import (
     RunLogger,
@@ -44,6 +43,7 @@ from baseline.train.training import (
     split_outputs,
     with_distances,
 )
+from baseline.train.unknown import add_membership, add_unknown_rule
 from baseline.use.crops import save_crops
 from gleanset import Dataset
 from gleanset.db.faces import list_crop_methods
@@ -71,6 +71,7 @@ def train_run(
     `interrupted` after Ctrl-C.
     """
     require_packages(settings)
+
     with dataset.stage(TRAINING_KIND) as scratch:
         examples = find_examples(dataset)
         if unsplit := dataset.samples.count_unsplit():
@@ -78,6 +79,7 @@ def train_run(
             say(
                 f"not used: {samples} without a split (labeler split {dataset.option} adds them)"
             )
+
         facts = {**settings.to_json(), "data": examples.fingerprint()}
         if (
             finished_run := find_equal_run(dataset, TRAINING_KIND, facts, say)
@@ -86,9 +88,11 @@ def train_run(
             copies = summarize_copy_search(dataset, examples, TEST)
             fields = finished_run.result | {"copies": copies}
             return TrainedRun.from_run(dataset, finished_run.id, fields)
+
         for split in ("val", "test"):
             if warning := leak_warning(examples, split):
                 say(warning)
+
         if warning := warn_of_mirrored_classes(dataset, examples, settings):
             say(warning)
         examples, val_notice = ensure_val(examples, settings.seed)
@@ -97,6 +101,7 @@ def train_run(
         )
         checkpoint = run_folder(dataset, run.id) / CHECKPOINT
         data = TrainingData(dataset, examples, settings, progress, checkpoint)
+
         with record_run_end(dataset, run.id):
             result = _train_and_evaluate(data, run.id, val_notice, scratch, say)
         dataset.runs.finish(run.id, "done", result)
@@ -134,6 +139,7 @@ def _train_and_evaluate(
         if val_notice is not None:
             logger.say(val_notice)
         trained = fit_method(data, data.settings, logger)
+
     left_out = add_membership(data, trained)
     keys = [sample.key for sample in data.examples.splits["train"]]
     write_atomic(
@@ -145,23 +151,27 @@ def _train_and_evaluate(
     scale = (
         None if trained.net.membership else feature_scale(trained.net, outputs["train"])
     )
+
     if scale is not None:
         write_run_json(folder, SCALE_FILE, scale, scratch=scratch)
         outputs = {
             split: with_distances(part, scale) for split, part in outputs.items()
         }
+
     shift = compute_prior_shift(data.examples, data.settings)
     calibration, rule = fit_decision_rule(outputs["val"], data.examples, shift)
     rule = add_unknown_rule(data, trained, outputs["val"], scale, rule, left_out)
     splits, earlier = evaluate_run(
         data.dataset, run_id, data.examples, outputs, rule, scratch
     )
+
     if warning := reuse_warning(earlier):
         say(warning)
     tests = {split: figures for split, figures in splits.items() if split != "train"}
     for split, figures in tests.items():
         if warning := figures.size_warning:
             say(f"{split} has {warning}")
+
     counts = {split: len(part) for split, part in outputs.items()}
     unreadable = sum(map(len, data.examples.splits.values())) - sum(counts.values())
     copies = summarize_copy_search(data.dataset, data.examples, TEST)
@@ -198,6 +208,7 @@ def _train_and_evaluate(
         "unreadable": unreadable,
         "unseen_labels": len(train_keys & data.examples.unseen),
     }
+
     return {
         "classes": len(data.classes),
         "data": counts,

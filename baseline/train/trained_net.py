@@ -20,7 +20,13 @@ import safetensors.numpy
 from msgspec import UNSET, UnsetType
 from safetensors import SafetensorError
 
-from baseline.data.runs import SETTINGS, WEIGHTS, decode_versioned, write_run_json
+from baseline.data.runs import (
+    SETTINGS,
+    WEIGHTS,
+    WEIGHTS_PATTERN,
+    decode_versioned,
+    write_run_json,
+)
 from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import (
     Array,
@@ -73,9 +79,8 @@ class LinearLayer(NamedTuple):
     @classmethod
     def from_state(cls, state: State, name: str, width: int) -> LinearLayer:
         """Return a layer for `width` inputs. Raises `ValueError` if there is none."""
-        weight, bias = (
-            state.get(f"{name}.{part}", np.zeros(0)) for part in cls._fields
-        )
+        weight = state.get(f"{name}.weight", np.zeros(0))
+        bias = state.get(f"{name}.bias", np.zeros(0))
         if weight.shape != (bias.size, width):
             raise ValueError(f"{name} is {weight.shape}, but has {width} inputs")
         return cls(weight, bias)
@@ -168,9 +173,8 @@ class TrainedNet:
         if self.projection is None:
             return features
         vectors = self.projection(features)
-        unit: Floats = vectors / np.maximum(
-            np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12
-        )
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: Floats = vectors / np.maximum(lengths, 1e-12)
         return unit
 
     @property
@@ -181,21 +185,25 @@ class TrainedNet:
     @property
     def state(self) -> State:
         """All tensors by name."""
-        backbone = {
-            f"{_prefix(self.backbone)}{k}": v for k, v in self.backbone.state.items()
-        }
-        projection = self.projection.tensors(PROJECTION) if self.projection else {}
-        membership = self.membership.state if self.membership else {}
-        return {**backbone, **projection, **self.head.state, **membership}
+        prefix = _get_prefix(self.backbone)
+        state = {f"{prefix}{name}": v for name, v in self.backbone.state.items()}
+        state |= self._head_state
+        if self.membership is not None:
+            state |= self.membership.state
+        return state
+
+    @property
+    def _head_state(self) -> dict[str, Array]:
+        state: dict[str, Array] = {}
+        if self.projection is not None:
+            state |= self.projection.tensors(PROJECTION)
+        return state | self.head.state
 
     @property
     def parameters(self) -> int:
         """Number of parameters, including the vectors of a gallery."""
-        projection = self.projection.tensors(PROJECTION) if self.projection else {}
-        head_state = {**projection, **self.head.state}
-        return self.backbone.parameters + sum(
-            value.size for value in head_state.values()
-        )
+        in_head = sum(tensor.size for tensor in self._head_state.values())
+        return self.backbone.parameters + in_head
 
 
 def assemble_net(backbone: Backbone, settings: Settings, state: State) -> TrainedNet:
@@ -203,51 +211,56 @@ def assemble_net(backbone: Backbone, settings: Settings, state: State) -> Traine
 
     Raises `ValueError` if they are those of another network.
     """
-    prefix = _prefix(backbone)
-    behind = ("projection.", "head.", MEMBERSHIP)
-    backbone_state = {
-        name.removeprefix(prefix): v
-        for name, v in state.items()
-        if not name.startswith(behind)
-    }
-    backbone.fill(backbone_state)
+    prefix = _get_prefix(backbone)
+    other_prefixes = ("projection.", "head.", MEMBERSHIP)
+    backbone.fill(
+        {
+            name.removeprefix(prefix): tensor
+            for name, tensor in state.items()
+            if not name.startswith(other_prefixes)
+        }
+    )
+
     width = backbone.width
     projection = None
     if isinstance(settings, Triplet):
         projection = LinearLayer.from_state(state, PROJECTION, width)
         width = len(projection.bias)
-    shape = ImageShape(settings.channels, settings.size)
+
     membership = ClassMembership.from_state(
         state, backbone.width, backbone.identity_columns
     )
-    return TrainedNet(backbone, _head_in(state, width), shape, projection, membership)
+    return TrainedNet(
+        backbone=backbone,
+        head=_read_head(state, width),
+        shape=ImageShape(settings.channels, settings.size),
+        projection=projection,
+        membership=membership,
+    )
 
 
-def _head_in(state: State, width: int) -> ClassHead | GalleryHead:
-    if GALLERY in state:
-        if state[GALLERY].ndim != 3 or state[GALLERY].shape[2] != width:
-            raise ValueError(
-                f"gallery vectors are {state[GALLERY].shape}, not of {width} values"
-            )
-        return GalleryHead(state[GALLERY])
-    return ClassHead(LinearLayer.from_state(state, HEAD, width))
+def _read_head(state: State, width: int) -> ClassHead | GalleryHead:
+    if GALLERY not in state:
+        return ClassHead(LinearLayer.from_state(state, HEAD, width))
+    vectors = state[GALLERY]
+    if vectors.ndim != 3 or vectors.shape[2] != width:
+        raise ValueError(f"gallery vectors are {vectors.shape}, not of {width} values")
+    return GalleryHead(vectors)
 
 
-def _prefix(backbone: Backbone) -> str:
+def _get_prefix(backbone: Backbone) -> str:
     return "" if isinstance(backbone, SmallBackbone) else BACKBONE
 
 
 def stack_by_class(embedded: Floats, y: npt.NDArray[np.int64], classes: int) -> Floats:
     """Stack embeddings (N x D) as classes x K x D; small classes are repeated."""
-    by_class = [embedded[y == name] for name in range(classes)]
-    largest = max(len(vectors) for vectors in by_class)
-    zeros = np.zeros((largest, embedded.shape[1]), np.float32)
-    return np.stack(
-        [
-            np.resize(vectors, zeros.shape) if len(vectors) else zeros
-            for vectors in by_class
-        ]
-    )
+    by_class = [embedded[y == number] for number in range(classes)]
+    largest = max(map(len, by_class))
+    stacked = np.zeros((classes, largest, embedded.shape[1]), np.float32)
+    for number, vectors in enumerate(by_class):
+        if len(vectors):
+            stacked[number] = np.resize(vectors, stacked[number].shape)
+    return stacked
 
 
 FORMAT = 3
@@ -290,16 +303,18 @@ def save_model(
     described = _ModelDescription(
         FORMAT, tuple(classes), settings.to_json(), digest, path.name, gallery
     )
+
     for name, data in model.backbone.run_files.items():
         # Named by content, so existing ones are not written again.
         if not (folder / name).is_file():
             write_atomic(folder / name, data, scratch=scratch)
+
     write_atomic(path, weights, scratch=scratch)
     # Last, because a folder is a model once it has settings.
     write_run_json(folder, SETTINGS, described, scratch=scratch)
-    for old in folder.glob("weights*.safetensors"):
-        if old != path and _WEIGHTS_NAME.fullmatch(old.name):
-            old.unlink(missing_ok=True)
+    for other in folder.glob(WEIGHTS_PATTERN):
+        if other != path and _WEIGHTS_NAME.fullmatch(other.name):
+            other.unlink(missing_ok=True)
 
 
 def _choose_weights_name(folder: Path, digest: str) -> str:
@@ -321,23 +336,25 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
     Raises InputUnusable for a missing or damaged file.
     """
     file = folder / SETTINGS
+    data = _read_file(file)
     try:
-        described = decode_versioned(
-            _read_file(file), file, _ModelDescription, range(FORMAT, FORMAT + 1), _FIX
-        )
-        settings = parse_settings(described.settings)
+        description = decode_versioned(data, file, _ModelDescription, FORMAT, _FIX)
+        settings = parse_settings(description.settings)
     except (msgspec.DecodeError, UsageError) as error:
-        raise _damaged(file, error) from error
-    path = folder / Path(described.weights).name
+        raise _damaged_error(file, error) from error
+
+    # Only the name: the file is in this folder.
+    path = folder / Path(description.weights).name
     weights = _read_file(path)
-    if hashlib.sha256(weights).hexdigest() != described.weights_sha256:
-        raise _damaged(path, f"its hash differs from that in {SETTINGS}")
-    net = _load_net(path, settings, len(described.classes), weights)
+    if hashlib.sha256(weights).hexdigest() != description.weights_sha256:
+        raise _damaged_error(path, f"its hash differs from that in {SETTINGS}")
+    net = _load_net(path, settings, len(description.classes), weights)
+
     if isinstance(net.head, GalleryHead):
-        if described.gallery is UNSET:
-            raise _damaged(file, "the known images are missing")
-        net.head = replace(net.head, keys=described.gallery)
-    return net, settings, described.classes
+        if description.gallery is UNSET:
+            raise _damaged_error(file, "the known images are missing")
+        net.head = replace(net.head, keys=description.gallery)
+    return net, settings, description.classes
 
 
 def _load_net(
@@ -346,7 +363,8 @@ def _load_net(
     try:
         state = safetensors.numpy.load(weights)
     except (SafetensorError, KeyError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged_error(path, error) from error
+
     # The hash is right, so it is the network that differs.
     misfit = InputUnusable(
         f"{path} does not fit the network in {SETTINGS}: {SETTINGS} was changed, or this version "
@@ -362,6 +380,7 @@ def _load_net(
         net = assemble_net(backbone, settings, state)
     except ValueError as error:
         raise misfit from error
+
     if net.head.classes != classes:
         raise misfit
     return net
@@ -376,7 +395,7 @@ def _read_file(path: Path) -> bytes:
         raise InputUnusable(f"cannot read {path}: {error.strerror}", _FIX) from error
 
 
-def _damaged(path: Path, reason: object) -> InputUnusable:
+def _damaged_error(path: Path, reason: object) -> InputUnusable:
     return InputUnusable(f"{path} is damaged: {reason}", _FIX)
 
 
@@ -395,14 +414,10 @@ def build_gallery(
 ) -> GalleryHead:
     """Build a head of embeddings (N x D, of length 1), at most `MAX_GALLERY_IMAGES` a class."""
     images: list[GalleryImages] = []
-    for name in range(classes):
-        members = np.flatnonzero(y == name)[:MAX_GALLERY_CANDIDATES]
-        representatives = members[
-            choose_representatives(embedded[members], MAX_GALLERY_IMAGES)
-        ]
-        images.append(
-            (tuple(keys[i] for i in representatives), embedded[representatives])
-        )
+    for number in range(classes):
+        members = np.flatnonzero(y == number)[:MAX_GALLERY_CANDIDATES]
+        rows = members[choose_representatives(embedded[members], MAX_GALLERY_IMAGES)]
+        images.append((tuple(keys[row] for row in rows), embedded[rows]))
     return build_head(images)
 
 
@@ -414,13 +429,16 @@ def choose_representatives(embedded: Embeddings, limit: int) -> npt.NDArray[np.i
     if len(embedded) <= limit:
         return np.arange(len(embedded))
     similarity = embedded @ embedded.T
+    # Of each image, to the most similar representative.
     best = np.full(len(embedded), -1.0, np.float32)
     rows: list[int] = []
     for _ in range(limit):
-        gain = np.maximum(similarity, best).sum(1)
-        gain[rows] = -np.inf
-        rows.append(int(gain.argmax()))
-        best = np.maximum(best, similarity[rows[-1]])
+        totals = np.maximum(similarity, best).sum(1)
+        totals[rows] = -np.inf
+        row = int(totals.argmax())
+        rows.append(row)
+        best = np.maximum(best, similarity[row])
+
     return np.array(sorted(rows))
 
 
@@ -434,6 +452,8 @@ def images_by_class(
             "this run has no gallery, only the classes it was trained on",
             "train a run with a gallery: baseline train --preset triplet",
         )
+
+    # Without the repeated ones of classes that have fewer than others.
     return {
         name: (keys, vectors[: len(keys)])
         for name, keys, vectors in zip(classes, head.keys, head.vectors, strict=True)
@@ -445,19 +465,21 @@ def add_images(
 ) -> GalleryImages:
     """Add images that are not there yet; keep at most `MAX_GALLERY_IMAGES` representatives."""
     old_keys, old_vectors = images
-    new = [
-        i for i, key in enumerate(keys) if key not in old_keys and key not in keys[:i]
-    ]
-    all_keys = (*old_keys, *(keys[i] for i in new))
-    vectors = np.concatenate((old_vectors, embedded[new].astype(np.float32)))
+    all_keys = list(old_keys)
+    added = []
+    for row, key in enumerate(keys):
+        if key not in all_keys:
+            all_keys.append(key)
+            added.append(row)
+
+    vectors = np.concatenate((old_vectors, embedded[added].astype(np.float32)))
     rows = choose_representatives(vectors, MAX_GALLERY_IMAGES)
-    return tuple(all_keys[i] for i in rows), vectors[rows]
+    return tuple(all_keys[row] for row in rows), vectors[rows]
 
 
 def build_head(images: Sequence[GalleryImages]) -> GalleryHead:
     """Build a head of the gallery images of each class."""
-    y = np.repeat(np.arange(len(images)), [len(keys) for keys, _ in images])
+    keys = tuple(keys for keys, _ in images)
+    y = np.repeat(np.arange(len(images)), [len(row) for row in keys])
     vectors = np.concatenate([vectors for _, vectors in images])
-    return GalleryHead(
-        stack_by_class(vectors, y, len(images)), tuple(keys for keys, _ in images)
-    )
+    return GalleryHead(stack_by_class(vectors, y, len(images)), keys)

@@ -85,11 +85,13 @@ class RunLogger(TrainingCallback):
         progress: Progress = NO_PROGRESS,
         say: Callable[[str], None] = lambda line: None,
     ):
-        self.folder, self._say = folder, say
+        self.folder = folder
+        self._say = say
         self._progress = progress
         self._bar = ProgressMeter()
         self._displayed_images = 0
-        self._images = self._epochs = 0
+        self._images = 0
+        self._epochs = 0
 
     def __enter__(self) -> RunLogger:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +107,8 @@ class RunLogger(TrainingCallback):
     def on_train_begin(self, images: int, epochs: int, finished_images: int) -> None:
         """Start the progress bar over all images of all epochs."""
         self._bar.close()
-        self._images, self._epochs = images, epochs
+        self._images = images
+        self._epochs = epochs
         self._displayed_images = finished_images
         self._bar = self._progress.meter("train", images * epochs, done=finished_images)
         self.write(f"training on {images} images per epoch, at most {epochs} epochs")
@@ -117,11 +120,12 @@ class RunLogger(TrainingCallback):
 
     def on_epoch_end(self, report: EpochReport) -> None:
         """Write the epoch to the log."""
-        val = "" if report.val_accuracy is None else f", val {report.val_accuracy:.3f}"
-        line = (
-            f"loss {report.train_loss:.3f}, train {report.train_accuracy:.3f}{val}, "
-            f"{report.images_per_second:.0f} images/s"
-        )
+        parts = [f"loss {report.train_loss:.3f}", f"train {report.train_accuracy:.3f}"]
+        if report.val_accuracy is not None:
+            parts.append(f"val {report.val_accuracy:.3f}")
+        parts.append(f"{report.images_per_second:.0f} images/s")
+
+        line = ", ".join(parts)
         self.write(f"epoch {report.epoch}/{self._epochs}: {line}")
         self._show(report.epoch * self._images, line)
 
@@ -235,9 +239,14 @@ def feature_outputs(
     embedded = net.embed_features(features)
     # At least one part, which may be empty, for the shape.
     parts = batch_slices(max(len(keys), 1), FEATURE_BATCH)
-    scores = [_scores(net, embedded[part], keys[part]) for part in parts]
-    membership = net.membership(embedded) if net.membership else None
-    return Outputs(np.concatenate(scores), y, keys, embedded, membership=membership)
+    scores = [_compute_scores(net, embedded[part], keys[part]) for part in parts]
+    return Outputs(
+        np.concatenate(scores),
+        y,
+        keys,
+        embedded,
+        membership=net.membership(embedded) if net.membership else None,
+    )
 
 
 def network_outputs(net: TrainedNet, arrays: Arrays) -> Outputs:
@@ -248,22 +257,24 @@ def network_outputs(net: TrainedNet, arrays: Arrays) -> Outputs:
     return feature_outputs(net, features, arrays.y, arrays.keys)
 
 
-def _scores(net: TrainedNet, embedded: Scores, keys: Sequence[str]) -> Scores:
-    """Return scores without the similarity of a known image to itself."""
+def _compute_scores(net: TrainedNet, embedded: Scores, keys: Sequence[str]) -> Scores:
+    """Return scores without the similarity of a gallery image to itself."""
     head = net.head
-    scores = net.head(embedded)
-    if not isinstance(head, GalleryHead) or not head.keys:
+    scores = head(embedded)
+    if not isinstance(head, GalleryHead):
         return scores
-    positions = {
-        key: (c, r) for c, row in enumerate(head.keys) for r, key in enumerate(row)
-    }
-    for row, key in enumerate(keys):
-        if key in positions:
-            class_number, rank = positions[key]
-            similarity = head.vectors[class_number] @ embedded[row]
-            # Known images are repeated in classes that have fewer than others.
-            similarity[rank :: len(head.keys[class_number])] = -1
-            scores[row, class_number] = GALLERY_SCALE * similarity.max()
+
+    rows = {key: row for row, key in enumerate(keys)}
+    for number, gallery_keys in enumerate(head.keys):
+        for rank, key in enumerate(gallery_keys):
+            if key not in rows:
+                continue
+            row = rows[key]
+            similarity = head.vectors[number] @ embedded[row]
+            # Images are repeated in classes that have fewer than others.
+            similarity[rank :: len(gallery_keys)] = -1
+            scores[row, number] = GALLERY_SCALE * similarity.max()
+
     return scores
 
 

@@ -109,10 +109,12 @@ def find_label_issues(
     shift = compute_prior_shift(examples, settings)
     unseen = examples.unseen
     issues = list_label_issues(outputs, groups, examples.classes, run, shift, unseen)
+
     if test := examples.splits["test"]:
         SplitEvaluations(dataset.db).add(
             run, "test", [sample.key for sample in test], "label-issues"
         )
+
     LabelIssues(dataset.db).replace(issues)
     reviewed = [row for row, key in enumerate(outputs.keys) if key not in unseen]
     accuracy = float(outputs.right[reviewed].mean()) if reviewed else 0.0
@@ -181,6 +183,7 @@ def find_suspect_labels(
     # Calibration can change the likeliest class: the accuracy is of scores before it.
     is_contradicted = (margins > 0) | ~outputs.right
     is_confident = (margins > 0) & (confidences >= thresholds[suggested])
+
     return [
         LabelIssue(
             outputs.keys[row],
@@ -248,6 +251,7 @@ class CrossValidationResult(CommandResult, kw_only=True):
         if self.untested:
             tested = self.classes - len(self.untested)
             parts.append(describe_coverage(tested, self.classes))
+
         parts.append(confidence_interval(self.lower_bound, self.upper_bound))
         parts.append(count(self.groups, "group"))
 
@@ -257,6 +261,7 @@ class CrossValidationResult(CommandResult, kw_only=True):
         left_out = []
         if self.not_evaluated:
             left_out.append(f"{self.not_evaluated:,} not held out")
+
         if self.test:
             left_out.append(f"{self.test:,} in test (not used)")
         scores = ", ".join(accuracies)
@@ -265,6 +270,7 @@ class CrossValidationResult(CommandResult, kw_only=True):
                 f.accuracy for f in self.folds if f.accuracy is not None
             )
             scores = f"{lowest:.1%} to {highest:.1%}"
+
         lines = {
             "out-of-fold accuracy": ", ".join(parts),
             "not tested": ", ".join(shorten_list(self.untested)),
@@ -348,6 +354,7 @@ def run_cross_validation(
         data = hashlib.sha256(repr(keys).encode()).hexdigest()[:16]
         facts = {**settings.to_json(), "folds": folds, "data": data}
         result: Mapping[str, Any]
+
         if (
             finished_run := find_equal_run(dataset, CROSS_VALIDATION_KIND, facts, say)
         ) is not None:
@@ -358,14 +365,17 @@ def run_cross_validation(
             with record_run_end(dataset, run):
                 results = _train_folds(plan, settings, progress, say)
                 result = _evaluate_folds(plan, settings, results, run, scratch)
+
             dataset.runs.finish(run, "done", result)
             if warning := small_sample_warning(
                 result["groups"], result["effective_groups"]
             ):
                 say(f"there are {warning}")
+
         report = run_folder(dataset, run) / REPORT
         if report.with_name(METRICS).is_file() and not report.is_file():
             write_folds_report(dataset, run, scratch=scratch)
+
     fields = {**result, "run": run, "report": str(report.absolute())}
     return msgspec.convert(fields, CrossValidationResult, strict=False)
 
@@ -379,12 +389,14 @@ def _train_folds(
         say(
             f"{count(len(missing), 'training')} on {images}; if interrupted, run it again"
         )
+
     results: list[FoldResult] = []
     for result in cross_validate(plan.dataset, settings, plan.folds, progress):
         results.append(result)
         accuracy = "-" if result.accuracy is None else f"{result.accuracy:.1%}"
         images = count(len(result.outputs), "image")
         say(f"fold {len(results)}/{len(plan.folds)}: accuracy {accuracy}, {images}")
+
     return results
 
 
@@ -445,4 +457,5 @@ def _evaluate_folds(
         list(examples.classes), settings.to_json(), summary, held_out
     )
     write_metrics(folder, content, scratch=scratch)
+
     return summary

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -71,32 +71,33 @@ class CropPlan(NamedTuple):
         return f"{start}: {self._describe_method()}{self._describe_training()}"
 
     def _describe_method(self) -> str:
-        crop_region = self.read.cutting
+        geometry = self.read.cutting
         if self.read.detector is None:
-            return "whole images" + (f" ({crop_region})" if crop_region.square else "")
-        settings = f" ({self.settings})" if self.settings else ""
-        faces = f"faces found by {self.read.detector.name}{settings}, cropped with {crop_region}"
-        return faces + (
-            ", or the whole image without a face" if self.read.or_whole else ""
-        )
+            return f"whole images ({geometry})" if geometry.square else "whole images"
+
+        words = f"faces found by {self.read.detector.name}"
+        if self.settings:
+            words += f" ({self.settings})"
+        words += f", cropped with {geometry}"
+        if self.read.or_whole:
+            words += ", or the whole image without a face"
+        return words
 
     def _describe_training(self) -> str:
-        matching = [method for method in self.crops or () if self._matches(method)]
-        if self.crops is None or (len(matching) == 1 == len(self.crops)):
+        crops = self.crops or ()
+        is_only_method = len(crops) == 1 and self._matches(crops[0])
+        if not crops or is_only_method:
             return ""
-        return f"; trained on {', '.join(method.description for method in self.crops)}"
+        return f"; trained on {', '.join(method.description for method in crops)}"
 
     def _matches(self, method: CropMethod) -> bool:
+        geometry = self.read.cutting
         if self.read.detector is None:
-            return (
-                method.detector == WHOLE
-                and bool(method.cut) == self.read.cutting.square
-            )
-        settings = (method.detector, method.settings, method.cut)
-        return settings == (
-            self.read.detector.name,
-            self.settings,
-            str(self.read.cutting),
+            return method.detector == WHOLE and bool(method.cut) == geometry.square
+        return (
+            method.detector == self.read.detector.name
+            and method.settings == self.settings
+            and method.cut == str(geometry)
         )
 
     def to_json(self) -> dict[str, object]:
@@ -122,16 +123,19 @@ def make_crop_plan(
     """
     crops = facts.crops or ()
     is_requested = detector is not None
-    reason = "recorded" if facts.crops is not None else "not recorded"
-    reason = "asked" if is_requested else reason
+    reason = "not recorded" if facts.crops is None else "recorded"
+    if is_requested:
+        reason = "asked"
+
     whole_images = [method for method in crops if method.detector == WHOLE]
     samples = sum(method.samples for method in crops)
     mostly_faces = 2 * sum(method.samples for method in whole_images) < samples
     if detector == WHOLE or not (is_requested or mostly_faces):
-        square = whole_images[0].cut if whole_images else ""
-        cutting = CropGeometry.parse(square) if square else CropGeometry()
-        read = PartReader(facts.size, cutting=cutting, fit=facts.fit)
+        cut = whole_images[0].cut if whole_images else ""
+        geometry = CropGeometry.parse(cut) if cut else CropGeometry()
+        read = PartReader(facts.size, cutting=geometry, fit=facts.fit)
         return CropPlan(read, reason, "", facts.crops)
+
     faces = next((method for method in crops if method.is_detected), None)
     if faces is None and not is_requested:
         raise UsageError(
@@ -139,34 +143,40 @@ def make_crop_plan(
             f"({', '.join(method.description for method in crops)})",
             "choose a detector: --detector NAME, or --detector whole",
         )
+
     settings = read_settings(dataset) if dataset else Settings()
-    spec = pin_model(_detector(faces, settings.crop, detector), settings.pin_of)
-    methods = [
-        method
-        for method in (faces, *crops)
-        if method and method.detector != WHOLE and method.cut
-    ]
-    cutting = (
-        CropGeometry.parse(methods[0].cut)
-        if methods
-        else CropGeometry.from_settings(settings.crop)
+    spec = pin_model(_choose_detector(faces, settings.crop, detector), settings.pin_of)
+    read = PartReader(
+        facts.size,
+        spec,
+        _choose_geometry(faces, crops, settings.crop),
+        or_whole=not is_requested and bool(whole_images),
+        fit=facts.fit,
     )
-    or_whole = not is_requested and bool(whole_images)
-    read = PartReader(facts.size, spec, cutting, or_whole, facts.fit)
     # `recorded` builds the detector, so that missing files are reported once, not for each image.
     return CropPlan(read, reason, spec.recorded, facts.crops)
 
 
-def _detector(
+def _choose_detector(
     faces: CropMethod | None, settings: CropSettings, requested: str | None
 ) -> DetectorSpec:
     text = requested or (faces.detector if faces else settings.detector)
     spec = parse_detector(text)
     if faces is not None and spec.name == faces.detector:
-        return RecordedDetector.from_text(spec.name, faces.settings).spec(
-            dict(spec.settings)
-        )
+        recorded = RecordedDetector.from_text(spec.name, faces.settings)
+        return recorded.spec(dict(spec.settings))
+    # Without the recorded settings: scores of two detectors do not compare.
     return dataset_detector(settings, text)
+
+
+def _choose_geometry(
+    faces: CropMethod | None, crops: Sequence[CropMethod], settings: CropSettings
+) -> CropGeometry:
+    """Return that of detected faces in training, else of manual boxes, else of the dataset."""
+    for method in (faces, *crops):
+        if method and method.detector != WHOLE and method.cut:
+            return CropGeometry.parse(method.cut)
+    return CropGeometry.from_settings(settings)
 
 
 NO_FACE = "no face found"
@@ -217,24 +227,27 @@ class PartReader:
         return [self._crop_face(pixels, face) for face in faces]
 
     def _crop_face(self, pixels: Array, face: Face) -> ImagePart:
-        crop = compute_region(face, self.cutting, pixels.shape[1], pixels.shape[0])
-        square = to_square_pixels(
-            crop_region(pixels, crop.box, crop.angle), self.size, self.fit
-        )
+        height, width = pixels.shape[:2]
+        region = compute_region(face, self.cutting, width, height)
+        crop = crop_region(pixels, region.box, region.angle)
+        square = to_square_pixels(crop, self.size, self.fit)
         return ImagePart(square, face.box, face.score, face.detector)
 
     def _read_whole(self, image: Image.Image) -> ImagePart:
         full_box = Box(0, 0, image.width, image.height)
-        cutting = (
-            replace(self.cutting, level=False)
-            if self.detector is None
-            else CropGeometry()
+        geometry = CropGeometry()
+        # With a detector, the geometry is that of faces.
+        if self.detector is None:
+            geometry = replace(self.cutting, level=False)
+        region = compute_region(
+            Face("whole", full_box, 1.0),
+            geometry,
+            image.width,
+            image.height,
         )
-        crop = compute_region(
-            Face("whole", full_box, 1.0), cutting, image.width, image.height
-        )
-        pixels = image if crop.box == full_box else crop_region(image, crop.box)
-        return ImagePart(to_square_pixels(pixels, self.size, self.fit))
+        if region.box != full_box:
+            image = crop_region(image, region.box)
+        return ImagePart(to_square_pixels(image, self.size, self.fit))
 
 
 def expand_paths(names: Iterable[str], ignored: Counter[str]) -> Iterator[str]:

@@ -86,9 +86,8 @@ KEY = "gleanset"
 FILE = f"{KEY}.json"
 """The name of the same JSON in the zip behind a LiteRT file."""
 EXPORT_AGAIN = "export it again: baseline export"
-FORMAT, MIN_FORMAT = 8, 6
-"""Format of a card, and the oldest that is read. Since 7 there is an output `membership`, since 8
-`unfamiliar_by_class`."""
+FORMAT = 8
+"""Version of a card's format."""
 SQUARES: dict[Fit, str] = {
     "stretch": "scaled to size x size, ignoring the aspect ratio",
     "crop": "cropped to a square (the middle of a wide image, the top of a tall one) and "
@@ -113,7 +112,7 @@ OUTPUTS = {
 
 
 def name_outputs(facts: ModelFacts, values: Sequence[Floats]) -> NetworkOutputs:
-    """Return the outputs of an exported model. Earlier exports have other names: by position."""
+    """Return the outputs of an exported model, which are in the order of `OUTPUTS`."""
     if facts.has_membership:
         return NetworkOutputs(values[0], values[1], membership=values[2])
     return NetworkOutputs(*values)
@@ -178,22 +177,24 @@ def _get_fields(names: tuple[str, ...], source: object) -> dict[str, Any]:
 
 def make_card(facts: ModelFacts, precision: str) -> Card:
     """Return the card of a model before the comparison with its run."""
-    absent = {
-        "similarity": facts.gallery is None,
-        "membership": not facts.has_membership,
-    }
-    outputs = [name for name in OUTPUTS if not absent.get(name)]
+    outputs = dict(OUTPUTS)
+    if facts.gallery is None:
+        del outputs["similarity"]
+    if not facts.has_membership:
+        del outputs["membership"]
+
     crops_note = "how the training images were cropped is not recorded"
     if facts.crops is not None:
         methods = ", ".join(method.description for method in facts.crops)
         crops_note = (
             f"trained on {methods}: crop images in the same way before scaling them"
         )
+
     return Card(
         format=FORMAT,
         precision=precision,
         input=INPUT.format(square=SQUARES[facts.fit]),
-        outputs={name: OUTPUTS[name] for name in outputs},
+        outputs=outputs,
         crops_note=crops_note,
         **_get_fields(SHARED, facts),
         **_get_fields(RULE, facts.rule),
@@ -204,9 +205,7 @@ def read_card(text: str | bytes | None, path: Path) -> Card:
     """Parse the card of a file. Raises `InputUnusable` if it is not valid."""
     data = text.encode() if isinstance(text, str) else text or b""
     try:
-        return decode_versioned(
-            data, path, Card, range(MIN_FORMAT, FORMAT + 1), EXPORT_AGAIN
-        )
+        return decode_versioned(data, path, Card, FORMAT, EXPORT_AGAIN)
     except msgspec.DecodeError as error:
         raise _foreign_file_error(f"{path}: {error}") from error
 
@@ -228,6 +227,7 @@ class OnnxEngine:
             self._session = open_onnx_session(data, threads)
         except (OSError, ValueError) as error:
             raise _load_error(name, error) from error
+
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.facts = read_card(metadata.get(KEY), name).facts
         self._input = self._session.get_inputs()[0].name
@@ -247,16 +247,17 @@ class OnnxEngine:
         except Exception as error:  # onnxruntime has many exception classes
             problem = f"it fails for an image of {size} x {size}: {error}"
             raise _mismatch_error(name, problem) from error
+
         columns = outputs.probabilities.shape[1]
         labels = len(facts.classes)
         if columns != labels:
             raise _mismatch_error(name, f"it has {columns} outputs and {labels} labels")
-        gallery = None if facts.gallery is None else (1, labels)
-        similarity = (
-            None if outputs.similarity is None else outputs.similarity.shape[:2]
-        )
+
+        expected_gallery = None if facts.gallery is None else (1, labels)
+        gallery = None if outputs.similarity is None else outputs.similarity.shape[:2]
         width = outputs.embeddings.shape[1]
-        if similarity != gallery or (facts.scale and len(facts.scale.mean) != width):
+        has_other_scale = facts.scale is not None and len(facts.scale.mean) != width
+        if gallery != expected_gallery or has_other_scale:
             raise _mismatch_error(
                 name, "its gallery or its scale belongs to another model"
             )
@@ -282,18 +283,21 @@ class LiteRtEngine:
             raise MissingComponent(
                 "ai-edge-litert is not installed", "pip install ai-edge-litert"
             )
+
         name, data = _read_model(model, "model.tflite")
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 self.facts = read_card(archive.read(FILE), name).facts
         except (zipfile.BadZipFile, KeyError) as error:
             raise _foreign_file_error(name) from error
+
         runtime = import_module("ai_edge_litert.interpreter")
         try:
             self._interpreter = runtime.Interpreter(model_content=data)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise _load_error(name, error) from error
+
         # An interpreter is not thread-safe.
         self._lock = threading.Lock()
 
@@ -305,16 +309,16 @@ class LiteRtEngine:
         return name_outputs(self.facts, columns)
 
     def _run_image(self, image: Pixels) -> list[Floats]:
-        index = self._interpreter.get_input_details()[0]["index"]
-        self._interpreter.set_tensor(index, image[None])
-        self._interpreter.invoke()
+        interpreter = self._interpreter
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
         # Outputs are ordered by name: StatefulPartitionedCall:0 or output_0, output_1, …
         outputs = sorted(
-            self._interpreter.get_output_details(), key=lambda o: str(o["name"])
+            interpreter.get_output_details(),
+            key=lambda output: str(output["name"]),
         )
-        return [
-            self._interpreter.get_tensor(output["index"]).copy() for output in outputs
-        ]
+        # Copied, because the next call overwrites them.
+        return [interpreter.get_tensor(output["index"]).copy() for output in outputs]
 
 
 def _read_model(model: Path | bytes, default_name: str) -> tuple[Path, bytes]:

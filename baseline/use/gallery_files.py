@@ -7,12 +7,12 @@ The files of added images are stored in the run's `gallery/`, named by content, 
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from baseline.data.pixels import read_bytes
+from baseline.data.pixels import Pixels, read_bytes
 from baseline.train.trained_net import (
     add_images,
     build_head,
@@ -20,7 +20,7 @@ from baseline.train.trained_net import (
     load_model,
     save_model,
 )
-from baseline.use.crops import ImagePart, PartReader
+from baseline.use.crops import PartReader
 from baseline.use.model import Model
 from gleanset.command_result import CommandResult
 from gleanset.db.rows import now
@@ -85,9 +85,8 @@ class GalleryRemoval(CommandResult, kw_only=True):
 def count_images(folder: Path) -> dict[str, int]:
     """Return the number of gallery images by class. Raises `UsageError` without a gallery."""
     net, _, classes = load_model(folder)
-    return {
-        name: len(keys) for name, (keys, _) in images_by_class(net, classes).items()
-    }
+    images = images_by_class(net, classes)
+    return {name: len(keys) for name, (keys, _) in images.items()}
 
 
 def add_files(
@@ -109,29 +108,34 @@ def add_files(
     with stage(folder / "cache", GALLERY_FOLDER) as scratch:
         engine = RunEngine.from_folder(folder)
         images = images_by_class(engine.net, engine.facts.classes)
-        keys, parts, rejected = _read(folder, paths, read, progress, scratch)
-        if not keys:
-            reasons = ", ".join(sorted({rejection["reason"] for rejection in rejected}))
+        files = _read_files(folder, paths, read, progress, scratch)
+        if not files.keys:
+            reasons = sorted({rejection["reason"] for rejection in files.rejections})
             raise InputUnusable(
-                f"none of {len(rejected)} images can be used: {reasons or 'no files'}",
+                f"none of {len(files.rejections)} images can be used: "
+                f"{', '.join(reasons) or 'no files'}",
                 "name other images",
             )
-        embedded = Model(engine).embed_pixels(np.stack([part.pixels for part in parts]))
-        _append_change(
-            folder, {"action": "add", "class": name, "images": keys}, scratch
-        )
-        nothing = (), np.zeros((0, embedded.shape[1]), np.float32)
-        before = set(images[name][0]) if name in images else set[str]()
-        images[name] = add_images(images.get(name, nothing), keys, embedded)
+
+        embedded = Model(engine).embed_pixels(np.stack(files.pixels))
+        change = {"action": "add", "class": name, "images": files.keys}
+        _append_change(folder, change, scratch)
+
+        nothing = ((), np.zeros((0, embedded.shape[1]), np.float32))
+        images_before = images.get(name, nothing)
+        images[name] = add_images(images_before, files.keys, embedded)
         engine.net.head = build_head([*images.values()])
         save_model(folder, engine.net, engine.settings, tuple(images), scratch=scratch)
+
+    keys_before = set(images_before[0])
+    keys, _ = images[name]
     return GalleryAddition(
         label=name,
-        added=len(set(images[name][0]) - before),
-        known=len(images[name][0]),
-        duplicate=len(before.intersection(keys)),
-        rejected=len(rejected),
-        rejections=rejected,
+        added=len(set(keys) - keys_before),
+        known=len(keys),
+        duplicate=len(keys_before.intersection(files.keys)),
+        rejected=len(files.rejections),
+        rejections=files.rejections,
     )
 
 
@@ -148,44 +152,57 @@ def remove_class(folder: Path, name: str) -> GalleryRemoval:
                 f"cannot remove '{name}' from the classes {', '.join(classes)}",
                 "choose a class of the run; two must remain",
             )
+
         keys, _ = images.pop(name)
         net.head = build_head([*images.values()])
         save_model(folder, net, settings, tuple(images), scratch=scratch)
-        _append_change(
-            folder, {"action": "remove", "class": name, "images": list(keys)}, scratch
-        )
+        change = {"action": "remove", "class": name, "images": list(keys)}
+        _append_change(folder, change, scratch)
+
     return GalleryRemoval(removed=name, images=len(keys), classes=len(images))
 
 
-def _read(
+class _FilesRead(NamedTuple):
+    """Keys and pixels of distinct images, and the other files."""
+
+    keys: list[str]
+    pixels: list[Pixels]
+    rejections: list[dict[str, str]]
+
+
+def _read_files(
     folder: Path,
     paths: Iterable[str],
     read: PartReader,
     progress: Progress,
     scratch: Path,
-) -> tuple[list[str], list[ImagePart], list[dict[str, str]]]:
-    keys: list[str] = []
-    parts: list[ImagePart] = []
-    rejected: list[dict[str, str]] = []
+) -> _FilesRead:
+    """Read images, and store their files in the gallery's folder."""
+    files = _FilesRead([], [], [])
     outcomes = run_over(read, paths, Processes(count_cores()))
     for outcome in progress.over(outcomes, "images"):
-        parts_read = outcome.result or []
-        if len(parts_read) != 1:
-            reason = outcome.reason or "several faces"
-            rejected.append(
-                {"path": outcome.item, "reason": reason, "detail": outcome.detail}
+        path = Path(outcome.item)
+        parts = outcome.result or []
+        if len(parts) != 1:
+            files.rejections.append(
+                {
+                    "path": outcome.item,
+                    "reason": outcome.reason or "several faces",
+                    "detail": outcome.detail,
+                }
             )
             continue
-        data = read_bytes(Path(outcome.item))
+
+        data = read_bytes(path)
         key = hash_bytes(data)[:KEY_LENGTH]
-        if key not in keys:
-            ending = Path(outcome.item).suffix.lower()
-            write_atomic(
-                folder / GALLERY_FOLDER / f"{key}{ending}", data, scratch=scratch
-            )
-            keys.append(key)
-            parts.append(parts_read[0])
-    return keys, parts, rejected
+        if key in files.keys:
+            continue
+        target = folder / GALLERY_FOLDER / f"{key}{path.suffix.lower()}"
+        write_atomic(target, data, scratch=scratch)
+        files.keys.append(key)
+        files.pixels.append(parts[0].pixels)
+
+    return files
 
 
 def _append_change(folder: Path, change: dict[str, object], scratch: Path) -> None:

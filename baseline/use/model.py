@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from baseline.evaluation.decision_rule import (
     compute_training_similarity,
     decide,
 )
-from baseline.features.backbone import batch_slices
+from baseline.features.backbone import batch_items, batch_slices
 from baseline.use.crops import CropPlan, ImagePart, make_crop_plan
 from baseline.use.engines import Floats, InferenceEngine, ModelFacts, NetworkOutputs
 from gleanset.errors import InputUnusable
@@ -166,11 +165,11 @@ class Model:
             yield from self._predict_parts(batch, top)
 
     def _predict_parts(self, parts: list[ImagePart], top: int) -> list[ImagePrediction]:
-        predictions = self.predict_pixels(
-            np.stack([part.pixels for part in parts]), top
-        )
+        pixels = np.stack([part.pixels for part in parts])
+        predictions = self.predict_pixels(pixels, top)
         return [
-            replace(p, box=part.box) for p, part in zip(predictions, parts, strict=True)
+            replace(prediction, box=part.box)
+            for prediction, part in zip(predictions, parts, strict=True)
         ]
 
     def predict_pixels(self, pixels: Pixels, top: int = 5) -> list[ImagePrediction]:
@@ -181,32 +180,30 @@ class Model:
         similarity = self._training_similarity(outputs, scores)
         rule = self.facts.rule.but(temperature=1.0, offsets={})
         decisions = decide(scores, self.classes, rule, similarity, outputs.membership)
-        values = [None] * len(pixels) if similarity is None else similarity.tolist()
-        probabilities = outputs.probabilities
+
+        confidences = outputs.probabilities
         if outputs.membership is not None:
-            probabilities = probabilities * outputs.membership[:, None]
-        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-        return [
-            ImagePrediction(
-                None if label == UNKNOWN else self.classes[label],
-                tuple(
-                    Prediction(self.classes[c], float(probabilities[row, c]))
-                    for c in best[row]
+            confidences = confidences * outputs.membership[:, None]
+        likeliest = np.argsort(-confidences, axis=1, kind="stable")[:, :top]
+
+        predictions = []
+        for row, number in enumerate(decisions.classes.tolist()):
+            is_unknown = number == UNKNOWN
+            limit = float(decisions.limits[row])
+            prediction = ImagePrediction(
+                best=None if is_unknown else self.classes[number],
+                predictions=tuple(
+                    Prediction(self.classes[c], float(confidences[row, c]))
+                    for c in likeliest[row]
                 ),
-                ()
-                if outputs.similarity is None
-                else self._nearest(outputs.similarity[row]),
-                similarity=values[row],
+                nearest=self._list_nearest(outputs, row),
+                similarity=None if similarity is None else float(similarity[row]),
                 has_unknown_rule=rule.unfamiliar_below is not None,
-                confidence=None
-                if label == UNKNOWN
-                else float(probabilities[row, label]),
+                confidence=None if is_unknown else float(confidences[row, number]),
                 unfamiliar_below=None if math.isinf(limit) else limit,
             )
-            for row, (label, limit) in enumerate(
-                zip(decisions.classes.tolist(), decisions.limits.tolist(), strict=True)
-            )
-        ]
+            predictions.append(prediction)
+        return predictions
 
     def embed(self, images: Iterable[ImageInput]) -> Floats:
         """Return embeddings: float32 N x D, of unit length for triplet models."""
@@ -222,21 +219,16 @@ class Model:
 
     def forward(self, pixels: Pixels) -> NetworkOutputs:
         """Return the outputs for prepared pixels, computed in batches."""
-        parts = [
-            self._engine(pixels[part])
-            for part in batch_slices(len(pixels), self._batch_size)
-        ]
-        columns = zip(*parts, strict=True)
+        slices = batch_slices(len(pixels), self._batch_size)
+        parts = [self._engine(pixels[part]) for part in slices]
         return NetworkOutputs._make(
-            None if c[0] is None else np.concatenate(c) for c in columns
+            None if column[0] is None else np.concatenate(column)
+            for column in zip(*parts, strict=True)
         )
 
     def _batches(self, images: Iterable[ImageInput]) -> Iterator[list[ImagePart]]:
-        remaining = iter(images)
-        while batch := [
-            max(self._parts(i), key=_area) for i in islice(remaining, BATCH_SIZE)
-        ]:
-            yield batch
+        largest = (max(self._parts(image), key=_area) for image in images)
+        return batch_items(largest, BATCH_SIZE)
 
     def _parts(self, image: ImageInput) -> list[ImagePart]:
         read = self.cropping.read
@@ -249,25 +241,25 @@ class Model:
         if outputs.membership is not None:
             return outputs.membership.astype(np.float64)
         if outputs.similarity is not None:
-            nearest: NDArray[np.float64] = outputs.similarity.max((1, 2)).astype(
-                np.float64
-            )
-            return nearest
+            return np.asarray(outputs.similarity.max((1, 2)), np.float64)
         if self.facts.scale is None:
             return None
-        return compute_training_similarity(
-            scores, self.facts.scale.distances(outputs.embeddings)
-        )
+        distances = self.facts.scale.distances(outputs.embeddings)
+        return compute_training_similarity(scores, distances)
 
-    def _nearest(self, similarity: Floats) -> tuple[GalleryImage, ...]:
-        images = [
-            GalleryImage(self.classes[c], sample, float(similarity[c, k]))
-            for c, samples in enumerate(self.facts.gallery or ())
-            for k, sample in enumerate(samples)
-        ]
-        return tuple(
-            sorted(images, key=lambda i: (-i.similarity, i.sample))[:MAX_NEAREST]
-        )
+    def _list_nearest(
+        self, outputs: NetworkOutputs, row: int
+    ) -> tuple[GalleryImage, ...]:
+        if outputs.similarity is None:
+            return ()
+        images = []
+        for number, keys in enumerate(self.facts.gallery or ()):
+            # A class with fewer images than others repeats them.
+            similarity = outputs.similarity[row, number, : len(keys)].tolist()
+            for key, value in zip(keys, similarity, strict=True):
+                images.append(GalleryImage(self.classes[number], key, value))
+        images.sort(key=lambda image: (-image.similarity, image.sample))
+        return tuple(images[:MAX_NEAREST])
 
 
 def _area(part: ImagePart) -> int:
@@ -292,15 +284,18 @@ def open_engine(path: Path) -> InferenceEngine:
         from baseline.use.engines import OnnxEngine
 
         return OnnxEngine(path)
+
     if path.suffix == ".tflite":
         from baseline.use.engines import LiteRtEngine
 
         return LiteRtEngine(path)
+
     if not path.is_dir():
         raise InputUnusable(
             f"there is no model in {path}",
             "name a run's folder, an .onnx or a .tflite file",
         )
+
     from baseline.use.run_engine import RunEngine
 
     return RunEngine.from_folder(path)

@@ -46,10 +46,9 @@ class FilePrediction(NamedTuple):
                 "reason": self.rejection.reason,
                 "detail": self.rejection.detail,
             }
-        return {
-            "path": self.path,
-            "parts": [part_to_json(*part) for part in self.parts],
-        }
+
+        parts = [part_to_json(part, answer) for part, answer in self.parts]
+        return {"path": self.path, "parts": parts}
 
 
 @dataclass(frozen=True)
@@ -73,37 +72,42 @@ def predict_files(
     numbered = enumerate(chain(first, remaining))
     workers = Processes(len(first)) if len(first) > 1 else Threads(1)
     outcomes = run_over(_NumberedReader(read), numbered, workers)
-    for batch in batch_items(
-        _sort_outcomes(outcomes), BATCH_SIZE, lambda outcome: len(outcome.result or ())
-    ):
+    batches = batch_items(
+        _sort_outcomes(outcomes),
+        BATCH_SIZE,
+        lambda outcome: len(outcome.result or ()),
+    )
+    for batch in batches:
         yield from _predict_batch(model, batch, top)
 
 
 def _sort_outcomes(outcomes: Iterable[Read]) -> Iterator[Read]:
-    pending: dict[int, Read] = {}
+    """Yield outcomes by number; those that come too early wait."""
+    waiting: dict[int, Read] = {}
     number = 0
     for outcome in outcomes:
-        pending[outcome.item[0]] = outcome
-        while number in pending:
-            yield pending.pop(number)
+        waiting[outcome.item[0]] = outcome
+        while number in waiting:
+            yield waiting.pop(number)
             number += 1
 
 
 def _predict_batch(
     model: Model, outcomes: list[Read], top: int
 ) -> Iterator[FilePrediction]:
-    parts = [part for outcome in outcomes for part in outcome.result or ()]
+    parts = chain.from_iterable(outcome.result or () for outcome in outcomes)
     pixels = [part.pixels for part in parts]
     answers = iter(model.predict_pixels(np.stack(pixels), top) if pixels else ())
+
     for outcome in outcomes:
-        path = outcome.item[1]
+        _, path = outcome.item
         if outcome.result is None:
             rejection = Rejection(STAGE, path, outcome.reason or "?", outcome.detail)
             yield FilePrediction(path, rejection=rejection)
         else:
-            yield FilePrediction(
-                path, tuple((part, next(answers)) for part in outcome.result)
-            )
+            # As many answers as the file has parts.
+            predicted = tuple(zip(outcome.result, answers, strict=False))
+            yield FilePrediction(path, predicted)
 
 
 def part_to_json(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
@@ -148,19 +152,17 @@ class PredictionTable:
     """
 
     def __init__(self, file: TextIO, top: int):
-        ranks = range(1, top + 1)
-        rank_columns = (
-            f"{name}_{rank}" for rank in ranks for name in ("label", "confidence")
-        )
-        self._rows = csv.DictWriter(file, [*COLUMNS, *rank_columns])
+        columns = list(COLUMNS)
+        for rank in range(1, top + 1):
+            columns += [f"label_{rank}", f"confidence_{rank}"]
+        self._rows = csv.DictWriter(file, columns)
         self._rows.writeheader()
 
     def add(self, predicted: FilePrediction) -> None:
         """Write the rows of one file."""
+        data = predicted.path.encode("utf-8", "surrogateescape")
         # Bytes of a path that are not UTF-8 are escaped.
-        path = predicted.path.encode("utf-8", "surrogateescape").decode(
-            "utf-8", "backslashreplace"
-        )
+        path = data.decode("utf-8", "backslashreplace")
         if predicted.rejection is not None:
             rejection = predicted.rejection
             reason = f"{rejection.reason}: {rejection.detail}".removesuffix(": ")
@@ -170,15 +172,18 @@ class PredictionTable:
 
 
 def _row_cells(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
-    cells: dict[str, object] = {"answer": answer.label, "best": answer.best}
-    cells |= {"confidence": answer.confidence}
-    cells |= {"similarity": answer.similarity, "score": part.score}
-    cells |= dict(zip(BOX, part.box or (), strict=False))
-    for rank, likely in enumerate(answer.predictions, 1):
-        cells |= {
-            f"label_{rank}": likely.label,
-            f"confidence_{rank}": likely.confidence,
-        }
+    cells: dict[str, object] = {
+        "answer": answer.label,
+        "best": answer.best,
+        "confidence": answer.confidence,
+        "similarity": answer.similarity,
+        "score": part.score,
+    }
+    if part.box is not None:
+        cells |= part.box._asdict()
+    for rank, prediction in enumerate(answer.predictions, 1):
+        cells[f"label_{rank}"] = prediction.label
+        cells[f"confidence_{rank}"] = prediction.confidence
     return cells
 
 
@@ -222,18 +227,19 @@ class ClassFolders:
         if predicted.rejection is not None:
             return
         source = Path(predicted.path)
-        labels = dict.fromkeys(
-            answer.label for _, answer in predicted.parts if answer.label is not None
-        )
-        is_unsure = any(answer.unsure for _, answer in predicted.parts)
-        for label in labels or [self._others[UNSURE if is_unsure else UNKNOWN]]:
+        answers = [answer for _, answer in predicted.parts]
+        labels = [answer.label for answer in answers if answer.label is not None]
+        if not labels:
+            is_unsure = any(answer.unsure for answer in answers)
+            labels = [self._others[UNSURE if is_unsure else UNKNOWN]]
+
+        for label in dict.fromkeys(labels):
             _copy(source, self.root / self._folder(label) / source.name)
             self.counts[label] += 1
 
     def _folder(self, label: str) -> str:
-        if (
-            label not in self._folders
-        ):  # a gallery may have classes that were not trained
+        # A gallery may have classes that were not trained.
+        if label not in self._folders:
             self._folders |= _folder_names([*self._folders, label])
         return self._folders[label]
 
@@ -250,12 +256,12 @@ def _find_free_name(kind: str, names: Sequence[str]) -> str:
 
 
 def _folder_names(labels: Iterable[str]) -> dict[str, str]:
-    tidy = {
+    safe_names = {
         label: label if _is_class_name(label) else make_safe_name(label)
         for label in labels
     }
-    folders = assign_folder_names(tidy.values())
-    return {label: folders[name] for label, name in tidy.items()}
+    folders = assign_folder_names(safe_names.values())
+    return {label: folders[name] for label, name in safe_names.items()}
 
 
 def _is_class_name(label: str) -> bool:
@@ -266,15 +272,14 @@ def _is_class_name(label: str) -> bool:
 
 
 def _copy(source: Path, target: Path) -> None:
-    content = hash_file(source)
-    for path in (
-        target,
-        target.with_name(f"{target.stem}-{content[:8]}{target.suffix}"),
-    ):
+    digest = hash_file(source)
+    numbered = target.with_name(f"{target.stem}-{digest[:8]}{target.suffix}")
+    for path in (target, numbered):
         if not path.exists():
             with atomic_file(path) as partial:
                 shutil.copy2(source, partial)
             return
-        if path.is_file() and hash_file(path) == content:
+        if path.is_file() and hash_file(path) == digest:
             return
+
     raise UsageError(f"{target} exists with other content", "name another folder")

@@ -25,26 +25,27 @@ class RunEngine:
     """Engine in float32; PyTorch is only loaded for networks of timm."""
 
     def __init__(self, facts: ModelFacts, net: TrainedNet, settings: Settings):
-        self.facts, self.net, self.settings = facts, net, settings
+        self.facts = facts
+        self.net = net
+        self.settings = settings
         self.offsets = np.array(facts.rule.class_offsets(facts.classes), np.float32)
 
     @classmethod
     def from_folder(cls, folder: Path) -> Self:
         """Open the folder of a run. Raises `InputUnusable`."""
         net, settings, classes = load_model(folder)
-        gallery = net.head.keys if isinstance(net.head, GalleryHead) else None
+        is_gallery = isinstance(net.head, GalleryHead)
+        has_scale = not (is_gallery or net.membership)
         facts = ModelFacts(
-            folder.resolve().name,
-            settings.size,
-            classes,
-            load_decision_rule(folder),
-            gallery,
-            load_crops(folder),
-            None
-            if gallery is not None or net.membership
-            else load_feature_scale(folder),
-            settings.fit,
-            net.membership is not None,
+            run=folder.resolve().name,
+            size=settings.size,
+            classes=classes,
+            rule=load_decision_rule(folder),
+            gallery=net.head.keys if isinstance(net.head, GalleryHead) else None,
+            crops=load_crops(folder),
+            scale=load_feature_scale(folder) if has_scale else None,
+            fit=settings.fit,
+            has_membership=net.membership is not None,
         )
         return cls(facts, net, settings)
 
@@ -53,18 +54,21 @@ class RunEngine:
 
         Probabilities are the softmax of the scores divided by the temperature, plus offsets.
         """
-        embedded = self.net.embed(self._prepare(images))
         head = self.net.head
+        embedded = self.net.embed(self._prepare(images))
         scores = head(embedded) / np.float32(self.facts.rule.temperature)
-        scores = scores + self.offsets if len(self.offsets) else scores
+        scores = scores + self.offsets
         odds = np.exp(scores - scores.max(1, keepdims=True))
+
+        similarity = None
+        if isinstance(head, GalleryHead):
+            similarity = head.similarity(embedded)
+        membership = None
+        if self.net.membership is not None:
+            membership = self.net.membership(embedded).astype(np.float32)
+
         probabilities = odds / odds.sum(1, keepdims=True)
-        similarity = (
-            head.similarity(embedded) if isinstance(head, GalleryHead) else None
-        )
-        membership = self.net.membership
-        values = membership(embedded).astype(np.float32) if membership else None
-        return NetworkOutputs(probabilities, embedded, similarity, values)
+        return NetworkOutputs(probabilities, embedded, similarity, membership)
 
     def _prepare(self, images: Pixels) -> Pixels | FeatureArray:
         """Return images with channels first: N x 1 or 3 x size x size."""

@@ -13,7 +13,7 @@ for the assignment problem", 1955).
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -67,14 +67,15 @@ class OpenTrack:
         """Return the cost of adding a face, or `IMPOSSIBLE`."""
         elapsed = time - self.ended
         box = detected.face.box
+        # A face may go on as before, or stop.
         move = min(_distance(self._predict(elapsed), box), _distance(self.box, box))
+        max_move = MAX_MOVE + elapsed / 2
         scale = abs(math.log(_side(box) / _side(self.box)))
         color_distance = float(np.linalg.norm(detected.colours - self.colours))
-        max_move = MAX_MOVE + elapsed / 2
-        is_in_place = move <= MAX_MOVE_IN_PLACE and scale <= math.log(
-            MAX_SCALE_IN_PLACE
-        )
-        max_color = MAX_COLOR_DISTANCE_IN_PLACE if is_in_place else MAX_COLOR_DISTANCE
+
+        max_color = MAX_COLOR_DISTANCE
+        if move <= MAX_MOVE_IN_PLACE and scale <= math.log(MAX_SCALE_IN_PLACE):
+            max_color = MAX_COLOR_DISTANCE_IN_PLACE
         if move > max_move or scale > math.log(MAX_SCALE) or color_distance > max_color:
             return IMPOSSIBLE
         return move / max_move + scale + 2 * color_distance / MAX_COLOR_DISTANCE
@@ -82,23 +83,32 @@ class OpenTrack:
     def _predict(self, elapsed: float) -> Box:
         side = _side(self.box)
         x, y = (round(speed * elapsed * side) for speed in self.speed)
-        return Box(self.box.x + x, self.box.y + y, self.box.width, self.box.height)
+        return self.box._replace(x=self.box.x + x, y=self.box.y + y)
 
     def add(self, detected: DetectedFace, time: float) -> None:
         """Append a face to the track."""
-        elapsed = max(time - self.ended, 1e-3)
-        side = _side(self.box)
         face = detected.face
-        (x, y), (next_x, next_y) = _center(self.box), _center(face.box)
-        self.speed = (next_x - x) / side / elapsed, (next_y - y) / side / elapsed
-        self.box, self.ended, self.frames = face.box, time, self.frames + 1
+        x, y = _center(self.box)
+        next_x, next_y = _center(face.box)
+        side = _side(self.box)
+        elapsed = max(time - self.ended, 1e-3)
+        self.speed = ((next_x - x) / side / elapsed, (next_y - y) / side / elapsed)
+
+        self.box = face.box
+        self.ended = time
+        self.frames += 1
+        # Later frames count more.
         self.colours = np.asarray((self.colours + detected.colours) / 2, np.float32)
         self.best = max(self.best, face.score)
 
     def to_record(self, scene: int) -> FaceTrack:
         """Return the record of the track."""
-        start, ended = round(self.started, 6), round(self.ended, 6)
-        return FaceTrack(f"{scene}-{self.number}", start, ended, self.frames)
+        return FaceTrack(
+            f"{scene}-{self.number}",
+            round(self.started, 6),
+            round(self.ended, 6),
+            self.frames,
+        )
 
 
 @dataclass
@@ -112,18 +122,22 @@ class SceneTracker:
 
     def add_frame(self, time: float, faces: list[DetectedFace]) -> list[OpenTrack]:
         """Assign the next frame's faces to tracks; return each face's track."""
-        self._first, self._last = time if self._first is None else self._first, time
+        if self._first is None:
+            self._first = time
+        self._last = time
         active = [
             track for track in self.tracks if time - track.ended <= MAX_GAP_SECONDS
         ]
-        costs = np.array(
-            [[track.cost(face, time) for face in faces] for track in active], np.float64
-        ).reshape(len(active), len(faces))
+        costs = np.zeros((len(active), len(faces)))
+        for row, track in enumerate(active):
+            costs[row] = [track.cost(face, time) for face in faces]
+
         assigned: dict[int, OpenTrack] = {}
-        for row, column in zip(*linear_sum_assignment(costs), strict=True):
+        for row, column in np.column_stack(linear_sum_assignment(costs)).tolist():
             if costs[row, column] < IMPOSSIBLE:
                 active[row].add(faces[column], time)
-                assigned[int(column)] = active[row]
+                assigned[column] = active[row]
+
         for column, face in enumerate(faces):
             if column not in assigned:
                 assigned[column] = self._begin_track(face, time)
@@ -136,15 +150,18 @@ class SceneTracker:
                 track.ended = cut
 
     def _begin_track(self, detected: DetectedFace, time: float) -> OpenTrack:
-        number = len(self.tracks) + 1
-        start = time
-        if time == self._first and self.scene_start is not None:
-            start = (
-                self.scene_start if time - self.scene_start <= MAX_GAP_SECONDS else time
-            )
-        face = detected.face
+        # A face in the first frame was there since the cut.
+        started = self.scene_start if time == self._first else None
+        if started is None or time - started > MAX_GAP_SECONDS:
+            started = time
+
         track = OpenTrack(
-            number, start, time, face.box, detected.colours, best=face.score
+            number=len(self.tracks) + 1,
+            started=started,
+            ended=time,
+            box=detected.face.box,
+            colours=detected.colours,
+            best=detected.face.score,
         )
         self.tracks.append(track)
         return track
@@ -159,8 +176,8 @@ def _side(box: Box) -> float:
 
 
 def _distance(box: Box, other: Box) -> float:
-    a, b = _center(box), _center(other)
-    return math.hypot(b[0] - a[0], b[1] - a[1]) / _side(box)
+    """Return the distance of the centers in sides of `box`."""
+    return math.dist(_center(box), _center(other)) / _side(box)
 
 
 SEARCH_SIDE = 960
@@ -186,10 +203,8 @@ class ShotFrame:
         self.grey = candidate.frame.reduce_grey(side)
         self.small = _reduce_for_changes(self.grey)
         self.search: Future[list[DetectedFace]] | None = None
-        self.reference = (
-            candidate.time,
-            self.small,
-        )  # of the searched frame that it follows
+        # Of the searched frame that it follows.
+        self.reference = (candidate.time, self.small)
         self.faces: list[DetectedFace] = []
 
     @property
@@ -211,22 +226,27 @@ class ShotFrame:
         is_resized = any(end.grey.shape != self.grey.shape for end in ends)
         if pairs is None or is_resized:
             return False
+
         times = [end.candidate.time for end in ends]
         faces = []
         for pair in pairs:
-            edges = zip(*(other.face.box for other in pair), strict=True)
-            expected = (
-                float(np.interp(self.candidate.time, times, edge)) for edge in edges
-            )
+            boxes = np.array([end.face.box for end in pair])
+            expected = [
+                float(np.interp(self.candidate.time, times, edges)) for edges in boxes.T
+            ]
             face = follow_face(self.grey, FloatBox(*expected), pair)
             if face is None:
                 return False
             faces.append(face)
+
         last = ends[-1].candidate.time if len(ends) > 1 else self.candidate.time
-        if last - ends[0].reference[0] > MAX_UNSEEN_SECONDS:
+        searched_at, _ = ends[0].reference
+        if last - searched_at > MAX_UNSEEN_SECONDS:
             heads = [expand_box(face.face.box, HEAD_PADDING) for face in faces]
-            if _has_changed(self.small, [end.reference[1] for end in ends], heads):
+            searched_frames = [end.reference[1] for end in ends]
+            if _has_changed(self.small, searched_frames, heads):
                 return False
+
         self.reference = ends[0].reference
         self.faces = faces
         return True
@@ -235,11 +255,11 @@ class ShotFrame:
 def _pair_faces(ends: Sequence[ShotFrame]) -> list[tuple[DetectedFace, ...]] | None:
     """Return the faces of each person in all frames; None if one is not in all of them."""
     tracker = SceneTracker()
-    by_track: dict[int, list[DetectedFace]] = {}
+    by_track: dict[int, list[DetectedFace]] = defaultdict(list)
     for end in ends:
         tracks = tracker.add_frame(end.candidate.time, end.faces)
         for track, face in zip(tracks, end.faces, strict=True):
-            by_track.setdefault(track.number, []).append(face)
+            by_track[track.number].append(face)
     if any(len(faces) < len(ends) for faces in by_track.values()):
         return None
     return [tuple(faces) for faces in by_track.values()]
@@ -257,7 +277,8 @@ class FaceFinder:
     """
 
     def __init__(self, search: SearchFrame, side: int = SEARCH_SIDE):
-        self._search, self._side = search, side
+        self._search = search
+        self._side = side
         self._frames: list[ShotFrame] = []
 
     def add(
@@ -268,6 +289,7 @@ class FaceFinder:
         last = len(self._frames) - 1
         if last % WINDOW == 0:
             self._settle(last, last - WINDOW)
+        # One window later, so that workers search while ffmpeg decodes.
         if last == 2 * WINDOW:
             self._fill(self._frames[: WINDOW + 1])
             yield from self._pop(WINDOW)
@@ -279,8 +301,10 @@ class FaceFinder:
         if count and stops[-1] != count - 1:
             self._settle(count - 1, stops[-1])
             stops.append(count - 1)
+
         for first, last in pairwise(stops):
             self._fill(self._frames[first : last + 1])
+
         if count:
             self._wait(self._frames[-1])
         yield from self._pop(count)
@@ -288,24 +312,27 @@ class FaceFinder:
     def _settle(self, index: int, before: int) -> None:
         """Follow the faces of a frame from an earlier one if nothing changed, or search it."""
         frame = self._frames[index]
-        ends = [self._wait(self._frames[before])] if before >= 0 else []
-        if not (ends and frame.follow(ends, _pair_faces(ends))):
-            self._start(frame)
+        if before >= 0:
+            ends = [self._wait(self._frames[before])]
+            if frame.follow(ends, _pair_faces(ends)):
+                return
+        self._start(frame)
 
     def _fill(self, frames: list[ShotFrame]) -> None:
         """Follow or search the faces between two frames."""
         segments = deque([frames])
         while segments:
             segment = segments.popleft()
-            ends = self._wait(segment[0]), self._wait(segment[-1])
+            ends = (self._wait(segment[0]), self._wait(segment[-1]))
             pairs = _pair_faces(ends)
             if not all(frame.follow(ends, pairs) for frame in segment[1:-1]):
+                # Search the middle one, and try again with both halves.
                 middle = len(segment) // 2
                 self._start(segment[middle])
                 segments += [segment[: middle + 1], segment[middle:]]
 
     def _start(self, frame: ShotFrame) -> None:
-        frame.reference = frame.candidate.time, frame.small
+        frame.reference = (frame.candidate.time, frame.small)
         frame.search = self._search(frame.candidate.frame.reduce(frame.grey))
 
     def _wait(self, frame: ShotFrame) -> ShotFrame:
@@ -327,10 +354,9 @@ class FaceFinder:
 
 def _reduce_for_changes(grey: Plane) -> Plane:
     """Return the brightness of a frame, reduced for `_has_changed`."""
-    high, wide = (max(side // REDUCTION, 1) for side in grey.shape)
-    return np.asarray(
-        cv2.resize(grey, (wide, high), interpolation=cv2.INTER_AREA), np.uint8
-    )
+    height, width = (max(side // REDUCTION, 1) for side in grey.shape)
+    reduced = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(reduced, np.uint8)
 
 
 def _has_changed(frame: Plane, others: Sequence[Plane], ignored: Sequence[Box]) -> bool:
@@ -338,8 +364,12 @@ def _has_changed(frame: Plane, others: Sequence[Plane], ignored: Sequence[Box]) 
 
     Boxes are in pixels of the frames before their reduction.
     """
-    differences = (cv2.subtract(frame, other, dtype=cv2.CV_32F) for other in others)
-    changes = [np.abs(cv2.blur(difference, (BLUR, BLUR))) for difference in differences]
+    changes = []
+    for other in others:
+        difference = cv2.subtract(frame, other, dtype=cv2.CV_32F)
+        # Averaged with sign, because noise has both.
+        changes.append(np.abs(cv2.blur(difference, (BLUR, BLUR))))
+
     change = np.minimum.reduce(changes)
     for x, y, width, height in ignored:
         edges = (x, y, x + width, y + height)

@@ -8,8 +8,10 @@ of facecrop; neither imports the other.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import cv2
@@ -99,13 +101,16 @@ class FaceChooser(FrameChooser):
         limit: int | None,
     ):
         super().__init__(limit)
-        self._search, self._cutter, self._per_track = search, cutter, per_track
-        self._threshold, self._side = threshold, side
+        self._search = search
+        self._cutter = cutter
+        self._per_track = per_track
+        self._threshold = threshold
+        self._side = side
         self._begin_scene()
 
     def _begin_scene(self) -> None:
         self._tracker = SceneTracker()
-        self._portraits: dict[int, list[TrackPortrait]] = {}
+        self._portraits: dict[int, list[TrackPortrait]] = defaultdict(list)
         self._finder = FaceFinder(self._search, self._side)
         self._kept: dict[float, CandidateFrame] = {}
 
@@ -122,36 +127,36 @@ class FaceChooser(FrameChooser):
         self, candidate: FrameCandidate, faces: list[DetectedFace]
     ) -> None:
         tracks = self._tracker.add_frame(candidate.time, faces)
-        pairs = zip(faces, tracks, strict=True)
-        candidates = [
-            CandidateFace(f.face, t, f.patch, _quality(candidate, f.face))
-            for f, t in pairs
-        ]
-        frame = CandidateFrame(candidate, candidates)
-        for face in frame.faces:
-            portraits = self._portraits.setdefault(face.track.number, [])
-            if min(face.face.box[2:]) >= MIN_FACE_SIDE:
+        frame = CandidateFrame(candidate, [])
+        for detected, track in zip(faces, tracks, strict=True):
+            quality = _measure_quality(candidate, detected.face)
+            face = CandidateFace(detected.face, track, detected.patch, quality)
+            frame.faces.append(face)
+            box = detected.face.box
+            if min(box.width, box.height) >= MIN_FACE_SIDE:
+                portraits = self._portraits[track.number]
                 self._add_portrait(portraits, TrackPortrait(frame, face))
 
     def _add_portrait(
         self, portraits: list[TrackPortrait], portrait: TrackPortrait
     ) -> None:
-        near = [other for other in portraits if other.face.is_similar(portrait.face)]
-        if near:
-            weakest = min(near, key=lambda other: other.face.quality)
+        similar = [other for other in portraits if other.face.is_similar(portrait.face)]
+        if similar:
+            weakest = min(similar, key=lambda other: other.face.quality)
             if portrait.face.quality > weakest.face.quality:
                 portraits[portraits.index(weakest)] = portrait
-        else:
-            portraits.append(portrait)
-            if len(portraits) > self._per_track:
-                portraits.remove(
-                    min(portraits, key=lambda other: _worth(other, portraits))
-                )
+            return
+
+        portraits.append(portrait)
+        if len(portraits) > self._per_track:
+            worths = [_measure_worth(other, portraits) for other in portraits]
+            del portraits[worths.index(min(worths))]
 
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
         """Yield the selected frames of the shot, which ends at `cut`."""
         for searched in self._finder.finish():
             self._track_frame(*searched)
+
         if cut is not None:
             self._tracker.end_at(cut)
         self._kept = self._select()
@@ -159,31 +164,37 @@ class FaceChooser(FrameChooser):
             if not self.full:
                 self._kept_count += 1
                 yield frame.candidate
+
         if not self._kept and self._interval is not None:
             self.left_out["shots without a face"] += 1
         self._begin_scene()
         self._interval = None
 
     def _select(self) -> dict[float, CandidateFrame]:
-        remaining = [
-            portrait
-            for track in self._tracker.tracks
-            if self._is_reliable(track)
-            for portrait in self._portraits[track.number]
-        ]
+        """Return few frames that show all portraits, by time.
+
+        A greedy set cover: every best frame of each track would be 354 frames of 241 s instead of
+        252 (docs/experiments.md).
+        """
+        remaining: list[TrackPortrait] = []
+        for track in self._tracker.tracks:
+            if self._is_reliable(track):
+                remaining += self._portraits[track.number]
+
         selected: dict[float, CandidateFrame] = {}
         while remaining:
-            frame = max(
-                dict.fromkeys(portrait.frame for portrait in remaining),
-                key=lambda frame: sum(_gain(frame, portrait) for portrait in remaining),
-            )
+            frames = dict.fromkeys(portrait.frame for portrait in remaining)
+            frame = max(frames, key=partial(_total_quality, remaining))
             selected[frame.candidate.time] = frame
             remaining = [
-                portrait for portrait in remaining if not _gain(frame, portrait)
+                portrait
+                for portrait in remaining
+                if not _measure_quality_in(frame, portrait)
             ]
         return dict(sorted(selected.items()))
 
     def _is_reliable(self, track: OpenTrack) -> bool:
+        # A false track costs a key, a missed one cannot be got back (docs/experiments.md).
         margin = TRACK_MARGIN if track.frames > 1 else SINGLE_FRAME_MARGIN
         return track.best >= self._threshold + margin * (1 - self._threshold)
 
@@ -193,41 +204,50 @@ class FaceChooser(FrameChooser):
         """Crop a frame's faces from its stored bytes, like `facecrop run`."""
         pixels = np.asarray(decode(data).pixels)
         followed = []
-        for face, track, *_ in self._kept[candidate.time].faces:
-            if self._is_reliable(track):
-                is_small = self._cutter.is_too_small(face)
-                crop = (
-                    None
-                    if is_small
-                    else self._cutter.crop(measured.sha256, pixels, face)
-                )
-                followed.append(
-                    FollowedFace(face, track.to_record(candidate.scene), crop)
-                )
+        for shown in self._kept[candidate.time].faces:
+            if not self._is_reliable(shown.track):
+                continue
+            crop = None
+            if not self._cutter.is_too_small(shown.face):
+                crop = self._cutter.crop(measured.sha256, pixels, shown.face)
+            track = shown.track.to_record(candidate.scene)
+            followed.append(FollowedFace(shown.face, track, crop))
         return tuple(followed)
 
 
-def _gain(frame: CandidateFrame, portrait: TrackPortrait) -> float:
+def _total_quality(portraits: list[TrackPortrait], frame: CandidateFrame) -> float:
+    return sum(_measure_quality_in(frame, portrait) for portrait in portraits)
+
+
+def _measure_quality_in(frame: CandidateFrame, portrait: TrackPortrait) -> float:
     """Return the quality of a portrait in a frame; 0 without it."""
-    similar = (face for face in frame.faces if face.is_similar(portrait.face))
-    return max((face.quality for face in similar), default=0.0)
+    qualities = [face.quality for face in frame.faces if face.is_similar(portrait.face)]
+    return max(qualities, default=0.0)
 
 
-def _quality(candidate: FrameCandidate, face: Face) -> float:
-    width, height = candidate.frame.size
+def _measure_quality(candidate: FrameCandidate, face: Face) -> float:
+    """Return the score of a face, weighted by sharpness and size."""
     box = face.box
     part = candidate.frame.crop_grey(box)
     sharpness = float(cv2.Laplacian(part, cv2.CV_32F).var()) if part.size else 0.0
-    right, below = width - box.x - box.width, height - box.y - box.height
+
+    width, height = candidate.frame.size
+    right = width - box.x - box.width
+    below = height - box.y - box.height
+    # At the border of the frame a face may be cut off.
     is_at_border = min(box.x, box.y, right, below) <= 1
-    side = min(box.width, box.height)
     weight = BORDER_WEIGHT if is_at_border else 1.0
+    side = min(box.width, box.height)
     return float(face.score * np.log1p(sharpness) * np.log1p(side) * weight)
 
 
-def _worth(portrait: TrackPortrait, portraits: list[TrackPortrait]) -> float:
-    others = (other.face for other in portraits if other is not portrait)
-    return min(map(portrait.face.distance, others)) * portrait.face.quality
+def _measure_worth(portrait: TrackPortrait, portraits: list[TrackPortrait]) -> float:
+    """Return the quality of a portrait times its distance to the most similar other one."""
+    face = portrait.face
+    distances = [
+        face.distance(other.face) for other in portraits if other is not portrait
+    ]
+    return min(distances) * face.quality
 
 
 _TRACK_PREFIX_LENGTH = 8
@@ -249,9 +269,11 @@ class FaceFollower:
         detector = self.detector.build()
         threshold = getattr(detector, "threshold", 0.0)  # those of plugins may differ
         side = SEARCH_SIDE
+
         if isinstance(detector, DrawnFace):
             # It reduces images to `size` itself, and finds as much in frames a quarter larger.
             side = min(round(detector.size * 1.25), SEARCH_SIDE)
+
         return FaceChooser(
             self.search, self.cutter, self.per_track, threshold, side, limit
         )
@@ -270,6 +292,7 @@ class FaceFollower:
             for crop in crops:
                 dataset.crop_path(crop.key).unlink(missing_ok=True)
             return
+
         cut = str(self.cutter.settings)
         name = self.detector.name
         settings = self.detector.recorded
@@ -278,6 +301,7 @@ class FaceFollower:
         prefix = hashlib.sha256(
             f"{frame.video} {self.sampling.settings}".encode()
         ).hexdigest()
+
         for face in faces:
             if face.crop is not None:
                 track = face.track._replace(
@@ -330,4 +354,5 @@ def harvest_episodes(
             "the default detector finds drawn faces: list others with facecrop detectors, or "
             "use whole images with harvest frames"
         )
+
     return result

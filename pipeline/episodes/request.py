@@ -91,6 +91,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             settings = spec.build().settings
         else:
             name, settings = recorded.name, recorded.text
+
         return Sampling(
             mode="seen",
             every=1 / self.rate,
@@ -125,6 +126,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         geometry = CropGeometry.from_settings(dataset.settings.crop)
         cutter = FaceCropper(geometry, dataset.crops(dataset.cache))
         follower = FaceFollower(self._spec(dataset), cutter, self.per_track, sampling)
+
         return harvest_episodes(dataset, follower, inputs, self.workers or 0, progress)
 
     def _recorded_detector(self, dataset: Dataset | None) -> RecordedDetector | None:
@@ -150,4 +152,5 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             or dataset.settings.crop.detector == WHOLE
         ):
             return parse_detector(self.detector)
+
         return dataset_detector(dataset.settings.crop)

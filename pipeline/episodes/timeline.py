@@ -82,7 +82,8 @@ class VideoTimeline(NamedTuple):
         """Times of the labels on the scale, in seconds."""
         fitting = (step for step in TICK_STEPS if self.seconds <= MAX_TICKS * step)
         step = next(fitting, TICK_STEPS[-1])
-        return [float(number * step) for number in range(int(self.seconds / step) + 1)]
+        last = int(self.seconds / step)
+        return [float(number * step) for number in range(last + 1)]
 
 
 def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
@@ -94,15 +95,18 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
     by_video: dict[str, list[StoredTrack]] = defaultdict(list)
     for stored in stored_tracks.iterate(with_duplicates=True):
         by_video[stored.video].append(stored)
+
     if not by_video:
         raise InputUnusable(
             "no tracks in this dataset",
             f"track the faces of a video: gleanset episodes VIDEO {dataset.option}",
         )
+
     videos = stored_tracks.get_videos()
     left_out = dict(Videos(dataset.db).iter_states("seen"))
     thumbnails = Thumbnails(dataset, FACE_SIZE)
     timelines = []
+
     for sha256, tracks in by_video.items():
         title, seconds = videos.get(sha256, (sha256[:12], None))
         last = max(stored.track.ended for stored in tracks)
@@ -111,6 +115,7 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
             segments = [Segment(start, ended, ()) for start, ended in spans]
             people.append(PersonOnScreen(None, "left out", segments, None))
         timelines.append(VideoTimeline(title, max(seconds or 0.0, last), people))
+
     return sorted(timelines, key=lambda timeline: timeline.title)
 
 
@@ -119,28 +124,26 @@ def _people(
 ) -> Iterator[PersonOnScreen]:
     by_name: dict[tuple[str | None, State], list[StoredTrack]] = defaultdict(list)
     for stored in tracks:
-        if (state := _state(stored)) is not None:
+        if (state := _get_state(stored)) is not None:
             by_name[stored.label, state].append(stored)
+
     people = []
-    for (name, state), own in by_name.items():
-        representative = max(own, key=lambda stored: stored.track.frames)
-        sample = (
-            dataset.samples.get(representative.samples[0]) if name is not None else None
-        )
-        face = thumbnails.of_sample(sample) if sample is not None else None
-        people.append(PersonOnScreen(name, state, _segments(own), face))
-    yield from sorted(
-        people,
-        key=lambda person: (
-            person.name is None,
-            person.state,
-            -person.seconds,
-            person.title,
-        ),
-    )
+    for (name, state), own_tracks in by_name.items():
+        face = None
+        if name is not None:
+            longest = max(own_tracks, key=lambda stored: stored.track.frames)
+            sample = dataset.samples.get(longest.samples[0])
+            face = thumbnails.of_sample(sample) if sample is not None else None
+        segments = _join_segments(own_tracks)
+        people.append(PersonOnScreen(name, state, segments, face))
+    yield from sorted(people, key=_rank_person)
 
 
-def _state(stored: StoredTrack) -> State | None:
+def _rank_person(person: PersonOnScreen) -> tuple[bool, str, float, str]:
+    return person.name is None, person.state, -person.seconds, person.title
+
+
+def _get_state(stored: StoredTrack) -> State | None:
     if stored.labels:
         return "named"
     if stored.undecided:
@@ -148,17 +151,20 @@ def _state(stored: StoredTrack) -> State | None:
     return "other" if stored.others else None
 
 
-def _segments(stored_tracks: list[StoredTrack]) -> list[Segment]:
+def _join_segments(stored_tracks: list[StoredTrack]) -> list[Segment]:
+    tracks = [stored.track for stored in stored_tracks]
+    tracks.sort(key=lambda track: track.started)
     segments: list[Segment] = []
-    for track in sorted(
-        (stored.track for stored in stored_tracks), key=lambda t: t.started
-    ):
-        if segments and track.started - segments[-1].ended <= MAX_GAP_SECONDS:
+    for track in tracks:
+        segment = Segment(track.started, track.ended, (track.name,))
+        if segments and segment.started - segments[-1].ended <= MAX_GAP_SECONDS:
             last = segments.pop()
-            ended = max(last.ended, track.ended)
-            segments.append(Segment(last.started, ended, (*last.tracks, track.name)))
-        else:
-            segments.append(Segment(track.started, track.ended, (track.name,)))
+            segment = Segment(
+                last.started,
+                max(last.ended, segment.ended),
+                last.tracks + segment.tracks,
+            )
+        segments.append(segment)
     return segments
 
 
@@ -182,31 +188,42 @@ def write_timelines(dataset: Dataset, folder: Path) -> TimelineResult:
     template = environment.get_template(f"{PAGE}.jinja")
     page = template.render(name=dataset.name, timelines=timelines)
     write_atomic(folder / PAGE, encode_page(page))
-    write_atomic(folder / TABLE, _table(timelines).encode("utf-8", "backslashreplace"))
-    names = {
-        person.name
-        for timeline in timelines
-        for person in timeline.people
-        if person.name
-    }
+    # Names of files may have bytes that are not UTF-8.
+    table = _write_table(timelines).encode("utf-8", "backslashreplace")
+    write_atomic(folder / TABLE, table)
+
+    names: set[str | None] = set()
+    for timeline in timelines:
+        names.update(person.name for person in timeline.people)
     return TimelineResult(
         timeline=str((folder / PAGE).absolute()),
         table=str((folder / TABLE).absolute()),
         videos=len(timelines),
-        people=len(names),
+        people=len(names - {None}),
     )
 
 
-def _table(timelines: Iterable[VideoTimeline]) -> str:
+COLUMNS = ("video", "person", "from", "to", "begin_s", "end_s", "tracks", "state")
+
+
+def _write_table(timelines: Iterable[VideoTimeline]) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(
-        ["video", "person", "from", "to", "begin_s", "end_s", "tracks", "state"]
-    )
+    rows.writerow(COLUMNS)
     for timeline in timelines:
         for person in timeline.people:
-            for start, ended, tracks in person.segments:
-                times = clock(start), clock(ended), f"{start:.3f}", f"{ended:.3f}"
-                row = [timeline.title, person.name or "", *times, " ".join(tracks)]
-                rows.writerow([*row, person.state])
+            for started, ended, tracks in person.segments:
+                rows.writerow(
+                    (
+                        timeline.title,
+                        person.name or "",
+                        clock(started),
+                        clock(ended),
+                        f"{started:.3f}",
+                        f"{ended:.3f}",
+                        " ".join(tracks),
+                        person.state,
+                    )
+                )
+
     return text.getvalue()

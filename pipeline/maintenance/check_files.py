@@ -76,12 +76,12 @@ def collect_garbage(
 
     Files in use stay. A simulation lists the paths.
     """
-    files: list[tuple[Path, int]] = []
     with dataset.stage(GC_STAGE):
         collector = _GarbageCollector(dataset, older_than, simulate=simulate)
-        files += collector.collect()
+        files = list(collector.collect())
         if not simulate:
             dataset.db.execute("VACUUM")
+
     size = sum(size for _, size in files)
     if simulate:
         paths = [str(path) for path, _ in files]
@@ -95,7 +95,8 @@ class _GarbageCollector:
     def __init__(self, dataset: Dataset, older_than: float, *, simulate: bool):
         self._dataset = dataset
         self._maintenance = Maintenance(dataset.db)
-        self._older_than, self._simulate = older_than, simulate
+        self._older_than = older_than
+        self._simulate = simulate
         self._latest_change = time.time() - older_than
 
     def collect(self) -> Iterator[tuple[Path, int]]:
@@ -108,12 +109,13 @@ class _GarbageCollector:
     def _collect_orphans(self) -> Iterator[tuple[Path, int]]:
         refused = self._old_refused_images()
         if self._simulate:
-            files = filter(Path.exists, refused.values())
-            yield from ((file, file.stat().st_size) for file in files)
+            for file in refused.values():
+                if file.exists():
+                    yield file, file.stat().st_size
         else:
-            self._maintenance.remove_refused_images(
-                refused
-            )  # their files are orphans then
+            # Their files are orphans then.
+            self._maintenance.remove_refused_images(refused)
+
         busy = self._is_any_stage_running()
         for orphan in orphan_files(self._dataset, self._older_than):
             if busy and orphan.awaits_row:
@@ -134,43 +136,44 @@ class _GarbageCollector:
 
     def _collect_stage_leftovers(self) -> Iterator[tuple[Path, int]]:
         """Remove scratch folders of stages that are not running."""
-        for path in sorted((self._dataset.root / "cache" / "scratch").glob("*")):
+        cache = self._dataset.root / "cache"
+        for path in sorted((cache / "scratch").glob("*")):
             if path.name != GC_STAGE:
                 with suppress(DatasetBusy), hold_lock(self._dataset.cache, path.name):
                     yield from self._remove(path)
 
     def _is_any_stage_running(self) -> bool:
-        for lock in (self._dataset.root / "cache" / "locks").glob("*.lock"):
-            if lock.stem != GC_STAGE:
-                try:
-                    with hold_lock(self._dataset.cache, lock.stem):
-                        pass
-                except DatasetBusy:
-                    return True
+        locks = (self._dataset.root / "cache" / "locks").glob("*.lock")
+        for name in {lock.stem for lock in locks} - {GC_STAGE}:
+            try:
+                with hold_lock(self._dataset.cache, name):
+                    pass
+            except DatasetBusy:
+                return True
         return False
 
     def _old_backups(self) -> Iterator[Path]:
         """Yield old copies of the catalogue, except the newest, which the user may need."""
-        backups = [
-            path
+        backups = sorted(
+            (self._get_backup_time(path), path.name, path)
             for path in self._dataset.root.glob(_BACKUPS)
             if path.suffix != _UNFINISHED
-        ]
-        by_time = sorted((self._backup_time(path), path.name, path) for path in backups)
-        return (path for time_, _, path in by_time[:-1] if time_ <= self._latest_change)
+        )
+        for made_at, _, path in backups[:-1]:
+            if made_at <= self._latest_change:
+                yield path
 
-    def _backup_time(self, backup: Path) -> float:
+    def _get_backup_time(self, backup: Path) -> float:
         """Return the time of the migration in the backup's name, else the file's.
 
         File times are less reliable: a copy of a dataset may keep those of other files.
         """
-        migrated_at = self._maintenance.get_migration_time(
-            backup.name.partition(".before-")[2]
-        )
+        migration = backup.name.partition(".before-")[2]
+        migrated_at = self._maintenance.get_migration_time(migration)
+        if migrated_at is not None:
+            return migrated_at
         times = backup.stat()
-        return (
-            max(times.st_mtime, times.st_ctime) if migrated_at is None else migrated_at
-        )
+        return max(times.st_mtime, times.st_ctime)
 
     def _partial_files(self) -> Iterator[Path]:
         root = self._dataset.root
@@ -182,6 +185,7 @@ class _GarbageCollector:
             *cache.rglob(f"{PARTIAL_PREFIX}*"),
             *self._dataset.runs_folder.rglob(f"{PARTIAL_PREFIX}*"),
         ]
+
         for path in partial_files:
             with suppress(OSError):  # removed meanwhile
                 is_old = path.stat().st_mtime <= self._latest_change
@@ -217,29 +221,33 @@ def orphan_files(dataset: Dataset, older_than: float = 0.0) -> Iterator[OrphanFi
 
     Files changed in the last `older_than` seconds are left out: a crop is written before its row.
     """
-    reports = Store(dataset.root / "web" / "reports", dataset.cache)
-    stores: tuple[tuple[Store, IsKnown, bool], ...] = (
-        (dataset.originals(dataset.cache), _is_image, False),
-        (
-            dataset.crops(dataset.cache),
-            lambda db, f: Maintenance(db).has_sample(f.stem),
-            True,
-        ),
-        (reports, lambda db, f: Reports(db).has_pending(f.stem), False),
+    crops = dataset.crops(dataset.cache)
+    stores: tuple[tuple[Store, IsKnown], ...] = (
+        (dataset.originals(dataset.cache), _is_image),
+        (crops, _is_sample),
+        (Store(dataset.root / "web" / "reports", dataset.cache), _is_report),
     )
-    with Snapshots(dataset.root).open_all() as opened:
-        catalogues = [dataset.db, *opened]
-        for store, is_known, awaits_row in stores:
+
+    with Snapshots(dataset.root).open_all() as snapshots:
+        catalogues = [dataset.db, *snapshots]
+        for store, is_known in stores:
             has_row = partial(_is_in_any, is_known, catalogues)
             for file, size, changed in store.iter_files():
                 if changed <= time.time() - older_than and not has_row(file):
-                    yield OrphanFile(file, size, awaits_row, has_row)
+                    yield OrphanFile(file, size, store is crops, has_row)
 
 
 def _is_image(db: Connection, file: Path) -> bool:
-    return Maintenance(db).has_image(
-        file.stem, _FORMATS.get(file.suffix.lstrip("."), "")
-    )
+    format_name = _FORMATS.get(file.suffix.lstrip("."), "")
+    return Maintenance(db).has_image(file.stem, format_name)
+
+
+def _is_sample(db: Connection, file: Path) -> bool:
+    return Maintenance(db).has_sample(file.stem)
+
+
+def _is_report(db: Connection, file: Path) -> bool:
+    return Reports(db).has_pending(file.stem)
 
 
 def _is_in_any(is_known: IsKnown, catalogues: list[Connection], file: Path) -> bool:
@@ -347,43 +355,51 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> VerifyResul
     """
     maintenance = Maintenance(dataset.db)
     with dataset.stage(VERIFY_STAGE) as scratch:
-        checker = _ImageChecker(
-            dataset, maintenance, dataset.originals(scratch), repair
-        )
+        originals = dataset.originals(scratch)
+        checker = _ImageChecker(dataset, maintenance, originals, repair)
         total = dataset.images.count()
         # In threads, as hashing releases the GIL.
-        check = partial(check_hash, checker.store)
         workers = Threads(2 * count_cores())
+        check = partial(check_hash, originals)
         outcomes = run_over(check, maintenance.iter_images(), workers)
         for outcome in progress.over(outcomes, "verify", total=total):
             checker.record(outcome.item, outcome.reason, outcome.detail)
+
         result = checker.result
         result.images = total
         crops = dataset.crops(scratch)
-        result.gone_crops = sum(
-            key not in names
-            for prefix, keys in groupby(
-                maintenance.iter_cropped_samples(), lambda key: key[:2]
-            )
-            for names in (crops.list_names(prefix),)
-            for key in keys
-        )
+        result.gone_crops = _count_missing_crops(maintenance, crops)
         _check_crops(result, crops, repair, progress)
         result.unused_files = sum(1 for _ in orphan_files(dataset))
-        contradictions = find_contradictions(dataset.db)
-        groups = [group.key for group in find_straddling_groups(dataset.db)]
-        if len(groups) > contradictions["straddling_groups"].cases:
-            lines = tuple(
-                f"the group of {key} is in several splits"
-                for key in groups[:MAX_LISTED]
-            )
-            contradictions["straddling_groups"] = Contradiction(len(groups), lines)
-        for finding in contradictions.values():
-            result.contradictions += finding.examples
+        contradictions = _find_all_contradictions(dataset)
         result.catalogue = maintenance.check_integrity()
+
+    for finding in contradictions.values():
+        result.contradictions += finding.examples
     return result.with_facts(
         {name: finding.cases for name, finding in contradictions.items()}
     )
+
+
+def _count_missing_crops(maintenance: Maintenance, crops: Store) -> int:
+    missing = 0
+    # By folder, which is listed once.
+    samples = maintenance.iter_cropped_samples()
+    for prefix, keys in groupby(samples, lambda key: key[:2]):
+        missing += len(set(keys).difference(crops.list_names(prefix)))
+    return missing
+
+
+def _find_all_contradictions(dataset: Dataset) -> dict[str, Contradiction]:
+    """Return those that SQL finds, and all groups in several splits."""
+    contradictions = find_contradictions(dataset.db)
+    groups = [group.key for group in find_straddling_groups(dataset.db)]
+    if len(groups) > contradictions["straddling_groups"].cases:
+        lines = [
+            f"the group of {key} is in several splits" for key in groups[:MAX_LISTED]
+        ]
+        contradictions["straddling_groups"] = Contradiction(len(groups), tuple(lines))
+    return contradictions
 
 
 @dataclass
@@ -401,13 +417,12 @@ class _ImageChecker:
         self.result = VerifyResult(**counts)
 
     def record(self, item: StoredImage, reason: str | None, detail: str) -> None:
-        if (
-            not self.repair
-            or reason == FILE_UNREADABLE
-            or (reason is None and item.state == "ok")
-        ):
+        is_sound = reason is None and item.state == "ok"
+        # An unreadable file may be intact.
+        if not self.repair or is_sound or reason == FILE_UNREADABLE:
             self._count(reason)
             return
+
         # The lock keeps other processes from writing the file or removing the image.
         with self.dataset.db.transaction():
             if self.maintenance.has_image(item.sha256, item.format):
@@ -466,11 +481,13 @@ def _check_crops(
     damaged: list[Path] = []
     files = [file for file, _, _ in crops.iter_files()]
     outcomes = run_over(check_decodable, files, Processes())
+
     for outcome in progress.over(outcomes, "crops", total=len(files), unit=" crops"):
         if outcome.reason == FILE_UNREADABLE:
             result.unreadable_crops += 1
         elif outcome.result is None:
             damaged.append(outcome.item)
+
     for path in damaged if repair else ():
         crops.quarantine(path)
     result.damaged_crops = len(damaged)

@@ -22,6 +22,7 @@ from gleanset.operations import make_operation
 from gleanset.records import Rejection
 from gleanset.terminal import format_result
 from gleanset.work.progress import Progress
+from pipeline.maintenance.check_files import DAMAGED
 
 STAGE = "merge"
 _ACTIONS = {"labelled": "label", "rejected": "reject"}
@@ -100,24 +101,26 @@ def merge_dataset(
         raise UsageError(
             "cannot merge a dataset into itself", "use the folder of another dataset"
         )
+
     with _scratch(dataset, simulate) as (dataset, scratch):
         copy = scratch / CATALOGUE
         copy_catalogue(other / CATALOGUE, copy)
+
         with dataset.db.attached(copy, "other"):
             merge = CatalogueMerge(dataset.db)
             source = Store(other / "images", scratch)
-            files = (
-                _simulate_files(dataset, source, merge)
-                if simulate
-                else _import_files(
-                    dataset, source, merge, dataset.originals(scratch), progress
-                )
-            )
+            if simulate:
+                files = _simulate_files(dataset, source, merge)
+            else:
+                store = dataset.originals(scratch)
+                files = _import_files(dataset, source, merge, store, progress)
+
             with dataset.db.transaction():
                 plan = plan_merge(merge)
                 _apply(dataset, merge, plan, other.resolve().name)
                 # The same image may have another weak label there.
                 retracted = retract_disputed(dataset.db)
+
             counts = MergeCounts(
                 **files._asdict(),
                 taken_back=retracted,
@@ -133,15 +136,16 @@ def merge_dataset(
 
 @contextmanager
 def _scratch(dataset: Dataset, simulate: bool) -> Iterator[tuple[Dataset, Path]]:
-    if simulate:
-        with (
-            TemporaryDirectory() as folder,
-            Dataset(dataset.root, temporary=True) as copy,
-        ):
-            yield copy, Path(folder)
-    else:
+    if not simulate:
         with dataset.stage(STAGE) as scratch:
             yield dataset, scratch
+        return
+
+    with (
+        TemporaryDirectory() as folder,
+        Dataset(dataset.root, temporary=True) as copy,
+    ):
+        yield copy, Path(folder)
 
 
 class _ImportedFiles(NamedTuple):
@@ -170,20 +174,24 @@ def _import_files(
 ) -> _ImportedFiles:
     images = 0
     rejected = 0
+
     for sha256, kind in progress.over(merge.iter_new_images(), "merge"):
         data = b""
         with suppress(OSError):
             data = source.path(sha256, kind).read_bytes()
         if hash_bytes(data) != sha256:
-            reason = FILE_GONE if not data else "damaged"
+            reason = DAMAGED if data else FILE_GONE
             dataset.rejections.add(Rejection(STAGE, sha256, reason, str(source.root)))
             rejected += 1
             continue
+
         with dataset.db.transaction():
             store.put(sha256, kind, data)
             merge.add_image(sha256)
+
         dataset.rejections.remove(STAGE, sha256)
         images += 1
+
     return _ImportedFiles(images, rejected)
 
 
@@ -195,15 +203,12 @@ def plan_merge(merge: CatalogueMerge) -> MergePlan:
         plan.steps.append(step)
         plan.decisions += len(new)
         changed |= new
+
     shared = {step.local_id for step in plan.steps}
     own = {step["id"] for step in merge.list_steps("main")} - shared
     for key in changed:
-        _plan_sample(
-            plan,
-            merge,
-            key,
-            decided_here=not own.isdisjoint(merge.list_steps_of_sample(key)),
-        )
+        decided_here = not own.isdisjoint(merge.list_steps_of_sample(key))
+        _plan_sample(plan, merge, key, decided_here=decided_here)
     return plan
 
 
@@ -217,65 +222,76 @@ def _other_steps(
     """
     unmatched: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for step in merge.list_steps("main"):
-        unmatched[_identity(step)].append(step["id"])
+        unmatched[_identify(step)].append(step["id"])
+
     for step in merge.list_steps("other"):
-        lines = merge.get_decisions("other", step["id"])
-        if not lines:
+        decisions = merge.get_decisions("other", step["id"])
+        if not decisions:
             continue
-        candidates = unmatched[_identity(step)]
-        own_lines = {id_: merge.get_decisions("main", id_) for id_ in candidates}
-        local_id = next(
-            (id_ for id_ in candidates if _agree(lines, own_lines[id_])), None
-        )
+
+        local_id = None
+        own_decisions: dict[str, str] = {}
+        candidates = unmatched[_identify(step)]
+        for candidate in candidates:
+            candidate_decisions = merge.get_decisions("main", candidate)
+            if _agree(decisions, candidate_decisions):
+                local_id = candidate
+                own_decisions = candidate_decisions
+                break
+
         if local_id is not None:
             candidates.remove(local_id)
-        present = own_lines[local_id] if local_id is not None else {}
-        new = dict.fromkeys(key for key in lines if key not in present)
-        yield ImportedStep(step, local_id), new
+        new = [key for key in decisions if key not in own_decisions]
+        yield ImportedStep(step, local_id), dict.fromkeys(new)
 
 
-def _identity(step: Row) -> tuple[str, ...]:
+def _identify(step: Row) -> tuple[str, ...]:
     return tuple(str(step[name]) for name in ("at", "user", "kind", "arguments"))
 
 
-def _agree(lines: dict[str, str], others: dict[str, str]) -> bool:
-    common = lines.keys() & others.keys()
-    return bool(common) and all(lines[key] == others[key] for key in common)
+def _agree(decisions: dict[str, str], others: dict[str, str]) -> bool:
+    common = decisions.keys() & others.keys()
+    return bool(common) and all(decisions[key] == others[key] for key in common)
 
 
 def _plan_sample(
     plan: MergePlan, merge: CatalogueMerge, key: str, *, decided_here: bool
 ) -> None:
     """Plan the label of a sample with new decisions there; `decided_here`: also here."""
-    local, imported = merge.get_state("main", key), merge.get_state("other", key)
+    imported = merge.get_state("other", key)
     if imported is None:
         return
+    local = merge.get_state("main", key)
     if local is None:  # added by this merge
         local = DecidedState("queue", None, "", "")
-    is_decided = [state.status in _ACTIONS for state in (local, imported)]
-    if local[:2] == imported[:2] or not any(is_decided):
+
+    is_equal = (local.status, local.label) == (imported.status, imported.label)
+    has_local_decision = local.status in _ACTIONS
+    has_other_decision = imported.status in _ACTIONS
+    if is_equal or not (has_local_decision or has_other_decision):
         return
-    if decided_here and all(is_decided):
-        plan.conflicts[key] = (
-            f"{local.label or local.status} or {imported.label or imported.status}"
-        )
+
+    if decided_here and has_local_decision and has_other_decision:
+        labels = [state.label or state.status for state in (local, imported)]
+        plan.conflicts[key] = " or ".join(labels)
         plan.choices.append(Choice(key, "clear", None, plan.conflicts[key]))
-    else:
-        state = local if decided_here and is_decided[0] else imported
-        undecided = state.action if state.action in _UNDECIDED else "clear"
-        action = _ACTIONS.get(state.status, undecided)
-        plan.choices.append(Choice(key, action, state.label, state.provenance))
+        return
+
+    state = local if decided_here and has_local_decision else imported
+    undecided = state.action if state.action in _UNDECIDED else "clear"
+    action = _ACTIONS.get(state.status, undecided)
+    plan.choices.append(Choice(key, action, state.label, state.provenance))
 
 
 def _apply(dataset: Dataset, merge: CatalogueMerge, plan: MergePlan, name: str) -> None:
     merge.add_origins()
     merge.add_samples()
     local_ids: dict[int | None, int] = {}
+
     for step, local_id in plan.steps:
         undone = local_ids.get(step["undoes"])
         local_ids[step["id"]] = merge.add_step(step, local_id, undone)
+
     if plan.choices:
-        dataset.journal.apply(
-            make_operation(MERGE_KIND, dataset=name, count=len(plan.choices)),
-            plan.choices,
-        )
+        operation = make_operation(MERGE_KIND, dataset=name, count=len(plan.choices))
+        dataset.journal.apply(operation, plan.choices)

@@ -70,6 +70,7 @@ class RemovalPlan(NamedTuple):
             return f"{images} and {samples}"
         statuses = Counter(report.status for report in self.reports)
         numbers = ", ".join(f"{number} {status}" for status, number in statuses.items())
+
         return (
             f"{images}, {samples} and {count(len(self.reports), 'report')} ({numbers})"
         )
@@ -102,12 +103,14 @@ def plan_removal(
     """
     upkeep = Maintenance(dataset.db)
     planned: dict[str, None] = {}
+
     with Snapshots(dataset.root).open_all() as opened:
         databases = [dataset.db, *opened]
         catalogues = list(map(Maintenance, databases))
         for text in images:
             is_known = any(Images(db).get_id(text.lower()) for db in databases)
             planned[text.lower() if is_known else _resolve_image(dataset, text)] = None
+
         by_origin = _find_images(
             catalogues, origins, Maintenance.find_by_origin, "was found at"
         )
@@ -115,6 +118,7 @@ def plan_removal(
             catalogues, authors, Maintenance.find_by_author, "is by"
         )
         planned |= dict.fromkeys([*by_origin, *by_author])
+
     for report in Reports(dataset.db).get_pending(reports):
         if report.claim.kind != REMOVAL:
             raise UsageError(
@@ -123,6 +127,7 @@ def plan_removal(
             )
         if report.claim.sha256:
             planned[report.claim.sha256] = None
+
     if not planned:
         raise UsageError("nothing to forget", "name it: --image, --origin or --author")
     keys = [key for image in planned for key in upkeep.list_sample_keys(image)]
@@ -136,6 +141,7 @@ def plan_removal(
         for report in Reports(dataset.db).iterate(status)
         if report.claim.sha256 in planned or report.id in reports
     ]
+
     return RemovalPlan(tuple(planned), len(keys), in_test, tuple(settled))
 
 
@@ -147,8 +153,10 @@ def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
             for file in reports.find_files(sha256):
                 file.unlink(missing_ok=True)
             dataset.remove_image(sha256, reason)
+
     with dataset.db.transaction():
         Reports(dataset.db).remove(report.id for report in plan.reports)
+
     for key in Snapshots(dataset.root).erase_forgotten(dataset.db):
         dataset.crop_path(key).unlink(missing_ok=True)
 
@@ -166,6 +174,7 @@ def _resolve_image(dataset: Dataset, text: str) -> str:
         return dataset.images.resolve(text).sha256
     if len(reported) == 1 and not matches:
         return reported.pop()
+
     raise UsageError(
         f"several images match {text!r}",
         f"give more of it, for instance {reported.pop()}",

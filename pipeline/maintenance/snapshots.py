@@ -109,10 +109,12 @@ def restore_snapshot(dataset: Dataset, name: str) -> RestoreResult:
     snapshots = Snapshots(dataset.root)
     user = dataset.journal.user
     option = dataset.option
+
     with dataset.stage(RESTORE_STAGE) as scratch, snapshots.open(name) as snapshot:
         staged = scratch / CATALOGUE
         snapshot.copy_to(staged)
         dataset.close()
+
         with closing(_open_alone(dataset)) as present:
             backup = snapshots.create_dated(
                 present, BACKUP_NAME, f"before {name} was restored", user
@@ -120,6 +122,7 @@ def restore_snapshot(dataset: Dataset, name: str) -> RestoreResult:
             with closing(Connection(staged)) as restored:
                 carry_over(present, restored)
             present.restore_from(staged)
+
     undo = f"gleanset restore {backup.name} {option}"
     return RestoreResult(restored=name, before=backup.name, undo=undo)
 

@@ -4,7 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -74,12 +74,12 @@ _HTTP = {
 
 def explain_reason(reason: str) -> str:
     """Explain why an item was rejected or is not labelled; empty for an unknown reason."""
-    if match := re.fullmatch(r"http (\d{3})", reason):
-        code = match[1]
-        return _HTTP.get(
-            code, "server error" if code[0] == "5" else "refused by the site"
-        )
-    return _MEANINGS.get(reason, "")
+    match = re.fullmatch(r"http (\d{3})", reason)
+    if match is None:
+        return _MEANINGS.get(reason, "")
+    code = match[1]
+    is_server_error = code.startswith("5")
+    return _HTTP.get(code, "server error" if is_server_error else "refused by the site")
 
 
 def shorten_location(text: str) -> str:
@@ -88,14 +88,16 @@ def shorten_location(text: str) -> str:
         parts = urlsplit(text)
     except ValueError:
         return shorten(text)
+
     if parts.scheme in ("http", "https") and parts.netloc:
         # Only the host, because credentials may precede it.
         host = parts.netloc.rpartition("@")[2]
         tail = parts.path.rstrip("/").rpartition("/")[2]
-        return shorten(
-            f"{host}/…/{tail}" if parts.path.count("/") > 1 else f"{host}/{tail}"
-        )
-    return shorten("/".join(re.split(r"[/\\]", text)[-2:]))
+        between = "/…/" if parts.path.count("/") > 1 else "/"
+        return shorten(f"{host}{between}{tail}")
+
+    last_parts = re.split(r"[/\\]", text)[-2:]
+    return shorten("/".join(last_parts))
 
 
 MAX_ROWS = 60
@@ -109,6 +111,7 @@ def gather_origins(dataset: Dataset) -> dict[str, object]:
     rows: dict[str, list[SourceYield]] = defaultdict(list)
     for row in yields[:MAX_ROWS]:
         rows[row.source].append(row)
+
     return {
         "sources": len({row.source for row in yields}),
         "rows": rows,
@@ -190,7 +193,11 @@ class _Tally:
 
     def shared(self) -> list[list[Sample]]:
         """Return groups of several images, the largest first."""
-        shared = [m for m in self.groups.values() if len({s.image for s in m}) > 1]
+        shared = [
+            group
+            for group in self.groups.values()
+            if len({sample.image for sample in group}) > 1
+        ]
         return sorted(shared, key=lambda group: (-len(group), group[0].key))
 
 
@@ -200,30 +207,35 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
     for sample in dataset.samples.iter_by_key():
         if sample.status == "labelled" and sample.kept:
             tally.add(sample)
-    shared = tally.shared()
+
     hints = plan_hints(dataset)
     reasons = [(number, reason) for reason, number in hints.left_out.items()]
     if hints.choices:
         reasons.append((len(hints.choices), "clear hint"))
-    totals = sum(tally.splits.values(), Counter[str]())
+
+    totals: Counter[str] = Counter()
+    for counts in tally.splits.values():
+        totals += counts
+    shared = tally.shared()
+    listed = [_preview_group(group, thumbnails) for group in shared[:MAX_GROUPS]]
+    split_totals = {split: totals[split] for split in SPLITS}
     settings = dataset.samples.get_split_settings()
     return ClassesSection(
-        rows=list(_rows(tally, thumbnails)),
-        totals={split: totals[split] for split in SPLITS},
+        rows=list(_build_rows(tally, any(split_totals.values()), thumbnails)),
+        totals=split_totals,
         labelled=totals.total(),
         groups=len(tally.groups),
         torn=len(find_straddling_groups(dataset.db)),
-        together=[_shared_group(group, thumbnails) for group in shared[:MAX_GROUPS]],
+        together=listed,
         shared_groups=len(shared),
         queue_reasons=sorted(reasons, reverse=True),
         split_settings=settings.describe() if settings else "",
     )
 
 
-def _rows(tally: _Tally, thumbnails: Thumbnails) -> Iterator[ReportClassRow]:
-    is_split = any(
-        counts[split] for counts in tally.splits.values() for split in SPLITS
-    )
+def _build_rows(
+    tally: _Tally, is_split: bool, thumbnails: Thumbnails
+) -> Iterator[ReportClassRow]:
     for name, counts in sorted(tally.splits.items()):
         splits = {split: counts[split] for split in SPLITS}
         strip = [preview(sample, thumbnails) for sample in tally.first[name]]
@@ -244,21 +256,18 @@ def class_warnings(splits: dict[str, int]) -> Iterator[str]:
 
 def preview(sample: Sample, thumbnails: Thumbnails) -> SamplePreview:
     """Return the preview of a sample."""
-    return SamplePreview(
-        thumbnails.of_sample(sample), sample.label or "not labelled", sample.split
-    )
+    thumbnail = thumbnails.of_sample(sample)
+    return SamplePreview(thumbnail, sample.label or "not labelled", sample.split)
 
 
-def _shared_group(group: list[Sample], thumbnails: Thumbnails) -> SharedGroup:
+def _preview_group(group: list[Sample], thumbnails: Thumbnails) -> SharedGroup:
     one_per_image = list({sample.image: sample for sample in group}.values())
-    previews = [
-        preview(sample, thumbnails) for sample in one_per_image[:MAX_GROUP_IMAGES]
-    ]
-    return SharedGroup(previews, len(one_per_image) - len(previews), _splits(group))
-
-
-def _splits(group: list[Sample]) -> list[str]:
-    return sorted({sample.split for sample in group if sample.split})
+    listed = one_per_image[:MAX_GROUP_IMAGES]
+    return SharedGroup(
+        previews=[preview(sample, thumbnails) for sample in listed],
+        unlisted_count=len(one_per_image) - len(listed),
+        splits=sorted({sample.split for sample in group if sample.split}),
+    )
 
 
 def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunMetrics] | None:
@@ -266,18 +275,19 @@ def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunMetrics] | N
 
     Raises `InputUnusable` for an unknown run or unreadable metrics.
     """
-    finished = [run for run in dataset.runs.iterate() if run.room == TRAINING_KIND]
-    evaluated = [
-        run.id
-        for run in finished
-        if run.status == "done" and (dataset.runs_folder / run.id / METRICS).is_file()
-    ]
-    name = run_id or (evaluated[-1] if evaluated else None)
-    if name is None:
+    if run_id is None:
+        for run in dataset.runs.iterate():
+            has_metrics = (dataset.runs_folder / run.id / METRICS).is_file()
+            if run.room == TRAINING_KIND and run.status == "done" and has_metrics:
+                run_id = run.id
+    if run_id is None:
         return None
-    if Path(name).name != name:
-        raise InputUnusable(f"not a run: {name!r}", "list the runs: gleanset list runs")
-    return name, read_current_metrics(dataset, dataset.runs_folder / name)
+    # Not a path to another folder.
+    if Path(run_id).name != run_id:
+        raise InputUnusable(
+            f"not a run: {run_id!r}", "list the runs: gleanset list runs"
+        )
+    return run_id, read_current_metrics(dataset, dataset.runs_folder / run_id)
 
 
 MAX_BAND_IMAGES = 14
@@ -290,43 +300,46 @@ def gather_report(
     run = read_run(dataset, run_id)
     thumbnails = Thumbnails(dataset)
     statistics = Statistics(dataset.db)
-    counts = dataset.samples.count_by("kept", "status", "detector")
-    in_use = [("kept", "queue"), ("kept", "labelled")]
-    used = {key: number for key, number in counts.items() if key[:2] in in_use}
+    counts: Counter[str | None] = Counter()
+    rows = dataset.samples.count_by("kept", "status", "detector")
+    for (duplicate_status, status, detector), number in rows.items():
+        if duplicate_status == "kept" and status in ("queue", "labelled"):
+            counts[detector] += number
+
     classes = gather_classes(dataset, thumbnails)
-    failures, unused = statistics.list_failures(), statistics.list_unused()
+    failures = statistics.list_failures()
+    unused = statistics.list_unused()
+    # Files of sources; a damaged video was used up to the damage.
+    unusable = [
+        row
+        for row in failures
+        if row.stage.partition("-")[0] in ("harvest", "import")
+        and row.reason != DAMAGED
+    ]
+    left_out = [row for row in unused if row.reason in ("duplicate", "rejected")]
     return {
         "title": title,
         "description": dataset.settings.description or "",
         "contact": dataset.settings.contact or "",
-        "band": _band(classes),
+        "band": _choose_band(classes),
         "images": dataset.images.count(),
-        "samples": sum(used.values()),
-        "unit": "sample" if any(detector == WHOLE for *_, detector in used) else "face",
+        "samples": counts.total(),
+        "unit": "sample" if WHOLE in counts else "face",
         "origins": gather_origins(dataset),
         # Unreadable items, then those that later stages left out.
         "rejected": [*failures, *unused],
-        "unusable": sum(
-            row.items
-            for row in failures
-            if row.stage.partition("-")[0] in ("harvest", "import")
-            and row.reason != DAMAGED
-        ),
-        "left_out": sum(
-            row.items for row in unused if row.reason in ("duplicate", "rejected")
-        ),
+        "unusable": sum(row.items for row in unusable),
+        "left_out": sum(row.items for row in left_out),
         "unsearched": statistics.count_unsearched(),
         "classes": classes,
         "training": gather_training(dataset, *run, thumbnails) if run else None,
     }
 
 
-def _band(classes: ClassesSection) -> list[SamplePreview]:
+def _choose_band(classes: ClassesSection) -> list[SamplePreview]:
     """Return images for the top of the page, alternating between classes."""
     rounds = zip_longest(*(row.strip for row in classes.rows))
-    previews = [
-        preview for turn in rounds for preview in turn if preview and preview.thumbnail
-    ]
+    previews = [preview for preview in chain(*rounds) if preview and preview.thumbnail]
     return previews[:MAX_BAND_IMAGES]
 
 
@@ -360,6 +373,7 @@ def write_report(
     )
     page = environment.get_template(TEMPLATE).render(report=report)
     write_atomic(target, encode_page(page))
+
     return target
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,20 +44,14 @@ class MainSection(NamedTuple):
     mistakes: list[ReportImage]
 
 
-def write_report(
-    dataset: Dataset,
-    run_id: str,
-    *,
-    target: Path | None = None,
-    scratch: Path | None = None,
-) -> Path:
-    """Write `runs/<id>/report.html`, or `target`, and return its absolute path.
+def write_report(dataset: Dataset, run_id: str, *, scratch: Path | None = None) -> Path:
+    """Write `runs/<id>/report.html` and return its absolute path.
 
     Raises `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
     """
     folder = dataset.runs_folder / run_id
-    path = (target or folder / REPORT).absolute()
     values = collect_run_values(dataset, folder)
+    path = (folder / REPORT).absolute()
     return write_page(path, "page.html.jinja", values, scratch=scratch)
 
 
@@ -64,11 +59,8 @@ def write_page(
     path: Path, template: str, values: dict[str, object], *, scratch: Path | None
 ) -> Path:
     """Render a template, with all values escaped, and write it."""
-    page = (
-        get_templates("baseline.evaluation.report")
-        .get_template(template)
-        .render(values)
-    )
+    templates = get_templates("baseline.evaluation.report")
+    page = templates.get_template(template).render(values)
     write_atomic(path, encode_page(page), scratch=scratch)
     return path
 
@@ -78,14 +70,14 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     metrics = read_metrics(folder)
     names = find_renamed_classes(dataset, metrics.classes)
     metrics = metrics.with_names(names)
-    thumbnails = Thumbnails(dataset)
     rule = load_decision_rule(folder)
-    evaluated = [
-        (name, figures) for name, figures in metrics.splits.items() if name != "train"
-    ]
-    main = (
-        build_main_section(dataset, thumbnails, *evaluated[-1]) if evaluated else None
-    )
+    thumbnails = Thumbnails(dataset)
+    main = None
+    # The last of val and test that was evaluated.
+    for name, figures in metrics.splits.items():
+        if name != "train":
+            main = build_main_section(dataset, thumbnails, name, figures)
+
     evaluations = SplitEvaluations(dataset.db)
     return {
         **shared_values(dataset, folder, thumbnails),
@@ -105,15 +97,14 @@ def shared_values(
     issues = [
         issue for issue in LabelIssues(dataset.db).iterate() if issue.run == folder.name
     ]
-    listed = issues[:MAX_ISSUES]
+    rows = [
+        (issue.sample, issue.label, issue.suggested, issue.confidence)
+        for issue in issues[:MAX_ISSUES]
+    ]
     return {
         "run": folder.name,
         "dataset": dataset.name,
-        "issues": _report_images(
-            dataset,
-            thumbnails,
-            ((i.sample, i.label, i.suggested, i.confidence) for i in listed),
-        ),
+        "issues": _build_report_images(dataset, thumbnails, rows),
         "label_issue_count": len(issues),
     }
 
@@ -125,19 +116,20 @@ def build_main_section(
     figures: SplitMetrics,
 ) -> MainSection:
     """Return the section of a split."""
-    mistakes = map(astuple, figures.answered.mistakes)
-    return MainSection(name, figures, _report_images(dataset, thumbnails, mistakes))
+    rows = map(astuple, figures.answered.mistakes)
+    mistakes = _build_report_images(dataset, thumbnails, rows)
+    return MainSection(name, figures, mistakes)
 
 
-def _report_images(
+def _build_report_images(
     dataset: Dataset, thumbnails: Thumbnails, rows: Iterable[tuple[Any, ...]]
 ) -> list[ReportImage]:
-    """Return images for rows that begin with a sample's key."""
+    """Return images for rows of a sample's key, its label, another class and a confidence."""
     images = []
-    for key, *content in rows:
+    for key, label, other, confidence in rows:
         sample = dataset.samples.get(key)
         thumbnail = thumbnails.of_sample(sample) if sample else None
-        images.append(ReportImage(thumbnail, *content))
+        images.append(ReportImage(thumbnail, label, other, confidence))
     return images
 
 
@@ -168,16 +160,17 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None) -
     metrics = read_run_json(folder, METRICS, CrossValidationMetrics, fix)
     if metrics is None:
         raise InputUnusable(f"{folder / METRICS} is missing", fix)
-    values = {
-        **shared_values(dataset, folder, thumbnails),
-        "m": metrics,
-        "main": build_main_section(
-            dataset, thumbnails, "the held-out folds", metrics.held_out
-        ),
-    }
-    return write_page(
-        (folder / REPORT).absolute(), "folds.html.jinja", values, scratch=scratch
+
+    values = shared_values(dataset, folder, thumbnails)
+    values["m"] = metrics
+    values["main"] = build_main_section(
+        dataset,
+        thumbnails,
+        "the held-out folds",
+        metrics.held_out,
     )
+    path = (folder / REPORT).absolute()
+    return write_page(path, "folds.html.jinja", values, scratch=scratch)
 
 
 Points = list[tuple[int, float]]
@@ -195,17 +188,21 @@ class EpochChart(NamedTuple):
     @property
     def ends(self) -> tuple[int, int]:
         """The first and the last epoch."""
-        epochs = [epoch for points in self.curves.values() for epoch, _ in points]
+        points = list(chain.from_iterable(self.curves.values()))
+        epochs = [epoch for epoch, _ in points]
         return min(epochs), max(epochs)
 
     def x(self, epoch: int) -> float:
         """Return the horizontal position of an epoch."""
         first, last = self.ends
-        return 48 + ((epoch - first) / (last - first) if last > first else 0.5) * 456
+        # A single epoch is in the middle.
+        share = (epoch - first) / (last - first) if last > first else 0.5
+        return 48 + share * 456
 
     def y(self, value: float) -> float:
         """Return the vertical position of a value."""
-        return 228 - value / (self.steps * self.step) * 192
+        share = value / (self.steps * self.step)
+        return 228 - share * 192
 
 
 def gather_epoch_charts(metrics: RunMetrics) -> Iterator[EpochChart]:
@@ -213,26 +210,31 @@ def gather_epoch_charts(metrics: RunMetrics) -> Iterator[EpochChart]:
     for figure, better in (("loss", "lower"), ("accuracy", "higher")):
         curves: dict[str, Points] = {}
         for split in ("train", "val"):
-            values = [
-                (e.epoch, getattr(e, f"{split}_{figure}")) for e in metrics.epochs
-            ]
-            points = [(x, y) for x, y in values if y is not None and math.isfinite(y)]
+            points = []
+            for report in metrics.epochs:
+                value = getattr(report, f"{split}_{figure}")
+                if value is not None and math.isfinite(value):
+                    points.append((report.epoch, value))
             if points:
                 curves[split] = points
+
         if curves:
             is_share = figure == "accuracy"
-            largest = max(value for points in curves.values() for _, value in points)
-            highest = 1.0 if is_share else largest
+            values = [value for _, value in chain.from_iterable(curves.values())]
+            highest = 1.0 if is_share else max(values)
             step = _choose_step(highest)
-            steps = max(1, math.ceil(highest / step - 1e-9))
-            caption = f"{figure.capitalize()}: {better} is better"
-            yield EpochChart(caption, curves, is_share, step, steps)
+            yield EpochChart(
+                caption=f"{figure.capitalize()}: {better} is better",
+                curves=curves,
+                is_share=is_share,
+                step=step,
+                steps=max(1, math.ceil(highest / step - 1e-9)),
+            )
 
 
 def _choose_step(highest: float) -> float:
     """Return a round step that divides 0 to `highest` into about five parts."""
-    raw = max(highest, 1e-9) / 5
-    power = 10.0 ** math.floor(math.log10(raw))
-    return next(
-        factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999
-    )
+    fifth = max(highest, 1e-9) / 5
+    power = 10.0 ** math.floor(math.log10(fifth))
+    round_steps = [factor * power for factor in (1, 2, 5, 10)]
+    return next(step for step in round_steps if step >= fifth * 0.999)

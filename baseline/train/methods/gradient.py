@@ -52,11 +52,12 @@ def fit_simple(
     data: TrainingData, settings: Simple, callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
     """Train the small network on train with early stopping on val."""
-    train, val = data.arrays("train"), data.arrays("val")
+    train = data.arrays("train")
     check_classes(train.y, data.classes)
     with reproducible(settings.seed):
         net = build_net(settings, len(data.classes))
-    task = make_classifier_task(net, train, val, settings)
+
+    task = make_classifier_task(net, train, data.arrays("val"), settings)
     fitted = train_network(task, callback, data.checkpoint_folder)
     return fitted.with_net(to_trained_net(fitted.net, settings))
 
@@ -70,15 +71,20 @@ def fit_finetune(
     backbone, facts = load_pretrained_backbone(settings, callback)
     with reproducible(settings.seed):
         net = build_net(settings, len(data.classes), backbone)
+
     assert isinstance(net, BackboneNet)
-    batch = choose_batch_size(len(train), settings.batch)
     facts["norms"] = configure_batch_norm(
-        net.backbone, settings.weights, batch, callback
+        net.backbone,
+        settings.weights,
+        choose_batch_size(len(train), settings.batch),
+        callback,
     )
+
     val = data.arrays("val")
     task: TrainingTask[Net] = make_classifier_task(net, train, val, settings)
     task = replace(task, frozen=net.backbone, frozen_epochs=settings.warm_up)
     fitted = train_network(task, callback, data.checkpoint_folder)
+
     return fitted.with_net(to_trained_net(fitted.net, settings, backbone), facts)
 
 
@@ -100,18 +106,21 @@ class BatchHardObjective:
 
         self.loss = TripletMarginLoss(margin=margin)
         self.miner = BatchHardMiner()
-        self.known, self.classes = gallery, classes
+        self.gallery = gallery
+        self.classes = classes
 
     def loss_terms(self, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> LossTerms:
         """Return the mean loss of the mined triplets times the images, and hits at rank 1."""
         embedded = functional.normalize(net(x).float(), dim=1)
-        loss: torch.Tensor = self.loss(embedded, y, self.miner(embedded, y))
+        triplets = self.miner(embedded, y)
+        loss: torch.Tensor = self.loss(embedded, y, triplets)
+
         similarity = embedded.detach() @ embedded.detach().T
+        # Lower than any cosine: no image is its own nearest one.
         similarity.fill_diagonal_(-2.0)
         correct = (y[similarity.argmax(1)] == y).sum()
-        return LossTerms(
-            loss * len(y), torch.tensor(float(len(y)), device=y.device), correct
-        )
+        count = torch.tensor(float(len(y)), device=y.device)
+        return LossTerms(loss * count, count, correct)
 
     def evaluate(
         self, net: nn.Module, samples: LabelledSamples, batch: int
@@ -119,13 +128,15 @@ class BatchHardObjective:
         """Cross entropy in nats and recall@1 on `samples` against the known images."""
         with torch.inference_mode():
             gallery, gallery_y = embed_samples(
-                net, self.known, batch, MAX_VALIDATION_GALLERY
+                net, self.gallery, batch, MAX_VALIDATION_GALLERY
             )
             queries, y = embed_samples(net, samples, batch)
             vectors = stack_by_class(gallery.numpy(), gallery_y.numpy(), self.classes)
             scores = NearestImageHead(torch.from_numpy(vectors))(queries)
+
         loss = float(functional.cross_entropy(scores, y))
-        return loss, float((scores.argmax(1) == y).float().mean())
+        recall = float((scores.argmax(1) == y).float().mean())
+        return loss, recall
 
 
 def embed_samples(
@@ -138,12 +149,14 @@ def embed_samples(
     parts = []
     labels = []
     count = 0
+
     for x, y in iterate_batches(samples, net, batch):
         parts.append(functional.normalize(net(x).float(), dim=1).cpu())
         labels.append(y.cpu())
         count += len(y)
         if limit is not None and count >= limit:
             break
+
     return torch.cat(parts), torch.cat(labels)
 
 
@@ -158,19 +171,33 @@ def fit_triplet(
     layer = network[1]
     assert isinstance(layer, nn.Linear)
     initialize_with_discriminants(train.x, train.y, layer)
-    objective = BatchHardObjective(settings.margin, train, len(data.classes))
-    plan = class_batches(train.y, settings.classes_per_batch, settings.images_per_class)
-    val = FeatureSamples(*frozen.val(data))
-    task = TrainingTask(network, train, objective, plan, settings, val)
+
+    task = TrainingTask(
+        net=network,
+        train=train,
+        objective=BatchHardObjective(settings.margin, train, len(data.classes)),
+        sampler=class_batches(
+            train.y,
+            settings.classes_per_batch,
+            settings.images_per_class,
+        ),
+        settings=settings,
+        val=FeatureSamples(*frozen.val(data)),
+    )
     fitted = train_network(task, callback, data.checkpoint_folder)
+
     with torch.inference_mode():
         embedded = embed_samples(network, train, VALIDATION_BATCH)[0].numpy()
+        weight = layer.weight.cpu().numpy()
+        bias = layer.bias.cpu().numpy()
     head = build_gallery(embedded, train.y, frozen.keys, len(data.classes))
-    weights = (tensor.detach().cpu().numpy() for tensor in (layer.weight, layer.bias))
-    shape = ImageShape(settings.channels, settings.size)
     net = TrainedNet(
-        frozen.backbone, head, shape, LinearLayer(*weights).after(frozen.scaling)
+        frozen.backbone,
+        head,
+        ImageShape(settings.channels, settings.size),
+        LinearLayer(weight, bias).after(frozen.scaling),
     )
+
     sizes = [len(keys) for keys in head.keys]
     gallery_facts = {"gallery_images": sum(sizes), "max_gallery_images": max(sizes)}
     return fitted.with_net(net, frozen.facts | gallery_facts)
@@ -193,11 +220,12 @@ def initialize_with_discriminants(
     There are fewer discriminants than classes; the other rows are directions of least variance
     within classes.
     """
+    _, views, width = x.shape
+    flat = x.reshape(-1, width).astype(np.float64)
     # One thread: on a busy machine, synchronization would take longer than the computation.
     with limit_threads():
-        rows = _compute_discriminants(
-            x.reshape(-1, x.shape[2]).astype(np.float64), np.repeat(y, x.shape[1])
-        )
+        rows = _compute_discriminants(flat, np.repeat(y, views))
+
     rows = rows[: layer.out_features]
     with torch.no_grad():
         layer.weight[: len(rows)] = torch.from_numpy(rows)
@@ -207,16 +235,20 @@ def initialize_with_discriminants(
 
 def _compute_discriminants(x: Floats, y: Classes) -> Floats:
     """Return discriminants, then other directions, at most `COMPONENTS` x D."""
-    components = randomized_svd(
-        x - x.mean(0), min(COMPONENTS, *x.shape), random_state=0
-    )[2]
-    rows = TrainRows(x @ components.T, y, np.ones(len(y)), y)
+    _, _, components = randomized_svd(
+        x - x.mean(0),
+        min(COMPONENTS, *x.shape),
+        random_state=0,
+    )
+    rows = TrainRows(x @ components.T, y, weights=np.ones(len(y)), groups=y)
     whitening = Whitening.fit(rows, [len(components)])
     white = whitening.transform(rows.x)
+
     means = np.stack([white[y == name].mean(0) for name in np.unique(y)])
-    directions = np.linalg.svd(means - means.mean(0))[2]
+    # All right singular vectors, by descending variance between the classes.
+    _, _, directions = np.linalg.svd(means - means.mean(0))
     is_discriminant = np.arange(len(directions)) < len(means) - 1
     weights = np.where(is_discriminant, 1.0, OTHER_DIRECTION_WEIGHT)
     discriminants = whitening.transform_coefficients(weights[:, None] * directions)
-    rows_by_importance: Floats = discriminants @ components
-    return rows_by_importance
+    by_importance: Floats = discriminants @ components
+    return by_importance

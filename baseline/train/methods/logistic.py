@@ -62,8 +62,8 @@ class TrainRows(NamedTuple):
 
     def subsample(self, seed: int) -> TrainRows:
         """Return at most `MAX_SAMPLES` random rows, in order."""
-        rows = np.random.default_rng(seed).permutation(len(self.y))[:MAX_SAMPLES]
-        return self.at(np.sort(rows))
+        order = np.random.default_rng(seed).permutation(len(self.y))
+        return self.at(np.sort(order[:MAX_SAMPLES]))
 
     def folds(self, seed: int) -> Folds:
         """Return (train rows, test rows) of folds by group; none for too few samples."""
@@ -77,10 +77,13 @@ class TrainRows(NamedTuple):
     def flatten_views(self) -> TrainRows:
         """Return every view as a row, dividing the weight of the sample."""
         views = self.x.shape[1]
-        weights = np.repeat(self.weights / views, views)
-        groups = np.repeat(self.groups, views)
-        x = self.x.reshape(-1, self.x.shape[2])
-        return TrainRows(x, np.repeat(self.y, views), weights, groups)
+        return TrainRows(
+            x=self.x.reshape(-1, self.x.shape[2]),
+            y=np.repeat(self.y, views),
+            # Views share the weight, so that their number does not change the penalty.
+            weights=np.repeat(self.weights / views, views),
+            groups=np.repeat(self.groups, views),
+        )
 
 
 class LinearHead(NamedTuple):
@@ -107,28 +110,37 @@ class Whitening(NamedTuple):
     @classmethod
     def fit(cls, rows: TrainRows, layers: Sequence[int]) -> Self:
         """Fit on rows (N x D) with features of layers of these widths."""
-        x, weights = rows.x, rows.weights
-        members = np.zeros((len(x), int(rows.y.max()) + 1))
+        x = rows.x
+        weights = rows.weights
+        members = np.zeros((len(x), int(rows.y.max()) + 1))  # N x C
         members[np.arange(len(x)), rows.y] = weights
-        means = members.T @ x / np.maximum(members.sum(0)[:, None], 1e-300)
-        residuals = (x - means[rows.y]) * np.sqrt(weights / weights.sum())[:, None]
-        pairs = zip(_split(x, layers), _split(residuals, layers), strict=True)
-        return cls(tuple(_whitening_matrix(part, residual) for part, residual in pairs))
+        totals = np.maximum(members.sum(0), 1e-300)
+        means = members.T @ x / totals[:, None]
+
+        factors = np.sqrt(weights / weights.sum())
+        residuals = (x - means[rows.y]) * factors[:, None]
+
+        matrices = [
+            _whitening_matrix(layer, layer_residuals)
+            for layer, layer_residuals in zip(
+                _split(x, layers),
+                _split(residuals, layers),
+                strict=True,
+            )
+        ]
+        return cls(tuple(matrices))
 
     def transform(self, x: Floats) -> Floats:
         """Return whitened features (N x sum of ranks) of features (N x D)."""
-        parts = zip(
-            _split(x, [len(matrix) for matrix in self.matrices]),
-            self.matrices,
-            strict=True,
-        )
-        return np.concatenate([part @ matrix for part, matrix in parts], 1)
+        widths = [len(matrix) for matrix in self.matrices]
+        layers = zip(_split(x, widths), self.matrices, strict=True)
+        return np.concatenate([layer @ matrix for layer, matrix in layers], 1)
 
     def transform_coefficients(self, coefficients: Floats) -> Floats:
         """Return coefficients of features, given those of whitened features (classes x ranks)."""
-        parts = _split(coefficients, [matrix.shape[1] for matrix in self.matrices])
-        pairs = zip(parts, self.matrices, strict=True)
-        return np.concatenate([part @ matrix.T for part, matrix in pairs], 1)
+        ranks = [matrix.shape[1] for matrix in self.matrices]
+        layers = zip(_split(coefficients, ranks), self.matrices, strict=True)
+        return np.concatenate([layer @ matrix.T for layer, matrix in layers], 1)
 
 
 def _split(x: Floats, widths: Sequence[int]) -> list[Floats]:
@@ -140,23 +152,26 @@ def _row_space(x: Floats) -> Floats:
 
     The penalty is invariant to rotation, and components outside of this space are 0.
     """
-    return np.linalg.qr(x.T)[0] if len(x) < x.shape[1] else np.eye(x.shape[1])
+    width = x.shape[1]
+    if len(x) >= width:
+        return np.eye(width)
+    return np.linalg.qr(x.T)[0]
 
 
 def _whitening_matrix(x: Floats, residuals: Floats) -> Floats:
     """Return M (D x rank) with M M' = (C / c + 1)^-1 in the row space of `x`.
 
-    C is residuals' residuals.
+    C is residuals' residuals, c its mean variance.
     """
-    variance = float(np.square(residuals).sum()) / residuals.shape[1] or 1.0
+    variance = float(np.square(residuals).sum()) / residuals.shape[1]
     basis = _row_space(x)
     projected = residuals @ basis
-    factor = cholesky(
-        projected.T @ projected / variance + np.eye(basis.shape[1]), lower=True
-    )
-    matrix: Floats = basis @ solve_triangular(
-        factor, np.eye(len(factor)), lower=True, trans="T"
-    )
+    identity = np.eye(basis.shape[1])
+    # Without variation within classes the matrix is the basis.
+    precision = projected.T @ projected / (variance or 1.0) + identity
+    factor = cholesky(precision, lower=True)
+    inverse = solve_triangular(factor, identity, lower=True, trans="T")
+    matrix: Floats = basis @ inverse
     return matrix
 
 
@@ -175,12 +190,15 @@ def fit_linear_head(
         model = fit_logistic(white @ basis, views.y, views.weights, strength)
         coefficients = whitening.transform_coefficients(model.coef_ @ basis.T)
         bias = model.intercept_
+
     if len(model.classes_) == 2:
-        coefficients, bias = (
-            np.stack([-coefficients[0], coefficients[0]]) / 2,
-            bias * [-0.5, 0.5],
-        )
-    return LinearHead(coefficients, bias, int(model.n_iter_.max()) < MAX_ITERATIONS)
+        # Two classes share one row: half of it each, with opposite signs, is the same model.
+        row = coefficients[0]
+        coefficients = np.stack([-row, row]) / 2
+        bias = bias * [-0.5, 0.5]
+
+    converged = int(model.n_iter_.max()) < MAX_ITERATIONS
+    return LinearHead(coefficients, bias, converged)
 
 
 def choose_strength(
@@ -195,24 +213,32 @@ def choose_strength(
     folds = sample.folds(seed)
     if not folds:
         return StrengthChoice(DEFAULT_STRENGTH, "default", {})
+
     losses = dict.fromkeys(STRENGTHS, 0.0)
     views = max(1, MAX_SAMPLES // len(sample.y))
     with threads_for(sample.x):
         for train, test in folds:
             part = sample.at(train)
             flat = part._replace(x=part.x[:, :views]).flatten_views()
-            plain = Whitening.fit(flat, layers).transform(sample.x[:, 0])
-            plain = plain @ _row_space(plain[train])
+            white = Whitening.fit(flat, layers).transform(sample.x[:, 0])
+            # Training samples span a smaller space, in which fits are faster.
+            white = white @ _row_space(white[train])
+            held_out = sample.at(test)
+
             for strength in STRENGTHS:
-                model = fit_logistic(plain[train], part.y, part.weights, strength)
+                model = fit_logistic(white[train], part.y, part.weights, strength)
                 losses[strength] += log_loss(
-                    model, plain[test], sample.y[test], sample.weights[test]
+                    model,
+                    white[test],
+                    held_out.y,
+                    held_out.weights,
                 )
-    best = min(losses, key=lambda strength: losses[strength])
+
     total = float(sample.weights.sum())
-    means = {strength: loss / total for strength, loss in losses.items()}
     return StrengthChoice(
-        best, f"{len(folds)}-fold cross-validation by group in train", means
+        strength=min(losses, key=losses.__getitem__),
+        by=f"{len(folds)}-fold cross-validation by group in train",
+        losses={strength: loss / total for strength, loss in losses.items()},
     )
 
 
@@ -222,6 +248,7 @@ def fit_logistic(
     """Fit scikit-learn's model on `x` (N x D) with sample weights (N)."""
     model = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS)
     with warnings.catch_warnings():
+        # Whether the final fit converged is a fact of the run (`LinearHead`).
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(x, y, weights)
 
@@ -230,18 +257,19 @@ def log_loss(
     model: LogisticRegression, x: Floats, y: Classes, weights: Floats
 ) -> float:
     """Return the weighted sum of log losses over `x` (N x D)."""
-    shape = (len(y), int(max(y.max(), model.classes_.max())) + 1)
-    probabilities = np.full(shape, UNSEEN_CLASS_PROBABILITY)
+    rows = np.arange(len(y))
+    classes = int(max(y.max(), model.classes_.max())) + 1
+    probabilities = np.full((len(y), classes), UNSEEN_CLASS_PROBABILITY)
     probabilities[:, model.classes_] = model.predict_proba(x)
-    true_class = np.maximum(
-        probabilities[np.arange(len(y)), y], UNSEEN_CLASS_PROBABILITY
-    )
-    return float(-(weights * np.log(true_class)).sum())
+    of_true_class = np.maximum(probabilities[rows, y], UNSEEN_CLASS_PROBABILITY)
+    return float(-(weights * np.log(of_true_class)).sum())
 
 
 def threads_for(x: Floats) -> AbstractContextManager[Any]:
     """Limit linear algebra on a small matrix to one thread."""
-    return limit_threads() if x.size <= MAX_SINGLE_THREAD_VALUES else nullcontext()
+    if x.size > MAX_SINGLE_THREAD_VALUES:
+        return nullcontext()
+    return limit_threads()
 
 
 BLOCK_WEIGHTS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.4, 2.0)
@@ -265,12 +293,14 @@ def parse_part_weights(
     if setting == "auto":
         return None
     weights = tuple(float(weight) for weight in setting.split(","))
+
     if len(weights) != len(parts) - 1:
         names = ", ".join(part.name for part in parts[1:])
         raise UsageError(
             f"part_weights needs {len(parts) - 1} values, for {names}: '{setting}'",
             "separate them by commas, or use -o part_weights=auto",
         )
+
     return PartWeights((1.0, *weights), "settings", {})
 
 
@@ -287,45 +317,58 @@ def choose_part_weights(
     folds = sample.folds(seed)
     if not folds:
         return expected._replace(by=f"{expected.by}; train is too small to choose")
+
     groups = len(np.unique(sample.groups))
     weights = [1.0]
     losses: dict[str, float] = {}
     with threads_for(sample.x):
         grams = _gram_matrices(sample.x, parts)
-        for part, prior in zip(parts[1:], expected.weights[1:], strict=True):
-            losses_by_weight = {}
+        # Of the blocks whose weights are chosen.
+        kernel = grams[0]
+
+        for part, gram, prior in zip(
+            parts[1:],
+            grams[1:],
+            expected.weights[1:],
+            strict=True,
+        ):
+            costs = {}
             for weight in BLOCK_WEIGHTS:
-                pairs = zip([*weights, weight], grams, strict=False)
-                kernel = np.sum([w * w * gram for w, gram in pairs], axis=0)
-                losses_by_weight[weight] = _held_out_loss(kernel, sample, folds)
-            cost = {
-                w: groups * loss + ((w - prior) / WEIGHT_PRIOR_DEVIATION) ** 2 / 2
-                for w, loss in losses_by_weight.items()
-            }
-            weights.append(min(cost, key=lambda weight: cost[weight]))
-            losses |= {
-                f"{part.name} {w:g}": loss for w, loss in losses_by_weight.items()
-            }
+                candidate = kernel + weight * weight * gram
+                loss = _held_out_loss(candidate, sample, folds)
+                losses[f"{part.name} {weight:g}"] = loss
+                deviation = (weight - prior) / WEIGHT_PRIOR_DEVIATION
+                # The loss of all groups, and the negative log prior.
+                costs[weight] = groups * loss + deviation**2 / 2
+
+            weight = min(costs, key=costs.__getitem__)
+            weights.append(weight)
+            kernel = kernel + weight * weight * gram
+
     by = f"{len(folds)}-fold cross-validation by group in train"
     return PartWeights(tuple(weights), by, losses)
 
 
 def _gram_matrices(x: Floats, parts: Sequence[FeaturePart]) -> list[Floats]:
     """Return the Gram matrix (N x N) of each feature block, with a common scale."""
-    grams = [block @ block.T for block in _split(x, [part.width for part in parts])]
-    scale = FIRST_BLOCK_VARIANCE / max(float(grams[0].diagonal().mean()), 1e-12)
+    blocks = _split(x, [part.width for part in parts])
+    grams = [block @ block.T for block in blocks]
+    variance = float(grams[0].diagonal().mean())
+    scale = FIRST_BLOCK_VARIANCE / max(variance, 1e-12)
     return [scale * gram for gram in grams]
 
 
 def _held_out_loss(kernel: Floats, rows: TrainRows, folds: Folds) -> float:
-    losses = np.zeros(len(BLOCK_STRENGTHS))
-    y, weights = rows.y, rows.weights
+    """Return the mean log loss of the best of `BLOCK_STRENGTHS`."""
+    losses = dict.fromkeys(BLOCK_STRENGTHS, 0.0)
+    y = rows.y
+    weights = rows.weights
     for train, test in folds:
         train_x, test_x = _kernel_coordinates(kernel, train, test)
-        for number, strength in enumerate(BLOCK_STRENGTHS):
+        for strength in BLOCK_STRENGTHS:
             model = fit_logistic(train_x, y[train], weights[train], strength)
-            losses[number] += log_loss(model, test_x, y[test], weights[test])
-    return float(losses.min() / weights.sum())
+            losses[strength] += log_loss(model, test_x, y[test], weights[test])
+    return min(losses.values()) / float(weights.sum())
 
 
 def _kernel_coordinates(
@@ -335,7 +378,9 @@ def _kernel_coordinates(
 
     Test rows are projected on the span of train, outside of which |w|^2 keeps weights at 0.
     """
-    values, vectors = np.linalg.eigh(kernel[np.ix_(train, train)])
-    keep = values > values.max() * 1e-9
-    axes = vectors[:, keep] / np.sqrt(values[keep])
-    return kernel[np.ix_(train, train)] @ axes, kernel[np.ix_(test, train)] @ axes
+    train_kernel = kernel[np.ix_(train, train)]
+    values, vectors = np.linalg.eigh(train_kernel)
+    # Directions without variance would be divided by nearly 0.
+    is_in_span = values > values.max() * 1e-9
+    axes = vectors[:, is_in_span] / np.sqrt(values[is_in_span])
+    return train_kernel @ axes, kernel[np.ix_(test, train)] @ axes

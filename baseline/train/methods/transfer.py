@@ -17,7 +17,6 @@ from baseline.features.texture import get_prior_weights
 from baseline.settings import Finetune, Transfer, Triplet
 from baseline.train.methods.logistic import (
     Classes,
-    Floats,
     TrainRows,
     choose_part_weights,
     choose_strength,
@@ -37,18 +36,22 @@ def load_pretrained_backbone(
     )
     names = JOIN.join(member.name for member in backbone.members)
     callback.say(f"{names} with weights: {weights.source}")
-    facts = {
+
+    for member in backbone.members:
+        if not isinstance(member, OnnxBackbone):
+            continue
+        expected = min(member.side)
+        if expected > settings.size:
+            callback.say(
+                f"images are read at {settings.size} x {settings.size}, but {member.name} expects "
+                f"{expected}: -o size={expected}"
+            )
+
+    return backbone, {
         "backbone": names,
         "weights": weights.source,
         "weights_sha256": weights.sha256,
     }
-    for member in backbone.members:
-        if isinstance(member, OnnxBackbone) and min(member.side) > settings.size:
-            callback.say(
-                f"images are read at {settings.size} x {settings.size}, but {member.name} expects "
-                f"{min(member.side)}: -o size={min(member.side)}"
-            )
-    return backbone, facts
 
 
 class FrozenFeatures(NamedTuple):
@@ -75,30 +78,37 @@ class FrozenFeatures(NamedTuple):
         Raises `InputUnusable` if classes are missing, `UsageError` if the setting does not fit the
         feature blocks.
         """
-        keys = tuple(sample.key for sample in data.examples.splits["train"])
+        train = data.examples.splits["train"]
+        keys = [sample.key for sample in train]
         check_classes(data.examples.classes_of("train", keys), data.classes)
+
         backbone, facts = load_pretrained_backbone(settings, callback)
         features = data.train_features(backbone)
         y = data.examples.classes_of("train", features.keys)
+        # Again, because unreadable images have no features.
         check_classes(y, data.classes)
+
+        # A rare class weighs more, which is the same as drawing its images more often.
         by_class = compute_class_weights(y, len(data.classes), settings.balance)
-        weights: Floats = by_class[y].astype(np.float64)
-        rows = TrainRows(features.vectors, y, weights, data.groups_of(features.keys))
+        rows = TrainRows(
+            x=features.vectors,
+            y=y,
+            weights=by_class[y].astype(np.float64),
+            groups=data.groups_of(features.keys),
+        )
+
         parts = backbone.parts
-        requested = parse_part_weights(settings.part_weights, parts)
-        if requested is None:
-            plain = (
-                Scaling.fit(rows.x, backbone).transform(rows.x[:, 0]).astype(np.float64)
-            )
-            train = data.examples.splits["train"]
+        weights = parse_part_weights(settings.part_weights, parts)
+        if weights is None:
             expected = get_prior_weights(parts, data.dataset, train, data.progress)
-            requested = choose_part_weights(
-                rows._replace(x=plain), parts, expected, settings.seed
-            )
-        if words := requested.words(parts):
-            callback.say(words)
-        scaling = Scaling.fit(rows.x, backbone, requested.weights)
-        facts |= requested.to_json(parts) | {"views": rows.x.shape[1]}
+            scaled = Scaling.fit(rows.x, backbone).transform(rows.x[:, 0])
+            plain = rows._replace(x=scaled.astype(np.float64))
+            weights = choose_part_weights(plain, parts, expected, settings.seed)
+        if description := weights.describe(parts):
+            callback.say(description)
+
+        scaling = Scaling.fit(rows.x, backbone, weights.weights)
+        facts |= weights.to_json(parts) | {"views": rows.x.shape[1]}
         rows = rows._replace(x=scaling.transform(rows.x))
         return cls(backbone, rows, features.keys, scaling, facts)
 
@@ -116,18 +126,29 @@ def fit_transfer(
     frozen = FrozenFeatures.compute(data, settings, callback)
     layers = frozen.backbone.layers
     rows = frozen.rows._replace(x=frozen.rows.x.astype(np.float64))
-    facts: dict[str, Any] = {"strength": settings.strength, "strength_by": "settings"}
-    if not settings.strength:
-        strength = choose_strength(rows, layers, settings.seed)
+
+    facts: dict[str, Any]
+    if settings.strength:
+        facts = {"strength": settings.strength, "strength_by": "settings"}
+    else:
+        choice = choose_strength(rows, layers, settings.seed)
         facts = {
-            "strength": strength.strength,
-            "strength_by": strength.by,
-            "strengths_tried": {str(k): v for k, v in strength.losses.items()},
+            "strength": choice.strength,
+            "strength_by": choice.by,
+            "strengths_tried": {str(k): v for k, v in choice.losses.items()},
         }
-        callback.say(f"regularization: C = {strength.strength:g} ({strength.by})")
+        callback.say(f"regularization: C = {choice.strength:g} ({choice.by})")
+
     linear = fit_linear_head(rows, facts["strength"], layers)
-    facts |= {"converged": linear.converged, **frozen.facts}
     layer = LinearLayer(linear.coefficients, linear.bias).after(frozen.scaling)
     shape = ImageShape(settings.channels, settings.size)
     net = TrainedNet(frozen.backbone, ClassHead(layer), shape)
-    return TrainingResult(net, (), 0, "cpu", "fp32", facts)
+
+    return TrainingResult(
+        net,
+        history=(),
+        best_epoch=0,
+        device="cpu",
+        precision="fp32",
+        facts=facts | {"converged": linear.converged} | frozen.facts,
+    )

@@ -53,9 +53,8 @@ class AgreementCheck(NamedTuple):
 
     def to_json(self) -> dict[str, float | int | str]:
         """Return the values that are not None."""
-        return {
-            name: value for name, value in self._asdict().items() if value is not None
-        }
+        values = self._asdict()
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def compare(
@@ -69,19 +68,21 @@ def compare(
         Model(engine, batch_size=BATCH_SIZE).forward(images).probabilities
         for engine in (run, exported)
     )
-    before, after = first.argmax(1), second.argmax(1)
-    has_class = y >= 0
-    scores = [
-        float((predicted == y)[has_class].mean()) if has_class.any() else None
-        for predicted in (before, after)
-    ]
+    before = first.argmax(1)
+    after = second.argmax(1)
     # Equally likely classes count as the same.
     rows = np.arange(len(first))
-    same = (before == after) | (
-        first[rows, before] - first[rows, after] < MAX_DIFFERENCE["fp32"]
-    )
+    lead = first[rows, before] - first[rows, after]
+    is_same = (before == after) | (lead < MAX_DIFFERENCE["fp32"])
+
+    has_class = y >= 0
+    has_labels = bool(has_class.any())
     return AgreementCheck(
-        len(images), float(np.abs(first - second).max()), float(same.mean()), *scores
+        images=len(images),
+        farthest=float(np.abs(first - second).max()),
+        agreement=float(is_same.mean()),
+        accuracy_before=float((before == y)[has_class].mean()) if has_labels else None,
+        accuracy=float((after == y)[has_class].mean()) if has_labels else None,
     )
 
 
@@ -105,9 +106,13 @@ def engines_agree(
     """Return whether two engines agree on enough images."""
     if len(images) < MIN_COMPARED_IMAGES:
         return False
-    answers = [Model(engine).predict_pixels(images, 1) for engine in (run, exported)]
-    same = [first.best == second.best for first, second in zip(*answers, strict=True)]
-    return bool(sum(same) >= MIN_AGREEING_SHARE * len(same))
+    predictions = zip(
+        Model(run).predict_pixels(images, 1),
+        Model(exported).predict_pixels(images, 1),
+        strict=True,
+    )
+    agreeing = sum(first.best == second.best for first, second in predictions)
+    return agreeing >= MIN_AGREEING_SHARE * len(images)
 
 
 MAX_CHECKED_IMAGES = 200
@@ -141,19 +146,20 @@ class ExportedRun(CommandResult, kw_only=True):
 
     def summary(self) -> dict[str, Any]:
         """Return the file, its size, and how well it agrees with the run."""
-        names = ("file", "description", "run", "precision")
-        summary: dict[str, Any] = {name: getattr(self, name) for name in names}
-        summary["size"] = format_bytes(self.bytes)
-        summary["classes"] = self.classes
-        compared = count(self.images, "image")
-        summary["same class"] = (
-            f"{self.agreement:.1%} of {compared}, compared with the run"
-        )
+        images = count(self.images, "image")
+        accuracy = ""
         if self.accuracy is not None:
-            summary["accuracy"] = (
-                f"{self.accuracy:.1%} ({self.accuracy_before:.1%} before)"
-            )
-        return summary
+            accuracy = f"{self.accuracy:.1%} ({self.accuracy_before:.1%} before)"
+        return {
+            "file": self.file,
+            "description": self.description,
+            "run": self.run,
+            "precision": self.precision,
+            "size": format_bytes(self.bytes),
+            "classes": self.classes,
+            "same class": f"{self.agreement:.1%} of {images}, compared with the run",
+            "accuracy": accuracy,
+        }
 
 
 def export_run(
@@ -170,14 +176,17 @@ def export_run(
     """
     if out.suffix not in ENDINGS:
         raise UsageError(f"unknown model format: {out}", f"use {' or '.join(ENDINGS)}")
-    sha256 = hash_model_files(folder := find_run_folder(root, run))
+    folder = find_run_folder(root, run)
+    sha256 = hash_model_files(folder)
     engine = RunEngine.from_folder(folder)
     if out.suffix == ".tflite" and list_embedding_models(engine):
         raise UsageError(
             "a LiteRT file cannot contain the ONNX graph of this run's embedding",
             "export it as ONNX: OUT.onnx; or train with a network of timm: -o backbone=…",
         )
+
     writer = get_writer(out.suffix)
+
     with Dataset.open(find_run_dataset(folder, root) or root) as dataset:
         labelled = list(dataset.samples.iter_in_splits())
         if not labelled:
@@ -185,20 +194,22 @@ def export_run(
                 "there is no labelled image to compare the predictions",
                 "name the dataset of the run: -d DIR",
             )
-        by_split = sorted(
-            labelled, key=lambda s: ("val", "train", "test").index(str(s.split))
-        )
+
+        # Images of val first, the only ones whose accuracy is measured.
+        order = ("val", "train", "test")
+        by_split = sorted(labelled, key=lambda sample: order.index(str(sample.split)))
         checked = _read_images(dataset, engine, by_split[:MAX_CHECKED_IMAGES], progress)
         calibration = checked.images[:0]
         if precision in ("int8", AUTO):
             train = [sample for sample in labelled if sample.split == "train"]
             train = train[:MAX_CALIBRATION_IMAGES]
             calibration = _read_images(dataset, engine, train, progress).images
+
     export = _Export(engine, sha256, writer, calibration, checked, progress)
-    if precision == AUTO and not set(engine.facts.classes) <= {
-        s.label for s in labelled
-    }:
-        precision = "fp32"  # classes added to a gallery from files cannot be compared
+    labels = {sample.label for sample in labelled}
+    # Classes that were added to a gallery from files cannot be compared.
+    if precision == AUTO and not labels.issuperset(engine.facts.classes):
+        precision = "fp32"
     file = export.lightest() if precision == AUTO else export.file(precision)
     return _write_file(out, file, writer)
 
@@ -233,47 +244,49 @@ class _Export(NamedTuple):
 
     def file(self, precision: str) -> ExportedFile:
         """Return the compared file. Raises `InputUnusable` if its predictions differ."""
-        weights = tuple(
-            graph.spec.pinned() for graph in list_embedding_models(self.engine)
-        )
-        card = make_card(self.engine.facts, precision)
+        embeddings = list_embedding_models(self.engine)
         card = msgspec.structs.replace(
-            card, weights=weights, run_sha256=self.run_sha256
+            make_card(self.engine.facts, precision),
+            weights=tuple(embedding.spec.pinned() for embedding in embeddings),
+            run_sha256=self.run_sha256,
         )
         self.progress.say(f"writing the network as {precision} ...")
         data = self.writer.model(self.engine, card, self.calibration)
         engine = self.writer.engine(self.writer.with_card(data, card))
+
         images = count(len(self.checked.images), "image")
         self.progress.say(
             f"comparing its predictions for {images} with those of the run ..."
         )
         check = compare(self.engine, engine, *self.checked)
         check_agreement(check, precision)
-        checked_card = msgspec.structs.replace(card, checked=check.to_json())
-        return ExportedFile(data, checked_card, engine, check)
+        card = msgspec.structs.replace(card, checked=check.to_json())
+        return ExportedFile(data, card, engine, check)
 
     def lightest(self) -> ExportedFile:
         """Return the int8 file if it is equivalent, else fp32."""
         exact = self.file("fp32")
         if not len(self.calibration):
             return exact
+
         try:
             small = self.file("int8")
         except InputUnusable:
             return exact
-        is_as_accurate = (small.check.accuracy or 0) >= (
-            small.check.accuracy_before or 0
-        )
+
+        accuracy = small.check.accuracy or 0
+        is_as_accurate = accuracy >= (small.check.accuracy_before or 0)
         agree = engines_agree(exact.engine, small.engine, self.checked.images)
         return small if agree and is_as_accurate else exact
 
 
 def _write_file(out: Path, file: ExportedFile, writer: FormatWriter) -> ExportedRun:
-    model = writer.with_card(file.data, file.card)
     card = file.card
+    model = writer.with_card(file.data, card)
     card_path = out.with_name(out.name + ".json")
     write_atomic(card_path, card.to_json().encode())
     write_atomic(out, model)
+
     return ExportedRun(
         run=card.run,
         file=str(out),
@@ -305,13 +318,16 @@ def _read_images(
         raise InputUnusable(
             "no image of the dataset can be read", "restore its images folder"
         )
+
     numbers = {name: number for number, name in enumerate(engine.facts.classes)}
-    y = [numbers.get(str(s.label), -1) if s.split == "val" else -1 for s in readable]
     size = engine.facts.size
     images = np.zeros((len(readable), size, size, 3), np.uint8)
+    y = np.full(len(readable), -1, np.int64)
     for row, sample in enumerate(readable):
         images[row] = pixels[sample.key].transpose(1, 2, 0)
-    return CheckedImages(images, np.array(y, dtype=np.int64))
+        if sample.split == "val":
+            y[row] = numbers.get(str(sample.label), -1)
+    return CheckedImages(images, y)
 
 
 class FormatWriter(NamedTuple):
@@ -333,6 +349,7 @@ def get_writer(ending: str) -> FormatWriter:
         build = functools.cache(onnx_file.build_graph)  # the same for each precision
         write = functools.partial(onnx_file.write_onnx, build)
         return FormatWriter(write, onnx_file.with_card, engine)
+
     from baseline.use.engines import LiteRtEngine
     from baseline.use.export import litert_file
 

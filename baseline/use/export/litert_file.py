@@ -60,6 +60,7 @@ def write_litert(run: RunEngine, card: Card, calibration: Pixels) -> bytes:
     """Return the model without its card; int8 needs `calibration` (N x size x size x 3)."""
     converter = import_module("litert_torch")
     example = torch.zeros(1, card.size, card.size, 3, dtype=torch.uint8)
+
     with (
         tempfile.TemporaryDirectory(prefix="gleanset-") as folder,
         quiet_converters(),
@@ -98,38 +99,42 @@ class InferenceNet(nn.Module):
         load_state(net, replace(run.net, membership=None).state)
         # The converter misreads some weights in channels-last format.
         self.net = net.to(memory_format=torch.contiguous_format)
-        self.grey = run.settings.channels == 1
         self.temperature = run.facts.rule.temperature
-        offsets = (
-            torch.from_numpy(run.offsets).view(1, -1) if run.offsets.any() else None
-        )
+        offsets = None
+        if run.offsets.any():
+            offsets = torch.from_numpy(run.offsets).view(1, -1)
         self.register_buffer("offsets", offsets, persistent=False)
-        self.membership = (
-            MembershipNet(run.net.membership) if run.net.membership else None
-        )
-        self.register_buffer(
-            "luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False
-        )
+
+        self.membership = None
+        if run.net.membership is not None:
+            self.membership = MembershipNet(run.net.membership)
+
+        self.grey = run.settings.channels == 1
+        luma = torch.tensor(LUMA).view(1, 3, 1, 1)
+        self.register_buffer("luma", luma, persistent=False)
 
     luma: torch.Tensor
     offsets: torch.Tensor | None
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return probabilities, embeddings, and for a gallery similarities."""
-        x = (images.permute(0, 3, 1, 2).to(self.luma.dtype) / 255).contiguous()
+        channels_first = images.permute(0, 3, 1, 2).to(self.luma.dtype)
+        x = (channels_first / 255).contiguous()
         if self.grey:
             x = (x * self.luma).sum(1, keepdim=True)
+
+        head = self.net.head
         embedded = self.net.embed(x)
-        scores = self.net.head(embedded).float() / self.temperature
+        scores = head(embedded).float() / self.temperature
         if self.offsets is not None:
             scores = scores + self.offsets
-        outputs: tuple[torch.Tensor, ...] = (torch.softmax(scores, 1), embedded.float())
-        head = self.net.head
+
+        outputs = [torch.softmax(scores, 1), embedded.float()]
         if self.membership is not None:
-            outputs = (*outputs, self.membership(embedded.float()))
+            outputs.append(self.membership(embedded.float()))
         if isinstance(head, NearestImageHead):
-            outputs = (*outputs, head.similarity(embedded).float())
-        return outputs
+            outputs.append(head.similarity(embedded).float())
+        return tuple(outputs)
 
 
 class MembershipNet(nn.Module):
@@ -155,16 +160,16 @@ class MembershipNet(nn.Module):
         scaled = (embedded - self.mean) * self.factors
         along = (scaled @ self.directions.T) * self.shrinkage
         shrunk = scaled + along @ self.directions
-        terms = [_squared_distances(shrunk, self.centers)]
+        distances = [_squared_distances(shrunk, self.centers)]
         if self.identity_centers.numel():
-            terms.append(
-                _squared_distances(scaled[:, self.identity], self.identity_centers)
-            )
-        terms.append(_squared_distances(shrunk, self.background))
-        score = sum(
-            weight * term for weight, term in zip(self.weights, terms, strict=False)
-        )
-        return torch.sigmoid(score.amax(1) + self.weights[-1])
+            identity = scaled[:, self.identity]
+            distances.append(_squared_distances(identity, self.identity_centers))
+        distances.append(_squared_distances(shrunk, self.background))
+
+        *weights, constant = self.weights
+        terms = zip(weights, distances, strict=True)
+        score = sum(weight * distance for weight, distance in terms)
+        return torch.sigmoid(score.amax(1) + constant)
 
 
 def _squared_distances(rows: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
@@ -177,15 +182,15 @@ def _quantize(path: Path, calibration: Pixels) -> Path:
     quantizer = import_module("ai_edge_quantizer.quantizer")
     recipes = import_module("ai_edge_quantizer.recipe")
     float_model: Any = quantizer.Quantizer(str(path))
-    static = recipes.static_wi8_ai8()
-    same = {"algorithm_key": "no_quantize", "op_config": static[0]["op_config"]}
+    rules = recipes.static_wi8_ai8()
+    keep = {"algorithm_key": "no_quantize", "op_config": rules[0]["op_config"]}
     # The last matching rule wins.
-    exceptions = [
-        same | {"regex": regex, "operation": operation} for regex, operation in EXACT
-    ]
-    float_model.load_quantization_recipe([*static, *exceptions])
+    for regex, operation in EXACT:
+        rules.append(keep | {"regex": regex, "operation": operation})
+    float_model.load_quantization_recipe(rules)
+
     inputs = [{"args_0": image[None]} for image in calibration]
-    measured = float_model.calibrate({"serving_default": inputs})
+    ranges = float_model.calibrate({"serving_default": inputs})
     target = path.with_name("int8.tflite")
-    float_model.quantize(measured).export_model(str(target))
+    float_model.quantize(ranges).export_model(str(target))
     return target

@@ -53,37 +53,40 @@ def build_graph(run: RunEngine) -> ModelProto:
     """
     net = run.net
     members = net.backbone.members
-    graphs = [member for member in members if isinstance(member, GraphBackbone)]
-    graph = GraphBuilder(max([OPSET, *(member.opset for member in graphs)]))
+    opsets = [member.opset for member in members if isinstance(member, GraphBackbone)]
+    graph = GraphBuilder(max([OPSET, *opsets]))
     images = _scale_images(graph, net.shape)
     features = [_add_features(graph, member, images, net.shape) for member in members]
+
     graph.scope = "head"
-    embedded = (
-        features[0] if len(features) == 1 else graph.add("Concat", *features, axis=1)
-    )
+    embedded = features[0]
+    if len(features) > 1:
+        embedded = graph.add("Concat", *features, axis=1)
     if net.projection:
         embedded = _add_linear(graph, embedded, net.projection)
         embedded = graph.add_unit_rows(embedded, 1e-12)
+
     scores, similarity = _add_scores(graph, net, embedded)
-    scores = graph.add("Div", scores, np.array(run.facts.rule.temperature, np.float32))
+    temperature = np.array(run.facts.rule.temperature, np.float32)
+    scores = graph.add("Div", scores, temperature)
     if run.offsets.any():
         scores = graph.add("Add", scores, run.offsets)
+    probabilities = graph.add("Softmax", scores, axis=1)
+
     outputs = {
-        "probabilities": Output(
-            graph.add("Softmax", scores, axis=1), (net.head.classes,)
-        ),
+        "probabilities": Output(probabilities, (net.head.classes,)),
         "embedding": Output(embedded, (net.width,)),
     }
-    outputs |= {"similarity": similarity} if similarity else {}
+    if similarity is not None:
+        outputs["similarity"] = similarity
     if net.membership:
         graph.scope = MEMBERSHIP
-        outputs["membership"] = Output(
-            add_membership(graph, net.membership, embedded), ()
-        )
+        membership = add_membership(graph, net.membership, embedded)
+        outputs["membership"] = Output(membership, ())
+
     size = net.shape.size
-    return graph.model(
-        image_input(INPUT_NAME, TensorProto.UINT8, size, size, 3), outputs
-    )
+    pixels = image_input(INPUT_NAME, TensorProto.UINT8, size, size, 3)
+    return graph.model(pixels, outputs)
 
 
 def _scale_images(graph: GraphBuilder, shape: ImageShape) -> str:
@@ -117,11 +120,13 @@ def _export_with_torch(
             f"exporting {member.name} needs onnxscript, which is not installed",
             install_command("onnx"),
         )
+
     import torch
 
     # Two images, because the exporter would make a batch axis of one static.
     example = torch.zeros(2, shape.channels, shape.size, shape.size)
     count = torch.export.Dim("images", min=1)
+
     with quiet_converters(), tempfile.TemporaryDirectory(prefix="gleanset-") as folder:
         path = Path(folder) / "network.onnx"
         torch.onnx.export(
@@ -134,6 +139,7 @@ def _export_with_torch(
             external_data=False,
             dynamic_shapes={"x": {0: count}},
         )
+
         return onnx.load(path)
 
 
@@ -147,20 +153,17 @@ def _add_scores(
 ) -> tuple[str, Output | None]:
     """Add scores (N x classes), and for a gallery similarities (N x classes x K)."""
     head = net.head
-    if isinstance(head, GalleryHead):
-        classes, images_per_class, width = head.vectors.shape
-        flat = graph.add(
-            "MatMul",
-            embedded,
-            head.vectors.reshape(classes * images_per_class, width).T,
-        )
-        similarity = graph.add(
-            "Reshape", flat, int64_array(0, classes, images_per_class)
-        )
-        best = graph.add("ReduceMax", similarity, int64_array(2), keepdims=0)
-        scores = graph.add("Mul", best, np.array(GALLERY_SCALE, np.float32))
-        return scores, Output(similarity, (classes, images_per_class))
-    return _add_linear(graph, embedded, head.layer), None
+    if not isinstance(head, GalleryHead):
+        return _add_linear(graph, embedded, head.layer), None
+
+    classes, images_per_class, width = head.vectors.shape
+    vectors = head.vectors.reshape(classes * images_per_class, width)
+    flat = graph.add("MatMul", embedded, vectors.T)
+    shape = int64_array(0, classes, images_per_class)
+    similarity = graph.add("Reshape", flat, shape)
+    best = graph.add("ReduceMax", similarity, int64_array(2), keepdims=0)
+    scores = graph.add("Mul", best, np.array(GALLERY_SCALE, np.float32))
+    return scores, Output(similarity, (classes, images_per_class))
 
 
 def add_membership(
@@ -171,22 +174,26 @@ def add_membership(
     centred = graph.add("Sub", embedded, membership.mean)
     scaled = graph.add("Mul", centred, membership.factors)
     along = graph.add("MatMul", scaled, membership.directions.T)
-    added = graph.add(
-        "MatMul", graph.add("Mul", along, membership.shrinkage), membership.directions
-    )
-    unit = graph.add_unit_rows(graph.add("Add", scaled, added), MIN_LENGTH)
-    terms = [_add_distances(graph, unit, membership.centers)]
+    shrunk = graph.add("Mul", along, membership.shrinkage)
+    added = graph.add("MatMul", shrunk, membership.directions)
+    whole = graph.add_unit_rows(graph.add("Add", scaled, added), MIN_LENGTH)
+
+    distances = [_add_distances(graph, whole, membership.centers)]
     if membership.identity_centers.size:
-        ends = map(int64_array, (membership.identity.start, membership.identity.stop))
-        block = graph.add_unit_rows(graph.add("Slice", scaled, *ends, axis), MIN_LENGTH)
-        terms.append(_add_distances(graph, block, membership.identity_centers))
-    terms.append(_add_distances(graph, unit, membership.background))
-    score = graph.hold(membership.weights[-1:])
-    for term, weight in zip(terms, membership.weights, strict=False):
-        score = graph.add(
-            "Add", graph.add("Mul", term, np.array([weight], np.float32)), score
-        )
-    return graph.add("Sigmoid", graph.add("ReduceMax", score, axis, keepdims=0))
+        columns = membership.identity
+        ends = map(int64_array, (columns.start, columns.stop))
+        block = graph.add("Slice", scaled, *ends, axis)
+        identity = graph.add_unit_rows(block, MIN_LENGTH)
+        distances.append(_add_distances(graph, identity, membership.identity_centers))
+    distances.append(_add_distances(graph, whole, membership.background))
+
+    *weights, constant = membership.weights
+    score = graph.hold(np.array([constant], np.float32))
+    for distance, weight in zip(distances, weights, strict=True):
+        term = graph.add("Mul", distance, np.array([weight], np.float32))
+        score = graph.add("Add", term, score)
+    nearest = graph.add("ReduceMax", score, axis, keepdims=0)
+    return graph.add("Sigmoid", nearest)
 
 
 def _add_distances(graph: GraphBuilder, units: str, centers: FeatureArray) -> str:
@@ -247,8 +254,10 @@ def _quantize(path: Path, calibration: Pixels) -> Path:
     """
     tools = import_module("onnxruntime.quantization")
     shapes = import_module("onnxruntime.quantization.shape_inference")
-    ready, target = path.with_name("ready.onnx"), path.with_name("int8.onnx")
+    ready = path.with_name("ready.onnx")
+    target = path.with_name("int8.onnx")
     inputs = ({INPUT_NAME: image[None]} for image in calibration)
+
     with quiet_converters():
         shapes.quant_pre_process(str(path), str(ready), skip_symbolic_shape=True)
         tools.quantize_static(
@@ -265,55 +274,72 @@ def _quantize(path: Path, calibration: Pixels) -> Path:
                 onnx.load(path).graph, onnx.load(ready).graph
             ),
         )
-    if all(node.op_type != "QuantizeLinear" for node in onnx.load(target).graph.node):
+
+    kinds = {node.op_type for node in onnx.load(target).graph.node}
+    if "QuantizeLinear" not in kinds:
         raise InputUnusable(
             "this network has no layers that can be int8",
             "export with --precision fp32",
         )
+
     return target
 
 
 def _list_float32_nodes(before: Any, ready: Any) -> list[str]:
     """Return the nodes that int8 would spoil, of the graph `before` and after (`ready`) folding."""
-    made_by = {name: node.op_type for node in ready.node for name in node.output}
     exact = [node.name for node in before.node if node.name.startswith(EXACT)]
-    other_sums = [
-        node.name
-        for node in ready.node
-        if node.op_type == "Add"
-        and {made_by.get(value) for value in node.input} - {"Conv", "Add"}
-    ]
     return [
         *exact,
-        *other_sums,
+        *_list_other_sums(ready),
         *_list_image_convolutions(ready),
         *_list_small_output_products(ready),
     ]
 
 
+def _list_other_sums(graph: Any) -> list[str]:
+    """Return the names of sums of anything but convolutions and their sums."""
+    kinds = {}
+    for node in graph.node:
+        for value in node.output:
+            kinds[value] = node.op_type
+
+    sums = [node for node in graph.node if node.op_type == "Add"]
+    return [
+        node.name
+        for node in sums
+        if {kinds.get(value) for value in node.input} - {"Conv", "Add"}
+    ]
+
+
 def _list_image_convolutions(graph: Any) -> list[str]:
+    """Return the names of convolutions of the image itself."""
     channels = {
         entry.name: entry.dims[1] for entry in graph.initializer if len(entry.dims) == 4
     }
-    return [
-        node.name
-        for node in graph.node
-        if node.op_type == "Conv"
-        and channels.get(node.input[1], IMAGE_CHANNELS + 1) <= IMAGE_CHANNELS
-        and not any(entry.name == "group" and entry.i > 1 for entry in node.attribute)
-    ]
+    names = []
+    for node in graph.node:
+        if node.op_type != "Conv":
+            continue
+        # Depthwise convolutions have weights of one channel, too.
+        is_grouped = any(
+            entry.name == "group" and entry.i > 1 for entry in node.attribute
+        )
+        if not is_grouped and channels.get(node.input[1], math.inf) <= IMAGE_CHANNELS:
+            names.append(node.name)
+    return names
 
 
 def _list_small_output_products(graph: Any) -> list[str]:
     """Return the names of small products that no other product separates from an output."""
-    maker = {value: node for node in graph.node for value in node.output}
+    node_of_value = {value: node for node in graph.node for value in node.output}
     weights = {entry.name: math.prod(entry.dims) for entry in graph.initializer}
+    # From the outputs back to the first products.
     pending = [entry.name for entry in graph.output]
-    visited = set[str]()
+    visited: set[str] = set()
     small = []
     while pending:
         value = pending.pop()
-        node = maker.get(value)
+        node = node_of_value.get(value)
         if node is None or value in visited or node.op_type == "Conv":
             continue
         visited.add(value)
@@ -321,4 +347,5 @@ def _list_small_output_products(graph: Any) -> list[str]:
             pending.extend(node.input)
         elif weights.get(node.input[1], 0) <= MAX_FLOAT32_WEIGHTS:
             small.append(node.name)
+
     return small

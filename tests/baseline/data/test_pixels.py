@@ -127,11 +127,11 @@ def test_prediction_and_export_use_fit_of_training(
     )
 
     described = json.loads((folder / SETTINGS).read_text())
-    del described["settings"]["fit"]
+    described["settings"]["fit"] = "stretch"
     (folder / SETTINGS).write_text(json.dumps(described))
-    old = baseline.load(folder)
-    assert old.facts.fit == "stretch"
-    assert not np.allclose(old.embed(paths), expected)
+    stretched = baseline.load(folder)
+    assert stretched.facts.fit == "stretch"
+    assert not np.allclose(stretched.embed(paths), expected)
 
 
 GREY = PixelReader(16, "L")

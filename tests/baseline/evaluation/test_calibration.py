@@ -52,12 +52,13 @@ def test_temperature_fixes_overconfident_network() -> None:
 def test_ece_matches_hand_calculation() -> None:
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.35, 0.65]])
     y = np.array([0, 1, 0, 1])
-    # Confidence 0.9: 1 of 2 correct; 0.6 and 0.65, in bins .5-.6 and .6-.7: all correct.
-    result = calibration_error(probabilities, y, bins=10)
+    # Confidence 0.9: 1 of 2 correct; 0.6 and 0.65, in bins .53-.6 and .6-.67: all correct.
+    result = calibration_error(probabilities, y)
     assert result.ece == pytest.approx(
         (2 * abs(0.9 - 0.5) + (1 - 0.6) + (1 - 0.65)) / 4
     )
-    assert [row.count for row in result.bins] == [0, 0, 0, 0, 0, 1, 1, 0, 2, 0]
+    counts = [row.count for row in result.bins]
+    assert counts == [*[0] * 8, 1, 1, 0, 0, 0, 2, 0]
 
 
 scores = st.integers(2, 5).flatmap(

@@ -159,7 +159,7 @@ def test_metrics_match_hand_calculation() -> None:
     assert (c.precision, c.recall, c.f1, c.support) == (0.0, 0.0, 0.0, 2)
     assert result.macro_f1 == pytest.approx((0.5 + 2 / 3) / 3)
     assert result.top5_accuracy is None
-    assert result.confused() == []
+    assert result.list_confused_pairs() == []
     assert [(m.key, m.true, m.predicted) for m in result.mistakes] == [
         ("k4", "c", "b"),
         ("k1", "a", "b"),
@@ -174,7 +174,7 @@ def test_confusions_are_sorted_by_count() -> None:
     logits = np.eye(3, dtype=np.float32)[predicted]
     pairs = compute_classification_metrics(
         logits, y, [str(n) for n in range(24)], "abc"
-    ).confused(2)
+    ).list_confused_pairs()[:2]
     assert [(pair.true, pair.answered, pair.count, pair.total) for pair in pairs] == [
         ("b", "c", 4, 13),
         ("a", "b", 2, 7),

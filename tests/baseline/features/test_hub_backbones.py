@@ -99,9 +99,6 @@ def test_pinned_name_and_joined_backbone(hub: Hub, tmp_path: Path) -> None:
     assert isinstance(joined, JoinedBackbone)
     assert [part.name for part in joined.parts] == ["ccip", "colours"]
     assert joined.width == WIDTH + COLOURS_WIDTH
-    # Runs of version 1 stored the preprocessing in the name.
-    earlier = f"{name.removesuffix('+colours')}&name=ccip&size=384&mean=0.5,0.5,0.5&told=imgutils"
-    assert load_untrained(earlier).width == WIDTH
 
 
 def test_unusable_onnx_files_are_rejected(hub: Hub, tmp_path: Path) -> None:

@@ -24,12 +24,7 @@ from baseline.evaluation.unknown_rule import choose_unknown_threshold
 from baseline.features.graph_builder import GraphBuilder, Output
 from baseline.features.scaling import Scaling
 from baseline.settings import load_preset
-from baseline.train import cross_validation
-from baseline.train.cross_validation import (
-    MAX_KNOWN_REJECTED,
-    UNKNOWN_FOLDS,
-    measure_outsiders,
-)
+from baseline.train import unknown
 from baseline.train.membership import (
     FOLDS,
     ClassMembership,
@@ -39,6 +34,11 @@ from baseline.train.membership import (
     fit_membership,
 )
 from baseline.train.train_run import train_run
+from baseline.train.unknown import (
+    MAX_KNOWN_REJECTED,
+    UNKNOWN_FOLDS,
+    measure_outsiders,
+)
 from baseline.use.export.export_run import export_run
 from baseline.use.export.onnx_file import add_membership
 from gleanset import Dataset
@@ -150,7 +150,7 @@ def test_few_left_out_classes_are_a_rough_estimate(
 def test_training_reports_left_out_classes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cross_validation, "MIN_MEASURED_CLASSES", 3)
+    monkeypatch.setattr(unknown, "MIN_MEASURED_CLASSES", 3)
     options = {"size": "32", "backbone": "efficientnet_lite0+faces", "weights": "none"}
     with Dataset.create(tmp_path / "dataset") as dataset:
         fill(dataset, 10, EIGHT_TO_ONE)
