@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 _FENCE = re.compile(r"^```(\S*) ?(.*)$")
@@ -10,10 +11,14 @@ _FENCE = re.compile(r"^```(\S*) ?(.*)$")
 
 @dataclass(frozen=True)
 class Command:
-    """A line after `$`, with its continuation lines, without its comment."""
+    """A line after `$`, with its continuation lines, without its comment.
+
+    `output` is what the page shows below it.
+    """
 
     line: int
     text: str
+    output: str = ""
 
     @property
     def plain(self) -> str:
@@ -55,14 +60,13 @@ def steps(page: Path) -> Iterator[Step]:
 
 def _commands(lines: list[str], first: int) -> Iterator[Command]:
     # Lines after a command that do not continue it are its output.
-    typed: list[str] = []
-    for number, line in enumerate(lines, start=first):
-        if not typed and not line.startswith("$ "):
-            continue
-        typed.append(_without_remark(line.removeprefix("$ ")))
-        if not typed[-1].endswith("\\"):
-            yield Command(number - len(typed) + 1, "\n".join(typed))
-            typed = []
+    begins = [number for number, line in enumerate(lines) if line.startswith("$ ")]
+    for begin, end in pairwise([*begins, len(lines)]):
+        typed = [_without_remark(lines[begin].removeprefix("$ "))]
+        while typed[-1].endswith("\\"):
+            typed.append(_without_remark(lines[begin + len(typed)]))
+        output = "\n".join(lines[begin + len(typed) : end])
+        yield Command(first + begin, "\n".join(typed), output)
 
 
 def _without_remark(line: str) -> str:

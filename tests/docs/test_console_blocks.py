@@ -9,6 +9,8 @@ from typing import Any
 import click
 import pytest
 from console_blocks import Command, steps
+from shell_session import CommandResult
+from shown_output import describe_difference
 from tools_for_tests import ROOT
 from tutorial_home import (
     CASCADE,
@@ -185,3 +187,45 @@ def test_tutorial_runs_as_printed(page: Path, tmp_path: Path) -> None:
         shell.follow(printed(page))
         assert len(shell.results) > 5
     assert shell.failed == []
+    assert [
+        f"line {result.command.line}: {result.command.plain}\n{problem}"
+        for result in shell.results
+        if (problem := describe_difference(result, shell.home))
+    ] == []
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_tutorial_shows_what_is_printed(page: Path) -> None:
+    shown = [command for command in commands(page) if command.output]
+    assert len(shown) >= 3
+
+
+PRINTED = """\
+images: 160, faces: 158
+pairs to decide:
+  see: labeler groups --doubtful -d .
+  a.jpg at 0:36.7, 17cd9f98 (rei)
+report:
+  /home/me/shows/runs/20261130-095037-transfer/report.html
+"""
+
+
+@pytest.mark.parametrize(
+    ("shown", "is_right"),
+    [
+        (PRINTED, True),
+        ("images: 161, faces: 160\n…\n", True),
+        ("…\n  see: labeler groups\n    --doubtful -d .\n…", True),
+        ("…\nreport: /home/me/shows/runs/20261120-145203-transfer/report.html", True),
+        ("… at 1:02.5, b84c6451 (rei)\n…", True),
+        ("images: 160, faces: 158", False),
+        ("images: 260, faces: 158\n…", False),
+        ("pictures: 160, faces: 158\n…", False),
+        ("…\nsee: labeler groups\n…\nimages: 160, faces: 158\n…", False),
+        ("…\nreport: /home/me/shows/runs/20261120-145203-simple/report.html", False),
+    ],
+)
+def test_output_of_a_page_is_compared(shown: str, is_right: bool) -> None:
+    printed = PRINTED.replace("/home/me", "/tmp/x/home")
+    result = CommandResult(Command(1, "x", shown), 0, printed)
+    assert (describe_difference(result, Path("/tmp/x/home")) == "") == is_right
