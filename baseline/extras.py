@@ -3,8 +3,7 @@
 from importlib.util import find_spec
 
 from baseline.settings import Settings, Transfer
-from gleanset.errors import MissingComponent
-from gleanset.installation import install_command
+from gleanset.installation import require_extra
 
 GRAPH_PACKAGES = ("onnx", "safetensors")
 SOLVER_PACKAGES = ("scipy", "sklearn", "threadpoolctl")
@@ -14,17 +13,17 @@ TRANSFER_PACKAGES = (*GRAPH_PACKAGES, *SOLVER_PACKAGES)
 
 def require_graphs() -> None:
     """Raise `MissingComponent` without the packages that compute networks."""
-    _require("computing networks", GRAPH_PACKAGES, "transfer")
+    require_extra("computing networks", GRAPH_PACKAGES, "transfer")
 
 
 def require_transfer() -> None:
     """Raise `MissingComponent` without the packages that `transfer` and prelabel need."""
-    _require("training on features", TRANSFER_PACKAGES, "transfer")
+    require_extra("training on features", TRANSFER_PACKAGES, "transfer")
 
 
 def require_torch(feature: str) -> None:
     """Raise `MissingComponent` without PyTorch and timm."""
-    _require(feature, TORCH_PACKAGES, "train")
+    require_extra(feature, TORCH_PACKAGES, "train")
 
 
 def require_packages(settings: Settings) -> None:
@@ -33,9 +32,9 @@ def require_packages(settings: Settings) -> None:
         require_transfer()
     else:
         packages = (*TRANSFER_PACKAGES, *TORCH_PACKAGES)
-        _require(f"the preset {settings.preset}", packages, "train")
+        require_extra(f"the preset {settings.preset}", packages, "train")
     if settings.tensorboard:
-        _require("writing TensorBoard events", ("tensorboard",), "tensorboard")
+        require_extra("writing TensorBoard events", ("tensorboard",), "tensorboard")
 
 
 def can_export() -> bool:
@@ -51,12 +50,3 @@ def can_transfer() -> bool:
 def has_torch() -> bool:
     """Return whether PyTorch and timm are installed."""
     return all(find_spec(name) for name in TORCH_PACKAGES)
-
-
-def _require(feature: str, packages: tuple[str, ...], extra: str) -> None:
-    missing = [name for name in packages if find_spec(name) is None]
-    if missing:
-        raise MissingComponent(
-            f"{feature} needs packages that are not installed: {', '.join(missing)}",
-            install_command(extra),
-        )

@@ -45,6 +45,15 @@ def install_command(
     return shlex.join([*_installer(python), *options, *_requirement(extras)])
 
 
+def require_extra(feature: str, packages: tuple[str, ...], extra: str) -> None:
+    """Raise `MissingComponent` without the packages of an extra that a feature needs."""
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise MissingComponent(
+            f"{feature} needs packages that are not installed: {', '.join(missing)}",
+            install_command(extra),
+        )
+
+
 def reinstall_command() -> str:
     """Return the command that installs Gleanset and its dependencies again."""
     return install_command(options=("--force-reinstall",))

@@ -16,7 +16,7 @@ from baseline.extras import has_torch, require_transfer
 from gleanset.command_result import CommandResult
 from gleanset.errors import GleansetError, MissingComponent
 from gleanset.files.fetch import is_cached
-from gleanset.installation import install_command, reinstall_command
+from gleanset.installation import reinstall_command, require_extra
 from gleanset.plugins import try_plugins
 from gleanset.terminal import wrap
 
@@ -225,13 +225,7 @@ def _login(secret: str) -> str:
 
 def _packages(extra: str, names: tuple[str, ...]) -> Check:
     def check() -> str:
-        missing = [name for name in names if find_spec(name) is None]
-        if missing:
-            verb = "is" if len(missing) == 1 else "are"
-            raise MissingComponent(
-                f"{' and '.join(missing)} {verb} not installed",
-                install_command(extra),
-            )
+        require_extra(f"[{extra}]", names, extra)
         return "installed"
 
     return check

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
@@ -13,8 +12,8 @@ from gleanset import Dataset
 from gleanset.cli import Command, CommandGroup, CommandJob, create_program, job_options
 from gleanset.command_result import AliasedResult, CommandResult
 from gleanset.db.reports import REMOVAL, Report, Reports, list_spooled_reports
-from gleanset.errors import MissingComponent, UsageError
-from gleanset.installation import install_command
+from gleanset.errors import UsageError
+from gleanset.installation import require_extra
 from gleanset.request import request_options
 from gleanset.terminal import replace_controls
 from webapp.request import ServeRequest, StaticPageRequest
@@ -65,15 +64,7 @@ def export(job: CommandJob, request: StaticPageRequest) -> StaticPage:
 
 def need_web() -> None:
     """Raise `MissingComponent` if packages for serving are missing."""
-    missing = [
-        name
-        for name in ("starlette", "uvicorn", "httptools")
-        if find_spec(name) is None
-    ]
-    if missing:
-        raise MissingComponent(
-            f"not installed: {', '.join(missing)}", install_command("web")
-        )
+    require_extra("the page", ("starlette", "uvicorn", "httptools"), "web")
 
 
 ALL = "all"

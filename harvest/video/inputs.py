@@ -12,7 +12,6 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -21,13 +20,12 @@ from gleanset import Dataset
 from gleanset.errors import (
     DiskFull,
     InputUnusable,
-    MissingComponent,
     Unreachable,
     Unreadable,
 )
 from gleanset.files.names import VIDEO_EXTENSIONS, format_path
 from gleanset.files.store import hash_bytes, hash_file
-from gleanset.installation import install_command
+from gleanset.installation import require_extra
 from gleanset.records import Origin
 from gleanset.tree import walk_tree
 
@@ -189,9 +187,7 @@ def _download(page: str, client: Client, folder: Path) -> list[dict[str, Any]]:
 
 def require_yt_dlp() -> None:
     """Raise `MissingComponent` if yt-dlp is not installed."""
-    if find_spec("yt_dlp") is None:
-        hint = install_command("video")
-        raise MissingComponent("online videos need the package yt-dlp", hint)
+    require_extra("downloading videos", ("yt_dlp",), "video")
 
 
 def remove_downloads(dataset: Dataset) -> None:

@@ -10,7 +10,6 @@ import math
 import tempfile
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -34,8 +33,8 @@ from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
 from baseline.use.engines import KEY, Card
 from baseline.use.export import quiet_converters
 from baseline.use.run_engine import LUMA, RunEngine
-from gleanset.errors import InputUnusable, MissingComponent
-from gleanset.installation import install_command
+from gleanset.errors import InputUnusable
+from gleanset.installation import require_extra
 
 if TYPE_CHECKING:
     from baseline.features.timm_backbone import TimmBackbone
@@ -115,12 +114,7 @@ def _add_features(
 def _export_with_torch(
     member: TimmBackbone, shape: ImageShape, opset: int
 ) -> ModelProto:
-    if find_spec("onnxscript") is None:
-        raise MissingComponent(
-            f"exporting {member.name} needs onnxscript, which is not installed",
-            install_command("onnx"),
-        )
-
+    require_extra(f"exporting {member.name}", ("onnxscript",), "onnx")
     import torch
 
     # Two images, because the exporter would make a batch axis of one static.
