@@ -209,7 +209,7 @@ def test_missing_extra_raises_error(
     for name in [name for name in sys.modules if name.partition(".")[0] == "yt_dlp"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "yt_dlp", None)
-    with pytest.raises(MissingComponent, match="yt-dlp") as caught:
+    with pytest.raises(MissingComponent, match="yt_dlp") as caught:
         single_result("https://example.org/v", tmp_path)
     assert caught.value.fix == install_command("video")
 

@@ -413,13 +413,17 @@ def test_folder_may_be_archive_in_home(
             5,
             "login pixiv",
         ),
-        ('[split]\n[train]\npreset = "simple"\n', 6, "[train]"),
+        (
+            '[split]\n[train]\npreset = "simple"\n',
+            6,
+            "the preset simple needs packages",
+        ),
         ('[[frames]]\nvideos = ["clip.mp4"]\n', 6, "no ffmpeg"),
         ('[[episodes]]\nvideos = ["https://example.org/v"]\n', 6, "no ffmpeg"),
         (
             '[[frames]]\nvideos = ["https://example.org/v"]\n',
             6,
-            "need the package yt-dlp",
+            "not installed: yt_dlp",
         ),
     ],
 )

@@ -18,7 +18,6 @@ from publisher import Hub
 from tools_for_tests import run_here
 
 import baseline
-from baseline import extras
 from baseline.data.runs import METRICS, run_folder
 from baseline.features.backbone import Backbone, ImageShape
 from baseline.features.backbone_names import pin_names
@@ -31,7 +30,7 @@ from baseline.train.train_run import train_run
 from baseline.use.export.export_run import export_run
 from curation.similarity.color_layout import WIDTH as COLOURS
 from curation.similarity.color_layout import WIDTH as COLOURS_WIDTH
-from gleanset import Dataset
+from gleanset import Dataset, installation
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 from gleanset.files.hub import query_hub
 from gleanset.files.store import hash_file
@@ -131,7 +130,7 @@ def test_unsupported_backbone_options_raise_error(
     ):
         with pytest.raises(UsageError, match="an ONNX file cannot be a backbone"):
             load_preset("transfer", {"backbone": name})
-    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    monkeypatch.setattr(installation, "find_spec", lambda name: None)
     with pytest.raises(MissingComponent) as caught:
         load_untrained(NAME)
     assert "[transfer]" in caught.value.fix

@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from PIL import Image
 from tools_for_tests import Ran, eventually, python, run_here
 
-from baseline import extras
 from baseline.data.runs import METRICS, TRAINING_KIND, find_finished_run, run_folder
 from baseline.data.samples import find_examples, load_arrays
 from baseline.evaluation.decision_rule import RuleRequest, load_decision_rule
@@ -35,7 +34,7 @@ from baseline.settings import Settings, load_preset
 from baseline.train import loop
 from baseline.train.train_run import train_run
 from baseline.train.training import RunLogger
-from gleanset import Box, Dataset, Face
+from gleanset import Box, Dataset, Face, installation
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import SPLITS, FaceCrop, Run
@@ -497,9 +496,9 @@ def test_tensorboard_needs_epochs_and_its_package(
         load_preset("transfer", {"tensorboard": "true"})
     settings = load_preset("simple", QUICK_OPTIONS | {"tensorboard": "true"})
     assert "tensorboard" not in QUICK.to_json()
-    plain = extras.find_spec
+    plain = installation.find_spec
     missing = lambda name: None if name == "tensorboard" else plain(name)  # noqa: E731
-    monkeypatch.setattr(extras, "find_spec", missing)
+    monkeypatch.setattr(installation, "find_spec", missing)
     with pytest.raises(MissingComponent, match="not installed: tensorboard") as refusal:
         train_run(small, settings)
     assert "[tensorboard]" in refusal.value.fix
