@@ -68,10 +68,10 @@ EXTRAS = {
 }
 # What each installs, and how much disk space it needs.
 SIZES = {
-    "demo": "0.7 GB",
-    "install": "1.5 GB",
-    INSTALL_ALL: "7 GB, 3 GB without a GPU",
-    "test": "8 GB, 4 GB without a GPU",
+    "demo": "0.6 GB",
+    "install": "1.3 GB",
+    INSTALL_ALL: "6.7 GB, 2.7 GB without a GPU",
+    "test": "7.5 GB, 3.5 GB without a GPU",
 }
 # A file system in memory, and what the tests of all processes may write there at the same time.
 MEMORY_FOLDER = "/dev/shm"
