@@ -123,7 +123,9 @@ class Person:
         The key is released before the mouse crosses tiles that are neither these nor `passable`.
         """
         *before, key = self.keys[name]
-        modifiers = ["shift"] if self.view.view.has_clusters and name != NO_FACE else []
+        modifiers = (
+            ["shift"] if self.view.state.shown.has_clusters and name != NO_FACE else []
+        )
         while rows:
             count = (
                 1
@@ -375,7 +377,7 @@ class Person:
                 return
             rows = [row for _, (row, _) in run]
             if (
-                self.view.view.has_clusters
+                self.view.state.shown.has_clusters
             ):  # exclude them from the cluster, then label them
                 for row in rows:
                     self._count("click")

@@ -153,7 +153,10 @@ class SessionWorker(QObject):
         )
         self._session: SortingSession | None = None
         self._gives_up = False
-        self._job_started: float | None = None
+        self._job: _Job | None = None
+        self._slow_job: _Job | None = None
+        """The work that is done now, and the last that was reported to delay saving."""
+        self._job_started = 0.0
         self._is_delay_reported = self._is_polling = False
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = threading.Event()
@@ -277,13 +280,23 @@ class SessionWorker(QObject):
             self._jobs.put(job)
 
     def _poll(self) -> None:
-        started = self._job_started
-        slow = started is not None and time.monotonic() - started > SAVE_DELAY_SECONDS
-        if slow and self.unsaved_count and not self._is_delay_reported:
-            # SQLite reports a busy database only after half a minute.
+        job = self._job
+        slow = time.monotonic() - self._job_started > SAVE_DELAY_SECONDS
+        if (
+            job is not None
+            and slow
+            and self.unsaved_count
+            and job is not self._slow_job
+        ):
+            self._slow_job = job
             self._is_delay_reported = True
-            text = self.tr("another process may be writing to the dataset; retrying")
-            self.save_delayed.emit(text)
+            reason = self.tr("the next page is computed first")
+            if job.decides:
+                # SQLite reports a busy database only after half a minute.
+                reason = self.tr(
+                    "another process may be writing to the dataset; retrying"
+                )
+            self.save_delayed.emit(reason)
         if not self._is_polling:
             self._is_polling = True
             self.ask(lambda session: session.poll(), self._polled, self._poll_failed)
@@ -312,6 +325,7 @@ class SessionWorker(QObject):
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             self._job_started = time.monotonic()
+            self._job = job
             try:
                 answer = self._carry_out(job)
                 self._emit(
@@ -327,7 +341,7 @@ class SessionWorker(QObject):
                 self.lost_count += job.decides and self._closed.is_set()
                 self._emit(self._answered, (job, None, None, reported))
             finally:
-                self._job_started = None
+                self._job = None
         if self._dataset is not None:
             self._dataset.close()
 

@@ -19,7 +19,10 @@ from labeler.qt.theme import SPACE_L, em, show_theme
 from labeler.qt.translations import LANGUAGE_NAMES
 from labeler.qt.widgets import (
     HINTS_SETTING,
+    LETTER_KEYS_SETTING,
     KeyHints,
+    LetterKeysChip,
+    are_letters_keys,
     column_layout,
     form_layout,
     plain_label,
@@ -76,6 +79,7 @@ class SettingsDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.language, self.theme = QComboBox(), QComboBox()
         self.hints = QCheckBox(self.tr("Key hints below the faces"))
+        self.letters = QCheckBox(self.tr("Class keys on class pages, too"))
         self._fill(self.language, LANGUAGE_NAMES, get_language())
         self._fill(
             self.theme,
@@ -83,9 +87,11 @@ class SettingsDialog(QDialog):
             get_theme(),
         )
         self.hints.setChecked(KeyHints.enabled())
+        self.letters.setChecked(are_letters_keys())
         self._lay_out()
         self.language.setFocus(Qt.FocusReason.TabFocusReason)
         self.hints.toggled.connect(self._show_hints)
+        self.letters.toggled.connect(self._set_letter_keys)
         self.theme.currentIndexChanged.connect(self._change_theme)
         self.language.currentIndexChanged.connect(
             lambda: QSettings().setValue("language", self.language.currentData())
@@ -105,6 +111,7 @@ class SettingsDialog(QDialog):
                 self.tr("Language"): (self.language,),
                 self.tr("Colours"): (self.theme,),
                 self.tr("Keys"): (self.hints,),
+                self.tr("Letters"): (self.letters,),
             }
         )
         note = plain_label(
@@ -119,6 +126,11 @@ class SettingsDialog(QDialog):
         QSettings().setValue(HINTS_SETTING, int(visible))
         for hints in self._window.findChildren(KeyHints):
             hints.setVisible(hints.applies)
+
+    def _set_letter_keys(self, are_keys: bool) -> None:
+        QSettings().setValue(LETTER_KEYS_SETTING, int(are_keys))
+        for chip in self._window.findChildren(LetterKeysChip):
+            chip.show_setting()
 
     def _change_theme(self) -> None:
         QSettings().setValue("theme", self.theme.currentData())

@@ -172,6 +172,7 @@ class TitleLabel(QLabel):
 
 
 HINTS_SETTING = "key_hints"
+LETTER_KEYS_SETTING = "letter_keys"
 CLASS_KEYS = "1–9"
 HINT_GAP = theme.SPACE_L + theme.SPACE_S
 _SEPARATOR, _COLON = (
@@ -235,6 +236,24 @@ class KeyHints(QLabel):
         while hints and sum(hint[-1] + HINT_GAP for hint in hints) > room:
             del hints[-2 if hints[-1][0] == "F1" and hints[1:] else -1]
         return hints
+
+
+def are_letters_keys() -> bool:
+    """Return whether letters that are keys of classes label faces on class pages, too."""
+    return bool(QSettings().value(LETTER_KEYS_SETTING, False, type=bool))
+
+
+class LetterKeysChip(QLabel):
+    """Says so as long as letters are keys of classes where they usually begin a name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setText(self.tr("Letters are class keys"))
+        self.setForegroundRole(QPalette.ColorRole.Highlight)
+        self.show_setting()
+
+    def show_setting(self) -> None:
+        self.setVisible(are_letters_keys())
 
 
 def timer(owner: QObject, act: Callable[[], object], milliseconds: int = 0) -> QTimer:

@@ -12,9 +12,9 @@ shows somebody new.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from itertools import accumulate, combinations, compress
+from itertools import accumulate, combinations, compress, groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -148,7 +148,7 @@ class ClassPage(NamedTuple):
 
     The first `doubtful` tiles are the least confident ones. `total` is how many samples wait for
     the same class, or on a clusters page how many it has; there `cluster_sizes` are the numbers of
-    tiles per cluster, arranged `by_hand` or not. The expected number of errors is not shown before
+    tiles per cluster. The expected number of errors is not shown before
     such predictions were `tested` on decisions.
     """
 
@@ -159,7 +159,6 @@ class ClassPage(NamedTuple):
     total: int = 0
     cluster_sizes: tuple[int, ...] = ()
     tested: bool = False
-    by_hand: bool = False
 
     @property
     def expected_wrong(self) -> float:
@@ -189,13 +188,18 @@ class ClassPage(NamedTuple):
             range(end - n, end) for n, end in zip(self.cluster_sizes, ends, strict=True)
         ]
 
-    def arranged(self, clusters: Iterable[Sequence[int]]) -> ClassPage:
-        """Return the page with other clusters of its tiles, given their present numbers."""
-        members = [numbers for numbers in clusters if numbers]
-        tiles = tuple(self.tiles[number] for numbers in members for number in numbers)
-        return self._replace(
-            tiles=tiles, cluster_sizes=tuple(map(len, members)), by_hand=True
-        )
+    @property
+    def boxes(self) -> tuple[int, ...]:
+        """The number of the card of each tile: its cluster or class; none on other pages."""
+        if self.kind is PageKind.CLUSTERS:
+            sizes = self.cluster_sizes
+        elif self.kind is PageKind.MIXED:
+            # If two classes were merged meanwhile, their tiles are not contiguous.
+            runs = groupby(tile.prediction.label for tile in self.tiles)
+            sizes = tuple(len([*run]) for _, run in runs)
+        else:
+            sizes = ()
+        return tuple(box for box, size in enumerate(sizes) for _ in range(size))
 
     def restricted(self, rows: Collection[int]) -> ClassPage:
         """Return the page with these samples alone."""
@@ -538,22 +542,7 @@ def compose_clusters_page(
     )
 
 
-def move_tiles(page: ClassPage, numbers: Collection[int], onto: int) -> ClassPage:
-    """Return a clusters page with some tiles moved to the cluster of the tile `onto`."""
-    return page.arranged(
-        [*members, *(n for n in numbers if n not in members)]
-        if onto in members
-        else [n for n in members if n not in numbers]
-        for members in page.clusters
-    )
-
-
-def split_cluster(page: ClassPage, number: int, vectors: Vectors) -> ClassPage:
-    """Return a clusters page with one cluster split in two; `vectors` are those of its tiles."""
-    clusters = page.clusters
-    members = page.clusters[number]
-    parts = sorted(cluster_rows(vectors, 2), key=len, reverse=True)
-    clusters[number : number + 1] = [
-        [members[n] for n in sorted(part)] for part in parts
-    ]
-    return page.arranged(clusters)
+def part_tiles(vectors: Vectors) -> list[int]:
+    """Return which of a cluster's tiles (N x D) belong to its smaller half by similarity."""
+    parts = sorted(cluster_rows(vectors, 2), key=len)
+    return sorted(parts[0]) if len(parts) > 1 else []

@@ -4,7 +4,7 @@ After each page all predictions are computed again from the decisions, so that o
 others. Only what was on a page is labelled.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 from typing import NamedTuple
@@ -34,7 +34,7 @@ from labeler.sorting.page_layout import (
     compose_page,
     find_novel_stacks,
     find_pairs_in_one_image,
-    split_cluster,
+    part_tiles,
 )
 from labeler.sorting.predictions import NO_PREDICTION, Predictor, average_predictions
 from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResult
@@ -72,6 +72,8 @@ class Pages:
         """The samples of clusters that were left without a name, and the classes known then."""
         self.predictor = Predictor(session)
         self._split: set[int] = set()
+        self._excluded: dict[int, set[str | None]] = defaultdict(set)
+        """The classes that samples were excluded from on a page that was not filed."""
         self._has_embeddings = self._is_learned = False
         self._newest = 0
         # Decisions of earlier sessions test predictions as well as a first page does.
@@ -134,16 +136,16 @@ class Pages:
         )
 
     def refresh(
-        self, page: ClassPage, room: int, sent: Collection[int] | None
+        self, page: ClassPage, sent: Collection[int] | None
     ) -> ClassPage | None:
-        """Return a page without samples decided elsewhere; the next one if nothing is left.
+        """Return a page without samples decided elsewhere; None if nothing is left.
 
-        Samples `sent` from it stay. While it is None, new samples are shown on the next page, too.
+        Samples `sent` from it stay. While it is None, the next page is due for new samples, too.
         """
         waiting = self._still_waiting(dict.fromkeys(page.rows, ""))
         is_old = sent is None and not self._pool.issuperset(self._choose_rows())
         return (
-            self.next(room)
+            None
             if is_old or not waiting
             else page.restricted({*waiting, *(sent or ())})
         )
@@ -155,14 +157,19 @@ class Pages:
         all_samples = [*samples, *decided_samples]
         self._has_embeddings = self.predictor.spaces.has_embeddings(all_samples)
         space = self.predictor.spaces.choose_space(all_samples)
+        class_counts = Counter({row.name: row.count for row in classes if row.count})
         predictions = self.predictor.predict(samples, decided_samples, space, classes)
+        resolve = self._session.classes.resolve
+        for n, sample in enumerate(samples):
+            names = self._excluded.get(sample.id, ())
+            excluded = {resolve(name) for name in names if name is not None}
+            predictions[n] = predictions[n].without(excluded, class_counts)
         stacks = []
         for members in build_stacks(samples, self._split):
             prediction = average_predictions([predictions[n] for n in members])
             stacks.append(
                 Stack(members[0], tuple(samples[n].id for n in members), prediction)
             )
-        class_counts = Counter({row.name: row.count for row in classes if row.count})
         vectors, has_vector = space(samples)
         decided_vectors, has_decided_vector = space(decided_samples)
         # Samples of a track are compared as one.
@@ -219,6 +226,12 @@ class Pages:
             self._skipped.clear()
         return (unskipped or rows)[:POOL_SIZE]
 
+    def exclude(self, tiles: Iterable[Stack]) -> None:
+        """Suggest no class again for what was excluded from it."""
+        for tile in tiles:
+            for row in tile.rows:
+                self._excluded[row].add(tile.prediction.label)
+
     def skip(self, page: ClassPage) -> None:
         """Show other pages first, and suggest no class for faces like those of its clusters."""
         self._skipped.update(page.rows)
@@ -232,15 +245,13 @@ class Pages:
                 (dict.fromkeys(chain(*rows), ""), known) for rows in clusters
             ]
 
-    def divide(self, page: ClassPage, number: int) -> ClassPage:
-        """Return a clusters page with one cluster split in two by similarity."""
-        members = page.clusters[number]
-        samples = self._queue.get_features([page.tiles[n].rows[0] for n in members])
-        if len(samples) < max(2, len(members)):
-            return page
-        return split_cluster(
-            page, number, self.predictor.spaces.choose_space(samples)(samples)[0]
-        )
+    def part(self, rows: list[int]) -> list[int]:
+        """Return which of some samples (by position) are the smaller half by similarity."""
+        samples = self._queue.get_features(rows)
+        if len(samples) < max(2, len(rows)):
+            return []
+        vectors, _ = self.predictor.spaces.choose_space(samples)(samples)
+        return part_tiles(vectors)
 
     def split(self, rows: Iterable[int]) -> None:
         """Show the samples of a stack one by one from now on."""

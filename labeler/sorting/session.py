@@ -127,6 +127,13 @@ class Place(StrEnum):
         return f":{self}"
 
 
+UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
+"""Places that are not decisions: faces may be sent there without having been on screen."""
+
+MIN_LOOK_SECONDS = 0.3
+"""A press only labels faces that have been on screen for so long. A person needs .25 to .4 s to
+react to an image, so an earlier press was meant for what was there before."""
+
 PLACE_ACTIONS: Mapping[str, tuple[str, str, str | None]] = {
     Place.REJECT: ("reject", "reject", None),
     Place.OTHER: ("other", "reject", UNLISTED_MARK),

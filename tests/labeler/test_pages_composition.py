@@ -26,7 +26,6 @@ from gleanset.errors import DatasetBusy
 from labeler.quality.due_samples import VERSION
 from labeler.sorting import page_layout, predictions
 from labeler.sorting.descriptor_queue import POOL_SIZE, measure_in_batches
-from labeler.sorting.page_history import PageHistory
 from labeler.sorting.page_layout import (
     FIRST_PAGE_TILES,
     HEADING_TILES,
@@ -38,8 +37,7 @@ from labeler.sorting.page_layout import (
     cluster_stacks,
     compose_clusters_page,
     compose_page,
-    move_tiles,
-    split_cluster,
+    part_tiles,
 )
 from labeler.sorting.pages import Pages
 from labeler.sorting.predictions import NO_PREDICTION, ClassPrediction
@@ -385,7 +383,6 @@ def test_page_is_restricted_to_samples() -> None:
     )  # no heading for a part without the other
     clusters = page._replace(kind=PageKind.CLUSTERS, doubtful=0, cluster_sizes=(1, 3))
     assert clusters.restricted({2, 7}).cluster_sizes == (2,)
-    assert not clusters.restricted({2, 7}).by_hand
 
 
 def stacks_for(count: int) -> list[Stack]:
@@ -433,25 +430,9 @@ def test_mostly_undecided_cluster_is_unknown() -> None:
     assert compose_clusters_page(decided_clusters, rows, 96) is None
 
 
-def test_split_cluster_by_similarity() -> None:
-    page = compose_clusters([StackCluster(tuple(stacks_for(12)), 0)], people((7, 5)))
-    rows = people((7, 5))[[tile.rows[0] - 1 for tile in page.tiles]]
-    split = split_cluster(page, 0, rows)
-    assert split.cluster_sizes == (7, 5)
-    assert {row - 1 for tile in split.tiles[:7] for row in tile.rows} == set(range(7))
-    assert sorted(split.rows) == sorted(page.rows)
-    equal_rows = np.ones((12, 2), np.float32) / np.float32(2**0.5)
-    assert sum(split_cluster(page, 0, equal_rows).cluster_sizes) == 12
-
-
-def test_move_tiles_between_clusters() -> None:
-    page = compose_clusters([StackCluster(tuple(stacks_for(12)), 0)], people((12,)))
-    split = split_cluster(page, 0, people((7, 5)))
-    back = move_tiles(split, list(range(7, 12)), 0)
-    assert back.cluster_sizes == (12,)
-    moved = move_tiles(split, [0], 8)
-    assert (moved.cluster_sizes, sorted(moved.rows)) == ((6, 6), sorted(page.rows))
-    assert moved.tiles[-1] == split.tiles[0]
+def test_smaller_half_by_similarity() -> None:
+    assert part_tiles(people((7, 5))) == [*range(7, 12)]
+    assert len(part_tiles(np.ones((12, 2), np.float32) / np.float32(2**0.5))) < 12
 
 
 @pytest.fixture
@@ -545,23 +526,6 @@ def test_people_left_without_name_are_not_suggested(
                 page = only(pages.next(24))
         tiles = session.tiles.get_many(page.rows).values()
         assert {drawn.truth[tile.key] for tile in tiles} <= known >= page.labels > set()
-
-
-def test_exclusion_from_class_or_cluster_is_kept() -> None:
-    history = PageHistory()
-    history.exclude(([1, 2], "Rin"), excluded=True)
-    history.exclude(([1], frozenset(range(1, 5))), excluded=True)
-    history.rename({"Rin": "Ren"})
-    assert history.is_excluded(([2], "Ren"))
-    others = frozenset({1, 2, 3, 8, 9}), frozenset({1, 2, 8, 9}), "Ren", "Rin"
-    assert [history.is_excluded(([1], of)) for of in others] == [
-        True,
-        False,
-        True,
-        False,
-    ]
-    history.exclude(([1], others[0]), excluded=False)
-    assert not history.is_excluded(([1], others[0]))
 
 
 def test_unreadable_images_do_not_block_clusters(drawn: FaceSet) -> None:

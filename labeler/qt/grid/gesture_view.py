@@ -4,6 +4,7 @@ A key acts on the selection, or else on the tile under the pointer; without eith
 and reports that. Keys are ignored while an input method composes.
 """
 
+import time
 from collections.abc import Collection, Iterable
 from enum import Enum
 
@@ -26,7 +27,7 @@ from labeler.qt.grid.tile_view import ZOOM_FACTOR, Select, TileView
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.keyboard import ClassKeyReader
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.translations import counted
+from labeler.qt.translations import counted, tr
 from labeler.qt.widgets import timer
 
 Key = Qt.Key
@@ -79,6 +80,8 @@ class GestureView(TileView):
     commanded = Signal(object, list)
     page_key = Signal(str)
     menu_asked = Signal(list, QPoint)
+    min_look_seconds = 0.0
+    """How long tiles have to be on the screen before they are labelled."""
 
     def __init__(
         self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker
@@ -111,9 +114,16 @@ class GestureView(TileView):
 
     def all_seen(self, rows: Iterable[int] | None = None) -> bool:
         """Return whether tiles were painted; if not, scroll to the first that was not."""
+        rows = [*range(self.tiles.rowCount())] if rows is None else [*rows]
         unseen = self.unseen(rows)
         if not unseen:
-            return True
+            seen = (self.seen_samples[self.tiles.id(row)] for row in rows)
+            is_new = time.monotonic() - max(seen, default=0.0) < self.min_look_seconds
+            if is_new:
+                self.worker.show_message(
+                    tr("This has just appeared: look at it, then press the key again")
+                )
+            return not is_new
         if unseen[0] in self.in_sight():
             text = self.tr("{count} images are still loading: try again in a moment")
         else:

@@ -4,7 +4,8 @@ Marks of a tile use shape, position and text; color is only an addition. The sel
 ranges: all of 100,000 tiles is one range.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Collection, Iterable
 from math import isqrt
 from typing import NamedTuple
 
@@ -220,6 +221,8 @@ class TileView(QListView):
     """
 
     pointed = Signal(int)
+    painted = Signal(list)
+    """Tiles that were painted for the first time since they are shown."""
     arranged = Signal()
     resized = Signal()
     min_side, max_side = 48, 480
@@ -234,8 +237,8 @@ class TileView(QListView):
         self._shows: dict[str, set[int]] = {}
         """The tiles that were painted with each sample's image, or before it was loaded."""
         self.tiles = model
-        self.seen_samples: set[int] = set()
-        """The shown samples that were painted with their images."""
+        self.seen_samples: dict[int, float] = {}
+        """When each of the shown samples was first painted with its image, in seconds."""
         self._earlier: dict[int, QPoint] = {}
         self._motion = QVariantAnimation(self, startValue=0.0, endValue=1.0)
         self._motion.valueChanged.connect(lambda: self.viewport().update())
@@ -254,7 +257,7 @@ class TileView(QListView):
     def _on_model_shown(self) -> None:
         self.seen_samples.clear()
         self._shows.clear()
-        self.set_point(-1)
+        self.clear_point()
         self.lay_out()
         self.verticalScrollBar().setValue(0)
 
@@ -450,9 +453,9 @@ class TileView(QListView):
         """Return the tiles that a drag or a menu of their card is for; none here."""
         return []
 
-    def drop_section(self) -> range:
-        """Return the tiles of the section that is highlighted as a drop target."""
-        return range(0)
+    def lit_sections(self) -> Collection[int]:
+        """Return the first tiles of the sections that are lit as targets; none here."""
+        return ()
 
     def set_point(self, row: int) -> None:
         """Point at a tile; -1 for none."""
@@ -461,6 +464,10 @@ class TileView(QListView):
             self._repaint(row)
             self.point = row
             self.pointed.emit(row)
+
+    def clear_point(self) -> None:
+        """Point at no tile, because others are shown."""
+        self.set_point(-1)
 
     def _repaint(self, row: int) -> None:
         if 0 <= row < self.tiles.rowCount():
@@ -546,6 +553,7 @@ class TileView(QListView):
             self._shows.clear()
         area = event.region().translated(0, offset)
         grounds = self._paint_cards(painter, area.boundingRect(), offset)
+        new_rows: list[int] = []
         # Repaint only the tiles that have changed.
         ranges = (pair for part in area for pair in self._grid.rows_in(part))  # type: ignore[attr-defined]
         for row in sorted(
@@ -560,22 +568,29 @@ class TileView(QListView):
             place = self._sliding(row, rect.translated(0, -offset))
             paint_tile(painter, place, appearance, palette, ground)
             painted = area.intersected(rect).boundingRect()
-            if appearance.thumbnail is not None and self._is_visible(rect, painted):
-                self.seen_samples.add(self.tiles.id(row))
+            is_new = self.tiles.id(row) not in self.seen_samples
+            is_whole = appearance.thumbnail is not None and self._is_visible(
+                rect, painted
+            )
+            if is_new and is_whole:
+                self.seen_samples[self.tiles.id(row)] = time.monotonic()
+                new_rows.append(row)
         theme.focus_ring(
             painter, self.viewport().rect(), palette, focused=self.hasFocus()
         )
         painter.end()
+        if new_rows:
+            self.painted.emit(new_rows)
 
     def _paint_cards(
         self, painter: QPainter, area: QRect, offset: int
     ) -> dict[int, QColor]:
         """Paint the cards of an area; return their backgrounds by their first tiles."""
         grounds = {}
-        highlighted = self.drop_section()
+        lit_sections = self.lit_sections()
         for placed in self._grid.placed:
             if placed.section.title and placed.box.intersects(area):
-                lit = placed.first in highlighted
+                lit = placed.first in lit_sections
                 box = placed.box.translated(0, -offset)
                 grounds[placed.first] = theme.draw_card(
                     painter, box, self.palette(), is_target=lit

@@ -35,7 +35,7 @@ from labeler.qt.widgets import (
     plain_label,
     row_layout,
 )
-from labeler.sorting.session import Place, SortingSession, StepKind, StepResult
+from labeler.sorting.session import Place, SortingSession, StepKind
 
 
 class ViewContext(NamedTuple):
@@ -53,17 +53,6 @@ class ViewContext(NamedTuple):
     show_view: Callable[[str], object]
 
 
-class PageChange(NamedTuple):
-    """A change that decides nothing: the page after it, the last step then, undo and redo."""
-
-    page: object
-    last_step: int
-    what: object
-    name: str
-    revert: Callable[[], object]
-    repeat: Callable[[], object]
-
-
 class LabelerView(QWidget):
     """One view in the middle of the window; keys act in its widget `home`.
 
@@ -77,9 +66,6 @@ class LabelerView(QWidget):
     current_place = ""
     """The class or place that is shown; '' for none."""
 
-    page: object = None
-    """The page to which changes belong, in a view with such pages."""
-
     shows_details = True
     """Whether the details panel is shown next to the view."""
 
@@ -88,11 +74,6 @@ class LabelerView(QWidget):
         self.context = context
         self.worker = context.worker
         self.home: QWidget = self
-        self._changes: dict[StepKind, list[PageChange]] = {
-            StepKind.UNDO: [],
-            StepKind.REDO: [],
-        }
-        self.worker.stepped.connect(self._forget_undone)
 
     def enter(self) -> None:
         """Read what the view shows."""
@@ -109,58 +90,18 @@ class LabelerView(QWidget):
         """Send the selected faces, or the one pointed at, to a class or place."""
         return False
 
-    def note_change(
-        self,
-        what: object,
-        name: str,
-        revert: Callable[[], object],
-        repeat: Callable[[], object],
-    ) -> None:
-        """Let a change be undone and redone, unless it only takes back the last one."""
-        change = PageChange(self.page, self._last_step(), what, name, revert, repeat)
-        done, undone = self._changes.values()
-        if done and done[-1][:4] == change[:4]:
-            done.pop()  # both clicks of a double click
-        else:
-            done.append(change)
-        undone.clear()
-        self.worker.ask(lambda session: session.history.forget_redo())
-        self.changed.emit()
-
     def take_back(self, kind: StepKind) -> bool:
-        """Undo or redo the last change that is newer than the last step; return False for none."""
-        change = self._next_change(kind)
-        if change is None or self.worker.unsaved_count:
-            return False
-        self._changes[kind].pop()
-        change.revert()
-        other = StepKind.REDO if kind is StepKind.UNDO else StepKind.UNDO
-        back = change._replace(
-            page=self.page, revert=change.repeat, repeat=change.revert
-        )
-        self._changes[other].append(back)
-        text = tr("Undone: {what}") if kind is StepKind.UNDO else tr("Redone: {what}")
-        self.worker.show_message(text.format(what=change.name))
-        self.changed.emit()
-        return True
+        """Undo or redo a change that is newer than the last step; return False for none."""
+        return False
 
     def undo_name(self) -> str:
         """Return the change that an undo reverts before the last step; '' for none."""
-        change = self._next_change(StepKind.UNDO)
-        return change.name if change else ""
+        return ""
 
-    def _next_change(self, kind: StepKind) -> PageChange | None:
-        changes = self._changes[kind]
-        now = (self.page, self._last_step())
-        return changes[-1] if changes and changes[-1][:2] == now else None
-
-    def _last_step(self) -> int:
+    def last_step(self) -> int:
+        """Return the step (by its root) that an undo would revert; 0 for none."""
         step = self.worker.progress.undo if self.worker.progress else None
         return step.root if step else 0
-
-    def _forget_undone(self, step: StepResult) -> None:
-        if step.step and step.kind is StepKind.STEP:
-            self._changes[StepKind.REDO].clear()
 
     def focus_home(self) -> None:
         self.home.setFocus()

@@ -6,7 +6,7 @@ Nothing is deleted, and every step can be undone.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import partial
+from typing import NamedTuple
 
 from PySide6.QtCore import QRect
 
@@ -30,7 +30,7 @@ from labeler.qt.widgets import (
     row_layout,
     set_column,
 )
-from labeler.sorting.session import SortingSession, StepResult
+from labeler.sorting.session import SortingSession, StepKind, StepResult
 
 
 class DuplicateSetGrid(GestureView):
@@ -104,6 +104,15 @@ USUAL_SIDE = 104
 """Size in logical pixels that decides how many sets make a page; they are then fitted to it."""
 
 
+class Change(NamedTuple):
+    """A click on a copy of a set (its rows), and the last step before it."""
+
+    last_step: int
+    rows: tuple[int, ...]
+    before: str
+    key: str
+
+
 class DuplicatesView(PagedView):
     """Pages of duplicate sets. The search is a command that runs next to the window."""
 
@@ -116,6 +125,11 @@ class DuplicatesView(PagedView):
         self.sets: list[DuplicateSet] = []
         self._choices: dict[tuple[int, ...], str] = {}
         """The keys of the copies that were clicked, by the rows of their sets."""
+        self._choice_name = self.tr("Choose the copy to keep")
+        self._changes: dict[StepKind, list[Change]] = {
+            StepKind.UNDO: [],
+            StepKind.REDO: [],
+        }
         self._stale, self._page_size = True, 1
         self._compared = self._missing = 0
         self._planning = self.worker.create_task()
@@ -143,7 +157,6 @@ class DuplicatesView(PagedView):
     def fit_page(self) -> None:
         """Show as many sets as fit, starting with the same one."""
         if self._room() != self._page_size:
-            self.record_shown()
             self._show()
         else:
             self.view.fit_page()
@@ -189,7 +202,6 @@ class DuplicatesView(PagedView):
 
     def _show_plan(self, answer: tuple[list[DuplicateSet], int, int]) -> None:
         self.sets, self._compared, self._missing = answer
-        self.record_shown()
         self._show()
 
     def _mark_stale(self) -> None:
@@ -330,15 +342,37 @@ class DuplicatesView(PagedView):
         before = self._choices.get(rows, "")
         key = "" if key == before else key
         self._choose(rows, key)
-        name = self.tr("Choose the copy to keep")
-        choose = partial(self._choose, rows)
-        what = (rows, {before, key})
-        self.note_change(what, name, partial(choose, before), partial(choose, key))
+        done, undone = self._changes.values()
+        done.append(Change(self.last_step(), rows, before, key))
+        undone.clear()
+        self.worker.ask(lambda session: session.history.forget_redo())
+        self.changed.emit()
+
+    def take_back(self, kind: StepKind) -> bool:
+        change = self._next_change(kind)
+        if change is None or self.worker.unsaved_count:
+            return False
+        is_undo = kind is StepKind.UNDO
+        self._changes[kind].pop()
+        self._changes[StepKind.REDO if is_undo else StepKind.UNDO].append(change)
+        self._choose(change.rows, change.before if is_undo else change.key)
+        text = self.tr("Undone: {what}") if is_undo else self.tr("Redone: {what}")
+        self.worker.show_message(text.format(what=self._choice_name))
+        self.changed.emit()
+        return True
+
+    def undo_name(self) -> str:
+        return self._choice_name if self._next_change(StepKind.UNDO) else ""
+
+    def _next_change(self, kind: StepKind) -> Change | None:
+        changes = self._changes[kind]
+        is_newest = changes and changes[-1].last_step == self.last_step()
+        return changes[-1] if is_newest else None
 
     def _choose(self, rows: tuple[int, ...], key: str) -> None:
         # The tiles stay where they are, unless the set is on another page.
         self._choices[rows] = key
-        seen_samples = set(self.view.seen_samples)
+        seen_samples = dict(self.view.seen_samples)
         bar = self.view.verticalScrollBar()
         scrolled = bar.value()
         row_lists = [(*group.rows,) for group in self.sets]
@@ -359,7 +393,7 @@ class DuplicatesView(PagedView):
         )
 
     def _keep_uncertain(self) -> None:
-        if not self.is_too_recent() and self.view.all_seen():
+        if self.view.all_seen():
             self._keep_all(self._uncertain_sets())
 
     def _uncertain_sets(self) -> list[DuplicateSet]:
@@ -377,7 +411,7 @@ class DuplicatesView(PagedView):
         )
 
     def _accept(self, page: list[DuplicateSet]) -> None:
-        if self.is_too_recent() or not self.view.all_seen():
+        if not self.view.all_seen():
             return
         if not page:
             text = self.tr("Nothing to accept: click the image to keep in each set")

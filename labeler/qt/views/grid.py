@@ -233,7 +233,7 @@ class GridView(FilteredView):
         scrolled = bar.value()
         selected = self._ids(self.view.selected_rows())
         self._rows = rows
-        seen_samples = set(self.view.seen_samples)
+        seen_samples = dict(self.view.seen_samples)
         self.model.show_more(rows.ids, self._sections(rows))
         self.view.seen_samples |= seen_samples
         bar.setValue(scrolled)

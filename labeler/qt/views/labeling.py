@@ -1,6 +1,5 @@
 """Base of the views in which faces are labelled: keys, drops, menus, pages, an enlarged face."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -45,6 +44,8 @@ from labeler.sorting.sample_images import FrameFile, FrameWalk, frames_around
 from labeler.sorting.session import (
     BY_HAND,
     BY_SWEEP,
+    MIN_LOOK_SECONDS,
+    UNDECIDED,
     Place,
     SortingSession,
     StepKind,
@@ -262,11 +263,8 @@ class EnlargedFaceOverlay(QWidget):
 
 
 CLASS_OPERATIONS = ("rename-class", "merge-class", "delete-class")
-ENTER_DELAY_SECONDS = 0.6
 REFIT_DELAY_MS = 120
 PAGE_STEPS = {GridCommand.NEXT_PAGE: 1, GridCommand.PREVIOUS_PAGE: -1}
-UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
-"""Places that are not decisions: faces may be sent there without having been shown."""
 
 
 def _find_open_work(session: SortingSession) -> OpenWork:
@@ -292,8 +290,6 @@ class LabelingView(LabelerView):
         self.home = self.view
         self.empty = EmptyNotice(self.view)
         self._sent: dict[int, list[int]] = {}
-        self._lifted: dict[int, list[int]] = {}
-        """Samples to exclude again when a step (by its root) is undone or redone."""
         self._undone = set[int]()
         """The roots of the steps that are undone."""
         self._find_nearest: Callable[[int], list[int]] | None = None
@@ -368,7 +364,7 @@ class LabelingView(LabelerView):
     ) -> None:
         """Run a decision on tiles (rows), which get their new states at once.
 
-        They get back the previous ones when it cannot be saved; when it is undone, the excluded.
+        They get back the previous ones when it cannot be saved.
         """
         before = {
             self.model.id(row): self.model.states.get(row, UNMARKED) for row in states
@@ -390,9 +386,6 @@ class LabelingView(LabelerView):
                 put_back()
                 return
             self._sent[step.root] = [*before]
-            self._lifted[step.root] = [
-                n for n in before if before[n].mark is TileMark.LIFTED
-            ]
 
         def failed(error: GleansetError) -> None:
             put_back()
@@ -452,9 +445,6 @@ class LabelingView(LabelerView):
             return
         self._undone ^= {step.root}
         rows = self._rows_of(self._sent.get(step.root, ()))
-        lifted = [row for row in rows if self.model.state(row).mark is TileMark.LIFTED]
-        lifted_then = self._lifted.get(step.root, [])
-        self._lifted[step.root] = self._ids(lifted)
         in_force = (ids for root, ids in self._sent.items() if root not in self._undone)
         kept = {*rows} & {*self._rows_of(chain.from_iterable(in_force))}
         self.model.set_state(rows, UNMARKED)
@@ -465,7 +455,6 @@ class LabelingView(LabelerView):
                 self.view.lead_to(rows[0])
             self.model.refresh()
             self.step_reverted(step)
-        self.model.set_state(self._rows_of(lifted_then), TileState(TileMark.LIFTED))
 
     def class_changed(self, operation: Operation) -> None:
         """React to a renamed, merged or deleted class, or to the undo of that."""
@@ -574,37 +563,14 @@ class PagedView(LabelingView):
     def __init__(self, context: ViewContext):
         super().__init__(context)
         self.view.mouse.lifts = True
-        self._shown_at, self._is_loading, self._is_refreshed = 0.0, False, False
+        self.view.min_look_seconds = MIN_LOOK_SECONDS
         self._refit = timer(
             self, self.fit_page, REFIT_DELAY_MS
         )  # after the window was resized
         self.view.resized.connect(self._refit.start)
 
     def is_settled(self) -> bool:
-        return (
-            super().is_settled() and not self._refit.isActive() and not self._is_loading
-        )
-
-    def _failed(self, error: GleansetError) -> None:
-        self._is_loading = False
-        self.worker.show_error(error)
+        return super().is_settled() and not self._refit.isActive()
 
     def fit_page(self) -> None:
         self.view.fit_page()
-
-    def record_shown(self) -> None:
-        self._shown_at = time.monotonic()
-
-    def is_too_recent(self) -> bool:
-        """Return whether the page appeared just now, and say so."""
-        delay = ENTER_DELAY_SECONDS * (
-            1.5 if self._is_refreshed else 1
-        )  # it is noticed later
-        too_recent = time.monotonic() - self._shown_at < delay
-        if too_recent:
-            self.worker.show_message(
-                self.tr(
-                    "This page has just appeared: check it, then press the key again"
-                )
-            )
-        return too_recent

@@ -1,6 +1,7 @@
 """How a class page is described, and its header: title, name field, buttons."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import groupby, islice
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from labeler.qt.theme import em
 from labeler.qt.translations import counted, tr
 from labeler.qt.widgets import (
     HEAD,
+    LetterKeysChip,
     NameField,
     TitleLabel,
     announce,
@@ -21,6 +23,7 @@ from labeler.qt.widgets import (
     row_layout,
 )
 from labeler.sorting.page_layout import ClassPage, PageKind
+from labeler.sorting.page_state import KEY_RULES, PageKey
 
 LOW_CONFIDENCE_SCALE = 1.5
 ALL_CORRECT_MAX_WRONG, ALL_CORRECT_MIN_FACES = 0.1, 4
@@ -38,10 +41,15 @@ class PageDescription(NamedTuple):
     title: str
     sections: tuple[Section, ...]
     action: str
-    hints: str
     placeholder: str = ""
     first_step: str = ""
     has_clusters: bool = False
+
+
+def page_hints(kind: PageKind) -> str:
+    """Return the hints about keys below a page of a kind."""
+    rules = (rule for rule in KEY_RULES if kind in rule.kinds)
+    return " · ".join(f"{tr(rule.keys)}: {tr(rule.hint)}" for rule in rules)
 
 
 def describe_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
@@ -75,10 +83,6 @@ def _describe_suggestions(page: ClassPage, keys: Mapping[str, str]) -> PageDescr
         _suggestions_title(page),
         tuple(sections),
         tr("Enter: all correct ({count})"),
-        tr(
-            "Enter: all correct · 1–9: another class for a face · A–Z: type its name · "
-            "click: exclude a face · Ctrl+Z: undo · F1: all keys"
-        ),
         placeholder,
     )
 
@@ -105,10 +109,6 @@ def _describe_clusters_page(page: ClassPage) -> PageDescription:
             for size, faces in sizes
         ),
         tr("Enter: next page ({count} faces left)"),
-        tr(
-            "A–Z: type a name · 1–9: name by class key · Ctrl+Enter: name, then next page · "
-            "click: exclude a face · −: split · .: unlisted person · F1: all keys"
-        ),
         tr("Type a name"),
         tr("Point at a cluster and type its name"),
         has_clusters=True,
@@ -122,10 +122,6 @@ def _describe_uncompared_page(page: ClassPage) -> PageDescription:
         ),
         (Section("", len(page.tiles)),),
         tr("Enter: next page"),
-        tr(
-            "A–Z: type a name · 1–9: its class · Enter: next page, labels nothing · Ctrl+Z: undo · "
-            "F1: all keys"
-        ),
         tr("Type a name"),
         tr("Point at a face and type its name"),
     )
@@ -161,29 +157,30 @@ TITLE_EM = 2.5
 
 
 class PageHeader(QWidget):
-    """Header of a class page; its buttons call `file`, `skip` and `suggest_again`."""
+    """Header of a class page; its buttons call `press` as their keys do."""
 
     def __init__(
         self,
         worker: SessionWorker,
-        file: Callable[[], object],
-        skip: Callable[[], object],
-        suggest_again: Callable[[], object],
+        press: Callable[[PageKey], object],
     ):
         super().__init__()
         self.title = TitleLabel()
         self.name = NameField(worker)
         self._announced = ""
-        self.file_button = button("", file, primary=True)
-        self.skip_button = button(self.tr("Next page (PgDn)"), skip)
-        self.better_button = button(
-            self.tr("Better suggestions (Ctrl+R)"), suggest_again
+        self.file_button = button("", partial(press, PageKey.ENTER), primary=True)
+        self.skip_button = button(
+            self.tr("Next page (PgDn)"), partial(press, PageKey.NEXT_PAGE)
         )
-        self.better_button.hide()
+        self.better_button = button(
+            self.tr("Better suggestions (Ctrl+R)"),
+            partial(press, PageKey.SUGGEST_AGAIN),
+        )
         self.name.setAccessibleName(self.tr("Who is this?"))
         self.title.setMinimumHeight(em(self, TITLE_EM))
         parts = (
             self.title,
+            LetterKeysChip(),
             self.better_button,
             self.name,
             self.file_button,
@@ -194,12 +191,18 @@ class PageHeader(QWidget):
         self._asks = False
         self.setLayout(self._rows)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        self.show_page(None, 0)
+        self.show_page(None, 0, is_begun=False, offers_better=False)
 
     def show_page(
-        self, description: PageDescription | None, count: int, is_begun: bool = False
+        self,
+        description: PageDescription | None,
+        count: int,
+        *,
+        is_begun: bool,
+        offers_better: bool,
     ) -> None:
         """Show a page: `count` faces to file or left; `is_begun` if some are named."""
+        self.better_button.setVisible(offers_better)
         files = description is not None and not description.first_step
         self.file_button.setVisible(files or is_begun)
         self.skip_button.setVisible(description is not None and (files or not is_begun))

@@ -34,7 +34,6 @@ from labeler.qt.grid import mouse
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.tile_view import TileView
 from labeler.qt.keyboard import _FIRST_DIGIT_SCAN_CODE
-from labeler.qt.views import labeling
 from labeler.qt.views.base import VIEWS, LabelerView
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.duplicates import DuplicatesView
@@ -112,7 +111,8 @@ def settle(window: LabelerWindow, seconds: float = 120) -> None:
         assert time.monotonic() < end, "the window does not come to rest"
         QApplication.processEvents()
         view = window.view
-        quiet = quiet + 1 if view.is_settled() and not has_unpainted_tiles(view) else 0
+        is_quiet = view.is_settled() and not has_unpainted_tiles(view)
+        quiet = quiet + 1 if is_quiet and has_looked(view) else 0
         pause = MIN_PAUSE_SECONDS if quiet else min(pause * 1.1, MAX_PAUSE_SECONDS)
         time.sleep(pause)
 
@@ -123,6 +123,14 @@ def has_unpainted_tiles(view: LabelerView) -> bool:
     covered = isinstance(window, LabelerWindow) and window.sheet.isVisible()
     shown = isinstance(view, LabelingView) and view.view.isVisible() and not covered
     return shown and bool(view.view.unseen(view.view.in_sight()))
+
+
+def has_looked(view: LabelerView) -> bool:
+    """Return whether the tiles are on the screen for long enough to be labelled."""
+    if not isinstance(view, PagedView):
+        return True
+    seen = max(view.view.seen_samples.values(), default=0.0)
+    return time.monotonic() - seen > view.view.min_look_seconds
 
 
 @contextmanager
@@ -144,8 +152,7 @@ def record_painted_samples() -> Iterator[set[int]]:
 
 def wait_for_enter(view: PagedView) -> None:
     """Wait until Enter is accepted on a new page."""
-    shown = view._shown_at
-    wait_until(lambda: time.monotonic() - shown > labeling.ENTER_DELAY_SECONDS)
+    wait_until(lambda: has_looked(view))
 
 
 def hover(
@@ -260,6 +267,20 @@ def class_pages(person: Person) -> ClassPagesView:
     return view
 
 
+def pointed_card(person: Person) -> range:
+    """Return the tiles of the card that is pointed at."""
+    state = class_pages(person).state
+    tiles = state.shown.members(state.card)
+    return range(tiles[0], tiles[-1] + 1) if tiles else range(0)
+
+
+def card_name(person: Person, row: int) -> str:
+    """Return the name in the heading of the card of a tile."""
+    view = class_pages(person)
+    name = view.state.shown.name_of(view.state.shown.cards[row])
+    return view.view.names.get(name, name)
+
+
 def wait_for_page(person: Person) -> ClassPagesView:
     """Return the class pages view once Enter is accepted."""
     view = class_pages(person)
@@ -351,8 +372,9 @@ class Person:
 
     @property
     def page(self) -> ClassPage:
-        page = class_pages(self).page
-        assert page is not None
+        """The page on the screen."""
+        page = class_pages(self).state.shown.page
+        assert page.tiles
         return page
 
     @property
@@ -430,7 +452,8 @@ class Person:
         """Press the class's key while pointing, with Shift where clusters are shown."""
         self.point(row)
         grid = self.view.view
-        held = SHIFT if isinstance(grid, PageGrid) and grid.has_clusters else NONE
+        is_page = isinstance(grid, PageGrid)
+        held = SHIFT if is_page and grid.state.shown.has_clusters else NONE
         for key in self.keys[name]:  # later classes have a code of two keys
             self.press(key, held)
 

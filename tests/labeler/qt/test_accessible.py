@@ -74,6 +74,7 @@ from labeler.qt.translations import (
 )
 from labeler.qt.views.duplicates import reason_words
 from labeler.qt.window import LabelerWindow
+from labeler.sorting.page_state import KEY_RULES
 from labeler.splits.plan import plan_split
 
 Key = Qt.Key
@@ -350,7 +351,12 @@ def translatable_texts() -> Iterator[str]:
     """Yield every literal that the window translates, and texts of data."""
     yield from (*STEP_TEXTS.values(), *SPLIT_TEXTS)
     yield from re.sub(r" \(.*?\)", "", ", ".join(reasons_of_best_copies())).split(", ")
-    for name, rows in tomllib.loads(SHORTCUTS.read_text(encoding="utf-8")).items():
+    sections = tomllib.loads(SHORTCUTS.read_text(encoding="utf-8"))
+    sections["Class pages"] = {
+        rule.keys: rule.meaning or rule.hint for rule in KEY_RULES
+    }
+    yield from (rule.hint for rule in KEY_RULES if rule.hint)
+    for name, rows in sections.items():
         yield from (name, *rows.values())
         key_names = re.compile("Ctrl|Shift|Del|Esc|Enter")
         yield from (

@@ -10,17 +10,20 @@ from person import (
     CONTROL,
     SHIFT,
     Person,
+    card_name,
     class_pages,
     collect_messages,
     drop_over,
     hover,
+    pointed_card,
+    press,
     settle,
     store_vectors,
     wait_for_enter,
     wait_for_page,
     wait_until,
 )
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtTest import QTest
 from window_fixtures import OpenWindow
 
@@ -31,6 +34,7 @@ from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.theme import lit
 from labeler.qt.views import class_pages as pages_module
 from labeler.qt.views.class_pages import ClassPagesView
+from labeler.sorting.page_state import HeadingClicked
 
 Key = Qt.Key
 
@@ -80,8 +84,8 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
     person.point(first[0])
     person.press("1", SHIFT)
     assert label_counts(person) == {"Miku": len(second) + len(first) - 1}
-    assert view.view.name_of(0) == "Miku"
-    assert len(view.view.open_rows(first)) == len(first) - 1  # the number on the card
+    assert card_name(person, 0) == "Miku"
+    assert len(view.state.shown.targets(0)) == len(first) - 1  # the number on the card
     person.point(second[0])
     assert view.view.target_rows() == [second[0]], (
         "a key corrects one face of a named card"
@@ -122,7 +126,7 @@ def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
     person.type_name("Rei")
     for key, number in ((Key.Key_Right, 2), (Key.Key_Left, 1)):
         person.press(key, control)
-        assert view.view.cluster == cluster_rows(person, number)
+        assert pointed_card(person) == cluster_rows(person, number)
     person.type_name("Rin")
     QTest.keyClick(person.window.focusWidget(), "m")
     QTest.keyClick(view.header.name, Key.Key_Return, control)
@@ -132,14 +136,14 @@ def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
         person.undo()
         del counts[name]
         assert (view.page, label_counts(person)) == (page, counts)
-        assert view.view.cluster == cluster_rows(
+        assert pointed_card(person) == cluster_rows(
             person, number
         )  # Ctrl+Enter or a name is for it
     assert buttons_shown(view) == (True, False)
-    assert view._refresh._page is None  # no better page replaces it
-    for shown in (True, False):
+    for _ in range(2):
         person.redo()
-        assert (view.page == page) is shown
+        assert view.page == page
+    assert label_counts(person).keys() == {"Rei", "Rin", "m"}
 
 
 def test_typed_name_triggers_no_shortcut_and_is_completed(person: Person) -> None:
@@ -156,8 +160,7 @@ def test_typed_name_triggers_no_shortcut_and_is_completed(person: Person) -> Non
         expected[name] = len(rows)
         assert label_counts(person) == expected
     view = class_pages(person)
-    view.next_page()  # the names are loaded with it
-    settle(person.window)
+    press(person.window, Key.Key_PageDown)  # the names are loaded with it
     field = view.header.name
     hint = view.header.name.hint
     person.point(0)
@@ -186,7 +189,7 @@ def test_cluster_box_is_highlighted_under_mouse(person: Person) -> None:
     for place, name in ((heading, "Miku"), (gap, "Rin")):
         hover(view.viewport(), place)
         assert (view.indexAt(place).row(), view.point) == (-1, -1)
-        assert view.drop_section() == second
+        assert view.lit_sections() == {second[0]}
         lit_card = view.viewport().grab().toImage()
         assert lit_card.pixelColor(corner) == lit(view.palette())
         assert before.pixelColor(corner) != lit_card.pixelColor(corner)
@@ -197,7 +200,7 @@ def test_cluster_box_is_highlighted_under_mouse(person: Person) -> None:
     person.window.undo()
     assert label_counts(person) == {"Miku": len(second)}
     person.point(first[0])
-    assert view.drop_section() == first
+    assert view.lit_sections() == {first[0]}
 
 
 def test_sweep_skips_labelled_cluster(person: Person) -> None:
@@ -218,21 +221,16 @@ def test_sweep_skips_labelled_cluster(person: Person) -> None:
     assert label_counts(person) == {"Rin": len(first), "Miku": len(third) + len(second)}
 
 
-def test_name_without_cluster_is_refused(person: Person) -> None:
+def test_name_without_cluster_stays_until_one_is_pointed_at(person: Person) -> None:
     view = class_pages(person)
     below = view.view.viewport().rect().bottomLeft() + QPoint(3, -3)
     assert not view.view.section_at(below)
     person.point(0)
     hover(view.view.viewport(), below)
-    QTest.keyClick(person.window.focusWidget(), "m")
-    assert "Point at a face or a card" in person.status
-    assert (view.header.name.text(), person.window.focusWidget()) == ("", view.view)
-    QTest.mouseClick(view.header.name, Qt.MouseButton.LeftButton)
-    QTest.keyClicks(view.header.name, "Miku")
+    for letter in "Miku":
+        QTest.keyClick(person.window.focusWidget(), letter)
     QTest.keyClick(view.header.name, Key.Key_Return)
     assert "Point at a face or a card" in person.status
-    person.press("1", SHIFT)
-    settle(person.window)
     assert (person.decided_count, view.header.name.text()) == (0, "Miku")
     hover(view.view.viewport(), person.tile_center(0))
     QTest.keyClick(view.header.name, Key.Key_Return)
@@ -251,37 +249,51 @@ def test_enter_keeps_unlabelled_page_and_full_stop_marks_unlisted(
     assert "type its name" in person.status
     assert person.window.focusWidget() is view.view
     person.point(rows[0])
+    QTest.qWait(100)  # it has to be lit for a moment
     person.press(".")
     settle(person.window)
     assert person.window.worker.progress.counts.other == len(rows)
 
 
-def test_minus_splits_cluster_and_keeps_exclusions(person: Person) -> None:
+def places(person: Person) -> list[QRect]:
+    """Return where each tile is."""
+    view = class_pages(person).view
+    return [view.visualRect(view.model().index(row, 0)) for row in range(58)]
+
+
+def test_minus_splits_cluster_where_it_is(person: Person) -> None:
     view = class_pages(person)
-    before = person.page
+    page = person.page
+    before = places(person)
     rows = cluster_rows(person, 0)
     person.click(rows[0])
-    lifted = view.model.id(rows[0])
     person.point(rows[1])
     person.press("-")
     settle(person.window)
-    after = person.page
-    assert len(after.cluster_sizes) == len(before.cluster_sizes) + 1
-    assert after.cluster_sizes[0] + after.cluster_sizes[1] == before.cluster_sizes[0]
-    assert view.model.state(view.model.row_of(lifted)).mark == "lifted"
-    for change, page, mark in (
-        (person.undo, before, "lifted"),
-        (person.undo, before, "in"),
-        (person.redo, before, "lifted"),
-        (person.redo, after, "lifted"),
-        (person.undo, before, "lifted"),
+    assert (view.page, places(person)) == (page, before)
+    parts = {view.state.shown.cards[row] for row in rows}
+    assert len(parts) == 2
+    new = view.state.shown.members(max(parts))
+    assert {*new} < {*rows[1:]}, "an excluded face belongs to neither"
+    assert {view.view.appearance(row).state.key for row in new} == {"G"}
+    for change, cards, mark in (
+        (person.undo, 1, "lifted"),
+        (person.undo, 1, "in"),
+        (person.redo, 1, "lifted"),
+        (person.redo, 2, "lifted"),
+        (person.undo, 1, "lifted"),
     ):
         change()
-        assert view.page is page
-        assert view.model.state(view.model.row_of(lifted)).mark == mark
-    person.click(rows[1])
+        assert len({view.state.shown.cards[row] for row in rows}) == cards
+        assert view.model.state(rows[0]).mark == mark
     person.redo()
-    assert view.page is before, "another change leaves nothing to redo"
+    person.point(new[0])
+    person.type_name("Miku")
+    assert label_counts(person) == {"Miku": len(new)}
+    person.click(rows[1])
+    person.window.redo()
+    settle(person.window)
+    assert "nothing to redo" in person.status.lower(), "another change leaves nothing"
 
 
 def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
@@ -293,54 +305,46 @@ def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
     return action
 
 
-def test_dropped_cluster_is_merged(person: Person) -> None:
+def test_dropped_cards_and_faces_stay_where_they_are(person: Person) -> None:
+    """Two drags that were aimed at the same screen both hit."""
     view = class_pages(person)
-    before = view.page
-    first = cluster_rows(person, 0)
-    second = cluster_rows(person, 1)
-    assert (
-        drop_on(person, list(second), second[0]) is Qt.DropAction.IgnoreAction
-    )  # its own cluster
-    moved = {view.model.id(row) for row in second}
+    page = view.page
+    before = places(person)
+    first, second, third = (cluster_rows(person, number) for number in range(3))
+    assert drop_on(person, list(second), second[0]) is Qt.DropAction.IgnoreAction
     drop_on(person, list(second), first[0])
-    assert view.page is not before
     undo = person.window.status.undo
-    assert undo.text() == f"Undo: Move {len(second)} faces to another cluster"
+    assert undo.text() == "Undo: Move to another card"
+    assert drop_on(person, [third[0]], first[0]) is Qt.DropAction.CopyAction
+    assert (view.page, places(person)) == (page, before)
+    joined = {*first, *second, third[0]}
+    assert {*view.state.shown.members(0)} == joined
     undo.click()
-    assert person.status == f"Undone: Move {len(second)} faces to another cluster"
-    assert view.page is before
-    assert view._refresh._page is None, "it is not replaced under the hand"
-    assert drop_on(person, list(second), first[0]) is Qt.DropAction.CopyAction
-    hover(
-        view.view.viewport(), view.view.mouse.at
-    )  # the desktop reports its place after a drop
-    merged = person.page
-    assert len(merged.cluster_sizes) == len(before.cluster_sizes) - 1
-    assert merged.cluster_sizes[0] == len(first) + len(second)
-    assert {view.model.id(row) for row in cluster_rows(person, 0)} >= moved
-    # A name is for the joined cluster, whatever has come under the mouse.
-    assert view.view.cluster == cluster_rows(person, 0)
+    assert person.status == "Undone: Move to another card"
+    assert {*view.state.shown.members(0)} == {*first, *second}
+    person.redo()
+    # Both boxes are lit, and the face that has its tag.
+    hover(view.view.viewport(), view.view.mouse.at + QPoint(1, 0))
+    person.point(second[1])
+    assert view.view.lit_sections() == {first[0], second[0]}
+    face = view.view.appearance(third[0])
+    assert (face.state.key, face.pointed) == ("A", True)
     person.type_name("Miku")
-    assert label_counts(person) == {"Miku": len(first) + len(second)}
-    # Faces dropped on a labelled cluster get its label; a name begun for another card is discarded.
-    third = list(cluster_rows(person, 1))
-    person.point(third[0])
-    QTest.keyClicks(view.view, "R")
-    drop_on(person, third, 0)
-    assert view.header.name.text() == ""
-    assert label_counts(person) == {"Miku": len(first) + len(second) + len(third)}
+    assert label_counts(person) == {"Miku": len(joined)}
+    # Faces dropped on a labelled cluster get its label.
+    drop_on(person, list(third[1:]), first[0])
+    assert label_counts(person) == {"Miku": len(joined) + len(third) - 1}
     for _ in range(2):
         person.undo()
     assert label_counts(person) == {}
-    assert view.page is merged
-    person.undo()
-    assert view.page is before
+    for _ in range(2):
+        person.undo()
+    assert view.state.shown.cards == view.state.shown.boxes
 
 
 def test_named_cluster_names_others_and_moved_face_loses_name(person: Person) -> None:
     view = class_pages(person)
     first, second, third = (cluster_rows(person, number) for number in range(3))
-    face = view.model.id(first[0])
     person.point(first[0])
     person.type_name("Miku")
     settle(person.window)
@@ -348,28 +352,25 @@ def test_named_cluster_names_others_and_moved_face_loses_name(person: Person) ->
     person.undo()
     person.window.show_view("pages")
     settle(person.window)
-    assert view.view.name_of(first[0]) == "", "also after an undo in another view"
+    assert card_name(person, first[0]) == "", "also after an undo in another view"
     person.redo()
     drop_on(person, list(first), second[0])
     assert label_counts(person) == {"Miku": len(first) + len(second)}
-    before = person.page
     drop_on(person, [first[0]], third[0])
-    for undoes in (False, True, False):  # the move and the label are one step
-        if undoes:
-            person.undo()
-        elif person.page is before:
-            person.redo()
-        count = len(first) + len(second) - (not undoes)
+    for change in (
+        None,
+        person.undo,
+        person.redo,
+    ):  # the move and the label are one step
+        if change is not None:
+            change()
+        is_moved = change != person.undo
+        count = len(first) + len(second) - is_moved
         assert label_counts(person) == {"Miku": count}
-        row = view.model.row_of(face)
-        assert (row in cluster_rows(person, 2), person.page is before) == (
-            not undoes,
-            undoes,
-        )
-        assert view.model.state(row).mark == ("sent" if undoes else "in")
-        assert view.view.name_of(first[1]) == "Miku"
-        # The mouse rests where the face was dropped: what is typed next is for that card.
-        assert view.view.cluster == view.view.section_at(view.view.mouse.at) != range(0)
+        assert (view.state.shown.cards[first[0]] == 2) is is_moved
+        assert view.model.state(first[0]).mark == ("in" if is_moved else "sent")
+        assert card_name(person, first[1]) == "Miku", "a card that a face left keeps it"
+    person.point(third[0])
     person.type_name("Rei")
     assert label_counts(person)["Rei"] == len(third) + 1
 
@@ -409,14 +410,14 @@ def test_click_on_heading_renames_cluster(person: Person) -> None:
     assert not field.isVisible()
     person.window.worker.decide(lambda session: session.rename_class("Rei", "Mio"))
     settle(person.window)
-    assert view.view.name_of(0) == "Mio"
+    assert card_name(person, 0) == "Mio"
     wait_until(lambda: field.resolve("Rei") == "Mio")  # its former name
     for card in view.view._grid.placed:
-        view.view.cluster = card.rows
+        view.take(HeadingClicked(card.first))
         assert card.box.contains(view.view.name_field_rect())
 
 
-UPDATE_MESSAGE = "Suggested again"
+UPDATE_MESSAGE = "Suggesting again what is left…"
 
 
 @pytest.fixture(autouse=True)
@@ -462,10 +463,8 @@ def test_plain_grid_until_features_are_computed(
     )
     wait_for_enter(view)
     QTest.keyClick(view.view, Qt.Key.Key_Return)
-    view.name_page("Miku")  # a name begun for the previous page
     settle(person.window)
     assert messages[0] == "Point at a face and type its name"
-    assert messages[1] == "Point at a face or a card, then type its name"
     person.point(3)
     person.type_name("luffy")
     settle(person.window)
@@ -515,7 +514,7 @@ def test_better_clusters_are_offered(person: Person) -> None:
     wait_until(lambda: person.page is not before)
     settle(person.window)
     assert (person.status, view.header.better_button.isVisible()) == (
-        "Suggested again",
+        "Suggesting again what is left…",
         False,
     )
     assert all(len(people) == 1 for people in classes_per_cluster(person))
@@ -590,24 +589,20 @@ def test_next_name_after_redo_is_for_next_cluster(person: Person) -> None:
     person.point(0)
     person.type_name("Miku")
     person.undo()
-    assert view.view.cluster == cluster_rows(person, 0)
+    assert pointed_card(person) == cluster_rows(person, 0)
     person.window.worker.redo()
     settle(person.window)
-    assert (view.view.name_of(0), view.view.cluster) == (
-        "Miku",
-        cluster_rows(person, 1),
-    )
+    assert card_name(person, 0) == "Miku"
+    assert pointed_card(person) == cluster_rows(person, 1)
     person.type_name("Rin")
     assert label_counts(person) == {"Miku": sizes[0], "Rin": sizes[1]}
     for key in (Key.Key_PageDown, Key.Key_PageUp):
         QTest.keyClick(view.view, key)
         settle(person.window)
-    assert (person.page, view.view.cluster) == (page, cluster_rows(person, 2))
+    assert (person.page, pointed_card(person)) == (page, cluster_rows(person, 2))
     person.undo()
-    assert (view.view.name_of(sizes[0]), view.view.cluster) == (
-        "",
-        cluster_rows(person, 1),
-    )
+    assert card_name(person, sizes[0]) == ""
+    assert pointed_card(person) == cluster_rows(person, 1)
 
 
 def test_begun_name_is_for_its_cluster_or_discarded(person: Person) -> None:
@@ -636,4 +631,4 @@ def test_begun_name_is_for_its_cluster_or_discarded(person: Person) -> None:
             QTest.keyClick(handle, end)
         assert (field.text(), field.isVisible()) == ("", False)
         assert label_counts(person) == {"Miku": len(rows[0]) - 1, **counts}
-        assert view.view.name_of(rows[0][1]) == "Miku"
+        assert card_name(person, rows[0][1]) == "Miku"

@@ -18,6 +18,7 @@ from labeler.qt.app import make_application
 from labeler.qt.translations import Words, install
 from labeler.qt.views import labeling
 from labeler.qt.window import LabelerWindow
+from labeler.sorting import page_state
 from labeler.sorting.session import SortingSession
 
 
@@ -57,7 +58,8 @@ def _mouse_outside(application: QApplication) -> None:
 @pytest.fixture(autouse=True)
 def _short_enter_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """Accept Enter on a new page almost at once, and letters as fast as a test types."""
-    monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(page_state, "MIN_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(labeling, "MIN_LOOK_SECONDS", 0.05)
     monkeypatch.setattr(keyboard, "LETTER_GAP_MS", 0)
 
 

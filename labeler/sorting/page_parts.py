@@ -1,0 +1,288 @@
+"""What a class page consists of, and what its state asks of the window.
+
+Tiles are numbered by their position on the page, which never changes while the page is shown: a
+face that joins another card stays where it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import NamedTuple
+
+from labeler.sorting.page_layout import ClassPage, PageKind
+from labeler.sorting.session import StepKind
+
+
+class Message(Enum):
+    """What the status bar says about a gesture."""
+
+    POINT_FIRST = auto()
+    POINT_TO_NAME = auto()
+    POINT_AT_CLUSTER = auto()
+    POINT_AT_STACK = auto()
+    JUST_APPEARED = auto()
+    PREPARING = auto()
+    NO_OTHER_PAGE = auto()
+    NO_EARLIER_PAGE = auto()
+    NAME_FIRST = auto()
+    UNUSED_NAME = auto()
+    ALREADY_THERE = auto()
+    SUGGESTED_AGAIN = auto()
+
+
+class Arrangement(Enum):
+    """A change of a page that labels nothing."""
+
+    EXCLUDE = auto()
+    MOVE = auto()
+    SPLIT = auto()
+
+
+class Say(NamedTuple):
+    """Show a message, about a typed name."""
+
+    message: Message
+    name: str = ""
+
+
+class SayChange(NamedTuple):
+    """Say that a page was changed, or that a change was undone or redone."""
+
+    change: Arrangement
+    kind: StepKind
+
+
+class Reveal(NamedTuple):
+    """Scroll to tiles that were not painted yet, and say so."""
+
+    tiles: Iterable[int]
+
+
+class Decide(NamedTuple):
+    """Send samples to a class, or to a place such as `:later`; answered by `Saved`."""
+
+    serial: int
+    samples: list[int]
+    target: str
+    provenance: str
+
+
+class File(NamedTuple):
+    """Label the other tiles than the lifted and the sent ones; answered by `Saved`."""
+
+    serial: int
+    shown: Shown
+    label: str | None
+
+
+class AskPage(NamedTuple):
+    """Prepare the next page, after one that was skipped; answered by `Came`."""
+
+    skipped: ClassPage | None = None
+
+
+class Leave(NamedTuple):
+    """Note which tiles were excluded from a page that was left."""
+
+    shown: Shown
+
+
+class AskRest(NamedTuple):
+    """Look what is left of a page besides `kept` samples; answered by `Refreshed`."""
+
+    page: ClassPage
+    kept: list[int] | None
+
+
+class AskBetter(NamedTuple):
+    """Look for a better page; answered by `BetterCame`."""
+
+    page: ClassPage
+
+
+class AskSplit(NamedTuple):
+    """Split similar tiles in two; answered by `Parted`."""
+
+    page: ClassPage
+    tiles: tuple[int, ...]
+
+
+class Unstack(NamedTuple):
+    """Show samples of stacks one by one from now on."""
+
+    samples: list[int]
+
+
+class TakeBack(NamedTuple):
+    """Undo or redo the last step of the window; answered by `Reverted`."""
+
+    kind: StepKind
+
+
+Command = (
+    Say
+    | SayChange
+    | Reveal
+    | Decide
+    | File
+    | AskPage
+    | Leave
+    | AskRest
+    | AskBetter
+    | AskSplit
+    | Unstack
+    | TakeBack
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A page with what a person did on it.
+
+    `boxes` has the box on the screen that each tile is in, `cards` the card that it belongs to; a
+    page of one class has none. `names` are those of cards, by suggestion or by hand. `sent` tiles
+    are decided, to a class or place, `others` are decided elsewhere.
+    """
+
+    page: ClassPage
+    boxes: tuple[int, ...] = ()
+    cards: tuple[int, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
+    lifted: frozenset[int] = frozenset()
+    sent: Mapping[int, str] = field(default_factory=dict)
+    others: frozenset[int] = frozenset()
+
+    @classmethod
+    def begin(cls, page: ClassPage) -> Shown:
+        """Return a page as it was composed."""
+        labels = [tile.prediction.label or "" for tile in page.tiles]
+        boxes = page.boxes
+        return cls(page, boxes, boxes, dict(zip(boxes, labels, strict=False)))
+
+    def members(self, card: int) -> list[int]:
+        """Return the tiles of a card, wherever they are."""
+        return [tile for tile, other in enumerate(self.cards) if other == card]
+
+    def card_at(self, tile: int) -> int:
+        """Return the card that the heading above a tile is for."""
+        box = self.boxes[tile]
+        first = self.boxes.index(box)
+        cards = self.cards[first : first + self.boxes.count(box)]
+        return box if box in cards else cards[0]
+
+    def tag(self, card: int) -> str:
+        """Return the letter of a card with tiles in the box of another; else nothing."""
+        pairs = zip(self.boxes, self.cards, strict=True)
+        is_spread = any(now == card != home for home, now in pairs)
+        return chr(ord("A") + card % 26) if is_spread else ""
+
+    @property
+    def has_clusters(self) -> bool:
+        """Whether a gesture on a tile acts on its whole cluster."""
+        return self.page.kind is PageKind.CLUSTERS
+
+    def open(self, tiles: Iterable[int] | None = None) -> tuple[int, ...]:
+        """Return the tiles, of these or all, that are neither lifted nor decided."""
+        marked = {*self.lifted, *self.sent, *self.others}
+        rows = range(len(self.page.tiles)) if tiles is None else tiles
+        return tuple(tile for tile in rows if tile not in marked)
+
+    def next_open(self, tile: int) -> int:
+        """Return the next open tile from one on, else the first; -1 for none."""
+        tiles = self.open()
+        return next((other for other in tiles if other >= tile), [*tiles, -1][0])
+
+    def cluster_of(self, tile: int) -> int:
+        """Return the cluster of a tile that is pointed at; -1 for none."""
+        return self.cards[tile] if self.has_clusters and tile >= 0 else -1
+
+    def name_of(self, card: int) -> str:
+        """Return the name of a card; '' as long as a tile of a cluster needs one."""
+        is_open = self.has_clusters and self.open(self.members(card))
+        return "" if is_open else self.names.get(card, "")
+
+    def with_name(self, card: int, name: str | None) -> tuple[int, ...]:
+        """Return the tiles of a card that have a name."""
+        members = self.members(card)
+        return tuple(tile for tile in members if name and self.sent.get(tile) == name)
+
+    def targets(self, card: int) -> tuple[int, ...]:
+        """Return the open tiles of a card; without any, those that have its name."""
+        members = self.members(card)
+        return self.open(members) or self.with_name(card, self.names.get(card))
+
+    def samples(self, tiles: Iterable[int]) -> list[int]:
+        """Return the samples of tiles, including all samples of stacks."""
+        return [sample for tile in tiles for sample in self.page.tiles[tile].rows]
+
+    def send(self, tiles: Iterable[int], target: str) -> Shown:
+        """Send tiles; a card of which none is left has the name that most of its tiles got."""
+        sent = {**self.sent, **dict.fromkeys(tiles, target)}
+        lifted = self.lifted.difference(tiles)
+        names = dict(self.names)
+        for card in {self.cards[tile] for tile in tiles if self.cards}:
+            members = [tile for tile in self.members(card) if tile not in lifted]
+            targets = Counter(sent[tile] for tile in members if tile in sent)
+            if len(members) == targets.total():
+                names[card], _ = targets.most_common(1)[0]
+        return replace(self, sent=sent, lifted=lifted, names=names)
+
+    def move(self, tiles: Iterable[int], card: int) -> Shown:
+        """Give tiles to another card, without label."""
+        cards = list(self.cards)
+        for tile in tiles:
+            cards[tile] = card
+        return replace(self.lift(tiles, frozenset()), cards=tuple(cards))
+
+    def lift(self, tiles: Iterable[int], lifted: frozenset[int]) -> Shown:
+        """Take the labels of tiles back, and lift some."""
+        sent = {tile: to for tile, to in self.sent.items() if tile not in tiles}
+        return replace(self, sent=sent, lifted=self.lifted.difference(tiles) | lifted)
+
+    def restricted(self, page: ClassPage) -> Shown:
+        """Return the same for a page with fewer samples."""
+        tiles = {row: n for n, tile in enumerate(self.page.tiles) for row in tile.rows}
+        before = [tiles[tile.rows[0]] for tile in page.tiles]
+        return replace(
+            self,
+            page=page,
+            boxes=tuple(self.boxes[tile] for tile in before if self.boxes),
+            cards=tuple(self.cards[tile] for tile in before if self.cards),
+            lifted=frozenset(n for n, tile in enumerate(before) if tile in self.lifted),
+            others=frozenset(),
+            sent={
+                n: self.sent[tile] for n, tile in enumerate(before) if tile in self.sent
+            },
+        )
+
+
+class Change(NamedTuple):
+    """A change of a page, which an undo reverts; `after` is None if the page was left.
+
+    `root` is its step: 0 until that is saved, and for an `arrangement`, which was made after the
+    step `last`.
+    """
+
+    serial: int
+    before: Shown
+    after: Shown | None
+    last: int
+    arrangement: Arrangement | None
+    root: int = 0
+
+
+class Name(NamedTuple):
+    """A name that is typed, and the tiles that it is for: none yet, or the whole page."""
+
+    text: str = ""
+    tiles: tuple[int, ...] = ()
+    is_for_page: bool = False
+    offered: str = ""
+
+    @property
+    def has_target(self) -> bool:
+        """Whether it is for something that was on the screen when it was begun."""
+        return self.is_for_page or bool(self.tiles)

@@ -1,0 +1,349 @@
+"""Properties of class pages for any gestures of a person and any answers of the thread."""
+
+from collections import deque
+from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tools_for_tests import examples
+
+from labeler.sorting.page_layout import ClassPage, PageKind, Stack
+from labeler.sorting.page_parts import (
+    AskBetter,
+    AskPage,
+    AskRest,
+    AskSplit,
+    Command,
+    Decide,
+    File,
+    Message,
+    Say,
+    Shown,
+    TakeBack,
+)
+from labeler.sorting.page_state import (
+    BetterCame,
+    Came,
+    Dropped,
+    Entered,
+    Event,
+    HeadingClicked,
+    Input,
+    Named,
+    NameEnded,
+    OthersDecided,
+    PageKey,
+    PageSent,
+    PageState,
+    Painted,
+    Parted,
+    Pointed,
+    Pressed,
+    Refreshed,
+    Reverted,
+    Saved,
+    Sent,
+    Ticked,
+    Typed,
+    UndoAsked,
+    step,
+)
+from labeler.sorting.predictions import NO_PREDICTION, ClassPrediction
+from labeler.sorting.session import MIN_LOOK_SECONDS, UNDECIDED, StepKind
+
+PERSON = (
+    Dropped,
+    Entered,
+    HeadingClicked,
+    Named,
+    NameEnded,
+    PageSent,
+    Pointed,
+    Pressed,
+    Sent,
+    Typed,
+    UndoAsked,
+)
+"""Events that a person causes; the others are answers, paintings and timers."""
+
+ASKED = (Came, Refreshed, Reverted)
+"""Answers that only come after a person has asked for another page."""
+
+KINDS = [*PageKind]
+NAMES = ("Miku", "Rin", "Mio")
+
+
+def make_page(number: int) -> ClassPage:
+    """Return a page of twelve faces, of any kind."""
+    kind = KINDS[number % len(KINDS)]
+    tiles = []
+    for n in range(12):
+        label = NAMES[0] if kind is PageKind.CLASS else NAMES[n // 4]
+        prediction = NO_PREDICTION
+        if kind in (PageKind.CLASS, PageKind.MIXED):
+            prediction = ClassPrediction(((label, 0.9),))
+        tiles.append(Stack(n, (100 * number + n,), prediction))
+    sizes = (5, 4, 3) if kind is PageKind.CLUSTERS else ()
+    label = NAMES[0] if kind is PageKind.CLASS else None
+    return ClassPage(kind, label, tuple(tiles), 0, 12, sizes)
+
+
+class Window:
+    """A window without pixels, and a thread that answers when it is told to."""
+
+    def __init__(self, first: int) -> None:
+        self.state = PageState()
+        self.now = 0.0
+        self.labels: dict[int, str] = {}
+        self.answers = deque[Input]()
+        self._pages = first
+        self._steps = 0
+        self._done: list[tuple[int, dict[int, str]]] = []
+        self._undone: list[tuple[int, dict[int, str]]] = []
+        self.take(Entered())
+
+    def take(self, what: Input) -> tuple[Command, ...]:
+        last = self._done[-1][0] if self._done else 0
+        before = self.state
+        self.state, commands = step(before, Event(what, self.now, last))
+        check(before, self.state, what, commands, self.now)
+        for command in commands:
+            self._obey(command)
+        return commands
+
+    def _obey(self, command: Command) -> None:
+        if isinstance(command, AskPage):
+            self._pages += 1
+            self.answers.append(Came(make_page(self._pages)))
+        elif isinstance(command, AskRest):
+            self.answers.append(Refreshed(command.page, command.page))
+        elif isinstance(command, AskBetter):
+            self.answers.append(BetterCame(command.page, make_page(self._pages + 1)))
+        elif isinstance(command, AskSplit):
+            half = command.tiles[: len(command.tiles) // 2]
+            self.answers.append(Parted(command.page, half))
+        elif isinstance(command, Decide):
+            self._save(command.serial, dict.fromkeys(command.samples, command.target))
+        elif isinstance(command, File):
+            self._save(command.serial, filed_labels(command))
+        elif isinstance(command, TakeBack):
+            self._take_back(command.kind)
+
+    def _save(self, serial: int, labels: dict[int, str]) -> None:
+        if labels:
+            self._steps += 1
+            self._done.append((self._steps, dict(self.labels)))
+            self._undone.clear()
+            self.labels |= labels
+        self.answers.append(Saved(serial, self._steps if labels else 0))
+
+    def _take_back(self, kind: StepKind) -> None:
+        is_undo = kind is StepKind.UNDO
+        stack, other = (
+            (self._done, self._undone) if is_undo else (self._undone, self._done)
+        )
+        if stack:
+            root, labels = stack.pop()
+            other.append((root, dict(self.labels)))
+            self.labels = labels
+            self.answers.append(Reverted(root, kind))
+
+    def answer(self) -> None:
+        if self.answers:
+            self.take(self.answers.popleft())
+
+    def settle(self) -> None:
+        """Deliver all answers, and look at the page for a while."""
+        while self.answers:
+            self.answer()
+        self.take(Painted(range(12)))
+        self.now += 1
+
+
+def filed_labels(command: File) -> dict[int, str]:
+    """Return the labels that filing a page gives."""
+    shown = command.shown
+    labels = {}
+    for number, tile in enumerate(shown.page.tiles):
+        name = command.label or tile.prediction.label
+        if name and number not in shown.lifted and number not in shown.sent:
+            labels |= dict.fromkeys(tile.rows, name)
+    return labels
+
+
+def check(
+    before: PageState,
+    after: PageState,
+    what: Input,
+    commands: tuple[Command, ...],
+    now: float,
+) -> None:
+    """Check what must hold for every event."""
+    check_labels(before, what, commands, now)
+    check_page(before, after, what)
+    check_letters(before, after, what, commands)
+
+
+def check_labels(
+    before: PageState, what: Input, commands: tuple[Command, ...], now: float
+) -> None:
+    """Nothing is labelled but what a person has pressed a key for, and has seen."""
+    labelled: set[int] = set()
+    for command in commands:
+        if isinstance(command, Decide) and command.target not in UNDECIDED:
+            labelled |= {*command.samples}
+        elif isinstance(command, File):
+            labelled |= filed_labels(command).keys()
+    assert not labelled or isinstance(what, PERSON)
+    for tile, stack in enumerate(before.shown.page.tiles):
+        if labelled & {*stack.rows}:
+            assert now - before.seen[tile] >= MIN_LOOK_SECONDS
+            labelled -= {*stack.rows}
+    assert not labelled, "they were not on the screen"
+
+
+def check_page(before: PageState, after: PageState, what: Input) -> None:
+    """A page changes by a person alone, unless it labels nothing and was not touched."""
+    if isinstance(what, (*PERSON, *ASKED)) or not before.is_ready:
+        return
+    is_preview = before.shown.page.kind is PageKind.PLAIN and before.is_untouched
+    assert after.shown.page is before.shown.page or is_preview
+    if not isinstance(what, Parted | Saved | BetterCame):
+        assert content(after.shown) == content(before.shown)
+
+
+def check_letters(
+    before: PageState, after: PageState, what: Input, commands: tuple[Command, ...]
+) -> None:
+    """Letters stay, become a label, are deleted by the person, or are reported."""
+    text = before.name.text if before.name is not None else ""
+    if isinstance(what, Typed) or not text or after.name == before.name:
+        return
+    if after.name is not None and after.name.text == text:
+        return
+    is_used = isinstance(what, Named) and any(
+        isinstance(command, Decide | File) for command in commands
+    )
+    assert not (is_used and Say(Message.UNUSED_NAME, text) in commands)
+    is_offered = before.name is not None and text == before.name.offered
+    assert is_used or is_offered or Say(Message.UNUSED_NAME, text) in commands
+
+
+TILES = st.integers(0, 11)
+LABELS = st.sampled_from((*NAMES, ":later", ":not a face"))
+
+
+def some(tile: int) -> tuple[int, ...]:
+    return (tile, (tile + 1) % 12)
+
+
+GESTURES: st.SearchStrategy[Callable[[Window], object]] = st.one_of(
+    st.builds(
+        lambda tile: lambda window: window.take(Pointed(tile, tile)),
+        st.integers(-1, 11),
+    ),
+    st.builds(
+        lambda tile, label: lambda window: window.take(Sent(some(tile), label)),
+        TILES,
+        LABELS,
+    ),
+    st.builds(
+        lambda key, tile: (
+            lambda window: window.take(
+                Pressed(key, some(tile) if key is PageKey.LIFT else ())
+            )
+        ),
+        st.sampled_from(PageKey),
+        TILES,
+    ),
+    st.builds(
+        lambda tile, onto: (
+            lambda window: (
+                window.state.shown.cards and window.take(Dropped(some(tile), onto))
+            )
+        ),
+        TILES,
+        TILES,
+    ),
+    st.builds(
+        lambda letter: (
+            lambda window: window.take(
+                Typed((window.state.name.text if window.state.name else "") + letter)
+            )
+        ),
+        st.sampled_from("abc"),
+    ),
+    st.builds(lambda label: lambda window: window.take(PageSent(label)), LABELS),
+    st.builds(
+        lambda label: (
+            lambda window: (
+                window.state.name
+                and window.take(Named(window.state.name.text or label))
+            )
+        ),
+        st.sampled_from(NAMES),
+    ),
+    st.builds(lambda tile: lambda window: window.take(HeadingClicked(tile)), TILES),
+    st.builds(
+        lambda what: lambda window: window.take(what),
+        st.sampled_from((NameEnded(), Entered(), Ticked())),
+    ),
+    st.builds(
+        lambda kind: lambda window: window.take(UndoAsked(kind, bool(window.answers))),
+        st.sampled_from((StepKind.UNDO, StepKind.REDO)),
+    ),
+)
+TIME: st.SearchStrategy[Callable[[Window], object]] = st.one_of(
+    st.just(Window.answer),
+    st.just(Window.settle),
+    st.builds(
+        lambda tiles: lambda window: window.take(Painted(tiles)),
+        st.frozensets(TILES),
+    ),
+    st.builds(
+        lambda tiles: lambda window: window.take(OthersDecided(tiles)),
+        st.frozensets(TILES, max_size=2),
+    ),
+    st.builds(
+        lambda seconds: lambda window: setattr(window, "now", window.now + seconds),
+        st.sampled_from((0.01, 0.1, 0.4)),
+    ),
+)
+
+
+@settings(max_examples=examples(150, 2000), deadline=None)
+@given(st.integers(0, 3), st.lists(GESTURES | TIME, max_size=40))
+def test_random_events(first: int, actions: list[Callable[[Window], object]]) -> None:
+    """`check` holds for any events in any order, and a state is a value."""
+    window = Window(first)
+    for act in actions:
+        act(window)
+    assert hash(window.state.point) is not None
+
+
+def content(shown: Shown) -> tuple[object, ...]:
+    return (shown.page, shown.cards, shown.lifted, dict(shown.sent))
+
+
+@settings(max_examples=examples(150, 2000), deadline=None)
+@given(st.integers(0, 3), st.lists(GESTURES, max_size=12))
+def test_undo_of_each_step_gives_state_before(
+    first: int, gestures: list[Callable[[Window], object]]
+) -> None:
+    window = Window(first)
+    window.settle()
+    for act in gestures:
+        before = window.state
+        labels = dict(window.labels)
+        act(window)
+        window.settle()
+        if len(window.state.changes) == len(before.changes) + 1:
+            after = content(window.state.shown)
+            window.take(UndoAsked(StepKind.UNDO))
+            window.settle()
+            assert content(window.state.shown) == content(before.shown)
+            assert window.labels == labels
+            window.take(UndoAsked(StepKind.REDO))
+            window.settle()
+            is_left = window.state.changes[-1].after is None
+            assert is_left or content(window.state.shown) == after
