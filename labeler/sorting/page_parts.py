@@ -15,6 +15,9 @@ from typing import NamedTuple
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.session import StepKind
 
+MIN_MOVED = 3
+"""Faces sent from a page to one class, after which better suggestions are offered."""
+
 
 class Message(Enum):
     """What the status bar says about a gesture."""
@@ -184,6 +187,13 @@ class Shown:
         """Whether a gesture on a tile acts on its whole cluster."""
         return self.page.kind is PageKind.CLUSTERS
 
+    @property
+    def is_corrected(self) -> bool:
+        """Whether enough was sent elsewhere for better suggestions of the rest."""
+        counts = Counter(self.sent.values()).values()
+        can_learn = not (self.has_clusters or self.lifted)
+        return can_learn and max(counts, default=0) >= MIN_MOVED
+
     def open(self, tiles: Iterable[int] | None = None) -> tuple[int, ...]:
         """Return the tiles, of these or all, that are neither lifted nor decided."""
         marked = {*self.lifted, *self.sent, *self.others}
@@ -213,6 +223,20 @@ class Shown:
         """Return the open tiles of a card; without any, those that have its name."""
         members = self.members(card)
         return self.open(members) or self.with_name(card, self.names.get(card))
+
+    def pointed(self, tile: int, card: int) -> tuple[int, ...]:
+        """Return what a key acts on; an open tile of a cluster stands for all of them."""
+        is_single = tile >= 0 and not (self.has_clusters and self.open([tile]))
+        return (tile,) if is_single else self.targets(card)
+
+    def named(self, tile: int, card: int) -> tuple[int, ...]:
+        """Return what a name is for: on a tile that has one, all with this name."""
+        tiles = self.pointed(tile, card)
+        if tiles != (tile,) or not self.has_clusters:
+            return tiles
+        if tile in self.lifted:
+            return self.open(self.members(card)) or tiles
+        return self.with_name(card, self.sent.get(tile)) or tiles
 
     def samples(self, tiles: Iterable[int]) -> list[int]:
         """Return the samples of tiles, including all samples of stacks."""
@@ -259,7 +283,7 @@ class Shown:
         )
 
 
-class Change(NamedTuple):
+class PageChange(NamedTuple):
     """A change of a page, which an undo reverts; `after` is None if the page was left.
 
     `root` is its step: 0 until that is saved, and for an `arrangement`, which was made after the
@@ -286,3 +310,10 @@ class Name(NamedTuple):
     def has_target(self) -> bool:
         """Whether it is for something that was on the screen when it was begun."""
         return self.is_for_page or bool(self.tiles)
+
+
+def report(name: Name | None) -> tuple[Command, ...]:
+    """Return a message about a name that was begun and is not used."""
+    if name is None or name.text in ("", name.offered):
+        return ()
+    return (Say(Message.UNUSED_NAME, name.text),)

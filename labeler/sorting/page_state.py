@@ -6,7 +6,6 @@ and carries out the commands; their answers are events, too. `KEY_RULES` is what
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -19,19 +18,20 @@ from labeler.sorting.page_parts import (
     AskPage,
     AskRest,
     AskSplit,
-    Change,
     Command,
     Decide,
     File,
     Leave,
     Message,
     Name,
+    PageChange,
     Reveal,
     Say,
     SayChange,
     Shown,
     TakeBack,
     Unstack,
+    report,
 )
 from labeler.sorting.session import (
     BY_HAND,
@@ -42,9 +42,6 @@ from labeler.sorting.session import (
     Place,
     StepKind,
 )
-
-MIN_MOVED = 3
-"""Faces sent from a page to one class, after which better suggestions are offered."""
 
 NO_PAGE = Shown(ClassPage(PageKind.PLAIN, None, ()))
 Result = tuple["PageState", tuple[Command, ...]]
@@ -72,8 +69,8 @@ class PageState:
     has_better: bool = False
     earlier: tuple[Shown, ...] = ()
     later: tuple[Shown, ...] = ()
-    changes: tuple[Change, ...] = ()
-    undone: tuple[Change, ...] = ()
+    changes: tuple[PageChange, ...] = ()
+    undone: tuple[PageChange, ...] = ()
     serial: int = 0
     now: float = 0.0
     last: int = 0
@@ -86,33 +83,17 @@ class PageState:
     @property
     def offers_better(self) -> bool:
         """Whether to offer better suggestions for what is left."""
-        counts = Counter(self.shown.sent.values()).values()
-        can_learn = not (self.shown.has_clusters or self.shown.lifted)
-        is_corrected = max(counts, default=0) >= MIN_MOVED and can_learn
-        return self.is_ready and (self.has_better or is_corrected)
+        return self.is_ready and (self.has_better or self.shown.is_corrected)
 
     def targets(self, selected: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """Return what a key acts on: the selection, or what is pointed at.
-
-        An open tile of a cluster stands for all of them.
-        """
-        shown = self.shown
-        if selected or not self.is_ready:
-            return selected if self.is_ready else ()
-        is_single = self.point >= 0 and not (
-            shown.has_clusters and shown.open([self.point])
-        )
-        return (self.point,) if is_single else shown.targets(self.card)
+        """Return what a key acts on: the selection, or what is pointed at."""
+        tiles = selected or self.shown.pointed(self.point, self.card)
+        return tiles if self.is_ready else ()
 
     def name_targets(self, selected: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """Return what a typed name is for: on a tile that has one, all with this name."""
-        shown = self.shown
-        tiles = self.targets(selected)
-        if tiles != (self.point,) or not shown.has_clusters:
-            return tiles
-        if self.point in shown.lifted:
-            return shown.open(shown.members(self.card)) or tiles
-        return shown.with_name(self.card, shown.sent.get(self.point)) or tiles
+        """Return what a typed name is for."""
+        tiles = selected or self.shown.named(self.point, self.card)
+        return tiles if self.is_ready else ()
 
     def refuse(self, tiles: Iterable[int]) -> Command | None:
         """Return why tiles cannot be labelled now: a person has hardly seen them."""
@@ -128,7 +109,7 @@ class PageState:
     def change(self, after: Shown | None, kind: Arrangement | None = None) -> PageState:
         """Return the state after a change that can be undone."""
         serial = self.serial + 1
-        change = Change(serial, self.shown, after, self.last, kind)
+        change = PageChange(serial, self.shown, after, self.last, kind)
         shown = after or self.shown
         changes = (*self.changes, change)
         return replace(
@@ -187,7 +168,7 @@ class PageState:
             earlier=earlier,
         )
         commands = (Leave(self.shown),) if self.shown.lifted else ()
-        return state, (*commands, *(unused(name) if is_here else ()))
+        return state, (*commands, *(report(name) if is_here else ()))
 
     def show(self, shown: Shown, point: int = -1) -> PageState:
         """Show a page, or another state of the one on the screen; point at a tile."""
@@ -208,7 +189,7 @@ class PageState:
             state = replace(state, name=Name(state.name.text, tiles, is_for_page))
         return state
 
-    def revert(self, change: Change, kind: StepKind) -> Result:
+    def revert(self, change: PageChange, kind: StepKind) -> Result:
         """Show a page as it was before a change that is undone, or after a redone one."""
         is_undo = kind is StepKind.UNDO
         changes = tuple(other for other in self.changes if other is not change)
@@ -232,14 +213,6 @@ class PageState:
         if not is_undo:
             first = shown.next_open(first)
         return state.show(shown, first), commands
-
-
-def unused(name: Name | None) -> tuple[Command, ...]:
-    """Return a message about a name that was begun and is not used."""
-    is_begun = name is not None and name.text not in ("", name.offered)
-    return (
-        (Say(Message.UNUSED_NAME, name.text),) if is_begun and name is not None else ()
-    )
 
 
 class Input(Protocol):
@@ -381,7 +354,7 @@ class HeadingClicked(NamedTuple):
         card = state.shown.card_at(self.tile)
         old = state.shown.names.get(card, "")
         name = Name(old, state.shown.targets(card), offered=old)
-        return replace(state, point=-1, card=card, name=name), unused(state.name)
+        return replace(state, point=-1, card=card, name=name), report(state.name)
 
 
 class Named(NamedTuple):
@@ -415,7 +388,7 @@ class NameEnded(NamedTuple):
     """Esc, or a click elsewhere, ends the input of a name."""
 
     def apply(self, state: PageState) -> Result:
-        return replace(state, name=None), unused(state.name)
+        return replace(state, name=None), report(state.name)
 
 
 class UndoAsked(NamedTuple):
@@ -431,7 +404,7 @@ class UndoAsked(NamedTuple):
         return state.revert(change, self.kind)
 
 
-def find_arrangement(state: PageState, kind: StepKind) -> Change | None:
+def find_arrangement(state: PageState, kind: StepKind) -> PageChange | None:
     """Return the arrangement that an undo or redo reverts; None if it is a step."""
     stack = state.changes if kind is StepKind.UNDO else state.undone
     change = stack[-1] if stack else None

@@ -104,7 +104,7 @@ USUAL_SIDE = 104
 """Size in logical pixels that decides how many sets make a page; they are then fitted to it."""
 
 
-class Change(NamedTuple):
+class CopyChoice(NamedTuple):
     """A click on a copy of a set (its rows), and the last step before it."""
 
     last_step: int
@@ -126,7 +126,7 @@ class DuplicatesView(PagedView):
         self._choices: dict[tuple[int, ...], str] = {}
         """The keys of the copies that were clicked, by the rows of their sets."""
         self._choice_name = self.tr("Choose the copy to keep")
-        self._changes: dict[StepKind, list[Change]] = {
+        self._changes: dict[StepKind, list[CopyChoice]] = {
             StepKind.UNDO: [],
             StepKind.REDO: [],
         }
@@ -343,7 +343,7 @@ class DuplicatesView(PagedView):
         key = "" if key == before else key
         self._choose(rows, key)
         done, undone = self._changes.values()
-        done.append(Change(self.last_step(), rows, before, key))
+        done.append(CopyChoice(self.last_step(), rows, before, key))
         undone.clear()
         self.worker.ask(lambda session: session.history.forget_redo())
         self.changed.emit()
@@ -364,7 +364,7 @@ class DuplicatesView(PagedView):
     def undo_name(self) -> str:
         return self._choice_name if self._next_change(StepKind.UNDO) else ""
 
-    def _next_change(self, kind: StepKind) -> Change | None:
+    def _next_change(self, kind: StepKind) -> CopyChoice | None:
         changes = self._changes[kind]
         is_newest = changes and changes[-1].last_step == self.last_step()
         return changes[-1] if is_newest else None
