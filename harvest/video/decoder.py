@@ -35,8 +35,9 @@ from harvest.video.run_ffmpeg import (
     FULL_FRAMES,
     LOG,
     RunningFfmpeg,
+    can_decode,
+    check_version,
     find_failure_reason,
-    raise_for_environment,
 )
 
 # Frames per block: enough for numpy to be fast, few enough to save memory.
@@ -49,11 +50,8 @@ _PIECE_SECONDS = 1.0
 # Frames after a seek whose errors are ignored; far fewer than the lead before the start.
 _UNRELIABLE_FRAMES = 40
 
-# Log lines that are not errors, and those in which `showinfo` prints the size of each frame.
-_HARMLESS_LINE = re.compile(r"(?:\[[^\]]* @ 0x\w+\] )?\[(?:info|warning)\]")
-_FRAME_LINE = re.compile(
-    r"\[\w*showinfo\w* @ 0x\w+\] \[info\] n: *\d+ .* s:(\d+)x(\d+) "
-)
+# Log lines that are not errors.
+_WARNING_LINE = re.compile(r"(?:\[[^\]]* @ 0x\w+\] )?\[warning\]")
 
 
 class FrameBlock(NamedTuple):
@@ -96,17 +94,20 @@ class FfmpegDecoder:
         self._plan = plan
         self._video = video
         self._buffers = {name: bytearray() for name in (*OUTPUTS, LOG)}
+        # Parts of frames that are not yet complete.
         self._times: deque[float] = deque()
-        self._full_frames: deque[RawFrame] = deque()
-        self._sizes: deque[tuple[int, int]] = deque()
-        self._background: Color | None = None
-        self._tick = 1 / TICKS
         self._thumbs: deque[bytes] = deque()
+        self._widths: deque[int] = deque()
+        self._heights: deque[int] = deque()
+        self._full_frames: deque[RawFrame] = deque()
+
+        self._tick = 1 / TICKS
+        self._background: Color | None = None
         self._previous_time = math.nan
-        self._log_lines: list[str] = []
-        self._frames = 0
-        self._untimed = 0
+        self._frame_count = 0
+        self._untimed_count = 0
         self._max_gap = 0.0
+        self._log_lines: list[str] = []
         self._damage_line = ""
         self.last_time = -math.inf
         self.length: float | None = None
@@ -114,61 +115,66 @@ class FfmpegDecoder:
 
     def iter_blocks(self) -> Generator[FrameBlock, None, None]:
         """Yield all blocks in order. Raises `Unreadable` if no frame can be decoded."""
-        with RunningFfmpeg(
-            build_ffmpeg_command(self._video, self._plan), OUTPUTS
-        ) as running:
+        command = build_ffmpeg_command(self._video, self._plan)
+        with RunningFfmpeg(command, OUTPUTS) as running:
             for name, data in running.read():
                 self._buffers[name] += data
                 self._parse_output(name)
-                has_block = name == "thumbs" and len(self._thumbs) >= _BLOCK_FRAMES
-                if has_block and (count := self._count_ready()) >= _BLOCK_FRAMES:
-                    yield from self._make_block(count)
+                if name == "thumbs" and len(self._thumbs) >= _BLOCK_FRAMES:
+                    count = self._count_ready()
+                    if count >= _BLOCK_FRAMES:
+                        yield from self._make_block(count)
             exit_code = running.wait()
-        if count := self._count_ready():
+
+        count = self._count_ready()
+        if count:
             yield from self._make_block(count)
         self._check_result(exit_code)
 
     def _check_result(self, exit_code: int) -> None:
-        raise_for_environment(self._log_lines, self._video)
-        if not self._frames and self._plan.since is None:
-            raise Unreadable(*_failure_reason(self._log_lines))
+        facts = self._plan.facts
+        if not self._frame_count and exit_code != 0:
+            check_version()
+        if not self._frame_count and self._plan.since is None:
+            reason = "not a video" if can_decode(facts.codec) else "missing codec"
+            raise Unreadable(reason, find_failure_reason(self._log_lines))
 
         read = max(self.last_time, 0.0)
-        facts = self._plan.facts
         is_cut = self._plan.until is None and is_cut_ogg(self._video, facts.container)
         stated = None if facts.is_guess or is_cut else facts.seconds
-        is_much_shorter = stated is not None and read < stated * 0.95 - 2
-        reason = ""
-        if exit_code != 0 or (self._log_lines and is_much_shorter):
-            reason = find_failure_reason(self._log_lines)
-        elif self._untimed:
-            reason = f"{self._untimed} frames have no time"
-        elif lost := min(len(self._times), len(self._thumbs)):
-            reason = f"{lost} frames have no image"
-
-        reason = (
-            reason
-            or self._damage_line
-            or ("its last page is missing" if is_cut else "")
-        )
+        reason = self._find_damage(exit_code, read, stated)
+        if is_cut and not reason:
+            reason = "its last page is missing"
         # Key frames alone do not tell the last seconds.
         unseen = self._max_gap if self._plan.skip == "nokey" else 0.0
         missing = 0.0 if stated is None else stated - read - unseen
         if stated is not None and not reason and missing > MAX_MISSING_SECONDS:
             # The sound may be longer than the images, or the last image stay: ask the packets.
-            packets = measure_packets(self._video, self._plan.facts)
+            packets = measure_packets(self._video, facts)
             read, reason = self._compare_lengths(read, stated, packets)
         if reason:
-            total = (
-                f" of {stated:.1f} s" if stated is not None and stated >= read else ""
-            )
+            total = ""
+            if stated is not None and stated >= read:
+                total = f" of {stated:.1f} s"
             self.damage = f"read {read:.1f} s{total}: {reason}"
+
+    def _find_damage(self, exit_code: int, read: float, stated: float | None) -> str:
+        """Return what is wrong with the decoded frames, empty if nothing is."""
+        is_much_shorter = stated is not None and read < stated * 0.95 - 2
+        if exit_code != 0 or (self._log_lines and is_much_shorter):
+            return find_failure_reason(self._log_lines)
+        if self._untimed_count:
+            return f"{self._untimed_count} frames have no time"
+        incomplete_count = min(len(self._times), len(self._thumbs))
+        if incomplete_count:
+            return f"{incomplete_count} frames have no image"
+        return self._damage_line
 
     def _compare_lengths(
         self, read: float, stated: float, packets: PacketTimes
     ) -> tuple[float, str]:
         """Return the seconds read and the damage, empty if the file is as long as stated."""
-        has_last_image = self._frames > 0 and self._plan.skip != "nokey"
+        has_last_image = self._frame_count > 0 and self._plan.skip != "nokey"
         if has_last_image and abs(packets.last_image - read) > MAX_MISSING_SECONDS:
             # The time stamps jump: only the decoder's clock tells the length.
             self.length = read
@@ -186,92 +192,91 @@ class FfmpegDecoder:
     def _parse_output(self, name: str) -> None:
         buffer = self._buffers[name]
         if name == "thumbs":
-            wide, high = THUMB
-            self._thumbs.extend(_take_parts(buffer, itertools.repeat(wide * high * 3)))
-            return
-        if name == FULL_FRAMES:
-            plan = self._plan
-            for data in _take_parts(
-                buffer, (plan.frame_bytes(size) for size in tuple(self._sizes))
-            ):
-                size = self._sizes.popleft()
-                pixels = self._flatten(data, size) if plan.facts.alpha else data
-                self._full_frames.append(
-                    RawFrame(pixels, size, plan.rgb, plan.facts.bt709)
-                )
-            return
-        *lines, rest = bytes(buffer).split(b"\n")
-        self._buffers[name] = bytearray(rest)
-        for line in lines:
-            if name == LOG:
-                self._parse_log_line(line.decode(errors="replace").strip())
+            width, height = THUMB
+            sizes = itertools.repeat(width * height * 3)
+            self._thumbs.extend(_take_parts(buffer, sizes))
+        elif name != FULL_FRAMES:
+            *lines, rest = bytes(buffer).split(b"\n")
+            self._buffers[name] = bytearray(rest)
+            for line in lines:
+                self._parse_line(name, line)
+        # The size of a frame may arrive before the frame or after it.
+        if name in (FULL_FRAMES, "widths", "heights"):
+            self._parse_full_frames()
+
+    def _parse_line(self, name: str, line: bytes) -> None:
+        """Parse a line of the log, or of `framecrc`: stream, dts, pts, duration, bytes, …."""
+        if name == LOG:
+            self._parse_log_line(line.decode(errors="replace").strip())
+        elif line.startswith(b"#tb 0: "):
+            numerator, denominator = line[7:].split(b"/")
+            self._tick = int(numerator) / int(denominator)
+        elif line and not line.startswith(b"#"):
+            _, _, time, _, size, *_ = line.split(b",")
+            if name == "widths":
+                self._widths.append(int(size))
+            elif name == "heights":
+                self._heights.append(int(size))
             else:
-                self._parse_time_line(line)
+                has_time = time.strip().lstrip(b"-").isdigit()
+                seconds = round(int(time) * self._tick, 9) if has_time else math.nan
+                self._times.append(seconds)
+
+    def _parse_full_frames(self) -> None:
+        plan = self._plan
+        sizes = list(zip(self._widths, self._heights, strict=False))
+        byte_counts = [plan.count_bytes(*size) for size in sizes]
+        parts = _take_parts(self._buffers[FULL_FRAMES], byte_counts)
+        for data, size in zip(parts, sizes, strict=False):
+            self._widths.popleft()
+            self._heights.popleft()
+            pixels = self._flatten(data, size) if plan.facts.alpha else data
+            frame = RawFrame(pixels, size, plan.rgb, plan.facts.bt709)
+            self._full_frames.append(frame)
 
     def _flatten(self, data: bytes, size: tuple[int, int]) -> bytes:
         """Return RGBA pixels as RGB; the first visible frame determines the background."""
         layer = Image.frombytes("RGBA", size, data)
         self._background = self._background or choose_background(layer)
-        # A frame whose alpha is 0 everywhere keeps its colors: the alpha channel is unused.
-        opaque = (
-            layer.convert("RGB")
-            if self._background is None
-            else composite_on_background(layer, self._background)
-        )
-        return opaque.tobytes()
-
-    def _parse_time_line(self, line: bytes) -> None:
-        if line.startswith(b"#tb 0: "):
-            numerator, denominator = line[7:].split(b"/")
-            self._tick = int(numerator) / int(denominator)
-        elif line and not line.startswith(b"#"):
-            stamp = line.split(b",")[2].strip()
-            has_time = stamp.lstrip(b"-").isdigit()
-            self._times.append(
-                round(int(stamp) * self._tick, 9) if has_time else math.nan
-            )
+        if self._background is None:
+            # The alpha is 0 everywhere, so it is not used: the colors stay.
+            return layer.convert("RGB").tobytes()
+        return composite_on_background(layer, self._background).tobytes()
 
     def _parse_log_line(self, text: str) -> None:
-        if size := _FRAME_LINE.match(text):
-            self._sizes.append((int(size[1]), int(size[2])))
-            return
         # The first frames after a seek may refer to frames that were not read.
-        is_reliable = (
-            self._plan.from_start
-            or self._frames + len(self._times) >= _UNRELIABLE_FRAMES
-        )
-        if (
-            is_reliable
-            and not self._damage_line
-            and reports_damage(text, self._plan.facts)
-        ):
+        decoded_count = self._frame_count + len(self._times)
+        is_reliable = self._plan.from_start or decoded_count >= _UNRELIABLE_FRAMES
+        is_damage = is_reliable and reports_damage(text, self._plan.facts)
+        if is_damage and not self._damage_line:
             self._damage_line = text.split("] ")[-1][:200]
-        if text and not _HARMLESS_LINE.match(text):
+        if text and not _WARNING_LINE.match(text):
             self._log_lines = [*self._log_lines[-_MAX_LOG_LINES:], text]
 
     def _count_ready(self) -> int:
+        """Return the number of complete frames, with their full frames if due."""
         count = min(len(self._times), len(self._thumbs))
         times = np.array(list(itertools.islice(self._times, count)))
-        schedule = self._plan.schedule
-        before = self._previous_time
-        due = np.flatnonzero(schedule.find_due(times, before))
-        missing = len(due) > len(self._full_frames)
-        return int(due[len(self._full_frames)]) if missing else count
+        is_due = self._plan.schedule.find_due(times, self._previous_time)
+        lacking = np.flatnonzero(is_due)[len(self._full_frames) :]
+        return int(lacking[0]) if len(lacking) else count
 
     def _make_block(self, count: int) -> Iterator[FrameBlock]:
         times = np.array([self._times.popleft() for _ in range(count)])
-        due = np.flatnonzero(self._plan.schedule.find_due(times, self._previous_time))
-        full_frames = {int(index): self._full_frames.popleft() for index in due}
+        is_due = self._plan.schedule.find_due(times, self._previous_time)
+        due = np.flatnonzero(is_due).tolist()
+        full_frames = {index: self._full_frames.popleft() for index in due}
         data = b"".join(self._thumbs.popleft() for _ in range(count))
-        self._frames += count
-        self._previous_time = float(times[-1])
-        wide, high = THUMB
-        thumbs = np.frombuffer(data, dtype=np.uint8).reshape(count, 3, high, wide)
+        width, height = THUMB
+        thumbs = np.frombuffer(data, np.uint8).reshape(count, 3, height, width)
         block = FrameBlock(times, thumbs, full_frames)
+        self._frame_count += count
+        self._previous_time = float(times[-1])
+
         # Leave out frames whose time does not increase.
         latest = np.fmax.accumulate(np.concatenate([[self.last_time], times]))
         increasing = np.flatnonzero(times > latest[:-1])
-        self._untimed += count - len(increasing)
+        self._untimed_count += count - len(increasing)
         gaps = np.diff(latest[np.isfinite(latest)])
         self._max_gap = max(self._max_gap, float(gaps.max(initial=0.0)))
         self.last_time = float(latest[-1])
@@ -290,16 +295,3 @@ def _take_parts(buffer: bytearray, sizes: Iterable[int]) -> list[bytes]:
         begin += size
     del buffer[:begin]
     return parts
-
-
-def _failure_reason(lines: list[str]) -> tuple[str, str]:
-    phrases = (
-        "Decoder",
-        "no decoder",
-        "codec not currently supported",
-        "Unknown decoder",
-    )
-    for line in lines:
-        if any(phrase in line for phrase in phrases) and "decoding" not in line:
-            return "missing codec", line.split("] ")[-1][:200]
-    return "not a video", find_failure_reason(lines)

@@ -4,7 +4,8 @@ Each frame is decoded once and goes two ways: as a thumbnail with its time, for 
 and fades; and, if the schedule selects it, in the requested size.
 
 Times always increase in decoding order, even where the file's time stamps do not. The frame size
-may change within a video, so it is read from ffmpeg's log for each frame.
+may change within a video, and raw frames do not state it. Two more outputs do: each frame as one
+row and as one column of pixels, of which `framecrc` writes the number of bytes.
 """
 
 from pathlib import Path
@@ -105,7 +106,7 @@ _LENGTH_TOLERANCE_SECONDS, _NO_END_SECONDS = 1.0, 1e9
 # Nanoseconds: the only time base in which ffmpeg 5 to 9 all keep a file's own times.
 TICKS = 1_000_000_000
 THUMB = (64, 36)
-OUTPUTS = ("thumbs", "times", FULL_FRAMES)
+OUTPUTS = ("thumbs", "times", "widths", "heights", FULL_FRAMES)
 # Seconds between thumbnails where few are enough.
 _SPARSE_SECONDS = 0.1
 # Longest side of frames whose size differs from the first one's; bounds the memory.
@@ -143,13 +144,15 @@ class DecodePlan(NamedTuple):
         # Beyond the stated length there is only what a restart of the time stamps hides.
         return self.facts.seconds is not None and self.since >= self.facts.seconds
 
-    def frame_bytes(self, size: tuple[int, int]) -> int:
-        """Return the bytes of a raw frame of this size."""
-        wide, high = size
-        chroma = ((wide + 1) // 2) * ((high + 1) // 2)
+    def count_bytes(self, width: int, height: int) -> int:
+        """Return the bytes of a raw frame of this size in pixels."""
+        area = width * height
         if self.facts.alpha:
-            return wide * high * 4
-        return wide * high * 3 if self.rgb else wide * high + 2 * chroma
+            return area * 4
+        if self.rgb:
+            return area * 3
+        chroma_area = ((width + 1) // 2) * ((height + 1) // 2)
+        return area + 2 * chroma_area
 
 
 def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
@@ -208,20 +211,31 @@ def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
         .filter("format", "yuv444p")
     )
     thumbs = small.filter_multi_output("split", 2)
+    full = _make_full_frames(branches[1], plan).filter_multi_output("split", 3)
+    raw = {"thumbs": thumbs[0], FULL_FRAMES: full[0]}
+    summaries = {
+        "times": thumbs[1],
+        "widths": _shrink(full[1], "iw", 1),
+        "heights": _shrink(full[2], 1, "ih"),
+    }
     timing = {"fps_mode": "passthrough", "enc_time_base": f"1/{TICKS}"}
     outputs = [
-        ffmpeg.output(thumbs[0], "OUT:thumbs", format="rawvideo", **timing),
-        ffmpeg.output(
-            thumbs[1], "OUT:times", format="framecrc", flush_packets=1, **timing
-        ),
-        ffmpeg.output(
-            _full_frames(branches[1], plan),
-            f"OUT:{FULL_FRAMES}",
-            format="rawvideo",
-            **timing,
-        ),
+        ffmpeg.output(stream, f"OUT:{name}", format="rawvideo", **timing)
+        for name, stream in raw.items()
     ]
-    return build_command(ffmpeg.merge_outputs(*outputs), video, "level+info")
+    outputs += [
+        ffmpeg.output(
+            stream, f"OUT:{name}", format="framecrc", flush_packets=1, **timing
+        )
+        for name, stream in summaries.items()
+    ]
+    return build_command(ffmpeg.merge_outputs(*outputs), video, "level+warning")
+
+
+def _shrink(frames: Any, width: int | str, height: int | str) -> Any:
+    """Return frames of one byte per pixel, as cheap as possible."""
+    small = frames.filter("scale", width, height, flags="neighbor", eval="frame")
+    return small.filter("format", "gray")
 
 
 def _clock_expression(facts: VideoFacts) -> str:
@@ -283,7 +297,7 @@ def _input_options(plan: DecodePlan) -> dict[str, Any]:
     return options
 
 
-def _full_frames(stream: Any, plan: DecodePlan) -> Any:
+def _make_full_frames(stream: Any, plan: DecodePlan) -> Any:
     frames = stream.filter("select", plan.schedule.build_expression())
     options = {"out_range": "pc" if plan.rgb else "tv", "eval": "frame"}
     if plan.rgb and plan.facts.bt709:
@@ -297,7 +311,7 @@ def _full_frames(stream: Any, plan: DecodePlan) -> Any:
     else:
         scaled = frames.filter("scale", *_size_expressions(plan), **options)
     pixels = "rgba" if plan.facts.alpha else "rgb24" if plan.rgb else "yuv420p"
-    return scaled.filter("format", pixels).filter("showinfo", checksum=0)
+    return scaled.filter("format", pixels)
 
 
 def _convert_to_bt709(frames: Any, transfer: str) -> Any:

@@ -1,13 +1,15 @@
 """Properties of a video file from ffmpeg's log: stream facts, damage.
 
-ffprobe is not used, because it is not always installed along with ffmpeg.
+ffprobe is not used, because it is not always installed along with ffmpeg, and nothing else states
+all of these facts. What ffmpeg can tell to programs is not read from its log: the sizes of frames
+(`filter_graph.py`), their field order, the times of packets, its decoders and filters.
 """
 
 import os
 import re
 import struct
 import subprocess
-from functools import cache
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +22,7 @@ from harvest.video.run_ffmpeg import (
     build_command,
     find_failure_reason,
     find_ffmpeg,
-    raise_for_environment,
+    has_component,
     read_ffmpeg_log,
     start_ffmpeg,
     video_input,
@@ -65,14 +67,15 @@ _FRAME_FLAGS = frozenset(
 # Field orders in ffmpeg's words and in those of its filter `setfield`.
 _FIELD_ORDERS = (("top first", "tff"), ("top coded", "tff"), ("bottom ", "bff"))
 # Interlaced video has 25 or 29.97 frames a second.
-_MIN_INTERLACED_RATE, _MAX_INTERLACED_RATE = 24.5, 30.1
-_IDET = re.compile(
-    r"Single frame detection: TFF: *(\d+) BFF: *(\d+) Progressive: *(\d+)"
-)
+_MIN_INTERLACED_RATE = 24.5
+_MAX_INTERLACED_RATE = 30.1
+
 _IDET_FRAMES = 60
 # Interlaced frames of one order, at least: their number, their share (film on video has two of
 # five), and how many times as many as of the other order, which moving textures resemble as much.
-_MIN_COMBED_FRAMES, _MIN_COMBED_SHARE, _MIN_ORDER_RATIO = 8, 0.25, 4
+_MIN_COMBED_FRAMES = 8
+_MIN_COMBED_SHARE = 0.25
+_MIN_ORDER_RATIO = 4
 # Codecs of still images: next to another stream they are a cover image, not the film.
 _STILL_CODECS = frozenset(
     {"mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegls"}
@@ -127,9 +130,8 @@ class VideoFacts(NamedTuple):
     @property
     def upright(self) -> tuple[int, int]:
         """Display width and height: square pixels, rotated as the file specifies."""
-        wide = max(round(self.width * self.aspect), 1)
-        high = self.height
-        return (high, wide) if self.rotated else (wide, high)
+        width = max(round(self.width * self.aspect), 1)
+        return (self.height, width) if self.rotated else (width, self.height)
 
     @property
     def stored(self) -> tuple[int, int]:
@@ -154,40 +156,29 @@ def probe(video: Path) -> VideoFacts:
     Among several streams, it is the one that ffmpeg chooses by default, except that a still image
     is only used if there is no other stream.
     """
-    guards = ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS]
-    command = [
-        find_ffmpeg(),
-        "-hide_banner",
-        "-nostdin",
-        *guards,
-        "-i",
-        f"file:{video}",
-    ]
+    command = [find_ffmpeg(), "-hide_banner", "-nostdin"]
+    command += ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS]
+    command += ["-i", f"file:{video}"]
     try:
         log = read_ffmpeg_log(command)
     except Unreadable as error:
         raise Unreadable("not a video", "ffmpeg did not find out what it is") from error
-    lines = [line.strip() for line in log.splitlines()]
-    raise_for_environment(lines, video)
+
     container = _INPUT.search(log)
     streams = [
         match for match in _VIDEO.finditer(log) if "(attached pic)" not in match[2]
     ]
     if streams:
-        facts = _facts(
-            container[1] if container else "", max(streams, key=_stream_rank), log
-        )
-        lost = _read_lost_length(video, facts.container)
-        return (
-            facts
-            if lost is None
-            else facts._replace(seconds=max(facts.seconds or 0.0, lost))
-        )
+        best = max(streams, key=_rank_stream)
+        facts = _parse_facts(container[1] if container else "", best, log)
+        stated = _read_lost_length(video, facts.container)
+        if stated is None:
+            return facts
+        return facts._replace(seconds=max(facts.seconds or 0.0, stated))
     if container:
         raise Unreadable("not a video", "it has no video stream")
-    raise Unreadable(
-        "not a video", find_failure_reason([line for line in lines if line])
-    )
+    lines = [line.strip() for line in log.splitlines()]
+    raise Unreadable("not a video", find_failure_reason(list(filter(None, lines))))
 
 
 def find_fields(video: Path, facts: VideoFacts, *, is_quick: bool) -> VideoFacts:
@@ -197,26 +188,34 @@ def find_fields(video: Path, facts: VideoFacts, *, is_quick: bool) -> VideoFacts
     """
     if not facts.is_unclear or (is_quick and not facts.interlaced):
         return facts
-    begin = (facts.seconds or 0.0) / 3
-    frames = video_input(ss=f"{begin:.3f}", noaccurate_seek=None)[
-        str(facts.stream)
-    ].filter("idet")
-    output = ffmpeg.output(frames, "-", format="null", **{"frames:v": _IDET_FRAMES})
-    log = read_ffmpeg_log(build_command(output, video, "info"))
-
-    counts = [
-        (int(top), int(bottom), int(rest)) for top, bottom, rest in _IDET.findall(log)
-    ]
-    top, bottom, progressive = np.sum([(0, 0, 0), *counts], axis=0).tolist()
+    counts = _count_field_orders(video, facts)
+    top = counts["tff"]
+    bottom = counts["bff"]
     combed = max(top, bottom)
     is_combed = (
         combed >= _MIN_COMBED_FRAMES
         and combed >= _MIN_ORDER_RATIO * min(top, bottom)
-        and combed >= _MIN_COMBED_SHARE * (top + bottom + progressive)
+        and combed >= _MIN_COMBED_SHARE * (top + bottom + counts["progressive"])
     )
     if not is_combed:
         return facts
     return facts._replace(fields="tff" if top > bottom else "bff", interlaced=True)
+
+
+def _count_field_orders(video: Path, facts: VideoFacts) -> Counter[str]:
+    """Count frames a third into a video by what ffmpeg's filter `idet` sees in each."""
+    begin = (facts.seconds or 0.0) / 3
+    source = video_input(ss=f"{begin:.3f}", noaccurate_seek=None)
+    key = "lavfi.idet.single.current_frame"
+    frames = source[str(facts.stream)].filter("idet")
+    frames = frames.filter("metadata", "print", key=key, file="-")
+    output = ffmpeg.output(frames, "-", format="null", **{"frames:v": _IDET_FRAMES})
+    command = build_command(output, video, "fatal")
+    with start_ffmpeg(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        lines = [line.strip() for line in process.stdout or ()]
+    return Counter(line.removeprefix(f"{key}=") for line in lines)
 
 
 def _read_lost_length(video: Path, container: str) -> float | None:
@@ -279,19 +278,19 @@ def measure_packets(video: Path, facts: VideoFacts) -> PacketTimes:
             if clock := _CLOCK.match(line):
                 ticks[clock[1]] = int(clock[2]) / int(clock[3])
             elif packet := _PACKET.match(line):
-                stream, *stamps, length = packet.groups()
+                stream, dts, pts, length = packet.groups()
                 # One of both may be missing: ffmpeg prints that as the smallest number.
-                time = max(map(int, stamps)) * ticks[stream] - facts.start
+                time = max(int(dts), int(pts)) * ticks[stream] - facts.start
                 end = max(end, time + int(length) * ticks[stream])
                 if stream == "0":
                     image_times.append(time)
+
     image_times.sort()
-    return PacketTimes(
-        end, image_times[-1], float(np.diff(image_times).max(initial=0.0))
-    )
+    max_gap = float(np.diff(image_times).max(initial=0.0))
+    return PacketTimes(end, image_times[-1], max_gap)
 
 
-def _stream_rank(stream: re.Match[str]) -> tuple[bool, bool, int]:
+def _rank_stream(stream: re.Match[str]) -> tuple[bool, bool, int]:
     description = stream[2]
     codec = _codec_name(description)
     size = _SIZE.search(description)
@@ -309,8 +308,9 @@ def _codec_name(description: str) -> str:
     return description.split(",")[0].split(" ")[0]
 
 
-def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
+def _parse_facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
     description = match[2]
+    details = match[3]
     codec = _codec_name(description)
     if codec in _UNKNOWN:
         raise Unreadable(
@@ -319,57 +319,52 @@ def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
     size = _SIZE.search(description)
     if size is None or "0" in size.groups()[:2]:
         raise Unreadable("not a video", "its images have no size")
-    width, height = int(size[1]), int(size[2])
+    width = int(size[1])
+    height = int(size[2])
     if width * height > _MAX_PIXELS:
         raise Unreadable("too large", f"{width} x {height} pixels")
-    rotation = _ROTATION.search(match[3])
-    decoder = _ALPHA_DECODERS.get(codec) if _ALPHA_MODE.search(match[3]) else None
-    decoder = decoder if decoder and _has_decoder(decoder) else None
+
+    rotation = _ROTATION.search(details)
+    decoder = _ALPHA_DECODERS.get(codec) if _ALPHA_MODE.search(details) else None
+    if decoder and not has_component("decoders", decoder):
+        decoder = None
     pixels = _PIXELS.search(description)
     alpha = bool(decoder or (pixels and _ALPHA.match(pixels[1])))
     transfer = None if alpha else _find_wide_transfer(description)
-    order = next(
-        (order for words, order in _FIELD_ORDERS if words in description), None
+    converts = transfer is not None and all(
+        has_component("filters", name) for name in ("zscale", "tonemap")
     )
-    rate = _frame_rate(description)
-    may_be_combed = codec not in _ANIMATED_IMAGES and (
-        rate is None or _MIN_INTERLACED_RATE < rate < _MAX_INTERLACED_RATE
-    )
-    converts = transfer is not None and _has_tone_mapping(find_ffmpeg())
+
+    fields = None
+    for words, order in _FIELD_ORDERS:
+        if words in description:
+            fields = order
+            break
+    fps = _parse_frame_rate(description)
+    has_tv_rate = fps is None or _MIN_INTERLACED_RATE < fps < _MAX_INTERLACED_RATE
+    seconds, start = _parse_duration_and_start(log)
     return VideoFacts(
-        container,
-        codec,
-        int(match[1]),
-        width,
-        height,
-        _pixel_aspect(description, size),
-        rotation is not None and round(float(rotation[1]) / 90) % 2 == 1,
-        *_duration_and_start(log),
-        rate,
-        codec not in _PROGRESSIVE and "progressive" not in description,
-        converts or _is_bt709(description, height),
-        alpha,
-        decoder,
-        _START.search(log) is not None,
-        "Estimating duration from bitrate" in log,
-        transfer if converts else None,
-        transfer is not None and not converts,
-        None if codec in _FRAME_FLAGS else order,
-        may_be_combed and order is None,
+        container=container,
+        codec=codec,
+        stream=int(match[1]),
+        width=width,
+        height=height,
+        aspect=_parse_pixel_aspect(description, size),
+        rotated=rotation is not None and round(float(rotation[1]) / 90) % 2 == 1,
+        seconds=seconds,
+        start=start,
+        fps=fps,
+        interlaced=codec not in _PROGRESSIVE and "progressive" not in description,
+        bt709=converts or _is_bt709(description, height),
+        alpha=alpha,
+        decoder=decoder,
+        has_start=_START.search(log) is not None,
+        is_guess="Estimating duration from bitrate" in log,
+        transfer=transfer if converts else None,
+        is_pale=transfer is not None and not converts,
+        fields=None if codec in _FRAME_FLAGS else fields,
+        is_unclear=codec not in _ANIMATED_IMAGES and has_tv_rate and fields is None,
     )
-
-
-@cache
-def _has_decoder(name: str) -> bool:
-    command = [find_ffmpeg(), "-hide_banner", "-c:v", name, "-i", os.devnull]
-    return "Unknown decoder" not in read_ffmpeg_log(command)
-
-
-@cache
-def _has_tone_mapping(program: str) -> bool:
-    source = "nullsrc=s=16x16,zscale,format=gbrpf32le,tonemap"
-    command = [program, "-hide_banner", "-nostdin", "-f", "lavfi", "-i", source]
-    return "No such filter" not in read_ffmpeg_log(command)
 
 
 def _find_wide_transfer(description: str) -> str | None:
@@ -382,15 +377,15 @@ def _find_wide_transfer(description: str) -> str | None:
     return "2020_10" if "bt2020nc" in colors else None
 
 
-def _pixel_aspect(description: str, size: re.Match[str]) -> float:
+def _parse_pixel_aspect(description: str, size: re.Match[str]) -> float:
     stated = _CONTAINER_SAR.search(description)
-    wide, high = stated.groups() if stated else size.group(3, 4)
-    aspect = int(wide) / int(high) if wide and int(wide) and int(high) else 1.0
+    width, height = stated.groups() if stated else size.group(3, 4)
+    aspect = int(width) / int(height) if width and int(width) and int(height) else 1.0
     # An absurd ratio in a header must not distort the image.
     return aspect if 0.2 <= aspect <= 5 else 1.0
 
 
-def _duration_and_start(log: str) -> tuple[float | None, float]:
+def _parse_duration_and_start(log: str) -> tuple[float | None, float]:
     match = _DURATION.search(log)
     if match is None:
         return None, 0.0
@@ -400,7 +395,7 @@ def _duration_and_start(log: str) -> tuple[float | None, float]:
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds), float(start or 0.0)
 
 
-def _frame_rate(description: str) -> float | None:
+def _parse_frame_rate(description: str) -> float | None:
     """Return frames per second; ffmpeg rounds NTSC's n * 1000 / 1001."""
     match = _RATE.search(description)
     if match is None:
@@ -408,7 +403,9 @@ def _frame_rate(description: str) -> float | None:
     text = match[1]
     rate = float(text[:-1]) * 1000 if text.endswith("k") else float(text)
     ntsc = round(rate * 1.001) / 1.001
-    return (ntsc if rate % 1 and round(ntsc, 2) == rate else rate) or None
+    if rate % 1 and round(ntsc, 2) == rate:
+        return ntsc
+    return rate or None
 
 
 def _is_bt709(description: str, height: int) -> bool:
@@ -419,10 +416,8 @@ def _is_bt709(description: str, height: int) -> bool:
     colors = pixels[2] or ""
     if "bt709" in colors:
         return True
-    is_other = any(
-        name in colors for name in ("smpte170m", "bt470", "bt2020", "fcc", "smpte240m")
-    )
-    return not is_other and height >= 720
+    others = ("smpte170m", "bt470", "bt2020", "fcc", "smpte240m")
+    return height >= 720 and not any(name in colors for name in others)
 
 
 _CONTEXT = re.compile(r"\[([^\[\]@]+) @ 0x")

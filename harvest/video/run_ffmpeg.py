@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import selectors
 import shutil
@@ -14,12 +15,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 import ffmpeg
 
-from gleanset.errors import DiskFull, MissingComponent, Unreadable
+from gleanset.errors import MissingComponent, Unreadable
 from gleanset.platform import read_available
 
 # Excludes text, image and playlist demuxers: a playlist could make ffmpeg read other files.
@@ -42,6 +44,9 @@ _PIPE_BYTES = 1 << 20
 # Whether a child process can inherit pipes beyond its three standard streams.
 _CAN_INHERIT_PIPES = os.name == "posix"
 _RUNNING: set[subprocess.Popen[Any]] = set()
+# libavfilter of ffmpeg 5.1, which has all options that we use.
+_LIBRARY_VERSION = re.compile(r"libavfilter +(\d+)\. *(\d+)")
+_MIN_LIBRARY_VERSION = (8, 44)
 # Phrases in log lines that explain a failure, the most specific first.
 _FAILURE_PHRASES = (
     *("Invalid data", "does not contain any stream", "not found", "matches no streams"),
@@ -169,10 +174,12 @@ class RunningFfmpeg:
             write_ends = []
             for name in names:
                 if _CAN_INHERIT_PIPES:
-                    write_ends.append(self._new_pipe(name, child_ends))
-                    targets[f"OUT:{name}"] = f"pipe:{write_ends[-1]}"
+                    write_end = self._open_pipe(name, child_ends)
+                    write_ends.append(write_end)
+                    targets[f"OUT:{name}"] = f"pipe:{write_end}"
                 else:
-                    targets[f"OUT:{name}"] = self._new_server(name)
+                    targets[f"OUT:{name}"] = self._open_server(name)
+
             words = [targets.get(word, word) for word in command]
             options = {
                 "stdout": subprocess.DEVNULL,
@@ -186,7 +193,7 @@ class RunningFfmpeg:
                 self._selector.register(self._log, selectors.EVENT_READ, LOG)
             self._resources = resources.pop_all()
 
-    def _new_pipe(self, name: str, child_ends: ExitStack) -> int:
+    def _open_pipe(self, name: str, child_ends: ExitStack) -> int:
         """Open a pipe; return its write end, which `child_ends` will close."""
         read, write = os.pipe()
         self._resources.callback(os.close, read)
@@ -199,7 +206,7 @@ class RunningFfmpeg:
         self._selector.register(read, selectors.EVENT_READ, name)
         return write
 
-    def _new_server(self, name: str) -> str:
+    def _open_server(self, name: str) -> str:
         server = self._resources.enter_context(
             socket.create_server(("127.0.0.1", 0), backlog=1)
         )
@@ -213,28 +220,23 @@ class RunningFfmpeg:
         self._resources.close()
 
     def read(self) -> Iterator[tuple[str, bytes]]:
-        """Yield (output, bytes) until all outputs are closed.
-
-        Log lines about a frame come before the frame's data.
-        """
+        """Yield (output, bytes) until all outputs are closed."""
         while self._log or self._selector.get_map():
             has_ended = self._process.poll() is not None
-            chunks = [
-                (key, data)
-                for key in self._select()
-                if (data := self._read_chunk(key)) is not None
-            ]
-            # Read the log after the data: ffmpeg logs a frame before it writes it.
-            if (log := self._read_log()) is not None:
+            chunks = [(key, self._read_chunk(key)) for key in self._select()]
+            # The log comes first: its errors are about frames that are decoded next.
+            log = self._read_log()
+            if log is not None:
                 yield LOG, log
             for key, data in chunks:
                 if data:
                     yield key.data, data
-                else:
+                elif data is not None:
                     self._selector.unregister(key.fileobj)
+
             if has_ended and not chunks:
                 self._close_servers()
-            if max((len(data) for _, data in chunks), default=0) < _SMALL_READ_BYTES:
+            if all(len(data or b"") < _SMALL_READ_BYTES for _, data in chunks):
                 # Waking up for every line would cost more than reading it.
                 self._wait_for_data()
 
@@ -286,18 +288,44 @@ class RunningFfmpeg:
         return self._process.wait()
 
 
-def raise_for_environment(lines: Sequence[str], video: Path) -> None:
-    """Raise errors of this machine: `DiskFull`, or `MissingComponent` for an old ffmpeg."""
-    if any("No space left on device" in line for line in lines):
-        raise DiskFull(
-            f"no space left for {video}", "free some space and run the command again"
-        )
-    phrases = ("Unrecognized option", "Option not found", "No such filter")
-    if any(phrase in line for line in lines for phrase in phrases):
+@cache
+def _list_components(program: str, kind: str) -> dict[str, str]:
+    """Return the names of `kind` (codecs, decoders, filters) with the flags of each."""
+    rows = [line.split() for line in _ask_ffmpeg(program, f"-{kind}").splitlines()]
+    return {row[1]: row[0] for row in rows if len(row) > 1}
+
+
+def has_component(kind: str, name: str) -> bool:
+    """Return whether ffmpeg has a component, such as ("filters", "zscale")."""
+    return name in _list_components(find_ffmpeg(), kind)
+
+
+def can_decode(codec: str) -> bool:
+    """Return whether ffmpeg has a decoder of a codec."""
+    flags = _list_components(find_ffmpeg(), "codecs").get(codec, "")
+    return flags.startswith("D")
+
+
+def check_version() -> None:
+    """Raise `MissingComponent` if ffmpeg is too old."""
+    # Builds number themselves in many ways, their libraries in one.
+    program = find_ffmpeg()
+    version = _LIBRARY_VERSION.search(_ask_ffmpeg(program, "-version"))
+    if version and tuple(map(int, version.groups())) < _MIN_LIBRARY_VERSION:
         raise MissingComponent(
-            f"{find_ffmpeg()} is too old",
+            f"{program} is too old",
             "install ffmpeg 5.1 or newer, and put it first in PATH",
         )
+
+
+def _ask_ffmpeg(program: str, question: str) -> str:
+    with start_ffmpeg(
+        [program, "-hide_banner", question],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        return str(process.communicate()[0])
 
 
 def find_failure_reason(lines: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Videos with jumping timestamps, changing sizes, several streams or transparency."""
 
+import shlex
 import shutil
 import struct
 import subprocess
@@ -13,6 +14,7 @@ from PIL import Image, ImageDraw
 from tools_for_tests import drawn_video
 
 from gleanset import Dataset
+from gleanset.errors import MissingComponent
 from harvest.frames import FrameHarvest
 from harvest.video.decoder import FfmpegDecoder
 from harvest.video.filter_graph import make_plan
@@ -293,3 +295,40 @@ def test_transparency_gets_contrasting_background(
     assert len(sample(dataset, video)) == 3
     for _, image in stored_frames(dataset):
         assert np.ptp(np.asarray(image.convert("L"), np.int16)) > 80
+
+
+def replace_ffmpeg(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a script first in PATH that may run the real ffmpeg as `real`."""
+    program = folder / "wrapper" / "ffmpeg"
+    program.parent.mkdir(parents=True)
+    real = shlex.quote(str(shutil.which("ffmpeg")))
+    program.write_text(f'#!/bin/sh\nreal() {{ {real} "$@"; }}\n{script}')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+
+
+def test_frames_do_not_depend_on_the_log(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = drawn_video(tmp_path / "v.mkv", lavfi_source(3), *H264)
+    silent = 'case "$*" in *pipe:*) real "$@" 2>/dev/null;; *) real "$@";; esac\n'
+    replace_ffmpeg(tmp_path, silent, monkeypatch)
+    assert sample(dataset, video) == [0, 1, 2]
+    assert {frame.size for _, frame in stored_frames(dataset)} == {(160, 120)}
+
+
+def test_missing_decoder_and_old_ffmpeg_are_told_apart(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = drawn_video(tmp_path / "v.mkv", lavfi_source(1), *H264)
+    harvest = FrameHarvest(dataset, Sampling(), workers=1)
+    failure = 'case "$*" in *pipe:*) echo "[error] kein Dekoder" >&2; exit 1;; esac\n'
+    lacking = 'case "$*" in *-codecs) real "$@" | grep -v " h264 "; exit;; esac\n'
+    replace_ffmpeg(tmp_path, f'{failure}{lacking}real "$@"\n', monkeypatch)
+    with pytest.raises(MissingComponent, match=r"missing codec: .*kein Dekoder"):
+        harvest.run([VideoFile(video)])
+
+    version = 'case "$*" in *-version) echo "libavfilter  7. 110.100"; exit;; esac\n'
+    replace_ffmpeg(tmp_path / "old", f'{failure}{version}real "$@"\n', monkeypatch)
+    with pytest.raises(MissingComponent, match="is too old"):
+        harvest.run([VideoFile(video)])
