@@ -19,17 +19,15 @@ def describe_replaced_package(package: str, file: str | None) -> MissingComponen
     from importlib.metadata import packages_distributions
 
     owners = {*packages_distributions().get(package, ())} - {_NAME}
-    if file is None:
-        what = f"a package of Gleanset is missing: {package}"
-        return MissingComponent(what, reinstall_command())
-    if not owners:
-        what = f"another module hides Gleanset's package {package}: {file}"
-        return MissingComponent(what, "rename it")
-    installer = shlex.join([*_installer(), *owners])
-    return MissingComponent(
-        f"another package replaced Gleanset's package {package}: {', '.join(owners)}",
-        f"{installer.replace(' install ', ' uninstall ')} && {reinstall_command()}",
-    )
+    fix = reinstall_command()
+    if owners:
+        installer = shlex.join([*_installer(), *owners])
+        fix = f"{installer.replace(' install ', ' uninstall ')} && {fix}"
+    elif file:
+        fix = "rename it"
+    name = ", ".join(owners) or file or "nothing"
+    what = f"in the place of Gleanset's package {package} is another: {name}"
+    return MissingComponent(what, fix)
 
 
 def install_command(

@@ -38,8 +38,6 @@ import msgspec
 from PIL import Image
 
 from baseline.evaluation.metrics import read_metrics
-from baseline.extras import has_torch
-from baseline.request import TrainRequest
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
 from gleanset.html.words import count
@@ -70,10 +68,6 @@ def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> Demo
     data = bundled_data()
     recipes = data / "recipes"
     recipe = read_recipe(recipes / "sample.toml")
-
-    if not has_torch():
-        progress.say("using the preset transfer, because PyTorch is not installed")
-        recipe = msgspec.structs.replace(recipe, train=TrainRequest(preset="transfer"))
 
     with SampleSite(data / "sample") as site:
         options = {"bing.endpoint": site.address}

@@ -161,12 +161,12 @@ def confusion(dataset: Dataset) -> Iterator[Line]:
 
 def _list_wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
     # Imported here because it is slow to load.
-    from baseline.evaluation.metrics import list_mistakes, read_current_metrics
+    from baseline.evaluation.metrics import list_mistakes, read_metrics
     from baseline.evaluation.outputs import load_outputs, log_softmax
 
     folder = dataset.runs_folder / run
     for split, outputs in load_outputs(folder).items():
-        metrics = read_current_metrics(dataset, folder)
+        metrics = read_metrics(folder, dataset)
         calibration = metrics.calibration
         logits = outputs.logits
         scores = log_softmax(calibration.apply(logits) if calibration else logits)

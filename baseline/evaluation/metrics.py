@@ -463,12 +463,6 @@ def _rename_texts(value: Any, names: Mapping[str, str]) -> Any:
     return value
 
 
-def read_current_metrics(dataset: Dataset, folder: Path) -> RunMetrics:
-    """Return the metrics of a run with the names that its classes have now."""
-    metrics = read_metrics(folder)
-    return metrics.with_names(find_renamed_classes(dataset, metrics.classes))
-
-
 def write_metrics(
     folder: Path, figures: object, *, scratch: Path | None = None
 ) -> None:
@@ -477,13 +471,17 @@ def write_metrics(
     write_atomic(folder / METRICS, text.encode(), scratch=scratch)
 
 
-def read_metrics(folder: Path) -> RunMetrics:
-    """Return the metrics of a run. Raises `InputUnusable`."""
+def read_metrics(folder: Path, dataset: Dataset | None = None) -> RunMetrics:
+    """Return the metrics of a run, with the names that its classes have now in a dataset.
+
+    Raises `InputUnusable`.
+    """
     path = folder / METRICS
 
     try:
         # `json` instead of msgspec: it reads NaN.
-        return msgspec.convert(json.loads(path.read_bytes()), RunMetrics, strict=False)
+        content = json.loads(path.read_bytes())
+        metrics = msgspec.convert(content, RunMetrics, strict=False)
     except FileNotFoundError:
         raise InputUnusable(
             f"run {folder.name} has no metrics: {path} is missing",
@@ -493,6 +491,10 @@ def read_metrics(folder: Path) -> RunMetrics:
         raise InputUnusable(
             f"{path} cannot be read: {error}", "baseline train"
         ) from error
+
+    if dataset is None:
+        return metrics
+    return metrics.with_names(find_renamed_classes(dataset, metrics.classes))
 
 
 def summarize_copy_search(

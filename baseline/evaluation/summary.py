@@ -19,7 +19,7 @@ from baseline.evaluation.metrics import (
     SplitMetrics,
     describe_copy_search,
     describe_coverage,
-    read_current_metrics,
+    read_metrics,
 )
 from baseline.evaluation.report.page import REPORT
 from curation.labelling_command import suggest_larger_test
@@ -84,7 +84,7 @@ class TrainedRun(CommandResult, kw_only=True):
         if report.is_file():
             result.report = str(report)
         with suppress(InputUnusable):  # the files of the run are gone
-            metrics = read_current_metrics(dataset, folder)
+            metrics = read_metrics(folder, dataset)
             result.metrics = metrics.splits.get(result.printed_split)
 
         if not (result.val and result.test):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from baseline.data.runs import METRICS, TRAINING_KIND
-from baseline.evaluation.metrics import RunMetrics, read_current_metrics
+from baseline.evaluation.metrics import RunMetrics, read_metrics
 from baseline.evaluation.report.page import build_main_section
 from curation.split_groups import find_straddling_groups
 from gleanset import Dataset
@@ -287,7 +287,7 @@ def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunMetrics] | N
         raise InputUnusable(
             f"not a run: {run_id!r}", "list the runs: gleanset list runs"
         )
-    return run_id, read_current_metrics(dataset, dataset.runs_folder / run_id)
+    return run_id, read_metrics(dataset.runs_folder / run_id, dataset)
 
 
 MAX_BAND_IMAGES = 14

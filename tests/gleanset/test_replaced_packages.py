@@ -39,7 +39,7 @@ def test_replacing_distribution_is_named(site: Path, words: list[str]) -> None:
     error, hint = ran.stderr.splitlines()
     assert ran.code == 6
     assert (
-        error == f"{words[0]}: another package replaced Gleanset's package baseline: "
+        error == f"{words[0]}: in the place of Gleanset's package baseline is another: "
         "mead-baseline"
     )
     assert "uninstall mead-baseline && " in hint
@@ -52,7 +52,7 @@ def test_own_module_that_hides_a_package_is_named(tmp_path: Path) -> None:
     ran = run_program("harvest", "folder", ".", path=tmp_path)
     assert (ran.code, ran.stdout) == (6, "")
     assert ran.stderr.splitlines() == [
-        f"harvest: another module hides Gleanset's package harvest: {own}",
+        f"harvest: in the place of Gleanset's package harvest is another: {own}",
         "hint: rename it",
     ]
 
