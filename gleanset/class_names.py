@@ -14,7 +14,7 @@ def fold_name(text: str) -> str:
     different letter: タイキ is not ダイキ.
     """
     folded = unicodedata.normalize("NFKD", text).casefold().translate(_KANA)
-    letters: list[str] = []
+    letters = []
     # Decomposed again: folding composes some letters.
     for character in unicodedata.normalize("NFKD", folded):
         category = unicodedata.category(character)

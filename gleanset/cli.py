@@ -159,7 +159,7 @@ class CommandGroup(Command, click.Group):
         in_sections = set(" ".join(self.sections.values()).split())
         sections["Commands"] = [name for name in names if name not in in_sections]
         for title, section_names in sections.items():
-            rows: list[tuple[str, str]] = []
+            rows = []
             for name in section_names:
                 command = self.get_command(ctx, name)
                 if command is not None:
@@ -445,7 +445,7 @@ def parse_key_values(
     `UsageError` with the example for anything else.
     """
     needs_dot = "." in example.partition("=")[0]
-    values: dict[str, str] = {}
+    values = {}
     for text in options:
         key, equals, value = (part.strip() for part in text.partition("="))
         lacks_dot = needs_dot and not all(key.partition("."))

@@ -134,7 +134,7 @@ def _find_mistakes(
 def _find_mistakes_in_table(
     table: dict[str, Any], struct: type[msgspec.Struct], place: tuple[str, ...]
 ) -> Iterator[_Mistake]:
-    shapes: dict[str, Any] = {}
+    shapes = {}
     for key, shape in get_type_hints(struct, include_extras=True).items():
         param = get_param(shape)
         is_in_files = param is None or param.in_files
@@ -236,7 +236,7 @@ def find_line(text: str, steps: list[str]) -> int:
     """Return the line number of a key path (list indices as digits)."""
     keys = [step for step in steps if not step.isdigit()]
     index = next((int(step) for step in steps if step.isdigit()), 0)
-    table: list[str] = []
+    table = []
     table_index = 0
     # By name, how many [[tables]] of an array were passed.
     counts: Counter[str] = Counter()

@@ -164,7 +164,7 @@ def defer_interrupts() -> Iterator[None]:
         yield  # interrupts are raised in the main thread only
         return
 
-    interrupts: list[int] = []
+    interrupts = []
     before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
     try:
         yield

@@ -23,7 +23,7 @@ class Removed(NamedTuple):
 
 def find_removed(words: Sequence[str]) -> Removed | None:
     """Return the removed command, option or value in a command line that was refused."""
-    parts: list[str] = []
+    parts = []
     for word in words:
         parts += word.split("=", 1) if word.startswith("--") else [word]
 

@@ -92,7 +92,7 @@ class Request(TomlTable, frozen=True, kw_only=True):
 
     def at(self, folder: Path) -> Self:
         """Return a copy whose paths are relative to `folder`. Raises `InputUnusable`."""
-        paths: dict[str, Any] = {}
+        paths = {}
         for field in list_fields(type(self)):
             value = getattr(self, field.name)
             if not field.param.path or value is None:
@@ -150,7 +150,7 @@ def _make_field(name: str, annotation: Any, default: Any) -> Field | None:
     """Return a field from its annotation, None if that has no `Param`."""
     shape = annotation
     repeated, optional = False, False
-    notes: list[Any] = []
+    notes = []
     # Take off one layer after another, until the type of a single value is left.
     while True:
         if get_origin(shape) is Annotated:
@@ -190,7 +190,7 @@ def _parse_table(texts: tuple[str, ...], field: Field) -> dict[str, Any]:
     """Return KEY=VALUE texts as a table; GROUP.KEY=VALUE is a value of a table in it."""
     option = field.param.short or field.option
     values = parse_key_values(texts, field.param.example, option)
-    table: dict[str, Any] = {}
+    table = {}
     for name, value in values.items():
         group, dot, key = name.partition(".")
         if dot:
@@ -229,7 +229,7 @@ def request_options(
 
 
 def _build_request(kind: type[Table], values: dict[str, Any]) -> Table:
-    arguments: dict[str, Any] = {}
+    arguments = {}
     for field in list_fields(kind):
         value = values.pop(field.name)
         if field.is_dict:

@@ -106,9 +106,9 @@ class WebSettings(TomlTable, frozen=True):
     """
 
     title: Line | None = None
-    languages: list[PageLanguage] = []
+    languages = []
     run: str | None = None
-    classes: list[str] = []
+    classes = []
     unknown_below: Probability | None = None
     sure_from: Probability = 0.95
     faces: bool = False
@@ -139,9 +139,9 @@ class Settings(TomlTable, frozen=True):
     citation: Paragraph | None = None
     description: Paragraph | None = None
     contact: Line | None = None
-    keys: dict[str, str] = {}
-    hub: dict[str, HubPin] = {}
-    plugin: list[PluginUse] = []
+    keys = {}
+    hub = {}
+    plugin = []
     crop: CropSettings = CropSettings()
     split: SplitSettings = SplitSettings()
     net: NetSettings = NetSettings()
@@ -239,7 +239,7 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
 
 def _select_changes(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """Return what differs from the defaults, of tables only the keys that do."""
-    changes: dict[str, Any] = {}
+    changes = {}
     for key, value in values.items():
         default = defaults.get(key)
         if value == default:

@@ -120,7 +120,7 @@ class SourceTables:
     def list_unmatched(self) -> list[str]:
         """Return the names in rows without a file, with their tables."""
         names = []
-        files: dict[Path, set[Path]] = {}
+        files = {}
         for folder, rows in self._rows.items():
             table = format_path(Path(folder.name, NAME))
             for path in sorted(rows):
@@ -158,7 +158,7 @@ def is_source_table(path: PurePath) -> bool:
 def _parse_rows(
     table: Path, rows: csv.DictReader[str]
 ) -> Iterator[tuple[Path, SourceTableRow]]:
-    names: dict[str, str] = {}
+    names = {}
     for title in rows.fieldnames or ():
         name = title.strip().lower()
         names[title] = _SYNONYMS.get(name, name)

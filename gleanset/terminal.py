@@ -89,7 +89,7 @@ def wrap(text: str, indent: str = "", max_width: int | None = None) -> list[str]
         return [indent + inner]
 
     free = max_width - len(indent) - len(_INDENT)
-    parts: list[str] = []
+    parts = []
     for word in inner.split(" "):
         parts += _split_word(word, free)
     return list(_fill_lines(parts, " ", indent, max_width))
@@ -108,7 +108,7 @@ def wrap_named(name: str, text: str, indent: str = "") -> list[str]:
 
 def wrap_error(what: str, fix: str) -> list[str]:
     """Wrap an error and its hint; a command in a long hint stays whole on a line of its own."""
-    lines: list[str] = []
+    lines = []
     for line in what.splitlines():
         lines += wrap(line)
     if not fix:
@@ -125,7 +125,7 @@ def join_pairs(values: Iterable[tuple[str, str]], indent: str) -> list[str]:
     """Join `name: value` pairs by commas in lines, or on one each if a name is long."""
     max_width = get_line_width()
     free = max_width - len(indent) - len(_INDENT) - 1
-    pairs: list[str] = []
+    pairs = []
     for name, value in values:
         if not _UNBREAKABLE.match(name):
             name = truncate(name, free - len(value) - 2)
@@ -176,7 +176,7 @@ def format_table(
     widths = [max(map(count_columns, column)) for column in zip(*rows, strict=True)]
     widths[0] = min(widths[0], max_width // 2)
 
-    lines: list[str] = []
+    lines = []
     for block in _split_columns(widths, max_width):
         for name, *cells in rows:
             numbers = "".join(f"  {cells[at - 1]:>{widths[at]}}" for at in block)
@@ -187,7 +187,7 @@ def format_table(
 
 
 def _split_columns(widths: Sequence[int], max_width: int) -> Iterator[list[int]]:
-    block: list[int] = []
+    block = []
     used = widths[0]
     for at in range(1, len(widths)):
         if block and used + 2 + widths[at] > max_width:
@@ -206,7 +206,7 @@ def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
     Only the first number of the result is shown if it is zero; empty values are left out. Commands
     to run next come last.
     """
-    values: dict[str, Any] = {}
+    values = {}
     has_number = False
     for key, value in result.items():
         is_number = value is not None and not isinstance(value, _NOT_A_NUMBER)
@@ -225,8 +225,8 @@ _NOT_A_NUMBER = (dict, list, str)
 
 def _format_values(values: Mapping[str, Any], indent: str) -> list[str]:
     """Format values; the keys of nested ones are data, such as class names."""
-    lines: list[str] = []
-    numbers: list[tuple[str, str]] = []
+    lines = []
+    numbers = []
     for key, value in values.items():
         if isinstance(value, str) and value:
             lines += wrap_named(key, value, indent)

@@ -116,7 +116,7 @@ def walk_tree(
         ignored[DATASET] += count_files(root)
         return
 
-    open_links: list[Path] = []
+    open_links = []
     for name, folders, files in os.walk(root, onerror=on_error, followlinks=links):
         parent = Path(name)
         # `os.walk` enters what is left in its list.
@@ -126,7 +126,7 @@ def walk_tree(
             if _enters(parent / folder, ignored, open_links if links else None)
         ]
 
-        visible_files: list[str] = []
+        visible_files = []
         for file in sorted(files):
             reason = get_junk_reason(file)
             if reason is None:
@@ -240,7 +240,7 @@ def find_splits(root: Path) -> frozenset[str]:
     if not candidates:
         return candidates
 
-    image_folders: list[tuple[str, ...]] = []
+    image_folders = []
     for folder, _, files in walk_tree(root, Counter()):
         has_image = any(get_ignored_reason(folder / name) is None for name in files)
         if folder != root and has_image:

@@ -46,7 +46,7 @@ class Changes(Table):
 
     def apply(self, step: int, changes: Iterable[Change]) -> None:
         """Apply changes as part of a step. Call inside a transaction."""
-        kinds: dict[str, list[tuple[int, int, str | float | None]]] = {}
+        kinds = {}
         for change in changes:
             kinds.setdefault(change.what, []).append((step, change.item, change.after))
         for kind, rows in kinds.items():
@@ -78,7 +78,7 @@ class Changes(Table):
 
     def list_split_removals(self, samples: Sequence[int]) -> list[Change]:
         """Return changes that remove samples (rows) from splits and groups."""
-        changes: list[Change] = []
+        changes = []
         for what in ("split", "split_group"):
             sql = f"SELECT id FROM sample WHERE {what} IS NOT NULL AND id"
             rows = self._db.iter_rows_in(sql, samples)
@@ -94,7 +94,7 @@ class Changes(Table):
         settled = [row for row in rows if self._is_settled(*row)]
         # Where a class stays one, the aliases of its owner before that do not return to it.
         staying_classes = {row["item"] for row in settled}
-        revertible: list[Row] = []
+        revertible = []
         for row in rows:
             is_alias = row["what"] == "merged" and row["before"] in staying_classes
             if row not in settled and not is_alias:
@@ -147,7 +147,7 @@ class Changes(Table):
     def _drop_taken_names(self, rows: list[Row]) -> list[Row]:
         """Return changes without those of names that another class has now."""
         renamed = {row["item"] for row in rows if row["what"] == "name"}
-        blocked: set[int] = set()
+        blocked = set()
         for row in rows:
             if row["what"] != "name":
                 continue
@@ -249,7 +249,7 @@ class Placements(Table):
             """,
             (step,),
         )
-        placements: list[Placement] = []
+        placements = []
         for row in rows:
             is_same_set = row["now_set"] == row["duplicate_set"]
             if is_same_set and row["now_kept"] == row["kept"]:
@@ -378,7 +378,7 @@ class LabelClasses:
 
     def explain_aliases(self, names: Iterable[str], option: str) -> dict[str, str]:
         """Return which names mean classes of other names, and the command that changes this."""
-        notes: list[str] = []
+        notes = []
         command = ""
         for name in dict.fromkeys(map(normalize_alias, names)):
             meaning = self.resolve_alias(name)
@@ -649,7 +649,7 @@ def list_aliases(
         FROM change c
         WHERE what='name' AND before NOT IN (SELECT name FROM class) AND owner NOT NULL
         """
-    others: dict[str, list[str]] = {}
+    others = {}
     for row in db.fetch_all(
         f"""
         SELECT m.name, {merged_class_sql("name", "id=m.id")}

@@ -6,7 +6,7 @@ search.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
@@ -48,17 +48,18 @@ def inherit_tracks(db: Connection, image: int) -> None:
     rows = db.fetch_all(
         "SELECT key, track, x, y, w, h FROM sample WHERE image=? ORDER BY key", (image,)
     )
-    followed = [
-        (box_from_row(row), str(row["track"]))
-        for row in rows
-        if row["track"] is not None
+    tracks = [
+        (box_from_row(row), row["track"]) for row in rows if row["track"] is not None
     ]
-    for row in rows if followed else ():
-        share, track = max(
-            (overlap(box_from_row(row), box), name) for box, name in followed
-        )
-        if row["track"] is None and share >= MIN_TRACK_OVERLAP:
-            db.execute("UPDATE sample SET track=? WHERE key=?", (track, row["key"]))
+    if not tracks:
+        return
+
+    for row in rows:
+        if row["track"] is None:
+            own_box = box_from_row(row)
+            share, track = max((overlap(own_box, box), name) for box, name in tracks)
+            if share >= MIN_TRACK_OVERLAP:
+                db.execute("UPDATE sample SET track=? WHERE key=?", (track, row["key"]))
 
 
 class StoredTrack(NamedTuple):
@@ -104,26 +105,26 @@ class Tracks(Table):
         Duplicates count only `with_duplicates`: each has the decision about its best copy.
         """
         tracks = _TRACKS if with_duplicates else f"{_TRACKS} AND s.kept"
-        rows = (
-            self._db.fetch_all(f"{tracks} {_ORDER}")
-            if names is None
-            else self._db.iter_rows_in(f"{tracks} AND t.name", names, _ORDER)
-        )
+        rows: Iterable[Row]
+        if names is None:
+            rows = self._db.fetch_all(f"{tracks} {_ORDER}")
+        else:
+            rows = self._db.iter_rows_in(f"{tracks} AND t.name", names, _ORDER)
+
         for _, track_rows in groupby(rows, key=lambda row: str(row["name"])):
             members = list(track_rows)
             first = members[0]
+            labels = [row["label"] for row in members]
+            states = [(row["status"], row["mark"]) for row in members]
             yield StoredTrack(
-                record_from_row(FaceTrack, first),
-                first["video"],
-                first["scene"],
-                tuple(row["key"] for row in members),
-                tuple(row["key"] for row in members if row["waits"]),
-                tuple(row["label"] for row in members if row["label"] is not None),
-                sum(row["status"] == "queue" for row in members),
-                sum(
-                    row["status"] == "rejected" and row["mark"] == "other"
-                    for row in members
-                ),
+                track=record_from_row(FaceTrack, first),
+                video=first["video"],
+                scene=first["scene"],
+                samples=tuple(row["key"] for row in members),
+                pending=tuple(row["key"] for row in members if row["waits"]),
+                labels=tuple(label for label in labels if label is not None),
+                undecided=[status for status, _ in states].count("queue"),
+                others=states.count(("rejected", "other")),
             )
 
     def count(self) -> int:
@@ -141,8 +142,18 @@ class Tracks(Table):
         return next(self.iterate([name]), None)
 
 
-_BEST_COPY = """CASE WHEN s.kept THEN s.id ELSE ifnull((SELECT g.id FROM sample g WHERE
-    g.duplicate_set=s.duplicate_set AND g.kept AND g.status<>'retired'), s.id) END"""
+_BEST_COPY = """
+    CASE
+        WHEN s.kept THEN s.id
+        ELSE ifnull(
+            (
+                SELECT g.id
+                FROM sample g
+                WHERE g.duplicate_set=s.duplicate_set AND g.kept AND g.status<>'retired'
+            ), s.id
+        )
+    END
+    """
 _TRACKS = f"""
     SELECT DISTINCT t.*, s.key, best.status='queue' AND m.mark IS NOT 'later' AS waits,
         best.status, m.mark, c.name AS label
@@ -154,16 +165,25 @@ _TRACKS = f"""
     WHERE s.status<>'retired'
     """
 _ORDER = "ORDER BY t.video, t.started, t.name, s.image, s.key"
-VALID_FACE = f"""NOT f.gone AND (f.detector<>'{HAND}' OR EXISTS(SELECT 1 FROM sample s WHERE
-    s.face=f.id AND s.status<>'retired'))"""
+VALID_FACE = f"""
+    NOT f.gone
+    AND (
+        f.detector<>'{HAND}'
+        OR EXISTS(SELECT 1 FROM sample s WHERE s.face=f.id AND s.status<>'retired')
+    )
+    """
 """SQL: a face `f` was detected, or was drawn by hand and not removed."""
 
 NOT_FAILED = (
     "NOT EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND item=i.sha256)"
 )
 """SQL: no face search of an image `i` failed."""
-FACELESS = f"""i.state='ok' AND EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS(
-    SELECT 1 FROM face f WHERE image=i.id AND {VALID_FACE}) AND {NOT_FAILED}"""
+FACELESS = f"""
+    i.state='ok'
+    AND EXISTS(SELECT 1 FROM scan WHERE image=i.id)
+    AND NOT EXISTS(SELECT 1 FROM face f WHERE image=i.id AND {VALID_FACE})
+    AND {NOT_FAILED}
+    """
 """SQL: an image `i` was searched and has no face, neither detected nor drawn by hand."""
 
 
@@ -202,6 +222,7 @@ class Faces(Table):
                 self._add(image, face_crop)
             for face in small:
                 self._add_face(image, face)
+
             self._db.execute("DELETE FROM scan WHERE image=?", (image,))
             scan = {
                 "image": image,
@@ -268,18 +289,19 @@ class Faces(Table):
 
     def _add(self, image: int, cut: FaceCrop) -> None:
         face = cut.face
-        number = self._add_face(image, face)
-        values = {
-            "face": number,
+        values = _columns_of_crop(cut) | {
+            "face": self._add_face(image, face),
             "detector": face.detector,
             "score": face.score,
-        } | _measured(cut)
+        }
         updates = ", ".join(f"{name}=excluded.{name}" for name in values)
         self._db.insert(
             "sample",
             {"key": cut.key, "image": image} | values,
-            then=f"""ON CONFLICT(key) DO UPDATE SET {updates},
-            status=iif(status='retired','queue',status)""",
+            then=f"""
+                ON CONFLICT(key) DO UPDATE
+                SET {updates}, status=iif(status='retired', 'queue', status)
+                """,
         )
 
     def _add_face(self, image: int, face: Face) -> int:
@@ -296,7 +318,7 @@ class Faces(Table):
         """Update the crops of existing samples. Call inside a transaction."""
         self._db.execute_many(
             "UPDATE sample SET x=?, y=?, w=?, h=?, angle=?, phash=?, sharpness=? WHERE key=?",
-            [(*_measured(cut).values(), cut.key) for cut in cuts],
+            [(*_columns_of_crop(cut).values(), cut.key) for cut in cuts],
         )
 
     def list_in_image(self, sha256: str) -> list[StoredFace]:
@@ -310,7 +332,7 @@ class Faces(Table):
             """,
             (sha256,),
         )
-        return [StoredFace(_face(row), _kind(row)) for row in rows]
+        return [StoredFace(_face_from_row(row), _kind_of_face(row)) for row in rows]
 
     def count(self) -> int:
         """Return the number of valid faces."""
@@ -332,19 +354,18 @@ class Faces(Table):
                 ORDER BY i.sha256, f.detector, f.x, f.y, f.w, f.h
                 """,
         ):
-            yield ImageFace(row["sha256"], _face(row))
+            yield ImageFace(row["sha256"], _face_from_row(row))
 
 
-def _measured(cut: FaceCrop) -> dict[str, object]:
-    measures = {
+def _columns_of_crop(cut: FaceCrop) -> dict[str, object]:
+    return row_from_box(cut.box) | {
         "angle": cut.angle,
         "phash": to_signed(cut.phash),
         "sharpness": cut.sharpness,
     }
-    return row_from_box(cut.box) | measures
 
 
-def _kind(row: Row) -> str:
+def _kind_of_face(row: Row) -> str:
     if row["gone"]:
         return "gone"
     if row["detector"] != HAND:
@@ -352,11 +373,13 @@ def _kind(row: Row) -> str:
     return HAND if row["valid"] else "removed"
 
 
-def _face(row: Row) -> Face:
-    marks = tuple(Landmark(*point) for point in load(row["landmarks"]))
-    evidence = None if row["evidence"] is None else load(row["evidence"])
+def _face_from_row(row: Row) -> Face:
     return record_from_row(
-        Face, row, box=box_from_row(row), landmarks=marks, evidence=evidence
+        Face,
+        row,
+        box=box_from_row(row),
+        landmarks=tuple(Landmark(*point) for point in load(row["landmarks"])),
+        evidence=None if row["evidence"] is None else load(row["evidence"]),
     )
 
 
@@ -364,8 +387,16 @@ HAS_CROP = "NOT (s.x=0 AND s.y=0 AND s.w=i.width AND s.h=i.height AND s.angle=0)
 """SQL: a sample `s` of an image `i` has a crop file; a sample of the whole image has none."""
 
 _LOST = "image IN (SELECT image FROM temp.lost)"
-_TO_CUT = f"""state='ok' AND EXISTS(SELECT 1 FROM scan c WHERE image=i.id AND {MATCHES_SEARCH}
-    AND (cut<>? AND EXISTS(SELECT 1 FROM face WHERE image=c.image) OR {_LOST}))"""
+_TO_CUT = f"""
+    state='ok'
+    AND EXISTS(
+        SELECT 1
+        FROM scan c
+        WHERE image=i.id
+            AND {MATCHES_SEARCH}
+            AND (cut<>? AND EXISTS(SELECT 1 FROM face WHERE image=c.image) OR {_LOST})
+    )
+    """
 
 
 class StoredFile(NamedTuple):
@@ -385,7 +416,8 @@ class Scans(Table):
             "CREATE TEMP TABLE IF NOT EXISTS lost(image INTEGER PRIMARY KEY)"
         )
         self._db.execute("DELETE FROM temp.lost")
-        for start in (f"{number:02x}" for number in range(256)):
+        for number in range(256):
+            start = f"{number:02x}"
             present_keys = present(start)
             samples = self._db.fetch_all(
                 f"""
@@ -396,10 +428,12 @@ class Scans(Table):
                 """,
                 (start, f"{start}g"),
             )
-            lost = [
+            lost_images = [
                 (row["image"],) for row in samples if row["key"] not in present_keys
             ]
-            self._db.execute_many("INSERT OR IGNORE INTO temp.lost VALUES(?)", lost)
+            self._db.execute_many(
+                "INSERT OR IGNORE INTO temp.lost VALUES(?)", lost_images
+            )
 
     def mark_outdated_crops(self, cut: str) -> None:
         """Mark crops with other settings as missing, before overwriting any."""
@@ -426,9 +460,8 @@ class Scans(Table):
         """Yield images to re-crop, after `find_lost_crops` and `mark_outdated_crops`."""
         sql = f"SELECT sha256, format FROM image i WHERE {_TO_CUT}"
         arguments = (encode_searches(searches), cut)
-        return (
-            StoredFile(*row) for row in self._db.iter_rows(sql, ("sha256",), arguments)
-        )
+        rows = self._db.iter_rows(sql, ("sha256",), arguments)
+        return (StoredFile(*row) for row in rows)
 
     def get_search(self, sha256: str) -> Search:
         """Return detector and settings of the last search of a searched image."""
@@ -496,8 +529,15 @@ def are_whole_images(db: Connection) -> bool:
 
 IMPORTED = "import"
 """`CropMethod.detector` of boxes that were imported with their labels."""
-_IS_IMPORTED = f"""s.detector='{HAND}' AND EXISTS(SELECT 1 FROM decision d JOIN step t ON
-    t.id=d.step WHERE d.sample=s.id AND t.kind='import')"""
+_IS_IMPORTED = f"""
+    s.detector='{HAND}'
+    AND EXISTS(
+        SELECT 1
+        FROM decision d
+        JOIN step t ON t.id=d.step
+        WHERE d.sample=s.id AND t.kind='import'
+    )
+    """
 
 
 @dataclass(frozen=True)
@@ -521,19 +561,19 @@ class CropMethod:
     def description(self) -> str:
         """Description for users: number, kind, detector and crop settings."""
         if self.detector == WHOLE:
-            squared = f", made square ({self.cut})" if self.cut else ""
-            return count(self.samples, "whole image") + squared
-        cut = f", cropped with {self.cut}" if self.cut else ""
+            crop = f", made square ({self.cut})" if self.cut else ""
+            return count(self.samples, "whole image") + crop
+
+        crop = f", cropped with {self.cut}" if self.cut else ""
         if self.detector == HAND:
-            return f"{count(self.samples, 'box', 'boxes')} drawn by hand{cut}"
+            return f"{count(self.samples, 'box', 'boxes')} drawn by hand{crop}"
         if self.detector == IMPORTED:
             return (
-                f"{count(self.samples, 'box', 'boxes')} imported with the images{cut}"
+                f"{count(self.samples, 'box', 'boxes')} imported with the images{crop}"
             )
         settings = self.settings or "unknown settings"
-        return (
-            f"{count(self.samples, 'face')} found by {self.detector} ({settings}){cut}"
-        )
+        faces = count(self.samples, "face")
+        return f"{faces} found by {self.detector} ({settings}){crop}"
 
 
 def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
@@ -554,17 +594,20 @@ def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, 
         """,
         dict.fromkeys(keys),
     )
-    ranked = sorted(
-        Counter(map(_method, rows)).items(), key=lambda pair: (-pair[1], pair[0])
+    counts = Counter(map(_crop_method_from_row, rows))
+    methods = [replace(method, samples=number) for method, number in counts.items()]
+    return tuple(
+        sorted(methods, key=lambda m: (-m.samples, m.detector, m.settings, m.cut))
     )
-    return tuple(CropMethod(*method, samples) for method, samples in ranked)
 
 
-def _method(row: Row) -> tuple[str, str, str]:
+def _crop_method_from_row(row: Row) -> CropMethod:
+    """Return the crop method of one sample."""
     if row["detector"] == WHOLE:
         # Padding has no effect on whole images: only a square crop differs from the image.
-        squared = "margin=0 square pad" if row["beyond"] else "margin=0 square"
-        return WHOLE, "", squared if row["has_crop"] else ""
-    settings = row["settings"] if row["found"] else ""
+        cut = "margin=0 square pad" if row["beyond"] else "margin=0 square"
+        return CropMethod(WHOLE, "", cut if row["has_crop"] else "", samples=1)
+
+    settings = row["settings"] if row["found"] else None
     detector = IMPORTED if row["imported"] else row["detector"]
-    return detector, settings or "", row["cut"] or ""
+    return CropMethod(detector, settings or "", row["cut"] or "", samples=1)

@@ -77,14 +77,12 @@ class Rejections(Table):
     def iterate(self) -> Iterator[Rejection]:
         """Yield all rejections by stage, item and source."""
         sql = "SELECT stage, item, reason, detail, source FROM rejection WHERE TRUE"
-        return (
-            Rejection(*row)
-            for row in self._db.iter_rows(sql, ("stage", "item", "source"))
-        )
+        rows = self._db.iter_rows(sql, ("stage", "item", "source"))
+        return (Rejection(*row) for row in rows)
 
     def count_by_reason(self) -> dict[str, dict[str, int]]:
         """Return the number of rejected items by stage and reason."""
-        counts: dict[str, dict[str, int]] = {}
+        counts = {}
         for stage, reason, number in self._db.fetch_all(
             "SELECT stage, reason, count(*) FROM rejection GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
         ):
@@ -171,9 +169,8 @@ class Fetches(Table):
             JOIN rejection r ON {_OF_FETCH}
             WHERE f.state<>'done' AND f.url IS NOT NULL
             """
-        return (
-            FailedFetch(*row) for row in self._db.iter_rows(sql, ("f.source", "f.key"))
-        )
+        rows = self._db.iter_rows(sql, ("f.source", "f.key"))
+        return (FailedFetch(*row) for row in rows)
 
     def list_yields(self) -> list[FetchYield]:
         """Return yields by source and query (or hint, or video title)."""
@@ -195,7 +192,8 @@ class Fetches(Table):
                 """
             )
         }
-        reasons: dict[tuple[str, str], dict[str, int]] = {}
+
+        reasons = {}
         for source, search, reason, items in self._db.fetch_all(
             f"""
             SELECT f.source,
@@ -209,12 +207,12 @@ class Fetches(Table):
             """
         ):
             reasons.setdefault((source, search), {})[reason] = items
-        return [
-            FetchYield(
-                *search, *counts.get(search, (0, 0, 0, 0)), reasons.get(search, {})
-            )
-            for search in sorted(counts.keys() | reasons.keys())
-        ]
+
+        yields = []
+        for search in sorted(counts.keys() | reasons.keys()):
+            numbers = counts.get(search, (0, 0, 0, 0))
+            yields.append(FetchYield(*search, *numbers, reasons.get(search, {})))
+        return yields
 
 
 class Videos(Table):
@@ -277,7 +275,10 @@ class Videos(Table):
             self._db.insert(
                 "video",
                 row | {"state": None if state is None else dump(state)},
-                then="""ON CONFLICT(sha256,settings) DO UPDATE SET name=excluded.name,
-                duration=excluded.duration, frames=excluded.frames,
-                url=coalesce(excluded.url, url), state=excluded.state, done=excluded.done""",
+                then="""
+                    ON CONFLICT(sha256, settings) DO UPDATE
+                    SET name=excluded.name, duration=excluded.duration,
+                        frames=excluded.frames, url=coalesce(excluded.url, url),
+                        state=excluded.state, done=excluded.done
+                    """,
             )

@@ -39,13 +39,25 @@ def reported_only_sql(condition: str) -> str:
 _UNACCEPTED = reported_only_sql("status<>'accepted'")
 SEARCHABLE = f"state='ok' AND NOT {_UNACCEPTED}"
 """SQL: an image `i` is readable, and not of a report that was accepted and taken back."""
-_UNSCANNED = f"""{SEARCHABLE} AND NOT EXISTS(SELECT 1 FROM scan
-    WHERE image=i.id AND {MATCHES_SEARCH})"""
-_FRESH = f"""{SEARCHABLE} AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS(
-    SELECT 1 FROM sample s WHERE s.image=i.id AND s.status<>'retired')"""
+_UNSCANNED = f"""
+    {SEARCHABLE}
+    AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND {MATCHES_SEARCH})
+    """
+_FRESH = f"""
+    {SEARCHABLE}
+    AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id)
+    AND NOT EXISTS(SELECT 1 FROM sample s WHERE s.image=i.id AND s.status<>'retired')
+    """
 """SQL: no detector has searched an image `i`, and it has no sample yet."""
-_NEVER_DECIDED = f"""{_FRESH} AND NOT EXISTS(SELECT 1 FROM sample s JOIN decision d ON d.sample=s.id
-    WHERE s.image=i.id)"""
+_NEVER_DECIDED = f"""
+    {_FRESH}
+    AND NOT EXISTS(
+        SELECT 1
+        FROM sample s
+        JOIN decision d ON d.sample=s.id
+        WHERE s.image=i.id
+    )
+    """
 """SQL: `_FRESH`, and the import of the image was not undone."""
 
 
@@ -90,18 +102,20 @@ class Images(Table):
         """Add an image, or restore it, with an origin; return whether new."""
         with self._db.transaction():
             row = row_from_record(measured, phash=to_signed(measured.phash))
-            if not (new := self._db.insert_new("image", row)):
+            is_new = self._db.insert_new("image", row)
+            if not is_new:
                 self.mark_present(measured.sha256)
             self.add_origin(measured.sha256, origin)
-        return new
+        return is_new
 
     def mark_present(self, sha256: str) -> None:
         """Record that the file of a missing image exists again."""
         with self._db.transaction():
-            if self._db.execute(
+            restored = self._db.execute(
                 "UPDATE image SET state='ok' WHERE sha256=? AND state='missing'",
                 (sha256,),
-            ):
+            )
+            if restored:
                 self._db.execute(
                     "DELETE FROM rejection WHERE item=? AND reason IN ('file is gone','damaged')",
                     (sha256,),
@@ -242,11 +256,14 @@ class Images(Table):
 
     def find_matches(self, text: str) -> list[str]:
         """Return up to two image hashes that `text` may mean (see `resolve`)."""
-        starting = "SELECT sha256 FROM image WHERE sha256>=? AND sha256<? ORDER BY sha256 LIMIT 2"
-        for start in list_hash_prefixes(text):
-            if matches := self._db.fetch_column(starting, (start, f"{start}g")):
+        sql = "SELECT sha256 FROM image WHERE sha256>=? AND sha256<? ORDER BY sha256 LIMIT 2"
+        for prefix in list_hash_prefixes(text):
+            matches = self._db.fetch_column(sql, (prefix, f"{prefix}g"))
+            if matches:
                 return matches
+
         path = Path(text)
+        path = path.resolve() if ".." in path.parts else path.absolute()
         return self._db.fetch_column(
             """
             SELECT DISTINCT i.sha256
@@ -256,7 +273,7 @@ class Images(Table):
             ORDER BY i.sha256
             LIMIT 2
             """,
-            (clean(str(path.resolve() if ".." in path.parts else path.absolute())),),
+            (clean(str(path)),),
         )
 
     def iterate(self) -> Iterator[Image]:
@@ -268,22 +285,26 @@ class Images(Table):
 
     def get_origins(self, hashes: Collection[str]) -> dict[str, OriginSummary]:
         """Return summaries of origins by image hash; first origins as in `get`."""
-        origins: dict[str, OriginSummary] = {}
-        for sha256, *place in self._db.iter_rows_in(
-            f"""
-            SELECT i.sha256, {", ".join(OriginSummary._fields)}
+        summaries = {}
+        rows = self._db.iter_rows_in(
+            """
+            SELECT i.sha256, path, original_path, post, collection
             FROM origin o
             JOIN image i ON i.id=o.image
             WHERE i.sha256
             """,
             hashes,
             f"ORDER BY i.sha256, {_ORIGIN_ORDER}",
-        ):
-            origin = origins.get(sha256, NO_SUMMARY)
-            origins[sha256] = OriginSummary(
-                *(field or other for field, other in zip(origin, place, strict=True))
+        )
+        for sha256, path, original_path, post, collection in rows:
+            earlier = summaries.get(sha256, NO_SUMMARY)
+            summaries[sha256] = OriginSummary(
+                path=earlier.path or path,
+                original_path=earlier.original_path or original_path,
+                post=earlier.post or post,
+                collection=earlier.collection or collection,
             )
-        return origins
+        return summaries
 
     def list_report_only(self) -> frozenset[str]:
         """Return hashes of images known only from reports: these stay private."""
@@ -305,7 +326,8 @@ class Images(Table):
         for row in self._db.iter_rows_in(
             "SELECT * FROM origin o WHERE image", origins, f"ORDER BY {_ORIGIN_ORDER}"
         ):
-            origins[row["image"]].append(_origin(row))
+            origins[row["image"]].append(_origin_from_row(row))
+
         return [
             record_from_row(
                 Image,
@@ -319,9 +341,8 @@ class Images(Table):
     def iter_unscanned(self, *searches: Search) -> Iterator[tuple[str, str]]:
         """Yield (hash, format) of images without any of these searches, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {_UNSCANNED}"
-        return map(
-            tuple, self._db.iter_rows(sql, ("sha256",), (encode_searches(searches),))
-        )
+        rows = self._db.iter_rows(sql, ("sha256",), (encode_searches(searches),))
+        return map(tuple, rows)
 
     def count_unscanned(self, *searches: Search) -> int:
         """Return how many images `iter_unscanned` yields."""
@@ -348,8 +369,8 @@ class Images(Table):
         if row is None:
             return None
         path = Path(row["path"])
-        below = Path(row["original_path"] or Path(row["path"]).name)
-        return path.parents[len(below.parts) - 1]
+        path_in_folder = Path(row["original_path"] or path.name)
+        return path.parents[len(path_in_folder.parts) - 1]
 
     def count_unprocessed(self) -> int:
         """Return how many images `iter_unprocessed` yields."""
@@ -375,14 +396,18 @@ def list_hash_prefixes(text: str) -> list[str]:
 def _origin_values(origin: Origin) -> dict[str, Any]:
     # macOS writes folder names in another Unicode normal form: it is the same hint.
     hint = origin.hint and unicodedata.normalize("NFC", origin.hint)
-    values = row_from_record(
-        origin, hint=hint, tags=dump([clean(tag) for tag in origin.tags])
+    tags = dump([clean(tag) for tag in origin.tags])
+    values = row_from_record(origin, hint=hint, tags=tags)
+    for name, value in values.items():
+        if isinstance(value, str):
+            values[name] = clean(value)
+    return values
+
+
+def _origin_from_row(row: Row) -> Origin:
+    return record_from_row(
+        Origin,
+        row,
+        tags=tuple(load(row["tags"])),
+        ai=None if row["ai"] is None else bool(row["ai"]),
     )
-    return values | {
-        name: clean(value) for name, value in values.items() if type(value) is str
-    }
-
-
-def _origin(row: Row) -> Origin:
-    ai = None if row["ai"] is None else bool(row["ai"])
-    return record_from_row(Origin, row, tags=tuple(load(row["tags"])), ai=ai)

@@ -152,7 +152,7 @@ class Journal:
             operation = make_operation(NAMED, name=operation)
         last_choices = {choice.sample: choice for choice in choices}
         with self._db.transaction():
-            classes: dict[str | None, int] = {}
+            classes = {}
             for choice in last_choices.values():
                 if choice.action == "label" and choice.label not in classes:
                     row = self._classes.get_or_create(choice.label or "")
@@ -160,7 +160,7 @@ class Journal:
 
             step = add_step(self._db, now(), self.user, operation)
             self._classes.unhide(step, classes.values())
-            decisions: list[_NewDecision] = []
+            decisions = []
             for choice in last_choices.values():
                 label = classes[choice.label] if choice.action == "label" else None
                 decision = _NewDecision(
@@ -195,10 +195,10 @@ class Journal:
             )
             labels = self._find_labels_before(undone_id, rows)
 
-            decisions: list[_NewDecision] = []
+            decisions = []
             # Samples and rows that changed since: one is counted once, even if its label, mark
             # and split all did.
-            changed_items: set[tuple[str, int]] = set()
+            changed_items = set()
             for row in rows:
                 state = _State(row["sample"], *read_decided_state(row))
                 made_status = _STATUS_AFTER_ACTION[row["action"]]
@@ -478,7 +478,7 @@ def get_label_provenances(
             return db.fetch_all(f"{sql} {rest}")
         return db.iter_rows_in(f"{sql} AND s.id", samples, rest)
 
-    provenances: dict[str, str] = {}
+    provenances = {}
     # By sample, the provenance from before each step.
     provenances_before: dict[str, dict[int, str]] = defaultdict(dict)
     decisions = rows(

@@ -247,7 +247,7 @@ class Contradiction(NamedTuple):
 
 def find_contradictions(db: Connection) -> dict[str, Contradiction]:
     """Return contradictions by kind; takes a second for 100,000 samples."""
-    contradictions: dict[str, Contradiction] = {}
+    contradictions = {}
     for name, find_rows in _KINDS.items():
         rows = find_rows(db)
         contradictions[name] = Contradiction(len(rows), tuple(rows[:_EXAMPLES]))
@@ -320,7 +320,7 @@ _GROUP_COLUMNS = {
 
 
 def _find_straddling_groups(db: Connection) -> list[str]:
-    problems: list[str] = []
+    problems = []
     for column, name in _GROUP_COLUMNS.items():
         rows = db.fetch_all(
             f"""

@@ -13,7 +13,7 @@ from gleanset.db.connection import Connection, Row, Table, dict_from_rows
 from gleanset.db.faces import Tracks
 from gleanset.db.images import POST
 from gleanset.db.journal import PERSON, get_label_provenances
-from gleanset.db.rows import dump, load, now, record_from_row
+from gleanset.db.rows import dump, load, now, record_from_row, region_from_row
 from gleanset.db.samples import HINT
 from gleanset.db.sorting import IS_WAITING, WAITING_PROPOSALS
 from gleanset.errors import UsageError
@@ -56,9 +56,9 @@ class Proposals(Table):
     def get_latest(self) -> Prelabeling | None:
         """Return the newest prelabeling; each has a higher `id` than the last."""
         row = self._db.fetch_one("SELECT * FROM prelabeling ORDER BY id DESC LIMIT 1")
-        return (
-            record_from_row(Prelabeling, row, facts=load(row["facts"])) if row else None
-        )
+        if row is None:
+            return None
+        return record_from_row(Prelabeling, row, facts=load(row["facts"]))
 
     def list_new_classes(self) -> list[str]:
         """Return labelled classes that the newest prelabeling did not know."""
@@ -97,8 +97,17 @@ class Proposals(Table):
             FROM sample
             WHERE key=?
             """,
-            [(s.position, s.cluster, s.outlier, s.sample) for s in prelabelled],
+            [
+                (sample.position, sample.cluster, sample.outlier, sample.sample)
+                for sample in prelabelled
+            ],
         )
+        proposal_rows = []
+        for sample in prelabelled:
+            for rank, proposal in enumerate(sample.proposals, 1):
+                proposal_rows.append(
+                    (rank, proposal.confidence, sample.sample, proposal.label)
+                )
         self._db.execute_many(
             """
             INSERT INTO proposal(sample, rank, confidence, label)
@@ -106,11 +115,7 @@ class Proposals(Table):
             FROM sample s, class c
             WHERE s.key=? AND c.name=?
             """,
-            [
-                (rank, proposal.confidence, sample.sample, proposal.label)
-                for sample in prelabelled
-                for rank, proposal in enumerate(sample.proposals, 1)
-            ],
+            proposal_rows,
         )
 
     def update(
@@ -153,6 +158,7 @@ class Proposals(Table):
                 "ORDER BY p.sample, p.rank",
             ):
                 proposals[sample].append(Proposal(*proposal))
+
             for number, key, position, cluster, outlier in rows:
                 own = tuple(proposals[number])
                 yield PrelabelledSample(key, position, own, cluster, outlier)
@@ -205,40 +211,25 @@ class PrelabelSamples(Table):
         provenances = get_label_provenances(
             self._db, [row[0] for row in rows if row["name"]]
         )
-        for (
-            _,
-            key,
-            status,
-            label,
-            group,
-            refused,
-            scenes,
-            posts,
-            hint,
-            kept,
-            track,
-            *cut,
-        ) in rows:
-            ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
-            numbers = (int(part) for part in (refused or "").split(",") if part)
-            refused_names = frozenset(
-                classes[number] for number in numbers if number in classes
-            )
-            region = Region(Box(*cut[:4]), cut[4])
+        for row in rows:
+            ties = [tie for tie in load(row["scenes"]) + load(row["posts"]) if tie]
+            numbers = [
+                int(number) for number in (row["refused"] or "").split(",") if number
+            ]
             yield PrelabelSample(
-                *(
-                    key,
-                    status,
-                    label,
-                    group,
-                    ties,
-                    hint,
-                    refused_names,
-                    bool(kept),
-                    region,
-                    track,
+                key=row["key"],
+                status=row["status"],
+                label=row["name"],
+                group=row["duplicate_set"],
+                ties=tuple(sorted(ties)),
+                hint=row["hint"],
+                refused=frozenset(
+                    classes[number] for number in numbers if number in classes
                 ),
-                provenances.get(key, PERSON),
+                kept=bool(row["kept"]),
+                region=region_from_row(row),
+                track=row["track"],
+                label_by=provenances.get(row["key"], PERSON),
             )
 
 
@@ -247,8 +238,8 @@ _LIKE = f"""
     SELECT s.id, s.key, s.status, c.name, s.duplicate_set, m.refused,
         json_group_array(
             DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)
-        ), json_group_array(DISTINCT {POST}), {HINT}, s.kept, s.track, s.x, s.y, s.w,
-        s.h, s.angle
+        ) AS scenes, json_group_array(DISTINCT {POST}) AS posts, {HINT} AS hint, s.kept,
+        s.track, s.x, s.y, s.w, s.h, s.angle
     FROM ({{page}}) s
     LEFT JOIN class c ON c.id=s.label
     LEFT JOIN sorting_note m ON m.sample=s.id
@@ -298,7 +289,7 @@ _EACH = f"""
 
 
 def _make_proposed_sample(key: str, rows: list[Row]) -> ProposedSample | None:
-    confidences: dict[str, float] = {}
+    confidences = {}
     for row in rows:
         if not row["hidden"]:
             confidences[row["label"]] = (

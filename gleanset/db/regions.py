@@ -3,6 +3,7 @@
 Measures are repeated when the region or the version of the measuring code changes.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from typing import NamedTuple
 from gleanset.db.connection import Row, Table
 from gleanset.db.rows import FAIR_ORDER, record_from_row, region_from_row
 from gleanset.db.samples import IN_USE
-from gleanset.records import Box, Region, Sample
+from gleanset.records import HAND, Box, Region, Sample
 
 
 class SampleRegion(NamedTuple):
@@ -25,8 +26,10 @@ class SampleRegion(NamedTuple):
     region: Region
 
 
-SAMPLE_REGION = """s.id, s.key, i.sha256 AS image, i.format, i.width, i.height,
-    s.x, s.y, s.w, s.h, s.angle"""
+SAMPLE_REGION = """
+    s.id, s.key, i.sha256 AS image, i.format, i.width, i.height, s.x, s.y, s.w, s.h,
+    s.angle
+    """
 """SQL: the columns of `SampleRegion` for a sample `s` and its image `i`."""
 
 
@@ -53,7 +56,7 @@ class BoxedSample(NamedTuple):
     label: str | None
 
 
-_PLACED = """
+_SAMPLE = """
     SELECT s.key, f.x, f.y, f.w, f.h, s.angle, f.detector, s.status, c.name
     FROM sample s
     JOIN face f ON f.id=s.face
@@ -97,19 +100,21 @@ class BoxedSamples(Table):
     def list_in_image(self, sha256: str) -> list[BoxedSample]:
         """Return an image's samples with a face, from left to right."""
         rows = self._db.fetch_all(
-            f"{_PLACED} AND s.image=(SELECT id FROM image WHERE sha256=?) ORDER BY f.x, f.y, s.id",
+            f"{_SAMPLE} AND s.image=(SELECT id FROM image WHERE sha256=?) ORDER BY f.x, f.y, s.id",
             (sha256,),
         )
-        return [_placed(row) for row in rows]
+        return [_boxed_sample_from_row(row) for row in rows]
 
     def get(self, key: str) -> BoxedSample | None:
         """Return a sample in use, or None."""
-        row = self._db.fetch_one(f"{_PLACED} AND s.key=?", (key,))
-        return None if row is None else _placed(row)
+        row = self._db.fetch_one(f"{_SAMPLE} AND s.key=?", (key,))
+        return None if row is None else _boxed_sample_from_row(row)
 
 
-def _placed(row: Row) -> BoxedSample:
-    return BoxedSample(row[0], Box(*row[1:5]), row[5], row[6] == "hand", row[7], row[8])
+def _boxed_sample_from_row(row: Row) -> BoxedSample:
+    key, x, y, width, height, angle, detector, status, label = row
+    box = Box(x, y, width, height)
+    return BoxedSample(key, box, angle, detector == HAND, status, label)
 
 
 class FrameFace(NamedTuple):
@@ -140,32 +145,49 @@ class VideoFrames(Table):
     def get_context(self, sample: int, max_frames: int = 40) -> tuple[list[Frame], int]:
         """Return a sample's image between `max_frames` frames each side, and its index."""
         own = self._db.fetch_one(
-            f"""{_IMAGE}, o.time, o.video FROM sample s JOIN image i ON i.id=s.image LEFT JOIN
-            origin o ON o.id=(SELECT id FROM origin WHERE image=i.id AND video IS NOT NULL AND
-            time IS NOT NULL ORDER BY id LIMIT 1) WHERE s.id=?""",
+            f"""
+            {_IMAGE}, o.time, o.video
+            FROM sample s
+            JOIN image i ON i.id=s.image
+            LEFT JOIN origin o ON o.id=(
+                SELECT id
+                FROM origin
+                WHERE image=i.id AND video IS NOT NULL AND time IS NOT NULL
+                ORDER BY id
+                LIMIT 1
+            )
+            WHERE s.id=?
+            """,
             (sample,),
         )
         if own is None:
             return [], 0
-        before = (
-            self._list_neighbours(own, "<", "DESC", max_frames)[::-1]
-            if own["video"]
-            else []
-        )
-        after = (
-            self._list_neighbours(own, ">", "ASC", max_frames) if own["video"] else []
-        )
-        return self._full([*before, own, *after]), len(before)
+        if not own["video"]:
+            return self._add_faces([own]), 0
 
-    def _list_neighbours(self, own: Row, side: str, turn: str, limit: int) -> list[Row]:
+        before = self._list_neighbours(own, "<", "DESC", max_frames)
+        before.reverse()
+        after = self._list_neighbours(own, ">", "ASC", max_frames)
+        return self._add_faces([*before, own, *after]), len(before)
+
+    def _list_neighbours(
+        self, own: Row, side: str, direction: str, max_frames: int
+    ) -> list[Row]:
+        """Return the frames nearest to one, on the side `<` or `>`."""
         return self._db.fetch_all(
-            f"""{_IMAGE}, min(o.time) AS time FROM origin o JOIN image i ON i.id=o.image
-            WHERE o.video=? AND i.id<>? AND (o.time, i.id){side}(?,?)
-            GROUP BY i.id ORDER BY time {turn}, i.id {turn} LIMIT ?""",
-            (own["video"], own["id"], own["time"], own["id"], limit),
+            f"""
+            {_IMAGE}, min(o.time) AS time
+            FROM origin o
+            JOIN image i ON i.id=o.image
+            WHERE o.video=? AND i.id<>? AND (o.time, i.id){side}(?, ?)
+            GROUP BY i.id
+            ORDER BY time {direction}, i.id {direction}
+            LIMIT ?
+            """,
+            (own["video"], own["id"], own["time"], own["id"], max_frames),
         )
 
-    def _full(self, rows: Sequence[Row]) -> list[Frame]:
+    def _add_faces(self, rows: Sequence[Row]) -> list[Frame]:
         faces: dict[int, list[FrameFace]] = {row["id"]: [] for row in rows}
         for row in self._db.iter_rows_in(
             f"""
@@ -230,14 +252,15 @@ class QualityFlag(NamedTuple):
     @property
     def sql(self) -> str:
         """SQL: the columns of `Quality` have the flag; NULL if unknown."""
-        return f"{self.measure}{'>=' if self.is_minimum else '<='}{self.threshold!r}"
+        comparison = ">=" if self.is_minimum else "<="
+        return f"{self.measure}{comparison}{self.threshold!r}"
 
     def matches(self, quality: Quality) -> bool:
         """Return whether these measures have the flag."""
-        value = getattr(quality, self.measure)
-        return bool(
-            value >= self.threshold if self.is_minimum else value <= self.threshold
-        )
+        value: float = getattr(quality, self.measure)
+        if self.is_minimum:
+            return value >= self.threshold
+        return value <= self.threshold
 
 
 FLAGS = (
@@ -263,16 +286,16 @@ class QualityMeasures(Table):
 
     def iter_missing(self, version: int, first: int = 0) -> Iterator[list[int]]:
         """Yield pages of unmeasured samples (rows); first `first` queued ones drawn evenly."""
-        pending_sql = f"SELECT s.id {_MISSING} AND s.status='queue' AND s.kept"
-        sample = self._db.fetch_column(
-            f"{pending_sql} ORDER BY {FAIR_ORDER} LIMIT ?", (version, first)
+        missing_sql = f"SELECT s.id {_MISSING}"
+        in_queue_sql = f"{missing_sql} AND s.status='queue' AND s.kept"
+        first_page = self._db.fetch_column(
+            f"{in_queue_sql} ORDER BY {FAIR_ORDER} LIMIT ?", (version, first)
         )
-        yield sample
-        drawn = frozenset(sample)
-        for rows in self._db.iter_pages(
-            f"SELECT s.id {_MISSING}", ("s.id",), (version,), size=500
-        ):
-            yield [row[0] for row in rows if row[0] not in drawn]
+        yield first_page
+
+        yielded = frozenset(first_page)
+        for rows in self._db.iter_pages(missing_sql, ("s.id",), (version,), size=500):
+            yield [row["id"] for row in rows if row["id"] not in yielded]
 
     def save(
         self, measured: Sequence[tuple[SampleRegion, PixelMeasures]], version: int
@@ -305,12 +328,14 @@ class QualityMeasures(Table):
 
     def is_photo_dataset(self, max_samples: int) -> bool:
         """Return whether most of up to `max_samples` measured samples are photographs."""
-        drawn = (row["photo"] for row in self._draw_samples("photo", max_samples))
-        photos = [likely for likely in drawn if likely is not None]
-        return bool(2 * sum(likely > 0.5 for likely in photos) > len(photos))
+        column = [row["photo"] for row in self._draw_samples("photo", max_samples)]
+        probabilities = [value for value in column if value is not None]
+        photos = [value for value in probabilities if value > 0.5]
+        return 2 * len(photos) > len(probabilities)
 
     def _draw_samples(self, column: str, max_samples: int) -> Iterator[Row]:
         last = self._db.fetch_int("SELECT ifnull(max(id), 0) FROM sample")
+        step = max(1, math.ceil(last / max_samples))
         return self._db.iter_rows_in(
             f"""
             SELECT q.{column}
@@ -318,7 +343,7 @@ class QualityMeasures(Table):
             LEFT JOIN quality q ON q.sample=s.id AND {_SAME_REGION}
             WHERE s.status!='retired' AND s.id
             """,
-            range(1, last + 1, max(1, -(-last // max_samples))),
+            range(1, last + 1, step),
         )
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Quality]:
@@ -330,8 +355,9 @@ class QualityMeasures(Table):
         """Return how many samples are measured, and how many have each flag."""
         sums = "".join(f", ifnull(sum({flag.sql}), 0)" for flag in flags)
         sql = f"SELECT count(*){sums} FROM ({_QUALITY} WHERE s.status!='retired')"
-        (row,) = self._db.fetch_all(sql)
-        return row[0], {flag.name: row[place] for place, flag in enumerate(flags, 1)}
+        ((total, *counts),) = self._db.fetch_all(sql)
+        names = [flag.name for flag in flags]
+        return total, dict(zip(names, counts, strict=True))
 
     def join(
         self, samples: Iterable[Sample]

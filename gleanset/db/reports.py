@@ -87,26 +87,30 @@ class Reports(Table):
     def get(self, number: int) -> Report | None:
         """Return a report, or None."""
         row = self._db.fetch_one("SELECT * FROM report WHERE id=?", (number,))
-        return None if row is None else _report(row)
+        return None if row is None else _report_from_row(row)
 
     def get_pending(self, numbers: Iterable[int]) -> list[Report]:
         """Return pending reports. Raises `UsageError` for a number that is not pending."""
         reports = []
         for number in dict.fromkeys(numbers):
-            fix = "undo it on the administrator's page (Decided), or the last step by: labeler undo"
-            if (report := self.get(number)) is None:
+            report = self.get(number)
+            if report is None:
                 raise UsageError(
                     f"no report has the number {number}", "see: webapp reports list"
                 )
             if report.status != PENDING:
-                raise UsageError(f"report {number} is already {report.status}", fix)
+                raise UsageError(
+                    f"report {number} is already {report.status}",
+                    "undo it on the administrator's page (Decided), or the last step by: "
+                    "labeler undo",
+                )
             reports.append(report)
         return reports
 
     def iterate(self, status: str = PENDING) -> Iterator[Report]:
         """Yield reports with a status, the oldest first."""
         sql = "SELECT * FROM report WHERE status=?"
-        return map(_report, self._db.iter_rows(sql, ("id",), (status,)))
+        return map(_report_from_row, self._db.iter_rows(sql, ("id",), (status,)))
 
     def settle(self, step: int, numbers: Iterable[int], status: str) -> None:
         """Accept or refuse reports as part of a step. Call inside a transaction."""
@@ -133,8 +137,8 @@ class Reports(Table):
                 AND claimed=?
                 AND (kind=? OR note=?)
             """
-        same = (claim.kind, claim.sha256, *claim.box, claim.claimed)
-        return self._db.has_rows(sql, (*same, WRONG_ANSWER, clean(claim.note)))
+        values = (claim.kind, claim.sha256, *claim.box, claim.claimed)
+        return self._db.has_rows(sql, (*values, WRONG_ANSWER, clean(claim.note)))
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Delete reports and their journal changes. Call inside a transaction."""
@@ -156,7 +160,7 @@ class Reports(Table):
             """,
             (PENDING, limit),
         )
-        return [(row["step"], _report(row)) for row in rows]
+        return [(row["step"], _report_from_row(row)) for row in rows]
 
     def list_in_step(self, step: int) -> list[int]:
         """Return numbers of reports whose status a step changed."""
@@ -193,7 +197,7 @@ class Reports(Table):
             """,
             (PENDING, *after, limit),
         )
-        return [_report(row) for row in rows]
+        return [_report_from_row(row) for row in rows]
 
     def find_about_face(self, report: Report) -> list[Report]:
         """Return other reports about a face, or to remove its image, that are not refused."""
@@ -203,12 +207,12 @@ class Reports(Table):
             "SELECT * FROM report WHERE sha256=? AND id<>? AND status<>? ORDER BY claimed, id",
             (report.claim.sha256, report.id, REFUSED),
         )
-        return [
-            other
-            for other in map(_report, rows)
-            if other.claim.kind == REMOVAL
-            or are_nested(other.claim.box, report.claim.box)
-        ]
+        reports = []
+        for other in map(_report_from_row, rows):
+            is_same_face = are_nested(other.claim.box, report.claim.box)
+            if is_same_face or other.claim.kind == REMOVAL:
+                reports.append(other)
+        return reports
 
     def find_images(self, start: str) -> list[str]:
         """Return up to two image hashes of reports with this prefix."""
@@ -221,22 +225,21 @@ class Reports(Table):
         """Return images with a similar perceptual hash, by hash, the most similar first."""
         import numpy as np
 
-        images = (
-            self._db.fetch_all("SELECT sha256, phash FROM image") if phashes else []
-        )
-        stored = np.array([image["phash"] for image in images], dtype=np.int64).view(
-            np.uint64
-        )
+        if not phashes:
+            return {}
+        images = self._db.fetch_all("SELECT sha256, phash FROM image")
+        stored_hashes = np.array([image["phash"] for image in images], np.int64)
+        unsigned_hashes = stored_hashes.view(np.uint64)  # one for each image
+
         similar = dict[int, list[SimilarImage]]()
         for phash in phashes:
-            bits = np.bitwise_count(stored ^ np.uint64(phash))
-            near = np.flatnonzero(bits <= MAX_NEAR_DUPLICATE_BITS).tolist()
-            matches = (
-                SimilarImage(images[row]["sha256"], int(bits[row])) for row in near
-            )
-            similar[phash] = sorted(
-                matches, key=lambda image: (image.bits, image.sha256)
-            )
+            bits = np.bitwise_count(unsigned_hashes ^ np.uint64(phash))
+            rows = np.flatnonzero(bits <= MAX_NEAR_DUPLICATE_BITS)
+            matches = [
+                SimilarImage(images[row]["sha256"], int(bits[row])) for row in rows
+            ]
+            matches.sort(key=lambda image: (image.bits, image.sha256))
+            similar[phash] = matches
         return similar
 
     def has_pending(self, sha256: str) -> bool:
@@ -245,10 +248,7 @@ class Reports(Table):
         return self._db.has_rows(sql, (sha256, PENDING))
 
 
-def _report(row: Row) -> Report:
+def _report_from_row(row: Row) -> Report:
     phash = None if row["phash"] is None else to_unsigned(row["phash"])
-    return record_from_row(
-        Report,
-        row,
-        claim=record_from_row(Claim, row, box=box_from_row(row), phash=phash),
-    )
+    claim = record_from_row(Claim, row, box=box_from_row(row), phash=phash)
+    return record_from_row(Report, row, claim=claim)

@@ -77,11 +77,11 @@ Record = TypeVar("Record")
 
 
 @cache
-def field_names(kind: type) -> tuple[str, ...]:
+def field_names(kind: Any) -> tuple[str, ...]:
     """Return the field names of a dataclass or named tuple."""
     if is_dataclass(kind):
         return tuple(field.name for field in fields(kind))
-    names: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
+    names: tuple[str, ...] = kind._fields
     return names
 
 

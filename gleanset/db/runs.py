@@ -18,11 +18,13 @@ class Runs(Table):
         text = dump(settings)
         with self._db.transaction():
             unfinished = "settings=? AND status IN ('running','interrupted')"
-            if (run := self._newest(room, unfinished, text)) is not None:
+            run = self._newest(room, unfinished, text)
+            if run is not None:
                 self._db.execute(
                     "UPDATE run SET status='running', ended=NULL WHERE id=?", (run.id,)
                 )
                 return run
+
             # Each room has one active run at a time: others marked as running were killed.
             self._db.execute(
                 "UPDATE run SET status='given up' WHERE room=? AND status='running'",
@@ -32,9 +34,9 @@ class Runs(Table):
                 "INSERT INTO run(id,room,settings,started,status) VALUES(?,?,?,?,'running')",
                 (run_id, room, text, now()),
             )
-        started = self.get(run_id)
-        assert started is not None
-        return started
+        run = self.get(run_id)
+        assert run is not None
+        return run
 
     def finish(self, run_id: str, status: str, result: Mapping[str, object]) -> None:
         """Record the status ('done' or 'failed') and the result of a run."""
@@ -47,7 +49,7 @@ class Runs(Table):
     def get(self, run_id: str) -> Run | None:
         """Return the run with this folder name, or None."""
         row = self._db.fetch_one("SELECT * FROM run WHERE id=?", (run_id,))
-        return _run(row) if row else None
+        return _run_from_row(row) if row else None
 
     def find_finished(self, room: str, settings: Mapping[str, object]) -> Run | None:
         """Return the newest successful run with these settings, if any."""
@@ -62,19 +64,17 @@ class Runs(Table):
             f"SELECT * FROM run WHERE room=? AND {condition} ORDER BY started DESC, rowid DESC",
             (room, *values),
         )
-        return _run(row) if row else None
+        return _run_from_row(row) if row else None
 
     def iterate(self) -> Iterator[Run]:
         """Yield all runs, oldest first."""
-        return map(
-            _run, self._db.fetch_all("SELECT * FROM run ORDER BY started, rowid")
-        )
+        rows = self._db.fetch_all("SELECT * FROM run ORDER BY started, rowid")
+        return map(_run_from_row, rows)
 
 
-def _run(row: Row) -> Run:
-    return record_from_row(
-        Run, row, **{name: load(row[name]) for name in ("settings", "result")}
-    )
+def _run_from_row(row: Row) -> Run:
+    settings = load(row["settings"])
+    return record_from_row(Run, row, settings=settings, result=load(row["result"]))
 
 
 class EvaluationCounts(NamedTuple):
@@ -183,14 +183,14 @@ class LabelIssues(Table):
                 """,
                 [
                     (
-                        *(
-                            issue.confidence,
-                            issue.margin,
-                            issue.run,
-                            issue.confident,
-                            decision,
-                        ),
-                        *(issue.sample, issue.label, issue.suggested),
+                        issue.confidence,
+                        issue.margin,
+                        issue.run,
+                        issue.confident,
+                        decision,
+                        issue.sample,
+                        issue.label,
+                        issue.suggested,
                     )
                     for issue in issues
                 ],
@@ -199,18 +199,31 @@ class LabelIssues(Table):
     def get_many(self, samples: Sequence[str]) -> dict[str, LabelIssue]:
         """Return unreviewed label issues of samples by key."""
         rows = self._db.iter_rows_in(f"{_ISSUE} AND s.key", samples)
-        return {row["key"]: _label_issue(row) for row in rows}
+        return {row["key"]: _label_issue_from_row(row) for row in rows}
 
     def iterate(self) -> Iterator[LabelIssue]:
         """Yield unreviewed label issues by descending margin."""
         rows = self._db.fetch_all(f"{_ISSUE} ORDER BY d.margin DESC, d.sample")
-        return map(_label_issue, rows)
+        return map(_label_issue_from_row, rows)
 
 
-OPEN_LABEL_ISSUES = f"""label_issue d JOIN sample s ON s.id=d.sample JOIN class c ON c.id=s.label
-    JOIN class w ON w.id=d.suggested AND w.merged_into IS NOT w.id WHERE d.label=s.label AND s.kept
-    AND s.status='labelled' AND (NOT EXISTS(SELECT 1 FROM decision e WHERE e.sample=d.sample AND
-    e.id>d.last_decision) OR {last_decision_sql("provenance")}='undo')"""
+OPEN_LABEL_ISSUES = f"""
+    label_issue d
+    JOIN sample s ON s.id=d.sample
+    JOIN class c ON c.id=s.label
+    JOIN class w ON w.id=d.suggested AND w.merged_into IS NOT w.id
+    WHERE d.label=s.label
+        AND s.kept
+        AND s.status='labelled'
+        AND (
+            NOT EXISTS(
+                SELECT 1
+                FROM decision e
+                WHERE e.sample=d.sample AND e.id>d.last_decision
+            )
+            OR {last_decision_sql("provenance")}='undo'
+        )
+    """
 """SQL: unreviewed label issues `d` of samples `s` in class `c`, with the suggested class `w`."""
 _ISSUE = f"""
     SELECT s.key, c.name, w.name, d.confidence, d.margin, d.run, d.confident
@@ -218,5 +231,6 @@ _ISSUE = f"""
     """
 
 
-def _label_issue(row: Row) -> LabelIssue:
-    return LabelIssue(*row)._replace(confident=bool(row["confident"]))
+def _label_issue_from_row(row: Row) -> LabelIssue:
+    *facts, confident = row
+    return LabelIssue(*facts, confident=bool(confident))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
@@ -105,8 +106,8 @@ class Hints(Table):
 
     def iter_waiting(self) -> Iterator[HintedSample]:
         """Yield every sample in the queue that is not a duplicate, by key."""
-        for row in self._db.iter_rows(_HINTED, ("s.key",)):
-            yield HintedSample(*row)._replace(decided=tuple(load(row[4])))
+        for *facts, labels in self._db.iter_rows(_HINTED, ("s.key",)):
+            yield HintedSample(*facts, decided=tuple(load(labels)))
 
     def list_names(self) -> list[str]:
         """Return all distinct hints in alphabetical order."""
@@ -148,26 +149,25 @@ class Hints(Table):
         if images is None:
             rows = self._db.fetch_all(_DISPUTED)
         else:
-            images_in_question = self._same_question(images)
-            rows = list(
-                self._db.iter_rows_in(
-                    f"{_DISPUTED} AND s.id", sorted(images_in_question)
-                )
-            )
+            samples = sorted(self._list_with_duplicates(images))
+            rows = list(self._db.iter_rows_in(f"{_DISPUTED} AND s.id", samples))
+
+        # A person who labels one duplicate settles the question for all of them.
         provenances = get_label_provenances(self._db, [row["id"] for row in rows])
         settled = {
             row["question"]
             for row in rows
             if provenances.get(row["key"]) not in _UNSEEN
         }
-        disputed = {
+        disputes = {
             DisputedLabel(row["id"], row["key"], row["label"])
             for row in rows
             if row["question"] not in settled
         }
-        return sorted(disputed, key=lambda dispute: dispute.key)
+        return sorted(disputes, key=lambda dispute: dispute.key)
 
-    def _same_question(self, images: Collection[str]) -> set[int]:
+    def _list_with_duplicates(self, images: Collection[str]) -> set[int]:
+        """Return the samples (rows) of images, with their duplicates."""
         rows = self._db.iter_rows_in(
             """
             SELECT s.id, g.id
@@ -178,7 +178,7 @@ class Hints(Table):
             """,
             sorted(images),
         )
-        return {number for row in rows for number in row if number is not None}
+        return set(chain.from_iterable(rows)) - {None}
 
 
 def withdraw_label(sample: str) -> Choice:
@@ -199,7 +199,7 @@ def retract_disputed(db: Connection, images: Collection[str] | None = None) -> i
     return len(choices)
 
 
-_PAGE = 1000
+_PAGE_SIZE = 1000
 IN_USE = "s.kept AND s.status<>'retired'"
 IS_DUPLICATE = "NOT s.kept AND s.status<>'retired'"
 """SQL: a sample `s` is not retired and is not (or is) marked as a duplicate."""
@@ -221,45 +221,48 @@ class Samples(Table):
         self, *, label: str | None = None, status: str | None = None
     ) -> Iterator[Sample]:
         """Yield samples that match all given traits, in the order of import."""
-        traits = {
+        tests = {
             "s.label=(SELECT id FROM class WHERE name=?)": label,
             "s.status=?": status,
         }
-        conditions = {
-            test: value for test, value in traits.items() if value is not None
-        }
-        rows = self._db.fetch_column(
+        used_tests = {sql: value for sql, value in tests.items() if value is not None}
+        ids = self._db.fetch_column(
             f"""
             SELECT s.id
             FROM sample s
-            WHERE {" AND ".join(conditions) or "TRUE"}
+            WHERE {" AND ".join(used_tests) or "TRUE"}
             ORDER BY s.image, s.id
             """,
-            tuple(conditions.values()),
+            tuple(used_tests.values()),
         )
-        for start in range(0, len(rows), _PAGE):
-            numbers = rows[start : start + _PAGE]
-            page = self._db.iter_rows_in(f"{_SAMPLE} WHERE s.id", numbers)
-            by_id = {row["id"]: row for row in page}
-            yield from self._samples(
-                by_id[number] for number in numbers if number in by_id
+        for start in range(0, len(ids), _PAGE_SIZE):
+            page = ids[start : start + _PAGE_SIZE]
+            rows = self._db.iter_rows_in(f"{_SAMPLE} WHERE s.id", page)
+            by_id = {row["id"]: row for row in rows}
+            yield from self._read_samples(
+                by_id[number] for number in page if number in by_id
             )
 
     def iter_by_key(self) -> Iterator[Sample]:
         """Yield samples of every status by key, an order that copies preserve."""
-        return self._samples(self._db.iter_rows(f"{_SAMPLE} WHERE TRUE", ("s.key",)))
+        rows = self._db.iter_rows(f"{_SAMPLE} WHERE TRUE", ("s.key",))
+        return self._read_samples(rows)
 
     def iter_in_splits(self) -> Iterator[Sample]:
         """Yield labelled samples in splits by key; unseen labels only in train."""
         return (sample for sample in self.iter_by_key() if sample.split)
 
-    def _samples(self, rows: Iterable[Row]) -> Iterator[Sample]:
+    def _read_samples(self, rows: Iterable[Row]) -> Iterator[Sample]:
         """Yield samples; those that exports and trainings do not use have no split."""
         unseen = get_unseen_labels(self._db)
-        for s in map(_sample, rows):
-            is_labelled = s.status == "labelled" and s.kept
-            is_used = is_labelled and (s.split == "train" or s.key not in unseen)
-            yield s if is_used else replace(s, split=None)
+        for sample in map(_sample_from_row, rows):
+            is_labelled = sample.status == "labelled" and sample.kept
+            # Labels that no person has seen train, but never evaluate.
+            may_evaluate = sample.key not in unseen
+            if is_labelled and (may_evaluate or sample.split == "train"):
+                yield sample
+            else:
+                yield replace(sample, split=None)
 
     def hash_splits(self) -> str:
         """Return a hash of the label and split of every sample."""
@@ -286,7 +289,7 @@ class Samples(Table):
     def get(self, key: str) -> Sample | None:
         """Return a sample by its key."""
         row = self._db.fetch_one(f"{_SAMPLE} WHERE s.key=?", (key,))
-        return _sample(row) if row else None
+        return _sample_from_row(row) if row else None
 
     def count_by(self, *traits: str) -> dict[tuple[str | None, ...], int]:
         """Count samples by each combination of the given traits (see `allowed`)."""
@@ -404,17 +407,23 @@ class Samples(Table):
             )
 
 
-def _sample(row: Row) -> Sample:
-    is_kept, phash = bool(row["kept"]), to_unsigned(row["phash"])
+def _sample_from_row(row: Row) -> Sample:
     return record_from_row(
-        Sample, row, box=box_from_row(row), phash=phash, kept=is_kept
+        Sample,
+        row,
+        box=box_from_row(row),
+        phash=to_unsigned(row["phash"]),
+        kept=bool(row["kept"]),
     )
 
 
 # Labelled samples, samples marked as duplicates, and samples with a split whose label was cleared.
 # The last two link groups, and keep samples of test from getting into train later.
-_TIED = """status='labelled' AND kept OR duplicate_set IS NOT NULL AND NOT kept AND
-    status!='retired' OR split IS NOT NULL AND status='queue'"""
+_TIED = """
+    (status='labelled' AND kept)
+    OR (duplicate_set IS NOT NULL AND NOT kept AND status!='retired')
+    OR (split IS NOT NULL AND status='queue')
+    """
 
 
 class GroupEvidence(NamedTuple):
@@ -461,9 +470,10 @@ class SplitEvidence(Table):
                 ORDER BY s.key, o.source, o.key
                 """,
         ):
-            for *tie, tied in rows:
-                if tied or tie[1] in keys:
-                    yield GroupEvidence(*tie)._replace(phash=to_unsigned(tie[7]))
+            for *facts, is_tied in rows:
+                evidence = GroupEvidence(*facts)
+                if is_tied or evidence.key in keys:
+                    yield evidence._replace(phash=to_unsigned(evidence.phash))
 
     def list_sources(self) -> list[str]:
         """Return all sources of images, in alphabetical order."""

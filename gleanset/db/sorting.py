@@ -1,5 +1,6 @@
 """Queries of the labelling window: tiles, label counts, steps, and pending samples."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -97,12 +98,11 @@ class SampleTiles(Table):
 
     def get_many(self, ids: Sequence[int]) -> dict[int, SampleTile]:
         """Return the tiles of existing samples by row."""
-        rows = self._db.iter_rows_in(f"{_TILE} WHERE s.id", ids)
-        regions = ((row, sample_region_from_row(row)) for row in rows)
-        return {
-            row["id"]: record_from_row(SampleTile, row, region=at)
-            for row, at in regions
-        }
+        tiles = {}
+        for row in self._db.iter_rows_in(f"{_TILE} WHERE s.id", ids):
+            region = sample_region_from_row(row)
+            tiles[region.id] = record_from_row(SampleTile, row, region=region)
+        return tiles
 
     def get_ids(self, keys: Collection[str]) -> dict[str, int]:
         """Return the rows of existing samples by key."""
@@ -113,8 +113,8 @@ class SampleTiles(Table):
 
     def get_marks(self, keys: Sequence[str]) -> dict[int, str | None]:
         """Return the marks of samples (keys), by row."""
-        noted = "sample s LEFT JOIN sorting_note m ON m.sample=s.id"
-        sql = f"SELECT s.id, m.mark FROM {noted} WHERE s.key"
+        samples = "sample s LEFT JOIN sorting_note m ON m.sample=s.id"
+        sql = f"SELECT s.id, m.mark FROM {samples} WHERE s.key"
         return dict_from_rows(self._db.iter_rows_in(sql, keys))
 
     def get_keys(self, ids: Sequence[int]) -> list[str]:
@@ -143,7 +143,7 @@ class SampleTiles(Table):
 
     def get_counts(self) -> LabelCounts:
         """Count samples by class and state."""
-        of_class = self._db.fetch_dict(
+        count_by_class = self._db.fetch_dict(
             f"""
             SELECT s.label, count(*)
             FROM sample s
@@ -154,32 +154,35 @@ class SampleTiles(Table):
         classes = self._db.fetch_all(
             "SELECT id, name FROM class WHERE merged_into IS NULL ORDER BY id"
         )
-        rest = {
-            (status, mark): number
-            for status, mark, number in self._db.fetch_all(
-                f"""
-                SELECT s.status, m.mark, count(*)
-                FROM sample s
-                LEFT JOIN sorting_note m ON m.sample=s.id
-                WHERE {IN_USE} AND s.status<>'labelled'
-                GROUP BY 1, 2
-                """
-            )
-        }
-        class_counts = tuple(
-            ClassCount(row, name, of_class.get(row, 0)) for row, name in classes
+        rows = self._db.fetch_all(
+            f"""
+            SELECT s.status, m.mark, count(*)
+            FROM sample s
+            LEFT JOIN sorting_note m ON m.sample=s.id
+            WHERE {IN_USE} AND s.status<>'labelled'
+            GROUP BY 1, 2
+            """
         )
-        queue = sum(n for (status, _), n in rest.items() if status == "queue")
-        rejected = sum(n for (status, _), n in rest.items() if status == "rejected")
-        later, other = (
-            rest.get(("queue", "later"), 0),
-            rest.get(("rejected", "other"), 0),
-        )
-        duplicates = self._db.fetch_int(
-            f"SELECT count(*) FROM sample s WHERE {IS_DUPLICATE}"
-        )
+        by_status = Counter[str]()
+        by_mark = Counter[tuple[str, str | None]]()
+        for status, mark, number in rows:
+            by_status[status] += number
+            by_mark[status, mark] = number
+
+        later = by_mark["queue", "later"]
+        other = by_mark["rejected", "other"]
         return LabelCounts(
-            class_counts, queue - later, later, other, rejected - other, duplicates
+            classes=tuple(
+                ClassCount(row, name, count_by_class.get(row, 0))
+                for row, name in classes
+            ),
+            pending=by_status["queue"] - later,
+            later=later,
+            other=other,
+            rejected=by_status["rejected"] - other,
+            duplicates=self._db.fetch_int(
+                f"SELECT count(*) FROM sample s WHERE {IS_DUPLICATE}"
+            ),
         )
 
     def list_steps(self, after: int = 0) -> list[StepRow]:
@@ -196,9 +199,9 @@ class SampleTiles(Table):
         counts = self._db.fetch_column(
             "SELECT count(*) FROM sample GROUP BY status ORDER BY status"
         )
-        newest = self._db.fetch_int("SELECT max(id) FROM step")
-        reported = self._db.fetch_int("SELECT max(id) FROM report")
-        return (newest, reported, *counts)
+        newest_step = self._db.fetch_int("SELECT max(id) FROM step")
+        newest_report = self._db.fetch_int("SELECT max(id) FROM report")
+        return (newest_step, newest_report, *counts)
 
 
 _TILE = f"""
@@ -257,9 +260,13 @@ _FEATURES = f"""
 IS_WAITING = "s.status='queue' AND s.kept AND m.mark IS NOT 'later'"
 """SQL: a sample `s` with its note `m` is pending: in the queue and not skipped."""
 
-WAITING_PROPOSALS = f"""proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label LEFT
-    JOIN sorting_note m ON m.sample=s.id WHERE p.rank=1 AND c.merged_into IS NOT c.id AND
-    {IS_WAITING}"""
+WAITING_PROPOSALS = f"""
+    proposal p
+    JOIN sample s ON s.id=p.sample
+    JOIN class c ON c.id=p.label
+    LEFT JOIN sorting_note m ON m.sample=s.id
+    WHERE p.rank=1 AND c.merged_into IS NOT c.id AND {IS_WAITING}
+    """
 
 
 class SortingQueue(Table):

@@ -166,8 +166,9 @@ class Statistics(Table):
             row = self._db.fetch_one(
                 f"SELECT n, {_PLACE} FROM (SELECT count(*) AS n, min(image) AS first FROM ({what}))"
             )
-            if row and row[0]:
-                unused.append(FailureCount(stage, reason, row[0], row[1] or "", ""))
+            items, example = row or (0, None)
+            if items:
+                unused.append(FailureCount(stage, reason, items, example or "", ""))
         return sorted(unused, key=lambda failure: -failure.items)
 
     def count_unsearched(self) -> int:
@@ -205,23 +206,24 @@ class Statistics(Table):
             )
         )
         images = {row["image"] for row in rows}
+        # Pairs, so that an image with several samples counts once for each source.
         sources = {(row["source"], row["image"]) for row in rows}
         licences = {(row["licence"], row["image"]) for row in rows if row["licence"]}
         return ImageProvenance(
-            len(images),
-            _count_images(sources),
-            _count_images(licences),
-            len(images - {image for _, image in licences}),
-            len({row["image"] for row in rows if row["ai"]}),
-            len(set(keys) - {row["key"] for row in rows}),
+            images=len(images),
+            sources=_count_images(sources),
+            licences=_count_images(licences),
+            unlicensed=len(images - {image for _, image in licences}),
+            made_by_model=len({row["image"] for row in rows if row["ai"]}),
+            gone=len(set(keys) - {row["key"] for row in rows}),
         )
 
     def count_labelled(self) -> dict[str, Counter[str]]:
         """Count labelled samples by class and split ("" for none), without duplicates."""
         by_state = Samples(self._db).count_by("status", "kept", "label", "split")
-        counts: dict[str, Counter[str]] = {}
-        for (*state, label, split), number in by_state.items():
-            if state == ["labelled", "kept"]:
+        counts = {}
+        for (status, kept, label, split), number in by_state.items():
+            if status == "labelled" and kept == "kept":
                 counts.setdefault(str(label), Counter())[split or ""] = number
         return counts
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Sequence
-from itertools import chain, groupby
+from itertools import groupby
 from typing import NamedTuple
 
 from gleanset.db.connection import Table
@@ -37,20 +37,27 @@ NO_FILTER = SampleFilter()
 
 def filter_sql(sample_filter: SampleFilter) -> tuple[str, list[object]]:
     """Return SQL tests on a sample `s` and class `c`, with values."""
-    tests: dict[str, list[object]] = {}
+    tests = ""
+    values: list[object] = []
     if sample_filter.label is not None:
-        tests["c.name=?"] = [sample_filter.label]
+        tests += " AND c.name=?"
+        values.append(sample_filter.label)
+
     text = re.sub(r"[\\%_]", r"\\\g<0>", sample_filter.text or "")
     # The + keeps SQLite on the index by image, since it looks up one image at a time.
-    of_origin = {
+    origin_tests = {
         "+source=?": sample_filter.source,
         "+video=?": sample_filter.video,
         _TEXT: f"%{text}%" if text else None,
     }
-    if conditions := {test: value for test, value in of_origin.items() if value}:
-        test = f"EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {' AND '.join(conditions)})"
-        tests[test] = [*conditions.values()]
-    return "".join(f" AND {test}" for test in tests), [*chain(*tests.values())]
+    used_tests = {test: value for test, value in origin_tests.items() if value}
+    if used_tests:
+        condition = " AND ".join(used_tests)
+        tests += (
+            f" AND EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {condition})"
+        )
+        values += used_tests.values()
+    return tests, values
 
 
 _NOW = "iif(v.merged_into=v.id, NULL, ifnull(v.merged_into, v.id))"
@@ -62,11 +69,8 @@ FIRST_PROPOSAL = f"""
 """SQL: joins the first proposal `p` of a sample `s`, and `w`, its class after merges."""
 
 _COLUMNS = ("title", "query", "hint", "author", "tags", "path", "video")
-_TEXT = (
-    "("
-    + " || char(10) || ".join(f"ifnull({name}, '')" for name in _COLUMNS)
-    + (") LIKE ? ESCAPE '\\'")
-)
+_ALL_TEXTS = " || char(10) || ".join(f"ifnull({name}, '')" for name in _COLUMNS)
+_TEXT = f"({_ALL_TEXTS}) LIKE ? ESCAPE '\\'"
 
 
 # Status and SQL test on the mark of the samples in each place of the sidebar.
@@ -149,15 +153,18 @@ class OrderedSamples(Table):
             """
         if sql_order.title == NO_TITLE:
             # One string instead of very many rows, each of which would cost a switch of threads.
-            (text,) = self._db.fetch_all(
-                f"SELECT group_concat(id) FROM ({sql})", values
-            )
-            ids = array("q", map(int, text[0].split(",") if text[0] else ()))
-            return OrderedRows(ids, ((None, len(ids)),) if ids else ())
+            text = self._db.fetch_text(f"SELECT group_concat(id) FROM ({sql})", values)
+            if not text:
+                return OrderedRows(array("q"), ())
+            ids = array("q", map(int, text.split(",")))
+            return OrderedRows(ids, ((None, len(ids)),))
+
         rows = self._db.fetch_all(sql, values)
-        sections = groupby(row[1] for row in rows)
-        lengths = tuple((title, sum(1 for _ in section)) for title, section in sections)
-        return OrderedRows(array("q", (row[0] for row in rows)), lengths)
+        sections = [
+            (title, len(list(section_rows)))
+            for title, section_rows in groupby(row["section"] for row in rows)
+        ]
+        return OrderedRows(array("q", (row["id"] for row in rows)), tuple(sections))
 
     def count(
         self,
@@ -178,10 +185,8 @@ class OrderedSamples(Table):
         tests, values = filter_sql(sample_filter)
         if label is not None:
             row = self._db.fetch_int("SELECT id FROM class WHERE name=?", (label,))
-            return f" WHERE {IN_USE} AND s.status='labelled' AND s.label=?{tests}", [
-                row,
-                *values,
-            ]
+            condition = f"{IN_USE} AND s.status='labelled' AND s.label=?"
+            return f" WHERE {condition}{tests}", [row, *values]
         if place == DUPLICATES:
             return f" WHERE {IS_DUPLICATE}{tests}", values
         if place == EVERYWHERE:
@@ -214,7 +219,7 @@ class FilterChoices(NamedTuple):
 
 
 _LABELLED = "s.kept AND s.status='labelled'"
-_WALLS = {
+_REVIEW_LISTS = {
     "outliers": (
         f"""
         SELECT s.id, c.name, t.outlier AS v, NULL
@@ -246,7 +251,7 @@ class Reviews(Table):
 
     def list_items(self, name: str, sample_filter: SampleFilter) -> list[ReviewItem]:
         """Return the samples of a review list other than `flags`, ordered."""
-        sql, order = _WALLS[name]
+        sql, order = _REVIEW_LISTS[name]
         tests, values = filter_sql(sample_filter)
         rows = self._db.fetch_all(f"{sql}{tests} ORDER BY {order}", values)
         return [ReviewItem(*row) for row in rows]

@@ -185,8 +185,8 @@ def _translate_errors(file: PublishedFile, otherwise: str) -> Iterator[None]:
     try:
         yield
     except requests.HTTPError as error:
-        status = f"{error.response.status_code} {error.response.reason}"
-        _fail(file, f"the server answered {status}", otherwise, error)
+        answer, _, _ = str(error).partition(" for url")
+        _fail(file, f"the server answered {answer}", otherwise, error)
     except requests.exceptions.SSLError as error:
         reason = f"its certificate is not trusted: {_extract_reason(error)}"
         _fail(file, reason, otherwise, error)

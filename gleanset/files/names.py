@@ -104,7 +104,7 @@ def assign_folder_names(
     later one, gets six hex digits from a hash of its name. So does a class named like one of
     `files`.
     """
-    folders: dict[str, str] = {}
+    folders = {}
     used = {name.casefold() for name in files}
     # Names that are their own folder's come first, and keep it.
     order = sorted(
@@ -159,8 +159,8 @@ def find_split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
     A single split name next to other folders, such as train next to bus and car, is a class, unless
     its images are in subfolders and those of all the others are not.
     """
-    outermost: set[str] = set()
-    with_images: set[str] = set()  # directly, not in subfolders alone
+    outermost = set()
+    with_images = set()  # directly, not in subfolders alone
     for parts in folders:
         outermost.update(parts[:1])
         if len(parts) == 1:

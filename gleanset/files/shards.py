@@ -77,7 +77,7 @@ def open_parquet(
     path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str]
 ) -> Iterator[Put]:
     """Open a Parquet file with a row, including `image`, per record."""
-    rows: list[dict[str, object]] = []
+    rows = []
     group_bytes = 0
     with open_parquet_writer(path, columns, metadata) as write:
 
@@ -103,7 +103,7 @@ def describe_columns(
 ) -> tuple[dict[str, Column], dict[str, str]]:
     """Return columns and Hugging Face metadata; `classes` are names of `label`."""
     columns = dict(image_columns)
-    features: dict[str, object] = {}
+    features = {}
     if image_columns is EMBEDDED_IMAGE:
         features["image"] = {"_type": "Image"}
     else:

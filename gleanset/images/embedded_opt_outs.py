@@ -77,8 +77,8 @@ def _read_metadata(data: bytes) -> tuple[bytes, bytes]:
         xmp_data = data if b"DMI-PROHIBITED" in data else b""
         return xmp_data, data
 
-    xmp: list[bytes] = []
-    manifest: list[bytes] = []
+    xmp = []
+    manifest = []
     with suppress(Unreadable):  # what was read before the damage counts
         for part in iter_parts(data):
             if part.kind in _XMP_BEGINNINGS:

@@ -55,14 +55,14 @@ def _iter_png_repairs(data: bytes) -> Iterator[bytes]:
 
     A wrong checksum costs the chunk (PNG, third edition, 13.2), unless the pixels need it.
     """
-    parts: list[FilePart] = []
+    parts = []
     with suppress(Unreadable):  # truncated chunk
         parts.extend(iter_png_chunks(data))
     signature = data[:8]
     is_palette = data[25:26] == b"\3"
 
-    intact_parts: list[FilePart] = []
-    damaged_kinds: set[bytes] = set()
+    intact_parts = []
+    damaged_kinds = set()
     for part in parts:
         if _is_optional(part, is_palette) and _is_damaged(part, data):
             damaged_kinds.add(part.kind)
@@ -104,7 +104,7 @@ def _is_damaged(part: FilePart, data: bytes) -> bool:
 def _add_end_marker(data: bytes, max_pixels: int) -> bytes | None:
     segments = [data[:2]]
     header = b""
-    scans: list[bytes] = []
+    scans = []
     with suppress(Unreadable):  # truncated segment
         for part in iter_jpeg_segments(data):
             segment = data[part.begin : part.end]

@@ -141,7 +141,7 @@ def run_batches(
     function: Callable[[Item], Result], items: Iterable[Item], workers: Workers
 ) -> Iterator[list[Outcome[Item, Result]]]:
     """Run as `run_over`, but yield the outcomes of 0.1 s together, as one transaction."""
-    batch: list[Outcome[Item, Result]] = []
+    batch = []
     yielded = 0.0
     try:
         for outcome in run_over(function, items, workers):
@@ -160,7 +160,7 @@ def run_batches(
 def _process_items(
     feed: _Feed[Item], first: list[Item], pool: OpenPool
 ) -> Iterator[Outcome[Item, Any]]:
-    in_flight: dict[Future[Any], tuple[Item, int]] = {}
+    in_flight = {}
     ready: SimpleQueue[Future[Any]] = SimpleQueue()
 
     def start(item: Item, attempt: int) -> None:
@@ -212,7 +212,7 @@ class _Feed(Generic[Item]):
 
     def first(self, number: int) -> list[Item]:
         """Return up to `number` items, fewer if no more may start now."""
-        items: list[Item] = []
+        items = []
         while len(items) < number:
             next_items = self.take(len(items))
             if not next_items:
