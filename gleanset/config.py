@@ -134,7 +134,7 @@ def _find_mistakes(
 def _find_mistakes_in_table(
     table: dict[str, Any], struct: type[msgspec.Struct], place: tuple[str, ...]
 ) -> Iterator[_Mistake]:
-    shapes = {}
+    shapes: dict[str, Any] = {}
     for key, shape in get_type_hints(struct, include_extras=True).items():
         param = get_param(shape)
         is_in_files = param is None or param.in_files

@@ -190,7 +190,7 @@ def _search_names(pattern: str, names: Iterable[str]) -> dict[str, str]:
     )
     search = partial(_search_batch, pattern)
     worker = Processes(1, SEARCH_TIMEOUT_SECONDS)
-    groups = {}
+    groups: dict[str, str] = {}
     for outcome in run_over(search, batches, worker):
         if outcome.result is None:
             raise UsageError(

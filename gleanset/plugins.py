@@ -123,7 +123,7 @@ def find_plugins() -> list[Plugin]:
     # Imported here: the import is slower than many commands.
     from importlib.metadata import distributions
 
-    plugins = {}
+    plugins: dict[tuple[str, str], Plugin] = {}
     for package in distributions():
         try:
             for plugin in _list_plugins_of(package):

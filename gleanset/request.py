@@ -92,7 +92,7 @@ class Request(TomlTable, frozen=True, kw_only=True):
 
     def at(self, folder: Path) -> Self:
         """Return a copy whose paths are relative to `folder`. Raises `InputUnusable`."""
-        paths = {}
+        paths: dict[str, Any] = {}
         for field in list_fields(type(self)):
             value = getattr(self, field.name)
             if not field.param.path or value is None:
@@ -190,7 +190,7 @@ def _parse_table(texts: tuple[str, ...], field: Field) -> dict[str, Any]:
     """Return KEY=VALUE texts as a table; GROUP.KEY=VALUE is a value of a table in it."""
     option = field.param.short or field.option
     values = parse_key_values(texts, field.param.example, option)
-    table = {}
+    table: dict[str, Any] = {}
     for name, value in values.items():
         group, dot, key = name.partition(".")
         if dot:

@@ -106,9 +106,9 @@ class WebSettings(TomlTable, frozen=True):
     """
 
     title: Line | None = None
-    languages = []
+    languages: list[PageLanguage] = []
     run: str | None = None
-    classes = []
+    classes: list[str] = []
     unknown_below: Probability | None = None
     sure_from: Probability = 0.95
     faces: bool = False
@@ -139,9 +139,9 @@ class Settings(TomlTable, frozen=True):
     citation: Paragraph | None = None
     description: Paragraph | None = None
     contact: Line | None = None
-    keys = {}
-    hub = {}
-    plugin = []
+    keys: dict[str, str] = {}
+    hub: dict[str, HubPin] = {}
+    plugin: list[PluginUse] = []
     crop: CropSettings = CropSettings()
     split: SplitSettings = SplitSettings()
     net: NetSettings = NetSettings()

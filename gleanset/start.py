@@ -36,7 +36,7 @@ def run_program(name: str, package: str) -> NoReturn:
     _begin(name)
     for needed in PACKAGES:
         spec = find_spec(needed)
-        file = spec and spec.origin
+        file = spec.origin if spec else None
         if not file or Path(file).read_bytes()[: len(MARK)] != MARK:
             # Imported only here: reading the installed packages takes 100 ms.
             from gleanset.installation import describe_replaced_package

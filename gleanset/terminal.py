@@ -89,7 +89,7 @@ def wrap(text: str, indent: str = "", max_width: int | None = None) -> list[str]
         return [indent + inner]
 
     free = max_width - len(indent) - len(_INDENT)
-    parts = []
+    parts: list[str] = []
     for word in inner.split(" "):
         parts += _split_word(word, free)
     return list(_fill_lines(parts, " ", indent, max_width))
@@ -187,7 +187,7 @@ def format_table(
 
 
 def _split_columns(widths: Sequence[int], max_width: int) -> Iterator[list[int]]:
-    block = []
+    block: list[int] = []
     used = widths[0]
     for at in range(1, len(widths)):
         if block and used + 2 + widths[at] > max_width:

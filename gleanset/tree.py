@@ -116,7 +116,7 @@ def walk_tree(
         ignored[DATASET] += count_files(root)
         return
 
-    open_links = []
+    open_links: list[Path] = []
     for name, folders, files in os.walk(root, onerror=on_error, followlinks=links):
         parent = Path(name)
         # `os.walk` enters what is left in its list.

@@ -46,7 +46,7 @@ class Changes(Table):
 
     def apply(self, step: int, changes: Iterable[Change]) -> None:
         """Apply changes as part of a step. Call inside a transaction."""
-        kinds = {}
+        kinds: dict[str, list[tuple[int, int, str | float | None]]] = {}
         for change in changes:
             kinds.setdefault(change.what, []).append((step, change.item, change.after))
         for kind, rows in kinds.items():
@@ -649,7 +649,7 @@ def list_aliases(
         FROM change c
         WHERE what='name' AND before NOT IN (SELECT name FROM class) AND owner NOT NULL
         """
-    others = {}
+    others: dict[str, list[str]] = {}
     for row in db.fetch_all(
         f"""
         SELECT m.name, {merged_class_sql("name", "id=m.id")}

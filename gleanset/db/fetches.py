@@ -82,7 +82,7 @@ class Rejections(Table):
 
     def count_by_reason(self) -> dict[str, dict[str, int]]:
         """Return the number of rejected items by stage and reason."""
-        counts = {}
+        counts: dict[str, dict[str, int]] = {}
         for stage, reason, number in self._db.fetch_all(
             "SELECT stage, reason, count(*) FROM rejection GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
         ):
@@ -193,7 +193,7 @@ class Fetches(Table):
             )
         }
 
-        reasons = {}
+        reasons: dict[tuple[str, str], dict[str, int]] = {}
         for source, search, reason, items in self._db.fetch_all(
             f"""
             SELECT f.source,

@@ -285,7 +285,7 @@ class Images(Table):
 
     def get_origins(self, hashes: Collection[str]) -> dict[str, OriginSummary]:
         """Return summaries of origins by image hash; first origins as in `get`."""
-        summaries = {}
+        summaries: dict[str, OriginSummary] = {}
         rows = self._db.iter_rows_in(
             """
             SELECT i.sha256, path, original_path, post, collection

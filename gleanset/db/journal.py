@@ -478,7 +478,7 @@ def get_label_provenances(
             return db.fetch_all(f"{sql} {rest}")
         return db.iter_rows_in(f"{sql} AND s.id", samples, rest)
 
-    provenances = {}
+    provenances: dict[str, str] = {}
     # By sample, the provenance from before each step.
     provenances_before: dict[str, dict[int, str]] = defaultdict(dict)
     decisions = rows(

@@ -289,7 +289,7 @@ _EACH = f"""
 
 
 def _make_proposed_sample(key: str, rows: list[Row]) -> ProposedSample | None:
-    confidences = {}
+    confidences: dict[str, float] = {}
     for row in rows:
         if not row["hidden"]:
             confidences[row["label"]] = (

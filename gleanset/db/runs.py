@@ -232,5 +232,5 @@ _ISSUE = f"""
 
 
 def _label_issue_from_row(row: Row) -> LabelIssue:
-    *facts, confident = row
-    return LabelIssue(*facts, confident=bool(confident))
+    issue = LabelIssue(*row)
+    return issue._replace(confident=bool(issue.confident))

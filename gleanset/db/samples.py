@@ -106,8 +106,8 @@ class Hints(Table):
 
     def iter_waiting(self) -> Iterator[HintedSample]:
         """Yield every sample in the queue that is not a duplicate, by key."""
-        for *facts, labels in self._db.iter_rows(_HINTED, ("s.key",)):
-            yield HintedSample(*facts, decided=tuple(load(labels)))
+        for key, hint, hints, faces, labels in self._db.iter_rows(_HINTED, ("s.key",)):
+            yield HintedSample(key, hint, hints, faces, tuple(load(labels)))
 
     def list_names(self) -> list[str]:
         """Return all distinct hints in alphabetical order."""
@@ -347,7 +347,7 @@ class Samples(Table):
 
     def _newest_split_settings(self) -> str | None:
         newest = "SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1"
-        return self._db.fetch_value(newest)
+        return self._db.fetch_text(newest, ())
 
     def find_kept_copy(self, key: str) -> str:
         """Return the kept sample of the duplicate set of a sample; without one, the sample."""

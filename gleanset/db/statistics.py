@@ -221,7 +221,7 @@ class Statistics(Table):
     def count_labelled(self) -> dict[str, Counter[str]]:
         """Count labelled samples by class and split ("" for none), without duplicates."""
         by_state = Samples(self._db).count_by("status", "kept", "label", "split")
-        counts = {}
+        counts: dict[str, Counter[str]] = {}
         for (status, kept, label, split), number in by_state.items():
             if status == "labelled" and kept == "kept":
                 counts.setdefault(str(label), Counter())[split or ""] = number

@@ -159,7 +159,7 @@ def decode_names(
 
     encoding = TextEncoding(named or "")
     if named is None:
-        cells = []
+        cells: list[bytes] = []
         for name in others:
             cells += _CELL.findall(name)
         encoding = _guess_encoding(
@@ -218,7 +218,7 @@ class _LineScan(NamedTuple):
 def _scan_lines(file: IO[bytes]) -> _LineScan:
     has_nul = False
     utf8_lines = other_lines = first_other_line = sample_bytes = 0
-    cells = {}  # in the order of the file
+    cells: dict[bytes, None] = {}  # in the order of the file
     lines = iter(partial(file.readline, _MAX_LINE_BYTES), b"")
     for number, line in enumerate(lines, start=1):
         has_nul = has_nul or b"\0" in line

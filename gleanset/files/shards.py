@@ -103,7 +103,7 @@ def describe_columns(
 ) -> tuple[dict[str, Column], dict[str, str]]:
     """Return columns and Hugging Face metadata; `classes` are names of `label`."""
     columns = dict(image_columns)
-    features = {}
+    features: dict[str, object] = {}
     if image_columns is EMBEDDED_IMAGE:
         features["image"] = {"_type": "Image"}
     else:

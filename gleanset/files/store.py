@@ -114,7 +114,7 @@ class Store:
             yield self._unsynced
             return
 
-        folders = set()
+        folders: set[Path] = set()
         self._unsynced = folders
         try:
             yield folders

@@ -55,7 +55,7 @@ def _iter_png_repairs(data: bytes) -> Iterator[bytes]:
 
     A wrong checksum costs the chunk (PNG, third edition, 13.2), unless the pixels need it.
     """
-    parts = []
+    parts: list[FilePart] = []
     with suppress(Unreadable):  # truncated chunk
         parts.extend(iter_png_chunks(data))
     signature = data[:8]

@@ -212,7 +212,7 @@ class _Feed(Generic[Item]):
 
     def first(self, number: int) -> list[Item]:
         """Return up to `number` items, fewer if no more may start now."""
-        items = []
+        items: list[Item] = []
         while len(items) < number:
             next_items = self.take(len(items))
             if not next_items:
