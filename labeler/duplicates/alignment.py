@@ -4,6 +4,8 @@ The motion found by points is accurate to a pixel or two. Where two images seem 
 refined by their brightness, so that even thin lines coincide.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -12,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from labeler.duplicates.filters import ComparedWindows, compare_windows
 from labeler.duplicates.hashes import Floats, Grey, Points
 
 GRID_SIDE = 256
@@ -68,6 +71,15 @@ class CommonPart:
     part_a: float
     part_b: float
     to_a: Matrix
+
+    def with_b(self, b: Grey) -> CommonPart:
+        """Return the part with the second image moved."""
+        return replace(self, b=b)
+
+    @cached_property
+    def windows(self) -> ComparedWindows:
+        """Brightness of both images in small windows, at half the resolution."""
+        return compare_windows(self.a, self.b)
 
     @cached_property
     def edges(self) -> tuple[Edges, Edges]:
@@ -263,4 +275,4 @@ def refine_alignment(common: CommonPart) -> CommonPart:
         flags=flags,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return replace(common, b=moved.astype(np.uint8))
+    return common.with_b(moved.astype(np.uint8))

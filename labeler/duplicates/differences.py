@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from gleanset.db.duplicates import Relation
 from labeler.duplicates.alignment import GRID_SIDE, CommonPart, Edges, Mask
-from labeler.duplicates.hashes import Floats, Grey
+from labeler.duplicates.filters import blur, enlarge, measure_slopes, shrink
+from labeler.duplicates.hashes import Floats
 
 # Lines of letters. Lengths and heights without a unit are parts of the image's longer side.
 _MAX_LETTER_GAP_PIXELS = 9  # at 256 pixels per side
@@ -145,19 +146,11 @@ def _brightness_difference(common: CommonPart) -> tuple[Floats, Floats]:
     slope, level = fit_brightness(common)
     change = b - np.float32(slope) * a - np.float32(level)
     # For a wide blur, a quarter of the size is as good and much faster.
-    change -= _enlarge(blur(_shrink(change, 4), max(0.5, max(a.shape) / 64)), a.shape)
+    change -= enlarge(blur(shrink(change, 4), max(0.5, max(a.shape) / 64)), a.shape)
     limit = np.float32(_MIN_GREY_DIFFERENCE) + np.float32(
         0.9 * abs(slope)
     ) * measure_slopes(a)
     return change, limit.astype(np.float32)
-
-
-def measure_slopes(values: Floats) -> Floats:
-    """Return how steep each place of an image is, in grey values per pixel."""
-    x, y = (
-        cv2.Sobel(values, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1))
-    )
-    return cv2.magnitude(x, y).astype(np.float32, copy=False)
 
 
 def fit_brightness(common: CommonPart) -> tuple[float, float]:
@@ -230,10 +223,6 @@ _MIN_WINDOW_STRENGTH = 0.05
 # The fine one: lost edges are summed with this standard deviation in pixels.
 _LOSS_SIGMA = 2.0
 _MIN_EDGE, _MIN_LOSS = 0.3, 0.1
-# Standard deviation of the window in which one brightness has to explain the other, and the
-# variance of grey values that is noise.
-_CORRELATION_SIGMA = 3.5
-_GREY_VARIANCE_NOISE = 9.0
 # Added edges count a sixth of replaced ones: they are as strong as their own contrast.
 _ADDED_DIVISOR = 6.0
 _MIN_SUMMED_LOSS = 2.0
@@ -288,7 +277,7 @@ def find_strongest_change(common: CommonPart) -> StrongestChange:
     Copies stay below 0.5 at 256 pixels per side, another mouth is 1 to 10.
     """
     a, b = common.edges
-    unlike = _unexplained_brightness(common.a, common.b)
+    unlike = enlarge(common.windows.unexplained, common.a.shape)
     lost_a = _find_lost_edges(a, b, common.mask, unlike)
     lost_b = _find_lost_edges(b, a, common.mask, unlike)
     replaced = np.minimum(lost_a.summed, lost_b.summed)
@@ -340,39 +329,3 @@ def _find_lost_edges(
     plain[rows, columns] = np.maximum(squares - best, 0)
     summed = blur(plain, _LOSS_SIGMA) * np.float32(2 * np.pi * _LOSS_SIGMA**2) * unlike
     return _LostEdges(plain * unlike, summed)
-
-
-def _unexplained_brightness(a: Grey, b: Grey) -> Floats:
-    """Return how much of each place the brightness of the other image does not explain, 0..1.
-
-    It is 1 - r^2 of a window, computed at half the resolution: contrast, inversion and tints are
-    explained, another line is not.
-    """
-    left, right = (blur(grey.astype(np.float32), 0.8) for grey in (a, b))
-    mean_a, mean_b = _windowed_mean(left), _windowed_mean(right)
-    square_a = np.maximum(_windowed_mean(left * left) - mean_a * mean_a, 0)
-    square_b = np.maximum(_windowed_mean(right * right) - mean_b * mean_b, 0)
-    covariance = _windowed_mean(left * right) - mean_a * mean_b
-    variances = (square_a + _GREY_VARIANCE_NOISE) * (square_b + _GREY_VARIANCE_NOISE)
-    return _enlarge(np.clip(1 - covariance * covariance / variances, 0, 1), a.shape)
-
-
-def _windowed_mean(values: Floats) -> Floats:
-    return blur(_shrink(values, 2), _CORRELATION_SIGMA / 2)
-
-
-def _shrink(values: Floats, factor: int) -> Floats:
-    size = [-(-side // factor) for side in values.shape[::-1]]
-    return cv2.resize(values, size, interpolation=cv2.INTER_AREA).astype(
-        np.float32, copy=False
-    )
-
-
-def _enlarge(values: npt.NDArray[np.floating[Any]], shape: tuple[int, ...]) -> Floats:
-    enlarged = cv2.resize(values, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return enlarged.astype(np.float32, copy=False)
-
-
-def blur(values: Floats, sigma: float) -> Floats:
-    """Return an image blurred by a Gaussian with a standard deviation in pixels."""
-    return cv2.GaussianBlur(values, (0, 0), sigma).astype(np.float32, copy=False)

@@ -20,13 +20,13 @@ import numpy.typing as npt
 from labeler.duplicates.alignment import CommonPart, Mask, match_points
 from labeler.duplicates.differences import (
     Piece,
-    blur,
     find_pieces,
     fit_brightness,
     fit_robust_line,
-    measure_slopes,
 )
-from labeler.duplicates.hashes import Floats, PreparedImage
+from labeler.duplicates.filters import blur, measure_slopes
+from labeler.duplicates.hashes import Floats
+from labeler.duplicates.prepared_image import PreparedImage
 
 # Allowed difference of brightness: an offset, and a part of the range of a pixel's neighbours.
 _GREY_NOISE, _NEIGHBOUR_FACTOR = 10.0, 0.6

@@ -4,16 +4,20 @@ On a title card, a slide or a logo the ground is most of the image, and small ty
 size at which images are compared. So what is drawn is compared alone, from the pixels of the files,
 and with it the ground beyond the trimmed borders: a slide with one line less is not a crop. The
 ground is what most places look like: one color, a gradient, or a texture that both images have.
+
+Most pairs are photographs and scenes without a ground, and are done after the first look at what
+was aligned already. Of the others, most copies are done without a finer alignment.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from labeler.duplicates.alignment import (
+    RELIABLE_POINTS,
+    Alignment,
     CommonPart,
     Mask,
     Matrix,
@@ -22,45 +26,49 @@ from labeler.duplicates.alignment import (
     refine_alignment,
     warp,
 )
-from labeler.duplicates.differences import blur, measure_slopes
-from labeler.duplicates.hashes import (
-    FineImage,
-    Floats,
-    Grey,
-    PreparedImage,
-    find_points,
-)
+from labeler.duplicates.filters import NOISE_VARIANCE, blur, measure_smooth_slopes
+from labeler.duplicates.hashes import Floats, Grey, find_points
+from labeler.duplicates.prepared_image import FineImage, PreparedImage
 
-# In an image with a ground, the upper quarter of the slopes is not much steeper than the median:
+# In an image with a ground, the upper quartile of the slopes is not much steeper than the median:
 # by a factor and in grey values per pixel. Photographs and scenes have slopes of all kinds.
 _MAX_GROUND_FACTOR, _MAX_GROUND_SLOPE = 1.6, 1.0
+# At 256 pixels per side, paper with a strong grain has a median of 1.5; evenly textured photographs
+# have 3 and more.
+_MAX_GROUND_MEDIAN = 2.5
+# The same of a single image, for a quick test: one of a pair with a ground has at most this.
+_MAX_OWN_FACTOR, _MAX_OWN_SLOPE = 2.0, 1.5
 # How far the slopes of drawings are above those of the ground, in distances between the median and
-# the upper quarter and in grey values per pixel. Slopes are averaged with this sigma in pixels.
-_MIN_DISTANCES, _MIN_DRAWN_SLOPE, _SLOPE_SIGMA = 3.0, 1.5, 1.5
+# the upper quartile and in grey values per pixel.
+_MIN_DISTANCES, _MIN_DRAWN_SLOPE = 3.0, 1.5
 # An image of which less than this part is left after trimming may have such a ground around it.
 _MAX_TRIMMED_PART = 0.6
 # Of two images with a ground, one has at least this part in common with the other, as a crop has.
 _MIN_CONTAINED_PART = 0.85
-# Pixels per side of the frame in which drawings are found, and of what is drawn. Parts of the
-# frame: the margin around drawings, and the rim of which it is not certain what it shows.
-_FRAME_SIDE, _DRAWN_SIDE, _MARGIN, _RIM = 1024, 640, 0.02, 0.01
-# Standard deviation in pixels of the window in which one image has to explain the other, and the
-# variance of grey values that is noise.
-_WINDOW_SIGMA, _NOISE_VARIANCE = 3.5, 9.0
-# Up to this change an alignment is right.
-_SURELY_EQUAL = 0.05
-# Standard deviation in pixels of a neighbourhood, about a letter, and the part of the usual
-# contrast from which something is drawn there in both images.
-_NEIGHBOURHOOD_SIGMA, _MIN_CONTRAST = 8.0, 0.5
+# Pixels per side of the frame in which drawings are found, of its slopes that are sorted, and of
+# what is drawn.
+_FRAME_SIDE, _SORTED_SIDE, _DRAWN_SIDE = 1024, 256, 640
+# Parts of the frame: the margin around drawings, and the rim of which it is not certain what it
+# shows.
+_MARGIN, _RIM = 0.02, 0.01
+# Standard deviation of a neighbourhood, about a letter, in windows of two pixels, and the part of
+# the usual contrast from which something is drawn there in both images.
+_NEIGHBOURHOOD_SIGMA, _MIN_CONTRAST = 4.0, 0.5
 # Without a plain ground, copies at 256 pixels per side have less than this change in common; pages
 # of text and tables have more.
-_MAX_COARSE_CHANGE = 0.15
+_MAX_COARSE_CHANGE = 0.3
+# Parts of what is drawn: added to one image or replaced in both of two copies, and replaced in
+# images that are certainly different. Of one place in both, copies lack up to 0.06, and cards with
+# another digit 0.36 or more.
+_MAX_DRAWN_CHANGE, _MAX_REDRAWN, _DIFFERENTLY_DRAWN = 0.2, 0.1, 0.3
+_MAX_REDRAWN_PLACE = 0.3
 
 
 class DrawnChange(NamedTuple):
     """The parts (0..1) of what is drawn in a and in b that the other image lacks.
 
-    `redrawn` is the largest part of one place, such as a digit, that each lacks of the other.
+    `redrawn` is the largest part of one place, such as a digit, that each lacks of the other; it is
+    measured where the others are small.
     """
 
     lost_a: float = 0.0
@@ -72,68 +80,109 @@ class DrawnChange(NamedTuple):
         """The part that each of the two images lacks of the other."""
         return min(self.lost_a, self.lost_b)
 
+    @property
+    def is_small(self) -> bool:
+        """Whether two copies may differ so much."""
+        return (
+            self.lost_by_both <= _MAX_REDRAWN
+            and self.redrawn <= _MAX_REDRAWN_PLACE
+            and max(self.lost_a, self.lost_b) < _MAX_DRAWN_CHANGE
+        )
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether images that differ so much are certainly not copies."""
+        return self.lost_by_both >= _DIFFERENTLY_DRAWN
+
+
+_Measure = Callable[[CommonPart, Mask], DrawnChange]
+
 
 def measure_drawn_change(
-    a: PreparedImage, b: PreparedImage, matrix: Matrix, common: CommonPart
+    a: PreparedImage, b: PreparedImage, alignment: Alignment, common: CommonPart
 ) -> DrawnChange:
     """Compare what is drawn in two aligned images; zero where photographs and scenes agree.
 
-    `matrix` maps b to a, `common` is the part that both show.
+    `alignment` maps b to a, `common` is the part that both show.
     """
-    if a.read_fine is None or b.read_fine is None:
-        return DrawnChange()
-    may_have_ground = min(a.filled, b.filled) <= _MAX_TRIMMED_PART
-    if not may_have_ground and _find_drawn(common) is None:
-        change = _measure_change(common.a, common.b, common.mask)
+    may_have_ground = any(
+        median < _MAX_GROUND_MEDIAN
+        and upper <= _MAX_OWN_FACTOR * median + _MAX_OWN_SLOPE
+        for median, upper in (a.slope_quartiles, b.slope_quartiles)
+    )
+    if min(a.filled, b.filled) <= _MAX_TRIMMED_PART:
+        may_have_ground = True
+        common = _crop_untrimmed(a, b, alignment.matrix) or common
+    has_ground = may_have_ground and _find_drawn(common) is not None
+    if not has_ground:
+        change = _measure_replaced(common, common.mask)
         if change.lost_by_both < _MAX_COARSE_CHANGE:
             return DrawnChange()
-    return _compare_fine(a.read_fine(), b.read_fine(), matrix)
+
+    return _compare_fine(a.read_fine(), b.read_fine(), alignment, has_ground)
+
+
+def _crop_untrimmed(
+    a: PreparedImage, b: PreparedImage, matrix: Matrix
+) -> CommonPart | None:
+    first, second = a.trimmed, b.trimmed
+    motion = matrix.copy()
+    motion[:, 2] += (first.left, first.top)
+    motion[:, 2] -= matrix[:, :2] @ (second.left, second.top)
+    return crop_common_part(first.whole, second.whole, motion)
 
 
 def _find_drawn(common: CommonPart) -> Mask | None:
     """Return the places that are drawn on in either image; None without a plain ground."""
-    of_a, of_b = (
-        blur(measure_slopes(grey.astype(np.float32)), _SLOPE_SIGMA)
-        for grey in (common.a, common.b)
+    slopes = np.maximum(
+        measure_smooth_slopes(common.a), measure_smooth_slopes(common.b)
     )
-    slopes = np.maximum(of_a, of_b)
     rim = max(1, round(_RIM * max(slopes.shape)))
     inner = np.zeros(slopes.shape, np.bool_)
     inner[rim:-rim, rim:-rim] = common.mask[rim:-rim, rim:-rim]
     if not inner.any():
         return None
-    middle, upper = np.quantile(slopes[inner], (0.5, 0.75))
-    if upper > _MAX_GROUND_FACTOR * middle + _MAX_GROUND_SLOPE:
+
+    step = max(1, max(slopes.shape) // _SORTED_SIDE)
+    some_slopes = slopes[::step, ::step][inner[::step, ::step]]
+    if not some_slopes.size:
         return None
-    drawn: Mask = inner & (
-        slopes > upper + _MIN_DISTANCES * (upper - middle) + _MIN_DRAWN_SLOPE
-    )
+    median, upper = np.quantile(some_slopes, (0.5, 0.75))
+    if upper > _MAX_GROUND_FACTOR * median + _MAX_GROUND_SLOPE:
+        return None
+    limit = upper + _MIN_DISTANCES * (upper - median) + _MIN_DRAWN_SLOPE
+    drawn: Mask = inner & (slopes > limit)
     return drawn
 
 
-def _compare_fine(a: FineImage, b: FineImage, matrix: Matrix) -> DrawnChange:
-    motion = _then(
-        _then(np.asarray(cv2.invertAffineTransform(b.motion), np.float64), matrix),
-        a.motion,
-    )
+def _compare_fine(
+    a: FineImage, b: FineImage, alignment: Alignment, has_ground: bool
+) -> DrawnChange:
+    to_trimmed = np.asarray(cv2.invertAffineTransform(b.motion), np.float64)
+    motion = _then(_then(to_trimmed, alignment.matrix), a.motion)
+    is_aligned = alignment.points >= RELIABLE_POINTS
     for fine in zip(a.versions(), b.versions(), strict=True):
         frame = crop_common_part(*fine, motion, _FRAME_SIDE)
         if frame is None:
             break
-        drawn = _find_drawn(frame)
+        drawn = _find_drawn(frame) if has_ground else None
         if drawn is None:
             # All is compared, and what only one image has may be a mark or a caption.
-            replaced = _compare_frame(frame, frame.mask, fine, motion).lost_by_both
-            return DrawnChange(replaced, replaced)
+            part = crop_common_part(*fine, motion, _DRAWN_SIDE) or frame
+            return _compare_drawn(part, part.mask, _measure_replaced, is_aligned)
         if drawn.any() and max(frame.part_a, frame.part_b) < _MIN_CONTAINED_PART:
             return DrawnChange(redrawn=1.0)  # at another place of the ground
         if drawn.any():
-            return _compare_frame(frame, drawn, fine, motion)
+            return _compare_drawings(frame, drawn, fine, motion, is_aligned)
     return DrawnChange()
 
 
-def _compare_frame(
-    frame: CommonPart, drawn: Mask, fine: tuple[Grey, Grey], motion: Matrix
+def _compare_drawings(
+    frame: CommonPart,
+    drawn: Mask,
+    fine: tuple[Grey, Grey],
+    motion: Matrix,
+    is_aligned: bool,
 ) -> DrawnChange:
     left, top, width, height = cv2.boundingRect(drawn.astype(np.uint8))
     margin = round(_MARGIN * max(drawn.shape))
@@ -142,12 +191,14 @@ def _compare_frame(
     part = _enlarge(frame, rows, columns, fine, motion)
     if part is None:
         return DrawnChange()
+
     places = cv2.resize(
         drawn[rows, columns].astype(np.uint8),
         part.a.shape[::-1],
         interpolation=cv2.INTER_NEAREST,
     )
-    return _compare_drawn(part, cv2.dilate(places, np.ones((3, 3), np.uint8)) > 0)
+    places = cv2.dilate(places, np.ones((3, 3), np.uint8))
+    return _compare_drawn(part, places > 0, _measure_change, is_aligned)
 
 
 def _then(first: Matrix, second: Matrix) -> Matrix:
@@ -166,10 +217,8 @@ def _enlarge(
     """Return a part of the frame from the pixels of both files; `motion` maps the second to a."""
     high, wide = frame.a[rows, columns].shape
     box = [[columns.start, rows.start], [columns.start + wide, rows.start + high]]
-    corners = np.rint(cv2.transform(np.array([box], np.float64), frame.to_a)[0]).astype(
-        int
-    )
-    (left, top), (right, bottom) = np.maximum(corners, 0).tolist()
+    corners = cv2.transform(np.array([box], np.float64), frame.to_a)[0]
+    (left, top), (right, bottom) = np.maximum(np.rint(corners).astype(int), 0).tolist()
     moved = motion.copy()
     moved[:, 2] -= (left, top)
     return crop_common_part(
@@ -177,60 +226,71 @@ def _enlarge(
     )
 
 
-def _compare_drawn(part: CommonPart, places: Mask) -> DrawnChange:
-    refined = refine_alignment(part)
-    change = _measure_change(refined.a, refined.b, places)
-    if max(change) < _SURELY_EQUAL:
-        return change
+def _compare_drawn(
+    part: CommonPart, places: Mask, measure: _Measure, is_aligned: bool
+) -> DrawnChange:
+    """Compare some places, with finer alignments until the change is small."""
+    changes = list[DrawnChange]()
+    for moved in _align_more_finely(part, is_aligned):
+        changes.append(measure(moved, places))
+        if changes[-1].is_small:
+            return changes[-1]
+    return min(changes, key=lambda change: change.lost_by_both)
 
+
+def _align_more_finely(part: CommonPart, is_aligned: bool) -> Iterator[CommonPart]:
+    yield part
+    yield refine_alignment(part)
     # A cropped copy may have been aligned by its frame, which is not that of the whole image.
-    points = (find_points(grey, _DRAWN_SIDE) for grey in (part.a, part.b))
-    alignment = estimate_alignment(*points)
-    if alignment is None:
-        return change
-    moved = warp(part.b, alignment.matrix, part.a.shape[::-1])
-    return min(change, _measure_change(part.a, moved, places), key=max)
+    if not is_aligned:
+        points = [find_points(grey, _DRAWN_SIDE) for grey in (part.a, part.b)]
+        alignment = estimate_alignment(*points)
+        if alignment is not None:
+            yield part.with_b(warp(part.b, alignment.matrix, part.a.shape[::-1]))
 
 
-def _measure_change(a: Grey, b: Grey, places: Mask) -> DrawnChange:
+def _measure_replaced(part: CommonPart, places: Mask) -> DrawnChange:
+    """Return what both images lack of each other in some places."""
+    weights_a, weights_b = _weigh(part, places)
+    lost_a = _measure_lost(weights_a, part.windows.unexplained)
+    lost_b = _measure_lost(weights_b, part.windows.unexplained)
+    replaced = min(lost_a, lost_b)
+    return DrawnChange(replaced, replaced)
+
+
+def _measure_change(part: CommonPart, places: Mask) -> DrawnChange:
     """Return what differs in some places, by the brightness of small windows."""
-    first, second = (blur(grey.astype(np.float32), 0.8) for grey in (a, b))
-    mean_a, mean_b = blur(first, _WINDOW_SIGMA), blur(second, _WINDOW_SIGMA)
-    square_a = np.maximum(blur(first * first, _WINDOW_SIGMA) - mean_a * mean_a, 0)
-    square_b = np.maximum(blur(second * second, _WINDOW_SIGMA) - mean_b * mean_b, 0)
-    product = blur(first * second, _WINDOW_SIGMA) - mean_a * mean_b
-    noise = np.float32(_NOISE_VARIANCE)
-    explained: Floats = np.asarray(
-        product * product / ((square_a + noise) * (square_b + noise)), np.float32
+    weights_a, weights_b = _weigh(part, places)
+    unexplained = part.windows.unexplained
+    change = DrawnChange(
+        _measure_lost(weights_a, unexplained), _measure_lost(weights_b, unexplained)
     )
-    lost_a, lost_b = (
-        _LostDrawing.find(square, explained, places) for square in (square_a, square_b)
-    )
+    if not change.is_small:
+        return change
 
-    common = np.minimum(lost_a.contrast, lost_b.contrast)
-    usual = np.median(np.maximum(lost_a.contrast, lost_b.contrast)[places])
-    in_both = places & (common > _MIN_CONTRAST * usual)
-    redrawn = np.minimum(lost_a.parts, lost_b.parts)[in_both]
-    return DrawnChange(lost_a.total, lost_b.total, float(redrawn.max(initial=0)))
+    contrast_a = blur(weights_a, _NEIGHBOURHOOD_SIGMA)
+    contrast_b = blur(weights_b, _NEIGHBOURHOOD_SIGMA)
+    drawn = (weights_a > 0) | (weights_b > 0)
+    usual = np.median(np.maximum(contrast_a, contrast_b)[drawn]) if drawn.any() else 1
+    in_both = drawn & (np.minimum(contrast_a, contrast_b) > _MIN_CONTRAST * usual)
+    lost_nearby = [
+        blur(weights * unexplained, _NEIGHBOURHOOD_SIGMA) / np.maximum(contrast, 1e-3)
+        for weights, contrast in ((weights_a, contrast_a), (weights_b, contrast_b))
+    ]
+    redrawn = np.minimum(*lost_nearby)[in_both].max(initial=0)
+    return change._replace(redrawn=float(redrawn))
 
 
-class _LostDrawing(NamedTuple):
-    """The part of an image's drawings that another lacks: of all of them, and of each place."""
+def _weigh(part: CommonPart, places: Mask) -> tuple[Floats, Floats]:
+    """Return the contrast of each window in a and in b, zero where no place is."""
+    size = part.windows.unexplained.shape[::-1]
+    inside = cv2.resize(places.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    weights = [
+        np.sqrt(np.maximum(variance - NOISE_VARIANCE, 0)) * inside
+        for variance in (part.windows.variance_a, part.windows.variance_b)
+    ]
+    return weights[0].astype(np.float32), weights[1].astype(np.float32)
 
-    total: float
-    parts: Floats
-    contrast: Floats
 
-    @classmethod
-    def find(cls, variance: Floats, explained: Floats, places: Mask) -> _LostDrawing:
-        drawn = np.where(places, variance - np.float32(_NOISE_VARIANCE), np.float32(0))
-        weights: Floats = np.sqrt(np.maximum(drawn, np.float32(0)), dtype=np.float32)
-        lost: Floats = np.asarray(weights * (1 - explained), np.float32)
-        total = float(lost.sum() / max(1.0, float(weights.sum())))
-
-        contrast = blur(weights, _NEIGHBOURHOOD_SIGMA)
-        lost_nearby = blur(lost, _NEIGHBOURHOOD_SIGMA)
-        parts: Floats = np.asarray(
-            lost_nearby / np.maximum(contrast, np.float32(1e-3)), np.float32
-        )
-        return cls(total, parts, contrast)
+def _measure_lost(weights: Floats, unexplained: Floats) -> float:
+    return float((weights * unexplained).sum() / max(1.0, float(weights.sum())))

@@ -9,9 +9,7 @@ quarter, so that every image of a collage has some. A point and its mirror image
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 import cv2
@@ -34,7 +32,6 @@ GREY_SIDE = 384
 SIFT_SIDE = 160
 MAX_POINTS = 96
 _MAX_POINTS_OF_QUARTER = 24
-_MIN_COMPARED_POINTS = 64
 DEGREES_PER_STEP = 360 / 256
 STEPS_PER_OCTAVE = 16
 # Standard deviation of grey values below which a row or column is part of a border.
@@ -77,23 +74,33 @@ class Points(NamedTuple):
 class TrimmedImage(NamedTuple):
     """An image in grey without uniform borders, at most 384 pixels per side.
 
-    `filled` is the part (0..1) that is left, `left` and `top` the columns and rows cut off before
-    it, and `width` and `height` the size before.
+    `filled` is the part (0..1) that is left. `left` and `top` are the columns and rows of `whole`,
+    the image before, that were cut off in front of it.
     """
 
     grey: Grey
     filled: float
     left: int
     top: int
-    width: int
-    height: int
+    whole: Grey
+
+    @property
+    def mirrored(self) -> TrimmedImage:
+        """The mirrored image."""
+        right = self.whole.shape[1] - self.left - self.grey.shape[1]
+        return self._replace(
+            grey=np.ascontiguousarray(self.grey[:, ::-1]),
+            left=right,
+            whole=np.ascontiguousarray(self.whole[:, ::-1]),
+        )
 
 
 def to_grey(pixels: Image.Image) -> TrimmedImage:
     """Scale and trim an image; borders stay where almost nothing would be left."""
     small = pixels.convert("L")  # always a copy
     small.thumbnail((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
-    grey = np.asarray(small)
+    whole = np.asarray(small)
+    grey = whole
     values = grey.astype(np.float32)
     rows = np.flatnonzero(values.std(axis=1) > MAX_BORDER_DEVIATION)
     columns = np.flatnonzero(values.std(axis=0) > MAX_BORDER_DEVIATION)
@@ -104,7 +111,7 @@ def to_grey(pixels: Image.Image) -> TrimmedImage:
     shrunk = min(1.0, GREY_SIDE / max(pixels.size))
     area = max(1.0, pixels.width * shrunk) * max(1.0, pixels.height * shrunk)
     filled = min(1.0, grey.size / area)
-    return TrimmedImage(np.ascontiguousarray(grey), filled, left, top, *small.size)
+    return TrimmedImage(np.ascontiguousarray(grey), filled, left, top, whole)
 
 
 def find_points(grey: Grey, side: int = SIFT_SIDE) -> Points:
@@ -200,97 +207,3 @@ def _projections() -> Floats:
 @cache
 def _sift() -> Any:
     return cv2.SIFT_create(contrastThreshold=0.02)  # type: ignore[attr-defined]
-
-
-_TINY_SIDE = 16
-
-
-@dataclass(eq=False)
-class PreparedImage:
-    """An image prepared for comparison: grey and trimmed; the rest is computed on demand.
-
-    `filled` is the part left after trimming uniform borders.
-    """
-
-    grey: Grey
-    filled: float = 1.0
-    read_fine: Callable[[], FineImage] | None = None
-
-    @cached_property
-    def points(self) -> Points:
-        """The strongest points, searched more finely in pages of text and plain drawings."""
-        points = find_points(self.grey)
-        finer = min(2 * SIFT_SIDE, max(self.grey.shape))
-        if len(points.places) < _MIN_COMPARED_POINTS and finer > SIFT_SIDE:
-            points = find_points(self.grey, finer)
-        return points
-
-    @cached_property
-    def mirrored(self) -> PreparedImage:
-        """The mirrored image, with the points as they would be found in it."""
-        other = PreparedImage(np.ascontiguousarray(self.grey[:, ::-1]), self.filled)
-        if (read_fine := self.read_fine) is not None:
-            other.read_fine = lambda: read_fine().mirrored(self.grey.shape[1])
-        places, sizes, angles, descriptors = self.points
-        flipped = np.stack(
-            [self.grey.shape[1] - 1 - places[:, 0], places[:, 1]], axis=1
-        )
-        other.points = Points(
-            flipped, sizes, (180 - angles) % 360, descriptors[:, MIRRORED_ORDER]
-        )
-        return other
-
-    @cached_property
-    def tiny(self) -> Floats:
-        """The image in 16 x 16 pixels with mean 0 and norm 1."""
-        small = cv2.resize(
-            self.grey, (_TINY_SIDE, _TINY_SIDE), interpolation=cv2.INTER_AREA
-        )
-        values = small.astype(np.float32) - np.float32(small.mean())
-        return np.asarray(values / max(1.0, float(np.linalg.norm(values))), np.float32)
-
-
-class FineImage(NamedTuple):
-    """An RGB image at its own size, and the motion (2 x 3) from its trimmed version to it."""
-
-    pixels: Image.Image
-    motion: npt.NDArray[np.float64]
-
-    def versions(self) -> Iterator[Grey]:
-        """Yield the image in grey, then its channels: colors of one brightness differ in these."""
-        yield np.asarray(self.pixels.convert("L"))
-        for channel in self.pixels.split():
-            yield np.asarray(channel)
-
-    def mirrored(self, width: int) -> FineImage:
-        """Return the mirrored image; `width` is that of the trimmed version."""
-        motion = self.motion.copy()
-        last = self.pixels.width - 1
-        motion[0, 2] = last - motion[0, 0] * (width - 1) - motion[0, 2]
-        return FineImage(self.pixels.transpose(Image.Transpose.FLIP_LEFT_RIGHT), motion)
-
-
-def prepare_image(
-    pixels: Image.Image, read: Callable[[], Image.Image] | None = None
-) -> PreparedImage:
-    """Prepare an image, RGB or grey, for comparison; `read` returns it at its full size."""
-    if read is None:
-
-        def read() -> Image.Image:
-            return pixels
-
-    trimmed = to_grey(pixels)
-    return PreparedImage(
-        trimmed.grey, trimmed.filled, partial(_read_fine, trimmed[2:], read)
-    )
-
-
-def _read_fine(
-    trimmed: tuple[int, int, int, int], read: Callable[[], Image.Image]
-) -> FineImage:
-    left, top, width, height = trimmed
-    fine = read().convert("RGB")
-    right, down = fine.width / width, fine.height / height
-    # Centers of pixels are half a pixel from the edge in both versions.
-    across, below = right * (left + 0.5) - 0.5, down * (top + 0.5) - 0.5
-    return FineImage(fine, np.array([[right, 0, across], [0, down, below]]))

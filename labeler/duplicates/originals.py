@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from labeler.duplicates.differences import blur
+from labeler.duplicates.filters import blur
 from labeler.duplicates.hashes import MAX_BORDER_DEVIATION, Floats, Grey
 from labeler.sample_pixels import SampleFile, read_pixels
 

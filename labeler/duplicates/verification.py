@@ -8,11 +8,12 @@ image lacks edges of the other. If only a mouth or a pupil differs these windows
 passes is compared line by line, and on a plain ground what is drawn is compared alone.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, Relation
 from labeler.duplicates.alignment import (
@@ -36,7 +37,8 @@ from labeler.duplicates.differences import (
 from labeler.duplicates.doubtful_copies import is_overlaid, is_photograph
 from labeler.duplicates.drawings import measure_drawn_change
 from labeler.duplicates.duplicate_sets import MIN_SHARED_PART
-from labeler.duplicates.hashes import GREY_SIDE, PreparedImage, prepare_image
+from labeler.duplicates.hashes import GREY_SIDE
+from labeler.duplicates.prepared_image import PreparedImage, prepare_image
 from labeler.sample_pixels import SampleFile, read_pixels
 
 # Limits of replaced windows (per mille of the common part): of a copy, of a doubtful pair, and of
@@ -60,15 +62,12 @@ _EQUAL_FACTOR = 0.5
 _MIN_FRAME_SIMILARITY, _MIN_SQUEEZED_SIMILARITY = 0.8, 0.95
 # Standard deviation of grey values below which an image is flat, except for JPEG noise.
 _MAX_FLAT_DEVIATION = 1.0
-# Parts of what is drawn on a plain ground: added to one image or replaced in both of two copies,
-# and replaced in images that are certainly different. Of one place in both, copies lack up to 0.06,
-# and cards with another digit 0.38 or more.
-MAX_DRAWN_CHANGE, MAX_REDRAWN, DIFFERENTLY_DRAWN = 0.2, 0.1, 0.3
-MAX_REDRAWN_PLACE = 0.2
 # Pixels per side at which drawings on a plain ground are compared again.
 _MAX_FINE_SIDE = 2048
 # Prepared images per worker, some 0.35 MB each.
 _CACHED_IMAGES = 256
+# Images at their full size, some 12 MB each: a set is compared image by image.
+_CACHED_FINE_IMAGES = 8
 
 
 class FilePair(NamedTuple):
@@ -150,10 +149,12 @@ def compare_files(pair: FilePair) -> Verdict:
 
 @lru_cache(maxsize=_CACHED_IMAGES)
 def _prepared(file: SampleFile) -> PreparedImage:
-    return prepare_image(
-        read_pixels(file, GREY_SIDE, "L"),
-        lambda: read_pixels(file, _MAX_FINE_SIDE, "RGB"),
-    )
+    return prepare_image(read_pixels(file, GREY_SIDE, "L"), partial(_read_fine, file))
+
+
+@lru_cache(maxsize=_CACHED_FINE_IMAGES)
+def _read_fine(file: SampleFile) -> Image.Image:
+    return read_pixels(file, _MAX_FINE_SIDE, "RGB")
 
 
 def _compare_orientations(
@@ -221,11 +222,10 @@ def _compare_aligned(pair: _Pair, alignment: Alignment) -> Verdict:
     verdict = _compare_common_part(pair, alignment, common)
     if not verdict.same:
         return verdict
-    change = measure_drawn_change(pair.a, pair.b, alignment.matrix, common)
-    is_redrawn = change.lost_by_both > MAX_REDRAWN or change.redrawn > MAX_REDRAWN_PLACE
-    if not is_redrawn and max(change.lost_a, change.lost_b) < MAX_DRAWN_CHANGE:
+    change = measure_drawn_change(pair.a, pair.b, alignment, common)
+    if change.is_small:
         return verdict
-    is_doubtful = change.lost_by_both < DIFFERENTLY_DRAWN
+    is_doubtful = not change.is_certain
     return verdict._replace(
         same=False, doubtful=is_doubtful, aligned=is_doubtful, relation=Relation(0)
     )

@@ -35,8 +35,8 @@ from labeler import acceptance
 from labeler.duplicates.advantages import WORDS, Advantage, describe_reasons
 from labeler.duplicates.duplicate_sets import is_refusal, order_pair
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.duplicates.hashes import prepare_image
 from labeler.duplicates.plan import DuplicatePlan, accept, conflict_summary, judge
+from labeler.duplicates.prepared_image import prepare_image
 from labeler.duplicates.verification import compare_images
 from labeler.export.plan import plan_export
 from tools.sample.character import CAST, Character

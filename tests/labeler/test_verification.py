@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from unittest.mock import Mock
 
+import cv2
 import numpy as np
 import pytest
 from duplicate_images import COPIES, add_picture, drawing, encoded, search
@@ -19,9 +20,9 @@ from gleanset import Dataset
 from gleanset.db.duplicates import Pairs, Relation
 from labeler.audit import POSSIBLE_COPY, collect_tree, find_leaks
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.duplicates.hashes import prepare_image
 from labeler.duplicates.originals import UnrankedCopies, find_originals
 from labeler.duplicates.plan import DuplicatePlan, judge, keep_all
+from labeler.duplicates.prepared_image import prepare_image
 from labeler.duplicates.verification import Verdict, compare_images
 from labeler.sample_pixels import SampleFile
 from tools.sample.character import CAST, random_character
@@ -293,6 +294,27 @@ def test_copy_on_a_plain_ground_is_a_copy(image: Image.Image, kind: str) -> None
     copy = Image.open(io.BytesIO(encoded(COPIES[kind](image), 60)))
     verdict = compare(image, copy.convert("RGB"))
     assert verdict.same, verdict
+
+
+def foliage(seed: int) -> Image.Image:
+    """Draw an even texture in several sizes and colors, as of leaves."""
+    noise = np.random.default_rng(seed).normal(0, 1, (260, 320, 3))
+    fine = 160 * cv2.GaussianBlur(noise, (0, 0), 1.5)
+    coarse = 500 * cv2.GaussianBlur(noise, (0, 0), 20)
+    return Image.fromarray(np.clip(120 + fine + coarse, 0, 255).astype(np.uint8))
+
+
+def test_texture_of_a_photo_is_not_a_ground() -> None:
+    copy = Image.open(io.BytesIO(encoded(COPIES["watermark"](foliage(1)), 85)))
+    assert compare(foliage(1), copy.convert("RGB")).same
+
+
+def test_photos_are_not_read_at_full_size() -> None:
+    def read() -> Image.Image:
+        raise AssertionError("the image at its full size is not needed")
+
+    copies = (foliage(1), COPIES["crop 5 %"](foliage(1)))
+    assert compare_images(*(prepare_image(copy, read) for copy in copies)).same
 
 
 @pytest.fixture

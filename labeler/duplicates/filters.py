@@ -1,0 +1,75 @@
+"""Blurs, slopes and windowed brightness of grey images, as 32-bit numbers."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from labeler.duplicates.hashes import Floats, Grey
+
+# Standard deviation in pixels of the window in which one brightness has to explain the other, and
+# the variance of grey values that is noise.
+_WINDOW_SIGMA = 3.5
+NOISE_VARIANCE = np.float32(9)
+_SLOPE_SIGMA = 1.5
+
+
+class ComparedWindows(NamedTuple):
+    """Brightness of two images in small windows, at half their resolution.
+
+    `variance_a` and `variance_b` are those of grey values; `unexplained` is the part (0..1) of each
+    window that the brightness of the other image does not explain, 1 - r^2: contrast, inversion and
+    tints are explained, another line is not.
+    """
+
+    variance_a: Floats
+    variance_b: Floats
+    unexplained: Floats
+
+
+def compare_windows(a: Grey, b: Grey) -> ComparedWindows:
+    """Compare the brightness of two aligned images."""
+    first = blur(a.astype(np.float32), 0.8)
+    second = blur(b.astype(np.float32), 0.8)
+    mean_a = _average(first)
+    mean_b = _average(second)
+    variance_a = np.maximum(_average(first * first) - mean_a * mean_a, 0)
+    variance_b = np.maximum(_average(second * second) - mean_b * mean_b, 0)
+    covariance = _average(first * second) - mean_a * mean_b
+    product = (variance_a + NOISE_VARIANCE) * (variance_b + NOISE_VARIANCE)
+    unexplained = np.clip(1 - covariance * covariance / product, 0, 1)
+    return ComparedWindows(variance_a, variance_b, unexplained)
+
+
+def _average(values: Floats) -> Floats:
+    return blur(shrink(values, 2), _WINDOW_SIGMA / 2)
+
+
+def measure_slopes(values: Floats) -> Floats:
+    """Return how steep each place of an image is, in grey values per pixel."""
+    x = cv2.Sobel(values, cv2.CV_32F, 1, 0, scale=1 / 8)
+    y = cv2.Sobel(values, cv2.CV_32F, 0, 1, scale=1 / 8)
+    return cv2.magnitude(x, y).astype(np.float32, copy=False)
+
+
+def measure_smooth_slopes(grey: Grey) -> Floats:
+    """Return the slopes of an image, averaged nearby, which tell lines from the ground."""
+    return blur(measure_slopes(grey.astype(np.float32)), _SLOPE_SIGMA)
+
+
+def shrink(values: Floats, factor: int) -> Floats:
+    """Return an image whose sides are smaller by a factor, rounded up."""
+    size = [-(-side // factor) for side in values.shape[::-1]]
+    small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32, copy=False)
+
+
+def enlarge(values: Floats, shape: tuple[int, ...]) -> Floats:
+    """Return an image enlarged to a shape (height, width)."""
+    enlarged = cv2.resize(values, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return enlarged.astype(np.float32, copy=False)
+
+
+def blur(values: Floats, sigma: float) -> Floats:
+    """Return an image blurred by a Gaussian with a standard deviation in pixels."""
+    return cv2.GaussianBlur(values, (0, 0), sigma).astype(np.float32, copy=False)
