@@ -7,6 +7,9 @@ import msgspec
 
 from gleanset.terminal import format_result
 
+JsonDict = dict[str, Any]
+"""A JSON object."""
+
 
 class CommandResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a command or a stage of a recipe did.

@@ -57,8 +57,8 @@ class AuditImage(NamedTuple):
     file: SampleFile
 
 
-class LeakRow(msgspec.Struct):
-    """The names, splits and labels of two images that leak."""
+class Leak(msgspec.Struct):
+    """Two images of different splits that are equal or similar, by name; `kind` is of `KINDS`."""
 
     kind: str
     a: str
@@ -70,24 +70,6 @@ class LeakRow(msgspec.Struct):
         """Return the line that people read."""
         others = ", other labels" if self.labels[0] != self.labels[1] else ""
         return f"{escape_name(self.a)}  =  {escape_name(self.b)}  ({self.kind}{others})"
-
-
-class Leak(NamedTuple):
-    """Two images of different splits that are equal or similar; `kind` is one of `KINDS`."""
-
-    a: AuditImage
-    b: AuditImage
-    kind: str
-
-    def row(self) -> LeakRow:
-        """Return the row of the result."""
-        return LeakRow(
-            self.kind,
-            self.a.name,
-            self.b.name,
-            splits=(self.a.split, self.b.split),
-            labels=(self.a.label, self.b.label),
-        )
 
 
 class UnreadFile(msgspec.Struct):
@@ -114,7 +96,7 @@ class AuditResult(CommandResult, kw_only=True):
     ignored_reasons: dict[str, int] = {}
     reasons: dict[str, int]
     not_read: list[UnreadFile]
-    pairs: list[LeakRow]
+    pairs: list[Leak]
 
     def summary(self) -> dict[str, Any]:
         """Return the result with the first pairs and files as lines."""
@@ -156,9 +138,9 @@ class Audit(msgspec.Struct):
         kinds = Counter(leak.kind for leak in self.leaks)
         # An image may leak into several splits, but counts once for each.
         leaking_images = {
-            (leak.a.split, leak.b) for leak in self.leaks if leak.kind != "alike"
+            (*leak.splits, leak.b) for leak in self.leaks if leak.kind != "alike"
         }
-        leaking = Counter(f"{b.split} in {split}" for split, b in leaking_images)
+        leaking = Counter(f"{b} in {a}" for a, b, _ in leaking_images)
         unreadable = sorted(self.unreadable.items())
         result = AuditResult(
             images=self.sizes(),
@@ -172,7 +154,7 @@ class Audit(msgspec.Struct):
                 UnreadFile(file, reason)
                 for file, reason in unreadable[:_MAX_LISTED_FILES]
             ],
-            pairs=[leak.row() for leak in self.leaks],
+            pairs=self.leaks,
         )
         return result.with_facts(summarize_ignored(self.ignored))
 
@@ -214,10 +196,16 @@ def find_leaks(
     for pair, kind in kinds.items():
         first, second = sorted((images[number] for number in pair), key=_split_rank)
         for number in twins.get(second.number, [second.number]):
-            audit.leaks.append(Leak(first, images[number], kind))
-    audit.leaks.sort(
-        key=lambda leak: (KINDS.index(leak.kind), leak.b.name, leak.a.name)
-    )
+            leaking = images[number]
+            leak = Leak(
+                kind,
+                first.name,
+                leaking.name,
+                splits=(first.split, leaking.split),
+                labels=(first.label, leaking.label),
+            )
+            audit.leaks.append(leak)
+    audit.leaks.sort(key=lambda leak: (KINDS.index(leak.kind), leak.b, leak.a))
     return audit
 
 

@@ -15,7 +15,7 @@ from curation.labelling_command import suggest_labelling_command
 from gleanset import Dataset
 from gleanset.class_names import fold_name
 from gleanset.cli import Command, CommandGroup, CommandJob, create_program, job_options
-from gleanset.command_result import AliasedResult, CommandResult
+from gleanset.command_result import AliasedResult, CommandResult, JsonDict
 from gleanset.db.classes import list_aliases, normalize_alias
 from gleanset.db.journal import PERSON, TOGETHER, Choice, SampleState
 from gleanset.db.proposals import get_cluster
@@ -376,7 +376,7 @@ class LabelResult(AliasedResult, kw_only=True):
     left_in_queue: int
     step: int
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the result with the decision as a word."""
         decision = "labelled" if self.label else "rejected"
         if self.unlisted:
@@ -560,7 +560,7 @@ class UndoneStep(AliasedResult):
     now: dict[SampleState, int] = {}
     next: str = ""
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the result without counts that are all zero, in plain words."""
         facts = self.to_json()
         if not (self.restored or self.changed_since):

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, job_options, workers_option
-from gleanset.command_result import CommandResult
+from gleanset.command_result import CommandResult, JsonDict
 from gleanset.dataset import is_dataset
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.named_files import find_location
@@ -59,7 +59,7 @@ class PairDecision(CommandResult):
     step: int
     same: bool
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the decision in words."""
         decision = "copies of one image" if self.same else "different images"
         return {"decided": decision, "step": self.step}
@@ -68,12 +68,12 @@ class PairDecision(CommandResult):
 class DuplicateSetList(CommandResult):
     """Duplicate sets and undecided pairs, with their samples and files."""
 
-    sets: list[dict[str, Any]]
+    sets: list[JsonDict]
     option: str
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the samples of each set below the reason, then how to decide."""
-        summary: dict[str, Any] = {
+        summary: JsonDict = {
             "result": "" if self.sets else "no duplicates and no undecided pairs"
         }
         commands: dict[str, None] = {}
@@ -145,7 +145,7 @@ def groups(
     return None
 
 
-def _set_line(dataset: Dataset, group: DuplicateSet) -> dict[str, Any]:
+def _set_line(dataset: Dataset, group: DuplicateSet) -> JsonDict:
     line = {
         "kept": group.best_key,
         "others": group.others,
@@ -159,7 +159,7 @@ def _set_line(dataset: Dataset, group: DuplicateSet) -> dict[str, Any]:
     return line
 
 
-def _doubt_line(dataset: Dataset, doubt: DuplicateSet) -> dict[str, Any]:
+def _doubt_line(dataset: Dataset, doubt: DuplicateSet) -> JsonDict:
     members = sorted(doubt.members, key=lambda member: member.id)
     samples = [member.key for member in members]
     reason = _SHARED_PART if doubt.contested else _SMALL_DIFFERENCE

@@ -6,7 +6,7 @@ Decisions are made by `webapp.report_decisions`, as for the commands.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from PIL import Image
@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gleanset import Dataset
+from gleanset.command_result import JsonDict
 from gleanset.db.faces import are_whole_images
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import (
@@ -144,7 +145,7 @@ def _page_start(query: QueryParams) -> tuple[str, str, int]:
     return query.get("kind", ""), query.get("claimed", ""), number
 
 
-def _page_end(report: Report) -> dict[str, Any]:
+def _page_end(report: Report) -> JsonDict:
     """Return the query of the page after a report."""
     claim = report.claim
     return {"kind": claim.kind, "claimed": claim.claimed, "after": report.id}
@@ -234,7 +235,7 @@ def _report_json(
     step: int,
     report: Report,
     copies: Sequence[SimilarImage],
-) -> dict[str, Any]:
+) -> JsonDict:
     claim = report.claim
     return {
         **asdict(claim),
@@ -254,9 +255,7 @@ def _report_json(
     }
 
 
-def _copies_json(
-    dataset: Dataset, copies: Sequence[SimilarImage]
-) -> list[dict[str, Any]]:
+def _copies_json(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[JsonDict]:
     thumbnails = Thumbnails(dataset, with_reports=True)
     result = []
     for number, copy in enumerate(copies):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -14,6 +14,7 @@ from baseline.data.runs import read_current_names
 from baseline.use.engines import OnnxEngine
 from baseline.use.model import ImagePrediction, Model
 from facecrop.detectors.drawnface import MODEL
+from gleanset.command_result import JsonDict
 from gleanset.config import did_you_mean
 from gleanset.db.faces import WHOLE
 from gleanset.errors import GleansetError, UsageError
@@ -89,7 +90,7 @@ class LoadedModel(NamedTuple):
         return self.model.cropping.read.detector is not None
 
 
-def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
+def facts_for_device(loaded: LoadedModel) -> JsonDict:
     """Return the JSON of `GET /api/v1/model.json`: classes, thresholds and cropping."""
     facts = loaded.model.facts
     read = loaded.model.cropping.read
@@ -112,7 +113,7 @@ def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
     }
 
 
-def page_facts(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
+def page_facts(settings: ServeSettings, loaded: LoadedModel) -> JsonDict:
     """Return the JSON of `GET /api/v1/classes`: what the page needs to know."""
     detector = getattr(loaded.model.cropping.read.detector, "name", "")
     return {

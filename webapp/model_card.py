@@ -5,7 +5,6 @@ The figures are those of the run's report; nothing is evaluated here.
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -13,6 +12,7 @@ from baseline.data.runs import METRICS, TRAINED_ON, find_run_dataset
 from baseline.evaluation.decision_rule import DecisionRule, load_decision_rule
 from baseline.evaluation.metrics import RunMetrics, SplitMetrics, read_metrics
 from gleanset import Dataset
+from gleanset.command_result import JsonDict
 from gleanset.db.faces import WHOLE
 from gleanset.db.statistics import Statistics
 from gleanset.errors import GleansetError
@@ -20,8 +20,6 @@ from gleanset.records import SPLITS
 from webapp.exports import FILE
 from webapp.loaded_model import LoadedModel
 from webapp.settings import ServeSettings
-
-JsonDict = dict[str, Any]
 
 
 def model_card(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDict:

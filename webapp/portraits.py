@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from baseline.evaluation.outputs import load_outputs
 from gleanset import Dataset
+from gleanset.command_result import JsonDict
 from gleanset.errors import GleansetError
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.records import Sample
@@ -24,10 +24,10 @@ EXAMPLE_SIDE = 960
 """Pixels of the longer side."""
 MAX_ATTEMPTS = 5
 """Number of samples that are tried, because files may be missing."""
-NOTHING: dict[str, Any] = {"faces": {}, "example": None}
+NOTHING: JsonDict = {"faces": {}, "example": None}
 
 
-def portraits(loaded: LoadedModel, _: None, settings: ServeSettings) -> dict[str, Any]:
+def portraits(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDict:
     """Return a face of each class and an example image, as data URIs of JPEGs.
 
     Images that only came with reports are never shown.
@@ -41,7 +41,7 @@ def portraits(loaded: LoadedModel, _: None, settings: ServeSettings) -> dict[str
         return NOTHING
 
 
-def _choose_portraits(loaded: LoadedModel, dataset: Dataset) -> dict[str, Any]:
+def _choose_portraits(loaded: LoadedModel, dataset: Dataset) -> JsonDict:
     private = dataset.images.list_report_only()
     samples = [
         sample

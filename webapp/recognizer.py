@@ -11,6 +11,7 @@ from PIL.Image import Image
 from baseline.use.crops import ImagePart
 from baseline.use.model import ImagePrediction, Model
 from baseline.use.predict import part_to_json
+from gleanset.command_result import JsonDict
 from gleanset.errors import Unreadable
 from gleanset.images.cropping import clip_box, encode_jpeg
 from gleanset.images.decode import decode
@@ -21,7 +22,6 @@ from webapp.loaded_model import LoadedModel
 from webapp.problems import RefusedRequest, unreadable
 from webapp.settings import RequestLimits, ServeSettings
 
-JsonDict = dict[str, Any]
 TOP_CLASSES = 5
 MAX_JPEG_SIDE = 4096
 """Pixels of the longer side; the page scales larger images anyway."""

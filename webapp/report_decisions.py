@@ -35,6 +35,7 @@ from gleanset.db.reports import (
     Reports,
     SimilarImage,
 )
+from gleanset.db.samples import GroupSplit
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.files.store import Store
@@ -93,6 +94,10 @@ def open_report_store(root: Path, scratch: Path) -> Store:
     return Store(root / "web" / "reports", scratch)
 
 
+Claims = Mapping[int, str | None]
+"""The true class by report number, or None for the class that the user claimed."""
+
+
 class SettledReports(NamedTuple):
     """A journal step that accepted or refused reports.
 
@@ -116,11 +121,10 @@ class Rival(NamedTuple):
 
 
 def accept_reports(
-    dataset: Dataset, claims: Mapping[int, str | None], *, unseen: bool = False
+    dataset: Dataset, claims: Claims, *, unseen: bool = False
 ) -> SettledReports:
     """Label the faces of reports in one undoable step; import images the dataset does not have.
 
-    `claims` maps report numbers to the true class, or to None for the class that the user claimed.
     `unseen` means that no person checked them one by one. Raises `UsageError` for a report that is
     not pending, or that other reports or the sample of the same face contradict, and
     `InputUnusable` if an image cannot be read.
@@ -271,7 +275,7 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
     trained_classes = {
         label for label, split in samples.count_by("label", "split") if split == "train"
     }
-    plan: dict[str, tuple[str, str | None]] = {}
+    plan: dict[str, GroupSplit] = {}
     unassigned = 0
     for group in load_split_groups(dataset.db):
         members = (*group.members, *group.copies)
@@ -288,10 +292,9 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
             is_clear = is_by_ratio and len(splits) <= 1 and not differs
             if not is_clear or member.label not in trained_classes:
                 unassigned += 1
-            elif unseen and split != "train":
-                plan[member.key] = name, None
             else:
-                plan[member.key] = name, split
+                is_left_out = unseen and split != "train"
+                plan[member.key] = GroupSplit(name, None if is_left_out else split)
     samples.add_to_splits(plan)
     return unassigned
 
@@ -400,7 +403,7 @@ def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image
 def _refuse_disputed(
     dataset: Dataset,
     reports: Sequence[Report],
-    claims: Mapping[int, str | None],
+    claims: Claims,
     keys: Mapping[int, str],
 ) -> dict[str, str]:
     """Return the names of samples by key. Raises `UsageError` for contradictions.
@@ -479,7 +482,7 @@ def find_unclear_reports(
     return unclear
 
 
-def refuse_similar_names(dataset: Dataset, claims: Mapping[int, str | None]) -> None:
+def refuse_similar_names(dataset: Dataset, claims: Claims) -> None:
     """Raise `UsageError` for a new class whose name is similar to a known one."""
     known_names = dataset.classes.list_names()
     for report in Reports(dataset.db).get_pending(claims):

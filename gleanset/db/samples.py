@@ -214,6 +214,13 @@ _SAMPLE = f"""
     """
 
 
+class GroupSplit(NamedTuple):
+    """The split group of a sample, and its split; None if it is left out."""
+
+    group: str
+    split: str | None
+
+
 class Samples(Table):
     """The `sample` table."""
 
@@ -357,7 +364,7 @@ class Samples(Table):
 
     def set_splits(
         self,
-        plan: Mapping[str, tuple[str, str | None]],
+        plan: Mapping[str, GroupSplit],
         settings: SplitSettings | None = None,
     ) -> None:
         """Replace group and split of all samples, by key."""
@@ -393,7 +400,7 @@ class Samples(Table):
             )
             self._db.execute("DELETE FROM part")
 
-    def add_to_splits(self, plan: Mapping[str, tuple[str, str | None]]) -> None:
+    def add_to_splits(self, plan: Mapping[str, GroupSplit]) -> None:
         """Write (group, split) by key for samples that have neither."""
         rows = [(*row, key) for key, row in plan.items()]
         with self._db.transaction():

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gleanset.command_result import CommandResult
+from gleanset.command_result import CommandResult, JsonDict
 from gleanset.errors import DoneInPart
 from gleanset.named_files import format_short_path, shorten_list, summarize_lines
 from gleanset.records import SPLITS
@@ -32,12 +32,12 @@ class ExportResult(CommandResult, kw_only=True):
     left_out: dict[str, int] = {}
     images_without_a_face: int = 0
     balance: dict[str, dict[str, int]] = {}
-    kept_files: dict[str, Any] = {}
+    kept_files: JsonDict = {}
     sent: int | None = None
-    labelled_differently: dict[str, Any] = {}
+    labelled_differently: JsonDict = {}
     see_failed: str = ""
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the result with the first lines of long lists."""
         lines = [
             f"{format_short_path(path)}: {reason}"

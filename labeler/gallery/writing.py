@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
-from gleanset.command_result import CommandResult
+from gleanset.command_result import CommandResult, JsonDict
 from gleanset.credit import clean_page_url
 from gleanset.db.duplicates import Pairs
 from gleanset.db.faces import Tracks
@@ -59,7 +59,7 @@ class GalleryResult(CommandResult, kw_only=True):
     marked: dict[str, int]
     images_from_reports_left_out: int = 0
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the counts; the number of all samples only if some are not shown."""
         facts = self.to_json()
         if self.shown == self.of:
@@ -283,8 +283,6 @@ HEAD_BYTES = 4096
 THUMBNAIL_SIDE = 96
 """Pixels of the longer side of a thumbnail."""
 
-Facts = dict[str, Any]
-
 
 def write_gallery(
     dataset: Dataset, out: Path, request: GalleryRequest, progress: Progress
@@ -335,7 +333,7 @@ def _check_target(out: Path) -> None:
 
 def _page_data(
     dataset: Dataset, selection: GallerySelection, thumbnails: Mapping[int, str]
-) -> Facts:
+) -> JsonDict:
     """Return the data for the page's script, see `js/facts.js`."""
     numbers = {name: number for number, name in enumerate(selection.counts)}
     samples = []
@@ -357,10 +355,10 @@ def _page_data(
     }
 
 
-def _sample_data(dataset: Dataset, entry: GalleryEntry) -> Facts:
+def _sample_data(dataset: Dataset, entry: GalleryEntry) -> JsonDict:
     """Return the data of a sample, without local paths."""
     sample = entry.sample
-    facts: Facts = {
+    facts: JsonDict = {
         "id": sample.key,
         "split": sample.split,
         "hint": sample.hint,
@@ -387,7 +385,7 @@ def _sample_data(dataset: Dataset, entry: GalleryEntry) -> Facts:
     return facts
 
 
-def _render(title: str, content: Facts) -> str:
+def _render(title: str, content: JsonDict) -> str:
     """Return the HTML; text from outside is escaped in elements, attributes and script data."""
     page = get_templates("labeler.gallery")
     style = page.get_template("page.css.jinja").render()

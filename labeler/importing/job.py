@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from gleanset import Dataset
 from gleanset.class_names import fold_name
-from gleanset.command_result import AliasedResult
+from gleanset.command_result import AliasedResult, JsonDict
 from gleanset.db.journal import Choice
 from gleanset.errors import FORGOTTEN, InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups
@@ -139,7 +139,7 @@ class ImportResult(AliasedResult, kw_only=True):
     licence_files: list[str] = []
     files: int
     rows_without_file: int = 0
-    rows_without_file_names: dict[str, Any] = {}
+    rows_without_file_names: JsonDict = {}
     check_classes: str = ""
     split_folders_not_taken_over: dict[str, int] = {}
     labelled_files: int | None = None
@@ -148,8 +148,8 @@ class ImportResult(AliasedResult, kw_only=True):
     rejected: int | None = None
     labels: dict[str, int]
     disputed: int | None = None
-    disputed_files: dict[str, Any] = {}
-    rejected_files: dict[str, Any] = {}
+    disputed_files: JsonDict = {}
+    rejected_files: JsonDict = {}
     ignored: int | None = None
     ignored_reasons: dict[str, int] = {}
     unreadable_folders: int = 0
@@ -160,10 +160,10 @@ class ImportResult(AliasedResult, kw_only=True):
     groups: int | None = None
     without_group: int = 0
     note: str = ""
-    maybe_parts_of_one_image: dict[str, Any] = {}
+    maybe_parts_of_one_image: JsonDict = {}
     next: str = ""
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return counts that add up to the files, then what is counted in other units."""
         facts = self.to_json()
         kind = FILE_KINDS[facts.pop("kind")]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from gleanset.command_result import JsonDict
 from gleanset.credit import Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable
 from gleanset.records import Rectangle
@@ -70,7 +71,7 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
 
 def _read_documents(
     tree: ImportTree, damaged: list[Path]
-) -> Iterator[tuple[Path, dict[str, Any]]]:
+) -> Iterator[tuple[Path, JsonDict]]:
     """Yield the COCO files of a folder; add those that are not JSON to `damaged`."""
     for file in tree.iter_files(".json"):
         try:
@@ -93,7 +94,7 @@ def _is_panoptic(rows: list[Any]) -> bool:
 
 
 def _read_images(
-    document: dict[str, Any], file: Path, labelled: LabelledFiles
+    document: JsonDict, file: Path, labelled: LabelledFiles
 ) -> dict[object, _Image | None]:
     """Return the images of a document by id; None for missing ones.
 
@@ -127,7 +128,7 @@ def _read_images(
     return images
 
 
-def _read_licences(document: dict[str, Any]) -> dict[object, str | None]:
+def _read_licences(document: JsonDict) -> dict[object, str | None]:
     """Return the names of licences by id, with their addresses."""
     licences = {}
     for row in _rows(document, "licenses"):
@@ -139,7 +140,7 @@ def _read_licences(document: dict[str, Any]) -> dict[object, str | None]:
 
 
 def _annotate(
-    document: dict[str, Any],
+    document: JsonDict,
     file: Path,
     images: Mapping[object, _Image | None],
     labelled: LabelledFiles,
@@ -181,7 +182,7 @@ def _source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:
     )
 
 
-def _rows(document: dict[str, Any], table: str) -> Iterator[dict[str, Any]]:
+def _rows(document: JsonDict, table: str) -> Iterator[JsonDict]:
     rows = document.get(table)
     if not isinstance(rows, list):
         return iter(())
@@ -197,7 +198,7 @@ def _key(value: object) -> str | None:
     return None
 
 
-def _coco_box(row: dict[str, Any]) -> Rectangle | None:
+def _coco_box(row: JsonDict) -> Rectangle | None:
     """Return the box of an annotation or its polygons; None for the whole image.
 
     Raises `ValueError` with the reason for an unusable annotation.

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gleanset import Dataset
-from gleanset.command_result import AliasedResult
+from gleanset.command_result import AliasedResult, JsonDict
 from gleanset.credit import Credit, clean_credit_text, clean_page_url
 from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable, UsageError
@@ -49,7 +49,7 @@ class MovesResult(AliasedResult):
     note: str = ""
     ignored: int | None = None
     ignored_reasons: dict[str, int] = {}
-    disputed_files: dict[str, Any] = {}
+    disputed_files: JsonDict = {}
 
 
 class ExportMoves(msgspec.Struct):
@@ -93,7 +93,7 @@ def is_export_of(dataset: Dataset, marker: Mapping[str, Any]) -> bool:
     return any(dataset.samples.get(key) is not None for key in keys)
 
 
-def marker_entries(marker: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def marker_entries(marker: Mapping[str, Any]) -> dict[str, JsonDict]:
     """Return the valid entries of a marker by file name."""
     entries = marker.get("images")
     if not isinstance(entries, dict):

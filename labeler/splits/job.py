@@ -2,11 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 from curation.labelling_command import suggest_reviewed_split
 from gleanset import Dataset
-from gleanset.command_result import CommandResult
+from gleanset.command_result import CommandResult, JsonDict
 from gleanset.db.journal import HINT, PERSON
 from gleanset.html.words import count
 from gleanset.named_files import (
@@ -70,11 +69,11 @@ class SplitResult(CommandResult):
     val_and_test_labels_by: dict[str, int] = {}
     not_searched_for_duplicates: int = 0
     looked_for_copies: dict[str, int] = {}
-    labelled_differently: dict[str, Any] = {}
-    tied_files: dict[str, Any] = {}
+    labelled_differently: JsonDict = {}
+    tied_files: JsonDict = {}
     next: list[str] = []
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the result with short tables instead of all classes."""
         summary = self.to_json() | {"classes": class_table(SPLITS, self.classes)}
         summary["tied"] = self.tied_files or self.tied
@@ -158,7 +157,7 @@ def _tied_samples(plan: SplitPlan) -> dict[str, str]:
     }
 
 
-def _tied_files(dataset: Dataset, plan: SplitPlan) -> dict[str, Any]:
+def _tied_files(dataset: Dataset, plan: SplitPlan) -> JsonDict:
     tied = _tied_samples(plan)
     if not tied:
         return {}
@@ -197,7 +196,7 @@ def _warn_of_small_test(table: Mapping[str, Mapping[str, int]]) -> list[str]:
 def _count_unreviewed(plan: SplitPlan) -> dict[str, int]:
     if not plan.unseen:
         return {}
-    in_train = sum(plan.splits[key][1] is not None for key in plan.unseen)
+    in_train = sum(plan.splits[key].split is not None for key in plan.unseen)
     return {"in_train": in_train, "left_out": len(plan.unseen) - in_train}
 
 

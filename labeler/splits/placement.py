@@ -24,9 +24,10 @@ def place_groups(
     """Place the groups that are not in `parts_by_key`, those of `only_train` into train."""
     parts: tuple[str, ...] = SPLITS
     shares = spec.shares
-    if spec.test_per_class is not None:
+    per_class = spec.settings.test_per_class
+    if per_class is not None:
         # First: a compromise with the shares of train and val would change its size.
-        _place_test(sizes, spec, spec.test_per_class, only_train, parts_by_key)
+        _place_test(sizes, spec, per_class, only_train, parts_by_key)
         sizes = {
             key: counts
             for key, counts in sizes.items()
@@ -39,7 +40,7 @@ def place_groups(
         label: tuple(float(size * share) for share in shares)
         for label, size in sorted(count_classes(sizes).items())
     }
-    _allocate_parts(sizes, parts, targets, only_train, parts_by_key, spec.seed)
+    _allocate_parts(sizes, parts, targets, only_train, parts_by_key, spec.settings.seed)
 
 
 def count_classes(sizes: GroupSizes) -> Counter[str]:
@@ -73,7 +74,9 @@ def _place_test(
     halves = {
         key: "test" if part == "test" else "other" for key, part in parts_by_key.items()
     }
-    _allocate_parts(sizes, ("other", "test"), targets, only_train, halves, spec.seed)
+    _allocate_parts(
+        sizes, ("other", "test"), targets, only_train, halves, spec.settings.seed
+    )
 
     for label in targets:
         keys = [key for key, counts in sizes.items() if label in counts]

@@ -14,7 +14,7 @@ import msgspec
 from curation.split_groups import SplitGroup, load_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import UNSEEN, classify_provenance, get_label_provenances
-from gleanset.db.samples import SplitEvidence
+from gleanset.db.samples import GroupSplit, SplitEvidence
 from gleanset.errors import InputUnusable
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
@@ -65,7 +65,7 @@ class SplitPlan(msgspec.Struct, kw_only=True):
     """
 
     settings: SplitSettings
-    splits: dict[str, tuple[str, str | None]]
+    splits: dict[str, GroupSplit]
     left_out: dict[str, LeftOut]
     table: dict[str, dict[str, int]]
     groups: int
@@ -112,7 +112,7 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     )
 
     judging = sorted(
-        key for key, (_, split) in plan.splits.items() if split in ("val", "test")
+        key for key, placed in plan.splits.items() if placed.split in ("val", "test")
     )
     origins = (classify_provenance(provenances.get(key, "")) for key in judging)
     plan.judged_by = dict(Counter(origins))
@@ -164,11 +164,11 @@ def plan_groups(
     sizes = _count_group_sizes(judging, fixed_parts, left_out)
     place_groups(sizes, spec, only_train, parts_by_key)
 
-    splits: dict[str, tuple[str, str | None]] = {}
+    splits: dict[str, GroupSplit] = {}
     for group in judging:
         for member in group.members:
             split = None if member.key in left_out else parts_by_key[group.key]
-            splits[member.key] = group.key, split
+            splits[member.key] = GroupSplit(group.key, split)
     for group in groups:
         _place_unseen(group, spec, parts_by_key.get(group.key), splits, left_out)
 
@@ -191,8 +191,8 @@ def plan_groups(
         uneven=None,
     )
     plan.uneven = _find_uneven(plan, spec, judging)
-    if spec.test_per_class is not None:
-        _note_test_sizes(plan, count_classes(sizes), spec.test_per_class)
+    if spec.settings.test_per_class is not None:
+        _note_test_sizes(plan, count_classes(sizes), spec.settings.test_per_class)
     return plan
 
 
@@ -233,7 +233,7 @@ def _place_unseen(
     group: SplitGroup,
     spec: SplitSpec,
     part: str | None,
-    splits: dict[str, tuple[str, str | None]],
+    splits: dict[str, GroupSplit],
     left_out: dict[str, LeftOut],
 ) -> None:
     """Put samples that have no split yet, because their labels are unseen, into train."""
@@ -244,7 +244,8 @@ def _place_unseen(
             continue
         if part != "train":
             left_out.setdefault(member.key, LeftOut.UNSEEN)
-        splits[member.key] = group.key, None if member.key in left_out else part
+        split = None if member.key in left_out else part
+        splits[member.key] = GroupSplit(group.key, split)
 
 
 def _largest_size(groups: Sequence[SplitGroup]) -> int:
@@ -252,28 +253,26 @@ def _largest_size(groups: Sequence[SplitGroup]) -> int:
 
 
 def _count_table(
-    groups: Sequence[SplitGroup], splits: Mapping[str, tuple[str, str | None]]
+    groups: Sequence[SplitGroup], splits: Mapping[str, GroupSplit]
 ) -> dict[str, dict[str, int]]:
     """Count samples by class and split."""
     counts: dict[str, Counter[str | None]] = {}
     for group in groups:
         for member in group.members:
             row = counts.setdefault(str(member.label), Counter())
-            row[splits[member.key][1]] += 1
+            row[splits[member.key].split] += 1
     return {
         label: {split: row[split] for split in SPLITS}
         for label, row in sorted(counts.items())
     }
 
 
-def _count_moved(
-    groups: Sequence[SplitGroup], splits: Mapping[str, tuple[str, str | None]]
-) -> int:
+def _count_moved(groups: Sequence[SplitGroup], splits: Mapping[str, GroupSplit]) -> int:
     """Count samples that go from one split to another."""
     moved = 0
     for group in groups:
         for member in group.members:
-            split = splits[member.key][1]
+            split = splits[member.key].split
             if member.split and split not in (None, member.split):
                 moved += 1
     return moved
@@ -295,10 +294,10 @@ def _find_uneven(
 ) -> Uneven | None:
     """Return the splits that are far from their shares, with the reason; None for none."""
     sizes = Counter(
-        split for key, (_, split) in plan.splits.items() if key not in plan.unseen
+        placed.split for key, placed in plan.splits.items() if key not in plan.unseen
     )
     all_shares = dict(zip(SPLITS, spec.shares, strict=True))
-    if spec.test_per_class is not None:
+    if spec.settings.test_per_class is not None:
         all_shares = dict(zip(REMAINDER, divide_remainder(spec), strict=True))
     shares = {split: float(share) for split, share in all_shares.items() if share}
     total = sum(sizes[split] for split in shares)

@@ -29,15 +29,12 @@ class SplitSpec(NamedTuple):
     """Validated specification of a split.
 
     Each class is divided by `shares` (of train, val and test). Test is exactly `hold_out`, if there
-    is any. Otherwise `test_per_class` is the number of test images of each class, unless that is a
-    share. `settings` are those that were validated, in a form that is the same for equal splits.
+    is any. `settings` are those that were validated, in a form that is the same for equal splits.
     """
 
     shares: tuple[Fraction, ...]
     settings: SplitSettings
     hold_out: tuple[HeldOut, ...] = ()
-    seed: int = 0
-    test_per_class: int | None = None
 
     @classmethod
     def from_settings(cls, settings: SplitSettings) -> SplitSpec:
@@ -60,7 +57,7 @@ class SplitSpec(NamedTuple):
         normalized = msgspec.structs.replace(
             settings, ratio=ratio, hold_out=tuple(names)
         )
-        return cls(shares, normalized, hold_out, settings.seed, settings.test_per_class)
+        return cls(shares, normalized, hold_out)
 
 
 def parse_ratio(text: str) -> tuple[Fraction, ...]:

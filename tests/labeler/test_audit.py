@@ -61,9 +61,7 @@ def test_all_kinds_of_copies_are_found(leaky_audit: Audit) -> None:
     for seed, kind in enumerate(KINDS):
         leak_kind = "mirrored copy" if kind == "mirror" else "copy"
         expected[f"test/dog/{kind}.jpg"] = (f"train2017/cat/{seed}.jpg", leak_kind)
-    assert {
-        leak.b.name: (leak.a.name, leak.kind) for leak in leaky_audit.leaks
-    } == expected
+    assert {leak.b: (leak.a, leak.kind) for leak in leaky_audit.leaks} == expected
 
 
 @pytest.mark.posix("pipes and links")
@@ -237,7 +235,7 @@ def run_suggested_command(command: str) -> Sequence[dict[str, object]]:
     """Run a command of a summary; return its JSON lines."""
     program, *words = command.split()
     modules = {"gleanset": "pipeline.cli", "labeler": "labeler.cli"}
-    ran = run_here(modules[program], *words).checked()
+    ran = run_here(modules[program], *words, "--json").checked()
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 

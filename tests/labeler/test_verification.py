@@ -472,7 +472,7 @@ def test_overlaid_copies_are_possible_leaks(tmp_path: Path) -> None:
         (tmp_path / f"train/{seed}.jpg").write_bytes(encoded(drawing(seed), 75))
         (tmp_path / f"test/{kind}.jpg").write_bytes(encoded(lay(drawing(seed)), 75))
     result = find_leaks(collect_tree(tmp_path), workers=1)
-    assert {(leak.a.name, leak.b.name, leak.kind) for leak in result.leaks} == {
+    assert {(leak.a, leak.b, leak.kind) for leak in result.leaks} == {
         (f"train/{seed}.jpg", f"test/{kind}.jpg", POSSIBLE_COPY)
         for seed, kind in enumerate(OVERLAYS)
     }
