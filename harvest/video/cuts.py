@@ -40,9 +40,11 @@ def append_frames(
     new = FrameBuffer(times, thumbs, steps, small, small.std(axis=1).astype(np.float64))
     if window is None:
         return new
-    names = [field.name for field in fields(FrameBuffer)]
-    pairs = ((getattr(window, name), getattr(new, name)) for name in names)
-    return FrameBuffer(*map(np.concatenate, pairs))
+    columns = [
+        np.concatenate([getattr(window, field.name), getattr(new, field.name)])
+        for field in fields(FrameBuffer)
+    ]
+    return FrameBuffer(*columns)
 
 
 def drop_before(window: FrameBuffer, before: float) -> None:
@@ -65,20 +67,24 @@ def measure_distance(first: Thumbs, other: Thumbs) -> Floats:
 
 # Minimum step at a hard cut, in grey levels (of 255: brightness plus half of each color channel),
 # and its minimum ratio to the steps around it. Motion has peaks too, but spread over frames.
-MIN_HARD_STEP, MIN_STEP_RATIO, _SPIKE_RATIO = 14.0, 1.7, 1.2
+MIN_HARD_STEP = 14.0
+MIN_STEP_RATIO = 1.7
+_SPIKE_RATIO = 1.2
 # Key frames are seconds apart, so motion between them must not count as a cut.
 _MIN_KEY_FRAME_STEP = 2.0 * MIN_HARD_STEP
 # Frames after a hard cut must differ from those before by at least this share of the step.
 _MIN_CHANGE_SHARE = 0.4
 # Maximum length of a flash and minimum length of a scene, in seconds.
-_MAX_FLASH_SECONDS, MIN_SCENE_SECONDS = 0.26, 0.3
+_MAX_FLASH_SECONDS = 0.26
+MIN_SCENE_SECONDS = 0.3
 # Gradual cuts: lengths searched (seconds), minimum change from end to end (grey levels), and how
 # far the middle may be from the mean of both ends (share of the change).
 _GRADUAL_SECONDS = (0.4, 0.8, 1.6)
 _MIN_GRADUAL_CHANGE = 10.0
 _MAX_DEVIATION = 0.22
 # Larger changes may contain motion, so they get a looser limit.
-_LARGE_CHANGE, _MAX_LARGE_DEVIATION = 32.0, 0.32
+_LARGE_CHANGE = 32.0
+_MAX_LARGE_DEVIATION = 0.32
 # Maximum share of a gradual change that a single frame may contribute.
 _MAX_STEP_SHARE = 0.55
 # Spread (grey levels) up to which an image counts as a single color.
@@ -137,34 +143,32 @@ class CutFinder:
     def _classify(self, until: float) -> Iterator[SceneCut]:
         window = self._window
         assert window is not None
-        pending = (window.times > self.settled_until) & (window.times <= until)
-        gradual = _gradual_cuts(window)
+        is_pending = (window.times > self.settled_until) & (window.times <= until)
+        gradual = _find_gradual_cuts(window)
+        cuts = [cut for cut in gradual if self.settled_until < cut.time <= until]
+
         dark = [cut for cut in gradual if _is_dark(window, cut)]
-        steps = np.flatnonzero(pending & (window.steps >= MIN_HARD_STEP)).tolist()
-        times = (
-            float(window.times[step]) for step in steps if self._is_cut(window, step)
-        )
-        hard = (
-            SceneCut(time, time, time)
-            for time in times
-            if not any(fade.begin < time < fade.end for fade in dark)
-        )
-        cuts = sorted(
-            [*hard, *(cut for cut in gradual if self.settled_until < cut.time <= until)]
-        )
-        for cut in cuts:
+        large_steps = np.flatnonzero(is_pending & (window.steps >= MIN_HARD_STEP))
+        for index in large_steps.tolist():
+            time = float(window.times[index])
+            # A fade through black has large steps, too.
+            in_fade = any(fade.begin < time < fade.end for fade in dark)
+            if self._is_cut(window, index) and not in_fade:
+                cuts.append(SceneCut(time, time, time))
+
+        for cut in sorted(cuts):
             if cut.time - self._last_cut >= MIN_SCENE_SECONDS or not cut.starts_scene:
                 yield from self._resolve_cut(window, cut)
+
         self.settled_until = max(self.settled_until, until)
-        in_scene = pending & (window.times > self._last_cut)
-        self._spread = max(
-            self._spread, float(window.spread[in_scene].max(initial=0.0))
-        )
+        in_scene = is_pending & (window.times > self._last_cut)
+        largest = float(window.spread[in_scene].max(initial=0.0))
+        self._spread = max(self._spread, largest)
         drop_before(window, self.settled_until - LAG_SECONDS - _GRADUAL_SECONDS[-1])
 
     def _resolve_cut(self, window: FrameBuffer, cut: SceneCut) -> Iterator[SceneCut]:
-        before = (window.times > self._last_cut) & (window.times <= cut.begin)
-        spread = max(self._spread, float(window.spread[before].max(initial=0.0)))
+        in_scene = (window.times > self._last_cut) & (window.times <= cut.begin)
+        spread = max(self._spread, float(window.spread[in_scene].max(initial=0.0)))
         if cut.starts_scene and _follows_scene(window, cut, spread):
             self._last_cut = cut.time
             self._spread = 0.0
@@ -174,22 +178,23 @@ class CutFinder:
             yield cut._replace(starts_scene=False)
 
     def _is_cut(self, window: FrameBuffer, index: int) -> bool:
+        """Return whether a large step is a hard cut, and neither motion nor a flash."""
         if index == 0:
             return False
-        time, step = window.times[index], window.steps[index]
+        step = window.steps[index]
         if index > 1 and step < MIN_STEP_RATIO * _typical_step(window.steps, index):
             return False
-        before = np.flatnonzero(
-            (window.times >= time - _MAX_FLASH_SECONDS) & (window.times < time)
+
+        times = window.times
+        time = times[index]
+        is_before = (times >= time - _MAX_FLASH_SECONDS) & (times < time)
+        is_after = (times >= time) & (times <= time + _MAX_FLASH_SECONDS)
+        if not is_before.any():
+            is_before[index - 1] = True
+        distances = measure_distance(
+            window.thumbs[is_before][:, None], window.thumbs[is_after][None, :]
         )
-        after = np.flatnonzero(
-            (window.times >= time) & (window.times <= time + _MAX_FLASH_SECONDS)
-        )
-        before = before if len(before) else np.array([index - 1])
-        pairs = measure_distance(
-            window.thumbs[before][:, None], window.thumbs[after][None, :]
-        )
-        return float(pairs.min()) >= _MIN_CHANGE_SHARE * float(step)
+        return float(distances.min()) >= _MIN_CHANGE_SHARE * float(step)
 
 
 class KeyFrameCuts(CutFinder):
@@ -203,7 +208,8 @@ class KeyFrameCuts(CutFinder):
     def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[SceneCut]:
         """Add key frames and yield the cuts among them."""
         for time, thumb in zip(times.tolist(), thumbs, strict=True):
-            previous, self._previous = self._previous, thumb
+            previous = self._previous
+            self._previous = thumb
             if previous is None or time <= self.settled_until:
                 continue
             if float(measure_distance(previous, thumb)) >= _MIN_KEY_FRAME_STEP:
@@ -218,39 +224,50 @@ def _typical_step(steps: Floats, index: int) -> float:
     if not len(after):
         return float(np.median(before))
     neighbour = min(float(before[-1]), float(after[0]))
-    return max(
-        float(np.median(before)), float(np.median(after)), neighbour * _SPIKE_RATIO
-    )
+    medians = float(np.median(before)), float(np.median(after))
+    return max(*medians, neighbour * _SPIKE_RATIO)
 
 
-def _gradual_cuts(window: FrameBuffer) -> list[SceneCut]:
-    changes: list[tuple[float, SceneCut]] = []
+class _EvenChange(NamedTuple):
+    """Change in grey levels, and the indices of its middle, first and last frame."""
+
+    amount: float
+    middle: int
+    first: int
+    last: int
+
+
+def _find_gradual_cuts(window: FrameBuffer) -> list[SceneCut]:
+    changes: list[_EvenChange] = []
     for span in _GRADUAL_SECONDS:
-        for change, middle, first, last in _even_changes(window, span):
-            changes.append((change, _gradual_cut(window, middle, first, last)))
-    changes.sort(key=lambda change: (-change[0], change[1].time))
-    return [
-        cut
-        for index, (_, cut) in enumerate(changes)
-        if not any(_is_part_of(cut, other) for _, other in changes[:index])
-    ]
+        changes += _find_even_changes(window, span)
+    changes.sort(key=lambda change: (-change.amount, window.times[change.middle]))
+
+    larger: list[SceneCut] = []
+    cuts = []
+    for change in changes:
+        cut = _make_gradual_cut(window, change)
+        if not any(_is_part_of(cut, other) for other in larger):
+            cuts.append(cut)
+        larger.append(cut)
+    return cuts
 
 
 def _follows_scene(window: FrameBuffer, cut: SceneCut, spread: float) -> bool:
     """Return whether a scene, not just a fade in, precedes a cut."""
-    last = len(window.times) - 1
-    begin, end = (
-        min(int(np.searchsorted(window.times, t)), last) for t in (cut.begin, cut.end)
-    )
-    faded_out = float(window.spread[begin]) <= spread / 2
-    return spread >= MAX_BLANK_SPREAD and (
-        faded_out or spread >= _MIN_SPREAD_SHARE * float(window.spread[end])
-    )
+    if spread < MAX_BLANK_SPREAD:
+        return False
+    has_faded_out = _spread_at(window, cut.begin) <= spread / 2
+    return has_faded_out or spread >= _MIN_SPREAD_SHARE * _spread_at(window, cut.end)
 
 
 def _is_dark(window: FrameBuffer, cut: SceneCut) -> bool:
-    index = min(int(np.searchsorted(window.times, cut.begin)), len(window.times) - 1)
-    return not cut.starts_scene or float(window.spread[index]) <= MAX_BLANK_SPREAD
+    return not cut.starts_scene or _spread_at(window, cut.begin) <= MAX_BLANK_SPREAD
+
+
+def _spread_at(window: FrameBuffer, time: float) -> float:
+    index = min(int(np.searchsorted(window.times, time)), len(window.times) - 1)
+    return float(window.spread[index])
 
 
 def _is_part_of(cut: SceneCut, larger: SceneCut) -> bool:
@@ -266,32 +283,32 @@ def _is_part_of(cut: SceneCut, larger: SceneCut) -> bool:
     )
 
 
-def _even_changes(
-    window: FrameBuffer, span: float
-) -> Iterator[tuple[float, int, int, int]]:
-    """Yield (change, middle, first, last) of even changes that last `span` seconds."""
-    times, small = window.times, window.small
-    indices = np.arange(len(times))
-    first = np.searchsorted(times, times[indices] - span / 2)
-    last = np.searchsorted(times, times[indices] + span / 2, side="right") - 1
+def _find_even_changes(window: FrameBuffer, span: float) -> list[_EvenChange]:
+    """Return the even changes that last `span` seconds."""
+    times = window.times
+    small = window.small
+    middles = np.arange(len(times))
+    first = np.searchsorted(times, times - span / 2)
+    last = np.searchsorted(times, times + span / 2, side="right") - 1
     change = np.abs(small[last] - small[first]).mean(axis=1)
+
     is_full = times[last] - times[first] >= 0.7 * span
-    middles = np.flatnonzero(
-        is_full
-        & (change >= _MIN_GRADUAL_CHANGE)
-        & (last - indices >= 2)
-        & (indices - first >= 2)
-    )
+    has_neighbours = (last - middles >= 2) & (middles - first >= 2)
+    is_large = change >= _MIN_GRADUAL_CHANGE
+    middles = middles[is_full & has_neighbours & is_large]
+
+    # The largest step within each change: every other interval of `reduceat` is one.
     ranges = np.stack([first[middles] + 1, last[middles] + 1], axis=1)
     largest = np.maximum.reduceat(np.append(window.steps, 0), ranges.ravel())[::2]
     middles = middles[largest <= _MAX_STEP_SHARE * change[middles].astype(np.float64)]
-    first, last = first[middles], last[middles]
+
+    first = first[middles]
+    last = last[middles]
     is_even = _are_means(small, times, first, last, middles)
     is_even &= _are_means(small, times, first, last, (first + middles) // 2)
-    columns = (
-        column[is_even].tolist() for column in (change[middles], middles, first, last)
-    )
-    return zip(*columns, strict=True)
+    columns = [change[middles], middles, first, last]
+    rows = zip(*(column[is_even].tolist() for column in columns), strict=True)
+    return [_EvenChange(*row) for row in rows]
 
 
 def _are_means(
@@ -305,19 +322,18 @@ def _are_means(
     share = (times[inner] - times[first]) / (times[last] - times[first])
     difference = small[last] - small[first]
     mean = small[first] + difference * share.astype(np.float32)[:, None]
+    deviation = np.abs(small[inner] - mean).mean(axis=1)
     change = np.abs(difference).mean(axis=1)
     tolerance = np.where(change >= _LARGE_CHANGE, _MAX_LARGE_DEVIATION, _MAX_DEVIATION)
-    return np.asarray(np.abs(small[inner] - mean).mean(axis=1) <= tolerance * change)
+    return np.asarray(deviation <= tolerance * change)
 
 
-def _gradual_cut(window: FrameBuffer, middle: int, first: int, last: int) -> SceneCut:
+def _make_gradual_cut(window: FrameBuffer, change: _EvenChange) -> SceneCut:
     times = window.times
+    middle = float(times[change.middle])
+    end = float(times[change.last])
     # The span may cover only part of a fade, so look for black shortly after it as well.
-    soon = (times > times[middle]) & (times <= times[last] + _FADE_TO_BLACK_SECONDS)
-    is_dark = bool((window.spread[soon] <= MAX_BLANK_SPREAD).any())
-    return SceneCut(
-        float(times[middle]),
-        float(times[first]),
-        float(times[last]),
-        starts_scene=not is_dark,
-    )
+    is_soon = (times > middle) & (times <= end + _FADE_TO_BLACK_SECONDS)
+    is_dark = bool((window.spread[is_soon] <= MAX_BLANK_SPREAD).any())
+    begin = float(times[change.first])
+    return SceneCut(middle, begin, end, starts_scene=not is_dark)

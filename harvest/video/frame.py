@@ -8,7 +8,7 @@ to light; a sharp outline takes one or two, however few outlines there are.
 import io
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -53,10 +53,9 @@ class RawFrame:
         """Brightness, 0..255 (Pillow mode L)."""
         if self.rgb:
             return self.to_image().convert("L")
-        wide, high = self.size
-        return Image.frombytes("L", self.size, self.data[: wide * high]).point(
-            _FULL_RANGE
-        )
+        width, height = self.size
+        brightness = self.data[: width * height]
+        return Image.frombytes("L", self.size, brightness).point(_FULL_RANGE)
 
     @cached_property
     def phash_and_sharpness(self) -> tuple[int, float]:
@@ -77,35 +76,39 @@ class RawFrame:
         return self._convert(cv2.COLOR_YUV2BGR_I420)
 
     def _convert(self, code: int) -> Plane:
-        wide, high = self.size
-        planes = self._planes()
+        width, height = self.size
+        bright, blue, red = self._planes()
         if self.bt709:
-            planes = _to_bt601(*planes)
-        even = (high + 1) // 2 * 2, (wide + 1) // 2 * 2
-        packed = np.empty((even[0] * 3 // 2, even[1]), dtype=np.uint8)
-        bright = packed[: even[0]]
-        small = packed[even[0] :].reshape(2, even[0] // 2, even[1] // 2)
-        bright[:high, :wide] = planes[0]
-        bright[high:] = bright[high - 1]
-        bright[:, wide:] = bright[:, wide - 1 : wide]
-        small[0], small[1] = planes[1:]
-        converted = cv2.cvtColor(packed, code)[:high, :wide]
+            bright, blue, red = _convert_to_bt601(bright, blue, red)
+
+        # OpenCV takes even sizes only: the last row and column are repeated.
+        even_height = (height + 1) // 2 * 2
+        even_width = (width + 1) // 2 * 2
+        packed = np.empty((even_height * 3 // 2, even_width), dtype=np.uint8)
+        packed_bright = packed[:even_height]
+        packed_bright[:height, :width] = bright
+        packed_bright[height:] = packed_bright[height - 1]
+        packed_bright[:, width:] = packed_bright[:, width - 1 : width]
+        colors = packed[even_height:].reshape(2, even_height // 2, even_width // 2)
+        colors[0] = blue
+        colors[1] = red
+        converted = cv2.cvtColor(packed, code)[:height, :width]
         return np.asarray(converted, dtype=np.uint8)
 
     def reduce(self, grey: Plane) -> Plane:
         """Return RGB (height, width, 3) in the size of `grey`, a result of `reduce_grey`."""
-        high, wide = grey.shape
+        height, width = grey.shape
+        size = (width, height)
         if self.rgb:
             pixels = np.asarray(self.to_image())
-            return np.asarray(
-                cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA)
-            )
-        colours = (
-            cv2.resize(plane, (wide // 2, high // 2), interpolation=cv2.INTER_AREA)
-            for plane in self._planes()[1:]
-        )
-        data = b"".join(plane.tobytes() for plane in (grey, *colours))
-        small = RawFrame(data, (wide, high), rgb=False, bt709=self.bt709)
+            return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+
+        data = grey.tobytes()
+        half_size = (width // 2, height // 2)
+        for plane in self._planes()[1:]:
+            color = cv2.resize(plane, half_size, interpolation=cv2.INTER_AREA)
+            data += color.tobytes()
+        small = RawFrame(data, size, rgb=False, bt709=self.bt709)
         return small._convert(cv2.COLOR_YUV2RGB_I420)
 
     def reduce_grey(self, max_side: int) -> Plane:
@@ -113,40 +116,46 @@ class RawFrame:
 
         It is 16..235 unless `rgb`.
         """
-        light = np.asarray(self.grey) if self.rgb else self._planes()[0]
         scale = min(max_side / max(self.size), 1.0)
-        wide, high = (max(round(side * scale / 2), 1) * 2 for side in self.size)
-        small = cv2.resize(light, (wide, high), interpolation=cv2.INTER_AREA)
+        # Even sides: color planes have half of them.
+        size = [max(round(side * scale / 2), 1) * 2 for side in self.size]
+        small = cv2.resize(self._brightness(), size, interpolation=cv2.INTER_AREA)
         return np.asarray(small, np.uint8)
 
     def crop_grey(self, box: Box) -> Plane:
         """Return the brightness within a box, clipped to the frame."""
         rows = slice(max(box.y, 0), max(box.y + box.height, 0))
         columns = slice(max(box.x, 0), max(box.x + box.width, 0))
-        grey = np.asarray(self.grey) if self.rgb else self._planes()[0]
-        return grey[rows, columns]
+        return self._brightness()[rows, columns]
+
+    def _brightness(self) -> Plane:
+        return np.asarray(self.grey) if self.rgb else self._planes()[0]
 
     def _planes(self) -> tuple[Plane, Plane, Plane]:
-        wide, high = self.size
-        shape = ((high + 1) // 2, (wide + 1) // 2)
+        """Return Y (height x width), and Cb and Cr of half that size, rounded up."""
+        width, height = self.size
+        half_shape = ((height + 1) // 2, (width + 1) // 2)
         flat = np.frombuffer(self.data, dtype=np.uint8)
-        area = wide * high
-        part = shape[0] * shape[1]
-        blue, red = (flat[area + n * part :][:part].reshape(shape) for n in (0, 1))
-        return flat[:area].reshape(high, wide), blue, red
+        bright, colors = np.split(flat, [width * height])
+        blue, red = colors.reshape(2, *half_shape)
+        return bright.reshape(height, width), blue, red
 
 
-def _to_bt601(bright: Plane, blue: Plane, red: Plane) -> tuple[Plane, Plane, Plane]:
+def _convert_to_bt601(
+    bright: Plane, blue: Plane, red: Plane
+) -> tuple[Plane, Plane, Plane]:
     """Convert planes from BT.709 to BT.601; color planes stay subsampled."""
-    high, wide = bright.shape
+    height, width = bright.shape
     a, b = _LUMA_WEIGHTS
-    mixed = (_mix_chroma(blue, sign * a, red, sign * b) for sign in (1, -1))
-    increase, decrease = (_upsample(plane, high, wide) for plane in mixed)
-    new_blue, new_red = (
-        _mix_chroma(blue, c, red, d, _GREY) for c, d in (_BLUE_WEIGHTS, _RED_WEIGHTS)
-    )
+    increase = _upsample(_mix_chroma(blue, a, red, b), height, width)
+    decrease = _upsample(_mix_chroma(blue, -a, red, -b), height, width)
     # One of both is always 0 (saturated): adding and subtracting clips as their difference would.
     brightness = cv2.subtract(cv2.add(bright, increase), decrease)
+
+    a, b = _BLUE_WEIGHTS
+    new_blue = _mix_chroma(blue, a, red, b, _GREY)
+    a, b = _RED_WEIGHTS
+    new_red = _mix_chroma(blue, a, red, b, _GREY)
     return np.asarray(brightness, dtype=np.uint8), new_blue, new_red
 
 
@@ -154,40 +163,37 @@ def _mix_chroma(
     blue: Plane, a: float, red: Plane, b: float, grey: float = 0.0
 ) -> Plane:
     """Return `grey + a * (blue - 128) + b * (red - 128)` as bytes, clipped."""
-    return np.asarray(
-        cv2.addWeighted(blue, a, red, b, grey - _GREY * (a + b)), dtype=np.uint8
-    )
+    mixed = cv2.addWeighted(blue, a, red, b, grey - _GREY * (a + b))
+    return np.asarray(mixed, dtype=np.uint8)
 
 
-def _upsample(plane: Plane, high: int, wide: int) -> Plane:
+def _upsample(plane: Plane, height: int, width: int) -> Plane:
     size = plane.shape[1] * 2, plane.shape[0] * 2
-    large = cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST)[:high, :wide]
-    return np.asarray(large, dtype=np.uint8)
+    large = cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(large[:height, :width], dtype=np.uint8)
 
 
 def encode(frame: RawFrame, sampling: Sampling) -> tuple[bytes, Measured]:
     """Return a frame's bytes in the requested format, and their measurements."""
     kind = sampling.format.upper()
     if frame.rgb:
-        options: dict[str, object] = {
-            "quality": sampling.quality,
-            "subsampling": "4:2:0",
-        }
+        options: dict[str, Any] = {"compress_level": 4}
+        if kind != "PNG":
+            options = {"quality": sampling.quality, "subsampling": "4:2:0"}
         file = io.BytesIO()
-        frame.to_image().save(
-            file, kind, **({"compress_level": 4} if kind == "PNG" else options)
-        )
+        frame.to_image().save(file, kind, **options)
         data = file.getvalue()
     else:
         # OpenCV encodes BGR directly; Pillow would need a copy as RGB.
-        _, encoded = cv2.imencode(
-            ".jpg", frame.bgr(), [cv2.IMWRITE_JPEG_QUALITY, sampling.quality]
-        )
+        quality = [cv2.IMWRITE_JPEG_QUALITY, sampling.quality]
+        _, encoded = cv2.imencode(".jpg", frame.bgr(), quality)
         data = bytes(encoded)
+
     phash, sharpness = frame.phash_and_sharpness
-    return data, Measured(
+    measured = Measured(
         hash_bytes(data), kind, len(data), *frame.size, 1, 1, phash, sharpness
     )
+    return data, measured
 
 
 # Longer side (pixels) of the reduced frame in which edges are measured.
@@ -203,7 +209,9 @@ MIN_STEEPNESS = 0.19
 _SEGMENT_PIXELS = 14
 # Segments with the strongest edges are used (a share of all, and a minimum number), and of their
 # steepness this quantile.
-_STRONG_SHARE, _MIN_STRONG_SEGMENTS, _STEEPNESS_QUANTILE = 0.02, 16, 0.75
+_STRONG_SHARE = 0.02
+_MIN_STRONG_SEGMENTS = 16
+_STEEPNESS_QUANTILE = 0.75
 
 
 def classify_frame(grey: Image.Image) -> FrameQuality:
@@ -227,26 +235,26 @@ def measure_steepness(values: NDArray[np.int16]) -> float:
     each is divided by the difference of its lightest and darkest pixel. 1 if there is no edge to
     measure, as in a tiny image.
     """
-    by_axis = (_steepness_of_rows(values), _steepness_of_rows(values.T))
+    by_axis = (_measure_rows(values), _measure_rows(values.T))
     return max((value for value in by_axis if value is not None), default=1.0)
 
 
-def _steepness_of_rows(values: NDArray[np.int16]) -> float | None:
+def _measure_rows(values: NDArray[np.int16]) -> float | None:
     height, width = values.shape
-    segment_count = width // _SEGMENT_PIXELS
-    if segment_count * height < 2 * _MIN_STRONG_SEGMENTS:
+    columns = width // _SEGMENT_PIXELS
+    if columns * height < 2 * _MIN_STRONG_SEGMENTS:
         return None
-    segments = values[:, : segment_count * _SEGMENT_PIXELS].reshape(
-        height * segment_count, _SEGMENT_PIXELS
-    )
-    rise = segments.max(axis=1) - segments.min(axis=1)
-    strong_count = max(int(len(rise) * _STRONG_SHARE), _MIN_STRONG_SEGMENTS)
-    strong = np.argpartition(rise, -strong_count)[-strong_count:]
-    rises = rise[strong]
+
+    whole = values[:, : columns * _SEGMENT_PIXELS]
+    segments = whole.reshape(height * columns, _SEGMENT_PIXELS)
+    rises = segments.max(axis=1) - segments.min(axis=1)
+    count = max(int(len(rises) * _STRONG_SHARE), _MIN_STRONG_SEGMENTS)
+    strongest = np.argpartition(rises, -count)[-count:]
+    rises = rises[strongest]
     if float(rises.max()) < _MIN_CONTRAST:
         return None
-    step = np.abs(np.diff(segments[strong], axis=1)).max(axis=1)
-    return float(np.quantile(step / np.maximum(rises, 1), _STEEPNESS_QUANTILE))
+    steps = np.abs(np.diff(segments[strongest], axis=1)).max(axis=1)
+    return float(np.quantile(steps / np.maximum(rises, 1), _STEEPNESS_QUANTILE))
 
 
 # Burnt-in subtitles: lines of thin bright strokes in the middle of the lower third of a frame.
@@ -255,16 +263,20 @@ TEXT_HEIGHT = 360
 """Frames are compared at this height in pixels; the following sizes are in its pixels."""
 TEXT_TOP_SHARE = 0.7
 STROKE_WIDTH = 9
-MIN_STROKE_CONTRAST, MIN_STROKE_BRIGHTNESS = 70, 150
+MIN_STROKE_CONTRAST = 70
+MIN_STROKE_BRIGHTNESS = 150
 MIN_STROKES_PER_ROW = 10
-MIN_LINE_HEIGHT, MAX_LINE_HEIGHT = 6, 30
+MIN_LINE_HEIGHT = 6
+MAX_LINE_HEIGHT = 30
 MIN_LINE_WIDTH = 0.12
 """Share of the frame's width."""
 MAX_TEXT_OFFSET = 0.06
 """Distance of a line's middle from the frame's, in frame widths."""
-MIN_STROKE_DENSITY, MAX_STROKE_DENSITY = 0.05, 0.3
+MIN_STROKE_DENSITY = 0.05
+MAX_STROKE_DENSITY = 0.3
 """Strokes per pixel of a line's width."""
-MIN_INK_SHARE, MAX_INK_SHARE = 0.12, 0.6
+MIN_INK_SHARE = 0.12
+MAX_INK_SHARE = 0.6
 MAX_TEXT_MARGIN = 0.5
 """Strokes per row just above and below a line, as a share of those within it."""
 
@@ -277,24 +289,23 @@ def has_subtitle(grey: Plane) -> bool:
     """
     strokes = _find_strokes(grey)
     strokes_per_row = np.count_nonzero(strokes[:, 1:] & ~strokes[:, :-1], axis=1)
-    edges = np.flatnonzero(
-        np.diff(np.r_[False, strokes_per_row >= MIN_STROKES_PER_ROW, False])
-    )
+    # Lines are runs of rows with many strokes; edges are their first rows, and those after them.
+    is_text_row = strokes_per_row >= MIN_STROKES_PER_ROW
+    edges = np.flatnonzero(np.diff(np.r_[False, is_text_row, False])).tolist()
     return any(
         _is_text_line(strokes[top:bottom], strokes_per_row, top, bottom)
-        for top, bottom in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+        for top, bottom in zip(edges[::2], edges[1::2], strict=True)
     )
 
 
 def _find_strokes(grey: Plane) -> NDArray[np.bool_]:
     height, width = grey.shape
     size = max(round(width * TEXT_HEIGHT / height), 1), TEXT_HEIGHT
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)[
-        int(TEXT_HEIGHT * TEXT_TOP_SHARE) :
-    ]
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    lower = small[int(TEXT_HEIGHT * TEXT_TOP_SHARE) :]
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (STROKE_WIDTH, STROKE_WIDTH))
-    contrast = cv2.morphologyEx(small, cv2.MORPH_TOPHAT, square)
-    return (contrast >= MIN_STROKE_CONTRAST) & (small >= MIN_STROKE_BRIGHTNESS)
+    contrast = cv2.morphologyEx(lower, cv2.MORPH_TOPHAT, square)
+    return (contrast >= MIN_STROKE_CONTRAST) & (lower >= MIN_STROKE_BRIGHTNESS)
 
 
 def _is_text_line(
@@ -302,20 +313,22 @@ def _is_text_line(
 ) -> bool:
     if not MIN_LINE_HEIGHT <= bottom - top <= MAX_LINE_HEIGHT:
         return False
+    frame_width = line.shape[1]
     left, right = np.percentile(np.flatnonzero(line.any(axis=0)), [2, 98])
-    width = max((right - left) / line.shape[1], 1 / line.shape[1])
+    width = max((right - left) / frame_width, 1 / frame_width)
+    offset = abs((left + right) / 2 / frame_width - 0.5)
     strokes = float(np.median(strokes_per_row[top:bottom]))
-    margins = (
-        strokes_per_row[max(top - 4, 0) : max(top - 2, 0)],
-        strokes_per_row[bottom + 2 :][:2],
-    )
+    density = strokes / max(right - left, 1)
+    ink_share = line.mean() / width
+
+    above = strokes_per_row[max(top - 4, 0) : max(top - 2, 0)]
+    below = strokes_per_row[bottom + 2 : bottom + 4]
+    max_in_margin = MAX_TEXT_MARGIN * strokes
     return (
         width >= MIN_LINE_WIDTH
-        and abs((left + right) / 2 / line.shape[1] - 0.5) <= MAX_TEXT_OFFSET
-        and MIN_STROKE_DENSITY <= strokes / max(right - left, 1) <= MAX_STROKE_DENSITY
-        and MIN_INK_SHARE <= line.mean() / width <= MAX_INK_SHARE
-        and all(
-            rows.sum() < MAX_TEXT_MARGIN * strokes * max(len(rows), 1)
-            for rows in margins
-        )
+        and offset <= MAX_TEXT_OFFSET
+        and MIN_STROKE_DENSITY <= density <= MAX_STROKE_DENSITY
+        and MIN_INK_SHARE <= ink_share <= MAX_INK_SHARE
+        and above.sum() < max_in_margin * max(len(above), 1)
+        and below.sum() < max_in_margin * max(len(below), 1)
     )

@@ -51,40 +51,36 @@ def find_repeats(
     returned, so that it is sampled. The first `known_count` videos are only compared with, and get
     empty lists. Segments of a video are in order and do not overlap.
     """
-    fingerprints = [
-        (
-            np.array([time for time, _ in video]),
-            np.array([c for _, c in video], dtype=np.uint64),
-        )
-        for video in videos
-    ]
+    searched: list[_Fingerprints] = []
     by_video: list[list[RepeatedSegment]] = []
-    for number, (times, hashes) in enumerate(fingerprints):
-        fresh = np.ones(len(times), dtype=bool)
+    for number, video in enumerate(videos):
+        times = np.array([time for time, _ in video])
+        hashes = np.array([code for _, code in video], dtype=np.uint64)
+        searched.append(_Fingerprints(times, hashes))
+        is_fresh = np.ones(len(times), dtype=bool)
         repeats: list[RepeatedSegment] = []
         for earlier in range(number + 1 if number >= known_count else 0):
-            new = _Comparison(
-                fingerprints[number], fingerprints[earlier], is_same=earlier == number
-            ).find()
-            repeats += new
-            for repeat in new:
-                fresh &= ~((times > repeat.start) & (times < repeat.end))
+            comparison = _Comparison(
+                searched[number], searched[earlier], is_same=earlier == number
+            )
+            for repeat in comparison.find():
+                repeats.append(repeat)
+                is_fresh &= ~((times > repeat.start) & (times < repeat.end))
             # A repeat needs no further search, nor comparison with later videos.
-            fingerprints[number] = (times[fresh], hashes[fresh])
+            searched[number] = _Fingerprints(times[is_fresh], hashes[is_fresh])
         by_video.append(_merge(repeats))
     return by_video
+
+
+class _Fingerprints(NamedTuple):
+    times: _Times
+    hashes: _Hashes
 
 
 class _Comparison:
     """Comparison of a video with an earlier one, or with itself."""
 
-    def __init__(
-        self,
-        video: tuple[_Times, _Hashes],
-        earlier: tuple[_Times, _Hashes],
-        *,
-        is_same: bool,
-    ):
+    def __init__(self, video: _Fingerprints, earlier: _Fingerprints, *, is_same: bool):
         self._times, self._hashes = video
         self._earlier_times, self._earlier_hashes = earlier
         # Within one video, a segment must not match one that it overlaps.
@@ -107,23 +103,22 @@ class _Comparison:
 
     def _rank_distances(self) -> list[float]:
         """Return candidate distances to repeats in seconds, most matches first."""
-        width = SLACK_SECONDS / 2
-        low = float(self._times[0] - self._earlier_times[-1])
-        votes = np.zeros(
-            int((self._times[-1] - self._earlier_times[0] - low) / width) + 4,
-            dtype=np.int64,
-        )
+        bin_width = SLACK_SECONDS / 2
+        lowest = float(self._times[0] - self._earlier_times[-1])
+        span = self._times[-1] - self._earlier_times[0] - lowest
+        votes = np.zeros(int(span / bin_width) + 4, dtype=np.int64)
         for i, j in self._iter_matches():
-            bins = ((self._times[i] - self._earlier_times[j] - low) / width).astype(
-                np.int64
-            ) + 1
+            distances = self._times[i] - self._earlier_times[j]
+            bins = ((distances - lowest) / bin_width).astype(np.int64) + 1
             votes += np.bincount(bins, minlength=len(votes))
+
+        # A bin with its neighbors: a repeat may be at the border of two.
         smoothed = np.convolve(votes, np.ones(3, dtype=np.int64), mode="same")
         order = np.argsort(smoothed, kind="stable")[::-1][:_MAX_DISTANCES]
         return [
-            low + (int(bin_index) - 0.5) * width
-            for bin_index in order
-            if smoothed[bin_index] >= MIN_DISTINCT
+            lowest + (int(number) - 0.5) * bin_width
+            for number in order
+            if smoothed[number] >= MIN_DISTINCT
         ]
 
     def _iter_matches(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -131,41 +126,30 @@ class _Comparison:
 
         Those with very many matches are left out: they do not indicate a distance.
         """
-        max_matches = max(
-            _STILL_SECONDS / max(_median_step(self._earlier_times), 0.01), MIN_DISTINCT
-        )
+        step = max(_median_step(self._earlier_times), 0.01)
+        max_matches = max(_STILL_SECONDS / step, MIN_DISTINCT)
         for begin in range(0, len(self._times), _BATCH_ROWS):
-            rows = self._hashes[begin : begin + _BATCH_ROWS, None]
-            matches = (
-                np.bitwise_count(rows ^ self._earlier_hashes[None, :])
-                <= MAX_HASH_DISTANCE
-            )
-            distances = (
-                self._times[begin : begin + _BATCH_ROWS, None]
-                - self._earlier_times[None, :]
-            )
-            matches &= distances >= self._min_distance
-            matches &= matches.sum(axis=1, keepdims=True) <= max_matches
-            i, j = np.nonzero(matches)
+            batch = slice(begin, begin + _BATCH_ROWS)
+            is_match = _are_alike(self._hashes[batch, None], self._earlier_hashes)
+            distances = self._times[batch, None] - self._earlier_times
+            is_match &= distances >= self._min_distance
+            is_match &= is_match.sum(axis=1, keepdims=True) <= max_matches
+            i, j = np.nonzero(is_match)
             yield i + begin, j
 
     def _match_at(self, distance: float) -> NDArray[np.bool_]:
+        """Return which fingerprints match an earlier one at about this distance."""
+        earlier = self._earlier_times
         expected = self._times - distance
-        low = np.searchsorted(self._earlier_times, expected - SLACK_SECONDS)
-        high = np.searchsorted(
-            self._earlier_times, expected + SLACK_SECONDS, side="right"
-        )
+        begin = np.searchsorted(earlier, expected - SLACK_SECONDS)
+        end = np.searchsorted(earlier, expected + SLACK_SECONDS, side="right")
         is_match = np.zeros(len(self._times), dtype=bool)
-        for step in range(int((high - low).max(initial=0))):
-            j = np.clip(low + step, 0, len(self._earlier_times) - 1)
-            matches = (
-                np.bitwise_count(self._hashes ^ self._earlier_hashes[j])
-                <= MAX_HASH_DISTANCE
-            )
-            matches &= (low + step < high) & (
-                self._times - self._earlier_times[j] >= self._min_distance
-            )
-            is_match |= matches
+        for step in range(int((end - begin).max(initial=0))):
+            j = np.clip(begin + step, 0, len(earlier) - 1)
+            is_inside = begin + step < end
+            is_apart = self._times - earlier[j] >= self._min_distance
+            is_alike = _are_alike(self._hashes, self._earlier_hashes[j])
+            is_match |= is_alike & is_inside & is_apart
         return is_match
 
     def _is_segment(self, first: int, last: int, is_match: NDArray[np.bool_]) -> bool:
@@ -190,11 +174,10 @@ class _Comparison:
         matches = np.flatnonzero(is_match)
         if not len(matches):
             return
-        gap = max(MAX_GAP_SECONDS, 3 * self._step)
-        for run in np.split(
-            matches, np.flatnonzero(np.diff(self._times[matches]) > gap) + 1
-        ):
-            yield _best_run(int(run[0]), is_match[run[0] : run[-1] + 1])
+        max_gap = max(MAX_GAP_SECONDS, 3 * self._step)
+        gaps = np.flatnonzero(np.diff(self._times[matches]) > max_gap)
+        for run in np.split(matches, gaps + 1):
+            yield _find_best_run(int(run[0]), is_match[run[0] : run[-1] + 1])
 
 
 # Distances tried for two videos: intro, outro, preview, and accidental ones.
@@ -209,11 +192,14 @@ def _median_step(times: _Times) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else 1.0
 
 
-def _best_run(begin: int, is_match: NDArray[np.bool_]) -> tuple[int, int]:
+def _are_alike(hashes: _Hashes, others: _Hashes) -> NDArray[np.bool_]:
+    return np.bitwise_count(hashes ^ others) <= MAX_HASH_DISTANCE
+
+
+def _find_best_run(begin: int, is_match: NDArray[np.bool_]) -> tuple[int, int]:
     """Return the run with the best balance of hits and misses (Kadane)."""
-    sums = np.concatenate(
-        [[0.0], np.cumsum(np.where(is_match, 1 - MIN_MATCH_SHARE, -MIN_MATCH_SHARE))]
-    )
+    gains = np.where(is_match, 1 - MIN_MATCH_SHARE, -MIN_MATCH_SHARE)
+    sums = np.concatenate([[0.0], np.cumsum(gains)])
     lowest = np.minimum.accumulate(sums)
     end = int(np.argmax(sums - lowest))
     start = int(np.argmin(sums[: end + 1]))
@@ -224,9 +210,8 @@ def _has_variety(hashes: _Hashes) -> bool:
     """Return whether `MIN_DISTINCT` fingerprints are different."""
     distinct: list[np.uint64] = []
     for code in hashes:
-        if all(
-            np.bitwise_count(code ^ other) > MAX_HASH_DISTANCE for other in distinct
-        ):
+        distances = np.bitwise_count(code ^ np.array(distinct, np.uint64))
+        if (distances > MAX_HASH_DISTANCE).all():
             distinct.append(code)
     return len(distinct) >= MIN_DISTINCT
 

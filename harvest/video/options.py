@@ -41,7 +41,8 @@ def parse_every(text: str) -> float:
     """
     seconds = 0.0
     if match := _RATE.fullmatch(text.strip()):
-        frames, period = (int(number or 1) for number in match.groups())
+        frames = int(match[1])
+        period = int(match[2] or 1)
         seconds = period / frames if frames else 0.0
     elif match := _DURATION.fullmatch(text.strip()):
         seconds = float(match[1]) * _UNITS[match[2]]
@@ -55,33 +56,35 @@ def parse_every(text: str) -> float:
 def parse_size(text: str) -> tuple[int | None, int | None]:
     """Return width and height of '960x540', '960x' or 'x540', in pixels. Raises `UsageError`."""
     match = _SIZE.fullmatch(text.strip())
-    sides = [int(side) if side else None for side in match.groups()] if match else []
-    if not any(sides) or not all(
-        side is None or 0 < side <= MAX_SIDE for side in sides
-    ):
+    sides = [int(side) for side in match.groups() if side] if match else []
+    if not match or not sides or not all(0 < side <= MAX_SIDE for side in sides):
         raise UsageError(
             f"{text!r} is not a size", "write for instance 960x540, 960x or x540"
         )
-    return sides[0], sides[1]
+    width, height = match.groups()
+    return int(width) if width else None, int(height) if height else None
 
 
 def parse_format(text: str) -> tuple[Format, int]:
     """Return format and quality of 'png', 'jpeg' or 'jpeg:80'. Raises `UsageError`."""
-    match = _FORMAT.fullmatch(text.strip().lower())
+    name = text.strip().lower()
+    match = _FORMAT.fullmatch(name)
     quality = int(match[1] or Sampling.quality) if match else 0
     if not 1 <= quality <= 100:
         raise UsageError(
             f"there is no format {text!r}", "write png, jpeg, or for instance jpeg:80"
         )
-    return "png" if text.strip().lower() == "png" else "jpeg", quality
+    return "png" if name == "png" else "jpeg", quality
 
 
 def parse_similar_bits(value: bool | int | str) -> int | str:
     """Return the maximum hash distance in bits, or 'off'. Raises `UsageError`."""
     if isinstance(value, bool):
         return SIMILAR if value else OFF
-    if value == OFF or (str(value).isdecimal() and int(value) <= MAX_BITS):
-        return value if value == OFF else int(value)
+    if value == OFF:
+        return OFF
+    if str(value).isdecimal() and int(value) <= MAX_BITS:
+        return int(value)
     raise UsageError(
         f"frames cannot differ in {value!r} bits", f"write 0 to {MAX_BITS}, or {OFF}"
     )
@@ -171,6 +174,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         if len(modes) > 1:
             options = " and ".join(f"--{mode}" for mode in modes)
             raise UsageError(f"{options} do not go together", "choose one of them")
+
         width, height = (None, None) if self.size is None else parse_size(self.size)
         kind, quality = parse_format(self.format or "jpeg")
         start, end = parse_time_range(self.start, self.end)

@@ -48,7 +48,8 @@ class VideoSegment:
     ):
         self.plan = plan
         self.is_over = False
-        self._sampling, self._fingerprints = sampling, fingerprints
+        self._sampling = sampling
+        self._fingerprints = fingerprints
         self._since = -math.inf if plan.since is None else plan.since
         self._until = math.inf if plan.until is None else plan.until
         detector_class = KeyFrameCuts if sampling.mode == "keyframes" else CutFinder
@@ -63,14 +64,14 @@ class VideoSegment:
     def add_block(self, block: FrameBlock) -> Iterator[FrameCandidate]:
         """Add a block and yield the candidates whose scene is now certain."""
         for piece in block.iter_pieces():
-            if not self.is_over:
-                inside = np.flatnonzero(piece.times <= self._until)
-                self.is_over = len(inside) < len(piece.times)
-                if len(inside):
-                    self._add_frames(piece.select(inside))
-                yield from self._pop_settled(
-                    self._detector.settled_until - _HALF_FADE_SECONDS
-                )
+            if self.is_over:
+                return
+            inside = np.flatnonzero(piece.times <= self._until)
+            self.is_over = len(inside) < len(piece.times)
+            if len(inside):
+                self._add_frames(piece.select(inside))
+            settled = self._detector.settled_until - _HALF_FADE_SECONDS
+            yield from self._pop_settled(settled)
 
     def finish(self) -> Iterator[FrameCandidate]:
         """Yield the remaining candidates at the end of the segment."""
@@ -79,18 +80,17 @@ class VideoSegment:
 
     def find_interval(self, candidate: FrameCandidate) -> tuple[int, int]:
         """Return the interval in which a candidate competes with others."""
-        mode, every = self._sampling.mode, self._sampling.every
+        mode = self._sampling.mode
+        every = self._sampling.every
         if mode in ("scenes", "seen"):
             return candidate.scene, 0
         if mode == "keyframes":
             return round(candidate.time * 1e6), 0
         if mode == "useful":
-            return candidate.scene, int(
-                (candidate.time - (self._scene_start or 0.0)) // every
-            )
-        return int(
-            self.plan.schedule.find_bins(np.array([candidate.time]), every)[0]
-        ), 0
+            in_scene = candidate.time - (self._scene_start or 0.0)
+            return candidate.scene, int(in_scene // every)
+        [number] = self.plan.schedule.find_bins(np.array([candidate.time]), every)
+        return int(number), 0
 
     def _add_cuts(self, cuts: Iterator[SceneCut]) -> None:
         for cut in cuts:
@@ -112,30 +112,33 @@ class VideoSegment:
         facts = self.plan.facts
         while self._pending and self._pending[0][0] <= until:
             time, frame = self._pending.popleft()
-            cut_times = []
+            first_cut = None
             while self._cuts and self._cuts[0].time <= time:
                 self._scene += 1
                 self._scene_start = self._cuts.popleft().time
-                cut_times.append(self._scene_start)
+                if first_cut is None:
+                    first_cut = self._scene_start
             yield FrameCandidate(
-                time,
-                self._scene,
-                None if facts.fps is None else round(time * facts.fps),
-                frame,
-                any(cut.begin < time < cut.end for cut in self._changes),
-                self._detector.measure_motion(time),
-                self._scene_start,
-                cut_times[0] if cut_times else None,
+                time=time,
+                scene=self._scene,
+                number=None if facts.fps is None else round(time * facts.fps),
+                frame=frame,
+                fades=any(cut.begin < time < cut.end for cut in self._changes),
+                motion=self._detector.measure_motion(time),
+                scene_start=self._scene_start,
+                cut=first_cut,
             )
-        self._changes = [
-            cut for cut in self._changes if cut.end > until - 2 * _HALF_FADE_SECONDS
-        ]
+
+        # Only changes that later frames may be in.
+        earliest = until - 2 * _HALF_FADE_SECONDS
+        self._changes = [cut for cut in self._changes if cut.end > earliest]
 
     def _add_fingerprints(self, block: FrameBlock) -> None:
         for time, thumb in zip(block.times.tolist(), block.thumbs, strict=True):
             latest = self._fingerprints[-1][0] if self._fingerprints else -math.inf
             if time >= self._since and math.floor(time) > latest:
-                code = int(str(imagehash.phash(Image.fromarray(thumb[0]))), 16)
+                brightness = Image.fromarray(thumb[0])
+                code = int(str(imagehash.phash(brightness)), 16)
                 self._fingerprints.append((time, code))
 
 
@@ -175,13 +178,13 @@ def read_facts(video: Path) -> VideoFacts:
     """Return the facts of a video file, cached. Raises `Unreadable`."""
     try:
         status = video.stat()
-        return _facts(video, status.st_size, status.st_mtime_ns)
+        return _probe_cached(video, status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise Unreadable("cannot be read", str(error.strerror)) from error
 
 
 @lru_cache(maxsize=4096)
-def _facts(video: Path, _size: int, _changed: int) -> VideoFacts:
+def _probe_cached(video: Path, _size: int, _changed: int) -> VideoFacts:
     return probe(video)
 
 
@@ -232,6 +235,7 @@ class VideoSampler:
         self._result.seconds = facts.seconds
         self._result.is_pale = facts.is_pale
         self._advance(0.0)
+
         plan = make_plan(self._sampling, facts)
         segment = VideoSegment(plan, self._sampling, self._result.fingerprints)
         decoder = FfmpegDecoder(self._video, plan)
@@ -242,6 +246,7 @@ class VideoSampler:
                     break
         self._offer_candidates(segment, segment.finish())
         self._store_frames(self._chooser.close())
+
         self._result.damage = decoder.damage
         seconds = facts.seconds if decoder.length is None else decoder.length
         if decoder.last_time > (seconds or 0.0):
@@ -268,11 +273,10 @@ class VideoSampler:
             data, measured = encode(candidate.frame, self._sampling)
             self._store.stage(measured.sha256, measured.format, data)
             faces = self._chooser.faces(candidate, data, measured)
-            self._result.frames.append(
-                StoredFrame(
-                    measured, candidate.time, candidate.scene, candidate.number, faces
-                )
+            frame = StoredFrame(
+                measured, candidate.time, candidate.scene, candidate.number, faces
             )
+            self._result.frames.append(frame)
 
     def _report_progress(self, time: float) -> None:
         done_seconds = min(max(time, 0.0), self._facts.seconds or 0.0)

@@ -54,11 +54,11 @@ class Sampling:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name != "mode" and value != field.default:
-                texts.append(f"{field.name}={_text(value)}")
+                texts.append(f"{field.name}={_format_value(value)}")
         return " ".join(texts)
 
 
-def _text(value: object) -> str:
+def _format_value(value: object) -> str:
     if value is None:
         return "off"
     if isinstance(value, bool):
