@@ -111,6 +111,7 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
     ]
     plan.aliases = dataset.classes.explain_aliases(accepted_hints, dataset.option)
 
+    # They were accepted when nothing disputed them yet.
     plan.withdrawals = [
         withdraw_label(disputed.key) for disputed in hints.list_disputed()
     ]
@@ -131,12 +132,14 @@ def acceptance_obstacle(sample: HintedSample) -> str | None:
         return "no hint"
     if sample.hints > 1:
         return "disputed hint"
+    # The label names a person of the image, but not which face.
     if sample.faces > 1:
         return "several faces"
     try:
         label = normalize_class_name(sample.hint)
     except UsageError:
         return "hint is not a class name"
+
     if any(decided_label != label for decided_label in sample.decided):
         return "a copy was decided otherwise"
     return None
@@ -167,6 +170,7 @@ def _accept(
             if choices:
                 operation = make_operation(step, count=len(choices))
                 dataset.journal.apply(operation, choices)
+
     return plan
 
 
@@ -197,6 +201,7 @@ def plan_acceptance(
     first_labels = {
         sample.sample: sample.proposals[0].label for sample in waiting_samples
     }
+    # A confident prediction may still be of a class that nobody labelled.
     dissimilar = find_dissimilar_proposals(dataset, first_labels)
     expected_errors = 0.0
     for sample in waiting_samples:
@@ -210,6 +215,7 @@ def plan_acceptance(
         else:
             plan.choices.append(Choice(sample.sample, "label", first.label, MODEL))
             expected_errors += 1 - first.confidence
+
     plan.likely_wrong = expected_errors
     return plan
 
@@ -223,6 +229,7 @@ def _load_prelabeling(dataset: Dataset) -> Prelabeling:
             "there are no predictions yet",
             f"make them: baseline prelabel {dataset.option}",
         )
+
     new_classes = proposals.list_new_classes()
     if new_classes:
         raise InputUnusable(
@@ -238,6 +245,7 @@ def _resolve_classes(dataset: Dataset, names: Collection[str]) -> set[str]:
     missing = sorted(classes - set(dataset.classes.list_names()))
     if missing:
         raise UsageError(
-            f"there is no class {missing[0]!r}", "list them: labeler classes list"
+            f"there is no class {missing[0]!r}",
+            "list them: labeler classes list",
         )
     return classes

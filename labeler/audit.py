@@ -184,6 +184,7 @@ def find_leaks(
         kinds = dict.fromkeys(_iter_equal_pairs(twins, image_hashes), "same file")
         hashes = {number: image_hashes[number].hashes for number in twins}
         candidates = _find_candidates([images[number] for number in twins], hashes)
+        # Equal files need no comparison of pixels.
         pairs = sorted(candidates - kinds.keys())
         kinds |= _compare_pairs(images, pairs, hashes, dataset, pool, progress)
 
@@ -205,6 +206,7 @@ def find_leaks(
                 labels=(first.label, leaking.label),
             )
             audit.leaks.append(leak)
+
     audit.leaks.sort(key=lambda leak: (KINDS.index(leak.kind), leak.b, leak.a))
     return audit
 

@@ -55,9 +55,14 @@ class ClassEditor:
             samples = self._tiles.get_keys(self._tiles.list_labelled(old))
             choices = [Choice(key, "label", into, MERGE) for key in samples]
             step = self._apply(
-                "merge-class", choices, old=old, into=into, count=len(samples)
+                "merge-class",
+                choices,
+                old=old,
+                into=into,
+                count=len(samples),
             )
             self._classes.merge(step, old, into)
+
         return ClassEdit(step, len(samples))
 
     def delete(self, name: str) -> ClassEdit:
@@ -66,18 +71,24 @@ class ClassEditor:
             current = self._classes.resolve(name)
             if current not in self._classes.list_names():
                 raise UsageError(
-                    f"there is no class {name!r}", "list them: labeler classes list"
+                    f"there is no class {name!r}",
+                    "list them: labeler classes list",
                 )
 
             rows = self._tiles.list_labelled(current)
             samples = self._tiles.get_keys(rows)
             choices = [Choice(key, "clear", None, "delete") for key in samples]
             step = self._apply(
-                "delete-class", choices, name=current, count=len(samples)
+                "delete-class",
+                choices,
+                name=current,
+                count=len(samples),
             )
+            # In the same step, so that undoing it restores the splits, too.
             changes = Changes(self._dataset.db)
             changes.apply(step, changes.list_split_removals(rows))
             self._classes.hide(step, current)
+
         return ClassEdit(step, len(samples))
 
     def add_alias(self, alias: str, name: str) -> ClassEdit:
@@ -88,7 +99,8 @@ class ClassEditor:
             step = self._apply("add-alias", alias=alias, name=name)
             if self._classes.get_id(name) is None:
                 raise UsageError(
-                    f"there is no class {name!r}", "create it: labeler classes add NAME"
+                    f"there is no class {name!r}",
+                    "create it: labeler classes add NAME",
                 )
             if self._classes.resolve_alias(alias) in self._classes.list_names():
                 raise UsageError(
@@ -97,6 +109,7 @@ class ClassEditor:
                 )
             self._classes.get_or_create_alias(alias)
             self._classes.merge(step, alias, name)
+
         return ClassEdit(step)
 
     def remove_alias(self, alias: str) -> ClassEdit:
@@ -106,10 +119,12 @@ class ClassEditor:
             name = self._classes.resolve_alias(alias)
             if alias in (name, *self._classes.list_names()):
                 raise UsageError(
-                    f"{alias!r} is not an alias", "list them: labeler classes list"
+                    f"{alias!r} is not an alias",
+                    "list them: labeler classes list",
                 )
             step = self._apply("remove-alias", alias=alias, name=name)
             self._classes.hide(step, alias)
+
         return ClassEdit(step)
 
     def _apply(

@@ -55,12 +55,14 @@ def open_(job: CommandJob, view: str | None) -> None:
             f"the window needs PySide6, which cannot be loaded ({error})",
             install_command("gui"),
         ) from error
+
     try:
         with job.open():
             pass  # reports errors of the dataset before there is a window
     except DatasetMissing:
         if not has_display():
             raise
+
     open_window(job.root, view)
 
 
@@ -162,6 +164,7 @@ def list_classes(job: CommandJob) -> ClassList:
         sizes = {row.name: row.count for row in counts}
         keys = ClassKeys(dataset).assign(list(sizes))
         aliases_of = list_aliases(dataset.db, with_former_names=True)
+
     return ClassList(
         [
             ClassRow(name, sizes[name], key or None, list(aliases_of.get(name, [])))
@@ -350,7 +353,8 @@ def accept(
     with job.open() as dataset:
         if not dataset.samples.count():
             raise InputUnusable(
-                "nothing to label: there are no samples yet", dataset.status_advice
+                "nothing to label: there are no samples yet",
+                dataset.status_advice,
             )
         if kind == "predictions":
             plan = accept_proposals(dataset, above, classes, simulate=job.simulate)

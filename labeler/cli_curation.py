@@ -163,7 +163,11 @@ def _doubt_line(dataset: Dataset, doubt: DuplicateSet) -> JsonDict:
     members = sorted(doubt.members, key=lambda member: member.id)
     samples = [member.key for member in members]
     reason = _SHARED_PART if doubt.contested else _SMALL_DIFFERENCE
-    line = {"doubtful": True, "samples": samples, "reason": reason}
+    line = {
+        "doubtful": True,
+        "samples": samples,
+        "reason": reason,
+    }
     return line | _locations(dataset, samples)
 
 
@@ -223,7 +227,8 @@ def quality(job: CommandJob, workers: int | None) -> CommandResult:
     with job.open() as dataset:
         if not dataset.samples.count():
             raise InputUnusable(
-                "nothing to measure: there are no samples yet", dataset.status_advice
+                "nothing to measure: there are no samples yet",
+                dataset.status_advice,
             )
         return assess_quality(dataset, workers=workers or 0, progress=job.progress)
 
@@ -256,7 +261,10 @@ def split(job: CommandJob, request: SplitSettings) -> CommandResult:
             base = dataset.samples.get_split_settings() or base
         settings = msgspec.structs.replace(base, **options)
         return split_dataset(
-            dataset, settings, simulate=job.simulate, progress=job.progress
+            dataset,
+            settings,
+            simulate=job.simulate,
+            progress=job.progress,
         )
 
 
@@ -282,7 +290,10 @@ def import_(job: CommandJob, request: ImportRequest) -> CommandResult:
     check_importable(Path(request.path))
     with job.create() as dataset:
         return import_labelled(
-            dataset, request, simulate=job.simulate, progress=job.progress
+            dataset,
+            request,
+            simulate=job.simulate,
+            progress=job.progress,
         )
 
 
@@ -318,7 +329,11 @@ def export(
             return preview
 
         result = export_to_folder(
-            dataset, target, request, workers=workers or 0, progress=job.progress
+            dataset,
+            target,
+            request,
+            workers=workers or 0,
+            progress=job.progress,
         )
         if result.error is not None:
             raise result.error

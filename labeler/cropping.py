@@ -86,6 +86,7 @@ def put_box(
             if not dataset.faces.add_manual(image.sha256, crop):
                 raise _existing_box_error()
             choices = [Choice(crop.key, "add", None, PROVENANCE)]
+            # The present label, which may differ from the one that the window shows.
             previous = BoxedSamples(dataset.db).get(moved) if moved else None
             if previous is not None:
                 if previous.label:
@@ -93,6 +94,7 @@ def put_box(
                 choices.append(_removal(previous))
             action = make_operation("draw-box" if previous is None else "move-box")
             step = dataset.journal.apply(action, choices)
+
     return BoxEdit(step, crop.key)
 
 
@@ -138,6 +140,7 @@ def _unused_box(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
         larger_box = box._replace(width=width, height=height)
         if dataset.samples.get(make_sample_key(image.sha256, larger_box)) is None:
             return larger_box
+
     raise _existing_box_error()
 
 

@@ -70,7 +70,8 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
         super().__post_init__()
         if self.clusters and self.tracks:
             raise UsageError(
-                "--clusters and --tracks are two pages", "leave one of them out"
+                "--clusters and --tracks are two pages",
+                "leave one of them out",
             )
         if self.sections != "class" and self.names:
             problem = f"--{self.sections}s shows samples without a class"

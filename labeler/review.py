@@ -95,6 +95,7 @@ def _group_by_confusion(items: Sequence[ReviewItem]) -> ReviewPage:
     for (label, other), rows in pairs.items():
         ids.extend(rows)
         sections.append(ReviewSection(label, other, len(rows)))
+
     suggested = {
         item.id: Suggestion(str(item.other), item.value or 0.0) for item in items
     }
@@ -114,7 +115,9 @@ def accept_suggestions(
     }
     session.check_classes_exist(set(labels.values()))
     return session.label_each(
-        labels, make_operation("suggested", count=len(labels)), REVIEW
+        labels,
+        make_operation("suggested", count=len(labels)),
+        REVIEW,
     )
 
 
@@ -136,7 +139,9 @@ def confirm_labels(
         if not labels:
             raise UsageError("these labels have changed", "check them again")
         return session.label_each(
-            labels, make_operation("confirm", count=len(labels)), REVIEW
+            labels,
+            make_operation("confirm", count=len(labels)),
+            REVIEW,
         )
 
 
@@ -169,7 +174,8 @@ def list_doubtful(
     vectors, has_vector = space(samples)
     compared = [sample for sample, has in zip(samples, has_vector, strict=True) if has]
     classes, y = np.unique(
-        [sample.label or 0 for sample in compared], return_inverse=True
+        [sample.label or 0 for sample in compared],
+        return_inverse=True,
     )
     if len(classes) < 2:
         return []

@@ -61,6 +61,7 @@ def decode_region(
     # The reduced image needs as many pixels as make `min_side` in the region.
     part = max(box.width, box.height) / max(file.width, file.height, 1)
     image = decode(data, min_side=math.ceil(min_side / max(part, 0.01)), mode=mode)
+    # Boxes are in pixels of the full image.
     scale = image.pixels.width / max(1, image.width)
     x, y, width, height = (round(side * scale) for side in box)
     scaled_box = Box(x, y, max(1, width), max(1, height))

@@ -105,6 +105,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
             listed = table.list_settled(REPORTS_PER_PAGE)
         else:
             pending = table.list_pending(_page_start(query), REPORTS_PER_PAGE)
+            # Reports that contradict each other are decided together.
             listed = [(0, report) for report in _with_rivals(dataset, pending)]
             if pending:
                 last = _page_end(pending[-1])
@@ -148,14 +149,21 @@ def _page_start(query: QueryParams) -> tuple[str, str, int]:
 def _page_end(report: Report) -> JsonDict:
     """Return the query of the page after a report."""
     claim = report.claim
-    return {"kind": claim.kind, "claimed": claim.claimed, "after": report.id}
+    return {
+        "kind": claim.kind,
+        "claimed": claim.claimed,
+        "after": report.id,
+    }
 
 
 @admin_only
 def report_image(service: Service, request: Request, _: bytes) -> Response:
     """Return the image of a report, or as `part` "face" its face with padding."""
     number = parse_json(
-        request.path_params["number"], RowNumber, "number", "reload the page"
+        request.path_params["number"],
+        RowNumber,
+        "number",
+        "reload the page",
     )
     with open_for_writing(service.require_spool().root) as dataset:
         report = Reports(dataset.db).get(number)
@@ -180,7 +188,8 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
         is_valid_step = not decision.undo or table.list_in_step(decision.undo)
         if len(requested) != 1 or not is_valid_step:
             raise UsageError(
-                "not a decision", "accept or refuse reports, or undo a step of these"
+                "not a decision",
+                "accept or refuse reports, or undo a step of these",
             )
 
         if decision.accept:
@@ -213,7 +222,10 @@ def _check_classes(dataset: Dataset, decision: AdminDecision) -> None:
         name = report_decisions.get_accepted_class(dataset, report, correct)
         if name not in allowed_names:
             raise RefusedRequest(
-                409, "no such class", name, "create it, or choose another one"
+                409,
+                "no such class",
+                name,
+                "create it, or choose another one",
             )
 
 

@@ -49,6 +49,7 @@ async def _compute_json(request: Request, computation: str) -> Response:
 async def _compute(
     request: Request, computation: str, argument: Any, uploads: Sequence[Upload]
 ) -> Any:
+    # Small requests share a batch.
     size = sum(len(upload.data) for upload in uploads)
     queue = service_of(request).queue
     return await queue.compute(client_of(request.scope), computation, argument, size)
@@ -97,7 +98,13 @@ async def health(request: Request) -> Response:
     """Return the run and the versions: the server runs. Needs no token and is not counted."""
     facts = service_of(request).facts
     versions = {"model_version": facts.version, "version": __version__}
-    return json_response({"status": "ok", "run": facts.run, **versions})
+    return json_response(
+        {
+            "status": "ok",
+            "run": facts.run,
+            **versions,
+        }
+    )
 
 
 async def ready(request: Request) -> Response:
@@ -130,7 +137,10 @@ def _downloadable_facts(request: Request) -> ServedFacts:
     if not service.settings.on_device:
         hint = "send images to /api/v1/predict"
         raise RefusedRequest(
-            403, "not on devices", "the model cannot be downloaded", hint
+            403,
+            "not on devices",
+            "the model cannot be downloaded",
+            hint,
         )
     return service.facts
 

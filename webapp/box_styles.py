@@ -79,6 +79,7 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
 
     style = BOX_STYLES.get(detector.name, BoxStyle())
     height, width = pixels.shape[:2]
+    # The browser finds nothing there yet, so these have the lowest score.
     candidates = [_Candidate(face, True, _MIN_SCORE) for face in faces]
     for face in build_detector(BROWSER).detect(pixels):
         box = clip_box(_styled(face.box, style), width, height) or face.box

@@ -78,7 +78,8 @@ def check_numbers(
     for text in numbers:
         if text != ALL and not (text.isascii() and text.isdecimal()):
             raise UsageError(
-                f"not the number of a report: {text!r}", f"use numbers, or {ALL}"
+                f"not the number of a report: {text!r}",
+                f"use numbers, or {ALL}",
             )
     return numbers
 
@@ -205,6 +206,7 @@ def accept_claims(
             skipped = skipped.union(*unclear.values())
         claims = {number: name for number in selected if number not in skipped}
         refuse_similar_names(dataset, claims)
+        # No person has looked at each of `all`: their labels stay unreviewed.
         settled = accept_reports(dataset, claims, unseen=is_all) if claims else None
         aliases = dataset.classes.explain_aliases([name] if name else [], option)
 

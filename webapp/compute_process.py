@@ -81,13 +81,16 @@ class ComputeProcess:
         with child_end:
             arguments = (child_end, self._settings, os.environ.copy())
             process = self._context.Process(
-                target=_work_on_tasks, args=arguments, daemon=True
+                target=_work_on_tasks,
+                args=arguments,
+                daemon=True,
             )
             try:
                 await asyncio.to_thread(process.start)
             except BaseException:
                 own_end.close()
                 raise
+
         self._process = process
         self._pipe = await asyncio.open_connection(sock=own_end)
 
@@ -105,6 +108,7 @@ class ComputeProcess:
             if isinstance(error, TimeoutError):
                 raise
             raise ProcessEnded("the compute process ended") from error
+
         if isinstance(answer, Exception):
             raise answer
         return answer

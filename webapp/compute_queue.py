@@ -85,6 +85,7 @@ class ComputeQueue:
 
     async def stop(self) -> None:
         """Stop the processes and background tasks."""
+        # Tasks come first, because they restart processes that end.
         self._queues.clear()
         for task in self._tasks:
             task.cancel()
@@ -130,6 +131,7 @@ class ComputeQueue:
         if is_small and self._facts.of_faces:
             # Face detection takes too long for a batch.
             is_small = all(upload.boxes is not None for upload in request)
+
         result = asyncio.get_running_loop().create_future()
         job = _Job(client, computation, request, is_small, result)
         self._queues.setdefault(client, deque()).append(job)
@@ -228,13 +230,17 @@ class ComputeQueue:
         task = Task(jobs[0].computation, [job.request for job in jobs])
         try:
             results, seconds = await batch.process.compute(
-                task, self._limits.seconds_computed
+                task,
+                self._limits.seconds_computed,
             )
         except RefusedRequest as refused:
             self._fail(jobs, refused)
         except TimeoutError:
             late = RefusedRequest(
-                413, "too much work", "computing took too long", "send less"
+                413,
+                "too much work",
+                "computing took too long",
+                "send less",
             )
             self._fail(jobs, late)
         except (ProcessEnded, OSError, RuntimeError) as error:

@@ -72,6 +72,7 @@ def _export(folder: Path, out: Path, progress: Progress) -> None:
             f"no current ONNX file of {folder.name}, and gleanset[transfer] is not installed",
             f"run where it is installed: baseline export --precision auto {folder} {out}",
         )
+
     progress.say(f"exporting {folder.name} to ONNX (once, about a minute) ...")
     pool = Processes(1, EXPORT_TIMEOUT_SECONDS)
     [outcome] = run_over(_export_here, [(folder, out)], pool)

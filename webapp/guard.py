@@ -101,7 +101,10 @@ class Guard:
         client = client_of(scope)
         answer = _GuardedAnswer(send, self._headers)
         body = _BoundedBody(
-            receive, client, self._settings.limits, self._bytes_in_flight
+            receive,
+            client,
+            self._settings.limits,
+            self._bytes_in_flight,
         )
         try:
             await self._answer(scope, body, answer)
@@ -113,7 +116,10 @@ class Guard:
             if not answer.status:
                 hint = "try another image, or tell the operator of this server"
                 bug = RefusedRequest(
-                    500, "our fault", "this is a bug in Gleanset", hint
+                    500,
+                    "our fault",
+                    "this is a bug in Gleanset",
+                    hint,
                 )
                 await bug.response()(scope, receive, answer)
             raise
@@ -127,6 +133,7 @@ class Guard:
                     scope["path"],
                 )
             self._metrics.record(scope["path"], status, time.monotonic() - start)
+
         return None
 
     async def _answer(
@@ -148,7 +155,10 @@ class Guard:
             if not body.complete.is_set():  # otherwise the client has disconnected
                 detail = f"limit: {self._settings.limits.seconds:g} s per request"
                 raise RefusedRequest(
-                    408, "too slow", detail, "send smaller images"
+                    408,
+                    "too slow",
+                    detail,
+                    "send smaller images",
                 ) from None
 
     def _is_counted(self, scope: Scope, headers: Headers) -> bool:
@@ -186,7 +196,10 @@ class Guard:
         host = _host_in(f"//{headers.get('host', '')}")
         if host is None:
             raise RefusedRequest(
-                400, "wrong host", "not a host name", "correct the header Host"
+                400,
+                "wrong host",
+                "not a host name",
+                "correct the header Host",
             )
         if self._settings.hosts and host not in self._settings.hosts:
             hint = "start it with --host-name NAME"
@@ -200,7 +213,10 @@ class Guard:
         if origin.partition("://")[2] != headers.get("host"):
             hint = "start the server with --allow-origin ORIGIN"
             raise RefusedRequest(
-                403, "another site", "sent by a page of another site", hint
+                403,
+                "another site",
+                "sent by a page of another site",
+                hint,
             )
 
     def _check_token(self, headers: Headers) -> None:

@@ -78,6 +78,7 @@ class LoadedModel(NamedTuple):
 
         Predictions of classes that are not shown become "unknown"; probabilities do not change.
         """
+        # All classes are asked for, because some of them are hidden afterwards.
         count = len(self.model.classes)
         if len(self.visible_classes) == count:
             return self.model.predict_pixels(pixels, top)
@@ -149,9 +150,11 @@ def load_model(settings: ServeSettings) -> LoadedModel:
     engine = OnnxEngine(content, threads=1, source=file)
     if web.unknown_below is not None:
         rule = msgspec.structs.replace(
-            engine.facts.rule, unknown_below=web.unknown_below
+            engine.facts.rule,
+            unknown_below=web.unknown_below,
         )
         engine.facts = engine.facts._replace(rule=rule)
+
     # One image at a time: on one thread faster than a batch, with half the memory.
     model = Model(engine, file, settings.detector, batch_size=1)
     # Loaded now, so that errors appear at once and the first request does not wait.
@@ -161,7 +164,13 @@ def load_model(settings: ServeSettings) -> LoadedModel:
     shown = tuple(names.get(name, name) for name in web.classes)
     classes = shown_classes(model.classes, msgspec.structs.replace(web, classes=shown))
     return LoadedModel(
-        model.facts.run, model, file, content, hash_file(content), classes, names
+        model.facts.run,
+        model,
+        file,
+        content,
+        hash_file(content),
+        classes,
+        names,
     )
 
 

@@ -130,6 +130,7 @@ def _history(folder: Path | None) -> JsonDict:
             data = (folder / TRAINED_ON).read_bytes()
             keys = msgspec.json.decode(data, type=list[str])
             origins = Statistics(dataset.db).get_provenance(keys)
+
     return {
         "preset": run.settings.get("preset") if run else None,
         "date": (run.ended or run.started)[:10] if run else None,

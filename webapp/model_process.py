@@ -27,6 +27,8 @@ def load(settings: ServeSettings) -> Callable[[Task], tuple[list[Any], float]]:
 
         max_bytes = settings.limits.memory
         resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
+
+    # After the limit, which also holds for loading.
     model = load_model(settings)
 
     def work(task: Task) -> tuple[list[Any], float]:

@@ -58,6 +58,7 @@ def fetch_parts() -> bool:
             shutil.copy(Path(folder, "node_modules", part), target)
             with gzip.GzipFile(f"{target}.gz", "wb", 9, mtime=0) as gzipped:
                 gzipped.write(target.read_bytes())
+
     # Last, so that an interrupted run is repeated.
     shutil.copy(FOLDER / LOCK, VENDOR / LOCK)
     return True
@@ -73,6 +74,7 @@ def main() -> int:
         reason = "npm is not installed"
     except (OSError, subprocess.CalledProcessError) as error:
         reason = str(error)
+
     sys.stderr.write(
         f"{reason}: the page cannot run the model in the browser, only on the server\n"
         "hint: install npm, then run: python webapp/npm_parts.py\n"

@@ -36,6 +36,7 @@ class PageFiles(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file, gzipped if possible."""
         is_accepted = "gzip" in Headers(scope=scope).get("accept-encoding", "")
+        # `npm_parts.py` compresses the large files once.
         gzipped = f"{path}.gz"
         is_gzipped = is_accepted and self.lookup_path(gzipped)[1] is not None
         response = await super().get_response(gzipped if is_gzipped else path, scope)
@@ -76,10 +77,16 @@ def redirect_with_cookies(
 ) -> Response:
     """Redirect to a page and set cookies for this server only."""
     response = RedirectResponse(page, 303)
+    # Strict: no request from another site carries the token.
     secure = request.url.scheme == "https"
     for name, value in cookies.items():
         response.set_cookie(
-            name, value, YEAR_SECONDS, secure=secure, httponly=True, samesite="strict"
+            name,
+            value,
+            YEAR_SECONDS,
+            secure=secure,
+            httponly=True,
+            samesite="strict",
         )
     return response
 
@@ -87,7 +94,8 @@ def redirect_with_cookies(
 def manifest_for(settings: ServeSettings, *, of_faces: bool) -> bytes:
     """Return the web app manifest, with the title of the page."""
     manifest = msgspec.json.decode(
-        (PAGE / MANIFEST).read_bytes(), type=dict[str, object]
+        (PAGE / MANIFEST).read_bytes(),
+        type=dict[str, object],
     )
     title = settings.web.title or ("Who is this?" if of_faces else "What is this?")
     return msgspec.json.encode(manifest | {"name": title, "short_name": title})

@@ -30,6 +30,7 @@ class RateLimit:
         slot = self._slot(address)
         now = self._clock()
         arrival = max(self._arrivals[slot], now) + self._interval
+        # A refused request is not stored: repeating it does not extend the wait.
         if arrival - now > self._burst:
             return arrival - now - self._burst
         self._arrivals[slot] = arrival

@@ -86,6 +86,7 @@ def _process(
             image = _decode(upload, min(limits.pixels, remaining_pixels))
             remaining_pixels -= image.width * image.height
             parts = search(image, upload)
+        # The memory of a compute process is limited.
         except MemoryError:
             error = Unreadable("too large", "not enough memory")
             yield _ProcessedImage(upload.name, error=error)
@@ -113,6 +114,7 @@ def predict_values(
     for images in processed:
         for image in images:
             pixels += [part.pixels for part in image.parts]
+
     # All parts at once, then each image takes the answers to its own.
     answers: Iterator[ImagePrediction] = iter(())
     if pixels:
@@ -147,8 +149,12 @@ def find_faces(
     if spec is None:
         hint = "send images to /api/v1/predict"
         raise RefusedRequest(
-            409, "no faces", "this model classifies whole images", hint
+            409,
+            "no faces",
+            "this model classifies whole images",
+            hint,
         )
+
     detector = spec.build()
     limits = settings.limits
 
@@ -156,7 +162,11 @@ def find_faces(
         faces = detect_with_both(detector, np.asarray(image))
         faces.sort(key=lambda face: -face.score)
         return [
-            {"box": face.box, "score": face.score, "found_by": face.detector}
+            {
+                "box": face.box,
+                "score": face.score,
+                "found_by": face.detector,
+            }
             for face in faces[: limits.faces]
         ]
 

@@ -58,6 +58,7 @@ def check_report(
     if not is_removal:
         answer, confidence = _predict(loaded, upload, sent, limits)
 
+    # Of the stripped file, which is what a dataset would contain.
     measured = measure(image.data, limits.pixels)
     claim = Claim(
         sha256=measured.sha256,
@@ -86,10 +87,12 @@ def _claimed_class(sent: SentReport, loaded: LoadedModel) -> str:
     if sent.claimed == NOT_A_FACE:
         detail = f"{NOT_A_FACE!r} is only for models of faces"
         raise RefusedRequest(422, reason, detail, hint)
+
     try:
         name = normalize_class_name(sent.claimed)
     except UsageError as error:
         raise RefusedRequest(422, reason, error.what, error.fix) from error
+
     # Device names of Windows, and the words for "unknown"; the page has the same rule.
     if make_folder_name(name) == f"_{name.rstrip('. ')}" or name.casefold() in UNKNOWN:
         raise RefusedRequest(422, reason, f"reserved: {name!r}", hint)
@@ -109,7 +112,10 @@ def _claimed_box(sent: SentReport, image: StrippedImage) -> Box:
     if box is None or min(box.width, box.height) < MIN_BOX_SIDE:
         hint = f"mark {MIN_BOX_SIDE} pixels or more; the image has {image.width} x {image.height}"
         raise RefusedRequest(
-            422, "box too small or outside the image", str(sent.box), hint
+            422,
+            "box too small or outside the image",
+            str(sent.box),
+            hint,
         )
     return box
 

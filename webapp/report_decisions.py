@@ -244,6 +244,7 @@ def _label(
             choices.append(Choice(key, "reject", None, provenance))
         else:
             choices.append(Choice(key, "label", name, provenance))
+
     step = dataset.journal.apply(make_operation("accept-reports", count=count), choices)
 
     for key, name in names.items():
@@ -295,6 +296,7 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
             else:
                 is_left_out = unseen and split != "train"
                 plan[member.key] = GroupSplit(name, None if is_left_out else split)
+
     samples.add_to_splits(plan)
     return unassigned
 
@@ -445,6 +447,7 @@ def _contradiction_error(
             f"{says}, but in the dataset it is {state}",
             f"to change it: {accept}; to keep it: webapp reports refuse {report.id} {option}",
         )
+
     refused = rival.report if rival.status == PENDING else report.id
     return UsageError(
         f"reports disagree: {says}, report {rival.report} ({rival.status}) {rival.name or NONE!r}",
@@ -572,6 +575,7 @@ def find_class(dataset: Dataset, name: str) -> str:
     for label, aliases in list_aliases(dataset.db).items():
         for alias in aliases:
             names_by_fold[fold_name(alias)] = label
+
     names_by_fold |= {fold_name(label): label for label in classes}
     # Nothing is left of a name of symbols alone.
     names_by_fold.pop("", None)

@@ -86,6 +86,7 @@ class ReportSpool:
         with open_for_writing(self.root) as dataset:
             claim = _resolve_claim(dataset, report)
             report = msgspec.structs.replace(report, claim=claim)
+            # The same report, sent again, has the same file.
             content = claim.note if claim.kind == REMOVAL else claim.claimed
             identity = (claim.kind, claim.sha256, claim.box, content)
             name = hash_bytes(msgspec.json.encode(identity))
@@ -97,6 +98,7 @@ class ReportSpool:
             # Written elsewhere first, because any file in the spool may be imported at once.
             data = msgspec.msgpack.encode(report)
             write_atomic(file, data, scratch=self.root / "cache")
+
         if not self._is_blocked:
             self.import_all()
         return True, claim.claimed
@@ -115,7 +117,10 @@ class ReportSpool:
         pending = Reports(dataset.db).count() + len(spooled_sizes)
         if pending >= self._limits.reports or total_bytes > self._limits.report_bytes:
             raise RefusedRequest(
-                503, "full", "too many pending reports", "try again another day"
+                503,
+                "full",
+                "too many pending reports",
+                "try again another day",
             )
 
     def import_all(self) -> None:
@@ -146,8 +151,12 @@ def _resolve_claim(dataset: Dataset, report: KeptReport) -> Claim:
         if claim.claimed == answer and not report.has_new_box:
             detail = f"the prediction is {claim.answer!r}"
             raise RefusedRequest(
-                422, "already the answer", detail, "report other classes"
+                422,
+                "already the answer",
+                detail,
+                "report other classes",
             )
+
     image = dataset.images.get(report.sent)
     if image is not None:
         # A file of the dataset, which may have been stripped of other data.
@@ -175,6 +184,7 @@ def _import_file(dataset: Dataset, file: Path) -> None:
             if not dataset.images.get_id(claim.sha256):
                 write_atomic(store.path(claim.sha256, claim.format), report.image)
             reports.add(claim)
+
     file.unlink(missing_ok=True)
 
 

@@ -115,9 +115,14 @@ class ServeRequest(Request, frozen=True, kw_only=True):
         for file in files:
             if not file.is_file():
                 raise UsageError(f"not a file: {file}", "check the path")
+
         cert, key = files or (None, None)
         return ListenAddress(
-            self.host, self._port(), cert, key, self.forwarded_allow_ips
+            self.host,
+            self._port(),
+            cert,
+            key,
+            self.forwarded_allow_ips,
         )
 
     def _port(self) -> int:

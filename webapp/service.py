@@ -31,6 +31,7 @@ class CachedResult:
 
     async def get(self) -> Any:
         """Return the result. Raises `RefusedRequest`."""
+        # Requests that arrive meanwhile wait for the same result.
         async with self._lock:
             age = time.monotonic() - self._computed_at
             if self._result is None or age > MAX_AGE_SECONDS:
@@ -57,7 +58,10 @@ class Service(NamedTuple):
         if self.spool is None:
             contact = self.settings.web.contact or "ask the operator of this server"
             raise RefusedRequest(
-                404, "no reports here", "this server has no dataset", contact
+                404,
+                "no reports here",
+                "this server has no dataset",
+                contact,
             )
         return self.spool
 

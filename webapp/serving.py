@@ -51,7 +51,9 @@ def serve_page(
         address = request.address()
         file = served_file(root, request.run, web.run, progress)
         hosts, token = access_rules(
-            request.host, request.host_name, public=request.public
+            request.host,
+            request.host_name,
+            public=request.public,
         )
         admin = _admin_token(root, token) if request.admin else None
         settings = ServeSettings(

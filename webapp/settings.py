@@ -67,13 +67,15 @@ class ServeSettings(msgspec.Struct, frozen=True):
     def lets_in(self, token: str) -> bool:
         """Return whether a token admits a user; compares in constant time."""
         return self.token is None or hmac.compare_digest(
-            token.encode(), self.token.encode()
+            token.encode(),
+            self.token.encode(),
         )
 
     def is_admin(self, token: str) -> bool:
         """Return whether a token is that of the administrator."""
         return self.admin is not None and hmac.compare_digest(
-            token.encode(), self.admin.encode()
+            token.encode(),
+            self.admin.encode(),
         )
 
 

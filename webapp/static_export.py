@@ -47,7 +47,12 @@ class StaticPage(CommandResult, kw_only=True):
     def summary(self) -> dict[str, Any]:
         """Return the result with the size as a text."""
         size = f"{format_bytes(self.bytes)} in {count(self.files, 'file')}"
-        return {"folder": self.folder, "size": size, "run": self.run, "note": self.note}
+        return {
+            "folder": self.folder,
+            "size": size,
+            "run": self.run,
+            "note": self.note,
+        }
 
 
 def export_page(
@@ -63,24 +68,33 @@ def export_page(
     is_earlier_export = (folder / API / "model.json").is_file()
     if not is_empty and not is_earlier_export:
         raise UsageError(
-            f"the folder has other files: {folder}", "use a new or empty folder"
+            f"the folder has other files: {folder}",
+            "use a new or empty folder",
         )
     if not are_current():
         raise MissingComponent(
-            "npm packages of the page are missing", "python webapp/npm_parts.py"
+            "npm packages of the page are missing",
+            "python webapp/npm_parts.py",
         )
+
     web = page_settings(root)
     sizes = []
     file = served_file(root, request.run, web.run, progress)
     dataset = str(root.resolve()) if is_dataset(root) else None
     with private_copy(file) as copy:
         settings = ServeSettings(
-            str(file), dataset, web, detector=request.detector, copy=str(copy)
+            str(file),
+            dataset,
+            web,
+            detector=request.detector,
+            copy=str(copy),
         )
+        # Also checks the model before anything is written.
         loaded = load_model(settings)
         for name, data in _files(settings, loaded):
             write_atomic(folder / name, data)
             sizes.append(len(data))
+
     note = "" if web.contact else "no contact for removal requests: set [web] contact"
     return StaticPage(
         run=loaded.run,
@@ -93,16 +107,22 @@ def export_page(
 
 def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, bytes]]:
     for path in sorted(PAGE.rglob("*")):
+        # Compressed copies are for our own server.
         is_needed = path.name not in EXCLUDED and path.suffix != ".gz"
         if path.is_file() and is_needed:
             yield path.relative_to(PAGE).as_posix(), path.read_bytes()
+
     yield FINDER.lstrip("/"), MODEL.read_bytes()
     yield MANIFEST, manifest_for(settings, of_faces=loaded.of_faces)
     yield f"{API}/model.onnx", loaded.content.read_bytes()
 
     faces = portraits(loaded, None, settings)
     without_dataset = msgspec.structs.replace(settings, dataset=None)  # no reports
-    changes = {"finder": "browser", "portraits": bool(faces["faces"]), "server": False}
+    changes = {
+        "finder": "browser",
+        "portraits": bool(faces["faces"]),
+        "server": False,
+    }
     responses = {
         "classes": page_facts(without_dataset, loaded) | changes,
         "card": model_card(loaded, None, without_dataset),

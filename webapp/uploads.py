@@ -50,7 +50,10 @@ async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
     if any(len(upload.boxes or ()) > limits.faces for upload in uploads):
         detail = f"limit: {limits.faces} per image"
         raise RefusedRequest(
-            413, "too many faces", detail, "send the boxes in several requests"
+            413,
+            "too many faces",
+            detail,
+            "send the boxes in several requests",
         )
     return uploads
 
@@ -64,6 +67,7 @@ async def _read_form_images(request: Request, max_files: int) -> list[Upload]:
     if len(boxes) != len(files):
         detail = f"{len(boxes)} lists for {len(files)} files"
         raise RefusedRequest(422, "wrong boxes", detail, BOXES_HINT)
+
     return [
         _upload(name, data, marked)
         for (name, data), marked in zip(files, boxes, strict=True)
@@ -90,7 +94,8 @@ async def _read_form(
     texts = dict[str, str]()
     try:
         async with request.form(
-            max_files=max_files, max_fields=MAX_FORM_FIELDS
+            max_files=max_files,
+            max_fields=MAX_FORM_FIELDS,
         ) as form:
             for name, value in form.multi_items():
                 if isinstance(value, str):
@@ -100,14 +105,19 @@ async def _read_form(
                 else:  # such as a file with the boxes
                     texts[name] = (await value.read()).decode(errors="replace")
     except HTTPException as error:
+        # Starlette tells its refusals apart only by their texts.
         if error.detail.startswith("Too many files"):
             hint = "send several requests"
             raise RefusedRequest(413, "too many images", error.detail, hint) from None
         hint = "let an HTTP library build the form with its boundary"
         raise RefusedRequest(400, "not a form", error.detail, hint) from None
+
     if not files:
         raise RefusedRequest(
-            422, "no image", "the form has no file", "such as: -F file=@a.jpg"
+            422,
+            "no image",
+            "the form has no file",
+            "such as: -F file=@a.jpg",
         )
     return files, texts
 
@@ -149,5 +159,8 @@ def _content_type(request: Request) -> str:
 
 def _wrong_type(kind: str, accepted: str) -> RefusedRequest:
     return RefusedRequest(
-        415, "wrong content type", kind or "no content type", f"send {accepted}"
+        415,
+        "wrong content type",
+        kind or "no content type",
+        f"send {accepted}",
     )

@@ -47,6 +47,7 @@ def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
     for sample in samples:
         if sample.split == BALANCED_SPLIT:
             keys_by_class[str(sample.label)].append(sample.key)
+
     before = {label: len(keys) for label, keys in sorted(keys_by_class.items())}
     if options.balance is None or not before:
         return Balance()
@@ -64,9 +65,11 @@ def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
     copies: dict[str, int] = {}
     for keys in ranked.values():
         missing = max(0, target - len(keys))
+        # Each sample is repeated before any gets another copy.
         each, rest = divmod(missing, len(keys))
         copies |= dict.fromkeys(keys, each)
         copies |= dict.fromkeys(keys[:rest], each + 1)
+
     after = {label: max(size, target) for label, size in before.items()}
     return Balance(copies, frozenset(), before, after)
 
@@ -74,7 +77,8 @@ def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
 def _rank(keys: Iterable[str], seed: int) -> list[str]:
     """Return keys in an order that is random, but the same for the same seed."""
     return sorted(
-        keys, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()
+        keys,
+        key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).hexdigest(),
     )
 
 
@@ -85,7 +89,9 @@ def augment_image(
     array = np.atleast_3d(np.asarray(pixels))  # H x W x C
     numbers = draw_view_numbers(key, copy, options.seed)
     augmented = apply_augmentation(
-        array.transpose(2, 0, 1)[None], numbers[None], LIMITS[options.augmentation]
+        array.transpose(2, 0, 1)[None],
+        numbers[None],
+        LIMITS[options.augmentation],
     )
     image = augmented[0].transpose(1, 2, 0).squeeze()
     return Image.fromarray(np.ascontiguousarray(image))

@@ -27,6 +27,7 @@ def make_bibtex(dataset: Dataset) -> str:
     """Return an entry of BibTeX; empty if the settings do not say how to cite the dataset."""
     settings = dataset.settings
     citation = (settings.citation or "").strip()
+    # An entry of BibTeX is used as it is.
     if citation.startswith("@"):
         return f"{citation}\n"
     if not (settings.title or settings.author or citation):

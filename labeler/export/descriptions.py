@@ -114,6 +114,7 @@ class CardFacts:
                 split for split in self.splits if (label, split) not in self.counts
             ]
             missing_classes += [f"{label}: nothing in {split}" for split in splits]
+
         words = {UNCHANGED: "originals, byte for byte"}
         changes = {
             words.get(change, change): number
@@ -149,6 +150,7 @@ class CardFacts:
                 f"{count(self.undecided, 'image')} with an undecided face left out, because a "
                 "detector would learn it as background"
             )
+
         for split in self.options.form.required_splits:
             if not self.splits[split]:
                 yield f"no samples in {split}, which {self.options.format} needs"
@@ -192,11 +194,13 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
         _count_table(facts.licences, "licence"),
         "`LICENSES.csv` lists the author, licence, page and changes of every file.",
     ]
+    # Some licences require that their text goes along.
     if licence_texts:
         parts.append(
             f"Imported sets with licence files: {_escape_markdown(licence_texts)}. "
             f"Their texts are in `{SOURCE_LICENCES_FILE}`."
         )
+
     parts += [
         "## Processing",
         _bullet_list(processing_lines(dataset, facts)),
@@ -282,6 +286,7 @@ def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
         return (
             f"Groups {_GROUP_KINDS} were not checked again: the dataset is too large."
         )
+
     searched = Pairs(dataset.db).count_searched(facts.split_of)
     samples = len(facts.split_of)
     extent = "All samples"
@@ -289,10 +294,12 @@ def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
         extent = "No samples"
     elif searched < samples:
         extent = f"Only {searched:,} of {count(samples, 'sample')}"
+
     copies = f"{extent} were searched for near-duplicates."
     if facts.options.no_split:
         return f"Not split. {copies}"
 
+    # Checked again, because duplicates and labels may have changed since the split.
     groups = assign_split_groups(dataset.db, facts.split_of)
     splits_of: dict[str, set[str]] = defaultdict(set)
     for key, split in facts.split_of.items():
@@ -335,6 +342,7 @@ def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     for changes, number in sorted(facts.changes.items()):
         exactly = " (byte for byte)" if changes == UNCHANGED else ""
         yield f"files: {count(number, 'image')}, {changes}{exactly}"
+
     if options.licences:
         yield f"only images with a licence like {', '.join(options.licences)}"
 
@@ -362,6 +370,7 @@ def limit_lines(facts: CardFacts) -> Iterator[str]:
 
 
 def _escape_markdown(text: str) -> str:
+    # Texts of others must not become markup of the card.
     line = " ".join(text.split()).replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"\\{c}" if c in "\\`*_[]|#" else c for c in line)
 
@@ -385,6 +394,7 @@ def front_matter(name: str, facts: CardFacts) -> str:
         content["configs"] = [{"config_name": "default", "data_files": paths}]
         features = describe_features(facts.row, facts.labels)
         content["dataset_info"] = {"features": features}
+    # Without a width YAML would fold long names.
     return f"---\n{yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=inf)}---"
 
 
@@ -448,6 +458,7 @@ def write_descriptions(
     if texts:
         sections = [f"==== {name} ====\n\n{text}\n" for name, text in texts.items()]
         write_text(folder / SOURCE_LICENCES_FILE, "\n".join(sections))
+
     bibtex = make_bibtex(dataset)
     if bibtex:
         write_text(folder / CITATION_FILE, bibtex)
@@ -494,6 +505,8 @@ def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterato
     if _is_table(facts):
         yield images | {"encodingFormat": _PARQUET, "includes": ["*.parquet"]}
         return
+
+    # The type of shards of a plugin is not known.
     encoding = _ENCODINGS.get(facts.options.form.ending, "application/octet-stream")
     for name, sha256 in shards.items():
         yield _file(name, encoding, sha256)
@@ -519,11 +532,19 @@ def _is_table(facts: CardFacts) -> bool:
 
 def _file(name: str, encoding: str, sha256: str) -> Node:
     file = _node("FileObject", name)
-    return file | {"contentUrl": name, "encodingFormat": encoding, "sha256": sha256}
+    return file | {
+        "contentUrl": name,
+        "encodingFormat": encoding,
+        "sha256": sha256,
+    }
 
 
 def _node(kind: str, key: str) -> Node:
-    return {"@type": f"cr:{kind}", "@id": key, "name": key.removeprefix("images/")}
+    return {
+        "@type": f"cr:{kind}",
+        "@id": key,
+        "name": key.removeprefix("images/"),
+    }
 
 
 def _image_records(facts: CardFacts) -> Node:

@@ -50,6 +50,7 @@ class ExportItem(NamedTuple):
     @property
     def origin(self) -> Origin:
         """The origin to credit, preferably with a licence and an author."""
+        # An image may be found several times, with a licence in one place only.
         return max(
             self.image.origins,
             key=lambda origin: (bool(origin.licence), bool(origin.author)),

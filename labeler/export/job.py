@@ -141,6 +141,7 @@ class ShardWriter:
         """Write a shard unless it exists; return its manifest."""
         facts = [sample_facts(item, self.classes) for item in shard.items]
         digests = [item.digest(self.options.pixel_settings) for item in shard.items]
+        # All that determines the bytes of the shard.
         plan = [
             self.options.format_label,
             LICENCE_COLUMNS,
@@ -187,6 +188,7 @@ class ShardWriter:
                     files_with_gps.append(file)
                 cells = {key: str(row[key]) for key in LICENCE_COLUMNS}
                 images.append({"file": file} | cells)
+
         manifest = ShardManifest(
             shard=path.name,
             split=shard.split,
@@ -233,6 +235,7 @@ def read_complete_manifest(folder: Path, name: str) -> ShardManifest | None:
     with suppress(OSError):
         if hash_file(folder / manifest.shard) == manifest.sha256:
             return manifest
+
     return None
 
 
@@ -249,6 +252,7 @@ def write_shards(
     Complete shards of an interrupted run, or of the export at `earlier` that is being replaced, are
     kept. Raises `InputUnusable` if there is nothing to write, `GleansetError` if a worker died.
     """
+    # A pass of its own, because every shard has the numbers of all classes.
     names = sorted({item.label for item in iter_items(dataset, options)})
     if not names:
         raise nothing_to_export_error(dataset, options)
@@ -339,10 +343,15 @@ def _write_summaries(
         }
         for manifest in _read_manifests(folder, shards)
     ]
-    content = {**options.marker_facts, "images": facts.items, "shards": entries}
+    content = {
+        **options.marker_facts,
+        "images": facts.items,
+        "shards": entries,
+    }
     text = json.dumps(content, ensure_ascii=False, indent=1)
     write_text(folder / "manifest.json", text)
 
+    # Read again one by one: all rows of a large export would fill the memory.
     rows = (
         {"shard": manifest.shard, **row}
         for manifest in _read_manifests(folder, shards)
@@ -427,6 +436,7 @@ def write_tree(
         if item.path in done:
             file = done[item.path]
             written.append(item._replace(sha256=file.sha256, has_gps=file.has_gps))
+
     if options.tagger is not None:
         written = add_tags(dataset, folder, written, options.tagger, progress)
     facts = CardFacts(options, undecided)
@@ -436,6 +446,7 @@ def write_tree(
     if options.form.write is not None:
         with attribute_errors("exports", options.format):
             options.form.write(folder, written)
+
     write_licences(folder, written)
     write_descriptions(dataset, folder, facts)
     _write_tree_marker(folder, options, written)
@@ -479,7 +490,12 @@ def _write_tree_marker(
                 "label": item.label,
                 "sha256": item.sha256,
             }
-    marker = {**options.marker_facts, "no_split": options.no_split, "images": entries}
+
+    marker = {
+        **options.marker_facts,
+        "no_split": options.no_split,
+        "images": entries,
+    }
     if copies:
         marker[COPIES] = copies
     write_marker(folder, marker)

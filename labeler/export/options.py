@@ -260,6 +260,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
         """Return whether whole images, or crops, are decoded and encoded again."""
         if not whole_images and self.crop != "face":
             return True
+        # Crops are JPEGs already.
         encodings = ("jpeg", "png") if whole_images else ("png",)
         return self.size is not None or self.grayscale or self.file in encodings
 

@@ -146,6 +146,7 @@ def plan_export(
     labels = (str(sample.label) for sample in samples)
     folders = assign_folder_names(labels, RESERVED_NAMES)
     suffixes = _number_faces(samples)
+    # Images of other licences do not count.
     balance = plan_balance(samples, options)
     paths = UniquePaths(options.form.has_unique_stems)
     items = []
@@ -175,7 +176,8 @@ def get_balance(dataset: Dataset, options: ExportOptions) -> Balance:
     if options.balance is None:
         return Balance()
     return plan_balance(
-        (sample for sample, _ in _iter_allowed(dataset, options)), options
+        (sample for sample, _ in _iter_allowed(dataset, options)),
+        options,
     )
 
 
@@ -242,6 +244,7 @@ def _count_samples_left_out(dataset: Dataset, options: ExportOptions) -> Counter
             counts[DUPLICATES] += number
         elif status != "labelled" or split is None:
             counts[reasons[str(status)]] += number
+
     if not options.no_split:
         unseen = count_unseen_in_evaluation(dataset.db)
         counts["in val or test with an unreviewed label"] = unseen
@@ -324,8 +327,10 @@ def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUn
             "nothing to export: no labelled sample has a split yet",
             f"{alternative}split them: labeler split --ratio 8:1:1 {dataset.option}",
         )
+
     return InputUnusable(
-        "nothing to export: no sample is labelled yet", dataset.status_advice
+        "nothing to export: no sample is labelled yet",
+        dataset.status_advice,
     )
 
 
@@ -352,6 +357,7 @@ def name_originals(
     """Return the paths of whole images by hash, given one sample of each image."""
     names = UniquePaths(options.form.has_unique_stems)
     paths = {}
+    # In the order of hashes, so that images of one name get the same paths again.
     for sample in sorted(samples, key=lambda sample: sample.image):
         image = images[sample.image]
         folder = "images" if options.no_split else f"images/{sample.split}"
@@ -479,6 +485,7 @@ def _samples_by_image(
         samples_of[sample.image].append(
             replace(sample, label=label, split=splits[sample.image])
         )
+
     for samples in samples_of.values():
         samples.sort(key=lambda sample: (sample.label is None, sample.key))
     return samples_of

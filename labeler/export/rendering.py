@@ -44,7 +44,8 @@ def _render(item: ExportItem, options: ExportOptions) -> bytes:
         data = read_original(item.original)
         if hash_bytes(data) != item.image.sha256:
             raise Unreadable(
-                "file is damaged", "its bytes have changed since it was imported"
+                "file is damaged",
+                "its bytes have changed since it was imported",
             )
         return data
 
@@ -87,12 +88,14 @@ def write_image(item: ExportItem, folder: Path, options: ExportOptions) -> Expor
         target.parent.mkdir(parents=True, exist_ok=True)
         if options.link and _link_original(item, target):
             return item._replace(
-                sha256=item.image.sha256, has_gps=file_has_gps_position(target)
+                sha256=item.image.sha256,
+                has_gps=file_has_gps_position(target),
             )
         if item.method == "crop" and link_or_copy(item.crop, target):
             return item._replace(sha256=hash_file(target))
         data, written = render_image(item, options)
         target.write_bytes(data)
+
     return written
 
 
@@ -125,6 +128,7 @@ def _link_original(item: ExportItem, target: Path) -> bool:
         os.link(source, target)
     except OSError:  # missing, or the maximum number of links is reached
         return False
+
     forbid_writing(target)
     return True
 

@@ -48,6 +48,7 @@ class Tagger:
             self._session = open_onnx_session(model, threads=0)
         except ValueError as error:
             raise UsageError(f"{name} is not an ONNX model: {error}", _FIX) from error
+
         self._input = self._session.get_inputs()[0]
         output = self._session.get_outputs()[0]
         shapes = (self._input.shape, output.shape)
@@ -58,11 +59,15 @@ class Tagger:
         """Return the tags of an RGB image, the most probable first."""
         side = self._input.shape[1]
         square = ImageOps.pad(
-            image, (side, side), Image.Resampling.BICUBIC, color="white"
+            image,
+            (side, side),
+            Image.Resampling.BICUBIC,
+            color="white",
         )
         # 1 x S x S x 3; the last axis is reversed, from RGB to BGR.
         pixels = np.asarray(square, np.float32)[None, :, :, ::-1]
         (probabilities,) = self._session.run(None, {self._input.name: pixels})
+        # Tags of characters and ratings are left out.
         general = np.where(self._is_general, probabilities[0], 0)
         order = np.argsort(-general, kind="stable")
         count = int((general >= MIN_PROBABILITY).sum())
@@ -113,6 +118,7 @@ def add_tags(
                 log.write(f"\n{json.dumps([key, known_tags[key]])}")
                 log.flush()
             tagged.append(item._replace(tags=tuple(known_tags[key])))
+
     return tagged
 
 

@@ -81,7 +81,11 @@ def write_marker(folder: Path, facts: Mapping[str, Any]) -> None:
     texts = {
         name: hash_file(folder / name) for name in files if name.endswith(TEXT_SUFFIXES)
     }
-    marker = {"files": files, "texts": texts, **facts}
+    marker = {
+        "files": files,
+        "texts": texts,
+        **facts,
+    }
     text = json.dumps(marker, ensure_ascii=False, sort_keys=True)
     write_atomic(folder / MARKER, text.encode())
 

@@ -103,6 +103,7 @@ def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[S
 
     Raises `InputUnusable` if there are none, `UsageError` for an unknown class.
     """
+    # A gallery may be sent to other people; what users reported must not.
     private = dataset.images.list_report_only()
     if request.clusters:
         return _clusters(dataset, private)
@@ -119,6 +120,7 @@ def _classes(
     for sample in dataset.samples.iterate(status="labelled"):
         if sample.kept and sample.image not in private:
             sections[str(sample.label)].append(sample)
+
     if not sections and private:
         raise InputUnusable(
             "nothing to show: all labelled images were sent with web reports",
@@ -126,8 +128,10 @@ def _classes(
         )
     if not sections:
         raise InputUnusable(
-            "nothing to show: no sample is labelled yet", dataset.status_advice
+            "nothing to show: no sample is labelled yet",
+            dataset.status_advice,
         )
+
     for name in names:
         if name not in sections:
             raise UsageError(
@@ -175,6 +179,7 @@ def _tracks(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]
         samples = _public_samples(dataset, track.pending, private)
         if samples:
             sections[track.track.name] = samples
+
     if not sections and tracks.count():
         raise InputUnusable(
             "nothing to show: the samples of all tracks are decided or skipped",
@@ -327,7 +332,8 @@ def _check_target(out: Path) -> None:
         return
     if not out.is_file() or GENERATOR_TAG not in out.read_bytes()[:HEAD_BYTES]:
         raise InputUnusable(
-            f"{out} exists and is not a gallery", "choose another name, or move it away"
+            f"{out} exists and is not a gallery",
+            "choose another name, or move it away",
         )
 
 
@@ -371,6 +377,7 @@ def _sample_data(dataset: Dataset, entry: GalleryEntry) -> JsonDict:
     if entry.issue is not None:
         confidence = round(entry.issue.confidence, 2)
         facts["issue"] = [entry.issue.suggested, confidence]
+
     image = dataset.images.get(sample.image)
     if image and image.origins:
         origin = image.origins[0]
@@ -423,7 +430,10 @@ def _make_thumbnails(
     outcomes = run_over(make_thumbnail, numbered_files, Processes())
     thumbnails = {}
     for outcome in progress.over(
-        outcomes, "thumbnails", total=len(rows), unit=" images"
+        outcomes,
+        "thumbnails",
+        total=len(rows),
+        unit=" images",
     ):
         if outcome.result is not None:
             number, _ = outcome.item

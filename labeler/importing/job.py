@@ -172,6 +172,7 @@ class ImportResult(AliasedResult, kw_only=True):
             facts["would import"] = f"{labelled} from {kind}"
         else:
             facts["imported"] = f"{count(self.added, 'new image')} from {kind}"
+
         other_units = {
             name: facts.pop(name)
             for name in ("unreadable_folders", "groups", "without_group")
@@ -286,10 +287,15 @@ def _get_origins(
         path = image.path
         info = files.sources.get(path, SourceInfo())
         source = tables.get_row(path)
+        # A table next to the images is preferred to the credit of the files.
         credit = source.credit.fill_from(info.credit)
         inside = path.parent.relative_to(tables.top).parts
         group = source.group or groups.get_group(
-            path.name, str(path.parent), inside, level, splits
+            path.name,
+            str(path.parent),
+            inside,
+            level,
+            splits,
         )
         title = info.title or path.name
         # The title of a frame is that of its video.
@@ -344,6 +350,7 @@ def _read_own_export(
             f"{path} is an export of this dataset, whose groups are known",
             "leave out --group-by",
         )
+
     moves = find_moves(dataset, path)
     _check_class_names(dataset, moves.relabelled.values())
     aliases = dataset.classes.explain_aliases(moves.relabelled.values(), dataset.option)
@@ -367,7 +374,8 @@ def _read_own_export(
             for name, detail in moves.disputed.items()
         ]
         result.disputed_files = summarize_lines(
-            lines, rejections_command(dataset, STAGE)
+            lines,
+            rejections_command(dataset, STAGE),
         )
     return result
 
@@ -460,6 +468,7 @@ def _store_image(
             files_by_label = labels_of.setdefault(crop.key, {})
             files_by_label[dataset.classes.resolve(label)] = origin.key
         dataset.rejections.remove(STAGE, origin.key)
+
     return is_new
 
 
@@ -502,6 +511,7 @@ def _record_dispute(
         reason = f"decided: {decision}" if decision else ", ".join(others)
         detail = f"label {label}, {reason}"
         dataset.rejections.add(Rejection(STAGE, paths[label], "disputed", detail))
+
     parts = [f"{file}: {label}" for label, file in sorted(files.items())]
     if decision:
         parts.append(f"decided: {decision}")

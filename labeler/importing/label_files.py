@@ -52,6 +52,7 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
     for file, document in documents.items():
         images = _read_images(document, file, labelled)
         _annotate(document, file, images, labelled)
+
     if not labelled.images:
         problem = ", ".join(sorted({reason for _, reason in labelled.dropped}))
         if not problem:
@@ -63,6 +64,7 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
             f"no usable annotation in {min(documents)}: {problem}",
             "name the folder with the images and the COCO file, and check the ids in the file",
         )
+
     # Only now, because the error above names problems of annotations.
     for file in damaged:
         labelled.drop(file, "file that is not JSON")
@@ -257,6 +259,7 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
             "add data.yaml with names, or classes.txt with a name on each line; if folders name "
             "the classes: --class-level 1",
         )
+
     has_keypoints = any(
         "kpt_shape" in tree.read_text(file) for file in tree.iter_files("data.yaml")
     )
@@ -339,6 +342,7 @@ def _yaml_names(text: str) -> dict[int, str]:
         document = yaml.load(text, yaml.CBaseLoader)  # noqa: S506 - makes no objects
     except yaml.YAMLError:
         return {}
+
     names = document.get("names") if isinstance(document, dict) else None
     if isinstance(names, dict):
         numbers = {key: int(key) for key in names if re.fullmatch(r"\d{1,9}", key)}

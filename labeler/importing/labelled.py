@@ -96,17 +96,21 @@ class ImportTree:
         try:
             if file.stat().st_size > MAX_TEXT_BYTES:
                 raise InputUnusable(
-                    f"{file} is larger than {MAX_TEXT_BYTES} bytes", "split it"
+                    f"{file} is larger than {MAX_TEXT_BYTES} bytes",
+                    "split it",
                 )
             data = file.read_bytes()
         except OSError as error:
             raise InputUnusable(
-                f"cannot read {file}: {error}", "chmod u+r it"
+                f"cannot read {file}: {error}",
+                "chmod u+r it",
             ) from error
+
         text, self._encodings[file] = decode_text(data, str(file), self.encoding)
         if "\0" in text:
             raise InputUnusable(
-                f"cannot read {file}: not UTF-8 text", "save it as UTF-8"
+                f"cannot read {file}: not UTF-8 text",
+                "save it as UTF-8",
             )
         return text
 
@@ -183,7 +187,8 @@ class ImportTree:
             last = PurePosixPath(last).stem
         return (
             _common_length(
-                reversed((*folders, path.stem)), reversed((*parts[:-1], last))
+                reversed((*folders, path.stem)),
+                reversed((*parts[:-1], last)),
             ),
             int(name == parts[-1]),
             sum(folder in table_words for folder in folded_folders),
@@ -270,6 +275,7 @@ class LabelledFiles(msgspec.Struct):
         except ValueError as error:
             self.drop(path, str(error))
             return
+
         if label is None:
             self.drop(path, "annotation without a known class")
             return

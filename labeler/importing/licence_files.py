@@ -17,6 +17,7 @@ def read_licence_files(folder: Path) -> dict[str, str]:
         if is_licence and path.is_file() and path.stat().st_size <= MAX_BYTES:
             data = path.read_bytes()
             text = data.decode("utf-8", "replace").strip()
+            # A file with NULs is a document in a binary format.
             if text and b"\0" not in data:
                 texts[path.name] = text
     return texts

@@ -203,6 +203,7 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
             )
         else:
             moves.relabelled[sample.key] = label
+
     moves.gone = len(entries.keys() - set(exported_names.values()))
     return moves
 
@@ -273,6 +274,7 @@ def _read_licence_table(file: Path, tree: ImportTree) -> dict[str | None, Source
         rows = list(csv.DictReader(io.StringIO(tree.read_text(file), newline="")))
     except (InputUnusable, csv.Error):
         return {}
+
     tree.report_encodings([file])
     table = {}
     for row in rows:
@@ -338,7 +340,8 @@ def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:
     if not names:
         depth = f" {level} levels down" if (level or 1) > 1 else ""
         raise InputUnusable(
-            f"{tree.root} has no folders with images{depth}", _suggest_labels(tree)
+            f"{tree.root} has no folders with images{depth}",
+            _suggest_labels(tree),
         )
     if level is None:
         _check_names(tree, labelled, names)
@@ -384,7 +387,8 @@ def check_importable(path: Path) -> None:
     quoted = shlex.quote(str(path))
     if is_dataset(path):
         raise InputUnusable(
-            f"{path} is a Gleanset dataset", f"merge it: gleanset merge {quoted}"
+            f"{path} is a Gleanset dataset",
+            f"merge it: gleanset merge {quoted}",
         )
     if path.is_dir():
         return
@@ -400,6 +404,7 @@ def check_importable(path: Path) -> None:
         fix = (
             f"import images and archives: harvest folder {quoted} --hints-from-folders"
         )
+
     raise InputUnusable(f"{path} is not a folder", fix)
 
 
@@ -419,6 +424,7 @@ def read_labelled(
         if read_coco(tree) is not None:
             raise class_level_error(path)
         return read_class_folders(tree, class_level)
+
     files = read_export(tree) or read_coco(tree) or read_yolo(tree)
     if files is None:
         files = _read_folders_or_tables(tree)
@@ -436,6 +442,7 @@ def _read_folders_or_tables(tree: ImportTree) -> LabelledFiles:
         if tables is None:
             raise
         return tables
+
     if len(files.count_classes()) < 2:
         return read_tables(tree) or files
     return files
@@ -444,5 +451,6 @@ def _read_folders_or_tables(tree: ImportTree) -> LabelledFiles:
 def class_level_error(path: Path) -> UsageError:
     """Return the error for a class level if files have the labels."""
     return UsageError(
-        f"{path} has labels in files, not in folders", "leave out --class-level"
+        f"{path} has labels in files, not in folders",
+        "leave out --class-level",
     )

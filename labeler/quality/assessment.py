@@ -135,7 +135,10 @@ def assess_quality(
                     if outcome.result is not None:
                         measures.append((region, outcome.result))
                     dataset.rejections.settle(
-                        STAGE, region.key, outcome.reason, outcome.detail
+                        STAGE,
+                        region.key,
+                        outcome.reason,
+                        outcome.detail,
                     )
                 qualities.save(measures, VERSION)
             measured_count += len(measures)
@@ -143,7 +146,10 @@ def assess_quality(
 
     samples, flags = qualities.count_flagged(FLAGS)
     return QualityCounts(
-        measured=measured_count, failed=failed_count, samples=samples, flags=flags
+        measured=measured_count,
+        failed=failed_count,
+        samples=samples,
+        flags=flags,
     )
 
 

@@ -53,6 +53,7 @@ def fix_held_out(group: SplitGroup, spec: SplitSpec) -> FixedPart | None:
         for kind, name in spec.hold_out:
             if name in (member.sources if kind == "source" else member.videos):
                 held_out_keys.add(member.key)
+
     if not held_out_keys:
         return None
 

@@ -108,6 +108,7 @@ def split_dataset(
 
     Raises as `plan_split`, and `DatasetBusy`.
     """
+    # First, so that copies stay in one split.
     copies = DuplicateFinder(dataset, progress=progress).search_labelled()
     plan = plan_split(dataset, settings)
     if not simulate:
@@ -165,6 +166,7 @@ def _tied_files(dataset: Dataset, plan: SplitPlan) -> JsonDict:
     for key, reason in list(tied.items())[:MAX_LISTED]:
         place = find_location(dataset, key).describe()
         lines.append(f"{format_short_path(place)}: {reason}")
+
     command = f"gleanset list samples --where split=null {dataset.option}"
     note = "another --seed makes a new split, which leaves none of them out"
     return {"note": note} | summarize_lines(lines, command, len(tied))

@@ -75,7 +75,12 @@ def _place_test(
         key: "test" if part == "test" else "other" for key, part in parts_by_key.items()
     }
     _allocate_parts(
-        sizes, ("other", "test"), targets, only_train, halves, spec.settings.seed
+        sizes,
+        ("other", "test"),
+        targets,
+        only_train,
+        halves,
+        spec.settings.seed,
     )
 
     for label in targets:
@@ -85,6 +90,7 @@ def _place_test(
             # Nothing is left to train on: the smallest group returns.
             smallest = min(free_keys, key=lambda key: (sizes[key].total(), key))
             halves[smallest] = "other"
+
     parts_by_key.update((key, "test") for key, half in halves.items() if half == "test")
 
 

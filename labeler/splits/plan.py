@@ -98,7 +98,8 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     groups = load_split_groups(dataset.db)
     if not groups:
         raise InputUnusable(
-            "nothing to split: no sample is labelled yet", dataset.status_advice
+            "nothing to split: no sample is labelled yet",
+            dataset.status_advice,
         )
 
     provenances = get_label_provenances(dataset.db)
@@ -169,6 +170,8 @@ def plan_groups(
         for member in group.members:
             split = None if member.key in left_out else parts_by_key[group.key]
             splits[member.key] = GroupSplit(group.key, split)
+
+    # Last, because they follow the other members of their group.
     for group in groups:
         _place_unseen(group, spec, parts_by_key.get(group.key), splits, left_out)
 
@@ -209,6 +212,7 @@ def _without_members(
 
 
 def _fix_part(group: SplitGroup, spec: SplitSpec, *, keeps_splits: bool) -> FixedPart:
+    # What is held out overrules the previous split.
     held_out = fix_held_out(group, spec)
     if held_out is not None:
         return held_out
@@ -309,6 +313,7 @@ def _find_uneven(
         deviation = abs(sizes[split] - share * total)
         if not sizes[split] or deviation > max(share * total / 2, tolerance):
             far_sizes[split] = sizes[split]
+
     if not far_sizes:
         return None
 

@@ -54,8 +54,11 @@ class SplitSpec(NamedTuple):
                     "test cannot be both what is held out and a number of images per class",
                     "use either --hold-out or --test-per-class",
                 )
+
         normalized = msgspec.structs.replace(
-            settings, ratio=ratio, hold_out=tuple(names)
+            settings,
+            ratio=ratio,
+            hold_out=tuple(names),
         )
         return cls(shares, normalized, hold_out)
 
@@ -103,7 +106,8 @@ def resolve_held_out(spec: SplitSpec, evidence: SplitEvidence) -> SplitSpec:
         if not matches:
             listed = ", ".join(known_names[:MAX_LISTED_NAMES]) or "none"
             raise UsageError(
-                f"there is no {kind} {name!r} in this dataset", f"known: {listed}"
+                f"there is no {kind} {name!r} in this dataset",
+                f"known: {listed}",
             )
         resolved += [HeldOut(kind, match) for match in matches]
     return spec._replace(hold_out=tuple(resolved))

@@ -24,7 +24,8 @@ def get_format(name: str) -> ExportFormat:
     names = [*FORMATS, *list_plugin_names("exports", FORMATS)]
     hint = did_you_mean(name, names, "Did you mean {}? ")
     raise UsageError(
-        f"there is no format called {name!r}", f"{hint}Known: {', '.join(names)}"
+        f"there is no format called {name!r}",
+        f"{hint}Known: {', '.join(names)}",
     )
 
 

@@ -44,8 +44,10 @@ def check_template(text: str) -> str:
         fields = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
     except ValueError as error:
         raise UsageError(
-            f"the caption {text!r} cannot be read: {error}", _FIX
+            f"the caption {text!r} cannot be read: {error}",
+            _FIX,
         ) from error
+
     if unknown := fields - {*FIELDS}:
         raise UsageError(f"a caption has no field {{{min(unknown)}}}: {text!r}", _FIX)
     if "\n" in text:
@@ -119,7 +121,9 @@ def open_labelled_parquet(
 ) -> Iterator[Put]:
     """Open a Parquet file for rows with image bytes, in the schema of `datasets`."""
     columns, schema = describe_columns(
-        EMBEDDED_IMAGE, table_row(example, "sha256"), classes
+        EMBEDDED_IMAGE,
+        table_row(example, "sha256"),
+        classes,
     )
     with open_parquet(path, columns, schema) as put:
         yield lambda record: put(record._replace(facts=table_row(record.facts)))
@@ -128,7 +132,11 @@ def open_labelled_parquet(
 def write_csv(folder: Path, items: Sequence[ExportItem]) -> None:
     """Write `samples.csv` with a row for each image."""
     rows = [
-        {"path": item.path, "split": item.sample.split, **sample_row(item)}
+        {
+            "path": item.path,
+            "split": item.sample.split,
+            **sample_row(item),
+        }
         for item in items
     ]
     write_rows(folder / "samples.csv", list(rows[0]), rows)
@@ -136,6 +144,7 @@ def write_csv(folder: Path, items: Sequence[ExportItem]) -> None:
 
 def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
     """Write `annotations/<split>.json` with boxes in pixels of the upright images."""
+    # Ids of COCO begin at 1.
     class_ids = number_classes(items, first=1)
     licences = sorted({item.origin.licence for item in items if item.origin.licence})
     licence_ids = {name: index for index, name in enumerate(licences, start=1)}
@@ -208,6 +217,7 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
     for split, members in items_by_split(items):
         folders[split] = f"images/{split}"
         (folder / "labels" / split).mkdir(parents=True)
+        # They are sorted by path, so those of one image are adjacent.
         for path, boxes in groupby(members, key=lambda item: item.path):
             lines = [
                 f"{class_ids[item.label]} {_yolo_box(item.face, item.image)}\n"
@@ -218,7 +228,12 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
 
     names = {number: name for name, number in class_ids.items()}
     document = {**folders, "names": names}
-    text = yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=math.inf)
+    text = yaml.safe_dump(
+        document,
+        allow_unicode=True,
+        sort_keys=False,
+        width=math.inf,
+    )
     write_text(folder / "data.yaml", text)
 
 
