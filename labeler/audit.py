@@ -302,12 +302,12 @@ def _compare_pairs(
     return kinds
 
 
-def _pair_kind(found: Verdict, earlier: str | None, distance: int) -> str | None:
+def _pair_kind(verdict: Verdict, earlier: str | None, distance: int) -> str | None:
     """Return the kind of a pair whose hashes differ in `distance` bits; None for no leak."""
-    verdict = earlier or found.outcome
-    if verdict == SAME:
-        return "mirrored copy" if found.mirrored else "copy"
-    if verdict == DOUBTFUL:
+    outcome = earlier or verdict.outcome
+    if outcome == SAME:
+        return "mirrored copy" if verdict.mirrored else "copy"
+    if outcome == DOUBTFUL:
         # dedup keeps both, but what may be a copy must not leak.
         return POSSIBLE_COPY
     return "alike" if distance <= MAX_SIMILAR_BITS else None

@@ -10,7 +10,7 @@ MAX_TABLE_ROWS = 12
 _INDENT = 2
 
 
-def class_table(
+def format_class_table(
     heads: Sequence[str], rows: Mapping[str, Mapping[str, float]]
 ) -> list[str]:
     """Return the lines of a table with a row for each of the first classes."""

@@ -75,7 +75,7 @@ def put_box(
     `UsageError` for an invalid or existing box, and `InputUnusable` for an unreadable image.
     """
     image = dataset.images.resolve(sha256)
-    box = _unused_box(dataset, image, clip_to_image(box, image), angle)
+    box = _find_free_box(dataset, image, clip_to_image(box, image), angle)
     if min(box.width, box.height) < MIN_BOX_SIDE:
         raise UsageError("the box is too small", f"draw at least {MIN_BOX_SIDE} pixels")
 
@@ -126,7 +126,7 @@ def _removal(box: BoxedSample) -> Choice:
     return Choice(box.key, "remove" if box.by_hand else "reject", provenance=PROVENANCE)
 
 
-def _unused_box(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
+def _find_free_box(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
     """Return the box, enlarged by some pixels if its sample exists with another angle.
 
     A sample is named by its image and box, without the angle.

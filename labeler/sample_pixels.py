@@ -28,7 +28,7 @@ class SampleFile(NamedTuple):
     region: Region | None = None
 
 
-def sample_file(region: SampleRegion, originals: Store) -> SampleFile:
+def get_sample_file(region: SampleRegion, originals: Store) -> SampleFile:
     """Return the file and region of a sample."""
     path = originals.path(region.image, region.format)
     return SampleFile(path, region.width, region.height, region.region)
@@ -38,7 +38,7 @@ def list_sample_files(dataset: Dataset, rows: Sequence[int]) -> list[SampleFile]
     """Return the files and regions of samples (rows)."""
     regions = ImageHashes(dataset.db).get_regions(rows)
     originals = dataset.originals(dataset.cache)
-    return [sample_file(regions[row], originals) for row in rows]
+    return [get_sample_file(regions[row], originals) for row in rows]
 
 
 def read_pixels(file: SampleFile, min_side: int, mode: Mode) -> Image.Image:

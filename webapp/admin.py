@@ -36,7 +36,7 @@ from webapp.guard import ADMIN_API, ADMIN_COOKIE, COOKIE, refuse_token, token_in
 from webapp.page_files import PAGE_FILES, redirect_with_cookies
 from webapp.problems import RefusedRequest
 from webapp.report_spool import open_for_writing
-from webapp.service import Service, service_of
+from webapp.service import Service, get_service
 from webapp.uploads import parse_json
 
 REPORTS_PER_PAGE = 24
@@ -67,7 +67,7 @@ def admin_only(
     """Make an endpoint that needs the administrator's token and runs `work` in a thread."""
 
     async def endpoint(request: Request) -> Response:
-        service = service_of(request)
+        service = get_service(request)
         token = token_in(request.headers, ADMIN_COOKIE)
         if not service.settings.is_admin(token):
             fix = "open the address that `webapp serve --admin` printed"
@@ -80,7 +80,7 @@ def admin_only(
 
 async def admin_page(request: Request) -> Response:
     """Return the page; store `?token=` in a cookie first, to remove it from the URL."""
-    settings = service_of(request).settings
+    settings = get_service(request).settings
     token = request.query_params.get("token", "")
     if not settings.is_admin(token):
         return await PAGE_FILES.get_response("admin.html", request.scope)

@@ -15,11 +15,11 @@ from starlette.routing import Route
 from gleanset import __version__
 from webapp.api_models import SentReport
 from webapp.computations import CLAIM, FIND_FACES, JPEGS, PREDICT, ServedFacts, Upload
-from webapp.guard import METRICS, client_of
+from webapp.guard import METRICS, get_client
 from webapp.metrics import CONTENT_TYPE
-from webapp.page_files import PAGE, model_response
+from webapp.page_files import PAGE, make_model_response
 from webapp.problems import RefusedRequest, busy
-from webapp.service import service_of
+from webapp.service import get_service
 from webapp.uploads import JSON, parse_json, read_file, read_images
 
 
@@ -35,13 +35,13 @@ async def faces(request: Request) -> Response:
 
 async def jpeg(request: Request) -> Response:
     """Convert an image that browsers cannot show, such as HEIC or TIFF."""
-    upload, _ = await read_file(request, service_of(request).settings.limits)
+    upload, _ = await read_file(request, get_service(request).settings.limits)
     data = await _compute(request, JPEGS, upload, [upload])
     return Response(data, media_type="image/jpeg")
 
 
 async def _compute_json(request: Request, computation: str) -> Response:
-    uploads = await read_images(request, service_of(request).settings.limits)
+    uploads = await read_images(request, get_service(request).settings.limits)
     data = await _compute(request, computation, uploads, uploads)
     return Response(data, media_type=JSON)
 
@@ -51,13 +51,13 @@ async def _compute(
 ) -> Any:
     # Small requests share a batch.
     size = sum(len(upload.data) for upload in uploads)
-    queue = service_of(request).queue
-    return await queue.compute(client_of(request.scope), computation, argument, size)
+    queue = get_service(request).queue
+    return await queue.compute(get_client(request.scope), computation, argument, size)
 
 
 async def report(request: Request) -> Response:
     """Store a report for the administrator to decide: a form with `file` and `report`."""
-    service = service_of(request)
+    service = get_service(request)
     upload, texts = await read_file(request, service.settings.limits)
     hint = 'send a field report such as {"claimed": "a class", "box": null}'
     sent = parse_json(texts.get("report", "null"), SentReport, "report", hint)
@@ -71,17 +71,17 @@ async def report(request: Request) -> Response:
 
 async def classes(request: Request) -> Response:
     """Return the classes shown on the page, and how images are cropped."""
-    return json_response(service_of(request).facts.page)
+    return json_response(get_service(request).facts.page)
 
 
 async def card(request: Request) -> Response:
     """Return classes, evaluation, and sources of the training images."""
-    return json_response(await service_of(request).cards.get())
+    return json_response(await get_service(request).cards.get())
 
 
 async def portraits(request: Request) -> Response:
     """Return a face of each class and an image to try, if the page is configured to."""
-    return json_response(await service_of(request).portraits.get())
+    return json_response(await get_service(request).portraits.get())
 
 
 async def model_facts(request: Request) -> Response:
@@ -91,12 +91,12 @@ async def model_facts(request: Request) -> Response:
 
 async def model_file(request: Request) -> Response:
     """Return the ONNX file, or 304 if the client has it (`If-None-Match`)."""
-    return model_response(_downloadable_facts(request).file, request)
+    return make_model_response(_downloadable_facts(request).file, request)
 
 
 async def health(request: Request) -> Response:
     """Return the run and the versions: the server runs. Needs no token and is not counted."""
-    facts = service_of(request).facts
+    facts = get_service(request).facts
     versions = {"model_version": facts.version, "version": __version__}
     return json_response(
         {
@@ -109,7 +109,7 @@ async def health(request: Request) -> Response:
 
 async def ready(request: Request) -> Response:
     """Return the same as `health` if the model is loaded and requests are accepted."""
-    queue = service_of(request).queue
+    queue = get_service(request).queue
     if not queue.status().ready_processes:
         raise busy("the model is not loaded")
     queue.refuse_if_busy("")
@@ -127,13 +127,13 @@ async def document(_: Request) -> Response:
 
 async def metrics_text(request: Request) -> Response:
     """Return metrics for Prometheus."""
-    service = service_of(request)
+    service = get_service(request)
     lines = service.metrics.lines(service.facts.version, service.queue.status())
     return Response("".join(f"{line}\n" for line in lines), media_type=CONTENT_TYPE)
 
 
 def _downloadable_facts(request: Request) -> ServedFacts:
-    service = service_of(request)
+    service = get_service(request)
     if not service.settings.on_device:
         hint = "send images to /api/v1/predict"
         raise RefusedRequest(

@@ -82,7 +82,7 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
     # The browser finds nothing there yet, so these have the lowest score.
     candidates = [_Candidate(face, True, _MIN_SCORE) for face in faces]
     for face in build_detector(BROWSER).detect(pixels):
-        box = clip_box(_styled(face.box, style), width, height) or face.box
+        box = clip_box(_convert_box(face.box, style), width, height) or face.box
         same_faces = (c for c in candidates if is_same_face(box, c.face.box))
         same = next(same_faces, None)
         if same is None:
@@ -98,7 +98,7 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
     return sort_in_reading_order(scored)
 
 
-def _styled(box: Box, style: BoxStyle) -> Box:
+def _convert_box(box: Box, style: BoxStyle) -> Box:
     width = box.width * style.width
     height = box.height * style.height
     x = box.x + box.width * (0.5 + style.right) - width / 2

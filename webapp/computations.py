@@ -20,7 +20,7 @@ WORK = f"{JOB}:load"
 PREDICT, FIND_FACES = "webapp.recognizer:predict", "webapp.recognizer:find_faces"
 JPEGS = "webapp.recognizer:convert_to_jpeg"
 CLAIM = "webapp.report_checks:check_report"
-FACTS, CARD = "webapp.loaded_model:served_facts", "webapp.model_card:model_card"
+FACTS, CARD = "webapp.loaded_model:get_served_facts", "webapp.model_card:model_card"
 PORTRAITS = "webapp.portraits:portraits"
 BATCHED = {PREDICT}
 """These take a list of requests, and return a list of results."""
@@ -73,7 +73,7 @@ class Task(NamedTuple):
     requests: Sequence[Any]
 
 
-def facts_of(settings: ServeSettings) -> ServedFacts:
+def load_served_facts(settings: ServeSettings) -> ServedFacts:
     """Return the facts of a model; for use in another process."""
     (facts,), _ = resolve_name(WORK)(settings)(Task(FACTS, [None]))
     assert isinstance(facts, ServedFacts)

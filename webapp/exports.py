@@ -20,7 +20,7 @@ LOCK = f".{FILE}.lock"
 EXPORT_TIMEOUT_SECONDS = 3600.0
 
 
-def served_file(
+def find_served_file(
     root: Path,
     run: str | None,
     default: str | None = None,

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from webapp.compute_queue import ComputeQueue
 from webapp.metrics import Metrics
 from webapp.problems import RefusedRequest, busy
-from webapp.rate_limit import RateLimit, network_of
+from webapp.rate_limit import RateLimit, get_network
 from webapp.settings import RequestLimits, ServeSettings
 
 API = "/api/"
@@ -50,10 +50,10 @@ HEADERS = (
 )
 
 
-def client_of(scope: Scope) -> str:
+def get_client(scope: Scope) -> str:
     """Return the client's address, or its network for IPv6."""
     address, *_ = scope.get("client") or ("?",)
-    return network_of(address)
+    return get_network(address)
 
 
 def token_in(headers: Headers, cookie: str) -> str:
@@ -98,7 +98,7 @@ class Guard:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         start = time.monotonic()
-        client = client_of(scope)
+        client = get_client(scope)
         answer = _GuardedAnswer(send, self._headers)
         body = _BoundedBody(
             receive,
@@ -189,7 +189,7 @@ class Guard:
         if length.isdecimal() and float(length) > self._settings.limits.body_bytes:
             raise too_large(self._settings.limits.body_bytes)
         if is_change:
-            self._queue.refuse_if_busy(client_of(scope))
+            self._queue.refuse_if_busy(get_client(scope))
 
     def _check_host(self, headers: Headers) -> None:
         """Refuse other host names, against DNS rebinding."""
@@ -226,7 +226,7 @@ class Guard:
             raise refuse_token(token, "token needed", "this server needs a token", hint)
 
     def _check_rate(self, scope: Scope) -> None:
-        wait = self._rate.wait(client_of(scope))
+        wait = self._rate.wait(get_client(scope))
         if wait:
             seconds = str(math.ceil(wait))
             detail = f"limit: {self._settings.limits.per_minute} requests per minute"

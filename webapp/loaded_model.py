@@ -26,7 +26,7 @@ from webapp.exports import FILE
 from webapp.settings import ServeSettings
 
 
-def shown_classes(classes: Sequence[str], web: WebSettings) -> tuple[str, ...]:
+def select_classes(classes: Sequence[str], web: WebSettings) -> tuple[str, ...]:
     """Return the classes to show, in the model's order.
 
     Raises `UsageError` for a class that the model does not have.
@@ -91,7 +91,7 @@ class LoadedModel(NamedTuple):
         return self.model.cropping.read.detector is not None
 
 
-def facts_for_device(loaded: LoadedModel) -> JsonDict:
+def make_device_facts(loaded: LoadedModel) -> JsonDict:
     """Return the JSON of `GET /api/v1/model.json`: classes, thresholds and cropping."""
     facts = loaded.model.facts
     read = loaded.model.cropping.read
@@ -114,7 +114,7 @@ def facts_for_device(loaded: LoadedModel) -> JsonDict:
     }
 
 
-def page_facts(settings: ServeSettings, loaded: LoadedModel) -> JsonDict:
+def make_page_facts(settings: ServeSettings, loaded: LoadedModel) -> JsonDict:
     """Return the JSON of `GET /api/v1/classes`: what the page needs to know."""
     detector = getattr(loaded.model.cropping.read.detector, "name", "")
     return {
@@ -162,7 +162,7 @@ def load_model(settings: ServeSettings) -> LoadedModel:
     names = _read_names(file, model) if settings.names is None else settings.names
     model.rename_classes(names)
     shown = tuple(names.get(name, name) for name in web.classes)
-    classes = shown_classes(model.classes, msgspec.structs.replace(web, classes=shown))
+    classes = select_classes(model.classes, msgspec.structs.replace(web, classes=shown))
     return LoadedModel(
         model.facts.run,
         model,
@@ -182,7 +182,9 @@ def _read_names(file: Path, model: Model) -> dict[str, str]:
     return {}
 
 
-def served_facts(loaded: LoadedModel, _: None, settings: ServeSettings) -> ServedFacts:
+def get_served_facts(
+    loaded: LoadedModel, _: None, settings: ServeSettings
+) -> ServedFacts:
     """Return the facts for the HTTP process."""
     return ServedFacts(
         run=loaded.run,
@@ -190,7 +192,7 @@ def served_facts(loaded: LoadedModel, _: None, settings: ServeSettings) -> Serve
         file=str(loaded.content),
         of_faces=loaded.of_faces,
         finder=str(MODEL),
-        page=page_facts(settings, loaded),
-        device=facts_for_device(loaded),
+        page=make_page_facts(settings, loaded),
+        device=make_device_facts(loaded),
         names=loaded.names,
     )

@@ -42,7 +42,7 @@ def model_card(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDic
         "own_threshold": settings.web.unknown_below is not None,
         "has_unknown_rule": rule.unfamiliar_below is not None,
         "unknown_rule": _unknown_rule(folder, rule),
-        "measured": _measured(metrics),
+        "measured": _describe_evaluation(metrics),
         **_history(folder),
         "contact": settings.web.contact,
         "description": settings.web.description,
@@ -70,7 +70,7 @@ def _classes(names: tuple[str, ...], metrics: RunMetrics | None) -> list[JsonDic
     return list(rows.values())
 
 
-def _measured(metrics: RunMetrics | None) -> JsonDict | None:
+def _describe_evaluation(metrics: RunMetrics | None) -> JsonDict | None:
     if metrics is None:
         return None
     for split in ("test", "val"):

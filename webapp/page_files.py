@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from webapp.guard import COOKIE
-from webapp.service import service_of
+from webapp.service import get_service
 from webapp.settings import ServeSettings
 
 PAGE = Path(__file__).parent / "page"
@@ -51,7 +51,7 @@ class PageFiles(StaticFiles):
 PAGE_FILES = PageFiles()
 
 
-def model_response(file: str, request: Request) -> Response:
+def make_model_response(file: str, request: Request) -> Response:
     """Return a model file, or 304 if the browser has it."""
     response = PAGE_FILES.file_response(file, Path(file).stat(), request.scope)
     response.headers["cache-control"] = "no-cache"
@@ -61,13 +61,13 @@ def model_response(file: str, request: Request) -> Response:
 
 
 async def _finder(request: Request) -> Response:
-    return model_response(service_of(request).facts.finder, request)
+    return make_model_response(get_service(request).facts.finder, request)
 
 
 async def _front(request: Request) -> Response:
     """Return the page; store `?token=` in a cookie first, to remove it from the URL."""
     token = request.query_params.get("token")
-    if token is None or not service_of(request).settings.lets_in(token):
+    if token is None or not get_service(request).settings.lets_in(token):
         return await PAGE_FILES.get_response("index.html", request.scope)
     return redirect_with_cookies(request, "./", {COOKIE: token})
 
@@ -91,7 +91,7 @@ def redirect_with_cookies(
     return response
 
 
-def manifest_for(settings: ServeSettings, *, of_faces: bool) -> bytes:
+def make_manifest(settings: ServeSettings, *, of_faces: bool) -> bytes:
     """Return the web app manifest, with the title of the page."""
     manifest = msgspec.json.decode(
         (PAGE / MANIFEST).read_bytes(),
@@ -102,12 +102,12 @@ def manifest_for(settings: ServeSettings, *, of_faces: bool) -> bytes:
 
 
 async def _manifest(request: Request) -> Response:
-    service = service_of(request)
-    data = manifest_for(service.settings, of_faces=service.facts.of_faces)
+    service = get_service(request)
+    data = make_manifest(service.settings, of_faces=service.facts.of_faces)
     return Response(data, 200, {"cache-control": "no-cache"}, MANIFEST_TYPE)
 
 
-async def _shared(_: Request) -> Response:
+async def _open_after_share(_: Request) -> Response:
     """Open the page after a share that no service worker received."""
     return RedirectResponse("./", 303)
 
@@ -118,5 +118,5 @@ def page_routes() -> list[Route]:
         Route("/", _front),
         Route(FINDER, _finder),
         Route(f"/{MANIFEST}", _manifest),
-        Route("/share", _shared, methods=["POST"]),
+        Route("/share", _open_after_share, methods=["POST"]),
     ]

@@ -50,7 +50,7 @@ class RateLimit:
 
 
 @lru_cache(4096)
-def network_of(address: str) -> str:
+def get_network(address: str) -> str:
     """Return an IPv4 address, or the /64 network of an IPv6 address (one customer has them all)."""
     try:
         parsed = ip_address(address)

@@ -50,9 +50,9 @@ def check_report(
         hint = "send the `box` of the face"
         raise RefusedRequest(422, "no box", "this model classifies faces", hint)
 
-    claimed = "" if is_removal else _claimed_class(sent, loaded)
+    claimed = "" if is_removal else _resolve_class(sent, loaded)
     image = strip_image(upload.data, limits.pixels)
-    box = _claimed_box(sent, image)
+    box = _resolve_box(sent, image)
     answer: str | None = None
     confidence: float | None = None
     if not is_removal:
@@ -76,7 +76,7 @@ def check_report(
     return KeptReport(claim, image.data, hash_bytes(upload.data), has_new_box)
 
 
-def _claimed_class(sent: SentReport, loaded: LoadedModel) -> str:
+def _resolve_class(sent: SentReport, loaded: LoadedModel) -> str:
     if sent.claimed is None:
         return UNLISTED
     if sent.claimed == NOT_A_FACE and loaded.of_faces:
@@ -103,7 +103,7 @@ def _claimed_class(sent: SentReport, loaded: LoadedModel) -> str:
     return name
 
 
-def _claimed_box(sent: SentReport, image: StrippedImage) -> Box:
+def _resolve_box(sent: SentReport, image: StrippedImage) -> Box:
     """Return the box of a report within its image; the whole image for a removal."""
     whole_box = Box(0, 0, image.width, image.height)
     if sent.box is None or sent.kind == REMOVAL:

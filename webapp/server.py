@@ -79,7 +79,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._timer = None
 
 
-def server_config(
+def make_server_config(
     settings: ServeSettings, facts: ServedFacts, address: ListenAddress
 ) -> uvicorn.Config:
     """Return the configuration of uvicorn."""
@@ -127,7 +127,7 @@ def run_server(
 
     Raises `InputUnusable` if the server cannot start.
     """
-    config = server_config(settings, facts, address)
+    config = make_server_config(settings, facts, address)
     cannot_start = InputUnusable(
         f"cannot listen on {address.host}:{address.port}",
         "choose another port: --port PORT",

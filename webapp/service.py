@@ -66,7 +66,7 @@ class Service(NamedTuple):
         return self.spool
 
 
-def service_of(request: Request) -> Service:
+def get_service(request: Request) -> Service:
     """Return the state of the server."""
     service: Service = request.app.state.service
     return service

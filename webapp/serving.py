@@ -16,8 +16,8 @@ from gleanset.errors import UsageError
 from gleanset.platform import count_cores
 from gleanset.work.processes import WorkerPool
 from gleanset.work.progress import Progress
-from webapp.computations import JOB, ServedFacts, facts_of
-from webapp.exports import FILE, private_copy, served_file
+from webapp.computations import JOB, ServedFacts, load_served_facts
+from webapp.exports import FILE, find_served_file, private_copy
 from webapp.request import ServeRequest
 from webapp.server import ListenAddress, run_server
 from webapp.settings import RequestLimits, ServeSettings, page_settings
@@ -31,7 +31,7 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 def load_facts(settings: ServeSettings) -> ServedFacts:
     """Load the model in another process and return its facts. Raises what `load_model` raises."""
     with WorkerPool(1, LOAD_TIMEOUT_SECONDS, JOB) as pool:
-        facts: ServedFacts = pool.schedule(facts_of, settings).result()
+        facts: ServedFacts = pool.schedule(load_served_facts, settings).result()
     return facts
 
 
@@ -40,7 +40,7 @@ def serve_page(
 ) -> None:
     """Serve a run of the dataset in `root`, or an exported file, until Ctrl-C or SIGTERM.
 
-    Prints the URL with `show`. Raises what `served_file`, `load_facts` and `run_server` raise.
+    Prints the URL with `show`. Raises what `find_served_file`, `load_facts` and `run_server` raise.
     """
     with ExitStack() as stack:
         # uvicorn raises the signal again after it has shut down.
@@ -49,8 +49,8 @@ def serve_page(
 
         web = page_settings(root)
         address = request.address()
-        file = served_file(root, request.run, web.run, progress)
-        hosts, token = access_rules(
+        file = find_served_file(root, request.run, web.run, progress)
+        hosts, token = choose_access_rules(
             request.host,
             request.host_name,
             public=request.public,
@@ -78,7 +78,7 @@ def serve_page(
         progress.say(f"serving {file.parent.name if file.name == FILE else file.stem}")
 
         def announce(port: int) -> None:
-            for host in reachable_hosts(address.host, request.host_name):
+            for host in list_reachable_hosts(address.host, request.host_name):
                 show(_page_url(address, host, port, "", token))
                 if admin is not None:
                     show(f"admin: {_page_url(address, host, port, 'admin', admin)}")
@@ -87,7 +87,7 @@ def serve_page(
         run_server(settings, facts, address, announce)
 
 
-def access_rules(
+def choose_access_rules(
     host: str, names: tuple[str, ...], *, public: bool
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the accepted host names (none: any) and the token (None: not needed).
@@ -120,7 +120,7 @@ def _admin_token(root: Path, token: str | None) -> str:
     return admin
 
 
-def reachable_hosts(host: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
+def list_reachable_hosts(host: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the hosts of the page's URLs: if it listens everywhere, those for other devices."""
     if host not in ("0.0.0.0", "::"):  # noqa: S104
         return (host,)

@@ -13,11 +13,16 @@ from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count, format_bytes
 from gleanset.work.progress import Progress
-from webapp.exports import private_copy, served_file
-from webapp.loaded_model import LoadedModel, facts_for_device, load_model, page_facts
+from webapp.exports import find_served_file, private_copy
+from webapp.loaded_model import (
+    LoadedModel,
+    load_model,
+    make_device_facts,
+    make_page_facts,
+)
 from webapp.model_card import model_card
 from webapp.npm_parts import are_current
-from webapp.page_files import FINDER, MANIFEST, PAGE, manifest_for
+from webapp.page_files import FINDER, MANIFEST, PAGE, make_manifest
 from webapp.portraits import portraits
 from webapp.request import StaticPageRequest
 from webapp.settings import ServeSettings, page_settings
@@ -60,8 +65,8 @@ def export_page(
 ) -> StaticPage:
     """Write the page of a run with everything it needs to a folder.
 
-    Raises `UsageError` for a folder with other files, `MissingComponent`, and what `served_file`
-    and `load_model` raise.
+    Raises `UsageError` for a folder with other files, `MissingComponent`, and what
+    `find_served_file` and `load_model` raise.
     """
     folder = Path(request.folder)
     is_empty = not folder.exists() or not any(folder.iterdir())
@@ -79,7 +84,7 @@ def export_page(
 
     web = page_settings(root)
     sizes = []
-    file = served_file(root, request.run, web.run, progress)
+    file = find_served_file(root, request.run, web.run, progress)
     dataset = str(root.resolve()) if is_dataset(root) else None
     with private_copy(file) as copy:
         settings = ServeSettings(
@@ -113,7 +118,7 @@ def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, 
             yield path.relative_to(PAGE).as_posix(), path.read_bytes()
 
     yield FINDER.lstrip("/"), MODEL.read_bytes()
-    yield MANIFEST, manifest_for(settings, of_faces=loaded.of_faces)
+    yield MANIFEST, make_manifest(settings, of_faces=loaded.of_faces)
     yield f"{API}/model.onnx", loaded.content.read_bytes()
 
     faces = portraits(loaded, None, settings)
@@ -124,10 +129,10 @@ def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, 
         "server": False,
     }
     responses = {
-        "classes": page_facts(without_dataset, loaded) | changes,
+        "classes": make_page_facts(without_dataset, loaded) | changes,
         "card": model_card(loaded, None, without_dataset),
         "portraits": faces,
-        "model.json": facts_for_device(loaded),
+        "model.json": make_device_facts(loaded),
     }
     for name, body in responses.items():
         yield f"{API}/{name}", msgspec.json.encode(body)

@@ -40,7 +40,7 @@ from labeler.duplicates.plan import (
     make_plan,
 )
 from labeler.duplicates.verification import FilePair, compare_files
-from labeler.sample_pixels import list_sample_files, read_pixels, sample_file
+from labeler.sample_pixels import get_sample_file, list_sample_files, read_pixels
 
 STAGE = "dedup"
 SEARCH_BLOCK_SIZE = 50_000
@@ -145,7 +145,7 @@ class DuplicateFinder:
         total = self._hashes.count_missing(VERSION, labelled=labelled)
         missing = self._hashes.iter_missing(VERSION, labelled=labelled)
         originals = self._dataset.originals(self._dataset.cache)
-        items = ((region, sample_file(region, originals)) for region in missing)
+        items = ((region, get_sample_file(region, originals)) for region in missing)
         batches = run_batches(hash_sample, items, processes)
         hashed = failed = 0
         for batch in self._progress.batches(batches, "hashing", total, " samples"):

@@ -166,7 +166,7 @@ class CardFacts:
         return sorted({label for label, _ in self.counts})
 
 
-def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
+def format_card(dataset: Dataset, facts: CardFacts) -> str:
     """Return the card as Markdown with front matter for the Hugging Face hub."""
     name = get_title(dataset)
     settings = dataset.settings
@@ -176,7 +176,7 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
     licence_texts = ", ".join(_select_licence_texts(dataset, facts))
     bibtex = make_bibtex(dataset)
 
-    parts = [front_matter(name, facts), f"# {_escape_markdown(name)}"]
+    parts = [format_front_matter(name, facts), f"# {_escape_markdown(name)}"]
     if description:
         parts.append(_escape_markdown(description))
     parts += [
@@ -203,11 +203,11 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
 
     parts += [
         "## Processing",
-        _bullet_list(processing_lines(dataset, facts)),
+        _bullet_list(iter_processing_lines(dataset, facts)),
         "## Annotations",
-        _bullet_list(annotation_lines(dataset, facts)),
+        _bullet_list(iter_annotation_lines(dataset, facts)),
         "## Personal information and known limits",
-        _bullet_list(limit_lines(facts)),
+        _bullet_list(iter_limit_lines(facts)),
     ]
     if bibtex:
         parts += ["## Citation", f"```bibtex\n{bibtex}```"]
@@ -311,7 +311,7 @@ def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
     return f"{leaks} in more than one split ({_GROUP_KINDS[1:-1]}). {copies}"
 
 
-def annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
+def iter_annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     """Yield the number of labels by provenance."""
     if facts.items > MAX_COMPARED_SAMPLES:
         yield "label sources were not counted"
@@ -324,7 +324,7 @@ def annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
         yield f"{count(number, 'label')} {_LABEL_SOURCES[giver]}"
 
 
-def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
+def iter_processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     """Yield how the images were processed."""
     options = facts.options
     methods = [replace(method, samples=n) for method, n in facts.methods.items()]
@@ -356,7 +356,7 @@ def _describe_balance(facts: CardFacts) -> str:
     return f"{kind} were added: {', '.join(copies) or 'none'}"
 
 
-def limit_lines(facts: CardFacts) -> Iterator[str]:
+def iter_limit_lines(facts: CardFacts) -> Iterator[str]:
     """Yield the known limits of an export, as sentences."""
     sizes = Counter[str]()
     for (label, _), number in facts.counts.items():
@@ -375,7 +375,7 @@ def _escape_markdown(text: str) -> str:
     return "".join(f"\\{c}" if c in "\\`*_[]|#" else c for c in line)
 
 
-def front_matter(name: str, facts: CardFacts) -> str:
+def format_front_matter(name: str, facts: CardFacts) -> str:
     """Return the YAML front matter: name, licence, task, files by split, columns."""
     content: dict[str, object] = {
         "pretty_name": name,
@@ -453,7 +453,7 @@ def write_descriptions(
     shards: Mapping[str, str] | None = None,
 ) -> None:
     """Write the card and `croissant.json`; `shards` are files with their SHA-256."""
-    write_text(folder / "README.md", dataset_card(dataset, facts))
+    write_text(folder / "README.md", format_card(dataset, facts))
     texts = _select_licence_texts(dataset, facts)
     if texts:
         sections = [f"==== {name} ====\n\n{text}\n" for name, text in texts.items()]
@@ -480,9 +480,9 @@ def write_descriptions(
         ),
         "license": sorted(facts.licences.keys() - {UNKNOWN}),
         "rai:dataCollection": ", ".join(sources),
-        "rai:dataPreprocessingProtocol": list(processing_lines(dataset, facts)),
-        "rai:dataAnnotationProtocol": list(annotation_lines(dataset, facts)),
-        "rai:dataLimitations": list(limit_lines(facts)),
+        "rai:dataPreprocessingProtocol": list(iter_processing_lines(dataset, facts)),
+        "rai:dataAnnotationProtocol": list(iter_annotation_lines(dataset, facts)),
+        "rai:dataLimitations": list(iter_limit_lines(facts)),
         "distribution": list(_files(folder, facts, shards or {})),
         "recordSet": [_image_records(facts)] if _has_records(facts) else [],
     }

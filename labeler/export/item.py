@@ -78,7 +78,7 @@ class ExportItem(NamedTuple):
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def original_path(origins: Iterable[Origin]) -> str:
+def find_original_path(origins: Iterable[Origin]) -> str:
     """Return the path of the imported file, relative to the folder or archive it was in.
 
     Only its name where the path was not recorded; empty for images that were not files.

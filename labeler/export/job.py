@@ -32,10 +32,10 @@ from labeler.export.formats.base import ENDING, ShardRecord
 from labeler.export.item import ALL_SAMPLES, ExportItem
 from labeler.export.options import SHARD_SIZE, ExportOptions
 from labeler.export.plan import (
-    copy_suffix,
     count_left_out,
     get_balance,
     iter_items,
+    make_copy_suffix,
     nothing_to_export_error,
     plan_boxes,
     plan_export,
@@ -50,9 +50,9 @@ from labeler.export.result import ExportPreview, ExportResult
 from labeler.export.rows import (
     LICENCE_COLUMNS,
     LICENCE_FILE,
+    make_table_row,
     number_classes,
     sample_facts,
-    table_row,
     write_licences,
     write_rows,
     write_text,
@@ -274,8 +274,8 @@ def write_shards(
             )
         shards.append(shard.name)
         failed |= manifest.failed
-        facts.row = table_row(sample_facts(shard.items[0], numbers), "sha256")
-        facts.add(dataset.db, _written_items(shard, manifest))
+        facts.row = make_table_row(sample_facts(shard.items[0], numbers), "sha256")
+        facts.add(dataset.db, _select_written(shard, manifest))
         record_failures(dataset, manifest.failed)
 
     if not facts.items:
@@ -287,7 +287,7 @@ def write_shards(
     return result
 
 
-def _written_items(shard: Shard, manifest: ShardManifest) -> list[ExportItem]:
+def _select_written(shard: Shard, manifest: ShardManifest) -> list[ExportItem]:
     """Return the items of a shard whose images could be read."""
     written_files = {row["file"] for row in manifest.images}
     items = []
@@ -378,7 +378,7 @@ def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
         for shard in plan_shards(dataset, options):
             for item in shard.items:
                 items.append(item)
-                name = f"{item.sample.key}{copy_suffix(item.copy, options)}"
+                name = f"{item.sample.key}{make_copy_suffix(item.copy, options)}"
                 paths.append(f"{shard.name}/{name}")
     else:
         items, _ = _plan_items(dataset, options)
@@ -441,7 +441,7 @@ def write_tree(
         written = add_tags(dataset, folder, written, options.tagger, progress)
     facts = CardFacts(options, undecided)
     facts.add(dataset.db, written)
-    facts.row = table_row(sample_facts(written[0], number_classes(written)))
+    facts.row = make_table_row(sample_facts(written[0], number_classes(written)))
 
     if options.form.write is not None:
         with attribute_errors("exports", options.format):

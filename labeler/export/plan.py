@@ -102,7 +102,7 @@ RESERVED_NAMES = (
 """Files next to class folders; no class folder gets such a name."""
 
 
-def export_item(
+def make_export_item(
     dataset: Dataset,
     sample: Sample,
     image: Image,
@@ -123,7 +123,7 @@ def export_item(
     )
 
 
-def copy_suffix(copy: int, options: ExportOptions) -> str:
+def make_copy_suffix(copy: int, options: ExportOptions) -> str:
     """Return what names a copy in a balanced export."""
     kind = "augmented" if options.is_augmented(copy) else "copy"
     return f"-{kind}-{copy}" if copy else ""
@@ -151,12 +151,12 @@ def plan_export(
     paths = UniquePaths(options.form.has_unique_stems)
     items = []
     for sample, image, copy in _iter_balanced(allowed, balance):
-        name = original_name(image.origins) + suffixes.get(sample.key, "")
+        name = choose_file_stem(image.origins) + suffixes.get(sample.key, "")
         plan = plan_file(sample, image, options, copy)
         split = "" if options.no_split else f"{sample.split}/"
-        stem = f"{split}{folders[str(sample.label)]}/{name}{copy_suffix(copy, options)}"
+        stem = f"{split}{folders[str(sample.label)]}/{name}{make_copy_suffix(copy, options)}"
         path = paths.add(sample, stem, plan.extension)
-        item = export_item(dataset, sample, image, path, plan)
+        item = make_export_item(dataset, sample, image, path, plan)
         items.append(item._replace(copy=copy))
     return items
 
@@ -303,9 +303,9 @@ def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]
     balance = get_balance(dataset, options)
     for sample, image, copy in _iter_balanced(_iter_allowed(dataset, options), balance):
         plan = plan_file(sample, image, options, copy)
-        name = f"{sample.key}{copy_suffix(copy, options)}.{plan.extension}"
+        name = f"{sample.key}{make_copy_suffix(copy, options)}.{plan.extension}"
         path = f"{sample.split}/{name}"
-        yield export_item(dataset, sample, image, path, plan)._replace(copy=copy)
+        yield make_export_item(dataset, sample, image, path, plan)._replace(copy=copy)
 
 
 def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUnusable:
@@ -361,7 +361,7 @@ def name_originals(
     for sample in sorted(samples, key=lambda sample: sample.image):
         image = images[sample.image]
         folder = "images" if options.no_split else f"images/{sample.split}"
-        stem = f"{folder}/{original_name(image.origins)}"
+        stem = f"{folder}/{choose_file_stem(image.origins)}"
         extension = plan_file(sample, image, options).extension
         paths[sample.image] = names.add(sample, stem, extension)
     return paths
@@ -384,7 +384,7 @@ def _number_faces(samples: Iterable[Sample]) -> dict[str, str]:
     return suffixes
 
 
-def original_name(origins: Iterable[Origin]) -> str:
+def choose_file_stem(origins: Iterable[Origin]) -> str:
     """Return the original file name without extension, or `<source>-<id>`."""
     for origin in origins:
         if origin.video is not None and origin.time is not None:
@@ -454,7 +454,7 @@ def plan_boxes(
         for sample, box in _face_boxes(dataset, samples, image):
             plan = plan_file(sample, image, options)
             path = paths[sha256]
-            items.append(export_item(dataset, sample, image, path, plan, box))
+            items.append(make_export_item(dataset, sample, image, path, plan, box))
     return items, undecided
 
 

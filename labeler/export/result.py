@@ -7,7 +7,7 @@ from gleanset.command_result import CommandResult, JsonDict
 from gleanset.errors import DoneInPart
 from gleanset.named_files import format_short_path, shorten_list, summarize_lines
 from gleanset.records import SPLITS
-from labeler.class_table import class_table
+from labeler.class_table import format_class_table
 from labeler.export.item import ALL_SAMPLES
 
 
@@ -46,7 +46,7 @@ class ExportResult(CommandResult, kw_only=True):
         return self.to_json() | {
             "splits without a class": shorten_list(self.short),
             "failed": summarize_lines(lines, self.see_failed) if lines else {},
-            "balance": balance_table(self.balance),
+            "balance": format_balance(self.balance),
         }
 
     @property
@@ -75,15 +75,15 @@ class ExportPreview(CommandResult, kw_only=True):
         ]
         paths = self.paths if self.names_all_paths else []
         return self.to_json() | {
-            "classes": class_table(heads, self.classes),
-            "balance": balance_table(self.balance),
+            "classes": format_class_table(heads, self.classes),
+            "balance": format_balance(self.balance),
             "paths": paths,
         }
 
 
-def balance_table(sizes: Mapping[str, Mapping[str, int]]) -> list[str]:
+def format_balance(sizes: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Return a table of the classes in train before and after balancing; empty without it."""
-    return class_table(("before", "after"), sizes) if sizes else []
+    return format_class_table(("before", "after"), sizes) if sizes else []
 
 
 def unreadable_images_error(count: int, result: CommandResult) -> DoneInPart:

@@ -10,7 +10,7 @@ from pathlib import Path
 from gleanset.files.parquet import Column
 from gleanset.files.shards import get_dtype
 from gleanset.records import SPLITS
-from labeler.export.item import ALL_SAMPLES, ExportItem, original_path
+from labeler.export.item import ALL_SAMPLES, ExportItem, find_original_path
 
 LICENCE_FILE = "LICENSES.csv"
 LICENCE_COLUMNS = (
@@ -74,7 +74,7 @@ def sample_row(item: ExportItem) -> dict[str, str | float]:
         "width": box.width,
         "height": box.height,
         "split_group": item.sample.split_group or "",
-        "original_path": original_path(item.image.origins),
+        "original_path": find_original_path(item.image.origins),
         "source": origin.source,
         "collection": origin.collection or "",
         "page": origin.page_url or origin.url or "",
@@ -88,7 +88,9 @@ PATH_COLUMN: Mapping[str, Column] = {"file_name": "string"}
 """The path of an image relative to the table; `datasets` loads it as the column `image`."""
 
 
-def table_row(facts: Mapping[str, object], *empty_columns: str) -> dict[str, object]:
+def make_table_row(
+    facts: Mapping[str, object], *empty_columns: str
+) -> dict[str, object]:
     """Return facts as columns for `datasets`: `label` is the class number, `class` its name."""
     classes = {"label": facts["class"], "class": facts["label"]}
     others = {name: value for name, value in facts.items() if name not in classes}

@@ -107,7 +107,7 @@ def check_replaceable(target: Path) -> dict[str, FileState]:
     """
     _check_folder(target)
     marker = read_marker(target)
-    exported = _exported_names(marker)
+    exported = _list_exported_names(marker)
     files = dict(_iter_files(target))
     foreign = sorted(
         name
@@ -133,7 +133,7 @@ def check_replaceable(target: Path) -> dict[str, FileState]:
     return {name: _file_state(path) for name, path in files.items()}
 
 
-def _exported_names(marker: Mapping[str, Any]) -> set[str]:
+def _list_exported_names(marker: Mapping[str, Any]) -> set[str]:
     """Return the names of the files that an export wrote, with its marker."""
     return {MARKER, *map(str, marker["files"])} if marker else set()
 
@@ -196,7 +196,7 @@ def _remove_old(
     Exported files are those with an unchanged entry in `states`, or those of the marker without it.
     """
     marker = read_marker(old)
-    exported = _exported_names(marker)
+    exported = _list_exported_names(marker)
     kept_files = []
     for name, path in _iter_files(old):
         is_exported = name in exported
@@ -205,7 +205,7 @@ def _remove_old(
         if is_exported or _is_reader_file(marker, name):
             path.unlink()
         else:
-            destination = _unused_path(target, name)
+            destination = _find_free_path(target, name)
             destination.parent.mkdir(parents=True, exist_ok=True)
             path.replace(destination)
             kept_files.append(destination.relative_to(target).as_posix())
@@ -218,7 +218,7 @@ def _remove_old(
     return kept_files
 
 
-def _unused_path(target: Path, name: str) -> Path:
+def _find_free_path(target: Path, name: str) -> Path:
     """Return the same path in `target`, or a new name at its top level if that is in use."""
     path = target / name
     number = 1

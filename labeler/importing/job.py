@@ -249,7 +249,7 @@ def import_labelled(
         result = result.with_facts(counts)
         command = "labeler dedup" if result.added else "gleanset status"
         result.next = f"{command} {dataset.option}"
-    return result.with_facts(_unused_summary(files) | groups.summary())
+    return result.with_facts(_summarize_unused(files) | groups.summary())
 
 
 def _record_unreadable_folders(dataset: Dataset, files: LabelledFiles) -> None:
@@ -259,7 +259,7 @@ def _record_unreadable_folders(dataset: Dataset, files: LabelledFiles) -> None:
         dataset.rejections.add(Rejection(STAGE, name, "cannot be read", detail))
 
 
-def _unused_summary(files: LabelledFiles) -> dict[str, object]:
+def _summarize_unused(files: LabelledFiles) -> dict[str, object]:
     counts = Counter(reason for _, reason in files.dropped)
     missing = [format_short_path(name) for name in files.missing]
     annotations = [f"{file}: {reason}" for file, reason in files.dropped]

@@ -25,8 +25,8 @@ from labeler.importing.labelled import (
     ImportTree,
     LabelledFiles,
     SourceInfo,
-    bounding_box,
     box_from_size,
+    make_bounding_box,
     parse_frame,
     parse_name,
 )
@@ -216,7 +216,7 @@ def _coco_box(row: JsonDict) -> Rectangle | None:
             if not polygons:
                 raise
     if polygons:
-        return bounding_box(_flatten_polygons(polygons))
+        return make_bounding_box(_flatten_polygons(polygons))
     if row.get("keypoints"):
         raise ValueError("keypoints without bbox")
     return None
@@ -310,7 +310,7 @@ def _has_coordinates(line: str) -> bool:
 def _yolo_box(values: list[float], keypoints: bool) -> Rectangle:
     # More than a box: a polygon, but in a set with keypoints these follow the box.
     if len(values) > 5 and len(values) % 2 == 0 and not keypoints:
-        return bounding_box(values)
+        return make_bounding_box(values)
     center_x, center_y, width, height = values[:4]
     return box_from_size((center_x - width / 2, center_y - height / 2, width, height))
 

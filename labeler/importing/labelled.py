@@ -328,7 +328,7 @@ def box_from_size(values: Any) -> Rectangle:
     return x, y, width, height
 
 
-def bounding_box(points: Sequence[float]) -> Rectangle:
+def make_bounding_box(points: Sequence[float]) -> Rectangle:
     """Return the bounding box of points x, y, x, y, …. Raises `ValueError` with the reason."""
     if len(points) < 2 or len(points) % 2:
         raise ValueError("not a polygon")

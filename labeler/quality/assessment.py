@@ -18,7 +18,7 @@ from gleanset.db.regions import FLAGS, PixelMeasures, QualityMeasures
 from gleanset.images.photo_classifier import estimate_photo_probability, shrink_copy
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import NO_PROGRESS, Progress
-from labeler.quality.due_samples import VERSION, DueSample, due_samples
+from labeler.quality.due_samples import VERSION, DueSample, iter_due_samples
 from labeler.sample_pixels import read_pixels
 
 BLUR_SIDE = 512
@@ -122,7 +122,7 @@ def assess_quality(
     measured_count = 0
     failed_count = 0
     pages = qualities.iter_missing(VERSION)
-    due = chain.from_iterable(due_samples(dataset, page) for page in pages)
+    due = chain.from_iterable(iter_due_samples(dataset, page) for page in pages)
     with dataset.stage(STAGE):
         total = qualities.count_missing(VERSION)
         # Without new samples no processes are started.

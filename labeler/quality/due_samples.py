@@ -23,10 +23,12 @@ class DueSample(NamedTuple):
     file: SampleFile
 
 
-def due_samples(dataset: Dataset, rows: Sequence[int]) -> Iterator[DueSample]:
+def iter_due_samples(dataset: Dataset, rows: Sequence[int]) -> Iterator[DueSample]:
     """Yield samples (rows) to measure."""
-    from labeler.sample_pixels import sample_file  # slow: not needed to start a window
+    from labeler.sample_pixels import (
+        get_sample_file,  # slow: not needed to start a window
+    )
 
     originals = dataset.originals(dataset.cache)
     for region in ImageHashes(dataset.db).get_regions(rows).values():
-        yield DueSample(region, sample_file(region, originals))
+        yield DueSample(region, get_sample_file(region, originals))

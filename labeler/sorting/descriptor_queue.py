@@ -14,7 +14,7 @@ from gleanset import Dataset
 from gleanset.db.regions import PixelMeasures, QualityMeasures, SampleRegion
 from gleanset.errors import Unreadable
 from gleanset.work.pool import Processes, run_over
-from labeler.quality.due_samples import VERSION, DueSample, due_samples
+from labeler.quality.due_samples import VERSION, DueSample, iter_due_samples
 
 if TYPE_CHECKING:
     pass
@@ -40,7 +40,7 @@ def measure_in_batches(dataset: Dataset) -> Generator[int, None, None]:
     qualities = QualityMeasures(dataset.db)
     rows = chain.from_iterable(qualities.iter_missing(VERSION, POOL_SIZE))
     parts = iter(lambda: list(islice(rows, BATCH_SIZE)), [])
-    batches = (list(due_samples(dataset, part)) for part in parts)
+    batches = (list(iter_due_samples(dataset, part)) for part in parts)
     if count_unmeasured(dataset) <= MAX_IN_THREAD:
         for batch in batches:
             qualities.save(measure_readable(batch), VERSION)

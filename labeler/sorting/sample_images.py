@@ -77,11 +77,11 @@ class ThumbnailCache:
     def _render(self, region: SampleRegion, side: int) -> Image.Image:
         from PIL import Image
 
-        from labeler.sample_pixels import read_pixels, sample_file
+        from labeler.sample_pixels import get_sample_file, read_pixels
 
         pixels = self._crop(region, side)
         if pixels is None:
-            pixels = read_pixels(sample_file(region, self._originals), side, "RGB")
+            pixels = read_pixels(get_sample_file(region, self._originals), side, "RGB")
         pixels.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=2.0)
         return pixels
 

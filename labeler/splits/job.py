@@ -18,7 +18,7 @@ from gleanset.named_files import (
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
 from gleanset.work.progress import NO_PROGRESS, Progress
-from labeler.class_table import class_table
+from labeler.class_table import format_class_table
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import conflicting_label_summary
 from labeler.splits.fixed_parts import TIED
@@ -75,7 +75,7 @@ class SplitResult(CommandResult):
 
     def summary(self) -> JsonDict:
         """Return the result with short tables instead of all classes."""
-        summary = self.to_json() | {"classes": class_table(SPLITS, self.classes)}
+        summary = self.to_json() | {"classes": format_class_table(SPLITS, self.classes)}
         summary["tied"] = self.tied_files or self.tied
         judged_by = summary.pop("val_and_test_labels_by", {})
         summary["labels_of_val_and_test"] = {
@@ -115,7 +115,7 @@ def split_dataset(
         apply_split(dataset, plan)
 
     result = make_result(plan).with_facts(copies)
-    result.tied_files = _tied_files(dataset, plan)
+    result.tied_files = _describe_tied(dataset, plan)
     if plan.uneven is not None and plan.uneven.reason is UnevenReason.UNREVIEWED:
         result.next = suggest_reviewed_split(dataset, settings)
     return result.with_facts(conflicting_label_summary(dataset, plan.conflicting))
@@ -125,7 +125,7 @@ def make_result(plan: SplitPlan) -> SplitResult:
     """Return the result of a planned split."""
     totals = plan.totals
     reasons = Counter(reason.value for reason in plan.left_out.values())
-    tied = [f"{key}: {reason}" for key, reason in _tied_samples(plan).items()]
+    tied = [f"{key}: {reason}" for key, reason in _list_tied(plan).items()]
     has_unseen_judges = bool(plan.judged_by.keys() - {PERSON})
     return SplitResult(
         train=totals["train"],
@@ -149,7 +149,7 @@ def make_result(plan: SplitPlan) -> SplitResult:
     )
 
 
-def _tied_samples(plan: SplitPlan) -> dict[str, str]:
+def _list_tied(plan: SplitPlan) -> dict[str, str]:
     """Return the samples that are left out because of their group, with the reason."""
     return {
         key: reason.value
@@ -158,8 +158,8 @@ def _tied_samples(plan: SplitPlan) -> dict[str, str]:
     }
 
 
-def _tied_files(dataset: Dataset, plan: SplitPlan) -> JsonDict:
-    tied = _tied_samples(plan)
+def _describe_tied(dataset: Dataset, plan: SplitPlan) -> JsonDict:
+    tied = _list_tied(plan)
     if not tied:
         return {}
     lines = []

@@ -41,7 +41,7 @@ from gleanset.images.decode import decode
 from gleanset.images.measure import measure
 from harvest.request import FolderRequest
 from labeler.export.item import original_path
-from labeler.export.plan import original_name, plan_export
+from labeler.export.plan import choose_file_stem, plan_export
 from labeler.export.tree import MARKER, replace_tree, write_marker
 from pipeline.listing import list_records
 
@@ -545,7 +545,7 @@ def test_link_to_other_disk_raises_error(
     ],
 )
 def test_file_names_are_portable(origin: Origin | None, name: str) -> None:
-    assert original_name([origin] if origin else []) == name
+    assert choose_file_stem([origin] if origin else []) == name
 
 
 def test_original_path_is_recorded_for_all_inputs(

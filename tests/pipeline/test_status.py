@@ -13,7 +13,7 @@ from gleanset import Dataset, Origin, Rejection
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
-from labeler.export.descriptions import CardFacts, dataset_card
+from labeler.export.descriptions import CardFacts, format_card
 from labeler.export.options import ExportOptions
 from labeler.qt.views.statistics import count_by_split
 from labeler.sorting.session import SortingSession
@@ -201,7 +201,7 @@ def make_card(dataset: Dataset) -> str:
     facts.items = facts.images = facts.counts["owl", "train"] = facts.licences[
         "unknown"
     ] = 1
-    return dataset_card(dataset, facts)
+    return format_card(dataset, facts)
 
 
 def settings(root: Path) -> tuple[str | None, str | None, str | None]:

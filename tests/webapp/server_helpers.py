@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 from tools_for_tests import encode
 
 from webapp.computations import ServedFacts
-from webapp.loaded_model import load_model, served_facts
-from webapp.server import BoundedHttpProtocol, ListenAddress, server_config
+from webapp.loaded_model import get_served_facts, load_model
+from webapp.server import BoundedHttpProtocol, ListenAddress, make_server_config
 from webapp.settings import ServeSettings
 
 Serve = Callable[..., TestClient]
@@ -55,7 +55,7 @@ def make_settings(model: Path, root: Path, **changes: Any) -> ServeSettings:
 
 def make_facts(settings: ServeSettings) -> ServedFacts:
     """Return the facts about a model, loaded in this process."""
-    return served_facts(load_model(settings), None, settings)
+    return get_served_facts(load_model(settings), None, settings)
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def running_server(
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
         address = ListenAddress("127.0.0.1", 0, proxies=proxies)
-        config = server_config(settings, make_facts(settings), address)
+        config = make_server_config(settings, make_facts(settings), address)
         config.http, config.log_level = protocol, "critical"
         server = uvicorn.Server(config)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))

@@ -18,7 +18,7 @@ from webapp.api import ROUTES
 from webapp.compute_queue import ComputeQueue
 from webapp.guard import Guard
 from webapp.metrics import Metrics
-from webapp.rate_limit import RateLimit, network_of
+from webapp.rate_limit import RateLimit, get_network
 from webapp.settings import RequestLimits, ServeSettings
 
 CLASSES = "/api/v1/classes"
@@ -341,9 +341,9 @@ def test_long_computation_counts_as_several_requests() -> None:
 
 def test_ipv6_network_counts_as_one_address() -> None:
     limit = RateLimit(4, lambda: 1000.0)
-    networks = [network_of(f"2001:db8:{n}::{n}") for n in (0, 0, 1)]
+    networks = [get_network(f"2001:db8:{n}::{n}") for n in (0, 0, 1)]
     assert [limit.wait(network) > 0 for network in networks] == [False, True, False]
-    assert network_of("::ffff:10.0.0.1") == "10.0.0.1"
+    assert get_network("::ffff:10.0.0.1") == "10.0.0.1"
 
 
 CHECKED = [

@@ -31,7 +31,7 @@ from gleanset import Dataset, Origin
 from gleanset.db.maintenance import Maintenance
 from gleanset.records import Interval
 from gleanset.settings import WebSettings
-from webapp.loaded_model import facts_for_device, load_model
+from webapp.loaded_model import load_model, make_device_facts
 from webapp.model_card import model_card
 from webapp.settings import ServeSettings
 
@@ -102,7 +102,7 @@ def test_renamed_class_has_its_current_name(
     served = msgspec.structs.replace(settings, model=str(run / "served.onnx"))
     loaded = load_model(served)
     names = ["blue", "green", "Scarlet"]
-    assert list(facts_for_device(loaded)["classes"]) == names
+    assert list(make_device_facts(loaded)["classes"]) == names
     assert [fact["name"] for fact in get_card(settings, run)["classes"]] == names
     card = get_card(settings, run)
     assert [row["name"] for row in card["measured"]["classes"]] == names

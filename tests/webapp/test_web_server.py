@@ -28,7 +28,7 @@ from tools_for_tests import command, eventually
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from webapp.server import ListenAddress, run_server
-from webapp.serving import reachable_hosts
+from webapp.serving import list_reachable_hosts
 from webapp.settings import RequestLimits, ServeSettings
 
 
@@ -207,9 +207,9 @@ def test_port_in_use_raises_error(settings: ServeSettings) -> None:
 
 
 def test_urls_of_all_interfaces_work_on_other_devices() -> None:
-    assert reachable_hosts("::1", ("a.example",)) == ("::1",)
-    assert reachable_hosts("0.0.0.0", ("a.example",)) == ("a.example",)
-    *addresses, name = reachable_hosts("0.0.0.0")  # without a network only a name
+    assert list_reachable_hosts("::1", ("a.example",)) == ("::1",)
+    assert list_reachable_hosts("0.0.0.0", ("a.example",)) == ("a.example",)
+    *addresses, name = list_reachable_hosts("0.0.0.0")  # without a network only a name
     assert name == socket.gethostname()
     assert not any(ip_address(address).is_loopback for address in addresses)
 

@@ -26,7 +26,7 @@ from gleanset.files.store import hash_bytes
 from gleanset.settings import WebSettings, read_settings
 from gleanset.work.progress import Progress
 from webapp.computations import Upload
-from webapp.exports import export_if_outdated, served_file
+from webapp.exports import export_if_outdated, find_served_file
 from webapp.loaded_model import load_model
 from webapp.page_files import PAGE
 from webapp.recognizer import predict_values
@@ -115,10 +115,12 @@ def runs(dataset: Dataset) -> Dataset:
 def test_argument_or_table_chooses_run_or_preset(runs: Dataset) -> None:
     chosen = {None: "3-finetune", "mobile": "2-mobile", "1-finetune": "1-finetune"}
     for setting, run in chosen.items():
-        assert served_file(runs.root, None, setting).parent.name == run
-    assert served_file(runs.root, "3-finetune", "mobile").parent.name == "3-finetune"
+        assert find_served_file(runs.root, None, setting).parent.name == run
+    assert (
+        find_served_file(runs.root, "3-finetune", "mobile").parent.name == "3-finetune"
+    )
     with pytest.raises(InputUnusable, match="no finished run transfer"):
-        served_file(runs.root, None, "transfer")
+        find_served_file(runs.root, None, "transfer")
 
 
 @pytest.fixture
@@ -145,7 +147,7 @@ def test_outdated_file_is_not_served(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_run_is_exported_on_first_use(root: Path) -> None:
     with patch.object(Progress, "say") as say:
-        file = served_file(root, None, progress=Progress(quiet=True))
+        file = find_served_file(root, None, progress=Progress(quiet=True))
     [[[line], _]] = say.call_args_list
     assert line.startswith(f"exporting {RUN} to ONNX (")
     folder = root / "runs" / RUN

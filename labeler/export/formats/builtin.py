@@ -22,14 +22,14 @@ from gleanset.files.shards import (
 )
 from gleanset.records import Box, Image
 from labeler.export.formats.base import ExportFormat
-from labeler.export.item import ExportItem, original_path
+from labeler.export.item import ExportItem, find_original_path
 from labeler.export.rows import (
     PATH_COLUMN,
     items_by_split,
+    make_table_row,
     number_classes,
     sample_facts,
     sample_row,
-    table_row,
     write_rows,
     write_text,
 )
@@ -102,7 +102,7 @@ def write_split_tables(folder: Path, items: Sequence[ExportItem]) -> None:
     numbers = number_classes(items)
 
     def row(item: ExportItem) -> dict[str, object]:
-        return table_row(sample_facts(item, numbers))
+        return make_table_row(sample_facts(item, numbers))
 
     columns, schema = describe_columns(PATH_COLUMN, row(items[0]), list(numbers))
     for split, members in items_by_split(items):
@@ -122,11 +122,11 @@ def open_labelled_parquet(
     """Open a Parquet file for rows with image bytes, in the schema of `datasets`."""
     columns, schema = describe_columns(
         EMBEDDED_IMAGE,
-        table_row(example, "sha256"),
+        make_table_row(example, "sha256"),
         classes,
     )
     with open_parquet(path, columns, schema) as put:
-        yield lambda record: put(record._replace(facts=table_row(record.facts)))
+        yield lambda record: put(record._replace(facts=make_table_row(record.facts)))
 
 
 def write_csv(folder: Path, items: Sequence[ExportItem]) -> None:
@@ -196,7 +196,7 @@ def _coco_image(
         "author": origin.author or "",
         "page": origin.page_url or origin.url or "",
         "title": origin.title or "",
-        "original_path": original_path(item.image.origins),
+        "original_path": find_original_path(item.image.origins),
         "changes": item.changes,
     }
 
