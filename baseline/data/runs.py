@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -175,10 +175,10 @@ def find_renamed_classes(dataset: Dataset, classes: Sequence[str]) -> dict[str, 
 def read_current_names(folder: Path, classes: Sequence[str]) -> dict[str, str]:
     """Return the same for the folder of a run; nothing for files, and outside of a dataset."""
     root = find_run_dataset(folder) if folder.is_dir() else None
-    if root is None:
-        return {}
-    with Dataset.open(root) as dataset:
-        return find_renamed_classes(dataset, classes)
+    if root is not None:
+        with suppress(GleansetError), Dataset.open(root) as dataset:
+            return find_renamed_classes(dataset, classes)
+    return {}
 
 
 @contextmanager
