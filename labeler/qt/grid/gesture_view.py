@@ -5,7 +5,7 @@ and reports that. Keys are ignored while an input method composes.
 """
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from enum import Enum
 
 from PySide6.QtCore import QEvent, QPoint, Qt, Signal
@@ -297,9 +297,9 @@ class GestureView(TileView):
     def point_at(self, place: QPoint) -> None:
         self.set_point(self.indexAt(place).row())
 
-    def point_at_next(self, done: Collection[int] = ()) -> None:
-        """Point at the next unmarked tile not in `done`, unless the mouse points at one."""
-        unmarked = [row for row in self.unmarked() if row not in done]
+    def point_at_next(self) -> None:
+        """Point at the next unmarked tile, unless the mouse points at one."""
+        unmarked = self.unmarked()
         self.lead_to(
             next((row for row in unmarked if row >= self.point), [*unmarked, -1][0])
         )
