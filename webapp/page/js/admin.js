@@ -66,14 +66,23 @@ function draw() {
 
 const nameReported = () => (isOfFaces ? words("Reported face") : words("Reported image"));
 const listClasses = () => byId("else-classes").replaceChildren(...page.classes.map((name) => new Option(name, name)));
-const nameClass = (name) => (name === NOT_A_FACE ? words("not a face") : name === REMOVED ? words("remove the image") : name || words("none of the classes"));
+
+function nameClass(name) {
+  if (name === NOT_A_FACE) return words("not a face");
+  if (name === REMOVED) return words("remove the image");
+  return name || words("none of the classes");
+}
+
 const isClass = (name) => Boolean(name) && name !== NOT_A_FACE;
 
 /** What became of a decided report, and how many an undo takes back: its class may be another than the claimed one. */
 function describeOutcome({ step, step_size: size, status, class: name, isNew }) {
   if (!step) return null;
-  const known = { name: nameClass(name) };
-  const text = status !== "accepted" ? words("Refused") : name === null ? words("Accepted, but no longer labelled") : isNew ? words("Accepted as {name}, a new class", known) : words("Accepted as {name}", known);
+  const values = { name: nameClass(name) };
+  let text = words("Accepted as {name}", values);
+  if (status !== "accepted") text = words("Refused");
+  else if (name === null) text = words("Accepted, but no longer labelled");
+  else if (isNew) text = words("Accepted as {name}, a new class", values);
   return { step, size, text };
 }
 
@@ -82,8 +91,11 @@ function refreshHeader() {
   byId("waiting").setAttribute("aria-pressed", !settled);
   byId("settled").textContent = words("Decided: {count}", { count: page.decided });
   byId("settled").setAttribute("aria-pressed", settled);
-  say(byId("spooled"), page.spooled ? words("{count} more will appear when another program has finished writing.", { count: page.spooled }) : "");
-  say(byId("none"), page.reports.length ? "" : settled ? words("No decisions yet.") : words("No pending reports."));
+
+  const count = page.spooled;
+  say(byId("spooled"), count ? words("{count} more will appear when another program has finished writing.", { count }) : "");
+  const none = settled ? words("No decisions yet.") : words("No pending reports.");
+  say(byId("none"), page.reports.length ? "" : none);
   document.title = words("User reports");
   refreshAcceptAll();
 }
@@ -108,50 +120,78 @@ function refreshAcceptAll() {
   byId("accept-all").hidden = !listAcceptable().length;
   byId("accept-all").textContent = words("Accept all you have seen: {count}", { count: listAcceptable().length });
   const reasons = listSeen().map(explainLeftOut).filter(Boolean);
-  const counts = [...new Set(reasons)].map((reason) => `${reason}: ${reasons.filter((other) => other === reason).length}`);
-  say(byId("left-out"), !reasons.length ? "" : words("Seen, but left for you to decide one by one: {count} ({reasons})", { count: reasons.length, reasons: counts.join(", ") }));
+  const countOf = (reason) => reasons.filter((other) => other === reason).length;
+  const counts = [...new Set(reasons)].map((reason) => `${reason}: ${countOf(reason)}`);
+  const values = { count: reasons.length, reasons: counts.join(", ") };
+  say(byId("left-out"), reasons.length ? words("Seen, but left for you to decide one by one: {count} ({reasons})", values) : "");
 }
 
 function fillCard(state) {
   const { report, card, became } = state;
-  const face = element("img", { src: `${FACES}/${report.id}/face`, alt: nameReported(), onerror: () => markBroken(state) });
-  const when = new Date(report.at).toLocaleString(currentLanguage(), { dateStyle: "medium", timeStyle: "short" });
-  card.classList.toggle("settled", Boolean(became));
+  const isPending = !became;
+  const canChangeTest = (report.in_test || report.copy_in_test) && !isRemoval(report);
+  card.classList.toggle("settled", !isPending);
   card.replaceChildren(
-    element("button", { type: "button", class: "look", "aria-label": words("Show the whole image"), onclick: () => showImage(report) }, face),
-    element("div", {},
-      ...(isRemoval(report) ? [element("h2", { text: words("Removal") })] : [
-        element("h2", {}, element("bdi", {}, ...splitForWrapping(nameClass(report.claimed))), "?"),
-        element("p", { class: "small" }, ...describeAnswer(report))]),
-      element("p", { class: "small", text: `${words("Report {number}", { number: report.id })} · ${when}` }),
-      report.note ? element("p", { text: report.note }) : ""),
-    report.misfit ? element("p", { class: "wide small misfit", text: became ? nameExtent() : `⚠ ${warnOfMisfit()}` }) : "",
-    (report.in_test || report.copy_in_test) && !isRemoval(report) && !became ? element("p", { class: "wide small", text: `⚠ ${warnOfTest(report)}` }) : "",
-    report.rivals.length && !became ? describeDispute(report) : "",
-    report.copies.length && !isRemoval(report) && !became ? warnOfCopies(report) : "",
+    buildFace(state),
+    buildHeading(report),
+    report.misfit ? element("p", { class: "wide small misfit", text: isPending ? `⚠ ${warnOfMisfit()}` : nameExtent() }) : "",
+    isPending && canChangeTest ? element("p", { class: "wide small", text: `⚠ ${warnOfTest(report)}` }) : "",
+    isPending && report.rivals.length ? describeDispute(report) : "",
+    isPending && report.copies.length && !isRemoval(report) ? warnOfCopies(report) : "",
     isRemoval(report) ? listCopies(report, became) : element("div", { class: "compare wide" }, ...buildComparison(report)),
-    element("div", { class: "buttons wide" }, ...(became ? buildOutcome(state) : buildChoices(state))));
+    element("div", { class: "buttons wide" }, ...(isPending ? buildChoices(state) : buildOutcome(state))));
+}
+
+function buildFace(state) {
+  const { report } = state;
+  const face = element("img", { src: `${FACES}/${report.id}/face`, alt: nameReported(), onerror: () => markBroken(state) });
+  const label = words("Show the whole image");
+  return element("button", { type: "button", class: "look", "aria-label": label, onclick: () => showImage(report) }, face);
+}
+
+function buildHeading(report) {
+  const when = new Date(report.at).toLocaleString(currentLanguage(), { dateStyle: "medium", timeStyle: "short" });
+  const number = words("Report {number}", { number: report.id });
+  const heading = isRemoval(report)
+    ? [element("h2", { text: words("Removal") })]
+    : [
+      element("h2", {}, element("bdi", {}, ...splitForWrapping(nameClass(report.claimed))), "?"),
+      element("p", { class: "small" }, ...describeAnswer(report)),
+    ];
+  return element("div", {},
+    ...heading,
+    element("p", { class: "small", text: `${number} · ${when}` }),
+    report.note ? element("p", { text: report.note }) : "");
 }
 
 const warnOfTest = (report) => (report.in_test
   ? words("In the test split: accepting changes the test set.")
   : words("A similar image is in the test split: if it is a copy, the next search for duplicates changes the test set."));
 
-const nameExtent = () => (!page.has_whole_images ? words("Whole image") : words("Part of an image"));
-const warnOfMisfit = () => (!page.has_whole_images ? words("Accepting adds the whole image to a dataset of faces.") : words("Accepting adds a part of the image to a dataset of whole images."));
+const nameExtent = () => (page.has_whole_images ? words("Part of an image") : words("Whole image"));
+const warnOfMisfit = () => (page.has_whole_images
+  ? words("Accepting adds a part of the image to a dataset of whole images.")
+  : words("Accepting adds the whole image to a dataset of faces."));
 
 function describeAnswer({ answer, confidence }) {
   if (confidence === null) return [words("The model found no face.")];
   if (answer === null) return [words("The model answered “unknown”.")];
-  const [before, after] = words("The model answered {name}, {percent}.", { name: "\0", percent: percent(confidence).replace(" ", "\u00a0") }).split("\0");
+  // The name gets an element of its own, wherever it is in the sentence of a language.
+  const values = { name: "\0", percent: percent(confidence).replace(" ", "\u00a0") };
+  const [before, after] = words("The model answered {name}, {percent}.", values).split("\0");
   return [before, element("bdi", { text: answer }), after];
 }
 
 /** Faces with known answers: of who is claimed, and of whom the model named. */
 function buildComparison({ claimed, answer }) {
-  return [...new Set([claimed, answer].filter(isClass))].map((name) => element("figure", {},
-    element("div", { class: "faces" }, ...(page.known[name] ?? []).map((src) => element("img", { src, alt: "" }))),
-    element("figcaption", {}, element("bdi", {}, ...splitForWrapping(name)), page.known[name]?.length ? "" : isOfFaces ? words(": no face yet") : words(": no image yet"))));
+  const none = isOfFaces ? words(": no face yet") : words(": no image yet");
+  const names = new Set([claimed, answer].filter(isClass));
+  return [...names].map((name) => {
+    const faces = page.known[name] ?? [];
+    return element("figure", {},
+      element("div", { class: "faces" }, ...faces.map((src) => element("img", { src, alt: "" }))),
+      element("figcaption", {}, element("bdi", {}, ...splitForWrapping(name)), faces.length ? "" : none));
+  });
 }
 
 const isRemoval = ({ kind }) => kind === "removal";
@@ -159,21 +199,29 @@ const isRemoval = ({ kind }) => kind === "removal";
 /** The images of the dataset that a removal may mean, and the command that removes them. */
 function listCopies({ id, sha256, copies }, became) {
   const exact = copies.filter(({ bits }) => bits === 0);
-  const options = (some) => some.filter((copy) => copy.sha256 !== sha256).map((copy) => ` --image ${copy.sha256.slice(0, 12)}`).join("");
+  const others = (list) => list.filter((copy) => copy.sha256 !== sha256);
+  const options = (list) => others(list).map((copy) => ` --image ${copy.sha256.slice(0, 12)}`).join("");
   const forget = `gleanset forget --report ${id}${options(exact)}`;
   const alike = options(copies.filter(({ bits }) => bits > 0));
   const command = (text, line) => [element("p", { class: "small", text }), element("pre", { text: `${line} ${page.option}` })];
+  let text = words("Similar images in the dataset: {count}", { count: copies.length });
+  if (exact.length) text = words("The dataset has this image.");
+  if (!copies.length) text = words("No near-identical image in the dataset. Crops and edited copies are not searched.");
   return element("div", { class: "wide removal" },
-    element("p", { text: !copies.length ? words("No near-identical image in the dataset. Crops and edited copies are not searched.")
-      : exact.length ? words("The dataset has this image.") : words("Similar images in the dataset: {count}", { count: copies.length }) }),
+    element("p", { text }),
     showCopies(copies),
     ...(became ? [] : command(words("This removes the image and this request for good:"), forget)),
     ...(became || !alike ? [] : command(words("This removes the similar ones too:"), `${forget}${alike}`)));
 }
 
-const showCopies = (copies) => element("div", { class: "compare" }, ...copies.filter(({ src }) => src).map((copy) => element("figure", {},
-  element("div", { class: "faces" }, element("img", { src: copy.src, alt: "" })),
-  element("figcaption", {}, element("bdi", {}, ...splitForWrapping(copy.classes.join(", "))), " ", element("span", { class: "hash", text: copy.sha256.slice(0, 12) })))));
+function showCopies(copies) {
+  const shown = copies.filter(({ src }) => src);
+  return element("div", { class: "compare" }, ...shown.map(({ src, classes, sha256 }) => element("figure", {},
+    element("div", { class: "faces" }, element("img", { src, alt: "" })),
+    element("figcaption", {},
+      element("bdi", {}, ...splitForWrapping(classes.join(", "))), " ",
+      element("span", { class: "hash", text: sha256.slice(0, 12) })))));
+}
 
 /** A copy in another file gets a second sample: `labeler dedup` finds it. An image of the dataset is not added again. */
 const warnOfCopies = ({ copies, in_dataset: isKnown }) => element("div", { class: "wide removal" },
@@ -189,10 +237,13 @@ function describeDispute({ rivals }) {
     if (status === "accepted") return words("{name} (accepted)", { name });
     return status === "pending" ? name : words("{name} (in the dataset)", { name });
   }))];
-  const known = { names: nameClass(rivals[0][1]) };
-  const text = rivals.every(([id]) => id === null)
-    ? isOfFaces ? words("The dataset has this face already: {names}", known) : words("The dataset has this image already: {names}", known)
-    : words("Reports disagree. Others say: {names}", { names: others.join(", ") });
+  let text = words("Reports disagree. Others say: {names}", { names: others.join(", ") });
+  if (rivals.every(([id]) => id === null)) {
+    const names = nameClass(rivals[0][1]);
+    text = isOfFaces
+      ? words("The dataset has this face already: {names}", { names })
+      : words("The dataset has this image already: {names}", { names });
+  }
   return element("p", { class: "dispute wide", text: `⚠ ${text}` });
 }
 
@@ -201,26 +252,33 @@ const needsThought = ({ rivals, misfit }) => rivals.length > 0 || misfit;
 
 function buildChoices(state) {
   const { report } = state;
-  const refuse = element("button", { type: "button", class: "refuse", text: words("Refuse"), onclick: () => decide({ refuse: [report.id] }) });
+  const button = (text, onclick, more = {}) => element("button", { type: "button", text, onclick, ...more });
+  const refuse = button(words("Refuse"), () => decide({ refuse: [report.id] }), { class: "refuse" });
   if (isRemoval(report)) return [refuse];
+
   const name = nameClass(report.class);
   const isNew = isNewClass(report.class);
-  const accept = isNew ? words("Create class “{name}”", { name }) : report.rivals.length || name !== nameClass(report.claimed) ? words("It is {name}", { name }) : words("Accept");
+  let text = words("Accept");
+  if (report.rivals.length || name !== nameClass(report.claimed)) text = words("It is {name}", { name });
+  if (isNew) text = words("Create class “{name}”", { name });
+  const accept = () => acceptAs(report, report.rivals.length ? report.claimed : null, isNew ? [report.class] : []);
+  const other = button(words("Another class…"), () => askForName(report), { disabled: state.broken });
+
+  const first = needsThought(report) ? null : "primary";
   const similar = isNew ? findSimilarName(report.claimed, page.classes) : null;
-  return [
-    ...(similar ? [element("button", { type: "button", class: needsThought(report) ? null : "primary", text: words("It is {name}", { name: similar }), disabled: state.broken,
-      onclick: () => acceptAs(report, similar) })] : []),
-    element("button", { type: "button", class: needsThought(report) || isNew ? null : "primary", text: accept, disabled: state.broken,
-      onclick: () => acceptAs(report, report.rivals.length ? report.claimed : null, isNew ? [report.class] : []) }),
-    element("button", { type: "button", text: words("Another class…"), disabled: state.broken, onclick: () => askForName(report) }),
-    refuse,
-  ];
+  const choices = [button(text, accept, { class: isNew ? null : first, disabled: state.broken }), other, refuse];
+  if (similar) {
+    const correct = () => acceptAs(report, similar);
+    choices.unshift(button(words("It is {name}", { name: similar }), correct, { class: first, disabled: state.broken }));
+  }
+  return choices;
 }
 
 function buildOutcome({ became }) {
+  const text = became.size > 1 ? words("Undo all {count}", { count: became.size }) : words("Undo");
   return [
     element("p", { class: "became", text: became.text }),
-    element("button", { type: "button", class: "undo", text: became.size > 1 ? words("Undo all {count}", { count: became.size }) : words("Undo"), onclick: () => undo(became.step) }),
+    element("button", { type: "button", class: "undo", text, onclick: () => undo(became.step) }),
   ];
 }
 

@@ -85,16 +85,23 @@ function describeDetection({ looking, finder, boxes, removed, width, height }, m
   if (!boxes.length && removed.length) return "";
   if (finder === "none") return boxes.length ? "" : refusal("no detector");
   if (!boxes.length) {
-    const text = mayAskServer && finder !== "server" ? words("No face was found in the browser. Draw a box around a face, if there is one, or ask the server.") : refusal("no face found");
-    return isHardToSearch(width, height) ? `${text} ${words("In a large or long image, such as a row of faces, small faces are easily missed: crop it to one face.")}` : text;
+    const text = mayAskServer && finder !== "server"
+      ? words("No face was found in the browser. Draw a box around a face, if there is one, or ask the server.")
+      : refusal("no face found");
+    if (!isHardToSearch(width, height)) return text;
+    return `${text} ${words("In a large or long image, such as a row of faces, small faces are easily missed: crop it to one face.")}`;
   }
   if (boxes.every(({ by }) => by === "hand")) return "";
   if (finder === "server") return words("faces found by the server");
-  return finder === "stand-in" ? words("faces found in the browser; the server, whose detector found the training faces, may find others") : "";
+  if (finder !== "stand-in") return "";
+  return words("faces found in the browser; the server, whose detector found the training faces, may find others");
 }
 
 /** Whether faces are small in an image, which is scaled to be searched. */
-const isHardToSearch = (width, height) => Math.max(width, height) > LARGE_SIDE || Math.max(width, height) > LONG_SHAPE * Math.min(width, height);
+function isHardToSearch(width, height) {
+  const longer = Math.max(width, height);
+  return longer > LARGE_SIDE || longer > LONG_SHAPE * Math.min(width, height);
+}
 
 function buildFace(image, box, number, { acts, reports, refresh }) {
   const part = box ? box.part : image.whole;
@@ -114,15 +121,31 @@ function buildFace(image, box, number, { acts, reports, refresh }) {
       onclick: () => acts.reported(box, WRONG),
     }));
   }
+  const heading = part ? [`${name}: `, buildName(nameAnswer(part))] : [name];
   return element("li", { class: "face" }, canvas, element("div", {},
-    element("div", { class: "who", tabindex: -1 }, ...(part ? [`${name}: `, buildName(nameAnswer(part))] : [name])),
-    ...(part ? [...warnIfUnsure(part), ...(part.unsure ? [] : showSimilarity(part)), ...explain(part), ...warnWithoutUnknown(part), ...listNearest(part.nearest), ...showReported(part)] : []), buttons));
+    element("div", { class: "who", tabindex: -1 }, ...heading),
+    ...(part ? describePart(part) : []),
+    buttons));
+}
+
+function describePart(part) {
+  return [
+    ...warnIfUnsure(part),
+    ...(part.unsure ? [] : showSimilarity(part)),
+    ...explain(part),
+    ...warnWithoutUnknown(part),
+    ...listNearest(part.nearest),
+    ...showReported(part),
+  ];
 }
 
 /** The named class, with a question mark if it is more likely wrong than right. */
 export const nameAnswer = (part) => `${part.best ?? words("unknown")}${part.unsure ? "?" : ""}`;
 
-const warnIfUnsure = ({ unsure }) => (unsure ? [element("p", { class: "unsure", text: words("Not sure: this is more likely wrong than right.") })] : []);
+function warnIfUnsure({ unsure }) {
+  if (!unsure) return [];
+  return [element("p", { class: "unsure", text: words("Not sure: this is more likely wrong than right.") })];
+}
 
 /** Whether the image is like the training images: in words, and on a scale with the limit. */
 function showSimilarity({ similarity, unfamiliar, unfamiliar_below: limit }) {
@@ -162,7 +185,10 @@ function buildBars(predictions) {
   const bar = (label, name, confidence) => element("li", {}, name,
     element("progress", { max: 1, value: confidence, "aria-label": label }),
     element("span", { class: "percent", text: percent(confidence) }));
-  const bars = predictions.map(({ label, confidence }) => bar(label, element("bdi", { class: "name" }, ...splitForWrapping(label)), confidence));
+  const bars = predictions.map(({ label, confidence }) => {
+    const name = element("bdi", { class: "name" }, ...splitForWrapping(label));
+    return bar(label, name, confidence);
+  });
   const rest = predictions.reduce((left, { confidence }) => left - confidence, 1);
   const none = words("none of these");
   if (rest >= MIN_SHOWN_REST) bars.push(bar(none, element("span", { class: "name rest", text: none }), rest));
