@@ -34,7 +34,8 @@ from harvest.video.sampling import Sampling
 
 STAGE = "harvest-frames"
 # From this number and share of a video's frames on, subtitles are reported: speech pauses.
-MIN_SUBTITLED_FRAMES, MIN_SUBTITLED_SHARE = 4, 0.2
+MIN_SUBTITLED_FRAMES = 4
+MIN_SUBTITLED_SHARE = 0.2
 DAMAGED = "damaged video"
 # Frames per transaction, so that other programs can write to the catalogue in between.
 _BATCH_FRAMES = 50
@@ -82,17 +83,19 @@ class FrameHarvest:
         self._known_frames: dict[str, int] = {}
         # To skip intros, all videos are sampled first.
         self._sampled: list[tuple[VideoTask, SampledVideo]] = []
+
         with dataset.stage(STAGE) as scratch:
             self._store = dataset.originals(scratch)
             images = () if self.sampling.limit is None else (self._images,)
             self._importer = Importer(dataset, STAGE, self._store, images)
-            total = sum(_lengths(inputs)) or None
+            total = sum(_iter_lengths(inputs)) or None
             with self.progress.meter("frames", total, " s of video") as meter:
                 self._advance = meter.advance
                 self._sample(inputs)
             self._store_outside_repeats()
             remove_downloads(dataset)
             self._importer.finish()
+
         self._raise_if_nothing()
         self._report_videos(
             self._subtitled_videos,
@@ -139,10 +142,11 @@ class FrameHarvest:
         threads = Threads(thread_count, stop=self._stop)
         max_at_once = 1 if self._left_to_sample is not None else threads.number
 
-        tasks = self._tasks(inputs)
-        for outcome in run_over(
-            sample_video, tasks, threads, lambda in_flight: in_flight < max_at_once
-        ):
+        def may_start(in_flight: int) -> bool:
+            return in_flight < max_at_once
+
+        tasks = self._iter_tasks(inputs)
+        for outcome in run_over(sample_video, tasks, threads, may_start):
             self._record(outcome)
 
     def _stop(self) -> None:
@@ -155,7 +159,7 @@ class FrameHarvest:
                 raise _Stopped
             self._advance(seconds)
 
-    def _tasks(self, inputs: list[VideoInput]) -> Iterator[VideoTask]:
+    def _iter_tasks(self, inputs: list[VideoInput]) -> Iterator[VideoTask]:
         index = count()
         for position, video_input in enumerate(inputs):
             if self._left_to_sample == 0:
@@ -178,7 +182,8 @@ class FrameHarvest:
                 self._reject(video_input.display_name, error)
 
     def _record(self, outcome: Outcome[VideoTask, SampledVideo]) -> None:
-        task, sampled = outcome.item, outcome.result
+        task = outcome.item
+        sampled = outcome.result
         if sampled is None:
             error: Unreadable | None = Unreadable(outcome.reason or "?", outcome.detail)
         else:
@@ -215,14 +220,17 @@ class FrameHarvest:
         self.dataset.rejections.add(Rejection(STAGE, name, error.reason, error.detail))
         self._list_unreadable(name, error.reason)
 
-    def _list_unreadable(self, name: str, reason: str, detail: str = "") -> None:
-        part = f" ({detail.partition(': ')[0]})" if detail else ""
-        self._unreadable_videos.append(f"{format_short_path(name)}: {reason}{part}")
+    def _list_unreadable(self, name: str, reason: str, damage: str = "") -> None:
+        line = f"{format_short_path(name)}: {reason}"
+        if damage:
+            # How much was read, without the line of ffmpeg's log.
+            line += f" ({damage.partition(': ')[0]})"
+        self._unreadable_videos.append(line)
 
     def _is_done(self, video: LocalVideo) -> bool:
         """Return whether a video needs no sampling; count it, and the frames of earlier runs."""
         sha256 = video.sha256
-        is_repeated = video.sha256 in self._seen_videos
+        is_repeated = sha256 in self._seen_videos
         self._seen_videos.add(sha256)
         frames = self.dataset.videos.get_frame_count(sha256, self.sampling.settings)
         if is_repeated:
@@ -233,7 +241,8 @@ class FrameHarvest:
             self._importer.tally["known"] += frames - forgotten
             self._importer.tally["forgotten"] += forgotten
             self._known_frames[sha256] = frames
-            if (name := video.display_name) in self._damaged:
+            name = video.display_name
+            if name in self._damaged:
                 self._list_unreadable(name, DAMAGED, self._damaged[name])
         elif self._left_to_sample == 0:
             self._videos["over the limit"] += 1
@@ -246,20 +255,18 @@ class FrameHarvest:
         if sampled.error is not None:
             self._store_frames(task, sampled.frames)
             return
+
+        name = task.video.display_name
         self._left_out.update(sampled.left_out)
-        if sampled.subtitled >= max(
-            MIN_SUBTITLED_FRAMES, MIN_SUBTITLED_SHARE * len(sampled.frames)
-        ):
-            self._subtitled_videos.append(task.video.display_name)
+        share = MIN_SUBTITLED_SHARE * len(sampled.frames)
+        if sampled.subtitled >= max(MIN_SUBTITLED_FRAMES, share):
+            self._subtitled_videos.append(name)
         if sampled.is_pale:
-            self._pale_videos.append(task.video.display_name)
-        if (
-            sampled.seconds is not None
-            and (self.sampling.start or 0.0) >= sampled.seconds
-        ):
+            self._pale_videos.append(name)
+        start = self.sampling.start or 0.0
+        if sampled.seconds is not None and start >= sampled.seconds:
             self._left_out["after the end of the video"] += 1
         if sampled.damage:
-            name = task.video.display_name
             self.dataset.rejections.add(Rejection(STAGE, name, DAMAGED, sampled.damage))
             self._list_unreadable(name, DAMAGED, sampled.damage)
         if self.sampling.skip_openings:
@@ -269,20 +276,19 @@ class FrameHarvest:
 
     def _store_outside_repeats(self) -> None:
         """Store the frames outside repeated segments, at the end of a run."""
-        by_index = sorted(self._sampled, key=lambda finished: finished[0].index)
+        videos = sorted(self._sampled, key=lambda video: video[0].index)
         # Videos already in the dataset come first, so that new ones repeat them.
-        stored = self._stored_fingerprints() if by_index else []
-        all_repeats = find_repeats(
-            [*stored, *(sampled.fingerprints for _, sampled in by_index)], len(stored)
-        )
-        repeats = all_repeats[len(stored) :]
-        fresh = [
-            [frame for frame in sampled.frames if self._is_fresh(frame, segments)]
-            for (_, sampled), segments in zip(by_index, repeats, strict=True)
-        ]
-        selected = self._within_limit(fresh)
+        stored = self._load_fingerprints() if videos else []
+        fingerprints = stored + [sampled.fingerprints for _, sampled in videos]
+        repeats = find_repeats(fingerprints, len(stored))[len(stored) :]
+
+        fresh = []
+        for (_, sampled), segments in zip(videos, repeats, strict=True):
+            frames = [f for f in sampled.frames if self._is_fresh(f, segments)]
+            fresh.append(frames)
+        selected = self._apply_limit(fresh)
         for (task, sampled), frames, segments in zip(
-            by_index, selected, repeats, strict=True
+            videos, selected, repeats, strict=True
         ):
             # Keep only fingerprints of first occurrences for comparison with later videos.
             first_seen = [
@@ -291,27 +297,26 @@ class FrameHarvest:
                 if not _is_inside(time, segments)
             ]
             spans = [(part.start, part.end) for part in segments]
-            self._store_video(
-                task, sampled, frames, {"prints": first_seen, "left_out": spans}
-            )
-        for face in (
-            f
-            for _, sampled in by_index
-            for frame in sampled.frames
-            for f in frame.faces
-        ):
-            if (
-                face.crop is not None
-                and self.dataset.samples.get(face.crop.key) is None
-            ):
-                self.dataset.crop_path(face.crop.key).unlink(missing_ok=True)
+            state: dict[str, object] = {"prints": first_seen, "left_out": spans}
+            self._store_video(task, sampled, frames, state)
 
-    def _stored_fingerprints(self) -> list[list[Fingerprint]]:
-        fresh = {task.video.sha256 for task, _ in self._sampled}
+        for _, sampled in videos:
+            for frame in sampled.frames:
+                self._remove_unused_crops(frame)
+
+    def _remove_unused_crops(self, frame: StoredFrame) -> None:
+        for face in frame.faces:
+            crop = face.crop
+            if crop is not None and self.dataset.samples.get(crop.key) is None:
+                self.dataset.crop_path(crop.key).unlink(missing_ok=True)
+
+    def _load_fingerprints(self) -> list[list[Fingerprint]]:
+        """Return the fingerprints of videos that earlier runs have sampled."""
+        new = {task.video.sha256 for task, _ in self._sampled}
         return [
             msgspec.convert(state.get("prints", []), list[Fingerprint])
             for sha256, state in self.dataset.videos.iter_states(self.sampling.mode)
-            if sha256 not in fresh
+            if sha256 not in new
         ]
 
     def _is_fresh(self, frame: StoredFrame, repeats: list[RepeatedSegment]) -> bool:
@@ -323,10 +328,11 @@ class FrameHarvest:
         self._left_out["opening"] += 1
         return False
 
-    def _within_limit(self, fresh: list[list[StoredFrame]]) -> list[list[StoredFrame]]:
+    def _apply_limit(self, fresh: list[list[StoredFrame]]) -> list[list[StoredFrame]]:
         left = self._left
         if left is None:
             return fresh
+
         selected: list[list[StoredFrame]] = [[] for _ in fresh]
         images: set[str] = set()
         # Round-robin, so that the limit is shared evenly between videos.
@@ -416,7 +422,7 @@ def preview_frames(
     return preview
 
 
-def _lengths(inputs: list[VideoInput]) -> Iterator[float]:
+def _iter_lengths(inputs: list[VideoInput]) -> Iterator[float]:
     for video in inputs:
         if isinstance(video, VideoFile):
             with suppress(Unreadable, OSError):

@@ -49,9 +49,8 @@ class FrameCandidate:
     @property
     def sharpness(self) -> float:
         """Variance of the Laplacian, reduced where the camera or the scene moves."""
-        return self.frame.phash_and_sharpness[1] / (
-            1.0 + (self.motion / _HALVING_MOTION) ** 2
-        )
+        _, sharpness = self.frame.phash_and_sharpness
+        return sharpness / (1.0 + (self.motion / _HALVING_MOTION) ** 2)
 
     def find_fault(self) -> str | None:
         """Return why the frame is not worth keeping; None if it is."""
@@ -69,7 +68,8 @@ class FrameChooser(ABC):
 
     def __init__(self, limit: int | None = None):
         self.left_out: Counter[str] = Counter()
-        self._limit, self._kept_count = limit, 0
+        self._limit = limit
+        self._kept_count = 0
         self._interval: tuple[int, int] | None = None
 
     @property
@@ -154,30 +154,32 @@ class FrameSelector(FrameChooser):
     def _add(self, candidate: FrameCandidate) -> None:
         sharpest = max((other.sharpness for other in self._candidates), default=-1.0)
         is_better = self._max_frames() > 1 or candidate.sharpness > sharpest
-        if self._sampling.drop_bad and is_better and (fault := candidate.find_fault()):
+        # Only frames that would be kept: finding a fault takes time.
+        fault = None
+        if self._sampling.drop_bad and is_better:
+            fault = candidate.find_fault()
+        if fault:
             self._faults[fault] += 1
-            return
-        if self._sampling.mode not in ("useful", "scenes"):
-            if (
-                not self._candidates
-                or candidate.sharpness
-                > self._candidates[0].sharpness * _MIN_SHARPNESS_RATIO
-            ):
-                self._candidates = [candidate]
-            return
+        elif self._sampling.mode in ("useful", "scenes"):
+            self._add_to_scene(candidate)
+        elif (
+            not self._candidates
+            or candidate.sharpness > sharpest * _MIN_SHARPNESS_RATIO
+        ):
+            self._candidates = [candidate]
+
+    def _add_to_scene(self, candidate: FrameCandidate) -> None:
+        """Keep the sharpest of similar frames, and of the others as many as requested."""
         max_bits = self._sampling.skip_similar or 0
         near = [
             other
             for other in self._candidates
             if (other.phash ^ candidate.phash).bit_count() <= max_bits
         ]
-        if near:
-            weakest = min(near, key=lambda other: other.sharpness)
-        elif len(self._candidates) < self._max_frames():
+        if not near and len(self._candidates) < self._max_frames():
             self._candidates.append(candidate)
             return
-        else:
-            weakest = min(self._candidates, key=lambda other: other.sharpness)
+        weakest = min(near or self._candidates, key=lambda other: other.sharpness)
         if candidate.sharpness > weakest.sharpness:
             self._candidates[self._candidates.index(weakest)] = candidate
 
@@ -186,8 +188,8 @@ class FrameSelector(FrameChooser):
 
     def _select(self) -> list[FrameCandidate]:
         if not self._candidates:
-            if self._faults:
-                self.left_out[self._faults.most_common(1)[0][0]] += 1
+            for fault, _ in self._faults.most_common(1):
+                self.left_out[fault] += 1
             return []
         if self._sampling.skip_similar is None:
             return self._candidates
@@ -211,11 +213,14 @@ class FrameSelector(FrameChooser):
             _has_near_hash(self._kept_hashes, code, max_bits) for code in self._hashes
         ):
             return True
-        repeats = sum(
-            _has_near_hash(self._previous_hashes, code, min(_MAX_REPEAT_BITS, max_bits))
+
+        max_repeat_bits = min(_MAX_REPEAT_BITS, max_bits)
+        repeats = [
+            code
             for code in self._hashes
-        )
-        return bool(repeats) and repeats > _MIN_REPEAT_SHARE * len(self._hashes)
+            if _has_near_hash(self._previous_hashes, code, max_repeat_bits)
+        ]
+        return len(repeats) > _MIN_REPEAT_SHARE * len(self._hashes)
 
 
 def _has_near_hash(hashes: list[int], code: int, max_bits: int) -> bool:
