@@ -51,12 +51,14 @@ from harvest.folder import (
 from harvest.importer import ImportOptions
 from harvest.results import HarvestCounts, merge_results
 
-FOLDER_STAGE, ARCHIVE_STAGE = "harvest-folder", "harvest-archive"
+FOLDER_STAGE = "harvest-folder"
+ARCHIVE_STAGE = "harvest-archive"
 NESTED = "archive inside an archive: unpack it first"
 PACKED_VIDEO = "video inside an archive: unpack it, then use harvest frames"
 # Images hardly compress: an archive that unpacks to more times its size is a bomb. A small archive
 # of drawings may compress that well, so the first bytes are free.
-MAX_RATIO, FREE_BYTES = 100, 500_000_000
+MAX_RATIO = 100
+FREE_BYTES = 500_000_000
 # Zip, and tar compressed by gzip, bzip2 or xz.
 _MAGICS = (b"PK\3\4", b"PK\5\6", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
 # tarfile reads a long name or attribute at once.
@@ -64,14 +66,19 @@ _MAX_HEADER_BYTES = 1_000_000
 # zipfile unpacks other methods without a limit on the size of the result.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # General purpose flags, and the extra field of Info-ZIP (APPNOTE.TXT, 4.4.4 and 4.6.9).
-_ENCRYPTED, _UTF8, _UNICODE_PATH = 0x1, 0x800, 0x7075
-_SUFFIXES = re.compile(
-    f"({'|'.join(map(re.escape, sorted(ARCHIVE_EXTENSIONS)))})+$", re.I
-)
+_ENCRYPTED = 0x1
+_UTF8 = 0x800
+_UNICODE_PATH = 0x7075
+_ANY_EXTENSION = "|".join(map(re.escape, sorted(ARCHIVE_EXTENSIONS)))
+_SUFFIXES = re.compile(f"({_ANY_EXTENSION})+$", re.I)
 
 
-# Name, as bytes if its encoding is unknown, unpacked size, and function that reads the bytes.
-Entry = tuple[str | bytes, int, Callable[[], bytes]]
+class Entry(NamedTuple):
+    """A file in an archive: name (bytes if its encoding is unknown), unpacked size, reader."""
+
+    name: str | bytes
+    size: int
+    read: Callable[[], bytes]
 
 
 class Member(NamedTuple):
@@ -130,12 +137,13 @@ def harvest_files(
     """
     trees, archives = split_archives(paths, dataset.root)
     options = options or ImportOptions()
-    kinds = (FOLDER_STAGE, trees, find_images), (ARCHIVE_STAGE, archives, find_members)
-    results = [
-        import_images(dataset, stage, roots, find, options)
-        for stage, roots, find in kinds
-        if roots
-    ]
+    results = []
+    if trees:
+        counts = import_images(dataset, FOLDER_STAGE, trees, find_images, options)
+        results.append(counts)
+    if archives:
+        counts = import_images(dataset, ARCHIVE_STAGE, archives, find_members, options)
+        results.append(counts)
     return merge_results(results)
 
 
@@ -156,25 +164,32 @@ def find_members(
     repeats = Counter[str]()
     with _open_archive(path, options.encoding) as members:
         metadata = _read_metadata(members)
-        inner = (member.parts[:-1] for member in members)
-        folders = [parts for parts in inner if parts and not get_junk_reason(parts[0])]
+        parents = [member.parts[:-1] for member in members]
+        folders = [
+            parts for parts in parents if parts and not get_junk_reason(parts[0])
+        ]
         top = () if folders else (_SUFFIXES.sub("", file_name),)
-        tables = _source_tables(path, members, options.encoding)
+        tables = _open_source_tables(path, members, options.encoding)
         rules = TreeRules(options, tables, find_split_folders(folders), top)
+
         for member in members:
             name = member.name
             repeats[name] += 1
             relative = PurePosixPath(*member.parts)
-            if reason := _ignored_reason(relative, options.exclude):
+            reason = _find_ignored_reason(relative, options.exclude)
+            if reason:
                 ignored[reason] += 1
                 if reason == SOURCE_TABLE:
                     rules.tables.read(path / relative.parent)
                 continue
+
             *inside, title = member.parts or (file_name,)
+            member_key = f"{key}:{name}"
+            if repeats[name] > 1:
+                member_key += f"#{repeats[name]}"
             origin = Origin(
                 "archive",
-                key=f"{key}:{name}"
-                + (f"#{repeats[name]}" if repeats[name] > 1 else ""),
+                key=member_key,
                 path=format_path(path),
                 title=title,
                 original_path="/".join(member.parts) or None,
@@ -191,11 +206,13 @@ def find_members(
         options.unmatched_rows.extend(rules.tables.list_unmatched())
 
 
-def _ignored_reason(member: PurePosixPath, exclude: Sequence[str]) -> str | None:
+def _find_ignored_reason(member: PurePosixPath, exclude: Sequence[str]) -> str | None:
     if any(is_excluded(part, exclude) for part in (member, *member.parents)):
         return EXCLUDED
-    if reason := next(filter(None, map(get_junk_reason, member.parts)), None):
-        return reason
+    for part in member.parts:
+        reason = get_junk_reason(part)
+        if reason:
+            return reason
     if is_source_table(member):
         return SOURCE_TABLE
     reason = get_reason_by_name(member.name)
@@ -208,12 +225,13 @@ def _read_metadata(members: Iterable[Member]) -> dict[str, ImageMetadata]:
         stem, _, suffix = name.rpartition(".")
         if suffix == "json" and size <= MAX_METADATA_BYTES:
             with suppress(Unreadable):  # rejected when its turn comes
-                if row := parse_metadata(read()):
+                row = parse_metadata(read())
+                if row:
                     rows[stem] = row
     return rows
 
 
-def _source_tables(
+def _open_source_tables(
     path: Path, members: Iterable[Member], encoding: str | None
 ) -> SourceTables:
     """Return the tables of an archive, as if it were a folder of its name."""
@@ -231,33 +249,23 @@ def _source_tables(
                 f"{table} cannot be read: {error.detail}", fix
             ) from error
 
-    return SourceTables(
-        path, lambda folder: files.get(folder, ()), open_table, encoding
-    )
+    def list_folder(folder: Path) -> Iterable[Path]:
+        return files.get(folder, ())
+
+    return SourceTables(path, list_folder, open_table, encoding)
 
 
 @contextmanager
 def _open_archive(path: Path, encoding: str | None) -> Iterator[list[Member]]:
     """Open an archive and list its files; the last entry says why the archive ends early."""
-    entries: list[Entry] = []
-    left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
+    max_bytes = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
     with path.open("rb") as file:
         is_zip = file.read(2) == b"PK" or zipfile.is_zipfile(file)
         file.seek(0)
         listed = _list_zip(file) if is_zip else _list_tar(file)
-        try:
-            while (entry := _checked(next, listed, None)) is not None:
-                name, size, read = entry
-                # zipfile and tarfile read no more of a member than its header says.
-                if (left := left - max(size, tarfile.BLOCKSIZE)) < 0:
-                    _reject("archive bomb", "it unpacks to far more than its size")
-                if size > MAX_BYTES:
-                    read = partial(_reject, "too large", f"more than {MAX_BYTES} bytes")
-                entries.append((name, size, partial(_checked, read)))
-        except Unreadable as end:
-            read = partial(_reject, end.reason, f"the archive: {end.detail}")
-            entries.append(("", 0, read))
-        names = (name for name, *_ in entries if isinstance(name, bytes))
+        entries = list(_check_entries(listed, max_bytes))
+
+        names = (entry.name for entry in entries if isinstance(entry.name, bytes))
         texts = decode_names(names, format_path(path), encoding, is_zip=is_zip)
         members = []
         for name, size, read in entries:
@@ -267,21 +275,35 @@ def _open_archive(path: Path, encoding: str | None) -> Iterator[list[Member]]:
         yield members
 
 
-def _checked(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Call; raise every error of a damaged archive as `Unreadable`."""
+def _check_entries(entries: Iterator[Entry], max_bytes: int) -> Iterator[Entry]:
+    """Yield the entries of an archive, and a rejection where it is damaged or too large."""
+    total = 0
     try:
-        return call(*arguments)
+        while (entry := _call(next, entries, None)) is not None:
+            name, size, read = entry
+            # zipfile and tarfile read no more of a member than its header says.
+            total += max(size, tarfile.BLOCKSIZE)
+            if total > max_bytes:
+                _reject("archive bomb", "it unpacks to far more than its size")
+            if size > MAX_BYTES:
+                read = partial(_reject, "too large", f"more than {MAX_BYTES} bytes")
+            yield Entry(name, size, partial(_call, read))
+    except Unreadable as end:
+        yield Entry("", 0, partial(_reject, end.reason, f"the archive: {end.detail}"))
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function; raise every error of a damaged archive as `Unreadable`."""
+    try:
+        return function(*arguments)
     except Unreadable:
         raise
     except Exception as error:  # zipfile and tarfile let errors of every kind through
+        # Both libraries say only in words that data ends too early.
         text = str(error).lower()
-        ended = (
-            isinstance(error, EOFError)
-            or "unexpected end" in text
-            or "truncated" in text
-        )
-        detail = f"{type(error).__name__}: {error}"
-        raise Unreadable("cut off" if ended else "damaged", detail) from error
+        is_cut = "unexpected end" in text or "truncated" in text
+        reason = "cut off" if is_cut or isinstance(error, EOFError) else "damaged"
+        raise Unreadable(reason, f"{type(error).__name__}: {error}") from error
 
 
 def _reject(reason: str, detail: str) -> NoReturn:
@@ -292,24 +314,23 @@ def _list_zip(file: IO[bytes]) -> Iterator[Entry]:
     archive = zipfile.ZipFile(file)
     for info in archive.infolist():
         if not info.is_dir():
-            yield (
-                _zip_name(info),
-                info.file_size,
-                partial(_read_zip_member, archive, info),
-            )
+            read = partial(_read_zip_member, archive, info)
+            yield Entry(_read_zip_name(info), info.file_size, read)
 
 
-def _zip_name(info: zipfile.ZipInfo) -> str | bytes:
+def _read_zip_name(info: zipfile.ZipInfo) -> str | bytes:
     """Return the name as text where the zip has it in UTF-8, else its bytes."""
     if info.flag_bits & _UTF8:
         return info.filename
     raw = info.orig_filename.encode("cp437")
+    checksum = struct.pack("<L", zlib.crc32(raw))
     extra = info.extra
     while len(extra) >= 4:
         kind, size = struct.unpack("<HH", extra[:4])
-        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        field = extra[4 : 4 + size]
+        extra = extra[4 + size :]
         # A version, and the checksum of the name that it is for.
-        if kind == _UNICODE_PATH and field[1:5] == struct.pack("<L", zlib.crc32(raw)):
+        if kind == _UNICODE_PATH and field[1:5] == checksum:
             with suppress(UnicodeDecodeError):
                 return field[5:].decode()
     return raw
@@ -337,7 +358,8 @@ def _list_tar(file: IO[bytes]) -> Iterator[Entry]:
         )
         if info.issparse() or not info.isreg():
             read = partial(_reject, "not a file", "a link, a device or a sparse file")
-        yield info.name.encode("utf-8", "surrogateescape"), info.size, read
+        name = info.name.encode("utf-8", "surrogateescape")
+        yield Entry(name, info.size, read)
     data.seek(archive.offset)
     if data.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         _reject("cut off", "it ends without an end mark, or in a damaged header")

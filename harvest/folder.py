@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -193,7 +194,11 @@ def _copy_members(
             rejection = (error.reason, error.detail)
         with disk_errors(path):
             path.write_bytes(data)
-        if rejection is None and (reason := get_ignored_reason(path, file.path.name)):
+
+        reason = None
+        if rejection is None:
+            reason = get_ignored_reason(path, file.path.name)
+        if reason:
             ignored[reason] += 1
             path.unlink()
         else:
@@ -218,18 +223,19 @@ class _StageImage:
 def _record(
     importer: Importer, outcome: Outcome[ImageFile, StagedImage], options: ImportOptions
 ) -> None:
-    item, image = outcome.item, outcome.result
+    item = outcome.item
+    image = outcome.result
     credit = item.credit.fill_from(image.credit if image else NO_CREDIT)
     credit = credit.fill_from(options.credit)
     if image and image.opt_out:
         options.opted_out_files.append(f"{format_origin(item.origin)}: {image.opt_out}")
-    measured = Outcome(
-        item, image.measured if image else None, outcome.reason, outcome.detail
-    )
+
+    measured = image.measured if image else None
     origin = replace(
         item.origin, author=credit.author, licence=credit.licence, page_url=credit.page
     )
-    importer.record(origin, measured, item.stamp)
+    result = Outcome(item, measured, outcome.reason, outcome.detail)
+    importer.record(origin, result, item.stamp)
 
 
 def resolve_folder(folder: Path, root: Path) -> Path:
@@ -271,8 +277,9 @@ def find_images(
     if root.is_file():
         tables = SourceTables(root.parent, encoding=options.encoding)
         rules = TreeRules(options, tables, None, (root.parent.name,))
-        yield _image_file(root, Path(root.name), rules, options)
+        yield _make_image_file(root, Path(root.name), rules, options)
         return
+
     unlisted: list[OSError] = []
     splits = find_splits(root) if options.hints else None
     rules = TreeRules(options, SourceTables(root, encoding=options.encoding), splits)
@@ -284,22 +291,21 @@ def find_images(
         rules.tables.read(folder)
         siblings = frozenset(names)
         for path in map(folder.joinpath, names):
-            if (
-                reason := SOURCE_TABLE
-                if is_source_table(path)
-                else get_ignored_reason(path)
-            ):
+            is_table = is_source_table(path)
+            reason = SOURCE_TABLE if is_table else get_ignored_reason(path)
+            if reason:
                 ignored[reason] += 1
             else:
-                yield _image_file(
-                    path, path.relative_to(root), rules, options, siblings
-                )
+                relative = path.relative_to(root)
+                yield _make_image_file(path, relative, rules, options, siblings)
+
     options.unmatched_rows.extend(rules.tables.list_unmatched())
-    for path in (Path(os.fsdecode(error.filename)) for error in unlisted):
-        yield _image_file(path, path.relative_to(root), rules, options)
+    for error in unlisted:
+        path = Path(os.fsdecode(error.filename))
+        yield _make_image_file(path, path.relative_to(root), rules, options)
 
 
-def _image_file(
+def _make_image_file(
     path: Path,
     relative: Path,
     rules: TreeRules,
@@ -330,10 +336,10 @@ def _image_file(
 
 def is_excluded(relative: PurePath, exclude: Sequence[str]) -> bool:
     """Return whether a pattern matches a file or folder, by its name or its path below the root."""
+    path = relative.as_posix()
     return any(
-        fnmatchcase(text, p)
-        for p in exclude
-        for text in (relative.name, relative.as_posix())
+        fnmatchcase(relative.name, pattern) or fnmatchcase(path, pattern)
+        for pattern in exclude
     )
 
 
@@ -352,14 +358,13 @@ def _walk_included(
 
 def make_credit_stamp(group: str | None, *parts: Credit) -> str:
     """Return a stamp that changes with the group and the credits; empty without any."""
-    texts = [text or "" for credit in parts for text in credit] + (
-        [group] if group else []
-    )
-    return (
-        ":" + hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
-        if any(texts)
-        else ""
-    )
+    texts = [text or "" for text in chain.from_iterable(parts)]
+    if group:
+        texts.append(group)
+    if not any(texts):
+        return ""
+    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    return f":{digest[:12]}"
 
 
 class ImageMetadata(NamedTuple):
@@ -379,13 +384,13 @@ def parse_metadata(data: bytes) -> ImageMetadata | None:
     if not isinstance(row, dict) or not {"url", "key", "status"} <= row.keys():
         return None
     texts = {name.lower(): text for name, text in row.items() if isinstance(text, str)}
-    if (url := clean_page_url(texts.get("url"))) is None:
+    url = clean_page_url(texts.get("url"))
+    if url is None:
         return None
-    licence = clean_credit_text(texts.get("licence") or texts.get("license"))
     credit = Credit(
-        clean_credit_text(texts.get("author")),
-        licence,
-        clean_page_url(texts.get("page_url")),
+        author=clean_credit_text(texts.get("author")),
+        licence=clean_credit_text(texts.get("licence") or texts.get("license")),
+        page=clean_page_url(texts.get("page_url")),
     )
     return ImageMetadata(url, clean_credit_text(texts.get("caption")), credit)
 
@@ -402,9 +407,9 @@ def read_metadata(image: Path) -> ImageMetadata | None:
 
 def find_shards(folder: Path) -> list[Path]:
     """Return the WebDataset shards that img2dataset wrote into a folder."""
-    tars = (
-        path for path in sorted(folder.glob("*.tar")) if _SHARD.fullmatch(path.name)
-    )
-    return [
-        path for path in tars if path.with_name(f"{path.stem}_stats.json").is_file()
-    ]
+    shards = []
+    for path in sorted(folder.glob("*.tar")):
+        statistics = path.with_name(f"{path.stem}_stats.json")
+        if _SHARD.fullmatch(path.name) and statistics.is_file():
+            shards.append(path)
+    return shards

@@ -115,7 +115,9 @@ class Importer:
             return "new"
         if fetch_state == "failed":
             return "failed"
-        is_forgotten = fetch_state == "rejected" and self._dataset.fetches.is_forgotten(
+
+        fetches = self._dataset.fetches
+        is_forgotten = fetch_state == "rejected" and fetches.is_forgotten(
             origin.source, origin.key
         )
         self.tally["forgotten" if is_forgotten else "known"] += 1
@@ -150,11 +152,13 @@ class Importer:
         such as "removed.png", and not an image.
         """
         candidate = outcome.item
-        candidate_json = (
-            None if outcome.result else json.dumps(msgspec.to_builtins(candidate))
-        )
-        if not isinstance(outcome, RedirectedOutcome) or outcome.result is None:
-            return self.record(candidate.origin, outcome, candidate=candidate_json)
+        origin = candidate.origin
+        if outcome.result is None:
+            text = json.dumps(msgspec.to_builtins(candidate))
+            return self.record(origin, outcome, candidate=text)
+        if not isinstance(outcome, RedirectedOutcome):
+            return self.record(origin, outcome)
+
         image = outcome.result.sha256
         target = outcome.final_url
         if self._targets.is_notice(target, candidate.url):
@@ -163,12 +167,14 @@ class Importer:
                 undo()
             if not Maintenance(self._dataset.db).is_own_or_decided(image):
                 self._dataset.remove_image(image, f"{NOTICE}: {target}")
-            self._reject(candidate.origin, NOTICE, target)
+            self._reject(origin, NOTICE, target)
             return False
-        added = self.tally["added"]
-        if is_imported := self.record(candidate.origin, outcome):
-            was_new = self.tally["added"] > added
-            undo = partial(self._retract, image, candidate.origin, target, was_new)
+
+        added_before = self.tally["added"]
+        is_imported = self.record(origin, outcome)
+        if is_imported:
+            was_new = self.tally["added"] > added_before
+            undo = partial(self._retract, image, origin, target, was_new)
             self._targets.imports[target].append(undo)
         return is_imported
 
@@ -224,28 +230,30 @@ class Importer:
         stamp: str = "",
         candidate: str | None = None,
     ) -> None:
-        state = _state_after(reason, is_download=origin.url is not None)
+        state = _choose_state(reason, is_download=origin.url is not None)
+        name = format_origin(origin)
+        is_member = origin.source == "archive"
         # The key of a member has a hash of its archive instead of the name.
-        file = f"{format_origin(origin)}: " if origin.source == "archive" else ""
+        text = f"{name}: {detail}" if is_member else detail
         with self._dataset.db.transaction():
             self._dataset.rejections.add(
-                Rejection(self._stage, origin.key, reason, file + detail, origin.source)
+                Rejection(self._stage, origin.key, reason, text, origin.source)
             )
             if state is not None:
                 self._dataset.fetches.record(origin, state, stamp, candidate=candidate)
+
         if reason == NOT_ASKED:
             self.tally["not_asked"] += 1
             return
         self.tally["rejected"] += 1
-        reason_text = (
-            f"{reason} ({detail})" if reason == "unsupported format" else reason
-        )
-        self.reasons[reason_text] += 1
+        if reason == "unsupported format":
+            reason += f" ({detail})"
+        self.reasons[reason] += 1
         if origin.source in _FILE_SOURCES:
             # The summary has room for a few: a damaged archive, whose key ends in ":", first.
             files = self._options.rejected_files
-            position = 0 if file and origin.key.endswith(":") else len(files)
-            files.insert(position, f"{format_origin(origin)}: {reason_text}")
+            is_archive = is_member and origin.key.endswith(":")
+            files.insert(0 if is_archive else len(files), f"{name}: {reason}")
 
     def _note_image(self, image: str, origin: Origin) -> None:
         for images in self._images:
@@ -271,21 +279,14 @@ class Importer:
 
         Then remove the weak label that another folder gave the same file before.
         """
-        if retracted := retract_disputed(self._dataset.db, self._hinted_images):
+        retracted = retract_disputed(self._dataset.db, self._hinted_images)
+        if retracted:
             self.tally["taken_back"] = retracted
         self._hinted_images.clear()
+
         with self._dataset.db.transaction():
             for image, origin in self._replaced_hints:
-                # The names that a folder above a file, or its archive, may have given it.
-                inside = (
-                    origin.key.partition(":")[2] if origin.source == "archive" else ""
-                )
-                path = PurePath(origin.path or "")
-                names = {
-                    *path.parts,
-                    *PurePath(inside).parts,
-                    path.name.partition(".")[0],
-                }
+                names = _list_possible_hints(origin)
                 self._dataset.images.remove_hints(image, origin, names)
         self._replaced_hints.clear()
 
@@ -318,10 +319,8 @@ class SimulatedImporter(Importer):
         """Return whether a file is known, or was imported with another label, group or credit."""
         if self.is_known(origin, stamp):
             return True
-        if (
-            self._dataset.fetches.get_image(origin.source, origin.key, content_stamp)
-            is None
-        ):
+        fetches = self._dataset.fetches
+        if fetches.get_image(origin.source, origin.key, content_stamp) is None:
             return False
         self.tally["duplicate"] += 1
         self._note_known(origin)
@@ -357,7 +356,17 @@ class SimulatedImporter(Importer):
         return preview.with_facts({**self.tally, **self._details()})
 
 
-def _state_after(reason: str, *, is_download: bool) -> str | None:
+def _list_possible_hints(origin: Origin) -> set[str]:
+    """Return the names that a folder above a file, or its archive, may have given it."""
+    path = PurePath(origin.path or "")
+    names = {*path.parts, path.name.partition(".")[0]}
+    if origin.source == "archive":
+        _, _, member = origin.key.partition(":")
+        names.update(PurePath(member).parts)
+    return names
+
+
+def _choose_state(reason: str, *, is_download: bool) -> str | None:
     """Return the state to record for a rejected item; None for no record."""
     if reason in UNSETTLED_REASONS:
         return "unsettled" if is_download else None

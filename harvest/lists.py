@@ -179,21 +179,24 @@ def _split(lines: Iterator[str]) -> Iterator[tuple[str, str | None]]:
 
 def _parquet_rows(file: Path, columns: Columns, encoding: str | None) -> Iterator[Row]:
     schema = list_columns(file)
-    indices = _find_columns(file, columns, [name for name, _ in schema])
-    for field, index in [*indices.items()]:
+    columns_found = _find_columns(file, columns, [name for name, _ in schema])
+    column_names = {}
+    for field, index in columns_found.items():
         name, is_single = schema[index]
-        if not is_single and field not in ("url", *columns):
-            del indices[field]
-        elif not is_single:
+        if is_single:
+            column_names[field] = name
+        elif field in ("url", *columns):
             raise InputUnusable(
                 f"column {name!r} of {file} holds lists, not single values"
             )
-    names = sorted({schema[index][0] for index in indices.values()})
-    indices = {field: names.index(schema[index][0]) for field, index in indices.items()}
+
+    names = sorted(set(column_names.values()))
+    indices = {field: names.index(name) for field, name in column_names.items()}
     for number, cells in enumerate(read_texts(file, names, encoding), start=1):
         if any(cell is not None and len(cell) >= MAX_LINE_CHARS for cell in cells):
             raise _too_long(file, f"a cell of row {number}")
-        if row := _row(indices, cells):
+        row = _make_row(indices, cells)
+        if row:
             yield row
 
 
@@ -225,7 +228,8 @@ def _table_rows(file: Path, columns: Columns, encoding: str | None) -> Iterator[
         return
     indices = _find_columns(file, columns, names)
     for cells in rows:
-        if row := _row(indices, cells):
+        row = _make_row(indices, cells)
+        if row:
             yield row
 
 
@@ -243,7 +247,7 @@ def _read_cells(
         ) from error
 
 
-def _row(indices: Mapping[str, int], cells: Sequence[str | None]) -> Row | None:
+def _make_row(indices: Mapping[str, int], cells: Sequence[str | None]) -> Row | None:
     if indices["url"] >= len(cells):
         text = " ".join(cell for cell in cells if cell).strip()
         return Row(text) if text else None
@@ -252,7 +256,8 @@ def _row(indices: Mapping[str, int], cells: Sequence[str | None]) -> Row | None:
         for field, index in indices.items()
         if index < len(cells)
     }
-    return Row(url, **fields) if (url := fields.pop("url")) else None
+    url = fields.pop("url")
+    return Row(url, **fields) if url else None
 
 
 def _find_columns(file: Path, columns: Columns, names: Sequence[str]) -> dict[str, int]:
@@ -269,13 +274,13 @@ def _find_columns(file: Path, columns: Columns, names: Sequence[str]) -> dict[st
 
 
 def _find_column(file: Path, field: str, column: str, names: Sequence[str]) -> int:
-    matches = [index for index, name in enumerate(names) if name == column] or [
-        index
-        for index, name in enumerate(names)
-        if name.casefold() == column.casefold()
-    ]
+    matches = [index for index, name in enumerate(names) if name == column]
+    if not matches:
+        folded = column.casefold()
+        matches = [n for n, name in enumerate(names) if name.casefold() == folded]
     if len(matches) == 1:
         return matches[0]
+
     columns = ", ".join(name[:80] for name in names[:50])
     if matches:
         raise InputUnusable(
@@ -364,15 +369,11 @@ def _messages(file: Path, encoding: str | None) -> Iterator[Any]:
 
 def _candidate(url: str, metadata: Mapping[str, Any], label: str | None) -> Candidate:
     number = next((metadata[name] for name in _POSTS if metadata.get(name)), None)
-    page = next(
-        (p for n in _PAGES if str(p := metadata.get(n)).startswith("http")), None
-    )
+    pages = [metadata[name] for name in _PAGES if metadata.get(name)]
+    page = next((page for page in pages if str(page).startswith("http")), None)
     if page is None and metadata.get("category") == "pixiv" and number is not None:
         page = f"https://www.pixiv.net/artworks/{number}"
-    sides = [
-        str(metadata.get(n) or metadata.get(f"image_{n}")) for n in ("width", "height")
-    ]
-    width, height = (int(side) if side.isdecimal() else None for side in sides)
+
     origin = Origin(
         "urls",
         url,
@@ -380,41 +381,50 @@ def _candidate(url: str, metadata: Mapping[str, Any], label: str | None) -> Cand
         page_url=page,
         post=None if number is None else f"{metadata.get('category')}:{number}",
         hint=label,
-        author=_text(metadata, _AUTHORS),
-        licence=_text(metadata, ("license", "licence", "license_name", "license_url")),
-        title=_text(metadata, ("title",)),
-        tags=tuple(dict.fromkeys(_words(metadata.get("tags")))),
-        rating=_text(metadata, ("rating",)),
+        author=_find_text(metadata, _AUTHORS),
+        licence=_find_text(
+            metadata, ("license", "licence", "license_name", "license_url")
+        ),
+        title=_find_text(metadata, ("title",)),
+        tags=tuple(dict.fromkeys(_list_words(metadata.get("tags")))),
+        rating=_find_text(metadata, ("rating",)),
     )
     # Sent by gallery-dl itself; in the JSON with its option `output.private`.
     headers = metadata.get("_http_headers")
     referer = headers.get("Referer") if isinstance(headers, Mapping) else None
+    width = _find_side(metadata, "width")
+    height = _find_side(metadata, "height")
     return Candidate(url, origin, width, height, referer=referer or page)
 
 
-def _text(metadata: Mapping[str, Any], names: Iterable[str]) -> str | None:
-    texts = (
-        v if isinstance(v := metadata.get(n), str) else ", ".join(_words(v))
-        for n in names
-    )
-    return next(filter(None, (text.strip() for text in texts)), None)
+def _find_side(metadata: Mapping[str, Any], name: str) -> int | None:
+    side = str(metadata.get(name) or metadata.get(f"image_{name}"))
+    return int(side) if side.isdecimal() else None
 
 
-def _words(value: Any) -> list[str]:
+def _find_text(metadata: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    for name in names:
+        value = metadata.get(name)
+        text = value if isinstance(value, str) else ", ".join(_list_words(value))
+        if text.strip():
+            return text.strip()
+    return None
+
+
+def _list_words(value: Any) -> list[str]:
     """Return the names in a text, a list, a dictionary with a name, or a dictionary of lists."""
     if isinstance(value, str):
-        return [
-            w
-            for part in value.split("," if "," in value else None)
-            if (w := part.strip())
-        ]
+        words = value.split(",") if "," in value else value.split()
+        return [word.strip() for word in words if word.strip()]
+    words: list[str] = []
     if isinstance(value, Mapping):
-        names = [
-            value[n] for n in ("name", "nick", "title") if isinstance(value.get(n), str)
-        ]
-        return names[:1] or [word for part in value.values() for word in _words(part)]
-    if isinstance(value, list):
-        return [
-            w for v in value for w in ([v] if isinstance(v, str) else _words(v)) if w
-        ]
-    return []
+        for name in ("name", "nick", "title"):
+            if isinstance(value.get(name), str):
+                return [value[name]]
+        for part in value.values():
+            words += _list_words(part)
+    elif isinstance(value, list):
+        for part in value:
+            # A tag in a list may have commas and spaces.
+            words += [part] if isinstance(part, str) else _list_words(part)
+    return list(filter(None, words))

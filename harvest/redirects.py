@@ -40,16 +40,19 @@ class RedirectTargets:
 
         An address with the file name of the target is the same image at another place.
         """
+        # The latest target is the last one of the dictionary.
         urls = self._urls.pop(target, set())
         self._urls[target] = urls
         if len(self._urls) > _MAX_TARGETS:
             oldest = next(iter(self._urls))
             del self._urls[oldest]
             self.imports.pop(oldest, None)
+
         if len(urls) < _MIN_REDIRECTS and _file_name(url) != _file_name(target):
             urls.add(url)
         return len(urls) >= _MIN_REDIRECTS
 
 
 def _file_name(url: str) -> str:
-    return urlsplit(url).path.rpartition("/")[2].casefold()
+    path = urlsplit(url).path
+    return path.rpartition("/")[2].casefold()

@@ -18,15 +18,30 @@ from gleanset.records import Candidate, Origin
 ResultFilter = Callable[[Candidate], bool]
 MAX_FILTER_CHARS = 500
 FIELDS = (
-    *("width", "height", "title", "author", "licence"),
-    *("tags", "ai", "rating", "url", "page_url"),
+    "width",
+    "height",
+    "title",
+    "author",
+    "licence",
+    "tags",
+    "ai",
+    "rating",
+    "url",
+    "page_url",
 )
+# What evaluating an expression raises for values that it does not fit.
 _ERRORS = (
-    *(InvalidExpression, TypeError, ValueError, LookupError, AttributeError),
-    *(ArithmeticError, RecursionError),
+    InvalidExpression,
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
 )
 _SAMPLE_ORIGIN = Origin(
-    *("x", "x"),
+    source="x",
+    key="x",
     page_url="x",
     author="x",
     licence="x",
@@ -38,8 +53,15 @@ _SAMPLE_ORIGIN = Origin(
 _SAMPLE = Candidate("x", _SAMPLE_ORIGIN, 640, 480)
 # Not attributes, subscripts and comprehensions: a recipe of somebody else may have a filter.
 _NODES = (
-    *(ast.Name, ast.Constant, ast.Tuple, ast.List, ast.UnaryOp, ast.BinOp, ast.BoolOp),
-    *(ast.Compare, ast.Call),
+    ast.Name,
+    ast.Constant,
+    ast.Tuple,
+    ast.List,
+    ast.UnaryOp,
+    ast.BinOp,
+    ast.BoolOp,
+    ast.Compare,
+    ast.Call,
 )
 
 
@@ -60,10 +82,13 @@ _FUNCTIONS = {"len": len, "lower": _lower}
 class _Filter(EvalWithCompoundTypes):  # type: ignore[misc]
     def __init__(self, candidate: Candidate):
         names = {name: getattr(candidate.origin, name, None) for name in FIELDS}
-        names |= {name: getattr(candidate, name) for name in ("width", "height", "url")}
-        super().__init__({**DEFAULT_OPERATORS, ast.Mod: _remainder}, names=names)
+        for name in ("width", "height", "url"):
+            names[name] = getattr(candidate, name)
+        operators = {**DEFAULT_OPERATORS, ast.Mod: _remainder}
+        super().__init__(operators, names=names)
+        # Set later: the class adds `list` and others to those that it is given.
         self.functions = _FUNCTIONS
-        for node in {*self.nodes}.difference(_NODES):
+        for node in set(self.nodes).difference(_NODES):
             del self.nodes[node]
 
 
@@ -71,9 +96,9 @@ def parse_filter(text: str) -> ResultFilter:
     """Return the condition in `text` as a function. Raises `UsageError`."""
     tree = _parse(text)
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    if unknown := sorted(names.difference(FIELDS, _FUNCTIONS)):
-        near = did_you_mean(unknown[0], FIELDS, ", did you mean {!r}?")
-        raise _filter_error(text, f"{unknown[0]} is not a field{near}")
+    for name in sorted(names.difference(FIELDS, _FUNCTIONS)):
+        near = did_you_mean(name, FIELDS, ", did you mean {!r}?")
+        raise _filter_error(text, f"{name} is not a field{near}")
     try:
         if callable(_Filter(_SAMPLE).eval(text, tree)):
             raise _filter_error(text, "not a condition")

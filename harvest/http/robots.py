@@ -28,6 +28,7 @@ import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
     from protego import Protego
 
 AGENT = "gleanset"
-_ROBOTS_FILE, _TDM_FILE = "/robots.txt", "/.well-known/tdmrep.json"
+_ROBOTS_FILE = "/robots.txt"
+_TDM_FILE = "/.well-known/tdmrep.json"
 
 TDM = "tdm-reservation"
 CONTENT_SIGNAL = "content-signal"
@@ -66,7 +68,8 @@ _SIGNAL_LINE = re.compile(
 )
 _ACCESS_LINE = re.compile(r"\s*(?:dis)?allow\s*:", re.I)
 _NO_RULE = "Crawl-delay: 0"
-_MAX_RULES, _MAX_PATTERN_CHARS = 1000, 2000
+_MAX_RULES = 1000
+_MAX_PATTERN_CHARS = 2000
 
 _MAX_FILE_BYTES = 500 * 1024  # RFC 9309, 2.5
 # Of the texts of all hosts together. Parsed, a text is 7 times as large in memory, one of the
@@ -131,10 +134,11 @@ class _RulesCache:
             self._rules[origin] = rules
             self._size += rules.size + _ENTRY_BYTES
             while self._size > _MAX_CACHED_BYTES:
+                oldest = next(iter(self._rules))
                 complete = (
                     name for name, other in self._rules.items() if other.is_complete
                 )
-                self._drop(next(complete, next(iter(self._rules))))
+                self._drop(next(complete, oldest))
 
     def _drop(self, origin: str) -> None:
         if (rules := self._rules.pop(origin, None)) is not None:
@@ -159,9 +163,8 @@ class RobotsPolicy:
                 f"unknown opt-out signal: {', '.join(unknown)}",
                 f"name some of {', '.join(SIGNALS[:-1])}, or {SIGNALS[-1]}",
             )
-        self.respected = frozenset(() if "all" in ignored else SIGNALS).difference(
-            ignored
-        )
+        respected = () if "all" in ignored else SIGNALS
+        self.respected = frozenset(respected).difference(ignored)
         # Every download from the host waits for this response: it gets less time, fewer retries.
         robots_limits = replace(
             limits,
@@ -183,7 +186,8 @@ class RobotsPolicy:
 
     def missing_rules_file(self, url: str) -> str | None:
         """Return the address of the file to read before this normalized address, if any."""
-        if (rules := self._get(url)) is None:
+        rules = self._get(url)
+        if rules is None:
             return get_url_origin(url) + _ROBOTS_FILE
         return None if rules.is_complete else get_url_origin(url) + _TDM_FILE
 
@@ -207,18 +211,18 @@ class RobotsPolicy:
         from protego import Protego
 
         rules = Protego.parse(text) if text else None
-        signals = (
-            parse_content_signals(text) if CONTENT_SIGNAL in self.respected else None
+        signals = None
+        if CONTENT_SIGNAL in self.respected:
+            signals = parse_content_signals(text)
+        parsed_count = sum(parsed is not None for parsed in (rules, signals))
+        host_rules = _HostRules(
+            until=time.monotonic() + _CACHE_SECONDS,
+            rules=rules,
+            size=min(len(data), _MAX_FILE_BYTES) * parsed_count,
+            signals=signals,
+            reserved=self._no_reservations,
         )
-        size = min(len(data), _MAX_FILE_BYTES) * (
-            (rules is not None) + (signals is not None)
-        )
-        until = time.monotonic() + _CACHE_SECONDS
-        reserved = self._no_reservations
-        self._add(
-            file,
-            _HostRules(until, rules, size=size, signals=signals, reserved=reserved),
-        )
+        self._add(file, host_rules)
         delay = rules.crawl_delay(AGENT) if rules else None
         return min(delay, _MAX_CRAWL_DELAY_SECONDS) if delay else None
 
@@ -235,7 +239,8 @@ class RobotsPolicy:
             self._forbid(file, f"{failure.detail} ({failure.reason})")
 
     def _record_reservations(self, file: str, data: bytes) -> None:
-        if (rules := self._get(file)) is None:
+        rules = self._get(file)
+        if rules is None:
             return  # its robots.txt was dropped from the cache: both files are read again
         reserved = parse_tdm_rules(data)
         size = rules.size + (len(data) if reserved else 0)
@@ -256,7 +261,8 @@ class RobotsPolicy:
         Raises `Unreadable` when the host objects: `robots.txt disallows`, `robots.txt could not be
         read`, `content-signal ai-train=no`, `tdm-reservation`, or why the host cannot be reached.
         """
-        if (rules := self._get(url)) is None:
+        rules = self._get(url)
+        if rules is None:
             return False
         rules.check(url)
         return rules.is_complete
@@ -264,16 +270,15 @@ class RobotsPolicy:
     def check_headers(self, url: str, headers: HTTPHeaderDict) -> None:
         """Raise `Unreadable` for an opt-out signal in the headers of an image."""
         tags = headers.getlist("X-Robots-Tag")
-        if tags and (directive := find_directive(tags, self.respected & _TAGS, AGENT)):
+        directive = find_directive(tags, self.respected & _TAGS, AGENT)
+        if directive:
             raise Unreadable(f"robots tag {directive}", url)
         if TDM in self.respected and "1" in map(str.strip, headers.getlist(TDM)):
             raise Unreadable(TDM, url)
         if CONTENT_SIGNAL in self.respected:
-            values = (
-                value for name in _SIGNAL_HEADERS for value in headers.getlist(name)
-            )
-            if any(_allows_training(value) is False for value in values):
-                raise Unreadable(NO_TRAINING, url)
+            for value in chain.from_iterable(map(headers.getlist, _SIGNAL_HEADERS)):
+                if _allows_training(value) is False:
+                    raise Unreadable(NO_TRAINING, url)
 
     def check_image_bytes(self, url: str, data: bytes) -> None:
         """Raise `Unreadable` for an opt-out signal in the file of an image."""
@@ -285,9 +290,8 @@ class RobotsPolicy:
 def _decode_rules(data: bytes) -> str:
     if len(data) > _MAX_FILE_BYTES:
         # Half a line may mean something else: `Disallow: /` of `Disallow: /private`.
-        end = max(
-            data.rfind(b"\n", 0, _MAX_FILE_BYTES), data.rfind(b"\r", 0, _MAX_FILE_BYTES)
-        )
+        data = data[:_MAX_FILE_BYTES]
+        end = max(data.rfind(b"\n"), data.rfind(b"\r"))
         data = data[: end + 1]
     return data.decode("utf-8-sig", "replace")
 
@@ -295,7 +299,9 @@ def _decode_rules(data: bytes) -> str:
 def _allows_training(preferences: str) -> bool | None:
     """Return the strictest preference for training; None without any."""
     values = _TRAINING.findall(preferences.lower())
-    return not any(value.startswith("n") for value in values) if values else None
+    if not values:
+        return None
+    return not any(value.startswith("n") for value in values)
 
 
 def find_directive(
@@ -372,12 +378,13 @@ class PathRule(NamedTuple):
         last = parts.pop() if is_anchored else ""
         position = len(first)
         for text in parts:
-            if (start := path.find(text, position)) < 0:
+            start = path.find(text, position)
+            if start < 0:
                 return False
             position = start + len(text)
-        return not is_anchored or (
-            path.endswith(last) and len(path) - len(last) >= position
-        )
+        if not is_anchored:
+            return True
+        return path.endswith(last) and len(path) - len(last) >= position
 
 
 def parse_tdm_rules(data: bytes) -> tuple[PathRule, ...]:
@@ -388,15 +395,15 @@ def parse_tdm_rules(data: bytes) -> tuple[PathRule, ...]:
         return ()
     if not isinstance(entries, list):
         return ()
-    return tuple(
-        rule for entry in entries[:_MAX_RULES] if (rule := _rule(entry)) is not None
-    )
+    rules = map(_parse_rule, entries[:_MAX_RULES])
+    return tuple(rule for rule in rules if rule is not None)
 
 
-def _rule(entry: object) -> PathRule | None:
+def _parse_rule(entry: object) -> PathRule | None:
     if not isinstance(entry, Mapping):
         return None
-    pattern, value = entry.get("location"), entry.get(TDM)
+    pattern = entry.get("location")
+    value = entry.get(TDM)
     if isinstance(value, bool) or value not in (0, 1, "0", "1"):
         return None
     if not isinstance(pattern, str) or len(pattern) > _MAX_PATTERN_CHARS:

@@ -34,13 +34,9 @@ _USER_AGENT = (
 )
 # Parts such as "not found", "results for" or "no results" also occur on other pages. A consent
 # banner may be on any page.
+_PHRASE_LINES = Path(__file__).with_name("bing_phrases.tsv").read_text("utf-8")
 _PHRASES: dict[str, str] = dict(
-    line.split("\t")
-    for line in Path(__file__)
-    .with_name("bing_phrases.tsv")
-    .read_text("utf-8")
-    .splitlines()
-    if not line.startswith("#")
+    line.split("\t") for line in _PHRASE_LINES.splitlines() if not line.startswith("#")
 )
 # `disamClust` holds results of other searches, such as "Art" and "Stickers".
 _CLUSTER = "ancestor-or-self::*[contains(@class, 'disamClust')]"
@@ -120,20 +116,20 @@ class Bing(Source):
         """Yield results in Bing's order. A list without a stated end ends by a repeated page."""
 
         def ask(first: int) -> ResultPage[Candidate]:
-            page = self._requested_page(query, settings, client, first)
+            page = self._request_page(query, settings, client, first)
             if first == 1 and _has_no_results(page, query):
                 # Bing sometimes reports that for a good query.
-                page = self._requested_page(query, settings, client, first)
+                page = self._request_page(query, settings, client, first)
             return _parse_page(page, query, first)
 
         yield from pages_until_repeated(ask)
 
-    def _requested_page(
+    def _request_page(
         self, query: Query, settings: Mapping[str, str], client: Client, first: int
     ) -> Page:
         """Return a page, requested again while Bing answers with decoys. Raises `Blocked`."""
         for _ in range(1 + _RETRIES_OF_DECOYS):
-            page = self._page(query, settings, client, first)
+            page = self._request_once(query, settings, client, first)
             if not _has_decoys(page, first):
                 return page
         raise Blocked(
@@ -141,7 +137,7 @@ class Bing(Source):
             "wait some hours, use another network or another source",
         )
 
-    def _page(
+    def _request_once(
         self, query: Query, settings: Mapping[str, str], client: Client, first: int
     ) -> Page:
         endpoint = Endpoint(settings["endpoint"])
@@ -151,7 +147,7 @@ class Bing(Source):
             "Accept-Language": f"{settings['market']},en;q=0.8",
             "Referer": endpoint.url("/"),
         }
-        params = _params(query.text, settings, first)
+        params = _build_params(query.text, settings, first)
         page = client.page(endpoint.url("/images/async"), params, headers)
         self.check_status(page, query)
         return page
@@ -159,9 +155,9 @@ class Bing(Source):
 
 def _parse_page(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
     """Return the results of a page. Raises `Blocked` for a captcha or consent page."""
-    results = _results(page)
-    items = [_candidate(result, query) for result in results]
-    next_url = _next_url(page)
+    results = _find_results(page)
+    items = [_parse_result(result, query) for result in results]
+    next_url = _find_next_url(page)
     if any(isinstance(item, Candidate) for item in items):
         return ResultPage(items, _next_position(next_url, first, len(results)))
     is_empty = _has_no_results(page, query)
@@ -173,22 +169,26 @@ def _parse_page(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
             f"Bing shows a captcha or consent page instead of {query.text!r} ({page.url})",
             "wait some hours, use another network, a smaller --limit or another source",
         )
+
     description = "a page without results in a known format"
     if is_empty:
         description = '"no results" in the middle of a list'
-    elif not results and not _visible_text(page):
+    elif not results and not _read_visible_text(page):
         description = "an empty page"
-    return ResultPage(
-        [], first, changed_error("Bing", query.text, f"{description} ({page.url})")
-    )
+    error = changed_error("Bing", query.text, f"{description} ({page.url})")
+    return ResultPage([], first, error)
 
 
-def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str]:
-    values = {name: settings[name] for name in _FILTERS if settings[name]}
-    filters = [
-        _FILTERS[name].get(value) or "imagesize-custom_{}_{}".format(*parse_size(value))
-        for name, value in values.items()
-    ]
+def _build_params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str]:
+    filters = ""
+    for name, words in _FILTERS.items():
+        value = settings[name]
+        if value:
+            # The size may also be given in pixels.
+            word = words.get(value) or "imagesize-custom_{}_{}".format(
+                *parse_size(value)
+            )
+            filters += f"+filterui:{word}"
     language, _, country = settings["market"].partition("-")
     params = {
         "q": text,
@@ -201,16 +201,16 @@ def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str
         "mkt": settings["market"],
         "setlang": language,
         "cc": country,
-        "qft": "".join(f"+filterui:{word}" for word in filters),
+        "qft": filters,
     }
     return {name: value for name, value in params.items() if value}
 
 
-def _results(page: Page) -> list[HtmlElement]:
+def _find_results(page: Page) -> list[HtmlElement]:
     return list(parse_html(page.text).xpath(_RESULTS))
 
 
-def _next_url(page: Page) -> str | None:
+def _find_next_url(page: Page) -> str | None:
     """Return the address of the next page: empty at the end of the list, None if not stated."""
     urls: list[str] = parse_html(page.text).xpath(_NEXT_URL)
     # A list within another one may state the address that the outer one leaves empty.
@@ -221,8 +221,10 @@ def _next_position(next_url: str | None, first: int, count: int) -> int | None:
     """Return where the next page begins; None at the end of the list."""
     if next_url == "":
         return None
-    position = _number(next_url or "", "first")
-    return position if position is not None and position > first else first + count
+    position = _read_number(next_url or "", "first")
+    if position is not None and position > first:
+        return position
+    return first + count
 
 
 def _has_decoys(page: Page, first: int) -> bool:
@@ -231,14 +233,13 @@ def _has_decoys(page: Page, first: int) -> bool:
     Asked for a first page, Bing sometimes answers with images of something else. Their links state
     positions of a later page, or the address of the next page does.
     """
-    results = _results(page)
+    results = _find_results(page)
     positions = [
-        _number(result.get("href") or "", "selectedIndex") for result in results
+        _read_number(result.get("href") or "", "selectedIndex") for result in results
     ]
     stated = sorted(position for position in positions if position is not None)
-    next_position = _number(_next_url(page) or "", "first")
+    next_position = _read_number(_find_next_url(page) or "", "first")
     starts = []
-
     if stated:
         # Not the lowest: a single link may have another position than its neighbors.
         starts.append(stated[len(stated) // 10] + 1)
@@ -247,23 +248,22 @@ def _has_decoys(page: Page, first: int) -> bool:
     return any(start >= first + _PAGE_SIZE for start in starts)
 
 
-def _number(url: str, name: str) -> int | None:
+def _read_number(url: str, name: str) -> int | None:
     # Some addresses are escaped twice.
     values = parse_qs(urlsplit(url).query.replace("&amp;", "&")).get(name, [""])
     return int(values[0]) if values[0].isdecimal() else None
 
 
-def _visible_text(page: Page) -> str:
+def _read_visible_text(page: Page) -> str:
     words = parse_html(page.text).xpath(_VISIBLE_TEXT)
     return " ".join(" ".join(words).split()).casefold().replace("’", "'")
 
 
 def _has_no_results(page: Page, query: Query) -> bool:
-    if _results(page) or _is_blocked(page, query):
+    if _find_results(page) or _is_blocked(page, query):
         return False
-    return _has_no_results_box(page) or _contains(
-        _visible_text(page), query, "no results"
-    )
+    text = _read_visible_text(page)
+    return _has_no_results_box(page) or _contains(text, query, "no results")
 
 
 def _has_no_results_box(page: Page) -> bool:
@@ -271,22 +271,21 @@ def _has_no_results_box(page: Page) -> bool:
 
 
 def _is_blocked(page: Page, query: Query) -> bool:
+    tree = parse_html(page.text)
+    visible_text = _read_visible_text(page)
     # Not the whole address: the query in it may be "captcha".
-    texts = [urlsplit(page.url).path, _visible_text(page), *_forms(page)]
-    if not _visible_text(page) and not parse_html(page.text).xpath("//a | //img"):
+    texts = [urlsplit(page.url).path, visible_text]
+    texts += tree.xpath("//iframe/@src | //form/@action")
+    if not visible_text and not tree.xpath("//a | //img"):
         # A captcha that a script draws. Scripts of any other page mention captchas and consent.
         texts.append(page.text)
+
+    asks_consent = _contains("\n".join(texts).casefold(), query, "consent")
     # A page with a "no results" box may have a banner for consent.
-    if not _has_no_results_box(page) and _contains(
-        "\n".join(texts).casefold(), query, "consent"
-    ):
+    if asks_consent and not _has_no_results_box(page):
         return True
-    texts += parse_html(page.text).xpath("//@class | //@id")
+    texts += tree.xpath("//@class | //@id")
     return _contains("\n".join(texts).casefold(), query, "blocked")
-
-
-def _forms(page: Page) -> list[str]:
-    return list(parse_html(page.text).xpath("//iframe/@src | //form/@action"))
 
 
 def _contains(text: str, query: Query, *meanings: str) -> bool:
@@ -298,7 +297,7 @@ def _contains(text: str, query: Query, *meanings: str) -> bool:
     return any(text.count(phrase) > echoes * words.count(phrase) for phrase in phrases)
 
 
-def _candidate(result: HtmlElement, query: Query) -> Candidate | Skipped:
+def _parse_result(result: HtmlElement, query: Query) -> Candidate | Skipped:
     try:
         fields = json.loads(result.get("m"))
     except (ValueError, RecursionError):
@@ -306,8 +305,10 @@ def _candidate(result: HtmlElement, query: Query) -> Candidate | Skipped:
     url = fields.get("murl") if isinstance(fields, dict) else None
     if not isinstance(fields, dict) or not isinstance(url, str) or not url:
         return Skipped(result.get("m"), "unreadable")
-    page_url = purl if isinstance(purl := fields.get("purl"), str) and purl else None
-    width, height = _size(result)
+    page_url = fields.get("purl")
+    if not isinstance(page_url, str) or not page_url:
+        page_url = None
+    width, height = _find_size(result)
     # The key is the URL of the file, which must not be downloaded twice. Bing's own `mid` changes
     # between markets, and two of them may have the same file.
     origin = Origin(
@@ -315,22 +316,23 @@ def _candidate(result: HtmlElement, query: Query) -> Candidate | Skipped:
         key=url,
         url=url,
         page_url=page_url,
-        title=_title(result, fields),
+        title=_find_title(result, fields),
         query=query.text,
         hint=query.hint,
     )
     return Candidate(url, origin, width, height, referer=page_url)
 
 
-def _title(result: HtmlElement, fields: Mapping[str, object]) -> str | None:
+def _find_title(result: HtmlElement, fields: Mapping[str, object]) -> str | None:
     titles = [fields.get("t"), result.get("title"), *result.xpath(_TITLES)]
     texts = (str(title or "").translate(_HIGHLIGHT).strip() for title in titles)
     return next(filter(None, texts), None)
 
 
-def _size(result: HtmlElement) -> tuple[int | None, int | None]:
+def _find_size(result: HtmlElement) -> tuple[int | None, int | None]:
     params = parse_qs(urlsplit(result.get("href") or "").query)
-    width, height = params.get("expw", [""])[0], params.get("exph", [""])[0]
+    [width] = params.get("expw", [""])[:1]
+    [height] = params.get("exph", [""])[:1]
     if width.isdecimal() and height.isdecimal():
         return int(width), int(height)
     cards = result.xpath("ancestor::li[1]//span[contains(@class, 'nowrap')]")

@@ -24,7 +24,8 @@ _STEP_SECONDS = 0.5
 _LARGE_STEP_SECONDS = 1.0
 _LARGE_PIXELS = 1280 * 720
 # Window in seconds from which the sharpest frame is taken, and the frames examined in it.
-_WINDOW_SECONDS, _WINDOW_FRAMES = 0.5, 4
+_WINDOW_SECONDS = 0.5
+_WINDOW_FRAMES = 4
 # Tolerance in steps for rounding: in floating point, 0.3 / 0.1 is a little less than 3.
 _ROUNDING_STEPS = 1e-6
 
@@ -44,16 +45,18 @@ class Schedule(NamedTuple):
         """Return the expression for ffmpeg's `select` filter."""
         if self.step is None:
             return "1"
-        due = f"isnan(prev_t)+gt({self._bin('t', self.step)},{self._bin('prev_t', self.step)})"
+        is_due = f"isnan(prev_t)+{self._is_in_later_bin(self.step)}"
         if not self.within:
-            return due
-        new_period = (
-            f"gt({self._bin('t', self.period)},{self._bin('prev_t', self.period)})"
-        )
-        phase = f"t-{self.period!r}*{self._bin('t', self.period)}"
-        return f"({due})*lt({phase},{self.within!r})+isnan(prev_t)+{new_period}"
+            return is_due
+        is_in_new_period = self._is_in_later_bin(self.period)
+        phase = f"t-{self.period!r}*{self._find_bin('t', self.period)}"
+        is_within = f"lt({phase},{self.within!r})"
+        return f"({is_due})*{is_within}+isnan(prev_t)+{is_in_new_period}"
 
-    def _bin(self, time: str, step: float) -> str:
+    def _is_in_later_bin(self, step: float) -> str:
+        return f"gt({self._find_bin('t', step)},{self._find_bin('prev_t', step)})"
+
+    def _find_bin(self, time: str, step: float) -> str:
         return f"floor({time}/{step!r}+{_ROUNDING_STEPS!r})"
 
     def find_due(self, times: NDArray[np.float64], before: float) -> NDArray[np.bool_]:
@@ -61,18 +64,16 @@ class Schedule(NamedTuple):
         if self.step is None:
             return np.ones(len(times), dtype=bool)
         earlier = np.concatenate([[before], times[:-1]])
-        first = np.isnan(earlier)
-        due: NDArray[np.bool_] = first | (
-            self.find_bins(times, self.step) > self.find_bins(earlier, self.step)
-        )
+        is_first = np.isnan(earlier)
+        bins = self.find_bins(times, self.step)
+        is_due = is_first | (bins > self.find_bins(earlier, self.step))
         if not self.within:
-            return due
-        new_period = self.find_bins(times, self.period) > self.find_bins(
-            earlier, self.period
-        )
-        phase = times - self.period * self.find_bins(times, self.period)
-        mask: NDArray[np.bool_] = (due & (phase < self.within)) | first | new_period
-        return mask
+            return np.asarray(is_due)
+
+        periods = self.find_bins(times, self.period)
+        is_in_new_period = periods > self.find_bins(earlier, self.period)
+        is_within = times - self.period * periods < self.within
+        return np.asarray((is_due & is_within) | is_first | is_in_new_period)
 
     def find_bins(self, times: NDArray[np.float64], step: float) -> NDArray[np.float64]:
         """Return the index of the step that contains each time."""
@@ -84,9 +85,8 @@ def make_schedule(sampling: Sampling, pixels: int) -> Schedule:
     if sampling.mode == "keyframes":
         return Schedule(None)
     if sampling.mode in ("useful", "scenes"):
-        return Schedule(
-            _STEP_SECONDS if pixels <= _LARGE_PIXELS else _LARGE_STEP_SECONDS
-        )
+        is_large = pixels > _LARGE_PIXELS
+        return Schedule(_LARGE_STEP_SECONDS if is_large else _STEP_SECONDS)
     if sampling.plain or sampling.mode == "seen":
         return Schedule(sampling.every)
     window = min(_WINDOW_SECONDS, sampling.every / 2)
@@ -95,14 +95,16 @@ def make_schedule(sampling: Sampling, pixels: int) -> Schedule:
 
 # A time stamp at most this many seconds before the previous one is jitter, not a jump; the frame
 # is then placed this many seconds after the previous one.
-_MAX_JITTER_SECONDS, _JITTER_STEP_SECONDS = 0.1, 0.001
+_MAX_JITTER_SECONDS = 0.1
+_JITTER_STEP_SECONDS = 0.001
 # A longer gap is a pause within the file's stated length, and a jump of the clock after its end.
 _MIN_PAUSE_SECONDS = 10.0
 # A longer gap is always a jump in containers whose time stamps may restart: two recordings that
 # were joined begin at any of the 26.5 hours that MPEG's clock of 33 bits has.
 _MAX_PAUSE_SECONDS = 3600.0
 # ffmpeg states the length in hundredths of a second, and often without the last frame.
-_LENGTH_TOLERANCE_SECONDS, _NO_END_SECONDS = 1.0, 1e9
+_LENGTH_TOLERANCE_SECONDS = 1.0
+_NO_END_SECONDS = 1e9
 # Nanoseconds: the only time base in which ffmpeg 5 to 9 all keep a file's own times.
 TICKS = 1_000_000_000
 THUMB = (64, 36)
@@ -113,7 +115,9 @@ _SPARSE_SECONDS = 0.1
 _MAX_SIDE = 8192
 # White of HDR video: 100 nits in films, 203 in broadcasts (ITU-R BT.2408). Light above a share of
 # it is compressed, up to the peak of most masters.
-_HDR_WHITE_NITS, _HDR_PEAK_NITS, _HDR_LINEAR_SHARE = 150, 1000, 0.7
+_HDR_WHITE_NITS = 150
+_HDR_PEAK_NITS = 1000
+_HDR_LINEAR_SHARE = 0.7
 # Seconds decoded before the start of a segment inside a video.
 LEAD_SECONDS = 4.0
 
@@ -157,29 +161,27 @@ class DecodePlan(NamedTuple):
 
 def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
     """Return the plan for a video, from start to end of the sampling."""
-    width, height = facts.upright
-    scale = min(
-        (sampling.width or width) / width, (sampling.height or height) / height, 1.0
-    )
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
-    schedule = make_schedule(sampling, size[0] * size[1])
+    full_width, full_height = facts.upright
+    width_scale = (sampling.width or full_width) / full_width
+    height_scale = (sampling.height or full_height) / full_height
+    scale = min(width_scale, height_scale, 1.0)
+    width = max(round(full_width * scale), 1)
+    height = max(round(full_height * scale), 1)
+
     skip = "nokey" if sampling.mode == "keyframes" else None
     if sampling.mode in ("useful", "scenes", "seen") and facts.skips_safely:
         skip = "noref"
-    thin = sampling.mode == "every" and facts.skips_safely
-    # Pillow writes PNG from RGB; frames with alpha become RGB anyway.
-    rgb = sampling.format == "png" or facts.alpha
-    box = (sampling.width or _MAX_SIDE, sampling.height or _MAX_SIDE)
     return DecodePlan(
-        facts,
-        schedule,
-        size,
-        skip,
-        rgb,
-        thin,
+        facts=facts,
+        schedule=make_schedule(sampling, width * height),
+        size=(width, height),
+        skip=skip,
+        # Pillow writes PNG from RGB; frames with alpha become RGB anyway.
+        rgb=sampling.format == "png" or facts.alpha,
+        thin=sampling.mode == "every" and facts.skips_safely,
         since=sampling.start,
         until=sampling.end,
-        box=box,
+        box=(sampling.width or _MAX_SIDE, sampling.height or _MAX_SIDE),
     )
 
 
@@ -190,27 +192,22 @@ def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
     frames = stream.filter("setpts", _clock_expression(plan.facts))
     if plan.facts.interlaced:
         # yadif needs a constant size; the sample aspect ratio keeps the display shape.
-        wide, high = plan.facts.stored
-        frames = frames.filter("scale", wide, high, eval="frame")
+        frames = frames.filter("scale", *plan.facts.stored, eval="frame")
         if plan.facts.fields:
             frames = frames.filter("setfield", plan.facts.fields)
-        frames = frames.filter(
-            "yadif", deint="all" if plan.facts.fields else "interlaced"
-        )
+            frames = frames.filter("yadif", deint="all")
+        else:
+            frames = frames.filter("yadif", deint="interlaced")
     if plan.thin:
         # `find_due` uses these times alone, so they must include all scheduled frames.
-        sparse = plan.schedule._replace(
-            step=_SPARSE_SECONDS, within=0.0
-        ).build_expression()
-        frames = frames.filter("select", f"{plan.schedule.build_expression()}+{sparse}")
+        scheduled = plan.schedule.build_expression()
+        sparse = Schedule(_SPARSE_SECONDS).build_expression()
+        frames = frames.filter("select", f"{scheduled}+{sparse}")
+
     branches = frames.filter_multi_output("split", 2)
     # Nearest neighbour instead of averaging: eight times cheaper, and as good for finding cuts.
-    small = (
-        branches[0]
-        .filter("scale", *THUMB, flags="neighbor")
-        .filter("format", "yuv444p")
-    )
-    thumbs = small.filter_multi_output("split", 2)
+    small = branches[0].filter("scale", *THUMB, flags="neighbor")
+    thumbs = small.filter("format", "yuv444p").filter_multi_output("split", 2)
     full = _make_full_frames(branches[1], plan).filter_multi_output("split", 3)
     raw = {"thumbs": thumbs[0], FULL_FRAMES: full[0]}
     summaries = {
@@ -245,14 +242,15 @@ def _clock_expression(facts: VideoFacts) -> str:
     the second frame after it). A single frame that is out of order or has no time is placed right
     after the previous one.
     """
+    # Registers: the correction of time stamps, and the time since the last frame on both clocks.
+    correction = "ld(0)"
+    since_last = "ld(1)"
+    in_file = "ld(2)"
     start = f"round({facts.start!r}/TB)"
-    end = (
-        _NO_END_SECONDS
-        if facts.seconds is None
-        else facts.seconds + _LENGTH_TOLERANCE_SECONDS
-    )
+    end = _NO_END_SECONDS
+    if facts.seconds is not None:
+        end = facts.seconds + _LENGTH_TOLERANCE_SECONDS
     max_pause = _MAX_PAUSE_SECONDS if facts.discontinuous else _NO_END_SECONDS
-    since_last, in_file = "ld(1)", "ld(2)"
 
     is_pause = f"lte({since_last}*TB,{max_pause!r})*lte((PTS-{start})*TB,{end!r})"
     is_next = (
@@ -261,19 +259,19 @@ def _clock_expression(facts: VideoFacts) -> str:
     is_jitter = f"between({since_last}*TB,{-_MAX_JITTER_SECONDS!r},0)"
     is_jump = f"gt({in_file},0)*lte({in_file}*TB,{_MIN_PAUSE_SECONDS!r})"
     # Two long gaps in a row are pauses even where the stated length is too short.
-    was_moved = (
-        f"gt(abs(PREV_OUTPTS-PREV_INPTS-ld(0))*TB,{_LENGTH_TOLERANCE_SECONDS!r})"
-    )
+    moved_by = f"abs(PREV_OUTPTS-PREV_INPTS-{correction})"
+    was_moved = f"gt({moved_by}*TB,{_LENGTH_TOLERANCE_SECONDS!r})"
     is_longer = f"gt({in_file},0)*between({since_last}*TB,0,{_MAX_PAUSE_SECONDS!r})"
     after_jitter = f"PREV_OUTPTS+max(1,ceil({_JITTER_STEP_SECONDS!r}/TB))"
     after_previous = f"PREV_OUTPTS+max(1,round({1 / (facts.fps or 25.0)!r}/TB))"
+    corrected = f"PTS+{correction}"
     return (
-        f"if(isnan(PREV_OUTPTS),st(0,-{start});if(isnan(PTS),0,PTS+ld(0)),"
-        "st(1,PTS+ld(0)-PREV_OUTPTS);st(2,PTS-PREV_INPTS);"
-        f"if({is_next},PTS+ld(0),"
+        f"if(isnan(PREV_OUTPTS),st(0,-{start});if(isnan(PTS),0,{corrected}),"
+        f"st(1,{corrected}-PREV_OUTPTS);st(2,PTS-PREV_INPTS);"
+        f"if({is_next},{corrected},"
         f"if({is_jitter},{after_jitter},"
         f"if({is_jump},st(0,PREV_OUTPTS-PREV_INPTS)+PTS,"
-        f"if({was_moved}*{is_longer},PTS+ld(0),{after_previous})))))"
+        f"if({was_moved}*{is_longer},{corrected},{after_previous})))))"
     )
 
 
@@ -293,7 +291,8 @@ def _input_options(plan: DecodePlan) -> dict[str, Any]:
     if plan.since is not None and not plan.from_start:
         # -ss counts from the file's first time stamp and seeks to the key frame before.
         seconds = max(plan.since - LEAD_SECONDS, 0.0)
-        options |= {"ss": f"{seconds:.6f}", "noaccurate_seek": None}
+        options["ss"] = f"{seconds:.6f}"
+        options["noaccurate_seek"] = None
     return options
 
 
@@ -302,20 +301,22 @@ def _make_full_frames(stream: Any, plan: DecodePlan) -> Any:
     options = {"out_range": "pc" if plan.rgb else "tv", "eval": "frame"}
     if plan.rgb and plan.facts.bt709:
         options["in_color_matrix"] = "bt709"
+    sides = _build_size_expressions(plan)
     if plan.facts.transfer:
-        scaled = frames.filter(
-            "scale", *_size_expressions(plan), out_range="tv", eval="frame"
-        )
-        converted = _convert_to_bt709(scaled, plan.facts.transfer)
-        scaled = converted.filter("scale", **options) if plan.rgb else converted
+        scaled = frames.filter("scale", *sides, out_range="tv", eval="frame")
+        scaled = _convert_to_bt709(scaled, plan.facts.transfer)
+        if plan.rgb:
+            scaled = scaled.filter("scale", **options)
     else:
-        scaled = frames.filter("scale", *_size_expressions(plan), **options)
-    pixels = "rgba" if plan.facts.alpha else "rgb24" if plan.rgb else "yuv420p"
-    return scaled.filter("format", pixels)
+        scaled = frames.filter("scale", *sides, **options)
+    if plan.facts.alpha:
+        return scaled.filter("format", "rgba")
+    return scaled.filter("format", "rgb24" if plan.rgb else "yuv420p")
 
 
 def _convert_to_bt709(frames: Any, transfer: str) -> Any:
     """Convert BT.2020 colors, HDR or not, to BT.709 in video range."""
+    # zscale's names: matrix, primaries, transfer and range of the input, then of the output.
     wide = {"min": "2020_ncl", "pin": "2020", "tin": transfer, "rin": "limited"}
     linear = {"min": "gbr", "pin": "2020", "tin": "linear"}
     light = frames.filter("zscale", **wide, t="linear", npl=_HDR_WHITE_NITS)
@@ -332,20 +333,20 @@ def _convert_to_bt709(frames: Any, transfer: str) -> Any:
     )
 
 
-def _size_expressions(plan: DecodePlan) -> tuple[str, str]:
+def _build_size_expressions(plan: DecodePlan) -> tuple[str, str]:
     """Return the expressions for a frame's width and height.
 
     Frames of the usual shape get the plan's size; others keep their shape, within the box.
     """
-    wide, high = plan.size
+    width, height = plan.size
     if plan.facts.rotated:
-        return str(wide), str(high)
-    usual_wide, usual_high = plan.facts.upright
-    sar = "if(between(sar,0.2,5),sar,1)"
-    is_usual = f"lt(abs(iw*({sar})-{usual_wide}),1)*eq(ih,{usual_high})"
-    box_wide, box_high = plan.box
-    scale = f"min(1,min({box_wide}/(iw*({sar})),{box_high}/ih))"
+        return str(width), str(height)
+    usual_width, usual_height = plan.facts.upright
+    box_width, box_height = plan.box
+    shown_width = "iw*(if(between(sar,0.2,5),sar,1))"
+    is_usual = f"lt(abs({shown_width}-{usual_width}),1)*eq(ih,{usual_height})"
+    scale = f"min(1,min({box_width}/({shown_width}),{box_height}/ih))"
     return (
-        f"if({is_usual},{wide},max(1,round(iw*({sar})*{scale})))",
-        f"if({is_usual},{high},max(1,round(ih*{scale})))",
+        f"if({is_usual},{width},max(1,round({shown_width}*{scale})))",
+        f"if({is_usual},{height},max(1,round(ih*{scale})))",
     )
