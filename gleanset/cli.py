@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
@@ -45,7 +45,6 @@ from gleanset.work.progress import (
     without_bars,
 )
 
-FC = TypeVar("FC", bound=Callable[..., Any] | click.Command)
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 BUG_EXIT_CODE = 1
 JSON_LINES = "json"
