@@ -66,6 +66,7 @@ class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 def read_toml(path: Path, shape: type[T]) -> T:
     """Read a file as `shape`. Raises `RecipeError` with key and line."""
     try:
+        # utf-8-sig: editors on Windows write a byte order mark.
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         hint = _hint_for_reading(error)
@@ -253,6 +254,7 @@ def find_line(text: str, steps: list[str]) -> int:
         else:
             continue
 
+        # A table stands for a key in it that is missing.
         if path == keys[: len(path)] and table_index == index:
             best_line = number
             if len(path) == len(keys):

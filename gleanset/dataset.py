@@ -149,6 +149,7 @@ class Dataset:
                 store.discard(sha256, kind)
                 raise Unreadable(FORGOTTEN, reason)
 
+            # The file before its row: a row without a file must not exist.
             store.publish(sha256, kind, measured.bytes)
             return self.images.add(measured, origin)
 
@@ -191,6 +192,7 @@ class Dataset:
             kind=kind, name=name, made_by=get_plugin_package(kind, name)
         )
         plugin_uses = self.settings.plugin
+        # Plugins of Gleanset itself have no package.
         if plugin_use.made_by and plugin_use not in plugin_uses:
             addition = [msgspec.to_builtins(plugin_use)]
             self._add_setting("plugin", addition, [*plugin_uses, plugin_use])

@@ -189,6 +189,7 @@ def _search_names(pattern: str, names: Iterable[str]) -> dict[str, str]:
         for first in range(0, len(unique_names), _NAMES_PER_SEARCH)
     )
     search = partial(_search_batch, pattern)
+    # In a process, which can be ended: a search may take exponential time.
     worker = Processes(1, SEARCH_TIMEOUT_SECONDS)
     groups: dict[str, str] = {}
     for outcome in run_over(search, batches, worker):

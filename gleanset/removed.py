@@ -1,8 +1,8 @@
 """Commands and options of earlier development versions (`removed.toml`), and what replaces them."""
 
+import re
 import tomllib
 from collections.abc import Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,30 +23,16 @@ class Removed(NamedTuple):
 
 def find_removed(words: Sequence[str]) -> Removed | None:
     """Return the removed command, option or value in a command line that was refused."""
-    parts = []
-    for word in words:
-        parts += word.split("=", 1) if word.startswith("--") else [word]
-
+    line = re.sub(r"( --[\w-]+)=", r"\1 ", " ".join(words)) + " "
     # Every program is also a subcommand of gleanset.
-    for line in (parts, parts[1:] if parts[0] == "gleanset" else parts):
-        # Long names first: of an option rather than of its command.
-        for name in sorted(REMOVED_COMMANDS, key=len, reverse=True):
-            if _has_words(line, name.split()):
+    lines = (line, line.removeprefix("gleanset "))
+    # Long names first: of an option rather than of its command.
+    for name in sorted(REMOVED_COMMANDS, key=len, reverse=True):
+        command, dash, option = name.partition(" -")
+        for text in lines:
+            if text.startswith(f"{command} ") and f"{dash}{option} " in text:
                 return Removed(name, REMOVED_COMMANDS[name])
     return None
-
-
-def _has_words(line: Sequence[str], name: Sequence[str]) -> bool:
-    """Return whether a line begins with the command of a name and has its option."""
-    command = list(takewhile(lambda word: not word.startswith("-"), name))
-    if list(line[: len(command)]) != command:
-        return False
-
-    # The option may stand anywhere behind the command.
-    option = list(name[len(command) :])
-    rest = list(line[len(command) :])
-    places = range(len(rest) - len(option) + 1)
-    return any(rest[at : at + len(option)] == option for at in places)
 
 
 def find_removed_key(steps: Sequence[str]) -> str | None:

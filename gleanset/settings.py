@@ -193,6 +193,7 @@ def append_tables(root: Path, tables: dict[str, Any]) -> None:
 def _read_text(root: Path) -> str:
     """Return the text of `dataset.toml`, which may have been deleted."""
     path = root / SETTINGS_FILE
+    # utf-8-sig: editors on Windows write a byte order mark.
     return path.read_text(encoding="utf-8-sig") if path.exists() else ""
 
 

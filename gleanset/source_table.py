@@ -92,6 +92,7 @@ class SourceTables:
 
     def _read_table(self, folder: Path) -> SourceRows:
         files = filter(is_source_table, self._list_files(folder))
+        # The exact spelling first: other files may differ from it in case.
         tables = sorted(files, key=lambda path: (path.name != NAME, path))
         table = next((path for path in tables if not path.is_dir()), None)
         if table is None:
@@ -125,6 +126,7 @@ class SourceTables:
             table = format_path(Path(folder.name, NAME))
             for path in sorted(rows):
                 parent = path.parent
+                # A file not passed to `get_row`, such as an image without a class, may still exist.
                 if parent not in files:
                     files[parent] = set(map(_normalize, self._list_files(parent)))
                 if path not in files[parent]:

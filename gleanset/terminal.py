@@ -44,6 +44,7 @@ def describe_error(error: BaseException) -> str:
     try:
         message = replace_controls(" ".join(str(error).split()), "?")[:300]
     except Exception:
+        # Even the text of an exception may fail, for instance that of a plugin.
         message = ""
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
@@ -139,6 +140,7 @@ def join_pairs(values: Iterable[tuple[str, str]], indent: str) -> list[str]:
 def _split_word(word: str, max_width: int) -> Iterator[str]:
     """Split a long word that is not a path: Chinese has no spaces."""
     while count_columns(word) > max_width and "/" not in word and "\\" not in word:
+        # `truncate` keeps a column for the ellipsis.
         piece = truncate(word, max_width + 1).removesuffix("…")
         yield piece
         word = word[len(piece) :]

@@ -66,6 +66,7 @@ class Changes(Table):
                 """,
                 rows,
             )
+
             if kind == "name":
                 # Names are unique: without temporary names, two classes could not swap theirs.
                 self._db.execute_many(
@@ -208,6 +209,7 @@ class Placements(Table):
             """,
             [(step, *row) for row in rows],
         )
+
         self._db.execute_many(
             "UPDATE sample SET kept=?2, duplicate_set=?3 WHERE id=?1",
             [(row.sample, row.kept, row.group) for row in rows],
@@ -215,6 +217,7 @@ class Placements(Table):
 
     def record_verdict(self, step: int, a: int, b: int, verdict: str | None) -> None:
         """Record a person's verdict on two samples (rows); None removes it."""
+        # A pair is stored once, by ascending rows.
         a, b = sorted((a, b))
         before = self._db.fetch_value(
             "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='person'", (a, b)
@@ -249,6 +252,7 @@ class Placements(Table):
             """,
             (step,),
         )
+
         placements = []
         for row in rows:
             is_same_set = row["now_set"] == row["duplicate_set"]
@@ -260,6 +264,7 @@ class Placements(Table):
                     chosen=bool(row["before_chosen"]),
                 )
                 placements.append(placement)
+
         self.apply(undoing, placements)
 
         verdicts = self._db.fetch_all(
@@ -272,6 +277,7 @@ class Placements(Table):
             """,
             (step,),
         )
+
         unchanged_verdicts = [row for row in verdicts if row["now"] == row["verdict"]]
         for row in unchanged_verdicts:
             self.record_verdict(undoing, row["a"], row["b"], row["before_verdict"])
@@ -453,6 +459,7 @@ class LabelClasses:
             """,
             (row,),
         )
+
         for name in former_names:
             self._add_hidden(name, row)
         return self._db.fetch_column(
@@ -475,6 +482,7 @@ class LabelClasses:
             """,
             (row, step),
         )
+
         if change is not None and change["before"] not in (None, change["after"]):
             operation = Operation(change["kind"], json.loads(change["arguments"]))
             kind = operation.first().kind
@@ -551,6 +559,7 @@ class LabelClasses:
             """,
             (step,),
         )
+
         sql = """
             SELECT DISTINCT c.item
             FROM change c
@@ -624,6 +633,7 @@ def list_class_names(db: Connection) -> list[tuple[str, str]]:
             (SELECT count(*) FROM sample s WHERE s.label=c.id) DESC, c.id
         """
     )
+
     for column in ("hint", "query"):
         for row in db.fetch_all(
             f"""
@@ -636,6 +646,7 @@ def list_class_names(db: Connection) -> list[tuple[str, str]]:
             """
         ):
             meanings.setdefault(row[0], row[0])
+
     return list(meanings.items())
 
 
@@ -662,4 +673,5 @@ def list_aliases(
         """
     ):
         others.setdefault(row[1], []).append(row[0])
+
     return others

@@ -201,6 +201,7 @@ class Connection:
         statement = ""
         for line in sql.splitlines(keepends=True):
             statement += line
+            # One by one: `executescript` would commit the transaction first.
             if sqlite3.complete_statement(statement):
                 self._sql.execute(statement)
                 statement = ""
@@ -227,6 +228,8 @@ class Connection:
         self.check_writable()
         with self._translated_errors:
             if self._depth == 0:
+                # Immediate: SQLite refuses to make a reading transaction write while another one
+                # does.
                 self._sql.execute("BEGIN IMMEDIATE")
             self._depth += 1
             try:
@@ -475,6 +478,7 @@ def translate_error(error: sqlite3.Error, path: Path) -> GleansetError | None:
             )
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             return _corruption_error(path, str(error))
+
     return None
 
 

@@ -249,6 +249,7 @@ class Faces(Table):
             """,
             (image, image),
         )
+
         self._db.execute(f"DELETE FROM face WHERE {condition} AND NOT gone", (image,))
         self._db.execute(
             f"""
@@ -305,6 +306,7 @@ class Faces(Table):
         )
 
     def _add_face(self, image: int, face: Face) -> int:
+        # A face that was lost, but decided on, is found again.
         self._db.execute(
             "DELETE FROM face WHERE image=? AND gone AND (x,y,w,h)=(?,?,?,?)",
             (image, *face.box),
@@ -332,6 +334,7 @@ class Faces(Table):
             """,
             (sha256,),
         )
+
         return [StoredFace(_face_from_row(row), _kind_of_face(row)) for row in rows]
 
     def count(self) -> int:
@@ -419,6 +422,7 @@ class Scans(Table):
         for number in range(256):
             start = f"{number:02x}"
             present_keys = present(start)
+            # `g` follows the hex digits.
             samples = self._db.fetch_all(
                 f"""
                 SELECT s.key, s.image
@@ -428,6 +432,7 @@ class Scans(Table):
                 """,
                 (start, f"{start}g"),
             )
+
             lost_images = [
                 (row["image"],) for row in samples if row["key"] not in present_keys
             ]
@@ -475,6 +480,7 @@ class Scans(Table):
             """,
             (sha256,),
         )
+
         return row["detector"], row["settings"]
 
     def get_crop_settings(self, sha256: str) -> str | None:
@@ -594,6 +600,7 @@ def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, 
         """,
         dict.fromkeys(keys),
     )
+
     counts = Counter(map(_crop_method_from_row, rows))
     methods = [replace(method, samples=number) for method, number in counts.items()]
     return tuple(

@@ -155,6 +155,7 @@ class Images(Table):
             """,
             (*place, origin.hint, dump(sorted(hints))),
         )
+
         self._db.execute(
             """
             DELETE FROM origin
@@ -181,6 +182,7 @@ class Images(Table):
             "original_path",
             "collection",
         )
+
         updates = ", ".join(f"{name}=ifnull(?, {name})" for name in columns)
         values = (clean(getattr(origin, name)) for name in columns)
         self._db.execute(
@@ -256,6 +258,7 @@ class Images(Table):
 
     def find_matches(self, text: str) -> list[str]:
         """Return up to two image hashes that `text` may mean (see `resolve`)."""
+        # `g` follows the hex digits.
         sql = "SELECT sha256 FROM image WHERE sha256>=? AND sha256<? ORDER BY sha256 LIMIT 2"
         for prefix in list_hash_prefixes(text):
             matches = self._db.fetch_column(sql, (prefix, f"{prefix}g"))
@@ -296,6 +299,7 @@ class Images(Table):
             hashes,
             f"ORDER BY i.sha256, {_ORIGIN_ORDER}",
         )
+
         for sha256, path, original_path, post, collection in rows:
             earlier = summaries.get(sha256, NO_SUMMARY)
             summaries[sha256] = OriginSummary(
@@ -304,6 +308,7 @@ class Images(Table):
                 post=earlier.post or post,
                 collection=earlier.collection or collection,
             )
+
         return summaries
 
     def list_report_only(self) -> frozenset[str]:
@@ -366,6 +371,7 @@ class Images(Table):
             """,
             (source,),
         )
+
         if row is None:
             return None
         path = Path(row["path"])

@@ -170,7 +170,9 @@ class Journal:
                     provenance=choice.provenance,
                 )
                 decisions.append(decision)
+
             self._append(step, decisions)
+
         return step
 
     def undo(self, step: int | None = None) -> UndoResult:
@@ -193,6 +195,7 @@ class Journal:
                 """,
                 (undone_id,),
             )
+
             labels = self._find_labels_before(undone_id, rows)
 
             decisions = []
@@ -213,6 +216,7 @@ class Journal:
                     decisions.append(decision)
                 else:
                     changed_items.add(("sample", row["sample"]))
+
             self._append(new, decisions)
 
             _, changed_placements = Placements(self._db).revert(undone_id, new)
@@ -246,6 +250,7 @@ class Journal:
             """,
             (step,),
         )
+
         labels: dict[int | None, int | None] = {None: None}
         for label in {row["before_label"] for row in decisions} - {None}:
             if label in merged:
@@ -255,6 +260,7 @@ class Journal:
             successor = self._classes.find_successor(label, step)
             if successor is not None:
                 labels[label] = successor
+
         return labels
 
     def count_samples(self, step: int) -> int:
@@ -263,22 +269,26 @@ class Journal:
 
     def count_states(self) -> Counter[SampleState]:
         """Return the states of the samples that the newest step changed."""
-        sql = f"""
-            SELECT status, kept, split IS NULL AND split_group IS NULL
+        newest = self._db.fetch_int("SELECT max(id) FROM step")
+        rows = self._db.fetch_all(
+            f"""
+            SELECT CASE
+                    WHEN status<>'retired' AND NOT kept THEN 'duplicate'
+                    WHEN status='labelled'
+                        AND split IS NULL
+                        AND split_group IS NULL
+                        AND EXISTS(SELECT 1 FROM split_plan) THEN 'unsplit'
+                    ELSE status
+                END, count(*)
             FROM ({_CHANGED_SAMPLES})
             JOIN sample ON id=sample
-            """
-        newest = self._db.fetch_int("SELECT max(id) FROM step")
-        is_split = self._db.has_rows("SELECT 1 FROM split_plan")
-        states = Counter[SampleState]()
-        for status, kept, unsplit in self._db.fetch_all(sql, (newest,)):
-            if status != "retired" and not kept:
-                states[SampleState.DUPLICATE] += 1
-            elif status == "labelled" and is_split and unsplit:
-                states[SampleState.UNSPLIT] += 1
-            else:
-                states[SampleState(status)] += 1
-        return states
+            GROUP BY 1
+            ORDER BY min(id)
+            """,
+            (newest,),
+        )
+
+        return Counter({SampleState(state): number for state, number in rows})
 
     def find_undone_kind(self) -> str | None:
         """Return the kind of the operation that the newest step undid; None if it undid none."""
@@ -335,6 +345,7 @@ class Journal:
             """,
             () if step is None else (step,),
         )
+
         if row is None:
             raise UsageError("there is nothing to undo")
         return row
@@ -369,6 +380,7 @@ class Journal:
                 for decision in decisions
             ],
         )
+
         self._db.execute_many(
             f"""
             UPDATE sample
@@ -491,6 +503,7 @@ def get_label_provenances(
         """,
         "ORDER BY d.id",
     )
+
     for key, step, undone_step, provenance in decisions:
         current = provenances.get(key, "")
         provenances_before[key][step] = current
@@ -498,6 +511,7 @@ def get_label_provenances(
             provenances[key] = provenances_before[key].get(undone_step, current)
         elif provenance != MERGE or not current:
             provenances[key] = provenance
+
     return provenances
 
 
@@ -548,6 +562,7 @@ def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
         """
         for table, overlaps in _PARTS.items()
     )
+
     # The old name of a class may now belong to a class that was created or renamed.
     overlapping_steps += """
         UNION
@@ -570,6 +585,7 @@ def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
         """,
         (step, end),
     )
+
     for row in rows:
         operation = operation_from_row(row).first()
         if operation.kind != AUTOMATIC:

@@ -1,6 +1,7 @@
 """Integrity checks of the catalogue, removals, and merges of other catalogues."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from gleanset.db.classes import (
@@ -33,7 +34,7 @@ class Maintenance(Table):
         """Return errors that SQLite finds in the catalogue; empty if intact."""
         lines = self._db.fetch_column("PRAGMA integrity_check(20)")
         problems = [line for line in lines if line != "ok"]
-        return problems + _list_dangling_rows(self._db)[:20]
+        return problems + self._db.fetch_column(f"{_DANGLING_ROWS} LIMIT 20")
 
     def get_migration_time(self, name: str) -> float | None:
         """Return when a migration was applied (Unix time in seconds), or None."""
@@ -167,6 +168,7 @@ class Maintenance(Table):
                 )
             """
         )
+
         return [(row["sha256"], row["format"]) for row in rows]
 
     def remove_refused_images(self, hashes: Collection[str]) -> None:
@@ -193,6 +195,7 @@ class Maintenance(Table):
             """,
             (number,),
         )
+
         self._delete("image", [number])
         self._db.execute(
             "DELETE FROM track WHERE NOT EXISTS(SELECT 1 FROM sample WHERE track=track.name)"
@@ -228,12 +231,74 @@ class Maintenance(Table):
         self._db.execute(f"DELETE FROM {table} WHERE id IN ({marks})", numbers)
 
 
-def _list_dangling_rows(db: Connection) -> list[str]:
-    return [
-        f"a row of {row['table']} refers to a row of {row['parent']} that is gone"
-        for row in db.fetch_all("PRAGMA foreign_key_check")
-    ]
-
+_DANGLING_ROWS = """
+    SELECT 'a row of '||"table"||' refers to a row of '||parent||' that is gone'
+    FROM pragma_foreign_key_check
+    """
+_STRADDLING_GROUPS = """
+    SELECT 'the {name} of '||min(key)||' is in '||min(split)||' and '||max(split)
+    FROM sample
+    WHERE {column} IS NOT NULL
+        AND split IS NOT NULL
+        AND status='labelled'
+        AND kept
+    GROUP BY {column}
+    HAVING count(DISTINCT split)>1
+    ORDER BY min(key)
+    """
+_CONTRADICTIONS = {
+    "orphan_rows": (
+        _DANGLING_ROWS,
+        """
+        SELECT 'an image without an origin: '||sha256
+        FROM image i
+        WHERE NOT EXISTS(SELECT 1 FROM origin WHERE image=i.id)
+        """,
+        """
+        SELECT 'an image that was forgotten: '||sha256
+        FROM image
+        WHERE sha256 IN (SELECT sha256 FROM tombstone)
+        """,
+        """
+        SELECT 'a sample with a face of another image: '||s.key
+        FROM sample s
+        JOIN face f ON f.id=s.face
+        WHERE f.image<>s.image
+        """,
+        """
+        SELECT 'a sample labelled without a class, or the other way round: '||key
+        FROM sample
+        WHERE (status='labelled') <> (label IS NOT NULL)
+        """,
+        f"""
+        SELECT 'a change of a class that is gone: '||id
+        FROM change
+        WHERE what IN {CLASS_CHANGE_KINDS} AND item NOT IN (SELECT id FROM class)
+        """,
+        f"""
+        SELECT 'a change of a sample that is gone: '||id
+        FROM change
+        WHERE what IN {SAMPLE_CHANGE_KINDS} AND item NOT IN (SELECT id FROM sample)
+        """,
+    ),
+    "duplicate_faces": (
+        f"""
+        SELECT printf('%d times (%d, %d, %d, %d) in %s', count(*), x, y, w, h, i.sha256)
+        FROM face f
+        JOIN image i ON i.id=f.image
+        WHERE {VALID_FACE}
+        GROUP BY f.image, x, y, w, h
+        HAVING count(*)>1
+        ORDER BY i.sha256, x, y
+        """,
+    ),
+    "straddling_groups": (
+        _STRADDLING_GROUPS.format(name="group", column="split_group"),
+        _STRADDLING_GROUPS.format(name="image", column="image"),
+        _STRADDLING_GROUPS.format(name="duplicate set", column="duplicate_set"),
+    ),
+}
+"""SQL of contradictions by kind: a row is the description of one."""
 
 _EXAMPLES = 5
 
@@ -247,109 +312,16 @@ class Contradiction(NamedTuple):
 
 def find_contradictions(db: Connection) -> dict[str, Contradiction]:
     """Return contradictions by kind; takes a second for 100,000 samples."""
-    contradictions = {}
-    for name, find_rows in _KINDS.items():
-        rows = find_rows(db)
-        contradictions[name] = Contradiction(len(rows), tuple(rows[:_EXAMPLES]))
-    return contradictions
+    problems = {}
+    for kind, queries in _CONTRADICTIONS.items():
+        problems[kind] = list(chain.from_iterable(map(db.fetch_column, queries)))
+    disputes = Hints(db).list_disputed()
+    problems["disputed_labels"] = [f"{row.key} is {row.label}" for row in disputes]
 
-
-def _find_orphans(db: Connection) -> list[str]:
-    orphans = _list_dangling_rows(db)
-    for words, query in _ORPHANS.items():
-        orphans += [f"{words}: {row[0]}" for row in db.fetch_all(query)]
-    return orphans
-
-
-_ORPHANS = {
-    "an image without an origin": """
-        SELECT sha256
-        FROM image i
-        WHERE NOT EXISTS(SELECT 1 FROM origin WHERE image=i.id)
-        """,
-    "an image that was forgotten": """
-        SELECT sha256
-        FROM image
-        WHERE sha256 IN (SELECT sha256 FROM tombstone)
-        """,
-    "a sample with a face of another image": """
-        SELECT s.key
-        FROM sample s
-        JOIN face f ON f.id=s.face
-        WHERE f.image<>s.image
-        """,
-    "a sample labelled without a class, or the other way round": """
-        SELECT key
-        FROM sample
-        WHERE (status='labelled') <> (label IS NOT NULL)
-        """,
-    "a change of a class that is gone": f"""
-        SELECT id
-        FROM change
-        WHERE what IN {CLASS_CHANGE_KINDS} AND item NOT IN (SELECT id FROM class)
-        """,
-    "a change of a sample that is gone": f"""
-        SELECT id
-        FROM change
-        WHERE what IN {SAMPLE_CHANGE_KINDS} AND item NOT IN (SELECT id FROM sample)
-        """,
-}
-
-
-def _find_duplicate_faces(db: Connection) -> list[str]:
-    rows = db.fetch_all(
-        f"""
-        SELECT i.sha256, f.x, f.y, f.w, f.h, count(*)
-        FROM face f
-        JOIN image i ON i.id=f.image
-        WHERE {VALID_FACE}
-        GROUP BY f.image, f.x, f.y, f.w, f.h
-        HAVING count(*)>1
-        ORDER BY 1, 2, 3
-        """
-    )
-    return [f"{count} times {tuple(box)} in {sha256}" for sha256, *box, count in rows]
-
-
-_GROUP_COLUMNS = {
-    "split_group": "group",
-    "image": "image",
-    "duplicate_set": "duplicate set",
-}
-"""Columns of what must stay in one split, with their names."""
-
-
-def _find_straddling_groups(db: Connection) -> list[str]:
-    problems = []
-    for column, name in _GROUP_COLUMNS.items():
-        rows = db.fetch_all(
-            f"""
-            SELECT min(key), min(split), max(split)
-            FROM sample
-            WHERE {column} IS NOT NULL
-                AND split IS NOT NULL
-                AND status='labelled'
-                AND kept
-            GROUP BY {column}
-            HAVING count(DISTINCT split)>1
-            ORDER BY 1
-            """
-        )
-        for key, split, other_split in rows:
-            problems.append(f"the {name} of {key} is in {split} and {other_split}")
-    return problems
-
-
-def _find_disputed_labels(db: Connection) -> list[str]:
-    return [f"{row.key} is {row.label}" for row in Hints(db).list_disputed()]
-
-
-_KINDS: dict[str, Callable[[Connection], list[str]]] = {
-    "orphan_rows": _find_orphans,
-    "duplicate_faces": _find_duplicate_faces,
-    "disputed_labels": _find_disputed_labels,
-    "straddling_groups": _find_straddling_groups,
-}
+    return {
+        kind: Contradiction(len(lines), tuple(lines[:_EXAMPLES]))
+        for kind, lines in problems.items()
+    }
 
 
 MERGE_KIND = "take-in"
@@ -448,6 +420,7 @@ class CatalogueMerge(Table):
             ORDER BY sha256
             """
         )
+
         return [(row["sha256"], row["format"]) for row in rows]
 
     def count_changes(self) -> tuple[int, int, int]:
@@ -513,6 +486,7 @@ class CatalogueMerge(Table):
             "split": "NULL",
             "last_split": "NULL",
         }
+
         self._copy("sample", _NEW_SAMPLE, _OUR_IMAGE, own)
         self._copy("track", "o.name IN (SELECT track FROM main.sample)", "", {})
         self._copy("scan", _NOT_SEARCHED_HERE, _OUR_IMAGE, {"image": "i.id"})
@@ -609,6 +583,7 @@ class CatalogueMerge(Table):
                 self._db, step["at"], step["user"], operation_from_row(step), undoes
             )
             self._db.execute("UPDATE main.step SET merged=1 WHERE id=?", (our_step,))
+
         self._db.execute(
             f"""
             INSERT INTO main.decision(
@@ -625,6 +600,7 @@ class CatalogueMerge(Table):
             """,
             (our_step, step["id"]),
         )
+
         return our_step
 
     def get_state(self, schema: str, key: str) -> DecidedState | None:
@@ -640,6 +616,7 @@ class CatalogueMerge(Table):
             """,
             (key,),
         )
+
         return DecidedState(*row) if row else None
 
     def list_steps_of_sample(self, key: str) -> set[int]:

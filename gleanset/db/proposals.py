@@ -76,6 +76,7 @@ class Proposals(Table):
             ORDER BY name
             """
         )
+
         return [name for row, name in labelled_classes if row not in known_ids]
 
     def replace(
@@ -102,6 +103,7 @@ class Proposals(Table):
                 for sample in prelabelled
             ],
         )
+
         proposal_rows = []
         for sample in prelabelled:
             for rank, proposal in enumerate(sample.proposals, 1):
@@ -213,6 +215,7 @@ class PrelabelSamples(Table):
         )
         for row in rows:
             ties = [tie for tie in load(row["scenes"]) + load(row["posts"]) if tie]
+            # Classes (rows), separated by commas.
             numbers = [
                 int(number) for number in (row["refused"] or "").split(",") if number
             ]
@@ -366,6 +369,7 @@ def _list_all_clusters(db: Connection) -> list[SampleCluster]:
         ORDER BY t.cluster, t.outlier, s.key
         """
     )
+
     clusters = []
     for _, cluster_rows in groupby(rows, key=lambda row: int(row["cluster"])):
         members = list(cluster_rows)

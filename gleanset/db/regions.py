@@ -160,6 +160,7 @@ class VideoFrames(Table):
             """,
             (sample,),
         )
+
         if own is None:
             return [], 0
         if not own["video"]:
@@ -201,6 +202,7 @@ class VideoFrames(Table):
         ):
             image, number, x, y, width, height, label = row
             faces[image].append(FrameFace(number, Box(x, y, width, height), label))
+
         return [
             record_from_row(Frame, row, faces=tuple(faces[row["id"]])) for row in rows
         ]

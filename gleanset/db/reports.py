@@ -105,6 +105,7 @@ class Reports(Table):
                     "labeler undo",
                 )
             reports.append(report)
+
         return reports
 
     def iterate(self, status: str = PENDING) -> Iterator[Report]:
@@ -160,6 +161,7 @@ class Reports(Table):
             """,
             (PENDING, limit),
         )
+
         return [(row["step"], _report_from_row(row)) for row in rows]
 
     def list_in_step(self, step: int) -> list[int]:
@@ -197,6 +199,7 @@ class Reports(Table):
             """,
             (PENDING, *after, limit),
         )
+
         return [_report_from_row(row) for row in rows]
 
     def find_about_face(self, report: Report) -> list[Report]:
@@ -223,6 +226,7 @@ class Reports(Table):
 
     def similar_images(self, phashes: Collection[int]) -> dict[int, list[SimilarImage]]:
         """Return images with a similar perceptual hash, by hash, the most similar first."""
+        # Imported here: few commands compare hashes.
         import numpy as np
 
         if not phashes:
@@ -240,6 +244,7 @@ class Reports(Table):
             ]
             matches.sort(key=lambda image: (image.bits, image.sha256))
             similar[phash] = matches
+
         return similar
 
     def has_pending(self, sha256: str) -> bool:

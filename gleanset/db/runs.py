@@ -34,6 +34,7 @@ class Runs(Table):
                 "INSERT INTO run(id,room,settings,started,status) VALUES(?,?,?,?,'running')",
                 (run_id, room, text, now()),
             )
+
         run = self.get(run_id)
         assert run is not None
         return run
@@ -110,6 +111,7 @@ class SplitEvaluations(Table):
                 """,
                 (run, split, data, reason),
             )
+
             before = self._count_evaluations(split, data, run_id, own=run)
             if not run_id:
                 evaluation = {
@@ -119,7 +121,9 @@ class SplitEvaluations(Table):
                     "why": reason,
                     "at": now(),
                 }
+
                 self._db.insert("split_evaluation", evaluation)
+
         return before
 
     def _count_evaluations(
@@ -136,6 +140,7 @@ class SplitEvaluations(Table):
             """,
             (split, until, own),
         )
+
         same = [row["run"] for row in rows if row["data"] == data]
         return EvaluationCounts(
             len(same), len(rows) - len(same), tuple(dict.fromkeys(same))

@@ -126,6 +126,7 @@ class Hints(Table):
                 "UPDATE OR IGNORE origin SET hint=NULL WHERE hint=?", (name,)
             )
             self._db.execute("DELETE FROM origin WHERE hint=?", (name,))
+
         return number
 
     def get_classes(self, samples: Iterable[int]) -> dict[int, frozenset[str]]:
@@ -140,6 +141,7 @@ class Hints(Table):
             sorted(samples),
             "GROUP BY s.id",
         )
+
         return {sample: frozenset(load(hints)) for sample, hints in rows}
 
     def list_disputed(
@@ -178,6 +180,7 @@ class Hints(Table):
             """,
             sorted(images),
         )
+
         return set(chain.from_iterable(rows)) - {None}
 
 
@@ -242,6 +245,7 @@ class Samples(Table):
             """,
             tuple(used_tests.values()),
         )
+
         for start in range(0, len(ids), _PAGE_SIZE):
             page = ids[start : start + _PAGE_SIZE]
             rows = self._db.iter_rows_in(f"{_SAMPLE} WHERE s.id", page)
@@ -280,6 +284,7 @@ class Samples(Table):
 
     def resolve_key(self, name: str) -> str:
         """Return the key with this prefix. Raises `UsageError` unless there is one."""
+        # `~` follows all hex digits.
         keys = self._db.fetch_column(
             "SELECT key FROM sample WHERE key>=?1 AND key<?1||'~' ORDER BY key LIMIT 2",
             (name,),
@@ -307,6 +312,7 @@ class Samples(Table):
             "detector": "s.detector",
             "kept": "iif(s.kept,'kept','duplicate')",
         }
+
         columns = ",".join(allowed[trait] for trait in traits)
         rows = self._db.fetch_all(
             f"""
@@ -317,6 +323,7 @@ class Samples(Table):
             ORDER BY {columns}
             """
         )
+
         return {tuple(row)[:-1]: row[len(traits)] for row in rows}
 
     def get_images(self, keys: Collection[str]) -> dict[str, tuple[str, str, str]]:
@@ -389,6 +396,7 @@ class Samples(Table):
                     AND key NOT IN (SELECT key FROM part)
                 """
             )
+
             self._db.execute(
                 """
                 UPDATE sample
@@ -398,6 +406,7 @@ class Samples(Table):
                     AND (split_group IS NOT part.m OR split IS NOT part.s)
                 """
             )
+
             self._db.execute("DELETE FROM part")
 
     def add_to_splits(self, plan: Mapping[str, GroupSplit]) -> None:

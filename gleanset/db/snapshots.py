@@ -21,7 +21,7 @@ from gleanset.errors import CatalogueCorrupt, UsageError
 from gleanset.files.atomic import PARTIAL_PREFIX, disk_errors
 from gleanset.files.names import make_safe_name
 from gleanset.platform import replace_file, sync_folder
-from gleanset.records import SPLITS, Snapshot
+from gleanset.records import Snapshot
 
 SNAPSHOT_FOLDER = "snapshots"
 _ENDING = ".sqlite"
@@ -89,6 +89,7 @@ class Snapshots:
             }
             copy.execute("DELETE FROM snapshot")
             copy.insert("snapshot", row)
+
         return self.get(name)
 
     def create_dated(
@@ -127,6 +128,7 @@ class Snapshots:
                         copy.execute("UPDATE snapshot SET counts=?", (counts,))
                     # Deleted rows stay readable in the file until it is written again.
                     copy.execute("VACUUM")
+
         return keys
 
     def _check_exists(self, name: str) -> None:
@@ -198,20 +200,22 @@ def _find_forgotten_images(db: Connection, tombstones: list[Row]) -> dict[str, s
 
 
 def _count_rows(db: Connection) -> dict[str, int]:
-    rows_by_name = {
-        "images": "image",
-        "samples": "sample WHERE status<>'retired'",
-        "labelled": "sample WHERE status='labelled'",
-        "rejected": "sample WHERE status='rejected'",
-        "classes": "class WHERE merged_into IS NULL",
-    }
-    for split in SPLITS:
-        condition = f"split='{split}' AND status='labelled' AND kept"
-        rows_by_name[split] = f"sample WHERE {condition}"
-    return {
-        name: db.fetch_int(f"SELECT count(*) FROM {rows}")
-        for name, rows in rows_by_name.items()
-    }
+    in_split = (
+        "(SELECT count(*) FROM sample WHERE status='labelled' AND kept AND split="
+    )
+    return dict(
+        *db.fetch_all(
+            f"""
+            SELECT (SELECT count(*) FROM image) AS images,
+                (SELECT count(*) FROM sample WHERE status<>'retired') AS samples,
+                (SELECT count(*) FROM sample WHERE status='labelled') AS labelled,
+                (SELECT count(*) FROM sample WHERE status='rejected') AS rejected,
+                (SELECT count(*) FROM class WHERE merged_into IS NULL) AS classes,
+                {in_split}'train') AS train, {in_split}'val') AS val,
+                {in_split}'test') AS test
+            """
+        )
+    )
 
 
 @contextmanager
@@ -230,4 +234,5 @@ def _copy_to_change(db: Connection, path: Path) -> Iterator[Connection]:
             with new.open("rb+") as file:
                 os.fsync(file.fileno())
             replace_file(new, path)
+
         sync_folder(path.parent)

@@ -1,6 +1,5 @@
 """Queries of the labelling window: tiles, label counts, steps, and pending samples."""
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -151,35 +150,31 @@ class SampleTiles(Table):
             GROUP BY s.label
             """
         )
+
         classes = self._db.fetch_all(
             "SELECT id, name FROM class WHERE merged_into IS NULL ORDER BY id"
         )
-        rows = self._db.fetch_all(
+        (states,) = self._db.fetch_all(
             f"""
-            SELECT s.status, m.mark, count(*)
+            SELECT count(*) FILTER (WHERE {IS_WAITING}) AS pending,
+                count(*) FILTER (WHERE s.status='queue' AND m.mark='later') AS later,
+                count(*) FILTER (WHERE s.status='rejected' AND m.mark='other') AS other,
+                count(*) FILTER (
+                    WHERE s.status='rejected' AND m.mark IS NOT 'other'
+                ) AS rejected
             FROM sample s
             LEFT JOIN sorting_note m ON m.sample=s.id
             WHERE {IN_USE} AND s.status<>'labelled'
-            GROUP BY 1, 2
             """
         )
-        by_status = Counter[str]()
-        by_mark = Counter[tuple[str, str | None]]()
-        for status, mark, number in rows:
-            by_status[status] += number
-            by_mark[status, mark] = number
 
-        later = by_mark["queue", "later"]
-        other = by_mark["rejected", "other"]
-        return LabelCounts(
+        return record_from_row(
+            LabelCounts,
+            states,
             classes=tuple(
                 ClassCount(row, name, count_by_class.get(row, 0))
                 for row, name in classes
             ),
-            pending=by_status["queue"] - later,
-            later=later,
-            other=other,
-            rejected=by_status["rejected"] - other,
             duplicates=self._db.fetch_int(
                 f"SELECT count(*) FROM sample s WHERE {IS_DUPLICATE}"
             ),
@@ -298,6 +293,7 @@ class SortingQueue(Table):
             """,
             (limit,),
         )
+
         return sorted(rows)
 
     def count_proposed(self) -> dict[int, int]:
@@ -366,6 +362,7 @@ class SortingQueue(Table):
             """,
             (label,),
         )
+
         return list(dict.fromkeys([*self.list_typical(label, 1), *latest]))
 
     def list_typical(self, label: int, limit: int) -> list[int]:

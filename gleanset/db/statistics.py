@@ -145,6 +145,7 @@ class Statistics(Table):
             ORDER BY 1, 2, 3
             """
         )
+
         return [SourceYield(*row) for row in rows]
 
     def list_failures(self) -> list[FailureCount]:
@@ -205,6 +206,7 @@ class Statistics(Table):
                 keys,
             )
         )
+
         images = {row["image"] for row in rows}
         # Pairs, so that an image with several samples counts once for each source.
         sources = {(row["source"], row["image"]) for row in rows}
@@ -248,6 +250,7 @@ class Statistics(Table):
             """,
             (MIN_FILLED_SHARE, MAX_CROP_SIDE, MAX_CROP_ASPECT, not_by),
         )
+
         return SearchedImages(*row) if row else SearchedImages(0, 0, 0, 0)
 
 

@@ -260,6 +260,7 @@ class Reviews(Table):
         self, flags: Sequence[QualityFlag], sample_filter: SampleFilter
     ) -> list[ReviewItem]:
         """Return flagged samples, each with its first flag, by flag and row."""
+        # CASE returns the first flag that matches.
         cases = " ".join(
             f"WHEN {flag.sql} THEN {place}" for place, flag in enumerate(flags)
         )
@@ -279,6 +280,7 @@ class Reviews(Table):
             """,
             values,
         )
+
         return [
             ReviewItem(row["id"], flags[row["flag"]].name, None, row["label"])
             for row in rows

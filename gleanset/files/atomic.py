@@ -43,6 +43,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         partial = path.with_name(f"{PARTIAL_PREFIX}{secrets.token_hex(8)}")
         try:
             yield partial
+            # For writing: Windows syncs no file that was opened to read.
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
             replace_file(partial, path)

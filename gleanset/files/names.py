@@ -30,6 +30,7 @@ def format_path(path: Path) -> str:
 
 def escapes_folder(name: str) -> bool:
     """Return whether an untrusted path would leave its folder on any system."""
+    # By the rules of Windows, which know drives, and backslashes as well as slashes.
     path = PureWindowsPath(name)
     return bool(path.anchor) or ".." in path.parts or "\0" in name
 
@@ -50,6 +51,7 @@ _RESERVED = re.compile(
 def make_safe_name(text: str) -> str:
     """Return a nonempty path component of letters, digits, `-`, `_`, `.`."""
     letters = map(_map_to_safe, unicodedata.normalize("NFC", text))
+    # A name with a dot in front is hidden; Windows drops dots and blanks at the end.
     name = re.sub(r"_+", "_", "".join(letters)).strip("._ ")
     name = _truncate(name[:MAX_NAME_CHARACTERS], MAX_FILE_NAME_BYTES)
     return f"_{name}" if not name or _RESERVED.match(name) else name
@@ -112,6 +114,7 @@ def assign_folder_names(
     )
     for label in order:
         folder = make_folder_name(label)
+        # Some file systems ignore the case of names.
         if folder.casefold() in used:
             digest = hashlib.sha256(label.encode()).hexdigest()
             folder = f"{folder}-{digest[:6]}"
@@ -178,6 +181,7 @@ def find_split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
 def walk_visible_files(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield folders with visible subfolders (remove some to skip) and files."""
     for parent, folders, files in os.walk(root):
+        # In place: `os.walk` enters the folders that are left.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         visible_files = sorted(name for name in files if not name.startswith("."))
         yield Path(parent), folders, visible_files

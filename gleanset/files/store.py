@@ -132,6 +132,7 @@ class Store:
 
     def read(self, name: str, kind: str) -> bytes:
         """Return the bytes of a file, staged or stored. Raises `OSError`."""
+        # In this order: publishing moves a file from the first place to the second.
         try:
             return self.staged_path(name, kind).read_bytes()
         except FileNotFoundError:

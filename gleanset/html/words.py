@@ -30,6 +30,7 @@ def percent(share: float) -> str:
     if not math.isfinite(share):
         return "–"
 
+    # Rounding must not claim all or nothing.
     percents = round(share * 100)
     if percents == 100 and share < 1 - 1e-9:
         percents = 99

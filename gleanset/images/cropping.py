@@ -82,6 +82,7 @@ def compute_region(
         grow_x, grow_y = (side - box.width) // 2, (side - box.height) // 2
         box = Box(box.x - grow_x, box.y - grow_y, side, side)
 
+    # A crop with more pixels could not be decoded again.
     if not settings.pad or box.width * box.height > MAX_PIXELS:
         if settings.square:
             box = _fit_square(box, face.box, width, height)

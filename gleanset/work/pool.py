@@ -164,6 +164,7 @@ def _process_items(
     ready: SimpleQueue[Future[Any]] = SimpleQueue()
 
     def start(item: Item, attempt: int) -> None:
+        # Together: a future that is not in `in_flight` would be lost.
         with defer_interrupts():
             future = pool.submit(item)
             in_flight[future] = (item, attempt)

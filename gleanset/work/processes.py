@@ -126,6 +126,7 @@ class WorkerPool:
                 try:
                     return self._workers.schedule(function, item, self._seconds)
                 except RuntimeError as error:
+                    # All workers were lost, perhaps while they were idle.
                     self.stop()
                     if self._start_count == MAX_POOL_STARTS:
                         raise _workers_die() from error

@@ -57,6 +57,7 @@ class _BarMeter(ProgressMeter):
     def advance(self, steps: float, note: str = "") -> None:
         self._done += steps
         self.bar.set_postfix_str(replace_controls(note, "?"), refresh=False)
+        # Whole steps: the bar would show fractions of an image.
         self.bar.update(round(self._done) - self.bar.n)
 
     def close(self) -> None:
