@@ -346,6 +346,35 @@ def test_installed_extras_are_reused_if_sufficient() -> None:
             )
 
 
+def test_only_those_who_ask_get_pytorch() -> None:
+    commands = list(BOOTSTRAP["EXTRAS"])
+    with_torch = [name for name in commands if "train" in installed_by(name)]
+    assert with_torch == ["install --train", "test"]
+    assert installed_by("install") == installed_by("install --train") - {"all", "train"}
+    assert installed_by("demo") == {"transfer", "web"}
+    assert BOOTSTRAP["SIZES"].keys() == BOOTSTRAP["OPTIONAL_PACKAGES"].keys()
+    assert list(BOOTSTRAP["SIZES"]) == commands
+
+
+@pytest.mark.parametrize(
+    ("words", "command", "rest"),
+    [
+        (["install", "--train"], "install --train", []),
+        (["install", "--all"], "install --all", []),
+        (["demo", "--into", "d"], "demo", ["--into", "d"]),
+        (["test", "--all"], "test", ["--all"]),
+        ([], "--help", []),
+    ],
+)
+def test_command_line_of_bootstrap(
+    words: list[str], command: str, rest: list[str]
+) -> None:
+    assert BOOTSTRAP["split_command"](words) == (command, rest)
+    assert (command in BOOTSTRAP["EXTRAS"]) == (
+        command not in ("install --all", "--help")
+    )
+
+
 def test_tests_install_all_compatible_extras() -> None:
     assert installed_by("test") == set(EXTRAS) - {"litert"}
 
