@@ -145,6 +145,26 @@ def test_sbom_lists_dependencies(wheel: Path) -> None:
         assert runtime["licenses"] == [{"license": {"id": "MIT"}}]
 
 
+def foreign_wheel(folder: Path) -> Path:
+    """Return a wheel of another project, whose package is called like one of ours."""
+    path = folder / "baseline-1.6-py3-none-any.whl"
+    about = "baseline-1.6.dist-info"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("baseline/__init__.py", '"""Deep learning baselines."""\n')
+        packed.writestr(
+            f"{about}/METADATA", "Metadata-Version: 2.1\nName: baseline\nVersion: 1.6\n"
+        )
+        packed.writestr(
+            f"{about}/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        packed.writestr(
+            f"{about}/RECORD",
+            f"baseline/__init__.py,,\n{about}/METADATA,,\n{about}/WHEEL,,\n{about}/RECORD,,\n",
+        )
+    return path
+
+
 @pytest.mark.long
 def test_installed_wheel_works_without_checkout(wheel: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
@@ -192,6 +212,19 @@ def test_installed_wheel_works_without_checkout(wheel: Path, tmp_path: Path) -> 
     run("gleanset", "run", "sample", "--into", "sample", "--simulate", "-q")
     for program in ("harvest", "facecrop", "labeler", "baseline", "webapp"):
         assert run(program, "--help").startswith("Usage: ")
+
+    # Another package of a name of ours replaces it, and takes it along when it is uninstalled.
+    subprocess.run([*pip, str(foreign_wheel(tmp_path))], check=True)
+    uninstall = [*pip[: pip.index("install")], "uninstall", "-q", "-y", "baseline"]
+    for name in ("baseline", "nothing"):
+        line = [str(venv / "bin" / "gleanset"), "status"]
+        refused = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+        assert refused.returncode == 6, refused.stderr
+        error, hint = refused.stderr.splitlines()
+        assert error.endswith(f"Gleanset's package baseline is another: {name}")
+        assert f"install --force-reinstall 'gleanset @ {wheel.as_uri()}'" in hint
+        assert ("uninstall baseline && " in hint) == (name == "baseline")
+        subprocess.run(uninstall, check=True, capture_output=True)
 
 
 def test_page_container_includes_build_files() -> None:
