@@ -1,22 +1,24 @@
 """Recall and precision of duplicates.
 
-    python benchmarks/duplicates.py WORK FOLDER... [--kinds KIND...] [--distinct]
+    python benchmarks/duplicates.py WORK FOLDER... [--kinds KIND...] [--together] [--distinct]
 
 `--images` images of the folders (300, equally divided, chosen at random) get one copy of each
 kind. For each kind a dataset of the images and their copies is searched as by `labeler dedup`. The
 benchmark prints the part of the copies that are candidates, in one set with their original, and
-asked about. `--distinct` also searches images that are not copies, all below the folders and the
-chosen ones under one caption bar, and lists what was joined or asked about.
+asked about. `--together` searches all images with all their copies as one dataset, and counts
+what is marked, what is asked, the questions, and sets that hold several originals. `--distinct`
+also searches images that are not copies, all below the folders and the chosen ones under one
+caption bar, and lists what was joined or asked about.
 """
 
 import argparse
 import random
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 sys.path.extend(
     str(Path(__file__).parents[1] / name) for name in ("", "tests", "tests/labeler")
@@ -30,17 +32,59 @@ from gleanset.errors import Unreadable
 from gleanset.images.decode import decode
 from labeler.duplicates.finder import DuplicateFinder
 
+
+def add_caption_bar(image: Image.Image) -> Image.Image:
+    """Show the image below a white bar with a sentence."""
+    high = max(24, image.height // 6)
+    page = Image.new("RGB", (image.width, image.height + high), "white")
+    pen = ImageDraw.Draw(page)
+    font = ImageFont.load_default(high // 2)
+    pen.text((image.width / 2, high / 2), "when you see it", "black", font, "mm")
+    page.paste(image, (0, high))
+    return page
+
+
+def show_on_phone(image: Image.Image) -> Image.Image:
+    """Show the image as wide as a phone, between black bars and below a status bar."""
+    width = max(360, image.width)
+    high = round(image.height * width / image.width)
+    page = Image.new("RGB", (width, max(2 * width, high + 120)), "black")
+    pen = ImageDraw.Draw(page)
+    pen.text((20, 20), "12:40", "white", font_size=28)
+    pen.text((width - 110, 20), "5G 81%", "white", font_size=28)
+    page.paste(image.resize((width, high)), (0, (page.height - high) // 2))
+    return page
+
+
+def enlarge(image: Image.Image) -> Image.Image:
+    """Enlarge the image twofold."""
+    return image.resize((2 * image.width, 2 * image.height), Image.Resampling.BICUBIC)
+
+
+MORE_COPIES: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
+    "caption bar": (add_caption_bar, 85),
+    "phone": (show_on_phone, 85),
+    "enlarged": (enlarge, 75),
+    "thumbnail": (lambda p: p.resize((p.width // 4 or 1, p.height // 4 or 1)), 80),
+    "quality 30": (lambda p: p, 30),
+    "turned by 2 degrees": (lambda p: p.rotate(2, expand=True), 85),
+    "brighter": (lambda p: ImageEnhance.Brightness(p).enhance(1.3), 85),
+    "white border": (lambda p: ImageOps.expand(p, max(p.size) // 20, "white"), 85),
+}
+"""Copies as JPEG of a quality, which only `--together` searches."""
 MAX_SIDE, MIN_SIDE = 1000, 48
 """Pixels: larger images are scaled down, smaller ones are skipped."""
 KINDS = (*WEAK_COPIES, "collage", *COPIES, "turned by EXIF")
 
 
-def read_images(folders: Sequence[Path], limit: int) -> dict[str, Image.Image]:
+def read_images(
+    folders: Sequence[Path], limit: int, seed: int = 1
+) -> dict[str, Image.Image]:
     """Read images below the folders, the same number of each, at most 1,000 pixels a side."""
     images = {}
     for folder in folders:
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        random.Random(1).shuffle(paths)
+        random.Random(seed).shuffle(paths)
         room = limit // len(folders)
         for path in paths:
             try:
@@ -60,6 +104,9 @@ def make_copy(
     """Return a copy of an image as a file."""
     if kind == "turned by EXIF":
         return encoded(image.rotate(90, expand=True), 85, orientation=6)
+    if kind in MORE_COPIES:
+        change, quality = MORE_COPIES[kind]
+        return encoded(change(image), quality)
     if kind in COPIES:
         return encoded(COPIES[kind](image), 85)
     return encode_weak_copy(kind, image, seed, others)
@@ -125,6 +172,50 @@ def measure_kind(work: Path, kind: str, images: dict[str, Image.Image]) -> str:
     return "  ".join(f"{name} {part:.3f}" for name, part in parts.items())
 
 
+def measure_together(
+    work: Path, kinds: Sequence[str], images: dict[str, Image.Image]
+) -> None:
+    """Print how many copies are marked or asked about where all are searched together."""
+    others = list(images.values())
+    files = []
+    for seed, (name, image) in enumerate(images.items()):
+        other_images = [other for other in others if other is not image]
+        files.append((f"{name}: original", encoded(image, 93)))
+        for kind in kinds:
+            data = make_copy(kind, image, seed, other_images)
+            files.append((f"{name}: {kind}", data))
+    names, finder, dataset = search(work, files)
+    plan = finder.plan()
+    marked, asked, lost_originals = set[str](), set[str](), 0
+    mixed = []
+    for group in plan.sets:
+        members = [names[member.key].rpartition(": ") for member in group.members]
+        marked |= {": ".join(member[::2]) for member in members[1:]}
+        shown = {name for name, _, kind in members if kind != "collage"}
+        if len(shown) > 1:
+            mixed.append(members)
+        has_original = any(kind == "original" for _, _, kind in members)
+        lost_originals += has_original and members[0][2] != "original"
+    for doubt in plan.doubts:
+        asked |= {names[member.key] for member in doubt.members}
+    copies = {name for name in names.values() if not name.endswith(": original")}
+    print(
+        f"together: {len(images)} images, {len(names)} files, {len(plan.sets)} sets; "
+        f"marked {len(marked) / len(copies):.3f}, "
+        f"with asked {len((marked | asked) & copies | marked) / len(copies):.3f}, "
+        f"{len(plan.doubts)} questions, {lost_originals} originals not kept, "
+        f"{len(mixed)} sets with several originals"
+    )
+    for kind in kinds:
+        of_kind = [name for name in copies if name.endswith(f": {kind}")]
+        number = sum(name in marked for name in of_kind)
+        sure_or_asked = sum(name in marked | asked for name in of_kind)
+        print(f"    {kind:20} marked {number} of {len(of_kind)}, found {sure_or_asked}")
+    for members in mixed:
+        print("    joined:", *("".join(member) for member in members))
+    dataset.close()
+
+
 def report_joined(work: Path, title: str, files: Iterable[tuple[str, bytes]]) -> None:
     """Print what was joined or asked about among images that should not be copies."""
     names, finder, dataset = search(work, files)
@@ -147,11 +238,17 @@ def main() -> None:
     options.add_argument("folders", nargs="+", type=Path)
     options.add_argument("--images", type=int, default=300)
     options.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS)
+    options.add_argument("--seed", type=int, default=1, help="of the choice of images")
+    options.add_argument("--together", action="store_true", help="all in one dataset")
     options.add_argument(
         "--distinct", action="store_true", help="also images that are not copies"
     )
     arguments = options.parse_args()
-    images = read_images(arguments.folders, arguments.images)
+    images = read_images(arguments.folders, arguments.images, arguments.seed)
+    if arguments.together:
+        kinds = (*arguments.kinds, *MORE_COPIES)
+        measure_together(arguments.work, kinds, images)
+        return
     work = arguments.work
     for kind in arguments.kinds:
         recall = measure_kind(work / "copies", kind, images)

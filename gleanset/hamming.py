@@ -43,12 +43,10 @@ class DistinctHashes(NamedTuple):
 def find_distinct(hashes: Hashes) -> DistinctHashes:
     """Return distinct hashes, and pairs for those that are equal."""
     values, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    positions = np.arange(len(hashes), dtype=np.int64)
-    others = positions[first[inverse] != positions]
-    star = NearPairs(
-        first[inverse[others]], others, np.zeros(len(others), dtype=np.int64)
-    )
-    return DistinctHashes(values, first, star)
+    first_of_each = first[inverse]
+    repeats = np.flatnonzero(first_of_each != np.arange(len(hashes)))
+    equal = NearPairs(first_of_each[repeats], repeats, np.zeros_like(repeats))
+    return DistinctHashes(values, first, equal)
 
 
 def find_near_pairs(hashes: Hashes, distance: int) -> Iterator[NearPairs]:
@@ -94,29 +92,37 @@ class HashIndex:
     def __init__(self, hashes: Hashes, distance: int):
         self._hashes = np.ascontiguousarray(hashes, dtype=np.uint64)
         self._distance = distance
-        number = distance + 2
-        ends = [64 * band // number for band in range(number + 1)]
+        band_count = distance + 2
+        ends = [64 * band // band_count for band in range(band_count + 1)]
         self._bands = [_Band(low, high - low) for low, high in pairwise(ends)]
+
         # About 32 possible keys for each hash, so that most lookups find nothing.
-        widest = 2 * -(-64 // number)
-        wanted_bits = min(MAX_KEY_BITS, widest, len(hashes).bit_length() + 5)
-        self._bits = max(_MIN_KEY_BITS, wanted_bits)
+        wanted_bits = len(hashes).bit_length() + 5
+        bits_of_two_bands = 2 * max(band.bits for band in self._bands)
+        key_bits = min(MAX_KEY_BITS, bits_of_two_bands, wanted_bits)
+        self._key_bits = max(_MIN_KEY_BITS, key_bits)
 
     def within(self) -> Iterator[NearPairs]:
         """Yield all pairs (positions a < b), including equal hashes."""
-        place = np.arange(len(self._hashes))
-        if len(place) ** 2 <= MAX_BATCH_PAIRS:
-            for a, b in _each_with_each(
-                place, place + 1, np.full(len(place), len(place))
+        count = len(self._hashes)
+        positions = np.arange(count)
+        if count**2 <= MAX_BATCH_PAIRS:
+            # Comparing all pairs of a few hashes is faster than making 15 indexes.
+            for a, b in _pair_with_ranges(
+                positions, positions + 1, np.full(count, count)
             ):
-                near, distance = self._near(None, self._hashes[a], self._hashes[b])
+                near, distance = self._select_near(self._hashes[a], self._hashes[b])
                 yield NearPairs(a[near], b[near], distance)
             return
-        for bands in combinations(range(len(self._bands)), 2):
-            index = self._index(bands)
+
+        for bands in self._band_pairs():
+            index = self._make_index(bands)
+            # Each hash is compared with the later ones of the same key.
             ends = np.repeat(index.starts[1:], np.diff(index.starts))
-            for x, y in _each_with_each(place, place + 1, ends):
-                near, distance = self._near(bands, index.hashes[x], index.hashes[y])
+            for x, y in _pair_with_ranges(positions, positions + 1, ends):
+                near, distance = self._select_near(
+                    index.hashes[x], index.hashes[y], bands
+                )
                 yield NearPairs(index.order[x[near]], index.order[y[near]], distance)
 
     def find_pairs_with(
@@ -131,80 +137,96 @@ class HashIndex:
             begins = index.starts[keys]
             ends = index.starts[keys + np.uint64(1)]
             filled = np.flatnonzero(begins < ends)
-            for y, x in _each_with_each(filled, begins[filled], ends[filled]):
-                near, distance = self._near(index.bands, index.hashes[x], right[y])
+            for y, x in _pair_with_ranges(filled, begins[filled], ends[filled]):
+                near, distance = self._select_near(
+                    index.hashes[x], right[y], index.bands
+                )
                 a = index.order[x[near]]
                 b = y[near]
-                is_kept = match_counts[a] + _times_before(a) < max_pairs
-                match_counts += np.bincount(a[is_kept], minlength=len(match_counts))
-                yield NearPairs(a[is_kept], b[is_kept], distance[is_kept])
+
+                within_limit = match_counts[a] + _count_earlier_equals(a) < max_pairs
+                a = a[within_limit]
+                match_counts += np.bincount(a, minlength=len(match_counts))
+                yield NearPairs(a, b[within_limit], distance[within_limit])
 
     @cached_property
     def _indexes(self) -> list[_Index]:
-        return [
-            self._index(bands) for bands in combinations(range(len(self._bands)), 2)
-        ]
+        return [self._make_index(bands) for bands in self._band_pairs()]
 
-    def _index(self, bands: tuple[int, int]) -> _Index:
+    def _band_pairs(self) -> Iterator[tuple[int, int]]:
+        return combinations(range(len(self._bands)), 2)
+
+    def _make_index(self, bands: tuple[int, int]) -> _Index:
         keys = self._keys(self._hashes, bands)
         order = np.argsort(keys, kind="stable")
-        counts = np.bincount(keys.view(np.int64), minlength=2**self._bits)
+        counts = np.bincount(keys.view(np.int64), minlength=2**self._key_bits)
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         return _Index(bands, self._hashes[order], order, starts)
 
     def _keys(self, hashes: Hashes, bands: tuple[int, int]) -> Hashes:
-        lower, higher = (self._bands[band] for band in bands)
-        joined = lower.extract(hashes) | (
-            higher.extract(hashes) << np.uint64(lower.bits)
-        )
-        return joined & np.uint64(2**self._bits - 1)
+        lower = self._bands[bands[0]]
+        higher = self._bands[bands[1]]
+        shifted = higher.extract(hashes) << np.uint64(lower.bits)
+        return (lower.extract(hashes) | shifted) & np.uint64(2**self._key_bits - 1)
 
-    def _near(
-        self, bands: tuple[int, int] | None, a: Hashes, b: Hashes
+    def _select_near(
+        self, a: Hashes, b: Hashes, bands: tuple[int, int] | None = None
     ) -> tuple[Numbers, Numbers]:
         """Return the indices of the near pairs, and their distances.
 
         With `bands`, keep only pairs whose first two equal bands are these: each pair comes once.
         """
-        apart = a ^ b
-        near = np.flatnonzero(np.bitwise_count(apart) <= self._distance)
-        apart = apart[near]
+        different_bits = a ^ b
+        near = np.flatnonzero(np.bitwise_count(different_bits) <= self._distance)
+        different_bits = different_bits[near]
         if bands is not None:
-            first = np.ones(len(near), np.bool_)
+            is_first = np.ones(len(near), np.bool_)
             for number, band in enumerate(self._bands[: bands[1] + 1]):
-                first &= (band.extract(apart) == 0) == (number in bands)
-            near, apart = near[first], apart[first]
-        return near, np.bitwise_count(apart).astype(np.int64)
+                is_equal = band.extract(different_bits) == 0
+                is_first &= is_equal == (number in bands)
+            near = near[is_first]
+            different_bits = different_bits[is_first]
+        return near, np.bitwise_count(different_bits).astype(np.int64)
 
 
-def _each_with_each(
+def _pair_with_ranges(
     rows: Numbers, begins: npt.NDArray[np.integer], ends: npt.NDArray[np.integer]
 ) -> Iterator[tuple[Numbers, Numbers]]:
-    done = np.concatenate([[0], np.cumsum(np.asarray(ends, np.int64) - begins)])
+    """Yield each row with every position of its range `begins` to `ends`, in batches.
+
+    A batch has at most `MAX_BATCH_PAIRS` pairs, or those of one row if that has more.
+    """
+    # pairs_before[i] pairs are of the rows before row i.
+    pairs_before = np.concatenate([[0], np.cumsum(ends.astype(np.int64) - begins)])
     first = 0
     while first < len(rows):
-        last = max(
-            first + 1,
-            int(np.searchsorted(done, done[first] + MAX_BATCH_PAIRS, "right")) - 1,
-        )
-        if number := int(done[last] - done[first]):
-            counts = np.diff(done[first : last + 1])
-            shift = np.repeat(begins[first:last] - done[first:last], counts)
-            places = np.arange(done[first], done[first] + number) + shift
-            yield np.repeat(rows[first:last], counts), places
+        limit = pairs_before[first] + MAX_BATCH_PAIRS
+        last = int(np.searchsorted(pairs_before, limit, "right")) - 1
+        last = max(first + 1, last)
+
+        counts = np.diff(pairs_before[first : last + 1])
+        numbers = np.arange(pairs_before[first], pairs_before[last])
+        if len(numbers):
+            # Pairs are numbered in one sequence: shift each row's to the begin of its range.
+            shifts = begins[first:last] - pairs_before[first:last]
+            yield (
+                np.repeat(rows[first:last], counts),
+                numbers + np.repeat(shifts, counts),
+            )
         first = last
 
 
-def _times_before(values: npt.NDArray[np.integer]) -> Numbers:
+def _count_earlier_equals(values: npt.NDArray[np.integer]) -> Numbers:
     order = np.argsort(values, kind="stable")
-    times = np.empty(len(values), np.int64)
-    times[order] = compute_run_ranks(values[order])
-    return times
+    counts = np.empty(len(values), np.int64)
+    counts[order] = compute_run_ranks(values[order])
+    return counts
 
 
 def compute_run_ranks(values: npt.NDArray[Any]) -> Numbers:
     """Return each value's position in its run of equal values."""
-    begins = np.flatnonzero(np.r_[True, values[1:] != values[:-1]][: len(values)])
-    return np.arange(len(values)) - np.repeat(
-        begins, np.diff(np.r_[begins, len(values)])
-    )
+    is_begin = np.ones(len(values), np.bool_)
+    is_begin[1:] = values[1:] != values[:-1]
+    begins = np.flatnonzero(is_begin)
+    lengths = np.diff(begins, append=len(values))
+    return np.arange(len(values)) - np.repeat(begins, lengths)

@@ -6,8 +6,8 @@ candidates per sample is bounded, so thousands of equal images do not produce a 
 pairs.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import product
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, product
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +43,7 @@ _ANGLE_CELL = 32
 _SCALE_CELL = 10
 # Numbers of cells of all grids.
 _MOTION_CELLS = 4 * 2 * 8 * 128
+_MAX_PAIRS_IN_MEMORY = 4_000_000
 
 Rows = npt.NDArray[np.int64]
 
@@ -82,45 +83,47 @@ def make_batch(hashes: HashColumns) -> Batch:
 
 def to_columns(hashes: Sequence[SampleHashes]) -> HashColumns:
     """Convert new hashes to the form in which they are stored."""
-    columns = zip(
-        *(
-            (h.sample, to_signed(h.plain), to_signed(h.flipped), h.points, h.shapes)
-            for h in hashes
-        ),
-        strict=True,
+    return HashColumns(
+        [row.sample for row in hashes],
+        [to_signed(row.plain) for row in hashes],
+        [to_signed(row.flipped) for row in hashes],
+        [row.points for row in hashes],
+        [row.shapes for row in hashes],
     )
-    return HashColumns(*columns)
 
 
 def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
     """Return candidate pairs of samples of one batch."""
-    unique = find_distinct(new.plain)
-    straight = _concatenate(find_near_pairs(new.plain, MAX_WHOLE_DISTANCE))
-    mirrored = _concatenate(
-        HashIndex(new.flipped[unique.first], MAX_WHOLE_DISTANCE).find_pairs_with(
-            unique.hashes
-        )
-    )
-    a, b = unique.first[mirrored.a], unique.first[mirrored.b]
-    mirrored = NearPairs(np.minimum(a, b), np.maximum(a, b), mirrored.distance)
-    different = mirrored.a != mirrored.b
     nearest = _keep_nearest(
-        _concatenate([straight, NearPairs(*(part[different] for part in mirrored))]),
+        _concatenate(
+            chain(find_near_pairs(new.plain, MAX_WHOLE_DISTANCE), _find_mirrored(new))
+        ),
         by_later=True,
     )
-    dense = np.bincount(
-        nearest.b[nearest.distance <= _NEARLY_EQUAL_DISTANCE],
-        minlength=len(new.samples),
-    )
-    informative = _drop_common_points(new, dense < MAX_CANDIDATES_BY_HASH)
-    pairs = _pairs_by_points(
-        informative,
-        informative,
-        HashIndex(informative.points, MAX_POINT_DISTANCE).within(),
-    )
-    return _to_row_pairs(new, new, nearest.a, nearest.b) | _to_row_pairs(
-        new, new, *pairs
-    )
+
+    # Samples in a dense neighbourhood are reached through their neighbours.
+    nearly_equal = nearest.b[nearest.distance <= _NEARLY_EQUAL_DISTANCE]
+    neighbours = np.bincount(nearly_equal, minlength=len(new.samples))
+    informative = _drop_common_points(new, neighbours < MAX_CANDIDATES_BY_HASH)
+    point_pairs = HashIndex(informative.points, MAX_POINT_DISTANCE).within()
+    a, b = _pairs_by_points(informative, informative, point_pairs)
+    return _to_row_pairs(new, new, nearest.a, nearest.b) | _to_row_pairs(new, new, a, b)
+
+
+def _find_mirrored(new: Batch) -> Iterator[NearPairs]:
+    """Yield pairs of which one is near the mirror image of the other."""
+    unique = find_distinct(new.plain)
+    index = HashIndex(new.flipped[unique.first], MAX_WHOLE_DISTANCE)
+    for near in index.find_pairs_with(unique.hashes):
+        a = unique.first[near.a]
+        b = unique.first[near.b]
+        # A symmetric image is near its own mirror image.
+        different = np.flatnonzero(a != b)
+        yield NearPairs(
+            np.minimum(a, b)[different],
+            np.maximum(a, b)[different],
+            near.distance[different],
+        )
 
 
 class CandidateSearch:
@@ -137,17 +140,14 @@ class CandidateSearch:
     def find_candidates(self, old: Batch) -> set[tuple[int, int]]:
         """Return candidate pairs of a sample of this batch and one of `old`."""
         new = self._new
-        matches = [search.find_pairs_with(old.plain) for search in self._image_hashes]
-        nearest = _keep_nearest(
-            _concatenate(near for part in matches for near in part), by_later=False
-        )
-        pairs = _pairs_by_points(
-            self._informative,
-            old,
-            self._points.find_pairs_with(old.points, MAX_IMAGES_PER_POINT),
-        )
+        matches = [index.find_pairs_with(old.plain) for index in self._image_hashes]
+        near = _concatenate(chain.from_iterable(matches))
+        nearest = _keep_nearest(near, by_later=False)
+
+        point_pairs = self._points.find_pairs_with(old.points, MAX_IMAGES_PER_POINT)
+        a, b = _pairs_by_points(self._informative, old, point_pairs)
         return _to_row_pairs(new, old, nearest.a, nearest.b) | _to_row_pairs(
-            new, old, *pairs
+            new, old, a, b
         )
 
 
@@ -157,31 +157,28 @@ def _to_row_pairs(left: Batch, right: Batch, a: Rows, b: Rows) -> set[tuple[int,
 
 
 def _concatenate(parts: Iterable[NearPairs]) -> NearPairs:
-    columns = [np.zeros(0, dtype=np.int64)] * 3
+    joined = NearPairs(*[np.zeros(0, dtype=np.int64)] * 3)
     for part in parts:
-        columns = [np.concatenate(pair) for pair in zip(columns, part, strict=True)]
-        if len(columns[0]) > 4_000_000:  # bounds memory
-            columns = list(_keep_nearest(NearPairs(*columns), by_later=True))
-    return NearPairs(*columns)
+        joined = NearPairs(*map(np.append, joined, part))
+        if len(joined.a) > _MAX_PAIRS_IN_MEMORY:
+            joined = _keep_nearest(joined, by_later=True)
+    return joined
 
 
 def _keep_nearest(near: NearPairs, *, by_later: bool) -> NearPairs:
     """Keep the nearest few for each sample (the later one of a pair, or the new one)."""
     own, other = (near.b, near.a) if by_later else (near.a, near.b)
     order = np.lexsort((other, near.distance, own))
-    kept_pairs = order[compute_run_ranks(own[order]) < MAX_CANDIDATES_BY_HASH]
-    return NearPairs(near.a[kept_pairs], near.b[kept_pairs], near.distance[kept_pairs])
+    nearest = order[compute_run_ranks(own[order]) < MAX_CANDIDATES_BY_HASH]
+    return NearPairs(near.a[nearest], near.b[nearest], near.distance[nearest])
 
 
 def _drop_common_points(
     batch: Batch, selected: npt.NDArray[np.bool_] | None = None
 ) -> Batch:
-    keep = np.ones(len(batch.points), dtype=np.bool_)
-    values, counts = np.unique(batch.points, return_counts=True)
-    common = np.flatnonzero(
-        np.isin(batch.points, values[counts > MAX_IMAGES_PER_POINT])
-    )
-    order = common[np.argsort(batch.points[common], kind="stable")]
+    # The first images with a common point keep it.
+    order = np.argsort(batch.points, kind="stable")
+    keep = np.empty(len(order), dtype=np.bool_)
     keep[order] = compute_run_ranks(batch.points[order]) < MAX_IMAGES_PER_POINT
     if selected is not None:
         keep &= selected[batch.owner]
@@ -193,19 +190,31 @@ def _drop_common_points(
 def _pairs_by_points(
     left: Batch, right: Batch, points: Iterable[NearPairs]
 ) -> tuple[Rows, Rows]:
+    """Return positions in `left` and `right` of pairs whose points agree on a motion.
+
+    A vote is one number: the pair times the number of motions, plus the motion.
+    """
     width = max(1, len(right.samples))
-    parts = [np.zeros((0, 4), dtype=np.int64)]
+    votes = [np.zeros((0, 4), dtype=np.int64)]
     for near in points:
-        a, b = left.owner[near.a], right.owner[near.b]
+        a = left.owner[near.a]
+        b = right.owner[near.b]
         motions = _motion_cells(left.shapes[near.a], right.shapes[near.b])
-        is_other = (a != b) | (left is not right)
-        keys = ((a * width + b)[:, None] * _MOTION_CELLS + motions)[is_other]
-        parts += [keys, keys[near.distance[is_other] <= MAX_CLOSE_DISTANCE]]
-    keys, counts = np.unique(np.concatenate(parts), return_counts=True)
+        pair_votes = (a * width + b)[:, None] * _MOTION_CELLS + motions
+        is_other = a != b if left is right else np.ones(len(a), np.bool_)
+        votes.append(pair_votes[is_other])
+        # Close points vote twice.
+        is_close = near.distance <= MAX_CLOSE_DISTANCE
+        votes.append(pair_votes[is_other & is_close])
+
+    keys, counts = np.unique(np.concatenate(votes), return_counts=True)
     enough = counts >= MIN_VOTES
     pairs, first = np.unique(keys[enough] // _MOTION_CELLS, return_index=True)
-    votes = np.maximum.reduceat(counts[enough], first) if len(first) else first
-    pairs = pairs[np.lexsort((pairs, -votes, pairs // width))]
+    if not len(pairs):
+        return pairs, pairs
+
+    most_votes = np.maximum.reduceat(counts[enough], first)
+    pairs = pairs[np.lexsort((pairs, -most_votes, pairs // width))]
     pairs = pairs[compute_run_ranks(pairs // width) < MAX_CANDIDATES_BY_POINTS]
     return pairs // width, pairs % width
 
@@ -215,15 +224,17 @@ def _motion_cells(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> Rows:
 
     Shapes are (scale, angle, mirrored); points agree when their motions are in the same cell.
     """
-    left, right = a.astype(np.int64), b.astype(np.int64)
-    mirrored = left[:, 2] ^ right[:, 2]
+    scale_a, angle_a, mirrored_a = a.astype(np.int64).T
+    scale_b, angle_b, mirrored_b = b.astype(np.int64).T
+    mirrored = mirrored_a ^ mirrored_b
     # Mirroring turns an angle into half a turn minus the angle.
-    rotation = np.where(mirrored == 1, 128 - left[:, 1], left[:, 1]) - right[:, 1]
-    scale = left[:, 0] - right[:, 0] + 256
+    rotation = np.where(mirrored == 1, 128 - angle_a, angle_a) - angle_b
+    scale = scale_a - scale_b + 256
+
+    cells = []
     grids = product((0, _ANGLE_CELL // 2), (0, _SCALE_CELL // 2))
-    cells = [
-        ((number * 2 + mirrored) * 8 + (rotation + shift) % 256 // _ANGLE_CELL) * 128
-        + (scale + offset) // _SCALE_CELL
-        for number, (shift, offset) in enumerate(grids)
-    ]
+    for number, (angle_shift, scale_shift) in enumerate(grids):
+        angle_cell = (rotation + angle_shift) % 256 // _ANGLE_CELL
+        scale_cell = (scale + scale_shift) // _SCALE_CELL
+        cells.append(((number * 2 + mirrored) * 8 + angle_cell) * 128 + scale_cell)
     return np.column_stack(cells)
