@@ -5,6 +5,7 @@ from its results, and `apply` is one step that can be undone.
 """
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import NamedTuple
 
 from gleanset import Dataset
@@ -40,7 +41,12 @@ from labeler.duplicates.plan import (
     make_plan,
 )
 from labeler.duplicates.verification import FilePair, compare_files
-from labeler.sample_pixels import get_sample_file, list_sample_files, read_pixels
+from labeler.sample_pixels import (
+    SampleFile,
+    get_sample_file,
+    list_sample_files,
+    read_pixels,
+)
 
 STAGE = "dedup"
 SEARCH_BLOCK_SIZE = 50_000
@@ -145,17 +151,23 @@ class DuplicateFinder:
         total = self._hashes.count_missing(VERSION, labelled=labelled)
         missing = self._hashes.iter_missing(VERSION, labelled=labelled)
         originals = self._dataset.originals(self._dataset.cache)
-        items = ((region, get_sample_file(region, originals)) for region in missing)
-        batches = run_batches(hash_sample, items, processes)
+        regions_and_files = (
+            (region, get_sample_file(region, originals)) for region in missing
+        )
+        batches = run_batches(hash_sample, regions_and_files, processes)
+
         hashed = failed = 0
         for batch in self._progress.batches(batches, "hashing", total, " samples"):
+            hashes = []
             with self._dataset.db.transaction():
-                hashes = [(o.item[0], o.result) for o in batch if o.result is not None]
-                self._hashes.save(hashes, VERSION)
-                for o in batch:
+                for outcome in batch:
+                    region, _ = outcome.item
+                    if outcome.result is not None:
+                        hashes.append((region, outcome.result))
                     self._dataset.rejections.settle(
-                        STAGE, o.item[0].key, o.reason, o.detail
+                        STAGE, region.key, outcome.reason, outcome.detail
                     )
+                self._hashes.save(hashes, VERSION)
             hashed += len(hashes)
             failed += len(batch) - len(hashes)
         return hashed, failed
@@ -166,7 +178,8 @@ class DuplicateFinder:
             self._hashes.iter_pages(searched=False, size=SEARCH_BLOCK_SIZE), None
         ):
             new = make_batch(sort_by_content(block))
-            pairs, search = find_candidates_within(new), CandidateSearch(new)
+            pairs = find_candidates_within(new)
+            search = CandidateSearch(new)
             for page in self._hashes.iter_pages(searched=True, size=SEARCH_PAGE_SIZE):
                 pairs |= search.find_candidates(make_batch(page))
             with self._dataset.db.transaction():
@@ -180,32 +193,35 @@ class DuplicateFinder:
         """
         settled: list[PairVerdict] = []
         tried: set[Pair] = set()
-        while (
-            due := set(self._pairs.list_uncompared()) - tried
-            or self.plan().missing - tried
-        ):
+        while due := self._list_due(tried):
             tried |= due
-            rows = sorted({row for pair in due for row in pair})
-            film = self._pairs.share_video
-            files = dict(zip(rows, list_sample_files(self._dataset, rows), strict=True))
-            pairs = [
-                FilePair((a, b), files[a], files[b], film(a, b)) for a, b in sorted(due)
-            ]
-            batches = run_batches(compare_files, pairs, processes)
-            for batch in self._progress.batches(
-                batches, "verifying", len(due), " pairs"
-            ):
-                verdicts = [
-                    PairVerdict(
-                        *o.item.rows, v.changed, v.overlap, v.outcome, v.relation
-                    )
-                    for o in batch
-                    if (v := o.result) is not None
-                ]
+            batches = run_batches(compare_files, self._read_pairs(due), processes)
+            progress = self._progress.batches(batches, "verifying", len(due), " pairs")
+            for batch in progress:
+                verdicts = []
+                failed = []
+                for outcome in batch:
+                    if outcome.result is None:
+                        failed.append(outcome.item)
+                    else:
+                        verdicts.append(outcome.result.to_store(outcome.item.rows))
                 self._pairs.save_verdicts(verdicts)
                 settled += verdicts
-                self._forget_unreadable_files(o.item for o in batch if o.result is None)
+                self._forget_unreadable_files(failed)
         return settled, len(tried) - len(settled)
+
+    def _list_due(self, tried: set[Pair]) -> set[Pair]:
+        """Return candidates that were not compared; after them, what the plan misses."""
+        uncompared = set(self._pairs.list_uncompared()) - tried
+        return uncompared or self.plan().missing - tried
+
+    def _read_pairs(self, pairs: Iterable[Pair]) -> list[FilePair]:
+        rows = sorted(set(chain.from_iterable(pairs)))
+        files = dict(zip(rows, list_sample_files(self._dataset, rows), strict=True))
+        return [
+            FilePair((a, b), files[a], files[b], self._pairs.share_video(a, b))
+            for a, b in sorted(pairs)
+        ]
 
     def _find_originals(self, processes: Processes) -> None:
         """Compare the best copies of each set; which one is better is stored for each pair."""
@@ -219,14 +235,16 @@ class DuplicateFinder:
             for outcome in batch:
                 if outcome.result is None:  # unreadable: tried again by the next search
                     continue
+
                 rows = outcome.item.rows
                 best, *equals = (rows[position] for position in outcome.result)
-                better_copies = {
-                    order_pair(best, row): FIRST if best < row else SECOND
-                    for row in rows
-                    if row != best
-                }
-                better_copies |= {order_pair(best, row): EVEN for row in equals}
+                better_copies = {}
+                for row in rows:
+                    if row in equals:
+                        better_copies[order_pair(best, row)] = EVEN
+                    elif row != best:
+                        better = FIRST if best < row else SECOND
+                        better_copies[order_pair(best, row)] = better
                 self._pairs.save_better_copies(better_copies)
 
     def _forget_unreadable_files(self, failed: Iterable[FilePair]) -> None:
@@ -234,11 +252,10 @@ class DuplicateFinder:
 
         A file that comes back is hashed again like a new one.
         """
-        files = {
-            row: file
-            for pair in failed
-            for row, file in zip(pair.rows, (pair.a, pair.b), strict=True)
-        }
+        files = dict[int, SampleFile]()
+        for pair in failed:
+            files |= zip(pair.rows, (pair.a, pair.b), strict=True)
+
         for row, file in files.items():
             try:
                 read_pixels(file, GREY_SIDE, "L")

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from labeler.duplicates.alignment import MAX_ASPECT_DIFFERENCE
 from labeler.duplicates.filters import blur
 from labeler.duplicates.hashes import MAX_BORDER_DEVIATION, Floats, Grey
 from labeler.sample_pixels import SampleFile, read_pixels
@@ -126,9 +127,13 @@ def _by_descending_size(copies: Sequence[Copy]) -> list[list[int]]:
 def is_enlarged(large: Copy, small: Copy) -> bool:
     """Return whether the larger of two copies has no detail that the smaller one lacks.
 
-    The reference is what the smaller one loses when it is reduced by the same factor.
+    The reference is what the smaller one loses when it is reduced by the same factor. A squeezed
+    copy lost detail in one direction only, so it does not tell.
     """
     factor = large.side / small.side
+    stretch = small.size[0] * large.size[1] / (small.size[1] * large.size[0])
+    if abs(stretch - 1) > MAX_ASPECT_DIFFERENCE:
+        return False
     high, wide = (
         max(_MIN_REDUCED_SIDE, round(side / factor)) for side in small.middle.shape
     )

@@ -337,21 +337,29 @@ class _Planner:
         return rows[0]
 
     def _open_questions(self, best: Mapping[int, int]) -> list[Pair]:
-        """Return one compared pair for each two sets that no person has judged yet."""
+        """Return pairs that no person has judged and that link sets, as few as possible.
 
-        def sets(pair: Pair) -> frozenset[int]:
-            return frozenset(best.get(row, row) for row in pair)
+        Of three sets two pairs are asked: the third follows, or is asked after the answers.
+        """
+
+        def to_sets(pair: Pair) -> Pair:
+            a, b = (best.get(row, row) for row in pair)
+            return order_pair(a, b)
 
         def rank(pair: Pair) -> tuple[int, float, Pair]:
             not_best = sum(best.get(row, row) != row for row in pair)
             return not_best, -self._similarities.get(pair, 0.0), pair
 
-        judged_pairs = {sets(pair) for pair in self._by_person}
-        first: dict[frozenset[int], Pair] = {}
+        questions = []
+        judged_sets = {to_sets(pair) for pair in self._by_person}
+        linked_to = dict[int, int]()
         for pair in sorted(self._unsure - self._by_person.keys(), key=rank):
-            if len(sets(pair)) > 1 and sets(pair) not in judged_pairs:
-                first.setdefault(sets(pair), pair)
-        return list(first.values())
+            sets = to_sets(pair)
+            a, b = (_follow(linked_to, row) for row in sets)
+            if a != b and sets not in judged_sets:
+                linked_to[a] = b
+                questions.append(pair)
+        return questions
 
     def _make_doubt(self, pair: Pair) -> DuplicateSet:
         members = [self._members[row] for row in pair]
@@ -367,6 +375,12 @@ class _Planner:
             doubtful=True,
             contested=pair in self._contested,
         )
+
+
+def _follow(links: Mapping[int, int], row: int) -> int:
+    while row in links:
+        row = links[row]
+    return row
 
 
 def plan_placements(copies: DuplicateSet, *, settled: bool = False) -> list[Placement]:

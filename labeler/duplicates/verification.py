@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, Relation
+from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, PairVerdict, Relation
 from labeler.duplicates.alignment import (
     GRID_SIDE,
     MAX_ASPECT_DIFFERENCE,
@@ -102,7 +102,15 @@ class Verdict(NamedTuple):
     @property
     def outcome(self) -> str:
         """The verdict as it is stored."""
-        return SAME if self.same else DOUBTFUL if self.doubtful else NOT_SAME
+        if self.same:
+            return SAME
+        return DOUBTFUL if self.doubtful else NOT_SAME
+
+    def to_store(self, rows: tuple[int, int]) -> PairVerdict:
+        """Return the verdict on two samples (rows) for the catalogue."""
+        return PairVerdict(
+            *rows, self.changed, self.overlap, self.outcome, self.relation
+        )
 
 
 class _Pair(NamedTuple):

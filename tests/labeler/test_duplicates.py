@@ -483,6 +483,22 @@ def mark_as_copies(dataset: Dataset, *keys: str) -> None:
     )
 
 
+def test_questions_link_sets_only_once(empty: Dataset) -> None:
+    keys = [add_hinted(empty, name, None) for name in "abcd"]
+    rows = Pairs(empty.db).get_ids(keys)
+    Pairs(empty.db).save_verdicts(
+        [PairVerdict(a, b, 9.0, 1.0, DOUBTFUL) for a, b in combinations(rows, 2)]
+    )
+    finder = DuplicateFinder(empty)
+    assert len(finder.plan().doubts) == 3, "six pairs of four samples"
+
+    # Whatever the answers are, every pair is asked that they leave open.
+    while doubts := finder.plan().doubts:
+        a, b = (member.key for member in doubts[0].members)
+        judge(empty, a, b, same={a, b} == {*keys[:2]})
+    assert [len(group.members) for group in finder.plan().sets] == [2]
+
+
 def dedup(dataset: Dataset) -> dict[str, object]:
     return DuplicateFinder(dataset).apply().result().to_json()
 

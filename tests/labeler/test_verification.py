@@ -632,6 +632,17 @@ def test_photo_enlarged_as_jpeg_is_not_the_original(
         assert originals(files) == [1]
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_original_is_not_an_enlarged_squeezed_copy(tmp_path: Path, seed: int) -> None:
+    image = painting(seed).resize((800, 600), LANCZOS)
+    squeezed = COPIES["squeezed"](image)
+    image.save(tmp_path / "original.jpg", quality=93)
+    ImageEnhance.Brightness(image).enhance(1.3).save(tmp_path / "b.jpg", quality=85)
+    squeezed.save(tmp_path / "squeezed.jpg", quality=85)
+    names = ("original.jpg", "b.jpg", "squeezed.jpg")
+    assert originals([SampleFile(tmp_path / name) for name in names])[0] == 0
+
+
 @pytest.mark.slow
 def test_original_is_best_copy(dataset: Dataset) -> None:
     names: dict[str, tuple[str, str]] = {}
