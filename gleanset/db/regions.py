@@ -70,10 +70,7 @@ class BoxedSamples(Table):
 
     def find_images(self, text: str = "") -> list[str]:
         """Return image hashes by import, optionally by hash prefix, title or path."""
-        if not text:
-            return self._db.fetch_column(
-                "SELECT sha256 FROM image WHERE state='ok' ORDER BY id"
-            )
+        # Every text contains an empty one.
         return self._db.fetch_column(
             """
             SELECT sha256

@@ -9,9 +9,10 @@ control characters are dropped.
 import io
 import warnings
 from contextlib import suppress
+from typing import Any
 from xml.etree import ElementTree as ET
 
-from PIL import Image, ImageFile, IptcImagePlugin
+from PIL import Image, IptcImagePlugin
 
 from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url
 
@@ -34,23 +35,20 @@ def read_embedded_credit(data: bytes) -> Credit:
     with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data)) as image:
-            xmp_credit = _read_xmp(image.info.get("xmp"))
-            return xmp_credit.fill_from(_read_iptc(image)).fill_from(_read_exif(image))
+            credit = _read_xmp(image.info.get("xmp"))
+            # Damage of one kind of metadata leaves the others.
+            with suppress(Exception):
+                iptc = IptcImagePlugin.getiptcinfo(image) or {}
+                credit = credit.fill_from(_make_credit(iptc, _BY_LINE, _NOTICE))
+            with suppress(Exception):
+                exif = image.getexif()
+                credit = credit.fill_from(_make_credit(exif, _ARTIST, _COPYRIGHT))
+            return credit
     return NO_CREDIT
 
 
-def _read_exif(image: Image.Image) -> Credit:
-    with suppress(Exception):
-        exif = image.getexif()
-        return Credit(_to_text(exif.get(_ARTIST)), _to_text(exif.get(_COPYRIGHT)))
-    return NO_CREDIT
-
-
-def _read_iptc(image: ImageFile.ImageFile) -> Credit:
-    with suppress(Exception):
-        fields = IptcImagePlugin.getiptcinfo(image) or {}
-        return Credit(_to_text(fields.get(_BY_LINE)), _to_text(fields.get(_NOTICE)))
-    return NO_CREDIT
+def _make_credit(fields: Any, author: object, licence: object) -> Credit:
+    return Credit(_to_text(fields.get(author)), _to_text(fields.get(licence)))
 
 
 def _read_xmp(packet: bytes | str | None) -> Credit:

@@ -64,7 +64,7 @@ def has_gps_position(data: Bytes) -> bool:
     with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if detect_kind(data) is None:
-            return _opened_has_position(data)
+            return _has_position_in_pillow(data)
 
         parts = (part for part in iter_parts(data) if part.kind in _METADATA_KINDS)
         return any(_has_latitude(part.read_body(data)) for part in parts)
@@ -103,7 +103,7 @@ def iter_parts(data: Bytes) -> Iterator[FilePart]:
     return iter_webp_chunks(data)
 
 
-def _opened_has_position(data: Bytes) -> bool:
+def _has_position_in_pillow(data: Bytes) -> bool:
     from PIL import Image
 
     detect_heic(data[:_HEADER_BYTES])  # loads its plugin

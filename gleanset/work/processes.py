@@ -151,7 +151,7 @@ class WorkerPool:
 class _Workers:
     """A pebble pool, which stops when its workers die while they are idle.
 
-    Pebble may then leave futures pending forever: `_keep` fails them.
+    Pebble may then leave futures pending forever: `_watch` fails them.
     """
 
     def __init__(self, number: int, job: str):
@@ -162,26 +162,26 @@ class _Workers:
             initializer=begin_worker,
             initargs=(os.environ.copy(),),
         )
-        self._unanswered: set[Future[Any]] = set()
-        self._lost = threading.Event()
-        self._over = threading.Event()
+        self._pending: set[Future[Any]] = set()
+        self._are_lost = threading.Event()
+        self._is_over = threading.Event()
         self._joining = threading.Lock()
 
         try:
             _ = self._pool.active  # reading `active` starts the pool
         except (RuntimeError, OSError):
             self._pool.stop()
-        threading.Thread(target=self._keep, daemon=True).start()
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def schedule(self, function: Any, item: Any, seconds: float) -> Future[Any]:
         """Schedule an item. Raises `RuntimeError` if the pool has stopped."""
         future: Future[Any] = self._pool.schedule(
             function, args=(item,), timeout=seconds
         )
-        self._unanswered.add(future)
-        future.add_done_callback(self._unanswered.discard)
-        if self._lost.is_set():
-            self._answer()
+        self._pending.add(future)
+        future.add_done_callback(self._pending.discard)
+        if self._are_lost.is_set():
+            self._fail_pending()
         return future
 
     def close(self) -> None:
@@ -196,24 +196,26 @@ class _Workers:
                 worker.kill()
             return
 
-        self._over.set()
+        self._is_over.set()
         self._pool.stop()
         with self._joining:
             self._pool.join()
-        self._answer()  # pebble forgets items that it got while its workers were lost
+        # Pebble forgets items that it got while its workers were lost.
+        self._fail_pending()
         self._context.locks.clear()
 
-    def _keep(self) -> None:
+    def _watch(self) -> None:
         while self._pool.active:
-            self._over.wait(POLL_INTERVAL_SECONDS)
-        if not self._over.is_set():
-            with self._joining:  # pebble settles futures until its threads have ended
+            self._is_over.wait(POLL_INTERVAL_SECONDS)
+        if not self._is_over.is_set():
+            # Pebble settles futures until its threads have ended.
+            with self._joining:
                 self._pool.join()
-            self._lost.set()
-            self._answer()
+            self._are_lost.set()
+            self._fail_pending()
 
-    def _answer(self) -> None:
-        for future in list(self._unanswered):
+    def _fail_pending(self) -> None:
+        for future in list(self._pending):
             with suppress(InvalidStateError):
                 future.set_exception(BrokenProcessPool("all workers were lost"))
 
