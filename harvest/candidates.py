@@ -65,9 +65,7 @@ class CandidateQueue(JobQueue):
         """
         if self.limit is not None and self.visits.tally["not_asked"] > self.limit:
             self._is_exhausted = True
-        while (
-            (missing := self._missing()) > 0 and not self._ready and not self._is_full
-        ):
+        while self._count_missing() > 0 and not self._ready and not self._is_full():
             candidate = self._next()
             if candidate is not None:
                 self._classify(candidate)
@@ -75,7 +73,8 @@ class CandidateQueue(JobQueue):
                 self._make_ready()
             else:
                 return None
-        if missing <= 0 or not self._ready:
+
+        if self._count_missing() <= 0 or not self._ready:
             return None
         self._pending_count += 1
         return self._ready.popleft()
@@ -93,17 +92,14 @@ class CandidateQueue(JobQueue):
         self._is_exhausted = candidate is None
         return candidate
 
-    @property
     def _is_full(self) -> bool:
         return self._is_exhausted or self._repeat_count >= MAX_PENDING
 
-    def _missing(self) -> float:
+    def _count_missing(self) -> float:
+        if self.limit is None:
+            return math.inf
         # Candidates under way count: a known one behind them waits as well.
-        return (
-            math.inf
-            if self.limit is None
-            else self.limit - len(self.images) - self._pending_count
-        )
+        return self.limit - len(self.images) - self._pending_count
 
     def _classify(self, candidate: Candidate) -> None:
         visit_state = self.visits.look_up(candidate.origin)
@@ -114,11 +110,12 @@ class CandidateQueue(JobQueue):
 
     def _make_ready(self, *new: Candidate) -> None:
         for candidate in (*self._failed, *new):
-            if (repeats := self._repeats.get(_item_key(candidate))) is not None:
-                repeats.append(candidate)
+            key = _item_key(candidate)
+            if key in self._repeats:
+                self._repeats[key].append(candidate)
                 self._repeat_count += 1
             else:
-                self._repeats[_item_key(candidate)] = []
+                self._repeats[key] = []
                 self._ready.append(candidate)
         self._failed.clear()
 
@@ -181,7 +178,7 @@ class SourceQueue(CandidateQueue):
     @property
     def is_searching(self) -> bool:
         """Whether the site is being asked for more; `wake` will be called."""
-        return self._is_asked and self._missing() > 0 and not self._is_exhausted
+        return self._is_asked and self._count_missing() > 0 and not self._is_exhausted
 
     def close(self) -> None:
         """End the search and count what it skipped. To interrupt it, close its client first."""
@@ -245,13 +242,15 @@ class SharedQueue(JobQueue):
 
     def pop_candidate(self) -> Candidate | None:
         """Return the next candidate that a source needs; the sources take turns."""
-        before = None
-        while before != (now := self._progress()):
-            before = now
+        # Repeated while it changes the limits: a queue that ends leaves its share to the others.
+        progress = None
+        while progress != self._measure_progress():
+            progress = self._measure_progress()
             for _ in self._queues:
                 self._set_limits()
                 self._turns.rotate(-1)
-                if (candidate := self._turns[-1].pop_candidate()) is not None:
+                candidate = self._turns[-1].pop_candidate()
+                if candidate is not None:
                     return candidate
         return None
 
@@ -265,20 +264,19 @@ class SharedQueue(JobQueue):
             f"{name} {len(queue.images)}" for name, queue in self._queues.items()
         )
 
-    def _progress(self) -> tuple[int, int]:
+    def _measure_progress(self) -> tuple[int, int]:
+        """Return the numbers of images and of finished queues."""
         queues = self._queues.values()
-        return sum(len(q.images) for q in queues), sum(q.is_finished for q in queues)
+        images = sum(len(queue.images) for queue in queues)
+        return images, sum(queue.is_finished for queue in queues)
 
     def _set_limits(self) -> None:
         queues = self._queues.values()
         duplicates = sum(len(queue.images) for queue in queues) - len(self.images)
         active = [queue for queue in queues if not queue.is_finished]
-        left = (
-            self._limit
-            + duplicates
-            - sum(len(q.images) for q in queues if q.is_finished)
-        )
+        finished_images = sum(len(q.images) for q in queues if q.is_finished)
+        left = self._limit + duplicates - finished_images
         # Where the shares cannot be equal, the first ones are one larger.
         share, rest = divmod(left, max(len(active), 1))
         for index, queue in enumerate(active):
-            queue.limit = share + (index < rest)
+            queue.limit = share + 1 if index < rest else share

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -30,8 +31,8 @@ from harvest.lists import NO_OPTIONS, ListOptions, check_list, read_list
 from harvest.redirects import RedirectTargets
 from harvest.results import HarvestCounts, RetryResult
 
-URLS_STAGE, KEYWORD_STAGE = "harvest-urls", "harvest-keyword"
-# Images that a person removed stay away.
+URLS_STAGE = "harvest-urls"
+KEYWORD_STAGE = "harvest-keyword"
 Record = Callable[[Outcome[Candidate, Measured]], object]
 
 
@@ -67,7 +68,9 @@ class Downloader:
         progress: Progress,
     ):
         self.client = client
-        self._dataset, self._stage, self._progress = dataset, stage, progress
+        self._dataset = dataset
+        self._stage = stage
+        self._progress = progress
         self._store = dataset.originals(scratch)
         self._scheduler = Scheduler(
             client, StageBytes(self._store), dataset.settings.net.threads
@@ -130,16 +133,15 @@ class SimulatedDownloader:
 
     def run(self, queue: JobQueue, record: Record, *_: object) -> None:
         """Record each candidate without downloading it."""
-        while (
-            (candidate := queue.pop_candidate()) is not None
-            or queue.is_searching
-            or not self._wakes.empty()
-        ):
-            if candidate is None:
-                self._wakes.get()
-            else:
+        while True:
+            candidate = queue.pop_candidate()
+            if candidate is not None:
                 record(Outcome(candidate))
                 queue.mark_settled(candidate)
+            elif queue.is_searching or not self._wakes.empty():
+                self._wakes.get()
+            else:
+                return
 
 
 def harvest_urls(
@@ -157,13 +159,18 @@ def harvest_urls(
     lists = list(files)
     for file in lists:
         check_list(file, options.columns, options.encoding)
+
     images: set[str] = set()
+    candidates = chain.from_iterable(read_list(file, *options) for file in lists)
     with run.open(dataset, URLS_STAGE) as downloader:
-        # Without a limit the hashes are not needed, and a list may be long.
-        importer = downloader.importer(*(() if limit is None else (images,)))
-        candidates = (c for file in lists for c in read_list(file, *options))
+        if limit is None:
+            # The hashes are not needed, and a list may be long.
+            importer = downloader.importer()
+            goal = None
+        else:
+            importer = downloader.importer(images)
+            goal = (limit, images)
         queue = CandidateQueue(candidates, importer, images, limit)
-        goal = None if limit is None else (limit, images)
         downloader.run(queue, importer.record_download, "images", goal)
         importer.finish()
     return importer.result()
@@ -179,7 +186,7 @@ def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> Retr
     for stage in (URLS_STAGE, KEYWORD_STAGE):
         with run.open(dataset, stage) as downloader:
             importer = downloader.importer()
-            queue = JobQueue(_failed_candidates(dataset, stage, reason))
+            queue = JobQueue(_iter_failed_candidates(dataset, stage, reason))
             downloader.run(queue, importer.record_download, f"retry {stage}")
             importer.finish()
         tally += importer.tally
@@ -189,10 +196,11 @@ def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> Retr
     return result.with_facts({**tally, "reasons": dict(reasons.most_common())})
 
 
-def _failed_candidates(
+def _iter_failed_candidates(
     dataset: Dataset, stage: str, reason: str | None
 ) -> Iterator[Candidate]:
     for failed in dataset.fetches.iter_failed():
         is_selected = failed.stage == stage and reason in (None, failed.reason)
+        # Images that a person removed stay away.
         if is_selected and failed.candidate and failed.reason != FORGOTTEN:
             yield msgspec.convert(json.loads(failed.candidate), Candidate)

@@ -107,30 +107,30 @@ def summarize_run(results: Sequence[SearchOutcome]) -> HarvestCounts:
     search did not reach the end of its results.
     """
     summary = _merge_outcomes(results)
-    has_results = any(n for result in results for n in result.visits.tally.values())
+    has_results = any(any(result.visits.tally.values()) for result in results)
     errors = [(result, result.error) for result in results if result.error is not None]
-    if not has_results:
-        if not errors:
-            summary.no_results = True
-        elif {result.source for result, _ in errors} == {
-            result.source for result in results
-        }:
-            raise errors[0][1]
+    if not has_results and not errors:
+        summary.no_results = True
+    elif not has_results:
+        failed_sources = {result.source for result, _ in errors}
+        if failed_sources == {result.source for result in results}:
+            _, first_error = errors[0]
+            raise first_error
+
     by_keyword = _group_outcomes(results, "keyword")
     by_source = _group_outcomes(results, "source")
     if len(by_keyword) > 1 or errors:
         summary.keywords = by_keyword
     if len(by_source) > 1 or errors:
         summary.sources = by_source
+
     incomplete = [(result, error) for result, error in errors if result.is_short]
     if incomplete:
         first, error = incomplete[0]
-        others = (
-            f", and {len(incomplete) - 1} more searches" if len(incomplete) > 1 else ""
-        )
-        what = (
-            f"search incomplete: {first.source} {first.keyword!r}{others}: {error.what}"
-        )
+        searches = f"{first.source} {first.keyword!r}"
+        if len(incomplete) > 1:
+            searches += f", and {len(incomplete) - 1} more searches"
+        what = f"search incomplete: {searches}: {error.what}"
         raise Incomplete(what, error.fix, summary)
     return summary
 
@@ -187,11 +187,16 @@ def _run_search(
     """Search for one keyword and download; yield how it ended for each source."""
     images: set[str] = set()
     queues: dict[str, SourceQueue] = {}
-    for pair in search.queries:
+    for source, query in search.queries:
         own_images: set[str] = set()
         importer = downloader.importer(own_images, images)
-        queues[pair[0].name] = SourceQueue(
-            pair, downloader.client, condition, importer, own_images, downloader.wake
+        queues[source.name] = SourceQueue(
+            (source, query),
+            downloader.client,
+            condition,
+            importer,
+            own_images,
+            downloader.wake,
         )
 
     def record(outcome: Outcome[Candidate, Measured]) -> bool:
@@ -201,7 +206,7 @@ def _run_search(
         name: queue for name, queue in queues.items() if name not in failed_sources
     }
     shared = SharedQueue(limit, active, images)
-    goal = limit, images
+    goal = (limit, images)
     try:
         downloader.run(shared, record, search.keyword, goal, shared.describe_progress)
     except BaseException:
@@ -211,13 +216,15 @@ def _run_search(
     finally:
         for queue in queues.values():
             queue.close()
+
     is_short = len(images) < limit
     for name, queue in queues.items():
         queue.visits.finish()
         error = queue.error or failed_sources.get(name)
         if isinstance(error, FINAL_ERRORS):
             failed_sources[name] = error
-        if error is None and is_short and (count := queue.visits.tally["not_asked"]):
+        count = queue.visits.tally["not_asked"]
+        if error is None and is_short and count:
             what = f"{count} images were not requested: their hosts refuse requests"
             error = Incomplete(what, "try them again later: harvest retry")
         yield SearchOutcome(search.keyword, name, queue.visits, error, is_short)

@@ -33,6 +33,7 @@ from harvest.http.content_encoding import decode_content
 from harvest.http.cookies import FetchCookies
 from harvest.http.policy import (
     HOST_WIDE_STATUSES,
+    PRIVATE_ADDRESS,
     RETRY_STATUSES,
     DownloadLimits,
     FetchPolicy,
@@ -191,7 +192,7 @@ class Client:
         limit = policy.limits.max_redirects
         for _ in range(limit + 1):
             if not self.allow_private and is_private_literal(turn.host):
-                raise Unreadable("private address", turn.url)
+                raise Unreadable(PRIVATE_ADDRESS, turn.url)
             yield turn
             headers = cookies.add_to(policy.headers, turn.url)
             response = self._request(
@@ -245,7 +246,7 @@ class Client:
             response = self._fetch_now(url, policy, pace)
         except Unreadable as error:
             detail = error.detail.removeprefix(f"{url}: ")
-            raise unreachable_error(url, f"{error.reason} ({detail})") from error
+            raise unreachable_error(url, error.reason, detail) from error
         return Page(
             response.status, _decode_text(response), response.url, response.headers
         )
@@ -306,8 +307,7 @@ class Client:
                 response = self._fetch_now(url, policy, pace)
             except Unreadable as error:
                 detail = error.detail.removeprefix(url).removeprefix(": ")
-                reason = f"{error.reason} ({detail})" if detail else error.reason
-                failure = unreachable_error(public, reason)
+                failure = unreachable_error(public, error.reason, detail)
                 if (
                     isinstance(error, TransientFailure)
                     or error.reason in _TEMPORARY_REASONS

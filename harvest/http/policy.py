@@ -82,6 +82,10 @@ class TransientFailure(Unreadable):
     """A request failed in a way that may succeed the next time."""
 
 
+# Reason of a request to an address that only `--allow-private` allows.
+PRIVATE_ADDRESS = "private address"
+
+
 def classify_error(error: Exception, url: str, in_body: bool) -> Unreadable:
     """Return the meaning of an exception of urllib3; `TransientFailure` where a retry may help.
 
@@ -89,7 +93,7 @@ def classify_error(error: Exception, url: str, in_body: bool) -> Unreadable:
     """
     detail = f"{url}: {_CONNECTION_REPR.sub('', str(error))}"
     if isinstance(error, PrivateAddress):
-        return Unreadable("private address", detail)
+        return Unreadable(PRIVATE_ADDRESS, detail)
     if isinstance(error, LocationParseError | UnicodeError):
         return Unreadable("bad url", detail)
     if isinstance(error, ReadTimeoutError):
@@ -107,10 +111,12 @@ def classify_error(error: Exception, url: str, in_body: bool) -> Unreadable:
     return TransientFailure("connection failed", detail)
 
 
-def unreachable_error(address: str, reason: str) -> Unreachable:
+def unreachable_error(address: str, reason: str, detail: str = "") -> Unreachable:
     """Return the error for a site that did not respond."""
     what = f"{address} could not be reached: {reason}"
-    if "private address" in reason:
+    if detail:
+        what += f" ({detail})"
+    if reason == PRIVATE_ADDRESS:
         return Unreachable(what, "add --allow-private if this address is intended")
     return Unreachable(
         what, "check the network and HTTP_PROXY/HTTPS_PROXY, or try again later"

@@ -38,7 +38,12 @@ from urllib3 import HTTPHeaderDict
 from gleanset.errors import Unreadable, UsageError
 from gleanset.images.embedded_opt_outs import find_opt_outs
 from gleanset.work.pool import Outcome
-from harvest.http.policy import RETRY_STATUSES, DownloadLimits, FetchPolicy
+from harvest.http.policy import (
+    PRIVATE_ADDRESS,
+    RETRY_STATUSES,
+    DownloadLimits,
+    FetchPolicy,
+)
 from harvest.http.urls import get_url_origin
 from harvest.opt_out_signals import ROBOTS_TAGS, SIGNALS
 
@@ -79,7 +84,7 @@ _ENTRY_BYTES = 1024
 _CACHE_SECONDS = 86_400.0  # RFC 9309, 2.4
 _MAX_CRAWL_DELAY_SECONDS = 30.0
 # Reasons that concern the host and not its robots.txt: an image would fail in the same way.
-_HOST_REASONS = frozenset({"private address", "connection failed", "bad url"})
+_HOST_REASONS = frozenset({PRIVATE_ADDRESS, "connection failed", "bad url"})
 
 
 class _HostRules(NamedTuple):

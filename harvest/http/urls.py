@@ -64,10 +64,10 @@ def get_url_origin(url: str) -> str:
 def get_required_referer(url: str) -> str | None:
     """Return the page that the host of an address demands as `Referer`."""
     host = "." + get_host(normalize_url(url))
-    pages = (
-        page for name, page in _REQUIRED_REFERERS.items() if host.endswith(f".{name}")
-    )
-    return next(pages, None)
+    for name, page in _REQUIRED_REFERERS.items():
+        if host.endswith(f".{name}"):
+            return page
+    return None
 
 
 def _host(parts: SplitResult) -> str:
@@ -75,7 +75,8 @@ def _host(parts: SplitResult) -> str:
     if ":" in name:
         return f"[{name}]"
     # `hostname` is in lower case, where a final Σ becomes ς: another host.
-    written_name = unquote(parts.netloc.rpartition("@")[2].partition(":")[0])
+    _, _, written_host = parts.netloc.rpartition("@")
+    written_name = unquote(written_host.partition(":")[0])
     ascii_name = name if written_name.isascii() else _encode_host(written_name)
     if not _HOST_NAME.fullmatch(ascii_name):
         raise ValueError("no host, or not a host name")
@@ -89,10 +90,10 @@ def _encode_host(name: str) -> str:
     """
     # The codec of Python is IDNA 2003: it takes ß for ss and ς for σ, which are other hosts.
     mapped = idna.uts46_remap(name, std3_rules=False, transitional=False)
-    labels = (
-        label if label.isascii() else f"xn--{label.encode('punycode').decode()}"
-        for label in mapped.split(".")
-    )
+    labels = []
+    for label in mapped.split("."):
+        is_ascii = label.isascii()
+        labels.append(label if is_ascii else f"xn--{label.encode('punycode').decode()}")
     return ".".join(labels)
 
 

@@ -56,6 +56,13 @@ class Skipped(NamedTuple):
     reason: Literal["hidden", "filtered", "unreadable"]
 
 
+def are_unreadable(items: Sequence[object]) -> bool:
+    """Return whether there are items, and none of them could be read."""
+    return bool(items) and all(
+        isinstance(item, Skipped) and item.reason == "unreadable" for item in items
+    )
+
+
 class Gap(NamedTuple):
     """Results that the site has but did not list; `what` describes them."""
 

@@ -47,6 +47,7 @@ from harvest.sources.base import (
     ResultPage,
     Skipped,
     Source,
+    are_unreadable,
     changed_error,
     no_data_error,
     pages_in_windows,
@@ -385,34 +386,31 @@ class Flickr(Source):
 
     def check_ready(self, settings: Mapping[str, str]) -> None:
         """Raise `NeedsLogin` without a key and its secret."""
-        _keys()
+        _read_keys()
 
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield results in the requested order; from the 4,001st on, the newest upload first."""
         endpoint = Endpoint(settings["endpoint"])
-        api = FlickrApi(query.text, client, self._pace, endpoint, _keys())
+        api = FlickrApi(query.text, client, self._pace, endpoint, _read_keys())
         has_readable = False
-        params: Mapping[str, str] = _params(query.text, settings)
-        for photos in pages_in_windows(
-            params, partial(_list_pages, api), _older_search
-        ):
+        params: Mapping[str, str] = _build_params(query.text, settings)
+        list_pages = partial(_list_pages, api)
+        for photos in pages_in_windows(params, list_pages, _older_search):
             items = [
                 photo
                 if isinstance(photo, Skipped | Gap)
-                else _candidate(photo, query, settings)
+                else _parse_photo(photo, query, settings)
                 for photo in photos
             ]
             has_readable |= any(isinstance(item, Candidate) for item in items)
-            unreadable = [
-                i for i in items if isinstance(i, Skipped) and i.reason == "unreadable"
-            ]
-            if photos and not has_readable and len(unreadable) == len(items):
+            if not has_readable and are_unreadable(items):
                 raise changed_error("Flickr", query.text, "photos without a URL")
             yield items
 
 
-def _keys() -> tuple[str, str]:
-    key, key_secret = read_secret("flickr.key"), read_secret("flickr.secret")
+def _read_keys() -> tuple[str, str]:
+    key = read_secret("flickr.key")
+    key_secret = read_secret("flickr.secret")
     if not key or not key_secret:
         raise NeedsLogin(
             "Flickr needs an API key and its secret, and none is stored",
@@ -421,7 +419,7 @@ def _keys() -> tuple[str, str]:
     return key, key_secret
 
 
-def _params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
+def _build_params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
     params = {
         _PARAMETERS[name]: words.get(settings[name], "")
         for name, words in _CHOICES.items()
@@ -431,28 +429,27 @@ def _params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
         params["tags"] = ",".join(text.split(",") if "," in text else text.split())
     else:
         params["text"] = text
-    for end, time_of_end in _time_range(settings["taken"]):
-        params[f"{end}_taken_date"] = f"{time_of_end:%Y-%m-%d %H:%M:%S}"
-    for end, time_of_end in _time_range(settings["uploaded"]):
-        params[f"{end}_upload_date"] = f"{time_of_end.timestamp():.0f}"
+    for end, instant in _parse_time_range(settings["taken"]):
+        params[f"{end}_taken_date"] = f"{instant:%Y-%m-%d %H:%M:%S}"
+    for end, instant in _parse_time_range(settings["uploaded"]):
+        params[f"{end}_upload_date"] = f"{instant.timestamp():.0f}"
     return {name: value for name, value in params.items() if value}
 
 
-def _time_range(text: str) -> Iterator[tuple[str, datetime]]:
+def _parse_time_range(text: str) -> Iterator[tuple[str, datetime]]:
+    """Yield the beginning as "min" and the end as "max", as far as they are given."""
     first, last = parse_day_range(text) if text else (None, None)
-    for end, day, clock in (
-        ("min", first, clock_time.min),
-        ("max", last, clock_time(23, 59, 59)),
-    ):
-        if day is not None:
-            yield end, datetime.combine(day, clock, UTC)
+    if first is not None:
+        yield "min", datetime.combine(first, clock_time.min, UTC)
+    if last is not None:
+        yield "max", datetime.combine(last, clock_time(23, 59, 59), UTC)
 
 
-def _candidate(
+def _parse_photo(
     photo: Photo, query: Query, settings: Mapping[str, str]
 ) -> Candidate | Skipped:
     key = photo.get("id")
-    size = _size(photo, int(settings["size"]))
+    size = _choose_size(photo, int(settings["size"]))
     if photo.get("media", "photo") != "photo":
         return Skipped(str(key), "filtered")
     if not key or not size:
@@ -472,28 +469,28 @@ def _candidate(
         title=str(photo.get("title") or "") or None,
         tags=tuple(str(photo.get("tags") or "").split()),
     )
-    return Candidate(
-        url, origin, _pixels(photo, "width", size), _pixels(photo, "height", size)
-    )
+    width = _read_pixels(photo, "width", size)
+    height = _read_pixels(photo, "height", size)
+    return Candidate(url, origin, width, height)
 
 
-def _size(photo: Photo, side: int) -> str | None:
-    """Return the letter of the smallest size of at least `side`, else of the largest."""
-    urls = {x: str(photo.get(f"url_{x}")) for x in _MAX_SIDES}
-    # A size without numbers counts as its maximum.
-    sides = {
-        x: max(_pixels(photo, "width", x) or 0, _pixels(photo, "height", x) or 0)
-        or _MAX_SIDES[x]
-        for x, url in urls.items()
-        if url.startswith("http")
-    }
-    large_enough = [x for x in sides if sides[x] >= side]
+def _choose_size(photo: Photo, side: int) -> str | None:
+    """Return the letter of the smallest size of at least `side` pixels, else of the largest."""
+    sides = {}
+    for letter, max_side in _MAX_SIDES.items():
+        if str(photo.get(f"url_{letter}")).startswith("http"):
+            width = _read_pixels(photo, "width", letter) or 0
+            height = _read_pixels(photo, "height", letter) or 0
+            # A size without numbers counts as its maximum.
+            sides[letter] = max(width, height) or max_side
+
+    large_enough = [letter for letter in sides if sides[letter] >= side]
     if large_enough:
         return min(large_enough, key=sides.__getitem__)
     return max(sides, key=sides.__getitem__, default=None)
 
 
-def _pixels(photo: Photo, side: str, size: str) -> int | None:
+def _read_pixels(photo: Photo, side: str, size: str) -> int | None:
     # Numbers may be numbers, strings or null.
     pixels = str(photo.get(f"{side}_{size}") or "")
     return int(pixels) if pixels.isdecimal() else None

@@ -200,7 +200,7 @@ class Simulated(CandidateQueue):
 
     @property
     def is_searching(self) -> bool:
-        return self._missing() > 0 and not self._is_exhausted
+        return self._count_missing() > 0 and not self._is_exhausted
 
     def _next(self) -> Candidate | None:
         self._is_exhausted = self.visited == len(self._numbers)

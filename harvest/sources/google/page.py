@@ -91,9 +91,11 @@ def _first_by_url(*results: Iterable[GoogleResult]) -> list[GoogleResult]:
 @lru_cache(maxsize=256)
 def parse_answer(text: str) -> tuple[GoogleResult, ...]:
     """Return the images of an answer: HTML, a script, or JSON with JSON in its texts."""
-    scripts = (text, *_nested_texts(text))
-    results = ((*_parse_script(script), *parse_results(script)) for script in scripts)
-    return tuple(_first_by_url(*results))
+    results: list[GoogleResult] = []
+    for script in (text, *_nested_texts(text)):
+        results += _parse_script(script)
+        results += parse_results(script)
+    return tuple(_first_by_url(results))
 
 
 def _nested_texts(text: str) -> Iterator[str]:
@@ -137,9 +139,8 @@ def _classify_other(page: GooglePage, text: str) -> PageState:
         return "refused"
     if _is_captcha(page.html, text):
         return "captcha"
-    if any(sentence in text for sentence in _CONSENT_TEXT) or _CONSENT_FORM.search(
-        page.html
-    ):
+    has_consent_text = any(sentence in text for sentence in _CONSENT_TEXT)
+    if has_consent_text or _CONSENT_FORM.search(page.html):
         return "consent"
     if page.status >= 400:
         return "refused"
@@ -159,9 +160,11 @@ def _parse_script(script: str) -> Iterator[GoogleResult]:
     last: GoogleResult | None = None
     for token in _TOKEN.finditer(script):
         if token["url"] is None:
+            # What follows a result: its page and title.
             if last is not None:
-                title = " ".join((_parse_string(token["title"]) or "").split()) or None
-                yield last._replace(page_url=_parse_url(token["page"]), title=title)
+                words = (_parse_string(token["title"]) or "").split()
+                page_url = _parse_url(token["page"])
+                yield last._replace(page_url=page_url, title=" ".join(words) or None)
             last = None
             continue
         url = _parse_url(token["url"])
@@ -169,7 +172,8 @@ def _parse_script(script: str) -> Iterator[GoogleResult]:
             continue
         if last is not None:
             yield last
-        last = GoogleResult(url, _pixels(token["width"]), _pixels(token["height"]))
+        width = _parse_pixels(token["width"])
+        last = GoogleResult(url, width, _parse_pixels(token["height"]))
     if last is not None:
         yield last
 
@@ -179,9 +183,14 @@ def _parse_link(link: HtmlElement) -> Iterator[GoogleResult]:
     fields = {name: values[0] for name, values in params.items()}
     url = fields.get("imgurl", "")
     if url.startswith(("http://", "https://")) and not _is_thumbnail(url):
-        title = " ".join(link.xpath("string(.//img/@alt)").split()) or None
-        width, height = _pixels(fields.get("w")), _pixels(fields.get("h"))
-        yield GoogleResult(url, width, height, fields.get("imgrefurl"), title)
+        words = link.xpath("string(.//img/@alt)").split()
+        yield GoogleResult(
+            url,
+            width=_parse_pixels(fields.get("w")),
+            height=_parse_pixels(fields.get("h")),
+            page_url=fields.get("imgrefurl"),
+            title=" ".join(words) or None,
+        )
 
 
 def _is_thumbnail(url: str) -> bool:
@@ -209,7 +218,7 @@ def _parse_string(literal: str | None) -> str | None:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _pixels(digits: str | None) -> int | None:
+def _parse_pixels(digits: str | None) -> int | None:
     if digits is None or not digits.isdecimal() or len(digits) > 6:
         return None
     return int(digits) or None

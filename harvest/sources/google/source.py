@@ -19,6 +19,7 @@ from gleanset.installation import install_command
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, Page, unreachable_error
 from harvest.http.connections import is_private_literal
+from harvest.http.policy import PRIVATE_ADDRESS
 from harvest.sources.base import (
     Endpoint,
     Gap,
@@ -181,7 +182,7 @@ class Google(Source):
         if not client.allow_private and is_private_literal(
             urlsplit(endpoint).hostname or ""
         ):
-            raise unreachable_error(endpoint, "private address")
+            raise unreachable_error(endpoint, PRIVATE_ADDRESS)
         url = build_search_url(query.text, settings)
         with _browser(settings, client) as browser:
             browser.open(url)

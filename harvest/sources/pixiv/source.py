@@ -23,6 +23,7 @@ from harvest.sources.base import (
     ResultPage,
     Skipped,
     Source,
+    are_unreadable,
     pages_in_windows,
     parse_day,
     parse_number,
@@ -122,45 +123,47 @@ class Pixiv(Source):
 
     def check_ready(self, settings: Mapping[str, str]) -> None:
         """Raise `NeedsLogin` without a refresh token."""
-        _token()
+        _read_token()
 
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield the pages of all selected works, in the requested order."""
-        api = self._api(settings, client)
-        search = _search(query.text, settings)
-        for works in pages_in_windows(search, partial(_pages, api), _next_window):
+        api = self._log_in(settings, client)
+        search = _make_search(query.text, settings)
+        for works in pages_in_windows(search, partial(_list_pages, api), _next_window):
             for work in works:
                 if isinstance(work, Skipped | Gap):
                     yield [work]
                 elif _is_selected(work, settings):
-                    yield _candidates(api, work, query, settings)
+                    yield _iter_candidates(api, work, query, settings)
                 else:
                     yield [Skipped(str(work.id), "filtered")]
 
-    def _api(self, settings: Mapping[str, str], client: Client) -> PixivApi:
+    def _log_in(self, settings: Mapping[str, str], client: Client) -> PixivApi:
         endpoints = Endpoints(
             Endpoint(settings["endpoint"]), Endpoint(settings["auth_endpoint"])
         )
-        key = (endpoints, _token())
+        token = _read_token()
+        key = (endpoints, token)
         # A login for each keyword would soon be blocked.
         with self._lock:
             if key not in client.logins:
-                client.logins[key] = PixivApi(key[0], client, key[1], self._pace)
+                client.logins[key] = PixivApi(endpoints, client, token, self._pace)
             api: PixivApi = client.logins[key]
             return api
 
 
-def _token() -> str:
+def _read_token() -> str:
     token = read_secret("pixiv.refresh_token")
     if not token:
         raise NeedsLogin("Pixiv needs a login, and none is stored", LOGIN_HELP["pixiv"])
     return token
 
 
-def _search(text: str, settings: Mapping[str, str]) -> PixivSearch:
-    by_tag = settings["target"] != "title"
+def _make_search(text: str, settings: Mapping[str, str]) -> PixivSearch:
+    if settings["target"] != "title":
+        text = add_bookmark_tags(text, int(settings["bookmarks"] or 0))
     return PixivSearch(
-        add_bookmark_tags(text, int(settings["bookmarks"] or 0)) if by_tag else text,
+        text,
         _TARGETS[settings["target"]],
         _SORTS[settings["sort"]],
         parse_day(settings["since"]) if settings["since"] else None,
@@ -168,7 +171,7 @@ def _search(text: str, settings: Mapping[str, str]) -> PixivSearch:
     )
 
 
-def _candidates(
+def _iter_candidates(
     api: PixivApi, work: Work, query: Query, settings: Mapping[str, str]
 ) -> Iterator[Candidate | Skipped]:
     is_animated = work.type == "ugoira"
@@ -186,7 +189,8 @@ def _candidates(
         key = f"{work.id}_{'ugoira' if is_animated else 'p'}{index}"
         # The API has the size of the first page only; it applies to every frame of a ugoira.
         size = (work.width, work.height) if is_animated or index == 0 else (None, None)
-        yield Candidate(url, _origin(work, key, url, query), *size, referer=REFERER)
+        origin = _make_origin(work, key, url, query)
+        yield Candidate(url, origin, *size, referer=REFERER)
 
 
 class _User(msgspec.Struct):
@@ -266,7 +270,7 @@ def ugoira_frame_urls(work: Work, count: int) -> list[str]:
     return [f"{before}_ugoira{number}.{after}" for number in range(count)]
 
 
-def _origin(work: Work, key: str, url: str, query: Query) -> Origin:
+def _make_origin(work: Work, key: str, url: str, query: Query) -> Origin:
     names = [tag.name for tag in work.tags if tag.name]
     translations = [tag.translated_name for tag in work.tags if tag.translated_name]
     return Origin(
@@ -300,7 +304,7 @@ def add_bookmark_tags(text: str, bookmarks: int) -> str:
     return f"{words} ({' OR '.join(tags)})" if len(tags) > 1 else f"{words} {tags[0]}"
 
 
-def _pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]]:
+def _list_pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]]:
     def ask(offset: int) -> ResultPage[Work] | None:
         page = api.search(search, offset)
         if page is None:
@@ -309,9 +313,7 @@ def _pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]]:
             return None
         works, next_offset = page
         items = [_parse_item(value) for value in works]
-        if items and all(
-            isinstance(i, Skipped) and i.reason == "unreadable" for i in items
-        ):
+        if are_unreadable(items):
             raise changed_error("works in an unknown format")
         return ResultPage(items, next_offset)
 
@@ -319,11 +321,9 @@ def _pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]]:
 
 
 def _parse_item(value: Any) -> Work | Skipped:
-    fields = (
-        {k: v for k, v in value.items() if v is not None}
-        if isinstance(value, dict)
-        else {}
-    )
+    fields = {}
+    if isinstance(value, dict):
+        fields = {name: field for name, field in value.items() if field is not None}
     try:
         work = msgspec.convert(fields, Work, strict=False)
     except msgspec.ValidationError:
@@ -344,22 +344,23 @@ def _next_window(
     """
     if not last:
         return None, "works after those that this account may not see"
+    dates = [work.create_date for work in last if work.create_date]
     try:
-        day = date.fromisoformat(
-            [w.create_date for w in last if w.create_date][-1][:10]
-        )
+        day = date.fromisoformat(dates[-1][:10])
     except (ValueError, IndexError):
         raise changed_error("works without their dates") from None
-    since, until = search.since, search.until
+
+    since = search.since
+    until = search.until
     if search.order == "date_asc":
         is_cut = since is not None and day <= since
         since = max(day - _DAY, since + _DAY) if since else day - _DAY
     else:
         is_cut = until is not None and day >= until
         until = min(day + _DAY, until - _DAY) if until else day + _DAY
-    lost = (
-        f"works of {day}, beyond the {_LAST_OFFSET:,} of one search" if is_cut else ""
-    )
+    lost = ""
+    if is_cut:
+        lost = f"works of {day}, beyond the {_LAST_OFFSET:,} of one search"
     if since and until and since > until:
         return None, lost
     return search._replace(since=since, until=until), lost
