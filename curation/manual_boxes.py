@@ -23,6 +23,7 @@ def crop_face(dataset: Dataset, image: Image, face: Face, scratch: Path) -> Face
         else CropGeometry.from_settings(dataset.settings.crop)
     )
     path = dataset.image_path(image.sha256, image.format)
+
     try:
         pixels = np.asarray(decode(path.read_bytes()).pixels)
     except (OSError, Unreadable) as error:

@@ -210,6 +210,7 @@ def _shared_origins(rows: list[GroupEvidence]) -> Iterator[Hashable]:
         yield "group", sample.group
     if sample.track is not None:
         yield "track", sample.track
+
     for row in rows:
         if row.post is not None:
             yield "post", row.post

@@ -94,6 +94,7 @@ def find_build_context() -> Path:
     ):
         if (folder / "Dockerfile").is_file():
             return folder
+
     raise InputUnusable(
         "the folder docker/animeface-2009 is missing from this installation",
         restore_command("docker"),

@@ -48,6 +48,7 @@ class PluginDetector:
             raise ValueError(f"wrong detector name: {face.detector!r}")
         if not 0 <= face.score <= 1:
             raise ValueError(f"score not in 0..1: {face.score}")
+
         height, width = pixels.shape[:2]
         x, y, face_width, face_height = face.box
         is_inside = x + face_width <= width and y + face_height <= height

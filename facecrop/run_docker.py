@@ -151,6 +151,7 @@ class ContainerEngine(NamedTuple):
         if base is not None:
             arguments.append(f"--build-arg=BASE={base}")
         last_lines: deque[str] = deque(maxlen=5)
+
         with subprocess.Popen(  # noqa: S603 - as above
             [self.program, "build", *arguments, "--", str(context)],
             stdin=subprocess.DEVNULL,
@@ -163,6 +164,7 @@ class ContainerEngine(NamedTuple):
                 line = replace_controls(raw, "")
                 last_lines.append(line)
                 say(line)
+
         if process.returncode:
             output = "\n     ".join(filter(None, last_lines))
             raise MissingComponent(
@@ -184,6 +186,7 @@ def find_engines(requested: str = "") -> list[ContainerEngine]:
         program = shutil.which(name)
         if program:
             engines.append(ContainerEngine(Path(name).name, program))
+
     if not engines:
         raise MissingComponent(
             f"there is no {' and no '.join(names)} on this machine",
@@ -298,6 +301,7 @@ def _stop(process: subprocess.Popen[bytes], engine: ContainerEngine, name: str) 
     for pipe in filter(None, (process.stdin, process.stdout)):
         with suppress(OSError):
             pipe.close()
+
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_TIMEOUT_SECONDS)
     if process.returncode != 0:

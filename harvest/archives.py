@@ -141,6 +141,7 @@ def harvest_files(
     if trees:
         counts = import_images(dataset, FOLDER_STAGE, trees, find_images, options)
         results.append(counts)
+
     if archives:
         counts = import_images(dataset, ARCHIVE_STAGE, archives, find_members, options)
         results.append(counts)
@@ -213,6 +214,7 @@ def _find_ignored_reason(member: PurePosixPath, exclude: Sequence[str]) -> str |
         reason = get_junk_reason(part)
         if reason:
             return reason
+
     if is_source_table(member):
         return SOURCE_TABLE
     reason = get_reason_by_name(member.name)
@@ -325,6 +327,7 @@ def _read_zip_name(info: zipfile.ZipInfo) -> str | bytes:
     raw = info.orig_filename.encode("cp437")
     checksum = struct.pack("<L", zlib.crc32(raw))
     extra = info.extra
+
     while len(extra) >= 4:
         kind, size = struct.unpack("<HH", extra[:4])
         field = extra[4 : 4 + size]
@@ -360,6 +363,7 @@ def _list_tar(file: IO[bytes]) -> Iterator[Entry]:
             read = partial(_reject, "not a file", "a link, a device or a sparse file")
         name = info.name.encode("utf-8", "surrogateescape")
         yield Entry(name, info.size, read)
+
     data.seek(archive.offset)
     if data.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         _reject("cut off", "it ends without an end mark, or in a damaged header")

@@ -190,13 +190,16 @@ class SourceQueue(CandidateQueue):
         if not self._is_asked:
             self._is_asked = True
             self._demands.put(True)
+
         try:
             result = self._results.get_nowait()
         except Empty:
             return None
+
         self._is_asked = False
         if isinstance(result, Candidate):
             return result
+
         self._is_exhausted = True
         if isinstance(result, GleansetError):
             self.error = result

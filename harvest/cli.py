@@ -95,6 +95,7 @@ def _replace_stdin(request: UrlsRequest) -> Iterator[UrlsRequest]:
     if "-" not in files:
         yield request
         return
+
     data = sys.stdin.buffer.read()
     with TemporaryDirectory(prefix="gleanset-") as folder:
         # Windows PowerShell writes UTF-16.

@@ -135,9 +135,11 @@ class TreeRules:
             group = options.groups.get_group(
                 path.name, folder, inside, level, self._splits
             )
+
         origin = replace(origin, hint=hint and self._names.decode(hint), post=group)
         if metadata is None:
             return origin, row.credit
+
         origin = replace(
             origin, url=metadata.url, title=metadata.caption or origin.title
         )
@@ -160,6 +162,7 @@ def import_images(
             if not simulated.is_known_file(file.origin, file.stamp, file.content_stamp):
                 simulated.add(file.display_name, file.origin)
         return simulated.result().with_facts(summarize_ignored(ignored))
+
     # Files are closed here: an error would keep the archive open that they are in.
     with dataset.stage(stage) as scratch, closing(files):
         store = dataset.originals(scratch)
@@ -329,6 +332,7 @@ def _make_image_file(
         status = path.stat()
     except OSError:
         return ImageFile(path, origin, "")
+
     stamp = f"{status.st_size}:{status.st_mtime_ns}:{origin.hint or ''}"
     stamp += make_credit_stamp(origin.post, credit, options.credit)
     return ImageFile(path, origin, stamp, credit)
@@ -381,12 +385,14 @@ def parse_metadata(data: bytes) -> ImageMetadata | None:
         row = json.loads(data)
     except (ValueError, RecursionError):
         return None
+
     if not isinstance(row, dict) or not {"url", "key", "status"} <= row.keys():
         return None
     texts = {name.lower(): text for name, text in row.items() if isinstance(text, str)}
     url = clean_page_url(texts.get("url"))
     if url is None:
         return None
+
     credit = Credit(
         author=clean_credit_text(texts.get("author")),
         licence=clean_credit_text(texts.get("licence") or texts.get("license")),

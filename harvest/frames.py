@@ -189,6 +189,7 @@ class FrameHarvest:
         else:
             self._write(task, sampled)
             error = sampled.error
+
         if error is not None:
             self._reject(task.video.display_name, error)
         elif sampled is not None:
@@ -203,6 +204,7 @@ class FrameHarvest:
         causes = [e.__cause__ for e in errors if isinstance(e.__cause__, GleansetError)]
         if len(causes) == len(errors):
             raise causes[0]
+
         lines = "\n  ".join(
             f"{name}: {error.reason}: {error.detail}" for name, error in self._unusable
         )
@@ -233,6 +235,7 @@ class FrameHarvest:
         is_repeated = sha256 in self._seen_videos
         self._seen_videos.add(sha256)
         frames = self.dataset.videos.get_frame_count(sha256, self.sampling.settings)
+
         if is_repeated:
             self._videos["a copy"] += 1
         elif frames is not None:

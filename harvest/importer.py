@@ -132,6 +132,7 @@ class Importer:
         image = self._dataset.fetches.get_image(origin.source, origin.key)
         if image is None:
             return
+
         # A file with the same stamp has its origin: a weak label dropped since stays away.
         if not stamp:
             with self._dataset.db.transaction():
@@ -204,11 +205,13 @@ class Importer:
         except Unreadable as error:
             self._reject(origin, error.reason, error.detail, stamp, candidate)
             return False
+
         self.tally["added" if is_new else "duplicate"] += 1
         self._note_image(measured.sha256, origin)
         if not is_new:
             self._note_hint(measured.sha256, origin)
             self._note_replaced(measured.sha256, origin)
+
         if self._options.hints and origin.hint is None:
             self.tally["without_hint"] += 1
         return True

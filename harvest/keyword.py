@@ -61,6 +61,7 @@ def read_keywords(
     if file is not None:
         lines = read_lines(check_file_exists(file), encoding)
         words += [(word, hint or label) for word, hint in lines]
+
     if not words:
         raise UsageError(
             "there is no keyword", "name some, or a file of them with -i FILE"
@@ -147,6 +148,7 @@ def _group_outcomes(
     for result in results:
         groups[getattr(result, key)].append(result)
     parts = {}
+
     for name, members in groups.items():
         part = _merge_outcomes(members)
         errors = [str(member.error) for member in members if member.error is not None]

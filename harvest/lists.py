@@ -77,6 +77,7 @@ def check_columns(columns: Columns) -> dict[str, str]:
                 f"unknown list field: {field}",
                 f"{did_you_mean(field, Row._fields)}fields: {', '.join(Row._fields)}",
             )
+
     return {
         field: name
         for field, name in columns.items()
@@ -123,6 +124,7 @@ def read_list(
     if file.suffix.lower() in _GALLERY_DL_SUFFIXES:
         yield from read_gallery_dl(file, label, encoding)
         return
+
     for row in read_rows(file, columns, encoding):
         origin = Origin(
             "urls",
@@ -221,11 +223,13 @@ def _table_rows(file: Path, columns: Columns, encoding: str | None) -> Iterator[
             )
         yield from (Row(url, label) for url, label in _split(chain([first], lines)))
         return
+
     delimiter = find_delimiter(first) if is_csv else "\t"
     rows = _read_cells(file, chain([first], lines), delimiter)
     names = [name.strip() for name in next(rows, [])]
     if not any(names):
         return
+
     indices = _find_columns(file, columns, names)
     for cells in rows:
         row = _make_row(indices, cells)
@@ -251,6 +255,7 @@ def _make_row(indices: Mapping[str, int], cells: Sequence[str | None]) -> Row | 
     if indices["url"] >= len(cells):
         text = " ".join(cell for cell in cells if cell).strip()
         return Row(text) if text else None
+
     fields = {
         field: (cells[index] or "").strip() or None
         for field, index in indices.items()
@@ -349,6 +354,7 @@ def read_gallery_dl(
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         fix = "gallery-dl -j URL > FILE.json"
         raise InputUnusable(f"{file} is not the JSON of gallery-dl", fix) from error
+
     if pages:
         text = f"{pages} entries of {file} are pages and not images"
         raise InputUnusable(text, "let gallery-dl follow them: gallery-dl -J URL")
@@ -416,6 +422,7 @@ def _list_words(value: Any) -> list[str]:
     if isinstance(value, str):
         words = value.split(",") if "," in value else value.split()
         return [word.strip() for word in words if word.strip()]
+
     words: list[str] = []
     if isinstance(value, Mapping):
         for name in ("name", "nick", "title"):

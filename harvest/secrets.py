@@ -55,6 +55,7 @@ def store_secret(name: str, value: str) -> None:
     value = value.strip()
     if not value:
         raise UsageError(f"the secret {name} is empty", "give its value")
+
     _known_secrets.add(value)
     values = _read_file() | {name: value}
     path = find_secrets_file()
@@ -102,6 +103,7 @@ def _read_file() -> dict[str, str]:
     except ValueError:
         # Not chained: the exception holds the whole text of the file.
         raise _damaged(path) from None
+
     if not isinstance(values, dict) or not all(
         isinstance(v, str) for v in values.values()
     ):
@@ -143,6 +145,7 @@ def store_login(
     result = LoginResult(
         logged_in=site, kept_in=str(find_secrets_file()), account=account
     )
+
     # The environment takes precedence: an old value there would still be used.
     if any(read_secret(name) != value for name, value in secrets.items()):
         result.note = (

@@ -112,6 +112,7 @@ class VectorStore:
             np.save(file, vectors, allow_pickle=False)
             data = file.getvalue()
             write_atomic(self.folder / f"{_compute_digest(data)}{ENDING}", data)
+
         self._names = []
         self._vectors = []
         self._last_flush = time.monotonic()
@@ -141,6 +142,7 @@ class EmbeddingSpace:
         self._files: list[VectorFile] = []
         self._ends: list[int] = []
         start = 0
+
         for file, names in store.iter_files():
             for row, sample in enumerate(names, start):
                 self._row_by_name[sample] = row
@@ -176,6 +178,7 @@ class EmbeddingSpace:
         has_vector = rows >= 0
         vectors = np.zeros((len(rows), self.width), np.float32)
         file_numbers = np.searchsorted(self._ends, rows, side="right")
+
         for number in set(file_numbers[has_vector].tolist()):
             file = self._files[number]
             start = self._ends[number] - file.size

@@ -77,6 +77,7 @@ def find_detector_class(name: str) -> type[Detector]:
     if name in DETECTORS:
         bundled: type[Detector] = resolve_name(DETECTORS[name])
         return bundled
+
     plugin = load_plugin("detectors", name, check_detector_class)
     if plugin is not None:
         return plugin
@@ -95,6 +96,7 @@ def check_detector_class(name: str, plugin: Any) -> type[Detector]:
         raise TypeError(f"its name is {plugin_name!r}, and not that")
     if not hasattr(plugin, "settings"):
         raise TypeError("it has no settings")
+
     for setting in inspect.signature(plugin).parameters.values():
         is_keyword = setting.kind is setting.POSITIONAL_OR_KEYWORD
         if not is_keyword or setting.default is setting.empty:

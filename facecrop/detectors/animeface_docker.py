@@ -150,6 +150,7 @@ class AnimeFaceContainer:
         values = (self._requests, width, height, rgb)
         request = b'{"id":%d,"width":%d,"height":%d,"rgb":"%s"}\n' % values
         answer = self._running.ask(request, SEARCH_SECONDS)
+
         try:
             return _parse_answer(answer, self._requests, width, height)
         except ValueError as error:
@@ -162,6 +163,7 @@ def _parse_greeting(line: bytes, description: str) -> ContainerGreeting:
         greeting = msgspec.json.decode(line, type=ContainerGreeting)
     except ValueError:
         raise MissingComponent(f"{description} is not one of ours", _REBUILD) from None
+
     if (greeting.protocol, greeting.animeface) != (PROTOCOL, KNOWN_VERSION):
         actual = f"animeface {greeting.animeface}, protocol {greeting.protocol}"
         raise MissingComponent(

@@ -174,6 +174,7 @@ def self_test(
     except (NotImplementedError, TypeError, KeyError) as error:
         problem = f"failed: {error!r}"
         raise MissingComponent(_describe_failure(problem, tested), fix) from error
+
     if len(boxes) != 1:
         problem = f"found {len(boxes)} faces instead of 1"
     elif overlap(boxes[0], expected) < SELFTEST_OVERLAP:

@@ -102,6 +102,7 @@ class LbpCascade:
             is_empty = bool(cascade.empty())
         except (self._cv2.error, SystemError):
             is_empty = True
+
         if is_empty:
             raise UsageError(
                 f"{file} is not a cascade that OpenCV can load",
@@ -116,6 +117,7 @@ def _import_opencv() -> Any:
         import cv2
     except ImportError as error:
         raise MissingComponent(f"OpenCV cannot be loaded: {error}", fix) from error
+
     if not hasattr(cv2, "CascadeClassifier"):
         raise MissingComponent(
             f"OpenCV {cv2.__version__} has no cascades any more", fix

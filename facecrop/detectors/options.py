@@ -46,6 +46,7 @@ def parse_detector(
         detector, key, value = _parse_option(option)
         if detector == name:
             settings[key] = value
+
     settings.update(overrides)
     if model:
         settings["model"] = model

@@ -78,6 +78,7 @@ class RecordedDetector(NamedTuple):
                     f"the {key} of detector {self.name} is missing (SHA-256 {digest}…)",
                     f"use its file: --detector {self.name}:{key}=FILE",
                 )
+
         own: dict[str, Setting] = dict(self.settings)
         if "model" in settings:
             own.pop("sha256", None)

@@ -125,6 +125,7 @@ def search_tiles(
     height, width = pixels.shape[:2]
     tiles = plan_tiles(width, height, max_side)
     faces: list[Face] = []
+
     for tile in tiles:
         part = cut_tile(pixels, tile, max_side)
         place = _TilePlace(
@@ -136,6 +137,7 @@ def search_tiles(
                 score = _clip_score(raw.score)
                 landmarks = _convert_landmarks(raw.landmarks, place)
                 faces.append(Face(name, box, score, landmarks, raw.evidence))
+
     if len(tiles) > 1:
         faces = drop_overlapping_faces(faces)
     return sorted(faces, key=lambda face: (face.box, face.score))

@@ -114,6 +114,7 @@ class Client:
             raise UsageError(
                 f"the contact {contact!r} cannot be sent", "use plain ASCII for it"
             )
+
         self.user_agent = f"gleanset/{__version__}" + (
             f" (+{contact})" if contact else ""
         )
@@ -153,6 +154,7 @@ class Client:
         with suppress(Unreadable):
             if page := get_required_referer(url) or referer:
                 headers["Referer"] = normalize_url(page)
+
         return self.fetch(
             url, FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True)
         )
@@ -170,6 +172,7 @@ class Client:
         cookies = FetchCookies()
         url = normalize_url(url)
         start = Turn(url, get_host(url))
+
         for attempt in range(limits.retries):
             response = None
             with suppress(TransientFailure):
@@ -208,6 +211,7 @@ class Client:
                 return response
             target = resolve_redirect(turn.url, location)
             turn = Turn(target, get_host(target))
+
         raise Unreadable(
             "bad redirect", f"more than {limit} redirects, the last one to {turn.url}"
         )
@@ -242,11 +246,13 @@ class Client:
         policy = FetchPolicy(
             all_headers, RETRY_STATUSES - {429}, self.limits, error_bodies=True
         )
+
         try:
             response = self._fetch_now(url, policy, pace)
         except Unreadable as error:
             detail = error.detail.removeprefix(f"{url}: ")
             raise unreachable_error(url, error.reason, detail) from error
+
         return Page(
             response.status, _decode_text(response), response.url, response.headers
         )
@@ -314,6 +320,7 @@ class Client:
                 ):
                     raise RetryableError(failure) from None
                 raise failure from None
+
             page = Page(
                 response.status, _decode_text(response), public, response.headers
             )
@@ -349,6 +356,7 @@ class Client:
         if isinstance(response, Exception):
             self.robots.record_failure(file, make_failure(file, response))
             return
+
         try:
             delay = self.robots.record_rules(file, response.status, response.data)
         except Exception as error:
@@ -391,6 +399,7 @@ class Client:
             redirect=False,
             preload_content=False,
         )
+
         try:
             yield response
         finally:
@@ -414,6 +423,7 @@ class Client:
         is_too_large = length.isdecimal() and float(length) > max_bytes
         data = io.BytesIO()
         size = 0
+
         # read1 returns the bytes received so far; read would wait for a whole chunk.
         while not is_too_large and size <= max_bytes:
             chunk = response.read1(_CHUNK_BYTES, decode_content=False)
@@ -422,6 +432,7 @@ class Client:
             if not chunk:
                 break
             size += data.write(chunk)
+
         encodings = response.headers.get("Content-Encoding", "")
         content = decode_content(data.getvalue(), encodings, max_bytes)
         if policy.clipped or not (is_too_large or max(size, len(content)) > max_bytes):

@@ -236,6 +236,7 @@ class _Guarded(HTTPConnection):
             raise NewConnectionError(
                 self, f"no connection to {self.host}: {error}"
             ) from error
+
         if (deadline := _current_deadline()) is not None:
             deadline.register(sock)
         return sock
@@ -252,10 +253,12 @@ class _Guarded(HTTPConnection):
             entries = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
         except UnicodeError as error:
             raise LocationParseError(host) from error
+
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
         deadline = _current_deadline()
         if self.proxy is not None or (deadline is not None and deadline.allow_private):
             return addresses
+
         public = [address for address in addresses if not is_private(address)]
         if not public:
             raise PrivateAddress(f"{self.host} is {', '.join(addresses)}")
@@ -335,6 +338,7 @@ class ConnectionPools:
         address = f"{host}:{port}" if port and ":" not in host else host
         if proxy_bypass_environment(address, self._proxies):
             return True
+
         # curl and requests understand NO_PROXY=10.0.0.0/8, urllib does not.
         for entry in self._proxies.get("no", "").split(","):
             with suppress(ValueError):
@@ -365,10 +369,12 @@ class ConnectionPools:
                 f"the proxy {parts.scheme}://{parts.hostname or ''} is not an http or https proxy",
                 "set HTTP_PROXY and HTTPS_PROXY to http://host:port, or unset them and ALL_PROXY",
             )
+
         headers = None
         if parts.username:
             login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             headers = dict(make_headers(proxy_basic_auth=login))
+
         trusted = self._options["ssl_context"]
         return ProxyManager(
             proxy, proxy_headers=headers, proxy_ssl_context=trusted, **self._options

@@ -168,6 +168,7 @@ class RobotsPolicy:
                 f"unknown opt-out signal: {', '.join(unknown)}",
                 f"name some of {', '.join(SIGNALS[:-1])}, or {SIGNALS[-1]}",
             )
+
         respected = () if "all" in ignored else SIGNALS
         self.respected = frozenset(respected).difference(ignored)
         # Every download from the host waits for this response: it gets less time, fewer retries.
@@ -280,6 +281,7 @@ class RobotsPolicy:
             raise Unreadable(f"robots tag {directive}", url)
         if TDM in self.respected and "1" in map(str.strip, headers.getlist(TDM)):
             raise Unreadable(TDM, url)
+
         if CONTENT_SIGNAL in self.respected:
             for value in chain.from_iterable(map(headers.getlist, _SIGNAL_HEADERS)):
                 if _allows_training(value) is False:
@@ -380,6 +382,7 @@ class PathRule(NamedTuple):
             return path == first
         if not path.startswith(first):
             return False
+
         last = parts.pop() if is_anchored else ""
         position = len(first)
         for text in parts:
@@ -387,6 +390,7 @@ class PathRule(NamedTuple):
             if start < 0:
                 return False
             position = start + len(text)
+
         if not is_anchored:
             return True
         return path.endswith(last) and len(path) - len(last) >= position

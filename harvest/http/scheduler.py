@@ -132,6 +132,7 @@ class Scheduler(Generic[Result]):
                 self._requests + math.ceil(self._requests * _EXTRA_THREADS)
             )
         ]
+
         try:
             for thread in threads:
                 thread.start()
@@ -247,6 +248,7 @@ class Scheduler(Generic[Result]):
         )
         if self._active_count >= limit:
             return None, math.inf
+
         min_seconds = self._requeue_delayed()
         for host in list(self._queues):
             if not self._is_front_allowed(self._queues[host]):
@@ -256,6 +258,7 @@ class Scheduler(Generic[Result]):
             if not (seconds := self._slots.acquire(host)):
                 return self._pop_job(host), 0.0
             min_seconds = min(min_seconds, seconds)
+
         if not self._is_starving:
             self._is_starving = True
             self.wake()
@@ -302,12 +305,14 @@ class Scheduler(Generic[Result]):
             if queue[0].is_cleared
             else self._robots.missing_rules_file(queue[0].turn.url)
         )
+
         if file is None:
             job = queue.popleft()
         else:
             self._fetching_rules.add(get_url_origin(file))
             fetch = self._client.fetch(file, self._robots.policy)
             job = DownloadJob(fetch, next(fetch), rules=file)
+
         if queue:
             # At the end, so that hosts take turns.
             self._queues[host] = queue
@@ -324,6 +329,7 @@ class Scheduler(Generic[Result]):
             self._release(host, is_done=job.candidate is not None)
             self._fail(job, error)
             return
+
         self._release(host, is_done=job.candidate is not None and response is not None)
         if response is None:
             self._requeue(job)

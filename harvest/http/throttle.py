@@ -158,10 +158,12 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("Retry-After", "").strip()
     if value.isdecimal():
         return float(value)
+
     try:
         time_of_retry = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
+
     if time_of_retry.tzinfo is None:
         time_of_retry = time_of_retry.replace(tzinfo=UTC)
     return max((time_of_retry - datetime.now(UTC)).total_seconds(), 0.0)

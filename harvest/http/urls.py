@@ -37,6 +37,7 @@ def normalize_url(url: str) -> str:
         query = _quote(parts.query, _QUERY_SAFE)
     except ValueError as error:
         raise Unreadable("bad url", f"{url}: {error}") from error
+
     if scheme not in ("http", "https"):
         raise Unreadable("bad url", f"{url}: not http or https")
     return urlunsplit((scheme, host + port, path, query, ""))
@@ -74,6 +75,7 @@ def _host(parts: SplitResult) -> str:
     name = parts.hostname or ""
     if ":" in name:
         return f"[{name}]"
+
     # `hostname` is in lower case, where a final Σ becomes ς: another host.
     _, _, written_host = parts.netloc.rpartition("@")
     written_name = unquote(written_host.partition(":")[0])

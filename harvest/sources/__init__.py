@@ -31,6 +31,7 @@ def check_source_class(name: str, source_class: Any) -> Source:
         raise TypeError(f"its name is {getattr(source, 'name', None)!r}")
     if not isinstance(getattr(source, "example", None), str):
         raise TypeError("it has no example, a word for which it finds images")
+
     options = getattr(source, "options", None)
     if not (
         isinstance(options, tuple)

@@ -106,6 +106,7 @@ class Option(NamedTuple):
             or not (self.choices or self.parse)
         ):
             return
+
         valid = [f"one of: {', '.join(self.choices)}"] if self.choices else []
         if self.parse is not None:
             try:
@@ -114,6 +115,7 @@ class Option(NamedTuple):
                 valid.append(str(error))
             else:
                 return
+
         raise UsageError(
             f"{source}.{self.name} cannot be {value!r}", f"use {', or '.join(valid)}"
         )
@@ -149,6 +151,7 @@ class Endpoint:
             )
         except ValueError:
             is_valid = False
+
         if not is_valid:
             raise UsageError(
                 f"the endpoint {self.base!r} is not a URL",
@@ -206,6 +209,7 @@ class Source(ABC):
                     yield item
                 elif skipped is not None:
                     skipped[item.reason] += 1
+
         if gaps:
             raise Incomplete(
                 f"{self.name} did not list all results for {query.text!r}: {'; '.join(gaps)}",
@@ -228,6 +232,7 @@ class Source(ABC):
             options[name].check(self.name, value)
             if name.endswith("endpoint"):
                 Endpoint(value)
+
         return {
             name: query.options.get(name, option.default)
             for name, option in options.items()
@@ -457,6 +462,7 @@ def parse_day_range(text: str) -> tuple[date | None, date | None]:
         )
     except ValueError:
         span = None, None
+
     if span == (None, None) or (span[0] and span[1] and span[0] > span[1]):
         raise ValueError("days as 2020-01-01..2020-12-31, 2020-01-01.. or ..2020-12-31")
     return span

@@ -189,6 +189,7 @@ def _build_params(text: str, settings: Mapping[str, str], first: int) -> dict[st
                 *parse_size(value)
             )
             filters += f"+filterui:{word}"
+
     language, _, country = settings["market"].partition("-")
     params = {
         "q": text,
@@ -243,6 +244,7 @@ def _has_decoys(page: Page, first: int) -> bool:
     if stated:
         # Not the lowest: a single link may have another position than its neighbors.
         starts.append(stated[len(stated) // 10] + 1)
+
     if results and next_position is not None:
         starts.append(next_position - len(results))
     return any(start >= first + _PAGE_SIZE for start in starts)
@@ -302,9 +304,11 @@ def _parse_result(result: HtmlElement, query: Query) -> Candidate | Skipped:
         fields = json.loads(result.get("m"))
     except (ValueError, RecursionError):
         fields = None
+
     url = fields.get("murl") if isinstance(fields, dict) else None
     if not isinstance(fields, dict) or not isinstance(url, str) or not url:
         return Skipped(result.get("m"), "unreadable")
+
     page_url = fields.get("purl")
     if not isinstance(page_url, str) or not page_url:
         page_url = None
@@ -335,6 +339,7 @@ def _find_size(result: HtmlElement) -> tuple[int | None, int | None]:
     [height] = params.get("exph", [""])[:1]
     if width.isdecimal() and height.isdecimal():
         return int(width), int(height)
+
     cards = result.xpath("ancestor::li[1]//span[contains(@class, 'nowrap')]")
     for card in cards:
         if size := _SIZE_TEXT.search(card.text_content()):

@@ -129,6 +129,7 @@ class FlickrApi:
             per_page=str(PAGE_SIZE),
             page=str(page),
         )
+
         try:
             return msgspec.convert(answer, _Results, strict=False).photos
         except msgspec.ValidationError as error:
@@ -174,10 +175,12 @@ class FlickrApi:
             raise _as_retryable(
                 status_error(message, page), parse_retry_after(page.headers)
             )
+
         try:
             answer = json.loads(page.text)
         except (ValueError, RecursionError):
             raise no_data_error("Flickr", self.subject, page) from None
+
         if not isinstance(answer, dict):
             raise changed_error("Flickr", self.subject, "JSON in another format")
         if answer.get("stat") == "fail":
@@ -221,12 +224,14 @@ def _list_pages(
         if number == page.pages > 1 and not page.photo:
             # Flickr may count too many pages, or this answer was incomplete.
             page = api.search(params, number)
+
         ids = {str(photo.get("id")) for photo in page.photo}
         error = None
         if number == 1 and page.total > 0:
             error = changed_error(
                 "Flickr", api.subject, f"{page.total} photos, but lists none"
             )
+
         next_page = number + 1 if number < page.pages else None
         if ids and ids <= seen_ids:
             next_page = _LAST_PAGE + 1 if page.pages > _LAST_PAGE else None
@@ -244,6 +249,7 @@ def _older_search(
         return {**params, "sort": NEWEST_FIRST}, ""
     if not last:
         return None, "photos after pages that stayed empty"
+
     before = int(params.get("max_upload_date", time.time()))
     try:
         dates = [int(photo["dateupload"]) for photo in last]
@@ -251,11 +257,13 @@ def _older_search(
         raise changed_error(
             "Flickr", "a search", "photos without their dates"
         ) from error
+
     if max(dates) > before + 1:
         raise Changed(
             f"Flickr ignores upload dates, so photos beyond {MAX_RESULTS:,} cannot be listed",
             "use narrower words, or a range of days with -o flickr.uploaded=FROM..TO",
         )
+
     oldest = min(dates)
     # A second with more photos than Flickr lists would be requested forever.
     lost = f"more than {MAX_RESULTS:,} photos of one second" if oldest >= before else ""
@@ -395,6 +403,7 @@ class Flickr(Source):
         has_readable = False
         params: Mapping[str, str] = _build_params(query.text, settings)
         list_pages = partial(_list_pages, api)
+
         for photos in pages_in_windows(params, list_pages, _older_search):
             items = [
                 photo
@@ -429,6 +438,7 @@ def _build_params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
         params["tags"] = ",".join(text.split(",") if "," in text else text.split())
     else:
         params["text"] = text
+
     for end, instant in _parse_time_range(settings["taken"]):
         params[f"{end}_taken_date"] = f"{instant:%Y-%m-%d %H:%M:%S}"
     for end, instant in _parse_time_range(settings["uploaded"]):
@@ -454,6 +464,7 @@ def _parse_photo(
         return Skipped(str(key), "filtered")
     if not key or not size:
         return Skipped(str(key or photo), "unreadable")
+
     licence = str(photo.get("license", ""))
     owner = photo.get("owner")
     url: str = photo[f"url_{size}"]

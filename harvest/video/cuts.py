@@ -40,6 +40,7 @@ def append_frames(
     new = FrameBuffer(times, thumbs, steps, small, small.std(axis=1).astype(np.float64))
     if window is None:
         return new
+
     columns = [
         np.concatenate([getattr(window, field.name), getattr(new, field.name)])
         for field in fields(FrameBuffer)

@@ -200,6 +200,7 @@ class FfmpegDecoder:
             self._buffers[name] = bytearray(rest)
             for line in lines:
                 self._parse_line(name, line)
+
         # The size of a frame may arrive before the frame or after it.
         if name in (FULL_FRAMES, "widths", "heights"):
             self._parse_full_frames()
@@ -227,6 +228,7 @@ class FfmpegDecoder:
         sizes = list(zip(self._widths, self._heights, strict=False))
         byte_counts = [plan.count_bytes(*size) for size in sizes]
         parts = _take_parts(self._buffers[FULL_FRAMES], byte_counts)
+
         for data, size in zip(parts, sizes, strict=False):
             self._widths.popleft()
             self._heights.popleft()

@@ -280,6 +280,7 @@ def _input_options(plan: DecodePlan) -> dict[str, Any]:
     if not plan.facts.rotated:
         # Rebuilding the filters would lose their state. (Rotation needs a constant size.)
         options["reinit_filter"] = 0
+
     if plan.facts.decoder:
         options["c:v"] = plan.facts.decoder
     if plan.skip:
@@ -288,6 +289,7 @@ def _input_options(plan: DecodePlan) -> dict[str, Any]:
         # Frame threads do not help with key frames alone: passing packets on costs a third more,
         # and ffmpeg's decoder of Theora fails at the first other frame.
         options["thread_type"] = "slice"
+
     if plan.since is not None and not plan.from_start:
         # -ss counts from the file's first time stamp and seeks to the key frame before.
         seconds = max(plan.since - LEAD_SECONDS, 0.0)
@@ -302,6 +304,7 @@ def _make_full_frames(stream: Any, plan: DecodePlan) -> Any:
     if plan.rgb and plan.facts.bt709:
         options["in_color_matrix"] = "bt709"
     sides = _build_size_expressions(plan)
+
     if plan.facts.transfer:
         scaled = frames.filter("scale", *sides, out_range="tv", eval="frame")
         scaled = _convert_to_bt709(scaled, plan.facts.transfer)
@@ -309,6 +312,7 @@ def _make_full_frames(stream: Any, plan: DecodePlan) -> Any:
             scaled = scaled.filter("scale", **options)
     else:
         scaled = frames.filter("scale", *sides, **options)
+
     if plan.facts.alpha:
         return scaled.filter("format", "rgba")
     return scaled.filter("format", "rgb24" if plan.rgb else "yuv420p")
@@ -322,11 +326,13 @@ def _convert_to_bt709(frames: Any, transfer: str) -> Any:
     light = frames.filter("zscale", **wide, t="linear", npl=_HDR_WHITE_NITS)
     light = light.filter("format", "gbrpf32le")
     light = light.filter("zscale", **linear, p="709")
+
     if transfer != "2020_10":
         peak = _HDR_PEAK_NITS / _HDR_WHITE_NITS
         light = light.filter(
             "tonemap", "mobius", param=_HDR_LINEAR_SHARE, peak=peak, desat=0
         )
+
     gamma = {"t": "709", "m": "709", "p": "709", "r": "limited"}
     return light.filter("zscale", **linear | {"pin": "709"}, **gamma).filter(
         "format", "yuv420p"
@@ -341,6 +347,7 @@ def _build_size_expressions(plan: DecodePlan) -> tuple[str, str]:
     width, height = plan.size
     if plan.facts.rotated:
         return str(width), str(height)
+
     usual_width, usual_height = plan.facts.upright
     box_width, box_height = plan.box
     shown_width = "iw*(if(between(sar,0.2,5),sar,1))"

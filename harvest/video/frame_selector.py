@@ -144,6 +144,7 @@ class FrameSelector(FrameChooser):
                 if self._sampling.skip_similar is not None:
                     self._kept_hashes.append(candidate.phash)
                 yield candidate
+
         if self._sampling.mode in ("useful", "scenes"):
             self._previous_hashes += self._hashes
         self._interval = None
@@ -158,6 +159,7 @@ class FrameSelector(FrameChooser):
         fault = None
         if self._sampling.drop_bad and is_better:
             fault = candidate.find_fault()
+
         if fault:
             self._faults[fault] += 1
         elif self._sampling.mode in ("useful", "scenes"):
@@ -196,6 +198,7 @@ class FrameSelector(FrameChooser):
         if self._sampling.mode in ("useful", "scenes") and self._is_repeat():
             self.left_out["similar"] += 1
             return []
+
         fresh = [
             candidate
             for candidate in self._candidates

@@ -144,6 +144,7 @@ class _Comparison:
         begin = np.searchsorted(earlier, expected - SLACK_SECONDS)
         end = np.searchsorted(earlier, expected + SLACK_SECONDS, side="right")
         is_match = np.zeros(len(self._times), dtype=bool)
+
         for step in range(int((end - begin).max(initial=0))):
             j = np.clip(begin + step, 0, len(earlier) - 1)
             is_inside = begin + step < end

@@ -46,6 +46,7 @@ def parse_every(text: str) -> float:
         seconds = period / frames if frames else 0.0
     elif match := _DURATION.fullmatch(text.strip()):
         seconds = float(match[1]) * _UNITS[match[2]]
+
     if seconds <= 0:
         raise UsageError(
             f"{text!r} is not an interval", "write for instance 5s, 500ms or 2fps"

@@ -226,6 +226,7 @@ def _read_lost_length(video: Path, container: str) -> float | None:
     with video.open("rb") as file:
         header = file.read(_HEADER_BYTES)
         size = file.seek(0, os.SEEK_END)
+
     properties = header.find(_ASF_PROPERTIES)
     if container == "avi" and len(header) == _HEADER_BYTES:
         stated_size = 8 + struct.unpack_from("<I", header, 4)[0]

@@ -113,6 +113,7 @@ def start_ffmpeg(
             f"{command[0]} cannot be started: {error.strerror}",
             "install an ffmpeg that runs here, and put it first in PATH",
         ) from error
+
     with process:
         _RUNNING.add(process)
         try:
@@ -255,6 +256,7 @@ class RunningFfmpeg:
             self._selector.unregister(key.fileobj)
             self._selector.register(connection, selectors.EVENT_READ, key.data)
             return None
+
         try:
             return key.fileobj.recv(_CHUNK_BYTES)
         except ConnectionError:

@@ -97,6 +97,7 @@ class GoogleBrowser:
             self._folder = make_browser_folder()
         except OSError as error:
             raise _start_error(error) from error
+
         profile = settings["profile"] or f"{self._folder}/profile"
         self._options.add_argument(f"--user-data-dir={profile}")
         self._service = SupervisedDriver(driver, self._folder)
@@ -148,6 +149,7 @@ class GoogleBrowser:
         with _errors():
             snapshot = self._driver.execute_script(_SNAPSHOT)
             url = self._driver.current_url
+
         page = GooglePage(
             url,
             snapshot["html"],
@@ -280,6 +282,7 @@ def _options(settings: Mapping[str, str]) -> ChromeOptions:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         # Chromium's sandbox does not work for root.
         switches.append("--no-sandbox")
+
     for switch in switches:
         options.add_argument(switch)
     return options
@@ -340,6 +343,7 @@ def find_driver(path: str, options: ChromeOptions) -> str:
         return program
     # selenium's manager reports each use to its makers by default.
     os.environ.setdefault("SE_AVOID_STATS", "true")
+
     try:
         return DriverFinder(Service(), options).get_driver_path()
     except (WebDriverException, OSError) as error:
@@ -397,6 +401,7 @@ def proxy_switches() -> list[str]:
     no_proxy = proxies.get("no", "")
     if not servers or no_proxy.strip() == "*":
         return ["--no-proxy-server"]
+
     return [
         f"--proxy-server={servers}",
         f"--proxy-bypass-list={_bypass_list(no_proxy)}",

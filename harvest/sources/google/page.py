@@ -139,6 +139,7 @@ def _classify_other(page: GooglePage, text: str) -> PageState:
         return "refused"
     if _is_captcha(page.html, text):
         return "captcha"
+
     has_consent_text = any(sentence in text for sentence in _CONSENT_TEXT)
     if has_consent_text or _CONSENT_FORM.search(page.html):
         return "consent"

@@ -183,6 +183,7 @@ class Google(Source):
             urlsplit(endpoint).hostname or ""
         ):
             raise unreachable_error(endpoint, PRIVATE_ADDRESS)
+
         url = build_search_url(query.text, settings)
         with _browser(settings, client) as browser:
             browser.open(url)
@@ -209,12 +210,14 @@ class Google(Source):
             self._first_quiet,
             _PAGE_TIMEOUT_SECONDS,
         )
+
         if window and classify_page(page) in ("captcha", "consent"):
             page = browser.watch(
                 lambda page: classify_page(page) in ("results", "none"),
                 _USER_TIMEOUT_SECONDS,
                 _USER_TIMEOUT_SECONDS,
             )
+
         self._raise_if_blocked(page, query)
         if classify_page(page) == "unknown":
             raise changed_error(
@@ -284,6 +287,7 @@ def build_extra_filters(settings: Mapping[str, str]) -> list[str]:
     if (size := settings["size"]) not in ("", *CHOICES["size"]):
         width, height = parse_size(size)
         filters.append(f"isz:ex,iszw:{width},iszh:{height}")
+
     if (date_range := settings["date"]) not in ("", *CHOICES["date"]):
         first, last = (
             f"{day:%m/%d/%Y}" if day else "" for day in parse_day_range(date_range)

@@ -141,6 +141,7 @@ class PixivApi:
         except _TokenRefused:
             text = "Pixiv rejected the refresh token: it is wrong or expired"
             raise NeedsLogin(text, LOGIN_HELP["pixiv"]) from None
+
         if not answer.access_token or answer.user is None:
             raise changed_error("a login without its account or access token")
         self._access_token = answer.access_token
@@ -159,6 +160,7 @@ class PixivApi:
             )
         except _TokenRefused:
             return None
+
         if not answer.refresh_token:
             raise changed_error("a login without its refresh token")
         return answer.refresh_token
@@ -184,6 +186,7 @@ class PixivApi:
             )
         except _OffsetCap:
             return None
+
         works = answer.get("illusts")
         if not isinstance(works, list):
             raise changed_error("a search without its list of works")
@@ -213,6 +216,7 @@ class PixivApi:
             return self._get(path, params, check)
         except _TokenRefused:
             self._current_login(refused=login)
+
         try:
             return self._get(path, params, check)
         except _TokenRefused:
@@ -290,10 +294,12 @@ def _check_response(page: Page) -> None:
         body = json.loads(page.text)
     except (ValueError, RecursionError):
         body = None
+
     if isinstance(body, dict):
         error = _api_error(body, page)
     else:
         error = no_data_error("Pixiv", "a call of its app API", page)
+
     if isinstance(error, GleansetError) and page.status in _TEMPORARY_STATUSES:
         raise RetryableError(error, parse_retry_after(page.headers))
     if error is not None:
@@ -332,6 +338,7 @@ def _api_error(body: Mapping[str, Any], page: Page) -> Exception | None:
             f"Pixiv no longer accepts the app whose identity is used ({page.url})",
             "pip install -U pixivpy3",
         )
+
     if "rate limit" in lower:
         page = page._replace(status=429)
     words = f": {redact_site_text(message)}" if message else ""
@@ -409,11 +416,13 @@ def _ask_for_token(api: PixivApi, ask: Ask, open_browser: Callable[[str], bool])
     )
     opened = "was" if open_browser(url) else "could not be"
     question = _STEPS.format(url=url, opened=opened)
+
     for _ in range(MAX_ATTEMPTS):
         answer = ask(question + "The line", hidden=True).strip()
         if answer and (token := _read_token(api, verifier, answer)):
             return token
         question = _RETRY.format(url=url)
+
     raise NeedsLogin(
         f"the login to Pixiv failed {MAX_ATTEMPTS} times",
         "paste an existing refresh token, or log in again: harvest login pixiv",
@@ -426,6 +435,7 @@ def _read_token(api: PixivApi, verifier: str, answer: str) -> str | None:
     # A bare code and a refresh token look alike; the code, which expires soon, is tried first.
     if token := api.exchange(answer, verifier):
         return token
+
     api.token = answer
     try:
         api.log_in()

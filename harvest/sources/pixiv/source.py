@@ -144,6 +144,7 @@ class Pixiv(Source):
         )
         token = _read_token()
         key = (endpoints, token)
+
         # A login for each keyword would soon be blocked.
         with self._lock:
             if key not in client.logins:
@@ -311,6 +312,7 @@ def _list_pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]
             if offset == 0:
                 raise changed_error("a refusal of the first page of a search")
             return None
+
         works, next_offset = page
         items = [_parse_item(value) for value in works]
         if are_unreadable(items):
@@ -328,6 +330,7 @@ def _parse_item(value: Any) -> Work | Skipped:
         work = msgspec.convert(fields, Work, strict=False)
     except msgspec.ValidationError:
         return Skipped(str(fields.get("id") or value), "unreadable")
+
     if work.is_hidden:
         return Skipped(str(work.id), "hidden")
     return work if work.originals else Skipped(str(work.id), "unreadable")
