@@ -170,8 +170,11 @@ def _fill_lines(
     yield line
 
 
-def format_table(rows: Sequence[Sequence[str]], max_width: int) -> list[str]:
+def format_table(
+    rows: Sequence[Sequence[str]], max_width: int | None = None
+) -> list[str]:
     """Format rows as columns; the first row is the header. Columns that do not fit follow below."""
+    max_width = get_line_width() if max_width is None else max_width
     widths = [max(map(count_columns, column)) for column in zip(*rows, strict=True)]
     widths[0] = min(widths[0], max_width // 2)
 
