@@ -35,19 +35,9 @@ from gleanset.terminal import escape_name
 from gleanset.tree import summarize_ignored
 
 if TYPE_CHECKING:
-    from baseline.evaluation.compare import Comparison
     from baseline.evaluation.decision_rule import RuleRequest
-    from baseline.evaluation.summary import (
-        EvaluationResult,
-        LabelIssuesResult,
-        TrainedRun,
-    )
-    from baseline.prelabel.prelabeling import PrelabelReport
-    from baseline.train.trials import CrossValidationResult, FoldPreview
     from baseline.use.crops import CropPlan
     from baseline.use.engines import ModelFacts
-    from baseline.use.export.export_run import ExportedRun
-    from baseline.use.gallery_files import GalleryAddition, GalleryList, GalleryRemoval
     from baseline.use.model import Prediction
     from baseline.use.predict import FilePrediction
 
@@ -76,9 +66,7 @@ class TrainingPreview(CommandResult, kw_only=True):
 )
 @job_options(simulate=True)
 @request_options(TrainRequest)
-def train(
-    job: CommandJob, request: TrainRequest
-) -> TrainedRun | CrossValidationResult | TrainingPreview | FoldPreview:
+def train(job: CommandJob, request: TrainRequest) -> CommandResult:
     """Train a model and evaluate it on test.
 
     An interrupted run resumes from its last checkpoint.
@@ -98,17 +86,19 @@ def train(
 
     with job.open() as dataset:
         settings = load_preset(request.preset, request.texts(), dataset.pin_of)
-        job.say(
-            f"preset: {settings.preset}{SIMPLE_NOTE if settings.preset == 'simple' else ''}"
-        )
-        if request.folds is not None and job.simulate:
+        note = SIMPLE_NOTE if settings.preset == "simple" else ""
+        job.say(f"preset: {settings.preset}{note}")
+        if request.folds is None:
+            return train_run(dataset, settings, progress=job.progress, say=job.say)
+        if job.simulate:
             return plan_folds(dataset, settings, request.folds)
-        if request.folds is not None:
-            return run_cross_validation(
-                dataset, settings, request.folds, progress=job.progress, say=job.say
-            )
-
-        return train_run(dataset, settings, progress=job.progress, say=job.say)
+        return run_cross_validation(
+            dataset,
+            settings,
+            request.folds,
+            progress=job.progress,
+            say=job.say,
+        )
 
 
 class BackboneList(CommandResult, kw_only=True):
@@ -128,7 +118,7 @@ def backbones(job: CommandJob) -> BackboneList:
 @commands.command(epilog="Example: baseline prelabel -d my-dataset")
 @job_options()
 @request_options(PrelabelRequest)
-def prelabel(job: CommandJob, request: PrelabelRequest) -> PrelabelReport:
+def prelabel(job: CommandJob, request: PrelabelRequest) -> CommandResult:
     """Suggest classes for samples, and which to label next.
 
     Trains on the labelled samples, with the features of the preset transfer; this takes seconds
@@ -158,7 +148,7 @@ _TEST_WARNING = (
 )
 @job_options()
 @request_options(EvaluateRequest)
-def evaluate(job: CommandJob, request: EvaluateRequest) -> EvaluationResult:
+def evaluate(job: CommandJob, request: EvaluateRequest) -> CommandResult:
     """Evaluate a run on the current samples.
 
     The default is the latest run. Its report is rewritten. Thresholds are chosen on val and
@@ -186,22 +176,21 @@ def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
     from baseline.evaluation.decision_rule import RuleRequest
 
     rate = request.max_rejection_rate
-    rule_request = RuleRequest(
-        dict(map(parse_protected_class, request.protect)),
-        None if rate is None else parse_share(rate),
-    )
-    if request.forget and rule_request.any:
+    if request.forget and (request.protect or rate is not None):
         raise UsageError(
             "--forget excludes --protect and --max-rejection-rate", "run two commands"
         )
-
-    return RuleRequest({}, forget=True) if request.forget else rule_request
+    return RuleRequest(
+        dict(map(parse_protected_class, request.protect)),
+        None if rate is None else parse_share(rate),
+        request.forget,
+    )
 
 
 @commands.command(epilog="Example: baseline compare --split val -d my-dataset")
 @job_options()
 @request_options(CompareRunsRequest)
-def compare(job: CommandJob, request: CompareRunsRequest) -> Comparison:
+def compare(job: CommandJob, request: CompareRunsRequest) -> CommandResult:
     """Compare runs on the images they were all evaluated on.
 
     Default: all finished runs. Stored outputs are used: run 'baseline evaluate' first to use
@@ -228,7 +217,7 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Comparison:
 @commands.command(epilog="Example: baseline label-issues --folds 5 -d my-dataset")
 @job_options()
 @request_options(LabelIssuesRequest)
-def label_issues(job: CommandJob, request: LabelIssuesRequest) -> LabelIssuesResult:
+def label_issues(job: CommandJob, request: LabelIssuesRequest) -> CommandResult:
     """Find labels that out-of-fold predictions contradict.
 
     Cross-validates the settings of a run (default: latest) on all labelled samples. Label issues
@@ -242,7 +231,13 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> LabelIssuesRes
 
     with job.open() as dataset, dataset.stage("baseline"):
         name, folder = find_finished_run(dataset, request.run)
-        result = find_label_issues(dataset, name, folder, request.folds, job.progress)
+        result = find_label_issues(
+            dataset,
+            name,
+            folder,
+            request.folds,
+            job.progress,
+        )
         result.report = str(write_report(dataset, name))
         result.next = suggest_review(dataset) if result.samples else []
 
@@ -270,7 +265,7 @@ def _crop_plan(
 @commands.command(epilog="Example: baseline predict episode.jpg holiday/ -d my-dataset")
 @job_options()
 @request_options(PredictRequest)
-def predict(job: CommandJob, request: PredictRequest) -> PredictionResult:
+def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
     """Predict classes of images. Give files, folders, or patterns such as 'holiday/*.jpg'.
 
     Images are cropped like the training images: a model of faces detects faces and predicts a
@@ -346,26 +341,28 @@ def format_prediction(predicted: FilePrediction) -> list[str]:
         ]
 
     lines = []
-
     for part, answer in predicted.parts:
         box = f" [{','.join(map(str, part.box))}]" if part.box else ""
-        scores = _format_scores(answer.predictions)
         outcome = "" if answer.label else f"{answer.outcome}: "
-        nearest = ", ".join(
-            f"{k.label} {k.sample[:8]} {k.similarity:.2f}" for k in answer.nearest
-        )
-        suffix = f"; nearest {nearest}" if nearest else ""
-        lines.append(f"{path}{box}: {outcome}{scores}{suffix}")
-
+        line = f"{path}{box}: {outcome}{_format_scores(answer.predictions)}"
+        if answer.nearest:
+            nearest = [
+                f"{image.label} {image.sample[:8]} {image.similarity:.2f}"
+                for image in answer.nearest
+            ]
+            line += f"; nearest {', '.join(nearest)}"
+        lines.append(line)
     return lines
 
 
 def _format_scores(predictions: Sequence[Prediction]) -> str:
     """Return the classes that print more than 0.000, and the confidence that is left for others."""
-    first, *others = predictions
-    printed = [first, *(p for p in others if p.confidence >= MIN_SHOWN_CONFIDENCE)]
-    texts = [f"{p.label} {p.confidence:.3f}" for p in printed]
-    rest = 1 - sum(p.confidence for p in printed)
+    texts = []
+    rest = 1.0
+    for rank, prediction in enumerate(predictions):
+        if rank == 0 or prediction.confidence >= MIN_SHOWN_CONFIDENCE:
+            texts.append(f"{prediction.label} {prediction.confidence:.3f}")
+            rest -= prediction.confidence
     if rest >= MIN_SHOWN_REST:
         texts.append(f"other {rest:.3f}")
     return ", ".join(texts)
@@ -419,20 +416,21 @@ class PredictionResult(CommandResult, kw_only=True):
         summary: dict[str, Any] = {"images": self.images}
         if self.parts != self.images:
             summary["faces"] = self.parts
-        answers = dict(self.answers.most_common())
-        summary |= {"rejected": self.rejected, "predictions": answers, "run": self.run}
-        summary |= {
+        return summary | {
+            "rejected": self.rejected,
+            "predictions": dict(self.answers.most_common()),
+            "run": self.run,
             "ignored": self.ignored or 0,
             "ignored reasons": self.ignored_reasons,
+            "table": self.table,
+            "copied": self.copied or {},
         }
-
-        return summary | {"table": self.table, "copied": self.copied or {}}
 
 
 @commands.command(epilog="Example: baseline export model.onnx -d my-dataset")
 @job_options()
 @request_options(ExportRequest)
-def export(job: CommandJob, request: ExportRequest) -> ExportedRun:
+def export(job: CommandJob, request: ExportRequest) -> CommandResult:
     """Export RUN as OUT: .onnx for servers, .tflite for phones.
 
     RUN is an id or a folder; default: the latest. Preprocessing, labels and thresholds are
@@ -449,7 +447,13 @@ def export(job: CommandJob, request: ExportRequest) -> ExportedRun:
     from baseline.use.export.export_run import export_run
 
     run = names[0] if len(names) == 2 else None
-    return export_run(job.root, run, Path(names[-1]), request.precision, job.progress)
+    return export_run(
+        job.root,
+        run,
+        Path(names[-1]),
+        request.precision,
+        job.progress,
+    )
 
 
 @commands.command(
@@ -457,9 +461,7 @@ def export(job: CommandJob, request: ExportRequest) -> ExportedRun:
 )
 @job_options()
 @request_options(GalleryImagesRequest)
-def gallery(
-    job: CommandJob, request: GalleryImagesRequest
-) -> GalleryList | GalleryAddition | GalleryRemoval:
+def gallery(job: CommandJob, request: GalleryImagesRequest) -> CommandResult:
     """List or change the known images of a triplet run. A new class needs no training.
 
     With --class, images are added: files, folders, or patterns such as 'new/*.jpg'. They are
@@ -493,7 +495,13 @@ def gallery(
     )
     ignored: Counter[str] = Counter()
     files = expand_paths(request.paths, ignored)
-    result = add_files(folder, request.label, files, cropping.read, job.progress)
+    result = add_files(
+        folder,
+        request.label,
+        files,
+        cropping.read,
+        job.progress,
+    )
     result.cropping = cropping.to_json()
 
     return result.with_facts(summarize_ignored(ignored))

@@ -266,7 +266,16 @@ def report(
     from pipeline.report import write_report
 
     with job.open() as dataset:
-        return ReportResult(str(write_report(dataset, out, title=title, run_id=run_id)))
+        return ReportResult(
+            str(
+                write_report(
+                    dataset,
+                    out,
+                    title=title,
+                    run_id=run_id,
+                )
+            )
+        )
 
 
 @commands.command(epilog="Example: gleanset demo --into demo")

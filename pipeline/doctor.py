@@ -127,9 +127,20 @@ def _plugins() -> Iterator[Component]:
     for plugin, _, error in chain.from_iterable(plugins):
         purpose = PURPOSES[plugin.kind].format(plugin.name)
         if error is None:
-            yield Component(plugin.name, purpose, True, f"from {plugin.made_by}")
+            yield Component(
+                plugin.name,
+                purpose,
+                True,
+                f"from {plugin.made_by}",
+            )
         else:
-            yield Component(plugin.name, purpose, False, error.what, error.fix)
+            yield Component(
+                plugin.name,
+                purpose,
+                False,
+                error.what,
+                error.fix,
+            )
 
 
 PURPOSES = {
@@ -144,7 +155,14 @@ def _check(name: str, purpose: str, check: Check, *, needed: bool = False) -> Co
     try:
         return Component(name, purpose, True, check(), needed=needed)
     except GleansetError as error:
-        return Component(name, purpose, False, error.what, error.fix, needed)
+        return Component(
+            name,
+            purpose,
+            False,
+            error.what,
+            error.fix,
+            needed,
+        )
     except Exception as error:  # a broken installation may raise anything on import
         message = f"broken: {type(error).__name__}: {error}"
         return Component(name, purpose, False, message, reinstall_command(), needed)

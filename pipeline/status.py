@@ -265,7 +265,7 @@ class StatusResult(CommandResult, kw_only=True):
 
     def summary(self) -> dict[str, Any]:
         """Return the counts that are not zero, in plain words."""
-        summary = super().summary()
+        summary = dict(super().summary())
         summary["samples"] = _describe_counts(self.samples)
         summary["reports"] = _describe_counts(self.reports)
         if not self.is_whole:

@@ -117,7 +117,8 @@ def _compute_histogram(image: Pixels) -> Floats:
     direction = np.floor(angle / np.pi * BINS).astype(np.int64) % BINS
     rows, columns = np.indices((SIDE, SIDE)) * CELLS // SIDE
     bins = (rows * CELLS + columns) * BINS + direction
-    return np.bincount(bins.ravel(), strength.ravel(), CELLS * CELLS * BINS)
+    histogram = np.bincount(bins.ravel(), strength.ravel(), CELLS * CELLS * BINS)
+    return np.asarray(histogram, np.float64)
 
 
 CELLS, BINS = 4, 8

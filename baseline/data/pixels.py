@@ -79,9 +79,8 @@ def read_crop(source: PixelSource) -> Image.Image:
         return decode(read_original(source.crop)).pixels
     except Unreadable:
         # Crops may be deleted at any time; then the original is cropped.
-        return crop_region(
-            decode(read_original(source.original)).pixels, source.box, source.angle
-        )
+        original = decode(read_original(source.original)).pixels
+        return crop_region(original, source.box, source.angle)
 
 
 def to_square_pixels(image: Image.Image, size: int, fit: Fit) -> Pixels:
@@ -121,14 +120,13 @@ class ViewReader:
     def __call__(self, request: ViewRequest) -> Pixels:
         """Return uint8, views x C x size x size. Raises `Unreadable`."""
         plain = self.read(request.source)
-        return np.stack(
-            [self._view(plain, request.source.key, view) for view in request.views]
-        )
+        key = request.source.key
+        views = [self._make_view(plain, key, view) for view in request.views]
+        return np.stack(views)
 
-    def _view(self, plain: Pixels, key: str, view: int) -> Pixels:
+    def _make_view(self, plain: Pixels, key: str, view: int) -> Pixels:
         if view == 0:
             return plain
-
         # Imported here: only augmented views need OpenCV.
         from gleanset.images.augmentation import (
             LIMITS,
@@ -137,9 +135,12 @@ class ViewReader:
         )
 
         numbers = draw_view_numbers(key, view, VIEW_SEED)
-        augmented: Pixels = apply_augmentation(
-            plain[None], numbers[None], LIMITS[self.kind]
-        )[0]
+        batch = apply_augmentation(
+            plain[None],
+            numbers[None],
+            LIMITS[self.kind],
+        )
+        augmented: Pixels = batch[0]
         return augmented
 
 
@@ -172,16 +173,16 @@ def _flatten_alpha(image: Image.Image) -> Image.Image:
         if "A" not in image.getbands() and "transparency" not in image.info:
             return image.convert("RGB")
         layer = image.convert("RGBA")
-        return Image.alpha_composite(
-            Image.new("RGBA", layer.size, "white"), layer
-        ).convert("RGB")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
     except (OSError, ValueError, SyntaxError) as error:
         raise Unreadable("damaged", str(error)) from error
 
 
 def _from_array(pixels: npt.NDArray[np.uint8]) -> Image.Image:
-    colour = pixels.ndim == 3 and pixels.shape[2] == 3
-    if pixels.dtype != np.uint8 or not (colour or pixels.ndim == 2) or not pixels.size:
+    is_color = pixels.ndim == 3 and pixels.shape[2] == 3
+    has_shape = is_color or pixels.ndim == 2
+    if pixels.dtype != np.uint8 or not has_shape or not pixels.size:
         raise Unreadable(
             "not an image",
             f"{pixels.dtype} {pixels.shape}; needs uint8 H x W x 3 (RGB) or H x W",
@@ -215,15 +216,16 @@ def decode_all(
     shape = (read.size, read.size, 1 if read.mode == "L" else 3)
     size = math.prod(shape) * len(sources)
     all_rows = tuple(range(len(sources)))
-
     with disk_errors(folder):
         if not all_rows or _is_cached(path, size):
             return _memory_map(path, shape, all_rows)
-        folder.mkdir(parents=True, exist_ok=True)
 
+        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
+            # Another process may have decoded them meanwhile.
             if _is_cached(path, size):
                 return _memory_map(path, shape, all_rows)
+
             _evict_files(folder)
             partial = folder / f"{PARTIAL_PREFIX}{secrets.token_hex(8)}"
 
@@ -251,7 +253,10 @@ def _memory_map(
     path: Path, shape: tuple[int, int, int], rows: tuple[int, ...]
 ) -> DecodedPixels:
     if not rows:
-        return DecodedPixels(np.zeros((0, shape[2], *shape[:2]), np.uint8), ())
+        return DecodedPixels(
+            np.zeros((0, shape[2], *shape[:2]), np.uint8),
+            (),
+        )
     mapped = np.asarray(np.memmap(path, np.uint8, "c", shape=(len(rows), *shape)))
     return DecodedPixels(mapped.transpose(0, 3, 1, 2), rows)
 
@@ -261,22 +266,23 @@ def _decode(
 ) -> tuple[int, ...]:
     row_by_key = {source.key: row for row, source in enumerate(sources)}
     readable: list[int] = []
-
+    length = 0
     with path.open("xb+") as file:
         outcomes = run_over(read, sources, choose_readers(len(sources)))
         for outcome in progress.over(outcomes, "load", total=len(sources)):
             if outcome.result is None:
                 continue
-            # Not through the mapping, which crashes on a full disk.
             data = outcome.result.transpose(1, 2, 0).tobytes()
-            readable.append(row_by_key[outcome.item.key])
-            file.seek(readable[-1] * len(data))
+            length = len(data)
+            row = row_by_key[outcome.item.key]
+            readable.append(row)
+            # Not through the mapping, which crashes on a full disk.
+            file.seek(row * length)
             file.write(data)
 
-        rows = tuple(sorted(readable))
-        _close_gaps(file, rows, read.size**2 * (1 if read.mode == "L" else 3))
-
-    return rows
+        readable.sort()
+        _close_gaps(file, readable, length)
+    return tuple(readable)
 
 
 def _close_gaps(file: BinaryIO, rows: Sequence[int], length: int) -> None:

@@ -68,12 +68,10 @@ def read_run_json(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
         raise InputUnusable(f"{path} cannot be read: {error}", fix) from error
 
 
-def write_run_json(
-    folder: Path, name: str, value: object, *, scratch: Path | None = None
-) -> None:
+def write_run_json(folder: Path, name: str, value: object) -> None:
     """Write a JSON file of a run. Raises NotWritable or DiskFull."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=1)
-    write_atomic(folder / name, text, scratch=scratch)
+    write_atomic(folder / name, text)
 
 
 class _Version(msgspec.Struct):

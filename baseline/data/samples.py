@@ -142,7 +142,12 @@ def load_arrays(
     sources = list(pixel_sources(dataset, samples))
     mode = "L" if settings.channels == 1 else "RGB"
     read = PixelReader(settings.size, mode, settings.fit)
-    decoded = decode_all(dataset.cache / "pixels", sources, read, progress)
+    decoded = decode_all(
+        dataset.cache / "pixels",
+        sources,
+        read,
+        progress,
+    )
 
     keys = tuple(sources[row].key for row in decoded.rows)
     if samples and not keys:

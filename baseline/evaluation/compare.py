@@ -257,7 +257,12 @@ def _compare_run(
     scores = run.outputs.logits
     y = run.outputs.y
     correct = run.correct
-    figures = compute_classification_metrics(scores, y, run.outputs.keys, run.classes)
+    figures = compute_classification_metrics(
+        scores,
+        y,
+        run.outputs.keys,
+        run.classes,
+    )
     metrics = read_metrics(run.folder)
     against = None
     if run is not first:

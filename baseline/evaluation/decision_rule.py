@@ -219,11 +219,9 @@ def confidences_of(
     return confidences * membership
 
 
-def save_decision_rule(
-    folder: Path, rule: DecisionRule, *, scratch: Path | None = None
-) -> None:
+def save_decision_rule(folder: Path, rule: DecisionRule) -> None:
     """Write `answers.json`. Raises NotWritable or DiskFull."""
-    write_run_json(folder, FILE, rule, scratch=scratch)
+    write_run_json(folder, FILE, rule)
 
 
 def load_decision_rule(folder: Path) -> DecisionRule:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,6 @@ def evaluate_run(
     examples: Examples,
     outputs: Mapping[str, Outputs],
     rule: DecisionRule,
-    scratch: Path | None = None,
 ) -> tuple[dict[str, SplitMetrics], EvaluationCounts | None]:
     """Evaluate a new run on its splits; write `outputs.npz` and `answers.json`.
 
@@ -87,12 +87,17 @@ def evaluate_run(
     """
     folder = run_folder(dataset, run_id)
     outputs = {split: part for split, part in outputs.items() if len(part)}
-    save_outputs(folder, outputs, scratch=scratch)
-    save_decision_rule(folder, rule, scratch=scratch)
+    save_outputs(folder, outputs)
+    save_decision_rule(folder, rule)
 
     splits = {}
     for split, part in outputs.items():
-        answers = SplitAnswers.measure(part, examples.classes, examples.groups, rule)
+        answers = SplitAnswers.measure(
+            part,
+            examples.classes,
+            examples.groups,
+            rule,
+        )
         splits[split] = compute_split_metrics(answers, rule)
 
     if TEST not in outputs:
@@ -120,7 +125,12 @@ def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMet
     """Return the metrics of what users get."""
     outputs = split.outputs
     classes = split.classes
-    answers, probabilities, _ = decide(outputs.logits, classes, rule, split.similarity)
+    answers, probabilities, _ = decide(
+        outputs.logits,
+        classes,
+        rule,
+        split.similarity,
+    )
     right = answers == outputs.y
     is_unknown = answers == UNKNOWN
 
@@ -208,7 +218,13 @@ def reevaluate_run(
     # Thresholds are chosen on val; to forget them needs no images.
     if request.any and not request.forget:
         splits.add("val")
-    examples, outputs = _predict_splits(dataset, run, folder, splits, progress)
+    examples, outputs = _predict_splits(
+        dataset,
+        run,
+        folder,
+        splits,
+        progress,
+    )
     stored = load_outputs(folder) | outputs
     save_outputs(folder, stored)
     earlier = None
@@ -226,7 +242,11 @@ def reevaluate_run(
     thresholds = ThresholdEffects()
     if request.any:
         request = _with_former_names(request, renamed)
-        rule = choose_rule(answers.get("val", answers[split]), request, rule)
+        rule = choose_rule(
+            answers.get("val", answers[split]),
+            request,
+            rule,
+        )
         thresholds = rule.effects
         save_decision_rule(folder, rule)
         _update_metrics(dataset, folder, rule)
@@ -256,8 +276,8 @@ def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule) -> None:
     """Measure what users get under a new rule, by the stored outputs."""
     metrics = read_metrics(folder)
     outputs = load_outputs(folder)
-    splits = metrics.splits
-    for split, figures in splits.items():
+    splits: dict[str, Any] = {}
+    for split, figures in metrics.splits.items():
         if split not in outputs:
             continue
         part = outputs[split]

@@ -119,7 +119,7 @@ def bound_share(
     from scipy.special import ndtri, stdtrit
 
     numbers = group_numbers(groups)
-    sums = np.bincount(numbers, hits)  # hits of each group
+    sums = np.bincount(numbers, hits).astype(np.float64)  # hits of each group
     sizes = np.bincount(numbers).astype(np.float64)
     effective = _effective_number(sizes)
     total = float(sizes.sum())
@@ -171,7 +171,13 @@ def _exact_limit(share: float, cases: float, confidence: float) -> float:
 
     if share >= 1 or not cases:
         return 1.0
-    return float(betaincinv(share * cases + 1, (1 - share) * cases, confidence))
+    return float(
+        betaincinv(
+            share * cases + 1,
+            (1 - share) * cases,
+            confidence,
+        )
+    )
 
 
 def difference_interval(gain: Floats, groups: Groups) -> Interval:
@@ -206,7 +212,10 @@ def difference_interval(gain: Floats, groups: Groups) -> Interval:
         lost_share - lost_interval.low,
     )
     difference = gained_share - lost_share
-    return Interval(max(-1.0, difference - below), min(1.0, difference + above))
+    return Interval(
+        max(-1.0, difference - below),
+        min(1.0, difference + above),
+    )
 
 
 @dataclass(frozen=True)

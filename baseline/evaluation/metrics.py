@@ -463,12 +463,10 @@ def _rename_texts(value: Any, names: Mapping[str, str]) -> Any:
     return value
 
 
-def write_metrics(
-    folder: Path, figures: object, *, scratch: Path | None = None
-) -> None:
+def write_metrics(folder: Path, figures: object) -> None:
     """Write the metrics of a run or a cross-validation. Raises NotWritable or DiskFull."""
     text = json.dumps(msgspec.to_builtins(figures), ensure_ascii=False, indent=1)
-    write_atomic(folder / METRICS, text.encode(), scratch=scratch)
+    write_atomic(folder / METRICS, text.encode())
 
 
 def read_metrics(folder: Path, dataset: Dataset | None = None) -> RunMetrics:

@@ -84,9 +84,7 @@ def concatenate_outputs(parts: Sequence[Outputs]) -> Outputs:
     )
 
 
-def save_outputs(
-    folder: Path, splits: Mapping[str, Outputs], *, scratch: Path | None = None
-) -> None:
+def save_outputs(folder: Path, splits: Mapping[str, Outputs]) -> None:
     """Write everything but the embeddings. Raises NotWritable or DiskFull."""
     values: dict[str, np.ndarray] = {}
 
@@ -102,7 +100,7 @@ def save_outputs(
 
     buffer = io.BytesIO()
     np.savez(buffer, **values)  # type: ignore[arg-type]
-    write_atomic(folder / FILE, buffer.getvalue(), scratch=scratch)
+    write_atomic(folder / FILE, buffer.getvalue())
 
 
 def load_outputs(folder: Path) -> dict[str, Outputs]:

@@ -76,7 +76,10 @@ class TrainedRun(CommandResult, kw_only=True):
     ) -> TrainedRun:
         """Return the result of a run with these fields, and what is printed of its files."""
         missing_splits = {"val": None, "test": None, "copies": None}
-        result = msgspec.convert(missing_splits | dict(fields) | {"run": run}, cls)
+        result = msgspec.convert(
+            missing_splits | dict(fields) | {"run": run},
+            cls,
+        )
         result.option = dataset.option
 
         folder = run_folder(dataset, run)

@@ -204,7 +204,10 @@ def _find_highest_threshold(
     is_first_of_equal = np.append(True, ranked[1:] != ranked[:-1])
     fits = np.flatnonzero(is_first_of_equal & (shares <= max_share + _EPSILON))
     row = int(fits[-1]) if len(fits) else 0
-    return _Threshold(float(ranked[row]) - THRESHOLD_MARGIN, float(shares[row]))
+    return _Threshold(
+        float(ranked[row]) - THRESHOLD_MARGIN,
+        float(shares[row]),
+    )
 
 
 def choose_class_thresholds(

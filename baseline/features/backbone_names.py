@@ -147,5 +147,9 @@ def pin_embedding(name: str, ask: Ask | None) -> EmbeddingSpec:
     spec = parse(name)
     if ask is None:
         return spec
-    file, sha256 = pin_hub_name(str(spec.file), spec.sha256, ask)
+    file, sha256 = pin_hub_name(
+        str(spec.file),
+        spec.sha256,
+        ask,
+    )
     return spec._replace(file=HubFile.parse(file), sha256=sha256)

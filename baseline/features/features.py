@@ -129,7 +129,12 @@ def compute_features(
             for member in members:
                 member.store.flush()
 
-    vectors = _stack_vectors(samples, names, members, len(spec.all_views))
+    vectors = _stack_vectors(
+        samples,
+        names,
+        members,
+        len(spec.all_views),
+    )
     if samples and not vectors.keys:
         raise unreadable_images_error(len(samples), split)
     return vectors

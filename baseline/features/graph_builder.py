@@ -51,7 +51,13 @@ class GraphBuilder:
         names = [
             value if isinstance(value, str) else self.hold(value) for value in inputs
         ]
-        node = helper.make_node(kind, names, [name], name=name, **attributes)
+        node = helper.make_node(
+            kind,
+            names,
+            [name],
+            name=name,
+            **attributes,
+        )
         self._nodes.append(node)
         return name
 
@@ -91,7 +97,12 @@ class GraphBuilder:
             node.name = node.name or f"{prefix}{number}"
 
         first = part.graph.input[0].name
-        source = helper.make_node("Identity", [value], [first], name=f"{first}/in")
+        source = helper.make_node(
+            "Identity",
+            [value],
+            [first],
+            name=f"{first}/in",
+        )
         self._nodes += [source, *part.graph.node]
         self._tensors += sorted(
             part.graph.initializer,
@@ -112,7 +123,13 @@ class GraphBuilder:
         nodes = list(self._nodes)
         infos = []
         for name, output in outputs.items():
-            nodes.append(helper.make_node("Identity", [output.value], [name]))
+            nodes.append(
+                helper.make_node(
+                    "Identity",
+                    [output.value],
+                    [name],
+                )
+            )
             sides: list[str | int | None] = ["n", *output.sides]
             infos.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, sides))
 

@@ -63,10 +63,9 @@ def weight_components(
     """Multiply components (N x D) by their block weights and scale rows to length 1."""
     factors = np.repeat(weights, [part.width for part in parts]).astype(np.float32)
     rows = components * factors
-    scaled: FeatureRows = rows / np.maximum(
-        np.linalg.norm(rows, axis=1, keepdims=True), 1e-9
-    )
-    return scaled
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    units: FeatureRows = rows / np.maximum(lengths, 1e-9)
+    return units
 
 
 class PrincipalAxes(NamedTuple):
@@ -88,23 +87,21 @@ def fit_principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAx
     with limit_threads():
         # The smaller of the two Gram matrices: both give the same directions.
         is_wide = len(scaled) < scaled.shape[1]
-        values, vectors = np.linalg.eigh(
-            scaled @ scaled.T if is_wide else scaled.T @ scaled
-        )
+        gram = scaled @ scaled.T if is_wide else scaled.T @ scaled
+        values, vectors = np.linalg.eigh(gram)
         width = sum(
             NETWORK_COMPONENTS if part.standardised else NETWORK_COMPONENTS // 2
             for part in backbone.parts
         )
-        keep = [
-            i for i in np.argsort(-values)[:width] if values[i] > values.max() * 1e-9
-        ]
-        axes = (
-            scaled.T @ vectors[:, keep] / np.sqrt(values[keep])
-            if is_wide
-            else vectors[:, keep]
-        )
+        largest = np.argsort(-values)[:width]
+        # Others are rounding errors.
+        largest = largest[values[largest] > values.max() * 1e-9]
+        axes = vectors[:, largest]
+        if is_wide:
+            axes = scaled.T @ axes / np.sqrt(values[largest])
 
-    axes /= np.sqrt(max(float(np.square(scaled @ axes).sum()) / len(scaled), 1e-12))
+    variance = float(np.square(scaled @ axes).sum()) / len(scaled)
+    axes /= np.sqrt(max(variance, 1e-12))
     return PrincipalAxes(scaling, axes.astype(np.float32))
 
 
@@ -125,28 +122,31 @@ def compute_components(
     """
     backbone = spec.load()
     fitted_samples = thin_out(samples, MAX_FITTED_SAMPLES)
-    features = compute_features(dataset, fitted_samples, spec, progress, backbone).plain
+    features = compute_features(dataset, fitted_samples, spec, progress, backbone)
     ends = np.cumsum([member.width for member in backbone.members])[:-1]
-    blocks = zip(np.split(features, ends, axis=1), backbone.members, strict=True)
-    axes = [fit_principal_axes(block, member) for block, member in blocks]
+    blocks = np.split(features.plain, ends, axis=1)
+    bases = [
+        fit_principal_axes(block, member)
+        for block, member in zip(blocks, backbone.members, strict=True)
+    ]
     parts = tuple(
         part._replace(layers=(basis.axes.shape[1],))
-        for part, basis in zip(backbone.parts, axes, strict=True)
+        for part, basis in zip(backbone.parts, bases, strict=True)
     )
-    keys: list[str] = []
-    pages: list[FeatureRows] = [
-        np.zeros((0, sum(part.width for part in parts)), np.float32)
-    ]
 
+    keys: list[str] = []
+    pages: list[FeatureRows] = []
+    # In pages, because components are much smaller than features.
     for start in range(0, len(samples), PAGE_SIZE):
+        page = samples[start : start + PAGE_SIZE]
         with suppress(InputUnusable):  # nothing of this page is readable
-            page = samples[start : start + PAGE_SIZE]
-            page_features = compute_features(dataset, page, spec, progress, backbone)
-            pairs = zip(np.split(page_features.plain, ends, axis=1), axes, strict=True)
-            pages.append(
-                np.concatenate([basis.project(block) for block, basis in pairs], axis=1)
-            )
-            keys += page_features.keys
+            features = compute_features(dataset, page, spec, progress, backbone)
+            blocks = np.split(features.plain, ends, axis=1)
+            projections = [
+                basis.project(block) for basis, block in zip(bases, blocks, strict=True)
+            ]
+            pages.append(np.concatenate(projections, axis=1))
+            keys += features.keys
 
     return SampleComponents(keys, np.concatenate(pages), parts)
 
@@ -209,9 +209,10 @@ class PrelabelReport(CommandResult, kw_only=True):
             lines |= self._describe_agreement(facts)
             lines |= self._describe_suggestions(facts, facts.classes)
 
-        unreadable = f", {facts.unreadable:,} unreadable" if facts.unreadable else ""
-        labelled = f"{facts.labelled:,} labelled, {self.pending:,} pending"
-        lines["samples"] = f"{facts.samples:,} ({labelled}{unreadable})"
+        counts = f"{facts.labelled:,} labelled, {self.pending:,} pending"
+        if facts.unreadable:
+            counts += f", {facts.unreadable:,} unreadable"
+        lines["samples"] = f"{facts.samples:,} ({counts})"
 
         if self.label_next:
             lines["label next"] = " ".join(key[:KEY_LETTERS] for key in self.label_next)
@@ -248,11 +249,13 @@ class PrelabelReport(CommandResult, kw_only=True):
             return {"suggestions": "none: no pending samples"}
 
         errors = count(round(_expected_errors(self.confidences)), "error")
-        classes_text = f" among {count(classes, 'known class', 'known classes')}"
-        classes_text += " and rejected images" if facts.rejected else ""
-        classes_text = "" if facts.of_other_classes else classes_text
-        total = f"{len(self.confidences):,}/{self.pending:,} samples"
-        lines = {"suggestions": f"{total}, about {errors}{classes_text}"}
+        text = f"{len(self.confidences):,}/{self.pending:,} samples, about {errors}"
+        # Otherwise other classes are included in the errors.
+        if not facts.of_other_classes:
+            text += f" among {count(classes, 'known class', 'known classes')}"
+            if facts.rejected:
+                text += " and rejected images"
+        lines = {"suggestions": text}
 
         if self.acceptable or self.dissimilar:
             text = f"{len(self.acceptable):,} at {MIN_ACCEPT_CONFIDENCE:.0%} or more"
@@ -288,23 +291,28 @@ def describe_suggestions(
     dataset: Dataset, report: PrelabelReport, *, has_classes: bool
 ) -> None:
     """Add to a report what the catalogue says of its suggestions, and the next commands."""
-    report.pending = dataset.samples.count_by("status", "kept").get(
-        ("queue", "kept"), 0
-    )
-    suggested = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
-    report.confidences = [sample.proposals[0].confidence for sample in suggested]
-    confident = {
+    counts = dataset.samples.count_by("status", "kept")
+    report.pending = counts.get(("queue", "kept"), 0)
+    suggestions = {
         sample.sample: sample.proposals[0]
-        for sample in suggested
-        if sample.proposals[0].confidence >= MIN_ACCEPT_CONFIDENCE
+        for sample in iter_proposed_samples(dataset.db)
+        if sample.waits
+    }
+    report.confidences = [suggestion.confidence for suggestion in suggestions.values()]
+
+    confident = {
+        key: suggestion
+        for key, suggestion in suggestions.items()
+        if suggestion.confidence >= MIN_ACCEPT_CONFIDENCE
     }
     # What `labeler accept predictions` leaves in the queue, too.
-    dissimilar = find_dissimilar_proposals(
-        dataset, {key: p.label for key, p in confident.items()}
-    )
+    labels = {key: suggestion.label for key, suggestion in confident.items()}
+    dissimilar = find_dissimilar_proposals(dataset, labels)
     report.dissimilar = len(dissimilar)
     report.acceptable = [
-        p.confidence for key, p in confident.items() if key not in dissimilar
+        suggestion.confidence
+        for key, suggestion in confident.items()
+        if key not in dissimilar
     ]
     report.next = _next_commands(
         dataset, bool(report.acceptable), report.pending, has_classes
@@ -349,22 +357,27 @@ def _run_prelabel(
 
     if weights is None:
         weights = get_prior_weights(computed.parts, dataset, crops, progress)
+
     regions = {sample.key: Region(sample.box, sample.angle) for sample in crops}
     row_by_key = {key: row for row, key in enumerate(computed.keys)}
     # A sample that was cropped again meanwhile is left out, like an unreadable one.
-    current = [s for s in samples if s.key in row_by_key and regions[s.key] == s.region]
+    current = [
+        sample
+        for sample in samples
+        if sample.key in row_by_key and regions[sample.key] == sample.region
+    ]
     rows = np.array([row_by_key[sample.key] for sample in current], np.int64)
-    vectors = weight_components(
-        computed.components[rows], computed.parts, weights.weights
-    )
+    components = computed.components[rows]
+    vectors = weight_components(components, computed.parts, weights.weights)
     names = [make_sample_vector_name(sample.key, sample.region) for sample in current]
     space = save_vectors(dataset, names, vectors)
+
     groups = assign_split_groups(dataset.db, list_training_keys(current))
-    result = propose(current, vectors, groups, get_unseen_labels(dataset.db))
-    labels = (
-        {sample.label for sample in current if sample.label}
-        if result.has_classes
-        else ()
+    result = propose(
+        current,
+        vectors,
+        groups,
+        get_unseen_labels(dataset.db),
     )
     facts = result.facts | {
         "unreadable": len(samples) - len(current),
@@ -372,9 +385,11 @@ def _run_prelabel(
         VECTORS_FACT: space,
         **weights.to_json(computed.parts),
     }
-    number = Proposals(dataset.db).replace(
-        result.prelabelled, facts | {"known": sorted(labels)}
-    )
+    known_labels: set[str] = set()
+    if result.has_classes:
+        known_labels.update(sample.label for sample in current if sample.label)
+    stored_facts = facts | {"known": sorted(known_labels)}
+    number = Proposals(dataset.db).replace(result.prelabelled, stored_facts)
 
     for folder in (dataset.cache / VECTORS_FOLDER).glob("*"):
         if folder.name != space:  # vectors of earlier prelabelings
@@ -407,18 +422,17 @@ def max_wrong_count(share: float, confidences: Sequence[float]) -> int:
 def _next_commands(
     dataset: Dataset, has_acceptable: bool, pending: int, has_classes: bool
 ) -> list[str]:
-    commands = [suggest_labelling_command(dataset)] if pending else []
+    commands = []
+    labelling = suggest_labelling_command(dataset)
+    if pending and labelling is not None:
+        commands.append(labelling)
     if pending and has_window() and not has_classes:
         commands.append(f"{CLUSTERS_COMMAND} {dataset.option}")
-
     if has_acceptable:
         commands.append(
             f"labeler accept predictions --above {MIN_ACCEPT_CONFIDENCE:g} {dataset.option}"
         )
-
-    return [command for command in commands if command] or [
-        f"gleanset status {dataset.option}"
-    ]
+    return commands or [f"gleanset status {dataset.option}"]
 
 
 def save_vectors(dataset: Dataset, names: Sequence[bytes], rows: Vector) -> str:

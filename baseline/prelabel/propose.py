@@ -239,12 +239,13 @@ def _collect_prelabelled(
     for row, sample in enumerate(samples):
         if not sample.kept or sample.status == "rejected":
             continue
-        has_suggestions = model is not None and sample.status == "queue"
+        is_pending = sample.status == "queue"
+        suggestions = model.likeliest[row] if model and is_pending else []
         prelabelled.append(
             PrelabelledSample(
                 sample.key,
                 int(order.position[row]),
-                round_confidences(model.likeliest[row]) if has_suggestions else (),
+                round_confidences(suggestions),
                 int(order.cluster[row]),
                 round(float(outliers[row]), 2),
             )
@@ -316,7 +317,8 @@ def assign_clusters(vectors: Rows) -> Indices:
 
 def _normalize(rows: Rows) -> Rows:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(lengths, 1e-9).astype(np.float32)
+    units: Rows = rows / np.maximum(lengths, 1e-9).astype(np.float32)
+    return units
 
 
 def order_by_proximity(points: Rows) -> Indices:

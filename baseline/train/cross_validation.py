@@ -104,7 +104,13 @@ def _training_folder(dataset: Dataset, settings: Settings, fold: Examples) -> Pa
 def _fold_result(dataset: Dataset, settings: Settings, fold: Examples) -> FoldResult:
     if not fold.splits["test"]:
         scores = np.zeros((0, len(fold.classes)), np.float32)
-        return FoldResult(Outputs(scores, np.zeros(0, np.int64), ()))
+        return FoldResult(
+            Outputs(
+                scores,
+                np.zeros(0, np.int64),
+                (),
+            )
+        )
 
     folder = _training_folder(dataset, settings, fold)
     fix = f"remove {folder} and run again"

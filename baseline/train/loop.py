@@ -410,7 +410,11 @@ class _Trainer(Generic[Network]):
             sequence = np.random.SeedSequence((seed, epoch, step))
             (state,) = sequence.generate_state(1, np.uint64)
             # Torch takes 63 bits.
-            sums += self._train_step(x, y, int(state >> 1))
+            sums += self._train_step(
+                x,
+                y,
+                int(state >> 1),
+            )
             self.schedule.step()
 
             if time.perf_counter() - last_report > REPORT_INTERVAL_SECONDS:
@@ -437,7 +441,12 @@ class _Trainer(Generic[Network]):
 
         torch.autograd.backward(terms.loss / terms.weight)
         self.optimiser.step()
-        count = torch.full((), len(y), dtype=torch.float64, device=y.device)
+        count = torch.full(
+            (),
+            len(y),
+            dtype=torch.float64,
+            device=y.device,
+        )
         sums = [term.detach().double() for term in terms]
         return torch.stack([*sums, count])
 

@@ -136,7 +136,7 @@ def _tensor_names() -> set[str]:
     return set(ClassMembership.__dataclass_fields__) - {"identity"}
 
 
-def _normalize(rows: Rows) -> Rows:
+def _normalize(rows: npt.NDArray[np.floating]) -> Rows:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(lengths, MIN_LENGTH))
 
@@ -155,7 +155,12 @@ class TrainFeatures(NamedTuple):
     def at(self, rows: Indices) -> TrainFeatures:
         """Return some rows."""
         keys = tuple(self.keys[row] for row in rows)
-        return TrainFeatures(self.x[rows], self.y[rows], self.groups[rows], keys)
+        return TrainFeatures(
+            self.x[rows],
+            self.y[rows],
+            self.groups[rows],
+            keys,
+        )
 
 
 class LeftOutImages(NamedTuple):
@@ -205,7 +210,12 @@ def fit_membership(
         left_classes = classes[number % len(classes) :: len(folds)]
         is_outsider = np.isin(sample.y, left_classes)
         insiders = rows[~is_outsider[rows]]
-        outsiders += _leave_out(fit, sample, insiders, np.flatnonzero(is_outsider))
+        outsiders += _leave_out(
+            fit,
+            sample,
+            insiders,
+            np.flatnonzero(is_outsider),
+        )
 
     if not known or not outsiders:
         return None
@@ -245,7 +255,8 @@ class _LeftOutPart(NamedTuple):
 
     def nearest_classes(self, weights: Rows) -> Indices:
         """Return the nearest learned class of each row by weighted distances."""
-        return self.classes[(self.distances @ weights[:-1]).argmax(1)]
+        nearest: Indices = self.classes[(self.distances @ weights[:-1]).argmax(1)]
+        return nearest
 
 
 def _leave_out(
@@ -370,4 +381,5 @@ def _fit_weights(left_out: Sequence[Floats], y: Indices, known: int) -> Rows:
 def _select_nearest(distances: Floats, weights: Floats) -> Floats:
     """Return the distances (N x their number) to the nearest class by weighted distances."""
     rows = np.arange(len(distances))
-    return distances[rows, (distances @ weights).argmax(1)]
+    nearest: Floats = distances[rows, (distances @ weights).argmax(1)]
+    return nearest

@@ -61,7 +61,12 @@ def _resize_by_area(x: torch.Tensor) -> torch.Tensor:
         torch.from_numpy(formula.compute_area_weights(side)).to(x.device)
         for side in x.shape[2:]
     )
-    return (rows @ x.float() @ columns.T).expand(-1, 3, -1, -1)
+    return (rows @ x.float() @ columns.T).expand(
+        -1,
+        3,
+        -1,
+        -1,
+    )
 
 
 class DrawnIdentity(LearningBackbone):
@@ -181,7 +186,10 @@ class BackboneNet(Net):
         super().__init__()
         self.backbone = backbone
         dropout = settings.dropout if isinstance(settings, Finetune) else 0.0
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, classes))
+        self.head = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(width, classes),
+        )
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Return the features, N x width."""

@@ -6,7 +6,7 @@ A method (`baseline.train.methods`) fits a network to the examples, usually with
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from baseline.data.mirroring import warn_of_mirrored_classes
@@ -29,7 +29,12 @@ from baseline.evaluation.evaluate import (
     fit_decision_rule,
     leak_warning,
 )
-from baseline.evaluation.metrics import RunMetrics, summarize_copy_search, write_metrics
+from baseline.evaluation.metrics import (
+    RunMetrics,
+    SplitMetrics,
+    summarize_copy_search,
+    write_metrics,
+)
 from baseline.evaluation.report.page import REPORT, write_report
 from baseline.evaluation.summary import TrainedRun, reuse_warning
 from baseline.extras import require_packages
@@ -47,6 +52,7 @@ from baseline.train.unknown import add_membership, add_unknown_rule
 from baseline.use.crops import save_crops
 from gleanset import Dataset
 from gleanset.db.faces import list_crop_methods
+from gleanset.db.runs import EvaluationCounts
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count
 from gleanset.records import SPLITS
@@ -72,7 +78,7 @@ def train_run(
     """
     require_packages(settings)
 
-    with dataset.stage(TRAINING_KIND) as scratch:
+    with dataset.stage(TRAINING_KIND):
         examples = find_examples(dataset)
         if unsplit := dataset.samples.count_unsplit():
             samples = count(unsplit, "labelled sample")
@@ -81,40 +87,42 @@ def train_run(
             )
 
         facts = {**settings.to_json(), "data": examples.fingerprint()}
-        if (
-            finished_run := find_equal_run(dataset, TRAINING_KIND, facts, say)
-        ) is not None:
-            _complete(dataset, finished_run.id, scratch)
+        finished_run = find_equal_run(dataset, TRAINING_KIND, facts, say)
+        if finished_run is not None:
+            _complete(dataset, finished_run.id)
+            # Images may have been searched since.
             copies = summarize_copy_search(dataset, examples, TEST)
             fields = finished_run.result | {"copies": copies}
             return TrainedRun.from_run(dataset, finished_run.id, fields)
 
-        for split in ("val", "test"):
-            if warning := leak_warning(examples, split):
-                say(warning)
-
-        if warning := warn_of_mirrored_classes(dataset, examples, settings):
+        warnings = [
+            leak_warning(examples, "val"),
+            leak_warning(examples, TEST),
+            warn_of_mirrored_classes(dataset, examples, settings),
+        ]
+        for warning in filter(None, warnings):
             say(warning)
+
         examples, val_notice = ensure_val(examples, settings.seed)
-        run = dataset.runs.start(
-            make_run_id(dataset, settings.preset), TRAINING_KIND, facts
-        )
+        run_id = make_run_id(dataset, settings.preset)
+        run = dataset.runs.start(run_id, TRAINING_KIND, facts)
         checkpoint = run_folder(dataset, run.id) / CHECKPOINT
         data = TrainingData(dataset, examples, settings, progress, checkpoint)
 
         with record_run_end(dataset, run.id):
-            result = _train_and_evaluate(data, run.id, val_notice, scratch, say)
+            result = _train_and_evaluate(data, run.id, val_notice, say)
         dataset.runs.finish(run.id, "done", result)
-        _complete(dataset, run.id, scratch)
+        _complete(dataset, run.id)
         return TrainedRun.from_run(dataset, run.id, result)
 
 
-def _complete(dataset: Dataset, run_id: str, scratch: Path) -> None:
-    """Remove the checkpoint of a finished run and write its report, if not done before a kill."""
+def _complete(dataset: Dataset, run_id: str) -> None:
+    """Finish what a kill may have left: checkpoint, partial files and report."""
     folder = run_folder(dataset, run_id)
     remove_checkpoint(folder / CHECKPOINT)
+    remove_checkpoint(folder)
     if (folder / METRICS).is_file() and not (folder / REPORT).is_file():
-        write_report(dataset, run_id, scratch=scratch)
+        write_report(dataset, run_id)
 
 
 def _make_logger(data: TrainingData, folder: Path, say: Say) -> RunLogger:
@@ -130,7 +138,6 @@ def _train_and_evaluate(
     data: TrainingData,
     run_id: str,
     val_notice: str | None,
-    scratch: Path,
     say: Say,
 ) -> dict[str, object]:
     started = time.monotonic()
@@ -141,47 +148,55 @@ def _train_and_evaluate(
         trained = fit_method(data, data.settings, logger)
 
     left_out = add_membership(data, trained)
-    keys = [sample.key for sample in data.examples.splits["train"]]
-    write_atomic(
-        folder / TRAINED_ON, json.dumps(sorted(set(keys))).encode(), scratch=scratch
-    )
-    save_crops(folder, list_crop_methods(data.dataset.db, iter(keys)), scratch=scratch)
-    save_model(folder, trained.net, data.settings, data.classes, scratch=scratch)
-    outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
-    scale = (
-        None if trained.net.membership else feature_scale(trained.net, outputs["train"])
-    )
+    examples = data.examples
+    keys = sorted(sample.key for sample in examples.splits["train"])
+    write_atomic(folder / TRAINED_ON, json.dumps(keys).encode())
+    save_crops(folder, list_crop_methods(data.dataset.db, iter(keys)))
+    save_model(folder, trained.net, data.settings, data.classes)
 
+    outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
+    scale = None
+    # The membership replaces the distances from the mean.
+    if trained.net.membership is None:
+        scale = feature_scale(trained.net, outputs["train"])
     if scale is not None:
-        write_run_json(folder, SCALE_FILE, scale, scratch=scratch)
+        write_run_json(folder, SCALE_FILE, scale)
         outputs = {
             split: with_distances(part, scale) for split, part in outputs.items()
         }
 
-    shift = compute_prior_shift(data.examples, data.settings)
-    calibration, rule = fit_decision_rule(outputs["val"], data.examples, shift)
-    rule = add_unknown_rule(data, trained, outputs["val"], scale, rule, left_out)
+    shift = compute_prior_shift(examples, data.settings)
+    calibration, rule = fit_decision_rule(outputs["val"], examples, shift)
+    rule = add_unknown_rule(
+        data,
+        trained,
+        outputs["val"],
+        scale,
+        rule,
+        left_out,
+    )
     splits, earlier = evaluate_run(
-        data.dataset, run_id, data.examples, outputs, rule, scratch
+        data.dataset,
+        run_id,
+        examples,
+        outputs,
+        rule,
     )
 
-    if warning := reuse_warning(earlier):
-        say(warning)
     tests = {split: figures for split, figures in splits.items() if split != "train"}
-    for split, figures in tests.items():
-        if warning := figures.size_warning:
-            say(f"{split} has {warning}")
+    for warning in _list_warnings(earlier, tests):
+        say(warning)
 
     counts = {split: len(part) for split, part in outputs.items()}
-    unreadable = sum(map(len, data.examples.splits.values())) - sum(counts.values())
-    copies = summarize_copy_search(data.dataset, data.examples, TEST)
+    unreadable = len(examples.all_samples()) - sum(counts.values())
+    copies = summarize_copy_search(data.dataset, examples, TEST)
     metrics = RunMetrics(
         classes=list(data.classes),
         settings=data.settings.to_json(),
         data={
             **counts,
             "unreadable": unreadable,
-            "fingerprint": data.examples.fingerprint(),
+            "fingerprint": examples.fingerprint(),
             "splits": data.dataset.samples.hash_splits(),
             "told": val_notice,
         },
@@ -201,26 +216,34 @@ def _train_and_evaluate(
         },
         **splits,
     )
-    write_metrics(folder, metrics, scratch=scratch)
+    write_metrics(folder, metrics)
+    result: dict[str, object] = {"classes": len(data.classes), "data": counts}
+    # A logistic regression has no epochs.
+    if trained.history:
+        result["epochs"] = len(trained.history)
+        result["best_epoch"] = trained.best_epoch
+    for split in ("val", TEST):
+        result[split] = splits[split].summary() if split in splits else None
     unfamiliar = rule.effects.unfamiliar
-    train_keys = {sample.key for sample in data.examples.splits["train"]}
-    warnings = {
-        "unreadable": unreadable,
-        "unseen_labels": len(train_keys & data.examples.unseen),
-    }
-
-    return {
-        "classes": len(data.classes),
-        "data": counts,
-        # A logistic regression has no epochs.
-        **({"epochs": len(trained.history)} if trained.history else {}),
-        **({"best_epoch": trained.best_epoch} if trained.history else {}),
-        **{
-            split: splits[split].summary() if split in splits else None
-            for split in ("val", TEST)
-        },
+    result |= {
         "calibration": calibration.describe(),
         "unknown": unfamiliar.describe() if unfamiliar else NO_UNKNOWN_RULE,
         "copies": copies,
-        **{name: number for name, number in warnings.items() if number},
     }
+    problems = {
+        "unreadable": unreadable,
+        "unseen_labels": len(examples.unseen.intersection(keys)),
+    }
+    return result | {name: number for name, number in problems.items() if number}
+
+
+def _list_warnings(
+    earlier: EvaluationCounts | None, tests: Mapping[str, SplitMetrics]
+) -> list[str]:
+    warnings = []
+    if warning := reuse_warning(earlier):
+        warnings.append(warning)
+    for split, figures in tests.items():
+        if warning := figures.size_warning:
+            warnings.append(f"{split} has {warning}")
+    return warnings

@@ -197,7 +197,7 @@ class TrainedNet:
         state: dict[str, Array] = {}
         if self.projection is not None:
             state |= self.projection.tensors(PROJECTION)
-        return state | self.head.state
+        return {**state, **self.head.state}
 
     @property
     def parameters(self) -> int:
@@ -287,13 +287,11 @@ def save_model(
     model: TrainedNet,
     settings: Settings,
     classes: Sequence[str],
-    *,
-    scratch: Path | None = None,
 ) -> None:
     """Write the model into `folder`, each file atomically.
 
-    `scratch` is a folder on the same disk for partial files. The weights of another model there
-    stay until the settings name the new ones. Raises NotWritable or DiskFull.
+    The weights of another model there stay until the settings name the new ones. Raises
+    NotWritable or DiskFull.
     """
     state = {name: np.ascontiguousarray(value) for name, value in model.state.items()}
     weights = safetensors.numpy.save(state)
@@ -307,11 +305,11 @@ def save_model(
     for name, data in model.backbone.run_files.items():
         # Named by content, so existing ones are not written again.
         if not (folder / name).is_file():
-            write_atomic(folder / name, data, scratch=scratch)
+            write_atomic(folder / name, data)
 
-    write_atomic(path, weights, scratch=scratch)
+    write_atomic(path, weights)
     # Last, because a folder is a model once it has settings.
-    write_run_json(folder, SETTINGS, described, scratch=scratch)
+    write_run_json(folder, SETTINGS, described)
     for other in folder.glob(WEIGHTS_PATTERN):
         if other != path and _WEIGHTS_NAME.fullmatch(other.name):
             other.unlink(missing_ok=True)
@@ -348,7 +346,12 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
     weights = _read_file(path)
     if hashlib.sha256(weights).hexdigest() != description.weights_sha256:
         raise _damaged_error(path, f"its hash differs from that in {SETTINGS}")
-    net = _load_net(path, settings, len(description.classes), weights)
+    net = _load_net(
+        path,
+        settings,
+        len(description.classes),
+        weights,
+    )
 
     if isinstance(net.head, GalleryHead):
         if description.gallery is UNSET:

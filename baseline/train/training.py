@@ -110,13 +110,20 @@ class RunLogger(TrainingCallback):
         self._images = images
         self._epochs = epochs
         self._displayed_images = finished_images
-        self._bar = self._progress.meter("train", images * epochs, done=finished_images)
+        self._bar = self._progress.meter(
+            "train",
+            images * epochs,
+            done=finished_images,
+        )
         self.write(f"training on {images} images per epoch, at most {epochs} epochs")
 
     def on_step(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
         """Update the bar."""
         metrics = f"loss {loss:.3f}, accuracy {accuracy:.3f}"
-        self._show(images, f"epoch {epoch}/{self._epochs}, {metrics}")
+        self._show(
+            images,
+            f"epoch {epoch}/{self._epochs}, {metrics}",
+        )
 
     def on_epoch_end(self, report: EpochReport) -> None:
         """Write the epoch to the log."""

@@ -71,7 +71,6 @@ from gleanset.command_result import CommandResult
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.html.words import confidence_interval, count
 from gleanset.named_files import find_location, shorten_list
-from gleanset.records import Sample
 from gleanset.work.progress import NO_PROGRESS, Progress
 
 
@@ -87,33 +86,33 @@ def find_label_issues(
     This includes test and is counted as a test evaluation. Raises `InputUnusable` if there are too
     few groups, and what training raises.
     """
-    settings = load_model(folder)[1]
+    _, settings, _ = load_model(folder)
     examples = find_examples(dataset)
+    samples = examples.all_samples()
     # All splits as train; unreviewed labels are checked too.
-    samples = {
-        sample.key: sample for part in examples.splits.values() for sample in part
-    }
-    splits: dict[str, tuple[Sample, ...]] = {
-        "train": tuple(samples[key] for key in sorted(samples)),
-        "val": (),
-        "test": (),
-    }
+    splits = {"train": tuple(samples), "val": (), "test": ()}
     everything = replace(examples, splits=splits, unseen=frozenset())
     parts = make_folds(everything, folds, settings.seed)
-    results = cross_validate(
-        dataset, settings, folds_with_val(parts, settings.seed), progress
-    )
+    with_val = folds_with_val(parts, settings.seed)
+    results = cross_validate(dataset, settings, with_val, progress)
+
     outputs = concatenate_outputs([result.outputs for result in results])
     outputs = outputs.at(np.argsort(np.array(outputs.keys, np.str_)))
     groups = [examples.groups[key] for key in outputs.keys]
     shift = compute_prior_shift(examples, settings)
     unseen = examples.unseen
-    issues = list_label_issues(outputs, groups, examples.classes, run, shift, unseen)
+    issues = list_label_issues(
+        outputs,
+        groups,
+        examples.classes,
+        run,
+        shift,
+        unseen,
+    )
 
-    if test := examples.splits["test"]:
-        SplitEvaluations(dataset.db).add(
-            run, "test", [sample.key for sample in test], "label-issues"
-        )
+    test_keys = [sample.key for sample in examples.splits["test"]]
+    if test_keys:
+        SplitEvaluations(dataset.db).add(run, "test", test_keys, "label-issues")
 
     LabelIssues(dataset.db).replace(issues)
     reviewed = [row for row, key in enumerate(outputs.keys) if key not in unseen]
@@ -128,13 +127,13 @@ def find_label_issues(
         classes=len(examples.classes),
         label_issues=len(issues),
         confident=sum(issue.confident for issue in issues),
-        samples=[
-            SuspectLabel(
-                **issue._asdict(), **find_location(dataset, issue.sample)._asdict()
-            )
-            for issue in issues
-        ],
+        samples=[_locate_issue(dataset, issue) for issue in issues],
     )
+
+
+def _locate_issue(dataset: Dataset, issue: LabelIssue) -> SuspectLabel:
+    location = find_location(dataset, issue.sample)
+    return SuspectLabel(**issue._asdict(), **location._asdict())
 
 
 def list_label_issues(
@@ -152,10 +151,10 @@ def list_label_issues(
     reviewed = [row for row, key in enumerate(outputs.keys) if key not in unseen]
     rows = reviewed or list(range(len(outputs)))
     part = outputs.at(np.array(rows, np.int64))
-    fitted = fit_calibration(part.logits, part.y, [groups[row] for row in rows], shift)
-    return find_suspect_labels(
-        softmax(fitted.apply(outputs.logits)), outputs, classes, run
-    )
+    part_groups = [groups[row] for row in rows]
+    calibration = fit_calibration(part.logits, part.y, part_groups, shift)
+    probabilities = softmax(calibration.apply(outputs.logits))
+    return find_suspect_labels(probabilities, outputs, classes, run)
 
 
 def find_suspect_labels(
@@ -184,6 +183,8 @@ def find_suspect_labels(
     is_contradicted = (margins > 0) | ~outputs.right
     is_confident = (margins > 0) & (confidences >= thresholds[suggested])
 
+    contradicted = np.flatnonzero(is_contradicted)
+    by_margin = contradicted[np.argsort(-margins[contradicted], kind="stable")]
     return [
         LabelIssue(
             outputs.keys[row],
@@ -194,9 +195,7 @@ def find_suspect_labels(
             run,
             bool(is_confident[row]),
         )
-        for row in sorted(
-            np.flatnonzero(is_contradicted).tolist(), key=lambda row: -margins[row]
-        )
+        for row in by_margin.tolist()
     ]
 
 
@@ -255,21 +254,16 @@ class CrossValidationResult(CommandResult, kw_only=True):
         parts.append(confidence_interval(self.lower_bound, self.upper_bound))
         parts.append(count(self.groups, "group"))
 
-        accuracies = [
-            f"{fold.accuracy:.1%}" for fold in self.folds if fold.accuracy is not None
-        ]
+        accuracies = [fold.accuracy for fold in self.folds if fold.accuracy is not None]
+        scores = ", ".join(f"{accuracy:.1%}" for accuracy in accuracies)
+        if len(accuracies) > MAX_LISTED_FOLDS:
+            scores = f"{min(accuracies):.1%} to {max(accuracies):.1%}"
+
         left_out = []
         if self.not_evaluated:
             left_out.append(f"{self.not_evaluated:,} not held out")
-
         if self.test:
             left_out.append(f"{self.test:,} in test (not used)")
-        scores = ", ".join(accuracies)
-        if len(accuracies) > MAX_LISTED_FOLDS:
-            lowest, *_, highest = sorted(
-                f.accuracy for f in self.folds if f.accuracy is not None
-            )
-            scores = f"{lowest:.1%} to {highest:.1%}"
 
         lines = {
             "out-of-fold accuracy": ", ".join(parts),
@@ -296,7 +290,11 @@ class FoldPlan(NamedTuple):
         """Assign samples to folds. Raises `InputUnusable` if there are fewer groups than folds."""
         examples = find_fold_examples(dataset)
         parts = make_folds(examples, folds, 0)
-        return cls(dataset, examples, tuple(folds_with_val(parts, settings.seed)))
+        return cls(
+            dataset,
+            examples,
+            tuple(folds_with_val(parts, settings.seed)),
+        )
 
     @property
     def images(self) -> int:
@@ -305,9 +303,8 @@ class FoldPlan(NamedTuple):
 
     def missing(self, settings: Settings) -> list[Examples]:
         """Return the folds without cached predictions."""
-        return [
-            fold for fold in self.folds if not is_cached(self.dataset, settings, fold)
-        ]
+        dataset = self.dataset
+        return [fold for fold in self.folds if not is_cached(dataset, settings, fold)]
 
 
 class FoldPreview(CommandResult, kw_only=True):
@@ -348,33 +345,30 @@ def run_cross_validation(
     Cached predictions are used. Raises `InputUnusable` if there are fewer groups than folds or no
     training samples, and what training raises.
     """
-    with dataset.stage(TRAINING_KIND) as scratch:
+    with dataset.stage(TRAINING_KIND):
         plan = FoldPlan.create(dataset, settings, folds)
         keys = [training_key(settings, fold) for fold in plan.folds]
         data = hashlib.sha256(repr(keys).encode()).hexdigest()[:16]
         facts = {**settings.to_json(), "folds": folds, "data": data}
         result: Mapping[str, Any]
-
-        if (
-            finished_run := find_equal_run(dataset, CROSS_VALIDATION_KIND, facts, say)
-        ) is not None:
-            run, result = finished_run.id, finished_run.result
+        finished_run = find_equal_run(dataset, CROSS_VALIDATION_KIND, facts, say)
+        if finished_run is not None:
+            run = finished_run.id
+            result = finished_run.result
         else:
-            fresh = make_run_id(dataset, f"{settings.preset}-folds")
-            run = dataset.runs.start(fresh, CROSS_VALIDATION_KIND, facts).id
+            new_id = make_run_id(dataset, f"{settings.preset}-folds")
+            run = dataset.runs.start(new_id, CROSS_VALIDATION_KIND, facts).id
             with record_run_end(dataset, run):
                 results = _train_folds(plan, settings, progress, say)
-                result = _evaluate_folds(plan, settings, results, run, scratch)
-
+                result = _evaluate_folds(plan, settings, results, run)
             dataset.runs.finish(run, "done", result)
-            if warning := small_sample_warning(
-                result["groups"], result["effective_groups"]
-            ):
+            warning = small_sample_warning(result["groups"], result["effective_groups"])
+            if warning:
                 say(f"there are {warning}")
 
         report = run_folder(dataset, run) / REPORT
         if report.with_name(METRICS).is_file() and not report.is_file():
-            write_folds_report(dataset, run, scratch=scratch)
+            write_folds_report(dataset, run)
 
     fields = {**result, "run": run, "report": str(report.absolute())}
     return msgspec.convert(fields, CrossValidationResult, strict=False)
@@ -405,7 +399,6 @@ def _evaluate_folds(
     settings: Settings,
     results: Sequence[FoldResult],
     run: str,
-    scratch: Path,
 ) -> dict[str, Any]:
     outputs = concatenate_outputs([result.outputs for result in results])
     examples = plan.examples
@@ -452,10 +445,10 @@ def _evaluate_folds(
         "untested": metrics.untested,
     }
     folder = run_folder(plan.dataset, run)
-    save_outputs(folder, {HELD_OUT: outputs}, scratch=scratch)
+    save_outputs(folder, {HELD_OUT: outputs})
     content = CrossValidationMetrics(
         list(examples.classes), settings.to_json(), summary, held_out
     )
-    write_metrics(folder, content, scratch=scratch)
+    write_metrics(folder, content)
 
     return summary

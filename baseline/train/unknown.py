@@ -295,7 +295,12 @@ def _predict_rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
         for sample in islice(rejected, MAX_REJECTED_SAMPLES)
     )
     examples = replace(data.examples, splits={"train": train})
-    rejected_data = TrainingData(data.dataset, examples, data.settings, data.progress)
+    rejected_data = TrainingData(
+        data.dataset,
+        examples,
+        data.settings,
+        data.progress,
+    )
     try:
         return split_outputs(net, rejected_data, "train")
     except InputUnusable:  # none, or none is readable

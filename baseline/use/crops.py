@@ -39,11 +39,9 @@ UNRECORDED = (
 )
 
 
-def save_crops(
-    folder: Path, methods: Iterable[CropMethod], *, scratch: Path | None = None
-) -> None:
+def save_crops(folder: Path, methods: Iterable[CropMethod]) -> None:
     """Store how the training images of a run were cropped. Raises disk errors."""
-    write_run_json(folder, FILE, list(methods), scratch=scratch)
+    write_run_json(folder, FILE, list(methods))
 
 
 def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
@@ -51,7 +49,12 @@ def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
 
     Raises `InputUnusable`.
     """
-    return read_run_json(folder, FILE, tuple[CropMethod, ...], "train again")
+    return read_run_json(
+        folder,
+        FILE,
+        tuple[CropMethod, ...],
+        "train again",
+    )
 
 
 class CropPlan(NamedTuple):
@@ -85,8 +88,7 @@ class CropPlan(NamedTuple):
 
     def _describe_training(self) -> str:
         crops = self.crops or ()
-        is_only_method = len(crops) == 1 and self._matches(crops[0])
-        if not crops or is_only_method:
+        if not crops or (len(crops) == 1 and self._matches(crops[0])):
             return ""
         return f"; trained on {', '.join(method.description for method in crops)}"
 

@@ -114,7 +114,11 @@ OUTPUTS = {
 def name_outputs(facts: ModelFacts, values: Sequence[Floats]) -> NetworkOutputs:
     """Return the outputs of an exported model, which are in the order of `OUTPUTS`."""
     if facts.has_membership:
-        return NetworkOutputs(values[0], values[1], membership=values[2])
+        return NetworkOutputs(
+            values[0],
+            values[1],
+            membership=values[2],
+        )
     return NetworkOutputs(*values)
 
 

@@ -5,7 +5,7 @@ The files of added images are stored in the run's `gallery/`, named by content, 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,10 +105,10 @@ def add_files(
         raise UsageError("missing class name", "name it: --class NAME")
     from baseline.use.run_engine import RunEngine
 
-    with stage(folder / "cache", GALLERY_FOLDER) as scratch:
+    with stage(folder / "cache", GALLERY_FOLDER):
         engine = RunEngine.from_folder(folder)
         images = images_by_class(engine.net, engine.facts.classes)
-        files = _read_files(folder, paths, read, progress, scratch)
+        files = _read_files(folder, paths, read, progress)
         if not files.keys:
             reasons = sorted({rejection["reason"] for rejection in files.rejections})
             raise InputUnusable(
@@ -119,13 +119,18 @@ def add_files(
 
         embedded = Model(engine).embed_pixels(np.stack(files.pixels))
         change = {"action": "add", "class": name, "images": files.keys}
-        _append_change(folder, change, scratch)
+        _append_change(folder, change)
 
         nothing = ((), np.zeros((0, embedded.shape[1]), np.float32))
         images_before = images.get(name, nothing)
         images[name] = add_images(images_before, files.keys, embedded)
         engine.net.head = build_head([*images.values()])
-        save_model(folder, engine.net, engine.settings, tuple(images), scratch=scratch)
+        save_model(
+            folder,
+            engine.net,
+            engine.settings,
+            tuple(images),
+        )
 
     keys_before = set(images_before[0])
     keys, _ = images[name]
@@ -144,7 +149,7 @@ def remove_class(folder: Path, name: str) -> GalleryRemoval:
 
     Raises `UsageError` if there is no such class, or fewer than two would be left.
     """
-    with stage(folder / "cache", GALLERY_FOLDER) as scratch:
+    with stage(folder / "cache", GALLERY_FOLDER):
         net, settings, classes = load_model(folder)
         images = images_by_class(net, classes)
         if name not in classes or len(classes) < 3:
@@ -155,9 +160,9 @@ def remove_class(folder: Path, name: str) -> GalleryRemoval:
 
         keys, _ = images.pop(name)
         net.head = build_head([*images.values()])
-        save_model(folder, net, settings, tuple(images), scratch=scratch)
+        save_model(folder, net, settings, tuple(images))
         change = {"action": "remove", "class": name, "images": list(keys)}
-        _append_change(folder, change, scratch)
+        _append_change(folder, change)
 
     return GalleryRemoval(removed=name, images=len(keys), classes=len(images))
 
@@ -175,7 +180,6 @@ def _read_files(
     paths: Iterable[str],
     read: PartReader,
     progress: Progress,
-    scratch: Path,
 ) -> _FilesRead:
     """Read images, and store their files in the gallery's folder."""
     files = _FilesRead([], [], [])
@@ -198,16 +202,16 @@ def _read_files(
         if key in files.keys:
             continue
         target = folder / GALLERY_FOLDER / f"{key}{path.suffix.lower()}"
-        write_atomic(target, data, scratch=scratch)
+        write_atomic(target, data)
         files.keys.append(key)
         files.pixels.append(parts[0].pixels)
 
     return files
 
 
-def _append_change(folder: Path, change: dict[str, object], scratch: Path) -> None:
+def _append_change(folder: Path, change: Mapping[str, object]) -> None:
     path = folder / GALLERY_FOLDER / CHANGES_FILE
     with disk_errors(path):
         before = path.read_bytes() if path.is_file() else b""
     line = json.dumps({"at": now(), **change}, ensure_ascii=False) + "\n"
-    write_atomic(path, before + line.encode(), scratch=scratch)
+    write_atomic(path, before + line.encode())

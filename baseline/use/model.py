@@ -179,7 +179,13 @@ class Model:
         scores = np.log(np.maximum(outputs.probabilities, np.finfo(np.float32).tiny))
         similarity = self._training_similarity(outputs, scores)
         rule = self.facts.rule.but(temperature=1.0, offsets={})
-        decisions = decide(scores, self.classes, rule, similarity, outputs.membership)
+        decisions = decide(
+            scores,
+            self.classes,
+            rule,
+            similarity,
+            outputs.membership,
+        )
 
         confidences = outputs.probabilities
         if outputs.membership is not None:
@@ -257,7 +263,13 @@ class Model:
             # A class with fewer images than others repeats them.
             similarity = outputs.similarity[row, number, : len(keys)].tolist()
             for key, value in zip(keys, similarity, strict=True):
-                images.append(GalleryImage(self.classes[number], key, value))
+                images.append(
+                    GalleryImage(
+                        self.classes[number],
+                        key,
+                        value,
+                    )
+                )
         images.sort(key=lambda image: (-image.similarity, image.sample))
         return tuple(images[:MAX_NEAREST])
 
@@ -272,7 +284,11 @@ def load(path: str | Path, detector: str | None = None) -> Model:
     Images are cropped as in training, or with `detector` (a name, or `whole`). Raises
     `InputUnusable` if there is no model, `MissingComponent` without its runtime.
     """
-    return Model(open_engine(Path(path)), Path(path), detector)
+    return Model(
+        open_engine(Path(path)),
+        Path(path),
+        detector,
+    )
 
 
 def open_engine(path: Path) -> InferenceEngine:

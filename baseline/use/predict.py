@@ -102,7 +102,12 @@ def _predict_batch(
     for outcome in outcomes:
         _, path = outcome.item
         if outcome.result is None:
-            rejection = Rejection(STAGE, path, outcome.reason or "?", outcome.detail)
+            rejection = Rejection(
+                STAGE,
+                path,
+                outcome.reason or "?",
+                outcome.detail,
+            )
             yield FilePrediction(path, rejection=rejection)
         else:
             # As many answers as the file has parts.

@@ -83,7 +83,10 @@ class OpenTrack:
     def _predict(self, elapsed: float) -> Box:
         side = _side(self.box)
         x, y = (round(speed * elapsed * side) for speed in self.speed)
-        return self.box._replace(x=self.box.x + x, y=self.box.y + y)
+        return self.box._replace(
+            x=self.box.x + x,
+            y=self.box.y + y,
+        )
 
     def add(self, detected: DetectedFace, time: float) -> None:
         """Append a face to the track."""

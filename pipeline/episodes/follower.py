@@ -296,7 +296,14 @@ class FaceFollower:
         cut = str(self.cutter.settings)
         name = self.detector.name
         settings = self.detector.recorded
-        dataset.faces.replace(sha256, name, settings, crops, cut=cut, small=small)
+        dataset.faces.replace(
+            sha256,
+            name,
+            settings,
+            crops,
+            cut=cut,
+            small=small,
+        )
         # Numbers of tracks are only unique within one sampling of a video.
         prefix = hashlib.sha256(
             f"{frame.video} {self.sampling.settings}".encode()

@@ -125,9 +125,20 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             return preview_frames(dataset, inputs, sampling)
         geometry = CropGeometry.from_settings(dataset.settings.crop)
         cutter = FaceCropper(geometry, dataset.crops(dataset.cache))
-        follower = FaceFollower(self._spec(dataset), cutter, self.per_track, sampling)
+        follower = FaceFollower(
+            self._spec(dataset),
+            cutter,
+            self.per_track,
+            sampling,
+        )
 
-        return harvest_episodes(dataset, follower, inputs, self.workers or 0, progress)
+        return harvest_episodes(
+            dataset,
+            follower,
+            inputs,
+            self.workers or 0,
+            progress,
+        )
 
     def _recorded_detector(self, dataset: Dataset | None) -> RecordedDetector | None:
         if dataset is None or self.detector != DETECTOR:

@@ -114,7 +114,13 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
         if spans := left_out.get(sha256, {}).get("left_out"):
             segments = [Segment(start, ended, ()) for start, ended in spans]
             people.append(PersonOnScreen(None, "left out", segments, None))
-        timelines.append(VideoTimeline(title, max(seconds or 0.0, last), people))
+        timelines.append(
+            VideoTimeline(
+                title,
+                max(seconds or 0.0, last),
+                people,
+            )
+        )
 
     return sorted(timelines, key=lambda timeline: timeline.title)
 

@@ -181,7 +181,14 @@ def _import_files(
             data = source.path(sha256, kind).read_bytes()
         if hash_bytes(data) != sha256:
             reason = DAMAGED if data else FILE_GONE
-            dataset.rejections.add(Rejection(STAGE, sha256, reason, str(source.root)))
+            dataset.rejections.add(
+                Rejection(
+                    STAGE,
+                    sha256,
+                    reason,
+                    str(source.root),
+                )
+            )
             rejected += 1
             continue
 
@@ -274,13 +281,27 @@ def _plan_sample(
     if decided_here and has_local_decision and has_other_decision:
         labels = [state.label or state.status for state in (local, imported)]
         plan.conflicts[key] = " or ".join(labels)
-        plan.choices.append(Choice(key, "clear", None, plan.conflicts[key]))
+        plan.choices.append(
+            Choice(
+                key,
+                "clear",
+                None,
+                plan.conflicts[key],
+            )
+        )
         return
 
     state = local if decided_here and has_local_decision else imported
     undecided = state.action if state.action in _UNDECIDED else "clear"
     action = _ACTIONS.get(state.status, undecided)
-    plan.choices.append(Choice(key, action, state.label, state.provenance))
+    plan.choices.append(
+        Choice(
+            key,
+            action,
+            state.label,
+            state.provenance,
+        )
+    )
 
 
 def _apply(dataset: Dataset, merge: CatalogueMerge, plan: MergePlan, name: str) -> None:
@@ -290,7 +311,11 @@ def _apply(dataset: Dataset, merge: CatalogueMerge, plan: MergePlan, name: str) 
 
     for step, local_id in plan.steps:
         undone = local_ids.get(step["undoes"])
-        local_ids[step["id"]] = merge.add_step(step, local_id, undone)
+        local_ids[step["id"]] = merge.add_step(
+            step,
+            local_id,
+            undone,
+        )
 
     if plan.choices:
         operation = make_operation(MERGE_KIND, dataset=name, count=len(plan.choices))

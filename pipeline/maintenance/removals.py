@@ -142,7 +142,12 @@ def plan_removal(
         if report.claim.sha256 in planned or report.id in reports
     ]
 
-    return RemovalPlan(tuple(planned), len(keys), in_test, tuple(settled))
+    return RemovalPlan(
+        tuple(planned),
+        len(keys),
+        in_test,
+        tuple(settled),
+    )
 
 
 def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:

@@ -100,7 +100,12 @@ def create_snapshot(dataset: Dataset, name: str, note: str = "") -> SnapshotResu
     """Copy the catalogue to a snapshot. Raises `UsageError`, `DatasetBusy`, `DiskFull`."""
     with dataset.stage(SNAPSHOT_STAGE):
         user = dataset.journal.user
-        record = Snapshots(dataset.root).create(dataset.db, name, note, user)
+        record = Snapshots(dataset.root).create(
+            dataset.db,
+            name,
+            note,
+            user,
+        )
     return SnapshotResult.from_record(record)
 
 

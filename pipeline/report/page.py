@@ -240,7 +240,13 @@ def _build_rows(
         splits = {split: counts[split] for split in SPLITS}
         strip = [preview(sample, thumbnails) for sample in tally.first[name]]
         warnings = list(class_warnings(splits)) if is_split else []
-        yield ReportClassRow(name, splits, counts.total(), warnings, strip)
+        yield ReportClassRow(
+            name,
+            splits,
+            counts.total(),
+            warnings,
+            strip,
+        )
 
 
 def class_warnings(splits: dict[str, int]) -> Iterator[str]:

@@ -44,7 +44,7 @@ class MainSection(NamedTuple):
     mistakes: list[ReportImage]
 
 
-def write_report(dataset: Dataset, run_id: str, *, scratch: Path | None = None) -> Path:
+def write_report(dataset: Dataset, run_id: str) -> Path:
     """Write `runs/<id>/report.html` and return its absolute path.
 
     Raises `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
@@ -52,16 +52,14 @@ def write_report(dataset: Dataset, run_id: str, *, scratch: Path | None = None) 
     folder = dataset.runs_folder / run_id
     values = collect_run_values(dataset, folder)
     path = (folder / REPORT).absolute()
-    return write_page(path, "page.html.jinja", values, scratch=scratch)
+    return write_page(path, "page.html.jinja", values)
 
 
-def write_page(
-    path: Path, template: str, values: dict[str, object], *, scratch: Path | None
-) -> Path:
+def write_page(path: Path, template: str, values: dict[str, object]) -> Path:
     """Render a template, with all values escaped, and write it."""
     templates = get_templates("baseline.evaluation.report")
     page = templates.get_template(template).render(values)
-    write_atomic(path, encode_page(page), scratch=scratch)
+    write_atomic(path, encode_page(page))
     return path
 
 
@@ -149,7 +147,7 @@ class CrossValidationMetrics:
     held_out: SplitMetrics
 
 
-def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None) -> Path:
+def write_folds_report(dataset: Dataset, run_id: str) -> Path:
     """Write `runs/<id>/report.html` and return its absolute path.
 
     Raises `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
@@ -170,7 +168,7 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None) -
         metrics.held_out,
     )
     path = (folder / REPORT).absolute()
-    return write_page(path, "folds.html.jinja", values, scratch=scratch)
+    return write_page(path, "folds.html.jinja", values)
 
 
 Points = list[tuple[int, float]]

@@ -57,7 +57,12 @@ def fit_simple(
     with reproducible(settings.seed):
         net = build_net(settings, len(data.classes))
 
-    task = make_classifier_task(net, train, data.arrays("val"), settings)
+    task = make_classifier_task(
+        net,
+        train,
+        data.arrays("val"),
+        settings,
+    )
     fitted = train_network(task, callback, data.checkpoint_folder)
     return fitted.with_net(to_trained_net(fitted.net, settings))
 
@@ -81,7 +86,12 @@ def fit_finetune(
     )
 
     val = data.arrays("val")
-    task: TrainingTask[Net] = make_classifier_task(net, train, val, settings)
+    task: TrainingTask[Net] = make_classifier_task(
+        net,
+        train,
+        val,
+        settings,
+    )
     task = replace(task, frozen=net.backbone, frozen_epochs=settings.warm_up)
     fitted = train_network(task, callback, data.checkpoint_folder)
 
@@ -131,7 +141,11 @@ class BatchHardObjective:
                 net, self.gallery, batch, MAX_VALIDATION_GALLERY
             )
             queries, y = embed_samples(net, samples, batch)
-            vectors = stack_by_class(gallery.numpy(), gallery_y.numpy(), self.classes)
+            vectors = stack_by_class(
+                gallery.numpy(),
+                gallery_y.numpy(),
+                self.classes,
+            )
             scores = NearestImageHead(torch.from_numpy(vectors))(queries)
 
         loss = float(functional.cross_entropy(scores, y))
@@ -190,7 +204,12 @@ def fit_triplet(
         embedded = embed_samples(network, train, VALIDATION_BATCH)[0].numpy()
         weight = layer.weight.cpu().numpy()
         bias = layer.bias.cpu().numpy()
-    head = build_gallery(embedded, train.y, frozen.keys, len(data.classes))
+    head = build_gallery(
+        embedded,
+        train.y,
+        frozen.keys,
+        len(data.classes),
+    )
     net = TrainedNet(
         frozen.backbone,
         head,
@@ -240,7 +259,12 @@ def _compute_discriminants(x: Floats, y: Classes) -> Floats:
         min(COMPONENTS, *x.shape),
         random_state=0,
     )
-    rows = TrainRows(x @ components.T, y, weights=np.ones(len(y)), groups=y)
+    rows = TrainRows(
+        x @ components.T,
+        y,
+        weights=np.ones(len(y)),
+        groups=y,
+    )
     whitening = Whitening.fit(rows, [len(components)])
     white = whitening.transform(rows.x)
 

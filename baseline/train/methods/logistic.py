@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -37,8 +36,6 @@ DEFAULT_STRENGTH = 1.0
 FOLDS = 4
 MAX_SAMPLES = 1000
 """Samples, or views of them, that choices are made on: more is slow and changes little."""
-MAX_SINGLE_THREAD_VALUES = 5_000_000
-"""Size of a matrix up to which several threads are slower than one."""
 MAX_ITERATIONS = 2000
 UNSEEN_CLASS_PROBABILITY = 1e-4
 """Probability of a class that is missing from a fold, equal for each strength."""
@@ -183,11 +180,16 @@ def fit_linear_head(
     `rows` are N x V x D with all classes from 0; `layers` are the widths of their layers.
     """
     views = rows.flatten_views()
-    with threads_for(views.x):
+    with limit_threads():
         whitening = Whitening.fit(views, layers)
         white = whitening.transform(views.x)
         basis = _row_space(white)
-        model = fit_logistic(white @ basis, views.y, views.weights, strength)
+        model = fit_logistic(
+            white @ basis,
+            views.y,
+            views.weights,
+            strength,
+        )
         coefficients = whitening.transform_coefficients(model.coef_ @ basis.T)
         bias = model.intercept_
 
@@ -216,7 +218,8 @@ def choose_strength(
 
     losses = dict.fromkeys(STRENGTHS, 0.0)
     views = max(1, MAX_SAMPLES // len(sample.y))
-    with threads_for(sample.x):
+    # Each fit has one view of few images: several threads would wait for each other.
+    with limit_threads():
         for train, test in folds:
             part = sample.at(train)
             flat = part._replace(x=part.x[:, :views]).flatten_views()
@@ -226,7 +229,12 @@ def choose_strength(
             held_out = sample.at(test)
 
             for strength in STRENGTHS:
-                model = fit_logistic(white[train], part.y, part.weights, strength)
+                model = fit_logistic(
+                    white[train],
+                    part.y,
+                    part.weights,
+                    strength,
+                )
                 losses[strength] += log_loss(
                     model,
                     white[test],
@@ -263,13 +271,6 @@ def log_loss(
     probabilities[:, model.classes_] = model.predict_proba(x)
     of_true_class = np.maximum(probabilities[rows, y], UNSEEN_CLASS_PROBABILITY)
     return float(-(weights * np.log(of_true_class)).sum())
-
-
-def threads_for(x: Floats) -> AbstractContextManager[Any]:
-    """Limit linear algebra on a small matrix to one thread."""
-    if x.size > MAX_SINGLE_THREAD_VALUES:
-        return nullcontext()
-    return limit_threads()
 
 
 BLOCK_WEIGHTS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.4, 2.0)
@@ -321,7 +322,7 @@ def choose_part_weights(
     groups = len(np.unique(sample.groups))
     weights = [1.0]
     losses: dict[str, float] = {}
-    with threads_for(sample.x):
+    with limit_threads():
         grams = _gram_matrices(sample.x, parts)
         # Of the blocks whose weights are chosen.
         kernel = grams[0]
@@ -366,8 +367,18 @@ def _held_out_loss(kernel: Floats, rows: TrainRows, folds: Folds) -> float:
     for train, test in folds:
         train_x, test_x = _kernel_coordinates(kernel, train, test)
         for strength in BLOCK_STRENGTHS:
-            model = fit_logistic(train_x, y[train], weights[train], strength)
-            losses[strength] += log_loss(model, test_x, y[test], weights[test])
+            model = fit_logistic(
+                train_x,
+                y[train],
+                weights[train],
+                strength,
+            )
+            losses[strength] += log_loss(
+                model,
+                test_x,
+                y[test],
+                weights[test],
+            )
     return min(losses.values()) / float(weights.sum())
 
 

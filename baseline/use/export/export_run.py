@@ -198,7 +198,12 @@ def export_run(
         # Images of val first, the only ones whose accuracy is measured.
         order = ("val", "train", "test")
         by_split = sorted(labelled, key=lambda sample: order.index(str(sample.split)))
-        checked = _read_images(dataset, engine, by_split[:MAX_CHECKED_IMAGES], progress)
+        checked = _read_images(
+            dataset,
+            engine,
+            by_split[:MAX_CHECKED_IMAGES],
+            progress,
+        )
         calibration = checked.images[:0]
         if precision in ("int8", AUTO):
             train = [sample for sample in labelled if sample.split == "train"]

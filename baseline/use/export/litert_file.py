@@ -59,7 +59,13 @@ def require_litert() -> None:
 def write_litert(run: RunEngine, card: Card, calibration: Pixels) -> bytes:
     """Return the model without its card; int8 needs `calibration` (N x size x size x 3)."""
     converter = import_module("litert_torch")
-    example = torch.zeros(1, card.size, card.size, 3, dtype=torch.uint8)
+    example = torch.zeros(
+        1,
+        card.size,
+        card.size,
+        3,
+        dtype=torch.uint8,
+    )
 
     with (
         tempfile.TemporaryDirectory(prefix="gleanset-") as folder,
@@ -93,7 +99,11 @@ class InferenceNet(nn.Module):
 
     def __init__(self, run: RunEngine):
         super().__init__()
-        net = build_net(run.settings, len(run.facts.classes), run.net.backbone)
+        net = build_net(
+            run.settings,
+            len(run.facts.classes),
+            run.net.backbone,
+        )
         if isinstance(run.net.head, GalleryHead):
             net.head = NearestImageHead(torch.from_numpy(run.net.head.vectors))
         load_state(net, replace(run.net, membership=None).state)

@@ -118,7 +118,12 @@ def _export_with_torch(
     import torch
 
     # Two images, because the exporter would make a batch axis of one static.
-    example = torch.zeros(2, shape.channels, shape.size, shape.size)
+    example = torch.zeros(
+        2,
+        shape.channels,
+        shape.size,
+        shape.size,
+    )
     count = torch.export.Dim("images", min=1)
 
     with quiet_converters(), tempfile.TemporaryDirectory(prefix="gleanset-") as folder:
