@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import click
 
-from gleanset import __version__, start
+from gleanset import __version__, own_process
 from gleanset.command_result import CommandResult
 from gleanset.dataset import Dataset, has_dataset_file, is_dataset
 from gleanset.errors import (
@@ -32,10 +32,10 @@ from gleanset.errors import (
     GleansetError,
     UsageError,
 )
+from gleanset.own_process import INTERRUPTED_EXIT_CODE, restore_interrupts
 from gleanset.platform import has_current_folder
 from gleanset.removed import find_removed
 from gleanset.settings import list_settings_warnings
-from gleanset.start import INTERRUPTED_EXIT_CODE, restore_interrupts
 from gleanset.terminal import wrap, wrap_error
 from gleanset.work.progress import (
     LogHandler,
@@ -368,7 +368,7 @@ def _report_unexpected_error(name: str) -> int:
 
 
 def _prepare_output() -> None:
-    if start.owns_process:
+    if own_process.owns_process:
         # Their lines are then written by the log handler, which knows the bars.
         logging.captureWarnings(capture=True)
         logging.getLogger("py.warnings").setLevel(logging.WARNING)

@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from gleanset import start
+from gleanset import own_process
 from gleanset.errors import Unreadable
 from gleanset.images.color_key import apply_color_key
 from gleanset.images.deep_tiff import (
@@ -74,7 +74,7 @@ def limit_pillow() -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-if start.owns_process:
+if own_process.owns_process:
     limit_pillow()
 
 _UNSUPPORTED_MAGICS = (

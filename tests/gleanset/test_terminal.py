@@ -164,11 +164,11 @@ import warnings
 
 import click
 
-from gleanset import start
+from gleanset import own_process
 from gleanset.cli import create_program, job_options, main
 from gleanset.errors import InputUnusable
 
-start.owns_process = True
+own_process.owns_process = True
 commands = create_program("try", "Try.")
 
 
