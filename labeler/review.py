@@ -33,7 +33,7 @@ class ReviewSection(NamedTuple):
 
     label: str
     other: str
-    count: int
+    size: int
 
     @property
     def title(self) -> str:

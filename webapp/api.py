@@ -120,8 +120,8 @@ async def document(_: Request) -> Response:
     """Return the OpenAPI description."""
     description = msgspec.json.decode((PAGE / "openapi.json").read_bytes())
     description["info"]["version"] = __version__
-    _, report_schema = msgspec.json.schema_components([SentReport])
-    description["components"]["schemas"] |= report_schema
+    schemas = msgspec.json.schema_components([SentReport])[1]
+    description["components"]["schemas"] |= schemas
     return json_response(description)
 
 

@@ -333,7 +333,8 @@ def find_copies(
 
     For a removal, the image itself is one of them if the dataset has it.
     """
-    phashes = {report.claim.phash for report in reports} - {None}
+    claims = [report.claim for report in reports]
+    phashes = {claim.phash for claim in claims if claim.phash is not None}
     similar = Reports(dataset.db).similar_images(phashes)
     copies: dict[int, list[SimilarImage]] = {}
     for report in reports:

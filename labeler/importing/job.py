@@ -404,8 +404,8 @@ def _import_images(
             try:
                 imported = outcome.unwrap()
                 is_new = _store_image(dataset, store, imported, origin, labels_of)
-            except Unreadable as error:
-                refused[path] = error
+            except Unreadable as problem:
+                refused[path] = problem
                 continue
             tally["added" if is_new else "duplicate"] += 1
             for reason in imported.dropped:

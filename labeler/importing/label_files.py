@@ -97,14 +97,14 @@ def _is_panoptic(rows: list[Any]) -> bool:
 
 def _read_images(
     document: JsonDict, file: Path, labelled: LabelledFiles
-) -> dict[object, _Image | None]:
+) -> dict[str | None, _Image | None]:
     """Return the images of a document by id; None for missing ones.
 
     Ids of several images, as in badly merged files, are left out.
     """
     licences = _read_licences(document)
-    images: dict[object, _Image | None] = {}
-    repeated_keys: set[object] = set()
+    images: dict[str | None, _Image | None] = {}
+    repeated_keys: set[str | None] = set()
     for row in _rows(document, "images"):
         name = row.get("file_name") or row.get("coco_url")
         if not isinstance(name, str):
@@ -130,7 +130,7 @@ def _read_images(
     return images
 
 
-def _read_licences(document: JsonDict) -> dict[object, str | None]:
+def _read_licences(document: JsonDict) -> dict[str | None, str | None]:
     """Return the names of licences by id, with their addresses."""
     licences = {}
     for row in _rows(document, "licenses"):
@@ -144,10 +144,10 @@ def _read_licences(document: JsonDict) -> dict[object, str | None]:
 def _annotate(
     document: JsonDict,
     file: Path,
-    images: Mapping[object, _Image | None],
+    images: Mapping[str | None, _Image | None],
     labelled: LabelledFiles,
 ) -> None:
-    names: dict[object, str | None] = {}
+    names: dict[str | None, str | None] = {}
     for row in _rows(document, "categories"):
         key = _key(row.get("id"))
         name = parse_name(row.get("name"))

@@ -99,7 +99,7 @@ def allocate(
         kind.keys[part].append(item.key)
 
     _exchange_groups(list(kinds.values()), table)
-    parts_by_key = {}
+    parts_by_key: dict[str, int] = {}
     for kind in kinds.values():
         for part, keys in kind.keys.items():
             parts_by_key |= dict.fromkeys(keys, part)

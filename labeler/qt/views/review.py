@@ -325,9 +325,9 @@ class ReviewView(FilteredView):
             title = names.get(section.title, section.title)
             sections.append(
                 Section(
-                    f"{title}  ·  {section.count:,}" if title else "",
-                    section.count,
-                    shares_shelf=bool(title) and section.count <= MAX_SHELF_TILES,
+                    f"{title}  ·  {section.size:,}" if title else "",
+                    section.size,
+                    shares_shelf=bool(title) and section.size <= MAX_SHELF_TILES,
                 )
             )
         return sections
