@@ -20,7 +20,7 @@ MIN_MOVED = 3
 
 
 class Message(Enum):
-    """What the status bar says about a gesture."""
+    """What the status bar says about a gesture; the last three are changes without a step."""
 
     POINT_FIRST = auto()
     POINT_TO_NAME = auto()
@@ -32,16 +32,10 @@ class Message(Enum):
     NO_EARLIER_PAGE = auto()
     NAME_FIRST = auto()
     UNUSED_NAME = auto()
-    ALREADY_THERE = auto()
     SUGGESTED_AGAIN = auto()
-
-
-class Arrangement(Enum):
-    """A change of a page that labels nothing."""
-
-    EXCLUDE = auto()
-    MOVE = auto()
-    SPLIT = auto()
+    EXCLUDED = auto()
+    MOVED = auto()
+    PARTED = auto()
 
 
 class Say(NamedTuple):
@@ -54,7 +48,7 @@ class Say(NamedTuple):
 class SayChange(NamedTuple):
     """Say that a page was changed, or that a change was undone or redone."""
 
-    change: Arrangement
+    change: Message
     kind: StepKind
 
 
@@ -294,7 +288,7 @@ class PageChange(NamedTuple):
     before: Shown
     after: Shown | None
     last: int
-    arrangement: Arrangement | None
+    arrangement: Message | None
     root: int = 0
 
 

@@ -13,7 +13,6 @@ from typing import NamedTuple, Protocol
 
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.page_parts import (
-    Arrangement,
     AskBetter,
     AskPage,
     AskRest,
@@ -106,7 +105,7 @@ class PageState:
         """Return the state with a message."""
         return self, (Say(message, name),)
 
-    def change(self, after: Shown | None, kind: Arrangement | None = None) -> PageState:
+    def change(self, after: Shown | None, kind: Message | None = None) -> PageState:
         """Return the state after a change that can be undone."""
         serial = self.serial + 1
         change = PageChange(serial, self.shown, after, self.last, kind)
@@ -121,12 +120,10 @@ class PageState:
     ) -> Result:
         """Send tiles to a class or place."""
         shown = self.shown
-        tiles = [tile for tile in tiles if shown.sent.get(tile) != target]
+        tiles = list(tiles)
         refusal = None if target in UNDECIDED else self.refuse(tiles)
         if not self.is_ready:
             return self.say(Message.PREPARING)
-        if not tiles:
-            return self.say(Message.ALREADY_THERE)
         if refusal is not None:
             return self, (refusal,)
 
@@ -312,11 +309,11 @@ class Dropped(NamedTuple):
             return state.say(Message.PREPARING)
         moved = shown.move(self.tiles, card)
         state = replace(state, under=-1)
-        return take_labels(state, self.tiles, moved, Arrangement.MOVE, self.onto)
+        return take_labels(state, self.tiles, moved, Message.MOVED, self.onto)
 
 
 def take_labels(
-    state: PageState, tiles: Iterable[int], after: Shown, kind: Arrangement, point: int
+    state: PageState, tiles: Iterable[int], after: Shown, kind: Message, point: int
 ) -> Result:
     """Arrange tiles otherwise, in one step with taking the labels back that they have."""
     labelled = [
@@ -522,7 +519,7 @@ class Parted(NamedTuple):
         if state.shown.page is not self.page or not self.tiles:
             return state.say(Message.POINT_AT_CLUSTER)
         parted = state.shown.move(self.tiles, max(state.shown.cards) + 1)
-        return take_labels(state, (), parted, Arrangement.SPLIT, state.point)
+        return take_labels(state, (), parted, Message.PARTED, state.point)
 
 
 class OthersDecided(NamedTuple):
@@ -636,7 +633,7 @@ def _split(state: PageState, tiles: tuple[int, ...]) -> Result:
 def _lift(state: PageState, tiles: tuple[int, ...]) -> Result:
     lifted = frozenset(tiles) - state.shown.lifted
     after = state.shown.lift(tiles, lifted)
-    return take_labels(state, tiles, after, Arrangement.EXCLUDE, state.point)
+    return take_labels(state, tiles, after, Message.EXCLUDED, state.point)
 
 
 class KeyRule(NamedTuple):

@@ -300,9 +300,8 @@ class GestureView(TileView):
     def point_at_next(self) -> None:
         """Point at the next unmarked tile, unless the mouse points at one."""
         unmarked = self.unmarked()
-        self.lead_to(
-            next((row for row in unmarked if row >= self.point), [*unmarked, -1][0])
-        )
+        following = (row for row in unmarked if row >= self.point)
+        self.lead_to(next(following, [*unmarked, -1][0]))
 
     def lead_to(self, row: int) -> None:
         """Point at a tile and scroll there, unless the mouse points at one."""

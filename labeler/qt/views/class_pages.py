@@ -24,7 +24,6 @@ from labeler.qt.views.page_header import PageHeader, describe_page, page_hints
 from labeler.qt.widgets import KeyHints, set_column
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.page_parts import (
-    Arrangement,
     AskBetter,
     AskPage,
     AskRest,
@@ -167,13 +166,11 @@ class ClassPagesView(PagedView):
             self.set_current_place(self._named_page().label or "")
         if state.name != before.name or state.is_ready != before.is_ready:
             self._draw_name(before.name)
-        drawn = (state.shown, state.is_ready, state.is_preparing, state.has_better)
-        if drawn != (
-            before.shown,
-            before.is_ready,
-            before.is_preparing,
-            before.has_better,
-        ):
+        drawn = [
+            (one.shown, one.is_ready, one.is_preparing, one.has_better)
+            for one in (before, state)
+        ]
+        if drawn[0] != drawn[1]:
             self._show_header()
             self._show_notice()
             self.changed.emit()
@@ -257,9 +254,7 @@ class ClassPagesView(PagedView):
         """Return the arrangement that an undo reverts; '' for a step."""
         state = replace(self.state, last=self.last_step())
         change = find_arrangement(state, StepKind.UNDO)
-        return (
-            self._describe(change.arrangement) if change and change.arrangement else ""
-        )
+        return self._text(change.arrangement) if change and change.arrangement else ""
 
     def _text_changed(self, text: str) -> None:
         name = self.state.name
@@ -443,9 +438,9 @@ class ClassPagesView(PagedView):
 
     # -- messages
 
-    def _say(self, message: Message, name: str) -> None:
+    def _text(self, message: Message) -> str:
         description = describe_page(self.state.shown.page, self.worker.keys)
-        texts = {
+        return {
             Message.POINT_FIRST: self.tr("Point at a face first"),
             Message.POINT_TO_NAME: self.tr(
                 "Point at a face or a card, then type its name"
@@ -460,24 +455,21 @@ class ClassPagesView(PagedView):
             Message.NO_EARLIER_PAGE: self.tr("No earlier page"),
             Message.NAME_FIRST: description.first_step,
             Message.UNUSED_NAME: self.tr("Typed, but not used: {name}"),
-            Message.ALREADY_THERE: self.tr("Already there: nothing changed"),
             Message.SUGGESTED_AGAIN: self.tr("Suggesting again what is left…"),
-        }
-        self.worker.show_message(texts[message].format(name=name))
+            Message.EXCLUDED: self.tr("Change which faces are excluded"),
+            Message.MOVED: self.tr("Move to another card"),
+            Message.PARTED: self.tr("Split a cluster"),
+        }[message]
 
-    def _describe(self, change: Arrangement) -> str:
-        return {
-            Arrangement.EXCLUDE: self.tr("Change which faces are excluded"),
-            Arrangement.MOVE: self.tr("Move to another card"),
-            Arrangement.SPLIT: self.tr("Split a cluster"),
-        }[change]
+    def _say(self, message: Message, name: str) -> None:
+        self.worker.show_message(self._text(message).format(name=name))
 
-    def _say_change(self, change: Arrangement, kind: StepKind) -> None:
-        if kind is StepKind.STEP:
-            self.worker.ask(lambda session: session.history.forget_redo())
+    def _say_change(self, change: Message, kind: StepKind) -> None:
         template = {
             StepKind.STEP: self.tr("{what} · Ctrl+Z: undo"),
             StepKind.UNDO: self.tr("Undone: {what}"),
             StepKind.REDO: self.tr("Redone: {what}"),
         }[kind]
-        self.worker.show_message(template.format(what=self._describe(change)))
+        self.worker.show_message(template.format(what=self._text(change)))
+        if kind is StepKind.STEP:
+            self.worker.ask(lambda session: session.history.forget_redo())

@@ -117,9 +117,7 @@ def _describe_clusters_page(page: ClassPage) -> PageDescription:
 
 def _describe_uncompared_page(page: ClassPage) -> PageDescription:
     return PageDescription(
-        tr(
-            "Comparing faces…  Clusters follow when the mouse rests; or point and type a name"
-        ),
+        tr("Comparing faces…  Clusters follow; or point and type a name"),
         (Section("", len(page.tiles)),),
         tr("Enter: next page"),
         tr("Type a name"),

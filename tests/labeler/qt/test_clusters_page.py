@@ -459,7 +459,7 @@ def test_plain_grid_until_features_are_computed(
     messages = collect_messages(person.window)
     assert (before.kind, len(before.tiles)) == ("plain", 60)
     assert view.header.title.text() == (
-        "Comparing faces…  Clusters follow when the mouse rests; or point and type a name"
+        "Comparing faces…  Clusters follow; or point and type a name"
     )
     wait_for_enter(view)
     QTest.keyClick(view.view, Qt.Key.Key_Return)
