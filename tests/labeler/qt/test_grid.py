@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -30,7 +31,7 @@ from sorting_model import ids_of
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.errors import UsageError
-from labeler.qt import keyboard
+from labeler.qt import keyboard, session_worker
 from labeler.qt.grid.model import UNMARKED
 from labeler.qt.views.grid import GridView
 from labeler.qt.window import LabelerWindow
@@ -284,6 +285,24 @@ def test_full_disk_delays_saving(
     wait_until(lambda: not person.window.worker.busy)
     person.window.close()
     assert list(labels(folder).values()).count("rei") == 40
+
+
+def test_reason_of_late_save_is_true(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A save that waits for the window's own work is not another program's fault."""
+    monkeypatch.setattr(session_worker, "SAVE_DELAY_SECONDS", 0.1)
+    waiting: list[str] = []
+    worker = person.window.worker
+    worker.save_delayed.connect(waiting.append)
+    worker.ask(lambda session: time.sleep(1.5))
+    QTest.qWait(800)
+    assert waiting == [], "nothing waits to be saved"
+    person.send(0, "rei")
+    wait_until(lambda: bool(waiting))
+    assert waiting[0] == "the next page is computed first"
+    settle(person.window)
+    assert person.window.status.saved.text() == "saved"
 
 
 def test_window_geometry_is_restored(open_window: OpenWindow, faces: FaceSet) -> None:

@@ -1,5 +1,6 @@
 """Every key acts or explains why not; the enlarged face, the menu, and the class list."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,11 @@ from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 from gleanset import Dataset
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.keyboard import shortcut_sections
+from labeler.qt.settings import SettingsDialog
 from labeler.qt.theme import lit
 from labeler.qt.views import page_grid
 from labeler.qt.views.labeling import EnlargedFaceOverlay
-from labeler.qt.widgets import KeyHints
+from labeler.qt.widgets import KeyHints, LetterKeysChip
 from labeler.qt.window import LabelerWindow
 from labeler.sorting import page_layout, pages
 from labeler.sorting.keys import ASSIGNED_KEYS, DIGITS
@@ -304,6 +306,28 @@ def state(window: LabelerWindow) -> tuple[bytes, int, bool, int]:
     saved = progress.saved if progress else 0
     sheet = window.sheet.isVisible()
     return bytes(image.constBits()), id(window.focusWidget()), sheet, saved
+
+
+@pytest.mark.parametrize("are_keys", [False, True])
+def test_letters_are_keys_of_classes_only_if_one_wants(
+    open_window: OpenWindow, faces: FaceSet, are_keys: bool
+) -> None:
+    settings = faces.root / "dataset.toml"
+    text = re.sub('rei = "."', 'rei = "r"', settings.read_text())
+    settings.write_text(text)
+    hint(faces, 0.97)
+    person = Person(open_window(faces.root, "pages"), faces)
+    view = wait_for_page(person)
+    dialog = SettingsDialog(person.window)
+    assert not dialog.letters.isChecked()
+    dialog.letters.setChecked(are_keys)
+    chip = person.window.findChildren(LetterKeysChip)[0]
+    assert chip.isVisible() is are_keys
+    row = next(n for n in range(20) if view.model.prediction(n).label != "rei")
+    person.point(row)
+    press(person.window, "r")
+    assert view.header.name.text() == ("" if are_keys else "r")
+    assert [*person.labels.values()] == ["rei"] * are_keys
 
 
 ROOT = Path(__file__).parents[3]

@@ -347,3 +347,50 @@ def test_undo_of_each_step_gives_state_before(
             window.settle()
             is_left = window.state.changes[-1].after is None
             assert is_left or content(window.state.shown) == after
+
+
+def clusters_window() -> Window:
+    """Return a window that has shown a clusters page for a while."""
+    window = Window(KINDS.index(PageKind.CLUSTERS) - 1)
+    window.settle()
+    assert window.state.shown.has_clusters
+    return window
+
+
+def test_del_rejects_whole_cluster_only_once_it_is_lit() -> None:
+    window = clusters_window()
+    window.take(Pointed(6, 6))
+    assert window.take(Pressed(PageKey.REJECT)) == (Say(Message.JUST_APPEARED),)
+    window.now += MIN_LOOK_SECONDS
+    window.take(Pressed(PageKey.REJECT))
+    assert {*window.labels} == {*window.state.shown.samples(range(5, 9))}
+
+
+def test_name_typed_ahead_takes_one_enter() -> None:
+    window = clusters_window()
+    window.take(Pressed(PageKey.NEXT_PAGE))
+    for text in ("M", "Mi", "Miku"):
+        window.take(Typed(text))
+    while not window.state.is_ready or not window.state.shown.has_clusters:
+        window.settle()
+        if not window.state.shown.has_clusters:
+            window.take(Pressed(PageKey.SUGGEST_AGAIN))
+            window.take(Typed("Miku"))
+    assert window.state.name is not None
+    assert window.state.name.text == "Miku"
+    window.take(Named("Miku"))
+    assert {*window.labels} == {*window.state.shown.samples(range(5))}
+
+
+def test_two_drags_at_one_screen_both_hit() -> None:
+    window = clusters_window()
+    window.take(Dropped((5,), 0))
+    window.take(Dropped((9,), 0))
+    assert {*window.state.shown.members(0)} == {*range(5), 5, 9}
+    window.take(Pointed(5, 5))
+    window.take(Typed("Rin"))
+    window.take(Named("Rin"))
+    assert {*window.labels} == {*window.state.shown.samples((*range(5), 5, 9))}
+    assert window.state.shown.name_of(1) == "", (
+        "a card that a face left asks for a name"
+    )
