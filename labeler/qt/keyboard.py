@@ -125,8 +125,6 @@ class ClassKeyReader(QObject):
 
 
 Type = QEvent.Type
-_INPUT = "ShortcutOverride KeyPress MouseButtonPress MouseButtonDblClick Wheel InputMethod Drop"
-INPUT_EVENTS = frozenset(getattr(Type, name) for name in _INPUT.split())
 
 
 LETTER_GAP_MS, TYPING_PAUSE_MS = 250, 1000
@@ -142,11 +140,8 @@ class InputFilter(QObject):
 
     X11 sends a release and a press with one timestamp for each repeat of a held key. Qt marks them
     as repeats only if both are in its queue, which is not so on a busy machine.
-
-    `touched` is emitted for every input event in the window before it takes effect.
     """
 
-    touched = Signal()
     typed_name = Signal()
 
     def __init__(self, window: QWidget, is_key: Callable[[str], bool]):
@@ -155,10 +150,8 @@ class InputFilter(QObject):
         self._letters, self._typed_at = "", 0
         """The letters and digits since another gesture."""
         self._is_typing = self._has_ended = False
-        self._press: tuple[int, int] | None = (
-            None  # key and timestamp of the last press
-        )
         self._release: tuple[int, int] | None = None
+        """Key and timestamp of the last release."""
         # A window that is being built gets no input, but very many events.
         QTimer.singleShot(0, self, self._install)
 
@@ -168,13 +161,7 @@ class InputFilter(QObject):
         application.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Report input in the window; pass late repeats on as repeats, not as shortcuts."""
-        if (
-            event.type() in INPUT_EVENTS
-            and isinstance(watched, QWidget)
-            and watched.window() is self._window  # not a menu or a dialog
-        ):
-            self._report(event)
+        """Pass late repeats on as repeats, not as shortcuts."""
         if event.type() in (Type.MouseMove, Type.MouseButtonPress):
             self._letters = ""
             self._is_typing &= event.type() == Type.MouseMove
@@ -217,21 +204,6 @@ class InputFilter(QObject):
         is_end = self._has_ended or not text or key == Qt.Key.Key_Escape
         return self._is_typing and not is_end and gap <= TYPING_PAUSE_MS
 
-    def _report(self, event: QEvent) -> None:
-        if not isinstance(event, QKeyEvent):
-            self.touched.emit()
-            return
-        press = (event.key(), event.timestamp())
-        # Each key press is also sent as a ShortcutOverride, and to each parent.
-        repeated = press == self._press or self._is_late(event)
-        if (
-            not repeated
-            and not event.isAutoRepeat()
-            and event.key() not in MODIFIER_KEYS
-        ):
-            self._press = press
-            self.touched.emit()
-
     def _is_late(self, event: QKeyEvent) -> bool:
         # X11 sends a repeat as a press with the timestamp of the last release.
         return (
@@ -242,7 +214,6 @@ class InputFilter(QObject):
         repeats = event.isAutoRepeat()
         late = self._is_late(event) and not repeats
         if event.type() == Type.KeyRelease and not repeats:
-            self._press = None
             self._release = (event.key(), event.timestamp())
         elif event.type() == Type.ShortcutOverride and late:
             event.accept()

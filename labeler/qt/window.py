@@ -225,7 +225,6 @@ class LabelerWindow(QMainWindow):
             )
 
     def _connect(self) -> None:
-        self._input.touched.connect(lambda: self.view.note_input())
         text = self.tr("Taken for a name and ignored · /: type a name")
         self._input.typed_name.connect(lambda: self.worker.show_message(text))
         self.class_panel.field.left.connect(lambda: self.view.focus_home())

@@ -262,18 +262,21 @@ class Shown:
 
     def restricted(self, page: ClassPage) -> Shown:
         """Return the same for a page with fewer samples."""
-        tiles = {row: n for n, tile in enumerate(self.page.tiles) for row in tile.rows}
-        before = [tiles[tile.rows[0]] for tile in page.tiles]
+        tile_of = {}
+        for number, tile in enumerate(self.page.tiles):
+            tile_of.update(dict.fromkeys(tile.rows, number))
+        before = [tile_of[tile.rows[0]] for tile in page.tiles]
+
+        # The number that a tile has now, by the one before.
+        now = {old: new for new, old in enumerate(before)}
         return replace(
             self,
             page=page,
-            boxes=tuple(self.boxes[tile] for tile in before if self.boxes),
-            cards=tuple(self.cards[tile] for tile in before if self.cards),
-            lifted=frozenset(n for n, tile in enumerate(before) if tile in self.lifted),
+            boxes=tuple(self.boxes[old] for old in before if self.boxes),
+            cards=tuple(self.cards[old] for old in before if self.cards),
+            lifted=frozenset(now[old] for old in self.lifted if old in now),
+            sent={now[old]: to for old, to in self.sent.items() if old in now},
             others=frozenset(),
-            sent={
-                n: self.sent[tile] for n, tile in enumerate(before) if tile in self.sent
-            },
         )
 
 

@@ -124,6 +124,8 @@ class PageState:
         refusal = None if target in UNDECIDED else self.refuse(tiles)
         if not self.is_ready:
             return self.say(Message.PREPARING)
+        if not tiles:
+            return self.say(Message.POINT_FIRST)
         if refusal is not None:
             return self, (refusal,)
 
@@ -178,7 +180,8 @@ class PageState:
             point = state.under
         elif point < 0 and state.shown.has_clusters:
             point = state.shown.next_open(0)
-        state = replace(state, point=point, card=shown.cluster_of(point))
+        card = shown.cluster_of(point)
+        state = replace(state, point=point, card=card, lit_at=self.now)
         if state.name is not None and is_new:
             # What was typed ahead is for the first card, or the page of one class.
             tiles = state.name_targets() if state.card >= 0 else ()
@@ -275,8 +278,11 @@ class Sent(NamedTuple):
     is_sweep: bool = False
 
     def apply(self, state: PageState) -> Result:
-        provenance = BY_SWEEP if self.is_sweep else BY_HAND
-        return state.label(self.tiles, self.target, provenance)
+        if not self.is_sweep:
+            return state.label(self.tiles, self.target)
+        # A sweep takes what it crosses, except what has just appeared.
+        tiles = [tile for tile in self.tiles if state.refuse([tile]) is None]
+        return state.label(tiles, self.target, BY_SWEEP)
 
 
 class PageSent(NamedTuple):
@@ -404,9 +410,9 @@ class UndoAsked(NamedTuple):
 def find_arrangement(state: PageState, kind: StepKind) -> PageChange | None:
     """Return the arrangement that an undo or redo reverts; None if it is a step."""
     stack = state.changes if kind is StepKind.UNDO else state.undone
-    change = stack[-1] if stack else None
-    if change is None or change.arrangement is None:
+    if not stack or stack[-1].arrangement is None:
         return None
+    change = stack[-1]
     # Another view may have made a step since.
     is_newest = state.last in {change.last, *(other.root for other in state.changes)}
     is_here = change.before.page is state.shown.page and state.is_ready
@@ -483,18 +489,16 @@ class Saved(NamedTuple):
     root: int
 
     def apply(self, state: PageState) -> Result:
-        changes = [
-            change._replace(root=self.root) if change.serial == self.serial else change
-            for change in state.changes
-        ]
-        failed = next(
-            (c for c in changes if c.serial == self.serial and not c.root), None
-        )
-        if failed is not None:
-            changes.remove(failed)
-            is_shown = state.shown is failed.after
-            state = replace(state, shown=failed.before if is_shown else state.shown)
-        return replace(state, changes=tuple(changes)), ()
+        shown = state.shown
+        changes = []
+        for change in state.changes:
+            if change.serial != self.serial:
+                changes.append(change)
+            elif self.root:
+                changes.append(change._replace(root=self.root))
+            elif change.after is shown:
+                shown = change.before
+        return replace(state, shown=shown, changes=tuple(changes)), ()
 
 
 class Reverted(NamedTuple):

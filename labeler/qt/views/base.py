@@ -106,9 +106,6 @@ class LabelerView(QWidget):
     def focus_home(self) -> None:
         self.home.setFocus()
 
-    def note_input(self) -> None:
-        """React to input that is about to arrive: a key or a mouse button."""
-
     def freeze_targets(self, frozen: bool) -> None:
         """Keep pointing at the same faces while a name is typed for them."""
 

@@ -302,8 +302,8 @@ class ClassPagesView(PagedView):
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         if command.name not in PageKey.__members__:
             super().commanded(command, rows)
-        elif command in (GridCommand.LIFT, GridCommand.SPLIT):
-            self._press(PageKey[command.name], rows)
+        elif command is GridCommand.SPLIT or rows != self.view.target_rows():
+            self._press(PageKey[command.name], rows)  # of a click or an enlarged face
         else:
             self._press(PageKey[command.name], self.view.selected_rows())
 

@@ -255,6 +255,16 @@ def test_enter_keeps_unlabelled_page_and_full_stop_marks_unlisted(
     assert person.window.worker.progress.counts.other == len(rows)
 
 
+def test_del_on_enlarged_face_rejects_it_alone(person: Person) -> None:
+    view = class_pages(person)
+    person.point(cluster_rows(person, 0)[1])
+    person.press(Key.Key_Space)
+    settle(person.window)
+    QTest.keyClick(view.enlarged, Key.Key_Delete)
+    settle(person.window)
+    assert person.window.worker.progress.counts.rejected == 1
+
+
 def places(person: Person) -> list[QRect]:
     """Return where each tile is."""
     view = class_pages(person).view
