@@ -302,10 +302,11 @@ class ClassPagesView(PagedView):
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         if command.name not in PageKey.__members__:
             super().commanded(command, rows)
-        elif command is GridCommand.SPLIT or rows != self.view.target_rows():
-            self._press(PageKey[command.name], rows)  # of a click or an enlarged face
-        else:
-            self._press(PageKey[command.name], self.view.selected_rows())
+            return
+        is_click = command in (GridCommand.LIFT, GridCommand.SPLIT)
+        if not is_click and rows == self.view.target_rows():
+            rows = self.view.selected_rows()  # else those of an enlarged face
+        self._press(PageKey[command.name], rows)
 
     def _show_step(self, step: StepResult) -> None:
         operation = step.operation.first()
@@ -470,6 +471,8 @@ class ClassPagesView(PagedView):
             StepKind.UNDO: self.tr("Undone: {what}"),
             StepKind.REDO: self.tr("Redone: {what}"),
         }[kind]
-        self.worker.show_message(template.format(what=self._text(change)))
         if kind is StepKind.STEP:
             self.worker.ask(lambda session: session.history.forget_redo())
+        # A tile that is crossed out says so itself.
+        if kind is not StepKind.STEP or change is not Message.EXCLUDED:
+            self.worker.show_message(template.format(what=self._text(change)))

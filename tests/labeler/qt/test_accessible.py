@@ -76,6 +76,7 @@ from labeler.qt.translations import (
 from labeler.qt.views.duplicates import reason_words
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.page_state import KEY_RULES
+from labeler.splits.job import make_result
 from labeler.splits.plan import plan_split
 
 Key = Qt.Key
@@ -425,7 +426,7 @@ def test_warnings_of_split_are_translated(
     add_groups(
         empty, [Group("one", "hana", 40), *(Group(f"{n}", "rei", 1) for n in range(6))]
     )
-    result = plan_split(empty, SplitSettings("6:2:2")).result().to_json()
+    result = make_result(plan_split(empty, SplitSettings("6:2:2"))).to_json()
     lines = [split_words(line) for key in SPLIT_WARNINGS for line in result[key]]
     words = re.findall("[a-z]+", " ".join([*lines, split_words("and 2 more")]))
     assert {*words} <= {"train", "val", "test", "hana", "rei"}

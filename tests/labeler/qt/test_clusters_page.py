@@ -532,7 +532,7 @@ def test_better_clusters_are_offered(person: Person) -> None:
     person.point(0)
     person.type_name("Miku")
     settle(person.window)
-    assert "Miku" in person.labels.values()
+    assert "Miku" in person.labels.values(), person.status
 
 
 def test_touched_page_is_kept(person: Person) -> None:
