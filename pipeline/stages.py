@@ -189,6 +189,7 @@ class Stages:
         if start is None:
             source_errors = find_errors(self._checks_of_sources(root))
             if source_errors and not errors and _has_images(root):
+                # A folder or site may be gone since its images were collected.
                 self._suggest_skipping_sources(source_errors[-1])
             raise_errors(errors + source_errors)
             return list(self)

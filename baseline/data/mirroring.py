@@ -30,7 +30,8 @@ def warn_of_mirrored_classes(
     dataset: Dataset, examples: Examples, settings: Settings
 ) -> str:
     """Return a warning if mirroring makes classes equal, or empty."""
-    if settings.augment == "none":
+    # Otherwise no pixels need to be read.
+    if not settings.mirrors:
         return ""
     samples = _select_samples(examples)
     if not samples:

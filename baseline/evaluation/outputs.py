@@ -245,6 +245,7 @@ def fit_calibration(
 
     def cost(log_temperature: float, share: float) -> float:
         """Return the negative log posterior, up to a constant."""
+        # A normal prior would keep overconfident networks overconfident (docs/experiments.md).
         prior = 1.5 * np.log1p((log_temperature / LOG_TEMPERATURE_SCALE) ** 2 / 2)
         prior += (share / SHIFT_SHARE_DEVIATION) ** 2 / 2
         return evidence * loss(log_temperature, share) + float(prior)

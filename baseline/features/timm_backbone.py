@@ -200,6 +200,7 @@ class TimmBackbone(Backbone):
     def extractor(
         self, shape: ImageShape, precision: Precision, *, padded: bool = True
     ) -> Extractor:
+        # Not by onnxruntime: each fold would wait 7 to 13 s for its file (docs/experiments.md).
         return Extractor(self.network, shape, precision, padded=padded)
 
 

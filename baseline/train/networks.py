@@ -317,6 +317,7 @@ def configure_batch_norm(
 
     Returns 'kept' or 'learnt' for the metrics.
     """
+    # Running means of small sets do not converge (docs/experiments.md).
     backbone.keeps_norms = weights != "none" and batch < SMALL_BATCH
     if backbone.keeps_norms:
         callback.say(

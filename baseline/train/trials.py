@@ -181,6 +181,7 @@ def find_suspect_labels(
     margins = confidences - of_label
     # Calibration can change the likeliest class: the accuracy is of scores before it.
     is_contradicted = (margins > 0) | ~outputs.right
+    # A class less probable than the label is not a suggestion, even above its threshold.
     is_confident = (margins > 0) & (confidences >= thresholds[suggested])
 
     contradicted = np.flatnonzero(is_contradicted)

@@ -233,6 +233,7 @@ class Model:
         )
 
     def _batches(self, images: Iterable[ImageInput]) -> Iterator[list[ImagePart]]:
+        # Of several faces the largest.
         largest = (max(self._parts(image), key=_area) for image in images)
         return batch_items(largest, BATCH_SIZE)
 

@@ -146,6 +146,7 @@ class _GarbageCollector:
         locks = (self._dataset.root / "cache" / "locks").glob("*.lock")
         for name in {lock.stem for lock in locks} - {GC_STAGE}:
             try:
+                # A lock that can be taken is left by a stage that ended.
                 with hold_lock(self._dataset.cache, name):
                     pass
             except DatasetBusy:

@@ -193,6 +193,7 @@ def _import_files(
             continue
 
         with dataset.db.transaction():
+            # File and row together, so that an interrupted merge can be run again.
             store.put(sha256, kind, data)
             merge.add_image(sha256)
 

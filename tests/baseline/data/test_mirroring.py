@@ -1,5 +1,6 @@
 """Classes that are mirror images of each other."""
 
+import shutil
 from functools import cache
 
 import numpy as np
@@ -78,8 +79,17 @@ def test_training_warns_of_mirrored_classes(dataset: Dataset) -> None:
     )
     assert "left and right" in warning
     assert "-o augment=none" in warning
-    plain = load_preset("simple", OPTIONS | {"augment": "none"})
-    assert warn_of_mirrored_classes(dataset, find_examples(dataset), plain) == ""
+    pixels = dataset.cache / "pixels"
+    shutil.rmtree(pixels)
+    examples = find_examples(dataset)
+    for preset, options in (
+        ("simple", OPTIONS | {"augment": "none"}),
+        ("transfer", {"views": "0"}),  # features of the plain images only
+    ):
+        settings = load_preset(preset, options)
+        assert warn_of_mirrored_classes(dataset, examples, settings) == ""
+    assert not pixels.exists()
+    assert warn_of_mirrored_classes(dataset, examples, load_preset("transfer", {}))
 
 
 def test_simulated_training_says_that_images_are_mirrored(dataset: Dataset) -> None:
