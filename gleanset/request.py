@@ -216,6 +216,7 @@ def request_options(
 
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(function)
+        # click passes each option by name; the command gets one request.
         def run(*args: Any, **values: Any) -> T:
             request = _build_request(kind, values)
             return function(*args, request=request, **values)

@@ -110,6 +110,7 @@ class Connection:
             self._sql = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
                 uri=True,
+                # The module would begin transactions by itself.
                 isolation_level=None,
                 timeout=busy_seconds,
             )
@@ -326,6 +327,7 @@ class Connection:
             if not rows:
                 return
             yield rows
+            # Rows after the last key: an offset would skip rows that were inserted meanwhile.
             condition = f"AND ({columns})>({marks})"
             last_key = tuple(rows[-1][name] for name in names)
 

@@ -231,6 +231,7 @@ class Faces(Table):
                 "cut": cut,
             }
             self._db.insert("scan", scan | {"at": now()})
+            # A face that was followed in the video may be found again by the search.
             inherit_tracks(self._db, image)
 
     def _retire_detections(self, image: int) -> None:
@@ -270,6 +271,7 @@ class Faces(Table):
     ) -> None:
         """Record that a search failed, so that it is not repeated forever."""
         with self._db.transaction():
+            # Without faces, so that the search counts as done.
             self.replace(sha256, detector, settings, [], cut=cut)
             Rejections(self._db).add(rejection)
 
@@ -601,6 +603,7 @@ def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, 
         dict.fromkeys(keys),
     )
 
+    # Samples that were cropped alike are counted together.
     counts = Counter(map(_crop_method_from_row, rows))
     methods = [replace(method, samples=number) for method, number in counts.items()]
     return tuple(

@@ -208,6 +208,7 @@ class Fetches(Table):
         ):
             reasons.setdefault((source, search), {})[reason] = items
 
+        # A search may have images, rejections or both.
         yields = []
         for search in sorted(counts.keys() | reasons.keys()):
             numbers = counts.get(search, (0, 0, 0, 0))

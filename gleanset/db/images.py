@@ -300,6 +300,7 @@ class Images(Table):
             f"ORDER BY i.sha256, {_ORIGIN_ORDER}",
         )
 
+        # The first origin that has a value gives it.
         for sha256, path, original_path, post, collection in rows:
             earlier = summaries.get(sha256, NO_SUMMARY)
             summaries[sha256] = OriginSummary(
@@ -392,6 +393,7 @@ class Images(Table):
 def list_hash_prefixes(text: str) -> list[str]:
     """Return hash prefixes of a text: file's hash, text, file name."""
     path = Path(text)
+    # The name of an original is its hash.
     candidates = [text.lower(), path.stem]
     with suppress(OSError, ValueError):  # ValueError: a NUL in the name
         if path.is_file():

@@ -66,6 +66,7 @@ class Maintenance(Table):
         with self._db.transaction():
             image = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
             self._db.execute("UPDATE image SET state='missing' WHERE id=?", (image,))
+            # Otherwise a harvest would skip it as done.
             self._db.execute("DELETE FROM fetch WHERE image=?", (image,))
             self._db.execute(
                 "DELETE FROM video WHERE sha256 IN (SELECT video FROM origin WHERE image=?)",
@@ -525,6 +526,7 @@ class CatalogueMerge(Table):
             if not (row["name"] == "id" and row["type"] == "INTEGER")
         ]
         cells = [own.get(name, f"o.{name}") for name in columns]
+        # Row numbers keep the order of import.
         order = "o.id" if table in _NUMBERED else "1"
         self._db.execute(
             f"""

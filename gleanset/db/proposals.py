@@ -125,6 +125,7 @@ class Proposals(Table):
     ) -> int:
         """Replace the newest prelabeling by one with changed samples; return its id."""
         with self._db.transaction():
+            # Those of samples that did not change stay.
             self._db.execute_many(
                 "DELETE FROM proposal WHERE sample=(SELECT id FROM sample WHERE key=?)",
                 [(sample.sample,) for sample in changed],
@@ -200,6 +201,7 @@ class PrelabelSamples(Table):
 
     def get_many(self, samples: Sequence[int]) -> dict[int, PrelabelSample | None]:
         """Return samples by row; None for those that `iterate` leaves out."""
+        # Also of samples that `iterate` leaves out, which stay None.
         keys = dict_from_rows(
             self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", samples)
         )

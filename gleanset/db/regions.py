@@ -292,6 +292,7 @@ class QualityMeasures(Table):
         )
         yield first_page
 
+        # The pages that follow repeat none of the first.
         yielded = frozenset(first_page)
         for rows in self._db.iter_pages(missing_sql, ("s.id",), (version,), size=500):
             yield [row["id"] for row in rows if row["id"] not in yielded]
@@ -334,6 +335,7 @@ class QualityMeasures(Table):
 
     def _draw_samples(self, column: str, max_samples: int) -> Iterator[Row]:
         last = self._db.fetch_int("SELECT ifnull(max(id), 0) FROM sample")
+        # Evenly by row; rows of deleted samples are missing.
         step = max(1, math.ceil(last / max_samples))
         return self._db.iter_rows_in(
             f"""

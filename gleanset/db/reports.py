@@ -124,6 +124,7 @@ class Reports(Table):
         phash = None if claim.phash is None else to_signed(claim.phash)
         row = row_from_record(claim, note=clean(claim.note), phash=phash, at=now())
         row |= row_from_box(claim.box)
+        # The edges of the box are columns.
         del row["box"]
         self._db.insert("report", row)
 
@@ -143,6 +144,7 @@ class Reports(Table):
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Delete reports and their journal changes. Call inside a transaction."""
+        # Changes refer to reports by number, without a foreign key.
         rows = [(number,) for number in numbers]
         self._db.execute_many("DELETE FROM change WHERE what='report' AND item=?", rows)
         self._db.execute_many("DELETE FROM report WHERE id=?", rows)

@@ -103,6 +103,7 @@ class SplitEvaluations(Table):
         """Record an evaluation; return counts of earlier ones."""
         data = fingerprint(samples)
         with self._db.transaction():
+            # The evaluation of a training counts once, also if it is repeated.
             run_id = self._db.fetch_int(
                 """
                 SELECT id

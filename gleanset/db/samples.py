@@ -277,6 +277,7 @@ class Samples(Table):
 
     def hash_splits(self) -> str:
         """Return a hash of the label and split of every sample."""
+        # By key, so that datasets with the same samples have the same hash.
         digest = hashlib.sha256()
         for sample in self.iter_in_splits():
             digest.update(f"{sample.key} {sample.label} {sample.split}\n".encode())

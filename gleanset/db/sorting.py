@@ -175,6 +175,7 @@ class SampleTiles(Table):
                 ClassCount(row, name, count_by_class.get(row, 0))
                 for row, name in classes
             ),
+            # Not part of the other counts, which are of samples in use.
             duplicates=self._db.fetch_int(
                 f"SELECT count(*) FROM sample s WHERE {IS_DUPLICATE}"
             ),

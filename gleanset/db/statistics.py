@@ -167,6 +167,7 @@ class Statistics(Table):
             row = self._db.fetch_one(
                 f"SELECT n, {_PLACE} FROM (SELECT count(*) AS n, min(image) AS first FROM ({what}))"
             )
+            # The first image is the example.
             items, example = row or (0, None)
             if items:
                 unused.append(FailureCount(stage, reason, items, example or "", ""))

@@ -184,6 +184,7 @@ class OrderedSamples(Table):
     ) -> tuple[str, list[object]]:
         tests, values = filter_sql(sample_filter)
         if label is not None:
+            # 0 for an unknown class, which no sample has.
             row = self._db.fetch_int("SELECT id FROM class WHERE name=?", (label,))
             condition = f"{IN_USE} AND s.status='labelled' AND s.label=?"
             return f" WHERE {condition}{tests}", [row, *values]

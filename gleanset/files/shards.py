@@ -85,6 +85,7 @@ def open_parquet(
             nonlocal group_bytes
             image = {"bytes": record.data, "path": record.file}
             rows.append({"image": image, **record.facts})
+
             group_bytes += len(record.data)
             if len(rows) == GROUP_ROWS or group_bytes > GROUP_BYTES:
                 write(rows)

@@ -174,6 +174,7 @@ class Store:
 
     def list_names(self, start: str) -> set[str]:
         """Return the stored names that begin with `start`, two hex digits."""
+        # Files are in folders by the first two digits.
         folder = self.root / start
         if not folder.is_dir():
             return set()

@@ -109,6 +109,7 @@ def _add_end_marker(data: bytes, max_pixels: int) -> bytes | None:
         for part in iter_jpeg_segments(data):
             segment = data[part.begin : part.end]
             marker = part.kind[0]
+            # It has its end: something else is wrong.
             if marker == _END_OF_IMAGE[1]:
                 return None
             if marker in _FRAME_HEADERS:
