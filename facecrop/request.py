@@ -187,12 +187,15 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         faces of its earlier versions, and `auto` also those of other detectors.
         """
         from facecrop.detectors.options import is_auto, pin_model
-        from facecrop.detectors.recorded import find_same_searches, recorded_detector
+        from facecrop.detectors.recorded import (
+            find_recorded_detector,
+            find_same_searches,
+        )
         from gleanset.db.statistics import Statistics
 
         searches = Statistics(dataset.db).list_searches()
         auto = is_auto(self.detector or crop.detector)
-        recorded = recorded_detector(searches) if auto else None
+        recorded = find_recorded_detector(searches) if auto else None
         spec = pin_model(self.spec(crop, recorded), pin_of)
         if self.new:
             return spec, None

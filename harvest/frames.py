@@ -124,7 +124,7 @@ class FrameHarvest:
             self.progress.say(f"{problem}: {names[0]}{others}\nhint: {fix}")
 
     @property
-    def _left(self) -> int | None:
+    def _remaining_count(self) -> int | None:
         """Number of images that may still be added; None without a limit."""
         if self.sampling.limit is None:
             return None
@@ -132,15 +132,15 @@ class FrameHarvest:
         return max(self.sampling.limit - used, 0)
 
     @property
-    def _left_to_sample(self) -> int | None:
+    def _sampling_limit(self) -> int | None:
         """Number of images that may still be sampled: all, where repeats are left out later."""
-        return None if self.sampling.skip_openings else self._left
+        return None if self.sampling.skip_openings else self._remaining_count
 
     def _sample(self, inputs: list[VideoInput]) -> None:
         """Sample all inputs in parallel, or sequentially if there is a limit."""
         thread_count = self.workers or max(count_cores() // _CORES_PER_VIDEO, 1)
         threads = Threads(thread_count, stop=self._stop)
-        max_at_once = 1 if self._left_to_sample is not None else threads.number
+        max_at_once = 1 if self._sampling_limit is not None else threads.number
 
         def may_start(in_flight: int) -> bool:
             return in_flight < max_at_once
@@ -162,14 +162,14 @@ class FrameHarvest:
     def _iter_tasks(self, inputs: list[VideoInput]) -> Iterator[VideoTask]:
         index = count()
         for position, video_input in enumerate(inputs):
-            if self._left_to_sample == 0:
+            if self._sampling_limit == 0:
                 self._videos["over the limit"] += len(inputs) - position
                 return
             try:
                 for video in video_input.iter_videos():
                     if self._is_done(video):
                         continue
-                    sampling = replace(self.sampling, limit=self._left_to_sample)
+                    sampling = replace(self.sampling, limit=self._sampling_limit)
                     yield VideoTask(
                         next(index),
                         video,
@@ -247,7 +247,7 @@ class FrameHarvest:
             name = video.display_name
             if name in self._damaged:
                 self._list_unreadable(name, DAMAGED, self._damaged[name])
-        elif self._left_to_sample == 0:
+        elif self._sampling_limit == 0:
             self._videos["over the limit"] += 1
         else:
             return False
@@ -332,8 +332,8 @@ class FrameHarvest:
         return False
 
     def _apply_limit(self, fresh: list[list[StoredFrame]]) -> list[list[StoredFrame]]:
-        left = self._left
-        if left is None:
+        limit = self._remaining_count
+        if limit is None:
             return fresh
 
         selected: list[list[StoredFrame]] = [[] for _ in fresh]
@@ -341,7 +341,7 @@ class FrameHarvest:
         # Round-robin, so that the limit is shared evenly between videos.
         for frames in zip_longest(*fresh):
             for video_frames, frame in zip(selected, frames, strict=True):
-                if frame and (frame.measured.sha256 in images or len(images) < left):
+                if frame and (frame.measured.sha256 in images or len(images) < limit):
                     images.add(frame.measured.sha256)
                     video_frames.append(frame)
         return selected

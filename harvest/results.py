@@ -48,7 +48,7 @@ class HarvestCounts(CommandResult, kw_only=True):
     note: str = ""
     maybe_parts_of_one_image: dict[str, Any] = {}
 
-    def counted(self) -> dict[str, int]:
+    def list_counts(self) -> dict[str, int]:
         """Return the counts of items by the names that people use, the most important first."""
         return {
             "duplicate": self.duplicate,
@@ -62,7 +62,9 @@ class HarvestCounts(CommandResult, kw_only=True):
     def describe(self) -> str:
         """Return the counts of a part of a search, and its error, in a line."""
         texts = [
-            f"{number:,} {name}" for name, number in self.counted().items() if number
+            f"{number:,} {name}"
+            for name, number in self.list_counts().items()
+            if number
         ]
         line = ", ".join(texts) or "nothing"
         error = "" if self.status in ("", OK) else "; ".join(self.status.splitlines())
@@ -73,7 +75,7 @@ class HarvestCounts(CommandResult, kw_only=True):
         return {
             "result": "the search found nothing" if self.no_results else "",
             "note": self.note,
-            **self.counted(),
+            **self.list_counts(),
             "ignored": self.ignored,
             "rows without a file": self.rows_without_file,
             "with an opt-out signal": self.reserved,
@@ -125,11 +127,11 @@ class HarvestResult(HarvestCounts, kw_only=True):
     without_hint: int = 0
     taken_back: int = 0
 
-    def counted(self) -> dict[str, int]:
+    def list_counts(self) -> dict[str, int]:
         """Return the counts of items by the names that people use."""
         return {
             "added": self.added,
-            **super().counted(),
+            **super().list_counts(),
             "rejected": self.rejected,
             "not requested": self.not_asked,
             "without a weak label": self.without_hint,
@@ -146,9 +148,9 @@ class HarvestPreview(HarvestCounts, kw_only=True):
     paths: list[str] = []
     names_all: bool = False
 
-    def counted(self) -> dict[str, int]:
+    def list_counts(self) -> dict[str, int]:
         """Return the counts of items by the names that people use."""
-        return {"candidates": self.candidates, **super().counted()}
+        return {"candidates": self.candidates, **super().list_counts()}
 
     def summary(self) -> dict[str, Any]:
         """Return the counts, then the first paths, or all of them."""
@@ -257,7 +259,7 @@ def _find_failed(parts: Mapping[str, HarvestCounts]) -> dict[str, HarvestCounts]
     return {
         name: part
         for name, part in parts.items()
-        if part.status != OK or not any(part.counted().values())
+        if part.status != OK or not any(part.list_counts().values())
     }
 
 

@@ -102,7 +102,7 @@ class RecordedDetector(NamedTuple):
         return None if text is None else float(text)
 
 
-def recorded_detector(searches: Iterable[ScanCount]) -> RecordedDetector | None:
+def find_recorded_detector(searches: Iterable[ScanCount]) -> RecordedDetector | None:
     """Return the detector of most images (`whole` last), for `auto`; None without searches.
 
     A later version may have a better default detector, or new weights for the same one. Searched

@@ -9,7 +9,7 @@ from tools_for_tests import run_here
 
 from facecrop.detectors import DetectorSpec, build_detector
 from facecrop.detectors.options import dataset_detector, parse_detector
-from facecrop.detectors.recorded import RecordedDetector, recorded_detector
+from facecrop.detectors.recorded import RecordedDetector, find_recorded_detector
 from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.db.statistics import ScanCount
@@ -76,7 +76,7 @@ def test_most_used_detector_searches_new_images(dataset: Dataset) -> None:
     add_searched_images(dataset, 1, "drawnface", EARLIER, 120)
     put(dataset, scene(200))
     assert preview(dataset) == expected_preview("drawnface", 1)
-    recorded = recorded_detector(
+    recorded = find_recorded_detector(
         [ScanCount("drawnface", EARLIER.replace("512", "768"), "", 3)]
     )
     assert FaceSearch().spec(CropSettings(), recorded) == DetectorSpec.create(

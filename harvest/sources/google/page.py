@@ -92,13 +92,13 @@ def _first_by_url(*results: Iterable[GoogleResult]) -> list[GoogleResult]:
 def parse_answer(text: str) -> tuple[GoogleResult, ...]:
     """Return the images of an answer: HTML, a script, or JSON with JSON in its texts."""
     results: list[GoogleResult] = []
-    for script in (text, *_nested_texts(text)):
+    for script in (text, *_iter_nested_texts(text)):
         results += _parse_script(script)
         results += parse_results(script)
     return tuple(_first_by_url(results))
 
 
-def _nested_texts(text: str) -> Iterator[str]:
+def _iter_nested_texts(text: str) -> Iterator[str]:
     """Yield the string literals of an answer that hold data, and those within them.
 
     Its JSON has more JSON or HTML in its texts, with `)]}'`, numbers of bytes or calls around it.
@@ -108,7 +108,7 @@ def _nested_texts(text: str) -> Iterator[str]:
         # A plain address is not data.
         if "http" in nested and not nested.startswith("http"):
             yield nested
-            yield from _nested_texts(nested)
+            yield from _iter_nested_texts(nested)
 
 
 def count_tiles(html: str) -> int:
