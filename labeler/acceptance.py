@@ -24,8 +24,7 @@ from gleanset.operations import AUTOMATIC, make_operation
 
 NO_REJECTED_SAMPLES = (
     "no sample is rejected yet, so images of other classes get one of these labels and are not "
-    "counted as likely wrong. Look through the new labels, reject other images (labeler label "
-    "--reject SAMPLE, or in the window), and run baseline prelabel again"
+    "counted as likely wrong: reject some, and prelabel again"
 )
 OTHER_CLASSES = "images of other classes are not counted as likely wrong"
 COUNTED_CLASSES = (

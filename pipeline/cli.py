@@ -588,9 +588,8 @@ def snapshot(
                 "no name for the snapshot", "add one: gleanset snapshot v1"
             )
 
-        records = list(snapshots.iterate())
-
-    return SnapshotList(list(map(SnapshotResult.from_record, records)))
+        records = list(map(SnapshotResult.from_record, snapshots.iterate()))
+        return SnapshotList(records, dataset.option)
 
 
 @commands.command(epilog="Example: gleanset restore audited -d my-dataset")

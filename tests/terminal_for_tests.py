@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -116,3 +117,29 @@ def _read(reading: int) -> bytes:
 def python_line(code: str, *args: str) -> list[str]:
     """Return the command line that runs Python code of this checkout."""
     return [sys.executable, "-c", code, *args]
+
+
+_MASKS = [
+    (re.compile(r"\b20\d{6}-\d{6}-"), "RUN-"),
+    (
+        re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00|Z)?"),
+        "TIME",
+    ),
+    (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{6,64}\b"), "HASH"),
+    (re.compile(r"\d+(\.\d+)?(e-?\d+)?"), "#"),
+    # The order of unlikely classes differs between processors.
+    (re.compile(r"(?<=\.png: )\w+ #, .*"), "PREDICTIONS"),
+]
+
+
+def mask(lines: list[str], *folders: Path) -> list[str]:
+    """Replace folders, ids, times, hashes and numbers, which differ from run to run."""
+    masked: list[str] = []
+    for line in lines:
+        for folder in folders:
+            line = line.replace(str(folder), "FOLDER")
+        for pattern, word in _MASKS:
+            line = pattern.sub(word, line)
+        masked.append(line)
+    # Columns of a table are as wide as their numbers.
+    return [re.sub(r"(?<=\S) {2,}", "  ", line) for line in masked]

@@ -201,10 +201,7 @@ class PrelabelReport(CommandResult, kw_only=True):
         lines: dict[str, Any] = {}
         if facts.classes is None:
             lines["suggestions"] = "none: label samples of at least two classes"
-            lines["clusters"] = (
-                f"{facts.clusters:,} of similar samples, to label together: "
-                "labeler label NAME --cluster ID"
-            )
+            lines["clusters"] = f"{facts.clusters:,}, to label together"
         else:
             lines |= self._describe_agreement(facts)
             lines |= self._describe_suggestions(facts, facts.classes)

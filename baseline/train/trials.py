@@ -274,7 +274,7 @@ class CrossValidationResult(CommandResult, kw_only=True):
             "label issues": f"{self.label_issues:,}" if self.label_issues else "",
             "run": self.run,
             "report": self.report,
-            "next": "the same command without --folds trains a model",
+            "note": "no model is kept: the same command without --folds trains one",
         }
         return {name: text for name, text in lines.items() if text}
 

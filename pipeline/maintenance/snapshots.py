@@ -57,12 +57,15 @@ class SnapshotResult(CommandResult, kw_only=True):
 class SnapshotList(CommandResult):
     """All snapshots, the oldest first."""
 
+    ONLY_PRINTED = ("option",)
+
     snapshots: list[SnapshotResult]
+    option: str
 
     def lines(self) -> list[str]:
         """Return a line for each snapshot."""
         if not self.snapshots:
-            return wrap("no snapshots; create one: gleanset snapshot NAME")
+            return wrap(f"no snapshots; create one: gleanset snapshot NAME {self.option}")
         lines: list[str] = []
         for row in self.snapshots:
             date = row.at[:16].replace("T", " ")

@@ -1,15 +1,19 @@
-"""Every command of every program, as a person types it in the states of states.py."""
+"""Every command of every program, as a person types it in the states of states.py.
+
+SAMPLE, SAMPLE2, IMAGE and TRACK stand for the beginnings of ids.
+"""
 
 from states import NAME, SMALL_TRAINING
 
 HERE = f"-d {NAME}"
-SMALL = " ".join(SMALL_TRAINING)
+TRAIN = f"baseline train {SMALL_TRAINING}"
 
 COMMANDS = [
     f"gleanset init {NAME}",
     f"gleanset status {HERE}",
     f"gleanset report {HERE}",
     f"gleanset list images {HERE} --where sha256=nothing",
+    f"gleanset snapshot {HERE}",
     f"gleanset snapshot checked {HERE}",
     f"gleanset snapshot checked {HERE} && gleanset snapshot {HERE}",
     f"gleanset restore checked {HERE}",
@@ -22,8 +26,10 @@ COMMANDS = [
     f"gleanset forget --image IMAGE --yes {HERE}",
     "gleanset recipes",
     f"gleanset run missing-recipe {HERE}",
+    f"gleanset run cats-vs-owls --simulate {HERE}",
     f"gleanset episodes missing.mp4 {HERE}",
     f"harvest folder new --hints-from-folders {HERE}",
+    f"harvest folder new sorted {HERE}",
     f"harvest folder missing {HERE}",
     f"harvest folder sorted --simulate {HERE}",
     f"harvest urls missing.txt {HERE}",
@@ -31,9 +37,11 @@ COMMANDS = [
     f"harvest keyword {HERE}",
     f"harvest retry {HERE}",
     f"facecrop run {HERE}",
+    f"facecrop run --simulate {HERE}",
     f"facecrop run --detector whole {HERE}",
     "facecrop detectors",
     f"labeler accept hints {HERE}",
+    f"labeler accept hints --simulate {HERE}",
     f"labeler accept predictions {HERE}",
     f"labeler audit {HERE}",
     f"labeler classes list {HERE}",
@@ -43,6 +51,7 @@ COMMANDS = [
     f"labeler classes merge disc cross {HERE}",
     f"labeler classes delete disc {HERE}",
     f"labeler dedup {HERE}",
+    f"labeler dedup {HERE} && labeler undo {HERE}",
     f"labeler dedup --simulate {HERE}",
     f"labeler export {HERE}",
     f"labeler export --format coco {HERE}",
@@ -54,15 +63,16 @@ COMMANDS = [
     f"labeler groups --same SAMPLE SAMPLE2 {HERE}",
     f"labeler hints drop disc {HERE}",
     f"labeler import new {HERE}",
-    f"labeler import new {HERE} && labeler import new {HERE}",
     f"labeler import new {HERE} && labeler undo {HERE}",
     f"labeler import missing {HERE}",
     f"labeler import new --simulate {HERE}",
     f"labeler label disc SAMPLE {HERE}",
     f"labeler label dics SAMPLE {HERE}",
     f"labeler label --reject SAMPLE {HERE}",
+    f"labeler label hana --track TRACK {HERE}",
     f"labeler quality {HERE}",
     f"labeler split {HERE}",
+    f"labeler split {HERE} && labeler undo {HERE}",
     f"labeler split --simulate --ratio 2:1:1 {HERE}",
     f"labeler split --test-per-class 20 {HERE}",
     f"labeler undo {HERE}",
@@ -70,15 +80,18 @@ COMMANDS = [
     f"baseline compare {HERE}",
     f"baseline evaluate {HERE}",
     f"baseline evaluate --max-rejection-rate 5% {HERE}",
+    f"baseline evaluate --protect disc=90% {HERE}",
     f"baseline export model.onnx {HERE}",
     f"baseline gallery {HERE}",
-    f"baseline label-issues {HERE}",
+    f"baseline label-issues --folds 2 {HERE}",
     f"baseline predict new {HERE}",
     f"baseline predict missing {HERE}",
     f"baseline prelabel {HERE}",
     f"baseline prelabel {HERE} && labeler accept predictions {HERE}",
-    f"baseline train {SMALL} {HERE}",
-    f"baseline train {SMALL} --folds 2 {HERE}",
+    f"baseline prelabel {HERE} && labeler gallery faces.html --clusters {HERE}",
+    f"{TRAIN} {HERE}",
+    f"{TRAIN} --folds 2 {HERE}",
+    f"{TRAIN} --folds 2 --simulate {HERE}",
     f"baseline train --simulate {HERE}",
     f"webapp export page {HERE}",
     f"webapp serve missing.onnx {HERE}",
@@ -88,72 +101,149 @@ COMMANDS = [
     f"webapp reports refuse 3 {HERE}",
 ]
 
-
-SLOW = (
-    "labeler dedup",
-    "labeler split",
-    "labeler gallery faces.html -d",
-    "labeler quality",
-    "labeler audit",
-    "labeler import new -d",
+_FIRST_STEPS = (
+    "gleanset status",
+    "facecrop run",
+    "labeler accept",
+    "labeler hints",
     "labeler export -d",
-    "labeler export --format",
-    "baseline prelabel",
-    "baseline label-issues",
-    "baseline train -o",
-    "webapp export",
-    "harvest folder new",
 )
-"""Beginnings of commands that load PyTorch or start processes."""
-
-WITH_WORK = ("half_labelled", "labelled", "split", "trained")
-"""States in which slow commands have something to do."""
-
-# States whose other commands print what an earlier state has shown.
+# States whose other commands print what another state shows.
 ONLY_IN = {
-    "collected": (
-        "gleanset status",
-        "facecrop",
-        "labeler accept",
-        "labeler hints",
-        "labeler export",
-    ),
-    "unlabelled": (
-        "gleanset status",
-        "labeler accept",
-        "labeler label",
-        "labeler export",
-        "baseline prelabel",
-    ),
+    "collected": _FIRST_STEPS,
+    "unlabelled": (*_FIRST_STEPS, "labeler label", "baseline prelabel", TRAIN),
     "labelled": (
-        "gleanset status",
-        "labeler accept",
-        "labeler audit",
-        "labeler export",
+        *_FIRST_STEPS,
         "labeler dedup",
+        "labeler audit",
         "labeler split",
         "labeler undo",
-        "baseline train",
+        "baseline prelabel",
+        TRAIN,
     ),
     "split": (
         "gleanset status",
-        "labeler dedup",
         "labeler split",
         "labeler undo",
-        "baseline train",
         "baseline predict",
+        "baseline label-issues",
+        "webapp export",
+    ),
+    "few_groups": ("gleanset status", "labeler split", "labeler audit", TRAIN),
+    "without_test": ("gleanset status", "labeler split -d", "labeler audit", TRAIN),
+    "tracked": (
+        "gleanset status",
+        "gleanset timeline",
+        "gleanset list",
+        "facecrop run",
+        "labeler gallery",
+        "labeler label hana",
+        "labeler dedup -d",
+        "baseline prelabel",
     ),
 }
 
+AGAIN = [
+    f"gleanset init {NAME}",
+    f"gleanset snapshot checked {HERE}",
+    f"gleanset report {HERE}",
+    f"gleanset forget --image IMAGE --yes {HERE}",
+    f"harvest folder new --hints-from-folders {HERE}",
+    f"harvest frames episode.mp4 --to 4s {HERE}",
+    f"gleanset episodes episode.mp4 --to 4s {HERE}",
+    f"facecrop run {HERE}",
+    f"labeler import new {HERE}",
+    f"labeler dedup {HERE}",
+    f"labeler quality {HERE}",
+    f"labeler classes add square {HERE}",
+    f"labeler classes delete disc {HERE}",
+    f"labeler label disc SAMPLE {HERE}",
+    f"labeler groups --differ SAMPLE SAMPLE2 {HERE}",
+    f"labeler accept hints {HERE}",
+    f"labeler hints drop disc {HERE}",
+    f"labeler split {HERE}",
+    f"labeler split --ratio 6:2:2 --seed 1 {HERE}",
+    f"labeler export out {HERE}",
+    f"labeler export out {HERE} && labeler import out {HERE}",
+    f"labeler gallery faces.html {HERE}",
+    f"labeler undo {HERE}",
+    f"{TRAIN} {HERE}",
+    f"{TRAIN} --folds 2 {HERE}",
+    f"baseline prelabel {HERE}",
+    f"baseline evaluate {HERE}",
+    f"baseline export model.onnx {HERE}",
+    f"webapp export page {HERE}",
+]
+"""Commands that are run twice in the state `trained`; the second run is shown."""
 
-def list_commands(state: str, *, slow: bool) -> list[str]:
-    """Return the commands to run in a state: those that take long, or the others."""
+REFUSED = [
+    f"gleanset list nothing {HERE}",
+    f"gleanset list images --where nothing=1 {HERE}",
+    f"gleanset snapshot a/b {HERE}",
+    f"gleanset restore {HERE}",
+    f"gleanset forget --yes {HERE}",
+    f"gleanset run sorted {HERE}",
+    f"gleanset run sample --from nothing {HERE}",
+    "gleanset recipes nothing",
+    f"harvest folder {HERE}",
+    f"harvest folder new --class-level 1 {HERE}",
+    f"harvest urls new {HERE}",
+    f"harvest keyword disc --source nothing {HERE}",
+    f"harvest keyword disc -o bing.nothing=1 {HERE}",
+    f"harvest keyword disc --limit many {HERE}",
+    "harvest login nothing",
+    f"facecrop run --detector nothing {HERE}",
+    f"facecrop run -o threshold=9 {HERE}",
+    f"labeler import sorted/disc/20.png {HERE}",
+    f"labeler import sorted --class-level 5 {HERE}",
+    f"labeler label {HERE}",
+    f"labeler label disc {HERE}",
+    f"labeler label disc 0123 {HERE}",
+    f"labeler label --reject --unlisted SAMPLE {HERE}",
+    f"labeler label disc --track 0123 {HERE}",
+    f"labeler classes add {HERE}",
+    f"labeler classes add . {HERE}",
+    f"labeler classes add DISC {HERE}",
+    f"labeler split --ratio 1:2 {HERE}",
+    f"labeler split --test-per-class 0 {HERE}",
+    f"labeler split --hold-out nothing {HERE}",
+    f"labeler export out --format nothing {HERE}",
+    f"labeler export sorted {HERE}",
+    f"labeler export --size big {HERE}",
+    f"labeler gallery faces.txt {HERE}",
+    f"labeler gallery faces.html --class nothing {HERE}",
+    f"labeler groups --same SAMPLE SAMPLE {HERE}",
+    f"baseline train --preset big {HERE}",
+    f"baseline train -o epochs=none {HERE}",
+    f"baseline train -o nothing=1 {HERE}",
+    f"baseline train -o epochs {HERE}",
+    f"{TRAIN} --folds 1 {HERE}",
+    f"{TRAIN} --folds 99 {HERE}",
+    f"baseline evaluate nothing {HERE}",
+    f"baseline evaluate --protect nothing=90% {HERE}",
+    f"baseline evaluate --max-rejection-rate much {HERE}",
+    f"baseline predict {HERE}",
+    f"baseline export model.txt {HERE}",
+    f"webapp serve --port 99999 {HERE}",
+    f"webapp export sorted {HERE}",
+    f"webapp reports accept first {HERE}",
+    "gleanset nothing",
+    "labeler presort",
+]
+"""Command lines that are refused in the state `trained`."""
+
+
+def list_commands(state: str) -> list[str]:
+    """Return the commands to run in a state."""
     beginnings = ONLY_IN.get(state)
+    absent = ["TRACK"] if state != "tracked" else []
+    if state in ("nothing", "empty", "collected"):
+        absent.append("SAMPLE")
+    if state in ("nothing", "empty"):
+        absent.append("IMAGE")
     return [
         line
         for line in COMMANDS
         if (beginnings is None or line.startswith(beginnings))
-        and (line.startswith(SLOW) and state in WITH_WORK) == slow
-        and ("SAMPLE" not in line or state not in ("nothing", "empty", "collected"))
-        and ("IMAGE" not in line or state not in ("nothing", "empty"))
+        and not any(word in line for word in absent)
     ]

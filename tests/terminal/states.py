@@ -4,28 +4,21 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from drawn_dataset import CLASSES, patterns
 from PIL import Image
-from tools_for_tests import run_here
+from tools_for_tests import ROOT, run_here
 
 from gleanset import Dataset
 
 NUMBER = 12
 """Images per class: enough for a split with 2 for val and test each."""
 
-SMALL_TRAINING = (
-    "-o",
-    "size=32",
-    "-o",
-    "epochs=30",
-    "-o",
-    "blocks=8,16",
-    "-o",
-    "dense=16",
-)
+SMALL_TRAINING = "-o size=32 -o epochs=30 -o blocks=8,16 -o dense=16"
 NAME = "shapes"
 """Folder of the dataset; images to import are in `new`, classes of images in `sorted`."""
+EPISODE = ROOT / "datasets" / "sample" / "episode.mp4"
 
 
 def write_images(folder: Path, seed: int, number: int) -> None:
@@ -44,33 +37,27 @@ def run(home: Path, line: str) -> None:
     run_here(f"{package}.cli", *words, "-q", cwd=home).checked()
 
 
-def nothing(home: Path) -> None:
-    """Only folders of images: no dataset."""
+class State(NamedTuple):
+    """A state: the one before, and the commands or the function that lead to it."""
+
+    before: str
+    steps: tuple[str, ...] = ()
+    prepare: Callable[[Path], None] = lambda home: None
+
+
+def _write_folders(home: Path) -> None:
     write_images(home / "sorted", 0, NUMBER)
     write_images(home / "new", 1, 2)
+    shutil.copy(EPISODE, home / "episode.mp4")
 
 
-def empty(home: Path) -> None:
-    """A dataset without images."""
-    nothing(home)
-    run(home, f"gleanset init {NAME}")
+def _write_scenes(home: Path) -> None:
+    """Write classes of one scene each, whose images have to stay together."""
+    for folder in (home / "sorted").iterdir():
+        shutil.copytree(folder, home / "scenes" / folder.name / "one")
 
 
-def collected(home: Path) -> None:
-    """Images with weak labels, without faces or samples."""
-    empty(home)
-    run(home, f"harvest folder sorted --hints-from-folders -d {NAME}")
-
-
-def unlabelled(home: Path) -> None:
-    """Whole images as samples, none labelled."""
-    collected(home)
-    run(home, f"facecrop run --detector whole -d {NAME}")
-
-
-def half_labelled(home: Path) -> None:
-    """Half of the images of two classes labelled."""
-    unlabelled(home)
+def _label_half(home: Path) -> None:
     with Dataset.open(home / NAME) as dataset:
         samples = {sample.key: sample.image for sample in dataset.samples.iterate()}
         names = {
@@ -83,38 +70,30 @@ def half_labelled(home: Path) -> None:
         run(home, f"labeler label {name} {' '.join(ids[: NUMBER // 2])} -d {NAME}")
 
 
-def labelled(home: Path) -> None:
-    """All images labelled, none compared or split."""
-    unlabelled(home)
-    run(home, f"labeler accept hints -d {NAME}")
-
-
-def split(home: Path) -> None:
-    """De-duplicated and split."""
-    labelled(home)
-    run(home, f"labeler dedup -d {NAME}")
-    run(home, f"labeler split -d {NAME}")
-
-
-def trained(home: Path) -> None:
-    """With a model."""
-    split(home)
-    run(home, f"baseline train {' '.join(SMALL_TRAINING)} -d {NAME}")
-
-
-STATES: dict[str, Callable[[Path], None]] = {
-    state.__name__: state
-    for state in (
-        nothing,
-        empty,
-        collected,
-        unlabelled,
-        half_labelled,
-        labelled,
-        split,
-        trained,
-    )
+_WHOLE = f"facecrop run --detector whole -d {NAME}"
+_ACCEPT = f"labeler accept hints -d {NAME}"
+_SPLIT = f"labeler split -d {NAME}"
+_TRAIN = f"baseline train {SMALL_TRAINING} -d {NAME}"
+STATES = {
+    "nothing": State("", prepare=_write_folders),
+    "empty": State("nothing", (f"gleanset init {NAME}",)),
+    "collected": State(
+        "empty", (f"harvest folder sorted --hints-from-folders -d {NAME}",)
+    ),
+    "unlabelled": State("collected", (_WHOLE,)),
+    "half_labelled": State("unlabelled", prepare=_label_half),
+    "labelled": State("unlabelled", (_ACCEPT,)),
+    "split": State("labelled", (f"labeler dedup -d {NAME}", _SPLIT)),
+    "trained": State("split", (_TRAIN,)),
+    "few_groups": State(
+        "empty",
+        (f"labeler import scenes --group-by folder -d {NAME}", _SPLIT),
+        _write_scenes,
+    ),
+    "without_test": State("labelled", (f"labeler split --ratio 8:2:0 -d {NAME}",)),
+    "tracked": State("empty", (f"gleanset episodes episode.mp4 --to 8s -d {NAME}",)),
 }
+"""By name; the first has only folders of images, without a dataset."""
 
 
 class States:
@@ -126,22 +105,36 @@ class States:
 
     def copy(self, name: str) -> Path:
         """Return a new copy of a state."""
-        origin = self.folder / name
-        if not origin.exists():
-            origin.mkdir(parents=True)
-            STATES[name](origin)
-        return self.copy_of(origin)
+        return self.copy_of(self.make(name))
+
+    def make(self, name: str) -> Path:
+        """Return the folder of a state, which is not to be changed."""
+        home = self.folder / name
+        if home.exists():
+            return home
+        state = STATES[name]
+        if state.before:
+            _copy_folder(self.make(state.before), home)
+        else:
+            home.mkdir(parents=True)
+        state.prepare(home)
+        for line in state.steps:
+            run(home, line)
+        return home
 
     def copy_of(self, folder: Path) -> Path:
         """Return a new copy of a folder."""
         self._copies += 1
-        target = self.folder / f"{self._copies:04}"
-        return Path(shutil.copytree(folder, target, copy_function=_copy_file))
+        return _copy_folder(folder, self.folder / f"{self._copies:04}")
+
+
+def _copy_folder(source: Path, target: Path) -> Path:
+    return Path(shutil.copytree(source, target, copy_function=_copy_file))
 
 
 def _copy_file(source: str, target: str) -> None:
-    """Copy a file; images, which no command changes, are linked."""
-    if source.endswith(".png"):
+    """Copy a file; images and videos, which no command changes, are linked."""
+    if source.endswith((".png", ".mp4")):
         os.link(source, target)
     else:
         shutil.copy2(source, target)

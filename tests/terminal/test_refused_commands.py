@@ -1,6 +1,5 @@
-"""Commands that are refused or interrupted: no traceback, no bar, and a line that can be pasted."""
+"""Unknown options of every command: what is printed, and that nothing is written."""
 
-import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,13 +7,7 @@ from pathlib import Path
 import click
 import pytest
 from advice import PROGRAMS
-from drawn_dataset import fill
 from screens import WIDTH, run_on_screen
-from terminal_for_tests import run_in_terminal
-
-from gleanset import Dataset
-
-BAR = re.compile(r"\d+%\||it/s|/s\]")
 
 
 def list_leaves(command: click.Command, words: list[str]) -> Iterator[list[str]]:
@@ -43,20 +36,3 @@ def test_unknown_option_is_refused(words: list[str], tmp_path: Path) -> None:
     assert [line for line in printed.lines if len(line) > WIDTH] == []
     assert f"Try '{shlex.join(words)} --help' for help." in printed.lines
     assert list(tmp_path.iterdir()) == []
-
-
-def test_interrupted_training_leaves_no_bar(dataset: Dataset) -> None:
-    fill(dataset)
-    options = ["size=32", "blocks=8", "dense=8", "epochs=100000", "patience=100000"]
-    words = ["train", *(f"-o{option}" for option in options), "-d", "dataset"]
-    folder = dataset.root.parent
-    ended = run_in_terminal(
-        "baseline.cli", *words, cwd=folder, interrupt_at="%|", columns=160
-    )
-    assert ended.code == 130, ended.text
-    assert [line for line in ended.lines if BAR.search(line)] == []
-    assert ended.lines[-3:] == [
-        "interrupted; completed work is kept",
-        "hint: run it again to continue:",
-        f"  {shlex.join(['baseline', *words])}",
-    ]
