@@ -79,6 +79,8 @@ class FaceSearchResult(CommandResult, kw_only=True):
 
     def summary(self) -> dict[str, Any]:
         """Return the counts by the names that people use."""
+        if not (self.images or self.retired or self.rejected):
+            return {"result": "no new images"}
         return {
             "detector": self.detector,
             "next": self.next,
@@ -87,7 +89,7 @@ class FaceSearchResult(CommandResult, kw_only=True):
             "without a face": self.without_face,
             "cropped again": self.recut,
             "too small": self.too_small,
-            "retired": self.retired,
+            "no longer in the dataset": self.retired,
             "rejected": self.rejected,
             "reasons": self.reasons,
         }

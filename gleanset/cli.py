@@ -57,7 +57,6 @@ class CommandJob(NamedTuple):
     progress: Progress
     as_json: bool = False
     simulate: bool = False
-    verbose: bool = False
 
     def open(self, *, rehearse: bool = False) -> Dataset:
         """Open the dataset; read-only if it is not writable and this is a simulation."""
@@ -203,7 +202,6 @@ def job_options(
                 progress=output,
                 as_json=as_json,
                 simulate=rest.pop("simulate", False),
-                verbose=verbose > 0,
             )
             try:
                 with closing_bars():

@@ -29,12 +29,12 @@ def shorten_list(lines: Sequence[str], number: int | None = None) -> list[str]:
     return first
 
 
-def preview_paths(paths: Sequence[str], *, names_all: bool) -> dict[str, list[str]]:
-    """Return a heading for the first paths, or for all of them."""
+def preview_paths(paths: Sequence[str]) -> dict[str, list[str]]:
+    """Return a heading and the first paths."""
     lines = [escape_name(path) for path in paths]
-    if names_all or len(lines) <= MAX_LISTED:
+    if len(lines) <= MAX_LISTED:
         return {"paths": lines}
-    return {"paths (-v lists all)": shorten_list(lines)}
+    return {"paths (--json lists all)": shorten_list(lines)}
 
 
 def rejections_command(dataset: Dataset, stage: str = "") -> str:

@@ -26,6 +26,9 @@ ARCHIVE = "archive: only read if named itself (harvest folder FILE)"
 PACKED = "archive that is not zip or tar: unpack it first"
 NOT_AN_IMAGE = "not an image"
 
+READ_OTHERWISE = (VIDEO, ARCHIVE, PACKED)
+"""Reasons of files that are read in another way."""
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 # Folders created by Windows, macOS and network drives (Synology, QNAP), in lower case.
 _SYSTEM_FOLDERS = frozenset(
     (

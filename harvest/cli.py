@@ -22,7 +22,7 @@ from harvest.request import (
     UrlsRequest,
     group_options_by_source,
 )
-from harvest.results import HarvestPreview, LoginResult, RetryResult, VideosPreview
+from harvest.results import HarvestResult, LoginResult, RetryResult
 
 commands = create_program(
     "harvest", "Collect images from folders, URL lists, searches and videos."
@@ -30,7 +30,7 @@ commands = create_program(
 
 
 def carry_out(job: CommandJob, request: HarvestRequest) -> CommandResult:
-    """Run a request, or with `--simulate` list what it would fetch; `--verbose` lists all of it.
+    """Run a request, or with `--simulate` list what it would fetch.
 
     Errors of the arguments are raised before a dataset is created. A simulation without a dataset
     uses a temporary one.
@@ -38,8 +38,8 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> CommandResult:
     request.check(job.root)
     with job.create() as dataset:
         result = request.run(dataset, job.progress, simulate=job.simulate)
-    if isinstance(result, HarvestPreview | VideosPreview):
-        result.names_all = job.verbose
+        if isinstance(result, HarvestResult) and result.added:
+            result.next = f"{result.NEXT} {dataset.option}"
     return result
 
 

@@ -25,12 +25,14 @@ from gleanset.files.names import find_class_folder, format_path
 from gleanset.images.embedded_credit import read_embedded_credit
 from gleanset.images.embedded_opt_outs import find_opt_outs
 from gleanset.images.staging import StageBytes, read_image_file
-from gleanset.named_files import format_origin
+from gleanset.named_files import format_origin, format_short_path
 from gleanset.records import Measured, Origin
 from gleanset.source_table import SourceTables, is_source_table
 from gleanset.tree import (
     PACKED,
+    READ_OTHERWISE,
     SOURCE_TABLE,
+    TABLE_SUFFIXES,
     VIDEO,
     count_files,
     find_splits,
@@ -298,6 +300,8 @@ def find_images(
             reason = SOURCE_TABLE if is_table else get_ignored_reason(path)
             if reason:
                 ignored[reason] += 1
+                if reason in READ_OTHERWISE or path.suffix.lower() in TABLE_SUFFIXES:
+                    options.ignored_files.append(format_short_path(str(path)))
             else:
                 relative = path.relative_to(root)
                 yield _make_image_file(path, relative, rules, options, siblings)

@@ -57,8 +57,8 @@ class ImportOptions:
     With `hints` the class folder on `class_level` is the weak label, else `label`. `credit` and
     `groups` apply where a `sources.csv` and the file itself say nothing. `encoding`: of names and
     tables that are not UTF-8; None to guess it. The import appends to
-    `rejected_files`, `opted_out_files` and `unmatched_rows` (rows of a `sources.csv` without a
-    file). With `simulate` nothing is imported.
+    `rejected_files`, `opted_out_files`, `ignored_files` (archives, tables and videos) and
+    `unmatched_rows` (rows of a `sources.csv` without a file). With `simulate` nothing is imported.
     """
 
     hints: bool = False
@@ -70,6 +70,7 @@ class ImportOptions:
     exclude: tuple[str, ...] = ()
     rejected_files: list[str] = field(default_factory=list)
     opted_out_files: list[str] = field(default_factory=list)
+    ignored_files: list[str] = field(default_factory=list)
     unmatched_rows: list[str] = field(default_factory=list)
     workers: int = 0
     progress: Progress = NO_PROGRESS

@@ -24,7 +24,7 @@ from gleanset.db.classes import normalize_class_name
 from gleanset.errors import UsageError
 from gleanset.file_groups import FOLDER, FileGroups, GroupByOption
 from gleanset.files.names import LEVEL_HELP
-from gleanset.named_files import rejections_command, summarize_lines
+from gleanset.named_files import rejections_command, shorten_list, summarize_lines
 from gleanset.request import Count, Encoding, Request, WorkerCount, as_tuple
 from gleanset.source_table import summarize_unmatched
 from gleanset.work.progress import NO_PROGRESS, Progress
@@ -453,6 +453,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
             simulate=simulate,
         )
         result = harvest_files(dataset, paths, options)
+        result.ignored_files = shorten_list(options.ignored_files)
         if options.rejected_files:
             result.rejected_files = summarize_lines(
                 options.rejected_files, rejections_command(dataset)

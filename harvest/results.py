@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -24,6 +24,8 @@ class HarvestCounts(CommandResult, kw_only=True):
     `keywords` and `sources` are the parts of a search, with their `status`.
     """
 
+    ONLY_PRINTED = ("next",)
+
     status: str = ""
     duplicate: int = 0
     known: int = 0
@@ -38,6 +40,7 @@ class HarvestCounts(CommandResult, kw_only=True):
     sources: dict[str, HarvestCounts] = {}
     ignored: int | None = None
     ignored_reasons: dict[str, int] = {}
+    ignored_files: list[str] = []
     rows_without_file: int = 0
     rows_without_file_names: dict[str, Any] = {}
     rejected_files: dict[str, Any] = {}
@@ -47,6 +50,7 @@ class HarvestCounts(CommandResult, kw_only=True):
     without_group: int = 0
     note: str = ""
     maybe_parts_of_one_image: dict[str, Any] = {}
+    next: str = ""
 
     def list_counts(self) -> dict[str, int]:
         """Return the counts of items by the names that people use, the most important first."""
@@ -86,10 +90,12 @@ class HarvestCounts(CommandResult, kw_only=True):
             "keywords": _describe_parts(self.keywords),
             "sources": _describe_parts(self.sources),
             "ignored, by reason": self.ignored_reasons,
+            "ignored archives, tables and videos": self.ignored_files,
             "names without a file": self.rows_without_file_names,
             "rejected files": self.rejected_files,
             "files with an opt-out signal": self.reserved_files,
             "maybe parts of one image": self.maybe_parts_of_one_image,
+            "next": self.next,
         }
 
     def brief(self) -> dict[str, Any]:
@@ -99,6 +105,7 @@ class HarvestCounts(CommandResult, kw_only=True):
             "keywords": _describe_parts(_find_failed(self.keywords)),
             "sources": _describe_parts(_find_failed(self.sources)),
             "ignored, by reason": {},
+            "ignored archives, tables and videos": [],
         }
         return self.summary() | parts
 
@@ -118,6 +125,9 @@ class HarvestResult(HarvestCounts, kw_only=True):
     `not_asked` images were not requested, because their hosts refuse requests. `taken_back` labels
     came from weak labels that this run contradicts.
     """
+
+    NEXT: ClassVar[str] = "facecrop run"
+    """The command to run after images were added."""
 
     added: int
     duplicate: int
@@ -142,19 +152,16 @@ class HarvestResult(HarvestCounts, kw_only=True):
 class HarvestPreview(HarvestCounts, kw_only=True):
     """What a harvest would fetch: the number of candidates, and their paths or URLs."""
 
-    ONLY_PRINTED = ("names_all",)
-
     candidates: int
     paths: list[str] = []
-    names_all: bool = False
 
     def list_counts(self) -> dict[str, int]:
         """Return the counts of items by the names that people use."""
         return {"candidates": self.candidates, **super().list_counts()}
 
     def summary(self) -> dict[str, Any]:
-        """Return the counts, then the first paths, or all of them."""
-        return super().summary() | preview_paths(self.paths, names_all=self.names_all)
+        """Return the counts, then the first paths."""
+        return super().summary() | preview_paths(self.paths)
 
 
 class RetryResult(CommandResult, kw_only=True):
@@ -198,6 +205,7 @@ class FramesResult(HarvestResult, kw_only=True):
             "rejected frames": self.rejected - self.video_states.get("rejected", 0),
             "reasons": _explain_reasons(self.reasons),
             "left out": self.left_out,
+            "next": self.next,
             "damaged or unreadable videos": self.unreadable_videos,
         }
 
@@ -205,23 +213,20 @@ class FramesResult(HarvestResult, kw_only=True):
 class VideosPreview(CommandResult, kw_only=True):
     """Videos that would be sampled, and what is wrong with others."""
 
-    ONLY_PRINTED = ("names_all",)
-
     videos: int
     known: int = 0
     rejected: int = 0
     problems: list[str] = []
     paths: list[str] = []
-    names_all: bool = False
 
     def summary(self) -> dict[str, Any]:
-        """Return the counts, then the problems and the first paths, or all of them."""
+        """Return the counts, then the problems and the first paths."""
         return {
             "videos": self.videos,
             "known": self.known,
             "rejected": self.rejected,
             "problems": self.problems,
-            **preview_paths(self.paths, names_all=self.names_all),
+            **preview_paths(self.paths),
         }
 
 

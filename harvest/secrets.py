@@ -26,9 +26,9 @@ VARIABLES = {
 FLICKR_KEYS_PAGE = "https://www.flickr.com/services/apps/create/"
 # Fixes in errors of a site without a login.
 LOGIN_HELP = {
-    "flickr": "run harvest login flickr, or set FLICKR_API_KEY and FLICKR_API_SECRET; create a key "
-    f"at {FLICKR_KEYS_PAGE} (new ones need Flickr Pro)",
-    "pixiv": "run harvest login pixiv, or set PIXIV_REFRESH_TOKEN",
+    "flickr": f"create a key at {FLICKR_KEYS_PAGE} (new ones need Flickr Pro), then set "
+    "FLICKR_API_KEY and FLICKR_API_SECRET, or store it: harvest login flickr",
+    "pixiv": "set PIXIV_REFRESH_TOKEN, or log in: harvest login pixiv",
 }
 # Shorter texts are not keys of any site, and would be removed from ordinary words.
 _MIN_SECRET_LENGTH = 4

@@ -324,9 +324,7 @@ def export(
         target = Path(out or dataset.root / "exports" / request.format)
         if job.simulate:
             check_replaceable(resolve_target(target))
-            preview = simulate_export(dataset, request)
-            preview.names_all_paths = job.verbose
-            return preview
+            return simulate_export(dataset, request)
 
         result = export_to_folder(
             dataset,

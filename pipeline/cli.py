@@ -69,10 +69,11 @@ KINDS = (
 
 
 class InitResult(CommandResult):
-    """The dataset, and the number of its images."""
+    """The dataset, the number of its images, and the command to run next."""
 
     dataset: str
     images: int
+    next: str
 
 
 @commands.command(epilog="Example: gleanset init my-dataset")
@@ -90,6 +91,8 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
     Name, description and contact appear in dataset cards, reports and on the page; title, author
     and citation in the exports. They are stored in dataset.toml.
     """
+    from pipeline.status import next_step
+
     if folder is not None:
         source = click.get_current_context().get_parameter_source("dataset")
         if source is ParameterSource.COMMANDLINE:
@@ -114,7 +117,8 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
                 raise UsageError(f"text too long: {error}", "shorten it") from error
             write_settings(dataset.root, settings)
 
-        return InitResult(str(dataset.root.absolute()), dataset.images.count())
+        root = str(dataset.root.absolute())
+        return InitResult(root, dataset.images.count(), next_step(dataset))
 
 
 @commands.command(epilog="Example: gleanset status -d my-dataset --json")
@@ -195,9 +199,7 @@ def run(
     """
     from labeler.export.result import ExportResult, unreadable_images_error
     from pipeline.recipe import find_recipe, read_recipe
-    from pipeline.report import write_report
     from pipeline.stages import RecipePreview, Stages, run_recipe
-    from pipeline.status import page_command
 
     file = find_recipe(recipe)
     recipe_table = read_recipe(file)
@@ -214,12 +216,7 @@ def run(
     )
     if job.simulate:
         return RecipePreview([name for name, _ in stages.checked(root, start)])
-    result = run_recipe(stages, root, job.say, start=start)
-
-    with Dataset.open(root) as dataset:
-        result.report = str(write_report(dataset, title=recipe_table.title))
-        result.serve = page_command(dataset)
-
+    result = run_recipe(stages, root, start)
     exported = result.stages.get("export")
     if isinstance(exported, ExportResult) and exported.failed:
         raise unreadable_images_error(len(exported.failed), result)
@@ -473,15 +470,13 @@ def gc(job: CommandJob, older: str) -> CommandResult:
     """Delete unreferenced files and leftovers of killed runs.
 
     Also old copies of the catalogue; the one made by the last upgrade is always kept.
-    --simulate lists the paths, with -v all of them.
+    --simulate lists the first paths, with --json all of them.
     """
     from pipeline.maintenance.check_files import collect_garbage
 
     age = parse_age(older)
     with job.open() as dataset:
-        result = collect_garbage(dataset, age, simulate=job.simulate)
-    result.names_all = job.verbose
-    return result
+        return collect_garbage(dataset, age, simulate=job.simulate)
 
 
 @commands.command(epilog="Example: gleanset merge ../anas-dataset -d my-dataset")

@@ -37,33 +37,16 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 import msgspec
 from PIL import Image
 
-from baseline.evaluation.metrics import read_metrics
-from gleanset import Dataset
-from gleanset.command_result import CommandResult
-from gleanset.html.words import count
 from gleanset.installation import bundled_data
 from gleanset.work.progress import Progress
 from pipeline.recipe import read_recipe
-from pipeline.report import write_report
-from pipeline.stages import Stages, run_recipe
-from pipeline.status import page_command
+from pipeline.stages import RecipeResult, Stages, run_recipe
 
 
-class DemoResult(CommandResult):
-    """Results of the recipe, the report, the accuracy on test, and the command for the page."""
-
-    stages: dict[str, Any]
-    report: str
-    test: str = ""
-    serve: str = ""
-
-    def summary(self) -> dict[str, Any]:
-        """Return what to look at."""
-        return {"test": self.test, "to see its page": self.serve, "report": self.report}
-
-
-def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> DemoResult:
-    """Serve the sample site on loopback, run its recipe, and write the report."""
+def run_demo(
+    root: Path, progress: Progress, say: Callable[[str], None]
+) -> RecipeResult:
+    """Serve the sample site on loopback, and run its recipe."""
     progress.say("the demo takes 2 to 5 minutes")
     data = bundled_data()
     recipes = data / "recipes"
@@ -71,33 +54,16 @@ def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> Demo
 
     with SampleSite(data / "sample") as site:
         options = {"bing.endpoint": site.address}
-        stages = Stages(recipe, recipes, progress, allow_private=True, options=options)
-        result = run_recipe(stages, root, say)
-
-    with Dataset.open(root) as dataset:
-        report = write_report(dataset, title=recipe.title)
-        page = page_command(dataset)
-        if page and shutil.which("webapp") is None:  # the environment is not active
-            page = f"{shlex.quote(sysconfig.get_path('scripts'))}/{page}"
-
-        return DemoResult(
-            stages=result.to_json(),
-            report=str(report),
-            test=_describe_test(dataset),
-            serve=page,
+        stages = Stages(
+            recipe, recipes, progress, allow_private=True, options=options, say=say
         )
+        result = run_recipe(stages, root)
 
-
-def _describe_test(dataset: Dataset) -> str:
-    run = dataset.runs.get_latest("baseline")
-    if run is None:
-        return ""
-    test = read_metrics(dataset.runs_folder / run.id).test
-    if test is None:
-        return ""
-    coverage = f", {test.coverage}" if test.coverage else ""
-    images = count(test.count, "test image")
-    return f"{test.answer_accuracy:.0%} correct on {images}{coverage}"
+    if result.serve and shutil.which("webapp") is None:
+        # The environment is not active.
+        scripts = shlex.quote(sysconfig.get_path("scripts"))
+        result.serve = f"{scripts}/{result.serve}"
+    return result
 
 
 def serve_sample_site(show: Callable[[str], None]) -> None:

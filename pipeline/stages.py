@@ -42,7 +42,9 @@ from labeler.splits.job import split_dataset
 from labeler.splits.split_spec import SplitSpec
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.recipe import ExportPart, Recipe
+from pipeline.report import write_report
 from pipeline.resume import CompletedSearches
+from pipeline.status import page_command
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-.+")
 
@@ -328,18 +330,12 @@ def _number_equal_names(stages: Iterable[Stage]) -> Iterator[Stage]:
         yield name if number == 1 else f"{name} ({number})", stage
 
 
-def run_recipe(
-    stages: Stages,
-    root: Path,
-    say: Callable[[str], None],
-    *,
-    start: str | None = None,
-) -> RecipeResult:
+def run_recipe(stages: Stages, root: Path, start: str | None = None) -> RecipeResult:
     """Run all stages on the dataset at `root`, creating it if necessary; return all results.
 
     `start` skips the stages before it and needs an existing dataset. After an incomplete search
-    the other stages still run, then `Incomplete` is raised
-    with the results.
+    the other stages still run, then `Incomplete` is raised with the results. Otherwise the report
+    is written.
     """
     todo = stages.checked(root, start)
     recipe = stages.recipe
@@ -351,11 +347,13 @@ def run_recipe(
 
     with Dataset.open(root) if start else Dataset.create(root, settings) as dataset:
         if recipe.web and not add_web(root, recipe.web):
-            say(
+            stages.say(
                 "[web] of the recipe is ignored: dataset.toml already has [web] (docs/recipes.md)"
             )
-        result = _run_stages(todo, dataset, say)
+        result = _run_stages(todo, dataset, stages.say)
         CompletedSearches(dataset.cache).clear()
+        result.report = str(write_report(dataset, title=recipe.title))
+        result.serve = page_command(dataset)
 
     return result
 

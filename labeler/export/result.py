@@ -58,26 +58,22 @@ class ExportResult(CommandResult, kw_only=True):
 class ExportPreview(CommandResult, kw_only=True):
     """The paths of an export, its samples by class and split, and those left out by reason."""
 
-    ONLY_PRINTED = ("names_all_paths",)
-
     would_export: int
     classes: dict[str, dict[str, int]]
     left_out: dict[str, int] = {}
     balance: dict[str, dict[str, int]] = {}
     paths: list[str]
-    names_all_paths: bool = False
 
     def summary(self) -> Mapping[str, Any]:
-        """Return the result with a table of classes, and the paths if they are wanted."""
+        """Return the result with a table of classes, without the paths."""
         parts = [*SPLITS, ALL_SAMPLES]
         heads = [
             part for part in parts if any(part in row for row in self.classes.values())
         ]
-        paths = self.paths if self.names_all_paths else []
         return self.to_json() | {
             "classes": format_class_table(heads, self.classes),
             "balance": format_balance(self.balance),
-            "paths": paths,
+            "paths": [],
         }
 
 

@@ -58,6 +58,7 @@ class GalleryResult(CommandResult, kw_only=True):
     unreadable: int
     marked: dict[str, int]
     images_from_reports_left_out: int = 0
+    next: str = ""
 
     def summary(self) -> JsonDict:
         """Return the counts; the number of all samples only if some are not shown."""
@@ -322,6 +323,8 @@ def write_gallery(
         marked=dict(sorted(flags.items())),
         images_from_reports_left_out=len(dataset.images.list_report_only()),
     )
+    if request.sections != "class":
+        result.next = f"labeler label NAME --{request.sections} ID {dataset.option}"
     return result.with_facts({sections_name: len(selection.counts)})
 
 

@@ -51,21 +51,18 @@ _UNFINISHED = ".partial"
 class GarbageResult(CommandResult, kw_only=True):
     """Files that were removed, or would be, with their paths."""
 
-    ONLY_PRINTED = ("names_all",)
-
     removed: int | None = None
     would_remove: int | None = None
     bytes: int
     paths: list[str] = []
-    names_all: bool = False
 
     def summary(self) -> dict[str, Any]:
-        """Return the number and size of the files, then the first paths, or all of them."""
+        """Return the number and size of the files, then the first paths."""
         return {
             "removed": self.removed,
             "would remove": self.would_remove,
             "size": format_bytes(self.bytes) if self.bytes else "",
-            **preview_paths(self.paths, names_all=self.names_all),
+            **preview_paths(self.paths),
         }
 
 

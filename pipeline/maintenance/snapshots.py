@@ -65,7 +65,9 @@ class SnapshotList(CommandResult):
     def lines(self) -> list[str]:
         """Return a line for each snapshot."""
         if not self.snapshots:
-            return wrap(f"no snapshots; create one: gleanset snapshot NAME {self.option}")
+            return wrap(
+                f"no snapshots; create one: gleanset snapshot NAME {self.option}"
+            )
         lines: list[str] = []
         for row in self.snapshots:
             date = row.at[:16].replace("T", " ")

@@ -391,7 +391,7 @@ def test_folder_may_be_archive_in_home(
     path = recipe(
         START + '[[folder]]\npath = "~/owls.zip"\nhints_from_folders = true\n'
     )
-    result = run_recipe(stages(path), tmp_path / "made", lambda _: None)
+    result = run_recipe(stages(path), tmp_path / "made")
     assert result.to_json()["accept hints"] == {
         "accepted": 3,
         "left_in_queue": 0,
