@@ -274,6 +274,10 @@ def _missing_run_error(dataset: Dataset, run_or_preset: str | None) -> InputUnus
         )
 
     problem = f"no finished run {run_or_preset or 'yet'}"
+    if run_or_preset:
+        return InputUnusable(
+            problem, f"list the runs: gleanset list runs {dataset.option}"
+        )
     if not dataset.samples.has_splits():
         return InputUnusable(problem, dataset.status_advice)
     return InputUnusable(problem, f"train one: {command} transfer {dataset.option}")

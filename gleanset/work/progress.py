@@ -51,8 +51,11 @@ class _BarMeter(ProgressMeter):
             unit_scale=unit == "B",
             leave=False,
             dynamic_ncols=True,
+            # Not drawn before `closing_bars` knows it: Ctrl-C may come in between.
+            delay=1e-9,
         )
         _open_bars.append(self)
+        self.bar.refresh()
 
     def advance(self, steps: float, note: str = "") -> None:
         self._done += steps

@@ -20,11 +20,11 @@ BAR = re.compile(r"\d+%\||it/s|/s\]")
 CONTROL = re.compile(r"[\r\x1b]")
 ONE_WORD = re.compile(r" *(\S+|(gleanset|harvest|facecrop|labeler|baseline|webapp) .*)")
 """Lines that may be long: a path, a URL, or a command to copy."""
-MENTION = re.compile(r"^(Usage|Try) |^Error: ")
+MENTION = re.compile(r"^(Usage:|Try |Error: )")
 """Lines of click, which do not advise a command to paste."""
 
-STAYS_OPEN = ("webapp serve", "labeler -", "labeler open", "gleanset demo --site")
-"""Commands that run until a person ends them: only their options are checked."""
+STAYS_OPEN = ("webapp serve", "labeler -", "labeler open", "harvest login")
+"""Commands that wait for a person: only their options are checked."""
 LOOKS = (
     "gleanset status",
     "gleanset list",
@@ -82,6 +82,12 @@ def find_faults(printed: Printed) -> Iterator[str]:
             is_named = re.search(" (-d|--into) ", command)
             if is_whole and takes_dataset(command) and not is_named:
                 yield f"without -d: {line}"
+
+
+def is_alternative(line: str, command: str) -> bool:
+    """Return whether an advised command changes nothing, or does with the words of `line`."""
+    words = {word for word in shlex.split(line)[2:] if word not in ("-d", NAME)}
+    return command.startswith(LOOKS) or not words.isdisjoint(shlex.split(command)[2:])
 
 
 class PrintedLines:
@@ -152,7 +158,7 @@ class PrintedLines:
         result = show(command, copy)
         if result.code != 0:
             yield f"{line} advises: {text}\n-> {result.code} {result.text}"
-        elif text.startswith(("next", "hint")) and not command.startswith(LOOKS):
+        elif text.startswith(("next", "hint")) and not is_alternative(line, command):
             last = fill_in(line.split(" && ")[-1], home)
             again = run_on_pipe(shlex.split(last), copy)
             advice = [

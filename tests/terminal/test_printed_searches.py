@@ -84,7 +84,7 @@ def test_missing_login_prints(
 @pytest.mark.parametrize("source", ["flickr", "pixiv"])
 def test_login_is_interrupted(source: str, tmp_path: Path) -> None:
     ended = run_in_terminal(
-        "harvest.cli", "login", source, cwd=tmp_path, interrupt_at=": "
+        "harvest.cli", "login", source, cwd=tmp_path, interrupt_at=":"
     )
     assert (ended.code, ended.lines[-1]) == (130, f"  harvest login {source}")
     assert "Traceback" not in ended.text
