@@ -566,10 +566,7 @@ class UndoneStep(AliasedResult):
 
     def summary(self) -> JsonDict:
         """Return the result without counts that are all zero, in plain words."""
-        facts = self.to_json()
-        if not (self.restored or self.changed_since):
-            del facts["restored"]
-            del facts["changed_since"]
+        facts = {name: fact for name, fact in self.to_json().items() if fact}
         if self.now:
             facts["now"] = {_STATES[state]: count for state, count in self.now.items()}
         return facts

@@ -13,7 +13,6 @@ from gleanset.errors import RecipeError, UsageError
 from gleanset.files.names import escapes_folder
 from gleanset.installation import bundled_data
 from gleanset.settings import CropSettings, SplitSettings, WebSettings
-from gleanset.terminal import wrap, wrap_named
 from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from labeler.export.options import ExportOptions
 from pipeline.episodes.request import EpisodesRequest
@@ -129,16 +128,13 @@ class RecipeList(CommandResult):
 
     recipes: dict[str, str]
 
-    def lines(self) -> list[str]:
+    def summary(self) -> dict[str, str]:
         """Return a line for each recipe, then what to do with one."""
-        lines: list[str] = []
-        for name, title in self.recipes.items():
-            lines += wrap(f"{name:<20} {title}")
-        return [
-            *lines,
-            *wrap_named("show one", "gleanset recipes NAME"),
-            *wrap_named("next", "gleanset run NAME --into DIR"),
-        ]
+        commands = {
+            "show one": "gleanset recipes NAME",
+            "next": "gleanset run NAME --into DIR",
+        }
+        return self.recipes | commands
 
 
 class RecipeText(CommandResult):
