@@ -197,7 +197,10 @@ class Shown:
     def next_open(self, tile: int) -> int:
         """Return the next open tile from one on, else the first; -1 for none."""
         tiles = self.open()
-        return next((other for other in tiles if other >= tile), [*tiles, -1][0])
+        for other in tiles:
+            if other >= tile:
+                return other
+        return tiles[0] if tiles else -1
 
     def cluster_of(self, tile: int) -> int:
         """Return the cluster of a tile that is pointed at; -1 for none."""
@@ -234,18 +237,24 @@ class Shown:
 
     def samples(self, tiles: Iterable[int]) -> list[int]:
         """Return the samples of tiles, including all samples of stacks."""
-        return [sample for tile in tiles for sample in self.page.tiles[tile].rows]
+        samples: list[int] = []
+        for tile in tiles:
+            samples += self.page.tiles[tile].rows
+        return samples
 
     def send(self, tiles: Iterable[int], target: str) -> Shown:
         """Send tiles; a card of which none is left has the name that most of its tiles got."""
         sent = {**self.sent, **dict.fromkeys(tiles, target)}
         lifted = self.lifted.difference(tiles)
         names = dict(self.names)
+
         for card in {self.cards[tile] for tile in tiles if self.cards}:
             members = [tile for tile in self.members(card) if tile not in lifted]
             targets = Counter(sent[tile] for tile in members if tile in sent)
+            # One face that went elsewhere does not rename the others.
             if len(members) == targets.total():
                 names[card], _ = targets.most_common(1)[0]
+
         return replace(self, sent=sent, lifted=lifted, names=names)
 
     def move(self, tiles: Iterable[int], card: int) -> Shown:

@@ -619,15 +619,16 @@ def _send_to(place: Place) -> Action:
 
 
 def _split(state: PageState, tiles: tuple[int, ...]) -> Result:
+    shown = state.shown
     tiles = tiles or state.targets()
-    if state.shown.has_clusters:
-        members = state.shown.open(
-            state.shown.members(state.shown.cluster_of([*tiles, -1][0]))
-        )
+    if shown.has_clusters:
+        card = shown.cards[tiles[0]] if tiles else -1
+        members = shown.open(shown.members(card))
         if len(members) < 2:
             return state.say(Message.POINT_AT_CLUSTER)
-        return state, (AskSplit(state.shown.page, members),)
-    samples = state.shown.samples(tiles)
+        return state, (AskSplit(shown.page, members),)
+
+    samples = shown.samples(tiles)
     if len(samples) <= len(tiles):
         return state.say(Message.POINT_AT_STACK)
     left, commands = state.leave(keeps=False)

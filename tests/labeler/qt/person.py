@@ -129,8 +129,12 @@ def has_looked(view: LabelerView) -> bool:
     """Return whether the tiles are on the screen for long enough to be labelled."""
     if not isinstance(view, PagedView):
         return True
-    seen = max(view.view.seen_samples.values(), default=0.0)
-    return time.monotonic() - seen > view.view.min_look_seconds
+    # A page hears of what was painted when all of it is.
+    is_page = isinstance(view, ClassPagesView)
+    seen = view.state.seen if is_page else view.view.seen_samples
+    return (
+        time.monotonic() - max(seen.values(), default=0.0) > view.view.min_look_seconds
+    )
 
 
 @contextmanager
