@@ -200,7 +200,7 @@ def plan_acceptance(
     first_labels = {
         sample.sample: sample.proposals[0].label for sample in waiting_samples
     }
-    # A confident prediction may still be of a class that nobody labelled.
+    # A confident prediction may still be of a class without labels.
     dissimilar = find_dissimilar_proposals(dataset, first_labels)
     expected_errors = 0.0
     for sample in waiting_samples:

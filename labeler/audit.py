@@ -159,7 +159,7 @@ class Audit(msgspec.Struct):
         return result.with_facts(summarize_ignored(self.ignored))
 
 
-class ImageHashes(NamedTuple):
+class HashedImage(NamedTuple):
     """SHA-256 of an image's file and region, and its perceptual hashes."""
 
     digest: str
@@ -212,7 +212,7 @@ def find_leaks(
 
 
 def _group_equal_files(
-    images: Sequence[AuditImage], image_hashes: Mapping[int, ImageHashes]
+    images: Sequence[AuditImage], image_hashes: Mapping[int, HashedImage]
 ) -> dict[int, list[int]]:
     """Return the equal files of each split by the first of them.
 
@@ -227,7 +227,7 @@ def _group_equal_files(
 
 
 def _iter_equal_pairs(
-    numbers: Iterable[int], image_hashes: Mapping[int, ImageHashes]
+    numbers: Iterable[int], image_hashes: Mapping[int, HashedImage]
 ) -> Iterator[Pair]:
     """Yield pairs of equal files; all are of different splits."""
     by_digest: dict[str, list[int]] = defaultdict(list)
@@ -240,7 +240,7 @@ def _iter_equal_pairs(
 
 def _hash_images(
     audit: Audit, pool: Processes, progress: Progress
-) -> dict[int, ImageHashes]:
+) -> dict[int, HashedImage]:
     """Return the hashes of readable images by number; note the others."""
     image_hashes = {}
     batches = run_batches(hash_image, audit.images, pool)
@@ -382,9 +382,9 @@ def collect_dataset(dataset: Dataset) -> Audit:
     return audit
 
 
-def hash_image(image: AuditImage) -> ImageHashes:
+def hash_image(image: AuditImage) -> HashedImage:
     """Hash an image; runs in a worker process. Raises `Unreadable`."""
     data = read_image_file(image.file.path)
     digest = hashlib.sha256(data + repr(image.file.region).encode()).hexdigest()
     pixels = decode_region(data, image.file, GREY_SIDE, "L")
-    return ImageHashes(digest, compute_hashes(pixels, image.number))
+    return HashedImage(digest, compute_hashes(pixels, image.number))
