@@ -37,6 +37,7 @@ def check_interruption(ended: TerminalRun, words: list[str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 @pytest.mark.parametrize(
     ("state", "line", "text"),
     LINES,
