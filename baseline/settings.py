@@ -147,7 +147,7 @@ METHODS: dict[str, type[Settings]] = {
 _NOT_SETTABLE = {"preset", "plugin"}
 
 
-def resolve_views(settings: Transfer | Triplet, images: int) -> int:
+def choose_views(settings: Transfer | Triplet, images: int) -> int:
     """Return the number of augmented views for this number of training images."""
     if settings.views != "auto":
         return settings.views

@@ -23,8 +23,8 @@ from baseline.settings import load_preset
 from baseline.train.training import (
     TrainingCallback,
     TrainingData,
+    compute_split_outputs,
     fit_method,
-    split_outputs,
 )
 from baseline.train.unknown import add_membership, add_unknown_rule
 from curation.split_groups import assign_split_groups
@@ -60,7 +60,7 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
     data = TrainingData(dataset, examples, load_preset("transfer", {"views": "2"}))
     trained = fit_method(data, data.settings, TrainingCallback())
     left_out = add_membership(data, trained)
-    val = split_outputs(trained.net, data, "val")
+    val = compute_split_outputs(trained.net, data, "val")
     rule = add_unknown_rule(
         data, trained, val, None, fit_decision_rule(val, examples)[1], left_out
     )
@@ -72,7 +72,7 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
         labelled = tuple(replace(sample, label=classes[0]) for sample in images)
         tested = replace(data, dataset=other if kind == "far" else dataset)
         tested.examples = replace(examples, splits={"test": labelled})
-        outputs = split_outputs(trained.net, tested, "test")
+        outputs = compute_split_outputs(trained.net, tested, "test")
         assert outputs.membership is not None
         decisions = decide(outputs.logits, data.classes, rule, outputs.membership)
         is_named = decisions.classes != UNKNOWN

@@ -215,7 +215,7 @@ def run(
         command=shlex.join(["gleanset", "run", str(recipe), "-d", str(root)]),
     )
     if job.simulate:
-        return RecipePreview([name for name, _ in stages.checked(root, start)])
+        return RecipePreview([name for name, _ in stages.check(root, start)])
     result = run_recipe(stages, root, start)
     exported = result.stages.get("export")
     if isinstance(exported, ExportResult) and exported.failed:
@@ -228,11 +228,16 @@ def run(
 @click.argument("name", required=False)
 def recipes(job: CommandJob, name: str | None) -> CommandResult:
     """List the bundled recipes, or print one to start your own."""
-    from pipeline.recipe import RecipeList, RecipeText, bundled_recipe, bundled_titles
+    from pipeline.recipe import (
+        RecipeList,
+        RecipeText,
+        find_bundled_recipe,
+        read_bundled_titles,
+    )
 
     if name is None:
-        return RecipeList(bundled_titles())
-    return RecipeText(name, bundled_recipe(name).read_text(encoding="utf-8"))
+        return RecipeList(read_bundled_titles())
+    return RecipeText(name, find_bundled_recipe(name).read_text(encoding="utf-8"))
 
 
 class ReportResult(CommandResult):

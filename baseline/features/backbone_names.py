@@ -118,7 +118,7 @@ def check_backbone_name(name: str) -> None:
         )
 
 
-def known_models() -> dict[str, KnownModel]:
+def list_known_models() -> dict[str, KnownModel]:
     """Return the known repositories of embeddings."""
     listed = load_hub_models("baseline.features")["repositories"]
     return msgspec.convert(listed, dict[str, KnownModel])
@@ -129,11 +129,12 @@ def parse(name: str) -> EmbeddingSpec:
     file, _, fragment = name.partition("#")
     sha256 = fragment.removeprefix("sha256=")
     repository = HubFile.parse(file).repository
-    kind = known_models().get(repository)
+    kind = list_known_models().get(repository)
     if kind is None:
         raise UsageError(
             f"{repository} is not a known repository of embeddings",
-            f"use one of: {', '.join(known_models())}; or a network of timm: hf-hub:OWNER/NAME",
+            f"use one of: {', '.join(list_known_models())}; or a network of timm: "
+            "hf-hub:OWNER/NAME",
         )
 
     return EmbeddingSpec(HubFile.parse(file, kind.file), sha256, kind)

@@ -151,7 +151,7 @@ class _Member:
 
     @classmethod
     def open(cls, dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Self:
-        folder = dataset.cache / "features" / features_name(spec, backbone)
+        folder = dataset.cache / "features" / name_features(spec, backbone)
         return cls(spec, backbone, VectorStore(folder))
 
     def put(self, name: bytes, vector: Vector) -> None:
@@ -166,7 +166,7 @@ def _is_missing(members: Sequence[_Member], name: bytes) -> bool:
     return any(name not in member.vectors for member in members)
 
 
-def features_name(spec: FeatureSpec, backbone: Backbone) -> str:
+def name_features(spec: FeatureSpec, backbone: Backbone) -> str:
     """Return a name that is equal for equal features."""
     settings = (
         FORMAT,

@@ -245,7 +245,7 @@ class PrelabelReport(CommandResult, kw_only=True):
         if not self.pending:
             return {"suggestions": "none: no pending samples"}
 
-        errors = count(round(_expected_errors(self.confidences)), "error")
+        errors = count(round(_sum_expected_errors(self.confidences)), "error")
         text = f"{len(self.confidences):,}/{self.pending:,} samples, about {errors}"
         # Otherwise other classes are included in the errors.
         if not facts.of_other_classes:
@@ -257,7 +257,7 @@ class PrelabelReport(CommandResult, kw_only=True):
         if self.acceptable or self.dissimilar:
             text = f"{len(self.acceptable):,} at {MIN_ACCEPT_CONFIDENCE:.0%} or more"
             if self.acceptable:
-                text += f", about {_expected_errors(self.acceptable):.1f} errors"
+                text += f", about {_sum_expected_errors(self.acceptable):.1f} errors"
             if self.dissimilar:
                 text += f"; left out: {self.dissimilar:,} unlike the labelled images of the class"
             lines["confident"] = text
@@ -311,7 +311,7 @@ def describe_suggestions(
         for key, suggestion in confident.items()
         if key not in dissimilar
     ]
-    report.next = _next_commands(
+    report.next = _suggest_next_commands(
         dataset, bool(report.acceptable), report.pending, has_classes
     )
 
@@ -406,17 +406,17 @@ def _run_prelabel(
     return report
 
 
-def _expected_errors(confidences: Sequence[float]) -> float:
+def _sum_expected_errors(confidences: Sequence[float]) -> float:
     return sum(1 - confidence for confidence in confidences)
 
 
 def max_wrong_count(share: float, confidences: Sequence[float]) -> int:
     """Return the largest number of wrong suggestions if this share is of no class."""
-    errors = _expected_errors(confidences)
+    errors = _sum_expected_errors(confidences)
     return math.ceil(errors + share * (len(confidences) - errors))
 
 
-def _next_commands(
+def _suggest_next_commands(
     dataset: Dataset, has_acceptable: bool, pending: int, has_classes: bool
 ) -> list[str]:
     commands = []

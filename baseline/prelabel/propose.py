@@ -57,7 +57,7 @@ def choose_label_next(
     return list(chain.from_iterable(keys_by_turn.values()))[:limit]
 
 
-def outlier_scores(vectors: Rows, kind: Indices) -> Floats:
+def compute_outlier_scores(vectors: Rows, kind: Indices) -> Floats:
     """Return the outlier score (N, 0 typical to 1) of vectors (N x D) within their kinds (N).
 
     It is based on the distance from the mean of the kind in robust standard deviations (median,
@@ -136,7 +136,7 @@ def propose(
 
     if model is None:
         facts: dict[str, object] = {"clusters": len(np.unique(order.cluster))}
-        outliers = outlier_scores(vectors, order.cluster)
+        outliers = compute_outlier_scores(vectors, order.cluster)
     else:
         facts = _collect_facts(model)
         facts["given_together"] = _count_given_together(samples, model)
@@ -171,7 +171,7 @@ def _label_outlier_scores(model: LearnedClasses, vectors: Rows) -> Floats:
     y = model.training.y
     kind = model.probabilities.argmax(1)
     kind[rows] = y
-    outliers = outlier_scores(vectors, kind)
+    outliers = compute_outlier_scores(vectors, kind)
 
     held_out = model.leave_group_out
     labels = y[held_out.at]
@@ -338,7 +338,7 @@ def order_by_proximity(points: Rows) -> Indices:
         rows = parts.pop()
         if len(rows) > MAX_WALKED_POINTS:
             halves = _split_in_half(points, rows)
-            halves.sort(key=partial(_squared_distance, points, last_point))
+            halves.sort(key=partial(_measure_gap, points, last_point))
             parts += reversed(halves)
         else:
             order += _walk(points, rows, last_point)
@@ -358,7 +358,7 @@ def _split_in_half(points: Rows, rows: Indices) -> list[Indices]:
     return [order[:middle], order[middle:]]
 
 
-def _squared_distance(points: Rows, point: Rows, rows: Indices) -> float:
+def _measure_gap(points: Rows, point: Rows, rows: Indices) -> float:
     """Return the squared distance of a point from the mean of rows."""
     return float(np.sum((points[rows].mean(axis=0) - point) ** 2))
 

@@ -82,7 +82,7 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return x, torch.from_numpy(self.samples.y[index])
 
 
-def batch_loader(
+def make_batch_loader(
     samples: LabelledSamples, seed: int, keys: Sequence[BatchKey], *, on_gpu: bool
 ) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
     """Return a loader of the batches `keys`, a list that may change between epochs.
@@ -122,7 +122,7 @@ def _split_equally(index: Index, batch: int) -> list[Index]:
     return np.array_split(index, max(1, math.ceil(len(index) / batch)))
 
 
-def shuffled_batches(count: int, batch: int) -> BatchSampler:
+def make_shuffled_sampler(count: int, batch: int) -> BatchSampler:
     """Return a sampler that draws every sample once per epoch."""
 
     def draw(random: np.random.Generator) -> list[Index]:
@@ -131,7 +131,9 @@ def shuffled_batches(count: int, batch: int) -> BatchSampler:
     return draw
 
 
-def class_batches(y: npt.NDArray[np.int64], classes: int, images: int) -> BatchSampler:
+def make_class_sampler(
+    y: npt.NDArray[np.int64], classes: int, images: int
+) -> BatchSampler:
     """Return a sampler of batches of `classes` classes with `images` samples of each.
 
     For losses over pairs or triplets (P x K sampling; Hermans et al., In Defense of the Triplet

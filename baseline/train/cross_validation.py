@@ -27,9 +27,9 @@ from baseline.train.methods.transfer import load_pretrained_backbone
 from baseline.train.training import (
     TrainingCallback,
     TrainingData,
+    compute_split_outputs,
     feature_scale,
     fit_method,
-    split_outputs,
     with_distances,
 )
 from gleanset import Dataset
@@ -79,7 +79,7 @@ def cross_validate(
     missing = [fold for fold in folds if not is_cached(dataset, settings, fold)]
     if len(missing) > 1:
         _compute_features(dataset, settings, missing, progress)
-    results = (_fold_result(dataset, settings, fold) for fold in folds)
+    results = (_train_fold(dataset, settings, fold) for fold in folds)
     yield from progress.over(results, name, len(folds), " trainings")
 
 
@@ -88,7 +88,7 @@ def is_cached(dataset: Dataset, settings: Settings, fold: Examples) -> bool:
     return (_training_folder(dataset, settings, fold) / RESULT).is_file()
 
 
-def training_key(settings: Settings, fold: Examples) -> str:
+def compute_training_key(settings: Settings, fold: Examples) -> str:
     """Return a hash of settings, samples, labels, splits and groups."""
     groups = []
     for split, samples in fold.splits.items():
@@ -98,10 +98,10 @@ def training_key(settings: Settings, fold: Examples) -> str:
 
 
 def _training_folder(dataset: Dataset, settings: Settings, fold: Examples) -> Path:
-    return dataset.cache / FOLDER / training_key(settings, fold)
+    return dataset.cache / FOLDER / compute_training_key(settings, fold)
 
 
-def _fold_result(dataset: Dataset, settings: Settings, fold: Examples) -> FoldResult:
+def _train_fold(dataset: Dataset, settings: Settings, fold: Examples) -> FoldResult:
     if not fold.splits["test"]:
         scores = np.zeros((0, len(fold.classes)), np.float32)
         return FoldResult(
@@ -133,7 +133,7 @@ def _fold_result(dataset: Dataset, settings: Settings, fold: Examples) -> FoldRe
 
 def _train_and_predict(data: TrainingData) -> Outputs:
     fitted = fit_method(data, data.settings)
-    outputs = split_outputs(fitted.net, data, "test")
+    outputs = compute_split_outputs(fitted.net, data, "test")
     if not np.isfinite(outputs.logits).all():
         raise UsageError(
             "training diverged: scores are not finite", "use a lower learning rate"
@@ -141,7 +141,7 @@ def _train_and_predict(data: TrainingData) -> Outputs:
 
     # Distances of other networks are not used, and would need all pixels of train.
     if data.frozen_backbone:
-        train = split_outputs(fitted.net, data, "train")
+        train = compute_split_outputs(fitted.net, data, "train")
         outputs = with_distances(outputs, feature_scale(fitted.net, train))
     return outputs
 

@@ -33,10 +33,10 @@ from baseline.train.batches import (
     ImageSamples,
     LabelledSamples,
     Objective,
-    batch_loader,
     choose_batch_size,
+    make_batch_loader,
     make_generator,
-    shuffled_batches,
+    make_shuffled_sampler,
 )
 from baseline.train.training import TrainingCallback, TrainingResult
 from gleanset.errors import UsageError
@@ -171,7 +171,7 @@ def make_classifier_task(
         net=net,
         train=ImageSamples(train, settings.augment),
         objective=CrossEntropyObjective(torch.from_numpy(weights)),
-        sampler=shuffled_batches(len(train), batch),
+        sampler=make_shuffled_sampler(len(train), batch),
         settings=settings,
         val=ImageSamples(val),
     )
@@ -216,7 +216,7 @@ def build_optimiser(
     return torch.optim.AdamW(params, **common)
 
 
-def learning_rate_factor(step: int, steps: int) -> float:
+def compute_learning_rate_factor(step: int, steps: int) -> float:
     """Return the factor of the learning rate at `step`: linear warm-up, then cosine annealing.
 
     Sources: Loshchilov and Hutter, SGDR, 2017, without restarts; Goyal et al., 2017.
@@ -258,7 +258,7 @@ class _Trainer(Generic[Network]):
         self.images = sum(sizes)
         self.largest_batch = max(sizes)
         self.batch_keys: list[BatchKey] = []
-        self.batches = batch_loader(
+        self.batches = make_batch_loader(
             task.train,
             task.settings.seed,
             self.batch_keys,
@@ -298,7 +298,9 @@ class _Trainer(Generic[Network]):
 
         # Warm-up of a group starts when the group is unfrozen.
         def factor_from(start: int) -> Callable[[int], float]:
-            return lambda step: learning_rate_factor(step - start, total - start)
+            return lambda step: compute_learning_rate_factor(
+                step - start, total - start
+            )
 
         factors = [factor_from(group.start) for group in self.groups]
         last_step = (state.epoch - 1) * self.steps - 1
@@ -380,7 +382,7 @@ class _Trainer(Generic[Network]):
 
         last_step = state.epoch * self.steps - 1
         total = self.steps * self.settings.epochs
-        factor = learning_rate_factor(last_step, total)
+        factor = compute_learning_rate_factor(last_step, total)
         report = EpochReport(
             epoch=state.epoch,
             train_loss=loss,

@@ -80,10 +80,12 @@ class ClassMembership:
     def distances(self, embedded: Rows) -> Floats:
         """Return squared distances to the centers and the background (N x C x their number)."""
         units = self.unit_vectors(embedded)
-        columns = [_squared_distances(units.whole, self.centers)]
+        columns = [_compute_squared_distances(units.whole, self.centers)]
         if units.identity is not None:
-            columns.append(_squared_distances(units.identity, self.identity_centers))
-        columns.append(_squared_distances(units.whole, self.background))
+            columns.append(
+                _compute_squared_distances(units.identity, self.identity_centers)
+            )
+        columns.append(_compute_squared_distances(units.whole, self.background))
 
         # The background is one for all classes: its column is N x 1.
         return np.stack(np.broadcast_arrays(*columns), 2).astype(np.float64)
@@ -292,7 +294,7 @@ def _fit_centers(
     classes = y.max() + 1
     view_y = np.repeat(y[rows], views.shape[1])
     residuals = (views.reshape(-1, views.shape[2]) - mean) * factors
-    residuals -= _mean_by_class(residuals, view_y)[view_y]
+    residuals -= _average_by_class(residuals, view_y)[view_y]
     # Every class counts alike.
     divisors = np.sqrt(np.bincount(view_y)[view_y] * classes)
     residuals /= divisors[:, None].astype(np.float32)
@@ -321,19 +323,19 @@ def _fit_centers(
     # One mean of 64 people is as good as the nearest of 300 (docs/experiments.md).
     units = space.unit_vectors(train.x[:, 0])
     if units.identity is not None:
-        space = replace(space, identity_centers=_mean_by_class(units.identity, y))
+        space = replace(space, identity_centers=_average_by_class(units.identity, y))
     return replace(
         space,
-        centers=_mean_by_class(units.whole, y),
+        centers=_average_by_class(units.whole, y),
         background=space.unit_vectors(background).whole.mean(0, keepdims=True),
     )
 
 
-def _squared_distances(units: Rows, centers: Rows) -> Rows:
+def _compute_squared_distances(units: Rows, centers: Rows) -> Rows:
     return np.asarray(1 - 2 * units @ centers.T + np.square(centers).sum(1))
 
 
-def _mean_by_class(rows: Rows, y: Indices) -> Rows:
+def _average_by_class(rows: Rows, y: Indices) -> Rows:
     members = np.zeros((int(y.max()) + 1, len(y)), np.float32)  # C x N
     members[y, np.arange(len(y))] = 1
     counts = np.maximum(members.sum(1, keepdims=True), 1)

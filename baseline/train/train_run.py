@@ -43,9 +43,9 @@ from baseline.train.trained_net import save_model
 from baseline.train.training import (
     RunLogger,
     TrainingData,
+    compute_split_outputs,
     feature_scale,
     fit_method,
-    split_outputs,
     with_distances,
 )
 from baseline.train.unknown import add_membership, add_unknown_rule
@@ -154,7 +154,9 @@ def _train_and_evaluate(
     save_crops(folder, list_crop_methods(data.dataset.db, iter(keys)))
     save_model(folder, trained.net, data.settings, data.classes)
 
-    outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
+    outputs = {
+        split: compute_split_outputs(trained.net, data, split) for split in SPLITS
+    }
     scale = None
     # The membership replaces the distances from the mean.
     if trained.net.membership is None:

@@ -25,7 +25,7 @@ from baseline.evaluation.outputs import Indices, Outputs, Scores
 from baseline.extras import require_packages
 from baseline.features.backbone import Backbone, batch_slices
 from baseline.features.features import Features, FeatureSpec, compute_features
-from baseline.settings import Settings, Transfer, Triplet, resolve_views
+from baseline.settings import Settings, Transfer, Triplet, choose_views
 from baseline.train.trained_net import GalleryHead, TrainedNet
 from gleanset import Dataset
 from gleanset.work.progress import NO_PROGRESS, Progress, ProgressMeter
@@ -186,7 +186,7 @@ class TrainingData:
     def train_features(self, backbone: Backbone) -> Features:
         """Return the features of train, with the augmented views of the settings."""
         assert isinstance(self.settings, Transfer | Triplet)
-        views = resolve_views(self.settings, len(self.examples.splits["train"]))
+        views = choose_views(self.settings, len(self.examples.splits["train"]))
         return self.features("train", backbone, views)
 
     def features(self, split: str, backbone: Backbone, views: int = 0) -> Features:
@@ -207,7 +207,7 @@ IMAGE_BATCH = 128
 FEATURE_BATCH = 4096
 
 
-def split_outputs(net: TrainedNet, data: TrainingData, split: str) -> Outputs:
+def compute_split_outputs(net: TrainedNet, data: TrainingData, split: str) -> Outputs:
     """Return the outputs of `net` for the readable samples of a split.
 
     Raises `InputUnusable` if none is readable.
@@ -215,7 +215,7 @@ def split_outputs(net: TrainedNet, data: TrainingData, split: str) -> Outputs:
     if data.frozen_backbone:
         features = data.features(split, net.backbone)
         y = data.examples.classes_of(split, features.keys)
-        return feature_outputs(net, features.plain, y, features.keys)
+        return compute_feature_outputs(net, features.plain, y, features.keys)
     return network_outputs(net, data.arrays(split))
 
 
@@ -236,7 +236,7 @@ def with_distances(outputs: Outputs, scale: FeatureScale | None) -> Outputs:
     return replace(outputs, distances=scale.distances(outputs.embeddings))
 
 
-def feature_outputs(
+def compute_feature_outputs(
     net: TrainedNet,
     features: npt.NDArray[np.float32],
     y: Indices,
@@ -261,7 +261,7 @@ def network_outputs(net: TrainedNet, arrays: Arrays) -> Outputs:
     # At least one part, which may be empty, for the shape.
     parts = batch_slices(max(len(arrays), 1), IMAGE_BATCH)
     features = np.concatenate([net.features(arrays.x[part]) for part in parts])
-    return feature_outputs(net, features, arrays.y, arrays.keys)
+    return compute_feature_outputs(net, features, arrays.y, arrays.keys)
 
 
 def _compute_scores(net: TrainedNet, embedded: Scores, keys: Sequence[str]) -> Scores:

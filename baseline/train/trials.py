@@ -60,10 +60,10 @@ from baseline.settings import Settings
 from baseline.train.cross_validation import (
     HELD_OUT,
     FoldResult,
+    compute_training_key,
     cross_validate,
     folds_with_val,
     is_cached,
-    training_key,
 )
 from baseline.train.trained_net import load_model
 from gleanset import Dataset
@@ -348,7 +348,7 @@ def run_cross_validation(
     """
     with dataset.stage(TRAINING_KIND):
         plan = FoldPlan.create(dataset, settings, folds)
-        keys = [training_key(settings, fold) for fold in plan.folds]
+        keys = [compute_training_key(settings, fold) for fold in plan.folds]
         data = hashlib.sha256(repr(keys).encode()).hexdigest()[:16]
         facts = {**settings.to_json(), "folds": folds, "data": data}
         result: Mapping[str, Any]

@@ -47,7 +47,7 @@ from baseline.train.trained_net import TrainedNet
 from baseline.train.training import (
     TrainingData,
     TrainingResult,
-    split_outputs,
+    compute_split_outputs,
     with_distances,
 )
 from gleanset.errors import InputUnusable, UsageError
@@ -302,6 +302,6 @@ def _predict_rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
         data.progress,
     )
     try:
-        return split_outputs(net, rejected_data, "train")
+        return compute_split_outputs(net, rejected_data, "train")
     except InputUnusable:  # none, or none is readable
         return None

@@ -68,7 +68,10 @@ class OpenTrack:
         elapsed = time - self.ended
         box = detected.face.box
         # A face may go on as before, or stop.
-        move = min(_distance(self._predict(elapsed), box), _distance(self.box, box))
+        move = min(
+            _measure_distance(self._predict(elapsed), box),
+            _measure_distance(self.box, box),
+        )
         max_move = MAX_MOVE + elapsed / 2
         scale = abs(math.log(_side(box) / _side(self.box)))
         color_distance = float(np.linalg.norm(detected.colours - self.colours))
@@ -91,8 +94,8 @@ class OpenTrack:
     def add(self, detected: DetectedFace, time: float) -> None:
         """Append a face to the track."""
         face = detected.face
-        x, y = _center(self.box)
-        next_x, next_y = _center(face.box)
+        x, y = _get_center(self.box)
+        next_x, next_y = _get_center(face.box)
         side = _side(self.box)
         elapsed = max(time - self.ended, 1e-3)
         self.speed = ((next_x - x) / side / elapsed, (next_y - y) / side / elapsed)
@@ -170,7 +173,7 @@ class SceneTracker:
         return track
 
 
-def _center(box: Box) -> tuple[float, float]:
+def _get_center(box: Box) -> tuple[float, float]:
     return box.x + box.width / 2, box.y + box.height / 2
 
 
@@ -178,9 +181,9 @@ def _side(box: Box) -> float:
     return max(math.sqrt(box.width * box.height), 1.0)
 
 
-def _distance(box: Box, other: Box) -> float:
+def _measure_distance(box: Box, other: Box) -> float:
     """Return the distance of the centers in sides of `box`."""
-    return math.dist(_center(box), _center(other)) / _side(box)
+    return math.dist(_get_center(box), _get_center(other)) / _side(box)
 
 
 SEARCH_SIDE = 960
@@ -215,7 +218,7 @@ class ShotFrame:
         """Faces in pixels of the full frame."""
         scale = self.candidate.frame.size[0] / self.grey.shape[1]
         return [
-            detected._replace(face=_scaled(detected.face, scale))
+            detected._replace(face=_scale_face(detected.face, scale))
             for detected in self.faces
         ]
 
@@ -268,7 +271,7 @@ def _pair_faces(ends: Sequence[ShotFrame]) -> list[tuple[DetectedFace, ...]] | N
     return [tuple(faces) for faces in by_track.values()]
 
 
-def _scaled(face: Face, scale: float) -> Face:
+def _scale_face(face: Face, scale: float) -> Face:
     box = Box(*(round(edge * scale) for edge in face.box))
     return Face(face.detector, box, face.score)
 

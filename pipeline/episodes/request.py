@@ -84,9 +84,9 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         default of a later version.
         """
         start, end = parse_time_range(self.start, self.end)
-        recorded = self._recorded_detector(dataset)
+        recorded = self._find_recorded_detector(dataset)
         if recorded is None:
-            spec = self._spec(dataset)
+            spec = self._make_spec(dataset)
             name = spec.name
             settings = spec.build().settings
         else:
@@ -126,7 +126,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         geometry = CropGeometry.from_settings(dataset.settings.crop)
         cutter = FaceCropper(geometry, dataset.crops(dataset.cache))
         follower = FaceFollower(
-            self._spec(dataset),
+            self._make_spec(dataset),
             cutter,
             self.per_track,
             sampling,
@@ -140,7 +140,9 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             progress,
         )
 
-    def _recorded_detector(self, dataset: Dataset | None) -> RecordedDetector | None:
+    def _find_recorded_detector(
+        self, dataset: Dataset | None
+    ) -> RecordedDetector | None:
         if dataset is None or self.detector != DETECTOR:
             return None
         settings = dataset.videos.get_latest_seen_settings()
@@ -152,10 +154,10 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         name, _, recorded = words["asked"].partition(";per_track=")[0].partition(":")
         return RecordedDetector.from_text(name, recorded.replace(",", " "))
 
-    def _spec(self, dataset: Dataset | None) -> DetectorSpec:
+    def _make_spec(self, dataset: Dataset | None) -> DetectorSpec:
         from facecrop.detectors.options import dataset_detector, parse_detector
 
-        if recorded := self._recorded_detector(dataset):
+        if recorded := self._find_recorded_detector(dataset):
             return recorded.spec({})
         if (
             dataset is None

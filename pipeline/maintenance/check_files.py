@@ -100,11 +100,11 @@ class _GarbageCollector:
         """Remove all garbage, unless simulating; yield (path, bytes)."""
         yield from self._collect_orphans()
         yield from self._collect_stage_leftovers()
-        for path in (*self._old_backups(), *self._partial_files()):
+        for path in (*self._list_old_backups(), *self._list_partial_files()):
             yield from self._remove(path)
 
     def _collect_orphans(self) -> Iterator[tuple[Path, int]]:
-        refused = self._old_refused_images()
+        refused = self._list_old_refused_images()
         if self._simulate:
             for file in refused.values():
                 if file.exists():
@@ -114,13 +114,13 @@ class _GarbageCollector:
             self._maintenance.remove_refused_images(refused)
 
         busy = self._is_any_stage_running()
-        for orphan in orphan_files(self._dataset, self._older_than):
+        for orphan in find_orphan_files(self._dataset, self._older_than):
             if busy and orphan.awaits_row:
                 continue
             if self._simulate or remove_orphan(self._dataset, orphan):
                 yield orphan.file, orphan.bytes
 
-    def _old_refused_images(self) -> dict[str, Path]:
+    def _list_old_refused_images(self) -> dict[str, Path]:
         """Return the files of reports that were accepted, then refused, by hash."""
         originals = self._dataset.originals(self._dataset.cache)
         refused = self._maintenance.list_refused_images()
@@ -150,7 +150,7 @@ class _GarbageCollector:
                 return True
         return False
 
-    def _old_backups(self) -> Iterator[Path]:
+    def _list_old_backups(self) -> Iterator[Path]:
         """Yield old copies of the catalogue, except the newest, which the user may need."""
         backups = sorted(
             (self._get_backup_time(path), path.name, path)
@@ -173,7 +173,7 @@ class _GarbageCollector:
         times = backup.stat()
         return max(times.st_mtime, times.st_ctime)
 
-    def _partial_files(self) -> Iterator[Path]:
+    def _list_partial_files(self) -> Iterator[Path]:
         root = self._dataset.root
         cache = self._dataset.root / "cache"
         partial_files = [
@@ -214,7 +214,9 @@ class OrphanFile(NamedTuple):
     has_row: Callable[[Path], bool]
 
 
-def orphan_files(dataset: Dataset, older_than: float = 0.0) -> Iterator[OrphanFile]:
+def find_orphan_files(
+    dataset: Dataset, older_than: float = 0.0
+) -> Iterator[OrphanFile]:
     """Yield originals, crops and images of reports without a row in the catalogue or a snapshot.
 
     Files changed in the last `older_than` seconds are left out: a crop is written before its row.
@@ -368,7 +370,7 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> VerifyResul
         crops = dataset.crops(scratch)
         result.gone_crops = _count_missing_crops(maintenance, crops)
         _check_crops(result, crops, repair, progress)
-        result.unused_files = sum(1 for _ in orphan_files(dataset))
+        result.unused_files = sum(1 for _ in find_orphan_files(dataset))
         contradictions = _find_all_contradictions(dataset)
         result.catalogue = maintenance.check_integrity()
 

@@ -102,7 +102,7 @@ def merge_dataset(
             "cannot merge a dataset into itself", "use the folder of another dataset"
         )
 
-    with _scratch(dataset, simulate) as (dataset, scratch):
+    with _open_scratch(dataset, simulate) as (dataset, scratch):
         copy = scratch / CATALOGUE
         copy_catalogue(other / CATALOGUE, copy)
 
@@ -135,7 +135,7 @@ def merge_dataset(
 
 
 @contextmanager
-def _scratch(dataset: Dataset, simulate: bool) -> Iterator[tuple[Dataset, Path]]:
+def _open_scratch(dataset: Dataset, simulate: bool) -> Iterator[tuple[Dataset, Path]]:
     if not simulate:
         with dataset.stage(STAGE) as scratch:
             yield dataset, scratch
@@ -207,7 +207,7 @@ def plan_merge(merge: CatalogueMerge) -> MergePlan:
     """Compare both catalogues; nothing is written."""
     plan = MergePlan(*merge.count_changes())
     changed: dict[str, None] = {}
-    for step, new in _other_steps(merge):
+    for step, new in _iter_other_steps(merge):
         plan.steps.append(step)
         plan.decisions += len(new)
         changed |= new
@@ -220,7 +220,7 @@ def plan_merge(merge: CatalogueMerge) -> MergePlan:
     return plan
 
 
-def _other_steps(
+def _iter_other_steps(
     merge: CatalogueMerge,
 ) -> Iterator[tuple[ImportedStep, dict[str, None]]]:
     """Yield the other dataset's steps on common samples, with the samples new in each.

@@ -239,7 +239,7 @@ def _build_rows(
     for name, counts in sorted(tally.splits.items()):
         splits = {split: counts[split] for split in SPLITS}
         strip = [preview(sample, thumbnails) for sample in tally.first[name]]
-        warnings = list(class_warnings(splits)) if is_split else []
+        warnings = list(list_class_warnings(splits)) if is_split else []
         yield ReportClassRow(
             name,
             splits,
@@ -249,7 +249,7 @@ def _build_rows(
         )
 
 
-def class_warnings(splits: dict[str, int]) -> Iterator[str]:
+def list_class_warnings(splits: dict[str, int]) -> Iterator[str]:
     """Yield reasons why the metrics of a class are unreliable."""
     if splits["train"] < MIN_TRAIN_IMAGES:
         yield f"only {count(splits['train'], 'training image')}"

@@ -23,7 +23,7 @@ from google_page import PAGE, ImageResult, script
 from pixiv_site import BAD_TOKEN, EXPIRED, account, search_response, work
 from tools_for_tests import picture
 
-from pipeline.demo import PAGE_SIZE, SearchResult, search_page
+from pipeline.demo import PAGE_SIZE, SearchResult, render_search_page
 
 SOURCES = ("bing", "google", "flickr", "pixiv")
 KEYS = {
@@ -199,7 +199,11 @@ def _bing(sites: FourSites, sent: Fields) -> Response:
         SearchResult("", image.url, image.title or "", image.page, "")
         for image in sites.results_of("bing", sent["q"])
     ]
-    return 200, _HTML, search_page(sent["q"], listed, int(sent["first"]), PAGE_SIZE, "")
+    return (
+        200,
+        _HTML,
+        render_search_page(sent["q"], listed, int(sent["first"]), PAGE_SIZE, ""),
+    )
 
 
 def _google(sites: FourSites, sent: Fields) -> Response:

@@ -18,7 +18,7 @@ from harvest.http import Client, DownloadLimits
 from harvest.keyword import Search, harvest_searches, plan_searches
 from harvest.result_filter import ResultFilter
 from harvest.sources import Pages, Query, Source
-from pipeline.demo import PAGE_SIZE, SearchResult, search_page
+from pipeline.demo import PAGE_SIZE, SearchResult, render_search_page
 
 QUICK = DownloadLimits(retries=0, backoff=0.01, max_wait=0.1)
 
@@ -63,7 +63,7 @@ class SmallBing:
                 )
                 for name in self.results.get(query, [])
             ]
-            body = search_page(query, listed, first, PAGE_SIZE, self.site.url)
+            body = render_search_page(query, listed, first, PAGE_SIZE, self.site.url)
         h.answer(200, body.encode(), Content_Type="text/html; charset=utf-8")
 
     def _picture(self, h: Handler, name: str) -> None:

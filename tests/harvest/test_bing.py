@@ -13,7 +13,7 @@ from gleanset.errors import Blocked, Changed, GleansetError, Incomplete
 from gleanset.records import Candidate
 from harvest.http import Client
 from harvest.sources import Query, load_source
-from pipeline.demo import SearchResult, search_page
+from pipeline.demo import SearchResult, render_search_page
 
 ANSWERS = Path(__file__).parent / "answers" / "bing"
 BING = load_source("bing")
@@ -140,7 +140,9 @@ def numbered(order: list[list[int]]) -> Behaviour:
             SearchResult("", f"/p/{n}.jpg", f"picture {n}", f"/post/{n}", "")
             for n in numbers
         ]
-        return search_page("cats", results, 1, 35, "https://img.example").encode()
+        return render_search_page(
+            "cats", results, 1, 35, "https://img.example"
+        ).encode()
 
     return lambda h: h.answer(body=page(order[min(h.count(), len(order)) - 1]))
 

@@ -78,7 +78,7 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
 
     evaluations = SplitEvaluations(dataset.db)
     return {
-        **shared_values(dataset, folder, thumbnails),
+        **collect_shared_values(dataset, folder, thumbnails),
         "m": metrics,
         "main": main,
         "looks": evaluations.get_for_run(folder.name, "test"),
@@ -88,7 +88,7 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     }
 
 
-def shared_values(
+def collect_shared_values(
     dataset: Dataset, folder: Path, thumbnails: Thumbnails
 ) -> dict[str, object]:
     """Return the values that the reports of all kinds of runs share."""
@@ -159,7 +159,7 @@ def write_folds_report(dataset: Dataset, run_id: str) -> Path:
     if metrics is None:
         raise InputUnusable(f"{folder / METRICS} is missing", fix)
 
-    values = shared_values(dataset, folder, thumbnails)
+    values = collect_shared_values(dataset, folder, thumbnails)
     values["m"] = metrics
     values["main"] = build_main_section(
         dataset,

@@ -19,8 +19,8 @@ from baseline.train.batches import (
     LabelledSamples,
     LossTerms,
     choose_batch_size,
-    class_batches,
     iterate_batches,
+    make_class_sampler,
 )
 from baseline.train.loop import (
     VALIDATION_BATCH,
@@ -191,7 +191,7 @@ def fit_triplet(
         net=network,
         train=train,
         objective=BatchHardObjective(settings.margin, train, len(data.classes)),
-        sampler=class_batches(
+        sampler=make_class_sampler(
             train.y,
             settings.classes_per_batch,
             settings.images_per_class,

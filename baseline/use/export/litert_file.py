@@ -170,11 +170,13 @@ class MembershipNet(nn.Module):
         scaled = (embedded - self.mean) * self.factors
         along = (scaled @ self.directions.T) * self.shrinkage
         shrunk = scaled + along @ self.directions
-        distances = [_squared_distances(shrunk, self.centers)]
+        distances = [_compute_squared_distances(shrunk, self.centers)]
         if self.identity_centers.numel():
             identity = scaled[:, self.identity]
-            distances.append(_squared_distances(identity, self.identity_centers))
-        distances.append(_squared_distances(shrunk, self.background))
+            distances.append(
+                _compute_squared_distances(identity, self.identity_centers)
+            )
+        distances.append(_compute_squared_distances(shrunk, self.background))
 
         *weights, constant = self.weights
         terms = zip(weights, distances, strict=True)
@@ -182,7 +184,9 @@ class MembershipNet(nn.Module):
         return torch.sigmoid(score.amax(1) + constant)
 
 
-def _squared_distances(rows: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+def _compute_squared_distances(
+    rows: torch.Tensor, centers: torch.Tensor
+) -> torch.Tensor:
     """Return the squared distances (N x C) of rows, scaled to length 1, to centers (C x D)."""
     unit = torch.nn.functional.normalize(rows, eps=MIN_LENGTH)
     return 1 - 2 * unit @ centers.T + centers.square().sum(1)

@@ -23,7 +23,7 @@ from baseline.evaluation.metrics import compute_classification_metrics
 from baseline.settings import load_preset
 from baseline.train.networks import build_net, to_trained_net
 from baseline.train.trained_net import GalleryHead
-from baseline.train.training import feature_outputs
+from baseline.train.training import compute_feature_outputs
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from interval_coverage import CASES, Case, measure
@@ -197,13 +197,15 @@ def test_gallery_image_is_not_compared_with_itself() -> None:
     net = to_trained_net(build_net(settings, 2), settings)
     keys = ("one", "two", "new")
     net.head = GalleryHead(vectors)
-    assert feature_outputs(net, embedded, y, keys).logits.argmax(1).tolist() == [
+    assert compute_feature_outputs(net, embedded, y, keys).logits.argmax(
+        1
+    ).tolist() == [
         0,
         0,
         0,
     ]
     net.head = GalleryHead(vectors, (("one", "two"), ("three",)))
-    result = feature_outputs(net, embedded, y, keys).logits
+    result = compute_feature_outputs(net, embedded, y, keys).logits
     assert result[0].tolist() == pytest.approx([0, 12])
     assert result[1].tolist() == pytest.approx([0, 16])
     assert result[2].tolist() == pytest.approx([20, 12])

@@ -10,7 +10,11 @@ import pytest
 
 from baseline.evaluation.outputs import Floats, Indices, calibration_error
 from baseline.prelabel.prelabeling import PrelabelReport, max_wrong_count
-from baseline.prelabel.propose import PrelabelResult, choose_label_next, outlier_scores
+from baseline.prelabel.propose import (
+    PrelabelResult,
+    choose_label_next,
+    compute_outlier_scores,
+)
 from baseline.prelabel.propose import propose as propose_by_groups
 from curation.similarity.class_learning import (
     MIN_BACKGROUND_SAMPLES,
@@ -232,7 +236,9 @@ def test_label_next_is_uncertain_and_diverse() -> None:
 def test_outlier_scores() -> None:
     vectors, truth = draw_blobs(30, noise=0.1)
     vectors[7] = -vectors[7]
-    odd = outlier_scores(vectors, np.array([CLASSES.index(label) for label in truth]))
+    odd = compute_outlier_scores(
+        vectors, np.array([CLASSES.index(label) for label in truth])
+    )
     assert odd[7] > 0.9
     assert np.median(odd) < 0.1
     assert odd.argmax() == 7

@@ -15,10 +15,10 @@ from baseline.settings import (
     Simple,
     Transfer,
     Triplet,
+    choose_views,
     load_preset,
     parse_settings,
     preset_names,
-    resolve_views,
 )
 from gleanset.errors import UsageError
 
@@ -117,7 +117,7 @@ def test_settings_that_a_method_does_not_have_raise_an_error() -> None:
 
 def test_small_datasets_get_more_views() -> None:
     auto = load_preset("transfer", {})
-    assert [resolve_views(auto, n) for n in (10, 500, 501, 2000, 2001, 10**6)] == [
+    assert [choose_views(auto, n) for n in (10, 500, 501, 2000, 2001, 10**6)] == [
         8,
         8,
         4,
@@ -126,7 +126,7 @@ def test_small_datasets_get_more_views() -> None:
         2,
     ]
     explicit = load_preset("transfer", {"views": "3"})
-    assert resolve_views(explicit, 10) == resolve_views(explicit, 10**6) == 3
+    assert choose_views(explicit, 10) == choose_views(explicit, 10**6) == 3
     for wrong in ("many", "65", "-1"):
         with pytest.raises(UsageError, match="setting 'views'") as refused:
             load_preset("transfer", {"views": wrong})

@@ -15,7 +15,7 @@ from baseline.features.graph_backbones import GraphExtractor
 from baseline.settings import Settings, load_preset
 from baseline.train.train_run import train_run
 from baseline.train.trained_net import load_model
-from baseline.train.training import TrainingData, network_outputs, split_outputs
+from baseline.train.training import TrainingData, compute_split_outputs, network_outputs
 from baseline.train.trials import find_label_issues
 from gleanset import Dataset
 from gleanset.records import SPLITS
@@ -86,7 +86,7 @@ def test_cached_features_match_network(
     net, _, _ = load_model(run_folder(dataset, run))
     data = TrainingData(dataset, find_examples(dataset), settings)
     for split in SPLITS:
-        cached = split_outputs(net, data, split)
+        cached = compute_split_outputs(net, data, split)
         computed = network_outputs(net, data.arrays(split))
         assert cached.keys == computed.keys
         assert np.array_equal(cached.y, computed.y)

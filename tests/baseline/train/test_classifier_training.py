@@ -27,8 +27,8 @@ from baseline.train.batches import (
     Batches,
     BatchKey,
     ImageSamples,
-    batch_loader,
-    shuffled_batches,
+    make_batch_loader,
+    make_shuffled_sampler,
 )
 from baseline.train.loop import load_checkpoint, make_classifier_task, train_network
 from baseline.train.networks import Net, build_net
@@ -181,10 +181,10 @@ def test_loader_workers_give_the_same_batches(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(batches, "count_cores", lambda: 3)
     samples = ImageSamples(patterns((9, 9, 9), 1), "characters")
     keys = list[BatchKey]()
-    loader = batch_loader(samples, 5, keys, on_gpu=True)
+    loader = make_batch_loader(samples, 5, keys, on_gpu=True)
     assert loader.num_workers == 2
     for epoch in (1, 2):
-        plan = shuffled_batches(27, 8)(np.random.default_rng(epoch))
+        plan = make_shuffled_sampler(27, 8)(np.random.default_rng(epoch))
         keys[:] = [(epoch, number, index) for number, index in enumerate(plan)]
         expected = [Batches(samples, 5)[place] for place in keys]
         for (x, y), (expected_x, expected_y) in zip(loader, expected, strict=True):

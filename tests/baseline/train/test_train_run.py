@@ -39,7 +39,7 @@ from gleanset.errors import InputUnusable, MissingComponent, UsageError
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import SPLITS, FaceCrop, Run
 from gleanset.terminal import format_result
-from pipeline.status import page_command
+from pipeline.status import suggest_page_command
 
 FILES = {
     "weights.safetensors",
@@ -432,7 +432,7 @@ def test_deleted_run_is_trained_again(small: Dataset, gone: str | None) -> None:
         f"train again: baseline train --preset simple -d {small.root}"
         in refusal.value.fix
     )
-    assert page_command(small) == "", "no command that needs a model is advised"
+    assert suggest_page_command(small) == "", "no command that needs a model is advised"
     lines: list[str] = []
     again = train_run(small, QUICK, say=lines.append).run
     assert f"the files of run {first} were deleted: training again" in lines
