@@ -125,12 +125,15 @@ def estimate_alignment(a: Points, b: Points) -> Alignment | None:
     source, target = match_points(a, b)
     if len(source) < _MIN_POINTS:
         return None
-    cv2.setRNGSeed(0)
+
+    cv2.setRNGSeed(0)  # RANSAC is random: the same images get the same motion
     matrix, inliers = cv2.estimateAffinePartial2D(
         source, target, ransacReprojThreshold=4.0, maxIters=500
     )
-    if matrix is None or (count := int(inliers.sum())) < _MIN_POINTS:
+    count = 0 if matrix is None else int(inliers.sum())
+    if count < _MIN_POINTS:
         return None
+
     if count >= 2 * _MIN_POINTS:
         # A copy may be squeezed: use an affine motion if it explains more points.
         affine, inliers = cv2.estimateAffine2D(
@@ -139,6 +142,7 @@ def estimate_alignment(a: Points, b: Points) -> Alignment | None:
         if affine is not None and int(inliers.sum()) >= count:
             matrix = affine
             count = int(inliers.sum())
+
     motion = matrix.astype(np.float64)
     large, small = np.linalg.svd(motion[:, :2])[1]
     # No mirroring, strong shear or squeezing below half the width.
@@ -170,6 +174,7 @@ def crop_common_part(
     right, bottom = np.minimum(corners.max(axis=0), [wa, ha])
     if min(right - left, bottom - top) < MIN_GRID_SIDE:
         return None
+
     zoom = float(np.sqrt(np.linalg.det(matrix[:, :2])))
     scale = min(max_side / max(right - left, bottom - top), 1.0, 1.0 / zoom)
     wide, high = (int(side * scale) for side in (right - left, bottom - top))
@@ -177,6 +182,7 @@ def crop_common_part(
     motion_a = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
     motion_b = scale * matrix
     motion_b[:, 2] += motion_a[:, 2]
+
     covered = cv2.warpAffine(
         np.full(b.shape, 1, np.uint8), motion_b, size, flags=cv2.INTER_NEAREST
     )
@@ -186,6 +192,7 @@ def crop_common_part(
     mask = cv2.erode(covered, square, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
     if not mask.any():
         return None
+
     parts = area / (wa * ha), area / (zoom**2 * wb * hb)
     to_a = cv2.invertAffineTransform(motion_a).astype(np.float64, copy=False)
     return CommonPart(
@@ -207,6 +214,7 @@ def is_framed(image: Grey, part: Grey, matrix: Matrix) -> bool:
     columns = image[:, max(0, left) : right].astype(np.float32)
     if not rows.size or not columns.size:
         return False
+
     seams = [
         _has_seam(rows.T, left, 1),
         _has_seam(rows.T, right - 1, -1),
@@ -226,10 +234,12 @@ def _has_seam(lines: Floats, edge: int, inwards: int) -> bool | None:
     ]
     if min(positions) < 0 or max(positions) >= len(lines):
         return None
+
     outside, inside, further = (lines[position] for position in positions)
     change, usual_change = np.abs(inside - outside), np.abs(inside - further)
     if change.mean() > _SEAM_FACTOR * usual_change.mean() + _SEAM_NOISE:
         return True
+
     spread = max(1.0, float(outside.std()))
     if spread > _MAX_PLAIN_DEVIATION:
         return False
@@ -267,6 +277,7 @@ def refine_alignment(common: CommonPart) -> CommonPart:
         return common
     if np.abs(motion - identity).max() > _MAX_REFINEMENT_PIXELS:
         return common
+
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(
         common.b,

@@ -91,6 +91,7 @@ def find_lettering(common: CommonPart, lost_a: Floats, lost_b: Floats) -> Mask:
     `lost_a` and `lost_b` are the edges (each pixel, 0..1) that only a or only b has.
     """
     brighter, limit = _brightness_difference(common)
+
     lettering: Mask = np.zeros(common.a.shape, np.bool_)
     for change, light, dark in (
         (brighter, lost_b, lost_a),
@@ -124,6 +125,7 @@ def _piece(labels: npt.NDArray[np.int32], number: int, box: list[int]) -> Piece:
     sums = cv2.moments(mask.astype(np.uint8), binaryImage=True)
     pixels = sums["m00"]
     centre = columns.start + sums["m10"] / pixels, rows.start + sums["m01"] / pixels
+
     wide, high, slant = (
         sums[name] / max(1, pixels - 1) for name in ("mu20", "mu02", "mu11")
     )
@@ -191,6 +193,7 @@ def _is_line_of_letters(
     light, dark = (float(seam.select(edges).sum()) for edges in lost)
     mixed = int(piece.select(against).sum()) / max(1, int(piece.select(drawn).sum()))
     ratio = piece.long / piece.short
+
     if (
         mixed > _MAX_MIXED
         or piece.short >= _MAX_LINE_HEIGHT * size
@@ -285,6 +288,7 @@ def find_strongest_change(common: CommonPart) -> StrongestChange:
         max(lost_a.summed.max(), lost_b.summed.max()) < _MIN_SUMMED_LOSS
     ):  # nothing stands out
         return StrongestChange(float(replaced.max()))
+
     marks = find_lettering(common, lost_a.plain, lost_b.plain)
     added = 0.0
     for own, other in ((lost_a, lost_b), (lost_b, lost_a)):
@@ -301,10 +305,19 @@ def find_strongest_change(common: CommonPart) -> StrongestChange:
                 added = max(
                     added, float(piece.select(own.summed).max()) / _ADDED_DIVISOR
                 )
-    on_a, on_b = float(lost_a.plain[marks].sum()), float(lost_b.plain[marks].sum())
-    marked = Relation.MARKED_A if on_a > _MIN_MARK_FACTOR * on_b else Relation(0)
-    marked |= Relation.MARKED_B if on_b > _MIN_MARK_FACTOR * on_a else Relation(0)
-    return StrongestChange(max(float(replaced[~marks].max(initial=0.0)), added), marked)
+
+    on_a = float(lost_a.plain[marks].sum())
+    on_b = float(lost_b.plain[marks].sum())
+    strongest = float(replaced[~marks].max(initial=0.0))
+    return StrongestChange(max(strongest, added), _tell_marked(on_a, on_b))
+
+
+def _tell_marked(on_a: float, on_b: float) -> Relation:
+    if on_a > _MIN_MARK_FACTOR * on_b:
+        return Relation.MARKED_A
+    if on_b > _MIN_MARK_FACTOR * on_a:
+        return Relation.MARKED_B
+    return Relation(0)
 
 
 def _find_lost_edges(
@@ -316,6 +329,7 @@ def _find_lost_edges(
     x, y, squares = (part[rows, columns] for part in own)
     squares *= squares
     same = x * other.x[rows, columns] + y * other.y[rows, columns]
+
     # Only few are left for the comparison with all neighbours.
     remaining = np.flatnonzero(squares - same * same > _MIN_LOSS)
     rows, columns = rows[remaining], columns[remaining]
@@ -326,6 +340,7 @@ def _find_lost_edges(
         position = rows + down, columns + across
         same = x * padded_x[position] + y * padded_y[position]
         np.maximum(best, same * same, out=best)
+
     plain[rows, columns] = np.maximum(squares - best, 0)
     summed = blur(plain, _LOSS_SIGMA) * np.float32(2 * np.pi * _LOSS_SIGMA**2) * unlike
     return _LostEdges(plain * unlike, summed)

@@ -75,15 +75,18 @@ def _is_overlay_on_b(common: CommonPart) -> bool:
         return False
     # An overlay affects the brightness by which most pixels seem to differ.
     change = _find_change(common, common.mask & ~change.off)
+
     # Single pixels and thin lines are artifacts of scaling.
     drawn = _apply_morphology(change.off, cv2.MORPH_OPEN)
     pieces = sorted(find_pieces(drawn, 12), key=lambda piece: -piece.mask.sum())
     hull = _fill_hull(_draw(pieces, drawn.shape))
     lettered = _draw(pieces[:2], drawn.shape)
+
     is_compact = (
         _fill_hull(_draw(pieces[:1], drawn.shape)).sum()
         >= _MIN_LARGEST_PART * hull.sum()
     )
+
     shape = drawn.shape
     near = (np.minimum(range(n), range(n)[::-1]) < _CORNER * min(shape) for n in shape)
     corners: Mask = np.asarray(np.logical_and.outer(*near), np.bool_)
@@ -148,6 +151,7 @@ def _is_sticker(change: _Change, common: CommonPart, hull: Mask) -> bool:
         or long > _MAX_STICKER_RATIO * short
     ):
         return False
+
     inside = common.b[hull].astype(np.int64)
     changed = change.off[hull]
     if (
@@ -155,6 +159,7 @@ def _is_sticker(change: _Change, common: CommonPart, hull: Mask) -> bool:
         or changed.mean() < _MIN_STICKER_FILL
     ):
         return False
+
     levels = np.bincount(inside[changed], minlength=256).astype(np.float64)
     main = np.convolve(levels, np.ones(2 * _MAIN_LEVELS + 1), "same").argmax()
     is_of_one_color = (np.abs(inside - main) <= _MAIN_LEVELS).mean() >= _MIN_MAIN_PART
@@ -188,6 +193,7 @@ def _is_subtitle(change: _Change, common: CommonPart, lines: list[Piece]) -> boo
     lettered = _draw(lines, common.mask.shape) & change.off
     if not lettered.any():
         return False
+
     dark, light = np.quantile(common.b[lettered], (0.05, 0.95))
     more_varied = _local_range(common.b.astype(np.float32), 5) > _local_range(
         change.clean, 5
@@ -205,12 +211,14 @@ def _is_veil(change: _Change, common: CommonPart) -> bool:
     rows, columns = np.nonzero(veiled)
     if len(rows) < _MIN_VEIL_PIXELS:
         return False
+
     # The part of a side that nine of ten positions span.
     spans = (
         np.subtract(*np.quantile(places, (0.95, 0.05))) for places in (rows, columns)
     )
     if max(np.divide(list(spans), veiled.shape)) < _MIN_VEIL_EXTENT:
         return False
+
     slope, level = fit_robust_line(change.clean[veiled], common.b[veiled])
     # Thin letters cover only half of most of their pixels, so fit again to those covered more.
     more_covered = veiled & (
@@ -219,6 +227,7 @@ def _is_veil(change: _Change, common: CommonPart) -> bool:
     slope, level = fit_robust_line(change.clean[more_covered], common.b[more_covered])
     if not _MIN_OPACITY <= 1 - slope <= _MAX_OPACITY:
         return False
+
     fully_covered = np.float32(slope) * change.clean + np.float32(level)
     excess = common.b - np.clip(
         common.b,
@@ -258,6 +267,7 @@ def is_photograph(a: PreparedImage, b: PreparedImage) -> bool:
     motion = _find_perspective(a, b)
     if motion is None:
         return False
+
     scale = _GRID_SIDE / max(a.grey.shape)
     size = round(a.grey.shape[1] * scale), round(a.grey.shape[0] * scale)
     matrix = np.diag([scale, scale, 1.0]) @ motion
@@ -265,12 +275,14 @@ def is_photograph(a: PreparedImage, b: PreparedImage) -> bool:
     smooth = cv2.GaussianBlur(b.grey, (0, 0), max(0.3, 0.45 / zoom))
     covered = cv2.warpPerspective(np.ones_like(b.grey), matrix, size)
     mask = cv2.erode(covered, np.ones((5, 5), np.uint8)) > 0
+
     first = _coarse_detail(cv2.resize(a.grey, size, interpolation=cv2.INTER_AREA))
     second = _coarse_detail(cv2.warpPerspective(smooth, matrix, size))
     products = first * first, second * second, first * second
     of_a, of_b, of_both = (
         cv2.blur(product, _WINDOW_SIDE)[mask] for product in products
     )
+
     detailed = np.maximum(of_a, of_b) > _MIN_VARIANCE
     energy = np.sqrt(
         np.maximum(of_a * of_b, 0)
@@ -296,6 +308,7 @@ def _find_perspective(
         or np.linalg.det(motion[:2, :2]) <= 0
     ):
         return None
+
     is_inlier = inliers[:, 0] > 0
     projected = cv2.perspectiveTransform(
         source[is_inlier][None].astype(np.float64), motion
@@ -305,6 +318,7 @@ def _find_perspective(
         > _MAX_MEDIAN_PIXELS
     ):
         return None
+
     high, wide = b.grey.shape
     corners = np.array([[[0, 0], [wide, 0], [wide, high], [0, high]]], np.float64)
     first, second, third, fourth = cv2.perspectiveTransform(corners, motion)[0]

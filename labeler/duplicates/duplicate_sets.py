@@ -262,6 +262,7 @@ def rank_copies(
     comparable = comparable[:_MAX_COMPARED_COPIES]
     if order[0] not in comparable or len(comparable) < 2:
         return order, altered
+
     rows = [member.id for member in comparable]
     ways = [hub_relations[rows[0]] ^ hub_relations[row] for row in rows]
     best = original(rows, [bool(way & Relation.MIRRORED) for way in ways])
@@ -283,11 +284,13 @@ def _find_alterations(
         flag: sum(bool(relation & flag) for relation in hub_relations.values())
         for flag in Relation
     }
+
     typical = Relation(0)
     for flag in (Relation.MARKED_A, Relation.FRAMED_A):
         typical |= flag if 2 * counts[flag] > number - 1 else Relation(0)
     for flag in (Relation.MIRRORED, Relation.CHANGED):
         typical |= flag if 2 * counts[flag] > number else Relation(0)
+
     has_majority = number >= _MIN_MAJORITY_COPIES
     parts = [member.filled for member in members]
     # Noise hides a border, so the median of many copies is more reliable.

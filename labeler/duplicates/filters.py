@@ -31,10 +31,12 @@ def compare_windows(a: Grey, b: Grey) -> ComparedWindows:
     """Compare the brightness of two aligned images."""
     first = blur(a.astype(np.float32), 0.8)
     second = blur(b.astype(np.float32), 0.8)
+
     mean_a = _average(first)
     mean_b = _average(second)
     variance_a = np.maximum(_average(first * first) - mean_a * mean_a, 0)
     variance_b = np.maximum(_average(second * second) - mean_b * mean_b, 0)
+
     covariance = _average(first * second) - mean_a * mean_b
     product = (variance_a + NOISE_VARIANCE) * (variance_b + NOISE_VARIANCE)
     unexplained = np.clip(1 - covariance * covariance / product, 0, 1)

@@ -104,10 +104,12 @@ def to_grey(pixels: Image.Image) -> TrimmedImage:
     values = grey.astype(np.float32)
     rows = np.flatnonzero(values.std(axis=1) > MAX_BORDER_DEVIATION)
     columns = np.flatnonzero(values.std(axis=0) > MAX_BORDER_DEVIATION)
+
     left = top = 0
     if min(len(rows), len(columns)) >= _MIN_SIDE:
         left, top = int(columns[0]), int(rows[0])
         grey = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
     shrunk = min(1.0, GREY_SIDE / max(pixels.size))
     area = max(1.0, pixels.width * shrunk) * max(1.0, pixels.height * shrunk)
     filled = min(1.0, grey.size / area)
@@ -124,6 +126,7 @@ def find_points(grey: Grey, side: int = SIFT_SIDE) -> Points:
     )
     if descriptors is None:  # there are no points
         descriptors = np.zeros((0, 128), np.float32)
+
     order = np.argsort([-p.response * p.size**2 for p in keypoints], kind="stable")
     roots = np.sqrt(descriptors / (descriptors.sum(axis=1, keepdims=True) + 1e-6))
     places = np.array([p.pt for p in keypoints], np.float32).reshape(-1, 2)
@@ -147,6 +150,7 @@ def compute_hashes(pixels: Image.Image, sample: int) -> SampleHashes:
         (_HASHED_SIDE, _HASHED_SIDE), Image.Resampling.LANCZOS
     )
     flipped = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
     points = find_points(grey)
     order = _choose_points(points.places, grey)
     points = Points(*(values[order] for values in points))

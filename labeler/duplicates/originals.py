@@ -96,17 +96,21 @@ def find_originals(unranked: UnrankedCopies) -> list[int]:
     ]
     if min(side for copy in copies for side in copy.size) < _MIN_COMPARED_SIDE:
         return list(range(len(copies)))
-    levels = _by_descending_size(copies)
-    best = levels[0]
-    for level in levels[1:]:
-        best = [
+
+    best, *smaller_levels = _by_descending_size(copies)
+    for level in smaller_levels:
+        smaller_copies = [copies[position] for position in level]
+        originals = [
             position
             for position in best
-            if not any(
-                is_enlarged(copies[position], copies[smaller]) for smaller in level
-            )
-        ] or level
+            if not _is_enlarged_from(copies[position], smaller_copies)
+        ]
+        best = originals or level
     return best
+
+
+def _is_enlarged_from(large: Copy, smaller_copies: Sequence[Copy]) -> bool:
+    return any(is_enlarged(large, small) for small in smaller_copies)
 
 
 def _by_descending_size(copies: Sequence[Copy]) -> list[list[int]]:
@@ -134,6 +138,7 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
     stretch = small.size[0] * large.size[1] / (small.size[1] * large.size[0])
     if abs(stretch - 1) > MAX_ASPECT_DIFFERENCE:
         return False
+
     high, wide = (
         max(_MIN_REDUCED_SIDE, round(side / factor)) for side in small.middle.shape
     )
@@ -144,6 +149,7 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
     smaller = small._replace(size=(wide, high), middle=reduced)
     references = _unexplained_parts(*_align_middles(middle_copy, smaller))
     details = _unexplained_parts(*_align_middles(large, small))
+
     own_limit = np.interp(factor, _FACTORS, _MAX_OWN_DETAIL)
     limits = np.maximum(_MAX_ENLARGED_DETAIL * references, own_limit)
     return bool(np.any(details < limits))
@@ -159,12 +165,12 @@ def _align_middles(large: Copy, small: Copy) -> tuple[Floats, Floats, Floats]:
     left, top = (width - wide) // 2, (height - high) // 2
     x, y = left - begin, top - start
     part = large.middle[y : y + high, x : x + wide].astype(np.float32)
-    across, down = width / small.size[0], height / small.size[1]
+
+    across = width / small.size[0]
+    down = height / small.size[1]
     # Centers of pixels are half a pixel from the edge in both images.
-    right, below = (
-        across * (small.corner[0] + 0.5) - 0.5,
-        down * (small.corner[1] + 0.5) - 0.5,
-    )
+    right = across * (small.corner[0] + 0.5) - 0.5
+    below = down * (small.corner[1] + 0.5) - 0.5
     motion = np.array([[across, 0, right - left], [0, down, below - top]])
     values = small.middle.astype(np.float32)
     size = (wide, high)
@@ -184,20 +190,24 @@ def _unexplained_parts(image: Floats, other: Floats, repeated: Floats) -> Floats
     Least squares over 5 x 5 pixels and their surroundings, without clipped pixels; once more
     without the most different ones, which may be a mark.
     """
-    blurred, background = blur(other, 2.0), blur(other, 4.0)
+    blurred = blur(other, 2.0)
+    background = blur(other, 4.0)
     rows, columns = _choose_edge_pixels(image)
+
     around = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]
     inputs = [other[rows + y, columns + x] for y, x in around]
     inputs += [
         blurred[rows + y, columns + x] for y, x in around if max(abs(y), abs(x)) < 2
     ]
     inputs.append(repeated[rows, columns])
+
     middle = background[rows, columns]
     factors = np.stack(
         [*(values - middle for values in inputs), np.ones_like(middle)], axis=1
     )
     target = image[rows, columns] - middle
     edges = (image - blur(image, 1.0))[rows, columns]
+
     parts = list[float]()
     used = np.ones(len(target), np.bool_)
     for _ in range(2):

@@ -8,7 +8,7 @@ decision of a person is one step of the journal, and skips what has changed in t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations, product, starmap
+from itertools import chain, combinations, product, starmap
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -259,6 +259,7 @@ class _Planner:
             self._members, self._same, self._by_person, self._may_join
         )
         plan.sets.extend(self._make_set(members, chosen_by_person) for members in sets)
+
         placements = list[Placement]()
         for copies in plan.sets:
             plan.choices.extend(label_changes(copies.members))
@@ -269,6 +270,7 @@ class _Planner:
             member = self._members[place.sample]
             if (member.kept, member.group) != (place.kept, place.group):
                 plan.places.append(place)
+
         best = {
             m.id: copies.members[0].id for copies in plan.sets for m in copies.members
         }
@@ -300,10 +302,11 @@ class _Planner:
         for row, other in product(unit, others):
             if differs(row) or differs(other):
                 self._compare(*order_pair(row, other))
-        verdicts = [
-            verdict for row in unit for verdict in self._pairs.list_refused(row)
-        ]
-        if any(is_refusal(v) and not {*v[:2]}.isdisjoint(copies) for v in verdicts):
+        refused = set[int]()
+        for verdict in chain.from_iterable(map(self._pairs.list_refused, unit)):
+            if is_refusal(verdict):
+                refused |= {verdict.a, verdict.b}
+        if not refused.isdisjoint(copies):
             self._contested.add(with_hub)
             self._unsure.add(with_hub)
             return False
@@ -468,34 +471,35 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
             m.id for copies in sets for m in copies.members
         )
         unchanged = [
-            copies
-            for copies in sets
-            if copies.settled
-            and all(
-                m.id in now and _STATE(now[m.id]) == _STATE(m) for m in copies.members
-            )
+            copies for copies in sets if copies.settled and _is_unchanged(copies, now)
         ]
         if not unchanged:
             raise UsageError(
                 "nothing to accept: the copy to keep is not chosen, or the samples have changed",
                 "click the copy to keep, or turn the page",
             )
-        return apply_step(
-            dataset,
-            make_operation(
-                "set-aside", count=sum(len(copies.others) for copies in unchanged)
-            ),
-            [choice for copies in unchanged for choice in _choices(copies)],
-            [
-                place
-                for copies in unchanged
-                for place in plan_placements(copies, settled=True)
-            ],
-            {(s.members[0].id, s.members[1].id): SAME for s in unchanged if s.doubtful},
-        )
+
+        choices = list[Choice]()
+        placements = list[Placement]()
+        verdicts = dict[Pair, str]()
+        for copies in unchanged:
+            choices += _list_accepted_changes(copies)
+            placements += plan_placements(copies, settled=True)
+            if copies.doubtful:
+                best, other = copies.members
+                verdicts[best.id, other.id] = SAME
+        count_of_others = sum(len(copies.others) for copies in unchanged)
+        operation = make_operation("set-aside", count=count_of_others)
+        return apply_step(dataset, operation, choices, placements, verdicts)
 
 
-_STATE = attrgetter("kept", "group", "status", "label")
+def _is_unchanged(copies: DuplicateSet, now: Mapping[int, DuplicateSetMember]) -> bool:
+    """Return whether the members are as they were shown."""
+    state = attrgetter("kept", "group", "status", "label")
+    return all(
+        member.id in now and state(now[member.id]) == state(member)
+        for member in copies.members
+    )
 
 
 def apply_step(
@@ -571,7 +575,7 @@ def restore_duplicates(dataset: Dataset, rows: Sequence[int]) -> int:
         )
 
 
-def _choices(copies: DuplicateSet) -> list[Choice]:
+def _list_accepted_changes(copies: DuplicateSet) -> list[Choice]:
     """Return the label changes of a set that a person accepted.
 
     The best copy takes over the only decision of its copies; in a conflict all get the decision of
@@ -580,15 +584,16 @@ def _choices(copies: DuplicateSet) -> list[Choice]:
     best, *others = copies.members
     if best.status not in ACTION_BY_STATUS or not copies.conflict:
         return label_changes(copies.members)
-    confirmed = Choice(best.key, ACTION_BY_STATUS[best.status], best.label)
-    return [
-        *([confirmed] if best.label_by in _UNREVIEWED else []),
-        *(
-            Choice(other.key, ACTION_BY_STATUS[best.status], best.label, "duplicate")
-            for other in others
-            if _decision(other) != _decision(best)
-        ),
+
+    action = ACTION_BY_STATUS[best.status]
+    choices = [
+        Choice(other.key, action, best.label, "duplicate")
+        for other in others
+        if _decision(other) != _decision(best)
     ]
+    if best.label_by in _UNREVIEWED:
+        choices.insert(0, Choice(best.key, action, best.label))
+    return choices
 
 
 def _decision(member: DuplicateSetMember) -> str:

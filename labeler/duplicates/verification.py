@@ -175,11 +175,14 @@ def _compare_orientations(
     frames = _compare_frames(a, b, one_film)
     if frames is not None and frames.same:
         return frames
+
     plain = Verdict()
     if frames is None or not (frames.mirrored and frames.aligned):
         plain = _compare_by_points(_Pair(a, b, False, one_film), frames)
         if plain.aligned or one_film:
             return plain
+
+    # Frontal faces match their mirror image too, so both are compared.
     flipped = _compare_by_points(_Pair(a, b.mirrored, True, False), frames)
     return max(
         plain,
@@ -198,24 +201,29 @@ def _compare_frames(
     similarity = flipped if mirrored else plain
     if similarity < _MIN_FRAME_SIMILARITY:
         return None
-    is_close = similarity > _MIN_SQUEEZED_SIMILARITY
-    alignment = fit_frames(
-        a.grey, b.grey, MAX_SQUEEZED_DIFFERENCE if is_close else MAX_ASPECT_DIFFERENCE
-    )
+
+    max_difference = MAX_ASPECT_DIFFERENCE
+    if similarity > _MIN_SQUEEZED_SIMILARITY:
+        max_difference = MAX_SQUEEZED_DIFFERENCE
+    alignment = fit_frames(a.grey, b.grey, max_difference)
+    if alignment is None:
+        return None
+
     pair = _Pair(a, b.mirrored if mirrored else b, mirrored, one_film)
-    return _compare_aligned(pair, alignment) if alignment else None
+    return _compare_aligned(pair, alignment)
 
 
 def _compare_by_points(pair: _Pair, frames: Verdict | None) -> Verdict:
     """Compare by points, and by frames (unless `frames` is their verdict) if few points agree."""
     alignment = estimate_alignment(pair.a.points, pair.b.points)
-    verdicts = [_compare_aligned(pair, alignment)] if alignment else []
+    alignments = [alignment]
+    verdicts = []
     if frames is not None and frames.mirrored == pair.mirrored:
         verdicts.append(frames)
-    elif (alignment is None or alignment.points < RELIABLE_POINTS) and (
-        frame := fit_frames(pair.a.grey, pair.b.grey)
-    ):
-        verdicts.append(_compare_aligned(pair, frame))
+    elif alignment is None or alignment.points < RELIABLE_POINTS:
+        alignments.append(fit_frames(pair.a.grey, pair.b.grey))
+
+    verdicts[:0] = [_compare_aligned(pair, motion) for motion in alignments if motion]
     return min(
         verdicts,
         key=lambda verdict: (not verdict.same, not verdict.doubtful, verdict.changed),
@@ -230,9 +238,11 @@ def _compare_aligned(pair: _Pair, alignment: Alignment) -> Verdict:
     verdict = _compare_common_part(pair, alignment, common)
     if not verdict.same:
         return verdict
+
     change = measure_drawn_change(pair.a, pair.b, alignment, common)
     if change.is_small:
         return verdict
+
     is_doubtful = not change.is_certain
     return verdict._replace(
         same=False, doubtful=is_doubtful, aligned=is_doubtful, relation=Relation(0)
@@ -246,18 +256,20 @@ def _compare_common_part(
     overlap = round(float(min(common.part_a, common.part_b)), 3)
     if max(common.part_a, common.part_b) < MIN_CONTAINED_PART:
         return Verdict(overlap=overlap, points=alignment.points)
+
     replaced = measure_replaced_windows(common)
     other = Verdict(False, round(replaced, 2), overlap, mirrored, alignment.points)
     # The empty border of a text page is a larger loss than a crop.
     if min(common.part_a / b.filled, common.part_b / a.filled) < MIN_SHARED_PART:
-        framed = _extent_relation(pair, alignment, common) & (
-            Relation.FRAMED_A | Relation.FRAMED_B
-        )
-        in_collage = not one_film and replaced <= MAX_REPLACED_DOUBTFUL and bool(framed)
+        frames = Relation.FRAMED_A | Relation.FRAMED_B
+        has_frame = bool(_extent_relation(pair, alignment, common) & frames)
+        in_collage = has_frame and not one_film and replaced <= MAX_REPLACED_DOUBTFUL
         return other._replace(doubtful=in_collage, aligned=in_collage)
+
     if replaced > (MAX_REPLACED_IN_VIDEO if one_film else MAX_REPLACED_DOUBTFUL):
         overlaid = not one_film and is_overlaid(common)
         return other._replace(doubtful=overlaid, aligned=overlaid)
+
     change = _measure_change(common)
     if replaced > MAX_REPLACED:
         doubtful = change.strength <= 1 or is_overlaid(common)
@@ -267,10 +279,12 @@ def _compare_common_part(
             change.strength <= DOUBTFUL_FACTOR or is_overlaid(common)
         )
         return other._replace(doubtful=doubtful, aligned=True)
-    is_changed = max(change.strength, replaced / MAX_REPLACED) > _EQUAL_FACTOR
+
     relation = _extent_relation(pair, alignment, common) | change.marks
-    relation |= Relation.CHANGED if is_changed else Relation(0)
-    relation |= Relation.MIRRORED if mirrored else Relation(0)
+    if max(change.strength, replaced / MAX_REPLACED) > _EQUAL_FACTOR:
+        relation |= Relation.CHANGED
+    if mirrored:
+        relation |= Relation.MIRRORED
     return other._replace(same=True, aligned=True, relation=relation)
 
 
@@ -281,11 +295,14 @@ def _extent_relation(pair: _Pair, alignment: Alignment, common: CommonPart) -> R
     relation = Relation(0)
     if common.part_a < _MIN_WHOLE_PART:
         relation |= Relation.MORE_A
-        relation |= Relation.FRAMED_A if is_framed(a, b, matrix) else Relation(0)
+        if is_framed(a, b, matrix):
+            relation |= Relation.FRAMED_A
+
     if common.part_b < _MIN_WHOLE_PART:
-        inverse = cv2.invertAffineTransform(matrix).astype(np.float64, copy=False)
         relation |= Relation.MORE_B
-        relation |= Relation.FRAMED_B if is_framed(b, a, inverse) else Relation(0)
+        inverse = cv2.invertAffineTransform(matrix).astype(np.float64, copy=False)
+        if is_framed(b, a, inverse):
+            relation |= Relation.FRAMED_B
     return relation
 
 
