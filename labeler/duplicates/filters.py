@@ -40,7 +40,9 @@ def compare_windows(a: Grey, b: Grey) -> ComparedWindows:
     covariance = _average(first * second) - mean_a * mean_b
     product = (variance_a + NOISE_VARIANCE) * (variance_b + NOISE_VARIANCE)
     unexplained = np.clip(1 - covariance * covariance / product, 0, 1)
-    return ComparedWindows(variance_a, variance_b, unexplained)
+    return ComparedWindows(
+        variance_a, variance_b, unexplained.astype(np.float32, copy=False)
+    )
 
 
 def _average(values: Floats) -> Floats:

@@ -53,7 +53,7 @@ from labeler.duplicates.duplicate_sets import (
 
 ACTION_BY_STATUS = {"labelled": "label", "rejected": "reject"}
 _UNREVIEWED = ("hint", *UNSEEN)
-_CHOSEN = (KeepReason(Advantage.CHOSEN),)
+_CHOSEN: tuple[KeepReason, ...] = (KeepReason(Advantage.CHOSEN),)
 
 
 class DuplicateSet(NamedTuple):
