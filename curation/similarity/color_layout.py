@@ -109,7 +109,7 @@ def compute_cell_weights() -> Floats:
     line = assign_soft_bins(pixel_centers, margin, 1 - margin, GRID)
     line /= line.sum(axis=0)
     weights = np.einsum("ia,jb->abij", line, line)
-    return weights.reshape(GRID * GRID, -1)
+    return np.reshape(weights, (GRID * GRID, -1))
 
 
 def assign_soft_bins(

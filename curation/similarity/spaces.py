@@ -132,7 +132,7 @@ def find_dissimilar_proposals(
     return dissimilar
 
 
-def _find_min_similarity(references: Iterable[Vectors]) -> np.float64 | None:
+def _find_min_similarity(references: Iterable[Vectors]) -> np.floating | None:
     nearest: list[float] = []
     for vectors in references:
         similarities = vectors @ vectors.T

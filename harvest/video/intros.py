@@ -194,7 +194,7 @@ def _median_step(times: _Times) -> float:
 
 
 def _are_alike(hashes: _Hashes, others: _Hashes) -> NDArray[np.bool_]:
-    return np.bitwise_count(hashes ^ others) <= MAX_HASH_DISTANCE
+    return np.asarray(np.bitwise_count(hashes ^ others) <= MAX_HASH_DISTANCE)
 
 
 def _find_best_run(begin: int, is_match: NDArray[np.bool_]) -> tuple[int, int]:
