@@ -122,20 +122,6 @@ def query_hub(file: HubFile) -> HubPin:
     return HubPin(commit, sha256)
 
 
-def read_hub_text(file: HubFile) -> str:
-    """Return a small text file of a commit. Raises `UsageError`, `MissingComponent`."""
-    hub = _import_client()
-    try:
-        path = hub.hf_hub_download(
-            file.repository, file.path, revision=file.revision, token=False
-        )
-        return Path(path).read_text("utf-8")
-    except hub.errors.EntryNotFoundError as error:
-        raise UsageError(f"the hub has no {file}", _FIX) from error
-    except Exception as error:  # huggingface_hub raises many types of errors
-        raise MissingComponent(f"{file} could not be fetched: {error}", _FIX) from error
-
-
 def pin_hub_name(
     name: str, sha256: str, ask: Callable[[HubFile], HubPin] = query_hub
 ) -> tuple[str, str]:

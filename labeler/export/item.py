@@ -19,9 +19,9 @@ class ExportItem(NamedTuple):
 
     In an export with boxes `face` is the box without padding in pixels of the original, and `path`
     that of the whole image, which several samples may share. `method` and `changes` state how the
-    file is made. Once it is written, `sha256` is its hash, `has_gps` whether it contains a GPS
-    position, and `tags` are those of a tagger. `copy` numbers the copies of a sample in a balanced
-    export from 1; it is 0 for the sample itself.
+    file is made. Once it is written, `sha256` is its hash and `has_gps` whether it contains a GPS
+    position. `copy` numbers the copies of a sample in a balanced export from 1; it is 0 for the
+    sample itself.
     """
 
     sample: Sample
@@ -32,7 +32,6 @@ class ExportItem(NamedTuple):
     path: str
     method: FileMethod
     changes: str
-    tags: tuple[str, ...] = ()
     has_gps: bool = False
     sha256: str = ""
     copy: int = 0

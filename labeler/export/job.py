@@ -57,7 +57,6 @@ from labeler.export.rows import (
     write_rows,
     write_text,
 )
-from labeler.export.tagger import add_tags
 from labeler.export.tree import COPIES, replace_tree, resolve_target, write_marker
 
 STAGE = "export"
@@ -437,8 +436,6 @@ def write_tree(
             file = done[item.path]
             written.append(item._replace(sha256=file.sha256, has_gps=file.has_gps))
 
-    if options.tagger is not None:
-        written = add_tags(dataset, folder, written, options.tagger, progress)
     facts = CardFacts(options, undecided)
     facts.add(dataset.db, written)
     facts.row = make_table_row(sample_facts(written[0], number_classes(written)))

@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar, Literal
 
 from gleanset.config import Param
 from gleanset.errors import UsageError
-from gleanset.files.hub import HubFile
 from gleanset.files.shards import SHARD_SIZE_HELP, ShardSize
 from gleanset.plugins import get_plugin_package
 from gleanset.request import Count, Request, validated_by
@@ -143,15 +142,6 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             parse=check_template,
         ),
     ] = None
-    tagger: Annotated[
-        str | None,
-        Param(
-            "For captions: add tags of this WD tagger on a hub, for example "
-            "hub:SmilingWolf/wd-vit-tagger-v3/model.onnx.",
-            metavar="HUB_NAME",
-            parse=validated_by(HubFile.parse),
-        ),
-    ] = None
     shard_size: Annotated[
         str | None,
         Param(
@@ -181,9 +171,9 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             f"leave out --no-split, or use --format {' or '.join(UNSPLIT_FORMATS)}",
         )
         yield (
-            (self.caption or self.tagger) is not None and self.format != CAPTIONS,
+            self.caption is not None and self.format != CAPTIONS,
             f"the format {self.format} has no captions",
-            f"leave out --caption and --tagger, or use --format {CAPTIONS}",
+            f"leave out --caption, or use --format {CAPTIONS}",
         )
         yield (
             self.has_boxes and self.size is not None,

@@ -15,9 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 from labelled_images import export_once, picture, put, run_export, run_labeler
-from onnx import TensorProto, helper
 from PIL import Image, ImageChops
-from publisher import Hub
 from tools_for_tests import encode
 
 from gleanset import Box, Dataset, Origin
@@ -385,85 +383,6 @@ def test_half_bodies_are_cropped_from_originals(empty: Dataset, tmp_path: Path) 
     assert "1 image without a face exported whole, not as a half body" in printed
     coco = ("--format", "coco", "--crop", "half-body", "-d", empty.root)
     run_labeler("export", tmp_path / "coco", *coco).refused(2, "leave out --crop")
-
-
-TAGGER = f"hub:{Hub.repository}/wd/model.onnx"
-
-
-def publish_tagger(hub: Hub, table: str) -> None:
-    """Publish a network whose probabilities are the mean blue, green and red."""
-    mean = helper.make_node("ReduceMean", ["image", "axes"], ["mean"], keepdims=0)
-    scaled = helper.make_node("Div", ["mean", "full"], ["tags"])
-    graph = helper.make_graph(
-        [mean, scaled],
-        "tagger",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 8, 8, 3])],
-        [helper.make_tensor_value_info("tags", TensorProto.FLOAT, ["batch", 3])],
-        [
-            helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2]),
-            helper.make_tensor("full", TensorProto.FLOAT, [1], [255.0]),
-        ],
-    )
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10
-    )
-    commit = hub.commit(wd_model=model.SerializeToString())
-    hub.commits[commit]["wd/selected_tags.csv"] = table.encode()
-
-
-TABLE = (
-    "tag_id,name,category,count\n1,blue_sky,0,9\n2,hana_(show),4,9\n3,red_theme,0,9\n"
-)
-
-
-def test_tagger_adds_tags_to_captions(empty: Dataset, tmp_path: Path, hub: Hub) -> None:
-    publish_tagger(hub, TABLE)
-    for name, color in (
-        ("red", (255, 200, 0)),
-        ("blue", (90, 255, 255)),
-        ("dark", (0, 0, 9)),
-    ):
-        put(
-            empty,
-            encode(Image.new("RGB", (40, 40), color), "PNG"),
-            f"{name}.png",
-            label=name,
-        )
-    words = ("--format", "captions", "--no-split", "--tagger", TAGGER)
-    expected = {
-        "red/red.txt": "red, red theme",
-        "blue/blue.txt": "blue, blue sky, red theme",
-        "dark/dark.txt": "dark",
-    }
-    assert export(empty, tmp_path / "out", *words) == expected
-    # The commit is pinned, and the tags are in the cache.
-    publish_tagger(hub, TABLE.replace("red_theme", "other"))
-    (cache,) = (empty.cache / "tags").iterdir()
-    lines = cache.read_text()
-    cache.write_text(f'{lines}\n["cut o')
-    put(
-        empty,
-        encode(Image.new("RGB", (40, 40), (0, 0, 255)), "PNG"),
-        "sky.png",
-        label="sky",
-    )
-    for _ in range(2):
-        tags = export(empty, tmp_path / "out", *words)
-        assert tags == expected | {"sky/sky.txt": "sky, blue sky"}
-    assert cache.read_text().startswith(lines)
-    assert len(cache.read_text().splitlines()) == len(lines.splitlines()) + 2
-
-
-@pytest.mark.parametrize(
-    "table", ["", "name,category\nsky,0\n", "one\ntwo\nthree\nfour\n"]
-)
-def test_unsuitable_tagger_raises_error(
-    labelled: Dataset, tmp_path: Path, hub: Hub, table: str
-) -> None:
-    publish_tagger(hub, table)
-    words = ("--format", "captions", "--tagger", TAGGER, "-d", labelled.root)
-    run_labeler("export", tmp_path / "out", *words).refused(2, "hint: use a WD tagger")
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

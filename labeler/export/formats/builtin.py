@@ -60,10 +60,7 @@ _FIX = f"for example: 'portrait of {TEMPLATE}'; fields: {', '.join(FIELDS)}"
 
 def format_caption(item: ExportItem, template: str) -> str:
     """Return the caption of an image; unknown fields are left out."""
-    tags: list[str] = []
-    for origin in item.image.origins:
-        tags += origin.tags
-    tags += item.tags
+    tags = [tag for origin in item.image.origins for tag in origin.tags]
     values = {
         "class": item.label,
         "tags": ", ".join(dict.fromkeys(tags)),
