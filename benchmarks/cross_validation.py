@@ -20,16 +20,16 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from baseline.data.samples import assign_folds
 from baseline.evaluation.intervals import share_interval
 from baseline.train.trials import FOLD_VARIANCE_INFLATION
+from gleanset.arrays import BoolArray, Float64Array, IntArray
 from gleanset.records import Interval
 
 DIMENSIONS, UNSEEN_GROUPS = 8, 1000
-Integers = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+Integers = IntArray
+Floats = Float64Array
 
 
 class Images(NamedTuple):
@@ -39,7 +39,7 @@ class Images(NamedTuple):
     y: Integers
     groups: Integers
 
-    def select(self, mask: npt.NDArray[np.bool_]) -> Images:
+    def select(self, mask: BoolArray) -> Images:
         """Return the selected images."""
         return Images(self.x[mask], self.y[mask], self.groups[mask])
 

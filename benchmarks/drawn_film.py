@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from generated_films import encode
 from PIL import Image
 
+from gleanset.arrays import Float32Array, Pixels
 from tools.sample.brush import OVERSAMPLE, Brush, curve, darken, oval
 from tools.sample.character import CAST, Character, Expression, random_character
 from tools.sample.scene import BACKDROPS, Figure, face_box, paint_backdrop, paint_figure
@@ -36,8 +36,8 @@ ENCODE = (
     " -vf scale=out_color_matrix=bt709 -colorspace bt709"
 )
 
-Pixels = npt.NDArray[np.uint8]
-Alpha = npt.NDArray[np.float32]
+Pixels = Pixels
+Alpha = Float32Array
 
 
 class TrueFace(NamedTuple):

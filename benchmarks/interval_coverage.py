@@ -35,7 +35,8 @@ from baseline.evaluation.decision_rule import (
     decide,
 )
 from baseline.evaluation.intervals import compare_paired, group_numbers, share_interval
-from baseline.evaluation.outputs import Floats, Indices, Outputs
+from baseline.evaluation.outputs import Outputs
+from gleanset.arrays import Float64Array, IntArray
 from gleanset.errors import InputUnusable
 
 GROUPS = (6, 12, 25, 100)
@@ -90,7 +91,7 @@ class World(NamedTuple):
             ndtri(self.accuracy) + ndtri(at), np.arange(TRUTH_SIZE) % 2
         )
 
-    def _make_outputs(self, margin: Floats, y: Indices) -> Outputs:
+    def _make_outputs(self, margin: Float64Array, y: IntArray) -> Outputs:
         half = np.where(y == 1, 1, -1) * margin * self.scale / 2
         logits = np.stack((-half, half), 1).astype(np.float32)
         return Outputs(logits, y, tuple(map(str, range(len(y)))))

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+from gleanset.arrays import BoolArray, Float64Array, IntArray
+
+Floats = Float64Array
+Flags = BoolArray
 GROUPS = (8, 12, 25, 50, 100, 200)
 WORLDS_PER_SIZE = 10
 """Worlds for each number of groups."""
@@ -72,9 +73,7 @@ class RandomWorld:
         _, gained, lost, _ = _estimate_truth(self)
         return gained - lost
 
-    def draw_sizes(
-        self, random: np.random.Generator, count: int
-    ) -> npt.NDArray[np.int64]:
+    def draw_sizes(self, random: np.random.Generator, count: int) -> IntArray:
         """Draw the sizes of `count` groups."""
         drawn_sizes = {
             "single": lambda: np.ones(count),
@@ -89,7 +88,7 @@ class RandomWorld:
         }[self.kind]()
         return np.clip(np.ceil(drawn_sizes), 1, 200).astype(np.int64)
 
-    def mean_probabilities(self, sizes: npt.NDArray[np.int64]) -> Floats:
+    def mean_probabilities(self, sizes: IntArray) -> Floats:
         """Return mean probabilities, shape (groups, 4), for groups of these sizes."""
         errors = np.array((self.gained, self.lost, self.missed))
         scaled = np.where(sizes > sizes.mean(), self.harder, 1.0)[:, None] * errors

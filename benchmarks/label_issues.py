@@ -12,20 +12,20 @@ and of cleanlab's `find_label_issues`, and the precision of as many of the first
 from collections import defaultdict
 
 import numpy as np
-import numpy.typing as npt
 from cleanlab.filter import find_label_issues as find_with_cleanlab
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from baseline.evaluation.outputs import Outputs
 from baseline.train.trials import find_suspect_labels
+from gleanset.arrays import IntArray
 
 SHARES = (0.01, 0.05, 0.2)
 DRAWS = 5
 PER_CLASS, WIDTH = 30, 40
 KINDS = {"easy": (0.7, (2, 10, 60)), "hard": (1.6, (2, 10))}
 """Noise, and numbers of classes."""
-Rows = npt.NDArray[np.int64]
+Rows = IntArray
 
 
 def measure(

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from curation.similarity.color_layout import Floats, average_areas, compute_color_layout
-from facecrop.detectors import DetectorSpec, Pixels
+from curation.similarity.color_layout import average_areas, compute_color_layout
+from facecrop.detectors import DetectorSpec
 from facecrop.detectors.tiling import FloatBox, drop_overlapping_faces
+from gleanset.arrays import Float32Array, Pixels
 from gleanset.images.cropping import clip_box, crop_region, expand_box
 from gleanset.records import Box, Face
 
@@ -23,15 +23,13 @@ FOLLOW_PADDING = 0.25
 MAX_FOLLOW_DISTANCE = 0.25
 """One minus the correlation of patches, up to which a face is followed."""
 
-Patch = npt.NDArray[np.float32]
-
 
 class DetectedFace(NamedTuple):
     """Face with its color layout and patch."""
 
     face: Face
-    colours: Floats
-    patch: Patch
+    colours: Float32Array
+    patch: Float32Array
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def _describe_face(pixels: Pixels, face: Face) -> DetectedFace:
     return DetectedFace(face, colors, _make_patch(gray))
 
 
-def _make_patch(gray: Pixels | Patch) -> Patch:
+def _make_patch(gray: Pixels | Float32Array) -> Float32Array:
     """Return a zero-mean unit vector of `PATCH_SIDE`**2 gray values."""
     small = cv2.resize(gray, (PATCH_SIDE, PATCH_SIDE), interpolation=cv2.INTER_AREA)
     values = np.asarray(small, np.float32) - np.float32(small.mean())

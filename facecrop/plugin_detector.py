@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gleanset.arrays import Pixels
 from gleanset.errors import GleansetError, Unreadable
 from gleanset.records import Face
 from gleanset.terminal import describe_error
 
 if TYPE_CHECKING:  # circular at run time
-    from facecrop.detectors.base import Detector, Pixels
+    from facecrop.detectors.base import Detector
 
 FAILED = "detector failed"
 

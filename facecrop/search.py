@@ -14,11 +14,12 @@ import numpy as np
 from facecrop.detectors import DetectorSpec
 from facecrop.plugin_detector import FAILED
 from gleanset import Dataset
+from gleanset.arrays import Pixels
 from gleanset.command_result import CommandResult
 from gleanset.db.faces import WHOLE, StoredFace
 from gleanset.db.rows import Search
 from gleanset.files.store import FILE_GONE, FILE_UNREADABLE, Store, read_original
-from gleanset.images.cropping import Array, CropGeometry, FaceCropper, make_sample_key
+from gleanset.images.cropping import CropGeometry, FaceCropper, make_sample_key
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Face, FaceCrop, Region, Rejection, overlap
 from gleanset.work.pool import Outcome, Processes, run_batches
@@ -131,7 +132,7 @@ class SearchWorker:
                 self.cropper.write(key, pixels, region)
         return result
 
-    def _find_faces(self, item: ImageToSearch, pixels: Array) -> list[Face]:
+    def _find_faces(self, item: ImageToSearch, pixels: Pixels) -> list[Face]:
         if not item.search:
             return [stored.face for stored in item.stored if stored.kind == "found"]
         manual_boxes = [

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gleanset.arrays import IntArray
+
 Hashes = npt.NDArray[np.uint64]
-Numbers = npt.NDArray[np.int64]
+
 Positions = npt.NDArray[np.int32]
 
 MAX_KEY_BITS = 22
@@ -27,16 +29,16 @@ MAX_BATCH_PAIRS = 1 << 19
 class NearPairs(NamedTuple):
     """Pairs of positions with the Hamming distance of their hashes; arrays of equal length."""
 
-    a: Numbers
-    b: Numbers
-    distance: Numbers
+    a: IntArray
+    b: IntArray
+    distance: IntArray
 
 
 class DistinctHashes(NamedTuple):
     """Distinct hashes with first positions; `equal` pairs link repeats to their first one."""
 
     hashes: Hashes
-    first: Numbers
+    first: IntArray
     equal: NearPairs
 
 
@@ -82,7 +84,7 @@ class _Index(NamedTuple):
 
     bands: tuple[int, int]
     hashes: Hashes
-    order: Numbers
+    order: IntArray
     starts: Positions
 
 
@@ -171,7 +173,7 @@ class HashIndex:
 
     def _select_near(
         self, a: Hashes, b: Hashes, bands: tuple[int, int] | None = None
-    ) -> tuple[Numbers, Numbers]:
+    ) -> tuple[IntArray, IntArray]:
         """Return the indices of the near pairs, and their distances.
 
         With `bands`, keep only pairs whose first two equal bands are these: each pair comes once.
@@ -190,8 +192,8 @@ class HashIndex:
 
 
 def _pair_with_ranges(
-    rows: Numbers, begins: npt.NDArray[np.integer], ends: npt.NDArray[np.integer]
-) -> Iterator[tuple[Numbers, Numbers]]:
+    rows: IntArray, begins: npt.NDArray[np.integer], ends: npt.NDArray[np.integer]
+) -> Iterator[tuple[IntArray, IntArray]]:
     """Yield each row with every position of its range `begins` to `ends`, in batches.
 
     A batch has at most `MAX_BATCH_PAIRS` pairs, or those of one row if that has more.
@@ -216,14 +218,14 @@ def _pair_with_ranges(
         first = last
 
 
-def _count_earlier_equals(values: npt.NDArray[np.integer]) -> Numbers:
+def _count_earlier_equals(values: npt.NDArray[np.integer]) -> IntArray:
     order = np.argsort(values, kind="stable")
     counts = np.empty(len(values), np.int64)
     counts[order] = compute_run_ranks(values[order])
     return counts
 
 
-def compute_run_ranks(values: npt.NDArray[Any]) -> Numbers:
+def compute_run_ranks(values: npt.NDArray[Any]) -> IntArray:
     """Return each value's position in its run of equal values."""
     is_begin = np.ones(len(values), np.bool_)
     is_begin[1:] = values[1:] != values[:-1]

@@ -11,9 +11,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from facecrop.detectors import Detector, Pixels, build_detector
+from facecrop.detectors import Detector, build_detector
 from facecrop.detectors.drawnface import DrawnFace
 from facecrop.detectors.tiling import is_same_face, sort_in_reading_order
+from gleanset.arrays import Pixels
 from gleanset.images.cropping import clip_box
 from gleanset.records import Box, Face
 

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from baseline.data.pixels import Pixels
 from baseline.data.runs import read_current_names
 from baseline.use.engines import OnnxEngine
 from baseline.use.model import ImagePrediction, Model
 from facecrop.detectors.drawnface import MODEL
+from gleanset.arrays import Pixels
 from gleanset.command_result import JsonDict
 from gleanset.config import did_you_mean
 from gleanset.db.faces import WHOLE

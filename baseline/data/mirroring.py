@@ -7,17 +7,14 @@ from itertools import combinations
 import cv2
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from baseline.data.samples import Examples, load_arrays, thin_out
 from baseline.settings import Settings
 from gleanset import Dataset
+from gleanset.arrays import Float64Array, IntArray, Pixels
 from gleanset.records import Sample
 from gleanset.work.progress import NO_PROGRESS
 
-Pixels = npt.NDArray[np.uint8]
-Indices = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 SIDE = 48
 MAX_COMPARED, MAX_PER_CLASS, MIN_PER_CLASS = 1500, 40, 4
 """Images that are compared; a class with fewer than the minimum is left out."""
@@ -66,7 +63,7 @@ def _select_samples(examples: Examples) -> tuple[Sample, ...]:
     return tuple(selected)
 
 
-def find_mirrored_classes(x: Pixels, y: Indices) -> list[tuple[int, int]]:
+def find_mirrored_classes(x: Pixels, y: IntArray) -> list[tuple[int, int]]:
     """Return pairs of classes whose images (N x C x S x S) look like the other's when mirrored.
 
     Images are compared with class means of their gradients, which keep the direction of edges.
@@ -83,7 +80,7 @@ def find_mirrored_classes(x: Pixels, y: Indices) -> list[tuple[int, int]]:
     nearest_plain = numbers[(plain @ means.T - half_norms).argmax(1)]
     nearest_mirrored = numbers[(mirrored @ means.T - half_norms).argmax(1)]
 
-    def share(nearest: Indices, number: int, other: int) -> float:
+    def share(nearest: IntArray, number: int, other: int) -> float:
         return float((nearest[y == number] == other).mean())
 
     pairs = []
@@ -95,7 +92,7 @@ def find_mirrored_classes(x: Pixels, y: Indices) -> list[tuple[int, int]]:
     return pairs
 
 
-def _compute_histograms(images: Pixels) -> Floats:
+def _compute_histograms(images: Pixels) -> Float64Array:
     """Return histograms of signed gradients of cells (N x D, of unit length)."""
     histograms = np.stack(
         [_compute_histogram(image) for image in images.transpose(0, 2, 3, 1)]
@@ -104,7 +101,7 @@ def _compute_histograms(images: Pixels) -> Floats:
     return np.asarray(histograms / np.maximum(lengths, 1e-9))
 
 
-def _compute_histogram(image: Pixels) -> Floats:
+def _compute_histogram(image: Pixels) -> Float64Array:
     gray = np.ascontiguousarray(image)
     if image.shape[2] == 3:
         gray = np.asarray(cv2.cvtColor(gray, cv2.COLOR_RGB2GRAY), np.uint8)

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from filelock import FileLock
 from PIL import Image, ImageOps
 
 from baseline.settings import Fit
+from gleanset.arrays import Pixels
 from gleanset.errors import Unreadable
 from gleanset.files.atomic import PARTIAL_PREFIX, disk_errors
 from gleanset.files.store import FILE_GONE, FILE_UNREADABLE, read_original
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 IMAGES_PER_PROCESS = 100
 """Images that are read in about the time that a process needs to start."""
-
-Pixels = npt.NDArray[np.uint8]
 
 
 def choose_readers(images: int) -> Processes | Threads:
@@ -144,7 +142,7 @@ class ViewReader:
         return augmented
 
 
-ImageInput: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
+ImageInput: TypeAlias = str | Path | bytes | Image.Image | Pixels
 """A path, the bytes of a file, an image of Pillow, or uint8 pixels H x W x 3 (RGB) or H x W."""
 
 
@@ -179,7 +177,7 @@ def _flatten_alpha(image: Image.Image) -> Image.Image:
         raise Unreadable("damaged", str(error)) from error
 
 
-def _from_array(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+def _from_array(pixels: Pixels) -> Image.Image:
     is_color = pixels.ndim == 3 and pixels.shape[2] == 3
     has_shape = is_color or pixels.ndim == 2
     if pixels.dtype != np.uint8 or not has_shape or not pixels.size:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
 
-from baseline.data.pixels import PixelReader, Pixels, PixelSource, decode_all
-from baseline.evaluation.outputs import NO_SHIFT, Indices
+from baseline.data.pixels import PixelReader, PixelSource, decode_all
+from baseline.evaluation.outputs import NO_SHIFT
 from baseline.settings import Settings, Triplet
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
+from gleanset.arrays import Float32Array, Float64Array, IntArray, Pixels
 from gleanset.db.journal import get_unseen_labels
 from gleanset.errors import InputUnusable
 from gleanset.records import SPLITS, Sample
@@ -53,7 +53,7 @@ class Examples:
                 digest.update(line.encode())
         return digest.hexdigest()[:16]
 
-    def classes_of(self, split: str, keys: Sequence[str]) -> npt.NDArray[np.int64]:
+    def classes_of(self, split: str, keys: Sequence[str]) -> IntArray:
         """Return the class numbers of samples of a split, by key."""
         index = {name: number for number, name in enumerate(self.classes)}
         labels = {sample.key: str(sample.label) for sample in self.splits[split]}
@@ -192,7 +192,7 @@ class Arrays:
     """
 
     x: Pixels
-    y: npt.NDArray[np.int64]
+    y: IntArray
     keys: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -206,17 +206,16 @@ class Arrays:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def pick(self, index: npt.NDArray[np.int64]) -> Pixels:
+    def pick(self, index: IntArray) -> Pixels:
         """Return a copy of the images at `index`, N x C x H x W, channels last in memory."""
         channels_last = np.ascontiguousarray(self.x.transpose(0, 2, 3, 1)[index])
         return channels_last.transpose(0, 3, 1, 2)
 
 
-Floats = npt.NDArray[np.float64]
 _EPSILON = 1e-9
 
 
-def compute_prior_shift(examples: Examples, settings: Settings) -> Floats:
+def compute_prior_shift(examples: Examples, settings: Settings) -> Float64Array:
     """Return log(share of a class / share in balanced training), centered (C).
 
     Empty without balancing, and for triplets: similarities to known images have no class prior.
@@ -359,8 +358,8 @@ def check_folds(folds: int, groups: int, classes: int) -> None:
 
 
 def split_stratified_groups(
-    y: Indices, groups: Indices, max_folds: int, seed: int
-) -> list[tuple[Indices, Indices]]:
+    y: IntArray, groups: IntArray, max_folds: int, seed: int
+) -> list[tuple[IntArray, IntArray]]:
     """Return (train rows, test rows) of stratified folds that keep groups together.
 
     `y` and `groups` (N each) are class and group numbers. There are at most as many folds as
@@ -405,9 +404,7 @@ def _collect_samples(groups: Groups, names: Iterable[str]) -> tuple[Sample, ...]
     return tuple(sorted(samples, key=lambda sample: sample.key))
 
 
-def compute_class_weights(
-    y: Indices, classes: int, balance: str
-) -> npt.NDArray[np.float32]:
+def compute_class_weights(y: IntArray, classes: int, balance: str) -> Float32Array:
     """Return the class weights of the loss (float32).
 
     With balance 'weights' all classes count equally; otherwise they are 1.
@@ -418,7 +415,7 @@ def compute_class_weights(
     return (len(y) / (classes * counts)).astype(np.float32)
 
 
-def check_classes(y: Indices, classes: Sequence[str]) -> None:
+def check_classes(y: IntArray, classes: Sequence[str]) -> None:
     """Raise `InputUnusable` for fewer than two classes, or a class without samples."""
     if len(classes) < 2:
         raise InputUnusable(

@@ -18,7 +18,6 @@ from baseline.evaluation.decision_rule import (
     load_decision_rule,
 )
 from baseline.evaluation.intervals import (
-    Flags,
     PairedComparison,
     compare_paired,
     effective_groups,
@@ -33,7 +32,6 @@ from baseline.evaluation.metrics import (
     read_metrics,
 )
 from baseline.evaluation.outputs import (
-    Indices,
     Outputs,
     calibration_error,
     load_outputs,
@@ -41,6 +39,7 @@ from baseline.evaluation.outputs import (
 )
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
+from gleanset.arrays import BoolArray, IntArray
 from gleanset.command_result import CommandResult
 from gleanset.errors import InputUnusable
 from gleanset.html.words import count
@@ -163,12 +162,12 @@ class _RunOutputs(NamedTuple):
     folder: Path
     classes: tuple[str, ...]
     outputs: Outputs
-    predicted: Indices
+    predicted: IntArray
 
     @property
-    def correct(self) -> Flags:
+    def correct(self) -> BoolArray:
         """Mask of the images that users get the right class for (N)."""
-        correct: Flags = self.predicted == self.outputs.y
+        correct: BoolArray = self.predicted == self.outputs.y
         return correct
 
     def labels(self) -> dict[str, str]:

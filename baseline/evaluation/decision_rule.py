@@ -21,16 +21,10 @@ from msgspec import Meta
 from baseline.data.runs import read_run_json, write_run_json
 from baseline.evaluation.intervals import bound_share, required_sample_size
 from baseline.evaluation.metrics import empty_split_error
-from baseline.evaluation.outputs import (
-    Floats,
-    Indices,
-    Outputs,
-    Scores,
-    calibrate_scores,
-    softmax,
-)
+from baseline.evaluation.outputs import Outputs, calibrate_scores, softmax
 from baseline.evaluation.unknown_rule import UnknownThreshold, choose_class_thresholds
 from baseline.features.scaling import floor_deviations
+from gleanset.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.html.words import count
 
@@ -131,7 +125,7 @@ class DecisionRule(msgspec.Struct, frozen=True):
     unfamiliar_below: float | None = None
     unfamiliar_by_class: dict[str, float] = {}
 
-    def similarity_limits(self, classes: Sequence[str]) -> Floats:
+    def similarity_limits(self, classes: Sequence[str]) -> Float64Array:
         """Return the similarity below which each class becomes "unknown" (-inf: never)."""
         other = -math.inf if self.unfamiliar_below is None else self.unfamiliar_below
         return np.array([self.unfamiliar_by_class.get(name, other) for name in classes])
@@ -162,24 +156,24 @@ class Decisions(NamedTuple):
     `limits` (N) are the similarities below which these predictions are unknown.
     """
 
-    classes: Indices
-    probabilities: Floats
-    limits: Floats
+    classes: IntArray
+    probabilities: Float64Array
+    limits: Float64Array
 
 
 def calibrate_with_rule(
-    logits: Scores, classes: Sequence[str], rule: DecisionRule
-) -> Scores:
+    logits: Float32Array, classes: Sequence[str], rule: DecisionRule
+) -> Float32Array:
     """Return calibrated scores (N x C): their softmax are the probabilities."""
     offsets = rule.class_offsets(classes)
     return calibrate_scores(logits, rule.temperature, offsets).astype(np.float32)
 
 
 def decide(
-    logits: Scores,
+    logits: Float32Array,
     classes: Sequence[str],
     rule: DecisionRule,
-    similarity: Floats | None = None,
+    similarity: Float64Array | None = None,
     membership: npt.NDArray[np.floating] | None = None,
 ) -> Decisions:
     """Predict a class or `UNKNOWN` for scores (N x C) and similarities to the training data (N).
@@ -207,13 +201,13 @@ def decide(
 
 
 def confidences_of(
-    predicted: Indices,
-    probabilities: Floats,
+    predicted: IntArray,
+    probabilities: Float64Array,
     membership: npt.NDArray[np.floating] | None,
-) -> Floats:
+) -> Float64Array:
     """Return the confidences (N) of predicted classes; those of `UNKNOWN` mean nothing."""
     rows = np.arange(len(predicted))
-    confidences: Floats = probabilities[rows, predicted]
+    confidences: Float64Array = probabilities[rows, predicted]
     if membership is None:
         return confidences
     return confidences * membership
@@ -244,21 +238,21 @@ class FeatureScale(msgspec.Struct, frozen=True, dict=True):
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
 
-    def distances(self, embeddings: npt.NDArray[np.floating]) -> Floats:
+    def distances(self, embeddings: npt.NDArray[np.floating]) -> Float64Array:
         """Return the distances of embeddings (N x D) from the mean; those of train average 1."""
         mean, deviation = self._arrays
         scaled = (embeddings.astype(np.float64) - mean) / deviation
         squares = np.einsum("nd,nd->n", scaled, scaled)
-        distances: Floats = np.sqrt(squares / len(mean))
+        distances: Float64Array = np.sqrt(squares / len(mean))
         return distances
 
     @cached_property
-    def _arrays(self) -> tuple[Floats, Floats]:
+    def _arrays(self) -> tuple[Float64Array, Float64Array]:
         """Both as arrays (D), cached because a server needs them for each request."""
         return np.array(self.mean), np.array(self.deviation)
 
 
-def fit_feature_scale(embeddings: Scores) -> FeatureScale:
+def fit_feature_scale(embeddings: Float32Array) -> FeatureScale:
     """Fit the scale of the training embeddings (N x D); their mean distance is 1."""
     deviation = floor_deviations(embeddings.std(0, dtype=np.float64))
     mean = embeddings.mean(0, dtype=np.float64)
@@ -268,14 +262,14 @@ def fit_feature_scale(embeddings: Scores) -> FeatureScale:
     return FeatureScale(_round_values(mean), _round_values(deviation * mean_distance))
 
 
-def _round_values(values: Floats) -> tuple[float, ...]:
+def _round_values(values: Float64Array) -> tuple[float, ...]:
     """Round to seven digits: a float32 holds no more."""
     return tuple(float(f"{value:.7g}") for value in values.tolist())
 
 
 def compute_training_similarity(
-    scores: npt.NDArray[np.floating], distances: Floats
-) -> Floats:
+    scores: npt.NDArray[np.floating], distances: Float64Array
+) -> Float64Array:
     """Return the OOD score (N, 0..1; 1 is familiar) of calibrated scores (N x C).
 
     Features of out-of-distribution images are farther from the mean of train. So scores are
@@ -284,13 +278,13 @@ def compute_training_similarity(
     """
     temperatures = SIMILARITY_TEMPERATURE * np.maximum(distances, 1e-6)
     softened = scores.astype(np.float64) / temperatures[:, None]
-    similarity: Floats = softmax(softened).max(1)
+    similarity: Float64Array = softmax(softened).max(1)
     return similarity
 
 
 def compute_output_similarity(
     outputs: Outputs, classes: Sequence[str], rule: DecisionRule
-) -> Floats:
+) -> Float64Array:
     """Return the OOD scores of N images.
 
     They are the membership if there is one. Outputs without distances are of a gallery: theirs are
@@ -339,7 +333,7 @@ class SplitAnswers(NamedTuple):
     outputs: Outputs
     classes: tuple[str, ...]
     groups: npt.NDArray[Any]
-    similarity: Floats | None = None
+    similarity: Float64Array | None = None
 
     @classmethod
     def measure(
@@ -354,11 +348,11 @@ class SplitAnswers(NamedTuple):
         names = np.array([groups[key] for key in outputs.keys])
         return cls(outputs, tuple(classes), names, similarity)
 
-    def answers(self, rule: DecisionRule) -> Indices:
+    def answers(self, rule: DecisionRule) -> IntArray:
         """Return the predictions under a rule (N), which may be `UNKNOWN`."""
         return decide(self.outputs.logits, self.classes, rule, self.similarity).classes
 
-    def of_class(self, name: str) -> npt.NDArray[np.bool_]:
+    def of_class(self, name: str) -> BoolArray:
         """Return a mask of the images of a class. Raises `UsageError`, `InputUnusable`."""
         if name not in self.classes:
             raise UsageError(
@@ -366,7 +360,7 @@ class SplitAnswers(NamedTuple):
                 f"choose one of: {', '.join(self.classes)}",
             )
 
-        mask: npt.NDArray[np.bool_] = self.outputs.y == self.classes.index(name)
+        mask: BoolArray = self.outputs.y == self.classes.index(name)
         if not mask.any():
             raise InputUnusable(
                 f"val has no images of {name} to choose a threshold by",
@@ -495,7 +489,7 @@ def measure_recall_threshold(
     lost = own_answers != number
     upper_bound = bound_share(lost, own_groups)
 
-    def measure_others(answers: Indices) -> float | None:
+    def measure_others(answers: IntArray) -> float | None:
         right = (answers == val.outputs.y)[~is_own]
         return float(right.mean()) if len(right) else None
 

@@ -48,7 +48,6 @@ from baseline.evaluation.metrics import (
 )
 from baseline.evaluation.outputs import (
     NO_SHIFT,
-    Floats,
     Outputs,
     ScoreCalibration,
     calibration_error,
@@ -63,6 +62,7 @@ from baseline.train.training import TrainingData, compute_split_outputs, with_di
 from curation.labelling_command import suggest_larger_test
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
+from gleanset.arrays import Float64Array
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.records import Sample
@@ -107,7 +107,7 @@ def evaluate_run(
 
 
 def fit_decision_rule(
-    val: Outputs | None, examples: Examples, shift: Floats = NO_SHIFT
+    val: Outputs | None, examples: Examples, shift: Float64Array = NO_SHIFT
 ) -> tuple[ScoreCalibration, DecisionRule]:
     """Fit the calibration on val, if it has images, and return the rule that applies it.
 

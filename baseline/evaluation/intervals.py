@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from baseline.evaluation.outputs import Floats, Indices
+from gleanset.arrays import BoolArray, Float64Array, IntArray
 from gleanset.html.words import count
 from gleanset.records import Interval
 
 # scipy is imported where it is used, so that predictions need not wait for it.
-Flags = npt.NDArray[np.bool_]
+
 Groups = Sequence[str] | npt.NDArray[Any]
 """The group of each of N images, by name or number."""
 
@@ -67,7 +67,7 @@ def required_sample_size(share: float) -> int:
     return math.ceil(math.log(1 - 0.95) / math.log1p(-share))
 
 
-def group_numbers(names: Groups) -> Indices:
+def group_numbers(names: Groups) -> IntArray:
     """Number groups from 0."""
     return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64)
 
@@ -80,14 +80,14 @@ def effective_groups(groups: Groups) -> float:
     return _effective_number(np.bincount(group_numbers(groups)).astype(np.float64))
 
 
-def _effective_number(sizes: Floats) -> float:
+def _effective_number(sizes: Float64Array) -> float:
     if not len(sizes):
         return 0.0
     return float(sizes.sum() ** 2 / (sizes**2).sum())
 
 
 def share_interval_or_none(
-    right: Flags, groups: Groups, variance_inflation: float = 1.0
+    right: BoolArray, groups: Groups, variance_inflation: float = 1.0
 ) -> Interval | None:
     """Return `share_interval`, or None for a single group."""
     if len(set(groups)) < 2:
@@ -96,7 +96,7 @@ def share_interval_or_none(
 
 
 def share_interval(
-    right: Flags, groups: Groups, variance_inflation: float = 1.0
+    right: BoolArray, groups: Groups, variance_inflation: float = 1.0
 ) -> Interval:
     """Return the 95 % interval of the share of `right` (N) with `groups` (N)."""
     missed = bound_share(~right, groups, _ONE_SIDED_CONFIDENCE, variance_inflation)
@@ -105,7 +105,7 @@ def share_interval(
 
 
 def bound_share(
-    hits: Flags,
+    hits: BoolArray,
     groups: Groups,
     confidence: float = 0.95,
     variance_inflation: float = 1.0,
@@ -148,7 +148,7 @@ class _ShareVariance(NamedTuple):
     share: float
 
 
-def _share_variance(sums: Floats, sizes: Floats) -> _ShareVariance:
+def _share_variance(sums: Float64Array, sizes: Float64Array) -> _ShareVariance:
     """Return the variance of a share, by the hits and sizes of its groups.
 
     Adding a whole group would make intervals twice as wide as needed (docs/experiments.md).
@@ -180,7 +180,7 @@ def _exact_limit(share: float, cases: float, confidence: float) -> float:
     )
 
 
-def difference_interval(gain: Floats, groups: Groups) -> Interval:
+def difference_interval(gain: Float64Array, groups: Groups) -> Interval:
     """Return the 95 % interval of the mean of `gain` (N, each -1, 0 or 1) between two runs.
 
     It combines the intervals of the shares that only one run got right (Newcombe, "Improved
@@ -243,7 +243,7 @@ class PairedComparison:
 
 
 def compare_paired(
-    this: Flags, other: Flags, groups: Sequence[str]
+    this: BoolArray, other: BoolArray, groups: Sequence[str]
 ) -> PairedComparison:
     """Compare the correct predictions (N) of two runs on images of these groups (N)."""
     numbers = group_numbers(groups)

@@ -16,13 +16,11 @@ from baseline.evaluation.intervals import UNKNOWN_INTERVAL, small_sample_warning
 from baseline.evaluation.outputs import (
     CalibrationError,
     ConfidenceBin,
-    Floats,
-    Indices,
     ScoreCalibration,
-    Scores,
     log_softmax,
 )
 from gleanset import Dataset
+from gleanset.arrays import Float32Array, Float64Array, IntArray
 from gleanset.db.duplicates import Pairs
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
@@ -258,7 +256,7 @@ MAX_MISTAKES = 20
 
 
 def compute_classification_metrics(
-    logits: Scores, y: Indices, keys: Sequence[str], classes: Sequence[str]
+    logits: Float32Array, y: IntArray, keys: Sequence[str], classes: Sequence[str]
 ) -> SplitMetrics:
     """Return the metrics of `logits` (N x C) against the true classes `y` (N).
 
@@ -294,7 +292,7 @@ def compute_classification_metrics(
 
 
 def compute_class_scores(
-    y: Indices, predicted: Indices, classes: Sequence[str]
+    y: IntArray, predicted: IntArray, classes: Sequence[str]
 ) -> tuple[ClassScore, ...]:
     """Return precision, recall, F1 and support of each class; `predicted` may have `UNKNOWN`."""
     from sklearn.metrics import precision_recall_fscore_support
@@ -314,7 +312,7 @@ def mean_f1(scores: Sequence[ClassScore]) -> float:
     return float(np.mean(tested)) if tested else 0.0
 
 
-def mean_log_loss(logits: Scores, y: Indices) -> float:
+def mean_log_loss(logits: Float32Array, y: IntArray) -> float:
     """Return the mean cross entropy of scores (N x C) in nats."""
     return float(-log_softmax(logits)[np.arange(len(y)), y].mean())
 
@@ -330,9 +328,9 @@ def empty_split_error(message: str, commands: Sequence[str] = ()) -> InputUnusab
 
 
 def list_mistakes(
-    log_probabilities: Floats,
-    predicted: Indices,
-    y: Indices,
+    log_probabilities: Float64Array,
+    predicted: IntArray,
+    y: IntArray,
     keys: Sequence[str],
     classes: Sequence[str],
 ) -> tuple[Misclassification, ...]:

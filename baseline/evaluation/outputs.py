@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from gleanset.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count
@@ -35,12 +36,12 @@ class Outputs:
     `FeatureScale.distances`, `membership` (N) those of `ClassMembership`; each may be missing.
     """
 
-    logits: Scores
-    y: Indices
+    logits: Float32Array
+    y: IntArray
     keys: tuple[str, ...]
-    embeddings: Scores | None = None
-    distances: Floats | None = None
-    membership: Floats | None = None
+    embeddings: Float32Array | None = None
+    distances: Float64Array | None = None
+    membership: Float64Array | None = None
 
     def __post_init__(self) -> None:
         if not len(self.logits) == len(self.y) == len(self.keys):
@@ -52,12 +53,12 @@ class Outputs:
         return len(self.keys)
 
     @property
-    def right(self) -> npt.NDArray[np.bool_]:
+    def right(self) -> BoolArray:
         """Mask of correct predictions (N)."""
-        correct: npt.NDArray[np.bool_] = self.logits.argmax(1) == self.y
+        correct: BoolArray = self.logits.argmax(1) == self.y
         return correct
 
-    def at(self, index: Indices) -> Outputs:
+    def at(self, index: IntArray) -> Outputs:
         """Return the outputs of some samples, in this order, without embeddings."""
         distances = self.distances
         membership = self.membership
@@ -130,22 +131,19 @@ def load_outputs(folder: Path) -> dict[str, Outputs]:
         ) from error
 
 
-Floats = npt.NDArray[np.float64]
-Scores = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.int64]
-NO_SHIFT: Floats = np.zeros(0)
+NO_SHIFT: Float64Array = np.zeros(0)
 
 
-def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:
+def log_softmax(logits: npt.NDArray[np.floating]) -> Float64Array:
     """Return log probabilities (N x C), computed in double precision."""
     exact = logits.astype(np.float64)
     # The largest becomes 0, so that no exponential overflows.
     shifted = exact - exact.max(1, keepdims=True)
-    result: Floats = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    result: Float64Array = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     return result
 
 
-def softmax(logits: npt.NDArray[np.floating]) -> Floats:
+def softmax(logits: npt.NDArray[np.floating]) -> Float64Array:
     """Return probabilities (N x C)."""
     return np.exp(log_softmax(logits))
 
@@ -183,7 +181,7 @@ class ScoreCalibration:
     images: int = 0
     groups: int = 0
 
-    def apply(self, logits: Scores) -> Floats:
+    def apply(self, logits: Float32Array) -> Float64Array:
         """Return calibrated scores (N x C): their softmax are the probabilities."""
         return calibrate_scores(logits, self.temperature, self.offsets)
 
@@ -208,15 +206,18 @@ class ScoreCalibration:
 
 
 def calibrate_scores(
-    logits: Scores, temperature: float, offsets: Sequence[float]
-) -> Floats:
+    logits: Float32Array, temperature: float, offsets: Sequence[float]
+) -> Float64Array:
     """Divide scores (N x C) by the temperature and add `offsets` (C, or none)."""
-    scores: Floats = logits.astype(np.float64) / temperature
+    scores: Float64Array = logits.astype(np.float64) / temperature
     return scores + np.array(offsets) if len(offsets) else scores
 
 
 def fit_calibration(
-    logits: Scores, y: Indices, groups: Sequence[str], shift: Floats = NO_SHIFT
+    logits: Float32Array,
+    y: IntArray,
+    groups: Sequence[str],
+    shift: Float64Array = NO_SHIFT,
 ) -> ScoreCalibration:
     """Fit the calibration of scores (N x C) with true classes `y` (N) and groups `groups` (N).
 
@@ -330,7 +331,7 @@ class CalibrationError:
     log_loss: float | None = None
 
 
-def calibration_error(probabilities: Floats, y: Indices) -> CalibrationError:
+def calibration_error(probabilities: Float64Array, y: IntArray) -> CalibrationError:
     """Return the expected calibration error of probabilities (N x C) with true classes (N)."""
     confidences = probabilities.max(1)
     is_right = probabilities.argmax(1) == y

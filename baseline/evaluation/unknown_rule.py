@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from baseline.evaluation.intervals import Groups, group_numbers
-from baseline.evaluation.outputs import Floats, Indices
+from gleanset.arrays import Float64Array, IntArray
 from gleanset.html.words import confidence_interval, count
 from gleanset.records import Interval
 
@@ -154,7 +154,7 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
 
 
 def choose_unknown_threshold(
-    similarity: Floats, groups: Groups, max_share: float
+    similarity: Float64Array, groups: Groups, max_share: float
 ) -> UnknownThreshold:
     """Choose the highest threshold that rejects at most `max_share` (0..1) of known images.
 
@@ -189,7 +189,7 @@ class _Threshold(NamedTuple):
 
 
 def _find_highest_threshold(
-    similarity: Floats, numbers: Indices, max_share: float, additional: float
+    similarity: Float64Array, numbers: IntArray, max_share: float, additional: float
 ) -> _Threshold:
     """Return the highest threshold for a share.
 
@@ -213,7 +213,7 @@ def _find_highest_threshold(
 
 
 def choose_class_thresholds(
-    similarity: Floats,
+    similarity: Float64Array,
     groups: Groups,
     max_share: float,
     labels: Sequence[str],
@@ -255,7 +255,11 @@ def choose_class_thresholds(
 
 
 def _choose_class_threshold(
-    name: str, similarity: Floats, numbers: Indices, max_share: float, highest: float
+    name: str,
+    similarity: Float64Array,
+    numbers: IntArray,
+    max_share: float,
+    highest: float,
 ) -> ClassUnknownThreshold:
     # Half a group is between the share of these images and a bound for a new one, which would
     # find a tenth fewer unknown images (docs/results.md).

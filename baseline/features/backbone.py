@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from baseline.features.backbone_names import FACES
 from baseline.settings import Precision
+from gleanset.arrays import Float32Array, Float64Array
 from gleanset.errors import GleansetError, UsageError
 from gleanset.html.words import count
 
@@ -24,7 +25,7 @@ Array = npt.NDArray[Any]
 State = Mapping[str, Array]
 """Weights by the names of their tensors."""
 Shapes = Mapping[str, tuple[int, ...]]
-FeatureArray = npt.NDArray[np.float32]
+
 OPSET = 18
 """Opset of the default ONNX domain; supported by onnxruntime and onnxruntime-web since 2023."""
 READ_AHEAD_IMAGES = 32
@@ -69,7 +70,7 @@ class ImageShape(NamedTuple):
     size: int
 
 
-FeatureExtractor: TypeAlias = Callable[[Array], FeatureArray]
+FeatureExtractor: TypeAlias = Callable[[Array], Float32Array]
 """Computes features (N x D) of images N x C x size x size (uint8, or float32 in 0..1).
 
 Raises `InputUnusable` for features that are not finite, `UsageError` when out of memory.
@@ -84,7 +85,7 @@ class Backbone(ABC):
 
     name: str
     parts: tuple[FeaturePart, ...]
-    emphasis: npt.NDArray[np.float64]
+    emphasis: Float64Array
     _state: State = MappingProxyType({})
 
     def __init__(self, name: str, layers: Sequence[int], *, standardised: bool = True):

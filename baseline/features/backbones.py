@@ -21,7 +21,6 @@ from baseline.extras import require_torch
 from baseline.features.backbone import (
     Array,
     Backbone,
-    FeatureArray,
     FeatureExtractor,
     ImageShape,
     Shapes,
@@ -48,6 +47,7 @@ from baseline.features.graph_backbones import (
     draw_random_weights,
 )
 from baseline.settings import Precision
+from gleanset.arrays import Float32Array
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 from gleanset.files.hub import has_hub_prefix
 
@@ -106,7 +106,7 @@ class JoinedBackbone(Backbone):
             member.extractor(shape, precision, padded=padded) for member in self.members
         ]
 
-        def extract_all(images: Array) -> FeatureArray:
+        def extract_all(images: Array) -> Float32Array:
             return np.concatenate([extract(images) for extract in extractors], 1)
 
         return extract_all

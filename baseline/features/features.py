@@ -9,12 +9,10 @@ from itertools import chain
 from typing import NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from baseline.data.pixels import (
     VIEW_SEED,
     PixelReader,
-    Pixels,
     ViewReader,
     ViewRequest,
     choose_readers,
@@ -29,8 +27,9 @@ from baseline.features.backbone import (
 )
 from baseline.features.backbones import load_backbone
 from baseline.settings import Fit, Precision, Transfer, Triplet
-from curation.similarity.vectors import Vector, VectorStore, make_vector_name
+from curation.similarity.vectors import VectorStore, make_vector_name
 from gleanset import Dataset
+from gleanset.arrays import Float32Array, Pixels
 from gleanset.images.augmentation import LIMITS, Kind
 from gleanset.records import Sample
 from gleanset.work.pool import run_over
@@ -85,10 +84,10 @@ class Features(NamedTuple):
     """
 
     keys: tuple[str, ...]
-    vectors: npt.NDArray[np.float32]
+    vectors: Float32Array
 
     @property
-    def plain(self) -> npt.NDArray[np.float32]:
+    def plain(self) -> Float32Array:
         """Return the features without augmentation: N x D."""
         return self.vectors[:, 0]
 
@@ -147,14 +146,14 @@ class _Member:
     spec: FeatureSpec
     backbone: Backbone
     store: VectorStore
-    vectors: dict[bytes, Vector] = field(default_factory=dict)
+    vectors: dict[bytes, Float32Array] = field(default_factory=dict)
 
     @classmethod
     def open(cls, dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Self:
         folder = dataset.cache / "features" / name_features(spec, backbone)
         return cls(spec, backbone, VectorStore(folder))
 
-    def put(self, name: bytes, vector: Vector) -> None:
+    def put(self, name: bytes, vector: Float32Array) -> None:
         self.vectors[name] = vector
         self.store.add(name, vector)
 

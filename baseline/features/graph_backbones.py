@@ -18,14 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from baseline.extras import require_graphs
 from baseline.features.backbone import (
     OPSET,
     Array,
     Backbone,
-    FeatureArray,
     ImageShape,
     Shapes,
     State,
@@ -41,6 +39,7 @@ from baseline.settings import Precision, Simple
 from curation.similarity import color_layout as formula
 from curation.similarity.color_layout import compute_area_weights
 from curation.similarity.descriptor import IDENTITY, WEIGHTS
+from gleanset.arrays import Float32Array
 from gleanset.errors import InputUnusable
 from gleanset.files.fetch import PublishedFile, fetch_file
 from gleanset.files.hub import query_hub
@@ -97,7 +96,7 @@ class GraphExtractor:
     def __init__(self, backbone: GraphBackbone, shape: ImageShape):
         self._session = open_onnx_session(backbone.model(shape).SerializeToString())
 
-    def __call__(self, images: Array) -> FeatureArray:
+    def __call__(self, images: Array) -> Float32Array:
         """Return the features of any number of images."""
         # Singly, because features must not depend on the other images of a batch.
         with ThreadPoolExecutor(min(count_cores(), len(images))) as threads:
@@ -108,14 +107,14 @@ class GraphExtractor:
             raise not_finite_error()
         return vectors
 
-    def _extract_image(self, image: Array) -> FeatureArray:
+    def _extract_image(self, image: Array) -> Float32Array:
         inputs = {INPUT_NAME: as_floats(image[None])}
         with explain_out_of_memory(1):
-            features: FeatureArray = self._session.run(None, inputs)[0]
+            features: Float32Array = self._session.run(None, inputs)[0]
         return features
 
 
-def as_floats(images: Array) -> FeatureArray:
+def as_floats(images: Array) -> Float32Array:
     """Return images as float32 in 0..1; uint8 are divided by 255."""
     if images.dtype == np.uint8:
         return images.astype(np.float32) / np.float32(255)
@@ -513,7 +512,7 @@ def _count_features(model: Any, layout: str, side: tuple[int, int]) -> int:
     return int(output.shape[1])
 
 
-def bilinear_weights(old: int, new: int) -> npt.NDArray[np.float32]:
+def bilinear_weights(old: int, new: int) -> Float32Array:
     """Return the weights of `old` pixels of a line for `new` ones (new x old).
 
     Bilinear with antialiasing, as in Pillow: a triangle as wide as two pixels of the coarser line.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gleanset.arrays import Float32Array, Float64Array
+
 if TYPE_CHECKING:
     from baseline.features.backbone import Backbone
 
@@ -18,10 +20,8 @@ FLOOR = 0.1
 TINY = 1e-6
 """Minimum deviation if most features are constant."""
 
-Floats = npt.NDArray[np.float64]
 
-
-def floor_deviations(spread: Floats) -> Floats:
+def floor_deviations(spread: Float64Array) -> Float64Array:
     """Return standard deviations (D) with a lower bound, as divisors."""
     floor = FLOOR * float(np.median(spread))
     return np.maximum(spread, floor or TINY)
@@ -30,8 +30,8 @@ def floor_deviations(spread: Floats) -> Floats:
 class Scaling(NamedTuple):
     """Linear scaling (x - mean) / deviation; float64, D. Deviations may be infinite."""
 
-    mean: Floats
-    deviation: Floats
+    mean: Float64Array
+    deviation: Float64Array
 
     @classmethod
     def fit(
@@ -73,9 +73,7 @@ class Scaling(NamedTuple):
 
         return cls(flat.mean(0, dtype=np.float64), deviation)
 
-    def transform(
-        self, vectors: npt.NDArray[np.floating[Any]]
-    ) -> npt.NDArray[np.float32]:
+    def transform(self, vectors: npt.NDArray[np.floating[Any]]) -> Float32Array:
         """Return scaled features."""
         return ((vectors - self.mean) / self.deviation).astype(np.float32)
 

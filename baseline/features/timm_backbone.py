@@ -18,7 +18,6 @@ from baseline.features.backbone import (
     TINY,
     Array,
     Backbone,
-    FeatureArray,
     ImageShape,
     Shapes,
     State,
@@ -32,6 +31,7 @@ from baseline.features.backbone_names import DEFAULT, TIMM_HUBS
 from baseline.features.compute import choose_compute, reproducible, to_network
 from baseline.features.graph_backbones import not_finite_error
 from baseline.settings import Precision
+from gleanset.arrays import Float32Array
 from gleanset.errors import MissingComponent, UsageError
 
 BATCH = 32
@@ -55,7 +55,7 @@ class Extractor:
         net = copy.deepcopy(network).eval().to(memory_format=torch.channels_last)
         self.net = net.to(self.compute.device)
 
-    def __call__(self, images: Array) -> FeatureArray:
+    def __call__(self, images: Array) -> Float32Array:
         """Return the features of any number of images.
 
         Raises `InputUnusable` for features that are not finite, `UsageError` when out of memory.
@@ -69,7 +69,7 @@ class Extractor:
             raise not_finite_error()
         return vectors
 
-    def _extract_batch(self, images: Array) -> FeatureArray:
+    def _extract_batch(self, images: Array) -> Float32Array:
         count = BATCH if self.padded else len(images)
         filled = np.zeros((count, *self.shape), images.dtype)
         filled[: len(images)] = images

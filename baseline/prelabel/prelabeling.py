@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from baseline.data.samples import thin_out
 from baseline.evaluation.metrics import describe_coverage
@@ -35,12 +34,12 @@ from curation.similarity.spaces import find_dissimilar_proposals
 from curation.similarity.vectors import (
     VECTORS_FACT,
     VECTORS_FOLDER,
-    Vector,
     VectorStore,
     make_sample_vector_name,
 )
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
+from gleanset.arrays import Float32Array
 from gleanset.command_result import CommandResult
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import PrelabelSamples, Proposals, iter_proposed_samples
@@ -49,7 +48,6 @@ from gleanset.html.words import count
 from gleanset.records import Region, Sample
 from gleanset.work.progress import NO_PROGRESS, Progress
 
-FeatureRows = npt.NDArray[np.float32]
 NETWORK_COMPONENTS = 128
 """Components of a network's features; half as many are enough for colors."""
 MAX_FITTED_SAMPLES = 5000
@@ -58,13 +56,13 @@ PAGE_SIZE = 25_000
 
 
 def weight_components(
-    components: FeatureRows, parts: Sequence[FeaturePart], weights: Sequence[float]
-) -> FeatureRows:
+    components: Float32Array, parts: Sequence[FeaturePart], weights: Sequence[float]
+) -> Float32Array:
     """Multiply components (N x D) by their block weights and scale rows to length 1."""
     factors = np.repeat(weights, [part.width for part in parts]).astype(np.float32)
     rows = components * factors
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    units: FeatureRows = rows / np.maximum(lengths, 1e-9)
+    units: Float32Array = rows / np.maximum(lengths, 1e-9)
     return units
 
 
@@ -72,14 +70,14 @@ class PrincipalAxes(NamedTuple):
     """Principal axes (D x width) of standardized features."""
 
     scaling: Scaling
-    axes: FeatureRows
+    axes: Float32Array
 
-    def project(self, features: FeatureRows) -> FeatureRows:
+    def project(self, features: Float32Array) -> Float32Array:
         """Return the components (N x width) of features (N x D)."""
         return (self.scaling.transform(features) @ self.axes).astype(np.float32)
 
 
-def fit_principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAxes:
+def fit_principal_axes(features: Float32Array, backbone: Backbone) -> PrincipalAxes:
     """Fit the principal axes of features (N x D) of a backbone, scaled to a total variance of 1."""
     scaling = Scaling.fit(features, backbone)
     scaled = scaling.transform(features).astype(np.float64)
@@ -109,7 +107,7 @@ class SampleComponents(NamedTuple):
     """Components (N x D) of the readable samples `keys`, in feature blocks `parts`."""
 
     keys: list[str]
-    components: FeatureRows
+    components: Float32Array
     parts: tuple[FeaturePart, ...]
 
 
@@ -135,7 +133,7 @@ def compute_components(
     )
 
     keys: list[str] = []
-    pages: list[FeatureRows] = []
+    pages: list[Float32Array] = []
     # In pages, because components are much smaller than features.
     for start in range(0, len(samples), PAGE_SIZE):
         page = samples[start : start + PAGE_SIZE]
@@ -432,7 +430,7 @@ def _suggest_next_commands(
     return commands or [f"gleanset status {dataset.option}"]
 
 
-def save_vectors(dataset: Dataset, names: Sequence[bytes], rows: Vector) -> str:
+def save_vectors(dataset: Dataset, names: Sequence[bytes], rows: Float32Array) -> str:
     """Write unit vectors (N x D) to a new folder; return its name."""
     name = secrets.token_hex(8)
     store = VectorStore(dataset.cache / VECTORS_FOLDER / name)

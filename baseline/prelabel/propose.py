@@ -18,13 +18,8 @@ from curation.similarity.class_learning import (
     learn_classes,
     round_confidences,
 )
-from curation.similarity.clustering import (
-    Indices,
-    Rows,
-    cluster_rows,
-    refine_with_tracks,
-)
-from curation.similarity.unknown_classes import Floats
+from curation.similarity.clustering import cluster_rows, refine_with_tracks
+from gleanset.arrays import Float32Array, Float64Array, IntArray
 from gleanset.db.journal import HINT, TOGETHER, classify_provenance
 from gleanset.db.proposals import PrelabelledSample, PrelabelSample
 
@@ -57,7 +52,7 @@ def choose_label_next(
     return list(chain.from_iterable(keys_by_turn.values()))[:limit]
 
 
-def compute_outlier_scores(vectors: Rows, kind: Indices) -> Floats:
+def compute_outlier_scores(vectors: Float32Array, kind: IntArray) -> Float64Array:
     """Return the outlier score (N, 0 typical to 1) of vectors (N x D) within their kinds (N).
 
     It is based on the distance from the mean of the kind in robust standard deviations (median,
@@ -80,7 +75,7 @@ def compute_outlier_scores(vectors: Rows, kind: Indices) -> Floats:
     spreads = np.maximum(spreads, spread / 4 + 1e-9)
     deviations = np.maximum(distances - medians, 0) / spreads
     # Half at three deviations.
-    score: Floats = deviations**2 / (deviations**2 + 9.0)
+    score: Float64Array = deviations**2 / (deviations**2 + 9.0)
     return score
 
 
@@ -94,7 +89,7 @@ class _Spread(NamedTuple):
     deviation: float
 
 
-def _measure_spread(values: Floats) -> _Spread:
+def _measure_spread(values: Float64Array) -> _Spread:
     median = float(np.median(values))
     deviation = float(np.median(np.abs(values - median)))
     return _Spread(median, 1.4826 * deviation)
@@ -107,8 +102,8 @@ PROBABILITY_WEIGHT = 0.7
 class SimilarityOrder(NamedTuple):
     """Positions of samples in an order by similarity, and their cluster numbers."""
 
-    position: Indices
-    cluster: Indices
+    position: IntArray
+    cluster: IntArray
 
 
 class PrelabelResult(NamedTuple):
@@ -121,7 +116,7 @@ class PrelabelResult(NamedTuple):
 
 def propose(
     samples: Sequence[PrelabelSample],
-    vectors: Rows,
+    vectors: Float32Array,
     groups: Mapping[str, str],
     unseen: Collection[str] = (),
 ) -> PrelabelResult:
@@ -165,7 +160,7 @@ def _count_of_other_classes(
     return round(float((1 - known).sum()))
 
 
-def _label_outlier_scores(model: LearnedClasses, vectors: Rows) -> Floats:
+def _label_outlier_scores(model: LearnedClasses, vectors: Float32Array) -> Float64Array:
     """Return outlier scores within classes; for labels, 1 - their out-of-fold probability."""
     rows = model.training.rows
     y = model.training.y
@@ -181,7 +176,9 @@ def _label_outlier_scores(model: LearnedClasses, vectors: Rows) -> Floats:
 
 
 def _order_by_similarity(
-    samples: Sequence[PrelabelSample], vectors: Rows, model: LearnedClasses | None
+    samples: Sequence[PrelabelSample],
+    vectors: Float32Array,
+    model: LearnedClasses | None,
 ) -> SimilarityOrder:
     names = np.array([sample.track or sample.key for sample in samples])
     _, firsts, track = np.unique(names, return_index=True, return_inverse=True)
@@ -202,7 +199,7 @@ def _order_by_similarity(
     return SimilarityOrder(position, cluster_of_track[track])
 
 
-def _split_by_number(numbers: Indices) -> list[Indices]:
+def _split_by_number(numbers: IntArray) -> list[IntArray]:
     """Return the rows of each number."""
     if not len(numbers):
         return []
@@ -232,7 +229,7 @@ def _max_rejected_share(
 def _collect_prelabelled(
     samples: Sequence[PrelabelSample],
     order: SimilarityOrder,
-    outliers: Floats,
+    outliers: Float64Array,
     model: LearnedClasses | None,
 ) -> list[PrelabelledSample]:
     prelabelled = []
@@ -277,7 +274,7 @@ def _count_given_together(
     )
 
 
-def _evaluate_held_out(held_out: OutOfFold, y: Indices) -> dict[str, object]:
+def _evaluate_held_out(held_out: OutOfFold, y: IntArray) -> dict[str, object]:
     if not len(held_out.at):
         return {"held_out": 0, "accuracy": None, "ece": None}
     labels = y[held_out.at]
@@ -298,7 +295,7 @@ MAX_WALKED_POINTS = 32
 """Maximum points that are ordered from nearest to nearest, in quadratic time."""
 
 
-def assign_clusters(vectors: Rows) -> Indices:
+def assign_clusters(vectors: Float32Array) -> IntArray:
     """Return the cluster number of each row; also for very many rows."""
     rows = _normalize(vectors)
     subset = _thin_out(np.arange(len(rows)), MAX_CLUSTERED_ROWS)
@@ -315,13 +312,13 @@ def assign_clusters(vectors: Rows) -> Indices:
     return numbers
 
 
-def _normalize(rows: Rows) -> Rows:
+def _normalize(rows: Float32Array) -> Float32Array:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    units: Rows = rows / np.maximum(lengths, 1e-9).astype(np.float32)
+    units: Float32Array = rows / np.maximum(lengths, 1e-9).astype(np.float32)
     return units
 
 
-def order_by_proximity(points: Rows) -> Indices:
+def order_by_proximity(points: Float32Array) -> IntArray:
     """Return an order of points (N x D) with similar ones adjacent.
 
     Points are halved along their first principal direction until at most `MAX_WALKED_POINTS` are
@@ -347,7 +344,7 @@ def order_by_proximity(points: Rows) -> Indices:
     return np.array(order, np.int64)
 
 
-def _split_in_half(points: Rows, rows: Indices) -> list[Indices]:
+def _split_in_half(points: Float32Array, rows: IntArray) -> list[IntArray]:
     """Split rows along the direction in which their points vary most."""
     centered = points[rows] - points[rows].mean(axis=0)
     # Eigenvalues ascend: the last vector is the first principal direction.
@@ -358,12 +355,14 @@ def _split_in_half(points: Rows, rows: Indices) -> list[Indices]:
     return [order[:middle], order[middle:]]
 
 
-def _measure_gap(points: Rows, point: Rows, rows: Indices) -> float:
+def _measure_gap(points: Float32Array, point: Float32Array, rows: IntArray) -> float:
     """Return the squared distance of a point from the mean of rows."""
     return float(np.sum((points[rows].mean(axis=0) - point) ** 2))
 
 
-def _walk(points: Rows, rows: Indices, last_point: Rows) -> Iterator[int]:
+def _walk(
+    points: Float32Array, rows: IntArray, last_point: Float32Array
+) -> Iterator[int]:
     """Yield the rows from nearest to nearest."""
     remaining = list(rows)
     while remaining:

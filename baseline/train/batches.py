@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
@@ -14,11 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from baseline.data.samples import Arrays
 from baseline.features.compute import to_network
+from gleanset.arrays import Float32Array, IntArray
 from gleanset.images.augmentation import Kind, augment
 from gleanset.platform import count_cores
 
-Index = npt.NDArray[np.int64]
-BatchSampler = Callable[[np.random.Generator], list[Index]]
+BatchSampler = Callable[[np.random.Generator], list[IntArray]]
 """Draws the batches of an epoch. They have nearly equal length, because batch norm fails on a last
 batch of one image; every epoch has the same number."""
 
@@ -35,11 +34,11 @@ class ImageSamples(NamedTuple):
     kind: Kind = "none"
 
     @property
-    def y(self) -> npt.NDArray[np.int64]:
+    def y(self) -> IntArray:
         """The classes."""
         return self.arrays.y
 
-    def load(self, index: Index, random: np.random.Generator | None) -> torch.Tensor:
+    def load(self, index: IntArray, random: np.random.Generator | None) -> torch.Tensor:
         """Return uint8 N x C x H x W, channels last."""
         images = self.arrays.pick(index)
         if random is not None:
@@ -50,10 +49,10 @@ class ImageSamples(NamedTuple):
 class FeatureSamples(NamedTuple):
     """Cached features (float32, N x V x D) of V views; the first is the plain one."""
 
-    x: npt.NDArray[np.float32]
-    y: npt.NDArray[np.int64]
+    x: Float32Array
+    y: IntArray
 
-    def load(self, index: Index, random: np.random.Generator | None) -> torch.Tensor:
+    def load(self, index: IntArray, random: np.random.Generator | None) -> torch.Tensor:
         """Return one view of each (float32, N x D), the plain one without a generator."""
         if random is None:
             return torch.from_numpy(self.x[index, 0])
@@ -64,7 +63,7 @@ class FeatureSamples(NamedTuple):
 LabelledSamples = ImageSamples | FeatureSamples
 
 
-BatchKey = tuple[int, int, Index]
+BatchKey = tuple[int, int, IntArray]
 """A batch of a training: epoch, number, and sample indices."""
 
 
@@ -117,7 +116,7 @@ def iterate_batches(
         yield x, torch.from_numpy(samples.y[index]).to(device)
 
 
-def _split_equally(index: Index, batch: int) -> list[Index]:
+def _split_equally(index: IntArray, batch: int) -> list[IntArray]:
     """Split into parts of nearly equal length, at most `batch`."""
     return np.array_split(index, max(1, math.ceil(len(index) / batch)))
 
@@ -125,15 +124,13 @@ def _split_equally(index: Index, batch: int) -> list[Index]:
 def make_shuffled_sampler(count: int, batch: int) -> BatchSampler:
     """Return a sampler that draws every sample once per epoch."""
 
-    def draw(random: np.random.Generator) -> list[Index]:
+    def draw(random: np.random.Generator) -> list[IntArray]:
         return _split_equally(random.permutation(count), batch)
 
     return draw
 
 
-def make_class_sampler(
-    y: npt.NDArray[np.int64], classes: int, images: int
-) -> BatchSampler:
+def make_class_sampler(y: IntArray, classes: int, images: int) -> BatchSampler:
     """Return a sampler of batches of `classes` classes with `images` samples of each.
 
     For losses over pairs or triplets (P x K sampling; Hermans et al., In Defense of the Triplet
@@ -143,11 +140,11 @@ def make_class_sampler(
     width = min(classes, len(members))
     batches = max(1, round(len(y) / (width * images)))
 
-    def draw_batch(numbers: Index, random: np.random.Generator) -> Index:
+    def draw_batch(numbers: IntArray, random: np.random.Generator) -> IntArray:
         parts = [_repeat_equally(members[i], images, random) for i in numbers]
         return np.concatenate(parts)
 
-    def draw(random: np.random.Generator) -> list[Index]:
+    def draw(random: np.random.Generator) -> list[IntArray]:
         numbers = np.arange(len(members))
         order = _repeat_equally(numbers, batches * width, random)
         return [draw_batch(row, random) for row in order.reshape(batches, width)]
@@ -160,7 +157,9 @@ def choose_batch_size(count: int, batch: int) -> int:
     return min(batch, max(8, count // MIN_STEPS_PER_EPOCH))
 
 
-def _repeat_equally(members: Index, count: int, random: np.random.Generator) -> Index:
+def _repeat_equally(
+    members: IntArray, count: int, random: np.random.Generator
+) -> IntArray:
     """Return `count` of `members` in random order, each as often as any other, give or take one."""
     rounds = math.ceil(count / len(members))
     repeated = [random.permutation(members) for _ in range(rounds)]

@@ -18,12 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.data.samples import split_stratified_groups
+from gleanset.arrays import Float32Array, Float64Array, IntArray
 
-Rows = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 State = Mapping[str, npt.NDArray[Any]]
-FitScaling = Callable[[Rows], tuple[Floats, Floats]]
+FitScaling = Callable[[Float32Array], tuple[Float64Array, Float64Array]]
 """Mean and divisor of each feature (D), for features N x V x D."""
 
 PREFIX = "membership."
@@ -57,27 +55,27 @@ class ClassMembership:
     identity : columns of the identity block
     """
 
-    mean: Rows
-    factors: Rows
-    directions: Rows
-    shrinkage: Rows
-    centers: Rows
-    identity_centers: Rows
-    background: Rows
-    weights: Rows
+    mean: Float32Array
+    factors: Float32Array
+    directions: Float32Array
+    shrinkage: Float32Array
+    centers: Float32Array
+    identity_centers: Float32Array
+    background: Float32Array
+    weights: Float32Array
     identity: slice
 
-    def __call__(self, embedded: Rows) -> Floats:
+    def __call__(self, embedded: Float32Array) -> Float64Array:
         """Return the probability of each of N embeddings (N x D)."""
         return self.weigh(self.distances(embedded))
 
-    def weigh(self, distances: Floats) -> Floats:
+    def weigh(self, distances: Float64Array) -> Float64Array:
         """Return the probabilities (N) for distances (N x C x their number)."""
         weights = self.weights.astype(np.float64)
         score = (distances @ weights[:-1]).max(1) + weights[-1]
         return np.asarray(1 / (1 + np.exp(-score)))
 
-    def distances(self, embedded: Rows) -> Floats:
+    def distances(self, embedded: Float32Array) -> Float64Array:
         """Return squared distances to the centers and the background (N x C x their number)."""
         units = self.unit_vectors(embedded)
         columns = [_compute_squared_distances(units.whole, self.centers)]
@@ -90,7 +88,7 @@ class ClassMembership:
         # The background is one for all classes: its column is N x 1.
         return np.stack(np.broadcast_arrays(*columns), 2).astype(np.float64)
 
-    def unit_vectors(self, embedded: Rows) -> _UnitVectors:
+    def unit_vectors(self, embedded: Float32Array) -> _UnitVectors:
         """Return unit vectors of embeddings (N x D)."""
         scaled = (embedded - self.mean) * self.factors
         along = scaled @ self.directions.T
@@ -130,15 +128,15 @@ class ClassMembership:
 class _UnitVectors(NamedTuple):
     """Unit vectors of all columns (N x D), and of the identity block if it counts."""
 
-    whole: Rows
-    identity: Rows | None
+    whole: Float32Array
+    identity: Float32Array | None
 
 
 def _tensor_names() -> set[str]:
     return set(ClassMembership.__dataclass_fields__) - {"identity"}
 
 
-def _normalize(rows: npt.NDArray[np.floating]) -> Rows:
+def _normalize(rows: npt.NDArray[np.floating]) -> Float32Array:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(lengths, MIN_LENGTH))
 
@@ -149,12 +147,12 @@ class TrainFeatures(NamedTuple):
     `y` and `groups` are class and group numbers (N each).
     """
 
-    x: Rows
-    y: Indices
-    groups: Indices
+    x: Float32Array
+    y: IntArray
+    groups: IntArray
     keys: tuple[str, ...]
 
-    def at(self, rows: Indices) -> TrainFeatures:
+    def at(self, rows: IntArray) -> TrainFeatures:
         """Return some rows."""
         keys = tuple(self.keys[row] for row in rows)
         return TrainFeatures(
@@ -173,15 +171,15 @@ class LeftOutImages(NamedTuple):
     """
 
     known_keys: tuple[str, ...]
-    known: Floats
-    outsider_classes: Indices
-    outsiders: Floats
-    nearest_classes: Indices
+    known: Float64Array
+    outsider_classes: IntArray
+    outsiders: Float64Array
+    nearest_classes: IntArray
 
 
 def fit_membership(
     train: TrainFeatures,
-    background: Rows,
+    background: Float32Array,
     identity: slice,
     fit_scaling: FitScaling,
     seed: int,
@@ -255,21 +253,21 @@ def fit_membership(
 class _LeftOutPart(NamedTuple):
     """Rows that a fold left out, and their distances to the `classes` it learned."""
 
-    rows: Indices
-    distances: Floats
-    classes: Indices
+    rows: IntArray
+    distances: Float64Array
+    classes: IntArray
 
-    def nearest_classes(self, weights: Rows) -> Indices:
+    def nearest_classes(self, weights: Float32Array) -> IntArray:
         """Return the nearest learned class of each row by weighted distances."""
-        nearest: Indices = self.classes[(self.distances @ weights[:-1]).argmax(1)]
+        nearest: IntArray = self.classes[(self.distances @ weights[:-1]).argmax(1)]
         return nearest
 
 
 def _leave_out(
     fit: Callable[[TrainFeatures], ClassMembership],
     sample: TrainFeatures,
-    learned: Indices,
-    left_out: Indices,
+    learned: IntArray,
+    left_out: IntArray,
 ) -> list[_LeftOutPart]:
     """Measure left-out rows by what was fitted on learned rows; empty without either."""
     if not (len(learned) and len(left_out)):
@@ -279,7 +277,10 @@ def _leave_out(
 
 
 def _fit_centers(
-    train: TrainFeatures, background: Rows, identity: slice, fit_scaling: FitScaling
+    train: TrainFeatures,
+    background: Float32Array,
+    identity: slice,
+    fit_scaling: FitScaling,
 ) -> ClassMembership:
     from sklearn.utils.extmath import randomized_svd
 
@@ -331,18 +332,22 @@ def _fit_centers(
     )
 
 
-def _compute_squared_distances(units: Rows, centers: Rows) -> Rows:
+def _compute_squared_distances(
+    units: Float32Array, centers: Float32Array
+) -> Float32Array:
     return np.asarray(1 - 2 * units @ centers.T + np.square(centers).sum(1))
 
 
-def _average_by_class(rows: Rows, y: Indices) -> Rows:
+def _average_by_class(rows: Float32Array, y: IntArray) -> Float32Array:
     members = np.zeros((int(y.max()) + 1, len(y)), np.float32)  # C x N
     members[y, np.arange(len(y))] = 1
     counts = np.maximum(members.sum(1, keepdims=True), 1)
     return np.asarray(members @ rows / counts)
 
 
-def _fit_weights(left_out: Sequence[Floats], y: Indices, known: int) -> Rows:
+def _fit_weights(
+    left_out: Sequence[Float64Array], y: IntArray, known: int
+) -> Float32Array:
     """Return the weight of each distance, and a constant.
 
     `left_out` are distances by fold, of classes `y`, the first `known` of known images. Every class
@@ -386,8 +391,8 @@ def _fit_weights(left_out: Sequence[Floats], y: Indices, known: int) -> Rows:
     return np.append(weights, constant).astype(np.float32)
 
 
-def _select_nearest(distances: Floats, weights: Floats) -> Floats:
+def _select_nearest(distances: Float64Array, weights: Float64Array) -> Float64Array:
     """Return the distances (N x their number) to the nearest class by weighted distances."""
     rows = np.arange(len(distances))
-    nearest: Floats = distances[rows, (distances @ weights).argmax(1)]
+    nearest: Float64Array = distances[rows, (distances @ weights).argmax(1)]
     return nearest

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -31,7 +31,6 @@ from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import (
     Array,
     Backbone,
-    FeatureArray,
     FeatureExtractor,
     ImageShape,
     State,
@@ -42,14 +41,13 @@ from baseline.features.scaling import Scaling
 from baseline.settings import Settings, Simple, Triplet, parse_settings
 from baseline.train.membership import PREFIX as MEMBERSHIP
 from baseline.train.membership import ClassMembership
+from gleanset.arrays import Float32Array, IntArray
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 
 GALLERY = "head.vectors"
 BACKBONE, PROJECTION, HEAD = "backbone.", "projection.1", "head.1"
 """Prefixes of tensor names in the weights; number 0 of a projection or head is a dropout."""
-
-Floats: TypeAlias = FeatureArray
 
 
 class LinearLayer(NamedTuple):
@@ -58,9 +56,9 @@ class LinearLayer(NamedTuple):
     weight: npt.NDArray[np.floating]
     bias: npt.NDArray[np.floating]
 
-    def __call__(self, x: Floats) -> Floats:
+    def __call__(self, x: Float32Array) -> Float32Array:
         """Return N x out of N x in."""
-        applied: Floats = x @ self.weight.T + self.bias
+        applied: Float32Array = x @ self.weight.T + self.bias
         return applied
 
     def after(self, scaling: Scaling) -> LinearLayer:
@@ -91,7 +89,7 @@ class ClassHead(NamedTuple):
 
     layer: LinearLayer
 
-    def __call__(self, embedded: Floats) -> Floats:
+    def __call__(self, embedded: Float32Array) -> Float32Array:
         """Return the scores, N x classes."""
         return self.layer(embedded)
 
@@ -114,15 +112,17 @@ class GalleryHead:
     `keys` are the sample keys of the images by class.
     """
 
-    vectors: Floats
+    vectors: Float32Array
     keys: tuple[tuple[str, ...], ...] = ()
 
-    def __call__(self, embedded: Floats) -> Floats:
+    def __call__(self, embedded: Float32Array) -> Float32Array:
         """Return the largest cosine similarity to each class, scaled (N x classes)."""
-        scores: Floats = np.float32(GALLERY_SCALE) * self.similarity(embedded).max(2)
+        scores: Float32Array = np.float32(GALLERY_SCALE) * self.similarity(
+            embedded
+        ).max(2)
         return scores
 
-    def similarity(self, embedded: Floats) -> Floats:
+    def similarity(self, embedded: Float32Array) -> Float32Array:
         """Return the cosine similarities to gallery images, N x classes x K."""
         classes, images_per_class, width = self.vectors.shape
         flat = embedded @ self.vectors.reshape(classes * images_per_class, width).T
@@ -158,23 +158,23 @@ class TrainedNet:
         """The feature extractor, in float32 whatever the precision of training."""
         return self.backbone.extractor(self.shape, "fp32", padded=False)
 
-    def embed(self, images: Array) -> Floats:
+    def embed(self, images: Array) -> Float32Array:
         """Return embeddings (N x D) of images (N x C x size x size, uint8, or float32 in 0..1)."""
         return self.embed_features(self.features(images))
 
-    def features(self, images: Array) -> Floats:
+    def features(self, images: Array) -> Float32Array:
         """Return features (N x width) of images."""
         if not len(images):
             return np.zeros((0, self.backbone.width), np.float32)
         return self.extract(images)
 
-    def embed_features(self, features: Floats) -> Floats:
+    def embed_features(self, features: Float32Array) -> Float32Array:
         """Map features (N x width) to embeddings (N x D)."""
         if self.projection is None:
             return features
         vectors = self.projection(features)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        unit: Floats = vectors / np.maximum(lengths, 1e-12)
+        unit: Float32Array = vectors / np.maximum(lengths, 1e-12)
         return unit
 
     @property
@@ -252,7 +252,7 @@ def _get_prefix(backbone: Backbone) -> str:
     return "" if isinstance(backbone, SmallBackbone) else BACKBONE
 
 
-def stack_by_class(embedded: Floats, y: npt.NDArray[np.int64], classes: int) -> Floats:
+def stack_by_class(embedded: Float32Array, y: IntArray, classes: int) -> Float32Array:
     """Stack embeddings (N x D) as classes x K x D; small classes are repeated."""
     by_class = [embedded[y == number] for number in range(classes)]
     largest = max(map(len, by_class))
@@ -407,13 +407,13 @@ MAX_GALLERY_IMAGES = 64
 MAX_GALLERY_CANDIDATES = 2000
 """Images of a class that the gallery images are chosen from."""
 
-Embeddings = npt.NDArray[np.float32]
-GalleryImages = tuple[tuple[str, ...], Embeddings]
+
+GalleryImages = tuple[tuple[str, ...], Float32Array]
 """Keys and embeddings of the gallery images of a class."""
 
 
 def build_gallery(
-    embedded: Embeddings, y: npt.NDArray[np.int64], keys: Sequence[str], classes: int
+    embedded: Float32Array, y: IntArray, keys: Sequence[str], classes: int
 ) -> GalleryHead:
     """Build a head of embeddings (N x D, of length 1), at most `MAX_GALLERY_IMAGES` a class."""
     images: list[GalleryImages] = []
@@ -424,7 +424,7 @@ def build_gallery(
     return build_head(images)
 
 
-def choose_representatives(embedded: Embeddings, limit: int) -> npt.NDArray[np.int64]:
+def choose_representatives(embedded: Float32Array, limit: int) -> IntArray:
     """Return at most `limit` representative rows, sorted.
 
     Greedy facility location by similarity (Nemhauser et al., 1978: at least 63 % of the optimum).
@@ -464,7 +464,7 @@ def images_by_class(
 
 
 def add_images(
-    images: GalleryImages, keys: Sequence[str], embedded: Embeddings
+    images: GalleryImages, keys: Sequence[str], embedded: Float32Array
 ) -> GalleryImages:
     """Add images that are not there yet; keep at most `MAX_GALLERY_IMAGES` representatives."""
     old_keys, old_vectors = images

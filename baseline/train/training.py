@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from baseline.data.samples import Arrays, Examples, load_arrays
 from baseline.evaluation.decision_rule import (
@@ -21,13 +20,14 @@ from baseline.evaluation.decision_rule import (
 )
 from baseline.evaluation.intervals import group_numbers
 from baseline.evaluation.metrics import EpochReport
-from baseline.evaluation.outputs import Indices, Outputs, Scores
+from baseline.evaluation.outputs import Outputs
 from baseline.extras import require_packages
 from baseline.features.backbone import Backbone, batch_slices
 from baseline.features.features import Features, FeatureSpec, compute_features
 from baseline.settings import Settings, Transfer, Triplet, choose_views
 from baseline.train.trained_net import GalleryHead, TrainedNet
 from gleanset import Dataset
+from gleanset.arrays import Float32Array, IntArray
 from gleanset.work.progress import NO_PROGRESS, Progress, ProgressMeter
 
 Network = TypeVar("Network")
@@ -198,7 +198,7 @@ class TrainingData:
             self.dataset, samples, spec, self.progress, backbone, split
         )
 
-    def groups_of(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
+    def groups_of(self, keys: Sequence[str]) -> IntArray:
         """Return the group number of each key."""
         return group_numbers([self.examples.groups[key] for key in keys])
 
@@ -238,8 +238,8 @@ def with_distances(outputs: Outputs, scale: FeatureScale | None) -> Outputs:
 
 def compute_feature_outputs(
     net: TrainedNet,
-    features: npt.NDArray[np.float32],
-    y: Indices,
+    features: Float32Array,
+    y: IntArray,
     keys: tuple[str, ...],
 ) -> Outputs:
     """Return the outputs for features (N x width)."""
@@ -264,7 +264,9 @@ def network_outputs(net: TrainedNet, arrays: Arrays) -> Outputs:
     return compute_feature_outputs(net, features, arrays.y, arrays.keys)
 
 
-def _compute_scores(net: TrainedNet, embedded: Scores, keys: Sequence[str]) -> Scores:
+def _compute_scores(
+    net: TrainedNet, embedded: Float32Array, keys: Sequence[str]
+) -> Float32Array:
     """Return scores without the similarity of a gallery image to itself."""
     head = net.head
     scores = head(embedded)

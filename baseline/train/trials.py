@@ -43,7 +43,6 @@ from baseline.evaluation.metrics import (
     write_metrics,
 )
 from baseline.evaluation.outputs import (
-    Floats,
     Outputs,
     concatenate_outputs,
     fit_calibration,
@@ -67,6 +66,7 @@ from baseline.train.cross_validation import (
 )
 from baseline.train.trained_net import load_model
 from gleanset import Dataset
+from gleanset.arrays import Float64Array
 from gleanset.command_result import CommandResult
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.html.words import confidence_interval, count
@@ -141,7 +141,7 @@ def list_label_issues(
     groups: Sequence[str],
     classes: tuple[str, ...],
     run: str,
-    shift: Floats,
+    shift: Float64Array,
     unseen: Collection[str] = (),
 ) -> list[LabelIssue]:
     """Return label issues by out-of-fold predictions, after calibration.
@@ -158,7 +158,7 @@ def list_label_issues(
 
 
 def find_suspect_labels(
-    probabilities: Floats, outputs: Outputs, classes: Sequence[str], run: str
+    probabilities: Float64Array, outputs: Outputs, classes: Sequence[str], run: str
 ) -> list[LabelIssue]:
     """Return labels unlike their predictions (probabilities N x C), largest margin first.
 

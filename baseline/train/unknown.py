@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from baseline.data.samples import Examples, make_folds
@@ -30,7 +29,7 @@ from baseline.evaluation.decision_rule import (
     decide,
 )
 from baseline.evaluation.intervals import share_interval_or_none
-from baseline.evaluation.outputs import Floats, Outputs, concatenate_outputs
+from baseline.evaluation.outputs import Outputs, concatenate_outputs
 from baseline.evaluation.unknown_rule import choose_class_thresholds
 from baseline.features.backbone import ImageShape
 from baseline.features.scaling import Scaling, limit_threads
@@ -50,6 +49,7 @@ from baseline.train.training import (
     compute_split_outputs,
     with_distances,
 )
+from gleanset.arrays import Float64Array, Pixels
 from gleanset.errors import InputUnusable, UsageError
 
 MAX_KNOWN_REJECTED = 0.08
@@ -74,7 +74,7 @@ SHEET_SIDE = 8
 """Images in a row and in a column of that file."""
 
 
-def read_background(shape: ImageShape) -> npt.NDArray[np.uint8]:
+def read_background(shape: ImageShape) -> Pixels:
     """Return 64 images of people of no class (64 x C x size x size)."""
     mode = "RGB" if shape.channels == 3 else "L"
     side = SHEET_SIDE * shape.size
@@ -204,7 +204,7 @@ def _has_few_groups(examples: Examples) -> bool:
     return sum(counts) < MIN_VAL_GROUPS or min(counts) < MIN_CLASS_GROUPS
 
 
-def measure_outsiders(left_out: LeftOutImages, limits: Floats) -> dict[str, Any]:
+def measure_outsiders(left_out: LeftOutImages, limits: Float64Array) -> dict[str, Any]:
     """Return what `UnknownThreshold` says of left-out classes; only images for a few classes.
 
     `limits` (C) are the similarities below which images of the known classes are unknown.

@@ -17,16 +17,17 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from baseline.data.pixels import Pixels, read_bytes, to_square_pixels
+from baseline.data.pixels import read_bytes, to_square_pixels
 from baseline.data.runs import read_run_json, write_run_json
 from baseline.settings import Fit
 from baseline.use.engines import ModelFacts
 from facecrop.detectors import Detector, DetectorSpec
 from facecrop.detectors.options import dataset_detector, parse_detector, pin_model
 from facecrop.detectors.recorded import RecordedDetector
+from gleanset.arrays import Pixels
 from gleanset.db.faces import WHOLE, CropMethod
 from gleanset.errors import Unreadable, UsageError
-from gleanset.images.cropping import Array, CropGeometry, compute_region, crop_region
+from gleanset.images.cropping import CropGeometry, compute_region, crop_region
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face
 from gleanset.settings import CropSettings, Settings, read_settings
@@ -182,7 +183,7 @@ def _choose_geometry(
 
 
 NO_FACE = "no face found"
-DetectFaces = Callable[[Detector, Array], list[Face]]
+DetectFaces = Callable[[Detector, Pixels], list[Face]]
 _detect_directly: DetectFaces = lambda detector, pixels: detector.detect(pixels)  # noqa: E731
 
 
@@ -224,11 +225,11 @@ class PartReader:
             raise Unreadable(NO_FACE, f"by {self.detector.name}")
         return self.faces(pixels, faces) or [self._read_whole(image)]
 
-    def faces(self, pixels: Array, faces: Iterable[Face]) -> list[ImagePart]:
+    def faces(self, pixels: Pixels, faces: Iterable[Face]) -> list[ImagePart]:
         """Crop detected faces as in training."""
         return [self._crop_face(pixels, face) for face in faces]
 
-    def _crop_face(self, pixels: Array, face: Face) -> ImagePart:
+    def _crop_face(self, pixels: Pixels, face: Face) -> ImagePart:
         height, width = pixels.shape[:2]
         region = compute_region(face, self.cutting, width, height)
         crop = crop_region(pixels, region.box, region.angle)

@@ -11,17 +11,14 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from baseline.data.pixels import Pixels
 from baseline.data.runs import decode_versioned
 from baseline.evaluation.decision_rule import DecisionRule, FeatureScale
 from baseline.settings import Fit
+from gleanset.arrays import Float32Array, Pixels
 from gleanset.db.faces import CropMethod
 from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.work.onnx_session import open_onnx_session
-
-Floats = npt.NDArray[np.float32]
 
 
 class NetworkOutputs(NamedTuple):
@@ -32,10 +29,10 @@ class NetworkOutputs(NamedTuple):
     image is of one of the classes; None if the model has no gallery or no membership.
     """
 
-    probabilities: Floats
-    embeddings: Floats
-    similarity: Floats | None = None
-    membership: Floats | None = None
+    probabilities: Float32Array
+    embeddings: Float32Array
+    similarity: Float32Array | None = None
+    membership: Float32Array | None = None
 
 
 class ModelFacts(NamedTuple):
@@ -111,7 +108,7 @@ OUTPUTS = {
 }
 
 
-def name_outputs(facts: ModelFacts, values: Sequence[Floats]) -> NetworkOutputs:
+def name_outputs(facts: ModelFacts, values: Sequence[Float32Array]) -> NetworkOutputs:
     """Return the outputs of an exported model, which are in the order of `OUTPUTS`."""
     if facts.has_membership:
         return NetworkOutputs(
@@ -312,7 +309,7 @@ class LiteRtEngine:
         columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
         return name_outputs(self.facts, columns)
 
-    def _run_image(self, image: Pixels) -> list[Floats]:
+    def _run_image(self, image: Pixels) -> list[Float32Array]:
         interpreter = self._interpreter
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
         interpreter.invoke()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from baseline.data.pixels import Pixels, read_bytes
+from baseline.data.pixels import read_bytes
 from baseline.train.trained_net import (
     add_images,
     build_head,
@@ -22,6 +22,7 @@ from baseline.train.trained_net import (
 )
 from baseline.use.crops import PartReader
 from baseline.use.model import Model
+from gleanset.arrays import Pixels
 from gleanset.command_result import CommandResult
 from gleanset.db.rows import now
 from gleanset.errors import InputUnusable, UsageError

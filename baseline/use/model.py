@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from baseline.data.pixels import ImageInput, Pixels, to_rgb_image
+from baseline.data.pixels import ImageInput, to_rgb_image
 from baseline.data.runs import find_run_dataset
 from baseline.evaluation.decision_rule import (
     MIN_ANSWER_CONFIDENCE,
@@ -26,7 +25,8 @@ from baseline.evaluation.decision_rule import (
 )
 from baseline.features.backbone import batch_items, batch_slices
 from baseline.use.crops import CropPlan, ImagePart, make_crop_plan
-from baseline.use.engines import Floats, InferenceEngine, ModelFacts, NetworkOutputs
+from baseline.use.engines import InferenceEngine, ModelFacts, NetworkOutputs
+from gleanset.arrays import Float32Array, Float64Array, Pixels
 from gleanset.errors import InputUnusable
 from gleanset.records import Box
 
@@ -211,7 +211,7 @@ class Model:
             predictions.append(prediction)
         return predictions
 
-    def embed(self, images: Iterable[ImageInput]) -> Floats:
+    def embed(self, images: Iterable[ImageInput]) -> Float32Array:
         """Return embeddings: float32 N x D, of unit length for triplet models."""
         parts = [
             self.embed_pixels(np.stack([part.pixels for part in batch]))
@@ -219,7 +219,7 @@ class Model:
         ]
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
-    def embed_pixels(self, pixels: Pixels) -> Floats:
+    def embed_pixels(self, pixels: Pixels) -> Float32Array:
         """Return embeddings of prepared pixels: uint8 N x size x size x 3."""
         return self.forward(pixels).embeddings
 
@@ -243,8 +243,8 @@ class Model:
             return read.parts(to_rgb_image(image))
 
     def _training_similarity(
-        self, outputs: NetworkOutputs, scores: Floats
-    ) -> NDArray[np.float64] | None:
+        self, outputs: NetworkOutputs, scores: Float32Array
+    ) -> Float64Array | None:
         if outputs.membership is not None:
             return outputs.membership.astype(np.float64)
         if outputs.similarity is not None:

@@ -8,14 +8,13 @@ from typing import Self
 
 import numpy as np
 
-from baseline.data.pixels import Pixels
 from baseline.evaluation.decision_rule import load_decision_rule, load_feature_scale
-from baseline.features.backbone import FeatureArray
 from baseline.features.graph_backbones import as_floats
 from baseline.settings import Settings
 from baseline.train.trained_net import GalleryHead, TrainedNet, load_model
 from baseline.use.crops import load_crops
 from baseline.use.engines import ModelFacts, NetworkOutputs
+from gleanset.arrays import Float32Array, Pixels
 
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601 weights for grayscale, as in Pillow."""
@@ -70,11 +69,11 @@ class RunEngine:
         probabilities = odds / odds.sum(1, keepdims=True)
         return NetworkOutputs(probabilities, embedded, similarity, membership)
 
-    def _prepare(self, images: Pixels) -> Pixels | FeatureArray:
+    def _prepare(self, images: Pixels) -> Pixels | Float32Array:
         """Return images with channels first: N x 1 or 3 x size x size."""
         first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         if self.settings.channels == 3:
             return first
         luma = np.array(LUMA, np.float32)[:, None, None]
-        gray: FeatureArray = (as_floats(first) * luma).sum(1, keepdims=True)
+        gray: Float32Array = (as_floats(first) * luma).sum(1, keepdims=True)
         return gray

@@ -18,12 +18,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from curation.similarity.clustering import Indices, Rows
-from curation.similarity.unknown_classes import Floats, estimate_known_odds
+from curation.similarity.unknown_classes import estimate_known_odds
+from gleanset.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from gleanset.db.journal import HINT, IMPORT, classify_provenance
 from gleanset.db.proposals import PrelabelSample, Proposal
 
-Flags = npt.NDArray[np.bool_]
 PENALTY = 0.3
 """Regularization of the ridge regression, for unit vectors (docs/experiments.md)."""
 PRIOR_TEMPERATURE = 0.16
@@ -66,12 +65,12 @@ class TrainingRows(NamedTuple):
     do not show how often weak labels are right.
     """
 
-    rows: Indices
-    y: Indices
-    groups: Indices
-    reviewed: Flags
+    rows: IntArray
+    y: IntArray
+    groups: IntArray
+    reviewed: BoolArray
     classes: int
-    by_hint: Flags
+    by_hint: BoolArray
 
 
 class Evidence(NamedTuple):
@@ -80,15 +79,17 @@ class Evidence(NamedTuple):
     A prior share of correct votes (`prior_share`) weighs as many groups as `prior_groups`.
     """
 
-    votes: Floats
+    votes: Float64Array
     prior_share: float
     prior_groups: float
 
-    def has_votes(self) -> Flags:
+    def has_votes(self) -> BoolArray:
         """Return which samples (N) have a vote."""
         return np.asarray(self.votes.any(axis=1))
 
-    def compute_gains(self, training: TrainingRows, is_judge: Flags) -> Floats:
+    def compute_gains(
+        self, training: TrainingRows, is_judge: BoolArray
+    ) -> Float64Array:
         """Return additions to log probabilities (N x classes), by leave-one-group-out trust.
 
         Labels of training samples with `is_judge` (M) show how often votes are right.
@@ -120,17 +121,17 @@ class Evidence(NamedTuple):
 class OutOfFold(NamedTuple):
     """Out-of-fold probabilities (M x classes) of the training samples with numbers `at`."""
 
-    at: Indices
-    probabilities: Floats
+    at: IntArray
+    probabilities: Float64Array
 
 
 def predict_classes(
-    vectors: Rows,
+    vectors: Float32Array,
     training: TrainingRows,
     evidence: Sequence[Evidence],
     *,
     open_set: bool,
-) -> tuple[Floats, OutOfFold, OutOfFold]:
+) -> tuple[Float64Array, OutOfFold, OutOfFold]:
     """Train on unit vectors (N x D); return predictions as in `LearnedClasses`.
 
     Further `evidence` are weak labels, ties (scenes, posts) and copies (also tracks). `open_set`
@@ -197,11 +198,14 @@ def predict_classes(
 
 
 def _estimate_known_odds(
-    vectors: Rows, training: TrainingRows, scores: Floats, held_out_scores: Floats
-) -> Floats | None:
+    vectors: Float32Array,
+    training: TrainingRows,
+    scores: Float64Array,
+    held_out_scores: Float64Array,
+) -> Float64Array | None:
     labelled = vectors[training.rows]
 
-    def score_left_out(is_left_out: Flags) -> Floats:
+    def score_left_out(is_left_out: BoolArray) -> Float64Array:
         rest = training._replace(
             rows=training.rows[~is_left_out], y=training.y[~is_left_out]
         )
@@ -216,7 +220,10 @@ def _estimate_known_odds(
 
 
 def calibrate(
-    scores: Floats, training: TrainingRows, is_judge: Flags, prior_temperature: float
+    scores: Float64Array,
+    training: TrainingRows,
+    is_judge: BoolArray,
+    prior_temperature: float,
 ) -> tuple[float, OutOfFold]:
     """Fit a temperature to out-of-fold scores (M x classes), with their probabilities.
 
@@ -239,7 +246,7 @@ def calibrate(
     return temperature, OutOfFold(at, softmax(scores[at] / temperature))
 
 
-def compute_sample_weights(y: Indices) -> Floats:
+def compute_sample_weights(y: IntArray) -> Float64Array:
     """Return weights of M training samples, higher for rare classes; mean 1."""
     weights = np.bincount(y)[y].astype(np.float64) ** -CLASS_BALANCE
     return np.asarray(weights / weights.mean())
@@ -249,16 +256,16 @@ class Ridge(NamedTuple):
     """Ridge regression: `weights` (D x classes), and the means of rows and targets."""
 
     training: TrainingRows
-    weights: Floats
-    row_mean: Floats
-    target_mean: Floats
-    residuals: Floats
-    hat_left: Floats
+    weights: Float64Array
+    row_mean: Float64Array
+    target_mean: Float64Array
+    residuals: Float64Array
+    hat_left: Float64Array
     """M x (D+1): with `hat_right` (the same shape), the hat matrix is `hat_left @ hat_right.T`."""
-    hat_right: Floats
+    hat_right: Float64Array
 
     @classmethod
-    def fit(cls, rows: Rows, training: TrainingRows) -> Self:
+    def fit(cls, rows: Float32Array, training: TrainingRows) -> Self:
         """Fit to unit vectors (M x D) of the training samples."""
         from scipy.linalg import cho_factor, cho_solve
 
@@ -282,12 +289,12 @@ class Ridge(NamedTuple):
             training, weights, row_mean, target_mean, residuals, hat_left, hat_right
         )
 
-    def score(self, rows: Rows) -> Floats:
+    def score(self, rows: Float32Array) -> Float64Array:
         """Return scores (N x classes) of rows (N x D)."""
         intercept = self.target_mean - self.row_mean @ self.weights
         return rows @ self.weights.astype(np.float32) + intercept
 
-    def score_held_out(self, groups: Indices) -> Floats:
+    def score_held_out(self, groups: IntArray) -> Float64Array:
         """Return leave-one-group-out scores (M x classes), NaN for single-group classes.
 
         A held-out residual is (1 - H)^-1 times the residual, where H is the group's block of the
@@ -315,17 +322,17 @@ class SelfTraining(NamedTuple):
     """Self-training from `own` labelled rows (M x (D+1)) and predictions for `others`."""
 
     training: TrainingRows
-    own: Rows
-    others: Rows
-    places: Indices
+    own: Float32Array
+    others: Float32Array
+    places: IntArray
     """Row of each labelled sample in `others` (M), -1 for none."""
     neighbors: Any
     """Sparse weights of the neighbors of `others`; rows add up to 1."""
-    products: Rows
+    products: Float32Array
     """Gram matrix of `others`, times `UNLABELLED_WEIGHT`."""
 
     @classmethod
-    def create(cls, vectors: Rows, training: TrainingRows) -> Self:
+    def create(cls, vectors: Float32Array, training: TrainingRows) -> Self:
         """Prepare self-training for vectors (N x D)."""
         labelled = _thin_out(training.rows, MAX_SELF_TRAINING_SAMPLES // 2)
         unlabelled = np.delete(np.arange(len(vectors)), training.rows)
@@ -344,12 +351,12 @@ class SelfTraining(NamedTuple):
             products=UNLABELLED_WEIGHT * (others.T @ others),
         )
 
-    def predict(self, rows: Rows) -> Indices:
+    def predict(self, rows: Float32Array) -> IntArray:
         """Return the likeliest class number of each of N rows."""
         weights = self._fit(np.ones(len(self.own), np.bool_))
         return np.asarray((rows @ weights[:-1] + weights[-1]).argmax(axis=1))
 
-    def predict_held_out(self, groups: Indices) -> Indices:
+    def predict_held_out(self, groups: IntArray) -> IntArray:
         """Return out-of-fold class numbers (M); folds keep groups together."""
         y = self.training.y
         predictions = np.zeros(len(y), np.int64)
@@ -369,7 +376,7 @@ class SelfTraining(NamedTuple):
                 predictions[is_left_out] = scores.argmax(axis=1)
         return predictions
 
-    def _fit(self, is_training: Flags) -> Rows:
+    def _fit(self, is_training: BoolArray) -> Float32Array:
         """Return ridge weights ((D+1) x classes) after rounds of self-training."""
         from scipy.linalg import lu_factor, lu_solve
 
@@ -393,14 +400,14 @@ class SelfTraining(NamedTuple):
         for _ in range(ROUNDS):
             shares[seeds] = seed_shares
             pull = UNLABELLED_WEIGHT * (self.others.T @ shares)
-            weights: Rows = lu_solve(factors, targets + pull)
+            weights: Float32Array = lu_solve(factors, targets + pull)
             scores = self.others @ weights
             shares = softmax(scores / PRIOR_TEMPERATURE).astype(np.float32)
             shares[seeds] = seed_shares
             shares = (1 - smoothing) * shares + smoothing * (self.neighbors @ shares)
         return weights
 
-    def _propagate(self, seeds: Indices, seed_shares: Rows) -> Rows:
+    def _propagate(self, seeds: IntArray, seed_shares: Float32Array) -> Float32Array:
         """Return class shares of `others`, spread from labelled rows `seeds`."""
         source = np.zeros((len(self.others), seed_shares.shape[1]), np.float32)
         source[seeds] = seed_shares / np.sqrt(np.maximum(seed_shares.sum(0), 1))
@@ -410,12 +417,12 @@ class SelfTraining(NamedTuple):
         return np.asarray(shares / np.maximum(shares.sum(1, keepdims=True), 1e-12))
 
 
-def _thin_out(rows: Indices, limit: int) -> Indices:
+def _thin_out(rows: IntArray, limit: int) -> IntArray:
     step = max(1, math.ceil(len(rows) / limit))
     return rows[::step]
 
 
-def _link_neighbors(rows: Rows) -> Any:
+def _link_neighbors(rows: Float32Array) -> Any:
     """Return a sparse matrix (N x N) of links to neighbors, either way; rows add up to 1."""
     from scipy.sparse import csr_array, diags_array
 
@@ -432,11 +439,11 @@ def _link_neighbors(rows: Rows) -> Any:
     return diags_array(1 / links.sum(axis=1)) @ links
 
 
-def _with_ones(rows: Rows) -> Rows:
+def _with_ones(rows: Float32Array) -> Float32Array:
     return np.column_stack([rows, np.ones(len(rows), np.float32)])
 
 
-def raise_likeliest(scores: Floats, likeliest: Indices) -> Floats:
+def raise_likeliest(scores: Float64Array, likeliest: IntArray) -> Float64Array:
     """Swap each row's highest score with that of its `likeliest` class."""
     swapped = scores.copy()
     rows = np.arange(len(scores))
@@ -446,7 +453,7 @@ def raise_likeliest(scores: Floats, likeliest: Indices) -> Floats:
     return swapped
 
 
-def softmax(scores: npt.NDArray[np.floating[Any]]) -> Floats:
+def softmax(scores: npt.NDArray[np.floating[Any]]) -> Float64Array:
     """Return probabilities (N x classes) whose rows add up to 1."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
@@ -465,7 +472,7 @@ def vote_by_name(names: Sequence[Sequence[str]], training: TrainingRows) -> Evid
             strict=True,
         )
     )
-    counts_by_name: dict[str, dict[int, Floats]] = {}
+    counts_by_name: dict[str, dict[int, Float64Array]] = {}
     for row, (group, label) in own_labels.items():
         for name in names[row]:
             counts_of = counts_by_name.setdefault(name, {})
@@ -474,7 +481,7 @@ def vote_by_name(names: Sequence[Sequence[str]], training: TrainingRows) -> Evid
     votes = np.zeros((len(names), training.classes))
     for row, sample_names in enumerate(names):
         own_group, own_label = own_labels.get(row, (-1, 0))
-        group_counts: dict[int, Floats] = {}
+        group_counts: dict[int, Float64Array] = {}
         for name in sample_names:
             for group, counts in counts_by_name.get(name, {}).items():
                 # A sample does not vote for itself.
@@ -497,7 +504,7 @@ class LearnedClasses(NamedTuple):
 
     classes: tuple[str, ...]
     training: TrainingRows
-    probabilities: Floats
+    probabilities: Float64Array
     leave_group_out: OutOfFold
     leave_sample_out: OutOfFold
 
@@ -539,7 +546,7 @@ def round_confidences(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
     return tuple(rounded)
 
 
-def estimate_membership(vectors: Rows, is_member: Flags) -> Floats:
+def estimate_membership(vectors: Float32Array, is_member: BoolArray) -> Float64Array:
     """Return the probability of each of N samples to have the members' class.
 
     All others count as negatives although some are positive, so scores are divided by the mean
@@ -554,7 +561,9 @@ def estimate_membership(vectors: Rows, is_member: Flags) -> Floats:
     return np.clip(np.nan_to_num(scores) / usual, 0, 1)
 
 
-def predict_left_out(vectors: Rows, y: Indices, groups: Indices) -> Floats:
+def predict_left_out(
+    vectors: Float32Array, y: IntArray, groups: IntArray
+) -> Float64Array:
     """Return probabilities (N x classes) of labelled samples, each without its group.
 
     They are equal for a sample whose class has no other group.
@@ -563,7 +572,9 @@ def predict_left_out(vectors: Rows, y: Indices, groups: Indices) -> Floats:
     return softmax(np.nan_to_num(scores) / PRIOR_TEMPERATURE)
 
 
-def _score_held_out(vectors: Rows, y: Indices, groups: Indices, classes: int) -> Floats:
+def _score_held_out(
+    vectors: Float32Array, y: IntArray, groups: IntArray, classes: int
+) -> Float64Array:
     is_reviewed = np.ones(len(y), np.bool_)
     training = TrainingRows(
         np.arange(len(y)), y, groups, is_reviewed, classes, ~is_reviewed
@@ -580,7 +591,7 @@ def list_training_keys(samples: Sequence[PrelabelSample]) -> list[str]:
 
 def learn_classes(
     samples: Sequence[PrelabelSample],
-    vectors: Rows,
+    vectors: Float32Array,
     groups: Mapping[str, str],
     unseen: Collection[str] = (),
     *,

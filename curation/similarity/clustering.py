@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.int64]
+from gleanset.arrays import Float32Array, IntArray
+
 MIN_DISTANCE = 1e-4
 """Smaller distances are rounding errors: the vectors are equal."""
 
@@ -36,8 +36,8 @@ def list_tracks(tracks: Iterable[str | None]) -> list[list[int]]:
 
 
 def refine_with_tracks(
-    vectors: Rows, tracks: Iterable[Sequence[int] | Indices]
-) -> Rows:
+    vectors: Float32Array, tracks: Iterable[Sequence[int] | IntArray]
+) -> Float32Array:
     """Average the unit vectors (N x D) of each track (one person).
 
     Directions in which vectors differ within tracks (mouth, pose, light) get less weight, because
@@ -73,7 +73,9 @@ def refine_with_tracks(
 
 
 def cluster_rows(
-    vectors: Rows, count: int | None = None, apart: Iterable[tuple[int, int]] = ()
+    vectors: Float32Array,
+    count: int | None = None,
+    apart: Iterable[tuple[int, int]] = (),
 ) -> list[list[int]]:
     """Cluster unit vectors (N x D); pairs `apart` count as dissimilar.
 
@@ -101,7 +103,9 @@ def cluster_rows(
     return list(clusters.values())
 
 
-def _choose_cluster_count(distances: Rows, tree: npt.NDArray[np.floating]) -> int:
+def _choose_cluster_count(
+    distances: Float32Array, tree: npt.NDArray[np.floating]
+) -> int:
     """Return the number of clusters with the largest modularity of all cuts of the tree.
 
     More edges of a graph are within its clusters than chance would give (Newman and Girvan,

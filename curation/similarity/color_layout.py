@@ -16,7 +16,8 @@ from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from gleanset.arrays import Float32Array, Pixels
 
 VERSION = 1
 """Increase it when results for the same image change."""
@@ -50,10 +51,8 @@ LINEAR = 7.787
 OFFSET = 16 / 116
 """CIE 1976: the cube root above `CUBE`, below it a line."""
 
-Floats = npt.NDArray[np.float32]
 
-
-def compute_color_layout(small: Floats) -> Floats:
+def compute_color_layout(small: Float32Array) -> Float32Array:
     """Return the descriptor (`WIDTH` numbers in 0..1) of a result of `average_areas`."""
     rgb = small.reshape(-1, 3).T / np.float32(255)
     return np.ravel(compute_layout(rgb, compute_cell_weights(), np))
@@ -83,7 +82,7 @@ def _subtract_mean(axis: Any, usual: float) -> Any:
     return axis - SUBTRACTED_SHARE * (axis.mean(-1) - usual)[..., None]
 
 
-def average_areas(pixels: npt.NDArray[np.uint8]) -> Floats:
+def average_areas(pixels: Pixels) -> Float32Array:
     """Downscale an image to area means (SIDE x SIDE x 3, 0..255)."""
     height, width = pixels.shape[:2]
     lines = pixels.astype(np.float32).reshape(height, -1)
@@ -92,7 +91,7 @@ def average_areas(pixels: npt.NDArray[np.uint8]) -> Floats:
 
 
 @lru_cache(maxsize=64)
-def compute_area_weights(size: int) -> Floats:
+def compute_area_weights(size: int) -> Float32Array:
     """Return weights (SIDE x size) for area means of a line."""
     step = size / SIDE
     start = np.arange(SIDE)[:, None] * step
@@ -102,7 +101,7 @@ def compute_area_weights(size: int) -> Floats:
 
 
 @cache
-def compute_cell_weights() -> Floats:
+def compute_cell_weights() -> Float32Array:
     """Return pixel weights of cells (GRID**2 x SIDE**2); rows sum to 1."""
     pixel_centers = ((np.arange(SIDE) + 0.5) / SIDE).astype(np.float32)
     margin = 0.5 / GRID

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from curation.similarity import color_layout
 from curation.similarity.color_layout import (
@@ -25,6 +24,7 @@ from curation.similarity.color_layout import (
     compute_cell_weights,
     compute_color_layout,
 )
+from gleanset.arrays import BoolArray, Float32Array, Pixels
 from gleanset.work.onnx_session import open_onnx_session
 
 WEIGHTS = Path(__file__).with_name("identity.onnx")
@@ -49,10 +49,9 @@ without contrast, directions are noise."""
 PRIOR = 10
 """Number of samples at which half of their mean is used: few samples are alike by chance."""
 GREY = (0.299, 0.587, 0.114)
-Floats = npt.NDArray[np.float32]
 
 
-def compute_descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
+def compute_descriptor(pixels: Pixels) -> bytes:
     """Return the descriptor of an sRGB image (H x W x 3)."""
     small = average_areas(pixels)
     colors = compute_color_layout(small) * 255
@@ -62,7 +61,7 @@ def compute_descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
     return np.rint(numbers).astype(np.uint8).tobytes()
 
 
-def compute_edge_layout(small: Floats) -> Floats:
+def compute_edge_layout(small: Float32Array) -> Float32Array:
     """Return edge directions by cell: GRID**2 * DIRECTIONS numbers in 0..1.
 
     `small` is the result of `average_areas`. These are histograms of oriented gradients (Dalal and
@@ -88,12 +87,12 @@ def compute_edge_layout(small: Floats) -> Floats:
     return np.ravel(np.sqrt(cells / (totals + FAINT)))
 
 
-def compute_identity_vector(small: Floats) -> Floats:
+def compute_identity_vector(small: Float32Array) -> Float32Array:
     """Return the mirror-invariant unit vector of a result of `average_areas`."""
     image = small.transpose(2, 0, 1)
     both = np.ascontiguousarray(np.stack([image, image[:, :, ::-1]]))
     vectors = _load_network().run(None, {"picture": both})[0]
-    total: Floats = _normalize(vectors).sum(axis=0)
+    total: Float32Array = _normalize(vectors).sum(axis=0)
     return total / np.float32(max(float(np.linalg.norm(total)), 1e-6))
 
 
@@ -114,7 +113,7 @@ class DescriptorSpace:
 
     def get_vectors(
         self, stored: Sequence[bytes | None]
-    ) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    ) -> tuple[Float32Array, BoolArray]:
         """Return vectors (N x `WIDTH`) and their mask; missing or outdated: zeros."""
         current = [descriptor or b"" for descriptor in stored]
         is_stored = np.array(
@@ -130,12 +129,12 @@ class DescriptorSpace:
         return vectors, is_stored
 
 
-def _normalize(rows: Floats) -> Floats:
+def _normalize(rows: Float32Array) -> Float32Array:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(norms, 1e-6))
 
 
-def _parse_descriptors(stored: Iterable[bytes]) -> Floats:
+def _parse_descriptors(stored: Iterable[bytes]) -> Float32Array:
     """Return descriptors of the current width (N x `WIDTH`); others are left out."""
     current = b"".join(descriptor for descriptor in stored if len(descriptor) == WIDTH)
     rows = np.frombuffer(current, np.uint8).reshape(-1, WIDTH).astype(np.float32)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from curation.similarity.descriptor import WIDTH, DescriptorSpace
 from curation.similarity.vectors import EmbeddingSpace, make_sample_vector_name
 from gleanset import Dataset
+from gleanset.arrays import BoolArray, Float32Array
 from gleanset.db.proposals import Proposals
 from gleanset.db.regions import QualityMeasures
 from gleanset.db.sorting import SampleFeatures
@@ -31,10 +31,8 @@ predictions and 5 % of the others; on two other datasets 20 and 73 %, and 1 and 
 (docs/prelabeling.md)."""
 MIN_REFERENCES = 20
 
-Vectors: TypeAlias = npt.NDArray[np.float32]
-Space: TypeAlias = Callable[
-    [Sequence[SampleFeatures]], tuple[Vectors, npt.NDArray[np.bool_]]
-]
+
+Space: TypeAlias = Callable[[Sequence[SampleFeatures]], tuple[Float32Array, BoolArray]]
 """Returns unit vectors (N x D), and which samples have one; the others are zeros."""
 
 
@@ -115,7 +113,7 @@ def find_dissimilar_proposals(
     for row in rows:
         if samples[row].status == "labelled":
             rows_by_label.setdefault(str(samples[row].label), []).append(row)
-    references: dict[str, Vectors] = {}
+    references: dict[str, Float32Array] = {}
     for label, labelled_rows in rows_by_label.items():
         step = math.ceil(len(labelled_rows) / MAX_VECTORS)
         references[label] = vectors[labelled_rows[::step]]
@@ -132,7 +130,7 @@ def find_dissimilar_proposals(
     return dissimilar
 
 
-def _find_min_similarity(references: Iterable[Vectors]) -> np.floating | None:
+def _find_min_similarity(references: Iterable[Float32Array]) -> np.floating | None:
     nearest: list[float] = []
     for vectors in references:
         similarities = vectors @ vectors.T

@@ -13,12 +13,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from curation.similarity.clustering import Indices, Rows
+from gleanset.arrays import BoolArray, Float32Array, Float64Array, IntArray
 
-Floats = npt.NDArray[np.float64]
-ScoreLeftOut = Callable[[npt.NDArray[np.bool_]], Floats]
+ScoreLeftOut = Callable[[BoolArray], Float64Array]
 """Highest scores of left-out labelled samples (a flag for each) by a model of the others."""
 
 MIN_CLASSES = 5
@@ -36,13 +34,13 @@ PAGE_ROWS = 10_000
 
 
 def estimate_known_odds(
-    vectors: Rows,
-    rows: Indices,
-    y: Indices,
-    groups: Indices,
-    scores: Floats,
+    vectors: Float32Array,
+    rows: IntArray,
+    y: IntArray,
+    groups: IntArray,
+    scores: Float64Array,
     score_left_out: ScoreLeftOut,
-) -> Floats | None:
+) -> Float64Array | None:
     """Return the log odds (N) that a sample is of a labelled class; None for too little data.
 
     `vectors` are unit vectors (N x D), `rows` the labelled ones, `y` their class and `groups` their
@@ -91,19 +89,19 @@ def estimate_known_odds(
     similarities = [(part @ reference_vectors.T).max(axis=1) for part in parts]
     values = np.column_stack([scores, np.concatenate(similarities)])
     standardized = (values - mean) / spread
-    odds: Floats = slope * standardized.mean(axis=1) + intercept
+    odds: Float64Array = slope * standardized.mean(axis=1) + intercept
     odds += _estimate_prior_odds(np.delete(odds, rows))
     odds[rows] = np.inf
     return odds
 
 
-def _fit_logistic(x: Floats, is_known: npt.NDArray[np.bool_], weights: Floats) -> Any:
+def _fit_logistic(x: Float64Array, is_known: BoolArray, weights: Float64Array) -> Any:
     """Fit a logistic regression to N values; return its slope (regularized) and intercept."""
     from scipy.optimize import minimize
 
     signs = np.where(is_known, 1.0, -1.0)
 
-    def loss(line: Floats) -> float:
+    def loss(line: Float64Array) -> float:
         slope, intercept = line
         margins = signs * (slope * x + intercept)
         penalty = slope**2 / (2 * REGULARIZATION)
@@ -112,7 +110,7 @@ def _fit_logistic(x: Floats, is_known: npt.NDArray[np.bool_], weights: Floats) -
     return minimize(loss, np.array([1.0, 0.0])).x
 
 
-def _estimate_prior_odds(odds: Floats) -> float:
+def _estimate_prior_odds(odds: Float64Array) -> float:
     """Return the log odds of "known" among samples with log odds (N) for a share of one half."""
     share = 0.5
     if not len(odds):

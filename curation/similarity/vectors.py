@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from gleanset import Dataset
+from gleanset.arrays import BoolArray, Float32Array, IntArray
 from gleanset.db.proposals import Proposals
 from gleanset.files.atomic import write_atomic
 from gleanset.records import Region
@@ -31,7 +31,6 @@ FLUSH_INTERVAL_SECONDS = 10.0
 NAME = 16
 """Length of a vector's name in bytes."""
 ENDING = ".vectors"
-Vector = npt.NDArray[np.float32]
 
 
 def make_vector_name(described: object) -> bytes:
@@ -47,7 +46,7 @@ class VectorFile(NamedTuple):
     size: int
     width: int
 
-    def read_rows(self, numbers: npt.NDArray[np.int64]) -> Vector:
+    def read_rows(self, numbers: IntArray) -> Float32Array:
         """Read vectors by number (N x width). Raises `OSError` if the file was removed."""
         shape = (self.size, self.width)
         stored = np.memmap(self.path, np.float32, "r", self.start, shape)
@@ -60,13 +59,13 @@ class VectorStore:
     def __init__(self, folder: Path):
         self.folder = folder
         self._names: list[bytes] = []
-        self._vectors: list[Vector] = []
+        self._vectors: list[Float32Array] = []
         self._last_flush = time.monotonic()
 
-    def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
+    def read(self, names: Collection[bytes]) -> dict[bytes, Float32Array]:
         """Return the stored vectors with these names."""
         requested = set(names)
-        vectors: dict[bytes, Vector] = {}
+        vectors: dict[bytes, Float32Array] = {}
         for _, data in self._intact_files():
             file = io.BytesIO(data)
             stored_names = map(bytes, np.load(file, allow_pickle=False))
@@ -94,7 +93,7 @@ class VectorStore:
                 else:
                     path.unlink()
 
-    def add(self, name: bytes, vector: Vector) -> None:
+    def add(self, name: bytes, vector: Float32Array) -> None:
         """Add a vector; it is written later, at the latest by `flush`."""
         self._names.append(name)
         self._vectors.append(vector)
@@ -170,9 +169,7 @@ class EmbeddingSpace:
         """Length of a vector."""
         return self._files[0].width if self._files else 1
 
-    def get_vectors(
-        self, names: Sequence[bytes]
-    ) -> tuple[Vector, npt.NDArray[np.bool_]]:
+    def get_vectors(self, names: Sequence[bytes]) -> tuple[Float32Array, BoolArray]:
         """Return vectors (N x width; zeros if missing) and a mask."""
         rows = self._find_rows(names)
         has_vector = rows >= 0
@@ -193,7 +190,7 @@ class EmbeddingSpace:
         """Return the share of samples that have a vector, 0..1."""
         return float((self._find_rows(names) >= 0).mean()) if names else 0.0
 
-    def _find_rows(self, names: Sequence[bytes]) -> npt.NDArray[np.int64]:
+    def _find_rows(self, names: Sequence[bytes]) -> IntArray:
         """Return row numbers (N), -1 for none."""
         rows = [self._row_by_name.get(name, -1) for name in names]
         return np.array(rows, np.int64)

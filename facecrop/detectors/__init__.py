@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 from typing import Any, NamedTuple, Self, cast
 
 from facecrop.detector_names import DETECTORS
-from facecrop.detectors.base import Detector, Pixels
+from facecrop.detectors.base import Detector
 from facecrop.plugin_detector import PluginDetector
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError

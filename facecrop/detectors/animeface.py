@@ -16,8 +16,9 @@ from facecrop.detectors.animeface_library import (
     LibrarySearch,
     load_tested_search,
 )
-from facecrop.detectors.base import Pixels, parse_number
+from facecrop.detectors.base import parse_number
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
+from gleanset.arrays import Pixels
 from gleanset.records import Face, Landmark
 
 MAX_SIDE = 1920

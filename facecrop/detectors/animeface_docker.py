@@ -33,13 +33,13 @@ from facecrop.detectors.animeface_library import (
     LibrarySearch,
     self_test,
 )
-from facecrop.detectors.base import Pixels
 from facecrop.run_docker import (
     ContainerDied,
     ContainerEngine,
     RunningContainer,
     choose_engine,
 )
+from gleanset.arrays import Pixels
 from gleanset.errors import MissingComponent, Unreadable, UsageError
 
 PROTOCOL = 1

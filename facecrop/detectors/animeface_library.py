@@ -33,7 +33,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from facecrop.detectors.base import Pixels
+from gleanset.arrays import Pixels
 from gleanset.errors import MissingComponent
 from gleanset.records import Box, overlap
 

@@ -8,16 +8,11 @@ detector that can be built works.
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from gleanset.arrays import Pixels
 from gleanset.errors import UsageError
 from gleanset.records import Face
-
-Pixels: TypeAlias = npt.NDArray[np.uint8]
-"""An upright RGB image, height x width x 3."""
 
 
 class Detector(Protocol):

@@ -14,15 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facecrop.detectors.base import Pixels, parse_integer, parse_number
+from facecrop.detectors.base import parse_integer, parse_number
 from facecrop.detectors.onnx import (
     STRIDES,
-    Array,
     OutputLayout,
     decode_boxes,
     suppress_overlaps,
 )
 from facecrop.detectors.tiling import FloatBox, RawFace, is_same_face, search_tiles
+from gleanset.arrays import Float32Array, Pixels
 from gleanset.errors import MissingComponent
 from gleanset.files.store import hash_bytes
 from gleanset.records import Face, overlap
@@ -238,10 +238,10 @@ class FaceNetwork:
             faces.append(RawFace(box, score))
         return faces
 
-    def run(self, image: Pixels) -> Array:
+    def run(self, image: Pixels) -> Float32Array:
         """Return distances and scores of all locations; sides are multiples of 32."""
         planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
-        output: Array = self._session.run(None, {"picture": planes / 255})[0]
+        output: Float32Array = self._session.run(None, {"picture": planes / 255})[0]
         return output
 
 
@@ -275,7 +275,9 @@ def compute_network_size(width: int, height: int, size: int) -> tuple[int, int]:
     )
 
 
-def convert_to_yolo_layout(output: Array, width: int, height: int) -> Array:
+def convert_to_yolo_layout(
+    output: Float32Array, width: int, height: int
+) -> Float32Array:
     """Convert distances to four sides into YOLOv8's centers and sizes.
 
     `output` is 1 x 5 x locations for an input of that size, by rows, the finest stride first.
@@ -289,7 +291,7 @@ def convert_to_yolo_layout(output: Array, width: int, height: int) -> Array:
 
 
 @functools.lru_cache(maxsize=64)
-def _compute_grid_centers(stride: int, width: int, height: int) -> Array:
+def _compute_grid_centers(stride: int, width: int, height: int) -> Float32Array:
     rows, columns = np.mgrid[: height // stride, : width // stride]
     locations = np.stack([columns.ravel(), rows.ravel()]).astype(np.float32)
     return (locations + 0.5) * stride

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from facecrop.detectors.base import Pixels, parse_integer, parse_number, parse_switch
+from facecrop.detectors.base import parse_integer, parse_number, parse_switch
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from facecrop.detectors.weights import LBPCASCADE, find_weights
+from gleanset.arrays import Pixels
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.store import hash_bytes
 from gleanset.records import Face

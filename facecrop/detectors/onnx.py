@@ -13,22 +13,20 @@ Coordinates are pixels of the network's input.
 import ast
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from facecrop.detectors.base import Pixels, parse_integer, parse_number
+from facecrop.detectors.base import parse_integer, parse_number
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from facecrop.detectors.weights import find_weights
+from gleanset.arrays import Float32Array, Pixels
 from gleanset.errors import UsageError
 from gleanset.files.hub import has_hub_prefix, pin_hub_name
 from gleanset.files.store import hash_bytes
 from gleanset.records import Face
 from gleanset.work.onnx_session import open_onnx_session
-
-Array: TypeAlias = npt.NDArray[np.float32]
 
 STRIDES = (8, 16, 32)
 """Strides in pixels of the three feature maps of these networks."""
@@ -63,7 +61,7 @@ def detect_layout(
 
 
 def decode_boxes(
-    output: Array, layout: OutputLayout, face_class: int, threshold: float
+    output: Float32Array, layout: OutputLayout, face_class: int, threshold: float
 ) -> list[RawFace]:
     """Return boxes of a class scoring at least `threshold`, in input pixels."""
     rows = _box_rows(output, layout)
@@ -93,7 +91,7 @@ def suppress_overlaps(faces: list[RawFace], max_iou: float) -> list[RawFace]:
     return [faces[int(number)] for number in selected]
 
 
-def are_scores(output: Array, layout: OutputLayout) -> bool:
+def are_scores(output: Float32Array, layout: OutputLayout) -> bool:
     """Return whether all values in the place of scores are in 0..1."""
     rows = _box_rows(output, layout)
     scores = rows[:, 4:5] if layout.name == "end" else rows[:, 4:]
@@ -101,17 +99,17 @@ def are_scores(output: Array, layout: OutputLayout) -> bool:
     return bool(np.isfinite(rows).all() and in_range.all())
 
 
-def _box_rows(output: Array, layout: OutputLayout) -> Array:
+def _box_rows(output: Float32Array, layout: OutputLayout) -> Float32Array:
     """Return an output with one row per box."""
     return output[0].T if layout.name == "v8" else output[0]
 
 
-def _from_center(row: Array) -> FloatBox:
+def _from_center(row: Float32Array) -> FloatBox:
     x, y, width, height = row[:4].tolist()
     return FloatBox(x - width / 2, y - height / 2, width, height)
 
 
-def _from_corners(row: Array) -> FloatBox:
+def _from_corners(row: Float32Array) -> FloatBox:
     left, top, right, bottom = row[:4].tolist()
     return FloatBox(left, top, right - left, bottom - top)
 
@@ -202,7 +200,7 @@ class OnnxModel:
             if all(math.isfinite(edge) for edge in box):
                 yield RawFace(box, score)
 
-    def _run(self, image: Pixels) -> Array:
+    def _run(self, image: Pixels) -> Float32Array:
         planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None])
         values = planes.astype(self._number_type) / 255
         name = self._session.get_inputs()[0].name

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from PIL import Image
 
-from facecrop.detectors.base import Pixels
+from gleanset.arrays import Pixels
 from gleanset.records import Box, Face, Landmark
 
 MAX_ASPECT_RATIO = 2

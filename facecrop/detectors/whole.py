@@ -1,6 +1,6 @@
 """The image itself as its only face, for datasets that are not about faces."""
 
-from facecrop.detectors.base import Pixels
+from gleanset.arrays import Pixels
 from gleanset.db.faces import WHOLE
 from gleanset.records import Box, Face
 

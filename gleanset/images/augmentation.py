@@ -13,11 +13,11 @@ from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from gleanset.arrays import Float64Array, Pixels
 
 Kind = Literal["none", "characters", "photos"]
-Pixels = npt.NDArray[np.uint8]
-Numbers = npt.NDArray[np.float64]
+
 
 NUMBERS_PER_IMAGE = 24
 """Random numbers in 0..1 for an image; each change has its own, used or not."""
@@ -88,13 +88,13 @@ def augment(x: Pixels, random: np.random.Generator, kind: Kind) -> Pixels:
     return apply_augmentation(x, drawn, LIMITS[kind])
 
 
-def draw_view_numbers(key: str, view: int, seed: int) -> Numbers:
+def draw_view_numbers(key: str, view: int, seed: int) -> Float64Array:
     """Return the random numbers (in 0..1) of view `view` of the sample `key`."""
     entropy = (seed, zlib.crc32(key.encode()), view)
     return np.random.default_rng(entropy).random(NUMBERS_PER_IMAGE)
 
 
-def apply_augmentation(x: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
+def apply_augmentation(x: Pixels, drawn: Float64Array, limits: Limits) -> Pixels:
     """Return copies of `x` (N x C x H x W), changed by `drawn` (N x `NUMBERS_PER_IMAGE`)."""
     count, channels, height, width = x.shape
     out = np.empty((count, height, width, channels), np.uint8)
@@ -116,7 +116,9 @@ def apply_augmentation(x: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
     return out.transpose(0, 3, 1, 2)
 
 
-def _affine_maps(drawn: Numbers, width: int, height: int, limits: Limits) -> Numbers:
+def _affine_maps(
+    drawn: Float64Array, width: int, height: int, limits: Limits
+) -> Float64Array:
     """Return affine maps (N x 2 x 3) from pixels of the augmented image to the original."""
     signed = drawn * 2 - 1  # -1..1: each change goes both ways
     zoom = 1 + limits.zoom * signed[:, _ZOOM]
@@ -142,7 +144,7 @@ def _affine_maps(drawn: Numbers, width: int, height: int, limits: Limits) -> Num
     return np.concatenate((matrices, offset[:, :, None]), axis=2)
 
 
-def _adjust_color(image: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
+def _adjust_color(image: Pixels, drawn: Float64Array, limits: Limits) -> Pixels:
     """Darken, and change contrast, saturation and hue within the limits."""
     contrast = 1 + limits.contrast * (drawn[_CONTRAST] * 2 - 1)
     brightness = 1 - limits.dark * drawn[_DARK]
@@ -155,7 +157,7 @@ def _adjust_color(image: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
     return image
 
 
-def _adjust_hue(image: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
+def _adjust_hue(image: Pixels, drawn: Float64Array, limits: Limits) -> Pixels:
     """Change hue and saturation by rotating and scaling the chroma plane (YCrCb)."""
     angle = 2 * np.pi * limits.hue * (drawn[_HUE] * 2 - 1)
     scale = 1 + limits.saturation * (drawn[_SATURATION] * 2 - 1)
@@ -169,7 +171,7 @@ def _adjust_hue(image: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
     return _as_pixels(cv2.cvtColor(chroma, cv2.COLOR_YCrCb2RGB))
 
 
-def _degrade(image: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
+def _degrade(image: Pixels, drawn: Float64Array, limits: Limits) -> Pixels:
     """Blur, compress and erase, each with its probability."""
     if drawn[_BLUR] < limits.blur:
         sigma = max(0.3, MAX_BLUR * image.shape[0] * drawn[_BLUR_BY])
@@ -189,7 +191,7 @@ def _compress_jpeg(image: Pixels, quality: int) -> Pixels:
     return decoded if image.ndim == 2 else decoded[:, :, ::-1]
 
 
-def _erase(image: Pixels, drawn: Numbers) -> None:
+def _erase(image: Pixels, drawn: Float64Array) -> None:
     """Fill a rectangle of 15 to 40 % of each side with a gray (Zhong et al., 2020)."""
     height, width = image.shape[:2]
     wide = int(width * (0.15 + 0.25 * drawn[_ERASE_W]))

@@ -8,12 +8,12 @@ import hashlib
 import io
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Self, TypeAlias
+from typing import NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from gleanset.arrays import Pixels
 from gleanset.files.store import Store
 from gleanset.images.decode import MAX_PIXELS
 from gleanset.images.measure import compute_phash_and_sharpness
@@ -26,9 +26,6 @@ MIN_TILT_DEGREES, MAX_TILT_DEGREES = 5.0, 45.0
 """Tilt in degrees between which a face is leveled. Below, it is noise: detected eyes of upright
 faces are off by up to 4 degrees. Above, the eyes are wrong, because our detectors do not find
 faces that lie on their side."""
-
-Array: TypeAlias = npt.NDArray[np.uint8]
-"""An image of shape (height, width, 3), or (height, width) if gray."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +165,7 @@ def _rotate_box(box: Box, face: Box, angle: float) -> Box:
 
 
 def crop_region(
-    pixels: Image.Image | Array, box: Box, angle: float = 0.0
+    pixels: Image.Image | Pixels, box: Box, angle: float = 0.0
 ) -> Image.Image:
     """Return the region of an upright image, rotated upright."""
     if not angle:
@@ -183,7 +180,7 @@ def crop_region(
     return upright.crop((x, y, x + box.width, y + box.height))
 
 
-def _crop_padded(pixels: Image.Image | Array, box: Box) -> Image.Image:
+def _crop_padded(pixels: Image.Image | Pixels, box: Box) -> Image.Image:
     size = pixels.size if isinstance(pixels, Image.Image) else pixels.shape[1::-1]
     inside = _clamp_box(box, *size)
     right, bottom = inside.x + inside.width, inside.y + inside.height
@@ -222,7 +219,7 @@ class FaceCropper(NamedTuple):
     settings: CropGeometry
     crops: Store
 
-    def crop(self, sha256: str, pixels: Array, face: Face) -> FaceCrop:
+    def crop(self, sha256: str, pixels: Pixels, face: Face) -> FaceCrop:
         """Write and return the crop of a face. Raises as `write_atomic`."""
         height, width = pixels.shape[:2]
         region = compute_region(face, self.settings, width, height)
@@ -235,7 +232,7 @@ class FaceCropper(NamedTuple):
         """Return whether a face is below the minimum size for a crop."""
         return min(face.box.width, face.box.height) < self.settings.min_size
 
-    def write(self, key: str, pixels: Array, region: Region) -> Image.Image:
+    def write(self, key: str, pixels: Pixels, region: Region) -> Image.Image:
         """Write a region as a sample's crop and return its pixels."""
         height, width = pixels.shape[:2]
         crop = crop_region(pixels, region.box, region.angle)

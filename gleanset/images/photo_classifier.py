@@ -9,14 +9,13 @@ better than photos from drawings.
 """
 
 import math
-from typing import TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
+from gleanset.arrays import Float64Array, Pixels
 
 PHOTO_SIDE = 256
 """Longer side in pixels at which texture is measured."""
@@ -48,7 +47,7 @@ def estimate_photo_probability(pixels: Image.Image) -> float:
     return round(1 / (1 + math.exp(-limited)), 4)
 
 
-def compute_texture_features(pixels: Image.Image) -> npt.NDArray[np.float64]:
+def compute_texture_features(pixels: Image.Image) -> Float64Array:
     """Return 20 texture features: square roots of the shares in three histograms."""
     grey = np.asarray(shrink_copy(pixels, PHOTO_SIDE).convert("L"))
     height, width = grey.shape
@@ -72,6 +71,6 @@ def _compute_local_range(grey: Pixels) -> Pixels:
 
 def _compute_shares(
     values: npt.NDArray[np.generic], borders: tuple[float, ...]
-) -> npt.NDArray[np.float64]:
+) -> Float64Array:
     counts, _ = np.histogram(values, bins=borders)
     return np.asarray(counts / values.size)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from gleanset.arrays import Pixels
+
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     from PIL import ImageCms
 
@@ -105,9 +106,7 @@ def scale_to_8_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(scale_values(values, high, invert=invert))
 
 
-def scale_values(
-    values: npt.NDArray[Any], high: int | None, *, invert: bool
-) -> npt.NDArray[np.uint8]:
+def scale_values(values: npt.NDArray[Any], high: int | None, *, invert: bool) -> Pixels:
     """Scale values to 0..255: integers from 0..`high`, floats from 0..1 if all are within it.
 
     All others are scaled by their own range.
@@ -126,7 +125,7 @@ def scale_values(
         value_range = (peak - low) or 1.0  # 0 in a uniform image
         scaled = ((numbers - low) * (255 / value_range)).round().astype(np.uint8)
 
-    gray: npt.NDArray[np.uint8] = 255 - scaled if invert else scaled
+    gray: Pixels = 255 - scaled if invert else scaled
     return gray
 
 

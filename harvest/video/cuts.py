@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Thumbs = NDArray[np.uint8]
-Floats = NDArray[np.float64]
+from gleanset.arrays import BoolArray, Float32Array, Float64Array, Pixels
+
 Indices = NDArray[np.intp]
 
 
@@ -22,15 +22,15 @@ Indices = NDArray[np.intp]
 class FrameBuffer:
     """Buffer of recent frames: the ones to check and their neighbours."""
 
-    times: Floats  # seconds
-    thumbs: Thumbs  # YCbCr, (n, 3, height, width)
-    steps: Floats  # distance to the previous frame, grey levels
-    small: NDArray[np.float32]  # reduced brightness, (n, pixels)
-    spread: Floats  # standard deviation of each frame in `small`
+    times: Float64Array  # seconds
+    thumbs: Pixels  # YCbCr, (n, 3, height, width)
+    steps: Float64Array  # distance to the previous frame, grey levels
+    small: Float32Array  # reduced brightness, (n, pixels)
+    spread: Float64Array  # standard deviation of each frame in `small`
 
 
 def append_frames(
-    window: FrameBuffer | None, times: Floats, thumbs: Thumbs
+    window: FrameBuffer | None, times: Float64Array, thumbs: Pixels
 ) -> FrameBuffer:
     """Return the buffer with new frames appended."""
     before = window.thumbs[-1:] if window is not None else thumbs[:1]
@@ -56,13 +56,13 @@ def drop_before(window: FrameBuffer, before: float) -> None:
         setattr(window, field.name, getattr(window, field.name)[first:])
 
 
-def measure_distance(first: Thumbs, other: Thumbs) -> Floats:
+def measure_distance(first: Pixels, other: Pixels) -> Float64Array:
     """Return distances in grey levels, from (..., 3, height, width) to (...)."""
     high = np.maximum(first, other)
     low = np.minimum(first, other)
     means = (high - low).mean(axis=(-1, -2), dtype=np.float32)
     weights = np.array([1.0, 0.5, 0.5], dtype=np.float32)
-    levels: Floats = (means * weights).sum(axis=-1).astype(np.float64)
+    levels: Float64Array = (means * weights).sum(axis=-1).astype(np.float64)
     return levels
 
 
@@ -123,7 +123,7 @@ class CutFinder:
         self._spread = 0.0 if math.isinf(since) else math.inf
         self._window: FrameBuffer | None = None
 
-    def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[SceneCut]:
+    def feed(self, times: Float64Array, thumbs: Pixels) -> Iterator[SceneCut]:
         """Add frames and yield the cuts that are now certain, in order."""
         self._window = append_frames(self._window, times, thumbs)
         yield from self._classify(float(times[-1]) - LAG_SECONDS)
@@ -204,9 +204,9 @@ class KeyFrameCuts(CutFinder):
     Between key frames motion is unknown: it measures none.
     """
 
-    _previous: Thumbs | None = None
+    _previous: Pixels | None = None
 
-    def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[SceneCut]:
+    def feed(self, times: Float64Array, thumbs: Pixels) -> Iterator[SceneCut]:
         """Add key frames and yield the cuts among them."""
         for time, thumb in zip(times.tolist(), thumbs, strict=True):
             previous = self._previous
@@ -218,7 +218,7 @@ class KeyFrameCuts(CutFinder):
         self.settled_until = max(self.settled_until, float(times[-1]))
 
 
-def _typical_step(steps: Floats, index: int) -> float:
+def _typical_step(steps: Float64Array, index: int) -> float:
     """Return the typical step around a frame, ignoring a single flash."""
     before = steps[max(index - 3, 1) : index]
     after = steps[index + 1 : index + 4]
@@ -313,12 +313,12 @@ def _find_even_changes(window: FrameBuffer, span: float) -> list[_EvenChange]:
 
 
 def _are_means(
-    small: NDArray[np.float32],
-    times: Floats,
+    small: Float32Array,
+    times: Float64Array,
     first: Indices,
     last: Indices,
     inner: Indices,
-) -> NDArray[np.bool_]:
+) -> BoolArray:
     """Return whether `inner` frames interpolate the first and last ones linearly in time."""
     share = (times[inner] - times[first]) / (times[last] - times[first])
     difference = small[last] - small[first]

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from gleanset.arrays import Float64Array, IntArray, Pixels
 from gleanset.errors import Unreadable
 from gleanset.images.rgb import Color, choose_background, composite_on_background
-from harvest.video.cuts import Thumbs
 from harvest.video.filter_graph import (
     OUTPUTS,
     THUMB,
@@ -60,11 +59,11 @@ class FrameBlock(NamedTuple):
     `full_frames` are the frames in full size by index in this block.
     """
 
-    times: NDArray[np.float64]
-    thumbs: Thumbs
+    times: Float64Array
+    thumbs: Pixels
     full_frames: dict[int, RawFrame]
 
-    def select(self, indices: NDArray[np.int64]) -> FrameBlock:
+    def select(self, indices: IntArray) -> FrameBlock:
         """Return a block of some of the frames."""
         full_frames = {
             index: self.full_frames[old]

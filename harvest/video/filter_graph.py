@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import ffmpeg
 import numpy as np
-from numpy.typing import NDArray
 
+from gleanset.arrays import BoolArray, Float64Array
 from harvest.video.probe_ffmpeg import VideoFacts
 from harvest.video.run_ffmpeg import FULL_FRAMES, build_command, video_input
 from harvest.video.sampling import Sampling
@@ -59,7 +59,7 @@ class Schedule(NamedTuple):
     def _find_bin(self, time: str, step: float) -> str:
         return f"floor({time}/{step!r}+{_ROUNDING_STEPS!r})"
 
-    def find_due(self, times: NDArray[np.float64], before: float) -> NDArray[np.bool_]:
+    def find_due(self, times: Float64Array, before: float) -> BoolArray:
         """Return a mask of selected frames; `before`: previous time or NaN."""
         if self.step is None:
             return np.ones(len(times), dtype=bool)
@@ -75,7 +75,7 @@ class Schedule(NamedTuple):
         is_within = times - self.period * periods < self.within
         return np.asarray((is_due & is_within) | is_first | is_in_new_period)
 
-    def find_bins(self, times: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    def find_bins(self, times: Float64Array, step: float) -> Float64Array:
         """Return the index of the step that contains each time."""
         return np.floor(times / step + _ROUNDING_STEPS)
 

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gleanset.arrays import BoolArray, Pixels
 from gleanset.files.store import hash_bytes
 from gleanset.images.measure import compute_phash_and_sharpness
 from gleanset.records import Box, Measured
 from harvest.video.sampling import Sampling
 
-Plane: TypeAlias = NDArray[np.uint8]
 FrameQuality: TypeAlias = Literal["good", "black", "one colour", "blurred"]
 
 # Lookup from the grey levels of video (ITU-R BT.601-7 and BT.709-6: 16..235) to 0..255.
@@ -71,11 +71,11 @@ class RawFrame:
         """Return the frame as an RGB image; only valid if `rgb`."""
         return Image.frombytes("RGB", self.size, self.data)
 
-    def bgr(self) -> Plane:
+    def bgr(self) -> Pixels:
         """Return BGR (height, width, 3) of a frame that is not `rgb`."""
         return self._convert(cv2.COLOR_YUV2BGR_I420)
 
-    def _convert(self, code: int) -> Plane:
+    def _convert(self, code: int) -> Pixels:
         width, height = self.size
         bright, blue, red = self._planes()
         if self.bt709:
@@ -95,7 +95,7 @@ class RawFrame:
         converted = cv2.cvtColor(packed, code)[:height, :width]
         return np.asarray(converted, dtype=np.uint8)
 
-    def reduce(self, grey: Plane) -> Plane:
+    def reduce(self, grey: Pixels) -> Pixels:
         """Return RGB (height, width, 3) in the size of `grey`, a result of `reduce_grey`."""
         height, width = grey.shape
         size = (width, height)
@@ -111,7 +111,7 @@ class RawFrame:
         small = RawFrame(data, size, rgb=False, bt709=self.bt709)
         return small._convert(cv2.COLOR_YUV2RGB_I420)
 
-    def reduce_grey(self, max_side: int) -> Plane:
+    def reduce_grey(self, max_side: int) -> Pixels:
         """Return the brightness (height, width), no side longer than `max_side` pixels.
 
         It is 16..235 unless `rgb`.
@@ -122,16 +122,16 @@ class RawFrame:
         small = cv2.resize(self._brightness(), size, interpolation=cv2.INTER_AREA)
         return np.asarray(small, np.uint8)
 
-    def crop_grey(self, box: Box) -> Plane:
+    def crop_grey(self, box: Box) -> Pixels:
         """Return the brightness within a box, clipped to the frame."""
         rows = slice(max(box.y, 0), max(box.y + box.height, 0))
         columns = slice(max(box.x, 0), max(box.x + box.width, 0))
         return self._brightness()[rows, columns]
 
-    def _brightness(self) -> Plane:
+    def _brightness(self) -> Pixels:
         return np.asarray(self.grey) if self.rgb else self._planes()[0]
 
-    def _planes(self) -> tuple[Plane, Plane, Plane]:
+    def _planes(self) -> tuple[Pixels, Pixels, Pixels]:
         """Return Y (height x width), and Cb and Cr of half that size, rounded up."""
         width, height = self.size
         half_shape = ((height + 1) // 2, (width + 1) // 2)
@@ -142,8 +142,8 @@ class RawFrame:
 
 
 def _convert_to_bt601(
-    bright: Plane, blue: Plane, red: Plane
-) -> tuple[Plane, Plane, Plane]:
+    bright: Pixels, blue: Pixels, red: Pixels
+) -> tuple[Pixels, Pixels, Pixels]:
     """Convert planes from BT.709 to BT.601; color planes stay subsampled."""
     height, width = bright.shape
     a, b = _LUMA_WEIGHTS
@@ -160,14 +160,14 @@ def _convert_to_bt601(
 
 
 def _mix_chroma(
-    blue: Plane, a: float, red: Plane, b: float, grey: float = 0.0
-) -> Plane:
+    blue: Pixels, a: float, red: Pixels, b: float, grey: float = 0.0
+) -> Pixels:
     """Return `grey + a * (blue - 128) + b * (red - 128)` as bytes, clipped."""
     mixed = cv2.addWeighted(blue, a, red, b, grey - _GREY * (a + b))
     return np.asarray(mixed, dtype=np.uint8)
 
 
-def _upsample(plane: Plane, height: int, width: int) -> Plane:
+def _upsample(plane: Pixels, height: int, width: int) -> Pixels:
     size = plane.shape[1] * 2, plane.shape[0] * 2
     large = cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST)
     return np.asarray(large[:height, :width], dtype=np.uint8)
@@ -281,7 +281,7 @@ MAX_TEXT_MARGIN = 0.5
 """Strokes per row just above and below a line, as a share of those within it."""
 
 
-def has_subtitle(grey: Plane) -> bool:
+def has_subtitle(grey: Pixels) -> bool:
     """Return whether a frame (height, width, 0..255) seems to have a subtitle.
 
     Three of four lines of text with an outline or on a box were found in 400 frames of films,
@@ -298,7 +298,7 @@ def has_subtitle(grey: Plane) -> bool:
     )
 
 
-def _find_strokes(grey: Plane) -> NDArray[np.bool_]:
+def _find_strokes(grey: Pixels) -> BoolArray:
     height, width = grey.shape
     size = max(round(width * TEXT_HEIGHT / height), 1), TEXT_HEIGHT
     small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
@@ -309,7 +309,7 @@ def _find_strokes(grey: Plane) -> NDArray[np.bool_]:
 
 
 def _is_text_line(
-    line: NDArray[np.bool_], strokes_per_row: NDArray[np.intp], top: int, bottom: int
+    line: BoolArray, strokes_per_row: NDArray[np.intp], top: int, bottom: int
 ) -> bool:
     if not MIN_LINE_HEIGHT <= bottom - top <= MAX_LINE_HEIGHT:
         return False

@@ -16,8 +16,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gleanset.arrays import BoolArray, Float64Array, IntArray
+
 Fingerprint: TypeAlias = tuple[float, int]
-_Times: TypeAlias = NDArray[np.float64]
+
 _Hashes: TypeAlias = NDArray[np.uint64]
 
 # Minimum length of a segment in seconds.
@@ -73,7 +75,7 @@ def find_repeats(
 
 
 class _Fingerprints(NamedTuple):
-    times: _Times
+    times: Float64Array
     hashes: _Hashes
 
 
@@ -121,7 +123,7 @@ class _Comparison:
             if smoothed[number] >= MIN_DISTINCT
         ]
 
-    def _iter_matches(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def _iter_matches(self) -> Iterator[tuple[IntArray, IntArray]]:
         """Yield indices of matching fingerprints (video, earlier video) in batches.
 
         Those with very many matches are left out: they do not indicate a distance.
@@ -137,7 +139,7 @@ class _Comparison:
             i, j = np.nonzero(is_match)
             yield i + begin, j
 
-    def _match_at(self, distance: float) -> NDArray[np.bool_]:
+    def _match_at(self, distance: float) -> BoolArray:
         """Return which fingerprints match an earlier one at about this distance."""
         earlier = self._earlier_times
         expected = self._times - distance
@@ -153,7 +155,7 @@ class _Comparison:
             is_match |= is_alike & is_inside & is_apart
         return is_match
 
-    def _is_segment(self, first: int, last: int, is_match: NDArray[np.bool_]) -> bool:
+    def _is_segment(self, first: int, last: int, is_match: BoolArray) -> bool:
         # A segment that begins and ends between two fingerprints appears up to two steps shorter.
         min_seconds = MIN_SEGMENT_SECONDS - 2 * self._step
         if self._times[last] - self._times[first] < min_seconds:
@@ -169,7 +171,7 @@ class _Comparison:
             min(float(after), float(self._times[last] + self._step)),
         )
 
-    def _find_runs(self, is_match: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    def _find_runs(self, is_match: BoolArray) -> Iterator[tuple[int, int]]:
         """Yield (first, last) of runs with at least `MIN_MATCH_SHARE` of matches."""
         is_match = is_match & self._is_free
         matches = np.flatnonzero(is_match)
@@ -189,15 +191,15 @@ _BATCH_ROWS = 256
 _STILL_SECONDS = 20.0
 
 
-def _median_step(times: _Times) -> float:
+def _median_step(times: Float64Array) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else 1.0
 
 
-def _are_alike(hashes: _Hashes, others: _Hashes) -> NDArray[np.bool_]:
+def _are_alike(hashes: _Hashes, others: _Hashes) -> BoolArray:
     return np.asarray(np.bitwise_count(hashes ^ others) <= MAX_HASH_DISTANCE)
 
 
-def _find_best_run(begin: int, is_match: NDArray[np.bool_]) -> tuple[int, int]:
+def _find_best_run(begin: int, is_match: BoolArray) -> tuple[int, int]:
     """Return the run with the best balance of hits and misses (Kadane)."""
     gains = np.where(is_match, 1 - MIN_MATCH_SHARE, -MIN_MATCH_SHARE)
     sums = np.concatenate([[0.0], np.cumsum(gains)])

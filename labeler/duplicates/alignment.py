@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from gleanset.arrays import BoolArray, Float32Array, Float64Array, Pixels
 from labeler.duplicates.filters import ComparedWindows, compare_windows
-from labeler.duplicates.hashes import Floats, Grey, Points
+from labeler.duplicates.hashes import Points
 
 GRID_SIDE = 256
 """Pixels per side at which the common part is compared, or the size of the smaller copy."""
@@ -38,23 +38,20 @@ _MAX_PLAIN_DEVIATION, _VARIED_FACTOR = 3.0, 5.0
 # The noise of gradients as a part of their mean square.
 _EDGE_NOISE = 0.0625
 
-Matrix = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-
 
 class Alignment(NamedTuple):
     """A motion that maps b to a: a 2 x 3 matrix, and the number of agreeing points."""
 
-    matrix: Matrix
+    matrix: Float64Array
     points: int
 
 
 class Edges(NamedTuple):
     """The normalized gradient (x, y) of each pixel and its squared length, 0..1."""
 
-    x: Floats
-    y: Floats
-    own: Floats
+    x: Float32Array
+    y: Float32Array
+    own: Float32Array
 
 
 @dataclass(frozen=True)
@@ -65,14 +62,14 @@ class CommonPart:
     and `part_b` are the parts (0..1) of each image. `to_a` maps the grid to the first image.
     """
 
-    a: Grey
-    b: Grey
-    mask: Mask
+    a: Pixels
+    b: Pixels
+    mask: BoolArray
     part_a: float
     part_b: float
-    to_a: Matrix
+    to_a: Float64Array
 
-    def with_b(self, b: Grey) -> CommonPart:
+    def with_b(self, b: Pixels) -> CommonPart:
         """Return the part with the second image moved."""
         return replace(self, b=b)
 
@@ -86,25 +83,25 @@ class CommonPart:
         """The edges of both images, with the noise of gradients estimated within the mask."""
         return self._find_edges(self.a), self._find_edges(self.b)
 
-    def _find_edges(self, grey: Grey) -> Edges:
+    def _find_edges(self, grey: Pixels) -> Edges:
         smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
-        x: Floats = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8).astype(
+        x: Float32Array = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8).astype(
             np.float32, copy=False
         )
-        y: Floats = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8).astype(
+        y: Float32Array = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8).astype(
             np.float32, copy=False
         )
         squares = x * x + y * y
         noise = (
             _EDGE_NOISE * float(squares[self.mask].mean()) if self.mask.any() else 1.0
         )
-        length: Floats = np.sqrt(
+        length: Float32Array = np.sqrt(
             squares + np.float32(max(1.0, noise)), dtype=np.float32
         )
         return Edges(x / length, y / length, squares / (length * length))
 
 
-def match_points(a: Points, b: Points) -> tuple[Floats, Floats]:
+def match_points(a: Points, b: Points) -> tuple[Float32Array, Float32Array]:
     """Return the places in b and in a of points that are each other's most similar."""
     if not len(a.places) or not len(b.places):
         return b.places[:0], a.places[:0]
@@ -153,7 +150,7 @@ def estimate_alignment(a: Points, b: Points) -> Alignment | None:
 
 
 def fit_frames(
-    a: Grey, b: Grey, max_difference: float = MAX_ASPECT_DIFFERENCE
+    a: Pixels, b: Pixels, max_difference: float = MAX_ASPECT_DIFFERENCE
 ) -> Alignment | None:
     """Map one frame onto the other if their aspect ratios differ by at most `max_difference`."""
     (ha, wa), (hb, wb) = a.shape, b.shape
@@ -163,7 +160,7 @@ def fit_frames(
 
 
 def crop_common_part(
-    a: Grey, b: Grey, matrix: Matrix, max_side: int = GRID_SIDE
+    a: Pixels, b: Pixels, matrix: Float64Array, max_side: int = GRID_SIDE
 ) -> CommonPart | None:
     """Warp b onto a and crop what both show, at the lower of both resolutions."""
     (ha, wa), (hb, wb) = a.shape, b.shape
@@ -200,7 +197,7 @@ def crop_common_part(
     )
 
 
-def is_framed(image: Grey, part: Grey, matrix: Matrix) -> bool:
+def is_framed(image: Pixels, part: Pixels, matrix: Float64Array) -> bool:
     """Return whether an image that contains all of another has it pasted in, as in a screenshot.
 
     The image continues beyond the border of a crop, but ends at the border of what was pasted in.
@@ -224,7 +221,7 @@ def is_framed(image: Grey, part: Grey, matrix: Matrix) -> bool:
     return seams.count(True) > seams.count(False)
 
 
-def _has_seam(lines: Floats, edge: int, inwards: int) -> bool | None:
+def _has_seam(lines: Float32Array, edge: int, inwards: int) -> bool | None:
     """Return whether an image ends at an edge; None if this cannot be decided.
 
     It does where pixels change abruptly, or where everything beyond has one color.
@@ -249,7 +246,7 @@ def _has_seam(lines: Floats, edge: int, inwards: int) -> bool | None:
     return False if inside.std() > _MAX_PLAIN_DEVIATION else None
 
 
-def warp(grey: Grey, matrix: Matrix, size: tuple[int, int]) -> Grey:
+def warp(grey: Pixels, matrix: Float64Array, size: tuple[int, int]) -> Pixels:
     """Move an image onto another of a size (width, height), repeating its border."""
     zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if zoom < 0.95:  # blurred first, or shrinking makes edges that are not there

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gleanset.arrays import BoolArray, IntArray, Pixels
 from gleanset.db.duplicates import HashColumns, SampleHashes
 from gleanset.db.rows import to_signed
 from gleanset.hamming import (
@@ -45,8 +46,6 @@ _SCALE_CELL = 10
 _MOTION_CELLS = 4 * 2 * 8 * 128
 _MAX_PAIRS_IN_MEMORY = 4_000_000
 
-Rows = npt.NDArray[np.int64]
-
 
 class Batch(NamedTuple):
     """Hashes of n samples (catalogue rows) as arrays.
@@ -54,12 +53,12 @@ class Batch(NamedTuple):
     `owner` is the position (0..n-1) of the sample that each of the m points belongs to.
     """
 
-    samples: Rows
+    samples: IntArray
     plain: npt.NDArray[np.uint64]
     flipped: npt.NDArray[np.uint64]
     points: npt.NDArray[np.uint64]
-    owner: Rows
-    shapes: npt.NDArray[np.uint8]
+    owner: IntArray
+    shapes: Pixels
 
 
 def sort_by_content(hashes: HashColumns) -> HashColumns:
@@ -151,7 +150,9 @@ class CandidateSearch:
         )
 
 
-def _to_row_pairs(left: Batch, right: Batch, a: Rows, b: Rows) -> set[tuple[int, int]]:
+def _to_row_pairs(
+    left: Batch, right: Batch, a: IntArray, b: IntArray
+) -> set[tuple[int, int]]:
     pairs = zip(left.samples[a].tolist(), right.samples[b].tolist(), strict=True)
     return {(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]}
 
@@ -173,9 +174,7 @@ def _keep_nearest(near: NearPairs, *, by_later: bool) -> NearPairs:
     return NearPairs(near.a[nearest], near.b[nearest], near.distance[nearest])
 
 
-def _drop_common_points(
-    batch: Batch, selected: npt.NDArray[np.bool_] | None = None
-) -> Batch:
+def _drop_common_points(batch: Batch, selected: BoolArray | None = None) -> Batch:
     # The first images with a common point keep it.
     order = np.argsort(batch.points, kind="stable")
     keep = np.empty(len(order), dtype=np.bool_)
@@ -189,7 +188,7 @@ def _drop_common_points(
 
 def _pairs_by_points(
     left: Batch, right: Batch, points: Iterable[NearPairs]
-) -> tuple[Rows, Rows]:
+) -> tuple[IntArray, IntArray]:
     """Return positions in `left` and `right` of pairs whose points agree on a motion.
 
     A vote is one number: the pair times the number of motions, plus the motion.
@@ -219,7 +218,7 @@ def _pairs_by_points(
     return pairs // width, pairs % width
 
 
-def _motion_cells(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> Rows:
+def _motion_cells(a: Pixels, b: Pixels) -> IntArray:
     """Return n x 4 cells (two overlapping grids in each dimension) of the motions of n point pairs.
 
     Shapes are (scale, angle, mirrored); points agree when their motions are in the same cell.

@@ -21,10 +21,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gleanset.arrays import BoolArray, Float32Array
 from gleanset.db.duplicates import Relation
-from labeler.duplicates.alignment import GRID_SIDE, CommonPart, Edges, Mask
+from labeler.duplicates.alignment import GRID_SIDE, CommonPart, Edges
 from labeler.duplicates.filters import blur, enlarge, measure_slopes, shrink
-from labeler.duplicates.hashes import Floats
 
 # Lines of letters. Lengths and heights without a unit are parts of the image's longer side.
 _MAX_LETTER_GAP_PIXELS = 9  # at 256 pixels per side
@@ -63,7 +63,7 @@ class Piece(NamedTuple):
 
     rows: slice
     columns: slice
-    mask: Mask
+    mask: BoolArray
     centre: tuple[float, float]
     long: float
     short: float
@@ -80,19 +80,21 @@ class Piece(NamedTuple):
         )
         return self._replace(mask=mask > 0)
 
-    def draw_on(self, mask: Mask) -> None:
+    def draw_on(self, mask: BoolArray) -> None:
         """Set the piece in a mask of the whole image."""
         mask[self.rows, self.columns] |= self.mask
 
 
-def find_lettering(common: CommonPart, lost_a: Floats, lost_b: Floats) -> Mask:
+def find_lettering(
+    common: CommonPart, lost_a: Float32Array, lost_b: Float32Array
+) -> BoolArray:
     """Return the mask of lettering that only one of two images has.
 
     `lost_a` and `lost_b` are the edges (each pixel, 0..1) that only a or only b has.
     """
     brighter, limit = _brightness_difference(common)
 
-    lettering: Mask = np.zeros(common.a.shape, np.bool_)
+    lettering: BoolArray = np.zeros(common.a.shape, np.bool_)
     for change, light, dark in (
         (brighter, lost_b, lost_a),
         (-brighter, lost_a, lost_b),
@@ -105,7 +107,7 @@ def find_lettering(common: CommonPart, lost_a: Floats, lost_b: Floats) -> Mask:
     return lettering
 
 
-def find_pieces(mask: Mask, min_pixels: int = 3) -> list[Piece]:
+def find_pieces(mask: BoolArray, min_pixels: int = 3) -> list[Piece]:
     """Return the connected pieces of a mask of at least `min_pixels` pixels, across small gaps."""
     width = max(5, round(max(mask.shape) * _MAX_LETTER_GAP_PIXELS / GRID_SIDE)) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
@@ -139,7 +141,7 @@ def _piece(labels: npt.NDArray[np.int32], number: int, box: list[int]) -> Piece:
     return Piece(rows, columns, mask, centre, long, short, angle)
 
 
-def _brightness_difference(common: CommonPart) -> tuple[Floats, Floats]:
+def _brightness_difference(common: CommonPart) -> tuple[Float32Array, Float32Array]:
     """Return how much brighter b is than a, and the limit from which it counts.
 
     The limit is higher along edges, which never coincide exactly.
@@ -182,7 +184,10 @@ def fit_robust_line(
 
 
 def _is_line_of_letters(
-    piece: Piece, drawn: Mask, against: Mask, lost: tuple[Floats, Floats]
+    piece: Piece,
+    drawn: BoolArray,
+    against: BoolArray,
+    lost: tuple[Float32Array, Float32Array],
 ) -> bool:
     """Return whether a piece is a line of letters, which only brightens or only darkens.
 
@@ -245,8 +250,8 @@ class StrongestChange(NamedTuple):
 class _LostEdges(NamedTuple):
     """Edges that only one image has (each pixel, 0..1), plain and summed over a neighbourhood."""
 
-    plain: Floats
-    summed: Floats
+    plain: Float32Array
+    summed: Float32Array
 
 
 def measure_replaced_windows(common: CommonPart) -> float:
@@ -321,7 +326,7 @@ def _tell_marked(on_a: float, on_b: float) -> Relation:
 
 
 def _find_lost_edges(
-    own: Edges, other: Edges, mask: Mask, unlike: Floats
+    own: Edges, other: Edges, mask: BoolArray, unlike: Float32Array
 ) -> _LostEdges:
     """Find edges of `own` that `other` does not have within a pixel, in the same direction."""
     plain = np.zeros_like(own.own)

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from labeler.duplicates.alignment import CommonPart, Mask, match_points
+from gleanset.arrays import BoolArray, Float32Array, Float64Array
+from labeler.duplicates.alignment import CommonPart, match_points
 from labeler.duplicates.differences import (
     Piece,
     find_pieces,
@@ -25,7 +26,6 @@ from labeler.duplicates.differences import (
     fit_robust_line,
 )
 from labeler.duplicates.filters import blur, measure_slopes
-from labeler.duplicates.hashes import Floats
 from labeler.duplicates.prepared_image import PreparedImage
 
 # Allowed difference of brightness: an offset, and a part of the range of a pixel's neighbours.
@@ -56,10 +56,10 @@ _MIN_VEIL_PIXELS = 50
 class _Change(NamedTuple):
     """How b differs from a at the brightness of b (`clean`); `off` marks what exceeds `slack`."""
 
-    clean: Floats
-    by: Floats
-    slack: Floats
-    off: Mask
+    clean: Float32Array
+    by: Float32Array
+    slack: Float32Array
+    off: BoolArray
 
 
 def is_overlaid(common: CommonPart) -> bool:
@@ -89,7 +89,7 @@ def _is_overlay_on_b(common: CommonPart) -> bool:
 
     shape = drawn.shape
     near = (np.minimum(range(n), range(n)[::-1]) < _CORNER * min(shape) for n in shape)
-    corners: Mask = np.asarray(np.logical_and.outer(*near), np.bool_)
+    corners: BoolArray = np.asarray(np.logical_and.outer(*near), np.bool_)
     return (
         _covers(corners, drawn, common.mask)
         or (
@@ -105,7 +105,7 @@ def _is_overlay_on_b(common: CommonPart) -> bool:
     )
 
 
-def _find_change(common: CommonPart, like: Mask | None = None) -> _Change:
+def _find_change(common: CommonPart, like: BoolArray | None = None) -> _Change:
     a, b = common.a.astype(np.float32), common.b.astype(np.float32)
     slope, level = fit_brightness(
         common if like is None else replace(common, mask=like)
@@ -118,19 +118,19 @@ def _find_change(common: CommonPart, like: Mask | None = None) -> _Change:
     return _Change(clean, by, slack, (np.abs(by) > slack) & common.mask)
 
 
-def _local_range(values: Floats, side: int) -> Floats:
+def _local_range(values: Float32Array, side: int) -> Float32Array:
     around = np.ones((side, side), np.uint8)
     return (cv2.dilate(values, around) - cv2.erode(values, around)).astype(np.float32)
 
 
-def _draw(pieces: list[Piece], shape: tuple[int, int]) -> Mask:
+def _draw(pieces: list[Piece], shape: tuple[int, int]) -> BoolArray:
     mask = np.zeros(shape, np.bool_)
     for piece in pieces:
         piece.draw_on(mask)
     return mask
 
 
-def _fill_hull(mask: Mask) -> Mask:
+def _fill_hull(mask: BoolArray) -> BoolArray:
     filled = np.zeros(mask.shape, np.uint8)
     if mask.any():
         cv2.fillConvexPoly(
@@ -139,12 +139,12 @@ def _fill_hull(mask: Mask) -> Mask:
     return filled > 0
 
 
-def _covers(overlay: Mask, drawn: Mask, mask: Mask) -> bool:
+def _covers(overlay: BoolArray, drawn: BoolArray, mask: BoolArray) -> bool:
     near = cv2.dilate(overlay.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     return bool(overlay.any() and (drawn & ~near).sum() <= _MAX_OUTSIDE * mask.sum())
 
 
-def _is_sticker(change: _Change, common: CommonPart, hull: Mask) -> bool:
+def _is_sticker(change: _Change, common: CommonPart, hull: BoolArray) -> bool:
     short, long = sorted(cv2.boundingRect(hull.astype(np.uint8))[2:])
     if (
         short < _MIN_STICKER_SIDE * min(common.mask.shape)
@@ -166,7 +166,7 @@ def _is_sticker(change: _Change, common: CommonPart, hull: Mask) -> bool:
     return bool(is_of_one_color) and _is_outlined(common, hull)
 
 
-def _is_outlined(common: CommonPart, hull: Mask) -> bool:
+def _is_outlined(common: CommonPart, hull: BoolArray) -> bool:
     """Return whether there are edges all along the outline, except at the image's border."""
     steepest = cv2.dilate(
         measure_slopes(blur(common.b.astype(np.float32), 1.0)), np.ones((7, 7))
@@ -238,7 +238,7 @@ def _is_veil(change: _Change, common: CommonPart) -> bool:
     return bool(unexplained.sum() <= _MAX_UNEXPLAINED * common.mask.sum())
 
 
-def _apply_morphology(mask: Mask, operator: int) -> Mask:
+def _apply_morphology(mask: BoolArray, operator: int) -> BoolArray:
     return (
         cv2.morphologyEx(mask.astype(np.uint8), operator, np.ones((2, 2), np.uint8)) > 0
     )
@@ -292,9 +292,7 @@ def is_photograph(a: PreparedImage, b: PreparedImage) -> bool:
     return bool(enough and covered.mean() >= _MIN_COVERED)
 
 
-def _find_perspective(
-    a: PreparedImage, b: PreparedImage
-) -> npt.NDArray[np.float64] | None:
+def _find_perspective(a: PreparedImage, b: PreparedImage) -> Float64Array | None:
     source, target = match_points(a.points, b.points)
     if len(source) < _MIN_MATCHES:
         return None
@@ -328,6 +326,6 @@ def _find_perspective(
     return np.asarray(motion, np.float64) if perspective >= _MIN_PERSPECTIVE else None
 
 
-def _coarse_detail(grey: npt.ArrayLike) -> Floats:
+def _coarse_detail(grey: npt.ArrayLike) -> Float32Array:
     values = np.asarray(grey, np.float32)
     return blur(values, _FINE_SIGMA) - blur(values, _COARSE_SIGMA)

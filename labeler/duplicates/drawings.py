@@ -15,19 +15,18 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from gleanset.arrays import BoolArray, Float32Array, Float64Array, Pixels
 from labeler.duplicates.alignment import (
     RELIABLE_POINTS,
     Alignment,
     CommonPart,
-    Mask,
-    Matrix,
     crop_common_part,
     estimate_alignment,
     refine_alignment,
     warp,
 )
 from labeler.duplicates.filters import NOISE_VARIANCE, blur, measure_smooth_slopes
-from labeler.duplicates.hashes import Floats, Grey, find_points
+from labeler.duplicates.hashes import find_points
 from labeler.duplicates.prepared_image import FineImage, PreparedImage
 
 # In an image with a ground, the upper quartile of the slopes is not much steeper than the median:
@@ -95,7 +94,7 @@ class DrawnChange(NamedTuple):
         return self.lost_by_both >= _DIFFERENTLY_DRAWN
 
 
-_Measure = Callable[[CommonPart, Mask], DrawnChange]
+_Measure = Callable[[CommonPart, BoolArray], DrawnChange]
 
 
 def measure_drawn_change(
@@ -123,7 +122,7 @@ def measure_drawn_change(
 
 
 def _crop_untrimmed(
-    a: PreparedImage, b: PreparedImage, matrix: Matrix
+    a: PreparedImage, b: PreparedImage, matrix: Float64Array
 ) -> CommonPart | None:
     first, second = a.trimmed, b.trimmed
     motion = matrix.copy()
@@ -132,7 +131,7 @@ def _crop_untrimmed(
     return crop_common_part(first.whole, second.whole, motion)
 
 
-def _find_drawn(common: CommonPart) -> Mask | None:
+def _find_drawn(common: CommonPart) -> BoolArray | None:
     """Return the places that are drawn on in either image; None without a plain ground."""
     slopes = np.maximum(
         measure_smooth_slopes(common.a), measure_smooth_slopes(common.b)
@@ -151,7 +150,7 @@ def _find_drawn(common: CommonPart) -> Mask | None:
     if upper > _MAX_GROUND_FACTOR * median + _MAX_GROUND_SLOPE:
         return None
     limit = upper + _MIN_DISTANCES * (upper - median) + _MIN_DRAWN_SLOPE
-    drawn: Mask = inner & (slopes > limit)
+    drawn: BoolArray = inner & (slopes > limit)
     return drawn
 
 
@@ -179,9 +178,9 @@ def _compare_fine(
 
 def _compare_drawings(
     frame: CommonPart,
-    drawn: Mask,
-    fine: tuple[Grey, Grey],
-    motion: Matrix,
+    drawn: BoolArray,
+    fine: tuple[Pixels, Pixels],
+    motion: Float64Array,
     is_aligned: bool,
 ) -> DrawnChange:
     left, top, width, height = cv2.boundingRect(drawn.astype(np.uint8))
@@ -201,9 +200,11 @@ def _compare_drawings(
     return _compare_drawn(part, places > 0, _measure_change, is_aligned)
 
 
-def _then(first: Matrix, second: Matrix) -> Matrix:
+def _then(first: Float64Array, second: Float64Array) -> Float64Array:
     """Return the motion that applies one motion after another."""
-    result: Matrix = np.asarray(second @ np.vstack([first, [0, 0, 1]]), np.float64)
+    result: Float64Array = np.asarray(
+        second @ np.vstack([first, [0, 0, 1]]), np.float64
+    )
     return result
 
 
@@ -211,8 +212,8 @@ def _enlarge(
     frame: CommonPart,
     rows: slice,
     columns: slice,
-    fine: tuple[Grey, Grey],
-    motion: Matrix,
+    fine: tuple[Pixels, Pixels],
+    motion: Float64Array,
 ) -> CommonPart | None:
     """Return a part of the frame from the pixels of both files; `motion` maps the second to a."""
     high, wide = frame.a[rows, columns].shape
@@ -227,7 +228,7 @@ def _enlarge(
 
 
 def _compare_drawn(
-    part: CommonPart, places: Mask, measure: _Measure, is_aligned: bool
+    part: CommonPart, places: BoolArray, measure: _Measure, is_aligned: bool
 ) -> DrawnChange:
     """Compare some places, with finer alignments until the change is small."""
     changes = list[DrawnChange]()
@@ -249,7 +250,7 @@ def _align_more_finely(part: CommonPart, is_aligned: bool) -> Iterator[CommonPar
             yield part.with_b(warp(part.b, alignment.matrix, part.a.shape[::-1]))
 
 
-def _measure_replaced(part: CommonPart, places: Mask) -> DrawnChange:
+def _measure_replaced(part: CommonPart, places: BoolArray) -> DrawnChange:
     """Return what both images lack of each other in some places."""
     weights_a, weights_b = _weigh(part, places)
     lost_a = _measure_lost(weights_a, part.windows.unexplained)
@@ -258,7 +259,7 @@ def _measure_replaced(part: CommonPart, places: Mask) -> DrawnChange:
     return DrawnChange(replaced, replaced)
 
 
-def _measure_change(part: CommonPart, places: Mask) -> DrawnChange:
+def _measure_change(part: CommonPart, places: BoolArray) -> DrawnChange:
     """Return what differs in some places, by the brightness of small windows."""
     weights_a, weights_b = _weigh(part, places)
     unexplained = part.windows.unexplained
@@ -281,7 +282,7 @@ def _measure_change(part: CommonPart, places: Mask) -> DrawnChange:
     return change._replace(redrawn=float(redrawn))
 
 
-def _weigh(part: CommonPart, places: Mask) -> tuple[Floats, Floats]:
+def _weigh(part: CommonPart, places: BoolArray) -> tuple[Float32Array, Float32Array]:
     """Return the contrast of each window in a and in b, zero where no place is."""
     size = part.windows.unexplained.shape[::-1]
     inside = cv2.resize(places.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
@@ -292,5 +293,5 @@ def _weigh(part: CommonPart, places: Mask) -> tuple[Floats, Floats]:
     return weights[0].astype(np.float32), weights[1].astype(np.float32)
 
 
-def _measure_lost(weights: Floats, unexplained: Floats) -> float:
+def _measure_lost(weights: Float32Array, unexplained: Float32Array) -> float:
     return float((weights * unexplained).sum() / max(1.0, float(weights.sum())))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from labeler.duplicates.hashes import Floats, Grey
+from gleanset.arrays import Float32Array, Pixels
 
 # Standard deviation in pixels of the window in which one brightness has to explain the other, and
 # the variance of grey values that is noise.
@@ -22,12 +22,12 @@ class ComparedWindows(NamedTuple):
     tints are explained, another line is not.
     """
 
-    variance_a: Floats
-    variance_b: Floats
-    unexplained: Floats
+    variance_a: Float32Array
+    variance_b: Float32Array
+    unexplained: Float32Array
 
 
-def compare_windows(a: Grey, b: Grey) -> ComparedWindows:
+def compare_windows(a: Pixels, b: Pixels) -> ComparedWindows:
     """Compare the brightness of two aligned images."""
     first = blur(a.astype(np.float32), 0.8)
     second = blur(b.astype(np.float32), 0.8)
@@ -45,35 +45,35 @@ def compare_windows(a: Grey, b: Grey) -> ComparedWindows:
     )
 
 
-def _average(values: Floats) -> Floats:
+def _average(values: Float32Array) -> Float32Array:
     return blur(shrink(values, 2), _WINDOW_SIGMA / 2)
 
 
-def measure_slopes(values: Floats) -> Floats:
+def measure_slopes(values: Float32Array) -> Float32Array:
     """Return how steep each place of an image is, in grey values per pixel."""
     x = cv2.Sobel(values, cv2.CV_32F, 1, 0, scale=1 / 8)
     y = cv2.Sobel(values, cv2.CV_32F, 0, 1, scale=1 / 8)
     return cv2.magnitude(x, y).astype(np.float32, copy=False)
 
 
-def measure_smooth_slopes(grey: Grey) -> Floats:
+def measure_smooth_slopes(grey: Pixels) -> Float32Array:
     """Return the slopes of an image, averaged nearby, which tell lines from the ground."""
     return blur(measure_slopes(grey.astype(np.float32)), _SLOPE_SIGMA)
 
 
-def shrink(values: Floats, factor: int) -> Floats:
+def shrink(values: Float32Array, factor: int) -> Float32Array:
     """Return an image whose sides are smaller by a factor, rounded up."""
     size = [-(-side // factor) for side in values.shape[::-1]]
     small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
     return small.astype(np.float32, copy=False)
 
 
-def enlarge(values: Floats, shape: tuple[int, ...]) -> Floats:
+def enlarge(values: Float32Array, shape: tuple[int, ...]) -> Float32Array:
     """Return an image enlarged to a shape (height, width)."""
     enlarged = cv2.resize(values, shape[::-1], interpolation=cv2.INTER_LINEAR)
     return enlarged.astype(np.float32, copy=False)
 
 
-def blur(values: Floats, sigma: float) -> Floats:
+def blur(values: Float32Array, sigma: float) -> Float32Array:
     """Return an image blurred by a Gaussian with a standard deviation in pixels."""
     return cv2.GaussianBlur(values, (0, 0), sigma).astype(np.float32, copy=False)

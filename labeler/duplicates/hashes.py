@@ -17,13 +17,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gleanset.arrays import BoolArray, Float32Array, Pixels
 from gleanset.db.duplicates import SampleHashes
 from gleanset.db.regions import SampleRegion
 from gleanset.images.measure import compute_dct_hash
 from labeler.sample_pixels import SampleFile, read_pixels
-
-Grey = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 
 VERSION = 2
 """Increment with any change that affects hashes: older ones are computed again."""
@@ -65,10 +63,10 @@ class Points(NamedTuple):
     (root-SIFT: Arandjelovic and Zisserman, "Three things everyone should know", 2012).
     """
 
-    places: Floats
-    sizes: Floats
-    angles: Floats
-    descriptors: Floats
+    places: Float32Array
+    sizes: Float32Array
+    angles: Float32Array
+    descriptors: Float32Array
 
 
 class TrimmedImage(NamedTuple):
@@ -78,11 +76,11 @@ class TrimmedImage(NamedTuple):
     the image before, that were cut off in front of it.
     """
 
-    grey: Grey
+    grey: Pixels
     filled: float
     left: int
     top: int
-    whole: Grey
+    whole: Pixels
 
     @property
     def mirrored(self) -> TrimmedImage:
@@ -116,7 +114,7 @@ def to_grey(pixels: Image.Image) -> TrimmedImage:
     return TrimmedImage(np.ascontiguousarray(grey), filled, left, top, whole)
 
 
-def find_points(grey: Grey, side: int = SIFT_SIDE) -> Points:
+def find_points(grey: Pixels, side: int = SIFT_SIDE) -> Points:
     """Find the SIFT points of a grey image scaled to `side` pixels, the strongest first."""
     scale = side / max(grey.shape)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -170,7 +168,7 @@ def compute_hashes(pixels: Image.Image, sample: int) -> SampleHashes:
     )
 
 
-def _choose_points(places: Floats, grey: Grey) -> npt.NDArray[np.intp]:
+def _choose_points(places: Float32Array, grey: Pixels) -> npt.NDArray[np.intp]:
     right, low = (places > np.array(grey.shape[::-1]) / 2).T
     quarters = right + 2 * low
     is_first = np.zeros(len(places), np.bool_)
@@ -186,8 +184,8 @@ def hash_sample(item: tuple[SampleRegion, SampleFile]) -> SampleHashes:
 
 
 def hash_descriptors(
-    descriptors: Floats,
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
+    descriptors: Float32Array,
+) -> tuple[npt.NDArray[np.uint64], BoolArray]:
     """Hash n x 128 descriptors to 64 bits each; the second array says which were mirrored first.
 
     The bits are signs of random projections (Charikar, "Similarity estimation techniques from
@@ -203,7 +201,7 @@ def hash_descriptors(
 
 
 @cache
-def _projections() -> Floats:
+def _projections() -> Float32Array:
     """Return 128 x 64 random numbers; the legacy generator never changes them (NEP 19)."""
     return np.random.RandomState(0).standard_normal((128, 64)).astype(np.float32)
 

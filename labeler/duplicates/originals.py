@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gleanset.arrays import Float32Array, Pixels
 from labeler.duplicates.alignment import MAX_ASPECT_DIFFERENCE
 from labeler.duplicates.filters import blur
-from labeler.duplicates.hashes import MAX_BORDER_DEVIATION, Floats, Grey
+from labeler.duplicates.hashes import MAX_BORDER_DEVIATION
 from labeler.sample_pixels import SampleFile, read_pixels
 
 # Sides that differ by a smaller factor are equal.
@@ -51,7 +52,7 @@ class Copy(NamedTuple):
     """A copy: the size of the whole image, and its middle in grey."""
 
     size: tuple[int, int]
-    middle: Grey
+    middle: Pixels
 
     @property
     def side(self) -> float:
@@ -76,7 +77,7 @@ def read_copy(file: SampleFile, mirrored: bool) -> Copy:
     return Copy((wide, high), middle.copy())
 
 
-def _trim(pixels: Grey) -> Grey:
+def _trim(pixels: Pixels) -> Pixels:
     """Return an image without uniform rows and columns at its border, if enough is left."""
     rows, columns = (
         np.flatnonzero(pixels.std(axis=axis) > MAX_BORDER_DEVIATION) for axis in (1, 0)
@@ -155,7 +156,9 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
     return bool(np.any(details < limits))
 
 
-def _align_middles(large: Copy, small: Copy) -> tuple[Floats, Floats, Floats]:
+def _align_middles(
+    large: Copy, small: Copy
+) -> tuple[Float32Array, Float32Array, Float32Array]:
     """Return the middle of the larger image in grey, and the smaller one warped onto it.
 
     The latter both smoothly and with repeated pixels.
@@ -184,7 +187,9 @@ def _align_middles(large: Copy, small: Copy) -> tuple[Floats, Floats, Floats]:
     return part, smooth, repeated
 
 
-def _unexplained_parts(image: Floats, other: Floats, repeated: Floats) -> Floats:
+def _unexplained_parts(
+    image: Float32Array, other: Float32Array, repeated: Float32Array
+) -> Float32Array:
     """Return the part (0..1) of an image's edges that no linear filter makes of the other image.
 
     Least squares over 5 x 5 pixels and their surroundings, without clipped pixels; once more
@@ -226,7 +231,7 @@ def _unexplained_parts(image: Floats, other: Floats, repeated: Floats) -> Floats
 
 
 def _choose_edge_pixels(
-    image: Floats,
+    image: Float32Array,
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return rows and columns of strong edges; always the same ones."""
     slopes = (cv2.Sobel(image, cv2.CV_32F, *way) for way in ((1, 0), (0, 1)))

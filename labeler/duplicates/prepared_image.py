@@ -9,15 +9,13 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from gleanset.arrays import Float32Array, Float64Array, Pixels
 from labeler.duplicates.filters import measure_smooth_slopes
 from labeler.duplicates.hashes import (
     MIRRORED_ORDER,
     SIFT_SIDE,
-    Floats,
-    Grey,
     Points,
     TrimmedImage,
     find_points,
@@ -32,9 +30,9 @@ class FineImage(NamedTuple):
     """An RGB image at its own size, and the motion (2 x 3) from its trimmed version to it."""
 
     pixels: Image.Image
-    motion: npt.NDArray[np.float64]
+    motion: Float64Array
 
-    def versions(self) -> Iterator[Grey]:
+    def versions(self) -> Iterator[Pixels]:
         """Yield the image in grey, then its channels: colors of one brightness differ in these."""
         yield np.asarray(self.pixels.convert("L"))
         for channel in self.pixels.split():
@@ -50,7 +48,7 @@ class PreparedImage:
     is_mirrored: bool = False
 
     @property
-    def grey(self) -> Grey:
+    def grey(self) -> Pixels:
         """The grey values, height x width, at most 384 pixels per side."""
         return self.trimmed.grey
 
@@ -81,7 +79,7 @@ class PreparedImage:
         return other
 
     @cached_property
-    def tiny(self) -> Floats:
+    def tiny(self) -> Float32Array:
         """The image in 16 x 16 pixels with mean 0 and norm 1."""
         size = (_TINY_SIDE, _TINY_SIDE)
         small = cv2.resize(self.grey, size, interpolation=cv2.INTER_AREA)

@@ -4,15 +4,15 @@ It can be killed at any time and resumes where it stopped.
 """
 
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from curation.similarity.descriptor import compute_descriptor
 from gleanset import Dataset
+from gleanset.arrays import BoolArray, Float32Array
 from gleanset.command_result import CommandResult
 from gleanset.db.regions import FLAGS, PixelMeasures, QualityMeasures
 from gleanset.images.photo_classifier import estimate_photo_probability, shrink_copy
@@ -38,8 +38,6 @@ MIN_EDGE_SLOPE = 1.0
 """Minimum slope of an edge in grey values per pixel."""
 MIN_RELATIVE_SLOPE = 0.25
 """Minimum slope of an edge as a part of the steepest slopes."""
-
-Array: TypeAlias = npt.NDArray[np.float32]
 
 
 def measure_edge_blur(pixels: Image.Image) -> float:
@@ -67,7 +65,7 @@ def measure_edge_blur(pixels: Image.Image) -> float:
     return round(min(1.0, blur), 4)
 
 
-def _slopes(grey: Array, sigma: float) -> tuple[Array, Array]:
+def _slopes(grey: Float32Array, sigma: float) -> tuple[Float32Array, Float32Array]:
     """Return the horizontal and vertical slopes of a smoothed image, H x W."""
     soft = cv2.GaussianBlur(grey, (0, 0), sigma)
     across = cv2.Sobel(soft, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)
@@ -75,7 +73,7 @@ def _slopes(grey: Array, sigma: float) -> tuple[Array, Array]:
     return np.asarray(across, np.float32), np.asarray(down, np.float32)
 
 
-def _ridges(slope: Array, is_across: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _ridges(slope: Float32Array, is_across: BoolArray) -> BoolArray:
     """Return where the slope is steepest across its edge; the border does not count.
 
     `is_across` is where the slope is rather horizontal. All arrays are H x W.

@@ -21,7 +21,7 @@ import numpy as np
 
 from curation.similarity.clustering import cluster_rows
 from curation.similarity.descriptor import get_uncentered_space
-from curation.similarity.spaces import Vectors
+from gleanset.arrays import Float32Array
 from gleanset.db.sorting import SampleFeatures
 from labeler.sorting.predictions import NO_PREDICTION, ClassPrediction
 
@@ -90,7 +90,10 @@ def find_pairs_in_one_image(
 
 
 def _belongs_to_stack(
-    number: int, stack: list[int], samples: Sequence[SampleFeatures], vectors: Vectors
+    number: int,
+    stack: list[int],
+    samples: Sequence[SampleFeatures],
+    vectors: Float32Array,
 ) -> bool:
     if any(samples[other].image == samples[number].image for other in stack):
         return False
@@ -230,7 +233,7 @@ class ClassPage(NamedTuple):
 
 def compose_page(
     stacks: Sequence[Stack],
-    vectors: Vectors,
+    vectors: Float32Array,
     room: int,
     tested: Collection[str],
     decided_counts: Counter[str],
@@ -275,7 +278,7 @@ def compose_page(
 
 
 def compose_class_page(
-    label: str, stacks: Sequence[Stack], vectors: Vectors, room: int
+    label: str, stacks: Sequence[Stack], vectors: Float32Array, room: int
 ) -> ClassPage:
     """Compose a page of the most confident stacks of one class, up to a number of errors."""
     tiles: list[Stack] = []
@@ -317,7 +320,7 @@ def compose_class_page(
 
 
 def compose_mixed_page(
-    stacks: Sequence[Stack], vectors: Vectors, room: int
+    stacks: Sequence[Stack], vectors: Float32Array, room: int
 ) -> ClassPage:
     """Compose a page of several classes, each stack under its prediction.
 
@@ -349,13 +352,13 @@ def compose_mixed_page(
     )
 
 
-def order_by_similarity(stacks: Sequence[Stack], vectors: Vectors) -> list[Stack]:
+def order_by_similarity(stacks: Sequence[Stack], vectors: Float32Array) -> list[Stack]:
     """Order stacks greedily, each followed by the most similar remaining stack."""
     order = chain_by_similarity(vectors[[stack.number for stack in stacks]])
     return [stacks[number] for number in order]
 
 
-def chain_by_similarity(vectors: Vectors) -> list[int]:
+def chain_by_similarity(vectors: Float32Array) -> list[int]:
     """Return the positions of vectors, each followed by the most similar remaining one."""
     similarities = vectors @ vectors.T
     order = [0][: len(vectors)]
@@ -404,8 +407,8 @@ class StackCluster(NamedTuple):
 
 def cluster_stacks(
     stacks: Sequence[Stack],
-    vectors: Vectors,
-    decided_vectors: Vectors,
+    vectors: Float32Array,
+    decided_vectors: Float32Array,
     in_one_image: Collection[tuple[int, int]] = (),
 ) -> list[StackCluster]:
     """Cluster the stacks that have vectors, the largest cluster first.
@@ -452,14 +455,14 @@ def cluster_stacks(
 class LeftCluster(NamedTuple):
     """The samples of a cluster that was left without a name, and the classes `known` then."""
 
-    vectors: Vectors
+    vectors: Float32Array
     known: frozenset[int]
 
 
 def find_novel_stacks(
     clusters: Sequence[StackCluster],
-    vectors: Vectors,
-    class_vectors: Mapping[int, Vectors],
+    vectors: Float32Array,
+    class_vectors: Mapping[int, Float32Array],
     left: Sequence[LeftCluster],
 ) -> set[int]:
     """Return the stacks (by number) in clusters that are similar to no class (by id).
@@ -487,7 +490,7 @@ def find_novel_stacks(
     return {stack.number for c in compress(clusters, ~is_known) for stack in c.stacks}
 
 
-def _mean_similarities(sets: Sequence[Vectors]) -> Vectors:
+def _mean_similarities(sets: Sequence[Float32Array]) -> Float32Array:
     """Return the mean similarities of several sets (N x N), relative to those within each."""
     if not sets:
         return np.zeros((0, 0), np.float32)
@@ -498,7 +501,7 @@ def _mean_similarities(sets: Sequence[Vectors]) -> Vectors:
     within = np.maximum((np.diag(between) * sizes - 1) / np.maximum(sizes - 1, 1), 0.05)
     several = sizes > 1
     within = np.where(several, within, within[several].mean() if several.any() else 1)
-    similarities: Vectors = (between / np.sqrt(np.outer(within, within))).astype(
+    similarities: Float32Array = (between / np.sqrt(np.outer(within, within))).astype(
         np.float32
     )
     np.fill_diagonal(similarities, 1)
@@ -507,7 +510,7 @@ def _mean_similarities(sets: Sequence[Vectors]) -> Vectors:
 
 def compose_clusters_page(
     clusters: Sequence[StackCluster],
-    vectors: Vectors,
+    vectors: Float32Array,
     max_tiles: int,
     min_size: int = MIN_CLUSTER_SIZE,
 ) -> ClassPage | None:
@@ -542,7 +545,7 @@ def compose_clusters_page(
     )
 
 
-def part_tiles(vectors: Vectors) -> list[int]:
+def part_tiles(vectors: Float32Array) -> list[int]:
     """Return which of a cluster's tiles (N x D) belong to its smaller half by similarity."""
     parts = sorted(cluster_rows(vectors, 2), key=len)
     return sorted(parts[0]) if len(parts) > 1 else []

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from curation.similarity.clustering import list_tracks, refine_with_tracks
-from curation.similarity.spaces import MIN_COVERAGE, Vectors
+from curation.similarity.spaces import MIN_COVERAGE
+from gleanset.arrays import Float32Array
 from gleanset.db.sorting import SortingQueue
 from gleanset.operations import make_operation
 from labeler.sorting.descriptor_queue import POOL_SIZE
@@ -51,8 +52,8 @@ class QueueAnalysis(NamedTuple):
     stacks: list[Stack]
     clusters: list[StackCluster]
     novel: set[int]
-    vectors: Vectors
-    decided_vectors: Vectors
+    vectors: Float32Array
+    decided_vectors: Float32Array
     class_counts: Counter[str]
     compared: bool
 

@@ -19,8 +19,9 @@ from curation.similarity.class_learning import (
     learn_classes,
     list_training_keys,
 )
-from curation.similarity.spaces import SimilaritySpaces, Space, Vectors
+from curation.similarity.spaces import SimilaritySpaces, Space
 from curation.split_groups import assign_split_groups
+from gleanset.arrays import Float32Array
 from gleanset.db.classes import normalize_class_name
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import PrelabelSample, PrelabelSamples
@@ -187,7 +188,7 @@ class Predictor:
     def _predict_only_class(
         features: Sequence[SampleFeatures],
         samples: Sequence[PrelabelSample],
-        vectors: Vectors,
+        vectors: Float32Array,
     ) -> dict[int, ClassPrediction]:
         labels = {sample.label for sample in samples} - {None}
         if len(labels) != 1:

@@ -21,16 +21,14 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from pebble import ProcessExpired
 from scipy.optimize import linear_sum_assignment
 
-from facecrop.detectors import Pixels
 from facecrop.detectors.tiling import FloatBox
 from facecrop.following import DetectedFace, follow_face
+from gleanset.arrays import Float32Array, Pixels
 from gleanset.images.cropping import expand_box
 from gleanset.records import Box, Face, FaceTrack
-from harvest.video.frame import Plane
 from harvest.video.frame_selector import FrameCandidate
 
 MAX_GAP_SECONDS = 1.5
@@ -47,8 +45,6 @@ MAX_MOVE_IN_PLACE, MAX_SCALE_IN_PLACE = 0.3, 1.15
 """Limits of distance (face sizes) and change of size for a face that stays in place."""
 IMPOSSIBLE = 1e6
 
-Floats = NDArray[np.float32]
-
 
 @dataclass
 class OpenTrack:
@@ -58,7 +54,7 @@ class OpenTrack:
     started: float
     ended: float
     box: Box
-    colours: Floats
+    colours: Float32Array
     frames: int = 1
     speed: tuple[float, float] = (0.0, 0.0)
     best: float = 0.0
@@ -359,14 +355,16 @@ class FaceFinder:
         del self._frames[:count]
 
 
-def _reduce_for_changes(grey: Plane) -> Plane:
+def _reduce_for_changes(grey: Pixels) -> Pixels:
     """Return the brightness of a frame, reduced for `_has_changed`."""
     height, width = (max(side // REDUCTION, 1) for side in grey.shape)
     reduced = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(reduced, np.uint8)
 
 
-def _has_changed(frame: Plane, others: Sequence[Plane], ignored: Sequence[Box]) -> bool:
+def _has_changed(
+    frame: Pixels, others: Sequence[Pixels], ignored: Sequence[Box]
+) -> bool:
     """Return whether a frame shows something outside the boxes that is in none of the others.
 
     Boxes are in pixels of the frames before their reduction.

@@ -20,8 +20,9 @@ import numpy as np
 
 from facecrop.detectors import DetectorSpec
 from facecrop.detectors.drawnface import DrawnFace
-from facecrop.following import DetectedFace, FrameSearch, Patch
+from facecrop.following import DetectedFace, FrameSearch
 from gleanset import Dataset
+from gleanset.arrays import Float32Array
 from gleanset.db.faces import Tracks
 from gleanset.images.cropping import FaceCropper
 from gleanset.images.decode import decode
@@ -57,7 +58,7 @@ class CandidateFace(NamedTuple):
 
     face: Face
     track: OpenTrack
-    patch: Patch
+    patch: Float32Array
     quality: float
 
     def is_similar(self, other: CandidateFace) -> bool:

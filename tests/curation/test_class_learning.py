@@ -6,11 +6,8 @@ import pytest
 from curation.similarity.class_learning import (
     CLASS_BALANCE,
     PENALTY,
-    Floats,
-    Indices,
     LearnedClasses,
     Ridge,
-    Rows,
     SelfTraining,
     TrainingRows,
     estimate_membership,
@@ -18,12 +15,13 @@ from curation.similarity.class_learning import (
     raise_likeliest,
 )
 from curation.similarity.unknown_classes import MIN_CLASSES
+from gleanset.arrays import Float32Array, Float64Array, IntArray
 from gleanset.db.proposals import PrelabelSample
 
 WIDTH, CLASSES = 12, 3
 
 
-def make_training_rows(count: int) -> tuple[Rows, TrainingRows]:
+def make_training_rows(count: int) -> tuple[Float32Array, TrainingRows]:
     """Return samples around three class centers, in groups of three."""
     random = np.random.default_rng(1)
     y = np.sort(random.choice(CLASSES, count, p=(0.6, 0.3, 0.1)))
@@ -126,7 +124,7 @@ def test_membership_of_single_class() -> None:
 PER_CLASS, LABELS = 40, 12
 
 
-def draw_classes(count: int) -> tuple[Rows, Indices]:
+def draw_classes(count: int) -> tuple[Float32Array, IntArray]:
     """Return unit vectors around class centers, and their class numbers."""
     random = np.random.default_rng(count)
     y = np.repeat(np.arange(count), PER_CLASS)
@@ -137,8 +135,8 @@ def draw_classes(count: int) -> tuple[Rows, Indices]:
 
 
 def learn(
-    vectors: Rows,
-    y: Indices,
+    vectors: Float32Array,
+    y: IntArray,
     labelled_classes: int,
     hints: dict[int, str] | None = None,
 ) -> LearnedClasses:
@@ -160,7 +158,7 @@ def learn(
     return model
 
 
-def first_confidences(model: LearnedClasses) -> Floats:
+def first_confidences(model: LearnedClasses) -> Float64Array:
     """Return the confidence of the first suggestion of each sample."""
     return np.array([top[0].confidence if top else 0.0 for top in model.likeliest])
 

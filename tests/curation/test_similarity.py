@@ -8,13 +8,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from baseline.prelabel.prelabeling import save_vectors
 from curation.similarity import color_layout as colours
 from curation.similarity import vectors as store
-from curation.similarity.clustering import Rows, cluster_rows
+from curation.similarity.clustering import cluster_rows
 from curation.similarity.color_layout import average_areas, compute_color_layout
 from curation.similarity.descriptor import (
     DIRECTIONS,
@@ -34,11 +33,12 @@ from curation.similarity.vectors import (
     make_vector_name,
 )
 from gleanset import Dataset
+from gleanset.arrays import Float32Array, Pixels
 from gleanset.db.proposals import Proposals
 from tools.sample.character import CAST
 from tools.sample.scene import face_box, paint_scene, plan_scene
 
-Picture = npt.NDArray[np.uint8]
+Picture = Pixels
 
 
 @cache
@@ -52,7 +52,7 @@ def face(character: int, seed: int) -> Picture:
     return np.asarray(paint_scene(scene).convert("RGB").crop(cut))
 
 
-def color_layout_of(picture: Picture) -> npt.NDArray[np.float32]:
+def color_layout_of(picture: Picture) -> Float32Array:
     return compute_color_layout(average_areas(np.ascontiguousarray(picture)))
 
 
@@ -215,7 +215,7 @@ def test_model_card_matches_weights() -> None:
     assert card["bytes"] == len(data) < 4_000_000
 
 
-def draw(classes: int, rows: int) -> tuple[Rows, list[int]]:
+def draw(classes: int, rows: int) -> tuple[Float32Array, list[int]]:
     """Draw unit vectors around class means; return them with their class numbers."""
     random = np.random.default_rng(0)
     y = np.sort(random.integers(0, classes, rows))

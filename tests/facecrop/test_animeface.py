@@ -8,7 +8,7 @@ import pytest
 from facecrop_scenes import face_at, paste
 from PIL import Image
 
-from facecrop.detectors import Pixels, build_detector
+from facecrop.detectors import build_detector
 from facecrop.detectors.animeface import AnimeFace
 from facecrop.detectors.animeface_library import (
     SELFTEST_FACE,
@@ -16,6 +16,7 @@ from facecrop.detectors.animeface_library import (
     load_tested_search,
     self_test,
 )
+from gleanset.arrays import Pixels
 from gleanset.errors import MissingComponent
 from gleanset.records import Box, overlap
 

@@ -13,9 +13,10 @@ from facecrop_scenes import scene
 from PIL import Image
 from tools_for_tests import run_cli
 
-from facecrop.detectors import Pixels, animeface_docker, build_detector
+from facecrop.detectors import animeface_docker, build_detector
 from facecrop.detectors.animeface_docker import IMAGE_SETTING, AnimeFaceDocker
 from facecrop.run_docker import ENGINE_SETTING, MEMORY_MB, ContainerEngine
+from gleanset.arrays import Pixels
 from gleanset.records import Face
 
 # Building the base takes half a minute, or several on a busy machine.

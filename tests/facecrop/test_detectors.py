@@ -17,7 +17,7 @@ from facecrop_scenes import paste
 from tools_for_tests import ROOT
 
 from facecrop.detector_names import DETECTORS
-from facecrop.detectors import Detector, DetectorSpec, Pixels, build_detector
+from facecrop.detectors import Detector, DetectorSpec, build_detector
 from facecrop.detectors.options import check_options, parse_detector
 from facecrop.detectors.recorded import FILES, RecordedDetector
 from facecrop.detectors.tiling import (
@@ -28,6 +28,7 @@ from facecrop.detectors.tiling import (
     search_tiles,
 )
 from facecrop.plugin_detector import PluginDetector
+from gleanset.arrays import Pixels
 from gleanset.errors import MissingComponent, Unreadable, UsageError
 from gleanset.records import Box, Face, Landmark
 

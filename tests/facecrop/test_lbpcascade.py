@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facecrop.detectors import Pixels, build_detector
+from facecrop.detectors import build_detector
 from facecrop.detectors.weights import LBPCASCADE
+from gleanset.arrays import Pixels
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.fetch import get_cache_folder
 from gleanset.files.store import hash_bytes

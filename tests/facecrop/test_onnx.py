@@ -12,11 +12,12 @@ from PIL import Image
 from publisher import Hub, Publisher, serving
 from tools_for_tests import run_here
 
-from facecrop.detectors import Pixels, build_detector
+from facecrop.detectors import build_detector
 from facecrop.detectors.options import dataset_detector, parse_detector
 from facecrop.detectors.recorded import RecordedDetector
 from facecrop.detectors.tiling import FloatBox
 from gleanset import Dataset
+from gleanset.arrays import Pixels
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.hub import load_hub_models
 from gleanset.records import Box, overlap

@@ -11,13 +11,13 @@ from typing import Any
 
 import imagehash
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 from tools_for_tests import encode, examples, exif_orientation, picture, pixels
 
+from gleanset.arrays import Float64Array
 from gleanset.errors import Unreadable
 from gleanset.images import decode as decoding
 from gleanset.images.decode import DecodedImage, decode
@@ -452,7 +452,7 @@ GAMMA = 563 / 256
 COLOUR = (180, 110, 70)
 
 
-def profile(matrix: npt.NDArray[np.float64] = ADOBE, name: bytes = b"wide") -> bytes:
+def profile(matrix: Float64Array = ADOBE, name: bytes = b"wide") -> bytes:
     """Return an ICC 2.1 profile: primaries, one gamma (ICC.1:1998-09, 6.3.1.2)."""
     tags = {
         b"desc": b"desc"
@@ -478,11 +478,11 @@ def profile(matrix: npt.NDArray[np.float64] = ADOBE, name: bytes = b"wide") -> b
     return head.ljust(128, b"\0") + table + body
 
 
-def _xyz(values: npt.NDArray[np.float64]) -> bytes:
+def _xyz(values: Float64Array) -> bytes:
     return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(v * 65536) for v in values))
 
 
-def expected(colour: tuple[int, ...]) -> npt.NDArray[np.float64]:
+def expected(colour: tuple[int, ...]) -> Float64Array:
     """Convert an Adobe RGB color to sRGB with the formulas of both."""
     linear = np.linalg.inv(SRGB) @ ADOBE @ (np.array(colour) / 255) ** GAMMA
     linear = np.clip(linear, 0, 1)

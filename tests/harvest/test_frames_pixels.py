@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import unusual_clips
-from numpy.typing import NDArray
 from PIL import Image
 from test_frames_streams import ffmpeg, sample, stored_frames
 
 from gleanset import Dataset
+from gleanset.arrays import Float64Array
 from gleanset.work.progress import Progress
 from harvest.frames import FrameHarvest
 from harvest.video.inputs import VideoFile
@@ -79,11 +79,11 @@ def test_progressive_video_is_not_deinterlaced(
     assert np.abs(stored_pixels(dataset) - pixels(Image.open(still))).mean() < 1
 
 
-def pixels(image: Image.Image) -> NDArray[np.float64]:
+def pixels(image: Image.Image) -> Float64Array:
     return np.asarray(image.convert("RGB"), dtype=np.float64)
 
 
-def stored_pixels(dataset: Dataset) -> NDArray[np.float64]:
+def stored_pixels(dataset: Dataset) -> Float64Array:
     return pixels(stored_frames(dataset)[0][1])
 
 
@@ -106,7 +106,7 @@ def write_wide_colors(video: Path, transfer: str, white: int) -> Path:
     return video
 
 
-def stripes(frame: NDArray[np.float64]) -> NDArray[np.float64]:
+def stripes(frame: Float64Array) -> Float64Array:
     """Return the color in the middle of each stripe, (5, 3)."""
     height, width, _ = frame.shape
     columns = [

@@ -16,8 +16,8 @@ from labelled_images import picture, put
 from many_samples import copy_of_many
 from tools_for_tests import Ran, encode, run_here
 
-from curation.similarity.spaces import Vectors
 from gleanset import Dataset, Origin
+from gleanset.arrays import Float32Array
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.regions import QualityMeasures
@@ -360,7 +360,7 @@ def test_stale_cluster_id_raises_error(empty: Dataset, keys: list[str]) -> None:
     assert all(sample.status == "queue" for sample in empty.samples.iter_by_key())
 
 
-def people(sizes: tuple[int, ...], spread: float = 0.3, seed: int = 0) -> Vectors:
+def people(sizes: tuple[int, ...], spread: float = 0.3, seed: int = 0) -> Float32Array:
     """Return unit vectors of several people, each near a center of their own."""
     dice = np.random.default_rng(seed)
     centers = np.eye(len(sizes), 12)
@@ -390,7 +390,7 @@ def stacks_for(count: int) -> list[Stack]:
 
 
 def compose_clusters(
-    clusters: list[StackCluster], rows: Vectors, max_tiles: int = 96
+    clusters: list[StackCluster], rows: Float32Array, max_tiles: int = 96
 ) -> ClassPage:
     return only(compose_clusters_page(clusters, rows, max_tiles))
 

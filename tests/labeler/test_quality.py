@@ -19,8 +19,9 @@ from tools_for_tests import CHROMIUM, encode, needs_chromium, run_here
 from baseline.prelabel.prelabeling import save_vectors
 from curation.similarity.descriptor import WIDTH
 from curation.similarity.spaces import SimilaritySpaces
-from curation.similarity.vectors import VECTORS_FACT, Vector, make_sample_vector_name
+from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name
 from gleanset import Box, Dataset, Face, Origin
+from gleanset.arrays import Float32Array
 from gleanset.db.duplicates import Pairs
 from gleanset.db.proposals import Proposals
 from gleanset.db.regions import FLAGS, QualityMeasures, flags_of
@@ -472,18 +473,20 @@ def faces(dataset: Dataset, number: int) -> list[SampleFeatures]:
     return pending_samples(dataset)
 
 
-def prelabelled(dataset: Dataset, samples: list[SampleFeatures], rows: Vector) -> None:
+def prelabelled(
+    dataset: Dataset, samples: list[SampleFeatures], rows: Float32Array
+) -> None:
     """Store these vectors as a prelabel does."""
     names = [make_sample_vector_name(sample.key, sample.region) for sample in samples]
     space = save_vectors(dataset, names, rows)
     Proposals(dataset.db).replace([], {VECTORS_FACT: space, "known": []})
 
 
-def unit(rows: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Vector:
+def unit(rows: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Float32Array:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def two_kinds(number: int, seed: int = 0) -> Vector:
+def two_kinds(number: int, seed: int = 0) -> Float32Array:
     """Return vectors of two kinds, alternating."""
     dice = np.random.default_rng(seed)
     centres = dice.normal(size=(2, 8))

@@ -17,10 +17,11 @@ import pytest
 from pebble import ProcessExpired
 from tools_for_tests import ROOT, eventually, run_here, start_cli
 
-from facecrop.detectors import DetectorSpec, Pixels
+from facecrop.detectors import DetectorSpec
 from facecrop.following import DetectedFace, FrameSearch
 from facecrop.request import suggest_whole_images
 from gleanset import Dataset, Origin
+from gleanset.arrays import Pixels
 from gleanset.db.classes import Placement, Placements
 from gleanset.db.faces import StoredTrack, Tracks
 from gleanset.db.journal import Choice

@@ -16,8 +16,9 @@ from starlette.testclient import TestClient
 from tools_for_tests import encode, run_here
 
 from baseline.use.crops import PartReader
-from facecrop.detectors import DetectorSpec, Pixels
+from facecrop.detectors import DetectorSpec
 from facecrop.detectors.drawnface import DrawnFace
+from gleanset.arrays import Pixels
 from gleanset.db.faces import CropMethod
 from gleanset.errors import InputUnusable
 from gleanset.images.decode import decode

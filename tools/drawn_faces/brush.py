@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Canvas = npt.NDArray[np.uint8]
-Points = npt.NDArray[np.float32]
+from gleanset.arrays import Float32Array, Pixels
+
+Canvas = Pixels
+Points = Float32Array
 Colour = tuple[int, int, int]
 
 _SHIFT = 4
@@ -173,7 +175,7 @@ class Brush:
 
     def mask(
         self, points: Points, part: Canvas, corner: tuple[int, int]
-    ) -> npt.NDArray[np.float32]:
+    ) -> Float32Array:
         """Return each pixel's coverage by a shape, 0..1."""
         cover = np.zeros(part.shape[:2], np.uint8)
         pixels = _to_fixed_point(self.place(points) - np.array(corner, np.float32))
@@ -220,7 +222,7 @@ def _to_fixed_point(pixels: Points) -> npt.NDArray[np.int32]:
     return np.round(np.clip(pixels, -4000, 4000) * (1 << _SHIFT)).astype(np.int32)
 
 
-def _blur(mask: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
+def _blur(mask: Float32Array, sigma: float) -> Float32Array:
     """Blur the mask, on a coarser grid if the blur is wide."""
     if sigma < 0.3:
         return mask
@@ -233,7 +235,5 @@ def _blur(mask: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32
     return np.asarray(cv2.resize(small, (width, height)), np.float32)
 
 
-def _blend(
-    part: Canvas, share: npt.NDArray[np.float32], colour: npt.NDArray[np.float32]
-) -> None:
+def _blend(part: Canvas, share: Float32Array, colour: Float32Array) -> None:
     part[:] = (part + (colour - part) * share + 0.5).astype(np.uint8)

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from network import STRIDES
 
-Canvas = npt.NDArray[np.uint8]
-Values = npt.NDArray[np.float32]
+from gleanset.arrays import Float32Array, Pixels
+
+Canvas = Pixels
+Values = Float32Array
 
 MIN_FACE_SIDE = 9.0
 """Minimum side of a face in a crop, in pixels; smaller faces are ignored."""

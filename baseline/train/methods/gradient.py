@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sklearn.utils.extmath import randomized_svd
 from torch import nn
@@ -46,6 +45,7 @@ from baseline.train.trained_net import (
     stack_by_class,
 )
 from baseline.train.training import TrainingCallback, TrainingData, TrainingResult
+from gleanset.arrays import Float32Array, Float64Array, IntArray
 
 
 def fit_simple(
@@ -228,12 +228,9 @@ COMPONENTS = 256
 OTHER_DIRECTION_WEIGHT = 0.3
 """Weight of directions that do not discriminate the classes: they are for new classes."""
 
-Floats = npt.NDArray[np.float64]
-Classes = npt.NDArray[np.int64]
-
 
 def initialize_with_discriminants(
-    x: npt.NDArray[np.float32], y: Classes, layer: nn.Linear
+    x: Float32Array, y: IntArray, layer: nn.Linear
 ) -> None:
     """Initialize `layer` with discriminants of `x` (N x views x D, standardized) by classes `y`.
 
@@ -253,7 +250,7 @@ def initialize_with_discriminants(
         layer.bias.zero_()
 
 
-def _compute_discriminants(x: Floats, y: Classes) -> Floats:
+def _compute_discriminants(x: Float64Array, y: IntArray) -> Float64Array:
     """Return discriminants, then other directions, at most `COMPONENTS` x D."""
     _, _, components = randomized_svd(
         x - x.mean(0),
@@ -275,5 +272,5 @@ def _compute_discriminants(x: Floats, y: Classes) -> Floats:
     is_discriminant = np.arange(len(directions)) < len(means) - 1
     weights = np.where(is_discriminant, 1.0, OTHER_DIRECTION_WEIGHT)
     discriminants = whitening.transform_coefficients(weights[:, None] * directions)
-    by_importance: Floats = discriminants @ components
+    by_importance: Float64Array = discriminants @ components
     return by_importance

@@ -24,11 +24,10 @@ from baseline.data.samples import split_stratified_groups
 from baseline.features.backbone import FeaturePart
 from baseline.features.scaling import limit_threads
 from baseline.features.texture import PartWeights
+from gleanset.arrays import Float64Array, IntArray
 from gleanset.errors import UsageError
 
-Floats = npt.NDArray[np.float64]
-Classes = npt.NDArray[np.int64]
-Folds = list[tuple[Classes, Classes]]
+Folds = list[tuple[IntArray, IntArray]]
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 """Candidates for scikit-learn's C; on images those from 1 are equivalent (docs/experiments.md)."""
@@ -47,11 +46,11 @@ class TrainRows(NamedTuple):
     """
 
     x: npt.NDArray[Any]
-    y: Classes
-    weights: Floats
-    groups: Classes
+    y: IntArray
+    weights: Float64Array
+    groups: IntArray
 
-    def at(self, rows: Classes) -> TrainRows:
+    def at(self, rows: IntArray) -> TrainRows:
         """Return some rows."""
         return TrainRows(
             self.x[rows], self.y[rows], self.weights[rows], self.groups[rows]
@@ -86,8 +85,8 @@ class TrainRows(NamedTuple):
 class LinearHead(NamedTuple):
     """Coefficients (classes x D) and bias (classes) of a linear classifier."""
 
-    coefficients: Floats
-    bias: Floats
+    coefficients: Float64Array
+    bias: Float64Array
     converged: bool
 
 
@@ -102,7 +101,7 @@ class StrengthChoice(NamedTuple):
 class Whitening(NamedTuple):
     """A whitening matrix for each layer (features x rank)."""
 
-    matrices: tuple[Floats, ...]
+    matrices: tuple[Float64Array, ...]
 
     @classmethod
     def fit(cls, rows: TrainRows, layers: Sequence[int]) -> Self:
@@ -127,24 +126,24 @@ class Whitening(NamedTuple):
         ]
         return cls(tuple(matrices))
 
-    def transform(self, x: Floats) -> Floats:
+    def transform(self, x: Float64Array) -> Float64Array:
         """Return whitened features (N x sum of ranks) of features (N x D)."""
         widths = [len(matrix) for matrix in self.matrices]
         layers = zip(_split(x, widths), self.matrices, strict=True)
         return np.concatenate([layer @ matrix for layer, matrix in layers], 1)
 
-    def transform_coefficients(self, coefficients: Floats) -> Floats:
+    def transform_coefficients(self, coefficients: Float64Array) -> Float64Array:
         """Return coefficients of features, given those of whitened features (classes x ranks)."""
         ranks = [matrix.shape[1] for matrix in self.matrices]
         layers = zip(_split(coefficients, ranks), self.matrices, strict=True)
         return np.concatenate([layer @ matrix.T for layer, matrix in layers], 1)
 
 
-def _split(x: Floats, widths: Sequence[int]) -> list[Floats]:
+def _split(x: Float64Array, widths: Sequence[int]) -> list[Float64Array]:
     return np.split(x, np.cumsum(widths)[:-1], axis=1)
 
 
-def _row_space(x: Floats) -> Floats:
+def _row_space(x: Float64Array) -> Float64Array:
     """Return an orthonormal basis (D x rank) of the row space.
 
     The penalty is invariant to rotation, and components outside of this space are 0.
@@ -155,7 +154,7 @@ def _row_space(x: Floats) -> Floats:
     return np.linalg.qr(x.T)[0]
 
 
-def _whitening_matrix(x: Floats, residuals: Floats) -> Floats:
+def _whitening_matrix(x: Float64Array, residuals: Float64Array) -> Float64Array:
     """Return M (D x rank) with M M' = (C / c + 1)^-1 in the row space of `x`.
 
     C is residuals' residuals, c its mean variance.
@@ -168,7 +167,7 @@ def _whitening_matrix(x: Floats, residuals: Floats) -> Floats:
     precision = projected.T @ projected / (variance or 1.0) + identity
     factor = cholesky(precision, lower=True)
     inverse = solve_triangular(factor, identity, lower=True, trans="T")
-    matrix: Floats = basis @ inverse
+    matrix: Float64Array = basis @ inverse
     return matrix
 
 
@@ -251,7 +250,7 @@ def choose_strength(
 
 
 def fit_logistic(
-    x: Floats, y: Classes, weights: Floats, strength: float
+    x: Float64Array, y: IntArray, weights: Float64Array, strength: float
 ) -> LogisticRegression:
     """Fit scikit-learn's model on `x` (N x D) with sample weights (N)."""
     model = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS)
@@ -262,7 +261,7 @@ def fit_logistic(
 
 
 def log_loss(
-    model: LogisticRegression, x: Floats, y: Classes, weights: Floats
+    model: LogisticRegression, x: Float64Array, y: IntArray, weights: Float64Array
 ) -> float:
     """Return the weighted sum of log losses over `x` (N x D)."""
     rows = np.arange(len(y))
@@ -352,7 +351,7 @@ def choose_part_weights(
     return PartWeights(tuple(weights), by, losses)
 
 
-def _gram_matrices(x: Floats, parts: Sequence[FeaturePart]) -> list[Floats]:
+def _gram_matrices(x: Float64Array, parts: Sequence[FeaturePart]) -> list[Float64Array]:
     """Return the Gram matrix (N x N) of each feature block, with a common scale."""
     blocks = _split(x, [part.width for part in parts])
     grams = [block @ block.T for block in blocks]
@@ -361,7 +360,7 @@ def _gram_matrices(x: Floats, parts: Sequence[FeaturePart]) -> list[Floats]:
     return [scale * gram for gram in grams]
 
 
-def _held_out_loss(kernel: Floats, rows: TrainRows, folds: Folds) -> float:
+def _held_out_loss(kernel: Float64Array, rows: TrainRows, folds: Folds) -> float:
     """Return the mean log loss of the best of `BLOCK_STRENGTHS`."""
     losses = dict.fromkeys(BLOCK_STRENGTHS, 0.0)
     y = rows.y
@@ -385,8 +384,8 @@ def _held_out_loss(kernel: Floats, rows: TrainRows, folds: Folds) -> float:
 
 
 def _kernel_coordinates(
-    kernel: Floats, train: Classes, test: Classes
-) -> tuple[Floats, Floats]:
+    kernel: Float64Array, train: IntArray, test: IntArray
+) -> tuple[Float64Array, Float64Array]:
     """Return coordinates of train and test rows whose dot products are those of the kernel.
 
     Test rows are projected on the span of train, outside of which |w|^2 keeps weights at 0.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from baseline.data.samples import check_classes, compute_class_weights
 from baseline.features.backbone import Backbone, ImageShape
@@ -16,7 +15,6 @@ from baseline.features.scaling import Scaling
 from baseline.features.texture import get_prior_weights
 from baseline.settings import Finetune, Transfer, Triplet
 from baseline.train.methods.logistic import (
-    Classes,
     TrainRows,
     choose_part_weights,
     choose_strength,
@@ -25,6 +23,7 @@ from baseline.train.methods.logistic import (
 )
 from baseline.train.trained_net import ClassHead, LinearLayer, TrainedNet
 from baseline.train.training import TrainingCallback, TrainingData, TrainingResult
+from gleanset.arrays import Float32Array, IntArray
 
 
 def load_pretrained_backbone(
@@ -112,7 +111,7 @@ class FrozenFeatures(NamedTuple):
         rows = rows._replace(x=scaling.transform(rows.x))
         return cls(backbone, rows, features.keys, scaling, facts)
 
-    def val(self, data: TrainingData) -> tuple[npt.NDArray[np.float32], Classes]:
+    def val(self, data: TrainingData) -> tuple[Float32Array, IntArray]:
         """Return scaled features (N x 1 x D) and class numbers of val."""
         features = data.features("val", self.backbone)
         y = data.examples.classes_of("val", features.keys)

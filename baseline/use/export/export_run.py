@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from baseline.data.pixels import PixelReader, Pixels, choose_readers
+from baseline.data.pixels import PixelReader, choose_readers
 from baseline.data.runs import find_run_dataset, find_run_folder, hash_model_files
 from baseline.data.samples import pixel_sources
 from baseline.features.graph_backbones import OnnxBackbone
@@ -19,6 +18,7 @@ from baseline.use.engines import Card, InferenceEngine, make_card
 from baseline.use.model import Model
 from baseline.use.run_engine import RunEngine
 from gleanset import Dataset
+from gleanset.arrays import IntArray, Pixels
 from gleanset.command_result import CommandResult
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
@@ -61,7 +61,7 @@ def compare(
     run: InferenceEngine,
     exported: InferenceEngine,
     images: Pixels,
-    y: npt.NDArray[np.int64],
+    y: IntArray,
 ) -> AgreementCheck:
     """Compare two engines on images (N x size x size x 3) of the classes `y` (-1: unknown)."""
     first, second = (
@@ -126,7 +126,7 @@ class CheckedImages(NamedTuple):
     """Images (uint8 N x size x size x 3) and their class numbers, -1 if not used."""
 
     images: Pixels
-    y: npt.NDArray[np.int64]
+    y: IntArray
 
 
 class ExportedRun(CommandResult, kw_only=True):

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from baseline.data.pixels import Pixels
 from baseline.features.timm_backbone import load_state
 from baseline.train.membership import MIN_LENGTH, PREFIX, ClassMembership
 from baseline.train.networks import NearestImageHead, build_net
@@ -25,6 +24,7 @@ from baseline.train.trained_net import GalleryHead
 from baseline.use.engines import FILE, Card
 from baseline.use.export import quiet_converters
 from baseline.use.run_engine import LUMA, RunEngine
+from gleanset.arrays import Pixels
 from gleanset.errors import MissingComponent
 from gleanset.installation import install_command
 

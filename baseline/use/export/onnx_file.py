@@ -18,9 +18,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto
 
-from baseline.data.pixels import Pixels
 from baseline.evaluation.decision_rule import GALLERY_SCALE
-from baseline.features.backbone import OPSET, Backbone, FeatureArray, ImageShape
+from baseline.features.backbone import OPSET, Backbone, ImageShape
 from baseline.features.graph_backbones import (
     COLOUR_SCOPE,
     PREPARING,
@@ -33,6 +32,7 @@ from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
 from baseline.use.engines import KEY, Card
 from baseline.use.export import quiet_converters
 from baseline.use.run_engine import LUMA, RunEngine
+from gleanset.arrays import Float32Array, Pixels
 from gleanset.errors import InputUnusable
 from gleanset.installation import require_extra
 
@@ -195,7 +195,7 @@ def add_membership(
     return graph.add("Sigmoid", nearest)
 
 
-def _add_distances(graph: GraphBuilder, units: str, centers: FeatureArray) -> str:
+def _add_distances(graph: GraphBuilder, units: str, centers: Float32Array) -> str:
     """Add the squared distances (N x C) of unit vectors to centers (C x D)."""
     products = graph.add("MatMul", units, -2 * centers.T)
     return graph.add("Add", products, 1 + np.square(centers).sum(1))

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from baseline.data.pixels import Pixels
 from baseline.data.runs import write_run_json
 from baseline.evaluation import decision_rule
 from baseline.evaluation.decision_rule import (
@@ -34,19 +33,14 @@ from baseline.evaluation.decision_rule import (
     save_decision_rule,
 )
 from baseline.evaluation.intervals import bound_share
-from baseline.evaluation.outputs import (
-    Floats,
-    Indices,
-    Outputs,
-    load_outputs,
-    save_outputs,
-)
+from baseline.evaluation.outputs import Outputs, load_outputs, save_outputs
 from baseline.evaluation.unknown_rule import (
     choose_class_thresholds,
     choose_unknown_threshold,
 )
 from baseline.use.engines import ModelFacts, NetworkOutputs
 from baseline.use.model import Model
+from gleanset.arrays import Float64Array, IntArray, Pixels
 from gleanset.errors import InputUnusable, UsageError
 
 CLASSES = ("meme", "photo", "猫")
@@ -246,7 +240,7 @@ def test_outputs_round_trip_and_damage(tmp_path: Path) -> None:
 
 def draw_similarities(
     groups: int, correlation: float, random: np.random.Generator, max_size: int = 8
-) -> tuple[Floats, Indices]:
+) -> tuple[Float64Array, IntArray]:
     """Draw standard normal similarities for groups of 1 to `max_size` images."""
     numbers = np.repeat(np.arange(groups), random.integers(1, max_size + 1, groups))
     own = random.normal(size=len(numbers))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from baseline.evaluation.outputs import Floats, Indices, calibration_error
+from baseline.evaluation.outputs import calibration_error
 from baseline.prelabel.prelabeling import PrelabelReport, max_wrong_count
 from baseline.prelabel.propose import (
     PrelabelResult,
@@ -21,6 +21,7 @@ from curation.similarity.class_learning import (
     TrainingRows,
     vote_by_name,
 )
+from gleanset.arrays import Float64Array, IntArray
 from gleanset.db.proposals import PrelabelledSample, PrelabelSample, Proposal
 
 CLASSES = ("ann", "bea", "cid", "dot")
@@ -329,7 +330,7 @@ FRAMES = 4
 
 def draw_scenes(
     count: int, pure: float, spread: float, seed: int
-) -> tuple[np.ndarray, Indices, Indices]:
+) -> tuple[np.ndarray, IntArray, IntArray]:
     """Draw frames: vectors, classes and scenes.
 
     A share of `pure` has the scene's class; frames of a scene share an offset of size `spread`.
@@ -347,8 +348,8 @@ def draw_scenes(
 
 def prelabel_rows(
     vectors: np.ndarray,
-    truth: Indices,
-    scene: Indices,
+    truth: IntArray,
+    scene: IntArray,
     labelled_rows: Iterable[int],
     hints: Sequence[str | None] | None = None,
 ) -> PrelabelResult:
@@ -366,7 +367,7 @@ def prelabel_rows(
     return propose_by_groups(samples, vectors, groups)
 
 
-def probabilities_of(result: PrelabelResult, rows: Sequence[int]) -> Floats:
+def probabilities_of(result: PrelabelResult, rows: Sequence[int]) -> Float64Array:
     """Return the suggested probabilities of these rows (N x classes)."""
     by_row = {
         int(prediction.sample): prediction.proposals
@@ -405,8 +406,8 @@ def test_scene_votes_count_groups() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("pure", [0.6, pytest.param(0.97, marks=pytest.mark.long)])
 def test_confidence_in_partly_labelled_scenes_is_calibrated(pure: float) -> None:
-    probabilities: list[Floats] = []
-    labels: list[Indices] = []
+    probabilities: list[Float64Array] = []
+    labels: list[IntArray] = []
     for seed in range(5):
         vectors, truth, scene = draw_scenes(120, pure, 0.5, seed)
         labelled_rows = [4 * n + k for n in range(60) for k in (0, 1)]

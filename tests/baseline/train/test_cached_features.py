@@ -7,7 +7,6 @@ import pytest
 from drawn_dataset import fill
 
 from baseline.data.mirroring import SIDE
-from baseline.data.pixels import Pixels
 from baseline.data.runs import run_folder
 from baseline.data.samples import find_examples
 from baseline.evaluation.evaluate import reevaluate_run
@@ -18,6 +17,7 @@ from baseline.train.trained_net import load_model
 from baseline.train.training import TrainingData, compute_split_outputs, network_outputs
 from baseline.train.trials import find_label_issues
 from gleanset import Dataset
+from gleanset.arrays import Pixels
 from gleanset.records import SPLITS
 
 TINY = {"size": "32", "backbone": "efficientnet_lite0", "weights": "none"}

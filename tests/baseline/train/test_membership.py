@@ -19,7 +19,6 @@ from baseline.evaluation.decision_rule import (
     load_decision_rule,
 )
 from baseline.evaluation.evaluate import reevaluate_run
-from baseline.evaluation.outputs import Floats, Indices
 from baseline.evaluation.unknown_rule import choose_unknown_threshold
 from baseline.features.graph_builder import GraphBuilder, Output
 from baseline.features.scaling import Scaling
@@ -29,7 +28,6 @@ from baseline.train.membership import (
     FOLDS,
     ClassMembership,
     LeftOutImages,
-    Rows,
     TrainFeatures,
     fit_membership,
 )
@@ -42,24 +40,25 @@ from baseline.train.unknown import (
 from baseline.use.export.export_run import export_run
 from baseline.use.export.onnx_file import add_membership
 from gleanset import Dataset
+from gleanset.arrays import Float32Array, Float64Array, IntArray
 from gleanset.db.journal import Choice
 
 WIDTH = 32
 IDENTITY = slice(24, 32)
 
 
-def fit_scaling(views: Rows) -> Scaling:
+def fit_scaling(views: Float32Array) -> Scaling:
     """Return the mean, and no scaling."""
     return Scaling(views.reshape(-1, WIDTH).mean(0, dtype=np.float64), np.ones(WIDTH))
 
 
 BACKGROUND = np.random.default_rng(9).normal(0, 1, (20, WIDTH)).astype(np.float32)
-Fitted = tuple[ClassMembership, LeftOutImages, Rows]
+Fitted = tuple[ClassMembership, LeftOutImages, Float32Array]
 HOW = (BACKGROUND, IDENTITY, fit_scaling, 0)
 
 
 def draw(
-    centers: Rows | Floats, each: int, random: np.random.Generator
+    centers: Float32Array | Float64Array, each: int, random: np.random.Generator
 ) -> TrainFeatures:
     """Draw `each` images of each class in pairs of one group, with two views."""
     y = np.repeat(np.arange(len(centers)), each)
@@ -182,8 +181,8 @@ TINY = {"size": "32", "backbone": "efficientnet_lite0", "weights": "none", "view
 
 
 def draw_features(
-    groups: int, centers: Floats, random: np.random.Generator
-) -> tuple[Floats, Indices]:
+    groups: int, centers: Float64Array, random: np.random.Generator
+) -> tuple[Float64Array, IntArray]:
     """Draw correlated features in groups, and return them with the groups."""
     numbers = np.repeat(np.arange(groups), random.integers(1, 4, groups))
     shared = random.normal(0, 0.7, (groups, centers.shape[1]))
@@ -192,8 +191,8 @@ def draw_features(
 
 
 def measure_similarity(
-    train: tuple[Floats, Indices], features: Floats, classes: int
-) -> Floats:
+    train: tuple[Float64Array, IntArray], features: Float64Array, classes: int
+) -> Float64Array:
     """Return the similarity of `features` to `train`, with class means as the head."""
     x, groups = train
     means = np.stack([x[groups % classes == name].mean(0) for name in range(classes)])

@@ -18,13 +18,7 @@ from baseline.data.samples import Arrays, find_examples
 from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbones import load_backbone
 from baseline.settings import load_preset
-from baseline.train.methods.logistic import (
-    Classes,
-    Floats,
-    TrainRows,
-    choose_strength,
-    fit_linear_head,
-)
+from baseline.train.methods.logistic import TrainRows, choose_strength, fit_linear_head
 from baseline.train.networks import build_net, to_trained_net
 from baseline.train.trained_net import (
     MAX_GALLERY_IMAGES,
@@ -44,6 +38,7 @@ from baseline.train.training import (
     network_outputs,
 )
 from gleanset import Dataset
+from gleanset.arrays import Float64Array, IntArray
 from gleanset.errors import InputUnusable
 
 TINY = {"size": "32", "backbone": "mobilenetv3_small_050", "weights": "none"}
@@ -165,7 +160,7 @@ def test_one_class_or_empty_class_raises_error(tmp_path: Path, preset: str) -> N
         assert not (dataset.cache / "features").exists()
 
 
-def make_rows(x: Floats, y: Classes, groups: Sequence[str] = ()) -> TrainRows:
+def make_rows(x: Float64Array, y: IntArray, groups: Sequence[str] = ()) -> TrainRows:
     """Return rows of equal weight, by default in singleton groups."""
     numbers = np.unique(
         list(groups) or np.arange(len(y)).astype(str), return_inverse=True
@@ -218,7 +213,7 @@ def test_within_class_penalty_beats_plain_ridge() -> None:
             random.normal(size=(6, 100)) * 2,
         )
 
-        def drawn(count: int) -> tuple[Floats, Classes]:
+        def drawn(count: int) -> tuple[Float64Array, IntArray]:
             y = np.arange(count) % 3
             noise = (
                 random.normal(size=(count, 6)) @ loud

@@ -13,7 +13,6 @@ from tools_for_tests import start_cli
 
 import baseline
 from baseline.cli import commands
-from baseline.data.pixels import Pixels
 from baseline.data.samples import find_examples, load_arrays
 from baseline.evaluation.decision_rule import (
     DecisionRule,
@@ -35,6 +34,7 @@ from baseline.use.export.export_run import (
     export_run,
 )
 from gleanset import Dataset
+from gleanset.arrays import Pixels
 from gleanset.errors import InputUnusable, UsageError
 
 

@@ -12,7 +12,6 @@ import pytest
 from drawn_faces import FaceSet, hint, labels, step_texts
 from duplicate_images import add_picture, encoded, face
 from labeler_makers import Group, add_groups
-from numpy.typing import NDArray
 from person import (
     NONE,
     SHIFT,
@@ -49,6 +48,7 @@ from PySide6.QtWidgets import (
 
 import labeler.qt
 from gleanset import Dataset
+from gleanset.arrays import Float64Array, Pixels
 from gleanset.db.duplicates import DuplicateSetMember
 from gleanset.errors import UsageError
 from gleanset.operations import NAMED, TEXTS, Operation, make_operation, make_undo
@@ -293,7 +293,7 @@ def test_keys_are_ignored_during_input_composition(
     QApplication.sendEvent(grid, QInputMethodEvent("", []))
 
 
-def luminance(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
+def luminance(colours: Pixels) -> Float64Array:
     """Return the relative luminance of WCAG 2.2."""
     part = colours / 255.0
     linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
