@@ -10,7 +10,7 @@ from threading import Lock
 import msgspec
 
 from gleanset import Dataset
-from gleanset.errors import GleansetError, InputUnusable, MissingComponent, Unreadable
+from gleanset.errors import InputUnusable, MissingComponent, Unreadable
 from gleanset.files.store import hash_file
 from gleanset.named_files import format_short_path, rejections_command, summarize_lines
 from gleanset.platform import count_cores
@@ -20,7 +20,7 @@ from gleanset.work.progress import NO_PROGRESS, Progress
 from harvest.importer import Importer
 from harvest.results import FramesResult, VideosPreview
 from harvest.video.frame_selector import FrameFollower
-from harvest.video.inputs import LocalVideo, VideoFile, VideoInput, remove_downloads
+from harvest.video.inputs import LocalVideo, VideoFile
 from harvest.video.intros import Fingerprint, RepeatedSegment, find_repeats
 from harvest.video.run_ffmpeg import find_ffmpeg, kill_all
 from harvest.video.sampler import (
@@ -58,11 +58,11 @@ class FrameHarvest:
     progress: Progress = NO_PROGRESS
     follower: FrameFollower | None = None
 
-    def run(self, videos: Iterable[VideoInput]) -> FramesResult:
+    def run(self, videos: Iterable[VideoFile]) -> FramesResult:
         """Import the frames of these videos; return the counts, `left_out` by reason.
 
-        A bad video becomes a rejection; if no video is usable, raises `InputUnusable`,
-        `MissingComponent` or the error of the site.
+        A bad video becomes a rejection; if no video is usable, raises `InputUnusable` or
+        `MissingComponent`.
         """
         inputs = list(videos)
         dataset = self.dataset
@@ -93,7 +93,6 @@ class FrameHarvest:
                 self._advance = meter.advance
                 self._sample(inputs)
             self._store_outside_repeats()
-            remove_downloads(dataset)
             self._importer.finish()
 
         self._raise_if_nothing()
@@ -136,7 +135,7 @@ class FrameHarvest:
         """Number of images that may still be sampled: all, where repeats are left out later."""
         return None if self.sampling.skip_openings else self._remaining_count
 
-    def _sample(self, inputs: list[VideoInput]) -> None:
+    def _sample(self, inputs: list[VideoFile]) -> None:
         """Sample all inputs in parallel, or sequentially if there is a limit."""
         thread_count = self.workers or max(count_cores() // _CORES_PER_VIDEO, 1)
         threads = Threads(thread_count, stop=self._stop)
@@ -159,27 +158,27 @@ class FrameHarvest:
                 raise _Stopped
             self._advance(seconds)
 
-    def _iter_tasks(self, inputs: list[VideoInput]) -> Iterator[VideoTask]:
+    def _iter_tasks(self, inputs: list[VideoFile]) -> Iterator[VideoTask]:
         index = count()
-        for position, video_input in enumerate(inputs):
+        for position, file in enumerate(inputs):
             if self._sampling_limit == 0:
                 self._videos["over the limit"] += len(inputs) - position
                 return
             try:
-                for video in video_input.iter_videos():
-                    if self._is_done(video):
-                        continue
-                    sampling = replace(self.sampling, limit=self._sampling_limit)
-                    yield VideoTask(
-                        next(index),
-                        video,
-                        sampling,
-                        self._store,
-                        self._advance_shared,
-                        self.follower,
-                    )
+                video = file.open()
             except Unreadable as error:
-                self._reject(video_input.display_name, error)
+                self._reject(file.display_name, error)
+                continue
+            if self._is_done(video):
+                continue
+            yield VideoTask(
+                next(index),
+                video,
+                replace(self.sampling, limit=self._sampling_limit),
+                self._store,
+                self._advance_shared,
+                self.follower,
+            )
 
     def _record(self, outcome: Outcome[VideoTask, SampledVideo]) -> None:
         task = outcome.item
@@ -194,17 +193,11 @@ class FrameHarvest:
             self._reject(task.video.display_name, error)
         elif sampled is not None:
             self._videos["sampled in part" if sampled.damage else "sampled"] += 1
-        if task.video.downloaded:
-            task.video.path.unlink(missing_ok=True)
 
     def _raise_if_nothing(self) -> None:
         if self._videos.total() > len(self._unusable) or not self._unusable:
             return
         errors = [error for _, error in self._unusable]
-        causes = [e.__cause__ for e in errors if isinstance(e.__cause__, GleansetError)]
-        if len(causes) == len(errors):
-            raise causes[0]
-
         lines = "\n  ".join(
             f"{name}: {error.reason}: {error.detail}" for name, error in self._unusable
         )
@@ -399,37 +392,35 @@ def sample_video(task: VideoTask) -> SampledVideo:
 
 
 def preview_frames(
-    dataset: Dataset, inputs: Iterable[VideoInput], sampling: Sampling
+    dataset: Dataset, inputs: Iterable[VideoFile], sampling: Sampling
 ) -> VideosPreview:
     """Return the videos that would be sampled, and what is wrong with others."""
     preview = VideosPreview(videos=0)
     hashes: set[str] = set()
     for video in inputs:
-        if isinstance(video, VideoFile):
-            try:
-                read_facts(video.path)
-            except Unreadable as error:
-                preview.rejected += 1
-                preview.problems.append(
-                    f"{video.display_name}: {error.reason}: {error.detail}"
-                )
-                continue
-            sha256 = hash_file(video.path)
-            frames = dataset.videos.get_frame_count(sha256, sampling.settings)
-            if frames is not None or sha256 in hashes:
-                preview.known += 1
-                continue
-            hashes.add(sha256)
+        try:
+            read_facts(video.path)
+        except Unreadable as error:
+            preview.rejected += 1
+            preview.problems.append(
+                f"{video.display_name}: {error.reason}: {error.detail}"
+            )
+            continue
+        sha256 = hash_file(video.path)
+        frames = dataset.videos.get_frame_count(sha256, sampling.settings)
+        if frames is not None or sha256 in hashes:
+            preview.known += 1
+            continue
+        hashes.add(sha256)
         preview.videos += 1
         preview.paths.append(video.display_name)
     return preview
 
 
-def _iter_lengths(inputs: list[VideoInput]) -> Iterator[float]:
+def _iter_lengths(inputs: list[VideoFile]) -> Iterator[float]:
     for video in inputs:
-        if isinstance(video, VideoFile):
-            with suppress(Unreadable, OSError):
-                yield read_facts(video.path).seconds or 0.0
+        with suppress(Unreadable, OSError):
+            yield read_facts(video.path).seconds or 0.0
 
 
 def _is_inside(time: float, repeats: list[RepeatedSegment]) -> bool:

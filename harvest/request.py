@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from harvest.http import Client
     from harvest.keyword import Search
     from harvest.sources import Source
-    from harvest.video.inputs import VideoInput
-    from harvest.video.sampling import Sampling
 
 HarvestOutcome = HarvestCounts | VideosPreview
 
@@ -484,22 +482,18 @@ class FolderRequest(Request, frozen=True, kw_only=True):
 
 
 class FramesRequest(SamplingTable, frozen=True, kw_only=True):
-    """`harvest frames`: frames of videos, which are files, folders, patterns or addresses."""
+    """`harvest frames`: frames of videos, which are files, folders or patterns."""
 
     COMMAND = "harvest frames"
 
     videos: Annotated[
-        tuple[str, ...], Param(metavar="VIDEO|DIR|URL...", argument=True, path=True)
+        tuple[str, ...], Param(metavar="VIDEO|DIR...", argument=True, path=True)
     ]
     label: Label = None
     workers: Workers = None
-    allow_private: AllowPrivate = False
 
     def check(self, root: Path) -> None:
-        """Raise `UsageError` for contradictory options, `InputUnusable` without videos.
-
-        URLs are not requested.
-        """
+        """Raise `UsageError` for contradictory options, `InputUnusable` without videos."""
         self.sampling()
         check_videos(self.videos, self.COMMAND)
 
@@ -512,9 +506,10 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
     ) -> HarvestOutcome:
         """Sample and import the frames; return the counts of the run."""
         from harvest.frames import FrameHarvest, preview_frames
+        from harvest.video.inputs import find_inputs
 
         sampling = self.sampling()
-        inputs = make_video_inputs(self.videos, dataset, sampling, self.allow_private)
+        inputs = find_inputs(self.videos)
         if simulate:
             return preview_frames(dataset, inputs, sampling)
         workers = self.workers or 0
@@ -525,38 +520,13 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
 
 def check_videos(videos: tuple[str, ...], command: str) -> None:
     """Raise `UsageError` without arguments, `InputUnusable` if no video exists."""
-    from harvest.video.inputs import find_inputs, is_url
+    from harvest.video.inputs import find_inputs
 
     if not videos:
         raise UsageError(
             "no video is named", f"write for instance: {command} ~/episodes"
         )
-    find_inputs([video for video in videos if not is_url(video)])
-
-
-def check_programs(videos: tuple[str, ...]) -> None:
-    """Raise `MissingComponent` without ffmpeg, or yt-dlp if a video needs it."""
-    from harvest.video.inputs import is_url, require_yt_dlp
-    from harvest.video.run_ffmpeg import find_ffmpeg
-
-    find_ffmpeg()
-    if any(map(is_url, videos)):
-        require_yt_dlp()
-
-
-def make_video_inputs(
-    videos: tuple[str, ...], dataset: Dataset, sampling: Sampling, allow_private: bool
-) -> list[VideoInput]:
-    """Return inputs for paths, patterns and URLs."""
-    from harvest.video.inputs import VideoUrl, find_inputs
-
-    open_client = make_client_factory(dataset, allow_private)
-
-    def open_url(url: str) -> VideoUrl:
-        sampled = dataset.videos.find_by_url(url, sampling.settings)
-        return VideoUrl(url, open_client, dataset.cache / "downloads", sampled)
-
-    return find_inputs(videos, open_url)
+    find_inputs(videos)
 
 
 class RetryRequest(DownloadRequest, frozen=True, kw_only=True):

@@ -99,7 +99,6 @@ def examine_components(folder: Path) -> Iterator[Component]:
 
 
 _EXTRAS = (
-    ("video", "harvest frames ADDRESS", ("yt_dlp",)),
     (
         "parquet",
         "harvest urls LIST.parquet, labeler export --format parquet",

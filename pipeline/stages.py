@@ -32,9 +32,9 @@ from harvest.request import (
     FramesRequest,
     KeywordRequest,
     UrlsRequest,
-    check_programs,
 )
 from harvest.sources import load_source
+from harvest.video.run_ffmpeg import find_ffmpeg
 from labeler.acceptance import accept_hints
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.job import export
@@ -156,7 +156,7 @@ class Stages:
     def request(self, part: Source) -> Source:
         """Return the request of a table. Raises `InputUnusable` for an invalid path."""
         request = part.at(self.recipe_folder)
-        if isinstance(request, FolderRequest):
+        if isinstance(request, FolderRequest | FramesRequest | EpisodesRequest):
             return request
         request = msgspec.structs.replace(request, allow_private=self.allow_private)
         if isinstance(request, KeywordRequest):
@@ -228,7 +228,7 @@ class Stages:
         if isinstance(request, KeywordRequest):
             request.check_ready()
         if isinstance(request, FramesRequest | EpisodesRequest):
-            check_programs(request.videos)
+            find_ffmpeg()
 
     def _checks_after_sources(self, root: Path) -> Iterator[Check]:
         recipe = self.recipe

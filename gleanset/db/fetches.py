@@ -248,13 +248,6 @@ class Videos(Table):
             if isinstance(state, dict):
                 yield row["sha256"], state
 
-    def find_by_url(self, url: str, settings: str) -> str | None:
-        """Return the SHA-256 of the newest completely sampled video of a URL."""
-        return self._db.fetch_text(
-            "SELECT sha256 FROM video WHERE url=? AND settings=? AND done ORDER BY id DESC",
-            (url, settings),
-        )
-
     def get_latest_seen_settings(self) -> str:
         """Return the settings of the newest sampling of faces that are seen; empty if none."""
         sql = "SELECT settings FROM video WHERE settings LIKE 'mode=seen %' ORDER BY id DESC"

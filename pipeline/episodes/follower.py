@@ -32,7 +32,7 @@ from gleanset.work.progress import Progress
 from harvest.frames import FrameHarvest
 from harvest.results import FramesResult
 from harvest.video.frame_selector import FrameCandidate, FrameChooser
-from harvest.video.inputs import VideoInput
+from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
 from pipeline.episodes.finder import (
     SEARCH_SIDE,
@@ -335,7 +335,7 @@ class EpisodesResult(FramesResult, kw_only=True):
 def harvest_episodes(
     dataset: Dataset,
     follower: FaceFollower,
-    videos: list[VideoInput],
+    videos: list[VideoFile],
     workers: int,
     progress: Progress,
 ) -> EpisodesResult:

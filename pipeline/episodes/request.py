@@ -12,12 +12,7 @@ from gleanset.config import Param
 from gleanset.db.faces import WHOLE
 from gleanset.request import Count, Request, WorkerCount
 from gleanset.work.progress import NO_PROGRESS, Progress
-from harvest.request import (
-    AllowPrivate,
-    HarvestOutcome,
-    check_videos,
-    make_video_inputs,
-)
+from harvest.request import HarvestOutcome, check_videos
 from harvest.video.options import End, Start, parse_time_range
 from harvest.video.sampling import Sampling
 
@@ -37,7 +32,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
 
     videos: Annotated[
         tuple[str, ...],
-        Param(metavar="VIDEO|DIR|URL...", argument=True, required=True, path=True),
+        Param(metavar="VIDEO|DIR...", argument=True, required=True, path=True),
     ]
     rate: Annotated[
         float,
@@ -75,7 +70,6 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = (
         None
     )
-    allow_private: AllowPrivate = False
 
     def sampling(self, dataset: Dataset | None = None) -> Sampling:
         """Return how videos are sampled. Raises `UsageError` for invalid values.
@@ -103,7 +97,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         )
 
     def check(self, root: Path) -> None:
-        """Check the values and local files; URLs are not requested."""
+        """Check the values and files."""
         self.sampling()
         check_videos(self.videos, self.COMMAND)
 
@@ -117,10 +111,11 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         """Sample the videos and track their faces; return the counts."""
         from gleanset.images.cropping import CropGeometry, FaceCropper
         from harvest.frames import preview_frames
+        from harvest.video.inputs import find_inputs
         from pipeline.episodes.follower import FaceFollower, harvest_episodes
 
         sampling = self.sampling(dataset)
-        inputs = make_video_inputs(self.videos, dataset, sampling, self.allow_private)
+        inputs = find_inputs(self.videos)
         if simulate:
             return preview_frames(dataset, inputs, sampling)
         geometry = CropGeometry.from_settings(dataset.settings.crop)

@@ -24,7 +24,7 @@ from harvest.cli import frames
 from harvest.frames import FrameHarvest
 from harvest.request import FramesRequest
 from harvest.video.cuts import CutFinder, SceneCut
-from harvest.video.inputs import VideoFile, VideoInput, find_inputs
+from harvest.video.inputs import VideoFile, find_inputs
 from harvest.video.intros import Fingerprint, find_repeats
 from harvest.video.options import parse_time
 from harvest.video.run_ffmpeg import kill_all, read_ffmpeg_log, start_ffmpeg
@@ -373,14 +373,8 @@ def test_skip_similar_option() -> None:
 MKV = b"\x1aE\xdf\xa3" + bytes(60)
 
 
-def fail_on_url(url: str) -> VideoInput:
-    raise AssertionError(f"not an address: {url}")
-
-
 def find_paths(*arguments: str | Path) -> list[Path]:
-    inputs = find_inputs(arguments, fail_on_url)
-    assert all(isinstance(video, VideoFile) for video in inputs)
-    return [video.path for video in inputs if isinstance(video, VideoFile)]
+    return [video.path for video in find_inputs(arguments)]
 
 
 def names(*arguments: str | Path) -> list[str]:
