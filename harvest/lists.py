@@ -420,8 +420,8 @@ def _find_text(metadata: Mapping[str, Any], names: Iterable[str]) -> str | None:
 def _list_words(value: Any) -> list[str]:
     """Return the names in a text, a list, a dictionary with a name, or a dictionary of lists."""
     if isinstance(value, str):
-        words = value.split(",") if "," in value else value.split()
-        return [word.strip() for word in words if word.strip()]
+        parts = value.split(",") if "," in value else value.split()
+        return [part.strip() for part in parts if part.strip()]
 
     words: list[str] = []
     if isinstance(value, Mapping):

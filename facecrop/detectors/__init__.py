@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self, cast
 from facecrop.detector_names import DETECTORS
 from facecrop.detectors.base import Detector
 from facecrop.plugin_detector import PluginDetector
+from gleanset.arrays import Pixels
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import (

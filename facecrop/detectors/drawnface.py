@@ -249,7 +249,7 @@ def _resize(part: Pixels, width: int, height: int) -> Pixels:
     import cv2  # slow to import
 
     def reduction() -> float:
-        return min(scaled.shape[0] / height, scaled.shape[1] / width)
+        return float(min(scaled.shape[0] / height, scaled.shape[1] / width))
 
     scaled = np.ascontiguousarray(part)
     # Averaging areas is slow, halving is fast; above a half, linear interpolation suffices.

@@ -101,7 +101,8 @@ def are_scores(output: Float32Array, layout: OutputLayout) -> bool:
 
 def _box_rows(output: Float32Array, layout: OutputLayout) -> Float32Array:
     """Return an output with one row per box."""
-    return output[0].T if layout.name == "v8" else output[0]
+    rows: Float32Array = output[0]
+    return rows.T if layout.name == "v8" else rows
 
 
 def _from_center(row: Float32Array) -> FloatBox:

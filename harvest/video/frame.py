@@ -319,12 +319,12 @@ def _is_text_line(
     offset = abs((left + right) / 2 / frame_width - 0.5)
     strokes = float(np.median(strokes_per_row[top:bottom]))
     density = strokes / max(right - left, 1)
-    ink_share = line.mean() / width
+    ink_share = float(line.mean()) / width
 
     above = strokes_per_row[max(top - 4, 0) : max(top - 2, 0)]
     below = strokes_per_row[bottom + 2 : bottom + 4]
     max_in_margin = MAX_TEXT_MARGIN * strokes
-    return (
+    return bool(
         width >= MIN_LINE_WIDTH
         and offset <= MAX_TEXT_OFFSET
         and MIN_STROKE_DENSITY <= density <= MAX_STROKE_DENSITY
