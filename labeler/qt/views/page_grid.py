@@ -57,7 +57,7 @@ class PageGrid(GestureView):
         self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker
     ):
         super().__init__(model, thumbs, worker)
-        self.state = PageState()
+        self.page_state = PageState()
         self.send: Callable[[Input], object] = lambda what: None
         self.names: dict[str, str] = {}
         """The current names of classes that were renamed."""
@@ -72,8 +72,8 @@ class PageGrid(GestureView):
 
     def show_state(self, state: PageState) -> None:
         """Draw a state."""
-        before = self.state
-        self.state = state
+        before = self.page_state
+        self.page_state = state
         is_new = state.shown.page is not before.shown.page
         if is_new:
             self._show_page(state.shown.page)
@@ -91,10 +91,10 @@ class PageGrid(GestureView):
         self.names = {
             old: names.get(name, name) for old, name in self.names.items()
         } | names
-        page = self.state.shown.page.renamed(self.names)
+        page = self.page_state.shown.page.renamed(self.names)
         sections = describe_page(page, self.worker.keys).sections
         self.tiles.set_titles(sections, suggestions_by_sample(page))
-        self._show_marks(self.state.shown)
+        self._show_marks(self.page_state.shown)
         self.lay_out()
 
     def _current(self, name: str) -> str:
@@ -130,11 +130,11 @@ class PageGrid(GestureView):
         return min(max(self.capacity(USUAL_SIDE), MIN_PAGE_FACES), MAX_PAGE_FACES)
 
     def _heading_card(self, row: int) -> int:
-        return self.state.shown.card_at(row) if self.state.shown.cards else -1
+        return self.page_state.shown.card_at(row) if self.page_state.shown.cards else -1
 
     def _lit_card(self) -> int:
         """Return the card that a key, a name or a drop would change as a whole."""
-        state = self.state
+        state = self.page_state
         tiles = state.name.tiles if state.name is not None else state.targets()
         if self._drop_tile >= 0:
             return state.shown.card_at(self._drop_tile)
@@ -154,7 +154,7 @@ class PageGrid(GestureView):
     def appearance(self, row: int) -> TileAppearance:
         """Show a tile with the name of its card as it is: the heading says the name."""
         tile = super().appearance(row)
-        state = self.state
+        state = self.page_state
         if state.is_preparing:
             return tile._replace(state=TileState(TileMark.SENT, "…"))
         if not state.shown.cards:
@@ -174,7 +174,7 @@ class PageGrid(GestureView):
         self, painter: QPainter, line: QRect, placed: PlacedSection
     ) -> None:
         """Paint the name of a card, or a field for it, and how many faces it is for."""
-        state = self.state
+        state = self.page_state
         card = self._heading_card(placed.first)
         if card < 0:
             super().paint_heading(painter, line, placed)
@@ -215,8 +215,8 @@ class PageGrid(GestureView):
 
     def name_field_rect(self) -> QRect:
         """Return where the field for the card to be named belongs, in the viewport; or empty."""
-        name = self.state.name
-        tiles = name.tiles if name is not None and self.state.shown.cards else ()
+        name = self.page_state.name
+        tiles = name.tiles if name is not None and self.page_state.shown.cards else ()
         placed = self._grid.section_of(tiles[0]) if tiles else None
         if placed is None:
             return QRect()
@@ -250,13 +250,13 @@ class PageGrid(GestureView):
             self._type(event.commitString())
 
     def _type(self, text: str) -> None:
-        name = self.state.name
+        name = self.page_state.name
         begun = name.text if name is not None else ""
         self.send(Typed(begun + text, tuple(self.selected_rows())))
 
     def _is_name_key(self, event: QKeyEvent) -> bool:
         text = event.text()
-        has_page = self.state.is_ready or self.state.is_preparing
+        has_page = self.page_state.is_ready or self.page_state.is_preparing
         if not (has_page and text.isalnum()) or self.codes.first:
             return False
         acts = text.isdigit() or are_letters_keys()
@@ -266,7 +266,7 @@ class PageGrid(GestureView):
     def class_key(self, key: str, shift: bool) -> None:
         """Label what is pointed at, or with Shift the page if one class is suggested."""
         self._swept_name = next(map(self._name_of_tile, self.target_rows()), None)
-        super().class_key(key, shift and not self.state.shown.has_clusters)
+        super().class_key(key, shift and not self.page_state.shown.has_clusters)
 
     def sweep(self, row: int) -> None:
         """Add the tile under the mouse, unless it has another name than the first one had."""
@@ -295,13 +295,17 @@ class PageGrid(GestureView):
             self.send(Pointed(self.indexAt(place).row(), on_card))
 
     def target_rows(self) -> list[int]:
-        return list(self.state.targets(tuple(self.selected_rows())))
+        return list(self.page_state.targets(tuple(self.selected_rows())))
 
     def expand_targets(self, rows: list[int]) -> list[int]:
         """Extend open tiles to the open tiles of their clusters."""
-        if not (self.state.shown.has_clusters and self.state.shown.open(rows)):
+        if not (
+            self.page_state.shown.has_clusters and self.page_state.shown.open(rows)
+        ):
             return rows
-        return list(self.state.shown.targets(self.state.shown.cluster_of(rows[0])))
+        return list(
+            self.page_state.shown.targets(self.page_state.shown.cluster_of(rows[0]))
+        )
 
     def _click_outside(self, point: QPoint) -> None:
         # A click on the heading of a card names it.
@@ -314,17 +318,17 @@ class PageGrid(GestureView):
         """Return the open tiles of a card, all of which a drag from its heading or gaps moves."""
         section = self.section_at(point)
         card = self._heading_card(section.start) if section else -1
-        return list(self.state.shown.targets(card))
+        return list(self.page_state.shown.targets(card))
 
     # -- dropping on a card
 
     def dragEnterEvent(self, event: QDropEvent) -> None:
         is_tiles = isinstance(event.mimeData(), TileMimeData)
-        event.setAccepted(bool(self.state.shown.cards) and is_tiles)
+        event.setAccepted(bool(self.page_state.shown.cards) and is_tiles)
 
     def dragMoveEvent(self, event: QDropEvent) -> None:
         """Highlight the card under the mouse, if it would get new tiles."""
-        cards = self.state.shown.cards
+        cards = self.page_state.shown.cards
         section = self.section_at(event.position().toPoint())
         tile = section.start if section else -1
         own = {cards[row] for row in self._dragged_rows(event)}
