@@ -65,33 +65,6 @@ class PairDecision(CommandResult):
         return {"decided": decision, "step": self.step}
 
 
-class DuplicateSetList(CommandResult):
-    """Duplicate sets and undecided pairs, with their samples and files."""
-
-    sets: list[JsonDict]
-    option: str
-
-    def summary(self) -> JsonDict:
-        """Return the samples of each set below the reason, then how to decide."""
-        summary: JsonDict = {
-            "result": "" if self.sets else "no duplicates and no undecided pairs"
-        }
-        commands: dict[str, None] = {}
-        for number, line in enumerate(self.sets, start=1):
-            samples = line.get("samples") or [line["kept"], *line["others"]]
-            files = dict(zip(samples, line["files"], strict=True))
-            summary[f"{number}. {line['reason']}"] = files
-            if line.get("conflict"):
-                files["labels"] = " and ".join(line["decisions"])
-                commands["labeler label CLASS SAMPLE..."] = None
-            if "doubtful" in line:
-                commands |= dict.fromkeys(
-                    f"labeler groups {option} {_PAIR}"
-                    for option in ("--same", "--differ")
-                )
-        return summary | {"next": [f"{command} {self.option}" for command in commands]}
-
-
 @click.command(cls=Command, epilog="Example: labeler groups --conflicts -d my-dataset")
 @job_options()
 @click.option(
@@ -110,8 +83,8 @@ def groups(
     doubtful: bool,
     same: tuple[str, str] | None,
     differ: tuple[str, str] | None,
-) -> CommandResult | None:
-    """Print duplicate sets with the reasons; with --json as JSON Lines.
+) -> PairDecision | None:
+    """Print duplicate sets as JSON Lines, with the reasons.
 
     If copies are labelled differently, give all of them one label: labeler label CLASS SAMPLE...
     `files` are the original paths, the best copy first. Undecided pairs come last, and both samples
@@ -128,20 +101,13 @@ def groups(
 
     with job.open(rehearse=True) as dataset:
         plan = DuplicateFinder(dataset, progress=job.progress).plan()
-        lines = []
         if conflicts or not doubtful:
-            lines += [
-                _set_line(dataset, group)
-                for group in plan.sets
-                if group.conflict or group.hints or not conflicts
-            ]
+            for group in plan.sets:
+                if group.conflict or group.hints or not conflicts:
+                    job.show_json(_set_line(dataset, group))
         if doubtful or not conflicts:
-            lines += [_doubt_line(dataset, doubt) for doubt in plan.doubts]
-        if not job.as_json:
-            return DuplicateSetList(lines, dataset.option)
-
-    for line in lines:
-        job.show_json(line)
+            for doubt in plan.doubts:
+                job.show_json(_doubt_line(dataset, doubt))
     return None
 
 
