@@ -93,31 +93,22 @@ def find_mirrored_classes(x: Pixels, y: IntArray) -> list[tuple[int, int]]:
 
 
 def _compute_histograms(images: Pixels) -> Float64Array:
-    """Return histograms of signed gradients of cells (N x D, of unit length)."""
-    histograms = np.stack(
-        [_compute_histogram(image) for image in images.transpose(0, 2, 3, 1)]
-    )
-    lengths = np.linalg.norm(histograms, axis=1, keepdims=True)
-    return np.asarray(histograms / np.maximum(lengths, 1e-9))
+    """Return histograms of the gradients of cells (N x D).
 
-
-def _compute_histogram(image: Pixels) -> Float64Array:
-    gray = np.ascontiguousarray(image)
-    if image.shape[2] == 3:
-        gray = np.asarray(cv2.cvtColor(gray, cv2.COLOR_RGB2GRAY), np.uint8)
+    Light on dark and dark on light are alike.
+    """
+    whole = (SIDE, SIDE)
+    histograms = cv2.HOGDescriptor(whole, whole, whole, CELL, BINS)
     # Blurred, because noise has gradients in all directions.
-    smooth = cv2.GaussianBlur(gray.reshape(SIDE, SIDE), (0, 0), 1.5)
-    horizontal = cv2.Sobel(smooth, cv2.CV_64F, 1, 0)
-    vertical = cv2.Sobel(smooth, cv2.CV_64F, 0, 1)
-    strength, angle = map(np.asarray, cv2.cartToPolar(horizontal, vertical))
-
-    # Light on dark and dark on light are alike: angles of half a turn.
-    direction = np.floor(angle / np.pi * BINS).astype(np.int64) % BINS
-    rows, columns = np.indices((SIDE, SIDE)) * CELLS // SIDE
-    bins = (rows * CELLS + columns) * BINS + direction
-    histogram = np.bincount(bins.ravel(), strength.ravel(), CELLS * CELLS * BINS)
-    return np.asarray(histogram, np.float64)
+    return np.stack(
+        [
+            np.asarray(histograms.compute(cv2.GaussianBlur(image, (0, 0), 1.5)))
+            for image in images.transpose(0, 2, 3, 1).copy()
+        ]
+    )
 
 
-CELLS, BINS = 4, 8
-"""Cells a side of the image, and directions in each."""
+CELL = (12, 12)
+"""Width and height of a cell in pixels."""
+BINS = 8
+"""Directions in a cell."""

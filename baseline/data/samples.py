@@ -195,14 +195,6 @@ class Arrays:
     y: IntArray
     keys: tuple[str, ...]
 
-    def __post_init__(self) -> None:
-        if self.x.ndim != 4 or self.x.dtype != np.uint8:
-            raise ValueError(
-                f"x must be uint8 N x C x H x W, not {self.x.dtype} {self.x.shape}"
-            )
-        if not len(self.x) == len(self.y) == len(self.keys):
-            raise ValueError("x, y and keys must be of one length")
-
     def __len__(self) -> int:
         return len(self.keys)
 

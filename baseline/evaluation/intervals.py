@@ -223,14 +223,11 @@ class PairedComparison:
     """Comparison of two runs on the same images.
 
     `difference` is in accuracy (0..1), with its 95 % interval or None for a single group.
-    `only_this` and `only_other` count images that one run alone got right; `p` is the exact
-    two-sided p-value with groups as the cases.
+    `p` is the exact two-sided p-value with groups as the cases.
     """
 
     difference: float
     interval: Interval | None
-    only_this: int
-    only_other: int
     p: float
 
     @property
@@ -253,8 +250,6 @@ def compare_paired(
     return PairedComparison(
         difference=float(gain.mean()) if len(gain) else 0.0,
         interval=difference_interval(gain, numbers) if has_groups else None,
-        only_this=int((this & ~other).sum()),
-        only_other=int((other & ~this).sum()),
         p=randomization_test(group_gains.tolist()),
     )
 

@@ -387,7 +387,6 @@ class RunMetrics:
     precision: str | None = None
     parameters: int | None = None
     training: dict[str, Any] = field(default_factory=dict)
-    temperature: float | None = None
     calibration: ScoreCalibration | None = None
     train: SplitMetrics | None = None
     val: SplitMetrics | None = None

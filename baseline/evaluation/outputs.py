@@ -46,8 +46,6 @@ class Outputs:
     def __post_init__(self) -> None:
         if not len(self.logits) == len(self.y) == len(self.keys):
             raise ValueError("logits, y and keys must be of one length")
-        if self.embeddings is not None and len(self.embeddings) != len(self.keys):
-            raise ValueError("embeddings and keys must be of one length")
 
     def __len__(self) -> int:
         return len(self.keys)

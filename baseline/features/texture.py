@@ -33,11 +33,10 @@ MAX_TEXTURE_IMAGES = 100
 
 
 class PartWeights(NamedTuple):
-    """The weight of each feature block, its reason, and the log loss of each tried weight."""
+    """The weight of each feature block, and its reason."""
 
     weights: tuple[float, ...]
     by: str
-    losses: dict[str, float]
 
     def to_json(self, parts: Sequence[FeaturePart]) -> dict[str, object]:
         """Return JSON values for the metrics; empty for a single block."""
@@ -46,7 +45,7 @@ class PartWeights(NamedTuple):
         weights = {
             part.name: weight for part, weight in zip(parts, self.weights, strict=True)
         }
-        return {"parts": weights, "parts_by": self.by, "parts_tried": self.losses}
+        return {"parts": weights, "parts_by": self.by}
 
     def describe(self, parts: Sequence[FeaturePart]) -> str:
         """Return a line for the user; empty for a single block."""
@@ -65,7 +64,7 @@ def get_prior_weights(
 ) -> PartWeights:
     """Return the prior weights of feature blocks by the shape and texture of samples."""
     if not any(part.name in DRAWING_WEIGHTS for part in parts[1:]):
-        return PartWeights(tuple(1.0 for _ in parts), "all alike", {})
+        return PartWeights(tuple(1.0 for _ in parts), "all alike")
     weights: Mapping[str, float]
     if not has_drawings(dataset, samples, progress):
         weights, reason = PHOTO_WEIGHTS, "these are photographs"
@@ -75,7 +74,7 @@ def get_prior_weights(
         weights, reason = DRAWING_WEIGHTS, "these are drawings"
 
     further_weights = (weights.get(part.name, 1.0) for part in parts[1:])
-    return PartWeights((1.0, *further_weights), reason, {})
+    return PartWeights((1.0, *further_weights), reason)
 
 
 def _aspect_ratio(samples: Sequence[Sample]) -> float:

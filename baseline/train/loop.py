@@ -479,10 +479,6 @@ class _Trainer(Generic[Network]):
             best_epoch=state.best_epoch,
             device=str(self.compute.device),
             precision=self.compute.name,
-            facts={
-                "learning_rate": self.settings.learning_rate,
-                "steps_per_epoch": self.steps,
-            },
         )
 
 

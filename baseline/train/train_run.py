@@ -210,7 +210,6 @@ def _train_and_evaluate(
         parameters=trained.net.parameters,
         training=dict(trained.facts),
         copies=copies,
-        temperature=calibration.temperature,
         calibration=calibration,
         gap={
             split: splits["train"].accuracy - part.accuracy

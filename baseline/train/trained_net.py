@@ -67,6 +67,11 @@ class LinearLayer(NamedTuple):
         bias = self.bias - weight @ scaling.mean
         return LinearLayer(weight.astype(np.float32), bias.astype(np.float32))
 
+    @property
+    def classes(self) -> int:
+        """Number of classes of a head."""
+        return len(self.bias)
+
     def tensors(self, name: str) -> dict[str, Array]:
         """Return the tensors by name, as saved."""
         return {
@@ -82,26 +87,6 @@ class LinearLayer(NamedTuple):
         if weight.shape != (bias.size, width):
             raise ValueError(f"{name} is {weight.shape}, but has {width} inputs")
         return cls(weight, bias)
-
-
-class ClassHead(NamedTuple):
-    """A linear layer from features to scores."""
-
-    layer: LinearLayer
-
-    def __call__(self, embedded: Float32Array) -> Float32Array:
-        """Return the scores, N x classes."""
-        return self.layer(embedded)
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return len(self.layer.bias)
-
-    @property
-    def state(self) -> State:
-        """Tensors by name."""
-        return self.layer.tensors(HEAD)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +118,8 @@ class GalleryHead:
         """Number of classes."""
         return len(self.vectors)
 
-    @property
-    def state(self) -> State:
-        """Tensors by name."""
+    def tensors(self, name: str) -> dict[str, Array]:
+        """Return the tensors of the head `name`, as saved."""
         return {GALLERY: self.vectors}
 
 
@@ -148,7 +132,7 @@ class TrainedNet:
     """
 
     backbone: Backbone
-    head: ClassHead | GalleryHead
+    head: LinearLayer | GalleryHead
     shape: ImageShape
     projection: LinearLayer | None = None
     membership: ClassMembership | None = None
@@ -197,7 +181,7 @@ class TrainedNet:
         state: dict[str, Array] = {}
         if self.projection is not None:
             state |= self.projection.tensors(PROJECTION)
-        return {**state, **self.head.state}
+        return state | self.head.tensors(HEAD)
 
     @property
     def parameters(self) -> int:
@@ -239,9 +223,9 @@ def assemble_net(backbone: Backbone, settings: Settings, state: State) -> Traine
     )
 
 
-def _read_head(state: State, width: int) -> ClassHead | GalleryHead:
+def _read_head(state: State, width: int) -> LinearLayer | GalleryHead:
     if GALLERY not in state:
-        return ClassHead(LinearLayer.from_state(state, HEAD, width))
+        return LinearLayer.from_state(state, HEAD, width)
     vectors = state[GALLERY]
     if vectors.ndim != 3 or vectors.shape[2] != width:
         raise ValueError(f"gallery vectors are {vectors.shape}, not of {width} values")

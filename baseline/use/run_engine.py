@@ -8,7 +8,12 @@ from typing import Self
 
 import numpy as np
 
-from baseline.evaluation.decision_rule import load_decision_rule, load_feature_scale
+from baseline.evaluation.decision_rule import (
+    calibrate_with_rule,
+    load_decision_rule,
+    load_feature_scale,
+)
+from baseline.evaluation.outputs import softmax
 from baseline.features.graph_backbones import as_floats
 from baseline.settings import Settings
 from baseline.train.trained_net import GalleryHead, TrainedNet, load_model
@@ -55,9 +60,8 @@ class RunEngine:
         """
         head = self.net.head
         embedded = self.net.embed(self._prepare(images))
-        scores = head(embedded) / np.float32(self.facts.rule.temperature)
-        scores = scores + self.offsets
-        odds = np.exp(scores - scores.max(1, keepdims=True))
+        facts = self.facts
+        scores = calibrate_with_rule(head(embedded), facts.classes, facts.rule)
 
         similarity = None
         if isinstance(head, GalleryHead):
@@ -66,7 +70,7 @@ class RunEngine:
         if self.net.membership is not None:
             membership = self.net.membership(embedded).astype(np.float32)
 
-        probabilities = odds / odds.sum(1, keepdims=True)
+        probabilities = softmax(scores).astype(np.float32)
         return NetworkOutputs(probabilities, embedded, similarity, membership)
 
     def _prepare(self, images: Pixels) -> Pixels | Float32Array:

@@ -85,7 +85,6 @@ def make_evaluated_run(
         settings={"preset": "simple", "size": 32},
         data={split: len(samples) for split, samples in examples.splits.items()},
         seconds=12.0,
-        temperature=calibration.temperature,
         calibration=calibration,
         **splits,
     )

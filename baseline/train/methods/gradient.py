@@ -218,9 +218,7 @@ def fit_triplet(
         LinearLayer(weight, bias).after(frozen.scaling),
     )
 
-    sizes = [len(keys) for keys in head.keys]
-    gallery_facts = {"gallery_images": sum(sizes), "max_gallery_images": max(sizes)}
-    return fitted.with_net(net, frozen.facts | gallery_facts)
+    return fitted.with_net(net, frozen.facts)
 
 
 COMPONENTS = 256

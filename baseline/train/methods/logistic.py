@@ -91,11 +91,10 @@ class LinearHead(NamedTuple):
 
 
 class StrengthChoice(NamedTuple):
-    """The inverse regularization, how it was chosen, and the log loss of each candidate."""
+    """The inverse regularization, and how it was chosen."""
 
     strength: float
     by: str
-    losses: dict[float, float]
 
 
 class Whitening(NamedTuple):
@@ -213,7 +212,7 @@ def choose_strength(
     sample = rows.subsample(seed)
     folds = sample.folds(seed)
     if not folds:
-        return StrengthChoice(DEFAULT_STRENGTH, "default", {})
+        return StrengthChoice(DEFAULT_STRENGTH, "default")
 
     losses = dict.fromkeys(STRENGTHS, 0.0)
     views = max(1, MAX_SAMPLES // len(sample.y))
@@ -241,11 +240,9 @@ def choose_strength(
                     held_out.weights,
                 )
 
-    total = float(sample.weights.sum())
     return StrengthChoice(
         strength=min(losses, key=losses.__getitem__),
         by=f"{len(folds)}-fold cross-validation by group in train",
-        losses={strength: loss / total for strength, loss in losses.items()},
     )
 
 
@@ -289,7 +286,7 @@ def parse_part_weights(
     Raises `UsageError` if their number is wrong.
     """
     if len(parts) == 1:
-        return PartWeights((1.0,), "single block", {})
+        return PartWeights((1.0,), "single block")
     if setting == "auto":
         return None
     weights = tuple(float(weight) for weight in setting.split(","))
@@ -301,7 +298,7 @@ def parse_part_weights(
             "separate them by commas, or use -o part_weights=auto",
         )
 
-    return PartWeights((1.0, *weights), "settings", {})
+    return PartWeights((1.0, *weights), "settings")
 
 
 def choose_part_weights(
@@ -320,23 +317,16 @@ def choose_part_weights(
 
     groups = len(np.unique(sample.groups))
     weights = [1.0]
-    losses: dict[str, float] = {}
     with limit_threads():
         grams = _gram_matrices(sample.x, parts)
         # Of the blocks whose weights are chosen.
         kernel = grams[0]
 
-        for part, gram, prior in zip(
-            parts[1:],
-            grams[1:],
-            expected.weights[1:],
-            strict=True,
-        ):
+        for gram, prior in zip(grams[1:], expected.weights[1:], strict=True):
             costs = {}
             for weight in BLOCK_WEIGHTS:
                 candidate = kernel + weight * weight * gram
                 loss = _held_out_loss(candidate, sample, folds)
-                losses[f"{part.name} {weight:g}"] = loss
                 deviation = (weight - prior) / WEIGHT_PRIOR_DEVIATION
                 # The loss of all groups, and the negative log prior.
                 costs[weight] = groups * loss + deviation**2 / 2
@@ -348,7 +338,7 @@ def choose_part_weights(
             kernel = kernel + weight * weight * gram
 
     by = f"{len(folds)}-fold cross-validation by group in train"
-    return PartWeights(tuple(weights), by, losses)
+    return PartWeights(tuple(weights), by)
 
 
 def _gram_matrices(x: Float64Array, parts: Sequence[FeaturePart]) -> list[Float64Array]:

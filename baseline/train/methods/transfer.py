@@ -21,7 +21,7 @@ from baseline.train.methods.logistic import (
     fit_linear_head,
     parse_part_weights,
 )
-from baseline.train.trained_net import ClassHead, LinearLayer, TrainedNet
+from baseline.train.trained_net import LinearLayer, TrainedNet
 from baseline.train.training import TrainingCallback, TrainingData, TrainingResult
 from gleanset.arrays import Float32Array, IntArray
 
@@ -134,14 +134,13 @@ def fit_transfer(
         facts = {
             "strength": choice.strength,
             "strength_by": choice.by,
-            "strengths_tried": {str(k): v for k, v in choice.losses.items()},
         }
         callback.say(f"regularization: C = {choice.strength:g} ({choice.by})")
 
     linear = fit_linear_head(rows, facts["strength"], layers)
     layer = LinearLayer(linear.coefficients, linear.bias).after(frozen.scaling)
     shape = ImageShape(settings.channels, settings.size)
-    net = TrainedNet(frozen.backbone, ClassHead(layer), shape)
+    net = TrainedNet(frozen.backbone, layer, shape)
 
     return TrainingResult(
         net,

@@ -153,7 +153,7 @@ def _add_scores(
     """Add scores (N x classes), and for a gallery similarities (N x classes x K)."""
     head = net.head
     if not isinstance(head, GalleryHead):
-        return _add_linear(graph, embedded, head.layer), None
+        return _add_linear(graph, embedded, head), None
 
     classes, images_per_class, width = head.vectors.shape
     vectors = head.vectors.reshape(classes * images_per_class, width)
