@@ -407,8 +407,8 @@ class Pairs(Table):
 
 
 def _comparison(row: Row) -> PairVerdict:
-    a, b, changed, overlap, verdict, relation = row
-    return PairVerdict(a, b, changed, overlap, verdict, Relation(relation))
+    *values, relation = row
+    return PairVerdict(*values, Relation(relation))
 
 
 def _pairs(rows: Iterable[Row]) -> list[tuple[int, int]]:

@@ -4,9 +4,8 @@ Search settings and crop settings are stored separately, so that other padding n
 search.
 """
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
@@ -329,7 +328,12 @@ class Faces(Table):
         """Return all stored faces of an image, from left to right."""
         rows = self._db.fetch_all(
             f"""
-            SELECT f.*, {VALID_FACE} AS valid
+            SELECT f.*, CASE
+                    WHEN gone THEN 'gone'
+                    WHEN detector<>'{HAND}' THEN 'found'
+                    WHEN {VALID_FACE} THEN '{HAND}'
+                    ELSE 'removed'
+                END AS kind
             FROM face f
             WHERE image=(SELECT id FROM image WHERE sha256=?)
             ORDER BY x, y, w, h, gone
@@ -337,7 +341,7 @@ class Faces(Table):
             (sha256,),
         )
 
-        return [StoredFace(_face_from_row(row), _kind_of_face(row)) for row in rows]
+        return [StoredFace(_face_from_row(row), row["kind"]) for row in rows]
 
     def count(self) -> int:
         """Return the number of valid faces."""
@@ -368,14 +372,6 @@ def _columns_of_crop(cut: FaceCrop) -> dict[str, object]:
         "phash": to_signed(cut.phash),
         "sharpness": cut.sharpness,
     }
-
-
-def _kind_of_face(row: Row) -> str:
-    if row["gone"]:
-        return "gone"
-    if row["detector"] != HAND:
-        return "found"
-    return HAND if row["valid"] else "removed"
 
 
 def _face_from_row(row: Row) -> Face:
@@ -586,38 +582,35 @@ class CropMethod:
 
 def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
     """Return the crop methods of these samples, the most frequent first."""
-    rows = db.iter_rows_in(
+    # Padding has no effect on whole images: only a square crop differs from the image.
+    rows = db.fetch_all(
         f"""
-        SELECT s.detector, c.settings, c.cut,
-            s.face IS NOT NULL
-                AND NOT ifnull(f.gone, 0)
-                AND c.detector=s.detector AS found, {_IS_IMPORTED} AS imported,
-            {HAS_CROP} AS has_crop,
-            s.x<0 OR s.y<0 OR s.x+s.w>i.width OR s.y+s.h>i.height AS beyond
+        SELECT CASE
+                WHEN s.detector='{WHOLE}' THEN s.detector
+                WHEN {_IS_IMPORTED} THEN '{IMPORTED}'
+                ELSE s.detector
+            END,
+            iif(
+                s.detector<>'{WHOLE}'
+                    AND s.face IS NOT NULL
+                    AND NOT ifnull(f.gone, 0)
+                    AND c.detector=s.detector, c.settings, ''
+            ),
+            CASE
+                WHEN s.detector<>'{WHOLE}' THEN ifnull(c.cut, '')
+                WHEN NOT ({HAS_CROP}) THEN ''
+                WHEN s.x<0 OR s.y<0 OR s.x+s.w>i.width OR s.y+s.h>i.height
+                    THEN 'margin=0 square pad'
+                ELSE 'margin=0 square'
+            END, count(*)
         FROM sample s
         JOIN image i ON i.id=s.image
         LEFT JOIN face f ON f.id=s.face
         LEFT JOIN scan c ON c.image=s.image
-        WHERE s.key
+        WHERE s.key IN (SELECT value FROM json_each(?))
+        GROUP BY 1, 2, 3
+        ORDER BY 4 DESC, 1, 2, 3
         """,
-        dict.fromkeys(keys),
+        (dump(list(keys)),),
     )
-
-    # Samples that were cropped alike are counted together.
-    counts = Counter(map(_crop_method_from_row, rows))
-    methods = [replace(method, samples=number) for method, number in counts.items()]
-    return tuple(
-        sorted(methods, key=lambda m: (-m.samples, m.detector, m.settings, m.cut))
-    )
-
-
-def _crop_method_from_row(row: Row) -> CropMethod:
-    """Return the crop method of one sample."""
-    if row["detector"] == WHOLE:
-        # Padding has no effect on whole images: only a square crop differs from the image.
-        cut = "margin=0 square pad" if row["beyond"] else "margin=0 square"
-        return CropMethod(WHOLE, "", cut if row["has_crop"] else "", samples=1)
-
-    settings = row["settings"] if row["found"] else None
-    detector = IMPORTED if row["imported"] else row["detector"]
-    return CropMethod(detector, settings or "", row["cut"] or "", samples=1)
+    return tuple(CropMethod(*row) for row in rows)

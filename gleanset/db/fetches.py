@@ -174,14 +174,15 @@ class Fetches(Table):
 
     def list_yields(self) -> list[FetchYield]:
         """Return yields by source and query (or hint, or video title)."""
-        counts: dict[tuple[str, str], tuple[int, int, int, int]] = {
-            (row[0], row[1]): (row[2], row[3], row[4], row[5])
-            for row in self._db.fetch_all(
-                f"""
-                SELECT source, ifnull({query_sql("g")}, ''), count(DISTINCT image),
-                    count(DISTINCT iif(first, image, NULL)),
-                    count(DISTINCT iif(new AND NOT first, key, NULL)),
-                    count(DISTINCT key) - count(DISTINCT iif(new OR first, key, NULL))
+        rows = self._db.fetch_all(
+            f"""
+            WITH found AS (
+                SELECT source, ifnull({query_sql("g")}, '') AS asked,
+                    count(DISTINCT image) AS images,
+                    count(DISTINCT iif(first, image, NULL)) AS added,
+                    count(DISTINCT iif(new AND NOT first, key, NULL)) AS duplicate,
+                    count(DISTINCT key)
+                        - count(DISTINCT iif(new OR first, key, NULL)) AS known
                 FROM (
                     SELECT *,
                         id IN (SELECT min(id) FROM origin GROUP BY image) AS first,
@@ -189,31 +190,30 @@ class Fetches(Table):
                     FROM origin
                 ) g
                 GROUP BY 1, 2
-                """
+            ), refused AS (
+                SELECT source, asked, json_group_object(reason, items) AS reasons
+                FROM (
+                    SELECT f.source,
+                        coalesce(
+                            f.query, json_extract(f.candidate, '$.origin.hint'), ''
+                        ) AS asked, r.reason, count(*) AS items
+                    FROM fetch f
+                    JOIN rejection r ON {_OF_FETCH}
+                    WHERE f.state<>'done'
+                    GROUP BY 1, 2, 3
+                    ORDER BY 1, 2, 4 DESC, 3
+                )
+                GROUP BY 1, 2
             )
-        }
-
-        reasons: dict[tuple[str, str], dict[str, int]] = {}
-        for source, search, reason, items in self._db.fetch_all(
-            f"""
-            SELECT f.source,
-                coalesce(f.query, json_extract(f.candidate, '$.origin.hint'), ''),
-                r.reason, count(*)
-            FROM fetch f
-            JOIN rejection r ON {_OF_FETCH}
-            WHERE f.state<>'done'
-            GROUP BY 1, 2, 3
-            ORDER BY 1, 2, 4 DESC, 3
+            SELECT source, asked, ifnull(images, 0), ifnull(added, 0),
+                ifnull(duplicate, 0), ifnull(known, 0), ifnull(reasons, '{{}}')
+            FROM (SELECT source, asked FROM found UNION SELECT source, asked FROM refused)
+            LEFT JOIN found USING(source, asked)
+            LEFT JOIN refused USING(source, asked)
+            ORDER BY source, asked
             """
-        ):
-            reasons.setdefault((source, search), {})[reason] = items
-
-        # A search may have images, rejections or both.
-        yields = []
-        for search in sorted(counts.keys() | reasons.keys()):
-            numbers = counts.get(search, (0, 0, 0, 0))
-            yields.append(FetchYield(*search, *numbers, reasons.get(search, {})))
-        return yields
+        )
+        return [FetchYield(*search, load(reasons)) for *search, reasons in rows]
 
 
 class Videos(Table):
@@ -263,12 +263,19 @@ class Videos(Table):
     ) -> None:
         """Record a completed sampling of `origin.video`; `duration` is in seconds."""
         with self._db.transaction():
-            row: dict[str, object] = {"sha256": origin.video, "settings": settings}
-            row |= {"name": clean(origin.title), "url": clean(origin.url), "done": True}
-            row |= {"duration": duration, "frames": frames}
+            row = {
+                "sha256": origin.video,
+                "settings": settings,
+                "name": clean(origin.title),
+                "url": clean(origin.url),
+                "done": True,
+                "duration": duration,
+                "frames": frames,
+                "state": None if state is None else dump(state),
+            }
             self._db.insert(
                 "video",
-                row | {"state": None if state is None else dump(state)},
+                row,
                 then="""
                     ON CONFLICT(sha256, settings) DO UPDATE
                     SET name=excluded.name, duration=excluded.duration,

@@ -288,29 +288,22 @@ class Images(Table):
 
     def get_origins(self, hashes: Collection[str]) -> dict[str, OriginSummary]:
         """Return summaries of origins by image hash; first origins as in `get`."""
-        summaries: dict[str, OriginSummary] = {}
-        rows = self._db.iter_rows_in(
-            """
-            SELECT i.sha256, path, original_path, post, collection
-            FROM origin o
-            JOIN image i ON i.id=o.image
-            WHERE i.sha256
-            """,
-            hashes,
-            f"ORDER BY i.sha256, {_ORIGIN_ORDER}",
-        )
-
-        # The first origin that has a value gives it.
-        for sha256, path, original_path, post, collection in rows:
-            earlier = summaries.get(sha256, NO_SUMMARY)
-            summaries[sha256] = OriginSummary(
-                path=earlier.path or path,
-                original_path=earlier.original_path or original_path,
-                post=earlier.post or post,
-                collection=earlier.collection or collection,
+        firsts = ", ".join(
+            f"""
+            (
+                SELECT {name}
+                FROM origin o
+                WHERE image=i.id AND {name}<>''
+                ORDER BY {_ORIGIN_ORDER}
+                LIMIT 1
             )
-
-        return summaries
+            """
+            for name in OriginSummary._fields
+        )
+        rows = self._db.iter_rows_in(
+            f"SELECT sha256, {firsts} FROM image i WHERE sha256", hashes
+        )
+        return {sha256: OriginSummary(*summary) for sha256, *summary in rows}
 
     def list_report_only(self) -> frozenset[str]:
         """Return hashes of images known only from reports: these stay private."""

@@ -365,20 +365,9 @@ class Journal:
             INSERT INTO decision(
                 step, sample, action, value, before_status, before_label, provenance
             )
-            VALUES(?, ?, ?, ?, ?, ?, ?)
+            VALUES(?1, ?2, ?5, ?6, ?3, ?4, ?7)
             """,
-            [
-                (
-                    step,
-                    decision.before.sample,
-                    decision.action,
-                    decision.label,
-                    decision.before.status,
-                    decision.before.label,
-                    decision.provenance,
-                )
-                for decision in decisions
-            ],
+            [(step, *before, *made) for before, *made in decisions],
         )
 
         self._db.execute_many(

@@ -170,7 +170,7 @@ class Maintenance(Table):
             """
         )
 
-        return [(row["sha256"], row["format"]) for row in rows]
+        return list(map(tuple, rows))
 
     def remove_refused_images(self, hashes: Collection[str]) -> None:
         """Delete those of some images that are still refused; their reports stay."""
@@ -422,7 +422,7 @@ class CatalogueMerge(Table):
             """
         )
 
-        return [(row["sha256"], row["format"]) for row in rows]
+        return list(map(tuple, rows))
 
     def count_changes(self) -> tuple[int, int, int]:
         """Count origins and samples that would be added, and our images that the other removed."""

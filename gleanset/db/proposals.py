@@ -211,40 +211,34 @@ class PrelabelSamples(Table):
         return {row: by_key.get(keys.get(row, "")) for row in samples}
 
     def _make_samples(self, rows: Sequence[Row]) -> Iterator[PrelabelSample]:
-        classes = self._db.fetch_dict("SELECT id, name FROM class")
         provenances = get_label_provenances(
-            self._db, [row[0] for row in rows if row["name"]]
+            self._db, [row["id"] for row in rows if row["label"]]
         )
         for row in rows:
-            ties = [tie for tie in load(row["scenes"]) + load(row["posts"]) if tie]
-            # Classes (rows), separated by commas.
-            numbers = [
-                int(number) for number in (row["refused"] or "").split(",") if number
-            ]
-            yield PrelabelSample(
-                key=row["key"],
-                status=row["status"],
-                label=row["name"],
-                group=row["duplicate_set"],
-                ties=tuple(sorted(ties)),
-                hint=row["hint"],
-                refused=frozenset(
-                    classes[number] for number in numbers if number in classes
-                ),
+            yield record_from_row(
+                PrelabelSample,
+                row,
+                ties=tuple(sorted(load(row["scenes"]) + load(row["posts"]))),
+                refused=frozenset(load(row["refused"])),
                 kept=bool(row["kept"]),
                 region=region_from_row(row),
-                track=row["track"],
                 label_by=provenances.get(row["key"], PERSON),
             )
 
 
 _TAUGHT = "(kept AND status<>'retired' OR status='labelled')"
 _LIKE = f"""
-    SELECT s.id, s.key, s.status, c.name, s.duplicate_set, m.refused,
-        json_group_array(
-            DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)
-        ) AS scenes, json_group_array(DISTINCT {POST}) AS posts, {HINT} AS hint, s.kept,
-        s.track, s.x, s.y, s.w, s.h, s.angle
+    SELECT s.id, s.key, s.status, c.name AS label, s.duplicate_set AS "group",
+        (
+            SELECT json_group_array(name)
+            FROM class
+            WHERE instr(',' || m.refused || ',', ',' || id || ',')
+        ) AS refused,
+        json_group_array(DISTINCT 'scene:' || o.video || ':' || o.scene) FILTER (
+            WHERE o.video || o.scene<>''
+        ) AS scenes,
+        json_group_array(DISTINCT {POST}) FILTER (WHERE {POST}<>'') AS posts,
+        {HINT} AS hint, s.kept, s.track, s.x, s.y, s.w, s.h, s.angle
     FROM ({{page}}) s
     LEFT JOIN class c ON c.id=s.label
     LEFT JOIN sorting_note m ON m.sample=s.id
@@ -269,48 +263,45 @@ class ProposedSample(NamedTuple):
 def iter_proposed_samples(db: Connection) -> Iterator[ProposedSample]:
     """Yield every sample with a proposal, by key."""
     pages = db.iter_pages(
-        "SELECT key FROM sample s WHERE EXISTS(SELECT 1 FROM proposal p WHERE p.sample=s.id)",
+        """
+        SELECT key
+        FROM sample s
+        WHERE EXISTS(
+                SELECT 1
+                FROM proposal p
+                JOIN class c ON c.id=p.label
+                WHERE p.sample=s.id AND c.merged_into IS NOT c.id
+            )
+        """,
         ("key",),
         within=_EACH,
     )
     for rows in pages:
-        for key, sample_rows in groupby(rows, key=lambda row: str(row["key"])):
-            if (sample := _make_proposed_sample(key, list(sample_rows))) is not None:
-                yield sample
+        for _, sample_rows in groupby(rows, key=lambda row: str(row["key"])):
+            members = list(sample_rows)
+            yield record_from_row(
+                ProposedSample,
+                members[0],
+                waits=bool(members[0]["waits"]),
+                proposals=tuple(
+                    Proposal(row["proposed"], row["confidence"]) for row in members
+                ),
+            )
 
 
-_CLASS = merged_class_sql("name", "id=p.label")
 _EACH = f"""
-    SELECT s.key, s.status, {IS_WAITING} AS waits, {_CLASS} AS label, p.confidence,
-        t.position, t.cluster, t.outlier,
-        (SELECT merged_into=id FROM class WHERE id=p.label) AS hidden
+    SELECT s.key, s.key AS sample, s.status, {IS_WAITING} AS waits,
+        {merged_class_sql("name", "id=p.label")} AS proposed,
+        sum(p.confidence) AS confidence, t.position, t.cluster, t.outlier
     FROM ({{page}}) k
     JOIN sample s ON s.key=k.key
     JOIN proposal p ON p.sample=s.id
+    JOIN class c ON c.id=p.label AND c.merged_into IS NOT c.id
     JOIN prelabelled t ON t.sample=s.id
     LEFT JOIN sorting_note m ON m.sample=s.id
-    ORDER BY s.key, p.rank
+    GROUP BY s.key, proposed
+    ORDER BY s.key, sum(p.confidence) DESC, min(p.rank)
     """
-
-
-def _make_proposed_sample(key: str, rows: list[Row]) -> ProposedSample | None:
-    confidences: dict[str, float] = {}
-    for row in rows:
-        if not row["hidden"]:
-            confidences[row["label"]] = (
-                confidences.get(row["label"], 0.0) + row["confidence"]
-            )
-    proposals = sorted(
-        (Proposal(*item) for item in confidences.items()),
-        key=lambda each: -each.confidence,
-    )
-    if not proposals:
-        return None
-    first = rows[0]
-    prelabelled = first["position"], first["cluster"], first["outlier"]
-    return ProposedSample(
-        key, first["status"], bool(first["waits"]), tuple(proposals), *prelabelled
-    )
 
 
 def count_confident_proposals(db: Connection, confidence: float) -> int:

@@ -3,7 +3,6 @@
 Measures are repeated when the region or the version of the measuring code changes.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -240,6 +239,16 @@ _QUALITY = f"""
     """
 
 
+# Some samples, drawn evenly by row; rows of deleted samples are missing.
+_DRAWN = f"""
+    SELECT q.traits, q.photo
+    FROM sample s
+    LEFT JOIN quality q ON q.sample=s.id AND {_SAME_REGION}
+    WHERE s.status!='retired'
+        AND (s.id-1) % (SELECT max(1, (max(id)+?1-1)/?1) FROM sample)=0
+    """
+
+
 class QualityFlag(NamedTuple):
     """Threshold for a `measure` (a field of `Quality`): a minimum or a maximum."""
 
@@ -324,28 +333,13 @@ class QualityMeasures(Table):
 
     def sample_descriptors(self, max_samples: int) -> list[bytes | None]:
         """Return descriptors of up to `max_samples` samples drawn evenly; None if unmeasured."""
-        return [row["traits"] for row in self._draw_samples("traits", max_samples)]
+        sql = f"SELECT traits FROM ({_DRAWN})"
+        return self._db.fetch_column(sql, (max_samples,))
 
     def is_photo_dataset(self, max_samples: int) -> bool:
         """Return whether most of up to `max_samples` measured samples are photographs."""
-        column = [row["photo"] for row in self._draw_samples("photo", max_samples)]
-        probabilities = [value for value in column if value is not None]
-        photos = [value for value in probabilities if value > 0.5]
-        return 2 * len(photos) > len(probabilities)
-
-    def _draw_samples(self, column: str, max_samples: int) -> Iterator[Row]:
-        last = self._db.fetch_int("SELECT ifnull(max(id), 0) FROM sample")
-        # Evenly by row; rows of deleted samples are missing.
-        step = max(1, math.ceil(last / max_samples))
-        return self._db.iter_rows_in(
-            f"""
-            SELECT q.{column}
-            FROM sample s
-            LEFT JOIN quality q ON q.sample=s.id AND {_SAME_REGION}
-            WHERE s.status!='retired' AND s.id
-            """,
-            range(1, last + 1, step),
-        )
+        sql = f"SELECT avg(photo>0.5)>0.5 FROM ({_DRAWN})"
+        return self._db.fetch_value(sql, (max_samples,)) == 1
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Quality]:
         """Return existing measures of samples by key."""

@@ -132,17 +132,17 @@ class SplitEvaluations(Table):
     ) -> EvaluationCounts:
         rows = self._db.fetch_all(
             """
-            SELECT run, data
+            SELECT run, data=?4
             FROM split_evaluation
             WHERE split=?1
                 AND (?2=0 OR id<?2)
                 AND NOT (run=?3 AND why IN ('train', 'evaluate'))
             ORDER BY id
             """,
-            (split, until, own),
+            (split, until, own, data),
         )
 
-        same = [row["run"] for row in rows if row["data"] == data]
+        same = [run for run, is_same in rows if is_same]
         return EvaluationCounts(
             len(same), len(rows) - len(same), tuple(dict.fromkeys(same))
         )
@@ -183,23 +183,11 @@ class LabelIssues(Table):
                     sample, label, suggested, confidence, margin, run, confident,
                     last_decision
                 )
-                SELECT s.id, g.id, w.id, ?, ?, ?, ?, ?
+                SELECT s.id, g.id, w.id, ?4, ?5, ?6, ?7, ?8
                 FROM sample s, class g, class w
-                WHERE s.key=? AND g.name=? AND w.name=?
+                WHERE s.key=?1 AND g.name=?2 AND w.name=?3
                 """,
-                [
-                    (
-                        issue.confidence,
-                        issue.margin,
-                        issue.run,
-                        issue.confident,
-                        decision,
-                        issue.sample,
-                        issue.label,
-                        issue.suggested,
-                    )
-                    for issue in issues
-                ],
+                [(*issue, decision) for issue in issues],
             )
 
     def get_many(self, samples: Sequence[str]) -> dict[str, LabelIssue]:

@@ -158,14 +158,18 @@ def carry_over(present: Connection, restored: Connection) -> None:
         restored.execute("DELETE FROM report WHERE kind=?", (REMOVAL,))
         for row in removals:
             restored.insert("report", dict(row))
-        for name, number in sequences:
-            sequence = restored.fetch_int(
-                "SELECT seq FROM sqlite_sequence WHERE name=?", (name,)
-            )
-            restored.execute("DELETE FROM sqlite_sequence WHERE name=?", (name,))
-            restored.execute(
-                "INSERT INTO sqlite_sequence VALUES(?,?)", (name, max(number, sequence))
-            )
+        numbers = [tuple(row) for row in sequences]
+        restored.execute_many(
+            """
+            INSERT INTO sqlite_sequence
+            SELECT ?1, ?2
+            WHERE ?1 NOT IN (SELECT name FROM sqlite_sequence)
+            """,
+            numbers,
+        )
+        restored.execute_many(
+            "UPDATE sqlite_sequence SET seq=max(seq, ?2) WHERE name=?1", numbers
+        )
 
 
 def normalize_snapshot_name(text: str) -> str:

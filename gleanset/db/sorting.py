@@ -13,7 +13,7 @@ from gleanset.db.regions import (
     same_region_sql,
     sample_region_from_row,
 )
-from gleanset.db.rows import FAIR_ORDER, record_from_row
+from gleanset.db.rows import FAIR_ORDER, dump, record_from_row
 from gleanset.db.samples import HINT, IN_USE, IS_DUPLICATE
 from gleanset.operations import Operation
 from gleanset.records import Box, Region
@@ -105,10 +105,15 @@ class SampleTiles(Table):
 
     def get_ids(self, keys: Collection[str]) -> dict[str, int]:
         """Return the rows of existing samples by key."""
-        ids = dict_from_rows(
-            self._db.iter_rows_in("SELECT key, id FROM sample WHERE key", keys)
+        return self._db.fetch_dict(
+            """
+            SELECT s.key, s.id
+            FROM json_each(?) k
+            JOIN sample s ON s.key=k.value
+            ORDER BY k.key
+            """,
+            (dump(list(keys)),),
         )
-        return {key: ids[key] for key in keys if key in ids}
 
     def get_marks(self, keys: Sequence[str]) -> dict[int, str | None]:
         """Return the marks of samples (keys), by row."""
@@ -118,10 +123,10 @@ class SampleTiles(Table):
 
     def get_keys(self, ids: Sequence[int]) -> list[str]:
         """Return the keys of existing samples (rows), in the same order."""
-        keys = dict_from_rows(
-            self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", ids)
+        return self._db.fetch_column(
+            "SELECT s.key FROM json_each(?) k JOIN sample s ON s.id=k.value ORDER BY k.key",
+            (dump(list(ids)),),
         )
-        return [keys[number] for number in ids if number in keys]
 
     def list_labelled(self, label: str) -> list[int]:
         """Return all samples (rows) of a class, including duplicates."""
@@ -192,12 +197,19 @@ class SampleTiles(Table):
 
     def get_signature(self) -> tuple[int, ...]:
         """Return numbers that change whenever a window must refresh."""
-        counts = self._db.fetch_column(
-            "SELECT count(*) FROM sample GROUP BY status ORDER BY status"
+        return tuple(
+            self._db.fetch_column(
+                """
+                SELECT ifnull(max(id), 0) FROM step
+                UNION ALL
+                SELECT ifnull(max(id), 0) FROM report
+                UNION ALL
+                SELECT * FROM (
+                    SELECT count(*) FROM sample GROUP BY status ORDER BY status
+                )
+                """
+            )
         )
-        newest_step = self._db.fetch_int("SELECT max(id) FROM step")
-        newest_report = self._db.fetch_int("SELECT max(id) FROM report")
-        return (newest_step, newest_report, *counts)
 
 
 _TILE = f"""
@@ -243,7 +255,8 @@ class SampleFeatures(NamedTuple):
 _FEATURES = f"""
     SELECT s.id, s.key, s.image, s.x, s.y, s.w, s.h, s.angle, q.traits, {HINT} AS hint,
         o.video, o.time, {POST} AS post, s.label, s.score, s.track
-    FROM sample s
+    FROM json_each(?) k
+    JOIN sample s ON s.id=k.value
     LEFT JOIN origin o ON o.id=(
         SELECT id
         FROM origin
@@ -252,6 +265,7 @@ _FEATURES = f"""
         LIMIT 1
     )
     LEFT JOIN quality q ON q.sample=s.id AND {same_region_sql("q")}
+    ORDER BY k.key
     """
 IS_WAITING = "s.status='queue' AND s.kept AND m.mark IS NOT 'later'"
 """SQL: a sample `s` with its note `m` is pending: in the queue and not skipped."""
@@ -270,12 +284,12 @@ class SortingQueue(Table):
 
     def get_features(self, rows: Sequence[int]) -> list[SampleFeatures]:
         """Return features of existing samples (rows), in the same order."""
-        features = {}
-        for row in self._db.iter_rows_in(f"{_FEATURES} WHERE s.id", rows):
+        features = []
+        for row in self._db.fetch_all(_FEATURES, (dump(list(rows)),)):
             number, key, image, *box, angle = row[:8]
             region = Region(Box(*box), angle)
-            features[number] = SampleFeatures(number, key, image, region, *row[8:])
-        return [features[row] for row in rows if row in features]
+            features.append(SampleFeatures(number, key, image, region, *row[8:]))
+        return features
 
     def get_newest(self) -> int:
         """Return the row of the newest sample; 0 without samples."""

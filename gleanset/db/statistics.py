@@ -4,13 +4,13 @@ Read only. Results are small, whatever the size of the dataset.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import NamedTuple
 
 from gleanset.db.connection import Table
 from gleanset.db.faces import FACELESS, NOT_FAILED, VALID_FACE
 from gleanset.db.images import SEARCHABLE, query_sql
-from gleanset.db.samples import Samples
+from gleanset.db.rows import dump, record_from_row
 from gleanset.records import HAND
 
 MIN_FILLED_SHARE = 0.1
@@ -74,51 +74,46 @@ class ImageProvenance(NamedTuple):
     gone: int
 
 
-_PLACE = """
-    (
-        SELECT coalesce(page_url, url, path, key)
-        FROM origin
-        WHERE image=first
-        ORDER BY id
-        LIMIT 1
-    )
+# Stage and reason of images that are left out, in the order of the stages.
+_LEFT_OUT = f"""
+    SELECT 1 AS place, 'facecrop' AS stage, 'no face found' AS reason, id AS image
+    FROM image i
+    WHERE {FACELESS}
+    UNION ALL
+    SELECT 2, 'facecrop', 'face too small', image
+    FROM face f
+    WHERE detector<>'{HAND}'
+        AND NOT gone
+        AND NOT EXISTS(SELECT 1 FROM sample WHERE face=f.id)
+    UNION ALL
+    SELECT 3, 'dedup', 'duplicate', image
+    FROM sample
+    WHERE NOT kept AND status IN ('queue', 'labelled')
+    UNION ALL
+    SELECT 4, 'labeler', 'rejected', image
+    FROM sample
+    WHERE status='rejected'
+    UNION ALL
+    SELECT 5, 'split', 'no part in the split', image
+    FROM sample
+    WHERE status='labelled'
+        AND kept
+        AND split IS NULL
+        AND EXISTS(SELECT 1 FROM sample WHERE split IS NOT NULL)
     """
-# Stage, reason, and SQL for the rows to count, with their image.
-_LEFT_OUT = (
-    ("facecrop", "no face found", f"SELECT id AS image FROM image i WHERE {FACELESS}"),
-    (
-        "facecrop",
-        "face too small",
-        f"""
-        SELECT image
-        FROM face f
-        WHERE detector<>'{HAND}'
-            AND NOT gone
-            AND NOT EXISTS(SELECT 1 FROM sample WHERE face=f.id)
-        """,
-    ),
-    (
-        "dedup",
-        "duplicate",
-        "SELECT image FROM sample WHERE NOT kept AND status IN ('queue','labelled')",
-    ),
-    ("labeler", "rejected", "SELECT image FROM sample WHERE status='rejected'"),
-    (
-        "split",
-        "no part in the split",
-        """
-        SELECT image
-        FROM sample
-        WHERE status='labelled'
-            AND kept
-            AND split IS NULL
-            AND EXISTS(SELECT 1 FROM sample WHERE split IS NOT NULL)
-        """,
-    ),
-)
 _CONFIDENT_FACE = "(f.detector<>'drawnface' OR f.score>=0.45)"
 """SQL: a face `f` with high confidence. `drawnface` finds a face in 20% of photographs of pets,
 but with high confidence in 3%; in drawings, with high confidence in a third or more."""
+
+
+# Origins of the images of samples whose keys are a JSON list.
+_PROVENANCE = """
+    SELECT s.key, s.image, o.licence, o.ai,
+        o.source || ifnull(' (' || o.collection || ')', '') AS source
+    FROM sample s
+    JOIN origin o ON o.image=s.image
+    WHERE s.key IN (SELECT value FROM json_each(?1))
+    """
 
 
 class Statistics(Table):
@@ -162,16 +157,28 @@ class Statistics(Table):
 
     def list_unused(self) -> list[FailureCount]:
         """Count readable items that later stages left out, by stage and reason."""
-        unused = []
-        for stage, reason, what in _LEFT_OUT:
-            row = self._db.fetch_one(
-                f"SELECT n, {_PLACE} FROM (SELECT count(*) AS n, min(image) AS first FROM ({what}))"
+        rows = self._db.fetch_all(
+            f"""
+            SELECT stage, reason, items,
+                ifnull(
+                    (
+                        SELECT coalesce(page_url, url, path, key)
+                        FROM origin
+                        WHERE image=first
+                        ORDER BY id
+                        LIMIT 1
+                    ), ''
+                ), ''
+            FROM (
+                SELECT place, stage, reason, count(*) AS items, min(image) AS first
+                FROM ({_LEFT_OUT})
+                GROUP BY place
             )
-            # The first image is the example.
-            items, example = row or (0, None)
-            if items:
-                unused.append(FailureCount(stage, reason, items, example or "", ""))
-        return sorted(unused, key=lambda failure: -failure.items)
+            ORDER BY items DESC, place
+            """
+        )
+        # The first image is the example.
+        return [FailureCount(*row) for row in rows]
 
     def count_unsearched(self) -> int:
         """Return how many images have no face search and no sample."""
@@ -195,39 +202,49 @@ class Statistics(Table):
 
     def get_provenance(self, keys: Collection[str]) -> ImageProvenance:
         """Return sources and licences of the images of samples (keys)."""
-        rows = list(
-            self._db.iter_rows_in(
-                """
-                SELECT s.key, s.image, o.licence, o.ai,
-                    o.source || ifnull(' (' || o.collection || ')', '') AS source
-                FROM sample s
-                JOIN origin o ON o.image=s.image
-                WHERE s.key
+        sources, licences = (
+            self._db.fetch_dict(
+                f"""
+                SELECT {column}, count(DISTINCT image)
+                FROM ({_PROVENANCE})
+                WHERE {column}<>''
+                GROUP BY 1
+                ORDER BY 2 DESC, 1
                 """,
-                keys,
+                (dump(list(keys)),),
             )
+            for column in ("source", "licence")
         )
-
-        images = {row["image"] for row in rows}
-        # Pairs, so that an image with several samples counts once for each source.
-        sources = {(row["source"], row["image"]) for row in rows}
-        licences = {(row["licence"], row["image"]) for row in rows if row["licence"]}
-        return ImageProvenance(
-            images=len(images),
-            sources=_count_images(sources),
-            licences=_count_images(licences),
-            unlicensed=len(images - {image for _, image in licences}),
-            made_by_model=len({row["image"] for row in rows if row["ai"]}),
-            gone=len(set(keys) - {row["key"] for row in rows}),
+        (counts,) = self._db.fetch_all(
+            f"""
+            SELECT count(DISTINCT image) AS images,
+                count(DISTINCT image)
+                    - count(DISTINCT iif(licence<>'', image, NULL)) AS unlicensed,
+                count(DISTINCT iif(ai, image, NULL)) AS made_by_model,
+                (SELECT count(DISTINCT value) FROM json_each(?1))
+                    - count(DISTINCT key) AS gone
+            FROM ({_PROVENANCE})
+            """,
+            (dump(list(keys)),),
+        )
+        return record_from_row(
+            ImageProvenance, counts, sources=sources, licences=licences
         )
 
     def count_labelled(self) -> dict[str, Counter[str]]:
         """Count labelled samples by class and split ("" for none), without duplicates."""
-        by_state = Samples(self._db).count_by("status", "kept", "label", "split")
         counts: dict[str, Counter[str]] = {}
-        for (status, kept, label, split), number in by_state.items():
-            if status == "labelled" and kept == "kept":
-                counts.setdefault(str(label), Counter())[split or ""] = number
+        for label, split, number in self._db.fetch_all(
+            """
+            SELECT c.name, ifnull(s.split, ''), count(*)
+            FROM sample s
+            JOIN class c ON c.id=s.label
+            WHERE s.status='labelled' AND s.kept
+            GROUP BY 1, 2
+            ORDER BY 1, 2
+            """
+        ):
+            counts.setdefault(label, Counter())[split] = number
         return counts
 
     def count_searched(self, not_by: str) -> SearchedImages:
@@ -253,8 +270,3 @@ class Statistics(Table):
         )
 
         return SearchedImages(*row) if row else SearchedImages(0, 0, 0, 0)
-
-
-def _count_images(images: Iterable[tuple[str, int]]) -> dict[str, int]:
-    counts = Counter(name for name, _ in images)
-    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
