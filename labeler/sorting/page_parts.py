@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum, auto
+from enum import Enum
 from typing import NamedTuple
 
 from labeler.sorting.page_layout import ClassPage, PageKind
@@ -22,20 +22,19 @@ MIN_MOVED = 3
 class Message(Enum):
     """What the status bar says about a gesture; the last three are changes without a step."""
 
-    POINT_FIRST = auto()
-    POINT_TO_NAME = auto()
-    POINT_AT_CLUSTER = auto()
-    POINT_AT_STACK = auto()
-    JUST_APPEARED = auto()
-    PREPARING = auto()
-    NO_OTHER_PAGE = auto()
-    NO_EARLIER_PAGE = auto()
-    NAME_FIRST = auto()
-    UNUSED_NAME = auto()
-    SUGGESTED_AGAIN = auto()
-    EXCLUDED = auto()
-    MOVED = auto()
-    PARTED = auto()
+    POINT_FIRST = "Point at a face first"
+    POINT_TO_NAME = "Point at a face or a card, then type its name"
+    POINT_AT_CLUSTER = "Point at a cluster first"
+    POINT_AT_STACK = "Point at a stack first"
+    JUST_APPEARED = "This has just appeared: look at it, then press the key again"
+    PREPARING = "Preparing pages…"
+    NO_OTHER_PAGE = "No other page"
+    NO_EARLIER_PAGE = "No earlier page"
+    UNUSED_NAME = "Typed, but not used: {name}"
+    SUGGESTED_AGAIN = "Suggesting again what is left…"
+    EXCLUDED = "Change which faces are excluded"
+    MOVED = "Move to another card"
+    PARTED = "Split a cluster"
 
 
 class Say(NamedTuple):

@@ -141,7 +141,7 @@ class PageState:
             return self.say(Message.PREPARING)
         has_suggestions = page.kind in SUGGESTIONS
         if not (has_suggestions or label or self.shown.sent or self.shown.others):
-            return self.say(Message.NAME_FIRST)
+            return self.say(Message.POINT_TO_NAME)
         refusal = self.refuse(range(len(page.tiles)))
         if refusal is not None:
             return self, (refusal,)

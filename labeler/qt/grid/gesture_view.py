@@ -19,7 +19,6 @@ from PySide6.QtGui import (
     QKeySequence,
     QMouseEvent,
 )
-from PySide6.QtWidgets import QAbstractItemView
 
 from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
 from labeler.qt.grid.mouse import TileMouse
@@ -31,20 +30,20 @@ from labeler.qt.translations import counted, tr
 from labeler.qt.widgets import timer
 
 Key = Qt.Key
-Cursor = QAbstractItemView.CursorAction
 
 REPEAT_TIMEOUT_MS = 30
 """X11 sends a release and a press for each repeat of a held key. Qt recognizes repeats only if both
 are queued, which on a busy machine they are not, so a release counts after this time.
 """
-CURSOR_MOVES = {
-    Key.Key_Left: Cursor.MoveLeft,
-    Key.Key_Right: Cursor.MoveRight,
-    Key.Key_Up: Cursor.MoveUp,
-    Key.Key_Down: Cursor.MoveDown,
-    Key.Key_Home: Cursor.MoveHome,
-    Key.Key_End: Cursor.MoveEnd,
+ARROWS = {
+    Key.Key_Left: (-1, 0),
+    Key.Key_Right: (1, 0),
+    Key.Key_Up: (0, -1),
+    Key.Key_Down: (0, 1),
 }
+"""Steps across and down."""
+
+CURSOR_KEYS = (*ARROWS, Key.Key_Home, Key.Key_End)
 
 
 class GridCommand(Enum):
@@ -137,7 +136,7 @@ class GestureView(TileView):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Handle class keys, commands and cursor keys; leave other keys to the window."""
-        repeated = event.isAutoRepeat() and event.key() not in CURSOR_MOVES
+        repeated = event.isAutoRepeat() and event.key() not in CURSOR_KEYS
         if self._release_timer.isActive():
             if event.isAutoRepeat() and event.key() == self._released_key:  # it is held
                 self._release_timer.stop()
@@ -151,8 +150,8 @@ class GestureView(TileView):
             return
         if key:
             self.class_key(key, shift)
-        elif event.key() in CURSOR_MOVES:
-            self._move_cursor(CURSOR_MOVES[Key(event.key())], event.modifiers())
+        elif event.key() in CURSOR_KEYS:
+            self._move_cursor(Key(event.key()), event.modifiers())
         elif not self._handle_command(event):
             event.ignore()
 
@@ -250,14 +249,15 @@ class GestureView(TileView):
         self.is_composing = False
         super().focusOutEvent(event)
 
-    def _move_cursor(self, action: Cursor, modifiers: Qt.KeyboardModifier) -> None:
+    def _move_cursor(self, key: Key, modifiers: Qt.KeyboardModifier) -> None:
         if self.point >= 0 and not (self.mouse.leads and self.currentIndex().isValid()):
             self.selectionModel().setCurrentIndex(
                 self.tiles.index(self.point), Select.NoUpdate
             )
         before = self.currentIndex().row()
         self.mouse.leads = False
-        index = self.moveCursor(action, modifiers)
+        is_by_card = bool(modifiers & Qt.KeyboardModifier.ControlModifier)
+        index = self.tiles.index(self._next_row(max(before, 0), key, is_by_card))
         if not index.isValid() or index.row() == before == self.point:
             self.worker.show_message(self.tr("No other face there"))
             return
@@ -269,6 +269,19 @@ class GestureView(TileView):
         self.selectionModel().setCurrentIndex(index, Select.NoUpdate)
         self.set_point(index.row())
         self.scrollTo(index)
+
+    def _next_row(self, row: int, key: Key, is_by_card: bool) -> int:
+        last = self.tiles.rowCount() - 1
+        if key not in ARROWS:
+            return 0 if key == Key.Key_Home else last
+        across, down = ARROWS[key]
+        if is_by_card:
+            card = self.section_rows(row)
+            beside = min(card.stop, last) if across + down > 0 else card.start - 1
+            return self.section_rows(beside).start
+        if not self.currentIndex().isValid():
+            return row
+        return self._grid.neighbour(row, across, down)
 
     def _handle_space(self, *, mark: bool) -> None:
         """Enlarge the tile under the pointer; with Ctrl select or lift it."""

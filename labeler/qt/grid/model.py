@@ -121,16 +121,6 @@ class TileModel(QAbstractListModel):
         self.predictions = predictions
         self.refresh()
 
-    def show_more(self, ids: Sequence[int], sections: Sequence[Section]) -> None:
-        """Show more samples and keep the states of the present ones."""
-        before = {self._ids[row]: state for row, state in self.states.items()}
-        self.show(ids, sections, self.predictions, self.members)
-        self.states = {
-            row: state
-            for sample, state in before.items()
-            if (row := self.row_of(sample)) >= 0
-        }
-
     def rowCount(self, parent: Index | None = None) -> int:
         return 0 if parent is not None and parent.isValid() else len(self._ids)
 

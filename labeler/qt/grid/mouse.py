@@ -11,12 +11,11 @@ from PySide6.QtCore import QMimeData, QObject, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import QDrag, QMouseEvent, QPainter, QPixmap
 from PySide6.QtWidgets import QRubberBand
 
+from labeler.qt.grid.model import TilePrediction
 from labeler.qt.grid.tile_view import Select, TileView, paint_tile
-from labeler.qt.theme import scaled
 
 TILES_MIME = "application/x-gleanset-tiles"
 DRAG_IMAGE_SIDE = 96
-MAX_DRAG_IMAGES = 3
 DRAG_OFFSET = 14
 
 
@@ -30,31 +29,17 @@ class TileMimeData(QMimeData):
 
 
 def paint_drag_image(view: TileView, rows: Sequence[int]) -> QPixmap:
-    """Return an image of at most three tiles with the number of all samples."""
+    """Return the first tile as a stack with the number of all samples."""
+    square = QRect(0, 0, DRAG_IMAGE_SIDE, DRAG_IMAGE_SIDE)
     ratio = view.devicePixelRatioF()
-    image = QPixmap(
-        round((DRAG_IMAGE_SIDE + 40) * ratio), round((DRAG_IMAGE_SIDE + 20) * ratio)
-    )
+    image = QPixmap(square.size() * ratio)
     image.setDevicePixelRatio(ratio)
     image.fill(Qt.GlobalColor.transparent)
+    stack = TilePrediction(count=len(view.tiles.ids(rows)))
+    tile = view.appearance(rows[0])
+    tile = tile._replace(selected=False, pointed=False, prediction=stack)
     painter = QPainter(image)
-    for position, row in reversed(list(enumerate(rows[:MAX_DRAG_IMAGES]))):
-        appearance = view.appearance(row)._replace(selected=False, pointed=False)
-        paint_tile(
-            painter,
-            QRect(position * 10, position * 6, DRAG_IMAGE_SIDE, DRAG_IMAGE_SIDE),
-            appearance,
-            view.palette(),
-            view.palette().base().color(),
-        )
-    if len(rows) > 1:
-        text = f"{len(view.tiles.ids(rows)):,}"
-        painter.setFont(scaled(painter.font(), 1.0))
-        box = painter.fontMetrics().boundingRect(text).adjusted(-8, -4, 8, 4)
-        box.moveBottomRight(QPoint(DRAG_IMAGE_SIDE + 36, DRAG_IMAGE_SIDE + 18))
-        painter.fillRect(box, view.palette().highlight())
-        painter.setPen(view.palette().highlightedText().color())
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+    paint_tile(painter, square, tile, view.palette(), view.palette().base().color())
     painter.end()
     return image
 

@@ -404,30 +404,6 @@ class TileView(QListView):
     def verticalOffset(self) -> int:
         return self.verticalScrollBar().value()
 
-    def moveCursor(
-        self, action: QAbstractItemView.CursorAction, modifiers: Qt.KeyboardModifier
-    ) -> QModelIndex:
-        moves = QAbstractItemView.CursorAction
-        steps = {
-            moves.MoveLeft: (-1, 0),
-            moves.MoveRight: (1, 0),
-            moves.MoveUp: (0, -1),
-            moves.MoveDown: (0, 1),
-        }
-        last = self.tiles.rowCount() - 1
-        row = max(self.currentIndex().row(), 0)
-        if action in (moves.MoveHome, moves.MoveEnd):
-            row = 0 if action == moves.MoveHome else last
-        elif action in steps and modifiers & Qt.KeyboardModifier.ControlModifier:
-            card = self.section_rows(row)
-            is_forward = sum(steps[action]) > 0
-            row = self.section_rows(
-                min(card.stop, last) if is_forward else card.start - 1
-            ).start
-        elif action in steps and self.currentIndex().isValid():
-            row = self._grid.neighbour(row, *steps[action])
-        return self.tiles.index(row) if last >= 0 else QModelIndex()
-
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Do not select a tile on focus, as Qt would."""
         QAbstractScrollArea.focusInEvent(self, event)

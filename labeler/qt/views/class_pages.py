@@ -17,10 +17,11 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from gleanset.errors import GleansetError
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import TileMark
+from labeler.qt.translations import tr
 from labeler.qt.views.base import Notice, ViewContext
 from labeler.qt.views.labeling import CLASS_OPERATIONS, PagedView
 from labeler.qt.views.page_grid import PageGrid
-from labeler.qt.views.page_header import PageHeader, describe_page, page_hints
+from labeler.qt.views.page_header import PageHeader, page_hints
 from labeler.qt.widgets import KeyHints, set_column
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.page_parts import (
@@ -185,9 +186,8 @@ class ClassPagesView(PagedView):
         progress = self.worker.progress
         if state.shown.has_clusters and progress is not None:
             count = progress.counts.pending
-        description = describe_page(page, self.worker.keys) if page.tiles else None
         self.header.show_page(
-            description,
+            page,
             count,
             is_begun=bool(state.shown.sent),
             offers_better=state.offers_better,
@@ -254,7 +254,7 @@ class ClassPagesView(PagedView):
         """Return the arrangement that an undo reverts; '' for a step."""
         state = replace(self.state, last=self.last_step())
         change = find_arrangement(state, StepKind.UNDO)
-        return self._text(change.arrangement) if change and change.arrangement else ""
+        return tr(change.arrangement.value) if change and change.arrangement else ""
 
     def _text_changed(self, text: str) -> None:
         name = self.state.name
@@ -439,31 +439,8 @@ class ClassPagesView(PagedView):
 
     # -- messages
 
-    def _text(self, message: Message) -> str:
-        description = describe_page(self.state.shown.page, self.worker.keys)
-        return {
-            Message.POINT_FIRST: self.tr("Point at a face first"),
-            Message.POINT_TO_NAME: self.tr(
-                "Point at a face or a card, then type its name"
-            ),
-            Message.POINT_AT_CLUSTER: self.tr("Point at a cluster first"),
-            Message.POINT_AT_STACK: self.tr("Point at a stack first"),
-            Message.JUST_APPEARED: self.tr(
-                "This has just appeared: look at it, then press the key again"
-            ),
-            Message.PREPARING: self.tr("Preparing pages…"),
-            Message.NO_OTHER_PAGE: self.tr("No other page"),
-            Message.NO_EARLIER_PAGE: self.tr("No earlier page"),
-            Message.NAME_FIRST: description.first_step,
-            Message.UNUSED_NAME: self.tr("Typed, but not used: {name}"),
-            Message.SUGGESTED_AGAIN: self.tr("Suggesting again what is left…"),
-            Message.EXCLUDED: self.tr("Change which faces are excluded"),
-            Message.MOVED: self.tr("Move to another card"),
-            Message.PARTED: self.tr("Split a cluster"),
-        }[message]
-
     def _say(self, message: Message, name: str) -> None:
-        self.worker.show_message(self._text(message).format(name=name))
+        self.worker.show_message(tr(message.value).format(name=name))
 
     def _say_change(self, change: Message, kind: StepKind) -> None:
         template = {
@@ -475,4 +452,4 @@ class ClassPagesView(PagedView):
             self.worker.ask(lambda session: session.history.forget_redo())
         # A tile that is crossed out says so itself.
         if kind is not StepKind.STEP or change is not Message.EXCLUDED:
-            self.worker.show_message(template.format(what=self._text(change)))
+            self.worker.show_message(template.format(what=tr(change.value)))

@@ -1,6 +1,5 @@
 """The grid: the faces of one class or place, filtered and sorted."""
 
-from array import array
 from collections.abc import Sequence
 
 from PySide6.QtCore import QSettings
@@ -12,7 +11,6 @@ from labeler.duplicates.plan import restore_duplicates
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TileState
-from labeler.qt.grid.tile_view import Select
 from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.translations import singular, target_name
 from labeler.qt.views.base import ViewContext, empty_place
@@ -25,7 +23,6 @@ from labeler.sorting.grid_query import (
     count_grid_rows,
     known_count,
     list_grid_rows,
-    restore_missing_rows,
 )
 from labeler.sorting.session import Place, SortingProgress, StepResult
 
@@ -42,7 +39,6 @@ class GridView(FilteredView):
         super().__init__(context)
         self.place = Place.QUEUE.target
         self._query = GridQuery(self.place)
-        self._rows = OrderedRows(array("q"), ())
         self._count = self._new_count = 0
         self.order = QComboBox()
         self.hints = KeyHints(
@@ -111,7 +107,7 @@ class GridView(FilteredView):
 
     def _show_rows(self, query: GridQuery, rows: OrderedRows) -> None:
         self._sent.clear()
-        self._query, self._rows = query, rows
+        self._query = query
         self.set_current_place(query.target)
         self.model.only_waiting = query.target == Place.QUEUE.target
         self.model.only_label = query.label
@@ -203,46 +199,26 @@ class GridView(FilteredView):
 
     def step_reverted(self, step: StepResult) -> None:
         """Show at once the faces that an undo brings to this place."""
-        query, present_rows = self._query, self._rows
-        self.ask_last(
-            lambda session: restore_missing_rows(
-                present_rows, list_grid_rows(session.dataset, query)
-            ),
-            self._show_returned,
-        )
+        self._look_for_new(shows=True)
 
     def _count_new(self) -> None:
         # Changes of another process are counted in the title; no tile moves.
-        query = self._query
         if self.isVisible():
-            self.ask_last(
-                lambda s: list_grid_rows(s.dataset, query), self._show_new_count
-            )
+            self._look_for_new(shows=False)
 
-    def _show_new_count(self, rows: OrderedRows) -> None:
-        self._new_count = len(set(rows.ids) - set(self._rows.ids))
-        self._count = len(rows.ids)
-        self._show_title()
+    def _look_for_new(self, *, shows: bool) -> None:
+        query = self._query
 
-    def _show_returned(self, answer: tuple[OrderedRows, int] | None) -> None:
-        # Missing faces get the place of their order; all other tiles keep theirs.
-        if answer is None:
-            return
-        rows, first = answer
-        bar = self.view.verticalScrollBar()
-        scrolled = bar.value()
-        selected = self._ids(self.view.selected_rows())
-        self._rows = rows
-        seen_samples = dict(self.view.seen_samples)
-        self.model.show_more(rows.ids, self._sections(rows))
-        self.view.seen_samples |= seen_samples
-        bar.setValue(scrolled)
-        ranges = [(row, row) for row in self._rows_of(selected)]
-        self.view.select_ranges(ranges, Select.ClearAndSelect)
-        self.view.scrollTo(self.model.index(self.model.row_of(first)))
-        self._new_count = 0
-        self._show_title()
-        self._show_notice()
+        def compare(rows: OrderedRows) -> None:
+            new_count = sum(self.model.row_of(row) < 0 for row in rows.ids)
+            if shows and new_count:
+                self._show_rows(query, rows)
+                return
+            self._new_count = new_count
+            self._count = len(rows.ids)
+            self._show_title()
+
+        self.ask_last(lambda session: list_grid_rows(session.dataset, query), compare)
 
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Send tiles; duplicates can only be restored."""

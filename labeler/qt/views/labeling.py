@@ -22,7 +22,12 @@ from gleanset.db.sorting import LabelCounts, SampleTile
 from gleanset.errors import GleansetError
 from gleanset.operations import Operation
 from labeler.duplicates.plan import make_plan
-from labeler.qt.grid.gesture_view import COMMAND_BY_KEY, GestureView, GridCommand
+from labeler.qt.grid.gesture_view import (
+    ARROWS,
+    COMMAND_BY_KEY,
+    GestureView,
+    GridCommand,
+)
 from labeler.qt.grid.model import AS_STORED, UNMARKED, TileMark, TileModel, TileState
 from labeler.qt.images import LoadedImage, draw_fitted, load
 from labeler.qt.keyboard import PLACE_KEYS, ClassKeyReader
@@ -233,8 +238,7 @@ class EnlargedFaceOverlay(QWidget):
         return command in FACE_COMMANDS
 
     def _step(self, key: int) -> bool:
-        across = {Key.Key_Left: -1, Key.Key_Right: 1}.get(Key(key), 0)
-        down = {Key.Key_Up: -1, Key.Key_Down: 1}.get(Key(key), 0)
+        across, down = ARROWS.get(Key(key), (0, 0))
         last = len(self._frames.files) - 1
         if across and last > 0:
             at = min(max(self.at + across, 0), last)

@@ -30,7 +30,7 @@ from labeler.qt.theme import (
     muted_text,
 )
 from labeler.qt.translations import target_name
-from labeler.qt.views.page_header import describe_page
+from labeler.qt.views.page_header import page_sections
 from labeler.qt.widgets import are_letters_keys
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.page_parts import Shown
@@ -92,7 +92,7 @@ class PageGrid(GestureView):
             old: names.get(name, name) for old, name in self.names.items()
         } | names
         page = self.page_state.shown.page.renamed(self.names)
-        sections = describe_page(page, self.worker.keys).sections
+        sections = page_sections(page, self.worker.keys)
         self.tiles.set_titles(sections, suggestions_by_sample(page))
         self._show_marks(self.page_state.shown)
         self.lay_out()
@@ -106,7 +106,7 @@ class PageGrid(GestureView):
         self.tiles.only_waiting = True
         self.tiles.show(
             [tile.rows[0] for tile in page.tiles],  # of each stack the first sample
-            describe_page(page, self.worker.keys).sections,
+            page_sections(page, self.worker.keys),
             suggestions_by_sample(page),
             {tile.rows[0]: tile.rows for tile in page.tiles},
         )

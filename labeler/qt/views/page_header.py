@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import groupby, islice
-from typing import NamedTuple
+from itertools import groupby
 
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
@@ -23,27 +22,11 @@ from labeler.qt.widgets import (
     row_layout,
 )
 from labeler.sorting.page_layout import ClassPage, PageKind
-from labeler.sorting.page_state import KEY_RULES, PageKey
+from labeler.sorting.page_state import KEY_RULES, SUGGESTIONS, PageKey
 
 LOW_CONFIDENCE_SCALE = 1.5
 ALL_CORRECT_MAX_WRONG, ALL_CORRECT_MIN_FACES = 0.1, 4
 """Limits of "probably all correct": expected errors, and faces, as the last few are unusual."""
-
-
-class PageDescription(NamedTuple):
-    """A page as the window shows it.
-
-    `action` is the text of the Enter button for `{count}` tiles. If Enter does not file them,
-    `first_step` says what the user has to do first, and `{count}` are the faces left.
-    `has_clusters`: a clusters page, where letters are a name and gestures act on whole clusters.
-    """
-
-    title: str
-    sections: tuple[Section, ...]
-    action: str
-    placeholder: str = ""
-    first_step: str = ""
-    has_clusters: bool = False
 
 
 def page_hints(kind: PageKind) -> str:
@@ -52,77 +35,44 @@ def page_hints(kind: PageKind) -> str:
     return " · ".join(f"{tr(rule.keys)}: {tr(rule.hint)}" for rule in rules)
 
 
-def describe_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
-    """Describe a page for the window; `keys` are the keys of the classes."""
+def page_sections(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
+    """Return the cards or parts of a page; `keys` are the keys of the classes."""
     if page.kind is PageKind.CLUSTERS:
-        return _describe_clusters_page(page)
-    if page.kind is PageKind.PLAIN:
-        return _describe_uncompared_page(page)
-    return _describe_suggestions(page, keys)
-
-
-def _describe_suggestions(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
-    sections = [Section("", len(page.tiles))]
-    placeholder = tr("Who is this?")
+        similar, single = tr("{count} similar"), tr("No similar face")
+        sections = []
+        for members in page.clusters:
+            faces = sum(len(page.tiles[tile].rows) for tile in members)
+            title = single if faces == 1 else similar.format(count=faces)
+            is_shared = len(page.clusters) > 1
+            sections.append(Section(title, len(members), shares_shelf=is_shared))
+        return sections
     if page.kind is PageKind.MIXED:
-        placeholder = ""
         # If two classes were merged meanwhile, their tiles are not contiguous.
         runs = groupby(tile.prediction.label or "" for tile in page.tiles)
-        sections = [
-            Section(
-                f"{label}?", len([*run]), shares_shelf=True, key=keys.get(label, "")
-            )
-            for label, run in runs
+        return [
+            Section(f"{name}?", len([*run]), shares_shelf=True, key=keys.get(name, ""))
+            for name, run in runs
         ]
-    elif page.doubtful:
-        sections = [
+    if page.doubtful:
+        return [
             Section(tr("Low confidence"), page.doubtful, LOW_CONFIDENCE_SCALE),
             Section(tr("High confidence"), len(page.tiles) - page.doubtful),
         ]
-    return PageDescription(
-        _suggestions_title(page),
-        tuple(sections),
-        tr("Enter: all correct ({count})"),
-        placeholder,
-    )
+    return [Section("", len(page.tiles))]
 
 
-def _describe_clusters_page(page: ClassPage) -> PageDescription:
-    similar, single = tr("{count} similar"), tr("No similar face")
-    several = len(page.cluster_sizes) > 1
-    tiles = iter(page.tiles)
-    sizes = [
-        (size, sum(len(tile.rows) for tile in islice(tiles, size)))
-        for size in page.cluster_sizes
-    ]
-    title = tr("Who is this?  {number} · type the name")
-    if several:
-        title = tr("Who are they?  {count} clusters · {number} · point and type")
-    return PageDescription(
-        counted(title, len(page.cluster_sizes), number=_describe_number(page)),
-        tuple(
-            Section(
-                single if faces == 1 else similar.format(count=faces),
-                size,
-                shares_shelf=several,
-            )
-            for size, faces in sizes
-        ),
-        tr("Enter: next page ({count} faces left)"),
-        tr("Type a name"),
-        tr("Point at a cluster and type its name"),
-        has_clusters=True,
-    )
-
-
-def _describe_uncompared_page(page: ClassPage) -> PageDescription:
-    return PageDescription(
-        tr("Comparing faces…  Clusters follow; or point and type a name"),
-        (Section("", len(page.tiles)),),
-        tr("Enter: next page"),
-        tr("Type a name"),
-        tr("Point at a face and type its name"),
-    )
+def page_title(page: ClassPage) -> str:
+    """Return what is on a page, and how sure its suggestions are."""
+    if not page.tiles:
+        return tr("Class pages")
+    if page.kind is PageKind.PLAIN:
+        return tr("Comparing faces…  Clusters follow; or point and type a name")
+    if page.kind is PageKind.CLUSTERS:
+        title = tr("Who is this?  {number} · type the name")
+        if len(page.clusters) > 1:
+            title = tr("Who are they?  {count} clusters · {number} · point and type")
+        return counted(title, len(page.clusters), number=_describe_number(page))
+    return _suggestions_title(page)
 
 
 def _suggestions_title(page: ClassPage) -> str:
@@ -165,7 +115,6 @@ class PageHeader(QWidget):
         super().__init__()
         self.title = TitleLabel()
         self.name = NameField(worker)
-        self._announced = ""
         self.file_button = button("", partial(press, PageKey.ENTER), primary=True)
         self.skip_button = button(
             self.tr("Next page (PgDn)"), partial(press, PageKey.NEXT_PAGE)
@@ -189,42 +138,35 @@ class PageHeader(QWidget):
         self._asks = False
         self.setLayout(self._rows)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        self.show_page(None, 0, is_begun=False, offers_better=False)
 
     def show_page(
-        self,
-        description: PageDescription | None,
-        count: int,
-        *,
-        is_begun: bool,
-        offers_better: bool,
+        self, page: ClassPage, count: int, *, is_begun: bool, offers_better: bool
     ) -> None:
         """Show a page: `count` faces to file or left; `is_begun` if some are named."""
+        kind = page.kind if page.tiles else None
+        files = kind in SUGGESTIONS
         self.better_button.setVisible(offers_better)
-        files = description is not None and not description.first_step
         self.file_button.setVisible(files or is_begun)
-        self.skip_button.setVisible(description is not None and (files or not is_begun))
-        in_card = description is not None and description.has_clusters
-        self._asks = (
-            description is not None and bool(description.placeholder) and not in_card
-        )
+        self.skip_button.setVisible(kind is not None and (files or not is_begun))
+        self._asks = kind in (PageKind.CLASS, PageKind.PLAIN)
         if self._asks:
             self.insert_name_field()
         self.name.setVisible(self._asks or bool(self.name.text()))
+        self.name.setPlaceholderText(
+            self.tr("Who is this?") if files else self.tr("Type a name")
+        )
         self._place_title()
-        if description is None:
-            self.title.setText(self.tr("Class pages"))
-        else:
-            self.title.setText(description.title)
-            self.name.setPlaceholderText(description.placeholder)
-            self.file_button.setEnabled(count > 0 or not files)
-            action = (
-                description.action if count or files else self.tr("Enter: next page")
-            )
-            self.file_button.setText(counted(action, count))
-        if self.title.text() != self._announced:
-            self._announced = self.title.text()
-            announce(self, self._announced)
+        action = self.tr("Enter: next page")
+        if files:
+            action = self.tr("Enter: all correct ({count})")
+        elif kind is PageKind.CLUSTERS and count:
+            action = self.tr("Enter: next page ({count} faces left)")
+        self.file_button.setEnabled(count > 0 or not files)
+        self.file_button.setText(counted(action, count))
+        title = page_title(page)
+        if self.title.text() != title:
+            self.title.setText(title)
+            announce(self, title)
 
     def insert_name_field(self) -> None:
         """Take the field for a name back, which may be in a card of the page."""

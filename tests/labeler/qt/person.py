@@ -457,7 +457,7 @@ class Person:
         self.point(row)
         grid = self.view.view
         is_page = isinstance(grid, PageGrid)
-        held = SHIFT if is_page and grid.state.shown.has_clusters else NONE
+        held = SHIFT if is_page and grid.page_state.shown.has_clusters else NONE
         for key in self.keys[name]:  # later classes have a code of two keys
             self.press(key, held)
 

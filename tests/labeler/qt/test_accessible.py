@@ -75,6 +75,7 @@ from labeler.qt.translations import (
 )
 from labeler.qt.views.duplicates import reason_words
 from labeler.qt.window import LabelerWindow
+from labeler.sorting.page_parts import Message
 from labeler.sorting.page_state import KEY_RULES
 from labeler.splits.job import make_result
 from labeler.splits.plan import plan_split
@@ -353,6 +354,7 @@ def translatable_texts() -> Iterator[str]:
     """Yield every literal that the window translates, and texts of data."""
     yield from (*STEP_TEXTS.values(), *SPLIT_TEXTS)
     yield from ADVANTAGE_WORDS.values()
+    yield from (message.value for message in Message)
     sections = tomllib.loads(SHORTCUTS.read_text(encoding="utf-8"))
     sections["Class pages"] = {
         rule.keys: rule.meaning or rule.hint for rule in KEY_RULES

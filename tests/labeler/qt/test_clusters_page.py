@@ -474,7 +474,7 @@ def test_plain_grid_until_features_are_computed(
     wait_for_enter(view)
     QTest.keyClick(view.view, Qt.Key.Key_Return)
     settle(person.window)
-    assert messages[0] == "Point at a face and type its name"
+    assert messages[0] == "Point at a face or a card, then type its name"
     person.point(3)
     person.type_name("luffy")
     settle(person.window)

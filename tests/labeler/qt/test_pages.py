@@ -35,7 +35,7 @@ from labeler.qt.grid.model import UNMARKED
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.views import page_grid
 from labeler.qt.views.base import VIEWS, EmptyNotice
-from labeler.qt.views.page_header import describe_page
+from labeler.qt.views.page_header import page_sections
 from labeler.qt.window import LabelerWindow
 from labeler.sorting import page_layout, page_state
 from labeler.sorting.page_layout import ClassPage, PageKind, Stack
@@ -337,11 +337,7 @@ def test_sections_follow_merged_class() -> None:
         Stack(n, (n,), ClassPrediction(((of, 0.9),))) for n, of in enumerate("aabbbc")
     )
     page = ClassPage(PageKind.MIXED, None, tiles).renamed({"a": "c"})
-    above = [
-        part.title
-        for part in describe_page(page, {}).sections
-        for _ in range(part.count)
-    ]
+    above = [part.title for part in page_sections(page, {}) for _ in range(part.count)]
     assert above == [f"{name}?" for name in "ccbbbc"]
 
 
