@@ -255,7 +255,7 @@ class SiteResponse(NamedTuple):
 _NOT_FOUND = SiteResponse(404, _HTML, b"<html><h1>404 Not Found</h1></html>")
 
 
-class SampleSite:
+class SampleSite(ThreadingHTTPServer):
     """Serves a sample folder; a context manager."""
 
     def __init__(self, folder: Path):
@@ -265,9 +265,12 @@ class SampleSite:
         self._by_path = {urlsplit(result.path).path: result for result in results}
         self._by_page = {result.page: result for result in results}
 
-        self._server = _Server(self)
+        try:
+            super().__init__(("127.0.0.1", PORT), _Handler)
+        except OSError:  # in use
+            super().__init__(("127.0.0.1", 0), _Handler)
         self._thread = threading.Thread(
-            target=self._server.serve_forever,
+            target=self.serve_forever,
             args=(0.05,),
             daemon=True,
         )
@@ -276,15 +279,15 @@ class SampleSite:
     @property
     def address(self) -> str:
         """Base URL without a trailing slash."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> SampleSite:
-        return self
+        return f"http://127.0.0.1:{self.server_port}"
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.shutdown()
+        self.server_close()
         self._thread.join()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Do not log."""
 
     def answer(self, target: str, base: str) -> SiteResponse:
         """Return the response to a path with query; `base` is the client's base URL."""
@@ -354,20 +357,8 @@ class SampleSite:
         return responses[result.fault]
 
 
-class _Server(ThreadingHTTPServer):
-    def __init__(self, site: SampleSite):
-        self.site = site
-        try:
-            super().__init__(("127.0.0.1", PORT), _Handler)
-        except OSError:  # in use
-            super().__init__(("127.0.0.1", 0), _Handler)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Do not log."""
-
-
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: SampleSite
 
     def do_GET(self) -> None:
         """Answer one request."""
@@ -379,10 +370,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(f"{self.path}?{form.decode('ascii', 'replace')}")
 
     def _answer(self, target: str) -> None:
-        site = self.server.site
-        default_host = site.address.removeprefix("http://")
-        host = self.headers.get("Host", default_host)
-        answer = site.answer(target, f"http://{host}")
+        answer = self.server.answer(target, f"http://{self.headers['Host']}")
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
         length = len(answer.body) if answer.announced is None else answer.announced

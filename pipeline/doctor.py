@@ -130,22 +130,13 @@ def _check_plugins() -> Iterator[Component]:
     )
 
     for plugin, _, error in chain.from_iterable(plugins):
-        purpose = PURPOSES[plugin.kind].format(plugin.name)
-        if error is None:
-            yield Component(
-                plugin.name,
-                purpose,
-                True,
-                f"from {plugin.made_by}",
-            )
-        else:
-            yield Component(
-                plugin.name,
-                purpose,
-                False,
-                error.what,
-                error.fix,
-            )
+        yield Component(
+            plugin.name,
+            PURPOSES[plugin.kind].format(plugin.name),
+            error is None,
+            error.what if error else f"from {plugin.made_by}",
+            error.fix if error else "",
+        )
 
 
 PURPOSES = {

@@ -24,7 +24,6 @@ from gleanset.db.samples import SplitEvidence
 from gleanset.db.snapshots import Snapshots
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
-from gleanset.records import Face
 from webapp.report_decisions import (
     find_copies,
     get_claimed_class,
@@ -53,16 +52,14 @@ def images(dataset: Dataset) -> Iterator[Line]:
 def faces(dataset: Dataset) -> Iterator[Line]:
     """Yield all faces; `landmarks` is a list of [name, x, y]."""
     for stored in dataset.faces.iterate():
-        yield {"image": stored.image, **_face(stored.face)}
-
-
-def _face(face: Face) -> Line:
-    return {
-        "detector": face.detector,
-        "box": list(face.box),
-        "score": face.score,
-        "landmarks": [list(landmark) for landmark in face.landmarks],
-    }
+        face = stored.face
+        yield {
+            "image": stored.image,
+            "detector": face.detector,
+            "box": list(face.box),
+            "score": face.score,
+            "landmarks": [list(landmark) for landmark in face.landmarks],
+        }
 
 
 def samples(dataset: Dataset) -> Iterator[Line]:

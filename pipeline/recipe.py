@@ -1,10 +1,10 @@
 """Recipes: TOML files that describe a dataset from its sources to its training."""
 
 import os
+import re
 import tomllib
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from baseline.request import TrainRequest
 from gleanset.command_result import CommandResult
@@ -27,8 +27,8 @@ RESERVED_NAMES = {
     "catalog.sqlite",
 }
 """Files and folders in a dataset that an export must not use."""
-PLACEHOLDER = "CHANGE ME"
-"""Prefix of texts that the user has to replace before the recipe can run."""
+_UNFILLED = re.compile(r"""["'](CHANGE ME[^"']*)""")
+"""Texts that the user has to replace before the recipe can run."""
 
 
 class ExportPart(ExportOptions, frozen=True, kw_only=True):
@@ -92,35 +92,18 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def _check_filled_in(path: Path) -> None:
-    text = path.read_text(encoding="utf-8-sig")
-    values = [
-        value
-        for value in _iter_texts(tomllib.loads(text))
-        if value.startswith(PLACEHOLDER)
-    ]
-    if not values:
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    by_line = [_UNFILLED.findall(line.partition("#")[0]) for line in lines]
+    unfilled = "; ".join(dict.fromkeys(chain.from_iterable(by_line)))
+    if not unfilled:
         return
 
-    lines = [line.partition("#")[0] for line in text.splitlines()]
-    has_placeholder = [PLACEHOLDER in line for line in lines]
-    number = has_placeholder.index(True) + 1
-    unfilled = "; ".join(dict.fromkeys(values))
+    number = list(map(bool, by_line)).index(True) + 1
     fix = "replace it (see the first lines of the recipe), and run the recipe again"
     # An upgrade would overwrite changes to a bundled file.
     if path.resolve().parent == bundled_data() / "recipes":
-        name = path.stem
-        fix = f"edit a copy: gleanset recipes {name} > my-{name}.toml"
+        fix = f"edit a copy: gleanset recipes {path.stem} > my-{path.stem}.toml"
     raise RecipeError(f"{path}, line {number}: not filled in: {unfilled!r}", fix)
-
-
-def _iter_texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from _iter_texts(list(value.values()))
-    elif isinstance(value, list):
-        for item in value:
-            yield from _iter_texts(item)
 
 
 class RecipeList(CommandResult):

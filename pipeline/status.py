@@ -48,21 +48,20 @@ def next_step(dataset: Dataset, duplicates: DuplicatePlan | None = None) -> str:
     The only placeholder is DIR, a folder of images that only the user can name. What was just
     undone is not advised again. `duplicates` is the present plan, if the caller has made it.
     """
-    option = dataset.option
     if dataset.read_only:
-        return f"gleanset list samples {option}"
+        return f"gleanset list samples {dataset.option}"
     if Reports(dataset.db).count(kind=REMOVAL):
         # Someone waits for an answer, perhaps with a legal right to it.
-        return f"{LIST_REPORTS} {option}"
+        return f"{LIST_REPORTS} {dataset.option}"
 
     counts = _SampleCounts(dataset)
     # With a model, one class may be all that is labelled further.
     needs_classes = counts.classes < 2 and find_latest_model(dataset) is None
     if not counts.labelled or needs_classes:
-        return _next_labeling_step(dataset, counts, option)
+        return _next_labeling_step(dataset, counts)
     if duplicates is None:
         duplicates = _plan_duplicates(dataset)
-    return _next_model_step(dataset, counts, option, duplicates)
+    return _next_model_step(dataset, counts, duplicates)
 
 
 def _plan_duplicates(dataset: Dataset) -> DuplicatePlan:
@@ -87,8 +86,8 @@ class _SampleCounts:
         self.labelled = labels.total()
 
 
-def _next_labeling_step(dataset: Dataset, counts: _SampleCounts, option: str) -> str:
-    if (command := _detection_command(dataset, option)) is not None:
+def _next_labeling_step(dataset: Dataset, counts: _SampleCounts) -> str:
+    if (command := _detection_command(dataset)) is not None:
         return command
     if not counts.labelled:
         suggestion = suggest_whole_images(dataset)
@@ -98,19 +97,19 @@ def _next_labeling_step(dataset: Dataset, counts: _SampleCounts, option: str) ->
     if dataset.journal.find_undone_kind() != "accept-hints":
         hints = Hints(dataset.db).iter_waiting()
         if any(acceptance_obstacle(sample) is None for sample in hints):
-            return f"labeler accept hints {option}"
+            return f"labeler accept hints {dataset.option}"
     if counts.pending and (command := _usable_labelling_command(dataset)) is not None:
         return command
-    return f"harvest folder DIR --hints-from-folders {option}"
+    return f"harvest folder DIR --hints-from-folders {dataset.option}"
 
 
 def _next_model_step(
-    dataset: Dataset, counts: _SampleCounts, option: str, duplicates: DuplicatePlan
+    dataset: Dataset, counts: _SampleCounts, duplicates: DuplicatePlan
 ) -> str:
     steps = [
-        partial(_accept_command, dataset, counts, option),
-        partial(_splitting_command, dataset, option, duplicates),
-        partial(_detection_command, dataset, option),
+        partial(_accept_command, dataset, counts),
+        partial(_splitting_command, dataset, duplicates),
+        partial(_detection_command, dataset),
     ]
     # The first split waits for the search. Later ones come first, so that new labels are used.
     if not dataset.samples.has_splits():
@@ -125,23 +124,21 @@ def _next_model_step(
     if (latest_run is None or _is_outdated(dataset, latest_run)) and can_transfer():
         return suggest_training_command(dataset)
     if Reports(dataset.db).count():
-        return f"{REVIEW if can_serve else LIST_REPORTS} {option}"
+        return f"{REVIEW if can_serve else LIST_REPORTS} {dataset.option}"
 
     has_many = counts.pending * MIN_SHARE_TO_LABEL >= counts.labelled
     if counts.pending and (has_many or latest_run is None):
         labelling = _usable_labelling_command(dataset)
         if labelling is not None:
             return labelling
-    return f"{SERVE if can_serve else EXPORT} {option}"
+    return f"{SERVE if can_serve else EXPORT} {dataset.option}"
 
 
-def _splitting_command(
-    dataset: Dataset, option: str, duplicates: DuplicatePlan
-) -> str | None:
+def _splitting_command(dataset: Dataset, duplicates: DuplicatePlan) -> str | None:
     """Return the command that new labels need before a training, if any."""
     if _has_unmarked_duplicates(dataset, duplicates):
-        return f"labeler dedup {option}"
-    return f"labeler split {option}" if _count_unsplit(dataset) else None
+        return f"labeler dedup {dataset.option}"
+    return f"labeler split {dataset.option}" if _count_unsplit(dataset) else None
 
 
 def _has_unmarked_duplicates(dataset: Dataset, duplicates: DuplicatePlan) -> bool:
@@ -155,7 +152,7 @@ def _has_unmarked_duplicates(dataset: Dataset, duplicates: DuplicatePlan) -> boo
     return bool(duplicates.places) and not is_undone
 
 
-def _accept_command(dataset: Dataset, counts: _SampleCounts, option: str) -> str | None:
+def _accept_command(dataset: Dataset, counts: _SampleCounts) -> str | None:
     """Return the command that accepts predictions, if enough of them are confident."""
     if dataset.journal.find_undone_kind() == "accept-proposals":
         return None
@@ -166,8 +163,8 @@ def _accept_command(dataset: Dataset, counts: _SampleCounts, option: str) -> str
     with suppress(InputUnusable):  # no predictions, or a class is newer than they are
         if plan_acceptance(dataset, MIN_ACCEPT_CONFIDENCE, ()).choices:
             if has_window():
-                return f"labeler {option}"
-            return f"labeler accept predictions {option}"
+                return f"labeler {dataset.option}"
+            return f"labeler accept predictions {dataset.option}"
     return None
 
 
@@ -177,14 +174,14 @@ def _usable_labelling_command(dataset: Dataset) -> str | None:
     return None if is_prelabel and not can_transfer() else command
 
 
-def _detection_command(dataset: Dataset, option: str) -> str | None:
+def _detection_command(dataset: Dataset) -> str | None:
     rejected = dataset.rejections.count_by_reason().get("facecrop", {})
     if dataset.images.count_new() <= sum(rejected.values()):
         return None
     folder = dataset.images.find_interrupted_import(IMPORT)
     if folder is not None and folder.exists():
         # A face search would add samples beside those of the interrupted import.
-        return f"labeler import {shlex.quote(str(folder))} {option}"
+        return f"labeler import {shlex.quote(str(folder))} {dataset.option}"
 
     detectors = _list_detectors(dataset)
     command = "facecrop run"
@@ -193,7 +190,7 @@ def _detection_command(dataset: Dataset, option: str) -> str | None:
         command += f" --detector {WHOLE}"
     if detectors:
         command += " --new"
-    return f"{command} {option}"
+    return f"{command} {dataset.option}"
 
 
 def _list_detectors(dataset: Dataset) -> set[str | None]:

@@ -22,23 +22,14 @@ BALANCED_SPLIT = "train"
 
 @dataclass(frozen=True)
 class Balance:
-    """The number of `copies` of samples, samples `left_out`, and the size of each class in train.
+    """The number of `copies` of samples, samples `left_out`, and the `table` of class sizes.
 
-    `before` and `after` are the sizes without and with them.
+    The table has the sizes in train `before` and `after`, by class.
     """
 
     copies: Mapping[str, int] = field(default_factory=dict)
     left_out: frozenset[str] = frozenset()
-    before: Mapping[str, int] = field(default_factory=dict)
-    after: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def table(self) -> dict[str, dict[str, int]]:
-        """The sizes before and after, by class."""
-        return {
-            label: {"before": size, "after": self.after[label]}
-            for label, size in self.before.items()
-        }
+    table: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
@@ -52,26 +43,26 @@ def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
     if options.balance is None or not before:
         return Balance()
 
-    ranked = {label: _rank(keys, options.seed) for label, keys in keys_by_class.items()}
-    if options.balance == "down":
-        target = options.target or min(before.values())
-        left_out: set[str] = set()
-        for keys in ranked.values():
-            left_out.update(keys[target:])
-        after = {label: min(size, target) for label, size in before.items()}
-        return Balance({}, frozenset(left_out), before, after)
-
-    target = options.target or max(before.values())
+    # Classes shrink to the smallest, or grow to the largest.
+    limit = min if options.balance == "down" else max
+    target = options.target or limit(before.values())
     copies: dict[str, int] = {}
-    for keys in ranked.values():
-        missing = max(0, target - len(keys))
+    left_out: set[str] = set()
+    for keys in keys_by_class.values():
+        ranked = _rank(keys, options.seed)
+        if options.balance == "down":
+            left_out.update(ranked[target:])
+            continue
         # Each sample is repeated before any gets another copy.
-        each, rest = divmod(missing, len(keys))
+        each, rest = divmod(max(0, target - len(keys)), len(keys))
         copies |= dict.fromkeys(keys, each)
-        copies |= dict.fromkeys(keys[:rest], each + 1)
+        copies |= dict.fromkeys(ranked[:rest], each + 1)
 
-    after = {label: max(size, target) for label, size in before.items()}
-    return Balance(copies, frozenset(), before, after)
+    table = {
+        label: {"before": size, "after": limit(size, target)}
+        for label, size in before.items()
+    }
+    return Balance(copies, frozenset(left_out), table)
 
 
 def _rank(keys: Iterable[str], seed: int) -> list[str]:

@@ -62,7 +62,6 @@ class CardFacts:
         self.options = options
         self.undecided = undecided
         self.items = 0
-        self.unknown = 0
         self.ai_generated = 0
         self.with_gps = 0
         self.rotated_by_exif = 0
@@ -96,7 +95,6 @@ class CardFacts:
             self.sources[item.source] += 1
             self.collections[origin.collection or ""] += 1
             self.licences[origin.licence or UNKNOWN] += 1
-            self.unknown += not origin.licence
             is_whole = item.sample.detector == "whole"
             self.without_half_body += is_whole and self.options.crop == "half-body"
             self.ai_generated += any(origin.ai for origin in item.image.origins)
@@ -361,7 +359,7 @@ def iter_limit_lines(facts: CardFacts) -> Iterator[str]:
     sizes = Counter[str]()
     for (label, _), number in facts.counts.items():
         sizes[label] += number
-    yield f"{facts.unknown} of {facts.items} images have no known licence."
+    yield f"{facts.licences[UNKNOWN]} of {facts.items} images have no known licence."
     yield f"Images per class: {min(sizes.values())} to {max(sizes.values())}."
     yield from (f"{note}." for note in facts.iter_notes())
     if facts.ai_generated:

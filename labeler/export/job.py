@@ -501,7 +501,7 @@ def _write_tree_marker(
 def export(
     dataset: Dataset,
     target: Path,
-    options: ExportOptions | None = None,
+    options: ExportOptions,
     *,
     workers: int = 0,
     progress: Progress = NO_PROGRESS,
@@ -511,7 +511,6 @@ def export(
     Equal data gives equal bytes. Raises `InputUnusable` if the folder holds other files than an
     earlier export, or if no image can be read; then nothing is changed.
     """
-    options = options or ExportOptions()
     target = resolve_target(target)
     # Before anything is written: a library that the format needs may be missing.
     if options.form.check is not None:

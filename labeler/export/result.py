@@ -33,7 +33,6 @@ class ExportResult(CommandResult, kw_only=True):
     images_without_a_face: int = 0
     balance: dict[str, dict[str, int]] = {}
     kept_files: JsonDict = {}
-    sent: int | None = None
     labelled_differently: JsonDict = {}
     see_failed: str = ""
 

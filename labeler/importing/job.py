@@ -354,7 +354,7 @@ def _read_own_export(
     moves = find_moves(dataset, path)
     _check_class_names(dataset, moves.relabelled.values())
     aliases = dataset.classes.explain_aliases(moves.relabelled.values(), dataset.option)
-    result = moves.result().with_facts(aliases)
+    result = moves.result.with_facts(aliases)
     if simulate:
         return result
 

@@ -8,9 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-import msgspec
+from typing import Any, NamedTuple
 
 from gleanset import Dataset
 from gleanset.command_result import AliasedResult, JsonDict
@@ -52,39 +50,16 @@ class MovesResult(AliasedResult):
     disputed_files: JsonDict = {}
 
 
-class ExportMoves(msgspec.Struct):
-    """Changes in an export: new labels by sample, and counts of files.
+class ExportMoves(NamedTuple):
+    """Changes in an export: new labels by sample, and the result of the command.
 
     `disputed` are moved files whose samples got yet another label in the dataset, with an
-    explanation.
+    explanation. Deletions and moves between splits are only counted.
     """
 
-    relabelled: dict[str, str] = {}
-    disputed: dict[str, str] = {}
-    ignored: Counter[str] = msgspec.field(default_factory=Counter)
-    unchanged: int = 0
-    gone: int = 0
-    other_split: int = 0
-    unknown: int = 0
-    new_files: int = 0
-
-    def result(self) -> MovesResult:
-        """Return the result of the command; deletions and moves between splits are only counted."""
-        labels = Counter(self.relabelled.values())
-        note = "new files were not imported: import them from another folder"
-        result = MovesResult(
-            kind="our export",
-            relabelled=len(self.relabelled),
-            labels=dict(sorted(labels.items())),
-            disputed=len(self.disputed),
-            unchanged=self.unchanged,
-            gone=self.gone,
-            other_split=self.other_split,
-            unknown=self.unknown,
-            new_files=self.new_files,
-            note=note if self.new_files else "",
-        )
-        return result.with_facts(summarize_ignored(self.ignored))
+    relabelled: dict[str, str]
+    disputed: dict[str, str]
+    result: MovesResult
 
 
 def is_export_of(dataset: Dataset, marker: Mapping[str, Any]) -> bool:
@@ -177,35 +152,44 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     entries = marker_entries(marker)
     labels = _folder_labels(marker)
     tree = list_files(root)
-    moves = ExportMoves(ignored=tree.count_ignored())
+    counts = Counter(unchanged=0, other_split=0, unknown=0, new_files=0)
+    relabelled: dict[str, str] = {}
+    disputed: dict[str, str] = {}
     # A link that a user adds is not an image that was moved.
     files = [path for path in tree.images if not path.is_symlink()]
     exported_names = match_files(root, files, entries)
     for name, exported_name in exported_names.items():
         if exported_name is None:
-            moves.new_files += 1
+            counts["new_files"] += 1
             continue
         entry = entries[exported_name]
         folder = _class_folder(name, marker)
         label = labels.get(folder, folder)
         sample = dataset.samples.get(str(entry["sample"]))
         if sample is None or not folder:
-            moves.unknown += 1
+            counts["unknown"] += 1
         elif label in (sample.label, entry["label"]):
             moved_split = _top_folder(exported_name) != _top_folder(name)
             if moved_split and not marker.get("no_split"):
-                moves.other_split += 1
+                counts["other_split"] += 1
             else:
-                moves.unchanged += 1
+                counts["unchanged"] += 1
         elif sample.status == "labelled" and sample.label != entry["label"]:
-            moves.disputed[name] = (
-                f"{label} in the export, {sample.label} in the dataset"
-            )
+            disputed[name] = f"{label} in the export, {sample.label} in the dataset"
         else:
-            moves.relabelled[sample.key] = label
+            relabelled[sample.key] = label
 
-    moves.gone = len(entries.keys() - set(exported_names.values()))
-    return moves
+    note = "new files were not imported: import them from another folder"
+    result = MovesResult(
+        kind="our export",
+        relabelled=len(relabelled),
+        labels=dict(sorted(Counter(relabelled.values()).items())),
+        disputed=len(disputed),
+        gone=len(entries.keys() - set(exported_names.values())),
+        note=note if counts["new_files"] else "",
+        **counts,
+    ).with_facts(summarize_ignored(tree.count_ignored()))
+    return ExportMoves(relabelled, disputed, result)
 
 
 def match_files(

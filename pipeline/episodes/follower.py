@@ -340,19 +340,18 @@ def harvest_episodes(
     progress: Progress,
 ) -> EpisodesResult:
     """Sample videos and track faces; return the counts. Raises what `harvest_frames` raises."""
-
-    def harvest(follower: FaceFollower) -> FramesResult:
-        run = FrameHarvest(
-            dataset, follower.sampling, progress=progress, follower=follower
-        )
-        return run.run(videos)
-
     faces = dataset.faces.count()
     tracks = Tracks(dataset.db).count()
     with Processes(workers).pool(FrameSearch(follower.detector)) as pool:
         # Starts the workers now, in the main thread, which alone can be interrupted.
         pool.submit(np.zeros((32, 32, 3), np.uint8)).result()
-        harvested = harvest(replace(follower, search=pool.submit))
+        harvest = FrameHarvest(
+            dataset,
+            follower.sampling,
+            progress=progress,
+            follower=replace(follower, search=pool.submit),
+        )
+        harvested = harvest.run(videos)
 
     result = EpisodesResult(
         **msgspec.structs.asdict(harvested),

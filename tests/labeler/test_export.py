@@ -40,7 +40,7 @@ from gleanset.errors import InputUnusable
 from gleanset.images.decode import decode
 from gleanset.images.measure import measure
 from harvest.request import FolderRequest
-from labeler.export.item import original_path
+from labeler.export.item import find_original_path
 from labeler.export.plan import choose_file_stem, plan_export
 from labeler.export.tree import MARKER, replace_tree, write_marker
 from pipeline.listing import list_records
@@ -579,11 +579,11 @@ def test_title_replaces_missing_original_path() -> None:
     )
     frame = Origin("video", "v@1", path="/v.mkv", video="v", title="v.mkv")
     web = Origin("bing", "1", url="https://x.example/1.jpg", title="an owl")
-    assert (original_path([old]), original_path([web, old, new])) == (
+    assert (find_original_path([old]), find_original_path([web, old, new])) == (
         "b.jpg",
         "a/b.jpg",
     )
-    assert original_path([frame, web]) == ""
+    assert find_original_path([frame, web]) == ""
 
 
 def test_classes_without_a_split_are_shortened_for_people(
