@@ -22,13 +22,9 @@ class PluginDetector:
 
     def __init__(self, detector: Detector, package: str):
         self.name = detector.name
+        self.settings = detector.settings
         self._package = package
         self._detector = detector
-
-    @property
-    def settings(self) -> str:
-        """Settings of the detector."""
-        return self._detector.settings
 
     def detect(self, pixels: Pixels) -> list[Face]:
         """Find faces. Raises `Unreadable` if the detector fails or returns invalid faces."""

@@ -27,6 +27,7 @@ import functools
 import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, ClassVar, TypeAlias, TypedDict
 
 import msgspec
@@ -201,22 +202,13 @@ def _load_search() -> LibrarySearch:
     def search(pixels: Pixels) -> list[LibraryResult]:
         if min(pixels.shape[:2]) < MIN_SIDE:
             return []
-        image = _Pillow4Source(pixels) if is_known else Image.fromarray(pixels)
+        image: Any = Image.fromarray(pixels)
+        if is_known:
+            # An image of Pillow, as far as `animeface.detect` uses it.
+            image = SimpleNamespace(mode="RGB", getdata=lambda: pillow4_image(pixels))
         return [_convert_face(face) for face in animeface.detect(image)]
 
     return search
-
-
-class _Pillow4Source:
-    """An image of Pillow, as far as `animeface.detect` uses it."""
-
-    mode = "RGB"
-
-    def __init__(self, pixels: Pixels):
-        self._pixels = pixels
-
-    def getdata(self) -> Pillow4Image:
-        return pillow4_image(self._pixels)
 
 
 def _convert_face(face: Any) -> LibraryResult:

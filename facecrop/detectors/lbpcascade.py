@@ -18,7 +18,7 @@ from facecrop.detectors.base import parse_integer, parse_number, parse_switch
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from facecrop.detectors.weights import LBPCASCADE, find_weights
 from gleanset.arrays import Pixels
-from gleanset.errors import MissingComponent, UsageError
+from gleanset.errors import UsageError
 from gleanset.files.store import hash_bytes
 from gleanset.records import Face
 
@@ -53,8 +53,8 @@ class LbpCascade:
     ):
         """Load the cascade, downloading the default one.
 
-        Raises `UsageError` for an invalid setting or file, `MissingComponent` if the download fails
-        or OpenCV lacks cascades.
+        Raises `UsageError` for an invalid setting or file, `MissingComponent` if the
+        download fails.
         """
         self.threshold = parse_number("threshold", threshold, 0, 1)
         self.scale = parse_number("scale", scale, 1.01, 2)
@@ -63,8 +63,7 @@ class LbpCascade:
         self.equalize = parse_switch("equalize", equalize)
         file = find_weights(str(cascade), "", "--cascade ", LBPCASCADE)
         self._sha256 = hash_bytes(file.read_bytes())
-        self._cv2 = _import_opencv()
-        self._cascade = self._load(file)
+        self._cascade = _load(file)
 
     @property
     def settings(self) -> str:
@@ -83,9 +82,11 @@ class LbpCascade:
         return search_tiles(self.name, pixels, self._find, MAX_SIDE)
 
     def _find(self, part: Pixels) -> Iterator[RawFace]:
-        gray = self._cv2.cvtColor(np.ascontiguousarray(part), self._cv2.COLOR_RGB2GRAY)
+        import cv2  # slow to import
+
+        gray = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY)
         if self.equalize:
-            gray = self._cv2.equalizeHist(gray)
+            gray = cv2.equalizeHist(gray)
         boxes, window_counts = self._cascade.detectMultiScale2(
             gray,
             scaleFactor=self.scale,
@@ -97,30 +98,19 @@ class LbpCascade:
             if score >= self.threshold:
                 yield RawFace(FloatBox(*map(float, box)), score)
 
-    def _load(self, file: Path) -> Any:
-        try:
-            cascade = self._cv2.CascadeClassifier(str(file))
-            is_empty = bool(cascade.empty())
-        except (self._cv2.error, SystemError):
-            is_empty = True
 
-        if is_empty:
-            raise UsageError(
-                f"{file} is not a cascade that OpenCV can load",
-                "use lbpcascade_animeface.xml, or no file to download it",
-            )
-        return cascade
+def _load(file: Path) -> Any:
+    import cv2  # slow to import
 
-
-def _import_opencv() -> Any:
-    fix = "pip install 'opencv-python-headless>=4.8,<5'"
     try:
-        import cv2
-    except ImportError as error:
-        raise MissingComponent(f"OpenCV cannot be loaded: {error}", fix) from error
+        cascade = cv2.CascadeClassifier(str(file))
+        is_empty = bool(cascade.empty())
+    except (cv2.error, SystemError):
+        is_empty = True
 
-    if not hasattr(cv2, "CascadeClassifier"):
-        raise MissingComponent(
-            f"OpenCV {cv2.__version__} has no cascades any more", fix
+    if is_empty:
+        raise UsageError(
+            f"{file} is not a cascade that OpenCV can load",
+            "use lbpcascade_animeface.xml, or no file to download it",
         )
-    return cv2
+    return cascade

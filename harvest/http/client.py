@@ -452,7 +452,7 @@ class Client:
         return {
             "User-Agent": self.user_agent,
             "Accept": accept,
-            "Accept-Encoding": "gzip, deflate",
+            "Accept-Encoding": "gzip",
         }
 
 

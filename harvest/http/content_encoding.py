@@ -1,11 +1,9 @@
-"""Content decoding of responses (RFC 9110, 8.4.1): gzip and deflate."""
+"""Content decoding of responses (RFC 9110, 8.4.1): gzip."""
 
 import zlib
 
 _GZIP_BEGINNING = b"\x1f\x8b"
 _GZIP_WBITS = 31
-_ZLIB_WBITS = 15
-_RAW_WBITS = -15
 
 
 def decode_content(data: bytes, encodings: str, max_bytes: int) -> bytes:
@@ -15,11 +13,9 @@ def decode_content(data: bytes, encodings: str, max_bytes: int) -> bytes:
     Raises `zlib.error` if it is damaged.
     """
     for encoding in reversed(encodings.lower().split(",")):
-        match encoding.strip():
-            case "gzip" | "x-gzip" if data.startswith(_GZIP_BEGINNING):
-                data = _gunzip(data, max_bytes)
-            case "deflate":
-                data = _inflate(data, max_bytes)
+        is_gzip = encoding.strip() in ("gzip", "x-gzip")
+        if is_gzip and data.startswith(_GZIP_BEGINNING):
+            data = _gunzip(data, max_bytes)
     return data
 
 
@@ -30,13 +26,3 @@ def _gunzip(data: bytes, max_bytes: int) -> bytes:
         result += member.decompress(data, max_bytes + 1 - len(result))
         data = member.unused_data
     return result
-
-
-def _inflate(data: bytes, max_bytes: int) -> bytes:
-    # The standard means the format of zlib; some servers send raw deflate.
-    for wbits in (_ZLIB_WBITS, _RAW_WBITS):
-        try:
-            return zlib.decompressobj(wbits).decompress(data, max_bytes + 1)
-        except zlib.error:
-            continue
-    return data

@@ -336,11 +336,8 @@ def _parse_facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
         has_component("filters", name) for name in ("zscale", "tonemap")
     )
 
-    fields = None
-    for words, order in _FIELD_ORDERS:
-        if words in description:
-            fields = order
-            break
+    orders = (order for words, order in _FIELD_ORDERS if words in description)
+    fields = next(orders, None)
     fps = _parse_frame_rate(description)
     has_tv_rate = fps is None or _MIN_INTERLACED_RATE < fps < _MAX_INTERLACED_RATE
     seconds, start = _parse_duration_and_start(log)

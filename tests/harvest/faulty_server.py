@@ -220,7 +220,6 @@ BEHAVIOURS: dict[str, Behaviour] = {
         200, b"\x1f\x8b\x08damaged", Content_Encoding="gzip"
     ),
     "/announced-gzip": lambda h: h.answer(200, JPEG, Content_Encoding="gzip"),
-    "/announced-deflate": lambda h: h.answer(200, JPEG, Content_Encoding="deflate"),
     "/html.jpg": _html_as_jpeg,
     "/drawing.svg": lambda h: h.answer(200, SVG, Content_Type="text/html"),
     "/empty": lambda h: h.answer(200, b"", Content_Type="image/jpeg"),

@@ -21,7 +21,7 @@ from gleanset.errors import (
 from gleanset.records import Candidate
 from harvest.http import Client
 from harvest.sources import Query, load_source
-from harvest.sources.pixiv.source import Pixiv, add_bookmark_tags
+from harvest.sources.pixiv.source import Pixiv
 
 PIXIV = Pixiv(pace=0)
 TOKEN = "my-refresh-token"
@@ -235,24 +235,6 @@ def test_page_of_hidden_works_raises_incomplete(
     answers(pixiv, search_response(work(1, visible=False), next_offset=5010))
     with pytest.raises(Incomplete, match="may not see"):
         search(pixiv, client)
-
-
-@pytest.mark.parametrize(
-    ("bookmarks", "word"),
-    [
-        (0, "猫"),
-        (99, "猫"),
-        (
-            10_000,
-            "猫 (10000users入り OR 20000users入り OR 30000users入り OR 50000users入り "
-            "OR 100000users入り)",
-        ),
-        (60_000, "猫 (50000users入り OR 100000users入り)"),
-        (200_000, "猫 100000users入り"),
-    ],
-)
-def test_bookmark_minimum_adds_tags(bookmarks: int, word: str) -> None:
-    assert add_bookmark_tags("猫", bookmarks) == word
 
 
 def test_search_continues_past_5000_results(pixiv: PixivSite, client: Client) -> None:

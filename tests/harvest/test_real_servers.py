@@ -1,7 +1,6 @@
 """What real hosts do and browsers cope with: cookies, interim responses, Referer, odd encodings."""
 
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,24 +82,12 @@ def test_cookie_of_a_redirect_is_sent_to_its_target(
             download(client, site.url + path)
 
 
-@pytest.mark.parametrize(
-    "path", ["/announced-gzip", "/announced-deflate", "/gzip-picture"]
-)
+@pytest.mark.parametrize("path", ["/announced-gzip", "/gzip-picture"])
 def test_announced_encoding_may_be_missing(
     client: Client, site: FaultyServer, path: str
 ) -> None:
     assert download(client, site.url + path) == JPEG
     assert site.headers[0]["accept-encoding"] == "identity"
-
-
-@pytest.mark.parametrize("wbits", [15, -15])
-def test_both_forms_of_deflate_are_decoded(
-    client: Client, site: FaultyServer, wbits: int
-) -> None:
-    packer = zlib.compressobj(wbits=wbits)
-    data = packer.compress(JPEG) + packer.flush()
-    site.behaviours["/d"] = lambda h: h.answer(200, data, Content_Encoding="deflate")
-    assert download(client, f"{site.url}/d") == JPEG
 
 
 @pytest.mark.parametrize(

@@ -59,20 +59,6 @@ _AI: Mapping[int, bool] = {1: False, 2: True}
 # One search lists no result beyond this one.
 _LAST_OFFSET = 5000
 _DAY = timedelta(days=1)
-# Users tag popular works with one of these numbers of bookmarks.
-_BOOKMARK_TAGS = (
-    100,
-    250,
-    300,
-    500,
-    1000,
-    5000,
-    10_000,
-    20_000,
-    30_000,
-    50_000,
-    100_000,
-)
 
 
 class Pixiv(Source):
@@ -85,12 +71,7 @@ class Pixiv(Source):
         Option("auth_endpoint", "URL to use instead of Pixiv's login", AUTH_HOST),
         Option("target", "where to search for the words", "tags-partial", _TARGETS),
         Option("sort", "order of the results", "newest", _SORTS),
-        Option(
-            "bookmarks",
-            "minimum number of bookmarks; from 100 on also by the tags of users for it, "
-            "which not every such work has",
-            parse=parse_number,
-        ),
+        Option("bookmarks", "minimum number of bookmarks", "0", parse=parse_number),
         Option("since", "created on this day or later, YYYY-MM-DD", parse=parse_day),
         Option("until", "created on this day or before, YYYY-MM-DD", parse=parse_day),
         Option("r18", "adult works", "no", _NO_YES_ONLY),
@@ -161,8 +142,6 @@ def _read_token() -> str:
 
 
 def _make_search(text: str, settings: Mapping[str, str]) -> PixivSearch:
-    if settings["target"] != "title":
-        text = add_bookmark_tags(text, int(settings["bookmarks"] or 0))
     return PixivSearch(
         text,
         _TARGETS[settings["target"]],
@@ -250,7 +229,7 @@ class Work(msgspec.Struct):
 
 def _is_selected(work: Work, settings: Mapping[str, str]) -> bool:
     return (
-        (work.total_bookmarks or 0) >= int(settings["bookmarks"] or 0)
+        (work.total_bookmarks or 0) >= int(settings["bookmarks"])
         and settings["type"] in ("all", work.type)
         and _is_allowed(settings["r18"], work.x_restrict > 0)
         # Works without a declaration count as not made by AI.
@@ -289,20 +268,6 @@ def _make_origin(work: Work, key: str, url: str, query: Query) -> Origin:
         rating=_RATINGS[min(max(work.x_restrict, 0), 2)],
         ai=work.ai,
     )
-
-
-def add_bookmark_tags(text: str, bookmarks: int) -> str:
-    """Return search words for works with at least that many bookmarks.
-
-    Only paying members of the site can filter by bookmarks. Tags of users ("500users入り") work for
-    all: the one for the number, and all higher ones.
-    """
-    lower = [number for number in _BOOKMARK_TAGS if number <= bookmarks]
-    if not lower:
-        return text
-    tags = [f"{number}users入り" for number in _BOOKMARK_TAGS if number >= lower[-1]]
-    words = f"({text})" if " OR " in text else text
-    return f"{words} ({' OR '.join(tags)})" if len(tags) > 1 else f"{words} {tags[0]}"
 
 
 def _list_pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]]:
