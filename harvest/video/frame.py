@@ -5,17 +5,16 @@ sharpness is not informative. In a blurred frame, even the sharpest edges take m
 to light; a sharp outline takes one or two, however few outlines there are.
 """
 
-import io
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from functools import cache, cached_property
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gleanset.arrays import BoolArray, Pixels
+from gleanset.arrays import BoolArray, Float64Array, Pixels
 from gleanset.files.store import hash_bytes
 from gleanset.images.measure import compute_phash_and_sharpness
 from gleanset.records import Box, Measured
@@ -27,13 +26,11 @@ FrameQuality: TypeAlias = Literal["good", "black", "one colour", "blurred"]
 _BLACK = 16.0
 _Y_SCALE = 255 / 219
 _FULL_RANGE = [min(max(round((n - _BLACK) * _Y_SCALE), 0), 255) for n in range(256)]
-# From YCbCr of BT.709 to that of BT.601, which OpenCV expects: the product of both matrices,
-# with brightness in steps of 1/219 and color in steps of 1/224.
-_STEPS = 219 / 224
-_LUMA_WEIGHTS = (0.10158 * _STEPS, 0.19608 * _STEPS)
-_BLUE_WEIGHTS = (0.98985, -0.11065)
-_RED_WEIGHTS = (-0.07245, 0.98340)
+_COLOR_SCALE = 255 / 224
 _GREY = 128.0
+# Shares of red and blue in the brightness, by these standards.
+_BT601_SHARES = (0.299, 0.114)
+_BT709_SHARES = (0.2126, 0.0722)
 
 
 @dataclass(frozen=True)
@@ -72,28 +69,20 @@ class RawFrame:
         return Image.frombytes("RGB", self.size, self.data)
 
     def bgr(self) -> Pixels:
-        """Return BGR (height, width, 3) of a frame that is not `rgb`."""
-        return self._convert(cv2.COLOR_YUV2BGR_I420)
+        """Return BGR (height, width, 3)."""
+        if self.rgb:
+            bgr = cv2.cvtColor(np.asarray(self.to_image()), cv2.COLOR_RGB2BGR)
+            return np.asarray(bgr, np.uint8)
 
-    def _convert(self, code: int) -> Pixels:
         width, height = self.size
-        bright, blue, red = self._planes()
-        if self.bt709:
-            bright, blue, red = _convert_to_bt601(bright, blue, red)
-
-        # OpenCV takes even sizes only: the last row and column are repeated.
-        even_height = (height + 1) // 2 * 2
-        even_width = (width + 1) // 2 * 2
-        packed = np.empty((even_height * 3 // 2, even_width), dtype=np.uint8)
-        packed_bright = packed[:even_height]
-        packed_bright[:height, :width] = bright
-        packed_bright[height:] = packed_bright[height - 1]
-        packed_bright[:, width:] = packed_bright[:, width - 1 : width]
-        colors = packed[even_height:].reshape(2, even_height // 2, even_width // 2)
-        colors[0] = blue
-        colors[1] = red
-        converted = cv2.cvtColor(packed, code)[:height, :width]
-        return np.asarray(converted, dtype=np.uint8)
+        bright, *colors = self._planes()
+        # Color planes have half the size, rounded up.
+        large = [
+            cv2.resize(plane, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+            for plane in colors
+        ]
+        ycbcr = cv2.merge([bright, *(plane[:height, :width] for plane in large)])
+        return np.asarray(cv2.transform(ycbcr, _make_matrix(self.bt709)), np.uint8)
 
     def reduce(self, grey: Pixels) -> Pixels:
         """Return RGB (height, width, 3) in the size of `grey`, a result of `reduce_grey`."""
@@ -109,7 +98,7 @@ class RawFrame:
             color = cv2.resize(plane, half_size, interpolation=cv2.INTER_AREA)
             data += color.tobytes()
         small = RawFrame(data, size, rgb=False, bt709=self.bt709)
-        return small._convert(cv2.COLOR_YUV2RGB_I420)
+        return np.ascontiguousarray(small.bgr()[..., ::-1])
 
     def reduce_grey(self, max_side: int) -> Pixels:
         """Return the brightness (height, width), no side longer than `max_side` pixels.
@@ -141,57 +130,37 @@ class RawFrame:
         return bright.reshape(height, width), blue, red
 
 
-def _convert_to_bt601(
-    bright: Pixels, blue: Pixels, red: Pixels
-) -> tuple[Pixels, Pixels, Pixels]:
-    """Convert planes from BT.709 to BT.601; color planes stay subsampled."""
-    height, width = bright.shape
-    a, b = _LUMA_WEIGHTS
-    increase = _upsample(_mix_chroma(blue, a, red, b), height, width)
-    decrease = _upsample(_mix_chroma(blue, -a, red, -b), height, width)
-    # One of both is always 0 (saturated): adding and subtracting clips as their difference would.
-    brightness = cv2.subtract(cv2.add(bright, increase), decrease)
-
-    a, b = _BLUE_WEIGHTS
-    new_blue = _mix_chroma(blue, a, red, b, _GREY)
-    a, b = _RED_WEIGHTS
-    new_red = _mix_chroma(blue, a, red, b, _GREY)
-    return np.asarray(brightness, dtype=np.uint8), new_blue, new_red
-
-
-def _mix_chroma(
-    blue: Pixels, a: float, red: Pixels, b: float, grey: float = 0.0
-) -> Pixels:
-    """Return `grey + a * (blue - 128) + b * (red - 128)` as bytes, clipped."""
-    mixed = cv2.addWeighted(blue, a, red, b, grey - _GREY * (a + b))
-    return np.asarray(mixed, dtype=np.uint8)
-
-
-def _upsample(plane: Pixels, height: int, width: int) -> Pixels:
-    size = plane.shape[1] * 2, plane.shape[0] * 2
-    large = cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST)
-    return np.asarray(large[:height, :width], dtype=np.uint8)
+@cache
+def _make_matrix(is_bt709: bool) -> Float64Array:
+    """Return the matrix (3 x 4) from YCbCr in video range to BGR."""
+    red, blue = _BT709_SHARES if is_bt709 else _BT601_SHARES
+    green = 1 - red - blue
+    to_red = 2 * (1 - red) * _COLOR_SCALE
+    to_blue = 2 * (1 - blue) * _COLOR_SCALE
+    to_green = [-to_blue * blue / green, -to_red * red / green]
+    columns = [[to_blue, 0], to_green, [0, to_red]]
+    matrix = np.insert(columns, 0, _Y_SCALE, axis=1)
+    return np.column_stack([matrix, -matrix @ (_BLACK, _GREY, _GREY)])
 
 
 def encode(frame: RawFrame, sampling: Sampling) -> tuple[bytes, Measured]:
     """Return a frame's bytes in the requested format, and their measurements."""
-    kind = sampling.format.upper()
-    if frame.rgb:
-        options: dict[str, Any] = {"compress_level": 4}
-        if kind != "PNG":
-            options = {"quality": sampling.quality, "subsampling": "4:2:0"}
-        file = io.BytesIO()
-        frame.to_image().save(file, kind, **options)
-        data = file.getvalue()
-    else:
-        # OpenCV encodes BGR directly; Pillow would need a copy as RGB.
-        quality = [cv2.IMWRITE_JPEG_QUALITY, sampling.quality]
-        _, encoded = cv2.imencode(".jpg", frame.bgr(), quality)
-        data = bytes(encoded)
+    options = {
+        "jpeg": (cv2.IMWRITE_JPEG_QUALITY, sampling.quality),
+        "png": (cv2.IMWRITE_PNG_COMPRESSION, 4),
+    }
+    kind = sampling.format
+    _, encoded = cv2.imencode(f".{kind}", frame.bgr(), options[kind])
+    data = bytes(encoded)
 
-    phash, sharpness = frame.phash_and_sharpness
     measured = Measured(
-        hash_bytes(data), kind, len(data), *frame.size, 1, 1, phash, sharpness
+        hash_bytes(data),
+        kind.upper(),
+        len(data),
+        *frame.size,
+        1,
+        1,
+        *frame.phash_and_sharpness,
     )
     return data, measured
 
