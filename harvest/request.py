@@ -262,10 +262,8 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         ]
         file = Path(self.input) if self.input else None
         words = read_keywords(pairs, file, self.label, self.encoding)
-        names = tuple(source.name for source in sources)
-        return plan_searches(
-            words, sources, group_options_by_source(self.options, names)
-        )
+        options = group_options_by_source(self.options, as_tuple(self.source))
+        return plan_searches(words, sources, options)
 
     def with_options(self, options: Mapping[str, str]) -> KeywordRequest:
         """Return the same request with other options, such as 'bing.size': 'large'."""
@@ -286,9 +284,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         from harvest.sources import Query
 
         sources = self.load_sources()
-        options = group_options_by_source(
-            self.options, tuple(source.name for source in sources)
-        )
+        options = group_options_by_source(self.options, as_tuple(self.source))
         for source in sources:
             query = Query(source.example, options=options[source.name])
             source.check_ready(source.settings(query))

@@ -1,6 +1,7 @@
 """Bing image search: the HTML fragments that its result page loads while scrolling."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, quote, quote_plus, urlsplit
@@ -48,6 +49,7 @@ _VISIBLE_TEXT = (
 _NO_RESULTS_BOX = "//*[contains(@class, 'nores') or contains(@class, 'no_res')]//text()"
 # Bing marks the words of the query with these two private-use characters.
 _HIGHLIGHT = dict.fromkeys((0xE000, 0xE001))
+_SIZE_TEXT = re.compile(r"(\d+)\s*[×x]\s*(\d+)")
 
 _COLOURS = "red orange yellow green teal blue purple pink white gray black brown"
 _AGES = (("day", 1440), ("week", 10_080), ("month", 43_200), ("year", 525_600))
@@ -337,4 +339,9 @@ def _find_size(result: HtmlElement) -> tuple[int | None, int | None]:
     [height] = params.get("exph", [""])[:1]
     if width.isdecimal() and height.isdecimal():
         return int(width), int(height)
+
+    cards = result.xpath("ancestor::li[1]//span[contains(@class, 'nowrap')]")
+    for card in cards:
+        if size := _SIZE_TEXT.search(card.text_content()):
+            return int(size[1]), int(size[2])
     return None, None
