@@ -16,8 +16,6 @@ from email.utils import parsedate_to_datetime
 
 from gleanset.errors import GleansetError
 
-# More than hosts with cached robots rules, so that no delay is forgotten before its rules.
-MAX_HOSTS = 4096
 # Refusals in a row, for each slot, after which a host is not asked any more: as many as the
 # attempts of one download.
 _MAX_REFUSALS_PER_SLOT = 4
@@ -29,7 +27,7 @@ class Closed(GleansetError):
     exit_code = 130
 
 
-@dataclass
+@dataclass(slots=True)
 class _Slots:
     delay: float
     active_count: int = 0
@@ -42,8 +40,7 @@ class HostSlots:
 
     A host has at most `per_host` requests under way, their starts `delay` seconds apart, or more
     after `slow_down`. `changed` is notified of every slot that becomes free for a scheduler, and of
-    `close`; its lock guards everything. Of more than `MAX_HOSTS` hosts, the least recently used
-    idle one is forgotten, but none that refuses requests.
+    `close`; its lock guards everything.
     """
 
     def __init__(self, per_host: int, delay: float):
@@ -105,8 +102,7 @@ class HostSlots:
     def is_refusing(self, host: str) -> bool:
         """Return whether a host refused too many requests in a row."""
         with self._lock:
-            slots = self._hosts.get(host)
-            return slots is not None and self._is_refusing(slots)
+            return self._is_refusing(self._slots(host))
 
     def _is_refusing(self, slots: _Slots) -> bool:
         return slots.refusals >= _MAX_REFUSALS_PER_SLOT * self.per_host
@@ -136,21 +132,7 @@ class HostSlots:
             self.changed.notify_all()
 
     def _slots(self, host: str) -> _Slots:
-        slots = self._hosts.pop(host, None)
-        if slots is None:
-            slots = _Slots(self._delay)
-            if len(self._hosts) >= MAX_HOSTS:
-                self._forget_idle_host()
-        self._hosts[host] = slots  # the most recently used last
-        return slots
-
-    def _forget_idle_host(self) -> None:
-        now = time.monotonic()
-        for name, slots in self._hosts.items():
-            is_idle = not slots.active_count and slots.not_before <= now
-            if is_idle and not self._is_refusing(slots):
-                del self._hosts[name]
-                return
+        return self._hosts.setdefault(host, _Slots(self._delay))
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
