@@ -39,11 +39,11 @@ from curation.similarity.vectors import (
 )
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
-from gleanset.arrays import Float32Array
+from gleanset.arrays import Float32Array, normalize_rows
 from gleanset.command_result import CommandResult
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import PrelabelSamples, Proposals, iter_proposed_samples
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import InputUnusable
 from gleanset.html.words import count
 from gleanset.records import Region, Sample
 from gleanset.work.progress import NO_PROGRESS, Progress
@@ -60,10 +60,7 @@ def weight_components(
 ) -> Float32Array:
     """Multiply components (N x D) by their block weights and scale rows to length 1."""
     factors = np.repeat(weights, [part.width for part in parts]).astype(np.float32)
-    rows = components * factors
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    units: Float32Array = rows / np.maximum(lengths, 1e-9)
-    return units
+    return normalize_rows(components * factors)
 
 
 class PrincipalAxes(NamedTuple):
@@ -323,14 +320,9 @@ def prelabel(
     """Suggest classes for all samples of a dataset, store them and return the metrics.
 
     `settings` are those of a transfer preset: its backbone, weights, size and seed are used.
-    Raises `UsageError` for other settings, `InputUnusable` if there are no samples, and what
-    features raise.
+    Raises `InputUnusable` if there are no samples, and what features raise.
     """
-    if not isinstance(settings, Transfer):
-        raise UsageError(
-            f"prelabel needs the settings of preset transfer, not {settings.preset}",
-            "choose a backbone: -o backbone=resnet50 -o weights=hub",
-        )
+    assert isinstance(settings, Transfer)
     dataset.db.check_writable()
     with dataset.stage(STAGE):
         return _run_prelabel(dataset, settings, progress)

@@ -19,7 +19,7 @@ from curation.similarity.class_learning import (
     round_confidences,
 )
 from curation.similarity.clustering import cluster_rows, refine_with_tracks
-from gleanset.arrays import Float32Array, Float64Array, IntArray
+from gleanset.arrays import Float32Array, Float64Array, IntArray, normalize_rows
 from gleanset.db.journal import HINT, TOGETHER, classify_provenance
 from gleanset.db.proposals import PrelabelledSample, PrelabelSample
 
@@ -257,7 +257,6 @@ def _collect_facts(model: LearnedClasses) -> dict[str, object]:
         "classes": classes,
         "groups": len(np.unique(training.groups)),
         **_evaluate_held_out(model.leave_group_out, training.y),
-        "beside": _evaluate_held_out(model.leave_sample_out, training.y),
         "rejected": int((training.y >= classes).sum()),
     }
 
@@ -297,25 +296,19 @@ MAX_WALKED_POINTS = 32
 
 def assign_clusters(vectors: Float32Array) -> IntArray:
     """Return the cluster number of each row; also for very many rows."""
-    rows = _normalize(vectors)
+    rows = normalize_rows(vectors)
     subset = _thin_out(np.arange(len(rows)), MAX_CLUSTERED_ROWS)
     clusters = cluster_rows(rows[subset])
 
     if len(subset) < len(rows):
         means = [rows[subset[cluster]].mean(axis=0) for cluster in clusters]
-        similarity = rows @ _normalize(np.stack(means)).T
+        similarity = rows @ normalize_rows(np.stack(means)).T
         return np.asarray(similarity.argmax(axis=1), np.int64)
 
     numbers = np.zeros(len(rows), np.int64)
     for number, cluster in enumerate(clusters):
         numbers[cluster] = number
     return numbers
-
-
-def _normalize(rows: Float32Array) -> Float32Array:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    units: Float32Array = rows / np.maximum(lengths, 1e-9).astype(np.float32)
-    return units
 
 
 def order_by_proximity(points: Float32Array) -> IntArray:

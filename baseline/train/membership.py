@@ -18,7 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.data.samples import split_stratified_groups
-from gleanset.arrays import Float32Array, Float64Array, IntArray
+from gleanset.arrays import (
+    MIN_LENGTH,
+    Float32Array,
+    Float64Array,
+    IntArray,
+    normalize_rows,
+)
 
 State = Mapping[str, npt.NDArray[Any]]
 FitScaling = Callable[[Float32Array], tuple[Float64Array, Float64Array]]
@@ -37,7 +43,6 @@ BACKGROUND_WEIGHT = -0.25
 """Weights of these distances relative to that of all columns, before classes are left out."""
 PRIOR_STRENGTH, REGULARIZATION, ROUNDS = 2.0, 10.0, 3
 """How firmly the relative weights stay, scikit-learn's C, and fits with new nearest classes."""
-MIN_LENGTH = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +101,8 @@ class ClassMembership:
         identity = None
         # A block with weight 0 has factors of 0 and no direction.
         if self.factors[self.identity].any():
-            identity = _normalize(scaled[:, self.identity])
-        return _UnitVectors(_normalize(shrunk), identity)
+            identity = normalize_rows(scaled[:, self.identity])
+        return _UnitVectors(normalize_rows(shrunk), identity)
 
     @property
     def state(self) -> State:
@@ -134,11 +139,6 @@ class _UnitVectors(NamedTuple):
 
 def _tensor_names() -> set[str]:
     return set(ClassMembership.__dataclass_fields__) - {"identity"}
-
-
-def _normalize(rows: npt.NDArray[np.floating]) -> Float32Array:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(lengths, MIN_LENGTH))
 
 
 class TrainFeatures(NamedTuple):

@@ -41,7 +41,7 @@ from baseline.features.scaling import Scaling
 from baseline.settings import Settings, Simple, Triplet, parse_settings
 from baseline.train.membership import PREFIX as MEMBERSHIP
 from baseline.train.membership import ClassMembership
-from gleanset.arrays import Float32Array, IntArray
+from gleanset.arrays import Float32Array, IntArray, normalize_rows
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 
@@ -156,10 +156,7 @@ class TrainedNet:
         """Map features (N x width) to embeddings (N x D)."""
         if self.projection is None:
             return features
-        vectors = self.projection(features)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        unit: Float32Array = vectors / np.maximum(lengths, 1e-12)
-        return unit
+        return normalize_rows(self.projection(features))
 
     @property
     def width(self) -> int:

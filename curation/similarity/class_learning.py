@@ -131,7 +131,7 @@ def predict_classes(
     evidence: Sequence[Evidence],
     *,
     open_set: bool,
-) -> tuple[Float64Array, OutOfFold, OutOfFold]:
+) -> tuple[Float64Array, OutOfFold]:
     """Train on unit vectors (N x D); return predictions as in `LearnedClasses`.
 
     Further `evidence` are weak labels, ties (scenes, posts) and copies (also tracks). `open_set`
@@ -172,9 +172,7 @@ def predict_classes(
             ridge.score_held_out(samples), self_training.predict_held_out(samples)
         )
         held_out = held_out / ridge_temperature + shared_gains[rows]
-    temperature, leave_sample_out = calibrate(
-        held_out, training, is_judge & is_tied[rows], 1.0
-    )
+    temperature, _ = calibrate(held_out, training, is_judge & is_tied[rows], 1.0)
     probabilities[is_tied] = softmax((scores + shared_gains)[is_tied] / temperature)
 
     known_odds = (
@@ -194,7 +192,7 @@ def predict_classes(
     probabilities[is_copy] = (
         duplicate_votes + (1 - DUPLICATE_TRUST) * probabilities[is_copy]
     )
-    return probabilities, leave_group_out, leave_sample_out
+    return probabilities, leave_group_out
 
 
 def _estimate_known_odds(
@@ -498,15 +496,13 @@ def vote_by_name(names: Sequence[Sequence[str]], training: TrainingRows) -> Evid
 class LearnedClasses(NamedTuple):
     """Probabilities (N x classes), with a last column for rejected samples if there are many.
 
-    The out-of-fold ones of training samples are without their whole group, or without only the
-    sample itself.
+    The out-of-fold ones of training samples are without their whole group.
     """
 
     classes: tuple[str, ...]
     training: TrainingRows
     probabilities: Float64Array
     leave_group_out: OutOfFold
-    leave_sample_out: OutOfFold
 
     @property
     def likeliest(self) -> list[list[Proposal]]:

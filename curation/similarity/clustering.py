@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.arrays import Float32Array, IntArray
+from gleanset.arrays import Float32Array, IntArray, normalize_rows
 
 MIN_DISTANCE = 1e-4
 """Smaller distances are rounding errors: the vectors are equal."""
@@ -68,8 +68,7 @@ def refine_with_tracks(
     refined[has_vector] -= refined[has_vector].mean(axis=0)
     for rows in tracked_rows:
         refined[rows] = refined[rows].mean(axis=0)
-    lengths = np.linalg.norm(refined, axis=1, keepdims=True)
-    return np.asarray(refined / np.maximum(lengths, 1e-9), np.float32)
+    return normalize_rows(refined)
 
 
 def cluster_rows(

@@ -1,16 +1,13 @@
 """The reports of runs and cross-validations: one HTML file each, that opens offline."""
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from baseline.data.runs import METRICS, find_renamed_classes, read_run_json
 from baseline.evaluation.decision_rule import load_decision_rule
 from baseline.evaluation.metrics import (
-    RunMetrics,
     SplitMetrics,
     read_metrics,
     rename_classes,
@@ -83,7 +80,6 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
         "main": main,
         "looks": evaluations.get_for_run(folder.name, "test"),
         "answers": rule.but(effects=rename_classes(rule.effects, names)),
-        "charts": list(gather_epoch_charts(metrics)),
         "crops": load_crops(folder),
     }
 
@@ -169,70 +165,3 @@ def write_folds_report(dataset: Dataset, run_id: str) -> Path:
     )
     path = (folder / REPORT).absolute()
     return write_page(path, "folds.html.jinja", values)
-
-
-Points = list[tuple[int, float]]
-
-
-class EpochChart(NamedTuple):
-    """A chart by epoch of 520 x 260 pixels; `curves` are points by split, `step` is that of y."""
-
-    caption: str
-    curves: dict[str, Points]
-    is_share: bool
-    step: float
-    steps: int
-
-    @property
-    def ends(self) -> tuple[int, int]:
-        """The first and the last epoch."""
-        points = list(chain.from_iterable(self.curves.values()))
-        epochs = [epoch for epoch, _ in points]
-        return min(epochs), max(epochs)
-
-    def x(self, epoch: int) -> float:
-        """Return the horizontal position of an epoch."""
-        first, last = self.ends
-        # A single epoch is in the middle.
-        share = (epoch - first) / (last - first) if last > first else 0.5
-        return 48 + share * 456
-
-    def y(self, value: float) -> float:
-        """Return the vertical position of a value."""
-        share = value / (self.steps * self.step)
-        return 228 - share * 192
-
-
-def gather_epoch_charts(metrics: RunMetrics) -> Iterator[EpochChart]:
-    """Yield the charts of loss and of accuracy; nothing for a run without epochs."""
-    for figure, better in (("loss", "lower"), ("accuracy", "higher")):
-        curves: dict[str, Points] = {}
-        for split in ("train", "val"):
-            points = []
-            for report in metrics.epochs:
-                value = getattr(report, f"{split}_{figure}")
-                if value is not None and math.isfinite(value):
-                    points.append((report.epoch, value))
-            if points:
-                curves[split] = points
-
-        if curves:
-            is_share = figure == "accuracy"
-            values = [value for _, value in chain.from_iterable(curves.values())]
-            highest = 1.0 if is_share else max(values)
-            step = _choose_step(highest)
-            yield EpochChart(
-                caption=f"{figure.capitalize()}: {better} is better",
-                curves=curves,
-                is_share=is_share,
-                step=step,
-                steps=max(1, math.ceil(highest / step - 1e-9)),
-            )
-
-
-def _choose_step(highest: float) -> float:
-    """Return a round step that divides 0 to `highest` into about five parts."""
-    fifth = max(highest, 1e-9) / 5
-    power = 10.0 ** math.floor(math.log10(fifth))
-    round_steps = [factor * power for factor in (1, 2, 5, 10)]
-    return next(step for step in round_steps if step >= fifth * 0.999)

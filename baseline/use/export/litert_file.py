@@ -18,13 +18,13 @@ import torch
 from torch import nn
 
 from baseline.features.timm_backbone import load_state
-from baseline.train.membership import MIN_LENGTH, PREFIX, ClassMembership
+from baseline.train.membership import PREFIX, ClassMembership
 from baseline.train.networks import NearestImageHead, build_net
 from baseline.train.trained_net import GalleryHead
 from baseline.use.engines import FILE, Card
 from baseline.use.export import quiet_converters
 from baseline.use.run_engine import LUMA, RunEngine
-from gleanset.arrays import Pixels
+from gleanset.arrays import MIN_LENGTH, Pixels
 from gleanset.errors import MissingComponent
 from gleanset.installation import install_command
 

@@ -27,12 +27,12 @@ from baseline.features.graph_backbones import (
     int64_array,
 )
 from baseline.features.graph_builder import GraphBuilder, Output, image_input
-from baseline.train.membership import MIN_LENGTH, ClassMembership
+from baseline.train.membership import ClassMembership
 from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
 from baseline.use.engines import KEY, Card
 from baseline.use.export import quiet_converters
 from baseline.use.run_engine import LUMA, RunEngine
-from gleanset.arrays import Float32Array, Pixels
+from gleanset.arrays import MIN_LENGTH, Float32Array, Pixels
 from gleanset.errors import InputUnusable
 from gleanset.installation import require_extra
 
@@ -63,7 +63,7 @@ def build_graph(run: RunEngine) -> ModelProto:
         embedded = graph.add("Concat", *features, axis=1)
     if net.projection:
         embedded = _add_linear(graph, embedded, net.projection)
-        embedded = graph.add_unit_rows(embedded, 1e-12)
+        embedded = graph.add_unit_rows(embedded, MIN_LENGTH)
 
     scores, similarity = _add_scores(graph, net, embedded)
     temperature = np.array(run.facts.rule.temperature, np.float32)

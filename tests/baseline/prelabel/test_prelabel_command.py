@@ -26,7 +26,7 @@ from gleanset import Dataset
 from gleanset.db.classes import Change, Changes, Placement, Placements
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PrelabelledSample, PrelabelSamples, Proposals
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import InputUnusable
 from gleanset.records import Region
 from gleanset.terminal import WIDTH
 from gleanset.work.progress import Progress
@@ -190,8 +190,6 @@ def test_rejected_samples_bound_unknown_classes(dataset: Dataset) -> None:
 def test_unusable_input_raises_error(dataset: Dataset) -> None:
     with pytest.raises(InputUnusable, match="no samples to sort"):
         prelabel(dataset, SETTINGS)
-    with pytest.raises(UsageError, match="of preset transfer, not simple"):
-        prelabel(dataset, load_preset("simple", {}))
     truth = fill(dataset, 2, ())
     originals = sorted((dataset.root / "images").glob("*/*.png"))
     for path in originals[:2]:

@@ -467,8 +467,6 @@ def test_folds_keep_groups_together() -> None:
     result = propose_by_groups(samples, vectors, groups)
     assert result.facts["groups"] == 80
     assert result.facts["accuracy"] < 0.45
-    leave_sample_out = result.facts["beside"]
-    assert leave_sample_out["accuracy"] > 0.8  # reported separately
 
 
 KNOWN, OTHERS, EACH = 4, 2, 30
