@@ -23,15 +23,19 @@ def apply_decisions(
     """Apply decisions as one step, and give their samples this mark or none; return the step."""
     with dataset.db.transaction():
         step = dataset.journal.apply(operation, choices)
-        samples = [choice.sample for choice in choices]
-        marks = SampleTiles(dataset.db).get_marks(samples)
-        changes = [
-            Change("mark", row, mark)
-            for row, current in marks.items()
-            if current != mark
-        ]
-        Changes(dataset.db).apply(step, changes)
+        set_mark(dataset, step, [choice.sample for choice in choices], mark)
     return step
+
+
+def set_mark(
+    dataset: Dataset, step: int, samples: Sequence[str], mark: str | None
+) -> None:
+    """Give samples this mark or none, as part of a step. Call inside a transaction."""
+    marks = SampleTiles(dataset.db).get_marks(samples)
+    changes = [
+        Change("mark", row, mark) for row, current in marks.items() if current != mark
+    ]
+    Changes(dataset.db).apply(step, changes)
 
 
 def list_pending_in_track(dataset: Dataset, name: str) -> tuple[str, ...]:

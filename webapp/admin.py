@@ -18,7 +18,6 @@ from starlette.routing import Route
 from gleanset import Dataset
 from gleanset.command_result import JsonDict
 from gleanset.db.faces import are_whole_images
-from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import (
     PENDING,
     Report,
@@ -249,19 +248,18 @@ def _report_json(
     copies: Sequence[SimilarImage],
 ) -> JsonDict:
     claim = report.claim
+    table = Reports(dataset.db)
     return {
         **asdict(claim),
         "id": report.id,
         "at": report.at,
         "status": report.status,
         "step": step,
-        "step_size": len(Reports(dataset.db).list_in_step(step)),
+        "step_size": len(table.list_in_step(step)),
         "class": report_decisions.get_claimed_class(dataset, report),
         "in_dataset": bool(dataset.images.get_id(claim.sha256)),
-        "in_test": report_decisions.is_in_test(dataset, claim.sha256),
-        "copy_in_test": any(
-            report_decisions.is_in_test(dataset, copy.sha256) for copy in copies
-        ),
+        "in_test": table.is_in_test(claim.sha256),
+        "copy_in_test": any(table.is_in_test(copy.sha256) for copy in copies),
         "rivals": report_decisions.find_rivals(dataset, report),
         "copies": _copies_json(dataset, copies),
     }
@@ -277,12 +275,8 @@ def _copies_json(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[JsonD
             preview = thumbnails.of_image(image)
             src = preview.src if preview else None
 
-        classes: set[str] = set()
-        for key in Maintenance(dataset.db).list_sample_keys(copy.sha256):
-            sample = dataset.samples.get(dataset.samples.find_kept_copy(key))
-            if sample and sample.label and sample.status == "labelled":
-                classes.add(sample.label)
-        result.append(copy._asdict() | {"src": src, "classes": sorted(classes)})
+        classes = Reports(dataset.db).list_classes(copy.sha256)
+        result.append(copy._asdict() | {"src": src, "classes": classes})
     return result
 
 

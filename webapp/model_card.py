@@ -33,7 +33,6 @@ def model_card(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDic
     rule = loaded.model.facts.rule
     return {
         "run": loaded.run,
-        "model_version": loaded.version,
         "title": settings.web.title or "",
         "languages": settings.web.languages,
         "detector": detector.name if detector else WHOLE,
@@ -132,7 +131,6 @@ def _history(folder: Path | None) -> JsonDict:
             origins = Statistics(dataset.db).get_provenance(keys)
 
     return {
-        "preset": run.settings.get("preset") if run else None,
         "date": (run.ended or run.started)[:10] if run else None,
         "learnt_from": origins._asdict() if origins else None,
     }

@@ -17,15 +17,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from curation.decisions import UNLISTED_MARK
+from curation.decisions import UNLISTED_MARK, set_mark
 from curation.split_groups import load_split_groups
 from gleanset import Dataset
 from gleanset.class_names import fold_name
 from gleanset.config import did_you_mean
-from gleanset.db.classes import Change, Changes, list_aliases
+from gleanset.db.classes import list_aliases
 from gleanset.db.faces import are_whole_images
 from gleanset.db.journal import PAGE_USER, Choice, find_blocking_step
-from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import (
     ACCEPTED,
     PENDING,
@@ -248,14 +247,8 @@ def _label(
     step = dataset.journal.apply(make_operation("accept-reports", count=count), choices)
 
     for key, name in names.items():
-        new_mark = UNLISTED_MARK if name == UNLISTED else None
-        marks = SampleTiles(dataset.db).get_marks([key])
-        changes = [
-            Change("mark", row, new_mark)
-            for row, mark in marks.items()
-            if mark != new_mark
-        ]
-        Changes(dataset.db).apply(step, changes)
+        mark = UNLISTED_MARK if name == UNLISTED else None
+        set_mark(dataset, step, [key], mark)
     return step
 
 
@@ -345,12 +338,6 @@ def find_copies(
             others.insert(0, SimilarImage(claim.sha256, 0))
         copies[report.id] = others
     return copies
-
-
-def is_in_test(dataset: Dataset, sha256: str) -> bool:
-    """Return whether an image has a sample in the test split."""
-    samples = map(dataset.samples.get, Maintenance(dataset.db).list_sample_keys(sha256))
-    return any(sample is not None and sample.split == "test" for sample in samples)
 
 
 def read_report_image(dataset: Dataset, report: Report) -> bytes:

@@ -122,11 +122,6 @@ async def _read_form(
     return files, texts
 
 
-def text_of(text: str, max_length: int) -> str:
-    """Return the text of a user, truncated and without control characters."""
-    return replace_controls(text[:max_length], "\ufffd")
-
-
 def parse_json(text: str | bytes, kind: type[T], field: str, hint: str) -> T:
     """Parse JSON of a type. Raises `RefusedRequest`, which names the field."""
     try:
@@ -150,7 +145,7 @@ def _decode(image: EncodedImage, number: int) -> Upload:
 
 def _upload(name: str, data: bytes, boxes: Sequence[MarkedBox] | None) -> Upload:
     faces = None if boxes is None else tuple(Box(*box) for box in boxes)
-    return Upload(text_of(name, MAX_NAME_LENGTH), data, faces)
+    return Upload(replace_controls(name[:MAX_NAME_LENGTH], "\ufffd"), data, faces)
 
 
 def _content_type(request: Request) -> str:

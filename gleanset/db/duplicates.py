@@ -99,12 +99,10 @@ class ImageHashes(Table):
                     hashes,
                     plain=to_signed(hashes.plain),
                     flipped=to_signed(hashes.flipped),
+                    sample=sample.id,
+                    version=version,
+                    angle=sample.region.angle,
                 )
-                row |= {
-                    "sample": sample.id,
-                    "version": version,
-                    "angle": sample.region.angle,
-                }
                 row |= row_from_box(sample.region.box)
                 self._db.insert("sample_hash", row, "INSERT OR REPLACE")
 
@@ -266,10 +264,7 @@ class Pairs(Table):
             self._db.execute_many(
                 f"""INSERT OR REPLACE INTO pair(a,b,kind,distance,overlap,verdict,relation,version)
                 VALUES(?,?,'pixels',?,?,?,?,{COMPARISON_VERSION})""",
-                [
-                    (s.a, s.b, s.changed, s.overlap, s.verdict, int(s.relation))
-                    for s in settled
-                ],
+                settled,
             )
 
     def get_verdicts(self) -> dict[tuple[int, int], bool]:
@@ -407,8 +402,8 @@ class Pairs(Table):
 
 
 def _comparison(row: Row) -> PairVerdict:
-    *values, relation = row
-    return PairVerdict(*values, Relation(relation))
+    a, b, changed, overlap, verdict, relation = row
+    return PairVerdict(a, b, changed, overlap, verdict, Relation(relation))
 
 
 def _pairs(rows: Iterable[Row]) -> list[tuple[int, int]]:

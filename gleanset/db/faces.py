@@ -223,13 +223,16 @@ class Faces(Table):
                 self._add_face(image, face)
 
             self._db.execute("DELETE FROM scan WHERE image=?", (image,))
-            scan = {
-                "image": image,
-                "detector": detector,
-                "settings": settings,
-                "cut": cut,
-            }
-            self._db.insert("scan", scan | {"at": now()})
+            self._db.insert(
+                "scan",
+                {
+                    "image": image,
+                    "detector": detector,
+                    "settings": settings,
+                    "cut": cut,
+                    "at": now(),
+                },
+            )
             # A face that was followed in the video may be found again by the search.
             inherit_tracks(self._db, image)
 
@@ -312,10 +315,14 @@ class Faces(Table):
             "DELETE FROM face WHERE image=? AND gone AND (x,y,w,h)=(?,?,?,?)",
             (image, *face.box),
         )
-        evidence = None if face.evidence is None else dump(face.evidence)
-        details = {"landmarks": dump(face.landmarks), "evidence": evidence}
-        row = {"image": image, "detector": face.detector, "score": face.score}
-        return self._db.insert("face", row | row_from_box(face.box) | details)
+        row = {
+            "image": image,
+            "detector": face.detector,
+            "score": face.score,
+            "landmarks": dump(face.landmarks),
+            "evidence": None if face.evidence is None else dump(face.evidence),
+        }
+        return self._db.insert("face", row | row_from_box(face.box))
 
     def update_crops(self, cuts: Iterable[FaceCrop]) -> None:
         """Update the crops of existing samples. Call inside a transaction."""
@@ -419,23 +426,19 @@ class Scans(Table):
         self._db.execute("DELETE FROM temp.lost")
         for number in range(256):
             start = f"{number:02x}"
-            present_keys = present(start)
             # `g` follows the hex digits.
-            samples = self._db.fetch_all(
+            self._db.execute(
                 f"""
-                SELECT s.key, s.image
+                INSERT OR IGNORE INTO temp.lost
+                SELECT s.image
                 FROM sample s
                 JOIN image i ON i.id=s.image
-                WHERE s.key>=? AND s.key<? AND {HAS_CROP}
+                WHERE s.key>=?1
+                    AND s.key<?1 || 'g'
+                    AND {HAS_CROP}
+                    AND s.key NOT IN (SELECT value FROM json_each(?2))
                 """,
-                (start, f"{start}g"),
-            )
-
-            lost_images = [
-                (row["image"],) for row in samples if row["key"] not in present_keys
-            ]
-            self._db.execute_many(
-                "INSERT OR IGNORE INTO temp.lost VALUES(?)", lost_images
+                (start, dump(list(present(start)))),
             )
 
     def mark_outdated_crops(self, cut: str) -> None:

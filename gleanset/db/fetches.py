@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from gleanset.db.connection import Table
 from gleanset.db.images import query_sql
-from gleanset.db.rows import clean, dump, load, now, row_from_record
+from gleanset.db.rows import clean, dump, load, now, record_from_row, row_from_record
 from gleanset.records import Origin, Rejection
 
 # Attempts, one per run, for a fetch that failed for a temporary reason.
@@ -205,15 +205,19 @@ class Fetches(Table):
                 )
                 GROUP BY 1, 2
             )
-            SELECT source, asked, ifnull(images, 0), ifnull(added, 0),
-                ifnull(duplicate, 0), ifnull(known, 0), ifnull(reasons, '{{}}')
+            SELECT source, asked, ifnull(images, 0) AS images, ifnull(added, 0) AS added,
+                ifnull(duplicate, 0) AS duplicate, ifnull(known, 0) AS known,
+                ifnull(reasons, '{{}}') AS reasons
             FROM (SELECT source, asked FROM found UNION SELECT source, asked FROM refused)
             LEFT JOIN found USING(source, asked)
             LEFT JOIN refused USING(source, asked)
             ORDER BY source, asked
             """
         )
-        return [FetchYield(*search, load(reasons)) for *search, reasons in rows]
+        return [
+            record_from_row(FetchYield, row, reasons=load(row["reasons"]))
+            for row in rows
+        ]
 
 
 class Videos(Table):

@@ -51,8 +51,16 @@ def add_step(
     db: Connection, at: str, user: str, operation: Operation, undoes: int | None = None
 ) -> int:
     """Append a step and return its number. Call inside a transaction."""
-    step = {"at": at, "user": user, "undoes": undoes, "kind": operation.kind}
-    return db.insert("step", step | {"arguments": dump(operation.arguments)})
+    return db.insert(
+        "step",
+        {
+            "at": at,
+            "user": user,
+            "undoes": undoes,
+            "kind": operation.kind,
+            "arguments": dump(operation.arguments),
+        },
+    )
 
 
 def operation_from_row(row: Row) -> Operation:

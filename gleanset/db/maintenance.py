@@ -1,7 +1,6 @@
 """Integrity checks of the catalogue, removals, and merges of other catalogues."""
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
 from typing import NamedTuple
 
 from gleanset.db.classes import (
@@ -236,54 +235,36 @@ _DANGLING_ROWS = """
     SELECT 'a row of '||"table"||' refers to a row of '||parent||' that is gone'
     FROM pragma_foreign_key_check
     """
-_STRADDLING_GROUPS = """
-    SELECT 'the {name} of '||min(key)||' is in '||min(split)||' and '||max(split)
-    FROM sample
-    WHERE {column} IS NOT NULL
-        AND split IS NOT NULL
-        AND status='labelled'
-        AND kept
-    GROUP BY {column}
-    HAVING count(DISTINCT split)>1
-    ORDER BY min(key)
-    """
 _CONTRADICTIONS = {
-    "orphan_rows": (
-        _DANGLING_ROWS,
-        """
+    "orphan_rows": f"""
+        {_DANGLING_ROWS}
+        UNION ALL
         SELECT 'an image without an origin: '||sha256
         FROM image i
         WHERE NOT EXISTS(SELECT 1 FROM origin WHERE image=i.id)
-        """,
-        """
+        UNION ALL
         SELECT 'an image that was forgotten: '||sha256
         FROM image
         WHERE sha256 IN (SELECT sha256 FROM tombstone)
-        """,
-        """
+        UNION ALL
         SELECT 'a sample with a face of another image: '||s.key
         FROM sample s
         JOIN face f ON f.id=s.face
         WHERE f.image<>s.image
-        """,
-        """
+        UNION ALL
         SELECT 'a sample labelled without a class, or the other way round: '||key
         FROM sample
         WHERE (status='labelled') <> (label IS NOT NULL)
-        """,
-        f"""
+        UNION ALL
         SELECT 'a change of a class that is gone: '||id
         FROM change
         WHERE what IN {CLASS_CHANGE_KINDS} AND item NOT IN (SELECT id FROM class)
-        """,
-        f"""
+        UNION ALL
         SELECT 'a change of a sample that is gone: '||id
         FROM change
         WHERE what IN {SAMPLE_CHANGE_KINDS} AND item NOT IN (SELECT id FROM sample)
         """,
-    ),
-    "duplicate_faces": (
-        f"""
+    "duplicate_faces": f"""
         SELECT printf('%d times (%d, %d, %d, %d) in %s', count(*), x, y, w, h, i.sha256)
         FROM face f
         JOIN image i ON i.id=f.image
@@ -292,11 +273,26 @@ _CONTRADICTIONS = {
         HAVING count(*)>1
         ORDER BY i.sha256, x, y
         """,
-    ),
-    "straddling_groups": (
-        _STRADDLING_GROUPS.format(name="group", column="split_group"),
-        _STRADDLING_GROUPS.format(name="image", column="image"),
-        _STRADDLING_GROUPS.format(name="duplicate set", column="duplicate_set"),
+    "straddling_groups": " UNION ALL ".join(
+        f"""
+        SELECT *
+        FROM (
+            SELECT 'the {name} of '||min(key)||' is in '||min(split)||' and '||max(split)
+            FROM sample
+            WHERE {column} IS NOT NULL
+                AND split IS NOT NULL
+                AND status='labelled'
+                AND kept
+            GROUP BY {column}
+            HAVING count(DISTINCT split)>1
+            ORDER BY min(key)
+        )
+        """
+        for name, column in (
+            ("group", "split_group"),
+            ("image", "image"),
+            ("duplicate set", "duplicate_set"),
+        )
     ),
 }
 """SQL of contradictions by kind: a row is the description of one."""
@@ -313,9 +309,7 @@ class Contradiction(NamedTuple):
 
 def find_contradictions(db: Connection) -> dict[str, Contradiction]:
     """Return contradictions by kind; takes a second for 100,000 samples."""
-    problems = {}
-    for kind, queries in _CONTRADICTIONS.items():
-        problems[kind] = list(chain.from_iterable(map(db.fetch_column, queries)))
+    problems = {kind: db.fetch_column(sql) for kind, sql in _CONTRADICTIONS.items()}
     disputes = Hints(db).list_disputed()
     problems["disputed_labels"] = [f"{row.key} is {row.label}" for row in disputes]
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from gleanset.db.classes import LabelClasses, merged_class_sql
-from gleanset.db.connection import Connection, Row, Table, dict_from_rows
+from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.faces import Tracks
 from gleanset.db.images import POST
 from gleanset.db.journal import PERSON, get_label_provenances
@@ -197,25 +197,22 @@ class PrelabelSamples(Table):
         for rows in self._db.iter_pages(
             f"SELECT * FROM sample WHERE {_TAUGHT}", ("key",), within=_LIKE
         ):
-            yield from self._make_samples(rows)
+            yield from self._make_samples(rows).values()
 
     def get_many(self, samples: Sequence[int]) -> dict[int, PrelabelSample | None]:
         """Return samples by row; None for those that `iterate` leaves out."""
-        # Also of samples that `iterate` leaves out, which stay None.
-        keys = dict_from_rows(
-            self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", samples)
-        )
         page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN (SELECT value FROM json_each(?))"
         rows = self._db.fetch_all(_LIKE.replace("{page}", page), (dump(list(samples)),))
-        by_key = {sample.key: sample for sample in self._make_samples(rows)}
-        return {row: by_key.get(keys.get(row, "")) for row in samples}
+        found = self._make_samples(rows)
+        return {row: found.get(row) for row in samples}
 
-    def _make_samples(self, rows: Sequence[Row]) -> Iterator[PrelabelSample]:
+    def _make_samples(self, rows: Sequence[Row]) -> dict[int, PrelabelSample]:
+        """Return samples by row."""
         provenances = get_label_provenances(
             self._db, [row["id"] for row in rows if row["label"]]
         )
-        for row in rows:
-            yield record_from_row(
+        return {
+            row["id"]: record_from_row(
                 PrelabelSample,
                 row,
                 ties=tuple(sorted(load(row["scenes"]) + load(row["posts"]))),
@@ -224,6 +221,8 @@ class PrelabelSamples(Table):
                 region=region_from_row(row),
                 label_by=provenances.get(row["key"], PERSON),
             )
+            for row in rows
+        }
 
 
 _TAUGHT = "(kept AND status<>'retired' OR status='labelled')"

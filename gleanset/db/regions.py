@@ -339,7 +339,7 @@ class QualityMeasures(Table):
     def is_photo_dataset(self, max_samples: int) -> bool:
         """Return whether most of up to `max_samples` measured samples are photographs."""
         sql = f"SELECT avg(photo>0.5)>0.5 FROM ({_DRAWN})"
-        return self._db.fetch_value(sql, (max_samples,)) == 1
+        return bool(self._db.fetch_value(sql, (max_samples,)))
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Quality]:
         """Return existing measures of samples by key."""

@@ -249,6 +249,38 @@ class Reports(Table):
 
         return similar
 
+    def is_in_test(self, sha256: str) -> bool:
+        """Return whether an image has a sample in the test split."""
+        return self._db.has_rows(
+            """
+            SELECT 1
+            FROM sample
+            WHERE split='test' AND image=(SELECT id FROM image WHERE sha256=?)
+            """,
+            (sha256,),
+        )
+
+    def list_classes(self, sha256: str) -> list[str]:
+        """Return the classes of an image's samples, or of the kept copies of these."""
+        return self._db.fetch_column(
+            """
+            SELECT DISTINCT c.name
+            FROM image i
+            JOIN sample s ON s.image=i.id
+            JOIN sample k ON k.id=ifnull(
+                (
+                    SELECT id
+                    FROM sample
+                    WHERE duplicate_set=s.duplicate_set AND kept AND NOT s.kept
+                ), s.id
+            )
+            JOIN class c ON c.id=k.label
+            WHERE i.sha256=? AND k.status='labelled'
+            ORDER BY 1
+            """,
+            (sha256,),
+        )
+
     def has_pending(self, sha256: str) -> bool:
         """Return whether a pending report is about this image."""
         sql = "SELECT 1 FROM report WHERE sha256=? AND status=?"

@@ -115,15 +115,16 @@ class SplitEvaluations(Table):
 
             before = self._count_evaluations(split, data, run_id, own=run)
             if not run_id:
-                evaluation = {
-                    "run": run,
-                    "split": split,
-                    "data": data,
-                    "why": reason,
-                    "at": now(),
-                }
-
-                self._db.insert("split_evaluation", evaluation)
+                self._db.insert(
+                    "split_evaluation",
+                    {
+                        "run": run,
+                        "split": split,
+                        "data": data,
+                        "why": reason,
+                        "at": now(),
+                    },
+                )
 
         return before
 

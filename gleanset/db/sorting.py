@@ -147,17 +147,19 @@ class SampleTiles(Table):
 
     def get_counts(self) -> LabelCounts:
         """Count samples by class and state."""
-        count_by_class = self._db.fetch_dict(
-            f"""
-            SELECT s.label, count(*)
-            FROM sample s
-            WHERE {IN_USE} AND s.status='labelled'
-            GROUP BY s.label
-            """
-        )
-
         classes = self._db.fetch_all(
-            "SELECT id, name FROM class WHERE merged_into IS NULL ORDER BY id"
+            f"""
+            SELECT c.id, c.name, ifnull(n.number, 0)
+            FROM class c
+            LEFT JOIN (
+                SELECT s.label, count(*) AS number
+                FROM sample s
+                WHERE {IN_USE} AND s.status='labelled'
+                GROUP BY s.label
+            ) n ON n.label=c.id
+            WHERE c.merged_into IS NULL
+            ORDER BY c.id
+            """
         )
         (states,) = self._db.fetch_all(
             f"""
@@ -176,10 +178,7 @@ class SampleTiles(Table):
         return record_from_row(
             LabelCounts,
             states,
-            classes=tuple(
-                ClassCount(row, name, count_by_class.get(row, 0))
-                for row, name in classes
-            ),
+            classes=tuple(ClassCount(*row) for row in classes),
             # Not part of the other counts, which are of samples in use.
             duplicates=self._db.fetch_int(
                 f"SELECT count(*) FROM sample s WHERE {IS_DUPLICATE}"
