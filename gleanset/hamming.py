@@ -21,7 +21,6 @@ Hashes = npt.NDArray[np.uint64]
 Positions = npt.NDArray[np.int32]
 
 MAX_KEY_BITS = 22
-_MIN_KEY_BITS = 6
 MAX_BATCH_PAIRS = 1 << 19
 """Pairs compared at a time, about 20 MB."""
 
@@ -57,7 +56,7 @@ def find_near_pairs(hashes: Hashes, distance: int) -> Iterator[NearPairs]:
     Equal hashes are paired with their first position only. Distinct hashes are paired once, by the
     first position of each, the smaller first. Batches of these have a bounded size.
     """
-    unique = find_distinct(np.ascontiguousarray(hashes, dtype=np.uint64))
+    unique = find_distinct(hashes)
     yield unique.equal
     for near in HashIndex(unique.hashes, distance).within():
         a, b = unique.first[near.a], unique.first[near.b]
@@ -92,7 +91,7 @@ class HashIndex:
     """Index of hashes to find those within `distance` (at most 22) bits of each other or others."""
 
     def __init__(self, hashes: Hashes, distance: int):
-        self._hashes = np.ascontiguousarray(hashes, dtype=np.uint64)
+        self._hashes = hashes
         self._distance = distance
         band_count = distance + 2
         ends = [64 * band // band_count for band in range(band_count + 1)]
@@ -101,22 +100,11 @@ class HashIndex:
         # About 32 possible keys for each hash, so that most lookups find nothing.
         wanted_bits = len(hashes).bit_length() + 5
         bits_of_two_bands = 2 * max(band.bits for band in self._bands)
-        key_bits = min(MAX_KEY_BITS, bits_of_two_bands, wanted_bits)
-        self._key_bits = max(_MIN_KEY_BITS, key_bits)
+        self._key_bits = min(MAX_KEY_BITS, bits_of_two_bands, wanted_bits)
 
     def within(self) -> Iterator[NearPairs]:
         """Yield all pairs (positions a < b), including equal hashes."""
-        count = len(self._hashes)
-        positions = np.arange(count)
-        if count**2 <= MAX_BATCH_PAIRS:
-            # Comparing all pairs of a few hashes is faster than making 15 indexes.
-            for a, b in _pair_with_ranges(
-                positions, positions + 1, np.full(count, count)
-            ):
-                near, distance = self._select_near(self._hashes[a], self._hashes[b])
-                yield NearPairs(a[near], b[near], distance)
-            return
-
+        positions = np.arange(len(self._hashes))
         for bands in self._band_pairs():
             index = self._make_index(bands)
             # Each hash is compared with the later ones of the same key.
@@ -131,17 +119,16 @@ class HashIndex:
         self, others: Hashes, max_pairs: int = 2**62
     ) -> Iterator[NearPairs]:
         """Yield pairs (position here, in `others`), up to `max_pairs` per hash."""
-        right = np.ascontiguousarray(others, dtype=np.uint64)
         match_counts = np.zeros(len(self._hashes), np.int64)
         # Look up all hashes in one index before the next, for CPU cache locality.
         for index in self._indexes:
-            keys = self._keys(right, index.bands)
+            keys = self._keys(others, index.bands)
             begins = index.starts[keys]
             ends = index.starts[keys + np.uint64(1)]
             filled = np.flatnonzero(begins < ends)
             for y, x in _pair_with_ranges(filled, begins[filled], ends[filled]):
                 near, distance = self._select_near(
-                    index.hashes[x], right[y], index.bands
+                    index.hashes[x], others[y], index.bands
                 )
                 a = index.order[x[near]]
                 b = y[near]
@@ -172,23 +159,21 @@ class HashIndex:
         return (lower.extract(hashes) | shifted) & np.uint64(2**self._key_bits - 1)
 
     def _select_near(
-        self, a: Hashes, b: Hashes, bands: tuple[int, int] | None = None
+        self, a: Hashes, b: Hashes, bands: tuple[int, int]
     ) -> tuple[IntArray, IntArray]:
-        """Return the indices of the near pairs, and their distances.
+        """Return the indices of near pairs, and their distances.
 
-        With `bands`, keep only pairs whose first two equal bands are these: each pair comes once.
+        Only pairs whose first two equal bands are these are kept: each pair comes once.
         """
         different_bits = a ^ b
         near = np.flatnonzero(np.bitwise_count(different_bits) <= self._distance)
         different_bits = different_bits[near]
-        if bands is not None:
-            is_first = np.ones(len(near), np.bool_)
-            for number, band in enumerate(self._bands[: bands[1] + 1]):
-                is_equal = band.extract(different_bits) == 0
-                is_first &= is_equal == (number in bands)
-            near = near[is_first]
-            different_bits = different_bits[is_first]
-        return near, np.bitwise_count(different_bits).astype(np.int64)
+        is_first = np.ones(len(near), np.bool_)
+        for number, band in enumerate(self._bands[: bands[1] + 1]):
+            is_equal = band.extract(different_bits) == 0
+            is_first &= is_equal == (number in bands)
+        distances = np.bitwise_count(different_bits[is_first]).astype(np.int64)
+        return near[is_first], distances
 
 
 def _pair_with_ranges(

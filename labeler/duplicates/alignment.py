@@ -4,8 +4,6 @@ The motion found by points is accurate to a pixel or two. Where two images seem 
 refined by their brightness, so that even thin lines coincide.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -14,7 +12,12 @@ import cv2
 import numpy as np
 
 from gleanset.arrays import BoolArray, Float32Array, Float64Array, Pixels
-from labeler.duplicates.filters import ComparedWindows, compare_windows
+from labeler.duplicates.filters import (
+    ComparedWindows,
+    blur,
+    compare_windows,
+    measure_gradient,
+)
 from labeler.duplicates.hashes import Points
 
 GRID_SIDE = 256
@@ -69,7 +72,7 @@ class CommonPart:
     part_b: float
     to_a: Float64Array
 
-    def with_b(self, b: Pixels) -> CommonPart:
+    def with_b(self, b: Pixels) -> "CommonPart":
         """Return the part with the second image moved."""
         return replace(self, b=b)
 
@@ -84,13 +87,7 @@ class CommonPart:
         return self._find_edges(self.a), self._find_edges(self.b)
 
     def _find_edges(self, grey: Pixels) -> Edges:
-        smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
-        x: Float32Array = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8).astype(
-            np.float32, copy=False
-        )
-        y: Float32Array = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8).astype(
-            np.float32, copy=False
-        )
+        x, y = measure_gradient(blur(grey.astype(np.float32), 1.0))
         squares = x * x + y * y
         noise = (
             _EDGE_NOISE * float(squares[self.mask].mean()) if self.mask.any() else 1.0
@@ -191,7 +188,7 @@ def crop_common_part(
         return None
 
     parts = area / (wa * ha), area / (zoom**2 * wb * hb)
-    to_a = cv2.invertAffineTransform(motion_a).astype(np.float64, copy=False)
+    to_a = cv2.invertAffineTransform(motion_a).astype(np.float64)
     return CommonPart(
         warp(a, motion_a, size), warp(b, motion_b, size), mask, *parts, to_a
     )
@@ -251,10 +248,8 @@ def warp(grey: Pixels, matrix: Float64Array, size: tuple[int, int]) -> Pixels:
     zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if zoom < 0.95:  # blurred first, or shrinking makes edges that are not there
         grey = cv2.GaussianBlur(grey, (0, 0), 0.45 / zoom).astype(np.uint8)
-    laid = cv2.warpAffine(
-        grey, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return laid.astype(np.uint8)
+    moved = cv2.warpAffine(grey, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    return moved.astype(np.uint8)
 
 
 def refine_alignment(common: CommonPart) -> CommonPart:

@@ -12,8 +12,6 @@ mouth, a pupil or a letter. Where only one has more edges that are not lettering
 added: an open mouth, a strand of hair.
 """
 
-from __future__ import annotations
-
 from itertools import product
 from typing import Any, NamedTuple, TypeVar
 
@@ -73,7 +71,7 @@ class Piece(NamedTuple):
         """Return the values of an image's pixels that are in the piece."""
         return values[self.rows, self.columns][self.mask]
 
-    def dilated(self, by: int) -> Piece:
+    def dilated(self, by: int) -> "Piece":
         """Return the piece with a seam of `by` pixels around it, at most four."""
         mask = cv2.dilate(
             self.mask.astype(np.uint8), np.ones((2 * by + 1, 2 * by + 1), np.uint8)
@@ -114,9 +112,7 @@ def find_pieces(mask: BoolArray, min_pixels: int = 3) -> list[Piece]:
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     number, labels, boxes, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     large = [i for i in range(1, number) if boxes[i, cv2.CC_STAT_AREA] >= min_pixels]
-    return [
-        _piece(labels.astype(np.int32, copy=False), i, boxes[i].tolist()) for i in large
-    ]
+    return [_piece(labels.astype(np.int32), i, boxes[i].tolist()) for i in large]
 
 
 def _piece(labels: npt.NDArray[np.int32], number: int, box: list[int]) -> Piece:

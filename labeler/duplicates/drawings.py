@@ -35,8 +35,6 @@ _MAX_GROUND_FACTOR, _MAX_GROUND_SLOPE = 1.6, 1.0
 # At 256 pixels per side, paper with a strong grain has a median of 1.5; evenly textured photographs
 # have 3 and more.
 _MAX_GROUND_MEDIAN = 2.5
-# The same of a single image, for a quick test: one of a pair with a ground has at most this.
-_MAX_OWN_FACTOR, _MAX_OWN_SLOPE = 2.0, 1.5
 # How far the slopes of drawings are above those of the ground, in distances between the median and
 # the upper quartile and in grey values per pixel.
 _MIN_DISTANCES, _MIN_DRAWN_SLOPE = 3.0, 1.5
@@ -104,14 +102,11 @@ def measure_drawn_change(
 
     `alignment` maps b to a, `common` is the part that both show.
     """
-    may_have_ground = any(
-        median < _MAX_GROUND_MEDIAN
-        and upper <= _MAX_OWN_FACTOR * median + _MAX_OWN_SLOPE
-        for median, upper in (a.slope_quartiles, b.slope_quartiles)
-    )
-    if min(a.filled, b.filled) <= _MAX_TRIMMED_PART:
-        may_have_ground = True
+    is_trimmed = min(a.filled, b.filled) <= _MAX_TRIMMED_PART
+    if is_trimmed:
         common = _crop_untrimmed(a, b, alignment.matrix) or common
+    slopes = [np.median(measure_smooth_slopes(image.grey)) for image in (a, b)]
+    may_have_ground = is_trimmed or bool(min(slopes) < _MAX_GROUND_MEDIAN)
     has_ground = may_have_ground and _find_drawn(common) is not None
     if not has_ground:
         change = _measure_replaced(common, common.mask)

@@ -40,20 +40,25 @@ def compare_windows(a: Pixels, b: Pixels) -> ComparedWindows:
     covariance = _average(first * second) - mean_a * mean_b
     product = (variance_a + NOISE_VARIANCE) * (variance_b + NOISE_VARIANCE)
     unexplained = np.clip(1 - covariance * covariance / product, 0, 1)
-    return ComparedWindows(
-        variance_a, variance_b, unexplained.astype(np.float32, copy=False)
-    )
+    return ComparedWindows(variance_a, variance_b, unexplained.astype(np.float32))
 
 
 def _average(values: Float32Array) -> Float32Array:
     return blur(shrink(values, 2), _WINDOW_SIGMA / 2)
 
 
+def measure_gradient(values: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """Return the slopes of an image to the right and downwards, in grey values per pixel."""
+    x, y = (
+        cv2.Sobel(values, cv2.CV_32F, *way, scale=1 / 8).astype(np.float32)
+        for way in ((1, 0), (0, 1))
+    )
+    return x, y
+
+
 def measure_slopes(values: Float32Array) -> Float32Array:
     """Return how steep each place of an image is, in grey values per pixel."""
-    x = cv2.Sobel(values, cv2.CV_32F, 1, 0, scale=1 / 8)
-    y = cv2.Sobel(values, cv2.CV_32F, 0, 1, scale=1 / 8)
-    return cv2.magnitude(x, y).astype(np.float32, copy=False)
+    return cv2.magnitude(*measure_gradient(values)).astype(np.float32)
 
 
 def measure_smooth_slopes(grey: Pixels) -> Float32Array:
@@ -64,16 +69,14 @@ def measure_smooth_slopes(grey: Pixels) -> Float32Array:
 def shrink(values: Float32Array, factor: int) -> Float32Array:
     """Return an image whose sides are smaller by a factor, rounded up."""
     size = [-(-side // factor) for side in values.shape[::-1]]
-    small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32, copy=False)
+    return cv2.resize(values, size, interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def enlarge(values: Float32Array, shape: tuple[int, ...]) -> Float32Array:
     """Return an image enlarged to a shape (height, width)."""
-    enlarged = cv2.resize(values, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return enlarged.astype(np.float32, copy=False)
+    return cv2.resize(values, shape[::-1]).astype(np.float32)  # bilinear
 
 
 def blur(values: Float32Array, sigma: float) -> Float32Array:
     """Return an image blurred by a Gaussian with a standard deviation in pixels."""
-    return cv2.GaussianBlur(values, (0, 0), sigma).astype(np.float32, copy=False)
+    return cv2.GaussianBlur(values, (0, 0), sigma).astype(np.float32)

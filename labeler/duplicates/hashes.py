@@ -7,8 +7,6 @@ image features from scale-invariant keypoints", 2004) are hashed to 64 bits each
 quarter, so that every image of a collage has some. A point and its mirror image have the same hash.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -83,7 +81,7 @@ class TrimmedImage(NamedTuple):
     whole: Pixels
 
     @property
-    def mirrored(self) -> TrimmedImage:
+    def mirrored(self) -> "TrimmedImage":
         """The mirrored image."""
         right = self.whole.shape[1] - self.left - self.grey.shape[1]
         return self._replace(

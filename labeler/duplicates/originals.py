@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from gleanset.arrays import Float32Array, Pixels
 from labeler.duplicates.alignment import MAX_ASPECT_DIFFERENCE
-from labeler.duplicates.filters import blur
+from labeler.duplicates.filters import blur, measure_slopes
 from labeler.duplicates.hashes import MAX_BORDER_DEVIATION
 from labeler.sample_pixels import SampleFile, read_pixels
 
@@ -100,18 +100,13 @@ def find_originals(unranked: UnrankedCopies) -> list[int]:
 
     best, *smaller_levels = _by_descending_size(copies)
     for level in smaller_levels:
-        smaller_copies = [copies[position] for position in level]
         originals = [
             position
             for position in best
-            if not _is_enlarged_from(copies[position], smaller_copies)
+            if not any(is_enlarged(copies[position], copies[small]) for small in level)
         ]
         best = originals or level
     return best
-
-
-def _is_enlarged_from(large: Copy, smaller_copies: Sequence[Copy]) -> bool:
-    return any(is_enlarged(large, small) for small in smaller_copies)
 
 
 def _by_descending_size(copies: Sequence[Copy]) -> list[list[int]]:
@@ -234,8 +229,7 @@ def _choose_edge_pixels(
     image: Float32Array,
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return rows and columns of strong edges; always the same ones."""
-    slopes = (cv2.Sobel(image, cv2.CV_32F, *way) for way in ((1, 0), (0, 1)))
-    steep = cv2.magnitude(*slopes)[3:-3, 3:-3]
+    steep = measure_slopes(image)[3:-3, 3:-3]
     inner = image[3:-3, 3:-3]
     steep = np.where((inner > 4) & (inner < 251), steep, 0).ravel()
     candidates = np.random.RandomState(0).randint(0, len(steep), 3 * _EDGE_PIXELS)

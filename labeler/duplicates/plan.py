@@ -5,8 +5,6 @@ has not been compared yet. In a set, decisions of people override labels from we
 decision of a person is one step of the journal, and skips what has changed in the meantime.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import chain, combinations, product, starmap
 from operator import attrgetter
@@ -111,7 +109,7 @@ class DuplicateSet(NamedTuple):
         """Whether a person chose the best copy."""
         return self.reasons == _CHOSEN
 
-    def with_best(self, key: str) -> DuplicateSet:
+    def with_best(self, key: str) -> "DuplicateSet":
         """Return the set with another best copy, chosen by a person."""
         best, *rest = sorted(self.members, key=lambda member: member.key != key)
         copies = self._replace(members=(best, *rest), reasons=_CHOSEN)

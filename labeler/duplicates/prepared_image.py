@@ -1,7 +1,5 @@
 """Images prepared for comparison; what not every comparison needs is computed on demand."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from gleanset.arrays import Float32Array, Float64Array, Pixels
-from labeler.duplicates.filters import measure_smooth_slopes
 from labeler.duplicates.hashes import (
     MIRRORED_ORDER,
     SIFT_SIDE,
@@ -67,7 +64,7 @@ class PreparedImage:
         return points
 
     @cached_property
-    def mirrored(self) -> PreparedImage:
+    def mirrored(self) -> "PreparedImage":
         """The mirrored image, with the points as they would be found in it."""
         other = PreparedImage(self.trimmed.mirrored, self.read, not self.is_mirrored)
         places, sizes, angles, descriptors = self.points
@@ -85,13 +82,6 @@ class PreparedImage:
         small = cv2.resize(self.grey, size, interpolation=cv2.INTER_AREA)
         values = small.astype(np.float32) - np.float32(small.mean())
         return np.asarray(values / max(1.0, float(np.linalg.norm(values))), np.float32)
-
-    @cached_property
-    def slope_quartiles(self) -> tuple[float, float]:
-        """The median and the upper quartile of slopes, in grey values per pixel."""
-        slopes = measure_smooth_slopes(self.grey)[::2, ::2]
-        median, upper = np.quantile(slopes, (0.5, 0.75))
-        return float(median), float(upper)
 
     def read_fine(self) -> FineImage:
         """Read the image at its full size. Raises `Unreadable`."""

@@ -300,7 +300,7 @@ def _extent_relation(pair: _Pair, alignment: Alignment, common: CommonPart) -> R
 
     if common.part_b < _MIN_WHOLE_PART:
         relation |= Relation.MORE_B
-        inverse = cv2.invertAffineTransform(matrix).astype(np.float64, copy=False)
+        inverse = cv2.invertAffineTransform(matrix).astype(np.float64)
         if is_framed(b, a, inverse):
             relation |= Relation.FRAMED_B
     return relation

@@ -1,7 +1,5 @@
 """The class list: its rows, which accept drops, the menu of a class, and the search field."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -17,7 +15,6 @@ from PySide6.QtCore import (
     QRect,
     QSize,
     Qt,
-    QTimer,
     Signal,
 )
 from PySide6.QtGui import (
@@ -61,8 +58,6 @@ from labeler.sorting.name_matching import KnownName, match_exact_name
 from labeler.sorting.session import Place, SortingProgress
 
 PORTRAIT_DELAY_MS = 700
-SCROLL_EDGE, SCROLL_STEP, SCROLL_TICK_MS = 24, 10, 30
-"""Pixels at the edges that scroll during a drag, and how far at each tick."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +192,7 @@ class ClassListDelegate(QStyledItemDelegate):
     """Paints one row: its key, a portrait, its name and its count."""
 
     def __init__(
-        self, model: ClassListModel, thumbs: ThumbnailLoader, parent: ClassListView
+        self, model: ClassListModel, thumbs: ThumbnailLoader, parent: "ClassListView"
     ):
         super().__init__(parent)
         self._classes, self._thumbs, self._list = model, thumbs, parent
@@ -361,9 +356,6 @@ class ClassListView(QListView):
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self._classes = model
         self._drag: tuple[QPoint, int | None] | None = None
-        # Qt scrolls only while the mouse moves.
-        self._scrolling = QTimer(self, interval=SCROLL_TICK_MS)
-        self._scrolling.timeout.connect(self._scroll_at_edge)
         self.verticalScrollBar().valueChanged.connect(self._update_drop_row)
         model.layoutChanged.connect(self._update_drop_row)
         model.dataChanged.connect(self._update_drop_row)
@@ -448,39 +440,25 @@ class ClassListView(QListView):
         mime = event.mimeData()
         point = event.position().toPoint()
         self._drag = (point, len(mime.ids) if isinstance(mime, TileMimeData) else None)
-        self._scrolling.start()
         self._update_drop_row()
 
-    def _scroll_at_edge(self) -> None:
-        assert self._drag is not None
-        bar = self.verticalScrollBar()
-        y = self._drag[0].y()
-        height = self.viewport().height()
-        if y < SCROLL_EDGE:
-            bar.setValue(bar.value() - SCROLL_STEP)
-        elif y >= height - SCROLL_EDGE:
-            bar.setValue(bar.value() + SCROLL_STEP)
-
     def _update_drop_row(self) -> None:
+        self.drop_row = -1
+        self.drop_text = ""
+        self.viewport().update()
         if self._drag is None:
             return
         point, count = self._drag
-        self.drop_row = -1
-        self.drop_text = ""
         row = self._classes.row(self.indexAt(point).row())
         if row is not None and row.target != DUPLICATES:
             text = self.tr("Drop {count} → {name}")
             text = self.tr("Drop files → {name}") if count is None else text
             self.drop_row = self.indexAt(point).row()
             self.drop_text = text.format(count=f"{count or 0:,}", name=row.name)
-        self.viewport().update()
 
     def _end_drag(self) -> None:
-        self._scrolling.stop()
         self._drag = None
-        self.drop_row = -1
-        self.drop_text = ""
-        self.viewport().update()
+        self._update_drop_row()
 
     def dragLeaveEvent(self, event: QEvent) -> None:
         self._end_drag()

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -46,7 +45,7 @@ class CommandEnd(NamedTuple):
 
     code: int
     words: str
-    result: Mapping[str, Any] = MappingProxyType({})
+    result: Mapping[str, Any]
 
 
 class CommandQueue(QObject):
@@ -115,17 +114,13 @@ class CommandQueue(QObject):
 
     def _read(self) -> None:
         while self.process is not None and self.process.canReadLine():
-            line = bytes(self.process.readLine().data()).decode("utf-8", "replace")
-            self._read_line(line.rstrip("\r\n"))
-
-    def _read_line(self, line: str) -> None:
-        try:
-            self.staged.emit(msgspec.json.decode(line, type=CommandStage))
-        except msgspec.DecodeError:
-            if line.strip() and not line.startswith(
-                "{"
-            ):  # other JSON is not for people
-                self._last = [*self._last[1 - KEPT_ERROR_LINES :], line]
+            text = bytes(self.process.readLine().data()).decode("utf-8", "replace")
+            line = text.rstrip()
+            try:
+                self.staged.emit(msgspec.json.decode(line, type=CommandStage))
+            except msgspec.DecodeError:
+                if line and not line.startswith("{"):  # other JSON is not for people
+                    self._last = [*self._last[1 - KEPT_ERROR_LINES :], line]
 
     def _failed(self, error: QProcess.ProcessError) -> None:
         if error is QProcess.ProcessError.FailedToStart and self.process is not None:

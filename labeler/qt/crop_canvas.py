@@ -3,8 +3,6 @@
 Boxes are plain values (`BoxDraft`), shown as items of a graphics scene.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -63,13 +61,9 @@ class BoxDraft:
     id: int = field(default_factory=_NUMBERS.__next__)
 
     @classmethod
-    def from_sample(cls, placed: BoxedSample) -> BoxDraft:
-        return cls(
-            QRectF(*placed.box),
-            placed.angle,
-            placed,
-            (placed.box, round(placed.angle, 1)),
-        )
+    def from_sample(cls, placed: BoxedSample) -> "BoxDraft":
+        draft = cls(QRectF(*placed.box), placed.angle, placed)
+        return replace(draft, sent=draft.place)
 
     @property
     def box(self) -> Box:
@@ -94,17 +88,17 @@ class BoxDraft:
             across * self.rect.width(), down * self.rect.height()
         )
 
-    def moved(self, distance: QPointF) -> BoxDraft:
+    def moved(self, distance: QPointF) -> "BoxDraft":
         return replace(self, rect=self.rect.translated(distance))
 
-    def resized(self, across: float, down: float) -> BoxDraft:
+    def resized(self, by: QPointF) -> "BoxDraft":
         """Return the box wider and higher at its right and lower side."""
         rect = QRectF(self.rect)
-        rect.setWidth(max(4.0, rect.width() + across))
-        rect.setHeight(max(4.0, rect.height() + down))
+        rect.setWidth(max(4.0, rect.width() + by.x()))
+        rect.setHeight(max(4.0, rect.height() + by.y()))
         return replace(self, rect=rect)
 
-    def with_handle_at(self, number: int, to: QPointF) -> BoxDraft:
+    def with_handle_at(self, number: int, to: QPointF) -> "BoxDraft":
         """Return the box with a handle moved to a point; the opposite side stays."""
         middle = self.rect.center()
         point = QTransform().rotate(-self.angle).map(to - middle) + middle
@@ -120,7 +114,7 @@ class BoxDraft:
             rect.setBottom(max(point.y(), rect.top() + 4))
         return replace(self, rect=rect)
 
-    def clamped(self, width: int, height: int) -> BoxDraft:
+    def clamped(self, width: int, height: int) -> "BoxDraft":
         """Return the box moved into the image, and reduced only if it is larger."""
         rect = self.rect.normalized()
         rect.setWidth(min(rect.width(), width))
@@ -391,8 +385,8 @@ class CropCanvas(QGraphicsView):
         """Zoom relative to the size at which the whole image is visible."""
         self._zoom = min(max(zoom, 1.0), MAX_ZOOM)
         room = self.maximumViewportSize()
-        (width, height) = self.image_size
-        room -= QSize(2 * IMAGE_MARGIN, 2 * IMAGE_MARGIN)
+        width, height = self.image_size
+        room -= QSize(IMAGE_MARGIN, IMAGE_MARGIN) * 2
         scale = min(room.width() / width, room.height() / height) * self._zoom
         self.setTransform(QTransform.fromScale(scale, scale))
 
@@ -418,7 +412,7 @@ class CropCanvas(QGraphicsView):
             painter.end()
             super().paintEvent(event)
             painter.begin(self.viewport())
-        focus_ring(painter, place, self.palette(), focused=self.hasFocus())
+        focus_ring(painter, place, self)
 
     def _map_to_image(self, event: QMouseEvent) -> QPointF:
         inverse, _ = self.viewportTransform().inverted()
@@ -434,9 +428,8 @@ class CropCanvas(QGraphicsView):
         hit = min(boxes, key=lambda item: item.draft.rect.width(), default=None)
         if handles:
             before = self.boxes[self.current]
-            handle = min(handles)
             self._gesture = BoxGesture(
-                before, lambda point: before.with_handle_at(handle, point)
+                before, lambda point: before.with_handle_at(min(handles), point)
             )
         elif hit is not None and hit.draft.rect != self.sceneRect():
             self.choose(self._items.index(hit))
@@ -517,10 +510,9 @@ class CropCanvas(QGraphicsView):
             return
         if key in ARROWS and self.current >= 0:
             length = 10 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1
-            across, down = (length * step for step in ARROWS[key])
+            step = QPointF(*ARROWS[key]) * length
             box = self.boxes[self.current]
-            moved = box.moved(QPointF(across, down))
-            self._place_current(box.resized(across, down) if control else moved)
+            self._place_current(box.resized(step) if control else box.moved(step))
             self.nudged.emit()
         elif key in COMMAND_BY_KEY and not control and len(code) < 2:
             self.commanded.emit(COMMAND_BY_KEY[key])

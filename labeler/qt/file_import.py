@@ -31,7 +31,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from curation.labelling_command import suggest_training_command
 from gleanset.db.faces import WHOLE
 from gleanset.files.names import VIDEO_EXTENSIONS
 from gleanset.named_files import shorten_list
@@ -62,25 +61,12 @@ from labeler.qt.widgets import (
 from labeler.sorting.import_plan import (
     DroppedPaths,
     SimulatedImport,
-    are_face_crops,
     import_commands,
     search_commands,
     sort_paths,
 )
 
 SPLIT_WARNINGS = ("uneven", "short", "few_test_images")  # in the result of a split
-COUNTED = (
-    "added",
-    "known",
-    "duplicate",
-    "faces",
-    "without_face",
-    "exported",
-    "looked_at",
-)
-"""Names of results that are shown when the commands have ended."""
-
-
 READING_MS = (
     6000  # a result stays so long at least; then it goes with the next decision
 )
@@ -100,7 +86,7 @@ class BackgroundImport(QObject):
     """Imports dropped files and detects faces, by commands that run next to the window.
 
     `changed` is emitted when the state or the progress changes, `images_added` when there may be
-    new faces. `stage` is the last reported stage, `counts` sums the results of `COUNTED`, `result`
+    new faces. `stage` is the last reported stage, `counts` sums the numbers in results, `result`
     joins the results of all commands, `unreadable` names files, `errors` holds the error of each
     failed command. Interrupted commands resume where they stopped.
     """
@@ -129,27 +115,16 @@ class BackgroundImport(QObject):
         self.unreadable: list[str] = []
         self.warnings: list[str] = []
         self.errors: list[str] = []
-        self.training_command = ""
-        self._commands: list[list[str]] = []
+        self.commands: list[list[str]] = []
 
     @property
     def running(self) -> bool:
         return self.queue.running
 
     @property
-    def step(self) -> tuple[int, int]:
-        """Number of the running command, and of all."""
-        return len(self._commands) - len(self.queue.pending), len(self._commands)
-
-    @property
-    def unfinished(self) -> list[list[str]]:
-        """The running command and those that wait for it."""
-        return self._commands[-len(self.queue.pending) - 1 :]
-
-    @property
     def whole_images(self) -> bool:
         """Whether each image becomes a tile as it is."""
-        return any(WHOLE in words for words in self._commands)
+        return any(WHOLE in words for words in self.commands)
 
     @property
     def root(self) -> Path:
@@ -171,15 +146,8 @@ class BackgroundImport(QObject):
         """Start commands, or queue them behind the running ones."""
         if not self.running:
             self._reset()
-        self._commands += commands
-        self._worker.ask(
-            lambda s: suggest_training_command(s.dataset), self._offer_training
-        )
+        self.commands += commands
         self._run(commands)
-
-    def _offer_training(self, command: str) -> None:
-        self.training_command = command
-        self.changed.emit()
 
     def _run(self, commands: Iterable[list[str]]) -> None:
         self.state = ImportState.RUNNING
@@ -196,7 +164,7 @@ class BackgroundImport(QObject):
     def resume(self) -> None:
         self.errors = []
         self.stage = None
-        self._run(self._commands)
+        self._run(self.commands)
 
     def dismiss(self) -> None:
         self._reset()
@@ -208,9 +176,9 @@ class BackgroundImport(QObject):
 
     def _command_ended(self, words: list[str], end: CommandEnd) -> None:
         self.stage = None
-        for name in COUNTED:
-            if isinstance(count := end.result.get(name), int):
-                self.counts[name] += count
+        self.counts.update(
+            {name: fact for name, fact in end.result.items() if isinstance(fact, int)}
+        )
         self.result = {**self.result, **end.result}
         for name in ("rejected_files", "unreadable_videos"):
             self.unreadable += end.result.get(name, {}).get("files", [])
@@ -228,8 +196,8 @@ class BackgroundImport(QObject):
         self.changed.emit()
 
     def _dismiss_if_read(self) -> None:
-        notes = [*self.unreadable, *self.warnings]
-        if self.state is ImportState.DONE and not (notes or self._reading.isActive()):
+        keeps = self.unreadable or self.warnings or self._reading.isActive()
+        if self.state is ImportState.DONE and not keeps:
             self.dismiss()
 
 
@@ -287,18 +255,8 @@ class ImportBar(QFrame):
 
     def _progress_text(self) -> str:
         stage = self._import.stage
-        number, count = self._import.step
-        current, *following = dict.fromkeys(map(command_title, self._import.unfinished))
-        percent = (
-            f", {round(100 * stage.done / stage.total)} %"
-            if stage and stage.total
-            else ""
-        )
-        if following:
-            waiting = self.tr("Waiting for: {current}  ·  then {following}")
-            return waiting.format(
-                current=current + percent, following=", ".join(following)
-            )
+        count = len(self._import.commands)
+        number = count - len(self._import.queue.pending)
         templates = {
             "files": self.tr("Importing images: {done}"),
             "frames": self.tr("Extracting frames: {done} of {total} seconds"),
@@ -309,11 +267,13 @@ class ImportBar(QFrame):
         text = self.tr("Starting…")
         if stage is not None:
             counts_images = self.tr("{words}: {done} of {total} images")
-            usual = counts_images if stage.unit == "images" else "{words}" + percent
-            text = templates.get(stage.name, usual)
-            done, total = f"{stage.done:,.0f}", f"{stage.total or 0:,.0f}"
-            words = current if number == 1 == count else stage.name
-            text = text.format(words=words, done=done, total=total)
+            usual = counts_images if stage.unit == "images" else "{words}"
+            title = command_title(self._import.commands[0])
+            text = templates.get(stage.name, usual).format(
+                words=title if count == 1 else stage.name,
+                done=f"{stage.done:,.0f}",
+                total=f"{stage.total or 0:,.0f}",
+            )
         if count > 1:
             text += self.tr("  ·  step {at} of {count}").format(at=number, count=count)
         return text
@@ -386,14 +346,9 @@ class ImportBar(QFrame):
                 for line in shorten_list(result.get(key, ()))
             ]
             texts += map(split_words, lines)
-            if command := self._import.training_command:
-                texts.append(
-                    self.tr("Next, train a model: {command}").format(command=command)
-                )
         return texts
 
 
-MAX_SHOWN_NAMES = 4
 DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
 SITES = ("bing", "flickr", "google", "pixiv")
 
@@ -416,8 +371,9 @@ class CommandDialog(QDialog):
         self.setMinimumWidth(em(self, 26))
         # Buttons without a common parent would not exclude each other.
         self.faces = QRadioButton(self.tr("Detect faces"), self)
-        whole_images = self.tr("Whole images, or faces that are already cropped")
-        self.whole_images = QRadioButton(whole_images, self)
+        self.whole_images = QRadioButton(
+            self.tr("Whole images, or faces that are already cropped"), self
+        )
         self.faces.setChecked(True)
         self.tiles = column_layout(
             self.faces, self.whole_images, margins=(SPACE_M,) * 4
@@ -450,8 +406,7 @@ class ImportDialog(CommandDialog):
             self.tr("Weak labels: suggested, never applied automatically")
         )
         self.names.hide()
-        are_images = Words.are_images and not dropped.videos
-        self.whole_images.setChecked(are_images or are_face_crops(dropped))
+        self.whole_images.setChecked(Words.are_images and not dropped.videos)
         self._dropped = dropped
         self._label = label
         self._report = SimulatedImport()
@@ -463,8 +418,10 @@ class ImportDialog(CommandDialog):
             "Images and frames of videos are copied; the originals are not changed."
         )
         self.lay_out(self.summary, self.tiles, self.names, plain_label(note))
-        commands = dropped.harvest(root, hints=True, label=label)
-        self._simulation.add([*words, "--simulate"] for words in commands)
+        self._simulation.add(
+            [*words, "--simulate"]
+            for words in dropped.harvest(root, hints=True, label=label)
+        )
 
     def _add_to_report(self, words: list[str], end: CommandEnd) -> None:
         if end.code:
@@ -521,10 +478,9 @@ class ImportDialog(CommandDialog):
             counted(text, count) for text, count in ignored_texts.items() if count
         ]
         if report.hints:
-            common = report.hints.most_common(MAX_SHOWN_NAMES)
-            names = ", ".join(f"{name} ({count:,})" for name, count in common)
-            names += ", …" if len(report.hints) > MAX_SHOWN_NAMES else ""
-            lines.append(self.tr("Folders: {names}").format(names=names))
+            common = report.hints.most_common()
+            names = shorten_list([f"{name} ({count:,})" for name, count in common])
+            lines.append(self.tr("Folders: {names}").format(names=", ".join(names)))
         return "\n".join(lines)
 
     def commands(self, root: Path) -> list[list[str]]:
@@ -623,14 +579,7 @@ class FileDropHandler(QObject):
         if not dropped:
             self._worker.show_error(self.tr("No images or videos found"))
             return
-        dialog = ImportDialog(self._window, dropped, self._worker.root, label)
-        if (
-            (progress := self._worker.progress)
-            and progress.counts.total
-            and not Words.are_images
-        ):
-            dialog.faces.setChecked(True)  # as in the dataset
-        self._open(dialog)
+        self._open(ImportDialog(self._window, dropped, self._worker.root, label))
 
     def search(self) -> None:
         """Ask what to search on which site."""

@@ -1,7 +1,6 @@
 """Thumbnails and images, decoded on threads; the details panel on the right."""
 
-from __future__ import annotations
-
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -151,7 +150,7 @@ def draw_fitted(painter: QPainter, area: QRect, image: QPixmap | str | None) -> 
     return area
 
 
-def to_qimage(pixels: Image.Image) -> QImage:
+def to_qimage(pixels: "Image.Image") -> QImage:
     """Convert an RGB image to the format that Qt paints."""
     data = pixels.tobytes()
     width, height = pixels.size
@@ -191,7 +190,6 @@ def load(path: Path) -> LoadedImage:
 HOVER_MS = 150
 SQUARE, WIDE = 1.0, 0.5625
 MAX_IMAGE_HEIGHT = 512
-MAX_UNBROKEN_LETTERS = 8
 
 
 class SampleImage(QWidget):
@@ -267,8 +265,15 @@ class DetailPanel(QWidget):
         self._neighbours_label.setFont(theme.scaled(self.font(), theme.SMALL))
         for label in (self._about, self._neighbours_label):
             label.setForegroundRole(Role.PlaceholderText)
-        texts = (self._about, self._suggestions, self._neighbours_label)
-        parts = (self._face, self._frame, *texts, neighbours, None)
+        parts = (
+            self._face,
+            self._frame,
+            self._about,
+            self._suggestions,
+            self._neighbours_label,
+            neighbours,
+            None,
+        )
         margins = (theme.SPACE_S, theme.SPACE_M, theme.SPACE_L, theme.SPACE_M)
         self.setLayout(column_layout(*parts, margins=margins, spacing=theme.SPACE_M))
 
@@ -292,8 +297,11 @@ class DetailPanel(QWidget):
         framed = tile.region if tile and not _is_whole(tile.region) else None
         box = QRect(*framed.region.box) if framed else None
         self._frame.show_region(whole_image(framed) if framed else None, box)
-        hint = self.tr("Point at a face to see it enlarged, with its source.")
-        self._about.setText(self._describe(tile) if tile else hint)
+        self._about.setText(
+            self._describe(tile)
+            if tile
+            else self.tr("Point at a face to see it enlarged, with its source.")
+        )
         self.show_suggestions(())
         self.show_neighbours(())
 
@@ -309,11 +317,7 @@ class DetailPanel(QWidget):
             height=tile.region.height,
         )
         # Zero-width spaces let a long file name wrap.
-        title = tile.title or ""
-        step = MAX_UNBROKEN_LETTERS
-        title = "\u200b".join(
-            title[at : at + step] for at in range(0, len(title), step)
-        )
+        title = re.sub(".{8}", "\\g<0>\u200b", tile.title or "")
         place = "rejected" if tile.status == "rejected" else tile.mark or ""
         return "\n".join(
             part for part in (title, tile.label or target_name(place), size) if part

@@ -23,7 +23,6 @@ from labeler.qt.widgets import (
     row_layout,
 )
 from labeler.qt.window import LabelerWindow
-from labeler.sorting.import_plan import contains_images
 
 
 class Welcome(QDialog):
@@ -70,17 +69,15 @@ class Welcome(QDialog):
     def _propose_target(self) -> None:
         # An empty folder, or one with the settings of a dataset, becomes the dataset.
         folder = self.folder
-        is_dataset_itself = (self.folder / SETTINGS_FILE).is_file()
-        is_target = is_dataset_itself or next(folder.glob("*"), None) is None
+        is_target = (folder / SETTINGS_FILE).is_file() or not any(folder.glob("*"))
         target = folder if is_target else folder / f"{folder.name}-dataset"
         title = self.tr("{folder} is not a dataset")
         if is_dataset(target):
             title = self.tr("{folder} has a dataset")
         self.title.setText(title.format(folder=self.folder))
         self.target.setText(str(target))
-        can_import = not is_target and contains_images(folder)
-        self.take.setVisible(can_import)
-        self.take.setChecked(can_import and not is_dataset(target))
+        self.take.setVisible(not is_target)
+        self.take.setChecked(not (is_target or is_dataset(target)))
 
     def _show_target(self, text: str) -> None:
         self.make.setText(
@@ -99,14 +96,20 @@ class Welcome(QDialog):
         self.opened.emit(target, [self.folder] if self.take.isChecked() else [])
 
     def _choose_target(self) -> None:
-        title = self.tr("Choose a folder")
-        use = self.target.setText
-        choosing(self, title, str(self.folder), lambda paths: use(paths[0]))
+        choosing(
+            self,
+            self.tr("Choose a folder"),
+            str(self.folder),
+            lambda paths: self.target.setText(paths[0]),
+        )
 
     def _choose_dataset(self) -> None:
-        title = self.tr("Open a dataset")
-        use = self.opened.emit
-        choosing(self, title, str(self.folder), lambda paths: use(Path(paths[0]), []))
+        choosing(
+            self,
+            self.tr("Open a dataset"),
+            str(self.folder),
+            lambda paths: self.opened.emit(Path(paths[0]), []),
+        )
 
 
 class Program(QObject):

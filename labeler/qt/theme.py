@@ -191,14 +191,9 @@ def draw_card(
 ) -> QColor:
     """Draw a card, lit up as the target of a key or a drop; return its background."""
     ground = lit(palette) if is_target else palette.color(Role.Base)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(
-        QPen(palette.color(Role.Highlight), 2) if is_target else QPen(edge(palette), 1)
-    )
-    painter.setBrush(ground)
-    inset = 1.0 if is_target else 0.5
-    frame = QRectF(rect).adjusted(inset, inset, -inset, -inset)
-    painter.drawRoundedRect(frame, CARD_RADIUS, CARD_RADIUS)
+    accent = QPen(palette.color(Role.Highlight), 2)
+    pen = accent if is_target else QPen(edge(palette), 1)
+    _draw_frame(painter, rect, pen, ground, CARD_RADIUS)
     return ground
 
 
@@ -213,12 +208,8 @@ def draw_key(painter: QPainter, rect: QRect, key: str, palette: QPalette) -> Non
     cap = QRect(0, 0, key_width(metrics, key), metrics.height() + 2)
     cap.moveCenter(rect.center())
     cap.moveLeft(rect.left())
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(QPen(blend(edge(palette), palette.color(Role.Text), 0.16), 1))
-    painter.setBrush(hovered(palette))
-    painter.drawRoundedRect(
-        QRectF(cap).adjusted(0.5, 0.5, -0.5, -0.5), SPACE_S, SPACE_S
-    )
+    line = QPen(blend(edge(palette), palette.color(Role.Text), 0.16), 1)
+    _draw_frame(painter, cap, line, hovered(palette), SPACE_S)
     painter.setPen(palette.color(Role.Text))
     painter.drawText(cap, Qt.AlignmentFlag.AlignCenter, key)
 
@@ -259,13 +250,20 @@ def draw_box(painter: QPainter, rect: QRect, palette: QPalette, width: int) -> N
         painter.drawRect(rect)
 
 
-def focus_ring(
-    painter: QPainter, rect: QRect, palette: QPalette, *, focused: bool
-) -> None:
+def focus_ring(painter: QPainter, rect: QRect, widget: QWidget) -> None:
     """Draw a frame around the widget that has the keyboard focus."""
-    if focused:
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(blend(edge(palette), palette.color(Role.Text), 0.25), 1))
-        frame = QRectF(rect).adjusted(0.5, 0.5, -0.5, -0.5)
-        painter.drawRoundedRect(frame, CARD_RADIUS, CARD_RADIUS)
+    if widget.hasFocus():
+        palette = widget.palette()
+        colour = blend(edge(palette), palette.color(Role.Text), 0.25)
+        _draw_frame(painter, rect, QPen(colour, 1), QColor("transparent"), CARD_RADIUS)
+
+
+def _draw_frame(
+    painter: QPainter, rect: QRect, pen: QPen, ground: QColor, radius: int
+) -> None:
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(pen)
+    painter.setBrush(ground)
+    inset = pen.widthF() / 2
+    frame = QRectF(rect).adjusted(inset, inset, -inset, -inset)
+    painter.drawRoundedRect(frame, radius, radius)

@@ -108,16 +108,12 @@ class CloseRequest(QObject):
 
 
 EMBEDDING_DELAY_MS = 1500
-PRELOAD_DELAY_MS = 300
 TEXT_END_KEYS = (*ENTER, Qt.Key.Key_Escape)
 """Keys that end the input of a text and do nothing else."""
 
 SIZE = (1440, 900)
 NARROW_WIDTH = 1100
 """In a narrower window (logical pixels) the details panel is hidden until F9 is pressed."""
-TINY_WIDTH = (
-    800  # below it the names of tabs are cut; above it the panels give way to them
-)
 
 
 class LabelerWindow(QMainWindow):
@@ -170,7 +166,6 @@ class LabelerWindow(QMainWindow):
         keep_focus(self)
         self.show_view(view or self._state.view())
         QTimer.singleShot(EMBEDDING_DELAY_MS, self, self.embedding_task.begin)
-        QTimer.singleShot(PRELOAD_DELAY_MS, self, self._preload_views)
 
     def _lay_out(self) -> None:
         middle = QWidget()
@@ -290,23 +285,10 @@ class LabelerWindow(QMainWindow):
         for part in (*self._tab_after_view, self._learning_button, self.status.undo):
             tab_last(part)
 
-    def _preload_views(self, number: int = 0) -> None:
-        # One at a time: all together would block the window.
-        VIEWS[number].load()
-        if number + 1 < len(VIEWS):
-            QTimer.singleShot(
-                PRELOAD_DELAY_MS, self, partial(self._preload_views, number + 1)
-            )
-
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Hide the details panel when a window becomes narrow, show it when it becomes wide."""
         super().resizeEvent(event)
-        width = event.size().width()
-        elide = Qt.TextElideMode
-        self.tabs.setElideMode(
-            elide.ElideRight if width < TINY_WIDTH else elide.ElideNone
-        )
-        wide = width >= NARROW_WIDTH
+        wide = event.size().width() >= NARROW_WIDTH
         if wide != self._wide:
             self._wide = self._details_wanted = wide
             self.details.setVisible(wide and self.view.shows_details)

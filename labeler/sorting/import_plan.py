@@ -1,28 +1,13 @@
 """Import plans: the commands for dropped files, and for searches."""
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gleanset.db.statistics import MAX_CROP_ASPECT, MAX_CROP_SIDE
-from gleanset.errors import Unreadable
-from gleanset.files.names import (
-    ARCHIVE_EXTENSIONS,
-    VIDEO_EXTENSIONS,
-    walk_visible_files,
-)
+from gleanset.files.names import ARCHIVE_EXTENSIONS, VIDEO_EXTENSIONS
 from gleanset.tree import DATASET, VIDEO
-
-SIZE_CHECK_SECONDS = 0.5
-"""Time limit for reading image sizes, because a person waits."""
-
-MAX_CHECKED_IMAGES = 24
-"""Images whose size is read."""
 
 MAX_COMMAND_CHARACTERS = 20_000
 """Characters of paths in one command; the limit of Windows is about 32,000."""
@@ -73,47 +58,6 @@ def sort_paths(paths: Sequence[Path]) -> DroppedPaths:
     return DroppedPaths(
         **{kind: tuple(kind_paths) for kind, kind_paths in kinds.items()}
     )
-
-
-def contains_images(folder: Path) -> bool:
-    """Return whether a folder has images or videos, as far as it can be searched in a moment."""
-    end = time.monotonic() + SIZE_CHECK_SECONDS
-    for parent, _, names in walk_visible_files(folder):
-        files = sort_paths([parent / name for name in names])
-        if files.videos or files.files or time.monotonic() > end:
-            return bool(files.videos or files.files)
-    return False
-
-
-def are_face_crops(dropped: DroppedPaths) -> bool:
-    """Return whether most images have the size and shape of face crops."""
-    from gleanset.images.decode import read_image_size
-
-    end = time.monotonic() + SIZE_CHECK_SECONDS
-    images = list(
-        takewhile(lambda _: time.monotonic() <= end, _iterate_images(dropped))
-    )
-    step = max(len(images) // MAX_CHECKED_IMAGES, 1)
-    votes = []
-    for path in images[::step][:MAX_CHECKED_IMAGES]:
-        with suppress(Unreadable):
-            short, long = sorted(read_image_size(path))
-            votes.append(long <= MAX_CROP_SIDE and long <= MAX_CROP_ASPECT * short)
-    return 4 * sum(votes) >= 3 * len(votes) > 0
-
-
-def _iterate_images(dropped: DroppedPaths) -> Iterator[Path]:
-    from gleanset.images.decode import IMAGE_EXTENSIONS
-
-    folder_files = (
-        parent / name
-        for folder in dropped.folders
-        for parent, _, names in walk_visible_files(folder)
-        for name in names
-    )
-    for path in (*dropped.files, *folder_files):
-        if path.suffix.lower() in IMAGE_EXTENSIONS:
-            yield path
 
 
 @dataclass
@@ -168,8 +112,9 @@ def import_commands(
     folders that contain videos.
     """
     videos = _split_into_commands((*video_folders, *dropped.videos))
-    tracks = not whole_images and label is None
-    sampling = ["gleanset", "episodes"] if tracks else ["harvest", "frames"]
+    sampling = ["gleanset", "episodes"]
+    if whole_images or label is not None:
+        sampling = ["harvest", "frames"]
     return [
         *dropped.harvest(root, hints=hints, label=label),
         *([*sampling, *part, *_common_options(root, label)] for part in videos),

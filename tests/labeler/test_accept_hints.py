@@ -32,7 +32,6 @@ from labeler.acceptance import (
 from labeler.classes import ClassEditor
 from labeler.cli import check_typo
 from labeler.sorting.import_plan import (
-    are_face_crops,
     import_commands,
     search_commands,
     sort_paths,
@@ -696,15 +695,6 @@ def test_sort_paths_by_kind(mixed: Path) -> None:
     assert dropped.files == (mixed / "hana" / "0.jpg", mixed / "old.zip")
     assert dropped.videos == (mixed / "episode.mkv",)
     assert not sort_paths([mixed / "notes.txt", mixed / "nothing"])
-
-
-def test_small_square_images_are_face_crops(mixed: Path) -> None:
-    assert are_face_crops(sort_paths([mixed / "hana"]))
-    assert are_face_crops(sort_paths([mixed / "hana" / "0.jpg"]))
-    write_pictures(mixed, 4, size=(1280, 720))
-    (mixed / "broken.jpg").write_bytes(b"not an image")
-    assert not are_face_crops(sort_paths([mixed / f"{seed}.jpg" for seed in range(4)]))
-    assert not are_face_crops(sort_paths([mixed / "episode.mkv", mixed / "broken.jpg"]))
 
 
 def test_import_commands(mixed: Path) -> None:

@@ -551,9 +551,7 @@ class TileView(QListView):
             if is_new and is_whole:
                 self.seen_samples[self.tiles.id(row)] = time.monotonic()
                 new_rows.append(row)
-        theme.focus_ring(
-            painter, self.viewport().rect(), palette, focused=self.hasFocus()
-        )
+        theme.focus_ring(painter, self.viewport().rect(), self)
         painter.end()
         if new_rows:
             self.painted.emit(new_rows)

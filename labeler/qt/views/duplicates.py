@@ -11,9 +11,8 @@ from typing import NamedTuple
 from PySide6.QtCore import QRect
 
 from gleanset import Dataset
-from gleanset.db.duplicates import DuplicateSetMember
 from gleanset.errors import GleansetError
-from labeler.duplicates.advantages import WORDS, KeepReason
+from labeler.duplicates.advantages import KeepReason
 from labeler.duplicates.plan import DuplicateSet, accept, keep_all
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import GridLayout, Section
@@ -59,10 +58,9 @@ class DuplicateSetGrid(GestureView):
         number, index = self.member(row)
         if number < 0:
             return ""
-        members = self.sets[number].members
-        return describe_copy(
-            members[index], formats=len({copy.format for copy in members}) > 1
-        )
+        member = self.sets[number].members[index]
+        state = member.label or ("✗" if member.status == "rejected" else "")
+        return f"{member.width} x {member.height} {member.format} {state}".strip()
 
     def selected_rows(self) -> list[int]:
         """Return nothing: ticks are not a selection."""
@@ -80,15 +78,6 @@ class DuplicateSetGrid(GestureView):
         """Do nothing: ticks mark what is kept."""
 
 
-def describe_copy(member: DuplicateSetMember, *, formats: bool) -> str:
-    """Return size, format and label of a copy."""
-    state = member.label or ("✗" if member.status == "rejected" else "")
-    size = f"{member.width} x {member.height}"
-    return " ".join(
-        part for part in (size, member.format if formats else "", state) if part
-    )
-
-
 def section_of(copies: DuplicateSet, title: str) -> Section:
     """Return a set as a section; only the long titles of conflicts have a line of their own."""
     return Section(title, len(copies.members), shares_shelf=not copies.conflict)
@@ -96,7 +85,7 @@ def section_of(copies: DuplicateSet, title: str) -> Section:
 
 def reason_words(reasons: Iterable[KeepReason]) -> str:
     """Return the translated reasons without their details."""
-    first, *others = [tr(WORDS[reason.advantage]) for reason in reasons]
+    first, *others = [tr(reason.advantage.value) for reason in reasons]
     return "  ·  ".join([first, ", ".join(others)] if others else [first])
 
 
@@ -143,10 +132,20 @@ class DuplicatesView(PagedView):
         self.none_button = button("", self._keep_uncertain)
         for page_button in (self.best_button, self.none_button, self.accept_button):
             page_button.hide()
-        buttons = (self.search_button, self.accept_button)
-        head = row_layout(self.title, *buttons, grows=self.title, margins=HEAD)
-        parts = (self.hint, self.none_button, self.best_button)
-        foot = row_layout(*parts, grows=self.hint, margins=(0, 0, HEAD[2], 0))
+        head = row_layout(
+            self.title,
+            self.search_button,
+            self.accept_button,
+            grows=self.title,
+            margins=HEAD,
+        )
+        foot = row_layout(
+            self.hint,
+            self.none_button,
+            self.best_button,
+            grows=self.hint,
+            margins=(0, 0, HEAD[2], 0),
+        )
         self._column = set_column(self, head, self.view, foot)
         self._planning.done.connect(self._show_plan)
         self._planning.failed.connect(self._planning_failed)
@@ -226,13 +225,12 @@ class DuplicatesView(PagedView):
             [member.id for copies in self.view.sets for member in copies.members],
             [section_of(group, self._reason(group)) for group in page],
         )
-        settled = sum(copies.settled for copies in page)
         uncertain = len(self._uncertain_sets())
         for page_button, text, count in (
             (
                 self.accept_button,
                 self.tr("Enter: keep the best of {count} sets"),
-                settled,
+                sum(copies.settled for copies in page),
             ),
             (
                 self.best_button,

@@ -108,7 +108,7 @@ class ClassTable(QTreeWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
         port = self.viewport()
-        focus_ring(QPainter(port), port.rect(), self.palette(), focused=self.hasFocus())
+        focus_ring(QPainter(port), port.rect(), self)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Leave letters and digits to the window: there is no search by typing here."""
@@ -137,15 +137,15 @@ class StatisticsView(LabelerView):
         self.export_button.setToolTip(
             self.tr("labeler export: class folders, in exports/")
         )
-        timeline = partial(run, "gleanset", "timeline")
-        self.timeline_button = button(self.tr("Video timeline"), timeline)
+        self.timeline_button = button(
+            self.tr("Video timeline"), partial(run, "gleanset", "timeline")
+        )
         self.timeline_button.setToolTip(
             self.tr("gleanset timeline: of videos with detected faces")
         )
         self._recount = timer(self, self.enter, RECOUNT_DELAY_MS)
         buttons = (self.timeline_button, self.split_button, self.export_button)
-        head = row_layout(self.title, *buttons, grows=self.title)
-        parts = (head, self.table)
+        parts = (row_layout(self.title, *buttons, grows=self.title), self.table)
         margins = (SPACE_M, SPACE_M, SPACE_L, SPACE_M)
         self.setLayout(
             column_layout(*parts, grows=self.table, margins=margins, spacing=SPACE_M)

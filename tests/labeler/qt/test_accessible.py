@@ -53,7 +53,6 @@ from gleanset.db.duplicates import DuplicateSetMember
 from gleanset.errors import UsageError
 from gleanset.operations import NAMED, TEXTS, Operation, make_operation, make_undo
 from gleanset.settings import SplitSettings
-from labeler.duplicates.advantages import WORDS as ADVANTAGE_WORDS
 from labeler.duplicates.advantages import Advantage, KeepReason, describe_reasons
 from labeler.duplicates.duplicate_sets import explain_choice
 from labeler.qt import translations
@@ -353,8 +352,7 @@ LANGUAGES = [language for language in LANGUAGE_NAMES if language != "en"]
 def translatable_texts() -> Iterator[str]:
     """Yield every literal that the window translates, and texts of data."""
     yield from (*STEP_TEXTS.values(), *SPLIT_TEXTS)
-    yield from ADVANTAGE_WORDS.values()
-    yield from (message.value for message in Message)
+    yield from (word.value for word in (*Advantage, *Message))
     sections = tomllib.loads(SHORTCUTS.read_text(encoding="utf-8"))
     sections["Class pages"] = {
         rule.keys: rule.meaning or rule.hint for rule in KEY_RULES

@@ -22,13 +22,11 @@ from person import (
     wait_for_page,
     wait_until,
 )
-from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 
 from gleanset import Dataset
-from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.keyboard import shortcut_sections
 from labeler.qt.settings import SettingsDialog
 from labeler.qt.theme import lit
@@ -620,27 +618,3 @@ def test_search_with_matches_creates_no_class(crowded: Person) -> None:
     QTest.keyClick(field, Key.Key_Return)
     settle(crowded.window)
     assert name[:2] + "xyz" in crowded.keys
-
-
-def test_class_list_scrolls_during_drag(crowded: Person) -> None:
-    rows = crowded.window.class_panel.list
-    mime = TileMimeData(crowded.view.model.ids([3, 8]))
-    copy = Qt.DropAction.CopyAction
-    left = Qt.MouseButton.LeftButton
-    bar = rows.verticalScrollBar()
-    bottom = QPoint(60, rows.viewport().height() - 6)
-    for kind in (QDragEnterEvent, QDragMoveEvent):
-        QApplication.sendEvent(rows.viewport(), kind(bottom, copy, mime, left, NONE))
-    first = rows.drop_text
-    wait_until(lambda: bar.value() > 150)  # no further event is sent
-    row = crowded.window.class_panel.model.row(rows.indexAt(bottom).row())
-    assert rows.drop_text == f"Drop 2 → {row.target}" != first
-    drop = QDropEvent(QPointF(bottom), copy, mime, left, NONE)
-    QApplication.sendEvent(rows.viewport(), drop)
-    assert drop.dropAction() == copy
-    settle(crowded.window)
-    assert list(crowded.labels.values()) == [row.target] * 2
-    position = bar.value()
-    for _ in range(20):
-        QApplication.processEvents()
-    assert (bar.value(), rows.drop_row) == (position, -1)
