@@ -204,30 +204,24 @@ class InputFilter(QObject):
         is_end = self._has_ended or not text or key == Qt.Key.Key_Escape
         return self._is_typing and not is_end and gap <= TYPING_PAUSE_MS
 
-    def _is_late(self, event: QKeyEvent) -> bool:
-        # X11 sends a repeat as a press with the timestamp of the last release.
-        return (
-            event.timestamp() > 0 and (event.key(), event.timestamp()) == self._release
-        )
-
     def _filter_key(self, watched: QObject, event: QKeyEvent) -> bool:
+        press = (event.key(), event.timestamp())
         repeats = event.isAutoRepeat()
-        late = self._is_late(event) and not repeats
-        if event.type() == Type.KeyRelease and not repeats:
-            self._release = (event.key(), event.timestamp())
-        elif event.type() == Type.ShortcutOverride and late:
-            event.accept()
+        # X11 sends a repeat as a press with the timestamp of the last release.
+        late = not repeats and event.timestamp() > 0 and press == self._release
+        if event.type() == Type.KeyRelease:
+            self._release = self._release if repeats else press
+            return False
+        is_press = event.type() == Type.KeyPress
+        if is_press and (late or repeats) and event.key() in ENTER:
             return True
-        elif (
-            event.type() == Type.KeyPress and (late or repeats) and event.key() in ENTER
-        ):
-            return True
-        elif event.type() == Type.KeyPress and late:
+        if late and is_press:
             repeat = _as_repeat(event)
             QCoreApplication.sendEvent(watched, repeat)
             event.setAccepted(repeat.isAccepted())
-            return True
-        return False
+        elif late:
+            event.accept()
+        return late
 
 
 def _as_repeat(event: QKeyEvent) -> QKeyEvent:

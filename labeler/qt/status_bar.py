@@ -18,7 +18,6 @@ from PySide6.QtWidgets import (
     QStyle,
     QStyleOption,
     QToolButton,
-    QWidget,
 )
 
 from gleanset import Dataset
@@ -88,13 +87,7 @@ class MessageBar(QStatusBar):
 
     def elided_message(self) -> tuple[QRect, str]:
         """Return the place of the message, and as much of it as fits there."""
-        direct = Qt.FindChildOption.FindDirectChildrenOnly
-        parts = [
-            part
-            for part in self.findChildren(QWidget, options=direct)
-            if part.isVisible()
-        ]
-        end = min((part.x() for part in parts), default=self.width())
+        end = self.childrenRect().left()  # of the visible parts
         room = self.rect().adjusted(MARGIN_PX, 0, end - self.width() - MARGIN_PX, 0)
         elided = Qt.TextElideMode.ElideRight
         text = self.fontMetrics().elidedText(

@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
-from typing import TYPE_CHECKING
 
 from gleanset import Dataset
 from gleanset.db.regions import PixelMeasures, QualityMeasures, SampleRegion
 from gleanset.errors import Unreadable
 from gleanset.work.pool import Processes, run_over
 from labeler.quality.due_samples import VERSION, DueSample, iter_due_samples
-
-if TYPE_CHECKING:
-    pass
 
 BATCH_SIZE = 16
 POOL_SIZE = 3000

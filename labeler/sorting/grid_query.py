@@ -65,8 +65,8 @@ def count_grid_rows(dataset: Dataset, query: GridQuery) -> int:
     )
 
 
-def known_count(counts: LabelCounts, target: str) -> int | None:
-    """Return the number of samples of a place by existing counts; None if they lack it."""
-    if target.startswith(":"):
-        return _PLACES[target][1](counts) if target in _PLACES else None
+def known_count(counts: LabelCounts, target: str) -> int:
+    """Return the number of samples of a class or place by existing counts."""
+    if target in _PLACES:
+        return int(_PLACES[target][1](counts))
     return next((row.count for row in counts.classes if row.name == target), 0)

@@ -67,10 +67,7 @@ def match_exact_name(typed: str, names: Iterable[KnownName]) -> KnownName | None
         [name for name in names if fold_name(name.text) == folded] if folded else []
     )
     # Prefer the name that is equal without folding.
-    return next(
-        (name for name in matches if name.text == typed),
-        matches[0] if matches else None,
-    )
+    return max(matches, key=lambda name: name.text == typed, default=None)
 
 
 def _words(text: str) -> list[str]:

@@ -270,10 +270,9 @@ class Shown:
 
     def restricted(self, page: ClassPage) -> Shown:
         """Return the same for a page with fewer samples."""
-        tile_of = {}
-        for number, tile in enumerate(self.page.tiles):
-            tile_of.update(dict.fromkeys(tile.rows, number))
-        before = [tile_of[tile.rows[0]] for tile in page.tiles]
+        left = {*page.rows}
+        tiles = enumerate(self.page.tiles)
+        before = [number for number, tile in tiles if left.intersection(tile.rows)]
 
         # The number that a tile has now, by the one before.
         now = {old: new for new, old in enumerate(before)}

@@ -101,9 +101,9 @@ class PageState:
         is_new = any(self.now - self.seen[tile] < MIN_LOOK_SECONDS for tile in tiles)
         return Say(Message.JUST_APPEARED) if is_new else None
 
-    def say(self, message: Message, name: str = "") -> Result:
+    def say(self, message: Message) -> Result:
         """Return the state with a message."""
-        return self, (Say(message, name),)
+        return self, (Say(message),)
 
     def change(self, after: Shown | None, kind: Message | None = None) -> PageState:
         """Return the state after a change that can be undone."""
@@ -379,12 +379,8 @@ class Named(NamedTuple):
             return state, commands
         # The next name is for the next card, unless the mouse is on one without a name.
         under = -1 if after.under in after.shown.sent else after.under
-        point = under if under >= 0 else after.shown.next_open(max(tiles))
-        card = after.shown.cluster_of(point)
-        after = replace(
-            after, name=None, point=point, card=card, under=under, lit_at=after.now
-        )
-        return after, commands
+        after = replace(after, name=None, under=under)
+        return after.show(after.shown, after.shown.next_open(max(tiles))), commands
 
 
 class NameEnded(NamedTuple):
@@ -604,8 +600,6 @@ def _suggest_again(state: PageState, tiles: tuple[int, ...]) -> Result:
 def _send_to(place: Place) -> Action:
     def send(state: PageState, selected: tuple[int, ...]) -> Result:
         tiles = state.targets(selected)
-        if not tiles:
-            return state.say(Message.POINT_FIRST)
         # A whole card is only sent once it has been lit as the target, and has said so.
         if (
             len(tiles) > 1

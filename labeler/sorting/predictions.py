@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -83,10 +82,9 @@ def average_predictions(predictions: Sequence[ClassPrediction]) -> ClassPredicti
     if len(predictions) == 1:
         return predictions[0]
     sums: dict[str, float] = defaultdict(float)
-    for name, probability in chain.from_iterable(
-        prediction.top for prediction in predictions
-    ):
-        sums[name] += probability / len(predictions)
+    for prediction in predictions:
+        for name, probability in prediction.top:
+            sums[name] += probability / len(predictions)
     order = sorted(sums.items(), key=lambda entry: (-entry[1], entry[0]))
     return ClassPrediction(tuple(order[:MAX_PREDICTIONS]))
 

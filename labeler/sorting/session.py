@@ -210,15 +210,6 @@ class SortingSession:
         self._version = self.dataset.db.get_data_version()
         self._signature = self.tiles.get_signature()
 
-    def label(
-        self, ids: Sequence[int], label: str, provenance: str = BY_HAND
-    ) -> StepResult:
-        """Give samples a class, which is created if it is new."""
-        label = self.classes.resolve(label)
-        return self._decide(
-            ids, "label", Choice("", "label", label, provenance), label=label
-        )
-
     def label_each(
         self,
         labels: Mapping[int, str],
@@ -263,24 +254,24 @@ class SortingSession:
                 )
         self.changes.apply(step, changes)
 
-    def send_to_place(
-        self, ids: Sequence[int], place: str, provenance: str = BY_HAND
+    def decide(
+        self, ids: Sequence[int], target: str, provenance: str = BY_HAND
     ) -> StepResult:
-        """Send samples to a `Place`. Raises `UsageError` for an unknown one."""
+        """Give samples a class, which is created if it is new, or send them to a `Place`.
+
+        A place is prefixed with `:` (`:later`). Raises `UsageError` for an unknown one.
+        """
+        if not target.startswith(":"):
+            label = self.classes.resolve(target)
+            choice = Choice("", "label", label, provenance)
+            return self._decide(ids, "label", choice, label=label)
+        place = target[1:]
         if place not in PLACE_ACTIONS:
             raise UsageError(
                 f"there is no place {place!r}", f"choose one of {', '.join(Place)}"
             )
         kind, action, mark = PLACE_ACTIONS[place]
         return self._decide(ids, kind, Choice("", action, None, provenance), mark)
-
-    def decide(
-        self, ids: Sequence[int], target: str, provenance: str = BY_HAND
-    ) -> StepResult:
-        """Label or send samples: `target` is a class, or a place prefixed with `:` (`:later`)."""
-        if target.startswith(":"):
-            return self.send_to_place(ids, target[1:], provenance)
-        return self.label(ids, target, provenance)
 
     def _decide(
         self,

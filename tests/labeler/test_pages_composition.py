@@ -497,7 +497,7 @@ def test_single_class_is_not_predicted_for_all(drawn: FaceSet) -> None:
         clusters_page = only(pages.next())
         assert clusters_page.kind is PageKind.CLUSTERS
         assert {character} not in characters_by_cluster(dataset, clusters_page, drawn)
-        session.label(clusters_page.rows, "B")
+        session.decide(clusters_page.rows, "B")
         page = only(pages.next())
         assert (page.kind, page.labels) == (PageKind.MIXED, {"A", "B"})
 
@@ -520,7 +520,7 @@ def test_people_left_without_name_are_not_suggested(
                 rows = [page.tiles[number].rows[0] for number in numbers]
                 characters = {drawn.truth[key] for key in session.tiles.get_keys(rows)}
                 if len(characters) == 1 and characters <= known:
-                    session.label(rows, characters.pop())
+                    session.decide(rows, characters.pop())
             if page.kind is PageKind.CLUSTERS:
                 pages.skip(page)
                 page = only(pages.next(24))
@@ -548,7 +548,7 @@ def test_unreadable_images_do_not_block_clusters(drawn: FaceSet) -> None:
         session = SortingSession(dataset)
         queue = SortingQueue(dataset.db)
         pending = queue.get_features(queue.list_waiting(POOL_SIZE))
-        session.label([sample.id for sample in pending if sample.descriptor], "Miku")
+        session.decide([sample.id for sample in pending if sample.descriptor], "Miku")
         last = only(pages.next())
         assert (last.kind, len(last.tiles)) == (PageKind.PLAIN, 20)
         for path in unreadable:

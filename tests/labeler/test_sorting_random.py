@@ -165,8 +165,8 @@ def places(session: SortingSession) -> dict[str, int]:
 def test_undo_and_redo_return_step_name(
     session: SortingSession, rows: list[int]
 ) -> None:
-    session.label(rows[:3], "Miku")
-    session.label(rows[3:], "Mio")
+    session.decide(rows[:3], "Miku")
+    session.decide(rows[3:], "Mio")
 
     def names() -> tuple[str | None, str | None]:
         steps = session.progress().undo, session.progress().redo
@@ -188,7 +188,7 @@ def test_undo_and_redo_return_step_name(
         ("Label 3 samples as Mio", None),
     )
     session.undo()
-    session.label([rows[5]], "Mai")
+    session.decide([rows[5]], "Mai")
     assert names() == ("Label 1 sample as Mai", None)
     with pytest.raises(UsageError, match="nothing to redo"):
         session.redo()
@@ -198,26 +198,26 @@ def test_only_corrected_class_is_hidden(
     session: SortingSession, rows: list[int]
 ) -> None:
     """A class disappears with its last sample if the only labelling as it has created it."""
-    session.label(rows[:2], "Mikku")
-    session.label(rows[:1], "Miku")
+    session.decide(rows[:2], "Mikku")
+    session.decide(rows[:1], "Miku")
     assert (places(session)["Mikku"], session.progress().keys["Mikku"]) == (1, "1")
-    session.label(rows[1:2], "Miku")
+    session.decide(rows[1:2], "Miku")
     assert "Mikku" not in places(session)
     session.undo()
     assert (places(session)["Mikku"], places(session)["Miku"]) == (1, 1)
     session.redo()
     assert "Mikku" not in places(session)
     session.add_class("Rin")
-    session.label(rows[2:3], "Rin")
-    session.label(rows[3:4], "Mai")
-    session.label(rows[4:5], "Mai")
-    session.label(rows[2:5], "Miku")
+    session.decide(rows[2:3], "Rin")
+    session.decide(rows[3:4], "Mai")
+    session.decide(rows[4:5], "Mai")
+    session.decide(rows[2:5], "Miku")
     assert (
         places(session)["Rin"],
         places(session)["Mai"],
         places(session)["Miku"],
     ) == (0, 0, 5)
-    session.label(rows[5:], "Mikku")
+    session.decide(rows[5:], "Mikku")
     assert places(session)["Mikku"] == 1
 
 
@@ -227,14 +227,14 @@ def test_decisions_survive_unreadable_settings(
     settings = session.dataset.root / "dataset.toml"
     text = settings.read_text(encoding="utf-8")
     settings.write_text('name = "half', encoding="utf-8")
-    assert session.label(rows[:2], "Miku").count == 2
+    assert session.decide(rows[:2], "Miku").count == 2
     settings.unlink()
-    assert session.label(rows[2:3], "Mio").count == 1
+    assert session.decide(rows[2:3], "Mio").count == 1
     assert session.progress().keys == {"Miku": "1", "Mio": "2"}
     session.dataset.classes.get_id("Miku")
     session.poll()
     settings.write_text(text, encoding="utf-8")
-    session.label(rows[3:4], "Rin")
+    session.decide(rows[3:4], "Rin")
     assert 'Miku = "1"' in settings.read_text(encoding="utf-8")
     assert len(list(session.dataset.journal.iterate())) == 4
 
@@ -244,10 +244,10 @@ def test_undo_skips_steps_of_another_window(
 ) -> None:
     with Dataset.open(session.dataset.root) as dataset:
         other = SortingSession(dataset)
-        session.label(rows[:2], "Miku")
+        session.decide(rows[:2], "Miku")
         assert other.poll()
         assert not other.poll()
-        other.label(rows[1:3], "Mio")
+        other.decide(rows[1:3], "Mio")
         assert session.poll()
         # Our step is undone except where theirs came after it.
         undone = session.undo()
@@ -265,8 +265,8 @@ def test_undo_skips_steps_of_another_window(
 
 
 def test_decisions_record_provenance(session: SortingSession, rows: list[int]) -> None:
-    session.label([rows[0]], "Miku")
-    session.label([rows[1]], "Miku", BY_SWEEP)
+    session.decide([rows[0]], "Miku")
+    session.decide([rows[1]], "Miku", BY_SWEEP)
     filed, lifted = rows[2:4]
     session.label_each({filed: "Mio"}, "a page", refused={lifted: "Mio"})
     provenance = [d.provenance for d in session.dataset.journal.iterate()]
@@ -280,7 +280,7 @@ def test_decisions_record_provenance(session: SortingSession, rows: list[int]) -
 def test_decision_that_changes_nothing_makes_no_step(
     session: SortingSession, keys: list[str], rows: list[int]
 ) -> None:
-    session.label(rows[:2], "Miku")
+    session.decide(rows[:2], "Miku")
     session.decide(rows[2:3], ":other")
     before = session.progress()
     repeated = ((rows[:2], " Miku"), (rows[2:3], ":other"), (rows[3:], ":queue"))
@@ -293,7 +293,9 @@ def test_decision_that_changes_nothing_makes_no_step(
     session.dataset.journal.apply(
         "elsewhere", [Choice(keys[3], "label", "Miku", MODEL)]
     )
-    assert session.label(rows[:5], "Miku").operation.text() == "Label 3 samples as Miku"
+    assert (
+        session.decide(rows[:5], "Miku").operation.text() == "Label 3 samples as Miku"
+    )
     session.undo()
     assert (places(session)["Miku"], places(session)["other"]) == (3, 1)
 
@@ -303,10 +305,10 @@ def test_add_rename_and_merge_classes(session: SortingSession, rows: list[int]) 
     assert session.progress().keys == {"Miku": "1"}
     with pytest.raises(UsageError, match="already"):
         session.add_class(" Miku ")
-    session.label(rows[:2], "Miku")
+    session.decide(rows[:2], "Miku")
     session.rename_class("Miku", "涼宮ハルヒ")
     assert session.progress().keys == {"涼宮ハルヒ": "1"}
-    session.label(rows[2:4], "Mio")
+    session.decide(rows[2:4], "Mio")
     assert session.rename_class("Mio", " 涼宮ハルヒ").count == 2
     assert (session.progress().keys, places(session)["涼宮ハルヒ"]) == (
         {"涼宮ハルヒ": "1"},
@@ -332,13 +334,13 @@ def test_old_class_name_resolves_in_another_window(
     """Another window that still uses the old name creates no class."""
     with Dataset.open(session.dataset.root) as dataset:
         other = SortingSession(dataset)
-        session.label(rows[:1], "Miku")
-        session.label(rows[1:2], "Mio")
+        session.decide(rows[:1], "Miku")
+        session.decide(rows[1:2], "Mio")
         session.rename_class("Miku", "Hatsune Miku")
-        labelled = other.label(rows[2:3], "Miku")
+        labelled = other.decide(rows[2:3], "Miku")
         assert labelled.operation.text() == "Label 1 sample as Hatsune Miku"
         session.rename_class("Mio", "hatsune miku")  # as if it were typed for a face
-        other.label(rows[3:4], "Mio")
+        other.decide(rows[3:4], "Mio")
     assert places(session)["Hatsune Miku"] == 4
     assert [c.name for c in session.tiles.get_counts().classes] == ["Hatsune Miku"]
 
@@ -349,11 +351,11 @@ def test_class_gets_name_of_hidden_class(
 ) -> None:
     session.add_class("Emilia")
     session.undo() if hidden_by == "undo" else session.delete_class("Emilia")
-    session.label(rows[:2], "Emila")
+    session.decide(rows[:2], "Emila")
     for _ in range(2):  # the second time to a name of its own
         session.rename_class("Emila", "Emilia")
         assert places(session)["Emilia"] == 2
-        session.label(rows[2:3], "Emila")
+        session.decide(rows[2:3], "Emila")
         assert places(session)["Emilia"] == 3, "the old name means the class"
         session.undo()
         session.rename_class("Emilia", "Emila")
@@ -378,8 +380,8 @@ def test_automatic_step_does_not_block_undo(
     session: SortingSession, keys: list[str], rows: list[int]
 ) -> None:
     """No user could undo that step first."""
-    session.label(rows[:1], "A")
-    session.label(rows[1:2], "B")
+    session.decide(rows[:1], "A")
+    session.decide(rows[1:2], "B")
     session.dataset.journal.apply(
         make_operation(AUTOMATIC, count=1), [Choice(keys[1], "clear")]
     )
@@ -440,16 +442,16 @@ def test_invalid_target_raises_error(session: SortingSession, rows: list[int]) -
     with pytest.raises(UsageError, match="no place"):
         session.decide(rows[:1], ":nowhere")
     with pytest.raises(UsageError, match="not a class name"):
-        session.label(rows[:1], "a/b")
+        session.decide(rows[:1], "a/b")
     with pytest.raises(UsageError, match="none of these samples"):
-        session.label([10**6], "Miku")
+        session.decide([10**6], "Miku")
     assert session.progress().undo is None
 
 
 def test_confirm_skips_labels_changed_meanwhile(
     session: SortingSession, keys: list[str], rows: list[int]
 ) -> None:
-    session.label(rows[:2], "Mio")
+    session.decide(rows[:2], "Mio")
     shown_labels = dict.fromkeys(rows[:2], "Mio")
     with Dataset.open(session.dataset.root) as dataset:
         dataset.journal.apply("Elsewhere", [Choice(keys[0], "label", "Rin")])

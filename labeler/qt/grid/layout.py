@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import NamedTuple
 
-from PySide6.QtCore import QPoint, QRect
+from PySide6.QtCore import QPoint, QRect, QSize
 
 from labeler.qt.theme import SPACE_M
 
@@ -184,16 +184,8 @@ class GridLayout:
 
     def row_at(self, point: QPoint) -> int:
         """Return the tile at a point, -1 for none."""
-        for placed in self.placed:
-            across = placed.left <= point.x() < placed.right
-            if across and placed.top <= point.y() < placed.bottom:
-                line = (point.y() - placed.top) // placed.cell
-                column = (point.x() - placed.left) // placed.cell
-                row = placed.first + line * placed.columns + column
-                return (
-                    row if row in placed.rows and self.rect(row).contains(point) else -1
-                )
-        return -1
+        touched = self.rows_in(QRect(point, QSize(1, 1)))
+        return next((first for first, _ in touched), -1)
 
     def section_at(self, point: QPoint) -> PlacedSection | None:
         return next(

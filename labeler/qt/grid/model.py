@@ -211,21 +211,14 @@ class TileModel(QAbstractListModel):
         return PLACE_KEYS.get(target) or self._worker.keys.get(target, "")
 
     def set_state(self, rows: Iterable[int], state: TileState) -> None:
-        changed = sorted(rows)
-        for row in changed:
-            if state == UNMARKED:
-                self.states.pop(row, None)
-            else:
-                self.states[row] = state
-        if changed:
-            self.dataChanged.emit(self.index(changed[0]), self.index(changed[-1]))
+        self.set_states(dict.fromkeys(rows, state))
 
     def set_states(self, states: Mapping[int, TileState]) -> None:
         """Give each row its state."""
-        for state in {*states.values()}:
-            self.set_state(
-                [row for row, other in states.items() if other == state], state
-            )
+        both = {**self.states, **states}
+        self.states = {row: state for row, state in both.items() if state != UNMARKED}
+        if states:
+            self.dataChanged.emit(self.index(min(states)), self.index(max(states)))
 
     def withdraw_labels(self, rows: Iterable[int]) -> None:
         """Show samples as waiting until they are read: their labels are being removed."""

@@ -127,9 +127,7 @@ class TileMouse(QObject):
             self._begin(point, event.modifiers())
 
     def _has_moved(self, point: QPoint) -> bool:
-        far = max(
-            abs(point.x() - self._pressed_at.x()), abs(point.y() - self._pressed_at.y())
-        )
+        far = (point - self._pressed_at).manhattanLength()
         steady = time.monotonic() - self._press_time > SLIP_SECONDS
         limit = (
             MAX_STEADY_SLIP_PIXELS

@@ -452,9 +452,7 @@ class TileView(QListView):
     def target_rows(self) -> list[int]:
         """Return what a key acts on: the selection, or else the tile under the pointer."""
         return self.selected_rows() or (
-            self.expand_targets([self.point])
-            if 0 <= self.point < self.tiles.rowCount()
-            else []
+            [self.point] if 0 <= self.point < self.tiles.rowCount() else []
         )
 
     def expand_targets(self, rows: list[int]) -> list[int]:

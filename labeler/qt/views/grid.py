@@ -134,34 +134,31 @@ class GridView(FilteredView):
             self.empty.show_notice(empty_place(self, self.bar.label.currentText()))
 
     def _sections(self, rows: OrderedRows) -> list[Section]:
-        if len(rows.sections) <= 1 and self._query.order not in (
-            "proposal",
-            "source",
-            "time",
-        ):
-            return [Section("", len(rows.ids))]
         untitled = {
             "proposal": self.tr("No suggestion"),
             "source": self.tr("No source"),
             "time": self.tr("Not from a video"),
-        }.get(self._query.order, "")
-        mark = "?" if self._query.order == "proposal" else ""
+        }
+        order = self._query.order
+        if len(rows.sections) <= 1 and order not in untitled:
+            return [Section("", len(rows.ids))]
+        mark = "?" if order == "proposal" else ""
+        other = untitled.get(order, "")
         return [
-            Section(f"{f'{title}{mark}' if title else untitled}  ·  {count:,}", count)
+            Section(f"{f'{title}{mark}' if title else other}  ·  {count:,}", count)
             for title, count in rows.sections
         ]
 
     def _show_title(self) -> None:
         name = self.bar.label.currentText()
         counts = self.worker.progress.counts if self.worker.progress else None
-        total = known_count(counts, self._query.target) if counts is not None else None
+        total = known_count(counts, self._query.target) if counts is not None else 0
+        is_filtered = self._query.sample_filter != NO_FILTER
         text = self.tr("{name} · {count} faces")
-        if self._query.sample_filter != NO_FILTER and total is not None:
+        if is_filtered:
             text = self.tr("{name} · {count} of {all} faces")
-        text = singular(
-            text, self._count if self._query.sample_filter == NO_FILTER else total or 0
-        )
-        text = text.format(name=name, count=f"{self._count:,}", all=f"{total or 0:,}")
+        text = singular(text, total if is_filtered else self._count)
+        text = text.format(name=name, count=f"{self._count:,}", all=f"{total:,}")
         if self._query.target == DUPLICATES:
             text += self.tr("  ·  Q or K: not a duplicate, restore")
         if self._new_count:
@@ -175,7 +172,7 @@ class GridView(FilteredView):
             return
         query = self._query
         count = known_count(progress.counts, self._query.target)
-        if query.sample_filter == NO_FILTER and count is not None:
+        if query.sample_filter == NO_FILTER:
             self._show_count(query, count)
         else:
             self.worker.ask(
@@ -211,8 +208,9 @@ class GridView(FilteredView):
 
         def compare(rows: OrderedRows) -> None:
             new_count = sum(self.model.row_of(row) < 0 for row in rows.ids)
-            if shows and new_count:
-                self._show_rows(query, rows)
+            if shows:
+                if new_count:
+                    self._show_rows(query, rows)
                 return
             self._new_count = new_count
             self._count = len(rows.ids)

@@ -184,12 +184,9 @@ class PageGrid(GestureView):
         centre = Qt.AlignmentFlag.AlignVCenter
         tiles = state.shown.targets(card)
         note = f"{len(state.shown.samples(tiles)):,}"
-        is_cluster = (
-            len(tiles) > 1 and tiles == state.targets() and not self.selected_rows()
-        )
-        if is_cluster and card == self._lit_card():
-            count = len(state.shown.samples(tiles))
-            note = self.tr("Del: reject {count}").format(count=f"{count:,}")
+        is_target = card == self._lit_card() and tiles == state.targets()
+        if is_target and len(tiles) > 1 and not self.selected_rows():
+            note = self.tr("Del: reject {count}").format(count=note)
         painter.setFont(self.font())
         painter.setPen(muted_text(palette))
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | centre, note)

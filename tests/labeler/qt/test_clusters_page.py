@@ -111,7 +111,7 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
     press_enter(person)
     assert view.page is not page
     assert person.decided_count == sum(counts.values())
-    person.window.worker.decide(lambda session: session.label(range(1, 61), "Rei"))
+    person.window.worker.decide(lambda session: session.decide(range(1, 61), "Rei"))
     settle(person.window)
     assert view.header.file_button.text() == "Enter: next page"
 

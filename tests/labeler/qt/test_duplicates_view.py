@@ -244,8 +244,8 @@ def test_conflicting_labels_wait_for_click(person: Person) -> None:
 
         keys = [member.key for member in view.sets[0].members]
         session = SortingSession(dataset)
-        session.label(ids_of(session, keys[:1]), "rin")
-        session.label(ids_of(session, keys[1:2]), "hana")
+        session.decide(ids_of(session, keys[:1]), "rin")
+        session.decide(ids_of(session, keys[1:2]), "hana")
     view._plan()
     wait_until_planned(person)
     assert view.sets[-1].decisions == ("hana", "rin")
