@@ -343,14 +343,12 @@ _CHOICES: dict[str, dict[str, str]] = {
     },
     "safe": {"strict": "1", "moderate": "2", "off": "3"},
     "content": {"photo": "0", "screenshot": "1", "other": "2", "all": "0,1,2"},
-    "tags": {"any": "any", "all": "all"},
 }
 _PARAMETERS = {
     "licence": "license",
     "sort": "sort",
     "safe": "safe_search",
     "content": "content_types",
-    "tags": "tag_mode",
 }
 
 
@@ -375,12 +373,6 @@ class Flickr(Source):
             "uploaded",
             "days such as 2020-01-01..2020-12-31, or with one side open",
             parse=parse_day_range,
-        ),
-        Option(
-            "tags",
-            "search only tags, for any or all words (or parts between commas)",
-            "",
-            _CHOICES["tags"],
         ),
     )
 
@@ -428,12 +420,7 @@ def _build_params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
         _PARAMETERS[name]: words.get(settings[name], "")
         for name, words in _CHOICES.items()
     }
-    params |= {"media": "photos", "extras": _EXTRAS}
-    if settings["tags"]:
-        params["tags"] = ",".join(text.split(",") if "," in text else text.split())
-    else:
-        params["text"] = text
-
+    params |= {"text": text, "media": "photos", "extras": _EXTRAS}
     days = settings["uploaded"]
     first, last = parse_day_range(days) if days else (None, None)
     if first is not None:
