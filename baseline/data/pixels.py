@@ -119,8 +119,7 @@ class ViewReader:
         """Return uint8, views x C x size x size. Raises `Unreadable`."""
         plain = self.read(request.source)
         key = request.source.key
-        views = [self._make_view(plain, key, view) for view in request.views]
-        return np.stack(views)
+        return np.stack([self._make_view(plain, key, view) for view in request.views])
 
     def _make_view(self, plain: Pixels, key: str, view: int) -> Pixels:
         if view == 0:

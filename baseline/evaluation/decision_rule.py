@@ -206,8 +206,7 @@ def confidences_of(
     membership: npt.NDArray[np.floating] | None,
 ) -> Float64Array:
     """Return the confidences (N) of predicted classes; those of `UNKNOWN` mean nothing."""
-    rows = np.arange(len(predicted))
-    confidences: Float64Array = probabilities[rows, predicted]
+    confidences: Float64Array = probabilities[np.arange(len(predicted)), predicted]
     if membership is None:
         return confidences
     return confidences * membership

@@ -136,8 +136,7 @@ def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMet
 
     # The last column is "unknown".
     confusion = np.zeros((len(classes), len(classes) + 1), np.int64)
-    columns = np.where(is_unknown, len(classes), answers)
-    np.add.at(confusion, (outputs.y, columns), 1)
+    np.add.at(confusion, (outputs.y, np.where(is_unknown, len(classes), answers)), 1)
 
     confidences = confidences_of(answers, probabilities, outputs.membership)
     is_unsure = ~is_unknown & (confidences < MIN_ANSWER_CONFIDENCE)
@@ -283,8 +282,7 @@ def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule) -> None:
         part = outputs[split]
         groups = assign_split_groups(dataset.db, part.keys)
         answers = SplitAnswers.measure(part, metrics.classes, groups, rule)
-        answer_metrics = compute_answer_metrics(answers, rule)
-        splits[split] = replace(figures, answers=answer_metrics)
+        splits[split] = replace(figures, answers=compute_answer_metrics(answers, rule))
 
     write_metrics(folder, replace(metrics, **splits))
 

@@ -289,8 +289,7 @@ class IdentityBackbone(GraphBackbone):
         upright = add_area_resize(graph, images, sides)
         # From the last column to the first, backwards.
         ends = map(int64_array, (-1, np.iinfo(np.int64).min, 3, -1))
-        mirrored = graph.add("Slice", upright, *ends)
-        both = graph.add("Concat", upright, mirrored, axis=0)
+        both = graph.add("Concat", upright, graph.add("Slice", upright, *ends), axis=0)
 
         graph.scope = IDENTITY_SCOPE
         vectors = graph.embed(onnx.load_model_from_string(self._data), both)
@@ -361,8 +360,7 @@ class SmallBackbone(GraphBackbone):
         maps = graph.add("AveragePool", maps, kernel_shape=cell, strides=cell)
         flat = graph.add("Flatten", maps)
         layer = (state["neck.1.weight"], state["neck.1.bias"])
-        dense = graph.add("Gemm", flat, *layer, transB=1)
-        return graph.add("Relu", dense)
+        return graph.add("Relu", graph.add("Gemm", flat, *layer, transB=1))
 
 
 SCOPE, PREPARING = "embedding", "as_embedding_takes_it"
@@ -496,8 +494,7 @@ def _extract_embedding(data: bytes) -> tuple[Any, tuple[int, ...]]:
 
     names = {tensor.name for tensor in weights}
     image = next(value for value in model.graph.input if value.name not in names)
-    output = model.graph.output[-1]
-    part = Extractor(model).extract_model([image.name], [output.name])
+    part = Extractor(model).extract_model([image.name], [model.graph.output[-1].name])
     return part, _get_shape(image)
 
 

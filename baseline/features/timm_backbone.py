@@ -162,8 +162,7 @@ class TimmBackbone(Backbone):
     @property
     def identity(self) -> tuple[object, ...]:
         mean = self.network.mean.flatten().tolist()
-        deviation = self.network.std.flatten().tolist()
-        return (self.name, mean, deviation)
+        return (self.name, mean, self.network.std.flatten().tolist())
 
     @property
     def run_files(self) -> dict[str, bytes]:

@@ -195,8 +195,7 @@ def _order_by_similarity(
     position[order] = np.arange(len(points))
 
     # A track is in one cluster and counts once there.
-    cluster_of_track = assign_clusters(points[firsts])
-    return SimilarityOrder(position, cluster_of_track[track])
+    return SimilarityOrder(position, assign_clusters(points[firsts])[track])
 
 
 def _split_by_number(numbers: IntArray) -> list[IntArray]:
@@ -342,8 +341,7 @@ def _split_in_half(points: Float32Array, rows: IntArray) -> list[IntArray]:
     centered = points[rows] - points[rows].mean(axis=0)
     # Eigenvalues ascend: the last vector is the first principal direction.
     _, directions = np.linalg.eigh(centered.T @ centered)
-    along = centered @ directions[:, -1]
-    order = rows[np.argsort(along, kind="stable")]
+    order = rows[np.argsort((centered @ directions[:, -1]), kind="stable")]
     middle = len(order) // 2
     return [order[:middle], order[middle:]]
 

@@ -145,8 +145,7 @@ def make_class_sampler(y: IntArray, classes: int, images: int) -> BatchSampler:
         return np.concatenate(parts)
 
     def draw(random: np.random.Generator) -> list[IntArray]:
-        numbers = np.arange(len(members))
-        order = _repeat_equally(numbers, batches * width, random)
+        order = _repeat_equally(np.arange(len(members)), batches * width, random)
         return [draw_batch(row, random) for row in order.reshape(batches, width)]
 
     return draw
@@ -162,8 +161,7 @@ def _repeat_equally(
 ) -> IntArray:
     """Return `count` of `members` in random order, each as often as any other, give or take one."""
     rounds = math.ceil(count / len(members))
-    repeated = [random.permutation(members) for _ in range(rounds)]
-    return np.concatenate(repeated)[:count]
+    return np.concatenate([random.permutation(members) for _ in range(rounds)])[:count]
 
 
 class LossTerms(NamedTuple):

@@ -162,8 +162,7 @@ def _compute_features(
     train = [samples[key] for key in sorted(train_keys)]
     rest = [samples[key] for key in sorted(samples.keys() - train_keys)]
     splits = {"train": tuple(train), "val": tuple(rest), "test": ()}
-    examples = replace(folds[0], splits=splits)
-    data = TrainingData(dataset, examples, settings, progress)
+    data = TrainingData(dataset, replace(folds[0], splits=splits), settings, progress)
     with suppress(UsageError, InputUnusable):  # the training itself reports it
         backbone, _ = load_pretrained_backbone(settings, TrainingCallback())
         data.train_features(backbone)

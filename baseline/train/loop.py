@@ -77,8 +77,7 @@ def save_checkpoint(folder: Path, states: Mapping[str, State], values: object) -
             tensors[f"{part}/{name}"] = value.detach().cpu().contiguous()
 
     metadata = {"format": FORMAT, "known": json.dumps(values)}
-    data = safetensors.torch.save(tensors, metadata)
-    write_atomic(folder / CHECKPOINT_FILE, data)
+    write_atomic(folder / CHECKPOINT_FILE, safetensors.torch.save(tensors, metadata))
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, State], Any] | None:

@@ -209,8 +209,7 @@ def fit_membership(
         known += _leave_out(fit, sample, rows, members)
 
         # With fewer classes than folds, each class is left out several times.
-        left_classes = classes[number % len(classes) :: len(folds)]
-        is_outsider = np.isin(sample.y, left_classes)
+        is_outsider = np.isin(sample.y, classes[number % len(classes) :: len(folds)])
         # Fitted again without them: the center of all features would know these classes, and
         # promise .92 to .99 where .73 to .94 is true (docs/experiments.md).
         insiders = rows[~is_outsider[rows]]

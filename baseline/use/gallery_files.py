@@ -119,8 +119,7 @@ def add_files(
             )
 
         embedded = Model(engine).embed_pixels(np.stack(files.pixels))
-        change = {"action": "add", "class": name, "images": files.keys}
-        _append_change(folder, change)
+        _append_change(folder, {"action": "add", "class": name, "images": files.keys})
 
         nothing = ((), np.zeros((0, embedded.shape[1]), np.float32))
         images_before = images.get(name, nothing)

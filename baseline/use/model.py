@@ -154,8 +154,7 @@ class Model:
 
     def predict_faces(self, image: ImageInput, top: int = 5) -> list[ImagePrediction]:
         """Return the prediction for each face, from left to right, or for the whole image."""
-        parts = self._parts(image)
-        return self._predict_parts(parts, top)
+        return self._predict_parts(self._parts(image), top)
 
     def predict_images(
         self, images: Iterable[ImageInput], top: int = 5

@@ -48,15 +48,13 @@ def write_report(dataset: Dataset, run_id: str) -> Path:
     """
     folder = dataset.runs_folder / run_id
     values = collect_run_values(dataset, folder)
-    path = (folder / REPORT).absolute()
-    return write_page(path, "page.html.jinja", values)
+    return write_page((folder / REPORT).absolute(), "page.html.jinja", values)
 
 
 def write_page(path: Path, template: str, values: dict[str, object]) -> Path:
     """Render a template, with all values escaped, and write it."""
     templates = get_templates("baseline.evaluation.report")
-    page = templates.get_template(template).render(values)
-    write_atomic(path, encode_page(page))
+    write_atomic(path, encode_page(templates.get_template(template).render(values)))
     return path
 
 
@@ -111,8 +109,7 @@ def build_main_section(
 ) -> MainSection:
     """Return the section of a split."""
     rows = map(astuple, figures.answered.mistakes)
-    mistakes = _build_report_images(dataset, thumbnails, rows)
-    return MainSection(name, figures, mistakes)
+    return MainSection(name, figures, _build_report_images(dataset, thumbnails, rows))
 
 
 def _build_report_images(
@@ -163,5 +160,4 @@ def write_folds_report(dataset: Dataset, run_id: str) -> Path:
         "the held-out folds",
         metrics.held_out,
     )
-    path = (folder / REPORT).absolute()
-    return write_page(path, "folds.html.jinja", values)
+    return write_page((folder / REPORT).absolute(), "folds.html.jinja", values)

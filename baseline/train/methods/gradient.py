@@ -122,8 +122,7 @@ class BatchHardObjective:
     def loss_terms(self, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> LossTerms:
         """Return the mean loss of the mined triplets times the images, and hits at rank 1."""
         embedded = functional.normalize(net(x).float(), dim=1)
-        triplets = self.miner(embedded, y)
-        loss: torch.Tensor = self.loss(embedded, y, triplets)
+        loss: torch.Tensor = self.loss(embedded, y, self.miner(embedded, y))
 
         similarity = embedded.detach() @ embedded.detach().T
         # Lower than any cosine: no image is its own nearest one.
@@ -149,8 +148,7 @@ class BatchHardObjective:
             scores = NearestImageHead(torch.from_numpy(vectors))(queries)
 
         loss = float(functional.cross_entropy(scores, y))
-        recall = float((scores.argmax(1) == y).float().mean())
-        return loss, recall
+        return loss, float((scores.argmax(1) == y).float().mean())
 
 
 def embed_samples(

@@ -128,8 +128,7 @@ class InferenceNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return probabilities, embeddings, and for a gallery similarities."""
-        channels_first = images.permute(0, 3, 1, 2).to(self.luma.dtype)
-        x = (channels_first / 255).contiguous()
+        x = (images.permute(0, 3, 1, 2).to(self.luma.dtype) / 255).contiguous()
         if self.grey:
             x = (x * self.luma).sum(1, keepdim=True)
 

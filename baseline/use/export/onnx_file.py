@@ -66,8 +66,7 @@ def build_graph(run: RunEngine) -> ModelProto:
         embedded = graph.add_unit_rows(embedded, MIN_LENGTH)
 
     scores, similarity = _add_scores(graph, net, embedded)
-    temperature = np.array(run.facts.rule.temperature, np.float32)
-    scores = graph.add("Div", scores, temperature)
+    scores = graph.add("Div", scores, np.array(run.facts.rule.temperature, np.float32))
     if run.offsets.any():
         scores = graph.add("Add", scores, run.offsets)
     probabilities = graph.add("Softmax", scores, axis=1)
@@ -158,8 +157,7 @@ def _add_scores(
     classes, images_per_class, width = head.vectors.shape
     vectors = head.vectors.reshape(classes * images_per_class, width)
     flat = graph.add("MatMul", embedded, vectors.T)
-    shape = int64_array(0, classes, images_per_class)
-    similarity = graph.add("Reshape", flat, shape)
+    similarity = graph.add("Reshape", flat, int64_array(0, classes, images_per_class))
     best = graph.add("ReduceMax", similarity, int64_array(2), keepdims=0)
     scores = graph.add("Mul", best, np.array(GALLERY_SCALE, np.float32))
     return scores, Output(similarity, (classes, images_per_class))
@@ -191,8 +189,7 @@ def add_membership(
     for distance, weight in zip(distances, weights, strict=True):
         term = graph.add("Mul", distance, np.array([weight], np.float32))
         score = graph.add("Add", term, score)
-    nearest = graph.add("ReduceMax", score, axis, keepdims=0)
-    return graph.add("Sigmoid", nearest)
+    return graph.add("Sigmoid", graph.add("ReduceMax", score, axis, keepdims=0))
 
 
 def _add_distances(graph: GraphBuilder, units: str, centers: Float32Array) -> str:
