@@ -262,7 +262,7 @@ class StubBackbone:
     emphasis = np.ones(32)
 
 
-EXPECTED = PartWeights((1.0, 0.5), "they are pictures", {})
+EXPECTED = PartWeights((1.0, 0.5), "they are pictures")
 
 
 @pytest.mark.parametrize(
