@@ -47,8 +47,9 @@ from virtual_display import Display, display
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.proposals import Proposals
-from gleanset.images.cropping import CropGeometry, FaceCropper
+from gleanset.images.cropping import FaceCropper
 from gleanset.images.staging import StageBytes
+from gleanset.settings import CropGeometry
 
 if TYPE_CHECKING:
     from PySide6.QtCore import QPoint

@@ -22,7 +22,8 @@ from PIL import Image, ImageChops, ImageDraw
 from scipy.interpolate import CubicSpline
 
 from gleanset import Box, Face
-from gleanset.images.cropping import CropGeometry, compute_region
+from gleanset.images.cropping import compute_region
+from gleanset.settings import CropGeometry
 
 Points = np.ndarray[Any, Any]
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable, UsageError
-from gleanset.images.cropping import CropGeometry, FaceCropper, clip_box
+from gleanset.images.cropping import FaceCropper, clip_box
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face, FaceCrop, Image
+from gleanset.settings import CropGeometry
 
 STAGE = "facecrop-by-hand"
 PROVENANCE = "box by hand"
@@ -17,11 +18,7 @@ PROVENANCE = "box by hand"
 def crop_face(dataset: Dataset, image: Image, face: Face, scratch: Path) -> FaceCrop:
     """Crop a face like the image's others. Raises `InputUnusable` for an unreadable file."""
     recorded = dataset.scans.get_crop_settings(image.sha256)
-    geometry = (
-        CropGeometry.parse(recorded)
-        if recorded
-        else CropGeometry.from_settings(dataset.settings.crop)
-    )
+    geometry = CropGeometry.parse(recorded) if recorded else dataset.settings.crop
     path = dataset.image_path(image.sha256, image.format)
 
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from gleanset import Dataset
     from gleanset.db.rows import Search
     from gleanset.files.hub import HubFile, HubPin
-    from gleanset.images.cropping import CropGeometry
-    from gleanset.settings import CropSettings
+    from gleanset.settings import CropGeometry, CropSettings
 
 MIN_FACE_SHARE = 10
 """If fewer than 1 image in this many has a face, the dataset is not about faces."""
@@ -133,12 +131,12 @@ class FaceSearch(Request, frozen=True, kw_only=True):
 
     def crop_geometry(self, crop: CropSettings) -> CropGeometry:
         """Return the crop settings for a dataset with these settings."""
-        from gleanset.images.cropping import CropGeometry
+        from gleanset.settings import CropGeometry
 
-        names = [field.name for field in fields(CropGeometry)]
+        names = CropGeometry.__struct_fields__
         values = {name: getattr(self, name) for name in names}
         changes = {name: value for name, value in values.items() if value is not None}
-        return replace(CropGeometry.from_settings(crop), **changes)
+        return msgspec.structs.replace(crop, **changes)
 
     def run(
         self,

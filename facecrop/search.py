@@ -19,9 +19,10 @@ from gleanset.command_result import CommandResult
 from gleanset.db.faces import WHOLE, StoredFace
 from gleanset.db.rows import Search
 from gleanset.files.store import FILE_GONE, FILE_UNREADABLE, Store, read_original
-from gleanset.images.cropping import CropGeometry, FaceCropper, make_sample_key
+from gleanset.images.cropping import FaceCropper, make_sample_key
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Face, FaceCrop, Region, Rejection, overlap
+from gleanset.settings import CropGeometry
 from gleanset.work.pool import Outcome, Processes, run_batches
 from gleanset.work.progress import NO_PROGRESS, Progress
 

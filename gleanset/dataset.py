@@ -223,11 +223,6 @@ def check_dataset_exists(root: Path) -> None:
         if _has_catalogue(root):
             return
 
-    if root.parts[:1] == ("s3:",):
-        raise DatasetMissing(
-            "a dataset is a folder, not a place in a bucket",
-            "copy it first, for instance: aws s3 sync s3://BUCKET/PREFIX DIR",
-        )
     if (root / SETTINGS_FILE).is_file():
         raise _catalogue_missing_error(root)
     raise DatasetMissing(

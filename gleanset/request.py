@@ -17,26 +17,14 @@ import math
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from types import UnionType
-from typing import (
-    Annotated,
-    Any,
-    ClassVar,
-    Literal,
-    NamedTuple,
-    Self,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar, get_type_hints
 
 import click
 import msgspec
+from msgspec import inspect
 
 from gleanset.cli import parse_key_values
-from gleanset.config import Param, TomlTable
+from gleanset.config import Param, TomlTable, get_param
 from gleanset.errors import InputUnusable
 from gleanset.files.encodings import check_encoding
 
@@ -105,19 +93,17 @@ class Request(TomlTable, frozen=True, kw_only=True):
 
 
 class Field(NamedTuple):
-    """A field of a request: `shape` is the type of a value, `minimum` and `maximum` its range.
+    """A field of a request: `kind` is the type of a value, with its range.
 
     A `repeated` option may be given several times; one that `has_opposite` is `bool | None`.
     """
 
     name: str
     param: Param
-    shape: Any
+    kind: inspect.Type
     default: Any
     repeated: bool
     has_opposite: bool
-    minimum: Any
-    maximum: Any
 
     @property
     def option(self) -> str:
@@ -127,7 +113,7 @@ class Field(NamedTuple):
     @property
     def is_dict(self) -> bool:
         """Whether the option takes KEY=VALUE."""
-        return self.shape is dict or get_origin(self.shape) is dict
+        return isinstance(self.kind, inspect.DictType)
 
 
 @cache
@@ -148,41 +134,25 @@ def list_fields(kind: type[msgspec.Struct]) -> tuple[Field, ...]:
 
 def _make_field(name: str, annotation: Any, default: Any) -> Field | None:
     """Return a field from its annotation, None if that has no `Param`."""
-    shape = annotation
-    repeated, optional = False, False
-    notes = []
-    # Take off one layer after another, until the type of a single value is left.
-    while True:
-        if get_origin(shape) is Annotated:
-            notes += shape.__metadata__
-            shape = get_args(shape)[0]
-        elif get_origin(shape) in (Union, UnionType):
-            kinds = get_args(shape)
-            optional = optional or type(None) in kinds
-            tuples = [kind for kind in kinds if get_origin(kind) is tuple]
-            values = [kind for kind in kinds if kind is not type(None)]
-            if not tuples and len(values) > 1:
-                break  # a text that is spelled in several ways
-            shape = tuples[0] if tuples else values[0]
-        elif get_origin(shape) is tuple and not repeated:
-            repeated = True
-            shape = get_args(shape)[0]
-        else:
-            break
-
-    param = next((note for note in notes if isinstance(note, Param)), None)
+    param = get_param(annotation)
     if param is None:
         return None
-    limits = [note for note in notes if isinstance(note, msgspec.Meta)]
+    info = inspect.type_info(annotation)
+    kinds = info.types if isinstance(info, inspect.UnionType) else (info,)
+    values = [kind for kind in kinds if not isinstance(kind, inspect.NoneType)]
+    items = [
+        kind.item_type for kind in values if isinstance(kind, inspect.VarTupleType)
+    ]
+    options = items or values
+    # Several: a text that is spelled in several ways.
+    kind = options[0] if len(options) == 1 else info
     return Field(
         name=name,
         param=param,
-        shape=shape,
+        kind=kind,
         default=default,
-        repeated=repeated,
-        has_opposite=optional and shape is bool,
-        minimum=limits[0].ge if limits else None,
-        maximum=limits[0].le if limits else None,
+        repeated=bool(items),
+        has_opposite=len(kinds) > 1 and isinstance(kind, inspect.BoolType),
     )
 
 
@@ -260,7 +230,7 @@ def _make_option(field: Field) -> Callable[[Any], Any]:
     name = field.option
     if field.has_opposite:
         name += "/" + (param.opposite or f"--no-{name.removeprefix('--')}")
-    is_flag = field.shape is bool
+    is_flag = isinstance(field.kind, inspect.BoolType)
     has_default = is_flag or param.show_default is True
     return click.option(
         *([param.short] if param.short else []),
@@ -280,13 +250,13 @@ def _make_option(field: Field) -> Callable[[Any], Any]:
 def _choose_click_type(field: Field) -> click.ParamType[Any]:
     if field.param.path:
         return click.Path()
-    if get_origin(field.shape) is Literal:
-        return click.Choice(get_args(field.shape))
-    is_limited = field.minimum is not None or field.maximum is not None
-    if field.shape is int:
-        return click.IntRange(field.minimum, field.maximum) if is_limited else click.INT
-    if field.shape is float:
-        return _FloatRange(field.minimum, field.maximum) if is_limited else click.FLOAT
+    match field.kind:
+        case inspect.LiteralType(values=choices):
+            return click.Choice(choices)
+        case inspect.IntType(ge=minimum, le=maximum):
+            return click.IntRange(minimum, maximum)
+        case inspect.FloatType(ge=minimum, le=maximum):
+            return _FloatRange(minimum, maximum)
     return click.STRING
 
 

@@ -4,7 +4,7 @@ import os
 import shlex
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 import platformdirs
@@ -17,23 +17,50 @@ from gleanset.files.hub import HubFile, HubPin, query_hub
 
 SETTINGS_FILE = "dataset.toml"
 USER_FILE = "settings.toml"
+Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
-class CropSettings(TomlTable, frozen=True):
-    """Face detection and cropping.
+class CropGeometry(TomlTable, frozen=True):
+    """Cropping of faces.
 
-    `detector` "auto" is the dataset's detector so far, else the default. `margin` is the padding
-    relative to the face box. `square` crops squares, `pad` pads at image borders instead of
-    clamping, `level` rotates tilted faces upright, and faces under `min_size` pixels are left out.
+    `margin` is the padding relative to the face box. `square` crops squares, `pad` pads at image
+    borders instead of clamping, `level` rotates tilted faces upright, and faces under `min_size`
+    pixels are left out.
     """
 
-    detector: str = "auto"
-    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     margin: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.3
     square: bool = False
     pad: bool = False
     level: bool = False
     min_size: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+
+    def __str__(self) -> str:
+        """Return the canonical spelling; when it changes, faces are cropped again."""
+        words = [word for word in ("square", "pad", "level") if getattr(self, word)]
+        size = [f"min_size={self.min_size}"] if self.min_size else []
+        return " ".join([f"margin={self.margin:g}", *words, *size])
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the settings from their canonical spelling."""
+        values = dict(word.partition("=")[::2] for word in text.split())
+        return cls(
+            float(values["margin"]),
+            "square" in values,
+            "pad" in values,
+            "level" in values,
+            int(values.get("min_size", 0)),
+        )
+
+
+class CropSettings(CropGeometry, frozen=True):
+    """Face detection and cropping.
+
+    `detector` "auto" is the dataset's detector so far, else the default.
+    """
+
+    detector: str = "auto"
+    threshold: Probability | None = None
 
 
 class SplitSettings(TomlTable, frozen=True):
@@ -86,7 +113,6 @@ class NetSettings(TomlTable, frozen=True):
     seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
 
 
-Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 PageLanguage = Literal["en", "zh", "ja"]
 MAX_LINE_CHARACTERS = 200
 Line = Annotated[str, msgspec.Meta(max_length=MAX_LINE_CHARACTERS)]

@@ -81,9 +81,9 @@ def truncate(text: str, max_width: int) -> str:
     return f"{text}…"
 
 
-def wrap(text: str, indent: str = "", max_width: int | None = None) -> list[str]:
+def wrap(text: str, indent: str = "") -> list[str]:
     """Wrap a text at spaces; lines after the first are indented by two more columns."""
-    max_width = get_line_width() if max_width is None else max_width
+    max_width = get_line_width()
     inner = text.lstrip(" ")
     indent += " " * (len(text) - len(inner))
     if count_columns(indent + inner) <= max_width or _UNBREAKABLE.match(inner):

@@ -15,6 +15,7 @@ from gleanset.files.names import (
     VIDEO_EXTENSIONS,
     find_split_folders,
 )
+from gleanset.images.plugin_formats import guess_kind
 
 HIDDEN = "hidden"
 SYSTEM = "thumbnails, recycle bins and system files"
@@ -69,36 +70,8 @@ _OTHER_IMAGES = (
 )
 _UNREAD_IMAGE_SUFFIXES = frozenset(_OTHER_IMAGES.split())
 """Images in unsupported formats: not ignored, but rejected by name."""
-_IMAGE_BEGINNINGS = (
-    b"\xff\xd8\xff",
-    b"\x89PNG",
-    b"GIF8",
-    b"II*\0",
-    b"MM\0*",
-    b"II+\0",
-    b"MM\0+",
-    b"8BPS",
-    b"\xff\x0a",
-    b"\0\0\0\x0cJXL ",
-    b"\0\0\0\x0cjP",
-    b"\xff\x4f\xff\x51",
-    b"FUJIFILMCCD-RAW",
-)
-_IMAGE_BRANDS = (
-    b"avif",
-    b"avis",
-    b"heic",
-    b"heix",
-    b"heim",
-    b"heis",
-    b"mif1",
-    b"msf1",
-    b"crx ",
-)
-_AUDIO_BRANDS = (b"M4A ", b"M4B ", b"M4P ")
-_VIDEO_BEGINNINGS = (b"\x1aE\xdf\xa3", b"FLV\x01", b"\0\0\x01\xba")
-_BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 _HEAD = 32
+_REASONS_BY_KIND = {"image": None, "video": VIDEO, None: NOT_AN_IMAGE}
 
 
 def walk_tree(
@@ -199,9 +172,10 @@ def get_ignored_reason(path: Path, name: str = "") -> str | None:
         if not path.is_file():
             return None
         with path.open("rb") as file:
-            return get_reason_by_header(file.read(_HEAD))
+            kind = guess_kind(file.read(_HEAD))
     except OSError:
         return None
+    return _REASONS_BY_KIND[kind]
 
 
 def get_reason_by_name(name: str) -> str | None:
@@ -214,26 +188,6 @@ def get_reason_by_name(name: str) -> str | None:
     if suffix in _PACKED_SUFFIXES:
         return PACKED
     return NOT_AN_IMAGE if suffix in _TEXT_SUFFIXES else None
-
-
-def get_reason_by_header(head: bytes) -> str | None:
-    """Return why a file, by its first bytes, is not an image."""
-    # A file of RIFF or MP4's kind says behind the size of its first part what it contains.
-    content = head[8:12]
-    is_webp = head[:4] == b"RIFF" and content == b"WEBP"
-    if is_webp or head.startswith(_IMAGE_BEGINNINGS):
-        return None
-    # A text may begin with BM.
-    header_size = int.from_bytes(head[14:18], "little")
-    if head[:2] == b"BM" and header_size in _BMP_HEADER_SIZES:
-        return None
-
-    if head[4:8] == b"ftyp" and content not in _AUDIO_BRANDS:
-        return None if content in _IMAGE_BRANDS else VIDEO
-    is_avi = head[:4] == b"RIFF" and content == b"AVI "
-    if is_avi or head.startswith(_VIDEO_BEGINNINGS):
-        return VIDEO
-    return NOT_AN_IMAGE
 
 
 def find_splits(root: Path) -> frozenset[str]:

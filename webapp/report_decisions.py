@@ -39,7 +39,6 @@ from gleanset.db.sorting import SampleTiles
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.files.store import Store
 from gleanset.images.cropping import (
-    CropGeometry,
     FaceCropper,
     expand_box_within,
     make_sample_key,
@@ -596,8 +595,7 @@ def _read_and_crop(
         measured = StageBytes(originals)(data)
         pixels = np.asarray(decode(data).pixels)
 
-    geometry = CropGeometry.from_settings(dataset.settings.crop)
-    cropper = FaceCropper(geometry, dataset.crops(originals.scratch))
+    cropper = FaceCropper(dataset.settings.crop, dataset.crops(originals.scratch))
     box = report.claim.box
     is_whole = box == Box(0, 0, measured.width, measured.height)
     face = Face("whole" if is_whole else HAND, box, 1.0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,10 +27,10 @@ from facecrop.detectors.recorded import RecordedDetector
 from gleanset.arrays import Pixels
 from gleanset.db.faces import WHOLE, CropMethod
 from gleanset.errors import Unreadable, UsageError
-from gleanset.images.cropping import CropGeometry, compute_region, crop_region
+from gleanset.images.cropping import compute_region, crop_region
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face
-from gleanset.settings import CropSettings, Settings, read_settings
+from gleanset.settings import CropGeometry, CropSettings, Settings, read_settings
 from gleanset.tree import get_ignored_reason, walk_tree
 
 FILE = "crops.json"
@@ -179,7 +179,7 @@ def _choose_geometry(
     for method in (faces, *crops):
         if method and method.detector != WHOLE and method.cut:
             return CropGeometry.parse(method.cut)
-    return CropGeometry.from_settings(settings)
+    return settings
 
 
 NO_FACE = "no face found"
@@ -241,7 +241,7 @@ class PartReader:
         geometry = CropGeometry()
         # With a detector, the geometry is that of faces.
         if self.detector is None:
-            geometry = replace(self.cutting, level=False)
+            geometry = msgspec.structs.replace(self.cutting, level=False)
         region = compute_region(
             Face("whole", full_box, 1.0),
             geometry,

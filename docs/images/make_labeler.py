@@ -32,8 +32,9 @@ from gleanset import Dataset, Face, Origin
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.runs import LabelIssue, LabelIssues
-from gleanset.images.cropping import CropGeometry, FaceCropper
+from gleanset.images.cropping import FaceCropper
 from gleanset.images.staging import StageBytes
+from gleanset.settings import CropGeometry
 from labeler.qt.app import make_application
 from labeler.qt.theme import show_theme
 from labeler.qt.translations import install

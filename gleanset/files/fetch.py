@@ -62,20 +62,13 @@ class PublishedFile(NamedTuple):
         return name[-80:] or "file"
 
 
-def get_cache_folder() -> Path:
-    """Return the folder of downloaded files, which may be deleted anytime."""
-    return Path(platformdirs.user_cache_dir("gleanset")) / "fetched"
-
-
-def fetch_file(
-    file: PublishedFile, otherwise: str = "", folder: Path | None = None
-) -> Path:
+def fetch_file(file: PublishedFile, otherwise: str) -> Path:
     """Return the local path of a file; download it if needed.
 
     `otherwise` is a hint for users without a network. Raises `MissingComponent` if the download
     fails or has the wrong hash, `DiskFull`, `NotWritable`.
     """
-    target = _cache_path(file, folder)
+    target = _cache_path(file)
     if _is_complete(target, file.sha256):
         return target
     hub_path = HubFile.parse(file.url).cached if has_hub_prefix(file.url) else None
@@ -94,13 +87,15 @@ def fetch_file(
     return target
 
 
-def is_cached(file: PublishedFile, folder: Path | None = None) -> bool:
+def is_cached(file: PublishedFile) -> bool:
     """Return whether the cache folder has a file with the hash."""
-    return _is_complete(_cache_path(file, folder), file.sha256)
+    return _is_complete(_cache_path(file), file.sha256)
 
 
-def _cache_path(file: PublishedFile, folder: Path | None) -> Path:
-    return (folder or get_cache_folder()) / f"{file.sha256[:16]}-{file.name}"
+def _cache_path(file: PublishedFile) -> Path:
+    """Return the path in the folder of downloaded files, which may be deleted anytime."""
+    cache = Path(platformdirs.user_cache_dir("gleanset"))
+    return cache / "fetched" / f"{file.sha256[:16]}-{file.name}"
 
 
 def _is_complete(path: Path, sha256: str) -> bool:
@@ -127,7 +122,7 @@ def _fetch(file: PublishedFile, target: Path, otherwise: str) -> None:
         raise MissingComponent(
             f"{file.url} is not the file it should be: its SHA-256 is {actual}, "
             f"expected {file.sha256}",
-            f"{hint}; {otherwise}" if otherwise else hint,
+            f"{hint}; {otherwise}",
         )
     replace_file(partial, target)
     sync_folder(target.parent)
@@ -214,5 +209,5 @@ def _fail(
     fix = "check the net and HTTPS_PROXY and run the command again (it goes on where it was)"
     raise MissingComponent(
         f"{file.url} could not be fetched: {reason}",
-        f"{fix}; or {otherwise}" if otherwise else fix,
+        f"{fix}; or {otherwise}",
     ) from cause

@@ -7,8 +7,7 @@ the border pixels are repeated: this adds no artificial edge that a network coul
 import hashlib
 import io
 import math
-from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,7 +17,7 @@ from gleanset.files.store import Store
 from gleanset.images.decode import MAX_PIXELS
 from gleanset.images.measure import compute_phash_and_sharpness
 from gleanset.records import HAND, Box, Face, FaceCrop, Region
-from gleanset.settings import CropSettings
+from gleanset.settings import CropGeometry
 
 JPEG_QUALITY = 95
 
@@ -26,40 +25,6 @@ MIN_TILT_DEGREES, MAX_TILT_DEGREES = 5.0, 45.0
 """Tilt in degrees between which a face is leveled. Below, it is noise: detected eyes of upright
 faces are off by up to 4 degrees. Above, the eyes are wrong, because our detectors do not find
 faces that lie on their side."""
-
-
-@dataclass(frozen=True)
-class CropGeometry:
-    """Settings of face crops: `margin` relative to the face size, `min_size` in pixels."""
-
-    margin: float = 0.3
-    square: bool = False
-    pad: bool = False
-    level: bool = False
-    min_size: int = 0
-
-    def __str__(self) -> str:
-        """Return the canonical spelling; when it changes, faces are cropped again."""
-        words = [word for word in ("square", "pad", "level") if getattr(self, word)]
-        size = [f"min_size={self.min_size}"] if self.min_size else []
-        return " ".join([f"margin={self.margin:g}", *words, *size])
-
-    @classmethod
-    def from_settings(cls, crop: CropSettings) -> Self:
-        """Return the settings given in `dataset.toml` or a recipe."""
-        return cls(crop.margin, crop.square, crop.pad, crop.level, crop.min_size)
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return the settings from their canonical spelling."""
-        values = dict(word.partition("=")[::2] for word in text.split())
-        return cls(
-            float(values["margin"]),
-            "square" in values,
-            "pad" in values,
-            "level" in values,
-            int(values.get("min_size", 0)),
-        )
 
 
 def make_sample_key(sha256: str, box: Box) -> str:

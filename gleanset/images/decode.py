@@ -24,7 +24,6 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from gleanset import own_process
 from gleanset.errors import Unreadable
-from gleanset.images.color_key import apply_color_key
 from gleanset.images.deep_tiff import (
     check_planes,
     get_size,
@@ -36,11 +35,17 @@ from gleanset.images.embedded_metadata import iter_png_chunks
 from gleanset.images.plugin_formats import (
     HEIF,
     detect_heic,
+    guess_kind,
     is_camera_raw,
     is_raw_preview,
 )
 from gleanset.images.repair import iter_repairs
-from gleanset.images.rgb import convert_to_rgb, convert_to_srgb, drop_unused_alpha
+from gleanset.images.rgb import (
+    convert_to_rgb,
+    convert_to_srgb,
+    drop_unused_alpha,
+    scale_color_key,
+)
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 _PLUGINS = {"WEBP": "WebP"}
@@ -90,10 +95,6 @@ _UNSUPPORTED_MAGICS = (
     (b"\xff\x0a", "JPEG XL"),
     (b"\xd0\xcf\x11\xe0", "OLE document"),
 )
-
-_MAGICS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
-_AVIF = (b"ftypavif", b"ftypavis")
-_MATROSKA = b"\x1aE\xdf\xa3"
 
 # EXIF orientation to the transposition that makes the image upright (EXIF 2.3, tag 0x0112).
 _UPRIGHT = {
@@ -257,7 +258,10 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def read_image_size(source: Path | io.BytesIO) -> tuple[int, int]:
-    """Return width and height from the header, without decoding. Raises only `Unreadable`."""
+    """Return width and height as stored, decoding only images to repair.
+
+    Raises only `Unreadable`.
+    """
     try:
         with source.open("rb") if isinstance(source, Path) else source as file:
             head = file.read(_HEADER_BYTES)
@@ -267,20 +271,11 @@ def read_image_size(source: Path | io.BytesIO) -> tuple[int, int]:
                     return image.size
             except Exception:
                 file.seek(0)
-                return _read_repaired_size(file.read(MAX_BYTES))
+                decoded = decode(file.read(MAX_BYTES))
+                size = decoded.width, decoded.height
+                return size if decoded.orientation < 5 else size[::-1]
     except Exception as error:  # Pillow's plugins raise any exception
         raise _translate_error(error) from error
-
-
-def _read_repaired_size(data: bytes) -> tuple[int, int]:
-    for candidate in iter_repairs(data, MAX_PIXELS):
-        with suppress(Exception), Image.open(io.BytesIO(candidate)) as image:
-            return image.size
-
-    tags = read_deep_tags(data)
-    if tags is not None:
-        return get_size(tags)
-    raise Unreadable("damaged", "its header is broken")
 
 
 def _decode_opened(
@@ -332,7 +327,7 @@ def _load_first_frame(image: ImageFile.ImageFile, kind: str) -> int:
 def _convert(image: ImageFile.ImageFile, data: bytes, mode: Mode) -> Image.Image:
     pixels = drop_unused_alpha(image)
     if image.format == "PNG" and not getattr(image, "default_image", False):
-        pixels = apply_color_key(pixels, data)
+        scale_color_key(pixels, data[24])
     if mode == "RGB" and "icc_profile" in pixels.info:
         pixels = convert_to_srgb(pixels)
 
@@ -377,14 +372,11 @@ def _explain_unidentified(data: bytes) -> Unreadable:
         if head.startswith(magic):
             return Unreadable("unsupported format", name)
 
-    is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    if is_webp or head[4:12] in _AVIF or head.startswith(_MAGICS):
-        return Unreadable(
-            "damaged", "it begins like an image, but its header is broken"
-        )
-
-    is_mp4 = head[4:8] == b"ftyp"
-    is_avi = head[8:12] == b"AVI "
-    if is_mp4 or is_avi or head.startswith(_MATROSKA):
-        return Unreadable("not an image", "a video: use harvest frames")
+    match guess_kind(head):
+        case "image":
+            return Unreadable(
+                "damaged", "it begins like an image, but its header is broken"
+            )
+        case "video":
+            return Unreadable("not an image", "a video: use harvest frames")
     return Unreadable("not an image", f"begins with {repr(head[:12])[1:]}")

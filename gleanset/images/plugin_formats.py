@@ -1,10 +1,11 @@
-"""HEIC through a Pillow plugin (extra `formats`), and rejection of camera RAW.
+"""Kinds of files by their first bytes, HEIC through a Pillow plugin, rejection of camera RAW.
 
 The format is detected from the first bytes. The plugin is loaded with the first such image.
 """
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Literal
 
 from gleanset.errors import Unreadable
 
@@ -12,6 +13,7 @@ HEIF = "HEIF"
 """Pillow's name of HEIC."""
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
 _RAW_BEGINNINGS = (
     b"FUJIFILMCCD-RAW",
     b"IIRO",
@@ -21,7 +23,44 @@ _RAW_BEGINNINGS = (
     b"FOVb",
     b"\x00MRM",
 )
+_IMAGE_BEGINNINGS = (
+    *_RAW_BEGINNINGS,
+    b"\xff\xd8\xff",
+    b"\x89PNG",
+    b"GIF8",
+    b"II*\0",
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+    b"8BPS",
+    b"\xff\x0a",
+    b"\0\0\0\x0cJXL ",
+    b"\0\0\0\x0cjP",
+    b"\xff\x4f\xff\x51",
+)
+_IMAGE_BRANDS = (*_HEIC_BRANDS, *_AVIF_BRANDS, b"crx ")
+_AUDIO_BRANDS = (b"M4A ", b"M4B ", b"M4P ")
+_VIDEO_BEGINNINGS = (b"\x1aE\xdf\xa3", b"FLV\x01", b"\0\0\x01\xba")
+_BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 _SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
+
+
+def guess_kind(head: bytes) -> Literal["image", "video"] | None:
+    """Return what a file is by its first 32 bytes; None for other files."""
+    # A file of RIFF or MP4's kind says behind the size of its first part what it contains.
+    content = head[8:12]
+    is_riff = head[:4] == b"RIFF"
+    # A text may begin with BM.
+    header_size = int.from_bytes(head[14:18], "little")
+    is_bmp = head[:2] == b"BM" and header_size in _BMP_HEADER_SIZES
+    is_webp = is_riff and content == b"WEBP"
+    if is_webp or is_bmp or head.startswith(_IMAGE_BEGINNINGS):
+        return "image"
+
+    if head[4:8] == b"ftyp" and content not in _AUDIO_BRANDS:
+        return "image" if content in _IMAGE_BRANDS else "video"
+    is_avi = is_riff and content == b"AVI "
+    return "video" if is_avi or head.startswith(_VIDEO_BEGINNINGS) else None
 
 
 def detect_heic(data: bytes) -> bool:
@@ -33,7 +72,7 @@ def detect_heic(data: bytes) -> bool:
     box_end = int.from_bytes(data[:4], "big")
     compatible = data[16:box_end][:128]
     brands = {compatible[at : at + 4] for at in range(0, len(compatible), 4)}
-    if brands & {b"avif", b"avis"}:
+    if brands & {*_AVIF_BRANDS}:
         return False
 
     if not _is_plugin_loaded():

@@ -18,7 +18,7 @@ from gleanset.file_groups import FileGroups
 from gleanset.files.names import VIDEO_EXTENSIONS, format_path
 from gleanset.files.store import Store
 from gleanset.html.words import count
-from gleanset.images.cropping import CropGeometry, FaceCropper, clip_box
+from gleanset.images.cropping import FaceCropper, clip_box
 from gleanset.images.decode import DecodedImage, decode
 from gleanset.images.staging import StageBytes, read_image_file
 from gleanset.named_files import (
@@ -393,8 +393,7 @@ def _import_images(
     labels_of: dict[str, dict[str, str]] = {}  # by sample: labels with their files
     refused: dict[Path, Unreadable] = {}
     with dataset.stage(STAGE) as scratch:
-        geometry = CropGeometry.from_settings(dataset.settings.crop)
-        cropper = FaceCropper(geometry, dataset.crops(scratch))
+        cropper = FaceCropper(dataset.settings.crop, dataset.crops(scratch))
         store = dataset.originals(scratch)
         importer = partial(import_image, keep=StageBytes(store), cropper=cropper)
         outcomes = run_over(importer, files.images, Processes(request.workers or 0))

@@ -109,7 +109,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         simulate: bool = False,
     ) -> HarvestOutcome:
         """Sample the videos and track their faces; return the counts."""
-        from gleanset.images.cropping import CropGeometry, FaceCropper
+        from gleanset.images.cropping import FaceCropper
         from harvest.frames import preview_frames
         from harvest.video.inputs import find_inputs
         from pipeline.episodes.follower import FaceFollower, harvest_episodes
@@ -118,8 +118,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         inputs = find_inputs(self.videos)
         if simulate:
             return preview_frames(dataset, inputs, sampling)
-        geometry = CropGeometry.from_settings(dataset.settings.crop)
-        cutter = FaceCropper(geometry, dataset.crops(dataset.cache))
+        cutter = FaceCropper(dataset.settings.crop, dataset.crops(dataset.cache))
         follower = FaceFollower(
             self._make_spec(dataset),
             cutter,

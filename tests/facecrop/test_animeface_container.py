@@ -32,7 +32,7 @@ from facecrop.run_docker import (
 from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.errors import MissingComponent, Unreadable
-from gleanset.images.cropping import CropGeometry
+from gleanset.settings import CropGeometry
 
 PIXELS = np.zeros((300, 420, 3), np.uint8)
 FakeEngine = Callable[[str], Path]

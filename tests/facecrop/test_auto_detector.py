@@ -14,8 +14,7 @@ from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.db.statistics import ScanCount
 from gleanset.errors import UsageError
-from gleanset.images.cropping import CropGeometry
-from gleanset.settings import CropSettings, Settings, write_settings
+from gleanset.settings import CropGeometry, CropSettings, Settings, write_settings
 
 EARLIER = "close=128 overlap=0.45 size=512 threshold=0.35 weights=0123456789ab"
 """drawnface as recorded by the version that searched at two scales."""

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gleanset.images.cropping import (
-    CropGeometry,
     compute_region,
     crop_region,
     estimate_tilt,
     expand_box_within,
 )
 from gleanset.records import Box, Face, Landmark, Region
+from gleanset.settings import CropGeometry
 
 SIZE = (200, 120)
 WHOLE = Box(0, 0, *SIZE)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import platformdirs
 import pytest
 from PIL import Image
 
@@ -11,7 +12,6 @@ from facecrop.detectors import build_detector
 from facecrop.detectors.weights import LBPCASCADE
 from gleanset.arrays import Pixels
 from gleanset.errors import MissingComponent, UsageError
-from gleanset.files.fetch import get_cache_folder
 from gleanset.files.store import hash_bytes
 from gleanset.records import Box, Face, overlap
 
@@ -126,7 +126,8 @@ def test_cascade_is_cached(
     with pytest.raises(MissingComponent, match="could not be fetched") as error:
         build_detector("lbpcascade", threshold=0.01)
     assert "--cascade FILE" in error.value.fix
-    cached = get_cache_folder() / f"{LBPCASCADE.sha256[:16]}-{LBPCASCADE.name}"
+    folder = Path(platformdirs.user_cache_dir("gleanset")) / "fetched"
+    cached = folder / f"{LBPCASCADE.sha256[:16]}-{LBPCASCADE.name}"
     cached.write_bytes(Path(cascade).read_bytes())
     result = build_detector("lbpcascade", threshold=0.01)
     assert (

@@ -12,8 +12,8 @@ from facecrop.search import find_faces
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.images.cropping import CropGeometry
 from gleanset.records import Rejection
+from gleanset.settings import CropGeometry
 from labeler.cropping import put_box, remove_box
 from pipeline.listing import list_records
 

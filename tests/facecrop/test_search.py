@@ -19,11 +19,11 @@ from facecrop.search import STAGE, DatasetSearch, find_faces
 from gleanset import Box, Dataset, Face, Sample
 from gleanset.db.journal import Choice
 from gleanset.images.cropping import (
-    CropGeometry,
     estimate_tilt,
     expand_box_within,
     make_sample_key,
 )
+from gleanset.settings import CropGeometry
 from gleanset.work.pool import run_batches
 from pipeline.listing import list_records
 from pipeline.maintenance.removals import RemovalPlan, remove_images

@@ -16,6 +16,13 @@ from gleanset.settings import SETTINGS_FILE
 
 DATA = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(DATA).hexdigest()
+HINT = "give a copy of it"
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "gleanset" / "fetched"
 
 
 @pytest.fixture
@@ -30,73 +37,70 @@ def weights(publisher: Publisher, sha256: str = SHA256) -> PublishedFile:
     return PublishedFile(publisher.file_url(), sha256)
 
 
-def test_file_is_fetched_once(publisher: Publisher, tmp_path: Path) -> None:
-    path = fetch_file(weights(publisher), folder=tmp_path / "new" / "cache")
+def test_file_is_fetched_once(publisher: Publisher) -> None:
+    path = fetch_file(weights(publisher), HINT)
     assert (path.read_bytes(), path.name) == (DATA, f"{SHA256[:16]}-weights.xml")
-    assert fetch_file(weights(publisher), folder=tmp_path / "new" / "cache") == path
+    assert fetch_file(weights(publisher), HINT) == path
     assert publisher.range_headers == [None]
     path.write_bytes(DATA[:-1])
-    fetch_file(weights(publisher), folder=tmp_path / "new" / "cache")
+    fetch_file(weights(publisher), HINT)
     assert path.read_bytes() == DATA, "a damaged copy is fetched again"
 
 
-def test_interrupted_fetch_resumes(publisher: Publisher, tmp_path: Path) -> None:
+def test_interrupted_fetch_resumes(publisher: Publisher) -> None:
     publisher.break_after = 400_000
     with pytest.raises(MissingComponent, match="could not be fetched"):
-        fetch_file(weights(publisher), folder=tmp_path)
-    assert fetch_file(weights(publisher), folder=tmp_path).read_bytes() == DATA
+        fetch_file(weights(publisher), HINT)
+    assert fetch_file(weights(publisher), HINT).read_bytes() == DATA
     first, second = publisher.range_headers
     assert first is None
     # Completely written blocks are not requested again.
     assert 300_000 < int(second.strip("bytes=-")) <= 400_000
 
 
-def test_fetch_restarts_without_range_support(
-    publisher: Publisher, tmp_path: Path
-) -> None:
+def test_fetch_restarts_without_range_support(publisher: Publisher) -> None:
     publisher.break_after, publisher.ranges = 400_000, False
     with pytest.raises(MissingComponent):
-        fetch_file(weights(publisher), folder=tmp_path)
-    assert fetch_file(weights(publisher), folder=tmp_path).read_bytes() == DATA
+        fetch_file(weights(publisher), HINT)
+    assert fetch_file(weights(publisher), HINT).read_bytes() == DATA
 
 
 @pytest.mark.parametrize("rest", [b"of another file", DATA + b"and more"])
 def test_invalid_partial_file_is_discarded(
-    publisher: Publisher, tmp_path: Path, rest: bytes
+    publisher: Publisher, cache: Path, rest: bytes
 ) -> None:
-    (tmp_path / f"{SHA256[:16]}-weights.xml.partial").write_bytes(rest)
-    assert fetch_file(weights(publisher), folder=tmp_path).read_bytes() == DATA
+    cache.mkdir(parents=True)
+    (cache / f"{SHA256[:16]}-weights.xml.partial").write_bytes(rest)
+    assert fetch_file(weights(publisher), HINT).read_bytes() == DATA
 
 
-def test_wrong_checksum_leaves_no_file(publisher: Publisher, tmp_path: Path) -> None:
+def test_wrong_checksum_leaves_no_file(publisher: Publisher, cache: Path) -> None:
     with pytest.raises(MissingComponent, match=f"SHA-256 is {SHA256}") as error:
-        fetch_file(weights(publisher, "0" * 64), "give a copy of it", tmp_path)
-    assert "give a copy of it" in error.value.fix
+        fetch_file(weights(publisher, "0" * 64), HINT)
+    assert HINT in error.value.fix
     assert error.value.exit_code == 6
-    assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
+    assert not [path for path in cache.iterdir() if path.suffix != ".lock"]
 
 
 @pytest.mark.parametrize(
     "location", ["http://[::1", "http://\xff.example/", "\xff", "//a:b/", "x:y"]
 )
-def test_invalid_redirect_raises_error(
-    publisher: Publisher, tmp_path: Path, location: str
-) -> None:
+def test_invalid_redirect_raises_error(publisher: Publisher, location: str) -> None:
     publisher.status, publisher.location = 302, location
     with pytest.raises(MissingComponent, match="could not be fetched"):
-        fetch_file(weights(publisher), folder=tmp_path)
+        fetch_file(weights(publisher), HINT)
 
 
-def test_refused_connection_raises_error(publisher: Publisher, tmp_path: Path) -> None:
+def test_refused_connection_raises_error(publisher: Publisher) -> None:
     url = publisher.file_url()
     publisher.shutdown()
     publisher.server_close()
     with pytest.raises(MissingComponent, match="refused") as error:
-        fetch_file(PublishedFile(url, SHA256), "give a copy of it", tmp_path)
+        fetch_file(PublishedFile(url, SHA256), HINT)
     assert "Connection refused" in error.value.what
     assert "HTTPConnection" not in error.value.what, "no Python where a person reads"
     assert "HTTPS_PROXY" in error.value.fix
-    assert "give a copy of it" in error.value.fix
+    assert HINT in error.value.fix
 
 
 def test_missing_certificate_file_raises_error(
@@ -106,25 +110,22 @@ def test_missing_certificate_file_raises_error(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(MissingComponent, match=r"none\.pem"):
-        fetch_file(PublishedFile("https://127.0.0.1:9/file", SHA256), folder=tmp_path)
+        fetch_file(PublishedFile("https://127.0.0.1:9/file", SHA256), HINT)
 
 
 def test_full_disk_raises_error(
-    publisher: Publisher, small_disk: Callable[[str], Path]
+    publisher: Publisher,
+    small_disk: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk("size=300k")))
     with pytest.raises(DiskFull):
-        fetch_file(weights(publisher), folder=small_disk("size=300k"))
+        fetch_file(weights(publisher), HINT)
 
 
-def test_concurrent_fetches_share_one_request(
-    publisher: Publisher, tmp_path: Path
-) -> None:
+def test_concurrent_fetches_share_one_request(publisher: Publisher) -> None:
     with ThreadPoolExecutor(6) as pool:
-        paths = set(
-            pool.map(
-                lambda _: fetch_file(weights(publisher), folder=tmp_path), range(6)
-            )
-        )
+        paths = set(pool.map(lambda _: fetch_file(weights(publisher), HINT), range(6)))
     assert len(paths) == len(publisher.range_headers) == 1
 
 
@@ -175,12 +176,12 @@ def test_file_is_shared_with_hub_client_cache(hub: Hub) -> None:
         hub.commits[commit]["face/model.onnx"] = data
         hub.break_after = 300_000 if data == DATA else None
         with pytest.raises(MissingComponent, match=words):
-            fetch_file(own_file)
-    assert fetch_file(own_file).read_bytes() == DATA
+            fetch_file(own_file, HINT)
+    assert fetch_file(own_file, HINT).read_bytes() == DATA
     assert hub.range_headers[-1] is not None, "it went on where it was"
     hub.commits.clear()
-    assert fetch_file(own_file).read_bytes() == DATA
-    assert fetch_file(client_file) == downloaded
+    assert fetch_file(own_file, HINT).read_bytes() == DATA
+    assert fetch_file(client_file, HINT) == downloaded
 
 
 @pytest.mark.parametrize(

@@ -28,18 +28,19 @@ from gleanset.tree import ARCHIVE
 from gleanset.work.progress import Progress
 
 
-def test_wrap_breaks_at_spaces() -> None:
+def test_wrap_breaks_at_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
     lines = wrap(
-        "  as many words as stand here are too many for one line", max_width=24
+        "  as many words as stand here are too many for one line of this width, or two"
     )
     assert lines == [
-        "  as many words as stand",
-        "    here are too many",
-        "    for one line",
+        "  as many words as stand here are too",
+        "    many for one line of this width, or",
+        "    two",
     ]
-    assert wrap("short", max_width=24) == ["short"]
-    assert "".join(wrap("猫 " * 20, max_width=24)).replace(" ", "") == "猫" * 20
-    assert max(map(count_columns, wrap("猫 " * 20, max_width=24))) <= 24
+    assert wrap("short") == ["short"]
+    assert "".join(wrap("猫 " * 40)).replace(" ", "") == "猫" * 40
+    assert max(map(count_columns, wrap("猫 " * 40))) <= 40
 
 
 @pytest.mark.parametrize(

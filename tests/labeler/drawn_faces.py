@@ -16,8 +16,9 @@ from tools_for_tests import encode
 from gleanset import Dataset, Face, Origin
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.sorting import SampleTiles
-from gleanset.images.cropping import CropGeometry, FaceCropper
+from gleanset.images.cropping import FaceCropper
 from gleanset.images.staging import StageBytes
+from gleanset.settings import CropGeometry
 from labeler.sorting.descriptor_queue import measure_in_batches
 from tools.sample.character import CAST, random_character
 from tools.sample.scene import Scene, face_box, paint_scene, plan_scene

@@ -22,8 +22,7 @@ from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.db.faces import CropMethod, list_crop_methods
 from gleanset.errors import InputUnusable, Unreadable, UsageError
-from gleanset.images.cropping import CropGeometry
-from gleanset.settings import CropSettings, Settings, write_settings
+from gleanset.settings import CropGeometry, CropSettings, Settings, write_settings
 from harvest.archives import harvest_files
 from harvest.importer import ImportOptions
 

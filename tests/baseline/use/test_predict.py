@@ -26,8 +26,8 @@ from gleanset.errors import (
     Unreadable,
     UsageError,
 )
-from gleanset.images.cropping import CropGeometry
 from gleanset.records import Rejection
+from gleanset.settings import CropGeometry
 
 SAMPLE = Path(__file__).parents[3] / "datasets" / "sample" / "pictures"
 
