@@ -6,13 +6,10 @@ same group in every import of a dataset.
 """
 
 import re
-import shlex
 import unicodedata
-from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
 from functools import partial
-from pathlib import PurePath
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from gleanset.config import Param
 from gleanset.db.rows import clean
@@ -27,12 +24,6 @@ SEARCH_TIMEOUT_SECONDS = 10.0
 """Timeout for a thousand names: a regular expression can take exponential time."""
 _NAMES_PER_SEARCH = 1000
 _EXAMPLE = r"for instance --group-by '(.+)-\d+\.' for X-1.jpg and X-2.jpg"
-_NUMBERED_NAME = re.compile(r"(.+[-_])\d{1,2}\.\w+")
-"""Matches the stem of a file name, with its separator, before a number."""
-# Files look like crops if at least `_MIN_IMAGES` images have several parts, at most `_MAX_PARTS`
-# each, and the parts are at least `_MIN_PARTS_SHARE` of all files.
-_MIN_IMAGES, _MAX_PARTS = 3, 10
-_MIN_PARTS_SHARE = 0.2
 
 
 def validate_group_by(text: str) -> str:
@@ -65,11 +56,6 @@ GroupByOption = Annotated[
 ]
 
 
-class _UngroupedFile(NamedTuple):
-    folder: str
-    name: str
-
-
 class FileGroups:
     """Assignment of files to groups: by `folder`, or by the first group of a regular expression.
 
@@ -82,7 +68,7 @@ class FileGroups:
         if by is not None and by != FOLDER:
             self._group_by_name = _search_names(by, names)
         self._groups: set[str] = set()
-        self._ungrouped: list[_UngroupedFile] = []
+        self._ungrouped_count = 0
 
     def get_group(
         self,
@@ -114,69 +100,21 @@ class FileGroups:
         if origin.post is not None:
             self._groups.add(origin.post)
         else:
-            path = PurePath(origin.key)
-            file = _UngroupedFile(str(path.parent), origin.title or path.name)
-            self._ungrouped.append(file)
+            self._ungrouped_count += 1
 
     def summary(self) -> dict[str, object]:
-        """Return summary entries: groups, ungrouped images, likely parts of one image."""
+        """Return summary entries: groups and ungrouped images."""
         if self._by is None and not self._groups:
-            return _summarize_likely_parts(self._ungrouped)
+            return {}
 
         summary: dict[str, object] = {"groups": len(self._groups)}
-        if self._ungrouped:
-            summary["without_group"] = len(self._ungrouped)
-        if self._by == FOLDER and self._ungrouped and not self._groups:
+        if self._ungrouped_count:
+            summary["without_group"] = self._ungrouped_count
+        if self._by == FOLDER and self._ungrouped_count and not self._groups:
             summary["note"] = (
                 "no folders below the class folders, so there are no groups"
             )
         return summary
-
-
-def _summarize_likely_parts(files: Sequence[_UngroupedFile]) -> dict[str, object]:
-    """Return summary entries if many files look like parts of images.
-
-    Ordinary numbered files look different: few names with many numbers each.
-    """
-    names_by_stem = _find_likely_parts(files)
-    part_count = sum(len(names) for names in names_by_stem.values())
-    if len(names_by_stem) < _MIN_IMAGES or part_count < _MIN_PARTS_SHARE * len(files):
-        return {}
-
-    # The suggested pattern has one separator: the most frequent one.
-    separators = Counter(stem[-1] for stem in names_by_stem)
-    separator = separators.most_common(1)[0][0]
-    example_stem = min(stem for stem in names_by_stem if stem[-1] == separator)
-    example_names = sorted(names_by_stem[example_stem])[:2]
-    pattern = shlex.quote(rf"(.+){separator}\d+\.")
-    parts = {
-        "files": part_count,
-        "names": ", ".join(example_names),
-        "then": f"run it again with --group-by {pattern}",
-    }
-    return {"maybe_parts_of_one_image": parts}
-
-
-def _find_likely_parts(files: Iterable[_UngroupedFile]) -> dict[str, set[str]]:
-    """Return the names of files that look like parts of an image, by their stem."""
-    names_by_stem: dict[str, set[str]] = defaultdict(set)
-    stems_by_folder: dict[str, Counter[str]] = defaultdict(Counter)
-    for folder, name in files:
-        match = _NUMBERED_NAME.fullmatch(name[:MAX_SEARCHED_CHARACTERS])
-        if match is not None:
-            names_by_stem[match[1]].add(name)
-            stems_by_folder[folder][match[1]] += 1
-
-    for stems in stems_by_folder.values():
-        # A folder whose files all share one stem is just numbered.
-        if len(stems) == 1 and stems.total() > _MIN_IMAGES:
-            (only_stem,) = stems
-            names_by_stem.pop(only_stem, None)
-    return {
-        stem: names
-        for stem, names in names_by_stem.items()
-        if 1 < len(names) <= _MAX_PARTS
-    }
 
 
 def _search_names(pattern: str, names: Iterable[str]) -> dict[str, str]:
