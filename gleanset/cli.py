@@ -318,8 +318,7 @@ def main(commands: click.Group) -> NoReturn:
     except (click.ClickException, UsageError) as error:
         code = _refuse_command_line(name, error)
     except GleansetError as error:
-        _print_error(name, error)
-        code = error.exit_code
+        code = _print_error(name, error)
     except KeyboardInterrupt:
         code = _report_interrupt(name)
     except (_ReaderGone, BrokenPipeError):
@@ -335,10 +334,9 @@ def _refuse_command_line(name: str, error: click.ClickException | UsageError) ->
     """Print what is wrong, or what replaces a removed command or option; return the exit code."""
     if removed := find_removed([name, *sys.argv[1:]]):
         error = UsageError(f"no longer available: {removed.name}", removed.hint)
-    if isinstance(error, click.ClickException):
-        _print_click_error(error)
-    else:
-        _print_error(name, error)
+    if isinstance(error, GleansetError):
+        return _print_error(name, error)
+    _print_click_error(error)
     return error.exit_code
 
 
@@ -355,9 +353,7 @@ def _report_unexpected_error(name: str) -> int:
     """Print the exception that is being handled; return the exit code."""
     if not has_current_folder():
         # A relative path, or a library that asks for the current folder.
-        error = CurrentFolderMissing()
-        _print_error(name, error)
-        return error.exit_code
+        return _print_error(name, CurrentFolderMissing())
     traceback.print_exc()
     click.echo(
         f"{name}: this is a bug in Gleanset {__version__}; please report it", err=True
@@ -375,12 +371,16 @@ def _prepare_output() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _print_error(name: str, error: GleansetError) -> None:
-    """Print an error: wrapped for a person, one line each for a program that reads it."""
+def _print_error(name: str, error: GleansetError) -> int:
+    """Print an error: wrapped for a person, one line each for a program that reads it.
+
+    Return its exit code.
+    """
     text = f"{name}: {error}"
     if sys.stderr.isatty():
         text = "\n".join(wrap_error(f"{name}: {error.what}", error.fix))
     click.echo(text, err=True)
+    return error.exit_code
 
 
 def confirm(question: str) -> bool:

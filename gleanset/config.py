@@ -59,7 +59,13 @@ class Param:
     parse: Callable[[Any], Any] | None = None
 
 
-class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class TomlTable(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    omit_defaults=True,
+):
     """Base class of the tables in TOML files that users write."""
 
 

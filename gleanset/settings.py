@@ -181,9 +181,7 @@ class Settings(TomlTable, frozen=True):
 
 def write_settings(root: Path, settings: Settings) -> None:
     """Write `dataset.toml`, with only what differs from the defaults."""
-    tables = _select_changes(
-        msgspec.to_builtins(settings), msgspec.to_builtins(Settings())
-    )
+    tables = msgspec.to_builtins(settings)
     text = "# Settings of this dataset. Keys and defaults: docs/dataset.md\n"
     write_atomic(root / SETTINGS_FILE, (text + tomli_w.dumps(tables)).encode())
 
@@ -200,8 +198,7 @@ def add_web(root: Path, web: WebSettings) -> bool:
         return True
     if "web" in tomllib.loads(_read_text(root)):
         return False
-    defaults = msgspec.to_builtins(WebSettings())
-    append_tables(root, {"web": _select_changes(msgspec.to_builtins(web), defaults)})
+    append_tables(root, {"web": msgspec.to_builtins(web)})
     return True
 
 
@@ -241,7 +238,9 @@ def read_settings(root: Path | None) -> Settings:
     # A value in the file wins, even if it is the default.
     values = tomllib.loads(user.read_text(encoding="utf-8-sig"))
     merged = msgspec.to_builtins(own)
-    _merge(merged, values)
+    for key, value in values.items():
+        is_table = isinstance(value, dict)
+        merged[key] = {**merged.get(key, {}), **value} if is_table else value
     return msgspec.convert(merged, Settings)
 
 
@@ -254,24 +253,3 @@ def list_settings_warnings(root: Path) -> list[str]:
     return [
         f"{SETTINGS_FILE} {problem}: default settings are used; for a new file: {command}"
     ]
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
-    for key, value in over.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
-        else:
-            base[key] = value
-
-
-def _select_changes(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return what differs from the defaults, of tables only the keys that do."""
-    changes = {}
-    for key, value in values.items():
-        default = defaults.get(key)
-        if value == default:
-            continue
-        if isinstance(value, dict) and isinstance(default, dict):
-            value = _select_changes(value, default)
-        changes[key] = value
-    return changes

@@ -379,7 +379,7 @@ class Samples(Table):
         rows = [(key, *row) for key, row in plan.items()]
         text = msgspec.json.encode(settings).decode()
         with self._db.transaction():
-            if text != self._newest_split_settings():
+            if not self.has_splits() or settings != self.get_split_settings():
                 self._db.insert("split_plan", {"settings": text, "at": now()})
                 self._db.execute(
                     "UPDATE sample SET last_split=NULL WHERE last_split IS NOT NULL"

@@ -175,10 +175,7 @@ class Store:
     def list_names(self, start: str) -> set[str]:
         """Return the stored names that begin with `start`, two hex digits."""
         # Files are in folders by the first two digits.
-        folder = self.root / start
-        if not folder.is_dir():
-            return set()
-        return {path.stem for path in folder.iterdir()}
+        return {path.stem for path in self.root.glob(f"{start}/*")}
 
     def find_files(self, name: str) -> Sequence[Path]:
         """Return the files of a name in any format."""

@@ -44,16 +44,13 @@ class Thumbnails:
         if sample.image in self._private:
             return None
         if sample.key not in self._cache:
-            crop = self._load(self._dataset.crop_path(sample.key))
-            self._cache[sample.key] = crop or self._crop_original(sample)
+            thumbnail = self._load(self._dataset.crop_path(sample.key))
+            image = self._dataset.images.get(sample.image)
+            if thumbnail is None and image is not None:
+                path = self._dataset.image_path(image.sha256, image.format)
+                thumbnail = self._load(path, sample)
+            self._cache[sample.key] = thumbnail
         return self._cache[sample.key]
-
-    def _crop_original(self, sample: Sample) -> Thumbnail | None:
-        image = self._dataset.images.get(sample.image)
-        if image is None:
-            return None
-        path = self._dataset.image_path(image.sha256, image.format)
-        return self._load(path, sample)
 
     def of_image(self, image: ImageRecord) -> Thumbnail | None:
         """Return the whole image; None if it is private or unreadable."""
