@@ -31,7 +31,12 @@ from PySide6.QtCore import (
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, DiskFull, GleansetError, NotWritable
 from gleanset.platform import lower_thread_priority
-from labeler.sorting.session import SortingProgress, SortingSession, StepResult
+from labeler.sorting.session import (
+    SortingProgress,
+    SortingSession,
+    StepKind,
+    StepResult,
+)
 
 T = TypeVar("T")
 
@@ -242,11 +247,10 @@ class SessionWorker(QObject):
 
         self._put(_Job(checked, on_result, on_error, decides=True))
 
-    def undo(self) -> None:
-        self.decide(lambda session: session.undo())
-
-    def redo(self) -> None:
-        self.decide(lambda session: session.redo())
+    def take_back(self, kind: StepKind) -> None:
+        """Undo or redo the last step."""
+        is_undo = kind is StepKind.UNDO
+        self.decide(lambda session: session.undo() if is_undo else session.redo())
 
     def show_message(self, text: str) -> None:
         self.message.emit(text, False)

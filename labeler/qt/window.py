@@ -369,12 +369,10 @@ class LabelerWindow(QMainWindow):
 
     def undo(self) -> None:
         """Undo in the view first, then the last step."""
-        if not self.view.take_back(StepKind.UNDO):
-            self.worker.undo()
+        self.view.take_back(StepKind.UNDO)
 
     def redo(self) -> None:
-        if not self.view.take_back(StepKind.REDO):
-            self.worker.redo()
+        self.view.take_back(StepKind.REDO)
 
     def _open_place(self, target: str) -> None:
         if not self.view.open_place(target):

@@ -90,7 +90,7 @@ class TileModel(QAbstractListModel):
     def show(
         self,
         ids: Sequence[int],
-        sections: Sequence[Section] | None = None,
+        sections: Sequence[Section],
         predictions: Mapping[int, TilePrediction] | None = None,
         members: Mapping[int, Sequence[int]] | None = None,
     ) -> None:
@@ -107,9 +107,7 @@ class TileModel(QAbstractListModel):
         self._requested_blocks.clear()
         self.states = {}
         self.predictions, self.members = predictions or {}, members or {}
-        self.sections = (
-            tuple(sections) if sections is not None else (Section("", len(ids)),)
-        )
+        self.sections = tuple(sections)
         self.endResetModel()
         self.sections_changed.emit()
 

@@ -321,14 +321,11 @@ class TileView(QListView):
             selection.select(model.index(first, 0), model.index(last, 0))
         self.selectionModel().select(selection, command)
 
-    def selected_ranges(self) -> list[tuple[int, int]]:
+    def selected_rows(self) -> list[int]:
         selection = self.selectionModel().selection()
         parts = (selection.at(number) for number in range(selection.size()))
-        return [(part.top(), part.bottom()) for part in parts if part.isValid()]
-
-    def selected_rows(self) -> list[int]:
-        ranges = self.selected_ranges()
-        return sorted({row for first, last in ranges for row in range(first, last + 1)})
+        ranges = (range(part.top(), part.bottom() + 1) for part in parts)
+        return sorted({row for rows in ranges for row in rows if row >= 0})
 
     def selectAll(self) -> None:
         if self.tiles.rowCount():

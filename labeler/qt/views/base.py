@@ -90,9 +90,9 @@ class LabelerView(QWidget):
         """Send the selected faces, or the one pointed at, to a class or place."""
         return False
 
-    def take_back(self, kind: StepKind) -> bool:
-        """Undo or redo a change that is newer than the last step; return False for none."""
-        return False
+    def take_back(self, kind: StepKind) -> None:
+        """Undo or redo the last step, or a change of the view that is newer."""
+        self.worker.take_back(kind)
 
     def undo_name(self) -> str:
         """Return the change that an undo reverts before the last step; '' for none."""

@@ -105,7 +105,7 @@ class ClassPagesView(PagedView):
             AskBetter: self._ask_better,
             AskSplit: self._ask_split,
             Unstack: self._unstack,
-            TakeBack: self._take_back,
+            TakeBack: self.worker.take_back,
         }
         shortcut = QShortcut(QKeySequence(SUGGEST_AGAIN_KEY), self)
         shortcut.activated.connect(partial(self._press, PageKey.SUGGEST_AGAIN))
@@ -245,10 +245,8 @@ class ClassPagesView(PagedView):
         self.model.refresh()
         self.take(Entered())
 
-    def take_back(self, kind: StepKind) -> bool:
-        """Undo or redo the last change of the page, or the last step."""
+    def take_back(self, kind: StepKind) -> None:
         self.take(UndoAsked(kind, self.worker.unsaved_count > 0))
-        return True
 
     def undo_name(self) -> str:
         """Return the arrangement that an undo reverts; '' for a step."""
@@ -430,12 +428,6 @@ class ClassPagesView(PagedView):
             self.worker.show_error(error)
 
         self.worker.decide(work, saved, failed, classes)
-
-    def _take_back(self, kind: StepKind) -> None:
-        if kind is StepKind.UNDO:
-            self.worker.undo()
-        else:
-            self.worker.redo()
 
     # -- messages
 

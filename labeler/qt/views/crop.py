@@ -309,10 +309,10 @@ class CropView(LabelerView):
         if self._sheet is not None:
             self._saving.save(self._sheet.sha256)
 
-    def take_back(self, kind: StepKind) -> bool:
+    def take_back(self, kind: StepKind) -> None:
         """Save a box that was just moved first: that is what is taken back."""
         self.save()
-        return super().take_back(kind)
+        super().take_back(kind)
 
     def _step_finished(self, step: StepResult) -> None:
         if step.kind is not StepKind.STEP:

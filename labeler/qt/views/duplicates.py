@@ -346,10 +346,11 @@ class DuplicatesView(PagedView):
         self.worker.ask(lambda session: session.history.forget_redo())
         self.changed.emit()
 
-    def take_back(self, kind: StepKind) -> bool:
+    def take_back(self, kind: StepKind) -> None:
         change = self._next_change(kind)
         if change is None or self.worker.unsaved_count:
-            return False
+            super().take_back(kind)
+            return
         is_undo = kind is StepKind.UNDO
         self._changes[kind].pop()
         self._changes[StepKind.REDO if is_undo else StepKind.UNDO].append(change)
@@ -357,7 +358,6 @@ class DuplicatesView(PagedView):
         text = self.tr("Undone: {what}") if is_undo else self.tr("Redone: {what}")
         self.worker.show_message(text.format(what=self._choice_name))
         self.changed.emit()
-        return True
 
     def undo_name(self) -> str:
         return self._choice_name if self._next_change(StepKind.UNDO) else ""

@@ -394,13 +394,10 @@ class LabelingView(LabelerView):
 
         self.worker.decide(decision, saved, failed, classes)
 
-    def _ids(self, rows: Iterable[int]) -> list[int]:
-        return [self.model.id(row) for row in rows]
-
     def _show_menu(self, rows: list[int], point: QPoint) -> None:
         """Show what can be done with faces, the first of which is pointed at."""
         menu = QMenu(self.view)
-        ids = self._ids(rows)
+        ids = [self.model.id(row) for row in rows]
         send = partial(self.send_ids, ids)
         has_keys = {*rows} == {
             *self.view.target_rows()

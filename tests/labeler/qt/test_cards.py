@@ -29,6 +29,7 @@ from gleanset.db.journal import Choice
 from gleanset.operations import make_operation
 from labeler.duplicates.plan import apply_step
 from labeler.qt.grid.mouse import TileMimeData
+from labeler.sorting.session import StepKind
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -177,7 +178,7 @@ def test_corrected_name_leaves_no_class(clusters_person: Person) -> None:
         assert (shown, card_name(person, rows[0])) == (expected, "Miku")
     person.click(rows[0])
     assert card_name(person, rows[0]) == "", "the card has a face without a name"
-    person.window.worker.redo()
+    person.window.worker.take_back(StepKind.REDO)
     wait_until(lambda: "nothing to redo" in person.status.lower())
 
 

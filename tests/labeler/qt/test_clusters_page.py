@@ -35,6 +35,7 @@ from labeler.qt.theme import lit
 from labeler.qt.views import class_pages as pages_module
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.sorting.page_state import HeadingClicked
+from labeler.sorting.session import StepKind
 
 Key = Qt.Key
 
@@ -600,7 +601,7 @@ def test_next_name_after_redo_is_for_next_cluster(person: Person) -> None:
     person.type_name("Miku")
     person.undo()
     assert pointed_card(person) == cluster_rows(person, 0)
-    person.window.worker.redo()
+    person.window.worker.take_back(StepKind.REDO)
     settle(person.window)
     assert card_name(person, 0) == "Miku"
     assert pointed_card(person) == cluster_rows(person, 1)
@@ -631,7 +632,7 @@ def test_begun_name_is_for_its_cluster_or_discarded(person: Person) -> None:
         QTest.keyClicks(person.window.focusWidget(), "yu")
         person.point(rows[0][1])
         person.window.undo()  # by its button
-        person.window.worker.redo()
+        person.window.worker.take_back(StepKind.REDO)
         settle(person.window)
         assert view.view._grid.placed[1].box.contains(field.geometry())
         if end == "click":

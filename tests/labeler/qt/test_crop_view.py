@@ -17,6 +17,7 @@ from labeler.cropping import BoxEdit
 from labeler.qt.views import crop
 from labeler.qt.views.crop import CropView
 from labeler.qt.window import LabelerWindow
+from labeler.sorting.session import StepKind
 
 Key, Button = Qt.Key, Qt.MouseButton
 
@@ -89,7 +90,7 @@ def test_drawn_box_becomes_sample_and_keeps_label_when_moved(
     window.undo()
     wait_until_saved(window)
     assert (saved_boxes(window), view.canvas.boxes) == ([], [])
-    window.worker.redo()
+    window.worker.take_back(StepKind.REDO)
     wait_until_saved(window)
     assert [saved.key for saved in saved_boxes(window)] == [box.key]
     view.canvas.choose(0)

@@ -36,7 +36,7 @@ from labeler.qt.grid.model import UNMARKED
 from labeler.qt.views.grid import GridView
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.grid_query import ALL_PLACES
-from labeler.sorting.session import Place, SortingSession
+from labeler.sorting.session import Place, SortingSession, StepKind
 
 Key, Button = Qt.Key, Qt.MouseButton
 
@@ -259,7 +259,7 @@ def test_two_windows_lose_no_decision(open_window: OpenWindow, faces: FaceSet) -
     settle(second.window)
     assert labels(faces.root) == faces.truth
     for _ in range(30):
-        first.window.worker.undo()
+        first.window.worker.take_back(StepKind.UNDO)
     settle(first.window)
     remaining = [name for name in labels(faces.root).values() if name]
     assert len(remaining) == 30

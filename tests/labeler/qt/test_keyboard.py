@@ -36,7 +36,7 @@ from labeler.qt.widgets import KeyHints, LetterKeysChip
 from labeler.qt.window import LabelerWindow
 from labeler.sorting import page_layout, pages
 from labeler.sorting.keys import ASSIGNED_KEYS, DIGITS
-from labeler.sorting.session import SortingSession
+from labeler.sorting.session import SortingSession, StepKind
 
 Key, Button = Qt.Key, Qt.MouseButton
 ALL_KEYS = (
@@ -590,7 +590,7 @@ def test_grid_follows_rename_and_merge(crowded: Person) -> None:
     crowded.window.worker.decide(lambda session: session.rename_class("rei", "Ayanami"))
     settle(crowded.window)
     assert crowded.view.title.text() == "Ayanami · 1 face"
-    crowded.window.worker.undo()
+    crowded.window.worker.take_back(StepKind.UNDO)
     settle(crowded.window)
     assert crowded.view.title.text() == "rei · 1 face"
     merge = next(
