@@ -122,7 +122,8 @@ def fill_dataset(root: Path, count: int) -> float:
 
 def _read_pages(dataset: Dataset) -> None:
     for label in range(5):
-        next(dataset.samples.iterate(label=f"class {label}"))
+        samples = dataset.samples.iterate()
+        next(sample for sample in samples if sample.label == f"class {label}")
 
 
 def _add_images(dataset: Dataset) -> None:
@@ -132,8 +133,9 @@ def _add_images(dataset: Dataset) -> None:
 
 
 def _decide(dataset: Dataset) -> None:
-    samples = islice(dataset.samples.iterate(label="class 1"), 1000)
-    choices = [Choice(sample.key, "label", "class 2") for sample in samples]
+    samples = dataset.samples.iterate()
+    keys = (sample.key for sample in samples if sample.label == "class 1")
+    choices = [Choice(key, "label", "class 2") for key in islice(keys, 1000)]
     dataset.journal.apply("a thousand", choices)
 
 

@@ -48,7 +48,7 @@ class SplitGroup(NamedTuple):
 
     key: str
     members: tuple[SplitGroupMember, ...]
-    copies: tuple[SplitGroupMember, ...] = ()
+    copies: tuple[SplitGroupMember, ...]
 
 
 class _Frame(NamedTuple):

@@ -45,7 +45,7 @@ class KeptReport(msgspec.Struct, frozen=True):
     claim: Claim
     image: bytes
     sent: str
-    has_new_box: bool = False
+    has_new_box: bool
 
 
 class ServedFacts(NamedTuple):

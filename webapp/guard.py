@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -70,28 +70,20 @@ def refuse_token(token: str, reason: str, detail: str, hint: str) -> RefusedRequ
     return RefusedRequest(401, reason, detail, hint, {"www-authenticate": "Bearer"})
 
 
+@dataclass(eq=False)
 class Guard:
     """Checks host, origin, rate, token and size, in this order.
 
     Work on a request stops when the client disconnects.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        settings: ServeSettings,
-        model_version: str,
-        rate: RateLimit,
-        queue: ComputeQueue,
-        metrics: Metrics,
-    ):
-        self._app = app
-        self._settings = settings
-        self._rate = rate
-        self._queue = queue
-        self._headers = [*HEADERS, (MODEL_VERSION, model_version)]
-        self._metrics = metrics
-        self._bytes_in_flight: Counter[str] = Counter()
+    _app: ASGIApp
+    _settings: ServeSettings
+    _model_version: str
+    _rate: RateLimit
+    _queue: ComputeQueue
+    _metrics: Metrics
+    _bytes_in_flight: Counter[str] = field(default_factory=Counter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -99,7 +91,7 @@ class Guard:
             return await self._app(scope, receive, send)
         start = time.monotonic()
         client = get_client(scope)
-        answer = _GuardedAnswer(send, self._headers)
+        answer = _GuardedAnswer(send, self._model_version)
         body = _BoundedBody(
             receive,
             client,
@@ -239,42 +231,36 @@ def _is_guarded(path: str) -> bool:
     return path == METRICS or (path.startswith(API) and path not in UNCOUNTED)
 
 
+@dataclass(eq=False)
 class _GuardedAnswer:
-    def __init__(self, send: Send, headers: Sequence[tuple[str, str]]):
-        self._send = send
-        self._headers = headers
-        self.status = 0
+    _send: Send
+    _model_version: str
+    status: int = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(raw=[*message["headers"]])
-            for name, value in self._headers:
+            for name, value in (*HEADERS, (MODEL_VERSION, self._model_version)):
                 headers.setdefault(name, value)
             message["headers"] = headers.raw
         await self._send(message)
 
 
+@dataclass(eq=False)
 class _BoundedBody:
     """Receives a body within limits of size, of bytes in flight and of time.
 
     The timeout ends with the body: computing the response has limits of its own.
     """
 
-    def __init__(
-        self,
-        receive: Receive,
-        client: str,
-        limits: RequestLimits,
-        in_flight: Counter[str],
-    ):
-        self._receive = receive
-        self._limits = limits
-        self._client = client
-        self._in_flight = in_flight
-        self._bytes = 0
-        self.complete = asyncio.Event()
-        self.timeout: asyncio.Timeout
+    _receive: Receive
+    _client: str
+    _limits: RequestLimits
+    _in_flight: Counter[str]
+    _bytes: int = 0
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
+    timeout: asyncio.Timeout = field(init=False)
 
     async def __call__(self) -> Message:
         message = await self._receive()

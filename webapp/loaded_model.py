@@ -63,7 +63,7 @@ class LoadedModel(NamedTuple):
     content: Path
     sha256: str
     visible_classes: tuple[str, ...]
-    names: dict[str, str] = {}
+    names: dict[str, str]
 
     @property
     def version(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from baseline.data.runs import METRICS, TRAINED_ON, find_run_dataset
+from baseline.data.runs import TRAINED_ON, find_run_dataset
 from baseline.evaluation.decision_rule import DecisionRule, load_decision_rule
 from baseline.evaluation.metrics import RunMetrics, SplitMetrics, read_metrics
 from gleanset import Dataset
@@ -24,10 +24,7 @@ from webapp.settings import ServeSettings
 
 def model_card(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDict:
     """Return the model card; unknown values are None."""
-    folder: Path | None = loaded.file.parent
-    is_in_run = loaded.file.name == FILE and (loaded.file.parent / METRICS).is_file()
-    if not is_in_run:
-        folder = None  # an exported file
+    folder = loaded.file.parent if loaded.file.name == FILE else None
     metrics = _metrics(folder, loaded.names)
     detector = loaded.model.cropping.read.detector
     rule = loaded.model.facts.rule

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,18 +60,17 @@ def open_for_writing(root: Path) -> Iterator[Dataset]:
         raise RefusedRequest(status, reason, message, fix, headers) from error
 
 
+@dataclass
 class ReportSpool:
     """Stores reports in files until they are imported into the catalogue of `root`.
 
     Several servers and commands may use it at the same time.
     """
 
-    def __init__(self, root: Path, limits: RequestLimits):
-        self.root = root
-        self._limits = limits
-        self._folder = root / SPOOL_FOLDER
-        self._lock = asyncio.Lock()
-        self._is_blocked = False
+    root: Path
+    _limits: RequestLimits
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _is_blocked: bool = False
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run `work` in a thread; one at a time, as it may wait for the catalogue."""
@@ -90,7 +89,7 @@ class ReportSpool:
             content = claim.note if claim.kind == REMOVAL else claim.claimed
             identity = (claim.kind, claim.sha256, claim.box, content)
             name = hash_bytes(msgspec.json.encode(identity))
-            file = self._folder / f"{name}{SPOOL_SUFFIX}"
+            file = self.root / SPOOL_FOLDER / f"{name}{SPOOL_SUFFIX}"
             if file.exists() or Reports(dataset.db).contains(claim):
                 return False, claim.claimed
 
@@ -134,7 +133,7 @@ class ReportSpool:
             # Once, not every second while another program holds the catalogue.
             if not self._is_blocked:
                 problem = getattr(error, "detail", error)
-                log.warning("reports stay in %s: %s", self._folder, problem)
+                log.warning("reports stay in %s: %s", self.root / SPOOL_FOLDER, problem)
             self._is_blocked = True
 
 

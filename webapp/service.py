@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
@@ -16,18 +17,18 @@ from webapp.settings import ServeSettings
 MAX_AGE_SECONDS = 15.0
 
 
+@dataclass
 class CachedResult:
     """Result of a computation about the model, cached for `MAX_AGE_SECONDS`.
 
     Reading a large catalogue takes a second.
     """
 
-    def __init__(self, computation: str, queue: ComputeQueue):
-        self._computation = computation
-        self._queue = queue
-        self._lock = asyncio.Lock()
-        self._result: Any = None
-        self._computed_at = 0.0
+    _computation: str
+    _queue: ComputeQueue
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _result: Any = None
+    _computed_at: float = 0.0
 
     async def get(self) -> Any:
         """Return the result. Raises `RefusedRequest`."""

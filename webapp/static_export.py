@@ -47,7 +47,7 @@ class StaticPage(CommandResult, kw_only=True):
     folder: str
     files: int
     bytes: int
-    note: str = ""
+    note: str
 
     def summary(self) -> dict[str, Any]:
         """Return the result with the size as a text."""

@@ -6,6 +6,7 @@ reflect network features and labels. Otherwise descriptors are used.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -36,14 +37,14 @@ Space: TypeAlias = Callable[[Sequence[SampleFeatures]], tuple[Float32Array, Bool
 """Returns unit vectors (N x D), and which samples have one; the others are zeros."""
 
 
+@dataclass
 class SimilaritySpaces:
     """The embedding spaces in which samples of a dataset are compared, read once."""
 
-    def __init__(self, dataset: Dataset):
-        self._dataset = dataset
-        self._prelabeling = 0
-        self._embeddings: EmbeddingSpace | None = None
-        self._descriptors: DescriptorSpace | None = None
+    _dataset: Dataset
+    _prelabeling: int = 0
+    _embeddings: EmbeddingSpace | None = None
+    _descriptors: DescriptorSpace | None = None
 
     def choose_space(self, samples: Sequence[SampleFeatures]) -> Space:
         """Return the space in which to compare samples.

@@ -621,33 +621,41 @@ def normalize_class_name(name: str) -> str:
 MAX_CLASS_NAMES = 2000
 
 
-def list_class_names(db: Connection) -> list[tuple[str, str]]:
-    """Return (name, class) pairs: classes by use, aliases, hints, then queries."""
-    meanings = db.fetch_dict(
+def list_class_names(db: Connection) -> dict[str, str]:
+    """Return the class of each name: classes by use, aliases, hints, then queries."""
+    others = " ".join(
+        f"""
+        UNION ALL
+        SELECT {column}, {column}, {place},
+            row_number() OVER (ORDER BY count(*) DESC, {column})
+        FROM origin
+        WHERE {column}<>''
+        GROUP BY {column}
         """
-        SELECT c.name, ifnull(i.name, c.name)
-        FROM class c
-        LEFT JOIN class i ON i.id=c.merged_into
-        WHERE c.merged_into IS NOT c.id
-        ORDER BY c.merged_into IS NOT NULL,
-            (SELECT count(*) FROM sample s WHERE s.label=c.id) DESC, c.id
+        for place, column in enumerate(("hint", "query"))
+    )
+    return db.fetch_dict(
+        f"""
+        WITH names(name, meaning, place, number) AS (
+            SELECT c.name, ifnull(i.name, c.name), -1, row_number() OVER (
+                    ORDER BY c.merged_into IS NOT NULL,
+                        (SELECT count(*) FROM sample s WHERE s.label=c.id) DESC, c.id
+                )
+            FROM class c
+            LEFT JOIN class i ON i.id=c.merged_into
+            WHERE c.merged_into IS NOT c.id
+            {others}
+        )
+        SELECT name, meaning
+        FROM (
+            SELECT name, meaning, min(place) AS place, number
+            FROM names
+            WHERE place<0 OR number<={MAX_CLASS_NAMES}
+            GROUP BY name
+        )
+        ORDER BY place, number
         """
     )
-
-    for column in ("hint", "query"):
-        for row in db.fetch_all(
-            f"""
-            SELECT {column}
-            FROM origin
-            WHERE ifnull({column}, '')<>''
-            GROUP BY {column}
-            ORDER BY count(*) DESC, {column}
-            LIMIT {MAX_CLASS_NAMES}
-            """
-        ):
-            meanings.setdefault(row[0], row[0])
-
-    return list(meanings.items())
 
 
 def list_aliases(

@@ -33,11 +33,11 @@ class SampleHashes(NamedTuple):
 class HashColumns(NamedTuple):
     """Hashes of many samples by column; 64-bit hashes are signed, as stored."""
 
-    samples: Sequence[int] = ()
-    plain: Sequence[int] = ()
-    flipped: Sequence[int] = ()
-    points: Sequence[bytes] = ()
-    shapes: Sequence[bytes] = ()
+    samples: Sequence[int]
+    plain: Sequence[int]
+    flipped: Sequence[int]
+    points: Sequence[bytes]
+    shapes: Sequence[bytes]
 
 
 _SAME_HASHED = f"{same_region_sql('l')} AND l.version=?"
@@ -243,12 +243,11 @@ class Pairs(Table):
         The verdict of an earlier version counts until the pair is compared again.
         """
         outdated = f"SELECT p.a, p.b {_IN_USE} AND kind='pixels' AND version<?"
-        return _pairs(
-            self._db.fetch_all(
-                f"SELECT a, b FROM pair WHERE {_UNCOMPARED} UNION {outdated} ORDER BY 1, 2",
-                (COMPARISON_VERSION,),
-            )
+        rows = self._db.fetch_all(
+            f"SELECT a, b FROM pair WHERE {_UNCOMPARED} UNION {outdated} ORDER BY 1, 2",
+            (COMPARISON_VERSION,),
         )
+        return list(map(tuple, rows))
 
     def share_video(self, a: int, b: int) -> bool:
         """Return whether both samples (rows) are frames of one video."""
@@ -282,14 +281,14 @@ class Pairs(Table):
             f"""SELECT a, b {_IN_USE} AND verdict='doubtful' AND NOT EXISTS(SELECT 1 FROM pair q
             WHERE q.a=p.a AND q.b=p.b AND q.kind='person') ORDER BY a, b"""
         )
-        return _pairs(rows)
+        return list(map(tuple, rows))
 
     def get_possible_duplicates(self) -> dict[tuple[int, int], bool]:
         """Return `get_verdicts` with all possible duplicates, which must not leak."""
         uncompared = self._db.fetch_all(
             f"SELECT a, b FROM pair WHERE {_UNCOMPARED} AND distance NOT NULL"
         )
-        maybe = [*self.list_doubtful(), *_pairs(uncompared)]
+        maybe = [*self.list_doubtful(), *map(tuple, uncompared)]
         return dict.fromkeys(maybe, True) | self.get_verdicts()
 
     def list_same(self) -> list[PairVerdict]:
@@ -393,7 +392,7 @@ class Pairs(Table):
         """Return pairs of samples (rows) with the others of their duplicate set."""
         sql = """SELECT a.id, b.id FROM sample a JOIN sample b ON b.duplicate_set=a.duplicate_set
             AND b.id<>a.id WHERE a.id"""
-        return _pairs(self._db.iter_rows_in(sql, rows, "ORDER BY a.id, b.id"))
+        return list(map(tuple, self._db.iter_rows_in(sql, rows, "ORDER BY a.id, b.id")))
 
     def get_duplicate_ids(self) -> set[int]:
         """Return samples (rows) in a duplicate set or marked as duplicate."""
@@ -404,10 +403,6 @@ class Pairs(Table):
 def _comparison(row: Row) -> PairVerdict:
     a, b, changed, overlap, verdict, relation = row
     return PairVerdict(a, b, changed, overlap, verdict, Relation(relation))
-
-
-def _pairs(rows: Iterable[Row]) -> list[tuple[int, int]]:
-    return [(row[0], row[1]) for row in rows]
 
 
 _MEMBER = """SELECT s.id, s.key, s.w AS width, s.h AS height, ifnull(l.filled, 1) AS filled,

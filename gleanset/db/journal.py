@@ -482,7 +482,7 @@ def get_label_provenances(
 ) -> dict[str, str]:
     """Return label provenances by key, of all or some samples (rows)."""
 
-    def rows(sql: str, rest: str = "") -> Iterable[Row]:
+    def rows(sql: str, rest: str) -> Iterable[Row]:
         if samples is None:
             return db.fetch_all(f"{sql} {rest}")
         return db.iter_rows_in(f"{sql} AND s.id", samples, rest)

@@ -304,7 +304,7 @@ class Contradiction(NamedTuple):
     """Number of contradictory rows, and descriptions of up to `_EXAMPLES` of them."""
 
     cases: int
-    examples: tuple[str, ...] = ()
+    examples: tuple[str, ...]
 
 
 def find_contradictions(db: Connection) -> dict[str, Contradiction]:

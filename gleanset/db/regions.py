@@ -67,7 +67,7 @@ _SAMPLE = """
 class BoxedSamples(Table):
     """Queries for samples and their face boxes. Read only."""
 
-    def find_images(self, text: str = "") -> list[str]:
+    def find_images(self, text: str) -> list[str]:
         """Return image hashes by import, optionally by hash prefix, title or path."""
         # Every text contains an empty one.
         return self._db.fetch_column(

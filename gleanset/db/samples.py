@@ -227,25 +227,9 @@ class GroupSplit(NamedTuple):
 class Samples(Table):
     """The `sample` table."""
 
-    def iterate(
-        self, *, label: str | None = None, status: str | None = None
-    ) -> Iterator[Sample]:
-        """Yield samples that match all given traits, in the order of import."""
-        tests = {
-            "s.label=(SELECT id FROM class WHERE name=?)": label,
-            "s.status=?": status,
-        }
-        used_tests = {sql: value for sql, value in tests.items() if value is not None}
-        ids = self._db.fetch_column(
-            f"""
-            SELECT s.id
-            FROM sample s
-            WHERE {" AND ".join(used_tests) or "TRUE"}
-            ORDER BY s.image, s.id
-            """,
-            tuple(used_tests.values()),
-        )
-
+    def iterate(self) -> Iterator[Sample]:
+        """Yield all samples in the order of import."""
+        ids = self._db.fetch_column("SELECT id FROM sample ORDER BY image, id")
         for start in range(0, len(ids), _PAGE_SIZE):
             page = ids[start : start + _PAGE_SIZE]
             rows = self._db.iter_rows_in(f"{_SAMPLE} WHERE s.id", page)

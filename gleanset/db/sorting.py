@@ -248,7 +248,7 @@ class SampleFeatures(NamedTuple):
     post: str | None
     label: int | None
     score: float | None
-    track: str | None = None
+    track: str | None
 
 
 _FEATURES = f"""

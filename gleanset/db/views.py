@@ -208,8 +208,8 @@ class ReviewItem(NamedTuple):
 
     id: int
     label: str | None
-    value: float | None = None
-    other: str | None = None
+    value: float | None
+    other: str | None
 
 
 class FilterChoices(NamedTuple):

@@ -118,8 +118,9 @@ def _classes(
 ) -> dict[str, list[Sample]]:
     """Return the labelled samples of some classes, or of all."""
     sections: dict[str, list[Sample]] = defaultdict(list)
-    for sample in dataset.samples.iterate(status="labelled"):
-        if sample.kept and sample.image not in private:
+    for sample in dataset.samples.iterate():
+        is_labelled = sample.status == "labelled" and sample.kept
+        if is_labelled and sample.image not in private:
             sections[str(sample.label)].append(sample)
 
     if not sections and private:

@@ -25,7 +25,7 @@ class KnownName(NamedTuple):
 def list_known_names(dataset: Dataset) -> list[KnownName]:
     """Return the names that may be typed and are valid for a class, the most likely first."""
     names = []
-    meanings = dict(classes.list_class_names(dataset.db))
+    meanings = classes.list_class_names(dataset.db)
     for label, others in classes.list_aliases(
         dataset.db, with_former_names=True
     ).items():

@@ -219,20 +219,6 @@ def _origin(rng: random.Random, number: int) -> Origin:
     return Origin(source, str(number), hint=rng.choice(["cat", "dog", None]))
 
 
-@pytest.mark.parametrize("status", STATUSES)
-@pytest.mark.parametrize("label", LABELS)
-def test_sample_filters_equal_brute_force(
-    filled: Dataset, label: str | None, status: str | None
-) -> None:
-    expected = [
-        sample.key
-        for sample in filled.samples.iter_by_key()
-        if label in (None, sample.label) and status in (None, sample.status)
-    ]
-    filtered = filled.samples.iterate(label=label, status=status)
-    assert sorted(sample.key for sample in filtered) == expected
-
-
 def test_sample_round_trip(dataset: Dataset) -> None:
     add_image(dataset, 7, Origin("bing", "1", hint="cat"), Origin("bing", "2"))
     result = cut(7, 30, 0.75, sharpness=3.5)._replace(phash=(1 << 64) - 5)

@@ -305,7 +305,9 @@ def test_dedup_and_conversion(recipe: Write, tmp_path: Path) -> None:
     with Image.open(images[0]) as image:
         assert image.size == (20, 10)
     with Dataset.open(tmp_path / "made") as dataset:
-        keys = [sample.key for sample in dataset.samples.iterate(label="disc")][:2]
+        keys = [
+            sample.key for sample in dataset.samples.iterate() if sample.label == "disc"
+        ][:2]
         dataset.journal.apply("By hand", [Choice(keys[0], "label", "square")])
         first, second = sorted(Pairs(dataset.db).get_ids(keys))
         Pairs(dataset.db).save_verdicts([PairVerdict(first, second, 0.0, 1.0, SAME)])

@@ -74,7 +74,7 @@ def test_portraits_require_setting(
     client = serve(web=WebSettings(faces=True))
     result = client.get("/api/v1/portraits").json()
     assert sorted(result["faces"]) == ["blue", "red"]
-    blue = next(two_class_dataset.samples.iterate(label="blue"))
+    blue = next(s for s in two_class_dataset.samples.iterate() if s.label == "blue")
     plan = plan_removal(two_class_dataset, [blue.image], [], [])
     remove_images(two_class_dataset, plan, "asked for")
     assert list(client.get("/api/v1/portraits").json()["faces"]) == ["red"]
