@@ -107,7 +107,13 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
             # Reports that contradict each other are decided together.
             listed = [(0, report) for report in _with_rivals(dataset, pending)]
             if pending:
-                last = _page_end(pending[-1])
+                # The query of the page after this one.
+                claim = pending[-1].claim
+                last = {
+                    "kind": claim.kind,
+                    "claimed": claim.claimed,
+                    "after": pending[-1].id,
+                }
 
         reports = [report for _, report in listed]
         copies = report_decisions.find_copies(dataset, reports)
@@ -140,19 +146,9 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
 
 
 def _page_start(query: QueryParams) -> tuple[str, str, int]:
-    """Return kind, class and number of the report before a page; see `_page_end`."""
+    """Return kind, class and number of the report before a page."""
     number = parse_json(query.get("after", "0"), RowNumber, "number", "reload the page")
     return query.get("kind", ""), query.get("claimed", ""), number
-
-
-def _page_end(report: Report) -> JsonDict:
-    """Return the query of the page after a report."""
-    claim = report.claim
-    return {
-        "kind": claim.kind,
-        "claimed": claim.claimed,
-        "after": report.id,
-    }
 
 
 @admin_only

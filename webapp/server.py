@@ -23,9 +23,9 @@ class ListenAddress(NamedTuple):
 
     host: str
     port: int
-    cert: Path | None = None
-    key: Path | None = None
-    proxies: str = ""
+    cert: Path | None
+    key: Path | None
+    proxies: str
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):

@@ -53,9 +53,6 @@ DUPLICATE_TRUST = 0.998
 """Probability that duplicates have the same class: `labeler dedup` makes errors."""
 
 
-HINT_KINDS = (HINT, IMPORT)
-
-
 class TrainingRows(NamedTuple):
     """Training samples, as `rows` of the vectors (M each).
 
@@ -652,5 +649,5 @@ def _list_training_rows(
         groups=np.unique(group_names, return_inverse=True)[1].astype(np.int64),
         reviewed=np.array([key not in unseen for key in keys], np.bool_),
         classes=max(len(classes), max(y, default=0) + 1),
-        by_hint=np.array([kind in HINT_KINDS for kind in provenances]),
+        by_hint=np.array([kind in (HINT, IMPORT) for kind in provenances]),
     )

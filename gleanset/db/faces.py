@@ -525,13 +525,10 @@ WHOLE = "whole"
 """Detector name of samples that are the whole image or its central square."""
 
 
-_NEWEST = 1000
-
-
 def are_whole_images(db: Connection) -> bool:
     """Return whether most of the newest samples are whole images."""
-    sql = "SELECT avg(detector=?)>.5 FROM (SELECT detector FROM sample ORDER BY id DESC LIMIT ?)"
-    return bool(db.fetch_all(sql, (WHOLE, _NEWEST))[0][0])
+    newest = "SELECT detector FROM sample ORDER BY id DESC LIMIT 1000"
+    return bool(db.fetch_value(f"SELECT avg(detector='{WHOLE}')>.5 FROM ({newest})"))
 
 
 IMPORTED = "import"

@@ -17,7 +17,7 @@ from gleanset.db.rows import dump, load, now, record_from_row, region_from_row
 from gleanset.db.samples import HINT
 from gleanset.db.sorting import IS_WAITING, WAITING_PROPOSALS
 from gleanset.errors import UsageError
-from gleanset.records import Box, Region
+from gleanset.records import Region
 
 
 class Proposal(NamedTuple):
@@ -183,10 +183,10 @@ class PrelabelSample(NamedTuple):
     ties: tuple[str, ...]
     hint: str | None
     refused: frozenset[str]
-    kept: bool = True
-    region: Region = Region(Box(0, 0, 0, 0))
-    track: str | None = None
-    label_by: str = PERSON
+    kept: bool
+    region: Region
+    track: str | None
+    label_by: str
 
 
 class PrelabelSamples(Table):

@@ -152,16 +152,16 @@ class Reports(Table):
     def list_settled(self, limit: int) -> list[tuple[int, Report]]:
         """Return up to `limit` (step, settled report), the latest first."""
         rows = self._db.fetch_all(
-            """
+            f"""
             SELECT r.*, max(c.step) AS step
             FROM change c
             CROSS JOIN report r ON r.id=c.item
-            WHERE c.what='report' AND r.status<>?
+            WHERE c.what='report' AND r.status<>'{PENDING}'
             GROUP BY r.id
             ORDER BY step DESC, r.id
             LIMIT ?
             """,
-            (PENDING, limit),
+            (limit,),
         )
 
         return [(row["step"], _report_from_row(row)) for row in rows]
@@ -174,11 +174,11 @@ class Reports(Table):
     def count_accepted_since(self, time: str) -> int:
         """Count accepted wrong-answer reports changed after a time (ISO 8601)."""
         return self._db.fetch_int(
-            """
+            f"""
             SELECT count(*)
             FROM report r
-            WHERE status=?
-                AND kind=?
+            WHERE status='{ACCEPTED}'
+                AND kind='{WRONG_ANSWER}'
                 AND EXISTS(
                     SELECT 1
                     FROM change c
@@ -186,20 +186,20 @@ class Reports(Table):
                     WHERE c.what='report' AND c.item=r.id AND s.at>?
                 )
             """,
-            (ACCEPTED, WRONG_ANSWER, time),
+            (time,),
         )
 
     def list_pending(self, after: tuple[str, str, int], limit: int) -> list[Report]:
         """Return up to `limit` pending reports after (kind, class, number), removals first."""
         rows = self._db.fetch_all(
-            """
+            f"""
             SELECT *
             FROM report
-            WHERE status=? AND (kind, claimed, id)>(?, ?, ?)
+            WHERE status='{PENDING}' AND (kind, claimed, id)>(?, ?, ?)
             ORDER BY kind, claimed, id
             LIMIT ?
             """,
-            (PENDING, *after, limit),
+            (*after, limit),
         )
 
         return [_report_from_row(row) for row in rows]
@@ -209,8 +209,9 @@ class Reports(Table):
         if report.claim.kind == REMOVAL:
             return []
         rows = self._db.fetch_all(
-            "SELECT * FROM report WHERE sha256=? AND id<>? AND status<>? ORDER BY claimed, id",
-            (report.claim.sha256, report.id, REFUSED),
+            f"SELECT * FROM report WHERE sha256=? AND id<>? AND status<>'{REFUSED}' "
+            "ORDER BY claimed, id",
+            (report.claim.sha256, report.id),
         )
         reports = []
         for other in map(_report_from_row, rows):
@@ -283,8 +284,8 @@ class Reports(Table):
 
     def has_pending(self, sha256: str) -> bool:
         """Return whether a pending report is about this image."""
-        sql = "SELECT 1 FROM report WHERE sha256=? AND status=?"
-        return self._db.has_rows(sql, (sha256, PENDING))
+        sql = f"SELECT 1 FROM report WHERE sha256=? AND status='{PENDING}'"
+        return self._db.has_rows(sql, (sha256,))
 
 
 def _report_from_row(row: Row) -> Report:

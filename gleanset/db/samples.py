@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from gleanset.db.classes import merged_class_sql, named_class_sql
-from gleanset.db.connection import Connection, Row, Table
+from gleanset.db.connection import Connection, Row, Table, dict_from_rows
 from gleanset.db.images import POST
 from gleanset.db.journal import (
     Choice,
@@ -191,8 +191,6 @@ def withdraw_label(sample: str) -> Choice:
 
 def retract_disputed(db: Connection, images: Collection[str] | None = None) -> int:
     """Clear disputed labels in one step; return how many."""
-    if images is not None and not images:
-        return 0
     with db.transaction():
         choices = [
             withdraw_label(disputed.key) for disputed in Hints(db).list_disputed(images)
@@ -319,7 +317,7 @@ class Samples(Table):
             JOIN image i ON i.id=s.image
             WHERE s.key
             """
-        return {key: tuple(image) for key, *image in self._db.iter_rows_in(sql, keys)}
+        return dict_from_rows(self._db.iter_rows_in(sql, keys))
 
     def count(self) -> int:
         """Return the number of samples, including duplicates."""

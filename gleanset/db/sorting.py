@@ -168,7 +168,8 @@ class SampleTiles(Table):
                 count(*) FILTER (WHERE s.status='rejected' AND m.mark='other') AS other,
                 count(*) FILTER (
                     WHERE s.status='rejected' AND m.mark IS NOT 'other'
-                ) AS rejected
+                ) AS rejected,
+                (SELECT count(*) FROM sample s WHERE {IS_DUPLICATE}) AS duplicates
             FROM sample s
             LEFT JOIN sorting_note m ON m.sample=s.id
             WHERE {IN_USE} AND s.status<>'labelled'
@@ -179,10 +180,6 @@ class SampleTiles(Table):
             LabelCounts,
             states,
             classes=tuple(ClassCount(*row) for row in classes),
-            # Not part of the other counts, which are of samples in use.
-            duplicates=self._db.fetch_int(
-                f"SELECT count(*) FROM sample s WHERE {IS_DUPLICATE}"
-            ),
         )
 
     def list_steps(self, after: int = 0) -> list[StepRow]:

@@ -17,6 +17,7 @@ from curation.similarity.class_learning import (
 from curation.similarity.unknown_classes import MIN_CLASSES
 from gleanset.arrays import Float32Array, Float64Array, IntArray
 from gleanset.db.proposals import PrelabelSample
+from gleanset.records import Box, Region
 
 WIDTH, CLASSES = 12, 3
 
@@ -104,7 +105,17 @@ def test_self_training_ignores_labels_of_left_out_group() -> None:
 def test_fewer_than_two_classes_give_no_model(labels: list[str | None]) -> None:
     samples = [
         PrelabelSample(
-            f"{n}", "labelled" if label else "queue", label, None, (), None, frozenset()
+            f"{n}",
+            "labelled" if label else "queue",
+            label,
+            None,
+            (),
+            None,
+            frozenset(),
+            True,
+            Region(Box(0, 0, 0, 0)),
+            None,
+            "person",
         )
         for n, label in enumerate(labels)
     ]
@@ -149,7 +160,19 @@ def learn(
         )
         hint = (hints or {}).get(row)
         samples.append(
-            PrelabelSample(f"{row:04}", status, label, None, (), hint, frozenset())
+            PrelabelSample(
+                f"{row:04}",
+                status,
+                label,
+                None,
+                (),
+                hint,
+                frozenset(),
+                True,
+                Region(Box(0, 0, 0, 0)),
+                None,
+                "person",
+            )
         )
     model = learn_classes(
         samples, vectors, {sample.key: sample.key for sample in samples}, open_set=True

@@ -69,7 +69,7 @@ def running_server(
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
-        address = ListenAddress("127.0.0.1", 0, proxies=proxies)
+        address = ListenAddress("127.0.0.1", 0, None, None, proxies)
         config = make_server_config(settings, make_facts(settings), address)
         config.http, config.log_level = protocol, "critical"
         server = uvicorn.Server(config)

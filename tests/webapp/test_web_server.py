@@ -201,7 +201,7 @@ def test_port_in_use_raises_error(settings: ServeSettings) -> None:
             run_server(
                 settings,
                 make_facts(settings),
-                ListenAddress(host, port),
+                ListenAddress(host, port, None, None, ""),
                 lambda _: None,
             )
 

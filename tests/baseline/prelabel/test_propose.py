@@ -23,6 +23,7 @@ from curation.similarity.class_learning import (
 )
 from gleanset.arrays import Float64Array, IntArray
 from gleanset.db.proposals import PrelabelledSample, PrelabelSample, Proposal
+from gleanset.records import Box, Region
 
 CLASSES = ("ann", "bea", "cid", "dot")
 WIDTH = 16
@@ -43,7 +44,19 @@ def draw_blobs(
 def make_sample(row: int, label: str | None = None, **fields: Any) -> PrelabelSample:
     """Return a labelled or pending sample; `fields` sets other fields."""
     status = "labelled" if label else "queue"
-    sample = PrelabelSample(f"{row:05}", status, label, None, (), None, frozenset())
+    sample = PrelabelSample(
+        f"{row:05}",
+        status,
+        label,
+        None,
+        (),
+        None,
+        frozenset(),
+        True,
+        Region(Box(0, 0, 0, 0)),
+        None,
+        "person",
+    )
     return sample._replace(**fields)
 
 
