@@ -38,7 +38,7 @@ for number in range(int(sys.argv[2]), 100_000):
     claim = Claim(
         sha256=sha256, format="PNG", box=Box(0, 0, 9, 9), claimed="mei", run="a-run"
     )
-    assert spool.add(KeptReport(claim, file.getvalue(), sha256))
+    assert spool.add(KeptReport(claim, file.getvalue(), sha256, False))
     print(sha256, flush=True)
 """
 
