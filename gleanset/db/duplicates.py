@@ -33,11 +33,11 @@ class SampleHashes(NamedTuple):
 class HashColumns(NamedTuple):
     """Hashes of many samples by column; 64-bit hashes are signed, as stored."""
 
-    samples: Sequence[int]
-    plain: Sequence[int]
-    flipped: Sequence[int]
-    points: Sequence[bytes]
-    shapes: Sequence[bytes]
+    samples: Sequence[int] = ()
+    plain: Sequence[int] = ()
+    flipped: Sequence[int] = ()
+    points: Sequence[bytes] = ()
+    shapes: Sequence[bytes] = ()
 
 
 _SAME_HASHED = f"{same_region_sql('l')} AND l.version=?"
