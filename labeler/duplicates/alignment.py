@@ -182,15 +182,18 @@ def crop_common_part(
     )
     area = float(covered.sum()) / scale**2
     # At the rim of one image the other continues with its own border, which is not compared.
-    square = np.ones((7, 7), np.uint8)
-    mask = cv2.erode(covered, square, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+    rim = np.ones((7, 7), np.uint8)
+    mask = cv2.erode(covered, rim, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
     if not mask.any():
         return None
 
     parts = area / (wa * ha), area / (zoom**2 * wb * hb)
-    to_a = cv2.invertAffineTransform(motion_a).astype(np.float64)
     return CommonPart(
-        warp(a, motion_a, size), warp(b, motion_b, size), mask, *parts, to_a
+        warp(a, motion_a, size),
+        warp(b, motion_b, size),
+        mask,
+        *parts,
+        cv2.invertAffineTransform(motion_a).astype(np.float64),
     )
 
 
@@ -260,22 +263,26 @@ def refine_alignment(common: CommonPart) -> CommonPart:
     """
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 1e-3)
     identity = np.eye(2, 3, dtype=np.float32)
-    mask = common.mask.astype(np.uint8)
     try:
         _, motion = cv2.findTransformECC(
-            common.a, common.b, identity.copy(), cv2.MOTION_AFFINE, stop, mask, 3
+            common.a,
+            common.b,
+            identity.copy(),
+            cv2.MOTION_AFFINE,
+            stop,
+            common.mask.astype(np.uint8),
+            3,
         )
     except cv2.error:  # they have too little in common for it
         return common
     if np.abs(motion - identity).max() > _MAX_REFINEMENT_PIXELS:
         return common
 
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(
         common.b,
         motion,
         common.a.shape[::-1],
-        flags=flags,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
     return common.with_b(moved.astype(np.uint8))

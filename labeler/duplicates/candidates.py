@@ -101,8 +101,10 @@ def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
     )
 
     # Samples in a dense neighbourhood are reached through their neighbours.
-    nearly_equal = nearest.b[nearest.distance <= _NEARLY_EQUAL_DISTANCE]
-    neighbours = np.bincount(nearly_equal, minlength=len(new.samples))
+    neighbours = np.bincount(
+        nearest.b[nearest.distance <= _NEARLY_EQUAL_DISTANCE],
+        minlength=len(new.samples),
+    )
     informative = _drop_common_points(new, neighbours < MAX_CANDIDATES_BY_HASH)
     point_pairs = HashIndex(informative.points, MAX_POINT_DISTANCE).within()
     a, b = _pairs_by_points(informative, informative, point_pairs)
@@ -112,17 +114,13 @@ def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
 def _find_mirrored(new: Batch) -> Iterator[NearPairs]:
     """Yield pairs of which one is near the mirror image of the other."""
     unique = find_distinct(new.plain)
-    index = HashIndex(new.flipped[unique.first], MAX_WHOLE_DISTANCE)
-    for near in index.find_pairs_with(unique.hashes):
-        a = unique.first[near.a]
-        b = unique.first[near.b]
+    flipped = new.flipped[unique.first]
+    for near in HashIndex(flipped, MAX_WHOLE_DISTANCE).find_pairs_with(unique.hashes):
         # A symmetric image is near its own mirror image.
-        different = np.flatnonzero(a != b)
-        yield NearPairs(
-            np.minimum(a, b)[different],
-            np.maximum(a, b)[different],
-            near.distance[different],
-        )
+        different = near.a != near.b
+        a = unique.first[near.a[different]]
+        b = unique.first[near.b[different]]
+        yield NearPairs(np.minimum(a, b), np.maximum(a, b), near.distance[different])
 
 
 class CandidateSearch:
@@ -140,8 +138,9 @@ class CandidateSearch:
         """Return candidate pairs of a sample of this batch and one of `old`."""
         new = self._new
         matches = [index.find_pairs_with(old.plain) for index in self._image_hashes]
-        near = _concatenate(chain.from_iterable(matches))
-        nearest = _keep_nearest(near, by_later=False)
+        nearest = _keep_nearest(
+            _concatenate(chain.from_iterable(matches)), by_later=False
+        )
 
         point_pairs = self._points.find_pairs_with(old.points, MAX_IMAGES_PER_POINT)
         a, b = _pairs_by_points(self._informative, old, point_pairs)
@@ -203,8 +202,7 @@ def _pairs_by_points(
         is_other = a != b if left is right else np.ones(len(a), np.bool_)
         votes.append(pair_votes[is_other])
         # Close points vote twice.
-        is_close = near.distance <= MAX_CLOSE_DISTANCE
-        votes.append(pair_votes[is_other & is_close])
+        votes.append(pair_votes[is_other & (near.distance <= MAX_CLOSE_DISTANCE)])
 
     keys, counts = np.unique(np.concatenate(votes), return_counts=True)
     enough = counts >= MIN_VOTES

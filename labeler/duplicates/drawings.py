@@ -197,10 +197,7 @@ def _compare_drawings(
 
 def _then(first: Float64Array, second: Float64Array) -> Float64Array:
     """Return the motion that applies one motion after another."""
-    result: Float64Array = np.asarray(
-        second @ np.vstack([first, [0, 0, 1]]), np.float64
-    )
-    return result
+    return np.asarray(second @ np.vstack([first, [0, 0, 1]]), np.float64)
 
 
 def _enlarge(
@@ -239,18 +236,19 @@ def _align_more_finely(part: CommonPart, is_aligned: bool) -> Iterator[CommonPar
     yield refine_alignment(part)
     # A cropped copy may have been aligned by its frame, which is not that of the whole image.
     if not is_aligned:
-        points = [find_points(grey, _DRAWN_SIDE) for grey in (part.a, part.b)]
-        alignment = estimate_alignment(*points)
+        alignment = estimate_alignment(
+            *(find_points(grey, _DRAWN_SIDE) for grey in (part.a, part.b))
+        )
         if alignment is not None:
             yield part.with_b(warp(part.b, alignment.matrix, part.a.shape[::-1]))
 
 
 def _measure_replaced(part: CommonPart, places: BoolArray) -> DrawnChange:
     """Return what both images lack of each other in some places."""
-    weights_a, weights_b = _weigh(part, places)
-    lost_a = _measure_lost(weights_a, part.windows.unexplained)
-    lost_b = _measure_lost(weights_b, part.windows.unexplained)
-    replaced = min(lost_a, lost_b)
+    unexplained = part.windows.unexplained
+    replaced = min(
+        _measure_lost(weights, unexplained) for weights in _weigh(part, places)
+    )
     return DrawnChange(replaced, replaced)
 
 

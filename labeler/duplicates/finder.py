@@ -143,8 +143,9 @@ class DuplicateFinder:
         with self._dataset.db.transaction():
             plan = self.plan()
             if plan.places or plan.choices:
-                operation = _make_operation(plan)
-                apply_step(self._dataset, operation, plan.choices, plan.places)
+                apply_step(
+                    self._dataset, _make_operation(plan), plan.choices, plan.places
+                )
         return plan
 
     def _hash_new(self, processes: Processes, labelled: bool) -> tuple[int, int]:
@@ -212,8 +213,8 @@ class DuplicateFinder:
 
     def _list_due(self, tried: set[Pair]) -> set[Pair]:
         """Return candidates that were not compared; after them, what the plan misses."""
-        uncompared = set(self._pairs.list_uncompared()) - tried
-        return uncompared or self.plan().missing - tried
+        uncompared = set(self._pairs.list_uncompared())
+        return uncompared - tried or self.plan().missing - tried
 
     def _read_pairs(self, pairs: Iterable[Pair]) -> list[FilePair]:
         rows = sorted(set(chain.from_iterable(pairs)))
@@ -239,12 +240,10 @@ class DuplicateFinder:
                 rows = outcome.item.rows
                 best, *equals = (rows[position] for position in outcome.result)
                 better_copies = {}
-                for row in rows:
-                    if row in equals:
-                        better_copies[order_pair(best, row)] = EVEN
-                    elif row != best:
-                        better = FIRST if best < row else SECOND
-                        better_copies[order_pair(best, row)] = better
+                for row in set(rows) - {best}:
+                    better = FIRST if best < row else SECOND
+                    better = EVEN if row in equals else better
+                    better_copies[order_pair(best, row)] = better
                 self._pairs.save_better_copies(better_copies)
 
     def _forget_unreadable_files(self, failed: Iterable[FilePair]) -> None:

@@ -95,8 +95,7 @@ def to_grey(pixels: Image.Image) -> TrimmedImage:
     """Scale and trim an image; borders stay where almost nothing would be left."""
     small = pixels.convert("L")  # always a copy
     small.thumbnail((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
-    whole = np.asarray(small)
-    grey = whole
+    grey = whole = np.asarray(small)
     values = grey.astype(np.float32)
     rows = np.flatnonzero(values.std(axis=1) > MAX_BORDER_DEVIATION)
     columns = np.flatnonzero(values.std(axis=0) > MAX_BORDER_DEVIATION)

@@ -71,10 +71,9 @@ def read_copy(file: SampleFile, mirrored: bool) -> Copy:
     pixels = _trim(np.asarray(read_pixels(file, 2**20, "L")))
     if mirrored:
         pixels = pixels[:, ::-1]
-    high, wide = pixels.shape
     top, left = (max(0, side - _MAX_MIDDLE_SIDE) // 2 for side in pixels.shape)
     middle = pixels[top : top + _MAX_MIDDLE_SIDE, left : left + _MAX_MIDDLE_SIDE]
-    return Copy((wide, high), middle.copy())
+    return Copy(pixels.shape[::-1], middle.copy())
 
 
 def _trim(pixels: Pixels) -> Pixels:
@@ -147,8 +146,9 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
     details = _unexplained_parts(*_align_middles(large, small))
 
     own_limit = np.interp(factor, _FACTORS, _MAX_OWN_DETAIL)
-    limits = np.maximum(_MAX_ENLARGED_DETAIL * references, own_limit)
-    return bool(np.any(details < limits))
+    return bool(
+        np.any(details < np.maximum(_MAX_ENLARGED_DETAIL * references, own_limit))
+    )
 
 
 def _align_middles(
@@ -171,12 +171,10 @@ def _align_middles(
     below = down * (small.corner[1] + 0.5) - 0.5
     motion = np.array([[across, 0, right - left], [0, down, below - top]])
     values = small.middle.astype(np.float32)
-    size = (wide, high)
-    border = cv2.BORDER_REPLICATE
     smooth, repeated = (
-        cv2.warpAffine(values, motion, size, flags=flags, borderMode=border).astype(
-            np.float32
-        )
+        cv2.warpAffine(
+            values, motion, (wide, high), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        ).astype(np.float32)
         for flags in (cv2.INTER_CUBIC, cv2.INTER_NEAREST)
     )
     return part, smooth, repeated

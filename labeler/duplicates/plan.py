@@ -112,8 +112,9 @@ class DuplicateSet(NamedTuple):
     def with_best(self, key: str) -> "DuplicateSet":
         """Return the set with another best copy, chosen by a person."""
         best, *rest = sorted(self.members, key=lambda member: member.key != key)
-        copies = self._replace(members=(best, *rest), reasons=_CHOSEN)
-        return copies if best.key == key else self
+        if best.key != key:
+            return self
+        return self._replace(members=(best, *rest), reasons=_CHOSEN)
 
 
 class DuplicateResult(CommandResult, kw_only=True):
@@ -368,11 +369,10 @@ class _Planner:
             members, self._relations, {}, lambda rows, mirrored: rows[0]
         )
         decided = [member for member in members if member.status in ACTION_BY_STATUS]
-        labels = tuple(sorted(set(map(_decision, decided))))
         return DuplicateSet(
             (best, other),
             explain_choice(best, [other], altered),
-            labels,
+            tuple(sorted(set(map(_decision, decided)))),
             doubtful=True,
             contested=pair in self._contested,
         )
@@ -441,8 +441,11 @@ def label_changes(members: Sequence[DuplicateSetMember]) -> list[Choice]:
     person has seen.
     """
     consensus = label_consensus(members)
-    pairs = zip(members, consensus.members, strict=True)
-    cleared = [withdraw_label(before.key) for before, after in pairs if before != after]
+    cleared = [
+        withdraw_label(before.key)
+        for before, after in zip(members, consensus.members, strict=True)
+        if before != after
+    ]
     best, *others = consensus.members
     sources = [member for member in others if member.status in ACTION_BY_STATUS]
     source = min(sources, key=lambda member: member.label_by in UNSEEN, default=None)
@@ -451,9 +454,11 @@ def label_changes(members: Sequence[DuplicateSetMember]) -> list[Choice]:
     is_unseen = source.label_by in UNSEEN
     if best.status in ACTION_BY_STATUS and (best.label_by in UNSEEN) <= is_unseen:
         return cleared
-    provenance = source.label_by if is_unseen else "duplicate"
     inherited = Choice(
-        best.key, ACTION_BY_STATUS[source.status], source.label, provenance
+        best.key,
+        ACTION_BY_STATUS[source.status],
+        source.label,
+        source.label_by if is_unseen else "duplicate",
     )
     return [*(choice for choice in cleared if choice.sample != best.key), inherited]
 
@@ -666,12 +671,10 @@ def conflicting_label_summary(
         f"{_name(dataset, key)} is {name}"
         for key, name in [*labels.items()][:MAX_LISTED]
     ]
+    if not labels:
+        return {}
     command = f"{CONFLICTS_COMMAND} {dataset.option}"
-    return (
-        {"labelled_differently": summarize_lines(lines, command, len(labels))}
-        if labels
-        else {}
-    )
+    return {"labelled_differently": summarize_lines(lines, command, len(labels))}
 
 
 def _name(dataset: Dataset, key: str) -> str:

@@ -10,8 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QDropEvent
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -211,10 +211,6 @@ class ImportBar(QFrame):
         self.bar = QProgressBar(textVisible=False)
         self.stop = button(self.tr("Stop"), imports.stop)
         self.resume_button = button("", imports.resume)
-        self.open_button = button(
-            self.tr("Open"),
-            lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(imports.output))),
-        )
         self.close_button = button(self.tr("Close"), imports.dismiss)
         self.setObjectName("card")
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -222,12 +218,7 @@ class ImportBar(QFrame):
             QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
         )
         self.bar.setAccessibleName(self.tr("Import progress"))
-        self.buttons = (
-            self.resume_button,
-            self.stop,
-            self.open_button,
-            self.close_button,
-        )
+        self.buttons = (self.resume_button, self.stop, self.close_button)
         parts = (self.text, self.bar, row_layout(*self.buttons, None))
         self.setLayout(column_layout(*parts, margins=(SPACE_M,) * 4))
         imports.changed.connect(self.show_state)
@@ -242,7 +233,6 @@ class ImportBar(QFrame):
         self.stop.setVisible(running)
         self.resume_button.setVisible(stopped or state is ImportState.FAILED)
         self.resume_button.setText(self.tr("Resume") if stopped else self.tr("Retry"))
-        self.open_button.setVisible(not running and self._import.output is not None)
         self.close_button.setVisible(not running)
         self.text.setText(
             self._progress_text() if running else self._result_text(state)

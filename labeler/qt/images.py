@@ -52,7 +52,6 @@ class ThumbnailLoader(QObject):
             cache, dataset.originals(cache), dataset.crops(cache)
         )
         self._cache: OrderedDict[ThumbnailKey, QPixmap | str] = OrderedDict()
-        self._sides: set[int] = set()  # that occur in the cache: a few
         self._bytes = 0
         self._requests: OrderedDict[ThumbnailKey, SampleRegion] = OrderedDict()
         self._loading: set[ThumbnailKey] = set()
@@ -68,10 +67,7 @@ class ThumbnailLoader(QObject):
     def get(
         self, region: SampleRegion, side: float, ratio: float = 1.0
     ) -> QPixmap | str | None:
-        """Return the thumbnail for a tile of `side` logical pixels; request a missing one.
-
-        Until it is loaded, return one of another size, or None.
-        """
+        """Return the thumbnail for a tile of `side` logical pixels; request it if it is None."""
         key = (
             region.key,
             region.region,
@@ -80,9 +76,8 @@ class ThumbnailLoader(QObject):
         thumbnail = self._cache.get(key)
         if thumbnail is None:
             self._request(key, region)
-            keys = ((region.key, region.region, side) for side in self._sides)
-            return next((self._cache[key] for key in keys if key in self._cache), None)
-        self._cache.move_to_end(key)
+        else:
+            self._cache.move_to_end(key)
         return thumbnail
 
     def _request(self, key: ThumbnailKey, region: SampleRegion) -> None:
@@ -118,7 +113,6 @@ class ThumbnailLoader(QObject):
         if (before := self._cache.pop(key, None)) is not None:
             self._bytes -= _byte_size(before)
         self._cache[key] = thumbnail
-        self._sides.add(key[2])
         self._bytes += _byte_size(thumbnail)
         while self._bytes > CACHE_BYTES and len(self._cache) > 1:
             self._bytes -= _byte_size(self._cache.popitem(last=False)[1])

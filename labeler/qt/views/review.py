@@ -240,8 +240,9 @@ class ReviewView(FilteredView):
         self.wall.activated.connect(self._note_choice)
         self._is_chosen = False
         self.hints = KeyHints()
-        parts = (self.title, self.wall, self.filter_button)
-        head = row_layout(*parts, grows=self.title, margins=HEAD)
+        head = row_layout(
+            self.title, self.wall, self.filter_button, grows=self.title, margins=HEAD
+        )
         set_column(self, head, self.bar, self.view, self.hints)
         self.bar.changed.connect(self.reload)
         self.worker.classes_changed.connect(self._remove_classes)

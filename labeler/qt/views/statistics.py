@@ -6,10 +6,8 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QHeaderView,
-    QProgressBar,
     QTreeWidget,
     QTreeWidgetItem,
-    QWidget,
 )
 
 from gleanset.db.sorting import ClassCount
@@ -42,19 +40,18 @@ def count_by_split(session: SortingSession) -> tuple[SplitCounts, bool]:
     return counts, bool(session.dataset.videos.get_latest_seen_settings())
 
 
-NAME, COUNT, BAR = range(3)
+NAME, COUNT = range(2)
 ALIGN_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 ROW_HEIGHT = 28
 RECOUNT_DELAY_MS = 400
 
 
 def class_texts(row: ClassCount, counts_by_split: SplitCounts) -> dict[str, str]:
-    """Return the columns of a class by title; the first three are `NAME`, `COUNT` and `BAR`."""
+    """Return the columns of a class by title; the first two are `NAME` and `COUNT`."""
     counts = counts_by_split.get(row.name)
     return {
         tr("Class"): row.name,
         tr("Labelled"): f"{row.count:,}",
-        tr("Relative size"): "",
         **{split: f"{counts[split]:,}" if counts else "" for split in SPLITS},
     }
 
@@ -77,7 +74,7 @@ class ClassTable(QTreeWidget):
         header.setStretchLastSection(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         for column in range(len(titles)):
-            if column in (NAME, BAR):
+            if column == NAME:
                 header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
             else:  # aligned like the numbers below
                 self.headerItem().setTextAlignment(column, ALIGN_RIGHT)
@@ -87,7 +84,6 @@ class ClassTable(QTreeWidget):
     ) -> None:
         """Show the counts of all classes; the selected class stays selected."""
         selected = [item.text(NAME) for item in self.selectedItems()]
-        largest = max((row.count for row in rows), default=0)
         self.clear()
         for row in rows:
             texts = class_texts(row, counts_by_split)
@@ -97,11 +93,6 @@ class ClassTable(QTreeWidget):
                 item.setTextAlignment(number, ALIGN_RIGHT)
                 spoken = f"{row.name}, {title}: {text or '–'}"
                 item.setData(number, Qt.ItemDataRole.AccessibleTextRole, spoken)
-            cell = QWidget()
-            cell.setLayout(
-                row_layout(QProgressBar(maximum=max(1, largest), value=row.count))
-            )
-            self.setItemWidget(item, BAR, cell)
             if row.name in selected:
                 self.setCurrentItem(item)
 
