@@ -122,7 +122,7 @@ def tr(text: str) -> str:
 
 def target_name(target: str) -> str:
     """Return the name of a place such as `later`, or the class itself."""
-    names: dict[str, str] = {
+    names = {
         Place.QUEUE: tr("Not sorted yet"),
         Place.LATER: tr("Skipped"),
         Place.OTHER: tr("Unlisted person"),

@@ -184,8 +184,12 @@ class LabelerWindow(QMainWindow):
         )
         set_column(middle, head, self.stack, grows=self.stack)
         left = QWidget()
-        progress = row_layout(bar, grows=bar, margins=(SPACE_L, 0, 0, SPACE_S))
-        set_column(left, self.class_panel, progress, grows=self.class_panel)
+        set_column(
+            left,
+            self.class_panel,
+            row_layout(bar, grows=bar, margins=(SPACE_L, 0, 0, SPACE_S)),
+            grows=self.class_panel,
+        )
         self.split = QSplitter()
         for part, stretch in ((left, 0), (middle, 1), (self.details, 0)):
             self.split.addWidget(part)
@@ -306,9 +310,10 @@ class LabelerWindow(QMainWindow):
         elif name == "pages":
             self.show_view("grid")
         else:
-            hint = self.tr("Already shown · F2 renames a class in the grid")
             self.worker.show_message(
-                hint if name == "grid" else self.tr("Already shown")
+                self.tr("Already shown · F2 renames a class in the grid")
+                if name == "grid"
+                else self.tr("Already shown")
             )
 
     def _is_key(self, letter: str) -> bool:

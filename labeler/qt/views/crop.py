@@ -223,8 +223,12 @@ class CropView(LabelerView):
 
     def _show_notice(self) -> None:
         if self.text.text().strip():
-            clear = NextStep(self.tr("Clear search"), self.text.clear)
-            self.empty.show_notice(Notice(self.tr("No matching image"), steps=(clear,)))
+            self.empty.show_notice(
+                Notice(
+                    self.tr("No matching image"),
+                    steps=(NextStep(self.tr("Clear search"), self.text.clear),),
+                )
+            )
         else:
             self.worker.ask(get_detection_state, self._show_detection_notice)
 
@@ -285,9 +289,14 @@ class CropView(LabelerView):
         text = self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}")
         assert sheet is not None
         number, count = f"{self._index + 1:,}", f"{len(self._images):,}"
-        size = {"width": sheet.width, "height": sheet.height}
         self.title.setText(
-            text.format(number=number, count=count, name=sheet.title, **size)
+            text.format(
+                number=number,
+                count=count,
+                name=sheet.title,
+                width=sheet.width,
+                height=sheet.height,
+            )
         )
 
     def _loaded(self, loaded: LoadedImage) -> None:

@@ -174,9 +174,11 @@ class FilteredView(LabelingView):
 
     def show_no_match(self) -> None:
         """Explain that the filters leave nothing."""
-        clear = NextStep(self.tr("Clear filters"), self.bar.clear)
         self.empty.show_notice(
-            Notice(self.tr("No faces match the filters"), steps=(clear,))
+            Notice(
+                self.tr("No faces match the filters"),
+                steps=(NextStep(self.tr("Clear filters"), self.bar.clear),),
+            )
         )
 
     def read_choices(self) -> None:
