@@ -1,7 +1,7 @@
 """The model of a server, restricted to what `[web]` shows, and facts about it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -102,7 +102,7 @@ def make_device_facts(loaded: LoadedModel) -> JsonDict:
         "size": facts.size,
         "fit": facts.fit,
         "detector": read.detector.name if read.detector else WHOLE,
-        "cut": asdict(read.cutting),
+        "cut": msgspec.structs.asdict(read.cutting),
         "unknown_below": facts.rule.unknown_below,
         "unfamiliar_below": facts.rule.unfamiliar_below,
         "unfamiliar_by_class": facts.rule.unfamiliar_by_class,

@@ -330,8 +330,7 @@ class Pairs(Table):
         """Forget which copies an earlier version found better."""
         with self._db.transaction():
             self._db.execute(
-                "DELETE FROM pair WHERE kind='detail' AND version<?",
-                (COMPARISON_VERSION,),
+                f"DELETE FROM pair WHERE kind='detail' AND version<{COMPARISON_VERSION}"
             )
 
     def save_better_copies(self, preferred: Mapping[tuple[int, int], str]) -> None:

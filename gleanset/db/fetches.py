@@ -96,12 +96,12 @@ class Fetches(Table):
     def get_state(self, source: str, key: str, stamp: str = "") -> str | None:
         """Return done, rejected, failed (retry) or unsettled; None if new or changed."""
         return self._db.fetch_text(
-            """
-            SELECT iif(state='failed' AND attempts>=?, 'rejected', state)
+            f"""
+            SELECT iif(state='failed' AND attempts>={MAX_FETCH_ATTEMPTS}, 'rejected', state)
             FROM fetch
             WHERE source=? AND key=? AND stamp=?
             """,
-            (MAX_FETCH_ATTEMPTS, source, clean(key), stamp),
+            (source, clean(key), stamp),
         )
 
     def is_forgotten(self, source: str, key: str) -> bool:

@@ -307,18 +307,18 @@ class Images(Table):
 
     def list_report_only(self) -> frozenset[str]:
         """Return hashes of images known only from reports: these stay private."""
-        sql = """
+        sql = f"""
             SELECT DISTINCT i.sha256
             FROM origin r
             JOIN image i ON i.id=r.image
-            WHERE r.source=?1
+            WHERE r.source='{REPORT_SOURCE}'
                 AND NOT EXISTS(
                     SELECT 1
                     FROM origin o
-                    WHERE o.image=i.id AND o.source<>?1
+                    WHERE o.image=i.id AND o.source<>'{REPORT_SOURCE}'
                 )
             """
-        return frozenset(self._db.fetch_column(sql, (REPORT_SOURCE,)))
+        return frozenset(self._db.fetch_column(sql))
 
     def _with_origins(self, rows: list[Row]) -> list[Image]:
         origins: dict[int, list[Origin]] = {row["id"]: [] for row in rows}

@@ -151,11 +151,11 @@ class Snapshots:
 def carry_over(present: Connection, restored: Connection) -> None:
     """Copy tombstones, removal reports and row sequences to a restored snapshot."""
     _forget(restored, present.fetch_all("SELECT sha256, reason FROM tombstone"))
-    removals = present.fetch_all("SELECT * FROM report WHERE kind=?", (REMOVAL,))
+    removals = present.fetch_all(f"SELECT * FROM report WHERE kind='{REMOVAL}'")
     sequences = present.fetch_all("SELECT name, seq FROM sqlite_sequence")
     with restored.transaction():
         restored.execute("DELETE FROM snapshot")
-        restored.execute("DELETE FROM report WHERE kind=?", (REMOVAL,))
+        restored.execute(f"DELETE FROM report WHERE kind='{REMOVAL}'")
         for row in removals:
             restored.insert("report", dict(row))
         numbers = [tuple(row) for row in sequences]

@@ -242,7 +242,7 @@ class Statistics(Table):
 
     def count_searched(self, not_by: str) -> SearchedImages:
         """Count images searched by built-in detectors other than `not_by`."""
-        row = self._db.fetch_one(
+        (row,) = self._db.fetch_all(
             f"""
             SELECT count(*), count((
                 SELECT min(f.id)
@@ -255,4 +255,4 @@ class Statistics(Table):
             (not_by,),
         )
 
-        return SearchedImages(*row) if row else SearchedImages(0, 0)
+        return SearchedImages(*row)
