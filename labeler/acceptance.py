@@ -96,8 +96,11 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
     for sample in hints.iter_waiting():
         reason = acceptance_obstacle(sample)
         if reason is None:
-            label = normalize_class_name(sample.hint or "")
-            plan.choices.append(Choice(sample.key, "label", label, "hint"))
+            plan.choices.append(
+                Choice(
+                    sample.key, "label", normalize_class_name(sample.hint or ""), "hint"
+                )
+            )
         else:
             plan.left_out[reason] += 1
 
@@ -153,8 +156,12 @@ def accept_proposals(
     dataset: Dataset, above: float, classes: Collection[str], *, simulate: bool = False
 ) -> AcceptancePlan:
     """Apply `plan_acceptance` in one step that can be undone; return the plan."""
-    make_plan = partial(plan_acceptance, dataset, above, classes)
-    return _accept(dataset, "accept-proposals", make_plan, simulate)
+    return _accept(
+        dataset,
+        "accept-proposals",
+        partial(plan_acceptance, dataset, above, classes),
+        simulate,
+    )
 
 
 def _accept(
@@ -167,8 +174,7 @@ def _accept(
         plan = make_plan()
         for step, choices in ((AUTOMATIC, plan.withdrawals), (kind, plan.choices)):
             if choices:
-                operation = make_operation(step, count=len(choices))
-                dataset.journal.apply(operation, choices)
+                dataset.journal.apply(make_operation(step, count=len(choices)), choices)
 
     return plan
 

@@ -221,8 +221,9 @@ def _group_equal_files(
     equal_files: dict[tuple[str, str], list[int]] = defaultdict(list)
     for image in sorted(images, key=_split_rank):
         if image.number in image_hashes:
-            digest = image_hashes[image.number].digest
-            equal_files[digest, image.split].append(image.number)
+            equal_files[image_hashes[image.number].digest, image.split].append(
+                image.number
+            )
     return {numbers[0]: numbers for numbers in equal_files.values()}
 
 
@@ -243,8 +244,12 @@ def _hash_images(
 ) -> dict[int, HashedImage]:
     """Return the hashes of readable images by number; note the others."""
     image_hashes = {}
-    batches = run_batches(hash_image, audit.images, pool)
-    for batch in progress.batches(batches, "hashing", len(audit.images), " images"):
+    for batch in progress.batches(
+        run_batches(hash_image, audit.images, pool),
+        "hashing",
+        len(audit.images),
+        " images",
+    ):
         for outcome in batch:
             if outcome.result is not None:
                 image_hashes[outcome.item.number] = outcome.result
@@ -290,8 +295,9 @@ def _compare_pairs(
             verdicts[a, b] = table.get_verdict(rows[a], rows[b]) or ""
 
     kinds: dict[Pair, str] = {}
-    batches = run_batches(compare_files, file_pairs, pool)
-    for batch in progress.batches(batches, "verifying", len(pairs), " pairs"):
+    for batch in progress.batches(
+        run_batches(compare_files, file_pairs, pool), "verifying", len(pairs), " pairs"
+    ):
         for outcome in batch:
             if outcome.result is not None:
                 a, b = outcome.item.rows
@@ -354,8 +360,9 @@ def collect_tree(root: Path) -> Audit:
             audit.ignored[NO_SPLIT] += 1
             continue
         label = parts[level + 1] if len(parts) > level + 2 else ""
-        file = SampleFile(root.joinpath(*parts))
-        audit.add("/".join(parts), match[1].lower(), label, file)
+        audit.add(
+            "/".join(parts), match[1].lower(), label, SampleFile(root.joinpath(*parts))
+        )
 
     sizes = audit.sizes()
     if len(sizes) < 2:
@@ -386,5 +393,7 @@ def hash_image(image: AuditImage) -> HashedImage:
     """Hash an image; runs in a worker process. Raises `Unreadable`."""
     data = read_image_file(image.file.path)
     digest = hashlib.sha256(data + repr(image.file.region).encode()).hexdigest()
-    pixels = decode_region(data, image.file, GREY_SIDE, "L")
-    return HashedImage(digest, compute_hashes(pixels, image.number))
+    return HashedImage(
+        digest,
+        compute_hashes(decode_region(data, image.file, GREY_SIDE, "L"), image.number),
+    )

@@ -78,8 +78,9 @@ class WindowGroup(CommandGroup):
             return super().resolve_command(ctx, args)
 
         source = ctx.get_parameter_source("dataset")
-        is_named = source is ParameterSource.COMMANDLINE
-        if is_named or any(word.startswith(("-d", "--dataset")) for word in rest):
+        if source is ParameterSource.COMMANDLINE or any(
+            word.startswith(("-d", "--dataset")) for word in rest
+        ):
             raise click.UsageError(
                 f"{first!r} and -d both name a dataset: leave out one"
             )
@@ -110,8 +111,7 @@ def add_window(commands: click.Group) -> None:
         unknown_options = sorted(typed_values.keys() - known_options)
         if unknown_options:
             raise click.UsageError(f"{name!r} has no option --{unknown_options[0]}")
-        defaults = typed_values | dict.fromkeys(parts, typed_values)
-        context.default_map = {name: defaults}
+        context.default_map = {name: typed_values | dict.fromkeys(parts, typed_values)}
 
     commands.add_command(open_)
     commands.invoke_without_command = True
@@ -203,17 +203,19 @@ def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> ClassEditResult
         if not aliases or current not in dataset.classes.list_names():
             edits.append(editor.add(name))
             if notes:
-                text = f"{name} was another name of {current} until now"
-                notes = {"alias": text}
+                notes = {"alias": f"{name} was another name of {current} until now"}
         edits += [editor.add_alias(alias, name) for alias in aliases]
         return _edit_result(dataset, *edits).with_facts(notes)
 
 
 def _edit_result(dataset: Dataset, *edits: ClassEdit) -> ClassEditResult:
-    steps = SampleTiles(dataset.db).list_steps(edits[0].step - 1)
-    texts = {step.id: step.operation.text() for step in steps}
-    done = "; ".join(texts[edit.step] for edit in edits)
-    return ClassEditResult(done=done, step=edits[-1].step)
+    texts = {
+        step.id: step.operation.text()
+        for step in SampleTiles(dataset.db).list_steps(edits[0].step - 1)
+    }
+    return ClassEditResult(
+        done="; ".join(texts[edit.step] for edit in edits), step=edits[-1].step
+    )
 
 
 @classes.command(epilog="Example: labeler classes rename hana hanako -d my-dataset")
@@ -443,8 +445,9 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
         name = ""
         notes: dict[str, str] = {}
         if label is None:
-            kind = "other" if selection.unlisted else "reject-by-command"
-            operation = make_operation(kind, count=len(keys))
+            operation = make_operation(
+                "other" if selection.unlisted else "reject-by-command", count=len(keys)
+            )
             choices = [Choice(key, "reject") for key in keys]
         else:
             check_typo(dataset, label)
@@ -455,8 +458,9 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
                 Choice(key, "label", name, TOGETHER if key in in_clusters else PERSON)
                 for key in keys
             ]
-        mark = UNLISTED_MARK if selection.unlisted else None
-        step = apply_decisions(dataset, operation, choices, mark)
+        step = apply_decisions(
+            dataset, operation, choices, UNLISTED_MARK if selection.unlisted else None
+        )
 
         pending = SampleTiles(dataset.db).get_counts().pending
         next_step = suggest_labelling_command(dataset) if pending else None

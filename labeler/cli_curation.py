@@ -61,8 +61,10 @@ class PairDecision(CommandResult):
 
     def summary(self) -> JsonDict:
         """Return the decision in words."""
-        decision = "copies of one image" if self.same else "different images"
-        return {"decided": decision, "step": self.step}
+        return {
+            "decided": "copies of one image" if self.same else "different images",
+            "step": self.step,
+        }
 
 
 @click.command(cls=Command, epilog="Example: labeler groups --conflicts -d my-dataset")
@@ -129,12 +131,11 @@ def _doubt_line(dataset: Dataset, doubt: DuplicateSet) -> JsonDict:
     members = sorted(doubt.members, key=lambda member: member.id)
     samples = [member.key for member in members]
     reason = _SHARED_PART if doubt.contested else _SMALL_DIFFERENCE
-    line = {
+    return {
         "doubtful": True,
         "samples": samples,
         "reason": reason,
-    }
-    return line | _locations(dataset, samples)
+    } | _locations(dataset, samples)
 
 
 def _locations(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[Any]]:
@@ -225,10 +226,9 @@ def split(job: CommandJob, request: SplitSettings) -> CommandResult:
         base = dataset.settings.split
         if not options:
             base = dataset.samples.get_split_settings() or base
-        settings = msgspec.structs.replace(base, **options)
         return split_dataset(
             dataset,
-            settings,
+            msgspec.structs.replace(base, **options),
             simulate=job.simulate,
             progress=job.progress,
         )

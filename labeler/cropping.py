@@ -80,8 +80,9 @@ def put_box(
         raise UsageError("the box is too small", f"draw at least {MIN_BOX_SIDE} pixels")
 
     with dataset.stage(STAGE) as scratch:
-        face = Face(HAND, box, 1.0, _eye_landmarks(box, angle))
-        crop = crop_face(dataset, image, face, scratch)
+        crop = crop_face(
+            dataset, image, Face(HAND, box, 1.0, _eye_landmarks(box, angle)), scratch
+        )
         with dataset.db.transaction():
             if not dataset.faces.add_manual(image.sha256, crop):
                 raise _existing_box_error()
@@ -92,8 +93,9 @@ def put_box(
                 if previous.label:
                     choices = [Choice(crop.key, "label", previous.label, PROVENANCE)]
                 choices.append(_removal(previous))
-            action = make_operation("draw-box" if previous is None else "move-box")
-            step = dataset.journal.apply(action, choices)
+            step = dataset.journal.apply(
+                make_operation("draw-box" if previous is None else "move-box"), choices
+            )
 
     return BoxEdit(step, crop.key)
 

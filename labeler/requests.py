@@ -74,8 +74,9 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
                 "leave one of them out",
             )
         if self.sections != "class" and self.names:
-            problem = f"--{self.sections}s shows samples without a class"
-            raise UsageError(problem, "leave out --class")
+            raise UsageError(
+                f"--{self.sections}s shows samples without a class", "leave out --class"
+            )
 
     @property
     def sections(self) -> Literal["class", "cluster", "track"]:

@@ -130,10 +130,9 @@ def confirm_labels(
     none is left.
     """
     with session.dataset.db.transaction():
-        tiles = session.tiles.get_many(list(shown_labels))
         labels = {
             row: shown_labels[row]
-            for row, tile in tiles.items()
+            for row, tile in session.tiles.get_many(list(shown_labels)).items()
             if tile.label == shown_labels[row]
         }
         if not labels:
@@ -165,8 +164,11 @@ def list_doubtful(
     from curation.similarity.spaces import SimilaritySpaces
     from curation.split_groups import assign_split_groups
 
-    counts = SampleTiles(dataset.db).get_counts().classes
-    names = {row.id: row.name for row in counts if row.count}
+    names = {
+        row.id: row.name
+        for row in SampleTiles(dataset.db).get_counts().classes
+        if row.count
+    }
     each = max(MIN_PER_CLASS, MAX_COMPARED // max(1, len(names)))
     queue = SortingQueue(dataset.db)
     samples = queue.get_features(queue.list_decided(list(names), each))

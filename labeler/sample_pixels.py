@@ -30,8 +30,12 @@ class SampleFile(NamedTuple):
 
 def get_sample_file(region: SampleRegion, originals: Store) -> SampleFile:
     """Return the file and region of a sample."""
-    path = originals.path(region.image, region.format)
-    return SampleFile(path, region.width, region.height, region.region)
+    return SampleFile(
+        originals.path(region.image, region.format),
+        region.width,
+        region.height,
+        region.region,
+    )
 
 
 def list_sample_files(dataset: Dataset, rows: Sequence[int]) -> list[SampleFile]:
@@ -64,5 +68,4 @@ def decode_region(
     # Boxes are in pixels of the full image.
     scale = image.pixels.width / max(1, image.width)
     x, y, width, height = (round(side * scale) for side in box)
-    scaled_box = Box(x, y, max(1, width), max(1, height))
-    return crop_region(image.pixels, scaled_box, angle)
+    return crop_region(image.pixels, Box(x, y, max(1, width), max(1, height)), angle)

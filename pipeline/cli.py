@@ -94,8 +94,10 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
     from pipeline.status import next_step
 
     if folder is not None:
-        source = click.get_current_context().get_parameter_source("dataset")
-        if source is ParameterSource.COMMANDLINE:
+        if (
+            click.get_current_context().get_parameter_source("dataset")
+            is ParameterSource.COMMANDLINE
+        ):
             raise UsageError("two dataset folders: DIR and -d", "use only one of them")
         job = job._replace(root=folder)
 
@@ -117,8 +119,9 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
                 raise UsageError(f"text too long: {error}", "shorten it") from error
             write_settings(dataset.root, settings)
 
-        root = str(dataset.root.absolute())
-        return InitResult(root, dataset.images.count(), next_step(dataset))
+        return InitResult(
+            str(dataset.root.absolute()), dataset.images.count(), next_step(dataset)
+        )
 
 
 @commands.command(epilog="Example: gleanset status -d my-dataset --json")
@@ -443,8 +446,7 @@ def forget(job: CommandJob, request: ForgetRequest) -> CommandResult:
                 description=plan.describe(),
             )
 
-        question = f"Remove {plan.describe()} for good?"
-        if not request.yes and not confirm(question):
+        if not request.yes and not confirm(f"Remove {plan.describe()} for good?"):
             raise UsageError(
                 "nothing was removed",
                 "answer y or add --yes; --simulate lists the images",
@@ -547,8 +549,9 @@ def doctor(job: CommandJob) -> CommandResult:
     missing = [part for part in result.parts if part.needed and not part.ok]
     if missing:
         names = ", ".join(part.name for part in missing)
-        problem = f"required component missing: {names}"
-        raise MissingComponent(problem, missing[0].hint, result)
+        raise MissingComponent(
+            f"required component missing: {names}", missing[0].hint, result
+        )
     return result
 
 
@@ -588,8 +591,9 @@ def snapshot(
                 "no name for the snapshot", "add one: gleanset snapshot v1"
             )
 
-        records = list(map(SnapshotResult.from_record, snapshots.iterate()))
-        return SnapshotList(records, dataset.option)
+        return SnapshotList(
+            list(map(SnapshotResult.from_record, snapshots.iterate())), dataset.option
+        )
 
 
 @commands.command(epilog="Example: gleanset restore audited -d my-dataset")
@@ -610,6 +614,7 @@ def restore(job: CommandJob, name: str) -> CommandResult:
 
     with job.open() as dataset:
         if job.simulate:
-            record = Snapshots(dataset.root).get(name)
-            return RestorePreview(SnapshotResult.from_record(record))
+            return RestorePreview(
+                SnapshotResult.from_record(Snapshots(dataset.root).get(name))
+            )
         return restore_snapshot(dataset, name)

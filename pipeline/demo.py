@@ -53,9 +53,13 @@ def run_demo(
     recipe = read_recipe(recipes / "sample.toml")
 
     with SampleSite(data / "sample") as site:
-        options = {"bing.endpoint": site.address}
         stages = Stages(
-            recipe, recipes, progress, allow_private=True, options=options, say=say
+            recipe,
+            recipes,
+            progress,
+            allow_private=True,
+            options={"bing.endpoint": site.address},
+            say=say,
         )
         result = run_recipe(stages, root)
 
@@ -120,8 +124,9 @@ def to_json(listing: SiteListing) -> str:
 
 def read_listing(folder: Path) -> SiteListing:
     """Return the listing of a sample folder."""
-    data = (folder / FILE).read_bytes()
-    return msgspec.json.decode(data, type=dict[str, SiteListing])["results"]
+    return msgspec.json.decode(
+        (folder / FILE).read_bytes(), type=dict[str, SiteListing]
+    )["results"]
 
 
 PAGE_SIZE = 35
@@ -334,8 +339,11 @@ class SampleSite(ThreadingHTTPServer):
             "total": len(results),
             "photo": photos,
         }
-        body = json.dumps({"photos": listing, "stat": "ok"}).encode()
-        return SiteResponse(200, "application/json", body)
+        return SiteResponse(
+            200,
+            "application/json",
+            json.dumps({"photos": listing, "stat": "ok"}).encode(),
+        )
 
     def _send_picture(self, result: SearchResult) -> SiteResponse:
         body = _render_variant(self._pictures / result.picture, result.variant)
@@ -390,8 +398,9 @@ def _render_variant(path: Path, variant: str) -> bytes:
     buffer = BytesIO()
     with Image.open(path) as image:
         if variant == "resized":
-            resized = image.resize((320, 180), Image.Resampling.LANCZOS)
-            resized.save(buffer, "JPEG", quality=85)
+            image.resize((320, 180), Image.Resampling.LANCZOS).save(
+                buffer, "JPEG", quality=85
+            )
         else:
             image.save(buffer, "JPEG", quality=60)
     return buffer.getvalue()

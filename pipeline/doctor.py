@@ -162,8 +162,14 @@ def _run_check(
             needed,
         )
     except Exception as error:  # a broken installation may raise anything on import
-        message = f"broken: {type(error).__name__}: {error}"
-        return Component(name, purpose, False, message, reinstall_command(), needed)
+        return Component(
+            name,
+            purpose,
+            False,
+            f"broken: {type(error).__name__}: {error}",
+            reinstall_command(),
+            needed,
+        )
 
 
 def _check_disk(folder: Path) -> str:

@@ -192,8 +192,7 @@ def _add_files(dataset: Dataset, lines: Iterator[Line]) -> Iterator[Line]:
     """Add the original file and the image of the sample to each line."""
     while page := list(islice(lines, PAGE_SIZE)):
         files = _list_files(dataset, [line["sample"] for line in page])
-        rows = zip(page, files["paths"], files["files"], strict=True)
-        for line, path, file in rows:
+        for line, path, file in zip(page, files["paths"], files["files"], strict=True):
             yield line | {"path": path, "file": file}
 
 
@@ -265,10 +264,9 @@ def missed(dataset: Dataset) -> Iterator[Line]:
     for sha256, kind in dataset.scans.iter_faceless():
         image = dataset.images.get(sha256)
         if image is not None:
-            file = dataset.image_path(sha256, kind)
             yield {
                 "image": sha256,
-                "file": str(file),
+                "file": str(dataset.image_path(sha256, kind)),
                 "width": image.width,
                 "height": image.height,
             }
@@ -321,8 +319,7 @@ class _Condition(NamedTuple):
     value: str
 
     def matches(self, line: Line) -> bool:
-        values = _iter_values(line, self.field.split("."))
-        return self.value in map(_to_text, values)
+        return self.value in map(_to_text, _iter_values(line, self.field.split(".")))
 
 
 def _parse_condition(kind: str, text: str) -> _Condition:

@@ -59,8 +59,9 @@ class ExportPart(ExportOptions, frozen=True, kw_only=True):
 
     def options(self) -> ExportOptions:
         """Return the options without `to`."""
-        names = ExportOptions.__struct_fields__
-        return ExportOptions(**{name: getattr(self, name) for name in names})
+        return ExportOptions(
+            **{name: getattr(self, name) for name in ExportOptions.__struct_fields__}
+        )
 
 
 class Recipe(TomlTable, frozen=True):
@@ -92,8 +93,10 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def _check_filled_in(path: Path) -> None:
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    by_line = [_UNFILLED.findall(line.partition("#")[0]) for line in lines]
+    by_line = [
+        _UNFILLED.findall(line.partition("#")[0])
+        for line in path.read_text(encoding="utf-8-sig").splitlines()
+    ]
     unfilled = "; ".join(dict.fromkeys(chain.from_iterable(by_line)))
     if not unfilled:
         return
@@ -133,8 +136,9 @@ class RecipeText(CommandResult):
 
 def list_bundled_recipes() -> dict[str, Path]:
     """Return the bundled recipes by name."""
-    paths = sorted((bundled_data() / "recipes").glob("*.toml"))
-    return {path.stem: path for path in paths}
+    return {
+        path.stem: path for path in sorted((bundled_data() / "recipes").glob("*.toml"))
+    }
 
 
 def read_bundled_titles() -> dict[str, str]:

@@ -41,8 +41,9 @@ class CompletedSearches:
         self._results: dict[str, StoredResult] = {}
         # Without the file, or with a damaged one, the sites are asked again.
         with suppress(FileNotFoundError, msgspec.MsgspecError):
-            data = self._file.read_bytes()
-            self._results = msgspec.json.decode(data, type=dict[str, StoredResult])
+            self._results = msgspec.json.decode(
+                self._file.read_bytes(), type=dict[str, StoredResult]
+            )
 
     def find(self, request: KeywordRequest) -> StoredResult | None:
         """Return the result of a request, if it was completed."""

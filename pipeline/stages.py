@@ -81,8 +81,11 @@ class RecipeResult(CommandResult):
         return lines + format_result(self._ends())
 
     def _ends(self) -> dict[str, str]:
-        ends = {"report": self.report, "serve": self.serve}
-        return {name: text for name, text in ends.items() if text}
+        return {
+            name: text
+            for name, text in {"report": self.report, "serve": self.serve}.items()
+            if text
+        }
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,9 @@ class Stages:
             yield f"urls {_shorten(urls.file)}", self._source(urls)
 
         for keyword in recipe.keyword:
-            searches = keyword.at(self.recipe_folder).searches()
-            words = _shorten([search.keyword for search in searches])
+            words = _shorten(
+                [search.keyword for search in keyword.at(self.recipe_folder).searches()]
+            )
             yield f"{', '.join(keyword.source)} {words}", self._source(keyword)
 
         for frames in recipe.frames:
@@ -263,14 +267,22 @@ class Stages:
         return split_dataset(dataset, part, progress=self.progress)
 
     def _export(self, part: ExportPart, dataset: Dataset) -> CommandResult:
-        target = part.folder_in(dataset.root)
-        return export(dataset, target, part.options(), progress=self.progress)
+        return export(
+            dataset,
+            part.folder_in(dataset.root),
+            part.options(),
+            progress=self.progress,
+        )
 
     def _train(self, part: TrainRequest, dataset: Dataset) -> CommandResult:
         from baseline.train.train_run import train_run
 
-        settings = load_preset(part.preset, part.texts(), dataset.pin_of)
-        return train_run(dataset, settings, progress=self.progress, say=self.say)
+        return train_run(
+            dataset,
+            load_preset(part.preset, part.texts(), dataset.pin_of),
+            progress=self.progress,
+            say=self.say,
+        )
 
 
 def _check_packages(train: TrainRequest) -> None:
@@ -306,8 +318,11 @@ def raise_errors(errors: list[GleansetError]) -> None:
 
 
 def _check_split(recipe: Recipe, root: Path) -> None:
-    parts = {"export": recipe.export, "train": recipe.train}
-    dependent = [f"[{name}]" for name, part in parts.items() if part]
+    dependent = [
+        f"[{name}]"
+        for name, part in {"export": recipe.export, "train": recipe.train}.items()
+        if part
+    ]
     if recipe.split or not dependent:
         return
 

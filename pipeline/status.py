@@ -94,10 +94,11 @@ def _next_labeling_step(dataset: Dataset, counts: _SampleCounts) -> str:
         if suggestion is not None:
             return suggestion[0]
 
-    if dataset.journal.find_undone_kind() != "accept-hints":
-        hints = Hints(dataset.db).iter_waiting()
-        if any(acceptance_obstacle(sample) is None for sample in hints):
-            return f"labeler accept hints {dataset.option}"
+    if dataset.journal.find_undone_kind() != "accept-hints" and any(
+        acceptance_obstacle(sample) is None
+        for sample in Hints(dataset.db).iter_waiting()
+    ):
+        return f"labeler accept hints {dataset.option}"
     if counts.pending and (command := _usable_labelling_command(dataset)) is not None:
         return command
     return f"harvest folder DIR --hints-from-folders {dataset.option}"

@@ -78,10 +78,9 @@ def augment_image(
 ) -> Image.Image:
     """Return an augmented copy of an image (RGB or L), as a training makes it."""
     array = np.atleast_3d(np.asarray(pixels))  # H x W x C
-    numbers = draw_view_numbers(key, copy, options.seed)
     augmented = apply_augmentation(
         array.transpose(2, 0, 1)[None],
-        numbers[None],
+        draw_view_numbers(key, copy, options.seed)[None],
         LIMITS[options.augmentation],
     )
     image = augmented[0].transpose(1, 2, 0).squeeze()

@@ -216,8 +216,11 @@ def format_card(dataset: Dataset, facts: CardFacts) -> str:
 
 def _select_licence_texts(dataset: Dataset, facts: CardFacts) -> dict[str, str]:
     """Return the licence texts of the imported sets that an export has images of."""
-    texts = dataset.images.get_collection_licences()
-    return {name: text for name, text in texts.items() if name in facts.collections}
+    return {
+        name: text
+        for name, text in dataset.images.get_collection_licences().items()
+        if name in facts.collections
+    }
 
 
 def describe_export(facts: CardFacts) -> str:
@@ -390,8 +393,9 @@ def format_front_matter(name: str, facts: CardFacts) -> str:
             if facts.splits[split]
         ]
         content["configs"] = [{"config_name": "default", "data_files": paths}]
-        features = describe_features(facts.row, facts.labels)
-        content["dataset_info"] = {"features": features}
+        content["dataset_info"] = {
+            "features": describe_features(facts.row, facts.labels)
+        }
     # Without a width YAML would fold long names.
     return f"---\n{yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=inf)}---"
 
@@ -524,13 +528,13 @@ def _has_records(facts: CardFacts) -> bool:
 
 def _is_table(facts: CardFacts) -> bool:
     """Return whether the records are rows of Parquet files."""
-    ending = facts.options.form.ending
-    return _has_records(facts) and ending == SHARD_EXTENSIONS["parquet"]
+    return (
+        _has_records(facts) and facts.options.form.ending == SHARD_EXTENSIONS["parquet"]
+    )
 
 
 def _file(name: str, encoding: str, sha256: str) -> Node:
-    file = _node("FileObject", name)
-    return file | {
+    return _node("FileObject", name) | {
         "contentUrl": name,
         "encodingFormat": encoding,
         "sha256": sha256,
@@ -569,8 +573,10 @@ def _image_records(facts: CardFacts) -> Node:
         fields.append(_field(name, table | {"extract": {"column": column}}))
     if not _is_table(facts):
         fields[0]["references"] = table | {"extract": {"column": "file"}}
-    records = _node("RecordSet", "images")
-    return records | {"key": {"@id": "images/file"}, "field": fields}
+    return _node("RecordSet", "images") | {
+        "key": {"@id": "images/file"},
+        "field": fields,
+    }
 
 
 def _field(name: str, source: Node, kind: str = "sc:Text") -> Node:

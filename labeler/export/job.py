@@ -217,8 +217,9 @@ def write_manifest(folder: Path, name: str, manifest: ShardManifest) -> None:
 def read_manifest(folder: Path, name: str) -> ShardManifest | None:
     """Return the manifest of a shard; None if it is missing or not valid."""
     try:
-        text = (folder / f"{name}.json").read_text(encoding="utf-8")
-        return ShardManifest(**json.loads(text))
+        return ShardManifest(
+            **json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        )
     except (OSError, ValueError, TypeError):
         return None
 
@@ -262,8 +263,9 @@ def write_shards(
     facts = CardFacts(options)
     shards: list[str] = []
     failed: dict[str, str] = {}
-    outcomes = run_over(write, plan_shards(dataset, options), pool)
-    for outcome in progress.over(outcomes, "export", unit=" shards"):
+    for outcome in progress.over(
+        run_over(write, plan_shards(dataset, options), pool), "export", unit=" shards"
+    ):
         shard = outcome.item
         manifest = outcome.result
         if manifest is None:
@@ -347,8 +349,9 @@ def _write_summaries(
         "images": facts.items,
         "shards": entries,
     }
-    text = json.dumps(content, ensure_ascii=False, indent=1)
-    write_text(folder / "manifest.json", text)
+    write_text(
+        folder / "manifest.json", json.dumps(content, ensure_ascii=False, indent=1)
+    )
 
     # Read again one by one: all rows of a large export would fill the memory.
     rows = (
@@ -463,8 +466,9 @@ def _write_images(
     write = partial(write_image, folder=folder, options=options)
     done: dict[str, ExportItem] = {}
     failed: dict[str, str] = {}
-    outcomes = run_over(write, file_items, Processes(workers))
-    for outcome in progress.over(outcomes, "export", total=len(file_items)):
+    for outcome in progress.over(
+        run_over(write, file_items, Processes(workers)), "export", total=len(file_items)
+    ):
         path = outcome.item.path
         if outcome.result is not None:
             done[path] = outcome.result

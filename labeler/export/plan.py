@@ -156,8 +156,9 @@ def plan_export(
         split = "" if options.no_split else f"{sample.split}/"
         stem = f"{split}{folders[str(sample.label)]}/{name}{make_copy_suffix(copy, options)}"
         path = paths.add(sample, stem, plan.extension)
-        item = make_export_item(dataset, sample, image, path, plan)
-        items.append(item._replace(copy=copy))
+        items.append(
+            make_export_item(dataset, sample, image, path, plan)._replace(copy=copy)
+        )
     return items
 
 
@@ -238,16 +239,18 @@ def _count_samples_left_out(dataset: Dataset, options: ExportOptions) -> Counter
     reasons = dict(_STATUS_REASONS)
     if options.no_split:
         reasons["labelled"] = ""
-    traits = dataset.samples.count_by("status", "kept", "split")
-    for (status, kept_state, split), number in traits.items():
+    for (status, kept_state, split), number in dataset.samples.count_by(
+        "status", "kept", "split"
+    ).items():
         if kept_state != "kept" and status != "retired":
             counts[DUPLICATES] += number
         elif status != "labelled" or split is None:
             counts[reasons[str(status)]] += number
 
     if not options.no_split:
-        unseen = count_unseen_in_evaluation(dataset.db)
-        counts["in val or test with an unreviewed label"] = unseen
+        counts["in val or test with an unreviewed label"] = count_unseen_in_evaluation(
+            dataset.db
+        )
     return counts + _count_not_allowed(dataset, options)
 
 
@@ -286,9 +289,9 @@ def _count_images_left_out(dataset: Dataset, options: ExportOptions) -> Counter[
         reasons[sample.image] = min(earlier, reason, key=_IMAGE_REASONS.index)
 
     counts = Counter(reasons.values())
-    by_image = _samples_by_image(dataset, options, allowed)
     counts[UNDECIDED] = sum(
-        not all(sample.label for sample in samples) for samples in by_image.values()
+        not all(sample.label for sample in samples)
+        for samples in _samples_by_image(dataset, options, allowed).values()
     )
     counts[WITHOUT_SAMPLE] = dataset.images.count_without_sample()
     return counts
@@ -300,12 +303,14 @@ def _private_images(dataset: Dataset, options: ExportOptions) -> frozenset[str]:
 
 def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
     """Yield the items of an export in shards: by key, named by key, one page in memory."""
-    balance = get_balance(dataset, options)
-    for sample, image, copy in _iter_balanced(_iter_allowed(dataset, options), balance):
+    for sample, image, copy in _iter_balanced(
+        _iter_allowed(dataset, options), get_balance(dataset, options)
+    ):
         plan = plan_file(sample, image, options, copy)
         name = f"{sample.key}{make_copy_suffix(copy, options)}.{plan.extension}"
-        path = f"{sample.split}/{name}"
-        yield make_export_item(dataset, sample, image, path, plan)._replace(copy=copy)
+        yield make_export_item(
+            dataset, sample, image, f"{sample.split}/{name}", plan
+        )._replace(copy=copy)
 
 
 def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUnusable:
@@ -362,8 +367,9 @@ def name_originals(
         image = images[sample.image]
         folder = "images" if options.no_split else f"images/{sample.split}"
         stem = f"{folder}/{choose_file_stem(image.origins)}"
-        extension = plan_file(sample, image, options).extension
-        paths[sample.image] = names.add(sample, stem, extension)
+        paths[sample.image] = names.add(
+            sample, stem, plan_file(sample, image, options).extension
+        )
     return paths
 
 
@@ -453,8 +459,9 @@ def plan_boxes(
         image = images[sha256]
         for sample, box in _face_boxes(dataset, samples, image):
             plan = plan_file(sample, image, options)
-            path = paths[sha256]
-            items.append(make_export_item(dataset, sample, image, path, plan, box))
+            items.append(
+                make_export_item(dataset, sample, image, paths[sha256], plan, box)
+            )
     return items, undecided
 
 

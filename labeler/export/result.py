@@ -65,9 +65,10 @@ class ExportPreview(CommandResult, kw_only=True):
 
     def summary(self) -> Mapping[str, Any]:
         """Return the result with a table of classes, without the paths."""
-        parts = [*SPLITS, ALL_SAMPLES]
         heads = [
-            part for part in parts if any(part in row for row in self.classes.values())
+            part
+            for part in [*SPLITS, ALL_SAMPLES]
+            if any(part in row for row in self.classes.values())
         ]
         return self.to_json() | {
             "classes": format_class_table(heads, self.classes),

@@ -44,8 +44,12 @@ def items_by_split(
 
 def number_classes(items: Sequence[ExportItem], first: int = 0) -> dict[str, int]:
     """Return the number of each class, in the order of their names."""
-    labels = sorted({item.label for item in items})
-    return {label: number for number, label in enumerate(labels, start=first)}
+    return {
+        label: number
+        for number, label in enumerate(
+            sorted({item.label for item in items}), start=first
+        )
+    }
 
 
 def sample_facts(item: ExportItem, classes: Mapping[str, int]) -> dict[str, object]:
@@ -111,8 +115,9 @@ def describe_features(
 
 def write_licences(folder: Path, items: Sequence[ExportItem]) -> None:
     """Write `LICENSES.csv`: author, licence, source and changes of each file."""
-    columns = ("file", *LICENCE_COLUMNS[1:])  # without the hash
-    write_rows(folder / LICENCE_FILE, columns, _iter_licence_rows(items))
+    write_rows(
+        folder / LICENCE_FILE, ("file", *LICENCE_COLUMNS[1:]), _iter_licence_rows(items)
+    )
 
 
 def _iter_licence_rows(items: Sequence[ExportItem]) -> Iterator[dict[str, object]]:

@@ -86,8 +86,9 @@ def write_marker(folder: Path, facts: Mapping[str, Any]) -> None:
         "texts": texts,
         **facts,
     }
-    text = json.dumps(marker, ensure_ascii=False, sort_keys=True)
-    write_atomic(folder / MARKER, text.encode())
+    write_atomic(
+        folder / MARKER, json.dumps(marker, ensure_ascii=False, sort_keys=True).encode()
+    )
 
 
 def read_marker(folder: Path) -> dict[str, Any]:

@@ -379,8 +379,7 @@ def _sample_data(dataset: Dataset, entry: GalleryEntry) -> JsonDict:
         "issue": None,
     }
     if entry.issue is not None:
-        confidence = round(entry.issue.confidence, 2)
-        facts["issue"] = [entry.issue.suggested, confidence]
+        facts["issue"] = [entry.issue.suggested, round(entry.issue.confidence, 2)]
 
     image = dataset.images.get(sample.image)
     if image and image.origins:
@@ -430,8 +429,9 @@ def _make_thumbnails(
 ) -> dict[int, str]:
     """Return the thumbnails of entries (by number) as data URIs, without unreadable ones."""
     rows = Pairs(dataset.db).get_ids([entry.sample.key for entry in entries])
-    numbered_files = enumerate(list_sample_files(dataset, rows))
-    outcomes = run_over(make_thumbnail, numbered_files, Processes())
+    outcomes = run_over(
+        make_thumbnail, enumerate(list_sample_files(dataset, rows)), Processes()
+    )
     thumbnails = {}
     for outcome in progress.over(
         outcomes,

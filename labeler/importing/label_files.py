@@ -50,8 +50,7 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
 
     labelled = LabelledFiles("coco", tree, "not in the COCO file", tables={*documents})
     for file, document in documents.items():
-        images = _read_images(document, file, labelled)
-        _annotate(document, file, images, labelled)
+        _annotate(document, file, _read_images(document, file, labelled), labelled)
 
     if not labelled.images:
         problem = ", ".join(sorted({reason for _, reason in labelled.dropped}))
@@ -115,8 +114,9 @@ def _read_images(
         path = labelled.find_image(name, file)
         if path is not None:
             labelled.ignored.setdefault(path, "listed without an annotation")
-            licence = licences.get(_key(row.get("license")))
-            labelled.sources[path] = _source(row, licence)
+            labelled.sources[path] = _source(
+                row, licences.get(_key(row.get("license")))
+            )
             image = path, parse_frame(row)
 
         key = _key(row.get("id"))
@@ -163,8 +163,12 @@ def _annotate(
         image = images[key]
         if image is not None:
             path, frame = image
-            label = names.get(_key(row.get("category_id")))
-            labelled.annotate(path, frame, label, partial(_coco_box, row))
+            labelled.annotate(
+                path,
+                frame,
+                names.get(_key(row.get("category_id"))),
+                partial(_coco_box, row),
+            )
 
 
 def _source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:
@@ -275,8 +279,12 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
                 labelled.drop(image, "not a line of YOLO")
                 continue
             number, *values = line.split()
-            box = partial(_yolo_box, list(map(float, values)), has_keypoints)
-            labelled.annotate(image, FRACTIONS, names.get(int(number)), box)
+            labelled.annotate(
+                image,
+                FRACTIONS,
+                names.get(int(number)),
+                partial(_yolo_box, list(map(float, values)), has_keypoints),
+            )
     return labelled
 
 

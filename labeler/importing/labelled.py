@@ -153,14 +153,16 @@ class ImportTree:
         if not parts:
             return None
         last = _fold_name(parts[-1])
-        paths = self._by_name.get(last) or self._by_stem.get(last, [])
-        return self._best_match(paths, parts, table)
+        return self._best_match(
+            self._by_name.get(last) or self._by_stem.get(last, []), parts, table
+        )
 
     def find_sibling(self, table: Path) -> Path | None:
         """Return the image with the stem of a file, in the same folder or one called images."""
         stem = PurePosixPath(*table.relative_to(self.root).parts).with_suffix("")
-        paths = self._by_stem.get(_fold_name(table.stem), [])
-        return self._best_match(paths, stem.parts, table)
+        return self._best_match(
+            self._by_stem.get(_fold_name(table.stem), []), stem.parts, table
+        )
 
     def _best_match(
         self, paths: Sequence[Path], parts: Sequence[str], table: Path

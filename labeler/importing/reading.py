@@ -100,14 +100,17 @@ def read_export(tree: ImportTree) -> LabelledFiles | None:
     if not marker or marker.get("format") in _WITH_BOXES:
         return None
     check_class_folders(root, marker)
-    splits = frozenset(() if marker.get("no_split") else SPLITS)
-    labelled = LabelledFiles("export", tree, NO_CLASS_FOLDER, splits=splits)
+    labelled = LabelledFiles(
+        "export",
+        tree,
+        NO_CLASS_FOLDER,
+        splits=frozenset(() if marker.get("no_split") else SPLITS),
+    )
     labels = _folder_labels(marker)
     for path in tree.images:
         folder = _class_folder(_relative_name(root, path), marker)
         if folder:
-            label = labels.get(folder) or tree.folder_names.decode(folder)
-            labelled.label(path, label)
+            labelled.label(path, labels.get(folder) or tree.folder_names.decode(folder))
     return labelled
 
 
@@ -284,8 +287,10 @@ def _read_licence_table(file: Path, tree: ImportTree) -> dict[str | None, Source
 
 def _export_root(folder: Path) -> Path:
     """Return the export that contains a folder as root, split or class; else the folder itself."""
-    candidates = (folder, *folder.resolve().parents[:2])
-    return next((path for path in candidates if read_marker(path)), folder)
+    return next(
+        (path for path in (folder, *folder.resolve().parents[:2]) if read_marker(path)),
+        folder,
+    )
 
 
 def _relative_name(root: Path, path: Path) -> str:

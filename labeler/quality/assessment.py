@@ -119,8 +119,9 @@ def assess_quality(
     qualities = QualityMeasures(dataset.db)
     measured_count = 0
     failed_count = 0
-    pages = qualities.iter_missing(VERSION)
-    due = chain.from_iterable(iter_due_samples(dataset, page) for page in pages)
+    due = chain.from_iterable(
+        iter_due_samples(dataset, page) for page in qualities.iter_missing(VERSION)
+    )
     with dataset.stage(STAGE):
         total = qualities.count_missing(VERSION)
         # Without new samples no processes are started.

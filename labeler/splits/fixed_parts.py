@@ -91,5 +91,6 @@ def keep_previous(group: SplitGroup) -> FixedPart:
         if was_elsewhere or (is_excluded and not may_return):
             left_out[member.key] = _TIED_TO[part]
 
-    present_parts = {member.split for member in members} - {None}
-    return FixedPart(part, left_out, tied=len(present_parts) > 1)
+    return FixedPart(
+        part, left_out, tied=len({member.split for member in members} - {None}) > 1
+    )

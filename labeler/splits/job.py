@@ -77,10 +77,9 @@ class SplitResult(CommandResult):
         """Return the result with short tables instead of all classes."""
         summary = self.to_json() | {"classes": format_class_table(SPLITS, self.classes)}
         summary["tied"] = self.tied_files or self.tied
-        judged_by = summary.pop("val_and_test_labels_by", {})
         summary["labels_of_val_and_test"] = {
             "weak labels" if kind == HINT else kind: number
-            for kind, number in judged_by.items()
+            for kind, number in summary.pop("val_and_test_labels_by", {}).items()
         }
         summary["splits_without_a_class"] = shorten_list(summary.pop("short", []))
         summary["unreviewed_labels"] = {
@@ -90,9 +89,11 @@ class SplitResult(CommandResult):
         }
         summary["classes_with_few_test_images"] = summary.pop("few_test_images", [])
         for name in ("classes_too_small_for_test", "classes_with_other_test_size"):
-            sizes = getattr(self, name).items()
             summary[name] = shorten_list(
-                [f"{label}: {number} in test" for label, number in sizes]
+                [
+                    f"{label}: {number} in test"
+                    for label, number in getattr(self, name).items()
+                ]
             )
         return summary
 
@@ -126,7 +127,6 @@ def make_result(plan: SplitPlan) -> SplitResult:
     totals = plan.totals
     reasons = Counter(reason.value for reason in plan.left_out.values())
     tied = [f"{key}: {reason}" for key, reason in _list_tied(plan).items()]
-    has_unseen_judges = bool(plan.judged_by.keys() - {PERSON})
     return SplitResult(
         train=totals["train"],
         val=totals["val"],
@@ -144,7 +144,9 @@ def make_result(plan: SplitPlan) -> SplitResult:
         short=_list_missing_classes(plan.table, totals),
         few_test_images=_warn_of_small_test(plan.table),
         unreviewed_labels=_count_unreviewed(plan),
-        val_and_test_labels_by=plan.judged_by if has_unseen_judges else {},
+        val_and_test_labels_by=(
+            plan.judged_by if plan.judged_by.keys() - {PERSON} else {}
+        ),
         not_searched_for_duplicates=plan.not_searched,
     )
 

@@ -168,19 +168,19 @@ def plan_groups(
     splits: dict[str, GroupSplit] = {}
     for group in judging:
         for member in group.members:
-            split = None if member.key in left_out else parts_by_key[group.key]
-            splits[member.key] = GroupSplit(group.key, split)
+            splits[member.key] = GroupSplit(
+                group.key, None if member.key in left_out else parts_by_key[group.key]
+            )
 
     # Last, because they follow the other members of their group.
     for group in groups:
         _place_unseen(group, spec, parts_by_key.get(group.key), splits, left_out)
 
-    table = _count_table(groups, splits)
     plan = SplitPlan(
         settings=spec.settings,
         splits=splits,
         left_out=left_out,
-        table=table,
+        table=_count_table(groups, splits),
         groups=len(groups),
         largest_group=_largest_size(groups),
         tied=sum(fixed.tied for fixed in fixed_parts.values()),
@@ -248,8 +248,9 @@ def _place_unseen(
             continue
         if part != "train":
             left_out.setdefault(member.key, LeftOut.UNSEEN)
-        split = None if member.key in left_out else part
-        splits[member.key] = GroupSplit(group.key, split)
+        splits[member.key] = GroupSplit(
+            group.key, None if member.key in left_out else part
+        )
 
 
 def _largest_size(groups: Sequence[SplitGroup]) -> int:

@@ -259,8 +259,9 @@ def _pair_faces(ends: Sequence[ShotFrame]) -> list[tuple[DetectedFace, ...]] | N
     tracker = SceneTracker()
     by_track: dict[int, list[DetectedFace]] = defaultdict(list)
     for end in ends:
-        tracks = tracker.add_frame(end.candidate.time, end.faces)
-        for track, face in zip(tracks, end.faces, strict=True):
+        for track, face in zip(
+            tracker.add_frame(end.candidate.time, end.faces), end.faces, strict=True
+        ):
             by_track[track.number].append(face)
     if any(len(faces) < len(ends) for faces in by_track.values()):
         return None
@@ -268,8 +269,9 @@ def _pair_faces(ends: Sequence[ShotFrame]) -> list[tuple[DetectedFace, ...]] | N
 
 
 def _scale_face(face: Face, scale: float) -> Face:
-    box = Box(*(round(edge * scale) for edge in face.box))
-    return Face(face.detector, box, face.score)
+    return Face(
+        face.detector, Box(*(round(edge * scale) for edge in face.box)), face.score
+    )
 
 
 class FaceFinder:

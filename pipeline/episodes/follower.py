@@ -130,13 +130,18 @@ class FaceChooser(FrameChooser):
         tracks = self._tracker.add_frame(candidate.time, faces)
         frame = CandidateFrame(candidate, [])
         for detected, track in zip(faces, tracks, strict=True):
-            quality = _measure_quality(candidate, detected.face)
-            face = CandidateFace(detected.face, track, detected.patch, quality)
+            face = CandidateFace(
+                detected.face,
+                track,
+                detected.patch,
+                _measure_quality(candidate, detected.face),
+            )
             frame.faces.append(face)
             box = detected.face.box
             if min(box.width, box.height) >= MIN_FACE_SIDE:
-                portraits = self._portraits[track.number]
-                self._add_portrait(portraits, TrackPortrait(frame, face))
+                self._add_portrait(
+                    self._portraits[track.number], TrackPortrait(frame, face)
+                )
 
     def _add_portrait(
         self, portraits: list[TrackPortrait], portrait: TrackPortrait
@@ -211,8 +216,9 @@ class FaceChooser(FrameChooser):
             crop = None
             if not self._cutter.is_too_small(shown.face):
                 crop = self._cutter.crop(measured.sha256, pixels, shown.face)
-            track = shown.track.to_record(candidate.scene)
-            followed.append(FollowedFace(shown.face, track, crop))
+            followed.append(
+                FollowedFace(shown.face, shown.track.to_record(candidate.scene), crop)
+            )
         return tuple(followed)
 
 
@@ -296,11 +302,10 @@ class FaceFollower:
 
         cut = str(self.cutter.settings)
         name = self.detector.name
-        settings = self.detector.recorded
         dataset.faces.replace(
             sha256,
             name,
-            settings,
+            self.detector.recorded,
             crops,
             cut=cut,
             small=small,
@@ -328,8 +333,11 @@ class EpisodesResult(FramesResult, kw_only=True):
 
     def summary(self) -> dict[str, Any]:
         """Return the counts of faces, then those of frames and videos."""
-        counts = {"new faces": self.faces, "new tracks": self.tracks}
-        return {**counts, **super().summary()}
+        return {
+            "new faces": self.faces,
+            "new tracks": self.tracks,
+            **super().summary(),
+        }
 
 
 def harvest_episodes(

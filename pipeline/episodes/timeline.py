@@ -140,8 +140,7 @@ def _people(
             longest = max(own_tracks, key=lambda stored: stored.track.frames)
             sample = dataset.samples.get(longest.samples[0])
             face = thumbnails.of_sample(sample) if sample is not None else None
-        segments = _join_segments(own_tracks)
-        people.append(PersonOnScreen(name, state, segments, face))
+        people.append(PersonOnScreen(name, state, _join_segments(own_tracks), face))
     yield from sorted(people, key=_rank_person)
 
 
@@ -192,8 +191,10 @@ def write_timelines(dataset: Dataset, folder: Path) -> TimelineResult:
     environment = get_templates("pipeline.episodes")
     environment.globals.update(clock=clock)
     template = environment.get_template(f"{PAGE}.jinja")
-    page = template.render(name=dataset.name, timelines=timelines)
-    write_atomic(folder / PAGE, encode_page(page))
+    write_atomic(
+        folder / PAGE,
+        encode_page(template.render(name=dataset.name, timelines=timelines)),
+    )
     # Names of files may have bytes that are not UTF-8.
     table = _write_table(timelines).encode("utf-8", "backslashreplace")
     write_atomic(folder / TABLE, table)

@@ -74,8 +74,9 @@ def collect_garbage(
     Files in use stay. A simulation lists the paths.
     """
     with dataset.stage(GC_STAGE):
-        collector = _GarbageCollector(dataset, older_than, simulate=simulate)
-        files = list(collector.collect())
+        files = list(
+            _GarbageCollector(dataset, older_than, simulate=simulate).collect()
+        )
         if not simulate:
             dataset.db.execute("VACUUM")
 
@@ -123,8 +124,10 @@ class _GarbageCollector:
     def _list_old_refused_images(self) -> dict[str, Path]:
         """Return the files of reports that were accepted, then refused, by hash."""
         originals = self._dataset.originals(self._dataset.cache)
-        refused = self._maintenance.list_refused_images()
-        files = {sha256: originals.path(sha256, kind) for sha256, kind in refused}
+        files = {
+            sha256: originals.path(sha256, kind)
+            for sha256, kind in self._maintenance.list_refused_images()
+        }
         return {
             sha256: file
             for sha256, file in files.items()
@@ -166,8 +169,9 @@ class _GarbageCollector:
 
         File times are less reliable: a copy of a dataset may keep those of other files.
         """
-        migration = backup.name.partition(".before-")[2]
-        migrated_at = self._maintenance.get_migration_time(migration)
+        migrated_at = self._maintenance.get_migration_time(
+            backup.name.partition(".before-")[2]
+        )
         if migrated_at is not None:
             return migrated_at
         times = backup.stat()
@@ -238,8 +242,9 @@ def find_orphan_files(
 
 
 def _is_image(db: Connection, file: Path) -> bool:
-    format_name = _FORMATS.get(file.suffix.lstrip("."), "")
-    return Maintenance(db).has_image(file.stem, format_name)
+    return Maintenance(db).has_image(
+        file.stem, _FORMATS.get(file.suffix.lstrip("."), "")
+    )
 
 
 def _is_sample(db: Connection, file: Path) -> bool:
@@ -360,8 +365,9 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> VerifyResul
         total = dataset.images.count()
         # In threads, as hashing releases the GIL.
         workers = Threads(2 * count_cores())
-        check = partial(check_hash, originals)
-        outcomes = run_over(check, maintenance.iter_images(), workers)
+        outcomes = run_over(
+            partial(check_hash, originals), maintenance.iter_images(), workers
+        )
         for outcome in progress.over(outcomes, "verify", total=total):
             checker.record(outcome.item, outcome.reason, outcome.detail)
 
@@ -467,8 +473,14 @@ class _ImageChecker:
             with suppress(OSError):
                 if hash_file(source) == sha256:
                     return source.read_bytes()
-        copies = self.store.read_quarantined(sha256)
-        return next((data for data in copies if hash_bytes(data) == sha256), None)
+        return next(
+            (
+                data
+                for data in self.store.read_quarantined(sha256)
+                if hash_bytes(data) == sha256
+            ),
+            None,
+        )
 
     def _mark_present(self, item: StoredImage) -> None:
         self.dataset.images.mark_present(item.sha256)
@@ -480,9 +492,13 @@ def _check_crops(
 ) -> None:
     damaged: list[Path] = []
     files = [file for file, _, _ in crops.iter_files()]
-    outcomes = run_over(check_decodable, files, Processes())
 
-    for outcome in progress.over(outcomes, "crops", total=len(files), unit=" crops"):
+    for outcome in progress.over(
+        run_over(check_decodable, files, Processes()),
+        "crops",
+        total=len(files),
+        unit=" crops",
+    ):
         if outcome.reason == FILE_UNREADABLE:
             result.unreadable_crops += 1
         elif outcome.result is None:

@@ -112,8 +112,9 @@ def merge_dataset(
             if simulate:
                 files = _simulate_files(dataset, source, merge)
             else:
-                store = dataset.originals(scratch)
-                files = _import_files(dataset, source, merge, store, progress)
+                files = _import_files(
+                    dataset, source, merge, dataset.originals(scratch), progress
+                )
 
             with dataset.db.transaction():
                 plan = plan_merge(merge)
@@ -311,11 +312,10 @@ def _apply(dataset: Dataset, merge: CatalogueMerge, plan: MergePlan, name: str) 
     local_ids: dict[int | None, int] = {}
 
     for step, local_id in plan.steps:
-        undone = local_ids.get(step["undoes"])
         local_ids[step["id"]] = merge.add_step(
             step,
             local_id,
-            undone,
+            local_ids.get(step["undoes"]),
         )
 
     if plan.choices:

@@ -36,8 +36,10 @@ class RemovalPreview(CommandResult):
 
     def summary(self) -> dict[str, Any]:
         """Return what would be removed in words, and the first images."""
-        names = shorten_list([*self.list.values()])
-        return {"would forget": self.description, "images": names}
+        return {
+            "would forget": self.description,
+            "images": shorten_list([*self.list.values()]),
+        }
 
 
 class RemovalResult(CommandResult):
@@ -68,8 +70,12 @@ class RemovalPlan(NamedTuple):
         samples += f" ({self.in_test:,} in test)" if self.in_test else ""
         if not self.reports:
             return f"{images} and {samples}"
-        statuses = Counter(report.status for report in self.reports)
-        numbers = ", ".join(f"{number} {status}" for status, number in statuses.items())
+        numbers = ", ".join(
+            f"{number} {status}"
+            for status, number in Counter(
+                report.status for report in self.reports
+            ).items()
+        )
 
         return (
             f"{images}, {samples} and {count(len(self.reports), 'report')} ({numbers})"
@@ -170,9 +176,10 @@ def _resolve_image(dataset: Dataset, text: str) -> str:
     if dataset.images.get_tombstone(text.lower()) is not None:
         return text.lower()
     matches = dataset.images.find_matches(text)
-    starts = list_hash_prefixes(text)
     reported = {
-        sha256 for start in starts for sha256 in Reports(dataset.db).find_images(start)
+        sha256
+        for start in list_hash_prefixes(text)
+        for sha256 in Reports(dataset.db).find_images(start)
     }
     reported.difference_update(matches)
     if not reported:

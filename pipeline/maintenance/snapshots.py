@@ -71,8 +71,9 @@ class SnapshotList(CommandResult):
         lines: list[str] = []
         for row in self.snapshots:
             date = row.at[:16].replace("T", " ")
-            text = f"{row.snapshot}  {date} UTC  {row.describe()}  {row.note}"
-            lines += wrap(text.rstrip())
+            lines += wrap(
+                f"{row.snapshot}  {date} UTC  {row.describe()}  {row.note}".rstrip()
+            )
         return lines
 
 
@@ -104,12 +105,11 @@ class RestoreResult(CommandResult):
 def create_snapshot(dataset: Dataset, name: str, note: str = "") -> SnapshotResult:
     """Copy the catalogue to a snapshot. Raises `UsageError`, `DatasetBusy`, `DiskFull`."""
     with dataset.stage(SNAPSHOT_STAGE):
-        user = dataset.journal.user
         record = Snapshots(dataset.root).create(
             dataset.db,
             name,
             note,
-            user,
+            dataset.journal.user,
         )
     return SnapshotResult.from_record(record)
 
@@ -133,8 +133,11 @@ def restore_snapshot(dataset: Dataset, name: str) -> RestoreResult:
                 carry_over(present, restored)
             present.restore_from(staged)
 
-    undo = f"gleanset restore {backup.name} {option}"
-    return RestoreResult(restored=name, before=backup.name, undo=undo)
+    return RestoreResult(
+        restored=name,
+        before=backup.name,
+        undo=f"gleanset restore {backup.name} {option}",
+    )
 
 
 def _open_alone(dataset: Dataset) -> Connection:

@@ -96,8 +96,7 @@ def shorten_location(text: str) -> str:
         between = "/…/" if parts.path.count("/") > 1 else "/"
         return shorten(f"{host}{between}{tail}")
 
-    last_parts = re.split(r"[/\\]", text)[-2:]
-    return shorten("/".join(last_parts))
+    return shorten("/".join(re.split(r"[/\\]", text)[-2:]))
 
 
 MAX_ROWS = 60
@@ -262,8 +261,9 @@ def list_class_warnings(splits: dict[str, int]) -> Iterator[str]:
 
 def preview(sample: Sample, thumbnails: Thumbnails) -> SamplePreview:
     """Return the preview of a sample."""
-    thumbnail = thumbnails.of_sample(sample)
-    return SamplePreview(thumbnail, sample.label or "not labelled", sample.split)
+    return SamplePreview(
+        thumbnails.of_sample(sample), sample.label or "not labelled", sample.split
+    )
 
 
 def _preview_group(group: list[Sample], thumbnails: Thumbnails) -> SharedGroup:
@@ -307,8 +307,9 @@ def gather_report(
     thumbnails = Thumbnails(dataset)
     statistics = Statistics(dataset.db)
     counts: Counter[str | None] = Counter()
-    rows = dataset.samples.count_by("kept", "status", "detector")
-    for (duplicate_status, status, detector), number in rows.items():
+    for (duplicate_status, status, detector), number in dataset.samples.count_by(
+        "kept", "status", "detector"
+    ).items():
         if duplicate_status == "kept" and status in ("queue", "labelled"):
             counts[detector] += number
 
@@ -344,8 +345,11 @@ def gather_report(
 
 def _choose_band(classes: ClassesSection) -> list[SamplePreview]:
     """Return images for the top of the page, alternating between classes."""
-    rounds = zip_longest(*(row.strip for row in classes.rows))
-    previews = [preview for preview in chain(*rounds) if preview and preview.thumbnail]
+    previews = [
+        preview
+        for preview in chain(*zip_longest(*(row.strip for row in classes.rows)))
+        if preview and preview.thumbnail
+    ]
     return previews[:MAX_BAND_IMAGES]
 
 
@@ -377,8 +381,9 @@ def write_report(
         short_location=shorten_location,
         setting=format_setting,
     )
-    page = environment.get_template(TEMPLATE).render(report=report)
-    write_atomic(target, encode_page(page))
+    write_atomic(
+        target, encode_page(environment.get_template(TEMPLATE).render(report=report))
+    )
 
     return target
 

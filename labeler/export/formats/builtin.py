@@ -105,10 +105,10 @@ def write_split_tables(folder: Path, items: Sequence[ExportItem]) -> None:
     for split, members in items_by_split(items):
         with open_parquet_writer(folder / split / METADATA, columns, schema) as write:
             for first in range(0, len(members), BATCH_ROWS):
-                rows = []
-                for item in members[first : first + BATCH_ROWS]:
-                    name = item.path.removeprefix(f"{split}/")
-                    rows.append({"file_name": name} | row(item))
+                rows = [
+                    {"file_name": item.path.removeprefix(f"{split}/")} | row(item)
+                    for item in members[first : first + BATCH_ROWS]
+                ]
                 write(rows)
 
 
@@ -169,8 +169,10 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
             ],
             "categories": _coco_names(class_ids),
         }
-        text = json.dumps(dataset, ensure_ascii=False)
-        write_text(folder / "annotations" / f"{split}.json", text)
+        write_text(
+            folder / "annotations" / f"{split}.json",
+            json.dumps(dataset, ensure_ascii=False),
+        )
 
 
 def _coco_names(ids: Mapping[str, int]) -> list[dict[str, object]]:
@@ -224,9 +226,8 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
             write_text(folder / "labels" / f"{stem}.txt", "".join(lines))
 
     names = {number: name for name, number in class_ids.items()}
-    document = {**folders, "names": names}
     text = yaml.safe_dump(
-        document,
+        {**folders, "names": names},
         allow_unicode=True,
         sort_keys=False,
         width=math.inf,
