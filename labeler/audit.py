@@ -359,9 +359,11 @@ def collect_tree(root: Path) -> Audit:
         if match is None:
             audit.ignored[NO_SPLIT] += 1
             continue
-        label = parts[level + 1] if len(parts) > level + 2 else ""
         audit.add(
-            "/".join(parts), match[1].lower(), label, SampleFile(root.joinpath(*parts))
+            "/".join(parts),
+            match[1].lower(),
+            parts[level + 1] if len(parts) > level + 2 else "",
+            SampleFile(root.joinpath(*parts)),
         )
 
     sizes = audit.sizes()

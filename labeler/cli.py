@@ -160,8 +160,9 @@ class ClassList(CommandResult):
 def list_classes(job: CommandJob) -> ClassList:
     """List the classes with counts, keys and aliases."""
     with job.open() as dataset:
-        counts = SampleTiles(dataset.db).get_counts().classes
-        sizes = {row.name: row.count for row in counts}
+        sizes = {
+            row.name: row.count for row in SampleTiles(dataset.db).get_counts().classes
+        }
         keys = ClassKeys(dataset).assign(list(sizes))
         aliases_of = list_aliases(dataset.db, with_former_names=True)
 
@@ -258,8 +259,10 @@ def delete(job: CommandJob, name: str) -> ClassEditResult:
         current = dataset.classes.find_renamed(name)
         if current and current in known_names and name not in known_names:
             command = f"labeler classes delete {shlex.quote(current)} {dataset.option}"
-            fix = f"to delete {current!r} itself, with its labels: {command}"
-            raise UsageError(f"{name!r} is a former name of {current!r}", fix)
+            raise UsageError(
+                f"{name!r} is a former name of {current!r}",
+                f"to delete {current!r} itself, with its labels: {command}",
+            )
 
         edit = editor.delete(name)
         result = _edit_result(dataset, edit)
@@ -295,8 +298,10 @@ def drop(job: CommandJob, name: str) -> HintDropped:
         number = hints.remove(name)
         if not number:
             hint_names = ", ".join(hints.list_names()[:10])
-            fix = f"choose one of: {hint_names}" if hint_names else ""
-            raise UsageError(f"there is no weak label {name!r}", fix)
+            raise UsageError(
+                f"there is no weak label {name!r}",
+                f"choose one of: {hint_names}" if hint_names else "",
+            )
     return HintDropped(number)
 
 

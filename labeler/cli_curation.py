@@ -98,8 +98,9 @@ def groups(
     if same or differ:
         with job.open() as dataset:
             a, b = map(dataset.samples.resolve_key, same or differ or ())
-            step = judge(dataset, a, b, same=bool(same))
-            return PairDecision(step=step, same=bool(same))
+            return PairDecision(
+                step=judge(dataset, a, b, same=bool(same)), same=bool(same)
+            )
 
     with job.open(rehearse=True) as dataset:
         plan = DuplicateFinder(dataset, progress=job.progress).plan()
@@ -130,11 +131,10 @@ def _set_line(dataset: Dataset, group: DuplicateSet) -> JsonDict:
 def _doubt_line(dataset: Dataset, doubt: DuplicateSet) -> JsonDict:
     members = sorted(doubt.members, key=lambda member: member.id)
     samples = [member.key for member in members]
-    reason = _SHARED_PART if doubt.contested else _SMALL_DIFFERENCE
     return {
         "doubtful": True,
         "samples": samples,
-        "reason": reason,
+        "reason": _SHARED_PART if doubt.contested else _SMALL_DIFFERENCE,
     } | _locations(dataset, samples)
 
 

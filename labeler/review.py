@@ -79,8 +79,10 @@ def load_review_page(
         items = reviews.list_items(name, sample_filter)
     if name in ("doubtful", "label-issues"):
         return _group_by_confusion(items)
-    counts = Counter(item.label or "" for item in items)
-    sections = tuple(ReviewSection(name, "", count) for name, count in counts.items())
+    sections = tuple(
+        ReviewSection(name, "", count)
+        for name, count in Counter(item.label or "" for item in items).items()
+    )
     return ReviewPage(array("q", (item.id for item in items)), sections, {})
 
 
@@ -172,8 +174,7 @@ def list_doubtful(
     each = max(MIN_PER_CLASS, MAX_COMPARED // max(1, len(names)))
     queue = SortingQueue(dataset.db)
     samples = queue.get_features(queue.list_decided(list(names), each))
-    space = SimilaritySpaces(dataset).choose_space(samples)
-    vectors, has_vector = space(samples)
+    vectors, has_vector = SimilaritySpaces(dataset).choose_space(samples)(samples)
     compared = [sample for sample, has in zip(samples, has_vector, strict=True) if has]
     classes, y = np.unique(
         [sample.label or 0 for sample in compared],

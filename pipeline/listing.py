@@ -221,8 +221,7 @@ def tracks(dataset: Dataset) -> Iterator[Line]:
     """Yield tracks by video and time; `label` is the class of most of their samples."""
     titles = SplitEvidence(dataset.db).list_videos()
     for stored in Tracks(dataset.db).iterate():
-        line = _rename_field(stored.track._asdict(), "name", "track")
-        yield line | {
+        yield _rename_field(stored.track._asdict(), "name", "track") | {
             "video": stored.video,
             "title": titles.get(stored.video),
             "scene": stored.scene,

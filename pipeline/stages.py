@@ -1,8 +1,10 @@
 """Running a recipe stage by stage; each stage skips what is done already."""
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ from gleanset.errors import (
     RecipeError,
     UsageError,
 )
+from gleanset.files.atomic import write_atomic
 from gleanset.named_files import shorten_list
 from gleanset.settings import Settings, SplitSettings, add_web
 from gleanset.terminal import format_result
@@ -43,7 +46,6 @@ from labeler.splits.split_spec import SplitSpec
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.recipe import ExportPart, Recipe
 from pipeline.report import write_report
-from pipeline.resume import CompletedSearches
 from pipeline.status import suggest_page_command
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-.+")
@@ -111,25 +113,28 @@ class Stages:
     def _sources(self) -> Iterator[Stage]:
         recipe = self.recipe
         for folder in recipe.folder:
-            yield f"folder {_shorten(folder.path)}", self._source(folder)
+            yield f"folder {_shorten(folder.path)}", partial(self._run_source, folder)
 
         for urls in recipe.urls:
-            yield f"urls {_shorten(urls.file)}", self._source(urls)
+            yield f"urls {_shorten(urls.file)}", partial(self._run_source, urls)
 
         for keyword in recipe.keyword:
             words = _shorten(
                 [search.keyword for search in keyword.at(self.recipe_folder).searches()]
             )
-            yield f"{', '.join(keyword.source)} {words}", self._source(keyword)
+            yield (
+                f"{', '.join(keyword.source)} {words}",
+                partial(self._run_source, keyword),
+            )
 
         for frames in recipe.frames:
-            yield f"frames {_shorten(frames.videos)}", self._source(frames)
+            yield f"frames {_shorten(frames.videos)}", partial(self._run_source, frames)
 
         for episodes in recipe.episodes:
-            yield f"episodes {_shorten(episodes.videos)}", self._source(episodes)
-
-    def _source(self, part: Source) -> Callable[[Dataset], CommandResult]:
-        return partial(self._run_source, part)
+            yield (
+                f"episodes {_shorten(episodes.videos)}",
+                partial(self._run_source, episodes),
+            )
 
     def _run_source(self, part: Source, dataset: Dataset) -> CommandResult:
         request = self.request(part)
@@ -171,13 +176,21 @@ class Stages:
         yield "faces", self._search_faces
         recipe = self.recipe
         if recipe.dedup:
-            yield "dedup", self._mark_duplicates
+            yield (
+                "dedup",
+                lambda dataset: DuplicateFinder(
+                    dataset, progress=self.progress
+                ).search_and_mark(),
+            )
 
         if recipe.accept_hints:
             yield "accept hints", lambda dataset: accept_hints(dataset).result()
 
         if recipe.split:
-            yield "split", partial(self._split, recipe.split)
+            yield (
+                "split",
+                partial(split_dataset, settings=recipe.split, progress=self.progress),
+            )
 
         if recipe.export:
             yield "export", partial(self._export, recipe.export)
@@ -259,12 +272,6 @@ class Stages:
         # Frames of episodes were searched while they were sampled.
         search = FaceSearch(new=bool(self.recipe.episodes))
         return search.run(dataset, self.progress, self.recipe.crop)
-
-    def _mark_duplicates(self, dataset: Dataset) -> CommandResult:
-        return DuplicateFinder(dataset, progress=self.progress).search_and_mark()
-
-    def _split(self, part: SplitSettings, dataset: Dataset) -> CommandResult:
-        return split_dataset(dataset, part, progress=self.progress)
 
     def _export(self, part: ExportPart, dataset: Dataset) -> CommandResult:
         return export(
@@ -400,3 +407,56 @@ def _run_stages(
 
 def _shorten(names: str | tuple[str, ...] | list[str]) -> str:
     return names if isinstance(names, str) else ", ".join(shorten_list(names))
+
+
+SEARCHES_FILE = "recipe-searches.json"
+"""Completed searches of an interrupted run, in the dataset's cache.
+
+They are stored until a run reaches its end, so that a run after that asks the sites again.
+"""
+
+
+class StoredResult(CommandResult):
+    """Result of a completed search: its JSON values, and what it prints."""
+
+    values: dict[str, Any]
+    printed: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values."""
+        return self.values
+
+    def brief(self) -> dict[str, Any]:
+        """Return what is printed."""
+        return self.printed
+
+
+class CompletedSearches:
+    """Results of the searches that the interrupted run has completed, by their request."""
+
+    def __init__(self, cache: Path):
+        self._file = cache / SEARCHES_FILE
+        self._results: dict[str, StoredResult] = {}
+        # Without the file, or with a damaged one, the sites are asked again.
+        with suppress(FileNotFoundError, msgspec.MsgspecError):
+            self._results = msgspec.json.decode(
+                self._file.read_bytes(), type=dict[str, StoredResult]
+            )
+
+    def find(self, request: KeywordRequest) -> StoredResult | None:
+        """Return the result of a request, if it was completed."""
+        return self._results.get(_digest(request))
+
+    def add(self, request: KeywordRequest, result: CommandResult) -> None:
+        """Store the result of a completed request."""
+        stored = StoredResult(values=result.to_json(), printed=dict(result.brief()))
+        self._results[_digest(request)] = stored
+        write_atomic(self._file, msgspec.json.encode(self._results))
+
+    def clear(self) -> None:
+        """Forget all results, at the end of a run."""
+        self._file.unlink(missing_ok=True)
+
+
+def _digest(request: KeywordRequest) -> str:
+    return hashlib.sha256(msgspec.json.encode(request)).hexdigest()

@@ -73,8 +73,9 @@ class _SampleCounts:
     def __init__(self, dataset: Dataset):
         labels: Counter[str | None] = Counter()
         self.pending = 0
-        rows = dataset.samples.count_by("status", "kept", "label")
-        for (status, duplicate_status, label), number in rows.items():
+        for (status, duplicate_status, label), number in dataset.samples.count_by(
+            "status", "kept", "label"
+        ).items():
             if duplicate_status != "kept":
                 continue
             if status == "labelled":
@@ -146,8 +147,9 @@ def _has_unmarked_duplicates(dataset: Dataset, duplicates: DuplicatePlan) -> boo
     """Return whether `labeler dedup` was not run since images were labelled, nor just undone."""
     from labeler.duplicates.finder import STAGE  # imports OpenCV
 
-    unreadable = dataset.rejections.count_by_reason().get(STAGE, {})
-    if SplitEvidence(dataset.db).count_not_searched() > sum(unreadable.values()):
+    if SplitEvidence(dataset.db).count_not_searched() > sum(
+        dataset.rejections.count_by_reason().get(STAGE, {}).values()
+    ):
         return True
     is_undone = dataset.journal.find_undone_kind() == "set-aside"
     return bool(duplicates.places) and not is_undone
@@ -196,19 +198,24 @@ def _detection_command(dataset: Dataset) -> str | None:
 
 def _list_detectors(dataset: Dataset) -> set[str | None]:
     """Return the detectors of samples; without any, those of searches."""
-    counts = dataset.samples.count_by("status", "detector")
-    detectors = {detector for status, detector in counts if status != "retired"}
+    detectors = {
+        detector
+        for status, detector in dataset.samples.count_by("status", "detector")
+        if status != "retired"
+    }
     if not detectors:
-        searches = Statistics(dataset.db).list_searches()
-        detectors.update(search.detector for search in searches)
+        detectors.update(
+            search.detector for search in Statistics(dataset.db).list_searches()
+        )
     return detectors
 
 
 def _count_new_reports(dataset: Dataset) -> int:
     """Return the number of reports accepted since the latest run started."""
     latest_run = find_latest_model(dataset)
-    since = latest_run.started if latest_run else ""
-    return Reports(dataset.db).count_accepted_since(since)
+    return Reports(dataset.db).count_accepted_since(
+        latest_run.started if latest_run else ""
+    )
 
 
 def _is_outdated(dataset: Dataset, latest_run: Run) -> bool:
@@ -303,7 +310,6 @@ def gather_status(dataset: Dataset) -> StatusResult:
     rejections = dataset.rejections.count_by_reason()
     duplicates = _plan_duplicates(dataset)
     reports = Reports(dataset.db)
-    spooled = list_spooled_reports(dataset.root)
 
     result = StatusResult(
         dataset=str(dataset.root.absolute()),
@@ -319,7 +325,7 @@ def gather_status(dataset: Dataset) -> StatusResult:
         rejections_are_listed_by=rejections_command(dataset) if rejections else "",
         runs=sum(1 for _ in dataset.runs.iterate()),
         reports={
-            "waiting": reports.count() + len(spooled),
+            "waiting": reports.count() + len(list_spooled_reports(dataset.root)),
             "of_them_removals": reports.count(kind=REMOVAL),
             "accepted_since_training": _count_new_reports(dataset),
         },
@@ -328,8 +334,9 @@ def gather_status(dataset: Dataset) -> StatusResult:
     )
     if duplicates.doubts:
         result.undecided_pairs = len(duplicates.doubts)
-        command = f"labeler groups --doubtful {dataset.option}"
-        result.undecided_pairs_are_listed_by = command
+        result.undecided_pairs_are_listed_by = (
+            f"labeler groups --doubtful {dataset.option}"
+        )
 
     return result.with_facts(conflicting_label_summary(dataset))
 
@@ -337,8 +344,9 @@ def gather_status(dataset: Dataset) -> StatusResult:
 def _count_samples(dataset: Dataset) -> dict[str, int]:
     """Count the samples by status; duplicates are counted as such."""
     counts: Counter[str] = Counter()
-    rows = dataset.samples.count_by("status", "kept")
-    for (status, duplicate_status), number in rows.items():
+    for (status, duplicate_status), number in dataset.samples.count_by(
+        "status", "kept"
+    ).items():
         is_duplicate = duplicate_status == "duplicate" and status != "retired"
         counts["set_aside" if is_duplicate else str(status)] += number
 

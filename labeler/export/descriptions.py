@@ -6,6 +6,7 @@ split, licence and source.
 """
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +31,6 @@ from gleanset.files.shards import SHARD_EXTENSIONS
 from gleanset.files.store import hash_file
 from gleanset.html.words import count
 from gleanset.records import SPLITS
-from labeler.export.citation import CITATION_FILE, get_title, list_authors, make_bibtex
 from labeler.export.item import ALL_SAMPLES, ExportItem
 from labeler.export.options import ExportOptions
 from labeler.export.plan import UNCHANGED
@@ -244,8 +244,9 @@ def _reading_example(facts: CardFacts) -> str:
     options = facts.options
     used_splits = (split for split in facts.parts if facts.splits[split])
     split = next(used_splits, SPLITS[0])
-    folder = "." if options.no_split else split
-    lines = options.form.reading.format(split, _hub_name(split), folder)
+    lines = options.form.reading.format(
+        split, _hub_name(split), "." if options.no_split else split
+    )
     return (
         f"In this folder:\n\n```python\n{lines}\n```\n\n"
         "`original_path` in `LICENSES.csv` is the path of the file before import, "
@@ -581,3 +582,48 @@ def _image_records(facts: CardFacts) -> Node:
 
 def _field(name: str, source: Node, kind: str = "sc:Text") -> Node:
     return _node("Field", f"images/{name}") | {"dataType": kind, "source": source}
+
+
+CITATION_FILE = "CITATION.bib"
+_TEX_ESCAPES = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def get_title(dataset: Dataset) -> str:
+    """Return the full title of a dataset, or else its name."""
+    return dataset.settings.title or dataset.name
+
+
+def list_authors(dataset: Dataset) -> list[str]:
+    """Return the authors; `author` separates them by "and", as BibTeX does."""
+    text = " ".join((dataset.settings.author or "").split())
+    return [author for author in re.split(r"\s+and\s+", text) if author]
+
+
+def make_bibtex(dataset: Dataset) -> str:
+    """Return an entry of BibTeX; empty if the settings do not say how to cite the dataset."""
+    settings = dataset.settings
+    citation = (settings.citation or "").strip()
+    # An entry of BibTeX is used as it is.
+    if citation.startswith("@"):
+        return f"{citation}\n"
+    if not (settings.title or settings.author or citation):
+        return ""
+
+    fields = {
+        "title": f"{{{_escape_tex(get_title(dataset))}}}",  # doubled braces keep capital letters
+        "author": _escape_tex(" and ".join(list_authors(dataset))),
+        "note": _escape_tex(citation),
+    }
+    key = re.sub(r"[^a-z0-9]+", "-", dataset.name.casefold()).strip("-") or "dataset"
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+    return "\n".join([f"@misc{{{key},", *lines, "}"]) + "\n"
+
+
+def _escape_tex(text: str) -> str:
+    """Return a text on one line, with the special characters of TeX escaped."""
+    line = " ".join(text.split())
+    return "".join(_TEX_ESCAPES.get(character, character) for character in line)

@@ -50,8 +50,7 @@ def plan_file(
     whatever the original was called.
     """
     whole_box = Box(0, 0, image.width, image.height)
-    covers_image = sample.box == whole_box and not sample.angle
-    is_whole = options.has_boxes or covers_image
+    is_whole = options.has_boxes or (sample.box == whole_box and not sample.angle)
     is_augmented = options.is_augmented(copy)
     if not (is_augmented or options.must_reencode(whole_images=is_whole)):
         if not is_whole:
@@ -366,9 +365,10 @@ def name_originals(
     for sample in sorted(samples, key=lambda sample: sample.image):
         image = images[sample.image]
         folder = "images" if options.no_split else f"images/{sample.split}"
-        stem = f"{folder}/{choose_file_stem(image.origins)}"
         paths[sample.image] = names.add(
-            sample, stem, plan_file(sample, image, options).extension
+            sample,
+            f"{folder}/{choose_file_stem(image.origins)}",
+            plan_file(sample, image, options).extension,
         )
     return paths
 
@@ -458,9 +458,15 @@ def plan_boxes(
     for sha256, samples in labelled.items():
         image = images[sha256]
         for sample, box in _face_boxes(dataset, samples, image):
-            plan = plan_file(sample, image, options)
             items.append(
-                make_export_item(dataset, sample, image, paths[sha256], plan, box)
+                make_export_item(
+                    dataset,
+                    sample,
+                    image,
+                    paths[sha256],
+                    plan_file(sample, image, options),
+                    box,
+                )
             )
     return items, undecided
 

@@ -1,5 +1,6 @@
 """`labeler import`: adding labelled images as images, samples and decisions."""
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -51,7 +52,6 @@ from labeler.importing.labelled import (
     LabelledImage,
     SourceInfo,
 )
-from labeler.importing.licence_files import read_licence_files
 from labeler.importing.reading import (
     MovesResult,
     class_level_error,
@@ -514,3 +514,28 @@ def _record_dispute(
     if decision:
         parts.append(f"decided: {decision}")
     return ", ".join(parts)
+
+
+_LICENCE_NAME = re.compile(
+    r"(.*[ _.-])?(licen[cs]es?|copying)([ _.-].*)?", re.IGNORECASE
+)
+_TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".xml")
+"""Endings of tables, such as the LICENSES.csv of an export, whose rows are read for each image."""
+MAX_LICENCE_BYTES = 5_000_000
+
+
+def read_licence_files(folder: Path) -> dict[str, str]:
+    """Return the text of each licence file directly in a folder, by name."""
+    texts = {}
+    for path in sorted(folder.iterdir()):
+        is_licence = (
+            _LICENCE_NAME.fullmatch(path.name)
+            and path.suffix.lower() not in _TABLE_SUFFIXES
+        )
+        if is_licence and path.is_file() and path.stat().st_size <= MAX_LICENCE_BYTES:
+            data = path.read_bytes()
+            text = data.decode("utf-8", "replace").strip()
+            # A file with NULs is a document in a binary format.
+            if text and b"\0" not in data:
+                texts[path.name] = text
+    return texts

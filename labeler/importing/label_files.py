@@ -136,8 +136,9 @@ def _read_licences(document: JsonDict) -> dict[str | None, str | None]:
     for row in _rows(document, "licenses"):
         name = parse_name(row.get("name"))
         url = parse_name(row.get("url"))
-        text = f"{name} ({url})" if name and url else name or url
-        licences[_key(row.get("id"))] = text
+        licences[_key(row.get("id"))] = (
+            f"{name} ({url})" if name and url else name or url
+        )
     return licences
 
 

@@ -182,14 +182,15 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
         else:
             relabelled[sample.key] = label
 
-    note = "new files were not imported: import them from another folder"
     result = MovesResult(
         kind="our export",
         relabelled=len(relabelled),
         labels=dict(sorted(Counter(relabelled.values()).items())),
         disputed=len(disputed),
         gone=len(entries.keys() - set(exported_names.values())),
-        note=note if counts["new_files"] else "",
+        note="new files were not imported: import them from another folder"
+        if counts["new_files"]
+        else "",
         **counts,
     ).with_facts(summarize_ignored(tree.count_ignored()))
     return ExportMoves(relabelled, disputed, result)

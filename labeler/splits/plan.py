@@ -19,14 +19,14 @@ from gleanset.errors import InputUnusable
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
 from labeler.duplicates.plan import find_conflicting_samples
-from labeler.splits.fixed_parts import FixedPart, LeftOut, fix_held_out, keep_previous
-from labeler.splits.placement import (
+from labeler.splits.allocate import (
     REMAINDER,
     GroupSizes,
     count_classes,
     divide_remainder,
     place_groups,
 )
+from labeler.splits.fixed_parts import FixedPart, LeftOut, fix_held_out, keep_previous
 from labeler.splits.split_spec import SplitSpec, resolve_held_out
 
 

@@ -301,10 +301,9 @@ class FaceFollower:
             return
 
         cut = str(self.cutter.settings)
-        name = self.detector.name
         dataset.faces.replace(
             sha256,
-            name,
+            self.detector.name,
             self.detector.recorded,
             crops,
             cut=cut,

@@ -137,8 +137,9 @@ def _people(
     for (name, state), own_tracks in by_name.items():
         face = None
         if name is not None:
-            longest = max(own_tracks, key=lambda stored: stored.track.frames)
-            sample = dataset.samples.get(longest.samples[0])
+            sample = dataset.samples.get(
+                max(own_tracks, key=lambda stored: stored.track.frames).samples[0]
+            )
             face = thumbnails.of_sample(sample) if sample is not None else None
         people.append(PersonOnScreen(name, state, _join_segments(own_tracks), face))
     yield from sorted(people, key=_rank_person)

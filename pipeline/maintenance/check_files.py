@@ -136,8 +136,7 @@ class _GarbageCollector:
 
     def _collect_stage_leftovers(self) -> Iterator[tuple[Path, int]]:
         """Remove scratch folders of stages that are not running."""
-        cache = self._dataset.root / "cache"
-        for path in sorted((cache / "scratch").glob("*")):
+        for path in sorted(((self._dataset.root / "cache") / "scratch").glob("*")):
             if path.name != GC_STAGE:
                 with suppress(DatasetBusy), hold_lock(self._dataset.cache, path.name):
                     yield from self._remove(path)

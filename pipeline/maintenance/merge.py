@@ -181,12 +181,11 @@ def _import_files(
         with suppress(OSError):
             data = source.path(sha256, kind).read_bytes()
         if hash_bytes(data) != sha256:
-            reason = DAMAGED if data else FILE_GONE
             dataset.rejections.add(
                 Rejection(
                     STAGE,
                     sha256,
-                    reason,
+                    DAMAGED if data else FILE_GONE,
                     str(source.root),
                 )
             )
@@ -216,8 +215,12 @@ def plan_merge(merge: CatalogueMerge) -> MergePlan:
     shared = {step.local_id for step in plan.steps}
     own = {step["id"] for step in merge.list_steps("main")} - shared
     for key in changed:
-        decided_here = not own.isdisjoint(merge.list_steps_of_sample(key))
-        _plan_sample(plan, merge, key, decided_here=decided_here)
+        _plan_sample(
+            plan,
+            merge,
+            key,
+            decided_here=not own.isdisjoint(merge.list_steps_of_sample(key)),
+        )
     return plan
 
 

@@ -114,8 +114,11 @@ def plan_removal(
         databases = [dataset.db, *opened]
         catalogues = list(map(Maintenance, databases))
         for text in images:
-            is_known = any(Images(db).get_id(text.lower()) for db in databases)
-            planned[text.lower() if is_known else _resolve_image(dataset, text)] = None
+            planned[
+                text.lower()
+                if any(Images(db).get_id(text.lower()) for db in databases)
+                else _resolve_image(dataset, text)
+            ] = None
 
         by_origin = _find_images(
             catalogues, origins, Maintenance.find_by_origin, "was found at"

@@ -238,12 +238,11 @@ def _build_rows(
     for name, counts in sorted(tally.splits.items()):
         splits = {split: counts[split] for split in SPLITS}
         strip = [preview(sample, thumbnails) for sample in tally.first[name]]
-        warnings = list(list_class_warnings(splits)) if is_split else []
         yield ReportClassRow(
             name,
             splits,
             counts.total(),
-            warnings,
+            list(list_class_warnings(splits)) if is_split else [],
             strip,
         )
 
@@ -283,8 +282,11 @@ def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunMetrics] | N
     """
     if run_id is None:
         for run in dataset.runs.iterate():
-            has_metrics = (dataset.runs_folder / run.id / METRICS).is_file()
-            if run.room == TRAINING_KIND and run.status == "done" and has_metrics:
+            if (
+                run.room == TRAINING_KIND
+                and run.status == "done"
+                and (dataset.runs_folder / run.id / METRICS).is_file()
+            ):
                 run_id = run.id
     if run_id is None:
         return None

@@ -12,8 +12,8 @@ from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.settings import Settings
 from labeler.cropping import put_box
-from labeler.export.citation import make_bibtex
-from labeler.importing.licence_files import read_licence_files
+from labeler.export.descriptions import make_bibtex
+from labeler.importing.job import read_licence_files
 from labeler.splits.plan import apply_split, plan_split
 
 
