@@ -127,9 +127,11 @@ def _iter_licence_rows(items: Sequence[ExportItem]) -> Iterator[dict[str, object
     for item in items:
         labels[item.path].add(item.label)
     for path, item in sorted({item.path: item for item in items}.items()):
-        yield {"file": path} | sample_facts(item, numbers) | {
-            "label": ", ".join(sorted(labels[path]))
-        }
+        yield (
+            {"file": path}
+            | sample_facts(item, numbers)
+            | {"label": ", ".join(sorted(labels[path]))}
+        )
 
 
 def write_text(path: Path, text: str) -> None:

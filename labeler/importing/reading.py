@@ -155,7 +155,7 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     entries = marker_entries(marker)
     labels = _folder_labels(marker)
     tree = list_files(root)
-    counts = Counter(unchanged=0, other_split=0, unknown=0, new_files=0)
+    counts: dict[str, Any] = Counter(unchanged=0, other_split=0, unknown=0, new_files=0)
     relabelled: dict[str, str] = {}
     disputed: dict[str, str] = {}
     # A link that a user adds is not an image that was moved.
