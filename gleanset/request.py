@@ -253,6 +253,10 @@ def _choose_click_type(field: Field) -> click.ParamType[Any]:
     match field.kind:
         case inspect.LiteralType(values=choices):
             return click.Choice(choices)
+        case inspect.IntType(ge=None, le=None):
+            return click.INT
+        case inspect.FloatType(ge=None, le=None):
+            return click.FLOAT
         case inspect.IntType(ge=minimum, le=maximum):
             return click.IntRange(minimum, maximum)
         case inspect.FloatType(ge=minimum, le=maximum):

@@ -213,8 +213,8 @@ def test_recorded_drawnface_settings_rebuild_spec(settings: dict[str, str]) -> N
 
 def test_crop_settings_default_to_dataset() -> None:
     own = CropSettings(margin=1.5, square=True, min_size=30)
-    assert FaceSearch().crop_geometry(own) == CropGeometry(
-        1.5, square=True, min_size=30
-    )
+    expected = CropGeometry(1.5, square=True, min_size=30)
+    assert str(FaceSearch().crop_geometry(own)) == str(expected)
     request = FaceSearch(margin=0.0, square=False, pad=True)
-    assert request.crop_geometry(own) == CropGeometry(0.0, pad=True, min_size=30)
+    expected = CropGeometry(0.0, pad=True, min_size=30)
+    assert str(request.crop_geometry(own)) == str(expected)
