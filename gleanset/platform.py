@@ -51,11 +51,11 @@ def has_display() -> bool:
     return any(os.environ.get(name) for name in variables)
 
 
-def lower_process_priority(process: int) -> None:
-    """Lower a process, by id, to 10 steps below the usual priority; not on Windows."""
+def lower_process_priority(process: int, steps: int = 10) -> None:
+    """Lower a process, by id, to `steps` below the usual priority; not on Windows."""
     if hasattr(os, "setpriority"):
         with suppress(OSError):  # it has ended already
-            os.setpriority(os.PRIO_PROCESS, process, 10)
+            os.setpriority(os.PRIO_PROCESS, process, steps)
 
 
 def lower_thread_priority() -> None:
