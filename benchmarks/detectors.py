@@ -3,7 +3,7 @@
     python benchmarks/detectors.py FILE.json [--images DIR] [--cascade FILE] [DETECTOR ...]
 
 Each detector runs alone in a process of its own, on one image at a time. Settings of a detector are
-written `lbpcascade:neighbors=3,scale=1.05`. Boxes are matched by three criteria: intersection
+written `lbpcascade:neighbors=3,equalize=yes`. Boxes are matched by three criteria: intersection
 over union of 0.5 or 0.3, or center inside the face. docs/detectors.md has the annotation format.
 """
 

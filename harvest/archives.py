@@ -7,8 +7,10 @@ decodes. A damaged archive yields what comes before the damage, then one rejecti
 import io
 import re
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -35,7 +37,6 @@ from gleanset.tree import (
 from harvest.folder import (
     EXCLUDED,
     MAX_METADATA_BYTES,
-    Finder,
     ImageFile,
     ImageMetadata,
     TreeRules,
@@ -64,9 +65,10 @@ _MAGICS = (b"PK\3\4", b"PK\5\6", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
 _MAX_HEADER_BYTES = 1_000_000
 # zipfile unpacks other methods without a limit on the size of the result.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# General purpose flags (APPNOTE.TXT, 4.4.4).
+# General purpose flags, and the extra field of Info-ZIP (APPNOTE.TXT, 4.4.4 and 4.6.9).
 _ENCRYPTED = 0x1
 _UTF8 = 0x800
+_UNICODE_PATH = 0x7075
 _ANY_EXTENSION = "|".join(map(re.escape, sorted(ARCHIVE_EXTENSIONS)))
 _SUFFIXES = re.compile(f"({_ANY_EXTENSION})+$", re.I)
 
@@ -135,17 +137,15 @@ def harvest_files(
     """
     trees, archives = split_archives(paths, dataset.root)
     options = options or ImportOptions()
-    imports: list[tuple[str, list[Path], Finder]] = [
-        (FOLDER_STAGE, trees, find_images),
-        (ARCHIVE_STAGE, archives, find_members),
-    ]
-    return merge_results(
-        [
-            import_images(dataset, stage, roots, find, options)
-            for stage, roots, find in imports
-            if roots
-        ]
-    )
+    results = []
+    if trees:
+        counts = import_images(dataset, FOLDER_STAGE, trees, find_images, options)
+        results.append(counts)
+
+    if archives:
+        counts = import_images(dataset, ARCHIVE_STAGE, archives, find_members, options)
+        results.append(counts)
+    return merge_results(results)
 
 
 def find_members(
@@ -317,9 +317,26 @@ def _list_zip(file: IO[bytes]) -> Iterator[Entry]:
     for info in archive.infolist():
         if not info.is_dir():
             read = partial(_read_zip_member, archive, info)
-            is_utf8 = info.flag_bits & _UTF8
-            name = info.filename if is_utf8 else info.orig_filename.encode("cp437")
-            yield Entry(name, info.file_size, read)
+            yield Entry(_read_zip_name(info), info.file_size, read)
+
+
+def _read_zip_name(info: zipfile.ZipInfo) -> str | bytes:
+    """Return the name as text where the zip has it in UTF-8, else its bytes."""
+    if info.flag_bits & _UTF8:
+        return info.filename
+    raw = info.orig_filename.encode("cp437")
+    checksum = struct.pack("<L", zlib.crc32(raw))
+    extra = info.extra
+
+    while len(extra) >= 4:
+        kind, size = struct.unpack("<HH", extra[:4])
+        field = extra[4 : 4 + size]
+        extra = extra[4 + size :]
+        # A version, and the checksum of the name that it is for.
+        if kind == _UNICODE_PATH and field[1:5] == checksum:
+            with suppress(UnicodeDecodeError):
+                return field[5:].decode()
+    return raw
 
 
 def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

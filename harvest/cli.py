@@ -15,6 +15,7 @@ from gleanset.request import as_tuple, request_options
 from harvest.request import (
     FolderRequest,
     FramesRequest,
+    HarvestRequest,
     KeywordRequest,
     LoginRequest,
     RetryRequest,
@@ -28,10 +29,7 @@ commands = create_program(
 )
 
 
-Collection = KeywordRequest | FolderRequest | UrlsRequest | FramesRequest
-
-
-def carry_out(job: CommandJob, request: Collection) -> CommandResult:
+def carry_out(job: CommandJob, request: HarvestRequest) -> CommandResult:
     """Run a request, or with `--simulate` list what it would fetch.
 
     Errors of the arguments are raised before a dataset is created. A simulation without a dataset
@@ -153,14 +151,21 @@ def login(job: CommandJob, request: LoginRequest) -> LoginResult:
     if request.site == "flickr":
         from harvest.sources.flickr import log_in_to_flickr
 
+        if request.token_stdin:
+            raise UsageError(
+                "Flickr has no refresh token",
+                "run without --token-stdin: harvest login flickr",
+            )
         return log_in_to_flickr(prompt_text, endpoint=settings["endpoint"])
     import webbrowser
 
     from harvest.sources.pixiv.api import log_in_to_pixiv
 
+    token = sys.stdin.readline() if request.token_stdin else None
     return log_in_to_pixiv(
         prompt_text,
         webbrowser.open,
+        token,
         endpoint=settings["endpoint"],
         auth_endpoint=settings["auth_endpoint"],
     )

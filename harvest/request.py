@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -73,6 +73,22 @@ SourceOptions = Annotated[
         example="bing.size=large",
     ),
 ]
+
+
+class HarvestRequest(Protocol):
+    """Methods of all requests that collect images; see the top of this module."""
+
+    def check(self, root: Path) -> None:
+        """Raise the `GleansetError` of an invalid request for a dataset at `root`."""
+
+    def run(
+        self,
+        dataset: Dataset,
+        progress: Progress = NO_PROGRESS,
+        *,
+        simulate: bool = False,
+    ) -> HarvestOutcome:
+        """Harvest into a dataset; return the counts."""
 
 
 class DownloadRequest(Request, frozen=True, kw_only=True):
@@ -526,4 +542,7 @@ class LoginRequest(Request, frozen=True, kw_only=True):
     COMMAND = "harvest login"
 
     site: Annotated[Literal["flickr", "pixiv"], Param(argument=True, required=True)]
+    token_stdin: Annotated[
+        bool, Param("Read an existing refresh token from standard input.")
+    ] = False
     options: SourceOptions = {}

@@ -13,12 +13,19 @@ from gleanset.db.images import SEARCHABLE, query_sql
 from gleanset.db.rows import dump, record_from_row
 from gleanset.records import HAND
 
+MIN_FILLED_SHARE = 0.1
+"""Share of the image's area from which a face fills it; faces in scenes have 0.01 to 0.06."""
+MAX_CROP_SIDE, MAX_CROP_ASPECT = 640, 1.6
+"""Maximum side in pixels and maximum aspect ratio of images that look like face crops."""
+
 
 class SearchedImages(NamedTuple):
-    """Numbers of searched images: all, and with a face."""
+    """Numbers of searched images: all, with a face, filled by it, of the size of a face crop."""
 
     all: int
     with_face: int
+    filled: int
+    small_squares: int
 
 
 class SourceYield(NamedTuple):
@@ -244,15 +251,22 @@ class Statistics(Table):
         """Count images searched by built-in detectors other than `not_by`."""
         (row,) = self._db.fetch_all(
             f"""
-            SELECT count(*), count((
-                SELECT min(f.id)
-                FROM face f
-                WHERE f.image=c.image AND {VALID_FACE} AND {_CONFIDENT_FACE}
-            ))
-            FROM scan c
-            WHERE c.detector<>? AND instr(c.settings, 'plugin=')=0
+            SELECT count(*), count(face), ifnull(sum(face>=area*?), 0),
+                ifnull(sum(longer<=? AND longer<=shorter*?), 0)
+            FROM (
+                SELECT i.width*i.height AS area, max(i.width, i.height) AS longer,
+                    min(i.width, i.height) AS shorter,
+                    (
+                        SELECT max(f.w*f.h)
+                        FROM face f
+                        WHERE f.image=i.id AND {VALID_FACE} AND {_CONFIDENT_FACE}
+                    ) AS face
+                FROM scan c
+                JOIN image i ON i.id=c.image
+                WHERE c.detector<>? AND instr(c.settings, 'plugin=')=0
+            )
             """,
-            (not_by,),
+            (MIN_FILLED_SHARE, MAX_CROP_SIDE, MAX_CROP_ASPECT, not_by),
         )
 
         return SearchedImages(*row)

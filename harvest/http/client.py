@@ -304,6 +304,7 @@ class Client:
             limits=replace(self.limits, retries=0),
             error_bodies=True,
             follow_redirects=False,
+            method="GET" if form is None else "POST",
             body=form,
         )
 
@@ -389,7 +390,7 @@ class Client:
     ) -> Iterator[BaseHTTPResponse]:
         connect_timeout = min(policy.limits.connect_timeout, deadline.remaining)
         response = self._pools.manager_for(url).request(
-            "GET" if policy.body is None else "POST",
+            policy.method,
             url,
             body=policy.body,
             headers=policy.headers,

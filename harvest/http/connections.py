@@ -336,7 +336,16 @@ class ConnectionPools:
 
     def _is_bypassed(self, host: str, port: int | None) -> bool:
         address = f"{host}:{port}" if port and ":" not in host else host
-        return bool(proxy_bypass_environment(address, self._proxies))
+        if proxy_bypass_environment(address, self._proxies):
+            return True
+
+        # curl and requests understand NO_PROXY=10.0.0.0/8, urllib does not.
+        for entry in self._proxies.get("no", "").split(","):
+            with suppress(ValueError):
+                network = ipaddress.ip_network(entry.strip().strip("[]"), strict=False)
+                if ipaddress.ip_address(host) in network:
+                    return True
+        return False
 
     def _manager(self, proxy: str | None) -> PoolManager:
         with self._lock:

@@ -63,6 +63,7 @@ class FetchPolicy(NamedTuple):
     clipped: bool = False
     robots: bool = False
     follow_redirects: bool = True
+    method: str = "GET"
     body: bytes | str | None = None
 
 

@@ -109,6 +109,8 @@ _NO_END_SECONDS = 1e9
 TICKS = 1_000_000_000
 THUMB = (64, 36)
 OUTPUTS = ("thumbs", "times", "widths", "heights", FULL_FRAMES)
+# Seconds between thumbnails where few are enough.
+_SPARSE_SECONDS = 0.1
 # Longest side of frames whose size differs from the first one's; bounds the memory.
 _MAX_SIDE = 8192
 # White of HDR video: 100 nits in films, 203 in broadcasts (ITU-R BT.2408). Light above a share of
@@ -124,7 +126,8 @@ class DecodePlan(NamedTuple):
     """Settings for decoding one segment of a video; times in seconds, 0 where a player starts.
 
     `size` is the output size, `skip` ffmpeg's `skip_frame` value, and `rgb` selects RGB over planar
-    YCbCr 4:2:0. Frames of another shape than the first keep it and are scaled to fit `box`.
+    YCbCr 4:2:0. Frames of another shape than the first keep it and are scaled to fit `box`. With
+    `thin`, thumbnails are made of only some decoded frames, but of enough to find cuts.
     """
 
     facts: VideoFacts
@@ -132,6 +135,7 @@ class DecodePlan(NamedTuple):
     size: tuple[int, int]
     skip: str | None
     rgb: bool
+    thin: bool = False
     since: float | None = None
     until: float | None = None
     box: tuple[int, int] = (_MAX_SIDE, _MAX_SIDE)
@@ -174,6 +178,7 @@ def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
         skip=skip,
         # Pillow writes PNG from RGB; frames with alpha become RGB anyway.
         rgb=sampling.format == "png" or facts.alpha,
+        thin=sampling.mode == "every" and facts.skips_safely,
         since=sampling.start,
         until=sampling.end,
         box=(sampling.width or _MAX_SIDE, sampling.height or _MAX_SIDE),
@@ -193,6 +198,11 @@ def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
             frames = frames.filter("yadif", deint="all")
         else:
             frames = frames.filter("yadif", deint="interlaced")
+    if plan.thin:
+        # `find_due` uses these times alone, so they must include all scheduled frames.
+        scheduled = plan.schedule.build_expression()
+        sparse = Schedule(_SPARSE_SECONDS).build_expression()
+        frames = frames.filter("select", f"{scheduled}+{sparse}")
 
     branches = frames.filter_multi_output("split", 2)
     # Nearest neighbour instead of averaging: eight times cheaper, and as good for finding cuts.

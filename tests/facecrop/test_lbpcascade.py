@@ -36,7 +36,7 @@ FACE_BOX = Box(390, 130, 135, 128)
 def detect_with_opencv(cascade: str, pixels: Pixels) -> list[Box]:
     """Detect as the published example script does."""
     classifier = cv2.CascadeClassifier(cascade)
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    grey = cv2.equalizeHist(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
     result = classifier.detectMultiScale(
         grey, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24)
     )
@@ -55,12 +55,14 @@ def test_pinned_hash_matches_published_file(cascade: str) -> None:
     "name",
     ["ng_takimoto_hifumi_85.jpg", "ng_ahagon_umiko_11.jpg", "simpsons_1033648.jpg"],
 )
-def test_detection_matches_opencv_script(
+def test_equalized_detection_matches_opencv_script(
     cascade: str, shared_data: Path, name: str
 ) -> None:
     with Image.open(shared_data / "faces" / name) as image:
         pixels = np.asarray(image.convert("RGB"))
-    detector = build_detector("lbpcascade", cascade=cascade, smallest=24)
+    detector = build_detector(
+        "lbpcascade", cascade=cascade, equalize="yes", smallest=24
+    )
     assert [face.box for face in detector.detect(pixels)] == detect_with_opencv(
         cascade, pixels
     )
@@ -97,6 +99,7 @@ def test_long_strip_is_searched_in_tiles(
         {"neighbors": 0},
         {"neighbors": 2.5},
         {"smallest": 10},
+        {"equalize": "perhaps"},
         {"threshold": "nan"},
     ],
 )

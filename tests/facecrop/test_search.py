@@ -203,6 +203,26 @@ def test_damaged_original_is_tried_once(dataset: Dataset) -> None:
     assert search(dataset)["images"] == 0
 
 
+def test_face_crops_suggest_whole_detector(dataset: Dataset) -> None:
+    for number in range(9):
+        put(dataset, scene(30, size=(240, 240 + number)))
+    search(dataset)
+    assert suggest_whole_images(dataset) is None, "each image has a face"
+    put(dataset, scene(size=(200, 200)))
+    ran = run_here(
+        "facecrop.cli", "run", "--detector", "animeface", "-d", dataset.root, "-j"
+    )
+    assert ran.json["next"] == f"facecrop run --detector whole -d {dataset.root}"
+    assert "no confident face in 1 of 10 images" in ran.stderr
+    assert "face crops already" in ran.stderr
+    result = run_here("pipeline.cli", "status", "-d", dataset.root, "-j")
+    assert result.json["next"] == ran.json["next"], "status suggests the same"
+    for _ in range(2):  # scenes: a small face in a large image
+        put(dataset, scene(10, size=(1000, 700 + dataset.images.count())))
+    search(dataset)
+    assert suggest_whole_images(dataset) is None
+
+
 def test_unconfident_faces_still_suggest_whole_detector(dataset: Dataset) -> None:
     """drawnface finds unconfident faces in a third of pet photos."""
     image = put(dataset, scene(size=(600, 600)))

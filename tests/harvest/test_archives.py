@@ -175,6 +175,18 @@ def test_zip_with_mixed_name_encodings(tmp_path: Path) -> None:
     ]
 
 
+def test_info_zip_unicode_path_needs_matching_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, checked in (("x1.jpg", b"x1.jpg"), ("x2.jpg", b"renamed since")):
+            text = f"貓/{name}".encode()
+            field = b"\1" + struct.pack("<L", zlib.crc32(checked)) + text
+            info = zipfile.ZipInfo(name)
+            info.extra = struct.pack("<HH", 0x7075, len(field)) + field
+            archive.writestr(info, picture(1))
+    assert member_names(path) == ["貓/x1.jpg", "x2.jpg"]
+
+
 def test_member_names_never_become_paths(dataset: Dataset, tmp_path: Path) -> None:
     evil = [
         "../../x.jpg",
