@@ -186,31 +186,35 @@ def measure_together(
             files.append((f"{name}: {kind}", data))
     names, finder, dataset = search(work, files)
     plan = finder.plan()
-    marked, asked, lost_originals = set[str](), set[str](), 0
+    marked = set[str]()
+    doubtful = set[str]()
+    lost_originals = 0
     mixed = []
     for group in plan.sets:
         members = [names[member.key].rpartition(": ") for member in group.members]
         marked |= {": ".join(member[::2]) for member in members[1:]}
-        shown = {name for name, _, kind in members if kind != "collage"}
-        if len(shown) > 1:
+        originals = {name for name, _, kind in members if kind != "collage"}
+        if len(originals) > 1:
             mixed.append(members)
         has_original = any(kind == "original" for _, _, kind in members)
         lost_originals += has_original and members[0][2] != "original"
     for doubt in plan.doubts:
-        asked |= {names[member.key] for member in doubt.members}
+        doubtful |= {names[member.key] for member in doubt.members}
     copies = {name for name in names.values() if not name.endswith(": original")}
     print(
         f"together: {len(images)} images, {len(names)} files, {len(plan.sets)} sets; "
         f"marked {len(marked) / len(copies):.3f}, "
-        f"with asked {len((marked | asked) & copies | marked) / len(copies):.3f}, "
+        f"with asked {len((marked | doubtful) & copies | marked) / len(copies):.3f}, "
         f"{len(plan.doubts)} questions, {lost_originals} originals not kept, "
         f"{len(mixed)} sets with several originals"
     )
     for kind in kinds:
         of_kind = [name for name in copies if name.endswith(f": {kind}")]
         number = sum(name in marked for name in of_kind)
-        sure_or_asked = sum(name in marked | asked for name in of_kind)
-        print(f"    {kind:20} marked {number} of {len(of_kind)}, found {sure_or_asked}")
+        marked_or_asked = sum(name in marked | doubtful for name in of_kind)
+        print(
+            f"    {kind:20} marked {number} of {len(of_kind)}, found {marked_or_asked}"
+        )
     for members in mixed:
         print("    joined:", *("".join(member) for member in members))
     dataset.close()

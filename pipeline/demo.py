@@ -305,7 +305,7 @@ class SampleSite(ThreadingHTTPServer):
         if path in self._by_page:
             return _render_page(self._by_page[path])
         if path in self._by_path:
-            return self._send_picture(self._by_path[path])
+            return self._send_image(self._by_path[path])
         return _NOT_FOUND
 
     def _find_results(self, keyword: str) -> list[SearchResult]:
@@ -345,7 +345,7 @@ class SampleSite(ThreadingHTTPServer):
             json.dumps({"photos": listing, "stat": "ok"}).encode(),
         )
 
-    def _send_picture(self, result: SearchResult) -> SiteResponse:
+    def _send_image(self, result: SearchResult) -> SiteResponse:
         body = _render_variant(self._pictures / result.picture, result.variant)
         half = body[: len(body) // 2]
         responses = {

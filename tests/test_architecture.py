@@ -263,7 +263,7 @@ def inherited_names(path: Path) -> Iterator[Import]:
                     yield Import(node.attr, node.lineno)
 
 
-def test_private_names_are_used_where_they_are_defined() -> None:
+def test_private_names_are_used_only_in_their_package() -> None:
     """A private name of a library may change in any release, ours in any commit."""
     of_package: dict[str, set[str]] = defaultdict(set)
     for path in modules(ROOT):

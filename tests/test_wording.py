@@ -51,7 +51,17 @@ OTHERS = ("benchmarks", "datasets", "docker", "docs", "tools")
 EXCEPTIONS = frozenset(
     {
         # Columns of the catalogue, and fields of its records and of errors.
-        *("what", "kept", "gone", "decided", "mark", "asked", "known", "named"),
+        *(
+            "what",
+            "kept",
+            "gone",
+            "decided",
+            "mark",
+            "asked",
+            "known",
+            "named",
+            "chosen",
+        ),
         # Keys of files of runs and exports, of JSON output and of the REST API; inputs of models.
         *("pictures", "picture", "of", "whole", "alike", "found", "shown", "set_aside"),
         *("of_no_class_at_most", "rejected_sure", "left_out_sure"),

@@ -175,7 +175,7 @@ def choose_unknown_threshold(
         groups=int(numbers.max()) + 1,
         unknown=int((similarity < below).sum()),
         on_average=on_average,
-        # With so many groups, one of them is `max_share`.
+        # With that many groups, one of them is `max_share`.
         needed=math.ceil(1 / max_share - 1 - 1e-9) if max_share else 0,
         guaranteed=on_average <= max_share + _EPSILON,
     )

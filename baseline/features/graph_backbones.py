@@ -289,10 +289,10 @@ class IdentityBackbone(GraphBackbone):
         upright = add_area_resize(graph, images, sides)
         # From the last column to the first, backwards.
         ends = map(int64_array, (-1, np.iinfo(np.int64).min, 3, -1))
-        both = graph.add("Concat", upright, graph.add("Slice", upright, *ends), axis=0)
+        views = graph.add("Concat", upright, graph.add("Slice", upright, *ends), axis=0)
 
         graph.scope = IDENTITY_SCOPE
-        vectors = graph.embed(onnx.load_model_from_string(self._data), both)
+        vectors = graph.embed(onnx.load_model_from_string(self._data), views)
         paired = graph.add("Reshape", vectors, int64_array(2, -1, self.width))
         units = graph.add_unit_rows(paired, MIN_LENGTH)
         total = graph.add("ReduceSum", units, int64_array(0), keepdims=0)

@@ -88,8 +88,8 @@ class DrawnIdentity(LearningBackbone):
         """Return vectors of length 1: N x `identity.WIDTH`."""
         small = (_resize_by_area(x) * 255).contiguous()
         # Contiguous and in one pass: LiteRT exports of channels last or shared weights are wrong.
-        both = torch.cat([small, small.flip(3)])
-        upright, mirrored = functional.normalize(self._embed(both)).chunk(2)
+        views = torch.cat([small, small.flip(3)])
+        upright, mirrored = functional.normalize(self._embed(views)).chunk(2)
         return functional.normalize(upright + mirrored)
 
     def _embed(self, images: torch.Tensor) -> torch.Tensor:

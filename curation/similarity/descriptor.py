@@ -90,8 +90,8 @@ def compute_edge_layout(small: Float32Array) -> Float32Array:
 def compute_identity_vector(small: Float32Array) -> Float32Array:
     """Return the mirror-invariant unit vector of a result of `average_areas`."""
     image = small.transpose(2, 0, 1)
-    both = np.ascontiguousarray(np.stack([image, image[:, :, ::-1]]))
-    vectors = _load_network().run(None, {"picture": both})[0]
+    views = np.ascontiguousarray(np.stack([image, image[:, :, ::-1]]))
+    vectors = _load_network().run(None, {"picture": views})[0]
     total: Float32Array = _normalize(vectors).sum(axis=0)
     return total / np.float32(max(float(np.linalg.norm(total)), 1e-6))
 

@@ -375,7 +375,7 @@ class Journal:
             )
             VALUES(?1, ?2, ?5, ?6, ?3, ?4, ?7)
             """,
-            [(step, *before, *made) for before, *made in decisions],
+            [(step, *before, *decision) for before, *decision in decisions],
         )
 
         self._db.execute_many(

@@ -132,7 +132,7 @@ class _Comparison:
         max_matches = max(_STILL_SECONDS / step, MIN_DISTINCT)
         for begin in range(0, len(self._times), _BATCH_ROWS):
             batch = slice(begin, begin + _BATCH_ROWS)
-            is_match = _are_alike(self._hashes[batch, None], self._earlier_hashes)
+            is_match = _find_close(self._hashes[batch, None], self._earlier_hashes)
             distances = self._times[batch, None] - self._earlier_times
             is_match &= distances >= self._min_distance
             is_match &= is_match.sum(axis=1, keepdims=True) <= max_matches
@@ -151,8 +151,8 @@ class _Comparison:
             j = np.clip(begin + step, 0, len(earlier) - 1)
             is_inside = begin + step < end
             is_apart = self._times - earlier[j] >= self._min_distance
-            is_alike = _are_alike(self._hashes, self._earlier_hashes[j])
-            is_match |= is_alike & is_inside & is_apart
+            is_close = _find_close(self._hashes, self._earlier_hashes[j])
+            is_match |= is_close & is_inside & is_apart
         return is_match
 
     def _is_segment(self, first: int, last: int, is_match: BoolArray) -> bool:
@@ -195,7 +195,7 @@ def _median_step(times: Float64Array) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else 1.0
 
 
-def _are_alike(hashes: _Hashes, others: _Hashes) -> BoolArray:
+def _find_close(hashes: _Hashes, others: _Hashes) -> BoolArray:
     return np.asarray(np.bitwise_count(hashes ^ others) <= MAX_HASH_DISTANCE)
 
 

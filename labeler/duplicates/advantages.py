@@ -23,7 +23,7 @@ class Advantage(Enum):
     LICENSED = "licence known"
     SOURCED = "source known"
     EARLIEST = "equal quality: the earliest"
-    CHOSEN = "chosen by a person"
+    BY_PERSON = "chosen by a person"
 
 
 class KeepReason(NamedTuple):

@@ -210,8 +210,8 @@ def _pairs_by_points(
     if not len(pairs):
         return pairs, pairs
 
-    most_votes = np.maximum.reduceat(counts[enough], first)
-    pairs = pairs[np.lexsort((pairs, -most_votes, pairs // width))]
+    max_votes = np.maximum.reduceat(counts[enough], first)
+    pairs = pairs[np.lexsort((pairs, -max_votes, pairs // width))]
     pairs = pairs[compute_run_ranks(pairs // width) < MAX_CANDIDATES_BY_POINTS]
     return pairs // width, pairs % width
 

@@ -51,7 +51,7 @@ from labeler.duplicates.duplicate_sets import (
 
 ACTION_BY_STATUS = {"labelled": "label", "rejected": "reject"}
 _UNREVIEWED = ("hint", *UNSEEN)
-_CHOSEN: tuple[KeepReason, ...] = (KeepReason(Advantage.CHOSEN),)
+_BY_PERSON: tuple[KeepReason, ...] = (KeepReason(Advantage.BY_PERSON),)
 
 
 class DuplicateSet(NamedTuple):
@@ -107,14 +107,14 @@ class DuplicateSet(NamedTuple):
     @property
     def is_chosen(self) -> bool:
         """Whether a person chose the best copy."""
-        return self.reasons == _CHOSEN
+        return self.reasons == _BY_PERSON
 
     def with_best(self, key: str) -> "DuplicateSet":
         """Return the set with another best copy, chosen by a person."""
         best, *rest = sorted(self.members, key=lambda member: member.key != key)
         if best.key != key:
             return self
-        return self._replace(members=(best, *rest), reasons=_CHOSEN)
+        return self._replace(members=(best, *rest), reasons=_BY_PERSON)
 
 
 class DuplicateResult(CommandResult, kw_only=True):
@@ -321,7 +321,7 @@ class _Planner:
         best, *others = sorted(
             ordered, key=lambda member: member.id not in chosen_by_person
         )
-        reasons = _CHOSEN
+        reasons = _BY_PERSON
         if best.id not in chosen_by_person:
             reasons = explain_choice(best, others, altered)
         members = tuple(self._members[member.id] for member in (best, *others))

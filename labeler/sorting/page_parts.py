@@ -75,7 +75,7 @@ class File(NamedTuple):
 
 
 class AskPage(NamedTuple):
-    """Prepare the next page, after one that was skipped; answered by `Came`."""
+    """Prepare the next page, after one that was skipped; answered by `PagePrepared`."""
 
     skipped: ClassPage | None = None
 
@@ -87,7 +87,7 @@ class Leave(NamedTuple):
 
 
 class AskRest(NamedTuple):
-    """Look what is left of a page besides `kept` samples; answered by `Refreshed`."""
+    """Look what is left of a page without its `kept` samples; answered by `Refreshed`."""
 
     page: ClassPage
     kept: list[int] | None

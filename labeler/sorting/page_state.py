@@ -50,7 +50,7 @@ Result = tuple["PageState", tuple[Command, ...]]
 class PageState:
     """Everything that a page shows and that a gesture on it depends on.
 
-    The page takes labels if it `is_ready`, not while another one `is_preparing`. `seen` is when
+    The page takes labels if it `is_ready`, not while another one `is_preparing`. `seen_at` is when
     each tile was first painted. `point` is a tile or -1, `card` the card that is pointed at since
     `lit_at`, `under` the tile under a mouse that leads. `now` and `last` are the time and the last
     step at the latest event.
@@ -59,7 +59,7 @@ class PageState:
     shown: Shown = NO_PAGE
     is_ready: bool = False
     is_preparing: bool = False
-    seen: Mapping[int, float] = field(default_factory=dict)
+    seen_at: Mapping[int, float] = field(default_factory=dict)
     point: int = -1
     card: int = -1
     lit_at: float = 0.0
@@ -96,9 +96,9 @@ class PageState:
 
     def refuse(self, tiles: Iterable[int]) -> Command | None:
         """Return why tiles cannot be labelled now: a person has hardly seen them."""
-        if unseen := [tile for tile in tiles if tile not in self.seen]:
+        if unseen := [tile for tile in tiles if tile not in self.seen_at]:
             return Reveal(unseen)
-        is_new = any(self.now - self.seen[tile] < MIN_LOOK_SECONDS for tile in tiles)
+        is_new = any(self.now - self.seen_at[tile] < MIN_LOOK_SECONDS for tile in tiles)
         return Say(Message.JUST_APPEARED) if is_new else None
 
     def say(self, message: Message) -> Result:
@@ -175,7 +175,9 @@ class PageState:
         is_new = shown.page is not self.shown.page
         if is_new:
             earlier = tuple(old for old in self.earlier if old.page is not shown.page)
-            state = replace(state, seen={}, under=-1, has_better=False, earlier=earlier)
+            state = replace(
+                state, seen_at={}, under=-1, has_better=False, earlier=earlier
+            )
         if state.under >= 0:
             point = state.under
         elif point < 0 and state.shown.has_clusters:
@@ -203,12 +205,12 @@ class PageState:
         commands = (SayChange(arrangement, kind),) if arrangement is not None else ()
         shown = change.before if is_undo else change.after
         if shown is None:
-            state, more = state.leave()
-            return state, (*commands, *more, AskPage())
+            state, leaving = state.leave()
+            return state, (*commands, *leaving, AskPage())
 
         if shown.page is not state.shown.page:
-            state, more = state.leave(keeps=False)
-            return state.show(shown), (*commands, *more)
+            state, leaving = state.leave(keeps=False)
+            return state.show(shown), (*commands, *leaving)
         first = min(shown.sent.keys() ^ state.shown.sent.keys(), default=state.point)
         if not is_undo:
             first = shown.next_open(first)
@@ -266,8 +268,8 @@ class Painted(NamedTuple):
     tiles: Iterable[int]
 
     def apply(self, state: PageState) -> Result:
-        seen = dict.fromkeys(self.tiles, state.now) | dict(state.seen)
-        return replace(state, seen=seen), ()
+        seen_at = dict.fromkeys(self.tiles, state.now) | dict(state.seen_at)
+        return replace(state, seen_at=seen_at), ()
 
 
 class Sent(NamedTuple):
@@ -430,7 +432,7 @@ class Entered(NamedTuple):
 # -- what the session's thread answers
 
 
-class Came(NamedTuple):
+class PagePrepared(NamedTuple):
     """The next page is prepared; None if no face waits."""
 
     page: ClassPage | None
@@ -535,8 +537,8 @@ class Ticked(NamedTuple):
     """Some time has passed: there may be a better page."""
 
     def apply(self, state: PageState) -> Result:
-        looks = state.is_ready and not state.has_better
-        return state, (AskBetter(state.shown.page),) if looks else ()
+        asks_better = state.is_ready and not state.has_better
+        return state, (AskBetter(state.shown.page),) if asks_better else ()
 
 
 # -- keys

@@ -194,7 +194,7 @@ def test_tutorial_runs_as_printed(page: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
-def test_tutorial_shows_what_is_printed(page: Path) -> None:
+def test_tutorial_shows_printed_output(page: Path) -> None:
     assert len([command for command in commands(page) if command.output]) >= 5
 
 

@@ -346,7 +346,7 @@ def test_installed_extras_are_reused_if_sufficient() -> None:
             )
 
 
-def test_only_those_who_ask_get_pytorch() -> None:
+def test_pytorch_is_installed_on_request() -> None:
     commands = list(BOOTSTRAP["EXTRAS"])
     with_torch = [name for name in commands if "train" in installed_by(name)]
     assert with_torch == ["install --train", "test"]

@@ -317,7 +317,7 @@ def test_frames_do_not_depend_on_the_log(
     assert {frame.size for _, frame in stored_frames(dataset)} == {(160, 120)}
 
 
-def test_missing_decoder_and_old_ffmpeg_are_told_apart(
+def test_missing_decoder_and_old_ffmpeg_have_own_errors(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = drawn_video(tmp_path / "v.mkv", lavfi_source(1), *H264)

@@ -102,7 +102,7 @@ def test_wheel_contains_package_files(wheel: Path) -> None:
 
 
 @pytest.mark.long
-def test_build_folder_contains_only_what_is_uploaded(tmp_path: Path) -> None:
+def test_build_folder_contains_only_uploaded_files(tmp_path: Path) -> None:
     source = copy_sources(tmp_path)
     line = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
     subprocess.run(line, cwd=source, check=True, capture_output=True)

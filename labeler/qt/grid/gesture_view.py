@@ -116,8 +116,8 @@ class GestureView(TileView):
         rows = [*range(self.tiles.rowCount())] if rows is None else [*rows]
         unseen = self.unseen(rows)
         if not unseen:
-            seen = (self.seen_samples[self.tiles.id(row)] for row in rows)
-            is_new = time.monotonic() - max(seen, default=0.0) < self.min_look_seconds
+            times = (self.seen_samples[self.tiles.id(row)] for row in rows)
+            is_new = time.monotonic() - max(times, default=0.0) < self.min_look_seconds
             if is_new:
                 self.worker.show_message(
                     tr("This has just appeared: look at it, then press the key again")
@@ -277,8 +277,8 @@ class GestureView(TileView):
         across, down = ARROWS[key]
         if is_by_card:
             card = self.section_rows(row)
-            beside = min(card.stop, last) if across + down > 0 else card.start - 1
-            return self.section_rows(beside).start
+            neighbor = min(card.stop, last) if across + down > 0 else card.start - 1
+            return self.section_rows(neighbor).start
         if not self.currentIndex().isValid():
             return row
         return self._grid.neighbour(row, across, down)

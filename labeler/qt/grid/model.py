@@ -213,8 +213,10 @@ class TileModel(QAbstractListModel):
 
     def set_states(self, states: Mapping[int, TileState]) -> None:
         """Give each row its state."""
-        both = {**self.states, **states}
-        self.states = {row: state for row, state in both.items() if state != UNMARKED}
+        all_states = {**self.states, **states}
+        self.states = {
+            row: state for row, state in all_states.items() if state != UNMARKED
+        }
         if states:
             self.dataChanged.emit(self.index(min(states)), self.index(max(states)))
 

@@ -43,7 +43,6 @@ from labeler.sorting.page_parts import (
 )
 from labeler.sorting.page_state import (
     BetterCame,
-    Came,
     Entered,
     Event,
     Input,
@@ -51,6 +50,7 @@ from labeler.sorting.page_state import (
     NameEnded,
     OthersDecided,
     PageKey,
+    PagePrepared,
     PageSent,
     PageState,
     Painted,
@@ -168,8 +168,8 @@ class ClassPagesView(PagedView):
         if state.name != before.name or state.is_ready != before.is_ready:
             self._draw_name(before.name)
         drawn = [
-            (one.shown, one.is_ready, one.is_preparing, one.has_better)
-            for one in (before, state)
+            (page.shown, page.is_ready, page.is_preparing, page.has_better)
+            for page in (before, state)
         ]
         if drawn[0] != drawn[1]:
             self._show_header()
@@ -342,7 +342,7 @@ class ClassPagesView(PagedView):
 
     def _failed(self, error: GleansetError) -> None:
         page = self.state.shown.page
-        self.take(Came(page if page.tiles else None))  # it takes labels again
+        self.take(PagePrepared(page if page.tiles else None))  # it takes labels again
         self.worker.show_error(error)
 
     def _ask_page(self, skipped: ClassPage | None) -> None:
@@ -354,7 +354,7 @@ class ClassPagesView(PagedView):
                     pages.skip(skipped)
                 return pages.next(room)
 
-            self._ask(prepare, lambda page: self.take(Came(page)))
+            self._ask(prepare, lambda page: self.take(PagePrepared(page)))
 
         QTimer.singleShot(0, self, ask)  # a new window has its size by then
         self.header.name.read_names()

@@ -248,8 +248,8 @@ class PageGrid(GestureView):
 
     def _type(self, text: str) -> None:
         name = self.page_state.name
-        begun = name.text if name is not None else ""
-        self.send(Typed(begun + text, tuple(self.selected_rows())))
+        text_before = name.text if name is not None else ""
+        self.send(Typed(text_before + text, tuple(self.selected_rows())))
 
     def _is_name_key(self, event: QKeyEvent) -> bool:
         text = event.text()

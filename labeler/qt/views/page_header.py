@@ -62,7 +62,7 @@ def page_sections(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
 
 
 def page_title(page: ClassPage) -> str:
-    """Return what is on a page, and how sure its suggestions are."""
+    """Return what is on a page, and how confident its suggestions are."""
     if not page.tiles:
         return tr("Class pages")
     if page.kind is PageKind.PLAIN:

@@ -131,7 +131,7 @@ def has_looked(view: LabelerView) -> bool:
         return True
     # A page hears of what was painted when all of it is.
     is_page = isinstance(view, ClassPagesView)
-    seen = view.state.seen if is_page else view.view.seen_samples
+    seen = view.state.seen_at if is_page else view.view.seen_samples
     return (
         time.monotonic() - max(seen.values(), default=0.0) > view.view.min_look_seconds
     )

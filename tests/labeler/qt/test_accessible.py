@@ -565,7 +565,7 @@ def reasons_of_best_copies() -> list[tuple[KeepReason, ...]]:
         explain_choice(large, [small], {1: drawbacks}),
         explain_choice(known, [large], {}),
         explain_choice(small, [small], {}),
-        (KeepReason(Advantage.CHOSEN),),
+        (KeepReason(Advantage.BY_PERSON),),
     ]
 
 

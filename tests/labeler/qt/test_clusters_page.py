@@ -256,7 +256,7 @@ def test_enter_keeps_unlabelled_page_and_full_stop_marks_unlisted(
     assert person.window.worker.progress.counts.other == len(rows)
 
 
-def test_del_on_enlarged_face_rejects_it_alone(person: Person) -> None:
+def test_del_rejects_only_the_enlarged_face(person: Person) -> None:
     view = class_pages(person)
     person.point(cluster_rows(person, 0)[1])
     person.press(Key.Key_Space)
@@ -272,7 +272,7 @@ def places(person: Person) -> list[QRect]:
     return [view.visualRect(view.model().index(row, 0)) for row in range(58)]
 
 
-def test_minus_splits_cluster_where_it_is(person: Person) -> None:
+def test_minus_splits_cluster_in_place(person: Person) -> None:
     view = class_pages(person)
     page = person.page
     before = places(person)
@@ -316,7 +316,7 @@ def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
     return action
 
 
-def test_dropped_cards_and_faces_stay_where_they_are(person: Person) -> None:
+def test_dropped_cards_and_faces_keep_their_places(person: Person) -> None:
     """Two drags that were aimed at the same screen both hit."""
     view = class_pages(person)
     page = view.page

@@ -89,10 +89,10 @@ def test_recorded_run_replays_to_same_labels(clusters_person: Person) -> None:
     assert {n: name for n, name in labels.items() if name[0] != ":"} == saved
     assert saved
 
-    check_enter_at_random_moments(events, states)
+    check_enter_at_random_times(events, states)
 
 
-def check_enter_at_random_moments(events: list[Event], states: list[PageState]) -> None:
+def check_enter_at_random_times(events: list[Event], states: list[PageState]) -> None:
     """Enter at any moment labels only faces that were on the screen for a while."""
     times = [event.at for event in events]
     rng = random.Random(5)
@@ -105,7 +105,7 @@ def check_enter_at_random_moments(events: list[Event], states: list[PageState]) 
             if isinstance(command, File):
                 filed += 1
                 seen = [
-                    before.seen[tile] for tile in range(len(before.shown.page.tiles))
+                    before.seen_at[tile] for tile in range(len(before.shown.page.tiles))
                 ]
                 assert moment - max(seen) >= page_state.MIN_LOOK_SECONDS
     assert filed

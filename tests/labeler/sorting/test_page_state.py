@@ -23,7 +23,6 @@ from labeler.sorting.page_parts import (
 )
 from labeler.sorting.page_state import (
     BetterCame,
-    Came,
     Dropped,
     Entered,
     Event,
@@ -33,6 +32,7 @@ from labeler.sorting.page_state import (
     NameEnded,
     OthersDecided,
     PageKey,
+    PagePrepared,
     PageSent,
     PageState,
     Painted,
@@ -66,7 +66,7 @@ PERSON = (
 )
 """Events that a person causes; the others are answers, paintings and timers."""
 
-ASKED = (Came, Refreshed, Reverted)
+ASKED = (PagePrepared, Refreshed, Reverted)
 """Answers that only come after a person has asked for another page."""
 
 KINDS = [*PageKind]
@@ -114,7 +114,7 @@ class Window:
     def _obey(self, command: Command) -> None:
         if isinstance(command, AskPage):
             self._pages += 1
-            self.answers.append(Came(make_page(self._pages)))
+            self.answers.append(PagePrepared(make_page(self._pages)))
         elif isinstance(command, AskRest):
             self.answers.append(Refreshed(command.page, command.page))
         elif isinstance(command, AskBetter):
@@ -197,7 +197,7 @@ def check_labels(
     assert not labelled or isinstance(what, PERSON)
     for tile, stack in enumerate(before.shown.page.tiles):
         if labelled & {*stack.rows}:
-            assert now - before.seen[tile] >= MIN_LOOK_SECONDS
+            assert now - before.seen_at[tile] >= MIN_LOOK_SECONDS
             labelled -= {*stack.rows}
     assert not labelled, "they were not on the screen"
 
@@ -357,7 +357,7 @@ def clusters_window() -> Window:
     return window
 
 
-def test_del_rejects_whole_cluster_only_once_it_is_lit() -> None:
+def test_del_rejects_only_a_lit_cluster() -> None:
     window = clusters_window()
     window.take(Pointed(6, 6))
     assert window.take(Pressed(PageKey.REJECT)) == (Say(Message.JUST_APPEARED),)
