@@ -151,21 +151,14 @@ def login(job: CommandJob, request: LoginRequest) -> LoginResult:
     if request.site == "flickr":
         from harvest.sources.flickr import log_in_to_flickr
 
-        if request.token_stdin:
-            raise UsageError(
-                "Flickr has no refresh token",
-                "run without --token-stdin: harvest login flickr",
-            )
         return log_in_to_flickr(prompt_text, endpoint=settings["endpoint"])
     import webbrowser
 
     from harvest.sources.pixiv.api import log_in_to_pixiv
 
-    token = sys.stdin.readline() if request.token_stdin else None
     return log_in_to_pixiv(
         prompt_text,
         webbrowser.open,
-        token,
         endpoint=settings["endpoint"],
         auth_endpoint=settings["auth_endpoint"],
     )

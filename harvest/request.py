@@ -542,7 +542,4 @@ class LoginRequest(Request, frozen=True, kw_only=True):
     COMMAND = "harvest login"
 
     site: Annotated[Literal["flickr", "pixiv"], Param(argument=True, required=True)]
-    token_stdin: Annotated[
-        bool, Param("Read an existing refresh token from standard input.")
-    ] = False
     options: SourceOptions = {}

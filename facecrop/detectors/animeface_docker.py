@@ -45,9 +45,6 @@ from gleanset.errors import MissingComponent, Unreadable, UsageError
 PROTOCOL = 1
 """Version of the line protocol; must match server.py."""
 
-STARTS = 2
-"""Attempts to start: a container may be killed, for instance if memory is short."""
-
 START_SECONDS = 60.0
 
 SEARCH_SECONDS = 90.0
@@ -113,21 +110,16 @@ class AnimeFaceContainer:
 
     def _start(self) -> None:
         """Replace the container with a new one that has been tested."""
-        for attempt in range(1, STARTS + 1):
-            engine = choose_engine(self._image, self._engine_name)
-            try:
-                return self._start_in(engine)
-            except ContainerDied as error:
-                # The engine itself may have stopped since it was chosen.
-                trouble = engine.find_trouble(self._image)
-                if trouble:
-                    raise trouble from error
-                if attempt == STARTS:
-                    raise MissingComponent(
-                        f"the image {self._image} in {engine.name} does not work: {error}",
-                        f"{_REBUILD}; or see what `{engine.name} info` says",
-                    ) from error
-        return None
+        engine = choose_engine(self._image, self._engine_name)
+        try:
+            self._start_in(engine)
+        except ContainerDied as error:
+            # The engine itself may have stopped since it was chosen.
+            trouble = engine.find_trouble(self._image)
+            raise trouble or MissingComponent(
+                f"the image {self._image} in {engine.name} does not work: {error}",
+                f"{_REBUILD}; or see what `{engine.name} info` says",
+            ) from error
 
     def _start_in(self, engine: ContainerEngine) -> None:
         self.engine = engine.name

@@ -24,6 +24,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from gleanset import own_process
 from gleanset.errors import Unreadable
+from gleanset.images.color_key import apply_color_key
 from gleanset.images.deep_tiff import (
     check_planes,
     get_size,
@@ -44,7 +45,6 @@ from gleanset.images.rgb import (
     convert_to_rgb,
     convert_to_srgb,
     drop_unused_alpha,
-    scale_color_key,
 )
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
@@ -327,7 +327,7 @@ def _load_first_frame(image: ImageFile.ImageFile, kind: str) -> int:
 def _convert(image: ImageFile.ImageFile, data: bytes, mode: Mode) -> Image.Image:
     pixels = drop_unused_alpha(image)
     if image.format == "PNG" and not getattr(image, "default_image", False):
-        scale_color_key(pixels, data[24])
+        pixels = apply_color_key(pixels, data)
     if mode == "RGB" and "icc_profile" in pixels.info:
         pixels = convert_to_srgb(pixels)
 

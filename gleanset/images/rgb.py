@@ -39,22 +39,6 @@ def drop_unused_alpha(image: Image.Image) -> Image.Image:
     return image if highest_alpha else image.convert("RGB")
 
 
-def scale_color_key(image: Image.Image, bits: int) -> None:
-    """Scale the transparent gray of a PNG of 2 or 4 bits, as Pillow scales its samples.
-
-    That of 16 bits is dropped: it may differ from other colors in the low byte only, which Pillow
-    does not keep.
-    """
-    if image.mode == "P" or "transparency" not in image.info:
-        return
-    if bits == 16:
-        del image.info["transparency"]
-    elif bits in (2, 4):
-        levels = 2**bits - 1
-        gray = image.info["transparency"] & levels
-        image.info["transparency"] = gray * 255 // levels
-
-
 def convert_to_rgb(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):

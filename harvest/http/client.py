@@ -304,7 +304,6 @@ class Client:
             limits=replace(self.limits, retries=0),
             error_bodies=True,
             follow_redirects=False,
-            method="GET" if form is None else "POST",
             body=form,
         )
 
@@ -390,7 +389,7 @@ class Client:
     ) -> Iterator[BaseHTTPResponse]:
         connect_timeout = min(policy.limits.connect_timeout, deadline.remaining)
         response = self._pools.manager_for(url).request(
-            policy.method,
+            "GET" if policy.body is None else "POST",
             url,
             body=policy.body,
             headers=policy.headers,

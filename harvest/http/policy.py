@@ -63,7 +63,6 @@ class FetchPolicy(NamedTuple):
     clipped: bool = False
     robots: bool = False
     follow_redirects: bool = True
-    method: str = "GET"
     body: bytes | str | None = None
 
 

@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from datetime import time as clock_time
 from functools import partial
 from types import SimpleNamespace
@@ -343,14 +343,12 @@ _CHOICES: dict[str, dict[str, str]] = {
     },
     "safe": {"strict": "1", "moderate": "2", "off": "3"},
     "content": {"photo": "0", "screenshot": "1", "other": "2", "all": "0,1,2"},
-    "tags": {"any": "any", "all": "all"},
 }
 _PARAMETERS = {
     "licence": "license",
     "sort": "sort",
     "safe": "safe_search",
     "content": "content_types",
-    "tags": "tag_mode",
 }
 
 
@@ -372,20 +370,9 @@ class Flickr(Source):
         Option("safe", "filter for adult content", "strict", _CHOICES["safe"]),
         Option("content", "kind of image", "photo", _CHOICES["content"]),
         Option(
-            "taken",
-            "days such as 2020-01-01..2020-12-31, or with one side open",
-            parse=parse_day_range,
-        ),
-        Option(
             "uploaded",
             "days such as 2020-01-01..2020-12-31, or with one side open",
             parse=parse_day_range,
-        ),
-        Option(
-            "tags",
-            "search only tags, for any or all words (or parts between commas)",
-            "",
-            _CHOICES["tags"],
         ),
     )
 
@@ -433,26 +420,18 @@ def _build_params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
         _PARAMETERS[name]: words.get(settings[name], "")
         for name, words in _CHOICES.items()
     }
-    params |= {"media": "photos", "extras": _EXTRAS}
-    if settings["tags"]:
-        params["tags"] = ",".join(text.split(",") if "," in text else text.split())
-    else:
-        params["text"] = text
-
-    for end, instant in _parse_time_range(settings["taken"]):
-        params[f"{end}_taken_date"] = f"{instant:%Y-%m-%d %H:%M:%S}"
-    for end, instant in _parse_time_range(settings["uploaded"]):
-        params[f"{end}_upload_date"] = f"{instant.timestamp():.0f}"
+    params |= {"text": text, "media": "photos", "extras": _EXTRAS}
+    days = settings["uploaded"]
+    first, last = parse_day_range(days) if days else (None, None)
+    if first is not None:
+        params["min_upload_date"] = _format_second(first, clock_time.min)
+    if last is not None:
+        params["max_upload_date"] = _format_second(last, clock_time(23, 59, 59))
     return {name: value for name, value in params.items() if value}
 
 
-def _parse_time_range(text: str) -> Iterator[tuple[str, datetime]]:
-    """Yield the beginning as "min" and the end as "max", as far as they are given."""
-    first, last = parse_day_range(text) if text else (None, None)
-    if first is not None:
-        yield "min", datetime.combine(first, clock_time.min, UTC)
-    if last is not None:
-        yield "max", datetime.combine(last, clock_time(23, 59, 59), UTC)
+def _format_second(day: date, time_of_day: clock_time) -> str:
+    return f"{datetime.combine(day, time_of_day, UTC).timestamp():.0f}"
 
 
 def _parse_photo(

@@ -225,7 +225,7 @@ def test_output_survives_terminal_encoding(encoding: str) -> None:
 def test_json_plain_and_quiet_output(photos: Path, tmp_path: Path) -> None:
     line = ("harvest.cli", "folder", photos, "--workers", "1", "-d", tmp_path / "d")
     done = run_here(*line)
-    assert done.stdout == "added: 3\n"
+    assert done.stdout == f"added: 3\nnext:\n  facecrop run -d {tmp_path / 'd'}\n"
     done = run_here(*line, "--json")
     assert (done.code, done.stderr, len(done.stdout.splitlines())) == (0, "", 1)
     assert done.json == {

@@ -125,6 +125,9 @@ def test_transparent_color_is_composited() -> None:
     assert np.asarray(decode(grey).pixels)[0, :, 0].tolist() == [0, 255, 170, 255]
     black = decode(png_of(8, [0, 85, 170, 255], 0), mode="L").pixels
     assert list(black.tobytes()) == [255, 85, 170, 255]
+    # Pillow compares the transparent color of deep images with scaled values.
+    deep = png_of(16, [0, 0x5555, 0xAAAA, 0xAAAA], 0x5555)
+    assert np.asarray(decode(deep).pixels)[0, :, 0].tolist() == [0, 255, 170, 170]
 
 
 def tiff(

@@ -487,7 +487,7 @@ def test_commands_print_the_class_of_a_former_name(empty: Dataset) -> None:
     assert (result["class"], result["decided"], "alias" in result) == ("nene", 1, False)
     lines = run_here("labeler.cli", "label", "nene", key, *at).stdout.splitlines()
     status = f"  gleanset status -d {empty.root}"
-    assert lines == ["class: nene", "next:", status, "labelled: 1, step: 14"]
+    assert lines == ["class: nene", "labelled: 1, step: 14", "next:", status]
 
 
 def test_undo_restores_a_former_name(empty: Dataset) -> None:

@@ -379,23 +379,20 @@ Reload {url} in the browser, with the network list open, and paste the new line.
 def log_in_to_pixiv(
     ask: Ask,
     open_browser: Callable[[str], bool],
-    token: str | None = None,
     *,
     endpoint: str = HOST,
     auth_endpoint: str = AUTH_HOST,
 ) -> LoginResult:
     """Log in to Pixiv and store the refresh token; return the command's result.
 
-    With an existing refresh `token` nothing is asked. Otherwise `open_browser` opens the login
-    page, and the user is asked to copy the code. Raises `NeedsLogin`, `RateLimited`, `Blocked`,
-    `Unreachable`, `Changed`, `MissingComponent`.
+    `open_browser` opens the login page, and the user is asked to copy the code. Raises
+    `NeedsLogin`, `RateLimited`, `Blocked`, `Unreachable`, `Changed`, `MissingComponent`.
     """
     endpoints = Endpoints(Endpoint(endpoint), Endpoint(auth_endpoint))
     # An endpoint given by the user may be on this machine.
     with Client(allow_private=(endpoint, auth_endpoint) != (HOST, AUTH_HOST)) as client:
         api = PixivApi(endpoints, client, "", pace=0)
-        if token is None:
-            token = _ask_for_token(api, ask, open_browser)
+        token = _ask_for_token(api, ask, open_browser)
         api.token = check_pasted_secret(token, "refresh token")
         account = api.log_in()
         # The site may have replaced the token.
