@@ -102,7 +102,8 @@ def test_results_are_printed_in_words(bing: SmallBing, tmp_path: Path) -> None:
         if word != "--json"
     ]
     printed = run_here("harvest.cli", *both).checked().stdout.splitlines()
-    assert printed == ["added: 3", "keywords:", "  cat: 3 added", "  qwxyz: nothing"]
+    results = ["added: 3", "keywords:", "  cat: 3 added", "  qwxyz: nothing"]
+    assert printed == [*results, "next:", f"  facecrop run -d {tmp_path}"]
 
 
 def test_blocked_search_exits_with_code_4(bing: SmallBing, tmp_path: Path) -> None:

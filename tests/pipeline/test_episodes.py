@@ -193,7 +193,7 @@ def test_unlisted_person_is_the_mark_of_the_window_and_ends_with_other_decisions
     key = stored_tracks(tracked)[0].samples[0]
     session = SortingSession(tracked)
     row = session.tiles.get_ids([key])[key]
-    session.send_to_place([row], Place.OTHER)
+    session.decide([row], f":{Place.OTHER}")
     by_window = unlisted()
     session.undo()
     decide("label", "--unlisted", key)
@@ -271,8 +271,8 @@ def test_timeline_omits_rejected_and_groups_other_people(tracked: Dataset) -> No
     first, second, *rest = stored_tracks(tracked)
     ids = tracked.db.fetch_dict("SELECT key, id FROM sample")
     session = SortingSession(tracked)
-    session.send_to_place([ids[key] for key in first.samples], Place.REJECT)
-    session.send_to_place([ids[key] for key in second.samples], Place.OTHER)
+    session.decide([ids[key] for key in first.samples], f":{Place.REJECT}")
+    session.decide([ids[key] for key in second.samples], f":{Place.OTHER}")
     (timeline,) = gather_timelines(tracked)
     assert {(person.title, person.state) for person in timeline.people} == {
         ("other people", "other"),
@@ -391,7 +391,7 @@ def test_older_dataset_keeps_its_settings(dataset: Dataset) -> None:
         Origin("video", "", video="1" * 64, title="b.mkv"), "mode=useful", 60.0, 9
     )
     assert request.sampling(dataset).settings == recorded
-    assert request._spec(dataset) == DetectorSpec.create("drawnface", size="768")
+    assert request._make_spec(dataset) == DetectorSpec.create("drawnface", size="768")
     labelling = EpisodesRequest(videos=("a.mkv",), detector="drawnface")
     assert labelling.sampling(dataset) == request.sampling()
 
@@ -411,7 +411,7 @@ def test_unavailable_recorded_detector_has_hint(
         Origin("video", "", video="0" * 64, title="a.mkv"), recorded, 60.0, 9
     )
     with pytest.raises(UsageError) as refused:
-        EpisodesRequest(videos=("a.mkv",))._spec(dataset)
+        EpisodesRequest(videos=("a.mkv",))._make_spec(dataset)
     assert fix in refused.value.fix
 
 

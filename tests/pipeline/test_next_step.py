@@ -469,7 +469,7 @@ def test_skipped_samples_are_not_prelabelled_again(
         if sample.status == "queue"
     ]
     session = SortingSession(dataset)
-    session.send_to_place(list(session.tiles.get_ids(keys).values()), Place.LATER)
+    session.decide(list(session.tiles.get_ids(keys).values()), f":{Place.LATER}")
     assert next_step(dataset) == f"webapp serve {dataset.option}"
     run_here(
         "labeler.cli", "gallery", "p.html", "--clusters", *shlex.split(dataset.option)

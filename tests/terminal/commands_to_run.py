@@ -59,7 +59,7 @@ COMMANDS = [
     f"labeler gallery faces.html {HERE}",
     f"labeler gallery faces.html --clusters {HERE}",
     f"labeler gallery faces.html --tracks {HERE}",
-    f"labeler groups {HERE}",
+    f"labeler groups --conflicts {HERE}",
     f"labeler groups --same SAMPLE SAMPLE2 {HERE}",
     f"labeler hints drop disc {HERE}",
     f"labeler import new {HERE}",

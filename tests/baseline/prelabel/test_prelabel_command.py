@@ -288,17 +288,13 @@ def test_drawings_and_photographs_get_own_weights(tmp_path: Path) -> None:
             put_whole(dataset, picture.crop((0, 0, 120, 110)), f"{seed}")
         samples = list(dataset.samples.iter_by_key())
         expected = get_prior_weights(PARTS, dataset, samples, Progress())
-        assert expected == ((1.0, *DRAWING_WEIGHTS.values()), "these are drawings", {})
+        assert expected == ((1.0, *DRAWING_WEIGHTS.values()), "these are drawings")
     with Dataset.create(tmp_path / "grainy") as dataset:
         fill(dataset, 4, ())
         samples = list(dataset.samples.iter_by_key())
         assert not has_drawings(dataset, samples, Progress())
         photographs = get_prior_weights(PARTS, dataset, samples, Progress())
-        assert photographs == (
-            (1.0, *PHOTO_WEIGHTS.values()),
-            "these are photographs",
-            {},
-        )
+        assert photographs == ((1.0, *PHOTO_WEIGHTS.values()), "these are photographs")
         two = (PARTS[0], PARTS[0]._replace(name="another"))
         assert get_prior_weights(two, dataset, [], Progress()).weights == (1.0, 1.0)
 
@@ -312,7 +308,6 @@ def test_elongated_drawings_get_own_weights(dataset: Dataset) -> None:
     assert expected == (
         (1.0, *ELONGATED_WEIGHTS.values()),
         "these are drawings far from square",
-        {},
     )
     squares = [sample for sample in samples if sample.box.width == sample.box.height]
     expected = get_prior_weights(PARTS, dataset, squares, Progress())
