@@ -87,10 +87,10 @@ def decode_versioned(
 
     Raises `InputUnusable` for another one, and `msgspec.DecodeError`.
     """
-    found = msgspec.json.decode(data, type=_Version).format
-    if found > version:
+    stored_version = msgspec.json.decode(data, type=_Version).format
+    if stored_version > version:
         raise InputUnusable(f"{path} was written by a newer Gleanset", update_command())
-    if found < version:
+    if stored_version < version:
         raise InputUnusable(f"{path} was written by an older Gleanset", fix)
     return msgspec.json.decode(data, type=kind)
 

@@ -203,8 +203,8 @@ class PrelabelSamples(Table):
         """Return samples by row; None for those that `iterate` leaves out."""
         page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN (SELECT value FROM json_each(?))"
         rows = self._db.fetch_all(_LIKE.replace("{page}", page), (dump(list(samples)),))
-        found = self._make_samples(rows)
-        return {row: found.get(row) for row in samples}
+        prelabel_samples = self._make_samples(rows)
+        return {row: prelabel_samples.get(row) for row in samples}
 
     def _make_samples(self, rows: Sequence[Row]) -> dict[int, PrelabelSample]:
         """Return samples by row."""

@@ -35,7 +35,12 @@ from labeler.export.item import ALL_SAMPLES, ExportItem
 from labeler.export.options import ExportOptions
 from labeler.export.plan import UNCHANGED
 from labeler.export.result import ExportResult
-from labeler.export.rows import LICENCE_FILE, describe_features, write_text
+from labeler.export.rows import (
+    CREDIT_COLUMNS,
+    LICENCE_FILE,
+    describe_features,
+    write_text,
+)
 
 UNKNOWN = "unknown"
 SOURCE_LICENCES_FILE = "SOURCE_LICENSES.txt"
@@ -432,16 +437,6 @@ _CONTEXT: dict[str, object] = {
     "examples": {"@id": "cr:examples", "@type": "@json"},
 }
 """The JSON-LD context of the specification."""
-_CREDIT = (
-    "author",
-    "licence",
-    "source",
-    "collection",
-    "page",
-    "title",
-    "changes",
-    "original_path",
-)
 
 _OPTIONAL = ("alternateName", "creator", "citeAs", "license")
 """Left out of `croissant.json` where nothing is known."""
@@ -554,7 +549,7 @@ def _image_records(facts: CardFacts) -> Node:
     columns = {"label": "label"}
     if not facts.options.no_split:
         columns["split"] = "split"
-    columns |= {name: name for name in _CREDIT}
+    columns |= {name: name for name in CREDIT_COLUMNS}
     files: Node = {"fileSet": {"@id": "files"}}
     if _is_table(facts):
         columns["label"] = "class"

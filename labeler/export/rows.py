@@ -13,8 +13,7 @@ from gleanset.records import SPLITS
 from labeler.export.item import ALL_SAMPLES, ExportItem, find_original_path
 
 LICENCE_FILE = "LICENSES.csv"
-LICENCE_COLUMNS = (
-    "sha256",
+CREDIT_COLUMNS = (
     "author",
     "licence",
     "source",
@@ -23,9 +22,8 @@ LICENCE_COLUMNS = (
     "title",
     "changes",
     "original_path",
-    "label",
-    "split",
 )
+LICENCE_COLUMNS = ("sha256", *CREDIT_COLUMNS, "label", "split")
 """Columns of `LICENSES.csv` and fields of a shard's manifest, in addition to the file name."""
 
 

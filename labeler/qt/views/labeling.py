@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 
 from PySide6.QtCore import QModelIndex, QPoint, QRect, QRectF, Qt
 from PySide6.QtGui import (
@@ -293,6 +294,8 @@ class LabelingView(LabelerView):
         self.home = self.view
         self.empty = EmptyNotice(self.view)
         self._sent: dict[int, list[int]] = {}
+        self._undone = set[int]()
+        """The roots of the steps that are undone."""
         self._find_nearest: Callable[[int], list[int]] | None = None
         self.view.keyed.connect(self._keyed)
         self.view.commanded.connect(self.commanded)
@@ -441,9 +444,12 @@ class LabelingView(LabelerView):
             self.class_changed(operation)
         if step.kind is StepKind.STEP:
             return
+        self._undone ^= {step.root}
         rows = self._rows_of(self._sent.get(step.root, ()))
-        is_undo = step.kind is StepKind.UNDO
-        self.model.set_state(rows, UNMARKED if is_undo else AS_STORED)
+        in_force = (ids for root, ids in self._sent.items() if root not in self._undone)
+        kept = {*rows} & {*self._rows_of(chain.from_iterable(in_force))}
+        self.model.set_state(rows, UNMARKED)
+        self.model.set_state(kept, AS_STORED)
         if self.isVisible():
             if rows:
                 self.view.scrollTo(self.model.index(rows[0]))
