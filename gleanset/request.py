@@ -85,10 +85,11 @@ class Request(TomlTable, frozen=True, kw_only=True):
             value = getattr(self, field.name)
             if not field.param.path or value is None:
                 continue
-            if field.repeated:
-                paths[field.name] = tuple(_resolve_path(text, folder) for text in value)
-            else:
-                paths[field.name] = _resolve_path(value, folder)
+            paths[field.name] = (
+                tuple(_resolve_path(text, folder) for text in value)
+                if field.repeated
+                else _resolve_path(value, folder)
+            )
         return msgspec.structs.replace(self, **paths)
 
 

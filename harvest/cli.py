@@ -117,7 +117,7 @@ def frames(job: CommandJob, request: FramesRequest) -> CommandResult:
     By default: the sharpest frame of each scene, and one every 5 seconds of a long scene.
     Near-duplicates, black and blurred frames and fades are skipped.
 
-    VIDEO is a file, a folder (searched recursively), a pattern, or the URL of a page with a video.
+    VIDEO is a file, a folder (searched recursively) or a pattern.
     """
     return carry_out(job, request)
 

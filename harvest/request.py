@@ -82,11 +82,7 @@ class HarvestRequest(Protocol):
         """Raise the `GleansetError` of an invalid request for a dataset at `root`."""
 
     def run(
-        self,
-        dataset: Dataset,
-        progress: Progress = NO_PROGRESS,
-        *,
-        simulate: bool = False,
+        self, dataset: Dataset, progress: Progress, *, simulate: bool
     ) -> HarvestOutcome:
         """Harvest into a dataset; return the counts."""
 

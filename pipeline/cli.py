@@ -320,8 +320,7 @@ def episodes(job: CommandJob, request: EpisodesRequest) -> CommandResult:
     different in pose and expression. The faces of a track are one cluster, labelled together
     (labeler label NAME --cluster TRACK). Repeated intros and outros are used once.
 
-    VIDEO is a file, a folder (searched recursively), a glob pattern, or the URL of a page with a
-    video.
+    VIDEO is a file, a folder (searched recursively) or a pattern.
     """
     from harvest.cli import carry_out
 

@@ -175,8 +175,10 @@ class SplitMetrics:
         if self.coverage:
             parts.append(self.coverage)
         if self.groups:
-            parts.append(confidence_interval(*self.answer_interval))
-            parts.append(count(self.groups, "group"))
+            parts += [
+                confidence_interval(*self.answer_interval),
+                count(self.groups, "group"),
+            ]
         return ", ".join(parts)
 
     @property

@@ -252,8 +252,10 @@ class CrossValidationResult(CommandResult, kw_only=True):
             tested = self.classes - len(self.untested)
             parts.append(describe_coverage(tested, self.classes))
 
-        parts.append(confidence_interval(self.lower_bound, self.upper_bound))
-        parts.append(count(self.groups, "group"))
+        parts += [
+            confidence_interval(self.lower_bound, self.upper_bound),
+            count(self.groups, "group"),
+        ]
 
         accuracies = [fold.accuracy for fold in self.folds if fold.accuracy is not None]
         scores = ", ".join(f"{accuracy:.1%}" for accuracy in accuracies)

@@ -520,13 +520,17 @@ class LabelClasses:
         changes = [Change("name", row, new)]
         if owner is not None:
             # A hidden class or an alias of this one: the old name becomes an alias.
-            changes.append(Change("name", owner["id"], old))
-            changes.append(Change("merged", owner["id"], row))
-        if owner is not None and is_hidden:
-            # What belonged to the hidden class does not belong to this one.
-            self._db.execute("DELETE FROM proposal WHERE label=?", (owner["id"],))
-            other_names = self._list_other_names(owner["id"])
-            changes += [Change("merged", name, name) for name in other_names]
+            changes += [
+                Change("name", owner["id"], old),
+                Change("merged", owner["id"], row),
+            ]
+            if is_hidden:
+                # What belonged to the hidden class does not belong to this one.
+                self._db.execute("DELETE FROM proposal WHERE label=?", (owner["id"],))
+                changes += [
+                    Change("merged", name, name)
+                    for name in self._list_other_names(owner["id"])
+                ]
         self._changes.apply(step, changes)
 
     def merge(self, step: int, old: str, into: str) -> None:

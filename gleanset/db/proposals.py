@@ -203,8 +203,7 @@ class PrelabelSamples(Table):
         """Return samples by row; None for those that `iterate` leaves out."""
         page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN (SELECT value FROM json_each(?))"
         rows = self._db.fetch_all(_LIKE.replace("{page}", page), (dump(list(samples)),))
-        prelabel_samples = self._make_samples(rows)
-        return {row: prelabel_samples.get(row) for row in samples}
+        return dict.fromkeys(samples) | self._make_samples(rows)
 
     def _make_samples(self, rows: Sequence[Row]) -> dict[int, PrelabelSample]:
         """Return samples by row."""

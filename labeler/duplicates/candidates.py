@@ -200,9 +200,11 @@ def _pairs_by_points(
         motions = _motion_cells(left.shapes[near.a], right.shapes[near.b])
         pair_votes = (a * width + b)[:, None] * _MOTION_CELLS + motions
         is_other = a != b if left is right else np.ones(len(a), np.bool_)
-        votes.append(pair_votes[is_other])
-        # Close points vote twice.
-        votes.append(pair_votes[is_other & (near.distance <= MAX_CLOSE_DISTANCE)])
+        votes += [
+            pair_votes[is_other],
+            # Close points vote twice.
+            pair_votes[is_other & (near.distance <= MAX_CLOSE_DISTANCE)],
+        ]
 
     keys, counts = np.unique(np.concatenate(votes), return_counts=True)
     enough = counts >= MIN_VOTES
