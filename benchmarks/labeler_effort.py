@@ -343,9 +343,8 @@ class Person:
             self.press(f"shift+{''.join(key)}", "page key")
             return
         if self.view.page is not None and self.view.page.kind != "groups":
-            field = (
-                self.view.header.name
-            )  # what is typed on the faces is for one of them
+            # What is typed on the faces is for one of them.
+            field = self.view.header.name
             self._count("click")
             position = screen_position(field, field.rect().center())
             self._move(PRESS_SECONDS, position, "click", 1)
@@ -377,9 +376,8 @@ class Person:
                 self.press("ctrl+r", "suggest again")
                 return
             rows = [row for _, (row, _) in run]
-            if (
-                self.view.state.shown.has_clusters
-            ):  # exclude them from the cluster, then label them
+            # Exclude them from the cluster, then label them.
+            if self.view.state.shown.has_clusters:
                 for row in rows:
                     self._count("click")
                     self._move(PRESS_SECONDS, self._locate(row), "click", 1)

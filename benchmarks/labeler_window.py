@@ -164,9 +164,8 @@ def run_child(root: Path, started: float) -> None:
     figures["key to paint"] = median(time_key_to_paint(view, range(20)))
 
     def press_key() -> None:
-        while unseen := view.unseen(
-            range(500)
-        ):  # only tiles that were shown are labelled
+        # Only tiles that were shown are labelled.
+        while unseen := view.unseen(range(500)):
             view.look_from(unseen[0])
             run_loop(0.3)
         view.select_ranges([(0, 499)], Select.ClearAndSelect)

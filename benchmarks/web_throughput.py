@@ -186,9 +186,8 @@ def main() -> None:
                     url, arguments.image, arguments.requests, group
                 )
                 print(name, figures, file=sys.stderr, flush=True)
-                rounds[name] += (
-                    [figures] if number else []
-                )  # the first round is a warm-up
+                # The first round is a warm-up.
+                rounds[name] += [figures] if number else []
         memory = {name: read_memory(group) for name, group in groups.items()}
     medians = {
         name: {key: median(figures[key] for figures in each) for key in each[0]}

@@ -285,9 +285,8 @@ def find_strongest_change(common: CommonPart) -> StrongestChange:
     lost_a = _find_lost_edges(a, b, common.mask, unlike)
     lost_b = _find_lost_edges(b, a, common.mask, unlike)
     replaced = np.minimum(lost_a.summed, lost_b.summed)
-    if (
-        max(lost_a.summed.max(), lost_b.summed.max()) < _MIN_SUMMED_LOSS
-    ):  # nothing stands out
+    # Nothing stands out.
+    if max(lost_a.summed.max(), lost_b.summed.max()) < _MIN_SUMMED_LOSS:
         return StrongestChange(float(replaced.max()))
 
     marks = find_lettering(common, lost_a.plain, lost_b.plain)

@@ -284,9 +284,8 @@ def is_photograph(a: PreparedImage, b: PreparedImage) -> bool:
     )
 
     detailed = np.maximum(of_a, of_b) > _MIN_VARIANCE
-    energy = np.sqrt(
-        np.maximum(of_a * of_b, 0)
-    )  # rounding may make one of them negative
+    # Rounding may make one of them negative.
+    energy = np.sqrt(np.maximum(of_a * of_b, 0))
     agrees = (of_both > _MIN_CORRELATION * energy)[detailed]
     enough = agrees.sum() > _MIN_AGREEING_PART * len(agrees)
     return bool(enough and covered.mean() >= _MIN_COVERED)

@@ -300,9 +300,8 @@ def _find_alterations(
         for m in members
     }
     for member in members:
-        if (
-            abs(member.filled - filled) > _MIN_BORDER
-        ):  # how much of it is border is not certain
+        # How much of it is border is not certain.
+        if abs(member.filled - filled) > _MIN_BORDER:
             extents[member.id] = min(1.0, extents[member.id])
 
     # Extents including the border.

@@ -347,9 +347,8 @@ class ClassListView(QListView):
         self.setFrameShape(QListView.Shape.NoFrame)
         self.viewport().setAutoFillBackground(False)
         self.setAcceptDrops(True)
-        self.setFocusPolicy(
-            Qt.FocusPolicy.TabFocus
-        )  # a click leaves the keys to the faces
+        # A click leaves the keys to the faces.
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setEditTriggers(QListView.EditTrigger.EditKeyPressed)
         self.setAccessibleName(self.tr("Classes"))
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

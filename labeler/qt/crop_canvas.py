@@ -282,9 +282,8 @@ class CropCanvas(QGraphicsView):
             QGraphicsPixmapItem.CacheMode.DeviceCoordinateCache
         )
         self._scene = QGraphicsScene(self)
-        self._scene.setItemIndexMethod(
-            QGraphicsScene.ItemIndexMethod.NoIndex
-        )  # a few items
+        # An index is not worth it: there are few items.
+        self._scene.setItemIndexMethod(QGraphicsScene.ItemIndexMethod.NoIndex)
         self._scene.addItem(self._pixmap_item)
         self.setScene(self._scene)
         # Pens and handles are larger than their item's bounding rectangle.
@@ -293,9 +292,8 @@ class CropCanvas(QGraphicsView):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAcceptDrops(False)  # the window takes what is dropped
-        self.viewport().setAutoFillBackground(
-            False
-        )  # repainted with the canvas when focus changes
+        # Repainted with the canvas when focus changes.
+        self.viewport().setAutoFillBackground(False)
         self.viewport().setCursor(Qt.CursorShape.CrossCursor)
         self.setAccessibleName(self.tr("Image to draw boxes on"))
         self.setMinimumSize(200, 150)

@@ -320,9 +320,10 @@ class ImportBar(QFrame):
         if splits := [f"{name} {counts[name]:,}" for name in SPLITS if name in counts]:
             texts.append(", ".join(splits))
         if left_out := result.get("left_out"):
+            # Loads NumPy: not at the start.
             from labeler.export.plan import (
                 WITHOUT_SPLIT,
-            )  # loads NumPy: not at the start
+            )
 
             text = self.tr(
                 "{count} labelled faces left out: press Split, then export again"
@@ -620,9 +621,8 @@ class AddButton(QToolButton):
 
     def __init__(self, drops: FileDropHandler):
         super().__init__()
-        self.setText(
-            self.tr("Add") + " ▾"
-        )  # Qt would paint its own arrow over the text
+        # Qt would paint its own arrow over the text.
+        self.setText(self.tr("Add") + " ▾")
         self.setToolTip(
             self.tr("Import images, videos or folders; or drop them on the window")
         )

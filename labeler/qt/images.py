@@ -167,9 +167,10 @@ LoadedImage = tuple[Path, QImage | str]
 
 def load(path: Path) -> LoadedImage:
     """Return an image no larger than a screen, or the reason why it cannot be read."""
+    # Slow to import, and no view starts with an image.
     from gleanset.images.decode import (
         decode,
-    )  # slow to import, and no view starts with an image
+    )
 
     try:
         pixels = decode(path.read_bytes(), min_side=MAX_LOADED_SIDE).pixels

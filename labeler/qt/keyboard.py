@@ -85,14 +85,14 @@ class ClassKeyReader(QObject):
         self.forget()
         if first and not prefix and event.key() != Qt.Key.Key_Escape:
             if not second:
-                self._worker.class_for_key(
-                    first + key_name(event)
-                )  # says that there is none
+                # Says that there is none.
+                self._worker.class_for_key(first + key_name(event))
             return first + second if second else None
+        # The other one may be a command.
         codes = (
             PREFIXES[0],
             *self._worker.keys.values(),
-        )  # the other one may be a command
+        )
         if prefix and any(key.startswith(prefix) for key in codes):
             self.first = prefix
             self._timer.start()
@@ -181,9 +181,8 @@ class InputFilter(QObject):
         )
         if not in_view or not event.timestamp() or event.isAutoRepeat():
             self._letters, self._is_typing = "", False
-        elif (
-            gap and event.key() not in MODIFIER_KEYS
-        ):  # not the same one sent to a parent
+        # Not the same one sent to a parent.
+        elif gap and event.key() not in MODIFIER_KEYS:
             text = "" if event.modifiers() & ~TEXT_MODIFIERS else event.text()
             self._is_typing = self._continues_name(event.key(), text, gap)
             self._has_ended = self._is_typing and event.key() in ENTER

@@ -337,9 +337,8 @@ class SessionWorker(QObject):
                 )
             except Exception as error:
                 reported = error
-                if not isinstance(
-                    error, GleansetError
-                ):  # a bug must not close the window
+                # A bug must not close the window.
+                if not isinstance(error, GleansetError):
                     traceback.print_exc(file=sys.stderr)
                     reported = GleansetError(f"bug in Gleanset: {error!r}")
                 self.lost_count += job.decides and self._closed.is_set()

@@ -253,9 +253,8 @@ class Learning(QObject):
             text = self.tr("To update suggestions while you sort, run: {command}")
             self._failure = text.format(command=install_command("transfer"))
             self._report(self.tr("Suggestions unavailable"), self._failure)
-        elif (
-            end.code
-        ):  # another window may be computing features: its results end this state
+        # Another window may be computing features: its results end this state.
+        elif end.code:
             self._failure = end.words or f"exit code {end.code}"
             self._fail(self._failure)
         else:
@@ -270,9 +269,10 @@ class Learning(QObject):
 
 
 def _learn(dataset: Dataset, task: BackgroundTask) -> LearningResult:
+    # Loads NumPy: not before the window is shown.
     from labeler.sorting.learning import (
         learn,
-    )  # loads NumPy: not before the window is shown
+    )
 
     return learn(dataset, lambda: task.cancelled)
 

@@ -341,9 +341,8 @@ def _compose_next_page(
     ]
     comparable = without_prediction if analysis.compared else []
     clusters = cluster_stacks(comparable, vectors, analysis.decided_vectors[:0])
-    if (
-        not clusters and len(comparable) < MIN_CLUSTER_SIZE
-    ):  # so few centered vectors may be zero
+    # So few centered vectors may be zero.
+    if not clusters and len(comparable) < MIN_CLUSTER_SIZE:
         clusters = [StackCluster((stack,), 0) for stack in comparable]
     if page := compose_clusters_page(clusters, vectors, room, 1):
         return page

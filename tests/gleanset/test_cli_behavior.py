@@ -589,13 +589,14 @@ def test_dataset_named_by_its_whole_path_works_in_a_deleted_folder(
         return run_cli(module, *arguments, "-d", root, prefix=prefix)
 
     assert run("pipeline.cli", "status", "--json").checked().json["images"] == 0
+    # Worker processes, which begin in the current folder.
     for module, *arguments in (
         ("labeler.cli", "export", "out"),  # a relative path
         (
             "harvest.cli",
             "folder",
             photos,
-        ),  # worker processes, which begin in the current folder
+        ),
     ):
         done = run(module, *arguments)
         done.refused(

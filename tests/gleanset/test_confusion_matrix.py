@@ -35,9 +35,8 @@ def test_matrix_is_printed_and_shown_whole(tmp_path: Path, number: int) -> None:
 
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        tab = browser.new_page(
-            viewport={"width": 718, "height": 1047}
-        )  # A4 within 1 cm, 96 dpi
+        # A4 within 1 cm, 96 dpi.
+        tab = browser.new_page(viewport={"width": 718, "height": 1047})
         tab.goto((tmp_path / "page.html").as_uri())
         tab.emulate_media(media="print")
         right, _ = tab.evaluate(MEASURE)

@@ -153,9 +153,8 @@ def test_video_cut_between_two_packets_is_damaged(
     assert len(sample(dataset, video)) == pytest.approx(20 * share, abs=1)
     [detail] = rejected(dataset)
     read, stated = detail.partition(":")[0].removeprefix("read ").split(" s of ")
-    assert float(read) == pytest.approx(
-        20 * share, abs=1.1
-    )  # a packet may hold several frames
+    # A packet may hold several frames.
+    assert float(read) == pytest.approx(20 * share, abs=1.1)
     assert stated == "20.0 s"
 
 

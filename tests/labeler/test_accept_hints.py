@@ -273,9 +273,8 @@ def test_predictions_older_than_a_class_raise_error(
     empty: Dataset, predicted: list[str]
 ) -> None:
     predictions = list(Proposals(empty.db).iterate())
-    Proposals(empty.db).replace(
-        predictions, {"known": ["hana"]}
-    )  # rei is a newer class
+    # Rei is a newer class.
+    Proposals(empty.db).replace(predictions, {"known": ["hana"]})
     with pytest.raises(InputUnusable, match="older than the class rei") as raised:
         accept_proposals(empty, 0.95, ())
     assert f"baseline prelabel -d {empty.root}" in str(raised.value)

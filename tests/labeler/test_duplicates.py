@@ -168,9 +168,8 @@ def test_pairs_of_an_earlier_version_are_compared_again_once(dataset: Dataset) -
     finder = DuplicateFinder(dataset, workers=1)
     finder.search()
     judge(dataset, good, other, same=True)
-    with (
-        dataset.db.transaction()
-    ):  # as that version left it: wrong verdicts, and no version
+    # As that version left it: wrong verdicts, and no version.
+    with dataset.db.transaction():
         dataset.db.execute(
             "UPDATE pair SET verdict='not', version=0 WHERE kind='pixels' AND verdict='same'"
         )

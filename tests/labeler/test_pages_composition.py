@@ -378,9 +378,8 @@ def test_page_is_restricted_to_samples() -> None:
     fewer = page.restricted({1, 4, 5})
     assert [tile.rows for tile in fewer.tiles] == [(1,), (4, 5)]
     assert (fewer.doubtful, fewer.total) == (1, 15)
-    assert (
-        page.restricted({0, 2}).doubtful == 0
-    )  # no heading for a part without the other
+    # No heading for a part without the other.
+    assert page.restricted({0, 2}).doubtful == 0
     clusters = page._replace(kind=PageKind.CLUSTERS, doubtful=0, cluster_sizes=(1, 3))
     assert clusters.restricted({2, 7}).cluster_sizes == (2,)
 
@@ -410,9 +409,8 @@ def test_clusters_page_has_largest_undecided_clusters() -> None:
     decided_clusters = cluster_stacks(stacks[22:], rows[:28], rows[22:28])
     assert all(cluster.decided_count for cluster in decided_clusters)
     assert compose_clusters_page(decided_clusters, rows, 96) is None
-    few = cluster_stacks(
-        stacks_for(14), people((4, 4, 3, 3)), rows[:0]
-    )  # not two of seven
+    # Not two of seven.
+    few = cluster_stacks(stacks_for(14), people((4, 4, 3, 3)), rows[:0])
     assert [len(cluster.stacks) for cluster in few] == [4, 4, 3, 3]
 
 

@@ -184,9 +184,8 @@ def test_forgotten_image_is_removed_and_not_reimported(
         keys = Maintenance(dataset.db).list_sample_keys(sha256)
         dataset.journal.apply("Label 1", [Choice(keys[0], "label", "hana")])
         dataset.samples.set_splits({keys[0]: (keys[0], "test")})
-    unconfirmed = run_cli(
-        "pipeline.cli", "forget", "--image", sha256[:8], "-d", root
-    )  # no terminal
+    # No terminal.
+    unconfirmed = run_cli("pipeline.cli", "forget", "--image", sha256[:8], "-d", root)
     assert unconfirmed.code == 2, "it asks without -y, and there is no terminal"
     assert "Remove 1 image and 1 sample (1 in test) for good?" in unconfirmed.stderr
     assert "nothing was removed" in unconfirmed.stderr

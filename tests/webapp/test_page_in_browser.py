@@ -321,9 +321,8 @@ def test_device_never_mixes_labels_and_weights(
     old_model = (tmp_path / "colours.onnx").read_bytes()
     assert predict() == "Whole image: red"
     page.context.set_offline(True)
-    restart_server(
-        "renamed", ("x-blue", "y-green", "z-red")
-    )  # the same colors by other names
+    # The same colors by other names.
+    restart_server("renamed", ("x-blue", "y-green", "z-red"))
     page.context.set_offline(False)
     wait_for(
         page,

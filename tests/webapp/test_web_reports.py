@@ -93,9 +93,8 @@ def test_model_of_faces_needs_boxes(
     assert answer.json()["detail"] == "'<not a face>' is only for models of faces"
     assert request_removal(faces, solid_image("blue")).status_code == 200
     send_report(faces, claimed="mei", box=[5, 5, 20, 20])
-    send_report(
-        serve(), solid_image("lime"), claimed="mei"
-    )  # as if it were stored before
+    # As if it were stored before.
+    send_report(serve(), solid_image("lime"), claimed="mei")
     accept = ("webapp.cli", "reports", "accept", "-d", dataset.root, "--json")
     ran = run_here(*accept, "2")
     assert ran.json == {"accepted": 1, "disputed": 0, "new_classes": ["mei"]}

@@ -93,9 +93,8 @@ def main() -> None:
         for name in states[0]
     }
     state["answer.bias"][0] -= arguments.lower
-    if not any(
-        "running_mean" in name for name in state
-    ):  # trained from an exported model
+    # Trained from an exported model.
+    if not any("running_mean" in name for name in state):
         net = fuse_batch_norms(net)
     net.load_state_dict(state)
     axes = {"picture": {2: "height", 3: "width"}, "faces": {2: "places"}}

@@ -41,9 +41,8 @@ class Turn:
         """Project points of the face on the sphere."""
         x, y = points[:, 0], points[:, 1]
         deep = np.sqrt(np.clip(1.05 - x * x, 0.05, 1.05)) * self.roundness
-        deep = deep * (
-            1 - 0.45 * np.clip(y - 0.2, 0, 1)
-        )  # the jaw is narrower than the cheeks
+        # The jaw is narrower than the cheeks.
+        deep = deep * (1 - 0.45 * np.clip(y - 0.2, 0, 1))
         turned = x * math.cos(self.side) + deep * math.sin(self.side)
         lifted = y - self.up * (1 - 0.3 * y * y)
         return np.stack([turned, lifted], 1).astype(np.float32)
@@ -128,9 +127,8 @@ def paint_head(brush: Brush, name: str, rng: random.Random) -> DrawnHead:
             oval(x, float(outline[:, 1].max()), 0.3, palette.width + 0.03), palette.skin
         )
     nose = _paint_parts(brush, turn, style, palette, eyes, outline, rng)
-    hair_turn = Turn(
-        0.6 * turn.side, turn.up, turn.roundness
-    )  # side locks stay off a turned face
+    # Side locks stay off a turned face.
+    hair_turn = Turn(0.6 * turn.side, turn.up, turn.roundness)
     paint_front(brush, hair_turn.warp, front, palette, outline, light, rng)
     if hat:
         paint_hat(brush, hat, palette, outline, rng)

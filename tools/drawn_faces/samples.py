@@ -69,9 +69,8 @@ class SceneSet:
                 rng.uniform(0, scene_side - wide),
                 rng.uniform(0, scene_side - high),
             )
-        if (
-            rng.random() < 0.85
-        ):  # otherwise the crop crosses the edge, as in a letterbox
+        # Otherwise the crop crosses the edge, as in a letterbox.
+        if rng.random() < 0.85:
             left = min(max(left, 0), max(scene_side - wide, 0))
             top = min(max(top, 0), max(scene_side - high, 0))
         across, down = side / wide, side / high

@@ -366,9 +366,8 @@ class GestureView(TileView):
         point = event.pos()
         if event.reason() == QContextMenuEvent.Reason.Mouse:
             row = self.indexAt(point).row()
-            single = (
-                [row] if row >= 0 else self.movable_rows(point)
-            )  # else of the whole card
+            # Otherwise those of the whole card.
+            single = [row] if row >= 0 else self.movable_rows(point)
             rows = rows if row in self.selected_rows() else single
         elif rows:
             row = row if row in rows else rows[0]

@@ -159,9 +159,8 @@ class TileMouse(QObject):
         drag = QDrag(self._view)
         drag.setMimeData(TileMimeData(self._view.tiles.ids(rows)))
         drag.setPixmap(paint_drag_image(self._view, rows))
-        drag.setHotSpot(
-            QPoint(-DRAG_OFFSET, -DRAG_OFFSET)
-        )  # keep the drop target visible
+        # Keep the drop target visible.
+        drag.setHotSpot(QPoint(-DRAG_OFFSET, -DRAG_OFFSET))
         TileMouse.drags = True
         try:
             drag.exec(Qt.DropAction.CopyAction)

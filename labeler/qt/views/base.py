@@ -188,9 +188,8 @@ class EmptyNotice(QWidget):
         self.notice: Notice | None = None
         self._actions: QWidget | None = None
         self.title, self.text = plain_label(), plain_label()
-        self.title.setFont(
-            scaled(self.font(), TITLE)
-        )  # set later, it would not outlive a theme
+        # Set later, it would not outlive a theme.
+        self.title.setFont(scaled(self.font(), TITLE))
         self._column = QVBoxLayout()
         below.viewport().setLayout(column_layout(self, margins=(SPACE_S,) * 4))
         layout = QVBoxLayout(self)

@@ -266,9 +266,8 @@ class ClassPagesView(PagedView):
     def _unfocused(self) -> None:
         # A name is for the card where it was begun, so that a click elsewhere discards it.
         field = self.header.name
-        if (
-            field.window().focusWidget() is not field
-        ):  # else another window has the focus
+        # Otherwise another window has the focus.
+        if field.window().focusWidget() is not field:
             self.take(NameEnded())
 
     def _name_was_last(self) -> None:

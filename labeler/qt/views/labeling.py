@@ -242,9 +242,8 @@ class EnlargedFaceOverlay(QWidget):
         last = len(self._frames.files) - 1
         if across and last > 0:
             at = min(max(self.at + across, 0), last)
-            if (
-                at != self.at
-            ):  # a held key at the end must not load the image again and again
+            # A held key at the end must not load the image again and again.
+            if at != self.at:
                 self._show_frame(at)
         elif across or down:
             row = min(max(self.row + across + down, 0), self._view.tiles.rowCount() - 1)
@@ -464,12 +463,10 @@ class LabelingView(LabelerView):
         """Say that everything is sorted; then how many labels look doubtful."""
         before = self.empty.notice
         notice = all_sorted(self, counts)
-        if before is None or not before.text.startswith(
-            notice.text
-        ):  # it stays until the answer
-            self.empty.show_notice(
-                notice._replace(steps=())
-            )  # their order depends on the answer
+        # It stays until the answer.
+        if before is None or not before.text.startswith(notice.text):
+            # Their order depends on the answer.
+            self.empty.show_notice(notice._replace(steps=()))
 
         def offer(open_work: OpenWork) -> None:
             if not self.model.rowCount():
@@ -565,9 +562,8 @@ class PagedView(LabelingView):
         super().__init__(context)
         self.view.mouse.lifts = True
         self.view.min_look_seconds = MIN_LOOK_SECONDS
-        self._refit = timer(
-            self, self.fit_page, REFIT_DELAY_MS
-        )  # after the window was resized
+        # After the window was resized.
+        self._refit = timer(self, self.fit_page, REFIT_DELAY_MS)
         self.view.resized.connect(self._refit.start)
 
     def is_settled(self) -> bool:

@@ -349,9 +349,8 @@ class ReviewView(FilteredView):
         elif keeps_or_accepts and rows and not self.view.unmarked(rows):
             self._go_on()
         elif rows and not set(rows) & set(self.view.in_sight()):
-            self.view.scrollTo(
-                self.model.index(rows[0])
-            )  # first show what the key will act on
+            # First show what the key will act on.
+            self.view.scrollTo(self.model.index(rows[0]))
         elif command is GridCommand.ENTER:
             self._accept_suggestions(rows)
         elif command is GridCommand.KEEP_ALL:

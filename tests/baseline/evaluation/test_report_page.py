@@ -118,10 +118,11 @@ def test_report_has_charts_by_epoch(dataset: Dataset) -> None:
             ]
             for line in chart.xpath("polyline")
         )
+        # Values that are missing or NaN are left out.
         assert (len(train), len(val)) == (
             2,
             1,
-        )  # values that are missing or NaN are left out
+        )
         assert train[0][0] == val[0][0] < train[1][0]
     heights = [
         float(line.get("points").split()[0].split(",")[1])

@@ -406,9 +406,8 @@ class Person:
         grid = self.view.view
         grid.scrollTo(index)
         if index.isValid():
-            wait_until(
-                lambda: not grid.unseen([row])
-            )  # a user acts only on what is painted
+            # A user acts only on what is painted.
+            wait_until(lambda: not grid.unseen([row]))
         return grid.visualRect(index).center()
 
     def point(self, row: int) -> None:

@@ -358,9 +358,8 @@ def test_page_that_was_left_takes_no_names(
     settle(person.window)
     person.point(second[0])
     wait_for_enter(view)
-    person.window.worker.ask(
-        lambda session: time.sleep(0.3)
-    )  # makes the next page, too
+    # Makes the next page, too.
+    person.window.worker.ask(lambda session: time.sleep(0.3))
     QTest.keyClick(view.view, leave)
     person.press("1")
     assert person.status == "Point at a face first: 1 did nothing"

@@ -137,9 +137,8 @@ def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
         person.undo()
         del counts[name]
         assert (view.page, label_counts(person)) == (page, counts)
-        assert pointed_card(person) == cluster_rows(
-            person, number
-        )  # Ctrl+Enter or a name is for it
+        # Ctrl+Enter or a name is for it.
+        assert pointed_card(person) == cluster_rows(person, number)
     assert buttons_shown(view) == (True, False)
     for _ in range(2):
         person.redo()
@@ -368,11 +367,12 @@ def test_named_cluster_names_others_and_moved_face_loses_name(person: Person) ->
     drop_on(person, list(first), second[0])
     assert label_counts(person) == {"Miku": len(first) + len(second)}
     drop_on(person, [first[0]], third[0])
+    # The move and the label are one step.
     for change in (
         None,
         person.undo,
         person.redo,
-    ):  # the move and the label are one step
+    ):
         if change is not None:
             change()
         is_moved = change != person.undo

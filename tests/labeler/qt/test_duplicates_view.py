@@ -457,13 +457,11 @@ def test_enter_accepts_suggestion_and_k_keeps_label(
     person.enter()  # the list is finished: read it again
     settle(person.window)
     assert view.empty.title.text() == "Nothing to review in this list"
-    assert (
-        view.empty.text.text() == "Choose another list above, or continue:"
-    )  # all are sorted
+    # All are sorted.
+    assert view.empty.text.text() == "Choose another list above, or continue:"
     person.undo()
-    assert (
-        len(set(shown_keys(view)) & set(shown[2:])) == 1
-    )  # an undone face is shown again
+    # An undone face is shown again.
+    assert len(set(shown_keys(view)) & set(shown[2:])) == 1
     for _ in range(WRONG - 3):
         person.window.undo()
     person.window.undo()
@@ -485,9 +483,8 @@ def test_review_leads_with_doubtful_labels(
     assert len(wrong & set(shown)) >= WRONG - 1
     assert len(set(shown) - wrong) <= 1
     person.point(0)
-    wait_until(
-        lambda: person.window.details._neighbours[3].isVisible()
-    )  # the most similar faces
+    # The most similar faces.
+    wait_until(lambda: person.window.details._neighbours[3].isVisible())
     for has_class_key in (False, True):
         first, *others = shown_keys(view)
         person.point(0)
@@ -502,9 +499,8 @@ def test_review_leads_with_doubtful_labels(
     person.window.view._show_notice()  # it stays while the labels are compared again
     assert "look doubtful" in person.window.view.empty.text.text()
     for is_chosen in (False, True):
-        view.wall.setCurrentIndex(
-            1
-        )  # also what it falls back to without doubtful labels
+        # Also what it falls back to without doubtful labels.
+        view.wall.setCurrentIndex(1)
         if is_chosen:
             view.wall.activated.emit(1)
         person.window.show_view("review")

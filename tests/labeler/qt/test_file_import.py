@@ -175,10 +175,11 @@ def test_import_is_stopped_and_resumed(
     wait_until(lambda: window.imports.state is ImportState.DONE)
     result = "Finished  ·  3 new images  ·  1 duplicate skipped  ·  4 faces detected"
     assert import_bar(window).text.text() == result
+    # It goes with a decision, once read.
     for name, is_read in (
         ("sora", False),
         ("mai", True),
-    ):  # it goes with a decision, once read
+    ):
         window.imports._reading.setInterval(0 if is_read else 60_000)
         window.imports._reading.start()
         QTest.qWait(10)
@@ -396,11 +397,12 @@ def test_cli_folder_argument_opens_window(
     assert calls == [(tmp_path, "pages")]
     capsys.readouterr()
     reject = ["label", "--reject", next(iter(faces.truth))]
+    # After options of the command.
     for words in (
         ["classes", "list"],
         reject,
         ["undo", "-q"],
-    ):  # after options of the command
+    ):
         commands.main(["-d", str(faces.root), "--json", *words], standalone_mode=False)
     assert [*json.loads(capsys.readouterr().out.splitlines()[0])] == ["classes"]
     with pytest.raises(UsageError, match="'undo' has no option --view"):

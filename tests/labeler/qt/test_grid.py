@@ -470,8 +470,7 @@ def test_filters_work_by_keyboard(person: Person) -> None:
     person.undo()
     assert view.title.text() == "Not sorted yet · 1 of 60 faces"
     assert view.model.rowCount() == 1
-    QTest.mouseClick(
-        view.filter_button, Qt.MouseButton.LeftButton
-    )  # hides the filters and clears them
+    # Hides the filters and clears them.
+    QTest.mouseClick(view.filter_button, Qt.MouseButton.LeftButton)
     wait_until(lambda: view.model.rowCount() == 60)
     assert check_counts(person) == 60

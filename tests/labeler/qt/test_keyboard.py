@@ -228,9 +228,8 @@ def test_early_letters_label_nothing(clusters_person: Person) -> None:
 def test_name_begun_for_card_ends_with_its_page(
     clusters_person: Person, monkeypatch: pytest.MonkeyPatch, begun: str
 ) -> None:
-    monkeypatch.setattr(
-        page_layout, "MIN_CLASS_PAGE_PART", 2.0
-    )  # next: several classes
+    # Next: several classes.
+    monkeypatch.setattr(page_layout, "MIN_CLASS_PAGE_PART", 2.0)
     monkeypatch.setattr(pages, "MIN_LATER_CLUSTER_SIZE", 60)
     monkeypatch.setattr(page_grid, "MAX_PAGE_FACES", 40)
     view = wait_for_page(clusters_person)
@@ -507,9 +506,8 @@ def test_menu_shows_keys_that_do_the_same(clusters_person: Person) -> None:
         view.viewport(),
         view.visualRect(person.view.model.index(0)).topLeft() - QPoint(0, 8),
     )
-    wait_until(
-        lambda: isinstance(QApplication.activePopupWidget(), QMenu)
-    )  # of the whole card
+    # Of the whole card.
+    wait_until(lambda: isinstance(QApplication.activePopupWidget(), QMenu))
     assert QApplication.activePopupWidget().actions()[0].text() == heading.text()
 
 

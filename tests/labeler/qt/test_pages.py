@@ -505,9 +505,8 @@ def test_empty_views_show_next_steps(open_window: OpenWindow, tmp_path: Path) ->
     }
     window.show_view("pages")
     classes = window.class_panel.list
-    QApplication.sendEvent(
-        classes, QFocusEvent(QEvent.Type.FocusIn)
-    )  # no window may be active
+    # No window may be active.
+    QApplication.sendEvent(classes, QFocusEvent(QEvent.Type.FocusIn))
     assert classes.currentIndex().data() == "Not sorted yet"  # there is no class
     press_button(window, "Video…")
     chooser = window.findChildren(QFileDialog)[0]
@@ -527,9 +526,8 @@ def test_empty_views_show_next_steps(open_window: OpenWindow, tmp_path: Path) ->
 
 def test_button_starts_face_detection(open_window: OpenWindow, faces: FaceSet) -> None:
     with (faces.root / "dataset.toml").open("a") as settings:
-        settings.write(
-            '[crop]\ndetector = "drawnface"\n'
-        )  # not the detector that was used
+        # Not the detector that was used.
+        settings.write('[crop]\ndetector = "drawnface"\n')
     window = open_window(faces.root, "crop")
     notice_title(window)
     press_button(window, "Detect faces in new images")
