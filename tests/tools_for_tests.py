@@ -361,3 +361,10 @@ def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
             return True
         time.sleep(0.02)
     return holds()
+
+
+def build_wheels(source: Path, out: Path) -> None:
+    """Build the wheel of a source folder with the installed hatchling, offline."""
+    options = ("--no-deps", "--no-build-isolation", "-q", "-w", out)
+    pip = (sys.executable, "-m", "pip", "wheel", *options, source)
+    subprocess.run(pip, check=True)

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from plugin_packages import TEMPLATES, PluginPackages
 from plugin_packages import packages as packages
 from publisher import Publisher, serving
-from tools_for_tests import Ran, picture, run_here, write_pictures
+from tools_for_tests import Ran, build_wheels, picture, run_here, write_pictures
 
 from gleanset import Dataset
 from gleanset.settings import read_settings
@@ -271,16 +269,7 @@ def test_doctor_lists_plugins(packages: PluginPackages, run: Run) -> None:
 def test_pip_builds_templates(tmp_path: Path) -> None:
     pytest.importorskip("hatchling")
     for kind in KINDS:
-        line = [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--no-deps",
-            "--no-build-isolation",
-            "-q",
-        ]
-        subprocess.run([*line, "-w", str(tmp_path), str(TEMPLATES / kind)], check=True)
+        build_wheels(TEMPLATES / kind, tmp_path)
     for wheel in tmp_path.glob("*.whl"):
         with zipfile.ZipFile(wheel) as packed:
             assert any(name.endswith("entry_points.txt") for name in packed.namelist())

@@ -11,23 +11,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tools_for_tests import ROOT
+from tools_for_tests import ROOT, build_wheels
 
 import gleanset
+from tools.code_measures import PACKAGES as PRODUCT
 
-PACKAGES = (
-    *(
-        "gleanset",
-        "curation",
-        "harvest",
-        "facecrop",
-        "labeler",
-        "baseline",
-        "webapp",
-        "pipeline",
-    ),
-    "datasets",
-)
+PACKAGES = (*PRODUCT, "datasets")
 FILES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "NOTICE.md")
 
 
@@ -48,16 +37,7 @@ def build_wheel(folder: Path) -> Path:
     """Build the wheel of a copy of the checkout."""
     source = copy_sources(folder)
     out = folder / "out"
-    line = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "-q",
-    ]
-    subprocess.run([*line, "-w", str(out), str(source)], check=True)
+    build_wheels(source, out)
     [wheel] = out.glob("*.whl")
     return wheel
 
