@@ -29,8 +29,9 @@ class PluginDetector:
     def detect(self, pixels: Pixels) -> list[Face]:
         """Find faces. Raises `Unreadable` if the detector fails or returns invalid faces."""
         try:
-            faces = self._detector.detect(pixels)
-            return [self._check_face(face, pixels) for face in faces]
+            return [
+                self._check_face(face, pixels) for face in self._detector.detect(pixels)
+            ]
         except (GleansetError, TimeoutError, Unreadable):
             raise
         except Exception as error:

@@ -192,5 +192,4 @@ class EmbeddingSpace:
 
     def _find_rows(self, names: Sequence[bytes]) -> IntArray:
         """Return row numbers (N), -1 for none."""
-        rows = [self._row_by_name.get(name, -1) for name in names]
-        return np.array(rows, np.int64)
+        return np.array([self._row_by_name.get(name, -1) for name in names], np.int64)

@@ -333,8 +333,7 @@ class QualityMeasures(Table):
 
     def sample_descriptors(self, max_samples: int) -> list[bytes | None]:
         """Return descriptors of up to `max_samples` samples drawn evenly; None if unmeasured."""
-        sql = f"SELECT traits FROM ({_DRAWN})"
-        return self._db.fetch_column(sql, (max_samples,))
+        return self._db.fetch_column(f"SELECT traits FROM ({_DRAWN})", (max_samples,))
 
     def is_photo_dataset(self, max_samples: int) -> bool:
         """Return whether most of up to `max_samples` measured samples are photographs."""

@@ -64,6 +64,8 @@ class _BarMeter(ProgressMeter):
         self.bar.update(round(self._done) - self.bar.n)
 
     def close(self) -> None:
+        # tqdm clears as many columns as it knows to have drawn: Ctrl-C may have come in between.
+        self.bar.refresh()
         self.bar.close()
         if self in _open_bars:
             _open_bars.remove(self)

@@ -1,11 +1,13 @@
 """Output for people: tables, names, progress."""
 
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pyte
 import pytest
 from terminal_for_tests import run_line_in_terminal
 from tools_for_tests import python_path, run_here, write_pictures
@@ -25,7 +27,7 @@ from gleanset.terminal import (
     wrap_named,
 )
 from gleanset.tree import ARCHIVE
-from gleanset.work.progress import Progress
+from gleanset.work.progress import Progress, closing_bars
 
 
 def test_wrap_breaks_at_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +157,35 @@ with Progress(quiet=sys.argv[1] == "quiet").meter("episode 1", 5400.0) as meter:
         time.sleep(0.12)
         meter.advance(900.5)
 """
+
+
+class InterruptedTerminal(io.StringIO):
+    """A terminal on which Ctrl-C comes right after a bar was first drawn."""
+
+    is_interrupted = False
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if "hashing" in text and not self.is_interrupted:
+            self.is_interrupted = True
+            raise KeyboardInterrupt
+        return written
+
+
+def test_bar_is_removed_if_interrupted_while_it_is_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = InterruptedTerminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with pytest.raises(KeyboardInterrupt), closing_bars():
+        Progress(quiet=False).meter("hashing", 10)
+    screen = pyte.Screen(80, 5)
+    pyte.Stream(screen).feed(terminal.getvalue())
+    assert terminal.is_interrupted
+    assert "".join(screen.display).strip() == ""
 
 
 BETWEEN = """

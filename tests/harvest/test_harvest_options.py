@@ -383,7 +383,6 @@ def test_yields_by_source_and_query(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (["flickr", "--token-stdin"], "no refresh token"),
         (["pixiv", "-o", "pixiv.endpiont=http://x"], "did you mean pixiv.endpoint?"),
         (["pixiv", "-o", "flickr.endpoint=http://x"], "flickr is not searched"),
         (["bing"], "bing"),

@@ -33,6 +33,7 @@ BAR = re.compile(r"\d+%\||it/s|/s\]|s/ ")
 KEY_FOR_PROGRAMS = re.compile(r"^ {0,2}(\w+: \d+, )*[a-z]+_[a-z_]+:")
 JUDGEMENT = re.compile(r" *(most confused|not tested|predicted unknown|unknown): ")
 LATER_ZERO = re.compile(r", [a-z -]+: 0(,|$)")
+COLUMNS = 80
 pytestmark = [pytest.mark.usefixtures("site_logins"), pytest.mark.slow]
 
 
@@ -77,11 +78,24 @@ def without_judgement(lines: list[str]) -> list[str]:
     return [line for line in lines if not JUDGEMENT.match(line)]
 
 
+def join_broken_lines(lines: list[str]) -> list[str]:
+    """Join the lines of long paths, which the terminal breaks at its width."""
+    joined: list[str] = []
+    is_broken = False
+    for line in lines:
+        if is_broken:
+            joined[-1] += line
+        else:
+            joined.append(line)
+        is_broken = len(line) == COLUMNS
+    return joined
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_recipe_prints_its_results(
     name: str, tmp_path: Path, snapshot: SnapshotAssertion
 ) -> None:
-    # Lines with paths wrap the same everywhere, because none fits.
+    # Lines with paths are wrapped the same way everywhere, because none fits.
     folder = tmp_path / ("long-name-of-a-folder-" * 4)
     folder.mkdir()
     path, labels = shrink(name, folder)
@@ -107,7 +121,7 @@ def test_recipe_prints_its_results(
         shown = run()
         assert shown.code == 0, shown.text
         check_output(shown.lines)
-        masked = mask(without_judgement(shown.lines), folder)
+        masked = mask(join_broken_lines(without_judgement(shown.lines)), folder, ROOT)
         assert "\n".join(masked) == snapshot
 
         again = run_cli(

@@ -34,7 +34,7 @@ from baseline.evaluation.evaluate import (
     evaluate_run,
     fit_decision_rule,
 )
-from baseline.evaluation.metrics import read_metrics
+from baseline.evaluation.metrics import mean_log_loss, read_metrics
 from baseline.evaluation.outputs import Outputs, load_outputs, softmax
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
@@ -367,8 +367,12 @@ def test_evaluate_run_covers_every_split(dataset: Dataset) -> None:
     low, high = result.train.intervals["accuracy"]
     assert low <= result.train.accuracy <= high
     assert result.train.uncalibrated is not None
-    assert load_decision_rule(folder).temperature > 0
-    counts = {split: len(part) for split, part in load_outputs(folder).items()}
+    outputs = load_outputs(folder)
+    rule = load_decision_rule(folder)
+    # The metrics are of scores that were calibrated by the stored rule.
+    scores = calibrate_with_rule(outputs["train"].logits, CLASSES, rule)
+    assert mean_log_loss(scores, outputs["train"].y) == result.train.log_loss
+    counts = {split: len(part) for split, part in outputs.items()}
     assert (counts, earlier) == ({"train": 24, "val": 3, "test": 3}, (0, 0, ()))
 
 
