@@ -175,7 +175,7 @@ class InterruptedTerminal(io.StringIO):
         return written
 
 
-def test_bar_is_removed_if_interrupted_while_it_is_drawn(
+def test_bar_is_removed_if_interrupted_during_drawing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     terminal = InterruptedTerminal()
