@@ -43,7 +43,7 @@ from labeler.qt.images import ThumbnailLoader
 from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role
-from labeler.qt.translations import counted, target_name
+from labeler.qt.translations import format_count, target_name
 from labeler.qt.widgets import (
     ENTER,
     HintedField,
@@ -164,7 +164,7 @@ class ClassListModel(QAbstractListModel):
             spoken = self.tr("{name}, {count} faces")
             if row.key:
                 spoken = self.tr("{name}, key {key}, {count} faces")
-            return counted(spoken, row.count, name=row.name, key=row.key)
+            return format_count(spoken, row.count, name=row.name, key=row.key)
         return None
 
     def flags(self, index: Index) -> Qt.ItemFlag:
@@ -246,7 +246,7 @@ class ClassListDelegate(QStyledItemDelegate):
         centre = Qt.AlignmentFlag.AlignVCenter
         rect: QRect = option.rect.adjusted(0, heading, 0, 0)
         if heading:
-            painter.setFont(theme.scaled(font, theme.SMALL))
+            painter.setFont(theme.scale_font(font, theme.SMALL))
             painter.setPen(theme.muted_text(palette))
             line = QRect(
                 rect.left() + theme.SPACE_M, rect.top() - heading, rect.width(), heading
@@ -261,7 +261,7 @@ class ClassListDelegate(QStyledItemDelegate):
         if row.is_class:
             line.setLeft(self._paint_portrait(painter, line, row.target, ground))
         if row.key:
-            painter.setFont(theme.scaled(font, theme.SMALL, bold=False))
+            painter.setFont(theme.scale_font(font, theme.SMALL, bold=False))
             key = row.key.title()
             width = theme.key_width(painter.fontMetrics(), key)
             theme.draw_key(
@@ -391,7 +391,9 @@ class ClassListView(QListView):
             if name != row.target:
                 merge.addAction(name.replace("&", "&&"), partial(rename, name))
         merge.setEnabled(not merge.isEmpty())
-        text = counted(self.tr("Delete: {count} faces are no longer sorted"), row.count)
+        text = format_count(
+            self.tr("Delete: {count} faces are no longer sorted"), row.count
+        )
         menu.addAction(
             text, lambda: worker.decide(lambda s: s.delete_class(row.target))
         )
@@ -494,7 +496,7 @@ class ClassPanel(QWidget):
         self.field.setAccessibleName(self.tr("Find a class, or type a new name"))
         self.add = button(self.tr("+ New class"), self._add_class)
         self.heading = plain_label(self.tr("Classes"))
-        self.heading.setFont(theme.scaled(self.font(), theme.SMALL))
+        self.heading.setFont(theme.scale_font(self.font(), theme.SMALL))
         self.heading.setForegroundRole(Role.PlaceholderText)
         self.heading.setContentsMargins(theme.SPACE_M, theme.SPACE_S, 0, 0)
         parts = (self.field, self.heading, self.list, self.add)

@@ -103,8 +103,8 @@ class CommandQueue(QObject):
             process.setUnixProcessParameters(QProcess.UnixProcessFlag.CreateNewSession)
         process.setReadChannel(QProcess.ProcessChannel.StandardError)
         process.readyReadStandardError.connect(self._read)
-        process.finished.connect(self._finished)
-        process.errorOccurred.connect(self._failed)
+        process.finished.connect(self._on_finish)
+        process.errorOccurred.connect(self._on_error)
         module = MODULES.get(self._words[0], self._words[0])
         # -P: never import modules from the current folder.
         words = ["-P", "-m", module, *self._words[1:], "--json", "--progress", "json"]
@@ -122,12 +122,12 @@ class CommandQueue(QObject):
                 if line and not line.startswith("{"):  # other JSON is not for people
                     self._last = [*self._last[1 - KEPT_ERROR_LINES :], line]
 
-    def _failed(self, error: QProcess.ProcessError) -> None:
+    def _on_error(self, error: QProcess.ProcessError) -> None:
         if error is QProcess.ProcessError.FailedToStart and self.process is not None:
             self._last.append(self.process.errorString())
-            self._finished(BUG_EXIT_CODE, QProcess.ExitStatus.CrashExit)
+            self._on_finish(BUG_EXIT_CODE, QProcess.ExitStatus.CrashExit)
 
-    def _finished(self, code: int, status: QProcess.ExitStatus) -> None:
+    def _on_finish(self, code: int, status: QProcess.ExitStatus) -> None:
         if self.process is None:
             return
         self._read()

@@ -77,7 +77,7 @@ class BoxDraft:
         return self.box, round(self.angle, 1)
 
     @property
-    def changed(self) -> bool:
+    def is_unsent(self) -> bool:
         """Whether the position differs from the last one sent."""
         return self.place != self.sent
 
@@ -88,10 +88,10 @@ class BoxDraft:
             across * self.rect.width(), down * self.rect.height()
         )
 
-    def moved(self, distance: QPointF) -> "BoxDraft":
+    def move_by(self, distance: QPointF) -> "BoxDraft":
         return replace(self, rect=self.rect.translated(distance))
 
-    def resized(self, by: QPointF) -> "BoxDraft":
+    def resize_by(self, by: QPointF) -> "BoxDraft":
         """Return the box wider and higher at its right and lower side."""
         rect = QRectF(self.rect)
         rect.setWidth(max(4.0, rect.width() + by.x()))
@@ -114,7 +114,7 @@ class BoxDraft:
             rect.setBottom(max(point.y(), rect.top() + 4))
         return replace(self, rect=rect)
 
-    def clamped(self, width: int, height: int) -> "BoxDraft":
+    def clamp_to(self, width: int, height: int) -> "BoxDraft":
         """Return the box moved into the image, and reduced only if it is larger."""
         rect = self.rect.normalized()
         rect.setWidth(min(rect.width(), width))
@@ -307,7 +307,7 @@ class CropCanvas(QGraphicsView):
         return self._gesture is not None
 
     @property
-    def held_box(self) -> int | None:
+    def mouse_box(self) -> int | None:
         """The id of the box that the mouse holds."""
         return self.boxes[self.current].id if self.busy and self.current >= 0 else None
 
@@ -433,13 +433,13 @@ class CropCanvas(QGraphicsView):
             self.choose(self._items.index(hit))
             before = hit.draft
             self._gesture = BoxGesture(
-                before, lambda point: before.moved(point - start)
+                before, lambda point: before.move_by(point - start)
             )
         else:  # a box of the whole image cannot be moved: a click selects it
             self.choose(self._items.index(hit) if hit is not None else -1)
             new = BoxDraft(QRectF(start, start))
             self._gesture = BoxGesture(
-                new, lambda point: self._spanned(new, point), draws=True
+                new, lambda point: self._span(new, point), draws=True
             )
 
     mouseDoubleClickEvent = mousePressEvent  # noqa: N815 - a press like any other
@@ -456,13 +456,13 @@ class CropCanvas(QGraphicsView):
             self.show_boxes([*self.boxes, box], len(self.boxes))
         self._place_current(box)
 
-    def _spanned(self, box: BoxDraft, point: QPointF) -> BoxDraft:
+    def _span(self, box: BoxDraft, point: QPointF) -> BoxDraft:
         rect = QRectF(box.rect.topLeft(), point).normalized()
         return replace(box, rect=rect.intersected(self.sceneRect()))
 
     def _place_current(self, draft: BoxDraft) -> None:
         """Move the current box; its sample may have changed in the meantime."""
-        placed = draft.clamped(*self.image_size)
+        placed = draft.clamp_to(*self.image_size)
         self.replace_box(
             replace(self.boxes[self.current], rect=placed.rect, angle=placed.angle)
         )
@@ -479,7 +479,7 @@ class CropCanvas(QGraphicsView):
                 self.remove_current(-1)
             elif cancelled:
                 self._place_current(gesture.before)
-            elif box.changed:
+            elif box.is_unsent:
                 self.edited.emit()
         self.gesture_ended.emit()
 
@@ -510,7 +510,7 @@ class CropCanvas(QGraphicsView):
             length = 10 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1
             step = QPointF(*ARROWS[key]) * length
             box = self.boxes[self.current]
-            self._place_current(box.resized(step) if control else box.moved(step))
+            self._place_current(box.resize_by(step) if control else box.move_by(step))
             self.nudged.emit()
         elif key in COMMAND_BY_KEY and not control and len(code) < 2:
             self.commanded.emit(COMMAND_BY_KEY[key])

@@ -46,11 +46,11 @@ from labeler.qt.commands import (
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import SPACE_L, SPACE_M, em
-from labeler.qt.translations import Words, counted, split_words
+from labeler.qt.translations import Words, format_count, split_words
 from labeler.qt.widgets import (
     announce,
     button,
-    choosing,
+    choose_paths,
     column_layout,
     enlarge_targets,
     form_layout,
@@ -100,7 +100,7 @@ class BackgroundImport(QObject):
         self.queue = CommandQueue(self)
         self._reset()
         self.queue.staged.connect(self._show_stage)
-        self.queue.ended.connect(self._command_ended)
+        self.queue.ended.connect(self._on_command_end)
         self.queue.emptied.connect(self._finish)
         self._reading = timer(self, lambda: None, READING_MS)
         worker.stepped.connect(self._dismiss_if_read)
@@ -174,7 +174,7 @@ class BackgroundImport(QObject):
         self.stage = stage
         self.changed.emit()
 
-    def _command_ended(self, words: list[str], end: CommandEnd) -> None:
+    def _on_command_end(self, words: list[str], end: CommandEnd) -> None:
         self.stage = None
         self.counts.update(
             {name: fact for name, fact in end.result.items() if isinstance(fact, int)}
@@ -289,7 +289,7 @@ class ImportBar(QFrame):
             self.tr("{count} images compared"): counts["looked_at"],
             self.tr("{count} images exported"): counts["exported"],
         }
-        parts += [counted(text, count) for text, count in texts.items() if count]
+        parts += [format_count(text, count) for text, count in texts.items() if count]
         if "faces" in counts and not counts["faces"]:
             parts.append(self.tr("no new faces"))
             if not whole and (counts["added"] or not counts["known"]):
@@ -329,7 +329,7 @@ class ImportBar(QFrame):
                 "{count} labelled faces left out: press Split, then export again"
             )
             if WITHOUT_SPLIT in left_out:
-                texts.append(counted(text, left_out[WITHOUT_SPLIT]))
+                texts.append(format_count(text, left_out[WITHOUT_SPLIT]))
         if splits and "groups" in result:  # of a split
             lines = [
                 line
@@ -450,7 +450,7 @@ class ImportDialog(CommandDialog):
             self.tr("{count} already in the dataset"): report.known_images,
             self.tr("{count} videos"): videos,
         }
-        parts = [counted(text, count) for text, count in counts.items() if count]
+        parts = [format_count(text, count) for text, count in counts.items() if count]
         if not self.can_import:
             parts = [self.tr("No images or videos found")]
         lines = ["  ·  ".join(parts)]
@@ -466,7 +466,7 @@ class ImportDialog(CommandDialog):
             self.tr("{count} files are ignored: hidden, system or linked"): others,
         }
         lines += [
-            counted(text, count) for text, count in ignored_texts.items() if count
+            format_count(text, count) for text, count in ignored_texts.items() if count
         ]
         if report.hints:
             common = report.hints.most_common()
@@ -582,10 +582,10 @@ class FileDropHandler(QObject):
         dialog.accepted.connect(
             lambda: self._import.start(dialog.commands(self._worker.root))
         )
-        dialog.finished.connect(self._dialog_finished)
+        dialog.finished.connect(self._on_dialog_end)
         dialog.open()
 
-    def _dialog_finished(self) -> None:
+    def _on_dialog_end(self) -> None:
         self.dialog = None
 
     def close_dialog(self) -> None:
@@ -609,7 +609,9 @@ class FileDropHandler(QObject):
 
     def choose(self, title: str, mode: QFileDialog.FileMode) -> QFileDialog:
         """Ask for files or a folder to import; begin in the folder of the last ones."""
-        return choosing(self._window, title, str(self._folder), self._offer_files, mode)
+        return choose_paths(
+            self._window, title, str(self._folder), self._offer_files, mode
+        )
 
     def _offer_files(self, names: list[str]) -> None:
         self._folder = Path(names[0]).parent

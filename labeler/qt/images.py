@@ -257,7 +257,7 @@ class DetailPanel(QWidget):
     def _lay_out(self) -> None:
         neighbours = row_layout(*self._neighbours)
         neighbours.setSpacing(theme.SPACE_S)
-        self._neighbours_label.setFont(theme.scaled(self.font(), theme.SMALL))
+        self._neighbours_label.setFont(theme.scale_font(self.font(), theme.SMALL))
         for label in (self._about, self._neighbours_label):
             label.setForegroundRole(Role.PlaceholderText)
         parts = (

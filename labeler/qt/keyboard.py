@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import SMALL, SPACE_L, SPACE_XL, TITLE, em, scaled
+from labeler.qt.theme import SMALL, SPACE_L, SPACE_XL, TITLE, em, scale_font
 from labeler.qt.translations import tr
 from labeler.qt.widgets import ENTER, column_layout, plain_label, row_layout, timer
 from labeler.sorting.keys import DIGITS, KEYS, LETTERS, PREFIXES
@@ -271,7 +271,7 @@ class ShortcutsPopup(QFrame):
 
     def _lay_out(self) -> None:
         title = QLabel(self.tr("Keyboard shortcuts"))
-        title.setFont(scaled(title.font(), TITLE))
+        title.setFont(scale_font(title.font(), TITLE))
         faces, pages, views, window_keys = shortcut_sections()
         columns = row_layout(_column(faces, window_keys), _column(pages, views))
         columns.setSpacing(3 * SPACE_L)
@@ -286,7 +286,9 @@ class ShortcutsPopup(QFrame):
         width = min(widest, self._owner.width())
         if self.layout() is None:
             self._lay_out()
-        font = scaled(self._owner.font(), 1.0 if width == widest else SMALL, bold=False)
+        font = scale_font(
+            self._owner.font(), 1.0 if width == widest else SMALL, bold=False
+        )
         for label in self.findChildren(QLabel):
             if label.wordWrap():  # not a heading
                 label.setFont(font)
@@ -308,7 +310,7 @@ def _column(*sections: Shortcuts) -> QFormLayout:
     form.setVerticalSpacing(3)
     for name, rows in sections:
         heading = QLabel(name)
-        heading.setFont(scaled(heading.font(), 1.0))
+        heading.setFont(scale_font(heading.font(), 1.0))
         heading.setContentsMargins(0, SPACE_L, 0, 2)
         form.addRow(heading)
         for keys, meaning in rows:

@@ -11,11 +11,11 @@ from gleanset.dataset import is_dataset
 from gleanset.errors import GleansetError
 from gleanset.settings import SETTINGS_FILE
 from labeler.qt.settings import get_language, get_theme
-from labeler.qt.theme import SPACE_L, SPACE_XL, TITLE, em, scaled, show_theme
+from labeler.qt.theme import SPACE_L, SPACE_XL, TITLE, em, scale_font, show_theme
 from labeler.qt.translations import install
 from labeler.qt.widgets import (
     button,
-    choosing,
+    choose_paths,
     column_layout,
     enlarge_targets,
     form_layout,
@@ -50,7 +50,7 @@ class Welcome(QDialog):
         enlarge_targets(self)
 
     def _lay_out(self) -> None:
-        self.title.setFont(scaled(self.title.font(), TITLE))
+        self.title.setFont(scale_font(self.title.font(), TITLE))
         intro = plain_label(
             self.tr(
                 "A dataset is a folder with images, detected faces and your labels. "
@@ -96,7 +96,7 @@ class Welcome(QDialog):
         self.opened.emit(target, [self.folder] if self.take.isChecked() else [])
 
     def _choose_target(self) -> None:
-        choosing(
+        choose_paths(
             self,
             self.tr("Choose a folder"),
             str(self.folder),
@@ -104,7 +104,7 @@ class Welcome(QDialog):
         )
 
     def _choose_dataset(self) -> None:
-        choosing(
+        choose_paths(
             self,
             self.tr("Open a dataset"),
             str(self.folder),

@@ -56,7 +56,7 @@ class BackgroundTask(QObject):
     def __init__(self, root: Path):
         super().__init__()
         self._root = root
-        self._ended = threading.Event()
+        self._cancel = threading.Event()
         self._thread: threading.Thread | None = None
         self.busy = False
         """True until the result is delivered."""
@@ -64,15 +64,15 @@ class BackgroundTask(QObject):
         self._returned.connect(self._deliver)
 
     @property
-    def cancelled(self) -> bool:
-        return self._ended.is_set()
+    def is_cancelled(self) -> bool:
+        return self._cancel.is_set()
 
     def start(self, work: Work) -> bool:
         """Start the work; return False if the task is closed.
 
         While other work is running, this follows it, and the result of the other is dropped.
         """
-        if self.cancelled:
+        if self.is_cancelled:
             return False
         if self.busy:
             self._next = work
@@ -111,7 +111,7 @@ class BackgroundTask(QObject):
 
     def close(self) -> None:
         """Cancel the work, and wait until it has ended."""
-        self._ended.set()
+        self._cancel.set()
         if self._thread is not None:
             self._thread.join()
 
@@ -166,7 +166,7 @@ class SessionWorker(QObject):
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = threading.Event()
         self._emit_lock = threading.Lock()
-        self._ended = False
+        self._is_over = False
         self._pending = 0
         self._answered.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
         self._tasks: list[BackgroundTask] = []
@@ -187,7 +187,7 @@ class SessionWorker(QObject):
         self._tasks.append(task)
         return task
 
-    def unfinished_work(self) -> str:
+    def describe_unfinished_work(self) -> str:
         """Return what would be lost if the window closed now; '' for nothing."""
         if self.unsaved_count:
             return self.tr("changes are being saved")
@@ -241,11 +241,11 @@ class SessionWorker(QObject):
         self.decision_count += 1
         existing = set(classes) & self.keys.keys()
 
-        def checked(session: SortingSession) -> StepResult:
+        def check_and_work(session: SortingSession) -> StepResult:
             session.check_classes_exist(existing)
             return work(session)
 
-        self._put(_Job(checked, on_result, on_error, decides=True))
+        self._put(_Job(check_and_work, on_result, on_error, decides=True))
 
     def take_back(self, kind: StepKind) -> None:
         """Undo or redo the last step."""
@@ -275,7 +275,7 @@ class SessionWorker(QObject):
             None if self.unsaved_count and not give_up else CLOSE_TIMEOUT_SECONDS
         )
         with self._emit_lock:
-            self._ended = True
+            self._is_over = True
 
     def _put(self, job: _Job) -> None:
         if not self._closed.is_set():
@@ -303,22 +303,22 @@ class SessionWorker(QObject):
             self.save_delayed.emit(reason)
         if not self._is_polling:
             self._is_polling = True
-            self.ask(lambda session: session.poll(), self._polled, self._poll_failed)
+            self.ask(lambda session: session.poll(), self._on_poll, self._on_poll_error)
 
-    def _poll_failed(self, error: GleansetError) -> None:
+    def _on_poll_error(self, error: GleansetError) -> None:
         self._is_polling = False
         self.show_error(error)
 
-    def _polled(self, changed: bool) -> None:
+    def _on_poll(self, changed: bool) -> None:
         self._is_polling = False
         if changed:
             self.changed_outside.emit()
             self.refresh()
 
     def refresh(self) -> None:
-        self.ask(lambda session: session.progress(), self._progressed)
+        self.ask(lambda session: session.progress(), self._on_progress)
 
-    def _progressed(self, progress: SortingProgress) -> None:
+    def _on_progress(self, progress: SortingProgress) -> None:
         before = set(self.keys)
         self.progress = progress
         self.progressed.emit(progress)
@@ -383,7 +383,7 @@ class SessionWorker(QObject):
     def _emit(self, signal: SignalInstance, value: object) -> None:
         # The thread may outlive `close`, and Qt crashes on a signal of a deleted object.
         with self._emit_lock:
-            if not self._ended:
+            if not self._is_over:
                 signal.emit(value)
 
     def _deliver(
@@ -402,7 +402,7 @@ class SessionWorker(QObject):
                 self.show_error(error)
             return
         if progress is not None:
-            self._progressed(progress)
+            self._on_progress(progress)
         if job.decides:
             self.stepped.emit(answer)
         if _is_alive(job.on_result):
@@ -429,15 +429,15 @@ class EmbeddingTask(QObject):
         super().__init__(worker)
         self._task = worker.create_task()
         self._task.progressed.connect(self.left)
-        self._task.done.connect(self._ended)
-        self._task.failed.connect(self._ended)
+        self._task.done.connect(self._on_end)
+        self._task.failed.connect(self._on_end)
         self._task.failed.connect(worker.show_error)
 
     def begin(self) -> None:
         """Start, or start again after the current run."""
         self._task.start(compute_embeddings)
 
-    def _ended(self) -> None:
+    def _on_end(self) -> None:
         self.left.emit(0)
 
 
@@ -447,7 +447,7 @@ def compute_embeddings(dataset: Dataset, task: BackgroundTask) -> None:
 
     left = count_unmeasured(dataset)
     with closing(measure_in_batches(dataset)) as parts:
-        while not task.cancelled and (measured := next(parts, None)) is not None:
+        while not task.is_cancelled and (measured := next(parts, None)) is not None:
             left = max(left - measured, 0)
             task.progressed.emit(left)
             time.sleep(EMBEDDING_PAUSE_SECONDS)

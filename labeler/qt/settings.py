@@ -86,7 +86,7 @@ class SettingsDialog(QDialog):
             {"light": self.tr("Light"), "dark": self.tr("Dark")},
             get_theme(),
         )
-        self.hints.setChecked(KeyHints.enabled())
+        self.hints.setChecked(KeyHints.are_enabled())
         self.letters.setChecked(are_letters_keys())
         self._lay_out()
         self.language.setFocus(Qt.FocusReason.TabFocusReason)

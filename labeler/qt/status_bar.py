@@ -85,7 +85,7 @@ class MessageBar(QStatusBar):
         self.sorted.setVisible(counts.total > 0)
         self._show_save_delay("")
 
-    def elided_message(self) -> tuple[QRect, str]:
+    def elide_message(self) -> tuple[QRect, str]:
         """Return the place of the message, and as much of it as fits there."""
         end = self.childrenRect().left()  # of the visible parts
         room = self.rect().adjusted(MARGIN_PX, 0, end - self.width() - MARGIN_PX, 0)
@@ -99,7 +99,7 @@ class MessageBar(QStatusBar):
         """Paint the message; Qt would cut it within a word."""
         painter = QPainter(self)
         panel = QStyleOption()
-        (room, text) = self.elided_message()
+        (room, text) = self.elide_message()
         panel.initFrom(self)
         self.style().drawPrimitive(
             QStyle.PrimitiveElement.PE_PanelStatusBar, panel, painter, self
@@ -163,9 +163,9 @@ class Learning(QObject):
         self._failure, self._started_at = "", 0.0
         self._prelabel = CommandQueue(self, low_priority=True)
         self._prelabel.staged.connect(self._report_stage)
-        self._prelabel.ended.connect(self._prelabel_ended)
+        self._prelabel.ended.connect(self._on_prelabel_end)
         self._task = worker.create_task()
-        self._task.done.connect(self._update_ended)
+        self._task.done.connect(self._on_update_end)
         self._task.failed.connect(self._fail)
         self._update_timer = timer(self, self._update, MIN_UPDATE_INTERVAL_MS)
         self._prelabel_timer = timer(self, self._update, PRELABEL_INTERVAL_MS)
@@ -221,7 +221,7 @@ class Learning(QObject):
                     self.tr("Updating suggestions…") if self.has_model else starting
                 )
 
-    def _update_ended(self, result: LearningResult) -> None:
+    def _on_update_end(self, result: LearningResult) -> None:
         pause_ms = 1000 * PAUSE_FACTOR * (time.monotonic() - self._started_at)
         self._update_timer.setInterval(max(MIN_UPDATE_INTERVAL_MS, round(pause_ms)))
         self.has_model = result.has_model
@@ -248,7 +248,7 @@ class Learning(QObject):
                 text.format(done=f"{stage.done:,.0f}", total=f"{stage.total:,.0f}")
             )
 
-    def _prelabel_ended(self, words: list[str], end: CommandEnd) -> None:
+    def _on_prelabel_end(self, words: list[str], end: CommandEnd) -> None:
         if end.code == MISSING_EXIT_CODE:
             text = self.tr("To update suggestions while you sort, run: {command}")
             self._failure = text.format(command=install_command("transfer"))
@@ -274,7 +274,7 @@ def _learn(dataset: Dataset, task: BackgroundTask) -> LearningResult:
         learn,
     )
 
-    return learn(dataset, lambda: task.cancelled)
+    return learn(dataset, lambda: task.is_cancelled)
 
 
 class LearningButton(QToolButton):

@@ -140,11 +140,11 @@ def _style_sheet(palette: QPalette) -> str:
 
 def blend(under: QColor, over: QColor, share: float) -> QColor:
     """Mix `share` of one colour into another."""
-    return QColor.fromRgb(_blended(under.rgb(), over.rgb(), share))
+    return QColor.fromRgb(_mix(under.rgb(), over.rgb(), share))
 
 
 @lru_cache(maxsize=256)
-def _blended(under: int, over: int, share: float) -> int:
+def _mix(under: int, over: int, share: float) -> int:
     # Colours as QRgb. Cached: every tile is painted with the same few.
     mixed = 0
     for shift in (16, 8, 0):
@@ -178,7 +178,7 @@ def em(widget: QWidget, times: float) -> int:
     return round(QFontMetrics(widget.font()).height() * times)
 
 
-def scaled(font: QFont, times: float, *, bold: bool = True) -> QFont:
+def scale_font(font: QFont, times: float, *, bold: bool = True) -> QFont:
     """Return a font of the type scale."""
     copy = QFont(font)
     copy.setPointSizeF(font.pointSizeF() * times)

@@ -181,6 +181,6 @@ def singular(text: str, count: int) -> str:
     )
 
 
-def counted(text: str, count: int, **values: object) -> str:
+def format_count(text: str, count: int, **values: object) -> str:
     """Format a text with a count, in the singular or the plural."""
     return singular(text, count).format(count=f"{count:,}", **values)

@@ -149,7 +149,7 @@ class TitleLabel(QLabel):
         area = self.contentsRect()
         title, *rest = _SEPARATOR.split(self.text(), maxsplit=1)
         plain = self.font()
-        bold = theme.scaled(self.font(), theme.HEADING)
+        bold = theme.scale_font(self.font(), theme.HEADING)
         centre, elided = Qt.AlignmentFlag.AlignVCenter, Qt.TextElideMode.ElideRight
         below = area.height() >= 2 * self.fontMetrics().height() + theme.SPACE_S
         for text, font, colour in (
@@ -198,21 +198,21 @@ class KeyHints(QLabel):
         super().__init__(text)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(round(self.fontMetrics().height() * 1.9))
-        if not self.enabled():
+        if not self.are_enabled():
             super().setVisible(False)
 
     @staticmethod
-    def enabled() -> bool:
+    def are_enabled() -> bool:
         return bool(QSettings().value(HINTS_SETTING, True, type=bool))
 
     def setVisible(self, visible: bool) -> None:
         self.applies = visible
-        super().setVisible(visible and self.enabled())
+        super().setVisible(visible and self.are_enabled())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         left = theme.SPACE_M
-        painter.setFont(theme.scaled(self.font(), theme.SMALL, bold=False))
+        painter.setFont(theme.scale_font(self.font(), theme.SMALL, bold=False))
         for key, text, cap, width in self.fitting_hints(painter.fontMetrics()):
             line = QRect(left, 0, width + 1, self.height())
             if cap:
@@ -280,7 +280,7 @@ class FileTypes(QFileIconProvider):
         return file.suffix()
 
 
-def choosing(
+def choose_paths(
     parent: QWidget,
     title: str,
     begin: str,
@@ -397,7 +397,7 @@ class NameField(HintedField):
         self._names: Sequence[KnownName] = ()
         self._matching: Sequence[KnownName] = ()
         self._at = -1
-        self.textEdited.connect(self._edited)
+        self.textEdited.connect(self._on_edit)
         self.textChanged.connect(self._show_meaning)
         worker.classes_changed.connect(self.read_names)
 
@@ -406,7 +406,7 @@ class NameField(HintedField):
 
     def _offer(self, names: Sequence[KnownName]) -> None:
         self._names = names
-        self._edited(self.text())
+        self._on_edit(self.text())
         self._show_meaning(self.text())
 
     def resolve(self, text: str) -> str:
@@ -428,7 +428,7 @@ class NameField(HintedField):
             return ""
         return name
 
-    def _edited(self, text: str) -> None:
+    def _on_edit(self, text: str) -> None:
         self._matching = complete_name(text, self._names)
         self._at = -1
 

@@ -89,7 +89,7 @@ class CloseRequest(QObject):
         self._worker.wait_until_saved(CLOSE_TIMEOUT_SECONDS)
         if self._error_count > errors_before:
             return False
-        if unfinished := self._worker.unfinished_work():
+        if unfinished := self._worker.describe_unfinished_work():
             text = self.tr(
                 "Please wait: {why}. The window then closes; close it again to close at once"
             )
@@ -98,7 +98,7 @@ class CloseRequest(QObject):
         return not unfinished
 
     def _retry(self) -> None:
-        if not self._worker.unfinished_work():
+        if not self._worker.describe_unfinished_work():
             self._window.close()
 
     def _note_message(self, text: str, bad: bool) -> None:

@@ -26,7 +26,7 @@ from labeler.qt.grid.tile_view import ZOOM_FACTOR, Select, TileView
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.keyboard import ClassKeyReader
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.translations import counted, tr
+from labeler.qt.translations import format_count, tr
 from labeler.qt.widgets import timer
 
 Key = Qt.Key
@@ -131,7 +131,7 @@ class GestureView(TileView):
             text = self.tr(
                 "{count} faces were not shown yet: scroll to them, then try again"
             )
-        self.worker.show_message(counted(text, len(unseen)))
+        self.worker.show_message(format_count(text, len(unseen)))
         return False
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

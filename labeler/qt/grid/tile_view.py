@@ -578,14 +578,14 @@ class TileView(QListView):
         key = placed.section.key.title()
         name, _, note = placed.section.title.partition("  ·  ")
         if key:
-            painter.setFont(theme.scaled(self.font(), theme.SMALL))
+            painter.setFont(theme.scale_font(self.font(), theme.SMALL))
             theme.draw_key(painter, line, key, self.palette())
             line.setLeft(
                 line.left()
                 + theme.key_width(painter.fontMetrics(), key)
                 + theme.SPACE_M
             )
-        painter.setFont(theme.scaled(self.font(), 1.0))
+        painter.setFont(theme.scale_font(self.font(), 1.0))
         elided = painter.fontMetrics().elidedText(
             name, Qt.TextElideMode.ElideRight, line.width()
         )

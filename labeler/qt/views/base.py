@@ -24,8 +24,8 @@ from gleanset.work.stage import is_running
 from labeler.qt.file_import import BackgroundImport, FileDropHandler
 from labeler.qt.images import DetailPanel, ThumbnailLoader
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
-from labeler.qt.theme import HEADING, SPACE_L, SPACE_M, SPACE_S, TITLE, em, scaled
-from labeler.qt.translations import counted, tr
+from labeler.qt.theme import HEADING, SPACE_L, SPACE_M, SPACE_S, TITLE, em, scale_font
+from labeler.qt.translations import format_count, tr
 from labeler.qt.widgets import (
     announce,
     button,
@@ -189,7 +189,7 @@ class EmptyNotice(QWidget):
         self._actions: QWidget | None = None
         self.title, self.text = plain_label(), plain_label()
         # Set later, it would not outlive a theme.
-        self.title.setFont(scaled(self.font(), TITLE))
+        self.title.setFont(scale_font(self.font(), TITLE))
         self._column = QVBoxLayout()
         below.viewport().setLayout(column_layout(self, margins=(SPACE_S,) * 4))
         layout = QVBoxLayout(self)
@@ -245,7 +245,7 @@ class EmptyNotice(QWidget):
         title = plain_label(card.title)
         text = plain_label(card.text)
         frame.setObjectName("card")
-        title.setFont(scaled(self.font(), HEADING))
+        title.setFont(scale_font(self.font(), HEADING))
         parts = (title, text, None, *(button(*step) for step in card.steps))
         frame.setLayout(column_layout(*parts, margins=(SPACE_L,) * 4))
         return frame
@@ -284,7 +284,7 @@ def no_faces(view: LabelerView, image_count: int, is_detecting: bool) -> Notice:
         return _first_steps(view)
     return Notice(
         tr("No faces detected yet"),
-        counted(tr("{count} images are in the dataset."), image_count),
+        format_count(tr("{count} images are in the dataset."), image_count),
         (
             detect_faces(view, tr("Detect faces")),
             to_view(view, "crop", tr("Draw boxes manually")),
@@ -346,18 +346,18 @@ def all_sorted(
     skipped = tr("Show skipped faces: {count}")
     done = counts.total - counts.later
     skipped_step = NextStep(
-        counted(skipped, counts.later), lambda: show(Place.LATER.target)
+        format_count(skipped, counts.later), lambda: show(Place.LATER.target)
     )
-    sorted_text = counted(text, done)
+    sorted_text = format_count(text, done)
     review = to_view(view, "review", tr("Review labels"))
     steps = steps_after_sorting(view, copies=copies)
     if doubtful:
-        sorted_text += " " + counted(tr("{count} labels look doubtful."), doubtful)
+        sorted_text += " " + format_count(tr("{count} labels look doubtful."), doubtful)
     elif doubtful == 0:
         sorted_text += " " + tr("No label looks doubtful.")
     steps.insert(0 if doubtful else len(steps), review)
     if faceless:
-        sorted_text += " " + counted(tr("{count} images have no face."), faceless)
+        sorted_text += " " + format_count(tr("{count} images have no face."), faceless)
         steps.append(to_view(view, "crop", tr("Draw boxes manually")))
     first_steps = [skipped_step] if counts.later else []
     return Notice(tr("Everything is sorted"), sorted_text, (*first_steps, *steps))

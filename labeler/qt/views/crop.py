@@ -59,7 +59,7 @@ class CropSaving:
     def save(self, sha256: str) -> None:
         """Save all changed boxes, except a box held by the mouse."""
         for box in self._canvas.boxes:
-            if box.changed and box.id != self._canvas.held_box:
+            if box.is_unsent and box.id != self._canvas.mouse_box:
                 sent = replace(box, sent=box.place)
                 self._canvas.replace_box(sent)
                 self._decide(sha256, partial(self._put, sha256, sent))
@@ -115,7 +115,9 @@ class CropSaving:
         drafts = self._canvas.boxes
         shown_boxes = list[BoxDraft]()
         edited = {
-            box.id for box in drafts if box.changed or box.id == self._canvas.held_box
+            box.id
+            for box in drafts
+            if box.is_unsent or box.id == self._canvas.mouse_box
         }
         drafts_by_key = {self._sample_of(draft): draft for draft in drafts}
         for sample in saved.boxes:
@@ -349,7 +351,7 @@ class CropView(LabelerView):
             width, height = self._sheet.width, self._sheet.height
             side = max(16, min(width, height) // 4)
             rect = QRectF((width - side) // 2, (height - side) // 2, side, side)
-            draft = BoxDraft(rect).clamped(width, height)
+            draft = BoxDraft(rect).clamp_to(width, height)
             self.canvas.show_boxes([*self.canvas.boxes, draft], len(self.canvas.boxes))
 
     def _delete(self) -> None:

@@ -18,7 +18,7 @@ from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.tile_view import Select, TileAppearance
 from labeler.qt.session_worker import BackgroundTask
-from labeler.qt.translations import counted, tr
+from labeler.qt.translations import format_count, tr
 from labeler.qt.views.base import Notice, ViewContext, find_duplicates, next_steps
 from labeler.qt.views.labeling import PAGE_STEPS, PagedView
 from labeler.qt.widgets import (
@@ -244,7 +244,7 @@ class DuplicatesView(PagedView):
             ),
         ):
             page_button.setVisible(count > 0)
-            page_button.setText(counted(text, count))
+            page_button.setText(format_count(text, count))
         self.view.fit_page()
         self._show_title()
 
@@ -278,11 +278,11 @@ class DuplicatesView(PagedView):
             compared = self.tr("{count} images compared, no duplicates to review")
             is_compared = self._compared > 0
             text = (
-                counted(compared, self._compared)
+                format_count(compared, self._compared)
                 if is_compared
                 else self.tr("Not searched yet")
             )
-            missing = counted(
+            missing = format_count(
                 self.tr("{count} images are not searched for duplicates yet."),
                 self._missing,
             )

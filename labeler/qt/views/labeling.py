@@ -32,7 +32,7 @@ from labeler.qt.grid.model import AS_STORED, UNMARKED, TileMark, TileModel, Tile
 from labeler.qt.images import LoadedImage, draw_fitted, load
 from labeler.qt.keyboard import PLACE_KEYS, ClassKeyReader
 from labeler.qt.theme import backdrop, draw_box, em
-from labeler.qt.translations import counted, target_name
+from labeler.qt.translations import format_count, target_name
 from labeler.qt.views.base import (
     EmptyNotice,
     LabelerView,
@@ -405,7 +405,7 @@ class LabelingView(LabelerView):
             *self.view.target_rows()
         }  # else they act on the whole card
         if len(rows) > 1:
-            text = counted(self.tr("{count} faces"), len(self.model.ids(rows)))
+            text = format_count(self.tr("{count} faces"), len(self.model.ids(rows)))
             menu.addAction(text).setEnabled(False)
         if self.can_label:
             classes = menu.addMenu(self.tr("Label as"))

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from labeler.qt.grid.layout import Section
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
-from labeler.qt.translations import counted, tr
+from labeler.qt.translations import format_count, tr
 from labeler.qt.widgets import (
     HEAD,
     LetterKeysChip,
@@ -71,7 +71,7 @@ def page_title(page: ClassPage) -> str:
         title = tr("Who is this?  {number} · type the name")
         if len(page.clusters) > 1:
             title = tr("Who are they?  {count} clusters · {number} · point and type")
-        return counted(title, len(page.clusters), number=_describe_number(page))
+        return format_count(title, len(page.clusters), number=_describe_number(page))
     return _suggestions_title(page)
 
 
@@ -93,8 +93,8 @@ def _suggestions_title(page: ClassPage) -> str:
 
 def _describe_number(page: ClassPage) -> str:
     if len(page.rows) == page.total:
-        return counted(tr("{count} faces"), page.total)
-    return counted(
+        return format_count(tr("{count} faces"), page.total)
+    return format_count(
         tr("{shown} of {count} faces"), page.total, shown=f"{len(page.rows):,}"
     )
 
@@ -162,7 +162,7 @@ class PageHeader(QWidget):
         elif kind is PageKind.CLUSTERS and count:
             action = self.tr("Enter: next page ({count} faces left)")
         self.file_button.setEnabled(count > 0 or not files)
-        self.file_button.setText(counted(action, count))
+        self.file_button.setText(format_count(action, count))
         title = page_title(page)
         if self.title.text() != title:
             self.title.setText(title)

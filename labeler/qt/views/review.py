@@ -24,7 +24,7 @@ from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TilePrediction, TileState
-from labeler.qt.translations import counted
+from labeler.qt.translations import format_count
 from labeler.qt.views.base import NextStep, Notice, ViewContext, empty_wall
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
@@ -298,7 +298,7 @@ class ReviewView(FilteredView):
         self._sent.clear()
         self.view.point = -1
         self.model.show(page.ids, self._sections(page), self._suggestions(page))
-        self.title.setText(counted(self.tr("{count} faces"), len(page.ids)))
+        self.title.setText(format_count(self.tr("{count} faces"), len(page.ids)))
         self._show_hints()
         if len(page.ids):
             self.empty.show_notice(None)

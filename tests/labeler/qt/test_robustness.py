@@ -34,7 +34,7 @@ from labeler.qt.file_import import ImportState
 from labeler.qt.grid.mouse import paint_drag_image
 from labeler.qt.grid.tile_view import Select
 from labeler.qt.status_bar import MessageBar
-from labeler.qt.widgets import choosing
+from labeler.qt.widgets import choose_paths
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.import_plan import import_commands, sort_paths
 
@@ -281,7 +281,7 @@ def test_file_dialog_keeps_locks_of_catalogue(
     window = open_window(faces.root)
     shared_memory = faces.root / "catalog.sqlite-shm"
     assert has_lock(shared_memory)
-    dialog = choosing(window, "Import", str(faces.root), print)
+    dialog = choose_paths(window, "Import", str(faces.root), print)
     files = dialog.findChildren(QFileSystemModel)[0]
     wait_until(lambda: bool(files.type(files.index(str(shared_memory)))))
     dialog.reject()
@@ -334,7 +334,7 @@ def test_long_texts_fit_a_small_window(
     assert bar.currentMessage() == LONG[0].upper() + LONG[1:]
     assert plain_text(bar.toolTip()) == bar.currentMessage()
     QApplication.processEvents()
-    room, text = bar.elided_message()
+    room, text = bar.elide_message()
     assert text.endswith("…")
     assert bar.fontMetrics().horizontalAdvance(text) <= room.width()
     assert not any(
