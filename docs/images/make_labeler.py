@@ -41,7 +41,7 @@ from labeler.qt.translations import install
 from labeler.qt.views.base import VIEWS
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.descriptor_queue import measure_in_batches
-from labeler.sorting.session import SortingSession
+from labeler.sorting.session import Place, SortingSession
 from tools.sample.character import CAST, Character, random_character
 from tools.sample.scene import Scene, face_box, paint_scene, plan_scene
 
@@ -127,8 +127,8 @@ def label_dataset(root: Path, truth: dict[str, str]) -> None:
         rows = session.tiles.get_ids(keys)
         labels_by_row = {rows[key]: name for key, name in labels.items()}
         session.label_each(labels_by_row, f"{len(labels)} faces with a page")
-        session.send_to_place([rows[key] for key in keys[-4:-2]], "later")
-        session.send_to_place([rows[key] for key in keys[-2:]], "not a face")
+        session.decide([rows[key] for key in keys[-4:-2]], Place.LATER.target)
+        session.decide([rows[key] for key in keys[-2:]], Place.REJECT.target)
         predictions = []
         for position, key in enumerate(keys):
             confidence = rng.betavariate(8, 1.2)

@@ -248,10 +248,9 @@ class ClassListDelegate(QStyledItemDelegate):
         if heading:
             painter.setFont(theme.scale_font(font, theme.SMALL))
             painter.setPen(theme.muted_text(palette))
-            line = QRect(
-                rect.left() + theme.SPACE_M, rect.top() - heading, rect.width(), heading
+            line = option.rect.adjusted(
+                theme.SPACE_M, 0, 0, -rect.height() - theme.SPACE_S
             )
-            line.adjust(0, 0, 0, -theme.SPACE_S)
             painter.drawText(
                 line, Qt.AlignmentFlag.AlignBottom, self.tr("Everything else")
             )
@@ -495,10 +494,7 @@ class ClassPanel(QWidget):
         self.field.setPlaceholderText(self.tr("Find or create a class (/)"))
         self.field.setAccessibleName(self.tr("Find a class, or type a new name"))
         self.add = button(self.tr("+ New class"), self._add_class)
-        self.heading = plain_label(self.tr("Classes"))
-        self.heading.setFont(theme.scale_font(self.font(), theme.SMALL))
-        self.heading.setForegroundRole(Role.PlaceholderText)
-        self.heading.setContentsMargins(theme.SPACE_M, theme.SPACE_S, 0, 0)
+        self.heading = plain_label(self.tr("Classes"), "caption")
         parts = (self.field, self.heading, self.list, self.add)
         margins = (theme.SPACE_L, theme.SPACE_M, 0, theme.SPACE_M)
         self.setLayout(column_layout(*parts, margins=margins))

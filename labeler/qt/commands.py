@@ -5,12 +5,13 @@ window is killed.
 """
 
 import os
+import re
 import site
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, Signal
@@ -18,11 +19,12 @@ from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, Signal
 import gleanset
 from gleanset.platform import lower_process_priority
 from labeler.qt.translations import tr
+from labeler.sorting.import_plan import CommandFacts
 
 MODULES = {"gleanset": "pipeline"}
 """Modules of commands whose name is another one."""
 
-COMMANDS = ("harvest", "facecrop", "gleanset", "labeler", "baseline")
+_ERROR_START = re.compile("^(?:harvest|facecrop|gleanset|labeler|baseline): ", re.M)
 
 BUG_EXIT_CODE = 1
 MISSING_EXIT_CODE = 6
@@ -41,11 +43,11 @@ class CommandStage(msgspec.Struct, frozen=True):
 
 
 class CommandEnd(NamedTuple):
-    """Exit code, last lines on stderr, and JSON result of a command."""
+    """Exit code, last lines on stderr, and result of a command."""
 
     code: int
     words: str
-    result: Mapping[str, Any]
+    facts: CommandFacts
 
 
 class CommandQueue(QObject):
@@ -137,11 +139,11 @@ class CommandQueue(QObject):
         self.process.deleteLater()
         self.process = None
         crashed = status is QProcess.ExitStatus.CrashExit
-        result: dict[str, Any] = {}
+        facts = CommandFacts()
         with suppress(msgspec.DecodeError):
-            result = msgspec.json.decode(last_line, type=dict[str, Any])
+            facts = msgspec.json.decode(last_line, type=CommandFacts)
         end = CommandEnd(
-            BUG_EXIT_CODE if crashed else code, "\n".join(self._last), result
+            BUG_EXIT_CODE if crashed else code, "\n".join(self._last), facts
         )
         self.ended.emit(self._words, end)
         if not self.running:
@@ -150,13 +152,10 @@ class CommandQueue(QObject):
 
 def last_error(output: str) -> str:
     """Return the last error of a command with its fix, without the name of the command."""
-    lines = output.splitlines()
-    for number in range(len(lines) - 1, -1, -1):
-        name, colon, rest = lines[number].partition(": ")
-        if colon and name in COMMANDS:
-            fixes = (line.removeprefix("hint: ") for line in lines[number + 1 :])
-            return " – ".join([rest, *fixes])
-    return lines[-1] if lines else ""
+    *others, error = _ERROR_START.split(output)
+    lines = error.splitlines()
+    first = 0 if others else -1
+    return " – ".join(line.removeprefix("hint: ") for line in lines[first:])
 
 
 def _environment() -> QProcessEnvironment:

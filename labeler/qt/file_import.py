@@ -5,10 +5,10 @@ folder --simulate` reports.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QDropEvent
@@ -34,7 +34,6 @@ from PySide6.QtWidgets import (
 from gleanset.db.faces import WHOLE
 from gleanset.files.names import VIDEO_EXTENSIONS
 from gleanset.named_files import shorten_list
-from gleanset.records import SPLITS
 from gleanset.tree import ARCHIVE, NOT_AN_IMAGE, PACKED
 from labeler.qt.commands import (
     CommandEnd,
@@ -59,6 +58,7 @@ from labeler.qt.widgets import (
     timer,
 )
 from labeler.sorting.import_plan import (
+    CommandFacts,
     DroppedPaths,
     SimulatedImport,
     import_commands,
@@ -66,7 +66,6 @@ from labeler.sorting.import_plan import (
     sort_paths,
 )
 
-SPLIT_WARNINGS = ("uneven", "short", "few_test_images")  # in the result of a split
 READING_MS = (
     6000  # a result stays so long at least; then it goes with the next decision
 )
@@ -86,9 +85,8 @@ class BackgroundImport(QObject):
     """Imports dropped files and detects faces, by commands that run next to the window.
 
     `changed` is emitted when the state or the progress changes, `images_added` when there may be
-    new faces. `stage` is the last reported stage, `counts` sums the numbers in results, `result`
-    joins the results of all commands, `unreadable` names files, `errors` holds the error of each
-    failed command. Interrupted commands resume where they stopped.
+    new faces. `stage` is the last reported stage, `results` are those of the commands that ended,
+    `errors` holds the error of each failed one. Interrupted commands resume where they stopped.
     """
 
     changed = Signal()
@@ -110,10 +108,7 @@ class BackgroundImport(QObject):
     def _reset(self) -> None:
         self.state = ImportState.IDLE
         self.stage: CommandStage | None = None
-        self.counts = Counter[str]()
-        self.result: Mapping[str, Any] = {}
-        self.unreadable: list[str] = []
-        self.warnings: list[str] = []
+        self.results: list[CommandFacts] = []
         self.errors: list[str] = []
         self.commands: list[list[str]] = []
 
@@ -129,14 +124,6 @@ class BackgroundImport(QObject):
     @property
     def root(self) -> Path:
         return self._worker.root.absolute()
-
-    @property
-    def output(self) -> Path | None:
-        """What the commands have written for the user last."""
-        paths = [
-            path for name, path in self.result.items() if name in ("to", "timeline")
-        ]
-        return Path(paths[-1]) if paths else None
 
     def run_command(self, *words: str) -> None:
         """Run a command on the dataset, such as `facecrop run --new`."""
@@ -176,15 +163,9 @@ class BackgroundImport(QObject):
 
     def _on_command_end(self, words: list[str], end: CommandEnd) -> None:
         self.stage = None
-        self.counts.update(
-            {name: fact for name, fact in end.result.items() if isinstance(fact, int)}
-        )
-        self.result = {**self.result, **end.result}
-        for name in ("rejected_files", "unreadable_videos"):
-            self.unreadable += end.result.get(name, {}).get("files", [])
-        self.warnings += end.result.get("warnings", [])
+        self.results.append(end.facts)
         error = last_error(end.words) if end.code else ""
-        if "no_results" in end.result:
+        if end.facts.no_results:
             error = self.tr("The site finds nothing for these words")
         if error and error not in self.errors:
             self.errors.append(error)
@@ -196,7 +177,8 @@ class BackgroundImport(QObject):
         self.changed.emit()
 
     def _dismiss_if_read(self) -> None:
-        keeps = self.unreadable or self.warnings or self._reading.isActive()
+        has_problems = any(facts.unreadable or facts.warnings for facts in self.results)
+        keeps = has_problems or self._reading.isActive()
         if self.state is ImportState.DONE and not keeps:
             self.dismiss()
 
@@ -272,72 +254,69 @@ class ImportBar(QFrame):
         ended = self.tr("Incomplete") if self._import.errors else self.tr("Finished")
         stopped = state is ImportState.STOPPED
         parts = [self.tr("Stopped; finished steps are kept") if stopped else ended]
-        counts, whole = self._import.counts, self._import.whole_images
-        samples = (
-            self.tr("{count} images prepared")
-            if whole
-            else self.tr("{count} faces detected")
-        )
-        texts = {
-            self.tr("{count} new images"): counts["added"],
-            self.tr("{count} already in the dataset"): counts["known"],
-            self.tr("{count} duplicates skipped"): counts["duplicate"],
-            samples: counts["faces"],
-            self.tr("{count} images without a face (F4: draw boxes)"): counts[
-                "without_face"
-            ],
-            self.tr("{count} images compared"): counts["looked_at"],
-            self.tr("{count} images exported"): counts["exported"],
-        }
-        parts += [format_count(text, count) for text, count in texts.items() if count]
-        if "faces" in counts and not counts["faces"]:
+        results = self._import.results
+        counts = Counter[str]()
+        for facts in results:
+            counts.update(self._count_texts(facts))
+        parts += [format_count(text, count) for text, count in counts.items() if count]
+
+        searched = [facts.faces for facts in results if facts.faces is not None]
+        if searched and not any(searched):
             parts.append(self.tr("no new faces"))
-            if not whole and (counts["added"] or not counts["known"]):
+            only_known = any(facts.known for facts in results) and not any(
+                facts.added for facts in results
+            )
+            if not (self._import.whole_images or only_known):
                 parts.append(
                     self.tr(
                         "the default detector finds drawn faces: add others as whole images"
                     )
                 )
-        if names := self._import.unreadable:
-            parts.append(
+        for facts in results:
+            parts += self._output_texts(facts)
+        return "  ·  ".join([*parts, *self._import.errors])
+
+    def _count_texts(self, facts: CommandFacts) -> dict[str, int]:
+        samples = self.tr("{count} faces detected")
+        if self._import.whole_images:
+            samples = self.tr("{count} images prepared")
+        return {
+            self.tr("{count} new images"): facts.added,
+            self.tr("{count} already in the dataset"): facts.known,
+            self.tr("{count} duplicates skipped"): facts.duplicate,
+            samples: facts.faces or 0,
+            self.tr(
+                "{count} images without a face (F4: draw boxes)"
+            ): facts.without_face,
+            self.tr("{count} images compared"): facts.looked_at or 0,
+            self.tr("{count} images exported"): facts.exported,
+        }
+
+    def _output_texts(self, facts: CommandFacts) -> list[str]:
+        """Return what was not read, where the result is, and what the splits have and lack."""
+        texts = []
+        if names := facts.unreadable:
+            texts.append(
                 self.tr("Not readable: {names}").format(names=", ".join(names))
             )
-        notes = [*self._import.warnings, *self._import.errors]
-        return "  ·  ".join([*parts, *self._output_texts(), *notes])
-
-    def _output_texts(self) -> list[str]:
-        """Return where the result is, what the splits have and lack, and what follows."""
-        root, result, output = (
-            self._import.root,
-            self._import.result,
-            self._import.output,
-        )
-        texts = []
-        if output is not None:
-            path = output.relative_to(root) if output.is_relative_to(root) else output
+        if output := facts.to or facts.timeline:
+            path = Path(output)
+            root = self._import.root
+            path = path.relative_to(root) if path.is_relative_to(root) else path
             texts.append(self.tr("see {path}").format(path=path))
-        counts = result.get("splits", result)
-        if splits := [f"{name} {counts[name]:,}" for name in SPLITS if name in counts]:
-            texts.append(", ".join(splits))
-        if left_out := result.get("left_out"):
+        if sizes := facts.split_sizes:
+            texts.append(", ".join(f"{name} {size:,}" for name, size in sizes.items()))
+        if facts.left_out:
             # Loads NumPy: not at the start.
-            from labeler.export.plan import (
-                WITHOUT_SPLIT,
-            )
+            from labeler.export.plan import WITHOUT_SPLIT
 
             text = self.tr(
                 "{count} labelled faces left out: press Split, then export again"
             )
-            if WITHOUT_SPLIT in left_out:
-                texts.append(format_count(text, left_out[WITHOUT_SPLIT]))
-        if splits and "groups" in result:  # of a split
-            lines = [
-                line
-                for key in SPLIT_WARNINGS
-                for line in shorten_list(result.get(key, ()))
-            ]
-            texts += map(split_words, lines)
-        return texts
+            count = facts.left_out.get(WITHOUT_SPLIT, 0)
+            texts += [format_count(text, count)] if count else []
+        lines = chain.from_iterable(map(shorten_list, facts.split_warnings))
+        return [*texts, *map(split_words, lines), *facts.warnings]
 
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
@@ -419,7 +398,7 @@ class ImportDialog(CommandDialog):
             self._report.error = last_error(end.words)
             self._simulation.pending = []
         else:
-            self._report.add(Path(words[2]), end.result)
+            self._report.add(Path(words[2]), end.facts)
 
     def _show_result(self) -> None:
         report = self._report
@@ -534,7 +513,6 @@ class FileDropHandler(QObject):
             self.tr("Drop here to import, or drop onto a class"), window
         )
         self._hint.setObjectName("card")
-        self._hint.setMargin(SPACE_L)
         self._hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._hint.hide()
         window.setAcceptDrops(True)

@@ -20,7 +20,6 @@ from gleanset.errors import Unreadable
 from gleanset.platform import lower_thread_priority
 from gleanset.records import Region
 from labeler.qt import theme
-from labeler.qt.theme import Role
 from labeler.qt.translations import target_name
 from labeler.qt.widgets import column_layout, plain_label, row_layout, timer
 from labeler.sorting.sample_images import THUMBNAIL_SIDES, ThumbnailCache, whole_image
@@ -242,10 +241,13 @@ class DetailPanel(QWidget):
         super().__init__()
         self._face = SampleImage(thumbs, SQUARE, self.tr("Enlarged face"))
         self._frame = SampleImage(thumbs, WIDE, self.tr("Full image"))
-        self._about, self._suggestions = plain_label(), plain_label()
+        self._about = plain_label(style="muted")
+        self._suggestions = plain_label()
         name = self.tr("Similar labelled face")
         self._neighbours = [SampleImage(thumbs, SQUARE, name) for _ in range(4)]
-        self._neighbours_label = plain_label(self.tr("Most similar with a label"))
+        self._neighbours_label = plain_label(
+            self.tr("Most similar with a label"), "caption"
+        )
         for label in (self._about, self._suggestions, self._neighbours_label):
             label.setMinimumWidth(1)  # a long word must not widen the panel
         self._lay_out()
@@ -257,9 +259,6 @@ class DetailPanel(QWidget):
     def _lay_out(self) -> None:
         neighbours = row_layout(*self._neighbours)
         neighbours.setSpacing(theme.SPACE_S)
-        self._neighbours_label.setFont(theme.scale_font(self.font(), theme.SMALL))
-        for label in (self._about, self._neighbours_label):
-            label.setForegroundRole(Role.PlaceholderText)
         parts = (
             self._face,
             self._frame,

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import SMALL, SPACE_L, SPACE_XL, TITLE, em, scale_font
+from labeler.qt.theme import SMALL, SPACE_L, SPACE_XL, em, scale_font
 from labeler.qt.translations import tr
 from labeler.qt.widgets import ENTER, column_layout, plain_label, row_layout, timer
 from labeler.sorting.keys import DIGITS, KEYS, LETTERS, PREFIXES
@@ -270,8 +270,7 @@ class ShortcutsPopup(QFrame):
         self.setAccessibleName(self.tr("Keyboard shortcuts"))
 
     def _lay_out(self) -> None:
-        title = QLabel(self.tr("Keyboard shortcuts"))
-        title.setFont(scale_font(title.font(), TITLE))
+        title = plain_label(self.tr("Keyboard shortcuts"), "title")
         faces, pages, views, window_keys = shortcut_sections()
         columns = row_layout(_column(faces, window_keys), _column(pages, views))
         columns.setSpacing(3 * SPACE_L)
@@ -309,10 +308,7 @@ def _column(*sections: Shortcuts) -> QFormLayout:
     form = QFormLayout()
     form.setVerticalSpacing(3)
     for name, rows in sections:
-        heading = QLabel(name)
-        heading.setFont(scale_font(heading.font(), 1.0))
-        heading.setContentsMargins(0, SPACE_L, 0, 2)
-        form.addRow(heading)
+        form.addRow(plain_label(name, "section"))
         for keys, meaning in rows:
             form.addRow(plain_label(keys), plain_label(meaning))
     return form

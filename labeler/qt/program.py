@@ -11,7 +11,7 @@ from gleanset.dataset import is_dataset
 from gleanset.errors import GleansetError
 from gleanset.settings import SETTINGS_FILE
 from labeler.qt.settings import get_language, get_theme
-from labeler.qt.theme import SPACE_L, SPACE_XL, TITLE, em, scale_font, show_theme
+from labeler.qt.theme import SPACE_L, SPACE_XL, em, show_theme
 from labeler.qt.translations import install
 from labeler.qt.widgets import (
     button,
@@ -37,11 +37,9 @@ class Welcome(QDialog):
         super().__init__()
         self.folder = folder.resolve()
         self.setWindowTitle(self.tr("Gleanset labeler"))
-        self.title, self.target, self.problem = (
-            plain_label(),
-            QLineEdit(),
-            plain_label(),
-        )
+        self.title = plain_label(style="title")
+        self.target = QLineEdit()
+        self.problem = plain_label()
         self.take = QCheckBox(self.tr("Import the images of this folder"))
         self.make = button("", self.create_dataset, primary=True)
         self._lay_out()
@@ -50,7 +48,6 @@ class Welcome(QDialog):
         enlarge_targets(self)
 
     def _lay_out(self) -> None:
-        self.title.setFont(scale_font(self.title.font(), TITLE))
         intro = plain_label(
             self.tr(
                 "A dataset is a folder with images, detected faces and your labels. "

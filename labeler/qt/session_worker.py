@@ -159,10 +159,9 @@ class SessionWorker(QObject):
         self._session: SortingSession | None = None
         self._gives_up = False
         self._job: _Job | None = None
-        self._slow_job: _Job | None = None
-        """The work that is done now, and the last that was reported to delay saving."""
+        """The work that is done now."""
         self._job_started = 0.0
-        self._is_delay_reported = self._is_polling = False
+        self._is_delay_reported = False
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = threading.Event()
         self._emit_lock = threading.Lock()
@@ -286,13 +285,7 @@ class SessionWorker(QObject):
     def _poll(self) -> None:
         job = self._job
         slow = time.monotonic() - self._job_started > SAVE_DELAY_SECONDS
-        if (
-            job is not None
-            and slow
-            and self.unsaved_count
-            and job is not self._slow_job
-        ):
-            self._slow_job = job
+        if job is not None and slow and self.unsaved_count:
             self._is_delay_reported = True
             reason = self.tr("the next page is computed first")
             if job.decides:
@@ -301,16 +294,10 @@ class SessionWorker(QObject):
                     "another process may be writing to the dataset; retrying"
                 )
             self.save_delayed.emit(reason)
-        if not self._is_polling:
-            self._is_polling = True
-            self.ask(lambda session: session.poll(), self._on_poll, self._on_poll_error)
-
-    def _on_poll_error(self, error: GleansetError) -> None:
-        self._is_polling = False
-        self.show_error(error)
+        if not self.busy:
+            self.ask(lambda session: session.poll(), self._on_poll)
 
     def _on_poll(self, changed: bool) -> None:
-        self._is_polling = False
         if changed:
             self.changed_outside.emit()
             self.refresh()
@@ -364,7 +351,6 @@ class SessionWorker(QObject):
     def _carry_out(self, job: _Job) -> Any:
         if job.decides and self._gives_up:
             raise GleansetError("unsaved changes were discarded")
-        refused = False
         while True:
             try:
                 return job.work(self._open_session())
@@ -373,10 +359,10 @@ class SessionWorker(QObject):
                     self._dataset is not None and self._dataset.read_only
                 ) or not job.decides:
                     raise
-                if self._closed.wait(RETRY_SECONDS if refused else 0):
+                if self._closed.is_set():
                     self._gives_up = True  # each of the others would wait as long
                     raise
-                refused = self._is_delay_reported = True
+                self._is_delay_reported = True
                 self._emit(self.save_delayed, str(error))
                 self._closed.wait(RETRY_SECONDS)
 

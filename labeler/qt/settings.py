@@ -18,11 +18,9 @@ from PySide6.QtWidgets import (
 from labeler.qt.theme import SPACE_L, em, show_theme
 from labeler.qt.translations import LANGUAGE_NAMES
 from labeler.qt.widgets import (
-    HINTS_SETTING,
-    LETTER_KEYS_SETTING,
     KeyHints,
     LetterKeysChip,
-    are_letters_keys,
+    SwitchedLabel,
     column_layout,
     form_layout,
     plain_label,
@@ -78,20 +76,18 @@ class SettingsDialog(QDialog):
         self.setWindowTitle(self.tr("Settings"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.language, self.theme = QComboBox(), QComboBox()
-        self.hints = QCheckBox(self.tr("Key hints below the faces"))
-        self.letters = QCheckBox(self.tr("Class keys on class pages, too"))
+        self.hints = self._make_box(self.tr("Key hints below the faces"), KeyHints)
+        self.letters = self._make_box(
+            self.tr("Class keys on class pages, too"), LetterKeysChip
+        )
         self._fill(self.language, LANGUAGE_NAMES, get_language())
         self._fill(
             self.theme,
             {"light": self.tr("Light"), "dark": self.tr("Dark")},
             get_theme(),
         )
-        self.hints.setChecked(KeyHints.are_enabled())
-        self.letters.setChecked(are_letters_keys())
         self._lay_out()
         self.language.setFocus(Qt.FocusReason.TabFocusReason)
-        self.hints.toggled.connect(self._show_hints)
-        self.letters.toggled.connect(self._set_letter_keys)
         self.theme.currentIndexChanged.connect(self._change_theme)
         self.language.currentIndexChanged.connect(
             lambda: QSettings().setValue("language", self.language.currentData())
@@ -122,15 +118,17 @@ class SettingsDialog(QDialog):
         self.setLayout(column_layout(form, note, buttons, margins=(SPACE_L,) * 4))
         self.setMinimumWidth(em(self, 26))
 
-    def _show_hints(self, visible: bool) -> None:
-        QSettings().setValue(HINTS_SETTING, int(visible))
-        for hints in self._window.findChildren(KeyHints):
-            hints.setVisible(hints.applies)
+    def _make_box(self, text: str, kind: type[SwitchedLabel]) -> QCheckBox:
+        """Return a box that shows or hides all widgets of a kind."""
+        box = QCheckBox(text, checked=kind.is_switched_on())
 
-    def _set_letter_keys(self, are_keys: bool) -> None:
-        QSettings().setValue(LETTER_KEYS_SETTING, int(are_keys))
-        for chip in self._window.findChildren(LetterKeysChip):
-            chip.show_setting()
+        def store(enabled: bool) -> None:
+            QSettings().setValue(kind.SETTING, int(enabled))
+            for widget in self._window.findChildren(kind):
+                widget.show_setting()
+
+        box.toggled.connect(store)
+        return box
 
     def _change_theme(self) -> None:
         QSettings().setValue("theme", self.theme.currentData())

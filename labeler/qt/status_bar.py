@@ -66,8 +66,6 @@ class MessageBar(QStatusBar):
         self.sorted, self.saved = QLabel(), QLabel()
         self.undo = QToolButton(autoRaise=True)
         self.undo.hide()
-        for label in (self.sorted, self.saved):
-            label.setContentsMargins(MARGIN_PX, 0, MARGIN_PX, 0)
         for part in (self.sorted, self.undo, self.saved):
             self.addPermanentWidget(part)
         self.messageChanged.connect(lambda text: self.setToolTip(_as_tooltip(text)))

@@ -117,10 +117,7 @@ _STYLE, _TICK = (Path(__file__).with_name(name) for name in ("style.qss", "tick.
 def _style_sheet(palette: QPalette) -> str:
     accent = palette.color(Role.Highlight)
     colours = {
-        "surface": palette.color(Role.Base),
-        "text": palette.color(Role.Text),
         "muted": muted_text(palette),
-        "faint": palette.color(Group.Disabled, Role.Text),
         "line": edge(palette),
         "hover": hovered(palette),
         "soft": lit(palette),
@@ -128,12 +125,17 @@ def _style_sheet(palette: QPalette) -> str:
         "trough": backdrop(palette),
         "saved": QColor(SAVED[is_dark(palette)]),
         "pending": QColor(PENDING[is_dark(palette)]),
-        "accent": accent,
         "accent_hover": blend(accent, palette.color(Role.HighlightedText), 0.12),
-        "on_accent": palette.color(Role.HighlightedText),
     }
     names = {name: colour.name() for name, colour in colours.items()}
-    sizes = {"radius": CONTROL_RADIUS, "card": CARD_RADIUS}
+    points = QApplication.font().pointSizeF()
+    sizes = {
+        "radius": CONTROL_RADIUS,
+        "card": CARD_RADIUS,
+        "small": points * SMALL,
+        "heading": points * HEADING,
+        "title": points * TITLE,
+    }
     template = Template(_STYLE.read_text(encoding="utf-8"))
     return template.substitute(names, **sizes, tick=_TICK.as_posix())
 

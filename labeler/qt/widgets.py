@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from PySide6.QtCore import (
     QEvent,
@@ -23,7 +24,6 @@ from PySide6.QtGui import (
     QKeySequence,
     QPainter,
     QPaintEvent,
-    QPalette,
     QResizeEvent,
 )
 from PySide6.QtWidgets import (
@@ -64,6 +64,7 @@ CONTROLS = (QAbstractButton, QComboBox, QAbstractSpinBox, QLineEdit)
 Part = QWidget | QLayout | None
 """An element of a row or a column; None is a stretch."""
 
+BoxLayout = TypeVar("BoxLayout", bound=QBoxLayout)
 Margins = tuple[int, int, int, int]
 NO_MARGINS: Margins = (0, 0, 0, 0)
 HEAD: Margins = (theme.SPACE_M, theme.SPACE_M, theme.SPACE_M, theme.SPACE_M)
@@ -74,22 +75,14 @@ def row_layout(
     *parts: Part, grows: Part = None, margins: Margins = NO_MARGINS
 ) -> QHBoxLayout:
     """Return a row of parts; `grows` gets the remaining space."""
-    row = QHBoxLayout()
-    row.setContentsMargins(*margins)
-    row.setSpacing(theme.SPACE_M)
-    _fill(row, parts, grows)
-    return row
+    return _fill(QHBoxLayout(spacing=theme.SPACE_M), parts, grows, margins)
 
 
 def column_layout(
     *parts: Part, grows: Part = None, margins: Margins = NO_MARGINS, spacing: int = -1
 ) -> QVBoxLayout:
     """Return a column of parts; `grows` gets the remaining space."""
-    column = QVBoxLayout()
-    column.setContentsMargins(*margins)
-    column.setSpacing(spacing)
-    _fill(column, parts, grows)
-    return column
+    return _fill(QVBoxLayout(spacing=spacing), parts, grows, margins)
 
 
 def set_column(widget: QWidget, *parts: Part, grows: Part = None) -> QVBoxLayout:
@@ -108,7 +101,10 @@ def form_layout(rows: Mapping[str, Sequence[QWidget]]) -> QFormLayout:
     return form
 
 
-def _fill(layout: QBoxLayout, parts: tuple[Part, ...], grows: Part) -> None:
+def _fill(
+    layout: BoxLayout, parts: tuple[Part, ...], grows: Part, margins: Margins
+) -> BoxLayout:
+    layout.setContentsMargins(*margins)
     for part in parts:
         stretch = 1 if part is grows else 0
         if isinstance(part, QWidget):
@@ -117,6 +113,7 @@ def _fill(layout: QBoxLayout, parts: tuple[Part, ...], grows: Part) -> None:
             layout.addLayout(part, stretch)
         else:
             layout.addStretch(1)
+    return layout
 
 
 def button(
@@ -129,9 +126,11 @@ def button(
     return push_button
 
 
-def plain_label(text: str = "") -> QLabel:
-    """Return a label that wraps plain text."""
-    return QLabel(text, wordWrap=True, textFormat=Qt.TextFormat.PlainText)
+def plain_label(text: str = "", style: str = "") -> QLabel:
+    """Return a label that wraps plain text; `style` is its name in the style sheet."""
+    return QLabel(
+        text, wordWrap=True, textFormat=Qt.TextFormat.PlainText, objectName=style
+    )
 
 
 class TitleLabel(QLabel):
@@ -171,8 +170,6 @@ class TitleLabel(QLabel):
                 area.setLeft(area.left() + width + theme.SPACE_L)
 
 
-HINTS_SETTING = "key_hints"
-LETTER_KEYS_SETTING = "letter_keys"
 CLASS_KEYS = "1–9"
 HINT_GAP = theme.SPACE_L + theme.SPACE_S
 _SEPARATOR, _COLON = (
@@ -181,7 +178,32 @@ _SEPARATOR, _COLON = (
 )
 
 
-class KeyHints(QLabel):
+class SwitchedLabel(QLabel):
+    """Label that one of the user's settings shows or hides."""
+
+    SETTING = ""
+    DEFAULT = False
+    applies = True
+    """Whether there is something to say."""
+
+    def __init__(self, text: str = "", style: str = ""):
+        super().__init__(text, objectName=style)
+        if not self.is_switched_on():
+            super().setVisible(False)
+
+    @classmethod
+    def is_switched_on(cls) -> bool:
+        return bool(QSettings().value(cls.SETTING, cls.DEFAULT, type=bool))
+
+    def setVisible(self, visible: bool) -> None:
+        self.applies = visible
+        super().setVisible(visible and self.is_switched_on())
+
+    def show_setting(self) -> None:
+        self.setVisible(self.applies)
+
+
+class KeyHints(SwitchedLabel):
     """Keys and what they do below a view, from a text "KEY: what · KEY: what".
 
     In one line: of hints that do not fit, the last ones before F1 are left out. A setting hides all
@@ -191,23 +213,13 @@ class KeyHints(QLabel):
     has_classes = True
     """Whether there are classes; before, hints of their keys are left out."""
 
-    applies = True
-    """Whether the view has something to act on."""
+    SETTING = "key_hints"
+    DEFAULT = True
 
     def __init__(self, text: str = ""):
         super().__init__(text)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(round(self.fontMetrics().height() * 1.9))
-        if not self.are_enabled():
-            super().setVisible(False)
-
-    @staticmethod
-    def are_enabled() -> bool:
-        return bool(QSettings().value(HINTS_SETTING, True, type=bool))
-
-    def setVisible(self, visible: bool) -> None:
-        self.applies = visible
-        super().setVisible(visible and self.are_enabled())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -238,22 +250,13 @@ class KeyHints(QLabel):
         return hints
 
 
-def are_letters_keys() -> bool:
-    """Return whether letters that are keys of classes label faces on class pages, too."""
-    return bool(QSettings().value(LETTER_KEYS_SETTING, False, type=bool))
-
-
-class LetterKeysChip(QLabel):
+class LetterKeysChip(SwitchedLabel):
     """Says so as long as letters are keys of classes where they usually begin a name."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.setText(self.tr("Letters are class keys"))
-        self.setForegroundRole(QPalette.ColorRole.Highlight)
-        self.show_setting()
+    SETTING = "letter_keys"
 
-    def show_setting(self) -> None:
-        self.setVisible(are_letters_keys())
+    def __init__(self) -> None:
+        super().__init__(self.tr("Letters are class keys"), "accent")
 
 
 def timer(owner: QObject, act: Callable[[], object], milliseconds: int = 0) -> QTimer:
@@ -355,8 +358,7 @@ class HintedField(QLineEdit):
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
-        self.hint = QLabel(self)
-        self.hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        self.hint = QLabel(self, objectName="muted")
         self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
 
     def show_hint(self, words: str) -> None:

@@ -1,10 +1,12 @@
 """Import plans: the commands for dropped files, and for searches."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 from gleanset.files.names import ARCHIVE_EXTENSIONS, VIDEO_EXTENSIONS
 from gleanset.tree import DATASET, VIDEO
@@ -60,6 +62,63 @@ def sort_paths(paths: Sequence[Path]) -> DroppedPaths:
     )
 
 
+class NamedFiles(msgspec.Struct, frozen=True):
+    """The first files of a kind, as a result names them."""
+
+    files: list[str] = []
+
+
+class CommandFacts(msgspec.Struct, frozen=True):
+    """What the window reads of the result of any command; what a result lacks is empty.
+
+    The names are those of `--json`. `faces` is None if no faces were searched. `train`, `val` and
+    `test` are sizes after a split; after a training, the last two are metrics.
+    """
+
+    added: int = 0
+    candidates: int = 0
+    known: int = 0
+    duplicate: int = 0
+    faces: int | None = None
+    without_face: int = 0
+    looked_at: int | None = None
+    exported: int = 0
+    train: int | None = None
+    val: int | dict[str, Any] | None = None
+    test: int | dict[str, Any] | None = None
+    splits: dict[str, int] = {}
+    left_out: dict[str, int] = {}
+    hints: dict[str, int] = {}
+    ignored_reasons: dict[str, int] = {}
+    uneven: list[str] = []
+    short: list[str] = []
+    few_test_images: list[str] = []
+    warnings: list[str] = []
+    rejected_files: NamedFiles = NamedFiles()
+    unreadable_videos: NamedFiles = NamedFiles()
+    no_results: bool = False
+    to: str | None = None
+    timeline: str | None = None
+    report: str | None = None
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Files that could not be read, with the reasons."""
+        return self.rejected_files.files + self.unreadable_videos.files
+
+    @property
+    def split_sizes(self) -> dict[str, int]:
+        """The number of samples in each split, after a split or an export."""
+        sizes = self.splits or {"train": self.train, "val": self.val, "test": self.test}
+        return {name: size for name, size in sizes.items() if isinstance(size, int)}
+
+    @property
+    def split_warnings(self) -> tuple[list[str], ...]:
+        """Lists of warnings of a split; an export would repeat them."""
+        is_split = self.train is not None
+        return (self.uneven, self.short, self.few_test_images) if is_split else ()
+
+
 @dataclass
 class SimulatedImport:
     """Results of `harvest folder --simulate`, summed over several commands.
@@ -83,16 +142,16 @@ class SimulatedImport:
             and self.hints.total() >= self.images + self.known_images
         )
 
-    def add(self, path: Path, result: Mapping[str, Any]) -> None:
+    def add(self, path: Path, facts: CommandFacts) -> None:
         """Add the result of a command for a path."""
-        ignored = Counter(result.get("ignored_reasons", {}))
+        ignored = Counter(facts.ignored_reasons)
         if path.is_dir() and (videos := ignored.pop(VIDEO, 0)):
             self.videos[path] += videos
         del ignored[DATASET]
-        self.images += result.get("candidates", 0)
-        self.known_images += result.get("known", 0) + result.get("duplicate", 0)
+        self.images += facts.candidates
+        self.known_images += facts.known + facts.duplicate
         self.ignored.update(ignored)
-        self.hints.update(result.get("hints", {}))
+        self.hints.update(facts.hints)
         del self.hints["none"]
 
 

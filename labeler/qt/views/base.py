@@ -24,7 +24,7 @@ from gleanset.work.stage import is_running
 from labeler.qt.file_import import BackgroundImport, FileDropHandler
 from labeler.qt.images import DetailPanel, ThumbnailLoader
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
-from labeler.qt.theme import HEADING, SPACE_L, SPACE_M, SPACE_S, TITLE, em, scale_font
+from labeler.qt.theme import SPACE_L, SPACE_M, SPACE_S, em
 from labeler.qt.translations import format_count, tr
 from labeler.qt.widgets import (
     announce,
@@ -187,9 +187,8 @@ class EmptyNotice(QWidget):
         self._bars = below.verticalScrollBarPolicy()
         self.notice: Notice | None = None
         self._actions: QWidget | None = None
-        self.title, self.text = plain_label(), plain_label()
-        # Set later, it would not outlive a theme.
-        self.title.setFont(scale_font(self.font(), TITLE))
+        self.title = plain_label(style="title")
+        self.text = plain_label()
         self._column = QVBoxLayout()
         below.viewport().setLayout(column_layout(self, margins=(SPACE_S,) * 4))
         layout = QVBoxLayout(self)
@@ -242,10 +241,9 @@ class EmptyNotice(QWidget):
 
     def _card(self, card: Notice) -> QWidget:
         frame = QFrame()
-        title = plain_label(card.title)
+        title = plain_label(card.title, "heading")
         text = plain_label(card.text)
         frame.setObjectName("card")
-        title.setFont(scale_font(self.font(), HEADING))
         parts = (title, text, None, *(button(*step) for step in card.steps))
         frame.setLayout(column_layout(*parts, margins=(SPACE_L,) * 4))
         return frame

@@ -31,7 +31,7 @@ from labeler.qt.theme import (
 )
 from labeler.qt.translations import target_name
 from labeler.qt.views.page_header import page_sections
-from labeler.qt.widgets import are_letters_keys
+from labeler.qt.widgets import LetterKeysChip
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.page_parts import Shown
 from labeler.sorting.page_state import (
@@ -256,7 +256,7 @@ class PageGrid(GestureView):
         has_page = self.page_state.is_ready or self.page_state.is_preparing
         if not (has_page and text.isalnum()) or self.codes.first:
             return False
-        acts = text.isdigit() or are_letters_keys()
+        acts = text.isdigit() or LetterKeysChip.is_switched_on()
         is_key = acts and text.lower() in self.worker.keys.values()
         return not (is_key or event.modifiers() & ~TEXT_MODIFIERS)
 

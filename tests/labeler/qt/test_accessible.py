@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from drawn_faces import FaceSet, hint, labels, step_texts
@@ -56,7 +57,6 @@ from gleanset.settings import SplitSettings
 from labeler.duplicates.advantages import Advantage, KeepReason, describe_reasons
 from labeler.duplicates.duplicate_sets import explain_choice
 from labeler.qt import translations
-from labeler.qt.file_import import SPLIT_WARNINGS
 from labeler.qt.keyboard import SHORTCUTS
 from labeler.qt.theme import show_theme
 from labeler.qt.translations import (
@@ -74,6 +74,7 @@ from labeler.qt.translations import (
 )
 from labeler.qt.views.duplicates import reason_words
 from labeler.qt.window import LabelerWindow
+from labeler.sorting.import_plan import CommandFacts
 from labeler.sorting.page_parts import Message
 from labeler.sorting.page_state import KEY_RULES
 from labeler.splits.job import make_result
@@ -427,7 +428,8 @@ def test_warnings_of_split_are_translated(
         empty, [Group("one", "hana", 40), *(Group(f"{n}", "rei", 1) for n in range(6))]
     )
     result = make_result(plan_split(empty, SplitSettings("6:2:2"))).to_json()
-    lines = [split_words(line) for key in SPLIT_WARNINGS for line in result[key]]
+    facts = msgspec.convert(result, CommandFacts)
+    lines = [split_words(line) for line in chain(*facts.split_warnings)]
     words = re.findall("[a-z]+", " ".join([*lines, split_words("and 2 more")]))
     assert {*words} <= {"train", "val", "test", "hana", "rei"}
 
