@@ -6,9 +6,12 @@ same group in every import of a dataset.
 """
 
 import re
+import shlex
 import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
 from functools import partial
+from pathlib import PurePath
 from typing import Annotated
 
 from gleanset.config import Param
@@ -24,6 +27,13 @@ SEARCH_TIMEOUT_SECONDS = 10.0
 """Timeout for a thousand names: a regular expression can take exponential time."""
 _NAMES_PER_SEARCH = 1000
 _EXAMPLE = r"for instance --group-by '(.+)-\d+\.' for X-1.jpg and X-2.jpg"
+_NUMBERED_NAME = re.compile(r"(.+[-_])\d{1,2}\.\w+")
+"""Matches the stem of a file name, with its separator, before a number."""
+# Files look like crops if at least `_MIN_IMAGES` images have several parts, at most `_MAX_PARTS`
+# each, and the parts are at least `_MIN_PARTS_SHARE` of all files.
+_MIN_IMAGES = 3
+_MAX_PARTS = 10
+_MIN_PARTS_SHARE = 0.2
 
 
 def validate_group_by(text: str) -> str:
@@ -69,6 +79,9 @@ class FileGroups:
             self._group_by_name = _search_names(by, names)
         self._groups: set[str] = set()
         self._ungrouped_count = 0
+        # Of files without a group that have a numbered name.
+        self._names_by_stem: dict[str, set[str]] = defaultdict(set)
+        self._stems_by_folder: dict[str, Counter[str]] = defaultdict(Counter)
 
     def get_group(
         self,
@@ -99,13 +112,20 @@ class FileGroups:
         """Count an image that was imported or already known."""
         if origin.post is not None:
             self._groups.add(origin.post)
-        else:
-            self._ungrouped_count += 1
+            return
+
+        self._ungrouped_count += 1
+        path = PurePath(origin.key)
+        name = origin.title or path.name
+        match = _NUMBERED_NAME.fullmatch(name[:MAX_SEARCHED_CHARACTERS])
+        if match is not None:
+            self._names_by_stem[match[1]].add(name)
+            self._stems_by_folder[str(path.parent)][match[1]] += 1
 
     def summary(self) -> dict[str, object]:
-        """Return summary entries: groups and ungrouped images."""
+        """Return summary entries: groups, ungrouped images, likely parts of one image."""
         if self._by is None and not self._groups:
-            return {}
+            return self._suggest_groups()
 
         summary: dict[str, object] = {"groups": len(self._groups)}
         if self._ungrouped_count:
@@ -115,6 +135,38 @@ class FileGroups:
                 "no folders below the class folders, so there are no groups"
             )
         return summary
+
+    def _suggest_groups(self) -> dict[str, object]:
+        """Return a warning if many files look like parts of images, which a split would separate.
+
+        Ordinary numbered files look different: few names with many numbers each.
+        """
+        parts = {
+            stem: sorted(names)
+            for stem, names in self._names_by_stem.items()
+            if 1 < len(names) <= _MAX_PARTS
+        }
+        for stems in self._stems_by_folder.values():
+            # A folder whose files all share one stem is just numbered.
+            if len(stems) == 1 and stems.total() > _MIN_IMAGES:
+                parts.pop(min(stems), None)
+
+        part_count = sum(map(len, parts.values()))
+        min_count = _MIN_PARTS_SHARE * self._ungrouped_count
+        if len(parts) < _MIN_IMAGES or part_count < min_count:
+            return {}
+
+        # The suggested pattern has one separator: the most frequent one.
+        separators = Counter(stem[-1] for stem in parts)
+        separator, _ = separators.most_common(1)[0]
+        example_stem = min(stem for stem in parts if stem[-1] == separator)
+        pattern = shlex.quote(rf"(.+){separator}\d+\.")
+        warning = {
+            "files": part_count,
+            "names": ", ".join(parts[example_stem][:2]),
+            "then": f"run it again with --group-by {pattern}",
+        }
+        return {"maybe_parts_of_one_image": warning}
 
 
 def _search_names(pattern: str, names: Iterable[str]) -> dict[str, str]:

@@ -49,6 +49,7 @@ class HarvestCounts(CommandResult, kw_only=True):
     groups: int | None = None
     without_group: int = 0
     note: str = ""
+    maybe_parts_of_one_image: dict[str, Any] = {}
     next: str = ""
 
     def list_counts(self) -> dict[str, int]:
@@ -93,6 +94,7 @@ class HarvestCounts(CommandResult, kw_only=True):
             "names without a file": self.rows_without_file_names,
             "rejected files": self.rejected_files,
             "files with an opt-out signal": self.reserved_files,
+            "maybe parts of one image": self.maybe_parts_of_one_image,
             "next": self.next,
         }
 

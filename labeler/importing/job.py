@@ -160,6 +160,7 @@ class ImportResult(AliasedResult, kw_only=True):
     groups: int | None = None
     without_group: int = 0
     note: str = ""
+    maybe_parts_of_one_image: JsonDict = {}
     next: str = ""
 
     def summary(self) -> JsonDict:

@@ -1,6 +1,7 @@
 """Groups of files by folder, name and table; suggestions for names that look like crops."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,14 @@ from gleanset.file_groups import FileGroups, validate_group_by
 from gleanset.source_table import SourceTableRow, SourceTables
 
 NUMBERED = r"(.+)-\d+\."
+
+
+def summarize(names: list[str], group_by: str | None = None) -> dict[str, Any]:
+    """Return the summary of files, in some folders, without a group."""
+    groups = FileGroups(group_by)
+    for name in names:
+        groups.note(Origin("folder", name, title=Path(name).name))
+    return groups.summary()
 
 
 def test_regex_group_names_the_group() -> None:
@@ -83,14 +92,53 @@ def test_folder_is_a_group_unless_class_or_split(
     )
 
 
+def test_summary_suggests_group_by_for_numbered_parts() -> None:
+    cut = [
+        f"{folder}/{stem}-{n}.jpg" for folder in "ab" for stem in "xyz" for n in (1, 2)
+    ]
+    result = summarize([*cut, "a/alone-1.jpg", "b/plain.jpg"])[
+        "maybe_parts_of_one_image"
+    ]
+    assert result == {
+        "files": 6,
+        "names": "x-1.jpg, x-2.jpg",
+        "then": r"run it again with --group-by '(.+)-\d+\.'",
+    }
+    lines = summarize([name.replace("-", "_") for name in cut])[
+        "maybe_parts_of_one_image"
+    ]
+    assert lines["then"] == r"run it again with --group-by '(.+)_\d+\.'"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [
+            f"{cat}/{cat}_{n}.jpg"
+            for cat in ("cat", "owl", "dog", "cow")
+            for n in range(1, 9)
+        ],
+        [f"all/img_{n:02}.jpg" for n in range(90)],
+        [f"all/{n}.jpg" for n in range(90)],
+        [f"all/{n}-1.jpg" for n in range(90)],
+        [f"all/x-{n}.jpg" for n in range(1, 3)] + [f"all/y{n}.jpg" for n in range(9)],
+        [f"all/{s}-{n}.jpg" for s in "xyz" for n in (1, 2)]
+        + [f"all/{n}.jpg" for n in range(90)],
+        [],
+    ],
+)
+def test_plain_numbering_gives_no_suggestion(names: list[str]) -> None:
+    assert summarize(names) == {}
+
+
 def test_summary_counts_groups_and_ungrouped_files() -> None:
     groups = FileGroups("folder")
     for name, group in (("1", "a"), ("2", "a"), ("3", "b"), ("4", None)):
         groups.note(Origin("folder", name, title=name, post=group))
     assert groups.summary() == {"groups": 2, "without_group": 1}
-    ungrouped = FileGroups("folder")
-    ungrouped.note(Origin("folder", "a/1.jpg", title="1.jpg"))
-    assert "no folders below the class folders" in str(ungrouped.summary()["note"])
+    assert (
+        "no folders below the class folders" in summarize(["a/1.jpg"], "folder")["note"]
+    )
 
 
 def test_source_tables_give_credit_and_group(tmp_path: Path) -> None:

@@ -433,7 +433,12 @@ def test_group_by_pattern_keeps_faces_in_one_split(empty: Dataset, faces: Path) 
 
 
 def test_second_import_adds_groups(empty: Dataset, faces: Path) -> None:
-    assert run_import(empty, faces)["added"] == 25
+    message = run_import(empty, faces)["maybe_parts_of_one_image"]
+    assert (message["files"], message["names"]) == (
+        25,
+        "episode 0-1.jpg, episode 0-2.jpg",
+    )
+    assert message["then"] == r"run it again with --group-by '(.+)-\d+\.'"
     assert count_straddling_groups(empty) > 0
     result = run_import(empty, faces, group_by=str(NUMBERED))
     assert (result["added"], result["duplicate"], result["groups"]) == (0, 25, 10)
