@@ -31,7 +31,7 @@ from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cropping import encode_jpeg
 from webapp import report_decisions
 from webapp.api import json_response
-from webapp.guard import ADMIN_API, ADMIN_COOKIE, COOKIE, refuse_token, token_in
+from webapp.guard import ADMIN_API, ADMIN_COOKIE, COOKIE, get_token, token_error
 from webapp.page_files import PAGE_FILES, redirect_with_cookies
 from webapp.problems import RefusedRequest
 from webapp.report_spool import open_for_writing
@@ -67,11 +67,14 @@ def admin_only(
 
     async def endpoint(request: Request) -> Response:
         service = get_service(request)
-        token = token_in(request.headers, ADMIN_COOKIE)
+        token = get_token(request.headers, ADMIN_COOKIE)
         if not service.settings.is_admin(token):
-            fix = "open the address that `webapp serve --admin` printed"
-            detail = "this page is for the administrator"
-            raise refuse_token(token, "administrator's token needed", detail, fix)
+            raise token_error(
+                token,
+                "administrator's token needed",
+                "this page is for the administrator",
+                "open the address that `webapp serve --admin` printed",
+            )
         return await asyncio.to_thread(work, service, request, await request.body())
 
     return endpoint
@@ -96,33 +99,31 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
     """
     spool = service.require_spool()
     query = request.query_params
-    is_settled = query.get("settled") == "true"
     with open_for_writing(spool.root) as dataset:
         table = Reports(dataset.db)
-        last = None
-        if is_settled:
-            listed = table.list_settled(REPORTS_PER_PAGE)
+        misfits = set[int]()
+        next_page = None
+        if query.get("settled") == "true":
+            reports_with_step = table.list_settled(REPORTS_PER_PAGE)
+            reports = [report for _, report in reports_with_step]
         else:
-            pending = table.list_pending(_page_start(query), REPORTS_PER_PAGE)
+            pending = table.list_pending(_parse_page_start(query), REPORTS_PER_PAGE)
             # Reports that contradict each other are decided together.
-            listed = [(0, report) for report in _with_rivals(dataset, pending)]
+            reports = _add_rivals(dataset, pending)
+            reports_with_step = [(0, report) for report in reports]
+            misfits = report_decisions.find_misfits(dataset, reports)
             if pending:
-                # The query of the page after this one.
                 claim = pending[-1].claim
-                last = {
+                next_page = {
                     "kind": claim.kind,
                     "claimed": claim.claimed,
                     "after": pending[-1].id,
                 }
 
-        reports = [report for _, report in listed]
         copies = report_decisions.find_copies(dataset, reports)
-        misfits = set[int]()
-        if not is_settled:
-            misfits = report_decisions.find_misfits(dataset, reports)
         rows = []
-        for step, report in listed:
-            row = _report_json(dataset, step, report, copies[report.id])
+        for step, report in reports_with_step:
+            row = _report_to_json(dataset, step, report, copies[report.id])
             rows.append(row | {"misfit": report.id in misfits})
 
         names = {report.claim.claimed for report in reports}
@@ -135,8 +136,8 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
                 "decided": table.count(None) - table.count(),
                 "spooled": len(list_spooled_reports(spool.root)),
                 "reports": rows,
-                "last": last,
-                "known": {name: _typical_faces(dataset, name) for name in names},
+                "last": next_page,
+                "known": {name: _make_typical_faces(dataset, name) for name in names},
                 "classes": dataset.classes.list_names(),
                 "named": report_decisions.find_class(dataset, name) if name else "",
                 "has_whole_images": are_whole_images(dataset.db),
@@ -145,7 +146,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
         )
 
 
-def _page_start(query: QueryParams) -> tuple[str, str, int]:
+def _parse_page_start(query: QueryParams) -> tuple[str, str, int]:
     """Return kind, class and number of the report before a page."""
     number = parse_json(query.get("after", "0"), RowNumber, "number", "reload the page")
     return query.get("kind", ""), query.get("claimed", ""), number
@@ -177,11 +178,9 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
     decision = parse_json(body, AdminDecision, "decision", "reload the page")
     with open_for_writing(service.require_spool().root) as dataset:
         table = Reports(dataset.db)
-        requested = list(
-            filter(None, (decision.accept, decision.refuse, decision.undo))
-        )
+        actions = list(filter(None, (decision.accept, decision.refuse, decision.undo)))
         is_valid_step = not decision.undo or table.list_in_step(decision.undo)
-        if len(requested) != 1 or not is_valid_step:
+        if len(actions) != 1 or not is_valid_step:
             raise UsageError(
                 "not a decision",
                 "accept or refuse reports, or undo a step of these",
@@ -189,18 +188,18 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
 
         if decision.accept:
             _check_classes(dataset, decision)
-            settled = report_decisions.accept_reports(dataset, decision.accept)
+            result = report_decisions.accept_reports(dataset, decision.accept)
         elif decision.refuse:
-            settled = report_decisions.refuse_reports(dataset, decision.refuse)
+            result = report_decisions.refuse_reports(dataset, decision.refuse)
         else:
             report_decisions.undo_decision(dataset, decision.undo)
-            settled = report_decisions.SettledReports(decision.undo, 0)
+            result = report_decisions.SettledReports(decision.undo)
         return json_response(
             {
-                "step": settled.step,
-                "reports": table.list_in_step(settled.step),
-                "classes": dict(settled.classes),
-                "created": settled.created,
+                "step": result.step,
+                "reports": table.list_in_step(result.step),
+                "classes": dict(result.classes),
+                "created": result.created,
             }
         )
 
@@ -213,8 +212,11 @@ def _check_classes(dataset: Dataset, decision: AdminDecision) -> None:
         *dataset.classes.list_names(),
     }
     for report in Reports(dataset.db).get_pending(decision.accept):
-        correct = decision.accept[report.id]
-        name = report_decisions.get_accepted_class(dataset, report, correct)
+        name = report_decisions.get_accepted_class(
+            dataset,
+            report,
+            decision.accept[report.id],
+        )
         if name not in allowed_names:
             raise RefusedRequest(
                 409,
@@ -224,7 +226,7 @@ def _check_classes(dataset: Dataset, decision: AdminDecision) -> None:
             )
 
 
-def _with_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[Report]:
+def _add_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[Report]:
     """Return pending reports, each followed by the pending ones that contradict it."""
     numbers: dict[int, None] = {}
     for report in pending:
@@ -237,7 +239,7 @@ def _with_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[Report]:
     ]
 
 
-def _report_json(
+def _report_to_json(
     dataset: Dataset,
     step: int,
     report: Report,
@@ -257,34 +259,40 @@ def _report_json(
         "in_test": table.is_in_test(claim.sha256),
         "copy_in_test": any(table.is_in_test(copy.sha256) for copy in copies),
         "rivals": report_decisions.find_rivals(dataset, report),
-        "copies": _copies_json(dataset, copies),
+        "copies": _copies_to_json(dataset, copies),
     }
 
 
-def _copies_json(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[JsonDict]:
+def _copies_to_json(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[JsonDict]:
     thumbnails = Thumbnails(dataset, with_reports=True)
     result = []
     for number, copy in enumerate(copies):
-        src = None
-        image = dataset.images.get(copy.sha256) if number < MAX_SHOWN_COPIES else None
-        if image is not None:
-            preview = thumbnails.of_image(image)
-            src = preview.src if preview else None
+        thumbnail = None
+        if number < MAX_SHOWN_COPIES:
+            image = dataset.images.get(copy.sha256)
+            thumbnail = thumbnails.of_image(image) if image else None
 
-        classes = Reports(dataset.db).list_classes(copy.sha256)
-        result.append(copy._asdict() | {"src": src, "classes": classes})
+        result.append(
+            {
+                **copy._asdict(),
+                "src": thumbnail.src if thumbnail else None,
+                "classes": Reports(dataset.db).list_classes(copy.sha256),
+            }
+        )
     return result
 
 
-def _typical_faces(dataset: Dataset, name: str) -> list[str]:
+def _make_typical_faces(dataset: Dataset, name: str) -> list[str]:
+    """Return typical faces of a class, as data URIs."""
     queue = SortingQueue(dataset.db)
     row = dataset.classes.get_id(dataset.classes.resolve(name)) or 0
     # Faces of reports are only shown where a class has no others: they may be what is wrong.
     rows = queue.list_typical(row, MAX_TYPICAL_FACES) or queue.get_portraits(row)
     keys = SampleTiles(dataset.db).get_keys(rows)
     samples = filter(None, map(dataset.samples.get, keys))
-    thumbnails = map(Thumbnails(dataset, with_reports=True).of_sample, samples)
-    return [thumbnail.src for thumbnail in thumbnails if thumbnail is not None]
+    thumbnails = Thumbnails(dataset, with_reports=True)
+    faces = map(thumbnails.of_sample, samples)
+    return [face.src for face in faces if face is not None]
 
 
 ROUTES = [

@@ -14,11 +14,18 @@ from starlette.routing import Route
 
 from gleanset import __version__
 from webapp.api_models import SentReport
-from webapp.computations import CLAIM, FIND_FACES, JPEGS, PREDICT, ServedFacts, Upload
+from webapp.computations import (
+    CHECK_REPORT,
+    CONVERT_TO_JPEG,
+    FIND_FACES,
+    PREDICT,
+    ServedFacts,
+    Upload,
+)
 from webapp.guard import METRICS, get_client
 from webapp.metrics import CONTENT_TYPE
 from webapp.page_files import PAGE, make_model_response
-from webapp.problems import RefusedRequest, busy
+from webapp.problems import RefusedRequest, busy_error
 from webapp.service import get_service
 from webapp.uploads import JSON, parse_json, read_file, read_images
 
@@ -36,7 +43,7 @@ async def faces(request: Request) -> Response:
 async def jpeg(request: Request) -> Response:
     """Convert an image that browsers cannot show, such as HEIC or TIFF."""
     upload, _ = await read_file(request, get_service(request).settings.limits)
-    data = await _compute(request, JPEGS, upload, [upload])
+    data = await _compute(request, CONVERT_TO_JPEG, upload, [upload])
     return Response(data, media_type="image/jpeg")
 
 
@@ -59,14 +66,20 @@ async def report(request: Request) -> Response:
     """Store a report for the administrator to decide: a form with `file` and `report`."""
     service = get_service(request)
     upload, texts = await read_file(request, service.settings.limits)
-    hint = 'send a field report such as {"claimed": "a class", "box": null}'
-    sent = parse_json(texts.get("report", "null"), SentReport, "report", hint)
+    claim = parse_json(
+        texts.get("report", "null"),
+        SentReport,
+        "report",
+        'send a field report such as {"claimed": "a class", "box": null}',
+    )
+
     spool = service.require_spool()
-    kept_report = await _compute(request, CLAIM, (upload, sent), [upload])
-    is_new, claimed = await spool.run(lambda: spool.add(kept_report))
+    spool_entry = await _compute(request, CHECK_REPORT, (upload, claim), [upload])
+    is_new, label = await spool.run(lambda: spool.add(spool_entry))
+
     # The dataset may have classes that are not for users of the page.
-    visible = claimed if claimed in service.facts.page["classes"] else None
-    return json_response({"new": is_new, "class": visible})
+    is_visible = label in service.facts.page["classes"]
+    return json_response({"new": is_new, "class": label if is_visible else None})
 
 
 async def classes(request: Request) -> Response:
@@ -97,12 +110,12 @@ async def model_file(request: Request) -> Response:
 async def health(request: Request) -> Response:
     """Return the run and the versions: the server runs. Needs no token and is not counted."""
     facts = get_service(request).facts
-    versions = {"model_version": facts.version, "version": __version__}
     return json_response(
         {
             "status": "ok",
             "run": facts.run,
-            **versions,
+            "model_version": facts.version,
+            "version": __version__,
         }
     )
 
@@ -111,7 +124,7 @@ async def ready(request: Request) -> Response:
     """Return the same as `health` if the model is loaded and requests are accepted."""
     queue = get_service(request).queue
     if not queue.status().ready_processes:
-        raise busy("the model is not loaded")
+        raise busy_error("the model is not loaded")
     queue.refuse_if_busy("")
     return await health(request)
 
@@ -120,7 +133,7 @@ async def document(_: Request) -> Response:
     """Return the OpenAPI description."""
     description = msgspec.json.decode((PAGE / "openapi.json").read_bytes())
     description["info"]["version"] = __version__
-    schemas = msgspec.json.schema_components([SentReport])[1]
+    _, schemas = msgspec.json.schema_components([SentReport])
     description["components"]["schemas"] |= schemas
     return json_response(description)
 
@@ -135,12 +148,11 @@ async def metrics_text(request: Request) -> Response:
 def _downloadable_facts(request: Request) -> ServedFacts:
     service = get_service(request)
     if not service.settings.on_device:
-        hint = "send images to /api/v1/predict"
         raise RefusedRequest(
             403,
             "not on devices",
             "the model cannot be downloaded",
-            hint,
+            "send images to /api/v1/predict",
         )
     return service.facts
 
@@ -150,7 +162,7 @@ def json_response(answer: Any) -> Response:
     return Response(msgspec.json.encode(answer), media_type=JSON)
 
 
-READ = {
+GET_ENDPOINTS = {
     "card": card,
     "classes": classes,
     "health": health,
@@ -160,12 +172,12 @@ READ = {
     "portraits": portraits,
     "ready": ready,
 }
-SENT = {"faces": faces, "jpeg": jpeg, "predict": predict, "reports": report}
+POST_ENDPOINTS = {"faces": faces, "jpeg": jpeg, "predict": predict, "reports": report}
 ROUTES = [
     Route(METRICS, metrics_text),
-    *(Route(f"/api/v1/{name}", endpoint) for name, endpoint in READ.items()),
+    *(Route(f"/api/v1/{name}", endpoint) for name, endpoint in GET_ENDPOINTS.items()),
     *(
         Route(f"/api/v1/{name}", endpoint, methods=["POST"])
-        for name, endpoint in SENT.items()
+        for name, endpoint in POST_ENDPOINTS.items()
     ),
 ]

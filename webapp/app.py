@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp.api import ROUTES
-from webapp.computations import CARD, PORTRAITS, ServedFacts
+from webapp.computations import MODEL_CARD, PORTRAITS, ServedFacts
 from webapp.compute_queue import ComputeQueue
 from webapp.guard import MODEL_VERSION, Guard
 from webapp.metrics import Metrics
@@ -38,8 +38,15 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
         spool = None
         if settings.dataset:
             spool = ReportSpool(Path(settings.dataset), settings.limits)
-        cached = CachedResult(CARD, queue), CachedResult(PORTRAITS, queue)
-        app.state.service = Service(settings, facts, queue, spool, *cached, metrics)
+        app.state.service = Service(
+            settings,
+            facts,
+            queue,
+            spool,
+            cards=CachedResult(MODEL_CARD, queue),
+            portraits=CachedResult(PORTRAITS, queue),
+            metrics=metrics,
+        )
         try:
             await queue.start()
             if spool is not None:

@@ -51,7 +51,10 @@ _MIN_PROBABILITY = 0.5
 
 @dataclass
 class _Candidate:
-    """A face with its score in the browser's detector; `is_own`: the model's one found it."""
+    """A face with its score in the browser's detector, 0 to 1.
+
+    `is_own`: the detector of the model found it.
+    """
 
     face: Face
     is_own: bool
@@ -59,8 +62,10 @@ class _Candidate:
 
     def probability(self) -> float:
         """Return the probability of a face, by the odds of its score."""
-        odds = _log_odds(min(self.score, 0.999)) - _log_odds(_MIN_SCORE)
-        logit = _BIAS + _OWN_WEIGHT * self.is_own + _SCORE_WEIGHT * odds
+        # A score of 1 would have infinite odds.
+        log_odds = _log_odds(min(self.score, 0.999)) - _log_odds(_MIN_SCORE)
+        own_weight = _OWN_WEIGHT if self.is_own else 0.0
+        logit = _BIAS + own_weight + _SCORE_WEIGHT * log_odds
         return 1 / (1 + math.exp(-logit))
 
 
@@ -84,24 +89,30 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
     candidates = [_Candidate(face, True, _MIN_SCORE) for face in faces]
     for face in build_detector(BROWSER).detect(pixels):
         box = clip_box(_convert_box(face.box, style), width, height) or face.box
-        same_faces = (c for c in candidates if is_same_face(box, c.face.box))
-        same = next(same_faces, None)
-        if same is None:
+        matches = (c for c in candidates if is_same_face(box, c.face.box))
+        match = next(matches, None)
+        if match is None:
             candidates.append(_Candidate(replace(face, box=box), False, face.score))
         else:
-            same.score = max(same.score, face.score)
+            match.score = max(match.score, face.score)
 
-    scored = []
+    results = []
     for candidate in candidates:
         probability = candidate.probability()
         if candidate.is_own or probability >= _MIN_PROBABILITY:
-            scored.append(replace(candidate.face, score=probability))
-    return sort_in_reading_order(scored)
+            results.append(replace(candidate.face, score=probability))
+    return sort_in_reading_order(results)
 
 
 def _convert_box(box: Box, style: BoxStyle) -> Box:
+    """Return the box that a detector of this style would draw for a face of drawnface."""
     width = box.width * style.width
     height = box.height * style.height
-    x = box.x + box.width * (0.5 + style.right) - width / 2
-    y = box.y + box.height * (0.5 + style.down) - height / 2
-    return Box(round(x), round(y), round(width), round(height))
+    center_x = box.x + box.width * (0.5 + style.right)
+    center_y = box.y + box.height * (0.5 + style.down)
+    return Box(
+        round(center_x - width / 2),
+        round(center_y - height / 2),
+        round(width),
+        round(height),
+    )

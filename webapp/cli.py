@@ -133,16 +133,18 @@ def _describe(report: Report, obstacles: Iterable[Obstacle]) -> str:
 
     claim = report.claim
     if claim.kind == REMOVAL:
-        facts = "removal"
+        subject = "removal"
     else:
         special_names = {"": NONE, NOT_A_FACE: "not a face"}
         name = special_names.get(claim.claimed, claim.claimed)
-        share = "no face" if claim.confidence is None else f"{claim.confidence:.0%}"
-        facts = f"{name}? (predicted: {claim.answer or 'unknown'}, {share})"
+        confidence = "no face"
+        if claim.confidence is not None:
+            confidence = f"{claim.confidence:.0%}"
+        subject = f"{name}? (predicted: {claim.answer or 'unknown'}, {confidence})"
 
     reasons = [obstacle.value for obstacle in obstacles]
     date = f"{report.at[:16].replace('T', ' ')} UTC"
-    parts = [facts, *reasons, date, claim.note]
+    parts = [subject, *reasons, date, claim.note]
     return replace_controls(f"{report.id}  {'; '.join(filter(None, parts))}", " ")
 
 
@@ -153,9 +155,9 @@ def _report_unlisted(job: CommandJob, pending: list[Report], option: str) -> Non
         job.say(
             f"pending removals: {removals} (gleanset forget --report NUMBER {option})"
         )
-    spooled = len(list_spooled_reports(job.root))
-    if spooled:
-        job.say(f"not listed before another program has finished writing: {spooled}")
+    spool_size = len(list_spooled_reports(job.root))
+    if spool_size:
+        job.say(f"not listed before another program has finished writing: {spool_size}")
 
 
 class AcceptedReports(AliasedResult, kw_only=True):
@@ -199,35 +201,39 @@ def accept_claims(
     is_all = ALL in numbers
     with _open(job) as dataset:
         option = dataset.option
-        selected = _select(job, dataset, numbers)
-        unclear = find_unclear_reports(dataset, selected)
-        skipped: set[int] = set()
+        requested_reports = _select_reports(job, dataset, numbers)
+        unclear = find_unclear_reports(dataset, requested_reports)
+        skipped_reports: set[int] = set()
         if is_all and name is None:
-            skipped = skipped.union(*unclear.values())
-        claims = {number: name for number in selected if number not in skipped}
+            skipped_reports = skipped_reports.union(*unclear.values())
+        claims = {
+            number: name
+            for number in requested_reports
+            if number not in skipped_reports
+        }
         refuse_similar_names(dataset, claims)
         # No person has looked at each of `all`: their labels stay unreviewed.
-        settled = accept_reports(dataset, claims, unseen=is_all) if claims else None
+        step = accept_reports(dataset, claims, unseen=is_all) if claims else None
         aliases = dataset.classes.explain_aliases([name] if name else [], option)
 
-    _report_obstacles(job, unclear, skipped, option)
-    disputed = len(unclear[Obstacle.CONTRADICTORY] & skipped)
-    if settled is None:
-        return AcceptedReports(accepted=0, disputed=disputed)
+    _report_obstacles(job, unclear, skipped_reports, option)
     result = AcceptedReports(
-        accepted=settled.reports,
-        disputed=disputed,
-        new_classes=list(settled.created),
-        waiting_for_split=settled.waiting_for_split,
+        accepted=len(claims),
+        disputed=len(unclear[Obstacle.CONTRADICTORY] & skipped_reports),
     )
+    if step is None:
+        return result
+
+    result.new_classes = list(step.created)
+    result.waiting_for_split = step.waiting_for_split
     if name:
         result = result.with_facts(aliases)
-        result.label = next(iter(settled.classes.values()))
-    if settled.created:
+        result.label = next(iter(step.classes.values()))
+    if step.created:
         job.say(
-            f"new classes: {', '.join(settled.created)} (labeler undo takes them back)"
+            f"new classes: {', '.join(step.created)} (labeler undo takes them back)"
         )
-    if settled.waiting_for_split:
+    if step.waiting_for_split:
         job.say(f"not in train, val or test yet: run labeler split {option}")
     return result
 
@@ -235,17 +241,17 @@ def accept_claims(
 def _report_obstacles(
     job: CommandJob,
     unclear: Mapping[Obstacle, set[int]],
-    skipped: set[int],
+    skipped_reports: set[int],
     option: str,
 ) -> None:
     """Print how many unclear reports stay pending, and which were accepted all the same."""
     from webapp.report_decisions import Obstacle
 
-    for obstacle, listed in unclear.items():
-        text = f"{obstacle.value}: {len(listed)}"
-        if listed & skipped:
+    for obstacle, numbers in unclear.items():
+        text = f"{obstacle.value}: {len(numbers)}"
+        if numbers & skipped_reports:
             job.say(f"pending, {text} (webapp reports list {option})")
-        elif listed and obstacle in (Obstacle.SIMILAR, Obstacle.MISFIT):
+        elif numbers and obstacle in (Obstacle.SIMILAR, Obstacle.MISFIT):
             job.say(f"accepted, {text} (labeler undo takes them back)")
 
 
@@ -263,9 +269,10 @@ def refuse_claims(job: CommandJob, numbers: tuple[str, ...]) -> RefusedReports:
     from webapp.report_decisions import refuse_reports
 
     with _open(job) as dataset:
-        selected = _select(job, dataset, numbers)
-        refused = refuse_reports(dataset, selected).reports if selected else 0
-    return RefusedReports(refused=refused)
+        requested_reports = _select_reports(job, dataset, numbers)
+        if requested_reports:
+            refuse_reports(dataset, requested_reports)
+    return RefusedReports(refused=len(requested_reports))
 
 
 def _open(job: CommandJob) -> Dataset:
@@ -275,7 +282,10 @@ def _open(job: CommandJob) -> Dataset:
     return job.open()
 
 
-def _select(job: CommandJob, dataset: Dataset, numbers: tuple[str, ...]) -> list[int]:
+def _select_reports(
+    job: CommandJob, dataset: Dataset, numbers: tuple[str, ...]
+) -> list[int]:
+    """Return the numbers of reports, each once; `all` are those of wrong answers."""
     if ALL in numbers:
         pending = list(Reports(dataset.db).iterate())
         _report_unlisted(job, pending, dataset.option)

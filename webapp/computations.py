@@ -15,14 +15,17 @@ from webapp.settings import ServeSettings
 
 JOB = "webapp.model_process"
 """Module that the compute processes run."""
-WORK = f"{JOB}:load"
+LOAD = f"{JOB}:load"
+"""Loads the model and returns the function that works on a `Task`."""
 # Functions (LoadedModel, request, ServeSettings) -> result.
-PREDICT, FIND_FACES = "webapp.recognizer:predict", "webapp.recognizer:find_faces"
-JPEGS = "webapp.recognizer:convert_to_jpeg"
-CLAIM = "webapp.report_checks:check_report"
-FACTS, CARD = "webapp.loaded_model:get_served_facts", "webapp.model_card:model_card"
+PREDICT = "webapp.recognizer:predict"
+FIND_FACES = "webapp.recognizer:find_faces"
+CONVERT_TO_JPEG = "webapp.recognizer:convert_to_jpeg"
+CHECK_REPORT = "webapp.report_checks:check_report"
+GET_FACTS = "webapp.loaded_model:get_served_facts"
+MODEL_CARD = "webapp.model_card:model_card"
 PORTRAITS = "webapp.portraits:portraits"
-BATCHED = {PREDICT}
+BATCH_COMPUTATIONS = {PREDICT}
 """These take a list of requests, and return a list of results."""
 
 
@@ -40,11 +43,11 @@ class Upload(NamedTuple):
 
 
 class KeptReport(msgspec.Struct, frozen=True):
-    """A report with its image, and the hash of the uploaded file (`sent`)."""
+    """A report with its image, and the hash of the uploaded file."""
 
     claim: Claim
     image: bytes
-    sent: str
+    upload_sha256: str = msgspec.field(name="sent")
     has_new_box: bool
 
 
@@ -75,6 +78,6 @@ class Task(NamedTuple):
 
 def load_served_facts(settings: ServeSettings) -> ServedFacts:
     """Return the facts of a model; for use in another process."""
-    (facts,), _ = resolve_name(WORK)(settings)(Task(FACTS, [None]))
+    (facts,), _ = resolve_name(LOAD)(settings)(Task(GET_FACTS, [None]))
     assert isinstance(facts, ServedFacts)
     return facts

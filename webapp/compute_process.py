@@ -15,8 +15,8 @@ from typing import Any
 from gleanset.errors import Unreadable
 from gleanset.platform import lower_process_priority
 from gleanset.work.processes import WorkerContext, begin_worker
-from webapp.computations import JOB, WORK, Task
-from webapp.problems import RefusedRequest, unreadable
+from webapp.computations import JOB, LOAD, Task
+from webapp.problems import RefusedRequest, unreadable_error
 from webapp.settings import ServeSettings
 
 LENGTH_BYTES = 8
@@ -129,7 +129,7 @@ def _work_on_tasks(
         # The first answer, before any task: None once the model is loaded, or an error.
         answer: Any = None
         try:
-            work = resolve_name(WORK)(settings)
+            work = resolve_name(LOAD)(settings)
         except Exception as error:
             answer = RuntimeError(repr(error))
         while True:
@@ -146,6 +146,6 @@ def _work_on_tasks(
             except RefusedRequest as refused:
                 answer = refused
             except Unreadable as image:
-                answer = unreadable(image)
+                answer = unreadable_error(image)
             except Exception as error:  # any failure of a library on untrusted bytes
                 answer = RuntimeError(repr(error))

@@ -14,10 +14,10 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from webapp.computations import BATCHED, ServedFacts, Task
+from webapp.computations import BATCH_COMPUTATIONS, ServedFacts, Task
 from webapp.compute_process import ComputeProcess, ProcessEnded
 from webapp.metrics import QueueStatus
-from webapp.problems import RefusedRequest, busy
+from webapp.problems import RefusedRequest, busy_error
 from webapp.rate_limit import RateLimit
 from webapp.settings import ServeSettings
 
@@ -104,7 +104,7 @@ class ComputeQueue:
         own = len(self._queues.get(client, ()))
         total = sum(map(len, self._queues.values()))
         if total >= self._limits.waiting or own >= self._limits.client_waiting:
-            raise busy("too many requests in the queue")
+            raise busy_error("too many requests in the queue")
 
     def status(self) -> QueueStatus:
         """Return how much waits and runs."""
@@ -127,7 +127,7 @@ class ComputeQueue:
         Cancelling aborts the computation. Raises `RefusedRequest`.
         """
         self.refuse_if_busy(client)
-        is_small = computation in BATCHED and size <= MAX_SMALL_BYTES
+        is_small = computation in BATCH_COMPUTATIONS and size <= MAX_SMALL_BYTES
         if is_small and self._facts.of_faces:
             # Face detection takes too long for a batch.
             is_small = all(upload.boxes is not None for upload in request)
@@ -168,34 +168,37 @@ class ComputeQueue:
                 pending = self._queues
                 self._queues = {}
                 for jobs in pending.values():
-                    self._refuse(jobs, busy("no compute process is available"))
+                    self._refuse(jobs, busy_error("no compute process is available"))
             await asyncio.sleep(LOAD_RETRY_SECONDS)
         finally:
             self._loading.discard(process)
             self._dispatch()
 
-    def _free_process(self) -> ComputeProcess | None:
-        occupied = {batch.process for batch in self._running} | self._loading
-        free = (process for process in self._processes if process not in occupied)
-        return next((process for process in free if process.alive), None)
+    def _find_free_process(self) -> ComputeProcess | None:
+        busy_processes = {batch.process for batch in self._running} | self._loading
+        for process in self._processes:
+            if process.alive and process not in busy_processes:
+                return process
+        return None
 
     def _dispatch(self) -> None:
-        while (process := self._free_process()) is not None:
-            jobs = self._next_jobs()
+        while (process := self._find_free_process()) is not None:
+            jobs = self._take_next_jobs()
             if not jobs:
                 return
             batch = _Batch(process, jobs)
             self._running.append(batch)
             self.run_in_background(self._run(batch))
 
-    def _next_jobs(self) -> list[_Job]:
+    def _take_next_jobs(self) -> list[_Job]:
         """Take the next client's job; a small one with others of its kind."""
         slow_batches = [
             batch for batch in self._running if self._is_slow(batch.jobs[0].client)
         ]
-        slow_lane_is_full = len(slow_batches) >= max(1, len(self._processes) - 1)
+        # One process is for quick clients, if there are several.
+        is_slow_lane_full = len(slow_batches) >= max(1, len(self._processes) - 1)
         first = self._take(
-            lambda job: not (slow_lane_is_full and self._is_slow(job.client))
+            lambda job: not (is_slow_lane_full and self._is_slow(job.client))
         )
         if first is None:
             return []
@@ -233,20 +236,20 @@ class ComputeQueue:
                 task,
                 self._limits.seconds_computed,
             )
-        except RefusedRequest as refused:
-            self._fail(jobs, refused)
+        except RefusedRequest as error:
+            self._fail(jobs, error)
         except TimeoutError:
-            late = RefusedRequest(
+            timeout_error = RefusedRequest(
                 413,
                 "too much work",
                 "computing took too long",
                 "send less",
             )
-            self._fail(jobs, late)
+            self._fail(jobs, timeout_error)
         except (ProcessEnded, OSError, RuntimeError) as error:
             # RuntimeError: any failure of a library on the image.
             log.warning("a compute process failed: %s", error)
-            self._fail(jobs, busy(batch.failure))
+            self._fail(jobs, busy_error(batch.failure))
         else:
             for job, result in zip(jobs, results, strict=True):
                 if not job.result.done():
@@ -257,20 +260,21 @@ class ComputeQueue:
             self._charge(jobs, seconds or batch.seconds)
             self._dispatch()
 
-    def _refuse(self, jobs: Iterable[_Job], refused: RefusedRequest) -> None:
+    def _refuse(self, jobs: Iterable[_Job], error: RefusedRequest) -> None:
         for job in jobs:
+            # The result of a job whose client has disconnected is cancelled.
             if not job.result.done():
-                job.result.set_exception(refused)
+                job.result.set_exception(error)
 
-    def _fail(self, jobs: Sequence[_Job], refused: RefusedRequest) -> None:
+    def _fail(self, jobs: Sequence[_Job], error: RefusedRequest) -> None:
         """Refuse a single job; repeat those of a batch alone, to find the faulty one."""
         if len(jobs) == 1:
-            self._refuse(jobs, refused)
-        else:
-            for job in jobs:
-                job.is_small = False
-                if not job.result.done():
-                    self._queues.setdefault(job.client, deque()).appendleft(job)
+            self._refuse(jobs, error)
+            return
+        for job in jobs:
+            job.is_small = False
+            if not job.result.done():
+                self._queues.setdefault(job.client, deque()).appendleft(job)
 
     def _charge(self, jobs: Sequence[_Job], seconds: float) -> None:
         each = seconds / len(jobs)
@@ -284,10 +288,12 @@ class ComputeQueue:
         while True:
             await asyncio.sleep(WATCH_INTERVAL_SECONDS)
             self._restart_dead_processes()
-            now = time.monotonic()
             self._slow_until = {
-                client: end for client, end in self._slow_until.items() if end > now
+                client: end
+                for client, end in self._slow_until.items()
+                if self._is_slow(client)
             }
+
             long_batches = [
                 batch for batch in self._running if batch.seconds > MIN_TURN_SECONDS
             ]

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp.compute_queue import ComputeQueue
 from webapp.metrics import Metrics
-from webapp.problems import RefusedRequest, busy
+from webapp.problems import RefusedRequest, busy_error
 from webapp.rate_limit import RateLimit, get_network
 from webapp.settings import RequestLimits, ServeSettings
 
@@ -25,7 +25,7 @@ API = "/api/"
 ADMIN_API = "/api/v1/admin"
 """Addresses with a token of their own."""
 METRICS = "/metrics"
-UNCOUNTED = ("/api/v1/health", "/api/v1/ready")
+HEALTH_CHECKS = ("/api/v1/health", "/api/v1/ready")
 MODEL_VERSION = "model-version"
 CLIENT_DISCONNECTED = 499
 """Status in the metrics of a request without a response, as in nginx."""
@@ -56,13 +56,14 @@ def get_client(scope: Scope) -> str:
     return get_network(address)
 
 
-def token_in(headers: Headers, cookie: str) -> str:
+def get_token(headers: Headers, cookie: str) -> str:
     """Return the token of a request from its header or a cookie; "" for none."""
     bearer = headers.get("authorization", "").removeprefix("Bearer ")
-    return bearer or cookie_parser(headers.get("cookie", "")).get(cookie, "")
+    cookies = cookie_parser(headers.get("cookie", ""))
+    return bearer or cookies.get(cookie, "")
 
 
-def refuse_token(token: str, reason: str, detail: str, hint: str) -> RefusedRequest:
+def token_error(token: str, reason: str, detail: str, hint: str) -> RefusedRequest:
     """Return the error for a wrong token, or for none with `reason` and `detail`."""
     if token:
         reason = "wrong token"
@@ -106,12 +107,11 @@ class Guard:
             pass  # during the upload: no client waits for the answer
         except Exception:
             if not answer.status:
-                hint = "try another image, or tell the operator of this server"
                 bug = RefusedRequest(
                     500,
                     "our fault",
                     "this is a bug in Gleanset",
-                    hint,
+                    "try another image, or tell the operator of this server",
                 )
                 await bug.response()(scope, receive, answer)
             raise
@@ -145,11 +145,10 @@ class Guard:
             if not body.timeout.expired():
                 raise  # a bug, not our timeout
             if not body.complete.is_set():  # otherwise the client has disconnected
-                detail = f"limit: {self._settings.limits.seconds:g} s per request"
                 raise RefusedRequest(
                     408,
                     "too slow",
-                    detail,
+                    f"limit: {self._settings.limits.seconds:g} s per request",
                     "send smaller images",
                 ) from None
 
@@ -161,7 +160,7 @@ class Guard:
         if not path.startswith(f"{ADMIN_API}/"):
             return True
         # A page of reports loads many faces.
-        return not self._settings.is_admin(token_in(headers, ADMIN_COOKIE))
+        return not self._settings.is_admin(get_token(headers, ADMIN_COOKIE))
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         self._check_host(headers)
@@ -179,7 +178,7 @@ class Guard:
         length = headers.get("content-length", "0")
         # float() accepts any number of digits, int() does not.
         if length.isdecimal() and float(length) > self._settings.limits.body_bytes:
-            raise too_large(self._settings.limits.body_bytes)
+            raise too_large_error(self._settings.limits.body_bytes)
         if is_change:
             self._queue.refuse_if_busy(get_client(scope))
 
@@ -194,8 +193,12 @@ class Guard:
                 "correct the header Host",
             )
         if self._settings.hosts and host not in self._settings.hosts:
-            hint = "start it with --host-name NAME"
-            raise RefusedRequest(421, "wrong host", "not a name of this server", hint)
+            raise RefusedRequest(
+                421,
+                "wrong host",
+                "not a name of this server",
+                "start it with --host-name NAME",
+            )
 
     def _check_origin(self, headers: Headers) -> None:
         """Refuse requests from pages of other sites (CSRF)."""
@@ -203,32 +206,38 @@ class Guard:
         if origin is None or origin in self._settings.origins:
             return
         if origin.partition("://")[2] != headers.get("host"):
-            hint = "start the server with --allow-origin ORIGIN"
             raise RefusedRequest(
                 403,
                 "another site",
                 "sent by a page of another site",
-                hint,
+                "start the server with --allow-origin ORIGIN",
             )
 
     def _check_token(self, headers: Headers) -> None:
-        token = token_in(headers, COOKIE)
+        token = get_token(headers, COOKIE)
         if not self._settings.lets_in(token):
-            hint = "open the address that `webapp serve` printed"
-            raise refuse_token(token, "token needed", "this server needs a token", hint)
+            raise token_error(
+                token,
+                "token needed",
+                "this server needs a token",
+                "open the address that `webapp serve` printed",
+            )
 
     def _check_rate(self, scope: Scope) -> None:
         wait = self._rate.wait(get_client(scope))
         if wait:
             seconds = str(math.ceil(wait))
-            detail = f"limit: {self._settings.limits.per_minute} requests per minute"
-            hint = f"try again in {seconds} s"
-            headers = {"retry-after": seconds}
-            raise RefusedRequest(429, "too many requests", detail, hint, headers)
+            raise RefusedRequest(
+                429,
+                "too many requests",
+                f"limit: {self._settings.limits.per_minute} requests per minute",
+                f"try again in {seconds} s",
+                {"retry-after": seconds},
+            )
 
 
 def _is_guarded(path: str) -> bool:
-    return path == METRICS or (path.startswith(API) and path not in UNCOUNTED)
+    return path == METRICS or (path.startswith(API) and path not in HEALTH_CHECKS)
 
 
 @dataclass(eq=False)
@@ -275,11 +284,11 @@ class _BoundedBody:
         self._bytes += size
         self._in_flight[self._client] += size
         if self._bytes > limits.body_bytes:
-            raise too_large(limits.body_bytes)
+            raise too_large_error(limits.body_bytes)
         own = self._in_flight[self._client]
         total = self._in_flight.total()
         if size and (own > limits.client_bytes or total > limits.server_bytes):
-            raise busy("too many uploads at once")
+            raise busy_error("too many uploads at once")
 
     def release(self) -> None:
         """Subtract the bytes of this request from the totals."""
@@ -295,10 +304,14 @@ class _BoundedBody:
         self.timeout.reschedule(asyncio.get_running_loop().time())
 
 
-def too_large(max_bytes: int) -> RefusedRequest:
+def too_large_error(max_bytes: int) -> RefusedRequest:
     """Return the error for a request with too many bytes."""
-    detail = f"limit: {max_bytes / 1e6:g} MB per request"
-    return RefusedRequest(413, "too large", detail, "send fewer or smaller images")
+    return RefusedRequest(
+        413,
+        "too large",
+        f"limit: {max_bytes / 1e6:g} MB per request",
+        "send fewer or smaller images",
+    )
 
 
 def _host_in(address: str) -> str | None:

@@ -41,12 +41,14 @@ def select_classes(classes: Sequence[str], names: Sequence[str]) -> tuple[str, .
 def _hide_others(
     answer: ImagePrediction, classes: Sequence[str], top: int
 ) -> ImagePrediction:
-    scores = [score for score in answer.predictions if score.label in classes]
+    """Return a prediction without the classes that are not shown."""
+    predictions = [score for score in answer.predictions if score.label in classes]
+    nearest = [sample for sample in answer.nearest if sample.label in classes]
     return replace(
         answer,
         best=answer.best if answer.best in classes else None,
-        predictions=tuple(scores[:top]),
-        nearest=tuple(sample for sample in answer.nearest if sample.label in classes),
+        predictions=tuple(predictions[:top]),
+        nearest=tuple(nearest),
     )
 
 
@@ -58,7 +60,7 @@ class LoadedModel(NamedTuple):
     """
 
     run: str
-    model: Model
+    predictor: Model
     file: Path
     content: Path
     sha256: str
@@ -76,29 +78,29 @@ class LoadedModel(NamedTuple):
         Predictions of classes that are not shown become "unknown"; probabilities do not change.
         """
         # All classes are asked for, because some of them are hidden afterwards.
-        count = len(self.model.classes)
+        count = len(self.predictor.classes)
         if len(self.visible_classes) == count:
-            return self.model.predict_pixels(pixels, top)
-        answers = self.model.predict_pixels(pixels, count)
+            return self.predictor.predict_pixels(pixels, top)
+        answers = self.predictor.predict_pixels(pixels, count)
         return [_hide_others(answer, self.visible_classes, top) for answer in answers]
 
     @property
     def of_faces(self) -> bool:
         """Whether the model classifies faces, not whole images."""
-        return self.model.cropping.read.detector is not None
+        return self.predictor.cropping.read.detector is not None
 
 
-def make_device_facts(loaded: LoadedModel) -> JsonDict:
+def make_device_facts(model: LoadedModel) -> JsonDict:
     """Return the JSON of `GET /api/v1/model.json`: classes, thresholds and cropping."""
-    facts = loaded.model.facts
-    read = loaded.model.cropping.read
+    facts = model.predictor.facts
+    read = model.predictor.cropping.read
     return {
-        "run": loaded.run,
-        "bytes": loaded.content.stat().st_size,
-        "model_version": loaded.version,
-        "sha256": loaded.sha256,
+        "run": model.run,
+        "bytes": model.content.stat().st_size,
+        "model_version": model.version,
+        "sha256": model.sha256,
         "classes": facts.classes,
-        "shown": loaded.visible_classes,
+        "shown": model.visible_classes,
         "size": facts.size,
         "fit": facts.fit,
         "detector": read.detector.name if read.detector else WHOLE,
@@ -111,21 +113,21 @@ def make_device_facts(loaded: LoadedModel) -> JsonDict:
     }
 
 
-def make_page_facts(settings: ServeSettings, loaded: LoadedModel) -> JsonDict:
+def make_page_facts(settings: ServeSettings, model: LoadedModel) -> JsonDict:
     """Return the JSON of `GET /api/v1/classes`: what the page needs to know."""
-    detector = getattr(loaded.model.cropping.read.detector, "name", "")
+    detector = getattr(model.predictor.cropping.read.detector, "name", "")
     return {
         "title": settings.web.title or "",
         "description": settings.web.description or "",
         "contact": settings.web.contact or "",
         "languages": settings.web.languages,
         "sure_from": settings.web.sure_from,
-        "run": loaded.run,
-        "model_version": loaded.version,
-        "classes": loaded.visible_classes,
-        "size": loaded.model.facts.size,
+        "run": model.run,
+        "model_version": model.version,
+        "classes": model.visible_classes,
+        "size": model.predictor.facts.size,
         "max_pixels": settings.limits.all_pixels,
-        "cropping": loaded.model.cropping.to_json(),
+        "cropping": model.predictor.cropping.to_json(),
         "finder": "browser" if detector == BROWSER else "server",
         "box_style": list(BOX_STYLES.get(detector, BoxStyle())),
         "portraits": settings.web.faces and settings.dataset is not None,
@@ -141,8 +143,9 @@ def load_model(settings: ServeSettings) -> LoadedModel:
     a detector that is not available.
     """
     file = Path(settings.model)
-    web = settings.web
     content = Path(settings.copy or file)
+    web = settings.web
+
     # One thread: the compute processes already use all cores.
     engine = OnnxEngine(content, threads=1, source=file)
     if web.unknown_below is not None:
@@ -153,36 +156,37 @@ def load_model(settings: ServeSettings) -> LoadedModel:
         engine.facts = engine.facts._replace(rule=rule)
 
     # One image at a time: on one thread faster than a batch, with half the memory.
-    model = Model(engine, file, settings.detector, batch_size=1)
+    predictor = Model(engine, file, settings.detector, batch_size=1)
     # Loaded now, so that errors appear at once and the first request does not wait.
-    model.cropping  # noqa: B018
+    predictor.cropping  # noqa: B018
+
     names = settings.names
     if names is None:
-        names = read_current_names(file.parent, model.classes)
-    model.rename_classes(names)
-    shown = [names.get(name, name) for name in web.classes]
+        names = read_current_names(file.parent, predictor.classes)
+    predictor.rename_classes(names)
+    visible_names = [names.get(name, name) for name in web.classes]
     return LoadedModel(
-        model.facts.run,
-        model,
+        predictor.facts.run,
+        predictor,
         file,
         content,
         hash_file(content),
-        select_classes(model.classes, shown),
+        select_classes(predictor.classes, visible_names),
         names,
     )
 
 
 def get_served_facts(
-    loaded: LoadedModel, _: None, settings: ServeSettings
+    model: LoadedModel, _: None, settings: ServeSettings
 ) -> ServedFacts:
     """Return the facts for the HTTP process."""
     return ServedFacts(
-        run=loaded.run,
-        version=loaded.version,
-        file=str(loaded.content),
-        of_faces=loaded.of_faces,
+        run=model.run,
+        version=model.version,
+        file=str(model.content),
+        of_faces=model.of_faces,
         finder=str(MODEL),
-        page=make_page_facts(settings, loaded),
-        device=make_device_facts(loaded),
-        names=loaded.names,
+        page=make_page_facts(settings, model),
+        device=make_device_facts(model),
+        names=model.names,
     )

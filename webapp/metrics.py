@@ -29,16 +29,18 @@ class Metrics:
     """Counts and durations of responses by endpoint."""
 
     def __init__(self, endpoints: Iterable[str]):
+        # By endpoint and status.
         self._statuses = Counter[tuple[str, int]]()
-        self._durations = {name: [0] * len(MAX_SECONDS) for name in (*endpoints, OTHER)}
-        self._seconds = dict.fromkeys(self._durations, 0.0)
+        # By endpoint: responses in each bucket, and the sum of all durations.
+        self._buckets = {name: [0] * len(MAX_SECONDS) for name in (*endpoints, OTHER)}
+        self._seconds = dict.fromkeys(self._buckets, 0.0)
 
     def record(self, path: str, status: int, seconds: float) -> None:
         """Count a response."""
-        endpoint = path if path in self._durations else OTHER
+        endpoint = path if path in self._buckets else OTHER
         self._statuses[endpoint, status] += 1
         bucket = bisect_left(MAX_SECONDS, seconds)
-        self._durations[endpoint][bucket] += 1
+        self._buckets[endpoint][bucket] += 1
         self._seconds[endpoint] += seconds
 
     def lines(self, model_version: str, queue: QueueStatus) -> Iterator[str]:
@@ -55,7 +57,7 @@ class Metrics:
             yield f"gleanset_responses_total{{{labels}}} {count}"
 
         yield "# TYPE gleanset_response_seconds histogram"
-        for endpoint, counts in self._durations.items():
+        for endpoint, counts in self._buckets.items():
             label = f'endpoint="{endpoint}"'
             total = 0
             # A bucket counts the responses up to its limit, including those of the buckets before.
@@ -63,5 +65,6 @@ class Metrics:
                 total += count
                 edge = "+Inf" if math.isinf(limit) else f"{limit:g}"
                 yield f'gleanset_response_seconds_bucket{{{label},le="{edge}"}} {total}'
+
             yield f"gleanset_response_seconds_sum{{{label}}} {self._seconds[endpoint]:.6f}"
             yield f"gleanset_response_seconds_count{{{label}}} {total}"

@@ -22,38 +22,40 @@ from webapp.loaded_model import LoadedModel
 from webapp.settings import ServeSettings
 
 
-def model_card(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDict:
+def model_card(model: LoadedModel, _: None, settings: ServeSettings) -> JsonDict:
     """Return the model card; unknown values are None."""
-    folder = loaded.file.parent if loaded.file.name == FILE else None
-    metrics = _metrics(folder, loaded.names)
-    detector = loaded.model.cropping.read.detector
-    rule = loaded.model.facts.rule
+    folder = model.file.parent if model.file.name == FILE else None
+    metrics = _read_metrics(folder, model.names)
+    detector = model.predictor.cropping.read.detector
+    rule = model.predictor.facts.rule
     return {
-        "run": loaded.run,
+        "run": model.run,
         "title": settings.web.title or "",
         "languages": settings.web.languages,
         "detector": detector.name if detector else WHOLE,
-        "classes": _classes(loaded.model.classes, metrics),
+        "classes": _count_images_by_class(model.predictor.classes, metrics),
         "unknown_below": rule.unknown_below,
         "own_threshold": settings.web.unknown_below is not None,
         "has_unknown_rule": rule.unfamiliar_below is not None,
-        "unknown_rule": _unknown_rule(folder, rule),
+        "unknown_rule": _describe_unknown_rule(folder, rule),
         "measured": _describe_evaluation(metrics),
-        **_history(folder),
+        **_describe_training(folder),
         "contact": settings.web.contact,
         "description": settings.web.description,
         "takes_requests": settings.dataset is not None,
     }
 
 
-def _metrics(folder: Path | None, names: dict[str, str]) -> RunMetrics | None:
+def _read_metrics(folder: Path | None, names: dict[str, str]) -> RunMetrics | None:
     try:
         return read_metrics(folder).with_names(names) if folder else None
     except GleansetError:
         return None
 
 
-def _classes(names: tuple[str, ...], metrics: RunMetrics | None) -> list[JsonDict]:
+def _count_images_by_class(
+    names: tuple[str, ...], metrics: RunMetrics | None
+) -> list[JsonDict]:
     """Return the number of images of each class in each split."""
     rows: dict[str, JsonDict] = {
         name: {"name": name, **dict.fromkeys(SPLITS)} for name in names
@@ -72,12 +74,15 @@ def _describe_evaluation(metrics: RunMetrics | None) -> JsonDict | None:
     for split in ("test", "val"):
         figures = metrics.splits.get(split)
         if figures is not None:
-            row = {"split": split, **_figures(figures)}
-            return row | {"clear_of_copies": metrics.has_no_copies}
+            return {
+                "split": split,
+                **_split_to_json(figures),
+                "clear_of_copies": metrics.has_no_copies,
+            }
     return None
 
 
-def _unknown_rule(folder: Path | None, rule: DecisionRule) -> JsonDict | None:
+def _describe_unknown_rule(folder: Path | None, rule: DecisionRule) -> JsonDict | None:
     try:
         threshold = load_decision_rule(folder).effects.unfamiliar if folder else None
     except GleansetError:
@@ -87,7 +92,7 @@ def _unknown_rule(folder: Path | None, rule: DecisionRule) -> JsonDict | None:
     return msgspec.to_builtins(threshold) if is_same else None
 
 
-def _figures(figures: SplitMetrics) -> JsonDict:
+def _split_to_json(figures: SplitMetrics) -> JsonDict:
     return {
         "images": figures.count,
         "groups": figures.groups,
@@ -113,10 +118,12 @@ def _figures(figures: SplitMetrics) -> JsonDict:
     }
 
 
-def _history(folder: Path | None) -> JsonDict:
+def _describe_training(folder: Path | None) -> JsonDict:
+    """Return the date of a run and the sources of its training images."""
     run = None
     origins = None
     root = find_run_dataset(folder) if folder else None
+    # The folder of a run may be outside of a dataset.
     if folder and root:
         with (
             suppress(GleansetError, OSError, msgspec.MsgspecError),

@@ -7,7 +7,7 @@ from importlib import import_module
 from pkgutil import resolve_name
 from typing import Any
 
-from webapp.computations import BATCHED, Task
+from webapp.computations import BATCH_COMPUTATIONS, Task
 from webapp.loaded_model import load_model
 from webapp.settings import ServeSettings
 
@@ -34,7 +34,7 @@ def load(settings: ServeSettings) -> Callable[[Task], tuple[list[Any], float]]:
     def work(task: Task) -> tuple[list[Any], float]:
         start = time.process_time()
         compute = resolve_name(task.computation)
-        if task.computation in BATCHED:
+        if task.computation in BATCH_COMPUTATIONS:
             results = compute(model, task.requests, settings)
         else:
             results = [compute(model, request, settings) for request in task.requests]

@@ -27,8 +27,9 @@ MISSING = 6
 
 def are_current() -> bool:
     """Return whether the packages of the lock file are installed."""
-    copied = VENDOR / LOCK
-    return copied.is_file() and copied.read_bytes() == (FOLDER / LOCK).read_bytes()
+    # The lock file is copied last: see `fetch_parts`.
+    lock = VENDOR / LOCK
+    return lock.is_file() and lock.read_bytes() == (FOLDER / LOCK).read_bytes()
 
 
 def fetch_parts() -> bool:
@@ -56,8 +57,8 @@ def fetch_parts() -> bool:
             target = VENDOR / part.replace("/dist/", "/")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(Path(folder, "node_modules", part), target)
-            with gzip.GzipFile(f"{target}.gz", "wb", 9, mtime=0) as gzipped:
-                gzipped.write(target.read_bytes())
+            with gzip.GzipFile(f"{target}.gz", "wb", 9, mtime=0) as file:
+                file.write(target.read_bytes())
 
     # Last, so that an interrupted run is repeated.
     shutil.copy(FOLDER / LOCK, VENDOR / LOCK)

@@ -37,9 +37,10 @@ class PageFiles(StaticFiles):
         """Return a file, gzipped if possible."""
         is_accepted = "gzip" in Headers(scope=scope).get("accept-encoding", "")
         # `npm_parts.py` compresses the large files once.
-        gzipped = f"{path}.gz"
-        is_gzipped = is_accepted and self.lookup_path(gzipped)[1] is not None
-        response = await super().get_response(gzipped if is_gzipped else path, scope)
+        gzip_path = f"{path}.gz"
+        # `lookup_path` also returns the status of the file; None for a missing one.
+        is_gzipped = is_accepted and self.lookup_path(gzip_path)[1] is not None
+        response = await super().get_response(gzip_path if is_gzipped else path, scope)
         response.headers.update(
             {"cache-control": "no-cache", "vary": "accept-encoding"}
         )
@@ -60,11 +61,11 @@ def make_model_response(file: str, request: Request) -> Response:
     return response
 
 
-async def _finder(request: Request) -> Response:
+async def _get_finder(request: Request) -> Response:
     return make_model_response(get_service(request).facts.finder, request)
 
 
-async def _front(request: Request) -> Response:
+async def _get_front_page(request: Request) -> Response:
     """Return the page; store `?token=` in a cookie first, to remove it from the URL."""
     token = request.query_params.get("token")
     if token is None or not get_service(request).settings.lets_in(token):
@@ -101,7 +102,7 @@ def make_manifest(settings: ServeSettings, *, of_faces: bool) -> bytes:
     return msgspec.json.encode(manifest | {"name": title, "short_name": title})
 
 
-async def _manifest(request: Request) -> Response:
+async def _get_manifest(request: Request) -> Response:
     service = get_service(request)
     data = make_manifest(service.settings, of_faces=service.facts.of_faces)
     return Response(data, 200, {"cache-control": "no-cache"}, MANIFEST_TYPE)
@@ -115,8 +116,8 @@ async def _open_after_share(_: Request) -> Response:
 def page_routes() -> list[Route]:
     """Return the routes that are not static files."""
     return [
-        Route("/", _front),
-        Route(FINDER, _finder),
-        Route(f"/{MANIFEST}", _manifest),
+        Route("/", _get_front_page),
+        Route(FINDER, _get_finder),
+        Route(f"/{MANIFEST}", _get_manifest),
         Route("/share", _open_after_share, methods=["POST"]),
     ]

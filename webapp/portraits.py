@@ -27,7 +27,7 @@ MAX_ATTEMPTS = 5
 NOTHING: JsonDict = {"faces": {}, "example": None}
 
 
-def portraits(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDict:
+def portraits(model: LoadedModel, _: None, settings: ServeSettings) -> JsonDict:
     """Return a face of each class and an example image, as data URIs of JPEGs.
 
     Images that only came with reports are never shown.
@@ -36,29 +36,30 @@ def portraits(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDict
         return NOTHING
     try:
         with Dataset.open(Path(settings.dataset)) as dataset:
-            return _choose_portraits(loaded, dataset)
+            return _choose_portraits(model, dataset)
     except GleansetError:
         return NOTHING
 
 
-def _choose_portraits(loaded: LoadedModel, dataset: Dataset) -> JsonDict:
+def _choose_portraits(model: LoadedModel, dataset: Dataset) -> JsonDict:
     private = dataset.images.list_report_only()
     samples = [
         sample
         for sample in dataset.samples.iter_in_splits()
-        if sample.label in loaded.visible_classes and sample.image not in private
+        if sample.label in model.visible_classes and sample.image not in private
     ]
-    correct = _correctly_predicted(loaded.file.parent)
-    samples.sort(key=partial(_rank, correct))
+    correct = _list_correctly_predicted(model.file.parent)
+    samples.sort(key=partial(_rank_portrait, correct))
+
     faces = {}
-    for name in loaded.visible_classes:
-        face = _face(dataset, samples, name)
+    for name in model.visible_classes:
+        face = _make_face(dataset, samples, name)
         if face is not None:
             faces[name] = face
-    return {"faces": faces, "example": _example(dataset, samples)}
+    return {"faces": faces, "example": _make_example(dataset, samples)}
 
 
-def _correctly_predicted(folder: Path) -> set[str]:
+def _list_correctly_predicted(folder: Path) -> set[str]:
     """Return the samples (keys) outside of train that a run predicted correctly."""
     correct: set[str] = set()
     for split, outputs in load_outputs(folder).items():
@@ -68,32 +69,35 @@ def _correctly_predicted(folder: Path) -> set[str]:
     return correct
 
 
-def _rank(correct: set[str], sample: Sample) -> tuple[bool, int, float, str]:
-    """Sort key: samples with a confirmed label, then large, then sharp faces."""
+def _rank_portrait(correct: set[str], sample: Sample) -> tuple[bool, int, float, str]:
+    """Sort key: samples that the model predicts correctly, then large, then sharp faces."""
     size = min(sample.box.width, MAX_USEFUL_WIDTH)
     return sample.key not in correct, -size, -sample.sharpness, sample.key
 
 
-def _face(dataset: Dataset, samples: list[Sample], name: str) -> str | None:
+def _make_face(dataset: Dataset, samples: list[Sample], name: str) -> str | None:
     best = [sample for sample in samples if sample.label == name][:MAX_ATTEMPTS]
-    thumbnails = map(Thumbnails(dataset, PORTRAIT_SIDE).of_sample, best)
-    return _first_address(thumbnails)
+    thumbnails = Thumbnails(dataset, PORTRAIT_SIDE)
+    return _find_first_src(map(thumbnails.of_sample, best))
 
 
-def _example(dataset: Dataset, samples: list[Sample]) -> str | None:
+def _make_example(dataset: Dataset, samples: list[Sample]) -> str | None:
     """Return an image that was not trained on, preferably with faces of several classes."""
-    by_image: dict[str, list[Sample]] = defaultdict(list)
+    samples_by_image: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
-        by_image[sample.image].append(sample)
+        samples_by_image[sample.image].append(sample)
 
-    def fitness(key: str) -> tuple[bool, int]:
-        is_trained_on = any(sample.split == "train" for sample in by_image[key])
-        return not is_trained_on, len({sample.label for sample in by_image[key]})
+    def rank_image(sha256: str) -> tuple[bool, int]:
+        image_samples = samples_by_image[sha256]
+        is_in_train = any(sample.split == "train" for sample in image_samples)
+        classes = {sample.label for sample in image_samples}
+        return is_in_train, -len(classes)
 
-    best = sorted(by_image, key=fitness, reverse=True)[:MAX_ATTEMPTS]
+    best = sorted(samples_by_image, key=rank_image)[:MAX_ATTEMPTS]
     images = filter(None, map(dataset.images.get, best))
-    return _first_address(map(Thumbnails(dataset, EXAMPLE_SIDE).of_image, images))
+    thumbnails = Thumbnails(dataset, EXAMPLE_SIDE)
+    return _find_first_src(map(thumbnails.of_image, images))
 
 
-def _first_address(thumbnails: Iterable[Thumbnail | None]) -> str | None:
+def _find_first_src(thumbnails: Iterable[Thumbnail | None]) -> str | None:
     return next((thumbnail.src for thumbnail in thumbnails if thumbnail), None)

@@ -51,12 +51,16 @@ class RefusedRequest(Exception):
         return Response(body, self.status, self.headers, media_type=PROBLEM)
 
 
-def unreadable(image: Unreadable) -> RefusedRequest:
+def unreadable_error(image: Unreadable) -> RefusedRequest:
     """Return the error for an image that cannot be used."""
-    hint = "send an image that opens in other programs, such as a JPEG or PNG"
-    return RefusedRequest(422, image.reason, image.detail, hint)
+    return RefusedRequest(
+        422,
+        image.reason,
+        image.detail,
+        "send an image that opens in other programs, such as a JPEG or PNG",
+    )
 
 
-def busy(detail: str) -> RefusedRequest:
+def busy_error(detail: str) -> RefusedRequest:
     """Return the error for a request that may be repeated soon."""
     return RefusedRequest(503, "busy", detail, "try again", {"retry-after": "1"})

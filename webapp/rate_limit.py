@@ -19,6 +19,7 @@ class RateLimit:
     """Allows `per_minute` requests per address, with bursts of a quarter of that."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic):
+        # Arrival times in seconds, all zero; a double has 8 bytes.
         self._arrivals = array("d", bytes(8 * SLOTS))
         self._salt = os.urandom(16)
         self._interval = 60.0 / per_minute
@@ -27,7 +28,7 @@ class RateLimit:
 
     def wait(self, address: str) -> float:
         """Count the request and return 0, or return the seconds to wait before the next one."""
-        slot = self._slot(address)
+        slot = self._get_slot(address)
         now = self._clock()
         arrival = max(self._arrivals[slot], now) + self._interval
         # A refused request is not stored: repeating it does not extend the wait.
@@ -38,24 +39,24 @@ class RateLimit:
 
     def charge(self, address: str, requests: int) -> None:
         """Count further requests; an address never owes more than one burst."""
-        slot = self._slot(address)
+        slot = self._get_slot(address)
         now = self._clock()
         arrival = max(self._arrivals[slot], now) + requests * self._interval
         self._arrivals[slot] = min(arrival, now + self._burst)
 
-    def _slot(self, address: str) -> int:
+    def _get_slot(self, address: str) -> int:
         data = address.encode(errors="replace")
-        digest = hashlib.blake2b(data, key=self._salt, digest_size=8).digest()
-        return int.from_bytes(digest) % SLOTS
+        digest = hashlib.blake2b(data, key=self._salt, digest_size=8)
+        return int.from_bytes(digest.digest()) % SLOTS
 
 
 @lru_cache(4096)
 def get_network(address: str) -> str:
     """Return an IPv4 address, or the /64 network of an IPv6 address (one customer has them all)."""
     try:
-        parsed = ip_address(address)
+        ip = ip_address(address)
     except ValueError:
         return address
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    return str(parsed.ipv4_mapped or f"{parsed.packed[:8].hex()}/64")
+    if not isinstance(ip, IPv6Address):
+        return str(ip)
+    return str(ip.ipv4_mapped or f"{ip.packed[:8].hex()}/64")

@@ -1,7 +1,7 @@
 """Computations on uploaded images: predictions, face detection, JPEG conversion."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import starmap
+from itertools import chain, starmap
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,7 +19,7 @@ from gleanset.records import HAND, Box, Face
 from webapp.box_styles import detect_with_both
 from webapp.computations import Upload
 from webapp.loaded_model import LoadedModel
-from webapp.problems import RefusedRequest, unreadable
+from webapp.problems import RefusedRequest, unreadable_error
 from webapp.settings import RequestLimits, ServeSettings
 
 TOP_CLASSES = 5
@@ -27,7 +27,9 @@ MAX_JPEG_SIDE = 4096
 """Pixels of the longer side; the page scales larger images anyway."""
 
 
-class _ProcessedImage(NamedTuple):
+class _ImageResult(NamedTuple):
+    """The parts of an image with what was found there, or why it cannot be read."""
+
     name: str
     width: int = 0
     height: int = 0
@@ -47,23 +49,23 @@ class _ProcessedImage(NamedTuple):
 
 
 def predict(
-    loaded: LoadedModel, requests: Sequence[Sequence[Upload]], settings: ServeSettings
+    model: LoadedModel, requests: Sequence[Sequence[Upload]], settings: ServeSettings
 ) -> list[bytes]:
     """Predict for images; return the JSON of `POST /api/v1/predict`."""
-    responses = predict_values(loaded, requests, settings.limits)
+    responses = predict_values(model, requests, settings.limits)
     return list(map(msgspec.json.encode, responses))
 
 
-def _crop_all(
-    loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits
-) -> list[_ProcessedImage]:
-    read = loaded.model.cropping.read
+def _find_all_parts(
+    model: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits
+) -> list[_ImageResult]:
+    read = model.predictor.cropping.read
 
     def find_parts(image: Image, upload: Upload) -> Sequence[ImagePart]:
         if upload.boxes is None:
             parts = read.parts(image, detect_with_both)
         else:
-            parts = _crop_marked(loaded.model, image, upload.boxes)
+            parts = _crop_boxes(model.predictor, image, upload.boxes)
         if len(parts) > limits.faces:
             raise Unreadable("too many faces", f"{len(parts)}, limit: {limits.faces}")
         return parts
@@ -75,7 +77,7 @@ def _process(
     uploads: Sequence[Upload],
     limits: RequestLimits,
     search: Callable[[Image, Upload], Sequence[Any]],
-) -> Iterator[_ProcessedImage]:
+) -> Iterator[_ImageResult]:
     """Decode and search each image; an error concerns only its own image.
 
     Raises `RefusedRequest` for one that is alone.
@@ -89,44 +91,48 @@ def _process(
         # The memory of a compute process is limited.
         except MemoryError:
             error = Unreadable("too large", "not enough memory")
-            yield _ProcessedImage(upload.name, error=error)
+            yield _ImageResult(upload.name, error=error)
         except Unreadable as error:
-            yield _ProcessedImage(upload.name, error=error)
+            yield _ImageResult(upload.name, error=error)
         else:
-            yield _ProcessedImage(upload.name, image.width, image.height, parts)
+            yield _ImageResult(upload.name, image.width, image.height, parts)
 
 
 def _decode(upload: Upload, max_pixels: int) -> Image:
     try:
         return decode(upload.data, max_pixels=max_pixels).pixels
-    except Unreadable as refused:
+    except Unreadable as error:
         if upload.is_alone:
-            raise unreadable(refused) from refused
+            raise unreadable_error(error) from error
         raise
 
 
 def predict_values(
-    loaded: LoadedModel, requests: Sequence[Sequence[Upload]], limits: RequestLimits
+    model: LoadedModel, requests: Sequence[Sequence[Upload]], limits: RequestLimits
 ) -> list[JsonDict]:
     """Return the responses of `predict` as values."""
-    processed = [_crop_all(loaded, uploads, limits) for uploads in requests]
+    images_by_request = [
+        _find_all_parts(model, uploads, limits) for uploads in requests
+    ]
     pixels = []
-    for images in processed:
-        for image in images:
-            pixels += [part.pixels for part in image.parts]
+    for image in chain.from_iterable(images_by_request):
+        pixels += [part.pixels for part in image.parts]
 
     # All parts at once, then each image takes the answers to its own.
     answers: Iterator[ImagePrediction] = iter(())
     if pixels:
-        answers = iter(loaded.predict_pixels(np.stack(pixels), TOP_CLASSES))
+        answers = iter(model.predict_pixels(np.stack(pixels), TOP_CLASSES))
 
-    def take_answers(image: _ProcessedImage) -> JsonDict:
+    def take_answers(image: _ImageResult) -> JsonDict:
         # Not strict: the remaining answers are those of the next images.
         pairs = zip(image.parts, answers, strict=False)
         return image.to_json("parts", starmap(_part, pairs))
 
-    model = {"run": loaded.run, "model_version": loaded.version}
-    return [model | {"images": list(map(take_answers, images))} for images in processed]
+    source = {"run": model.run, "model_version": model.version}
+    return [
+        source | {"images": list(map(take_answers, images))}
+        for images in images_by_request
+    ]
 
 
 def _part(part: ImagePart, answer: ImagePrediction) -> JsonDict:
@@ -139,26 +145,25 @@ def _part(part: ImagePart, answer: ImagePrediction) -> JsonDict:
 
 
 def find_faces(
-    loaded: LoadedModel, uploads: Sequence[Upload], settings: ServeSettings
+    model: LoadedModel, uploads: Sequence[Upload], settings: ServeSettings
 ) -> bytes:
     """Detect faces in images; return the JSON of `POST /api/v1/faces`.
 
     Raises `RefusedRequest` for a model of whole images.
     """
-    spec = loaded.model.cropping.read.detector
+    spec = model.predictor.cropping.read.detector
     if spec is None:
-        hint = "send images to /api/v1/predict"
         raise RefusedRequest(
             409,
             "no faces",
             "this model classifies whole images",
-            hint,
+            "send images to /api/v1/predict",
         )
 
     detector = spec.build()
     limits = settings.limits
 
-    def best_faces(image: Image, _: Upload) -> Sequence[JsonDict]:
+    def find_best_faces(image: Image, _: Upload) -> Sequence[JsonDict]:
         faces = detect_with_both(detector, np.asarray(image))
         faces.sort(key=lambda face: -face.score)
         return [
@@ -172,20 +177,22 @@ def find_faces(
 
     results = [
         image.to_json("faces", image.parts)
-        for image in _process(uploads, limits, best_faces)
+        for image in _process(uploads, limits, find_best_faces)
     ]
-    return msgspec.json.encode({"model_version": loaded.version, "images": results})
+    return msgspec.json.encode({"model_version": model.version, "images": results})
 
 
-def _crop_marked(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImagePart]:
-    """Crop the marked faces as in training. Raises `Unreadable`."""
+def _crop_boxes(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImagePart]:
+    """Crop the faces in boxes of a request as in training. Raises `Unreadable`."""
     faces = []
     for box in boxes:
-        clipped = clip_box(box, image.width, image.height)
-        if clipped is None:
-            detail = f"{list(box)} in {image.width} x {image.height} pixels"
-            raise Unreadable("box outside the image", detail)
-        faces.append(Face(HAND, clipped, 1.0))
+        box_in_image = clip_box(box, image.width, image.height)
+        if box_in_image is None:
+            raise Unreadable(
+                "box outside the image",
+                f"{list(box)} in {image.width} x {image.height} pixels",
+            )
+        faces.append(Face(HAND, box_in_image, 1.0))
     return model.cropping.read.faces(np.asarray(image), faces)
 
 

@@ -18,7 +18,7 @@ from webapp.computations import KeptReport, Upload
 from webapp.loaded_model import LoadedModel
 from webapp.problems import RefusedRequest
 from webapp.recognizer import predict_values
-from webapp.report_decisions import NOT_A_FACE, UNLISTED
+from webapp.report_decisions import NOT_A_FACE, UNLISTED_PERSON
 from webapp.settings import RequestLimits, ServeSettings
 
 MIN_BOX_SIDE = 8
@@ -37,59 +37,72 @@ class StrippedImage(NamedTuple):
 
 
 def check_report(
-    loaded: LoadedModel, request: tuple[Upload, SentReport], settings: ServeSettings
+    model: LoadedModel, request: tuple[Upload, SentReport], settings: ServeSettings
 ) -> KeptReport:
     """Return a report with the model's own prediction. Raises `RefusedRequest`."""
-    upload, sent = request
+    upload, report = request
     limits = settings.limits
-    is_removal = sent.kind == REMOVAL
-    if is_removal and not sent.note.strip():
-        hint = "say in `note` why the image should be removed"
-        raise RefusedRequest(422, "no reason", "`note` is empty", hint)
-    if not is_removal and loaded.of_faces and sent.box is None:
-        hint = "send the `box` of the face"
-        raise RefusedRequest(422, "no box", "this model classifies faces", hint)
+    is_removal = report.kind == REMOVAL
+    if is_removal and not report.note.strip():
+        raise RefusedRequest(
+            422,
+            "no reason",
+            "`note` is empty",
+            "say in `note` why the image should be removed",
+        )
+    if not is_removal and model.of_faces and report.box is None:
+        raise RefusedRequest(
+            422,
+            "no box",
+            "this model classifies faces",
+            "send the `box` of the face",
+        )
 
-    claimed = "" if is_removal else _resolve_class(sent, loaded)
+    label = "" if is_removal else _resolve_class(report, model)
     image = strip_image(upload.data, limits.pixels)
-    box = _resolve_box(sent, image)
+    box = _resolve_box(report, image)
     answer: str | None = None
     confidence: float | None = None
     if not is_removal:
-        answer, confidence = _predict(loaded, upload, sent, limits)
+        answer, confidence = _predict(model, upload, report, limits)
 
     # Of the stripped file, which is what a dataset would contain.
-    measured = measure(image.data, limits.pixels)
+    measures = measure(image.data, limits.pixels)
     claim = Claim(
-        sha256=measured.sha256,
+        sha256=measures.sha256,
         format=image.format,
         box=box,
-        claimed=claimed,
-        run=loaded.run,
+        claimed=label,
+        run=model.run,
         answer=answer,
         confidence=confidence,
-        note=sent.note,
-        kind=sent.kind,
-        phash=measured.phash,
+        note=report.note,
+        kind=report.kind,
+        phash=measures.phash,
     )
-    has_new_box = sent.new_box and sent.box is not None
+    has_new_box = report.new_box and report.box is not None
     return KeptReport(claim, image.data, hash_bytes(upload.data), has_new_box)
 
 
-def _resolve_class(sent: SentReport, loaded: LoadedModel) -> str:
-    if sent.claimed is None:
-        return UNLISTED
-    if sent.claimed == NOT_A_FACE and loaded.of_faces:
+def _resolve_class(report: SentReport, model: LoadedModel) -> str:
+    """Return the claimed class, spelled as that of the model. Raises `RefusedRequest`."""
+    if report.claimed is None:
+        return UNLISTED_PERSON
+    if report.claimed == NOT_A_FACE and model.of_faces:
         return NOT_A_FACE
 
     reason = "no name of a class"
     hint = "use another name, or null for none of the classes"
-    if sent.claimed == NOT_A_FACE:
-        detail = f"{NOT_A_FACE!r} is only for models of faces"
-        raise RefusedRequest(422, reason, detail, hint)
+    if report.claimed == NOT_A_FACE:
+        raise RefusedRequest(
+            422,
+            reason,
+            f"{NOT_A_FACE!r} is only for models of faces",
+            hint,
+        )
 
     try:
-        name = normalize_class_name(sent.claimed)
+        name = normalize_class_name(report.claimed)
     except UsageError as error:
         raise RefusedRequest(422, reason, error.what, error.fix) from error
 
@@ -97,36 +110,34 @@ def _resolve_class(sent: SentReport, loaded: LoadedModel) -> str:
     if make_folder_name(name) == f"_{name.rstrip('. ')}" or name.casefold() in UNKNOWN:
         raise RefusedRequest(422, reason, f"reserved: {name!r}", hint)
 
-    for known_name in loaded.visible_classes:
-        if known_name.casefold() == name.casefold():
-            return known_name
+    for model_class in model.visible_classes:
+        if model_class.casefold() == name.casefold():
+            return model_class
     return name
 
 
-def _resolve_box(sent: SentReport, image: StrippedImage) -> Box:
+def _resolve_box(report: SentReport, image: StrippedImage) -> Box:
     """Return the box of a report within its image; the whole image for a removal."""
-    whole_box = Box(0, 0, image.width, image.height)
-    if sent.box is None or sent.kind == REMOVAL:
-        return whole_box
-    box = clip_box(Box(*sent.box), image.width, image.height)
+    if report.box is None or report.kind == REMOVAL:
+        return Box(0, 0, image.width, image.height)
+    box = clip_box(Box(*report.box), image.width, image.height)
     if box is None or min(box.width, box.height) < MIN_BOX_SIDE:
-        hint = f"mark {MIN_BOX_SIDE} pixels or more; the image has {image.width} x {image.height}"
         raise RefusedRequest(
             422,
             "box too small or outside the image",
-            str(sent.box),
-            hint,
+            str(report.box),
+            f"mark {MIN_BOX_SIDE} pixels or more; the image has {image.width} x {image.height}",
         )
     return box
 
 
 def _predict(
-    loaded: LoadedModel, upload: Upload, sent: SentReport, limits: RequestLimits
+    model: LoadedModel, upload: Upload, report: SentReport, limits: RequestLimits
 ) -> tuple[str | None, float | None]:
     """Return the answer of the model and its confidence. Raises `Unreadable`."""
-    boxes = None if sent.box is None else (Box(*sent.box),)
-    marked = Upload(upload.name, upload.data, boxes)
-    (image,) = predict_values(loaded, [[marked]], limits)[0]["images"]
+    boxes = None if report.box is None else (Box(*report.box),)
+    (response,) = predict_values(model, [[upload._replace(boxes=boxes)]], limits)
+    (image,) = response["images"]
     if "error" in image:
         raise Unreadable(image["error"]["reason"], image["error"]["detail"])
     part = image["parts"][0]
@@ -146,12 +157,12 @@ def strip_image(data: bytes, max_pixels: int) -> StrippedImage:
     """
     image = decode(data, max_pixels=max_pixels)
     kind = image.format
-    stripped = data[: _find_end(kind, data)] if kind in _PARTS else b""
+    content = data[: _find_end(kind, data)] if kind in _PARTS else b""
 
-    max_bytes = 3 * image.width * image.height + MAX_METADATA_BYTES
-    if not 0 < len(stripped) <= max_bytes:
-        kind, stripped = _encode_again(image)
-    return StrippedImage(stripped, kind, image.width, image.height)
+    raw_bytes = 3 * image.width * image.height
+    if not 0 < len(content) <= raw_bytes + MAX_METADATA_BYTES:
+        kind, content = _encode_again(image)
+    return StrippedImage(content, kind, image.width, image.height)
 
 
 def _encode_again(image: DecodedImage) -> tuple[str, bytes]:

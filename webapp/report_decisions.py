@@ -66,12 +66,12 @@ MIN_SAME_FACE_OVERLAP = 0.5
 PADDING = 0.3
 """Padding on every side of a shown face, as a share of its box."""
 
-UNLISTED = ""
+UNLISTED_PERSON = ""
 """Claimed class of a face of none of the classes."""
 NOT_A_FACE = "<not a face>"
 """Claimed class of a box without a face."""
-NO_CLASS = (UNLISTED, NOT_A_FACE)
-REMOVED = "<removal>"
+NO_CLASS = (UNLISTED_PERSON, NOT_A_FACE)
+REMOVAL_REQUEST = "<removal>"
 """Stands for the class in a report that asks to remove an image."""
 NONE = "none of the classes"
 
@@ -104,7 +104,6 @@ class SettledReports(NamedTuple):
     """
 
     step: int
-    reports: int
     classes: Mapping[int, str] = MappingProxyType({})
     created: Sequence[str] = ()
     waiting_for_split: int = 0
@@ -134,18 +133,21 @@ def accept_reports(
             raise _removal_error(dataset, report.id)
 
     keys, new_reports = _find_samples(dataset, reports)
-    names = _refuse_disputed(dataset, reports, claims, keys)
+    names = _resolve_names(dataset, reports, claims, keys)
     classes_before = set(dataset.classes.list_names())
     with dataset.stage("web-reports") as scratch:
         originals = dataset.originals(scratch)
         crops = [_read_and_crop(dataset, report, originals) for report in new_reports]
         with dataset.publishing(originals):
-            for report, (measured, crop) in zip(new_reports, crops, strict=True):
-                if not dataset.images.get_id(measured.sha256):
-                    title = f"report {report.id}"
-                    origin = Origin(REPORT_SOURCE, f"report-{report.id}", title=title)
-                    dataset.take_original(originals, measured, origin)
-                dataset.faces.add_manual(measured.sha256, crop)
+            for report, (measures, crop) in zip(new_reports, crops, strict=True):
+                if not dataset.images.get_id(measures.sha256):
+                    origin = Origin(
+                        REPORT_SOURCE,
+                        f"report-{report.id}",
+                        title=f"report {report.id}",
+                    )
+                    dataset.take_original(originals, measures, origin)
+                dataset.faces.add_manual(measures.sha256, crop)
             step = _label(dataset, names, len(reports), unseen=unseen)
             table.settle(step, [report.id for report in reports], ACCEPTED)
 
@@ -158,7 +160,6 @@ def accept_reports(
 
     return SettledReports(
         step,
-        len(reports),
         classes={number: names[key] for number, key in keys.items()},
         created=sorted(set(dataset.classes.list_names()) - classes_before),
         waiting_for_split=_assign_splits(dataset, set(keys.values()), unseen=unseen),
@@ -199,24 +200,25 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
 
     whole_box = Box(0, 0, image.width, image.height)
     overlaps: dict[str, float] = {}
-    nested_keys: list[str] = []
-    for stored in dataset.faces.list_in_image(claim.sha256):
-        box = stored.face.box
+    nested_samples = []
+    for row in dataset.faces.list_in_image(claim.sha256):
+        box = row.face.box
         key = make_sample_key(claim.sha256, box)
         sample = dataset.samples.get(key)
         if sample is None or sample.status == "retired":
             continue
         overlaps[key] = overlap(box, claim.box)
         if are_nested(box, claim.box) and box != whole_box:
-            nested_keys.append(key)
+            nested_samples.append(key)
 
     if not overlaps:
         return None
     best = max(overlaps, key=lambda key: overlaps[key])
     if overlaps[best] < MIN_SAME_FACE_OVERLAP:
-        if len(nested_keys) != 1:
+        # Of several nested boxes it is not clear which is meant.
+        if len(nested_samples) != 1:
             return None
-        best = nested_keys[0]
+        best = nested_samples[0]
     return dataset.samples.find_kept_copy(best)
 
 
@@ -226,14 +228,12 @@ def _label(
     """Label samples by key in a step, or reject them; return the step."""
     if unseen:
         # A label that a person gave must not become an unseen one.
-        present_labels = {}
-        for key in names:
+        new_names = {}
+        for key, name in names.items():
             sample = dataset.samples.get(key)
-            if sample is not None:
-                present_labels[key] = sample.label
-        names = {
-            key: name for key, name in names.items() if present_labels.get(key) != name
-        }
+            if sample is None or sample.label != name:
+                new_names[key] = name
+        names = new_names
 
     provenance = PAGE_USER if unseen else "web report"
     choices = []
@@ -246,7 +246,7 @@ def _label(
     step = dataset.journal.apply(make_operation("accept-reports", count=count), choices)
 
     for key, name in names.items():
-        mark = UNLISTED_MARK if name == UNLISTED else None
+        mark = UNLISTED_MARK if name == UNLISTED_PERSON else None
         set_mark(dataset, step, [key], mark)
     return step
 
@@ -265,11 +265,11 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
 
     settings = samples.get_split_settings()
     is_by_ratio = settings is not None and not settings.hold_out
-    trained_classes = {
+    train_classes = {
         label for label, split in samples.count_by("label", "split") if split == "train"
     }
     plan: dict[str, GroupSplit] = {}
-    unassigned = 0
+    skipped_count = 0
     for group in load_split_groups(dataset.db):
         members = (*group.members, *group.copies)
         splits = {member.split or member.last_split for member in members} - {None}
@@ -279,18 +279,18 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
         for member in group.members:
             if member.key not in keys or member.split or member.split_group:
                 continue
-            differs = split != "train" and any(
+            is_disputed = split != "train" and any(
                 other.split and other.label != member.label for other in members
             )
-            is_clear = is_by_ratio and len(splits) <= 1 and not differs
-            if not is_clear or member.label not in trained_classes:
-                unassigned += 1
+            is_clear = is_by_ratio and len(splits) <= 1 and not is_disputed
+            if not is_clear or member.label not in train_classes:
+                skipped_count += 1
             else:
                 is_left_out = unseen and split != "train"
                 plan[member.key] = GroupSplit(name, None if is_left_out else split)
 
     samples.add_to_splits(plan)
-    return unassigned
+    return skipped_count
 
 
 def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
@@ -301,19 +301,19 @@ def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
         operation = make_operation("refuse-reports", count=len(reports))
         step = dataset.journal.apply(operation, [])
         table.settle(step, [report.id for report in reports], REFUSED)
-    return SettledReports(step, len(reports))
+    return SettledReports(step)
 
 
 def undo_decision(dataset: Dataset, step: int) -> None:
     """Undo a step that settled reports. Raises `UsageError` if a label changed since."""
     with dataset.db.transaction():
-        undone = dataset.journal.undo(step)
+        result = dataset.journal.undo(step)
         undoing_step = SampleTiles(dataset.db).find_undoing_step(step)
-        if undone.changed_since:
+        if result.changed_since:
             fix = "label it again instead"
-            later = find_blocking_step(dataset.db, step, undoing_step)
-            if later is not None:
-                fix = f"undo this first: {later.text()}"
+            later_step = find_blocking_step(dataset.db, step, undoing_step)
+            if later_step is not None:
+                fix = f"undo this first: {later_step.text()}"
             # Raised within the transaction, which is rolled back.
             raise UsageError("a label changed since", fix)
 
@@ -325,8 +325,9 @@ def find_copies(
 
     For a removal, the image itself is one of them if the dataset has it.
     """
-    claims = [report.claim for report in reports]
-    phashes = {claim.phash for claim in claims if claim.phash is not None}
+    phashes = {
+        report.claim.phash for report in reports if report.claim.phash is not None
+    }
     similar = Reports(dataset.db).similar_images(phashes)
     copies: dict[int, list[SimilarImage]] = {}
     for report in reports:
@@ -372,9 +373,10 @@ def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image
     """
     data = read_report_image(dataset, report)
     box = report.claim.box
+    # Enough pixels of the image for `side` pixels of the face.
     longer_side = max(read_image_size(io.BytesIO(data)))
-    part = max(box.width, box.height) / max(longer_side, 1)
-    image = decode(data, min_side=math.ceil(side / max(part, 0.01)))
+    face_share = max(box.width, box.height) / max(longer_side, 1)
+    image = decode(data, min_side=math.ceil(side / max(face_share, 0.01)))
 
     # A JPEG may be decoded at a reduced size; boxes refer to the full one.
     scale = image.pixels.width / image.width
@@ -389,7 +391,7 @@ def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image
     return face.resize([max(1, round(length * factor)) for length in face.size])
 
 
-def _refuse_disputed(
+def _resolve_names(
     dataset: Dataset,
     reports: Sequence[Report],
     claims: Claims,
@@ -422,7 +424,7 @@ def _refuse_disputed(
 def _contradiction_error(
     dataset: Dataset, report: Report, name: str, rival: Rival
 ) -> UsageError:
-    if rival.name == REMOVED:
+    if rival.name == REMOVAL_REQUEST:
         return _removal_error(dataset, rival.report)
     option = dataset.option
     correct = "NAME" if name else '""'
@@ -443,9 +445,11 @@ def _contradiction_error(
 
 
 def _removal_error(dataset: Dataset, number: int | None) -> UsageError:
-    numbered = f"{number} {dataset.option}"
-    fix = f"gleanset forget --report {numbered}, or webapp reports refuse {numbered}"
-    return UsageError(f"report {number} asks for the image to be removed", fix)
+    arguments = f"{number} {dataset.option}"
+    return UsageError(
+        f"report {number} asks for the image to be removed",
+        f"gleanset forget --report {arguments}, or webapp reports refuse {arguments}",
+    )
 
 
 def find_unclear_reports(
@@ -453,17 +457,16 @@ def find_unclear_reports(
 ) -> dict[Obstacle, set[int]]:
     """Return the pending reports that should not be accepted without a look, by reason."""
     reports = Reports(dataset.db).get_pending(numbers)
-    known_names = {*NO_CLASS, *dataset.classes.list_names()}
+    names = {*NO_CLASS, *dataset.classes.list_names()}
     unclear: dict[Obstacle, set[int]] = {obstacle: set() for obstacle in Obstacle}
-    unclear[Obstacle.CONTRADICTORY] = list_disputed_reports(dataset).keys() & set(
-        numbers
-    )
+    disputed_reports = list_disputed_reports(dataset)
+    unclear[Obstacle.CONTRADICTORY] = disputed_reports.keys() & set(numbers)
     unclear[Obstacle.MISFIT] = find_misfits(dataset, reports)
     copies = find_copies(dataset, reports)
     for report in reports:
         if report.claim.claimed in NO_CLASS:
             unclear[Obstacle.NO_CLASS].add(report.id)
-        if get_claimed_class(dataset, report) not in known_names:
+        if get_claimed_class(dataset, report) not in names:
             unclear[Obstacle.NEW_CLASS].add(report.id)
         if copies[report.id]:
             unclear[Obstacle.SIMILAR].add(report.id)
@@ -474,15 +477,17 @@ def find_unclear_reports(
 
 def refuse_similar_names(dataset: Dataset, claims: Claims) -> None:
     """Raise `UsageError` for a new class whose name is similar to a known one."""
-    known_names = dataset.classes.list_names()
+    classes = dataset.classes.list_names()
     for report in Reports(dataset.db).get_pending(claims):
         name = get_accepted_class(dataset, report, claims[report.id])
-        if name in NO_CLASS or name in known_names:
+        if name in NO_CLASS or name in classes:
             continue
-        hint = did_you_mean(name, known_names)
+        hint = did_you_mean(name, classes)
         if hint:
-            fix = f"{hint}--class decides. To create it: labeler classes add {shlex.quote(name)}"
-            raise UsageError(f"report {report.id}: no class is called {name!r}", fix)
+            raise UsageError(
+                f"report {report.id}: no class is called {name!r}",
+                f"{hint}--class decides. To create it: labeler classes add {shlex.quote(name)}",
+            )
 
 
 def find_misfits(dataset: Dataset, reports: Sequence[Report]) -> set[int]:
@@ -518,6 +523,7 @@ def find_rivals(dataset: Dataset, report: Report) -> list[Rival]:
     """Return the other classes for the face of a report: of reports, and of its sample."""
     name = get_claimed_class(dataset, report)
     opinions = _list_opinions(dataset, report)
+    # Without a claimed class there is nothing to contradict.
     return [other for other in opinions if name not in (None, other.name)]
 
 
@@ -547,16 +553,16 @@ def _find_decision(dataset: Dataset, report: Report) -> Rival | None:
     if sample is None or sample.status not in ("labelled", "rejected"):
         return None
     marks = SampleTiles(dataset.db).get_marks([sample.key]).values()
-    no_class = UNLISTED if UNLISTED_MARK in marks else NOT_A_FACE
+    no_class = UNLISTED_PERSON if UNLISTED_MARK in marks else NOT_A_FACE
     return Rival(None, sample.label or no_class, sample.status)
 
 
 def find_class(dataset: Dataset, name: str) -> str:
     """Return the class that a name or an alias means, however it is written; else the name."""
-    resolved = dataset.classes.resolve_alias(name)
+    name = dataset.classes.resolve_alias(name)
     classes = dataset.classes.list_names()
-    if resolved in classes:
-        return resolved
+    if name in classes:
+        return name
 
     names_by_fold = {}
     for label, aliases in list_aliases(dataset.db).items():
@@ -566,13 +572,16 @@ def find_class(dataset: Dataset, name: str) -> str:
     names_by_fold |= {fold_name(label): label for label in classes}
     # Nothing is left of a name of symbols alone.
     names_by_fold.pop("", None)
-    return names_by_fold.get(fold_name(resolved), resolved)
+    return names_by_fold.get(fold_name(name), name)
 
 
 def get_claimed_class(dataset: Dataset, report: Report) -> str | None:
-    """Return the claimed class or `REMOVED`; of accepted ones the label now, None if it is gone."""
+    """Return the claimed class, or `REMOVAL_REQUEST`.
+
+    Of an accepted report, the present label of its sample; None if that is gone.
+    """
     if report.claim.kind == REMOVAL:
-        return REMOVED
+        return REMOVAL_REQUEST
     if report.status == ACCEPTED:
         decision = _find_decision(dataset, report)
         return None if decision is None else decision.name
@@ -582,7 +591,7 @@ def get_claimed_class(dataset: Dataset, report: Report) -> str | None:
 def get_accepted_class(dataset: Dataset, report: Report, correct: str | None) -> str:
     """Return the class of an accepted report: the correct one, or if None the claimed one."""
     name = report.claim.claimed if correct is None else correct
-    return find_class(dataset, name) if name else UNLISTED
+    return find_class(dataset, name) if name else UNLISTED_PERSON
 
 
 def _read_and_crop(
@@ -592,11 +601,11 @@ def _read_and_crop(
 
     data = read_report_image(dataset, report)
     with _image_errors(dataset, report):
-        measured = StageBytes(originals)(data)
+        measures = StageBytes(originals)(data)
         pixels = np.asarray(decode(data).pixels)
 
     cropper = FaceCropper(dataset.settings.crop, dataset.crops(originals.scratch))
     box = report.claim.box
-    is_whole = box == Box(0, 0, measured.width, measured.height)
+    is_whole = box == Box(0, 0, measures.width, measures.height)
     face = Face("whole" if is_whole else HAND, box, 1.0)
-    return measured, cropper.crop(measured.sha256, pixels, face)
+    return measures, cropper.crop(measures.sha256, pixels, face)

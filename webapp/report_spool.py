@@ -30,7 +30,7 @@ from webapp.problems import RefusedRequest
 from webapp.report_decisions import NO_CLASS, find_class, open_report_store
 from webapp.settings import RequestLimits
 
-DAMAGED = ".damaged"
+DAMAGED_SUFFIX = ".damaged"
 LOCK_TIMEOUT_MS = 500
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -55,9 +55,14 @@ def open_for_writing(root: Path) -> Iterator[Dataset]:
         elif isinstance(error, errors.DiskFull | errors.NotWritable):
             status = 503
             reason = "cannot keep it"
-        message = getattr(error, "what", str(error))
-        fix = getattr(error, "fix", "")
-        raise RefusedRequest(status, reason, message, fix, headers) from error
+        # `Unreadable` has neither what is wrong nor a fix.
+        raise RefusedRequest(
+            status,
+            reason,
+            getattr(error, "what", str(error)),
+            getattr(error, "fix", ""),
+            headers,
+        ) from error
 
 
 @dataclass
@@ -103,17 +108,20 @@ class ReportSpool:
         return True, claim.claimed
 
     def _check_acceptable(self, dataset: Dataset, report: KeptReport) -> None:
+        """Raise `RefusedRequest` for a forgotten image, and if the disk space is used up."""
         if _is_forgotten(dataset, report):
-            detail = "this image was removed from the dataset"
-            raise RefusedRequest(410, "taken down", detail, "do not send it again")
+            raise RefusedRequest(
+                410,
+                "taken down",
+                "this image was removed from the dataset",
+                "do not send it again",
+            )
 
-        spooled_sizes = [
-            file.stat().st_size for file in list_spooled_reports(self.root)
-        ]
+        spool_sizes = [file.stat().st_size for file in list_spooled_reports(self.root)]
         store = open_report_store(self.root, dataset.cache)
-        stored_bytes = sum(size for _, size, _ in store.iter_files())
-        total_bytes = stored_bytes + sum(spooled_sizes) + len(report.image)
-        pending = Reports(dataset.db).count() + len(spooled_sizes)
+        store_bytes = sum(size for _, size, _ in store.iter_files())
+        total_bytes = store_bytes + sum(spool_sizes) + len(report.image)
+        pending = Reports(dataset.db).count() + len(spool_sizes)
         if pending >= self._limits.reports or total_bytes > self._limits.report_bytes:
             raise RefusedRequest(
                 503,
@@ -148,15 +156,14 @@ def _resolve_claim(dataset: Dataset, report: KeptReport) -> Claim:
         # The class may have been renamed since the training.
         answer = claim.answer and find_class(dataset, claim.answer)
         if claim.claimed == answer and not report.has_new_box:
-            detail = f"the prediction is {claim.answer!r}"
             raise RefusedRequest(
                 422,
                 "already the answer",
-                detail,
+                f"the prediction is {claim.answer!r}",
                 "report other classes",
             )
 
-    image = dataset.images.get(report.sent)
+    image = dataset.images.get(report.upload_sha256)
     if image is not None:
         # A file of the dataset, which may have been stripped of other data.
         claim = replace(claim, sha256=image.sha256, format=image.format)
@@ -170,8 +177,9 @@ def _import_file(dataset: Dataset, file: Path) -> None:
     except FileNotFoundError:
         return  # imported by another server
     except msgspec.MsgspecError:
-        damaged_file = file.replace(file.with_suffix(DAMAGED))
-        log.exception("not a report: %s", damaged_file)
+        log.exception(
+            "not a report: %s", file.replace(file.with_suffix(DAMAGED_SUFFIX))
+        )
         return
 
     claim = report.claim
@@ -188,5 +196,5 @@ def _import_file(dataset: Dataset, file: Path) -> None:
 
 
 def _is_forgotten(dataset: Dataset, report: KeptReport) -> bool:
-    hashes = (report.sent, report.claim.sha256)
+    hashes = (report.upload_sha256, report.claim.sha256)
     return any(dataset.images.get_tombstone(sha256) is not None for sha256 in hashes)

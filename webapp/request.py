@@ -30,10 +30,10 @@ def check_proxies(text: str) -> str:
         try:
             ip_network(address, strict=False)
         except ValueError as error:
-            hint = (
-                "use an address such as 127.0.0.1, or a network such as 172.16.0.0/12"
-            )
-            raise UsageError(f"not an address: {address}", hint) from error
+            raise UsageError(
+                f"not an address: {address}",
+                "use an address such as 127.0.0.1, or a network such as 172.16.0.0/12",
+            ) from error
     return text
 
 

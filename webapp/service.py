@@ -28,18 +28,18 @@ class CachedResult:
     _queue: ComputeQueue
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _result: Any = None
-    _computed_at: float = 0.0
+    _result_time: float = 0.0
 
     async def get(self) -> Any:
         """Return the result. Raises `RefusedRequest`."""
         # Requests that arrive meanwhile wait for the same result.
         async with self._lock:
-            age = time.monotonic() - self._computed_at
+            age = time.monotonic() - self._result_time
             if self._result is None or age > MAX_AGE_SECONDS:
                 # Not in the name of a client: others wait for the same result.
                 result = await self._queue.compute("", self._computation, None, 0)
                 self._result = result
-                self._computed_at = time.monotonic()
+                self._result_time = time.monotonic()
             return self._result
 
 
@@ -57,12 +57,11 @@ class Service(NamedTuple):
     def require_spool(self) -> ReportSpool:
         """Return the spool of reports. Raises `RefusedRequest` without a dataset."""
         if self.spool is None:
-            contact = self.settings.web.contact or "ask the operator of this server"
             raise RefusedRequest(
                 404,
                 "no reports here",
                 "this server has no dataset",
-                contact,
+                self.settings.web.contact or "ask the operator of this server",
             )
         return self.spool
 

@@ -55,7 +55,7 @@ def serve_page(
             request.host_name,
             public=request.public,
         )
-        admin = _admin_token(root, token) if request.admin else None
+        admin = _choose_admin_token(root, token) if request.admin else None
         settings = ServeSettings(
             model=str(file),
             dataset=str(root.resolve()) if is_dataset(root) else None,
@@ -79,9 +79,10 @@ def serve_page(
 
         def announce(port: int) -> None:
             for host in list_reachable_hosts(address.host, request.host_name):
-                show(_page_url(address, host, port, "", token))
+                base = _make_base_url(address, host, port)
+                show(f"{base}?token={token}" if token else base)
                 if admin is not None:
-                    show(f"admin: {_page_url(address, host, port, 'admin', admin)}")
+                    show(f"admin: {base}admin?token={admin}")
             progress.say("press Ctrl-C to stop")
 
         run_server(settings, facts, address, announce)
@@ -110,13 +111,15 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _admin_token(root: Path, token: str | None) -> str:
+def _choose_admin_token(root: Path, token: str | None) -> str:
     if not is_dataset(root):
         raise UsageError("--admin needs a dataset", "add -d DATASET")
     admin = os.environ.get(ADMIN_TOKEN_VARIABLE) or secrets.token_urlsafe(16)
     if admin == token or len(admin) < 12:
-        problem = f"${ADMIN_TOKEN_VARIABLE} has fewer than 12 characters, or is the token of users"
-        raise UsageError(problem, "use at least 12 characters of its own")
+        raise UsageError(
+            f"${ADMIN_TOKEN_VARIABLE} has fewer than 12 characters, or is the token of users",
+            "use at least 12 characters of its own",
+        )
     return admin
 
 
@@ -131,10 +134,7 @@ def list_reachable_hosts(host: str, names: tuple[str, ...] = ()) -> tuple[str, .
     return names or (socket.gethostname(),)
 
 
-def _page_url(
-    address: ListenAddress, host: str, port: int, page: str, token: str | None
-) -> str:
+def _make_base_url(address: ListenAddress, host: str, port: int) -> str:
     scheme = "https" if address.cert else "http"
     name = f"[{host}]" if ":" in host else host
-    query = f"?token={token}" if token else ""
-    return f"{scheme}://{name}:{port}/{page}{query}"
+    return f"{scheme}://{name}:{port}/"

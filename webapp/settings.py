@@ -86,14 +86,14 @@ def page_settings(root: Path) -> WebSettings:
     """
     if not is_dataset(root):
         return WebSettings()
-    stored = read_settings(root)
-    web = stored.web
-    name = stored.name or ""
+    settings = read_settings(root)
+    web = settings.web
+    name = settings.name or ""
     if name == root.absolute().name:
         name = ""
     return msgspec.structs.replace(
         web,
         title=web.title or name[:MAX_LINE_CHARACTERS] or None,
-        contact=web.contact or stored.contact,
-        description=web.description or stored.description,
+        contact=web.contact or settings.contact,
+        description=web.description or settings.description,
     )

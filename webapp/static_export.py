@@ -29,7 +29,7 @@ from webapp.settings import ServeSettings, page_settings
 
 API = "api/v1"
 API_FILES = ("api.html", "api_page.js", "snippets.js", "openapi.json")
-EXCLUDED = (
+SERVER_FILES = (
     *API_FILES,
     "admin.html",
     "admin.css",
@@ -51,10 +51,9 @@ class StaticPage(CommandResult, kw_only=True):
 
     def summary(self) -> dict[str, Any]:
         """Return the result with the size as a text."""
-        size = f"{format_bytes(self.bytes)} in {count(self.files, 'file')}"
         return {
             "folder": self.folder,
-            "size": size,
+            "size": f"{format_bytes(self.bytes)} in {count(self.files, 'file')}",
             "run": self.run,
             "note": self.note,
         }
@@ -85,43 +84,44 @@ def export_page(
     web = page_settings(root)
     sizes = []
     file = find_served_file(root, request.run, web.run, progress)
-    dataset = str(root.resolve()) if is_dataset(root) else None
     with private_copy(file) as copy:
         settings = ServeSettings(
             str(file),
-            dataset,
+            str(root.resolve()) if is_dataset(root) else None,
             web,
             detector=request.detector,
             copy=str(copy),
         )
         # Also checks the model before anything is written.
-        loaded = load_model(settings)
-        for name, data in _files(settings, loaded):
+        model = load_model(settings)
+        for name, data in _files(settings, model):
             write_atomic(folder / name, data)
             sizes.append(len(data))
 
-    note = "" if web.contact else "no contact for removal requests: set [web] contact"
+    has_contact = bool(web.contact)
     return StaticPage(
-        run=loaded.run,
+        run=model.run,
         folder=str(folder),
         files=len(sizes),
         bytes=sum(sizes),
-        note=note,
+        note=""
+        if has_contact
+        else "no contact for removal requests: set [web] contact",
     )
 
 
-def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, bytes]]:
+def _files(settings: ServeSettings, model: LoadedModel) -> Iterator[tuple[str, bytes]]:
     for path in sorted(PAGE.rglob("*")):
         # Compressed copies are for our own server.
-        is_needed = path.name not in EXCLUDED and path.suffix != ".gz"
-        if path.is_file() and is_needed:
+        is_for_server = path.name in SERVER_FILES or path.suffix == ".gz"
+        if path.is_file() and not is_for_server:
             yield path.relative_to(PAGE).as_posix(), path.read_bytes()
 
     yield FINDER.lstrip("/"), MODEL.read_bytes()
-    yield MANIFEST, make_manifest(settings, of_faces=loaded.of_faces)
-    yield f"{API}/model.onnx", loaded.content.read_bytes()
+    yield MANIFEST, make_manifest(settings, of_faces=model.of_faces)
+    yield f"{API}/model.onnx", model.content.read_bytes()
 
-    faces = portraits(loaded, None, settings)
+    faces = portraits(model, None, settings)
     without_dataset = msgspec.structs.replace(settings, dataset=None)  # no reports
     changes = {
         "finder": "browser",
@@ -129,10 +129,10 @@ def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, 
         "server": False,
     }
     responses = {
-        "classes": make_page_facts(without_dataset, loaded) | changes,
-        "card": model_card(loaded, None, without_dataset),
+        "classes": make_page_facts(without_dataset, model) | changes,
+        "card": model_card(model, None, without_dataset),
         "portraits": faces,
-        "model.json": make_device_facts(loaded),
+        "model.json": make_device_facts(model),
     }
     for name, body in responses.items():
         yield f"{API}/{name}", msgspec.json.encode(body)

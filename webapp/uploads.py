@@ -30,29 +30,34 @@ T = TypeVar("T")
 
 async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
     """Read the images of a request and the boxes of each. Raises `RefusedRequest`."""
-    kind = _content_type(request)
+    kind = _get_content_type(request)
     if kind == JSON:
         body = await request.body()
-        sent = parse_json(body, ImagesRequest, "images", IMAGES_HINT)
-        uploads = [_decode(image, number) for number, image in enumerate(sent.images)]
+        content = parse_json(body, ImagesRequest, "images", IMAGES_HINT)
+        uploads = [
+            _decode(image, number) for number, image in enumerate(content.images)
+        ]
     elif kind.startswith("image/"):
         uploads = [Upload("", await request.body(), is_alone=True)]
     elif kind == FORM:
         uploads = await _read_form_images(request, limits.images)
     else:
-        raise _wrong_type(kind, f"{FORM}, {JSON} or image/jpeg")
+        raise _wrong_type_error(kind, f"{FORM}, {JSON} or image/jpeg")
 
     if not uploads:
         raise RefusedRequest(422, "no image", "`images` is empty", IMAGES_HINT)
     if len(uploads) > limits.images:
-        detail = f"limit: {limits.images} per request"
-        raise RefusedRequest(413, "too many images", detail, "send several requests")
+        raise RefusedRequest(
+            413,
+            "too many images",
+            f"limit: {limits.images} per request",
+            "send several requests",
+        )
     if any(len(upload.boxes or ()) > limits.faces for upload in uploads):
-        detail = f"limit: {limits.faces} per image"
         raise RefusedRequest(
             413,
             "too many faces",
-            detail,
+            f"limit: {limits.faces} per image",
             "send the boxes in several requests",
         )
     return uploads
@@ -65,12 +70,16 @@ async def _read_form_images(request: Request, max_files: int) -> list[Upload]:
     if "boxes" in texts:
         boxes = parse_json(texts["boxes"], Boxes, "boxes", BOXES_HINT)
     if len(boxes) != len(files):
-        detail = f"{len(boxes)} lists for {len(files)} files"
-        raise RefusedRequest(422, "wrong boxes", detail, BOXES_HINT)
+        raise RefusedRequest(
+            422,
+            "wrong boxes",
+            f"{len(boxes)} lists for {len(files)} files",
+            BOXES_HINT,
+        )
 
     return [
-        _upload(name, data, marked)
-        for (name, data), marked in zip(files, boxes, strict=True)
+        _upload(name, data, boxes_of_file)
+        for (name, data), boxes_of_file in zip(files, boxes, strict=True)
     ]
 
 
@@ -78,9 +87,9 @@ async def read_file(
     request: Request, limits: RequestLimits
 ) -> tuple[Upload, dict[str, str]]:
     """Read a form with one image, and its other fields. Raises `RefusedRequest`."""
-    kind = _content_type(request)
+    kind = _get_content_type(request)
     if kind != FORM:
-        raise _wrong_type(kind, FORM)
+        raise _wrong_type_error(kind, FORM)
     files, texts = await _read_form(request, 1)
     name, data = files[0]
     return _upload(name, data, None), texts
@@ -107,10 +116,18 @@ async def _read_form(
     except HTTPException as error:
         # Starlette tells its refusals apart only by their texts.
         if error.detail.startswith("Too many files"):
-            hint = "send several requests"
-            raise RefusedRequest(413, "too many images", error.detail, hint) from None
-        hint = "let an HTTP library build the form with its boundary"
-        raise RefusedRequest(400, "not a form", error.detail, hint) from None
+            raise RefusedRequest(
+                413,
+                "too many images",
+                error.detail,
+                "send several requests",
+            ) from None
+        raise RefusedRequest(
+            400,
+            "not a form",
+            error.detail,
+            "let an HTTP library build the form with its boundary",
+        ) from None
 
     if not files:
         raise RefusedRequest(
@@ -138,24 +155,31 @@ def _decode(image: EncodedImage, number: int) -> Upload:
     try:
         data = base64.b64decode("".join(text.split()), validate=True)
     except ValueError as error:
-        detail = f"not base64: {error} - at `$.images[{number}].data`"
-        raise RefusedRequest(422, "wrong images", detail, IMAGES_HINT) from None
+        raise RefusedRequest(
+            422,
+            "wrong images",
+            f"not base64: {error} - at `$.images[{number}].data`",
+            IMAGES_HINT,
+        ) from None
     return _upload(image.name, data, image.boxes)
 
 
 def _upload(name: str, data: bytes, boxes: Sequence[MarkedBox] | None) -> Upload:
-    faces = None if boxes is None else tuple(Box(*box) for box in boxes)
-    return Upload(replace_controls(name[:MAX_NAME_LENGTH], "\ufffd"), data, faces)
+    face_boxes = None if boxes is None else tuple(Box(*box) for box in boxes)
+    printable_name = replace_controls(name[:MAX_NAME_LENGTH], "\ufffd")
+    return Upload(printable_name, data, face_boxes)
 
 
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def _get_content_type(request: Request) -> str:
+    """Return the type without its parameters, such as the charset."""
+    header = request.headers.get("content-type", "")
+    return header.partition(";")[0].strip().lower()
 
 
-def _wrong_type(kind: str, accepted: str) -> RefusedRequest:
+def _wrong_type_error(kind: str, valid_types: str) -> RefusedRequest:
     return RefusedRequest(
         415,
         "wrong content type",
         kind or "no content type",
-        f"send {accepted}",
+        f"send {valid_types}",
     )

@@ -117,9 +117,9 @@ def test_renamed_class_has_its_current_name(
     assert shown.visible_classes == ("blue", "Scarlet")
     # Processes that start later have the same names.
     run_here("labeler.cli", "undo", "-d", dataset.root).checked()
-    assert load_model(served).model.classes[2] == "red"
+    assert load_model(served).predictor.classes[2] == "red"
     kept = msgspec.structs.replace(served, names=loaded.names)
-    assert load_model(kept).model.classes[2] == "Scarlet"
+    assert load_model(kept).predictor.classes[2] == "Scarlet"
 
 
 def test_card_shows_recorded_metrics(settings: ServeSettings, run: Path) -> None:
