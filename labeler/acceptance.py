@@ -77,7 +77,7 @@ class AcceptancePlan(msgspec.Struct):
         labels = Counter(choice.label or "" for choice in self.choices)
         result = AcceptanceResult(
             accepted=len(self.choices),
-            left_in_queue=sum(self.left_out.values()),
+            left_in_queue=self.left_out.total(),
             labels=dict(sorted(labels.items())),
             left=dict(self.left_out.most_common()),
             taken_back=len(self.withdrawals),
@@ -94,29 +94,25 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
     plan = AcceptancePlan()
     hints = Hints(dataset.db)
     for sample in hints.iter_waiting():
-        reason = acceptance_obstacle(sample)
+        reason = find_obstacle(sample)
         if reason is None:
-            plan.choices.append(
-                Choice(
-                    sample.key, "label", normalize_class_name(sample.hint or ""), "hint"
-                )
-            )
+            label = normalize_class_name(sample.hint or "")
+            plan.choices.append(Choice(sample.key, "label", label, "hint"))
         else:
             plan.left_out[reason] += 1
 
+    classes = dataset.classes
     labels = {choice.label for choice in plan.choices}
     accepted_hints = [
         name
         for name in hints.list_names()
-        if dataset.classes.get_id(name)
-        and dataset.classes.resolve_alias(name) in labels
+        if classes.get_id(name) and classes.resolve_alias(name) in labels
     ]
-    plan.aliases = dataset.classes.explain_aliases(accepted_hints, dataset.option)
+    plan.aliases = classes.explain_aliases(accepted_hints, dataset.option)
 
     # They were accepted when nothing disputed them yet.
-    plan.withdrawals = [
-        withdraw_label(disputed.key) for disputed in hints.list_disputed()
-    ]
+    plan.withdrawals = [withdraw_label(sample.key) for sample in hints.list_disputed()]
+    # Adding a Counter leaves out a count of zero.
     plan.left_out += Counter({"disputed hint": len(plan.withdrawals)})
     if plan.left_out["disputed hint"]:
         # Not `groups --conflicts`: an image in folders of two classes is in no duplicate set.
@@ -128,7 +124,7 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
     return plan
 
 
-def acceptance_obstacle(sample: HintedSample) -> str | None:
+def find_obstacle(sample: HintedSample) -> str | None:
     """Return the reason why a weak label is not accepted, or None."""
     if sample.hint is None:
         return "no hint"
@@ -142,9 +138,8 @@ def acceptance_obstacle(sample: HintedSample) -> str | None:
     except UsageError:
         return "hint is not a class name"
 
-    if any(decided_label != label for decided_label in sample.decided):
-        return "a copy was decided otherwise"
-    return None
+    is_disputed = any(other != label for other in sample.decided)
+    return "a copy was decided otherwise" if is_disputed else None
 
 
 def accept_hints(dataset: Dataset, *, simulate: bool = False) -> AcceptancePlan:
@@ -203,12 +198,13 @@ def plan_acceptance(
     waiting_samples = [
         sample for sample in iter_proposed_samples(dataset.db) if sample.waits
     ]
+    # The first proposal is the most confident.
     first_labels = {
         sample.sample: sample.proposals[0].label for sample in waiting_samples
     }
     # A confident prediction may still be of a class without labels.
     dissimilar = find_dissimilar_proposals(dataset, first_labels)
-    expected_errors = 0.0
+    plan.likely_wrong = 0.0
     for sample in waiting_samples:
         first = sample.proposals[0]
         if requested and first.label not in requested:
@@ -219,9 +215,8 @@ def plan_acceptance(
             plan.left_out["unlike the labelled images of its class"] += 1
         else:
             plan.choices.append(Choice(sample.sample, "label", first.label, MODEL))
-            expected_errors += 1 - first.confidence
+            plan.likely_wrong += 1 - first.confidence
 
-    plan.likely_wrong = expected_errors
     return plan
 
 

@@ -102,11 +102,12 @@ class AuditResult(CommandResult, kw_only=True):
         """Return the result with the first pairs and files as lines."""
         note = {"note": _POSSIBLE_COPY_NOTE} if POSSIBLE_COPY in self.kinds else {}
         files = [f"{escape_name(row.file)}: {row.reason}" for row in self.not_read]
-        lists = {
+        return {
+            **note,
+            **self.to_json(),
             "not_read": shorten_list(files),
             "pairs": shorten_list([pair.line() for pair in self.pairs]),
         }
-        return note | self.to_json() | lists
 
 
 class Audit(msgspec.Struct):
@@ -123,11 +124,11 @@ class Audit(msgspec.Struct):
 
     def sizes(self) -> dict[str, int]:
         """Return the number of images in each split, without the unreadable ones."""
-        sizes = Counter({image.split: 0 for image in self.images})
-        sizes.update(
-            image.split for image in self.images if image.name not in self.unreadable
-        )
-        return dict(sorted(sizes.items()))
+        sizes = dict.fromkeys(sorted(image.split for image in self.images), 0)
+        for image in self.images:
+            if image.name not in self.unreadable:
+                sizes[image.split] += 1
+        return sizes
 
     def add(self, name: str, split: str, label: str, file: SampleFile) -> None:
         """Add an image under the next number."""
@@ -136,13 +137,15 @@ class Audit(msgspec.Struct):
     def result(self) -> AuditResult:
         """Return the result of the command."""
         kinds = Counter(leak.kind for leak in self.leaks)
+        unreadable = sorted(self.unreadable.items())
+
         # An image may leak into several splits, but counts once for each.
         leaking_images = {
             (*leak.splits, leak.b) for leak in self.leaks if leak.kind != "alike"
         }
         leaking = Counter(f"{b} in {a}" for a, b, _ in leaking_images)
-        unreadable = sorted(self.unreadable.items())
-        result = AuditResult(
+
+        return AuditResult(
             images=self.sizes(),
             leaks=len(self.leaks) - kinds["alike"],
             alike=kinds["alike"],
@@ -155,8 +158,7 @@ class Audit(msgspec.Struct):
                 for file, reason in unreadable[:_MAX_LISTED_FILES]
             ],
             pairs=self.leaks,
-        )
-        return result.with_facts(summarize_ignored(self.ignored))
+        ).with_facts(summarize_ignored(self.ignored))
 
 
 class HashedImage(NamedTuple):
@@ -180,10 +182,13 @@ def find_leaks(
     images = audit.images
     with Processes(workers).keep(compare_files.__module__) as pool:
         image_hashes = _hash_images(audit, pool, progress)
-        twins = _group_equal_files(images, image_hashes)
-        kinds = dict.fromkeys(_iter_equal_pairs(twins, image_hashes), "same file")
-        hashes = {number: image_hashes[number].hashes for number in twins}
-        candidates = _find_candidates([images[number] for number in twins], hashes)
+        equal_files = _group_equal_files(images, image_hashes)
+        kinds = dict.fromkeys(_iter_equal_pairs(equal_files, image_hashes), "same file")
+
+        hashes = {number: image_hashes[number].hashes for number in equal_files}
+        candidates = _find_candidates(
+            [images[number] for number in equal_files], hashes
+        )
         # Equal files need no comparison of pixels.
         pairs = sorted(candidates - kinds.keys())
         kinds |= _compare_pairs(images, pairs, hashes, dataset, pool, progress)
@@ -196,16 +201,18 @@ def find_leaks(
     audit.leaks = []
     for pair, kind in kinds.items():
         first, second = sorted((images[number] for number in pair), key=_split_rank)
-        for number in twins.get(second.number, [second.number]):
-            leaking = images[number]
-            leak = Leak(
-                kind,
-                first.name,
-                leaking.name,
-                splits=(first.split, leaking.split),
-                labels=(first.label, leaking.label),
+        # The pairs of a catalogue's groups also name other files than the first of equal ones.
+        for number in equal_files.get(second.number, [second.number]):
+            leaking_image = images[number]
+            audit.leaks.append(
+                Leak(
+                    kind,
+                    first.name,
+                    leaking_image.name,
+                    splits=(first.split, leaking_image.split),
+                    labels=(first.label, leaking_image.label),
+                )
             )
-            audit.leaks.append(leak)
 
     audit.leaks.sort(key=lambda leak: (KINDS.index(leak.kind), leak.b, leak.a))
     return audit
@@ -231,10 +238,11 @@ def _iter_equal_pairs(
     numbers: Iterable[int], image_hashes: Mapping[int, HashedImage]
 ) -> Iterator[Pair]:
     """Yield pairs of equal files; all are of different splits."""
-    by_digest: dict[str, list[int]] = defaultdict(list)
+    numbers_by_digest: dict[str, list[int]] = defaultdict(list)
     for number in numbers:
-        by_digest[image_hashes[number].digest].append(number)
-    for equal_files in by_digest.values():
+        numbers_by_digest[image_hashes[number].digest].append(number)
+
+    for equal_files in numbers_by_digest.values():
         for a, b in combinations(equal_files, 2):
             yield order_pair(a, b)
 
@@ -265,6 +273,7 @@ def _find_candidates(
     by_split: dict[str, list[SampleHashes]] = defaultdict(list)
     for image in images:
         by_split[image.split].append(hashes[image.number])
+
     batches = [make_batch(to_columns(members)) for members in by_split.values()]
     pairs: set[Pair] = set()
     for number, batch in enumerate(batches):
@@ -283,34 +292,40 @@ def _compare_pairs(
     progress: Progress,
 ) -> dict[Pair, str]:
     """Return the kinds of pairs that may leak; an earlier verdict takes precedence."""
-    file_pairs = [FilePair((a, b), images[a].file, images[b].file) for a, b in pairs]
-    verdicts: dict[Pair, str] = {}
-    if dataset is not None:
-        table = Pairs(dataset.db)
-        rows = table.get_ids([image.name for image in images])
-        for number, (a, b) in enumerate(pairs):
+    file_pairs = []
+    verdicts: dict[Pair, str | None] = {}
+    table = Pairs(dataset.db) if dataset else None
+    # Without a dataset, images have no rows.
+    rows = table.get_ids([image.name for image in images]) if table else []
+    for a, b in pairs:
+        is_one_film = False
+        if table is not None:
             # Frames of one video have stricter limits.
             is_one_film = table.share_video(rows[a], rows[b])
-            file_pairs[number] = file_pairs[number]._replace(one_film=is_one_film)
-            verdicts[a, b] = table.get_verdict(rows[a], rows[b]) or ""
+            verdicts[a, b] = table.get_verdict(rows[a], rows[b])
+        pair = FilePair((a, b), images[a].file, images[b].file, is_one_film)
+        file_pairs.append(pair)
 
-    kinds: dict[Pair, str] = {}
+    kinds = {}
     for batch in progress.batches(
         run_batches(compare_files, file_pairs, pool), "verifying", len(pairs), " pairs"
     ):
         for outcome in batch:
             if outcome.result is not None:
                 a, b = outcome.item.rows
+                # In bits of the perceptual hashes.
                 distance = (hashes[a].plain ^ hashes[b].plain).bit_count()
-                kind = _pair_kind(outcome.result, verdicts.get((a, b)), distance)
+                kind = _classify_pair(outcome.result, verdicts.get((a, b)), distance)
                 if kind is not None:
                     kinds[a, b] = kind
     return kinds
 
 
-def _pair_kind(verdict: Verdict, earlier: str | None, distance: int) -> str | None:
+def _classify_pair(
+    verdict: Verdict, earlier_outcome: str | None, distance: int
+) -> str | None:
     """Return the kind of a pair whose hashes differ in `distance` bits; None for no leak."""
-    outcome = earlier or verdict.outcome
+    outcome = earlier_outcome or verdict.outcome
     if outcome == SAME:
         return "mirrored copy" if verdict.mirrored else "copy"
     if outcome == DOUBTFUL:
@@ -321,6 +336,7 @@ def _pair_kind(verdict: Verdict, earlier: str | None, distance: int) -> str | No
 
 def _iter_group_pairs(dataset: Dataset, images: Sequence[AuditImage]) -> Iterator[Pair]:
     """Yield one pair for every two splits that contain a group of the catalogue."""
+    # Samples of a dataset are named by their keys.
     numbers = {image.name: image.number for image in images}
     for group in load_split_groups(dataset.db):
         first_of_split: dict[str | None, int] = {}
@@ -355,14 +371,16 @@ def collect_tree(root: Path) -> Audit:
     is_outermost = any(len(parts) > 1 and _SPLIT.match(parts[0]) for parts in files)
     level = 0 if is_outermost else 1
     for parts in files:
-        match = _SPLIT.match(parts[level]) if len(parts) > level + 1 else None
+        *folders, _ = parts
+        match = _SPLIT.match(folders[level]) if len(folders) > level else None
         if match is None:
             audit.ignored[NO_SPLIT] += 1
             continue
+        inside = folders[level + 1 :]
         audit.add(
             "/".join(parts),
             match[1].lower(),
-            parts[level + 1] if len(parts) > level + 2 else "",
+            inside[0] if inside else "",
             SampleFile(root.joinpath(*parts)),
         )
 
@@ -394,8 +412,9 @@ def collect_dataset(dataset: Dataset) -> Audit:
 def hash_image(image: AuditImage) -> HashedImage:
     """Hash an image; runs in a worker process. Raises `Unreadable`."""
     data = read_image_file(image.file.path)
-    digest = hashlib.sha256(data + repr(image.file.region).encode()).hexdigest()
+    content = data + repr(image.file.region).encode()
+    pixels = decode_region(data, image.file, GREY_SIDE, "L")
     return HashedImage(
-        digest,
-        compute_hashes(decode_region(data, image.file, GREY_SIDE, "L"), image.number),
+        hashlib.sha256(content).hexdigest(),
+        compute_hashes(pixels, image.number),
     )

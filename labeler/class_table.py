@@ -1,6 +1,7 @@
 """Printed tables with a row for each class."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from gleanset.terminal import format_table, get_line_width
 
@@ -14,11 +15,11 @@ def format_class_table(
     heads: Sequence[str], rows: Mapping[str, Mapping[str, float]]
 ) -> list[str]:
     """Return the lines of a table with a row for each of the first classes."""
-    first_rows = list(rows.items())[:MAX_TABLE_ROWS]
-    cells = [[name, *(f"{row[head]:g}" for head in heads)] for name, row in first_rows]
-    lines = format_table([["class", *heads], *cells], get_line_width() - _INDENT)
+    table = [["class", *heads]]
+    for name, row in islice(rows.items(), MAX_TABLE_ROWS):
+        table.append([name, *(f"{row[head]:g}" for head in heads)])
+    lines = format_table(table, get_line_width() - _INDENT)
 
-    others = len(rows) - len(first_rows)
-    if others:
-        lines = [*lines, f"and {others} more: see --json"]
+    if len(rows) > MAX_TABLE_ROWS:
+        lines = [*lines, f"and {len(rows) - MAX_TABLE_ROWS} more: see --json"]
     return lines

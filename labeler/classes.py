@@ -19,7 +19,7 @@ class ClassEdit(NamedTuple):
     """The number of the step, and the number of samples it changed."""
 
     step: int
-    changed: int = 0
+    sample_count: int = 0
 
 
 class ClassEditor:
@@ -53,10 +53,9 @@ class ClassEditor:
             old = self._classes.resolve(old)
             into = self._classes.resolve(into)
             samples = self._tiles.get_keys(self._tiles.list_labelled(old))
-            choices = [Choice(key, "label", into, MERGE) for key in samples]
             step = self._apply(
                 "merge-class",
-                choices,
+                [Choice(key, "label", into, MERGE) for key in samples],
                 old=old,
                 into=into,
                 count=len(samples),
@@ -77,10 +76,9 @@ class ClassEditor:
 
             rows = self._tiles.list_labelled(current)
             samples = self._tiles.get_keys(rows)
-            choices = [Choice(key, "clear", None, "delete") for key in samples]
             step = self._apply(
                 "delete-class",
-                choices,
+                [Choice(key, "clear", None, "delete") for key in samples],
                 name=current,
                 count=len(samples),
             )

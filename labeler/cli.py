@@ -238,7 +238,7 @@ def merge(job: CommandJob, old: str, into: str) -> ClassEditResult:
     with job.open() as dataset:
         edit = ClassEditor(dataset).merge(old, into)
         result = _edit_result(dataset, edit)
-        result.moved = edit.changed
+        result.moved = edit.sample_count
         return result
 
 
@@ -266,7 +266,7 @@ def delete(job: CommandJob, name: str) -> ClassEditResult:
 
         edit = editor.delete(name)
         result = _edit_result(dataset, edit)
-        result.back_in_queue = edit.changed
+        result.back_in_queue = edit.sample_count
         if name in Hints(dataset.db).list_names():
             result.next = f"labeler hints drop {shlex.quote(name)} {dataset.option}"
         return result

@@ -44,7 +44,7 @@ class BoxEdit(NamedTuple):
 def list_images(dataset: Dataset, selection: str, text: str = "") -> list[str]:
     """Return the hashes of images without a face (`MISSED`), or of all that match a text."""
     if selection == MISSED:
-        return [stored.sha256 for stored in dataset.scans.iter_faceless()]
+        return [image.sha256 for image in dataset.scans.iter_faceless()]
     return BoxedSamples(dataset.db).find_images(text.strip())
 
 
@@ -67,9 +67,9 @@ def put_box(
     sha256: str,
     box: Box,
     angle: float = 0.0,
-    moved: str | None = None,
+    previous_key: str | None = None,
 ) -> BoxEdit:
-    """Add a box rotated clockwise by `angle` degrees, or move the sample `moved` there.
+    """Add a box rotated clockwise by `angle` degrees, or move the sample `previous_key` there.
 
     A moved box inherits the present label; nothing is inherited from a sample that is gone. Raises
     `UsageError` for an invalid or existing box, and `InputUnusable` for an unreadable image.
@@ -80,22 +80,22 @@ def put_box(
         raise UsageError("the box is too small", f"draw at least {MIN_BOX_SIDE} pixels")
 
     with dataset.stage(STAGE) as scratch:
-        crop = crop_face(
-            dataset, image, Face(HAND, box, 1.0, _eye_landmarks(box, angle)), scratch
-        )
+        face = Face(HAND, box, 1.0, _make_eye_landmarks(box, angle))
+        crop = crop_face(dataset, image, face, scratch)
         with dataset.db.transaction():
             if not dataset.faces.add_manual(image.sha256, crop):
                 raise _existing_box_error()
+            action = "draw-box"
             choices = [Choice(crop.key, "add", None, PROVENANCE)]
             # The present label, which may differ from the one that the window shows.
-            previous = BoxedSamples(dataset.db).get(moved) if moved else None
+            boxes = BoxedSamples(dataset.db)
+            previous = boxes.get(previous_key) if previous_key else None
             if previous is not None:
+                action = "move-box"
                 if previous.label:
                     choices = [Choice(crop.key, "label", previous.label, PROVENANCE)]
-                choices.append(_removal(previous))
-            step = dataset.journal.apply(
-                make_operation("draw-box" if previous is None else "move-box"), choices
-            )
+                choices.append(_choose_removal(previous))
+            step = dataset.journal.apply(make_operation(action), choices)
 
     return BoxEdit(step, crop.key)
 
@@ -113,7 +113,8 @@ def remove_box(dataset: Dataset, key: str) -> BoxEdit:
     action = make_operation("reject", count=1)
     if box.by_hand:
         action = make_operation("remove-box")
-    return BoxEdit(dataset.journal.apply(action, [_removal(box)]), box.key)
+    step = dataset.journal.apply(action, [_choose_removal(box)])
+    return BoxEdit(step, box.key)
 
 
 def get_box(dataset: Dataset, key: str) -> BoxedSample:
@@ -124,8 +125,9 @@ def get_box(dataset: Dataset, key: str) -> BoxedSample:
     return box
 
 
-def _removal(box: BoxedSample) -> Choice:
-    return Choice(box.key, "remove" if box.by_hand else "reject", provenance=PROVENANCE)
+def _choose_removal(box: BoxedSample) -> Choice:
+    action = "remove" if box.by_hand else "reject"
+    return Choice(box.key, action, provenance=PROVENANCE)
 
 
 def _find_free_box(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
@@ -137,16 +139,18 @@ def _find_free_box(dataset: Dataset, image: Image, box: Box, angle: float) -> Bo
     if not angle and (sample is None or sample.status == "retired"):
         return box
     for extra in range(64):
-        width = min(box.width + extra // 2, image.width - box.x)
-        height = min(box.height + (extra + 1) // 2, image.height - box.y)
-        larger_box = box._replace(width=width, height=height)
+        # One pixel more each time: in height, then in width.
+        larger_box = box._replace(
+            width=min(box.width + extra // 2, image.width - box.x),
+            height=min(box.height + (extra + 1) // 2, image.height - box.y),
+        )
         if dataset.samples.get(make_sample_key(image.sha256, larger_box)) is None:
             return larger_box
 
     raise _existing_box_error()
 
 
-def _eye_landmarks(box: Box, angle: float) -> tuple[Landmark, ...]:
+def _make_eye_landmarks(box: Box, angle: float) -> tuple[Landmark, ...]:
     """Return the eyes of a face rotated by `angle`; none if it is upright.
 
     The left eye is the character's: it is on the right in the image.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 from gleanset import Dataset
@@ -46,7 +47,7 @@ class ReviewPage(NamedTuple):
 
     ids: array[int]
     sections: tuple[ReviewSection, ...]
-    suggested: Mapping[int, Suggestion]
+    suggestions: Mapping[int, Suggestion]
 
     def with_new_names(self, names: Mapping[str, str]) -> ReviewPage:
         """Return the page with new names of classes."""
@@ -57,13 +58,13 @@ class ReviewPage(NamedTuple):
             )
             for section in self.sections
         ]
-        suggested = {
+        suggestions = {
             row: suggestion._replace(
                 label=names.get(suggestion.label, suggestion.label)
             )
-            for row, suggestion in self.suggested.items()
+            for row, suggestion in self.suggestions.items()
         }
-        return ReviewPage(self.ids, tuple(sections), suggested)
+        return ReviewPage(self.ids, tuple(sections), suggestions)
 
 
 def load_review_page(
@@ -98,14 +99,14 @@ def _group_by_confusion(items: Sequence[ReviewItem]) -> ReviewPage:
         ids.extend(rows)
         sections.append(ReviewSection(label, other, len(rows)))
 
-    suggested = {
+    suggestions = {
         item.id: Suggestion(str(item.other), item.value or 0.0) for item in items
     }
-    return ReviewPage(ids, tuple(sections), suggested)
+    return ReviewPage(ids, tuple(sections), suggestions)
 
 
 def accept_suggestions(
-    session: SortingSession, ids: Sequence[int], suggested: Mapping[int, Suggestion]
+    session: SortingSession, ids: Sequence[int], suggestions: Mapping[int, Suggestion]
 ) -> StepResult:
     """Give each sample its suggested class, in one step.
 
@@ -113,7 +114,9 @@ def accept_suggestions(
     """
     tiles = session.tiles.get_many(ids)
     labels = {
-        row: suggested[row].label for row in ids if row in tiles and row in suggested
+        row: suggestions[row].label
+        for row in ids
+        if row in tiles and row in suggestions
     }
     session.check_classes_exist(set(labels.values()))
     return session.label_each(
@@ -123,25 +126,23 @@ def accept_suggestions(
     )
 
 
-def confirm_labels(
-    session: SortingSession, shown_labels: Mapping[int, str]
-) -> StepResult:
-    """Confirm labels, so that they are not suggested for review again.
+def confirm_labels(session: SortingSession, labels: Mapping[int, str]) -> StepResult:
+    """Confirm labels that were shown, so that they are not suggested for review again.
 
     Samples (rows) whose label is not the shown one any more are skipped. Raises `UsageError` if
     none is left.
     """
     with session.dataset.db.transaction():
-        labels = {
-            row: shown_labels[row]
-            for row, tile in session.tiles.get_many(list(shown_labels)).items()
-            if tile.label == shown_labels[row]
+        present_labels = {
+            row: labels[row]
+            for row, tile in session.tiles.get_many(list(labels)).items()
+            if tile.label == labels[row]
         }
-        if not labels:
+        if not present_labels:
             raise UsageError("these labels have changed", "check them again")
         return session.label_each(
-            labels,
-            make_operation("confirm", count=len(labels)),
+            present_labels,
+            make_operation("confirm", count=len(present_labels)),
             REVIEW,
         )
 
@@ -173,17 +174,19 @@ def list_doubtful(
     }
     each = max(MIN_PER_CLASS, MAX_COMPARED // max(1, len(names)))
     queue = SortingQueue(dataset.db)
-    samples = queue.get_features(queue.list_decided(list(names), each))
-    vectors, has_vector = SimilaritySpaces(dataset).choose_space(samples)(samples)
-    compared = [sample for sample, has in zip(samples, has_vector, strict=True) if has]
+    all_samples = queue.get_features(queue.list_decided(list(names), each))
+    space = SimilaritySpaces(dataset).choose_space(all_samples)
+    vectors, has_vector = space(all_samples)
+    samples = list(compress(all_samples, has_vector))
+    # The class of each sample, as a position in `classes`.
     classes, y = np.unique(
-        [sample.label or 0 for sample in compared],
+        [sample.label or 0 for sample in samples],
         return_inverse=True,
     )
     if len(classes) < 2:
         return []
 
-    keys = [sample.key for sample in compared]
+    keys = [sample.key for sample in samples]
     groups = assign_split_groups(dataset.db, keys)
     _, group_numbers = np.unique([groups[key] for key in keys], return_inverse=True)
     # Samples x classes.
@@ -191,17 +194,19 @@ def list_doubtful(
     best = probabilities.argmax(axis=1)
     confidences = probabilities.max(axis=1)
 
-    unconfirmed = {
-        item.id for item in Reviews(dataset.db).list_items("unconfirmed", sample_filter)
-    }
-    items = [
-        ReviewItem(
-            compared[row].id,
-            names[int(classes[y[row]])],
-            round(float(confidences[row]), 2),
-            names[int(classes[best[row]])],
-        )
-        for row in np.flatnonzero(best != y).tolist()
-        if compared[row].id in unconfirmed
-    ]
+    reviews = Reviews(dataset.db)
+    unconfirmed_items = reviews.list_items("unconfirmed", sample_filter)
+    unconfirmed_ids = {item.id for item in unconfirmed_items}
+    items = []
+    for row in np.flatnonzero(best != y).tolist():
+        sample = samples[row]
+        if sample.id in unconfirmed_ids:
+            items.append(
+                ReviewItem(
+                    sample.id,
+                    names[int(classes[y[row]])],
+                    round(float(confidences[row]), 2),
+                    names[int(classes[best[row]])],
+                )
+            )
     return sorted(items, key=lambda item: (-(item.value or 0), item.id))

@@ -63,9 +63,12 @@ def decode_region(
 
     box, angle = file.region
     # The reduced image needs as many pixels as make `min_side` in the region.
-    part = max(box.width, box.height) / max(file.width, file.height, 1)
-    image = decode(data, min_side=math.ceil(min_side / max(part, 0.01)), mode=mode)
+    region_share = max(box.width, box.height) / max(file.width, file.height, 1)
+    min_image_side = math.ceil(min_side / max(region_share, 0.01))
+    image = decode(data, min_side=min_image_side, mode=mode)
+
     # Boxes are in pixels of the full image.
     scale = image.pixels.width / max(1, image.width)
     x, y, width, height = (round(side * scale) for side in box)
-    return crop_region(image.pixels, Box(x, y, max(1, width), max(1, height)), angle)
+    reduced_box = Box(x, y, max(1, width), max(1, height))
+    return crop_region(image.pixels, reduced_box, angle)

@@ -268,7 +268,7 @@ def report(
     job: CommandJob, title: str | None, out: Path | None, run_id: str | None
 ) -> ReportResult:
     """Write a report on the dataset and its model as one HTML page."""
-    from pipeline.report import write_report
+    from pipeline.report.page import write_report
 
     with job.open() as dataset:
         return ReportResult(

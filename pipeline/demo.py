@@ -85,12 +85,12 @@ def serve_sample_site(show: Callable[[str], None]) -> None:
 
 def search_commands(address: str) -> list[str]:
     """Return a command for each search of the sample site; Flickr takes any API key."""
-    bing, flickr = (
-        f"harvest keyword hana --source {source} --limit 20 --allow-private "
+    secrets = {"bing": "", "flickr": "FLICKR_API_KEY=x FLICKR_API_SECRET=x "}
+    return [
+        f"{secret}harvest keyword hana --source {source} --limit 20 --allow-private "
         f"-o {source}.endpoint={address} -d try"
-        for source in ("bing", "flickr")
-    )
-    return [bing, f"FLICKR_API_KEY=x FLICKR_API_SECRET=x {flickr}"]
+        for source, secret in secrets.items()
+    ]
 
 
 FILE = "site.json"
@@ -153,7 +153,8 @@ def render_search_page(
     size = max(1, min(count, PAGE_SIZE))
     start = max(0, first - 1)
     if start >= len(results):
-        start = (len(results) - 1) // size * size
+        last_page = (len(results) - 1) // size
+        start = size * last_page
 
     page = results[start : start + size]
     rows = [
@@ -166,7 +167,7 @@ def render_search_page(
     )
 
 
-def image_id(result: SearchResult) -> str:
+def make_image_id(result: SearchResult) -> str:
     """Return the site's own id of a result, in the style of Bing's `md5` field."""
     return md5(result.path.encode(), usedforsecurity=False).hexdigest()
 
@@ -178,6 +179,8 @@ def _get_size(result: SearchResult) -> tuple[int, int]:
 def _render_row(result: SearchResult, index: int, base: str) -> str:
     width, height = _get_size(result)
     metadata = _build_metadata(result, base)
+    # The path begins with the name of the host, such as /host-a/.
+    host = urlsplit(result.path).path.split("/")[1]
     link = {
         "view": "detailV2",
         "mediaurl": metadata["murl"],
@@ -186,13 +189,13 @@ def _render_row(result: SearchResult, index: int, base: str) -> str:
     }
     return _ROW.format(
         index=index + 1,
-        m=_attribute(metadata),
-        mad=_attribute({"turl": metadata["turl"], "maw": "320", "mah": "180"}),
+        m=_to_attribute(metadata),
+        mad=_to_attribute({"turl": metadata["turl"], "maw": "320", "mah": "180"}),
         href=escape(f"/images/search?{urlencode(link)}"),
         thumb=escape(metadata["turl"]),
         title=escape(result.title),
         page=escape(metadata["purl"]),
-        host=escape(urlsplit(result.path).path.split("/")[1] + ".example"),
+        host=escape(f"{host}.example"),
         width=width,
         height=height,
     )
@@ -200,7 +203,7 @@ def _render_row(result: SearchResult, index: int, base: str) -> str:
 
 def _build_metadata(result: SearchResult, base: str) -> dict[str, str]:
     """Return the `m` attribute; Bing marks words of the query with U+E000 and U+E001."""
-    key = image_id(result)
+    key = make_image_id(result)
     title = result.title
     # Some of the titles, always the same.
     if int(key[0], 16) % 3 == 0:
@@ -222,7 +225,7 @@ def _build_metadata(result: SearchResult, base: str) -> dict[str, str]:
 def _build_photo(result: SearchResult, base: str) -> dict[str, object]:
     """Return a photo of Flickr's search, under CC BY."""
     width, height = _get_size(result)
-    key = image_id(result)
+    key = make_image_id(result)
     return {
         "id": str(int(key[:8], 16)),
         "owner": f"{key[8:16]}@N00",
@@ -237,7 +240,7 @@ def _build_photo(result: SearchResult, base: str) -> dict[str, object]:
     }
 
 
-def _attribute(values: dict[str, str]) -> str:
+def _to_attribute(values: dict[str, str]) -> str:
     return escape(json.dumps(values, ensure_ascii=False, separators=(",", ":")))
 
 
@@ -249,12 +252,12 @@ _JPEG = "image/jpeg"
 
 
 class SiteResponse(NamedTuple):
-    """A response; `announced` is its Content-Length if that differs from the body."""
+    """A response; `length` is its Content-Length if that differs from the body."""
 
     status: int
     kind: str
     body: bytes
-    announced: int | None = None
+    length: int | None = None
 
 
 _NOT_FOUND = SiteResponse(404, _HTML, b"<html><h1>404 Not Found</h1></html>")
@@ -298,6 +301,7 @@ class SampleSite(ThreadingHTTPServer):
         """Return the response to a path with query; `base` is the client's base URL."""
         path = urlsplit(target).path
         query = parse_qs(urlsplit(target).query)
+
         if path in ("/images/async", "/images/search"):
             return self._search(query, base)
         if path == "/services/rest/":
@@ -319,9 +323,9 @@ class SampleSite(ThreadingHTTPServer):
         page = render_search_page(
             keyword,
             self._find_results(keyword),
-            _parse_number(query, "first", 1),
-            _parse_number(query, "count", PAGE_SIZE),
-            base,
+            first=_parse_number(query, "first", 1),
+            count=_parse_number(query, "count", PAGE_SIZE),
+            base=base,
         )
         return SiteResponse(200, _HTML, page.encode())
 
@@ -359,9 +363,8 @@ class SampleSite(ThreadingHTTPServer):
             ),
             "empty": SiteResponse(200, _JPEG, b""),
             "cut": SiteResponse(200, _JPEG, half),
-            "dropped": SiteResponse(200, _JPEG, half, announced=len(body)),
+            "dropped": SiteResponse(200, _JPEG, half, length=len(body)),
         }
-
         return responses[result.fault]
 
 
@@ -378,13 +381,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(f"{self.path}?{form.decode('ascii', 'replace')}")
 
     def _answer(self, target: str) -> None:
-        answer = self.server.answer(target, f"http://{self.headers['Host']}")
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.kind)
-        length = len(answer.body) if answer.announced is None else answer.announced
+        response = self.server.answer(target, f"http://{self.headers['Host']}")
+        self.send_response(response.status)
+        self.send_header("Content-Type", response.kind)
+        length = len(response.body) if response.length is None else response.length
         self.send_header("Content-Length", str(length))
         self.end_headers()
-        self.wfile.write(answer.body)
+        self.wfile.write(response.body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as inherited
         """Do not log."""

@@ -8,6 +8,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -32,7 +33,7 @@ PROXIES = (
 
 @dataclass(frozen=True)
 class Component:
-    """Result of one check: `there` describes what is installed, or the problem `hint` fixes."""
+    """Result of one check: `finding` describes what is installed, or the problem `hint` fixes."""
 
     name: str
     purpose: str
@@ -66,16 +67,19 @@ Check = Callable[[], str]
 def examine_components(folder: Path) -> Iterator[Component]:
     """Yield the result of every check; `folder` is where datasets will be created."""
     yield _run_check("Python", "everything", platform.python_version)
-    yield _run_check("disk", "originals, crops, runs", lambda: _check_disk(folder))
+    yield _run_check("disk", "originals, crops, runs", partial(_check_disk, folder))
     yield _run_check("network", "searches and downloads", _check_network)
     yield _run_check("ffmpeg", "harvest frames", _check_ffmpeg, needed=True)
     yield _run_check(
-        "drawnface", "facecrop run", lambda: _check_detector("drawnface"), needed=True
+        "drawnface",
+        "facecrop run",
+        partial(_check_detector, "drawnface"),
+        needed=True,
     )
     yield _run_check(
         "animeface",
         "facecrop run --detector animeface",
-        lambda: _check_detector("animeface"),
+        partial(_check_detector, "animeface"),
     )
     yield _run_check("cascade", "facecrop run --detector lbpcascade", _check_cascade)
     yield _run_check(
@@ -83,16 +87,19 @@ def examine_components(folder: Path) -> Iterator[Component]:
     )
     yield _run_check("google", "harvest keyword --source google", _check_google)
     yield _run_check(
-        "flickr", "harvest keyword --source flickr", lambda: _check_login("flickr.key")
+        "flickr",
+        "harvest keyword --source flickr",
+        partial(_check_login, "flickr.key"),
     )
     yield _run_check(
         "pixiv",
         "harvest keyword --source pixiv",
-        lambda: _check_login("pixiv.refresh_token"),
+        partial(_check_login, "pixiv.refresh_token"),
     )
 
     for extra, purpose, packages in _EXTRAS:
-        yield _run_check(extra, purpose, _check_packages(extra, packages))
+        check = partial(_check_packages, extra, packages)
+        yield _run_check(extra, purpose, check)
     yield _run_check("window", "labeler", _check_window)
     yield _run_check("training", "baseline", _check_training)
     yield from _check_plugins()
@@ -130,13 +137,11 @@ def _check_plugins() -> Iterator[Component]:
     )
 
     for plugin, _, error in chain.from_iterable(plugins):
-        yield Component(
-            plugin.name,
-            PURPOSES[plugin.kind].format(plugin.name),
-            error is None,
-            error.what if error else f"from {plugin.made_by}",
-            error.fix if error else "",
-        )
+        purpose = PURPOSES[plugin.kind].format(plugin.name)
+        if error is None:
+            yield Component(plugin.name, purpose, True, f"from {plugin.made_by}")
+        else:
+            yield Component(plugin.name, purpose, False, error.what, error.fix)
 
 
 PURPOSES = {
@@ -150,26 +155,19 @@ PURPOSES = {
 def _run_check(
     name: str, purpose: str, check: Check, *, needed: bool = False
 ) -> Component:
+    """Return the result of a check, also of one that raises an error."""
+    hint = ""
+    is_ok = False
     try:
-        return Component(name, purpose, True, check(), needed=needed)
+        finding = check()
+        is_ok = True
     except GleansetError as error:
-        return Component(
-            name,
-            purpose,
-            False,
-            error.what,
-            error.fix,
-            needed,
-        )
+        finding = error.what
+        hint = error.fix
     except Exception as error:  # a broken installation may raise anything on import
-        return Component(
-            name,
-            purpose,
-            False,
-            f"broken: {type(error).__name__}: {error}",
-            reinstall_command(),
-            needed,
-        )
+        finding = f"broken: {type(error).__name__}: {error}"
+        hint = reinstall_command()
+    return Component(name, purpose, is_ok, finding, hint, needed)
 
 
 def _check_disk(folder: Path) -> str:
@@ -190,11 +188,9 @@ def _check_disk(folder: Path) -> str:
 
 
 def _check_network() -> str:
+    # Programs read either spelling.
     names = [
-        name
-        for name in PROXIES
-        # Programs read either spelling.
-        if os.environ.get(name) or os.environ.get(name.lower())
+        name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())
     ]
     return f"set by {', '.join(names)}" if names else "direct, no proxy"
 
@@ -230,7 +226,7 @@ def _check_container() -> str:
 
 
 def _check_google() -> str:
-    _check_packages("google", ("google_images_download", "selenium"))()
+    _check_packages("google", ("google_images_download", "selenium"))
     from harvest.sources.google.browser import find_chrome
 
     return find_chrome("")
@@ -245,16 +241,13 @@ def _check_login(secret: str) -> str:
     return "logged in"
 
 
-def _check_packages(extra: str, names: tuple[str, ...]) -> Check:
-    def check() -> str:
-        require_extra(f"[{extra}]", names, extra)
-        return "installed"
-
-    return check
+def _check_packages(extra: str, names: tuple[str, ...]) -> str:
+    require_extra(f"[{extra}]", names, extra)
+    return "installed"
 
 
 def _check_window() -> str:
-    _check_packages("gui", ("PySide6",))()
+    _check_packages("gui", ("PySide6",))
     from labeler.qt.app import needs_display
 
     needs_display()

@@ -15,8 +15,7 @@ from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.faces import WHOLE, Tracks
 from gleanset.db.images import NO_SUMMARY
-from gleanset.db.proposals import iter_proposed_samples
-from gleanset.db.proposals import list_clusters as list_pending_clusters
+from gleanset.db.proposals import iter_proposed_samples, list_clusters
 from gleanset.db.regions import Quality, QualityMeasures, flags_of
 from gleanset.db.reports import STATUSES, Reports
 from gleanset.db.runs import LabelIssues
@@ -38,7 +37,7 @@ MARKS = {"other": "unlisted person", "later": "skipped"}
 MEASURES = [name for name in Quality._fields if name != "size"]
 
 
-def images(dataset: Dataset) -> Iterator[Line]:
+def iter_images(dataset: Dataset) -> Iterator[Line]:
     """Yield all images with their origins."""
     for image in dataset.images.iterate():
         line = asdict(image)
@@ -49,12 +48,12 @@ def images(dataset: Dataset) -> Iterator[Line]:
         yield line
 
 
-def faces(dataset: Dataset) -> Iterator[Line]:
+def iter_faces(dataset: Dataset) -> Iterator[Line]:
     """Yield all faces; `landmarks` is a list of [name, x, y]."""
-    for stored in dataset.faces.iterate():
-        face = stored.face
+    for row in dataset.faces.iterate():
+        face = row.face
         yield {
-            "image": stored.image,
+            "image": row.image,
             "detector": face.detector,
             "box": list(face.box),
             "score": face.score,
@@ -62,13 +61,14 @@ def faces(dataset: Dataset) -> Iterator[Line]:
         }
 
 
-def samples(dataset: Dataset) -> Iterator[Line]:
+def iter_samples(dataset: Dataset) -> Iterator[Line]:
     """Yield all samples, including duplicates."""
     pairs = QualityMeasures(dataset.db).join(dataset.samples.iter_by_key())
     tiles = SampleTiles(dataset.db)
     while page := list(islice(pairs, PAGE_SIZE)):
-        origins = dataset.images.get_origins({sample.image for sample, _ in page})
-        ids = tiles.get_ids([sample.key for sample, _ in page])
+        samples = [sample for sample, _ in page]
+        origins = dataset.images.get_origins({sample.image for sample in samples})
+        ids = tiles.get_ids([sample.key for sample in samples])
         marks = tiles.get_marks(list(ids))
 
         for sample, quality in page:
@@ -87,7 +87,7 @@ def samples(dataset: Dataset) -> Iterator[Line]:
             yield line
 
 
-def groups(dataset: Dataset) -> Iterator[Line]:
+def iter_groups(dataset: Dataset) -> Iterator[Line]:
     """Yield duplicate sets with their samples."""
     keys_by_set: dict[str, list[str]] = defaultdict(list)
     for sample in dataset.samples.iter_by_key():
@@ -97,7 +97,7 @@ def groups(dataset: Dataset) -> Iterator[Line]:
         yield {"group": name, "samples": keys, **_list_files(dataset, keys)}
 
 
-def yields(dataset: Dataset) -> Iterator[Line]:
+def iter_yields(dataset: Dataset) -> Iterator[Line]:
     """Yield the results of each source for each keyword, weak label or video."""
     for row in dataset.fetches.list_yields():
         yield {
@@ -111,7 +111,7 @@ def yields(dataset: Dataset) -> Iterator[Line]:
         }
 
 
-def predictions(dataset: Dataset) -> Iterator[Line]:
+def iter_predictions(dataset: Dataset) -> Iterator[Line]:
     """Yield predictions of the latest prelabeling: the top class, its confidence, and `others`."""
     for row in iter_proposed_samples(dataset.db):
         (label, confidence), *others = row.proposals
@@ -128,9 +128,9 @@ def predictions(dataset: Dataset) -> Iterator[Line]:
         }
 
 
-def clusters(dataset: Dataset) -> Iterator[Line]:
+def iter_clusters(dataset: Dataset) -> Iterator[Line]:
     """Yield clusters of unlabelled samples of the latest prelabeling, the largest first."""
-    for cluster in list_pending_clusters(dataset.db):
+    for cluster in list_clusters(dataset.db):
         yield {
             "cluster": cluster.id,
             "size": len(cluster.pending),
@@ -140,13 +140,13 @@ def clusters(dataset: Dataset) -> Iterator[Line]:
         }
 
 
-def label_issues(dataset: Dataset) -> Iterator[Line]:
+def iter_label_issues(dataset: Dataset) -> Iterator[Line]:
     """Yield label issues of `baseline label-issues`, the largest margin first."""
     lines = (issue._asdict() for issue in LabelIssues(dataset.db).iterate())
     yield from _add_files(dataset, lines)
 
 
-def confusion(dataset: Dataset) -> Iterator[Line]:
+def iter_confusion(dataset: Dataset) -> Iterator[Line]:
     """Yield wrong predictions of the latest run by split, the most confident first.
 
     Samples whose label has changed since are left out.
@@ -165,7 +165,7 @@ def _list_wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
     for split, outputs in load_outputs(folder).items():
         metrics = read_metrics(folder, dataset)
         calibration = metrics.calibration
-        logits = outputs.logits
+        logits = outputs.logits  # N x classes
         scores = log_softmax(calibration.apply(logits) if calibration else logits)
         mistakes = list_mistakes(
             scores,
@@ -217,21 +217,21 @@ def _list_files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | N
     return {"paths": paths, "files": files}
 
 
-def tracks(dataset: Dataset) -> Iterator[Line]:
+def iter_tracks(dataset: Dataset) -> Iterator[Line]:
     """Yield tracks by video and time; `label` is the class of most of their samples."""
     titles = SplitEvidence(dataset.db).list_videos()
-    for stored in Tracks(dataset.db).iterate():
-        yield _rename_field(stored.track._asdict(), "name", "track") | {
-            "video": stored.video,
-            "title": titles.get(stored.video),
-            "scene": stored.scene,
-            "label": stored.label,
-            "waiting": len(stored.pending),
-            "samples": list(stored.samples),
+    for row in Tracks(dataset.db).iterate():
+        yield _rename_field(row.track._asdict(), "name", "track") | {
+            "video": row.video,
+            "title": titles.get(row.video),
+            "scene": row.scene,
+            "label": row.label,
+            "waiting": len(row.pending),
+            "samples": list(row.samples),
         }
 
 
-def reports(dataset: Dataset) -> Iterator[Line]:
+def iter_reports(dataset: Dataset) -> Iterator[Line]:
     """Yield reports from the page, with those they contradict and possible copies."""
     rivals_by_report = list_disputed_reports(dataset)
     for status in STATUSES:
@@ -258,7 +258,7 @@ def reports(dataset: Dataset) -> Iterator[Line]:
             }
 
 
-def missed(dataset: Dataset) -> Iterator[Line]:
+def iter_images_without_face(dataset: Dataset) -> Iterator[Line]:
     """Yield searched images without a face."""
     for sha256, kind in dataset.scans.iter_faceless():
         image = dataset.images.get(sha256)
@@ -272,22 +272,22 @@ def missed(dataset: Dataset) -> Iterator[Line]:
 
 
 KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
-    "images": images,
-    "faces": faces,
-    "samples": samples,
+    "images": iter_images,
+    "faces": iter_faces,
+    "samples": iter_samples,
     "decisions": lambda dataset: map(asdict, dataset.journal.iterate()),
-    "groups": groups,
+    "groups": iter_groups,
     "rejections": lambda dataset: map(asdict, dataset.rejections.iterate()),
-    "yields": yields,
+    "yields": iter_yields,
     "runs": lambda dataset: map(asdict, dataset.runs.iterate()),
-    "predictions": predictions,
-    "clusters": clusters,
-    "tracks": tracks,
-    "label-issues": label_issues,
-    "confusion": confusion,
+    "predictions": iter_predictions,
+    "clusters": iter_clusters,
+    "tracks": iter_tracks,
+    "label-issues": iter_label_issues,
+    "confusion": iter_confusion,
     "snapshots": lambda dataset: map(asdict, Snapshots(dataset.root).iterate()),
-    "reports": reports,
-    "missed": missed,
+    "reports": iter_reports,
+    "missed": iter_images_without_face,
 }
 
 
@@ -298,16 +298,17 @@ def list_records(
 
     For a field in a list, one item has to match. Raises `UsageError`.
     """
-    parsed = [_parse_condition(kind, text) for text in conditions]
+    filters = [_parse_condition(kind, text) for text in conditions]
     lines = KINDS[kind](dataset)
     first = next(lines, None)
     if first is None:
         return
-    for condition in parsed:
+    # The first line has the fields of all.
+    for condition in filters:
         _check_field(kind, condition.field, first)
 
     for line in chain([first], lines):
-        if all(condition.matches(line) for condition in parsed):
+        if all(condition.matches(line) for condition in filters):
             yield line
 
 
@@ -318,7 +319,8 @@ class _Condition(NamedTuple):
     value: str
 
     def matches(self, line: Line) -> bool:
-        return self.value in map(_to_text, _iter_values(line, self.field.split(".")))
+        values = _iter_values(line, self.field.split("."))
+        return self.value in map(_to_text, values)
 
 
 def _parse_condition(kind: str, text: str) -> _Condition:
@@ -349,14 +351,16 @@ def _check_field(kind: str, field: str, line: Line) -> None:
 def _iter_field_names(line: Line) -> Iterator[str]:
     """Yield the fields; of a list of records those of its items."""
     for name, value in line.items():
-        inner: dict[str, None] = {}
-        for item in value if isinstance(value, list) else ():
+        inner_names: dict[str, None] = {}
+        items = value if isinstance(value, list) else []
+        for item in items:
             if isinstance(item, dict):
-                inner |= dict.fromkeys(f"{name}.{key}" for key in item)
-        yield from inner or [name]
+                inner_names |= dict.fromkeys(f"{name}.{key}" for key in item)
+        yield from inner_names or [name]
 
 
 def _iter_values(value: Any, path: list[str]) -> Iterator[Any]:
+    """Yield the values of a field, given as the names from the outermost record inwards."""
     if isinstance(value, list | tuple):
         for item in value:
             yield from _iter_values(item, path)

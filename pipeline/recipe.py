@@ -3,7 +3,6 @@
 import os
 import re
 import tomllib
-from itertools import chain
 from pathlib import Path
 
 from baseline.request import TrainRequest
@@ -27,7 +26,7 @@ RESERVED_NAMES = {
     "catalog.sqlite",
 }
 """Files and folders in a dataset that an export must not use."""
-_UNFILLED = re.compile(r"""["'](CHANGE ME[^"']*)""")
+_PLACEHOLDER = re.compile(r"""["'](CHANGE ME[^"']*)""")
 """Texts that the user has to replace before the recipe can run."""
 
 
@@ -64,6 +63,9 @@ class ExportPart(ExportOptions, frozen=True, kw_only=True):
         )
 
 
+Source = FolderRequest | UrlsRequest | KeywordRequest | FramesRequest | EpisodesRequest
+
+
 class Recipe(TomlTable, frozen=True):
     """A whole recipe; stages without a table are skipped, except cropping."""
 
@@ -81,6 +83,17 @@ class Recipe(TomlTable, frozen=True):
     train: TrainRequest | None = None
     web: WebSettings | None = None
 
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The requests that collect images, in the order in which they run."""
+        return (
+            *self.folder,
+            *self.urls,
+            *self.keyword,
+            *self.frames,
+            *self.episodes,
+        )
+
 
 def read_recipe(path: Path) -> Recipe:
     """Read and check a recipe.
@@ -88,25 +101,26 @@ def read_recipe(path: Path) -> Recipe:
     Raises `RecipeError` with key and line, also for placeholders that are left.
     """
     recipe = read_toml(path, Recipe)
-    _check_filled_in(path)
+    _refuse_placeholders(path)
     return recipe
 
 
-def _check_filled_in(path: Path) -> None:
-    by_line = [
-        _UNFILLED.findall(line.partition("#")[0])
-        for line in path.read_text(encoding="utf-8-sig").splitlines()
-    ]
-    unfilled = "; ".join(dict.fromkeys(chain.from_iterable(by_line)))
-    if not unfilled:
-        return
+def _refuse_placeholders(path: Path) -> None:
+    placeholders: dict[str, int] = {}  # with the line of the first occurrence
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    for number, line in enumerate(lines, start=1):
+        for text in _PLACEHOLDER.findall(line.partition("#")[0]):
+            placeholders.setdefault(text, number)
 
-    number = list(map(bool, by_line)).index(True) + 1
+    if not placeholders:
+        return
     fix = "replace it (see the first lines of the recipe), and run the recipe again"
     # An upgrade would overwrite changes to a bundled file.
     if path.resolve().parent == bundled_data() / "recipes":
         fix = f"edit a copy: gleanset recipes {path.stem} > my-{path.stem}.toml"
-    raise RecipeError(f"{path}, line {number}: not filled in: {unfilled!r}", fix)
+    texts = "; ".join(placeholders)
+    first_line = min(placeholders.values())
+    raise RecipeError(f"{path}, line {first_line}: not filled in: {texts!r}", fix)
 
 
 class RecipeList(CommandResult):

@@ -44,15 +44,14 @@ from labeler.export.job import export
 from labeler.splits.job import split_dataset
 from labeler.splits.split_spec import SplitSpec
 from pipeline.episodes.request import EpisodesRequest
-from pipeline.recipe import ExportPart, Recipe
-from pipeline.report import write_report
+from pipeline.recipe import ExportPart, Recipe, Source
+from pipeline.report.page import write_report
 from pipeline.status import suggest_page_command
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-.+")
 
 Stage = tuple[str, Callable[[Dataset], CommandResult]]
 Check = Callable[[], object]
-Source = FolderRequest | UrlsRequest | KeywordRequest | FramesRequest | EpisodesRequest
 
 
 class RecipePreview(CommandResult):
@@ -73,21 +72,18 @@ class RecipeResult(CommandResult):
         values: dict[str, Any] = {
             name: stage.to_json() for name, stage in self.stages.items()
         }
-        return values | self._ends()
+        return values | self._get_outputs()
 
     def lines(self) -> list[str]:
         """Return the lines of each stage below its name."""
         lines = []
         for name, stage in self.stages.items():
             lines += [f"{name}:", *format_result(stage.brief(), "  ")]
-        return lines + format_result(self._ends())
+        return lines + format_result(self._get_outputs())
 
-    def _ends(self) -> dict[str, str]:
-        return {
-            name: text
-            for name, text in {"report": self.report, "serve": self.serve}.items()
-            if text
-        }
+    def _get_outputs(self) -> dict[str, str]:
+        outputs = {"report": self.report, "serve": self.serve}
+        return {name: text for name, text in outputs.items() if text}
 
 
 @dataclass(frozen=True)
@@ -107,34 +103,26 @@ class Stages:
     command: str = ""
 
     def __iter__(self) -> Iterator[Stage]:
-        yield from _number_equal_names(self._sources())
-        yield from self._after_sources()
+        yield from _number_equal_names(self._iter_source_stages())
+        yield from self._iter_later_stages()
 
-    def _sources(self) -> Iterator[Stage]:
-        recipe = self.recipe
-        for folder in recipe.folder:
-            yield f"folder {_shorten(folder.path)}", partial(self._run_source, folder)
+    def _iter_source_stages(self) -> Iterator[Stage]:
+        for part in self.recipe.sources:
+            yield self._name_source(part), partial(self._run_source, part)
 
-        for urls in recipe.urls:
-            yield f"urls {_shorten(urls.file)}", partial(self._run_source, urls)
-
-        for keyword in recipe.keyword:
-            words = _shorten(
-                [search.keyword for search in keyword.at(self.recipe_folder).searches()]
-            )
-            yield (
-                f"{', '.join(keyword.source)} {words}",
-                partial(self._run_source, keyword),
-            )
-
-        for frames in recipe.frames:
-            yield f"frames {_shorten(frames.videos)}", partial(self._run_source, frames)
-
-        for episodes in recipe.episodes:
-            yield (
-                f"episodes {_shorten(episodes.videos)}",
-                partial(self._run_source, episodes),
-            )
+    def _name_source(self, part: Source) -> str:
+        """Return the name of a source's stage, as it is printed."""
+        if isinstance(part, FolderRequest):
+            return f"folder {part.path}"
+        if isinstance(part, UrlsRequest):
+            files = [part.file] if isinstance(part.file, str) else part.file
+            return f"urls {', '.join(shorten_list(files))}"
+        if isinstance(part, KeywordRequest):
+            searches = part.at(self.recipe_folder).searches()
+            words = shorten_list([search.keyword for search in searches])
+            return f"{', '.join(part.source)} {', '.join(words)}"
+        kind = "frames" if isinstance(part, FramesRequest) else "episodes"
+        return f"{kind} {', '.join(shorten_list(part.videos))}"
 
     def _run_source(self, part: Source, dataset: Dataset) -> CommandResult:
         request = self.request(part)
@@ -172,7 +160,7 @@ class Stages:
             request = request.with_options(self.options)
         return request
 
-    def _after_sources(self) -> Iterator[Stage]:
+    def _iter_later_stages(self) -> Iterator[Stage]:
         yield "faces", self._search_faces
         recipe = self.recipe
         if recipe.dedup:
@@ -204,9 +192,9 @@ class Stages:
         With `start`, sources are not checked, as their folders and sites may be gone. Raises all
         errors together.
         """
-        errors = find_errors(self._checks_after_sources(root))
+        errors = find_errors(self._iter_later_checks(root))
         if start is None:
-            source_errors = find_errors(self._checks_of_sources(root))
+            source_errors = find_errors(self._iter_source_checks(root))
             if source_errors and not errors and _has_images(root):
                 # A folder or site may be gone since its images were collected.
                 self._suggest_skipping_sources(source_errors[-1])
@@ -214,7 +202,7 @@ class Stages:
             return list(self)
 
         raise_errors(errors)
-        stages = list(self._after_sources())
+        stages = list(self._iter_later_stages())
         names = [name for name, _ in stages]
         if start not in names:
             raise UsageError(
@@ -223,20 +211,12 @@ class Stages:
 
         return stages[names.index(start) :]
 
-    def _checks_of_sources(self, root: Path) -> Iterator[Check]:
+    def _iter_source_checks(self, root: Path) -> Iterator[Check]:
         # Of `-o bing.size=large` the source.
         for option in self.options:
             yield partial(load_source, option.partition(".")[0])
 
-        recipe = self.recipe
-        parts: tuple[Source, ...] = (
-            *recipe.folder,
-            *recipe.urls,
-            *recipe.keyword,
-            *recipe.frames,
-            *recipe.episodes,
-        )
-        for part in parts:
+        for part in self.recipe.sources:
             yield partial(self._check_source, part, root)
 
     def _check_source(self, part: Source, root: Path) -> None:
@@ -247,7 +227,7 @@ class Stages:
         if isinstance(request, FramesRequest | EpisodesRequest):
             find_ffmpeg()
 
-    def _checks_after_sources(self, root: Path) -> Iterator[Check]:
+    def _iter_later_checks(self, root: Path) -> Iterator[Check]:
         recipe = self.recipe
         if recipe.split:
             yield partial(SplitSpec.from_settings, recipe.split)
@@ -325,12 +305,10 @@ def raise_errors(errors: list[GleansetError]) -> None:
 
 
 def _check_split(recipe: Recipe, root: Path) -> None:
-    dependent = [
-        f"[{name}]"
-        for name, part in {"export": recipe.export, "train": recipe.train}.items()
-        if part
-    ]
-    if recipe.split or not dependent:
+    """Raise `UsageError` for tables that need a split, if neither recipe nor dataset has one."""
+    parts = {"[export]": recipe.export, "[train]": recipe.train}
+    dependent_tables = [name for name, part in parts.items() if part]
+    if recipe.split or not dependent_tables:
         return
 
     if (root / CATALOGUE).is_file():
@@ -339,17 +317,18 @@ def _check_split(recipe: Recipe, root: Path) -> None:
                 return
 
     raise UsageError(
-        f"no [split] in the recipe, needed for {', '.join(dependent)}",
+        f"no [split] in the recipe, needed for {', '.join(dependent_tables)}",
         'add [split] to the recipe, for instance with ratio = "8:1:1"',
     )
 
 
 def _number_equal_names(stages: Iterable[Stage]) -> Iterator[Stage]:
-    counts: Counter[str] = Counter()
+    counts = Counter[str]()
     for name, stage in stages:
         counts[name] += 1
-        number = counts[name]
-        yield name if number == 1 else f"{name} ({number})", stage
+        if counts[name] > 1:
+            name = f"{name} ({counts[name]})"
+        yield name, stage
 
 
 def run_recipe(stages: Stages, root: Path, start: str | None = None) -> RecipeResult:
@@ -359,7 +338,7 @@ def run_recipe(stages: Stages, root: Path, start: str | None = None) -> RecipeRe
     the other stages still run, then `Incomplete` is raised with the results. Otherwise the report
     is written.
     """
-    todo = stages.check(root, start)
+    stages_to_run = stages.check(root, start)
     recipe = stages.recipe
     settings = Settings(
         name=recipe.title,
@@ -372,7 +351,7 @@ def run_recipe(stages: Stages, root: Path, start: str | None = None) -> RecipeRe
             stages.say(
                 "[web] of the recipe is ignored: dataset.toml already has [web] (docs/recipes.md)"
             )
-        result = _run_stages(todo, dataset, stages.say)
+        result = _run_stages(stages_to_run, dataset, stages.say)
         CompletedSearches(dataset.cache).clear()
         result.report = str(write_report(dataset, title=recipe.title))
         result.serve = suggest_page_command(dataset)
@@ -381,14 +360,14 @@ def run_recipe(stages: Stages, root: Path, start: str | None = None) -> RecipeRe
 
 
 def _run_stages(
-    todo: list[Stage], dataset: Dataset, say: Callable[[str], None]
+    stages: list[Stage], dataset: Dataset, say: Callable[[str], None]
 ) -> RecipeResult:
     """Run stages; an error has the results of those before it."""
     result = RecipeResult(stages={})
     incomplete: Incomplete | None = None
 
-    for number, (name, stage) in enumerate(todo, start=1):
-        say(f"[{number}/{len(todo)}] {name}")
+    for number, (name, stage) in enumerate(stages, start=1):
+        say(f"[{number}/{len(stages)}] {name}")
 
         try:
             result.stages[name] = stage(dataset)
@@ -403,10 +382,6 @@ def _run_stages(
     if incomplete is not None:
         raise Incomplete(incomplete.what, incomplete.fix, result)
     return result
-
-
-def _shorten(names: str | tuple[str, ...] | list[str]) -> str:
-    return names if isinstance(names, str) else ", ".join(shorten_list(names))
 
 
 SEARCHES_FILE = "recipe-searches.json"
@@ -445,12 +420,14 @@ class CompletedSearches:
 
     def find(self, request: KeywordRequest) -> StoredResult | None:
         """Return the result of a request, if it was completed."""
-        return self._results.get(_digest(request))
+        return self._results.get(_hash_request(request))
 
     def add(self, request: KeywordRequest, result: CommandResult) -> None:
         """Store the result of a completed request."""
-        stored = StoredResult(values=result.to_json(), printed=dict(result.brief()))
-        self._results[_digest(request)] = stored
+        self._results[_hash_request(request)] = StoredResult(
+            values=result.to_json(),
+            printed=dict(result.brief()),
+        )
         write_atomic(self._file, msgspec.json.encode(self._results))
 
     def clear(self) -> None:
@@ -458,5 +435,5 @@ class CompletedSearches:
         self._file.unlink(missing_ok=True)
 
 
-def _digest(request: KeywordRequest) -> str:
+def _hash_request(request: KeywordRequest) -> str:
     return hashlib.sha256(msgspec.json.encode(request)).hexdigest()

@@ -30,7 +30,7 @@ from gleanset.db.statistics import Statistics
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_command
 from gleanset.records import Run
-from labeler.acceptance import acceptance_obstacle, plan_acceptance
+from labeler.acceptance import find_obstacle, plan_acceptance
 from labeler.duplicates.plan import DuplicatePlan, conflicting_label_summary, make_plan
 from labeler.requests import SOURCE as IMPORT
 
@@ -96,8 +96,7 @@ def _next_labeling_step(dataset: Dataset, counts: _SampleCounts) -> str:
             return suggestion[0]
 
     if dataset.journal.find_undone_kind() != "accept-hints" and any(
-        acceptance_obstacle(sample) is None
-        for sample in Hints(dataset.db).iter_waiting()
+        find_obstacle(sample) is None for sample in Hints(dataset.db).iter_waiting()
     ):
         return f"labeler accept hints {dataset.option}"
     if counts.pending and (command := _usable_labelling_command(dataset)) is not None:

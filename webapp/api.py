@@ -133,7 +133,8 @@ async def document(_: Request) -> Response:
     """Return the OpenAPI description."""
     description = msgspec.json.decode((PAGE / "openapi.json").read_bytes())
     description["info"]["version"] = __version__
-    _, schemas = msgspec.json.schema_components([SentReport])
+    # The first item only refers to the schemas.
+    schemas = msgspec.json.schema_components([SentReport])[1]
     description["components"]["schemas"] |= schemas
     return json_response(description)
 

@@ -199,7 +199,7 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
         return None
 
     whole_box = Box(0, 0, image.width, image.height)
-    overlaps: dict[str, float] = {}
+    overlaps = {}
     nested_samples = []
     for row in dataset.faces.list_in_image(claim.sha256):
         box = row.face.box
@@ -268,7 +268,7 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
     train_classes = {
         label for label, split in samples.count_by("label", "split") if split == "train"
     }
-    plan: dict[str, GroupSplit] = {}
+    plan = {}
     skipped_count = 0
     for group in load_split_groups(dataset.db):
         members = (*group.members, *group.copies)
@@ -329,7 +329,7 @@ def find_copies(
         report.claim.phash for report in reports if report.claim.phash is not None
     }
     similar = Reports(dataset.db).similar_images(phashes)
-    copies: dict[int, list[SimilarImage]] = {}
+    copies = {}
     for report in reports:
         claim = report.claim
         images = [] if claim.phash is None else similar[claim.phash]

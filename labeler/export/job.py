@@ -167,9 +167,9 @@ class ShardWriter:
     ) -> ShardManifest:
         open_shard = self.options.form.open_shard
         assert open_shard is not None, "the format has shards"
-        images: list[dict[str, str]] = []
-        failed: dict[str, str] = {}
-        files_with_gps: list[str] = []
+        images = []
+        failed = {}
+        files_with_gps = []
         with (
             atomic_file(path) as partial,
             open_shard(partial, list(self.classes), facts[0]) as put,
@@ -261,7 +261,7 @@ def write_shards(
     write = ShardWriter(folder, earlier, options, numbers)
     pool = Processes(workers, SHARD_TIMEOUT_SECONDS)
     facts = CardFacts(options)
-    shards: list[str] = []
+    shards = []
     failed: dict[str, str] = {}
     for outcome in progress.over(
         run_over(write, plan_shards(dataset, options), pool), "export", unit=" shards"
@@ -464,8 +464,8 @@ def _write_images(
     # Samples of one whole image share its file.
     file_items = {item.path: item for item in items}.values()
     write = partial(write_image, folder=folder, options=options)
-    done: dict[str, ExportItem] = {}
-    failed: dict[str, str] = {}
+    done = {}
+    failed = {}
     for outcome in progress.over(
         run_over(write, file_items, Processes(workers)), "export", total=len(file_items)
     ):

@@ -479,7 +479,7 @@ def _samples_by_image(
     Undecided samples have no label; duplicates have the label of their best copy.
     """
     splits: dict[str, str] = {}  # by image
-    set_labels: dict[str, str] = {}
+    set_labels = {}
     for sample in _iter_samples(dataset, options):
         splits.setdefault(sample.image, str(sample.split))
         if sample.group:

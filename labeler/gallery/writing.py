@@ -176,7 +176,7 @@ def _public_samples(
 def _tracks(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]]:
     """Return the pending samples of each track, by video and time."""
     tracks = Tracks(dataset.db)
-    sections: dict[str, list[Sample]] = {}
+    sections = {}
     for track in tracks.iterate():
         samples = _public_samples(dataset, track.pending, private)
         if samples:
@@ -269,7 +269,7 @@ def _make_entries(
     provenances = get_label_provenances(dataset.db, Pairs(dataset.db).get_ids(keys))
     for sample, quality in QualityMeasures(dataset.db).join(samples):
         issue = issues.get(sample.key)
-        flags: list[str] = []
+        flags = []
         if issue is not None:
             flags.append(LABEL_ISSUE)
         if sample.group is not None:

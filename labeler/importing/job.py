@@ -86,7 +86,7 @@ def import_image(
     pixels = np.asarray(image.pixels)
 
     crops = []
-    errors: list[Unreadable] = []
+    errors = []
     for box, label in item.labels:
         try:
             pixel_box = convert_box(box, item.frame, image) if box else image_box
@@ -391,7 +391,7 @@ def _import_images(
     """Add images with labelled samples, in one step; return the counts."""
     tally = Counter(added=0, duplicate=0)
     labels_of: dict[str, dict[str, str]] = {}  # by sample: labels with their files
-    refused: dict[Path, Unreadable] = {}
+    refused = {}
     with dataset.stage(STAGE) as scratch:
         cropper = FaceCropper(dataset.settings.crop, dataset.crops(scratch))
         store = dataset.originals(scratch)
@@ -475,8 +475,8 @@ def _label_samples(
     dataset: Dataset, labels_of: dict[str, dict[str, str]], folder: str
 ) -> list[str]:
     """Label undecided samples with one class; record all others as disputed and describe them."""
-    choices: list[Choice] = []
-    disputed: list[str] = []
+    choices = []
+    disputed = []
     for key, paths in labels_of.items():
         sample = dataset.samples.get(key)
         is_undecided = sample is None or sample.status in ("queue", "retired")

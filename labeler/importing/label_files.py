@@ -103,7 +103,7 @@ def _read_images(
     """
     licences = _read_licences(document)
     images: dict[str | None, _Image | None] = {}
-    repeated_keys: set[str | None] = set()
+    repeated_keys = set()
     for row in _rows(document, "images"):
         name = row.get("file_name") or row.get("coco_url")
         if not isinstance(name, str):

@@ -156,8 +156,8 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     labels = _folder_labels(marker)
     tree = list_files(root)
     counts: dict[str, Any] = Counter(unchanged=0, other_split=0, unknown=0, new_files=0)
-    relabelled: dict[str, str] = {}
-    disputed: dict[str, str] = {}
+    relabelled = {}
+    disputed = {}
     # A link that a user adds is not an image that was moved.
     files = [path for path in tree.images if not path.is_symlink()]
     exported_names = match_files(root, files, entries)

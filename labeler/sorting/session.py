@@ -408,7 +408,7 @@ class SortingSession:
         return self._edited(self.editor.delete(name))
 
     def _edited(self, edit: ClassEdit) -> StepResult:
-        return self._done(edit.step, edit.changed)
+        return self._done(edit.step, edit.sample_count)
 
     def portraits(self, classes: Sequence[ClassCount]) -> dict[str, list[SampleRegion]]:
         """Return the most typical and the latest face of each class."""

@@ -40,17 +40,19 @@ class PlaceableGroup(NamedTuple):
 class PartTable:
     """Target and current samples of each class (key) in each part (index)."""
 
-    def __init__(self, want: Mapping[str, Sequence[float]]):
-        self.want = want
+    def __init__(self, targets: Mapping[str, Sequence[float]]):
+        self.targets = targets
+        # Of each part: its samples minus the sum of its targets.
         self._excess: list[float] = [
-            -sum(targets) for targets in zip(*want.values(), strict=True)
+            -sum(part_targets) for part_targets in zip(*targets.values(), strict=True)
         ]
-        self.have = {label: [0] * len(self._excess) for label in want}
+        self.part_count = len(self._excess)
+        self.sizes = {label: [0] * self.part_count for label in targets}
 
     def add(self, sizes: Sizes, part: int, times: int = 1) -> None:
         """Add a group to a part, or remove it with `times=-1`."""
         for label, number in sizes:
-            self.have[label][part] += times * number
+            self.sizes[label][part] += times * number
             self._excess[part] += times * number
 
     def cost(self, change: Mapping[str, int], part: int) -> float:
@@ -61,14 +63,14 @@ class PartTable:
         total = sum(change.values())
         cost = _TIE_WEIGHT * total * (2 * self._excess[part] + total)
         for label, number in change.items():
-            excess = self.have[label][part] - self.want[label][part]
+            excess = self.sizes[label][part] - self.targets[label][part]
             cost += number * (2 * excess + number)
         return cost
 
 
 @dataclass
 class _Kind:
-    """Interchangeable groups: the keys of those in each part."""
+    """Interchangeable groups, with equal sizes and parts: `keys` has those in each part."""
 
     sizes: Sizes
     parts: tuple[int, ...]
@@ -92,8 +94,9 @@ def allocate(
     """
 
     def rank(item: PlaceableGroup) -> tuple[int, str]:
-        shuffled = hashlib.sha256(f"{seed}:{item.key}".encode()).hexdigest()
-        return -sum(number for _, number in item.sizes), shuffled
+        # The largest first; those of one size in a random order, the same for each seed.
+        digest = hashlib.sha256(f"{seed}:{item.key}".encode()).hexdigest()
+        return -sum(number for _, number in item.sizes), digest
 
     kinds: dict[tuple[Sizes, tuple[int, ...]], _Kind] = {}
     for item in sorted(items, key=rank):
@@ -130,15 +133,15 @@ def _exchange_groups(kinds: Sequence[_Kind], table: PartTable) -> None:
     pending = sorted(kinds_of_class)
     while pending:
         label = pending.pop()
-        changed: set[str] = set()
+        changed_labels: set[str] = set()
         # Kinds are sorted from the largest to the smallest.
         while moves := _find_best_exchange(kinds_of_class[label][-_MAX_KINDS:], table):
             for kind, source, target in moves:
                 table.add(kind.sizes, source, -1)
                 table.add(kind.sizes, target)
                 kind.keys[target].append(kind.keys[source].pop())
-                changed |= dict(kind.sizes).keys()
-        pending += sorted(changed - {label} - set(pending))
+                changed_labels |= dict(kind.sizes).keys()
+        pending += sorted(changed_labels - {label} - set(pending))
 
 
 def _find_best_exchange(kinds: Sequence[_Kind], table: PartTable) -> list[_Move]:
@@ -151,11 +154,13 @@ def _find_best_exchange(kinds: Sequence[_Kind], table: PartTable) -> list[_Move]
 
     best_moves: list[_Move] = []
     best_cost = -_MIN_GAIN
-    part_count = len(next(iter(table.want.values())))
-    for a, b in permutations(range(part_count), 2):
-        # The exchange of the same groups is tried once, with a < b.
-        returnable = _list_movable(subsets, b, a) if a < b else []
-        for out, back in product(_list_movable(subsets, a, b), [(), *returnable]):
+    for a, b in permutations(range(table.part_count), 2):
+        # Nothing comes back, or a subset. The exchange of the same groups is tried once, with
+        # a < b.
+        back_subsets: list[tuple[_Kind, ...]] = [()]
+        if a < b:
+            back_subsets += _list_movable(subsets, b, a)
+        for out, back in product(_list_movable(subsets, a, b), back_subsets):
             cost = _exchange_cost(table, out, back, a, b)
             if cost < best_cost:
                 best_cost = cost
@@ -168,14 +173,15 @@ def _list_movable(
     subsets: Sequence[tuple[_Kind, ...]], source: int, target: int
 ) -> list[tuple[_Kind, ...]]:
     """Return the subsets that have their groups in `source` and may go to `target`."""
-    return [
-        subset
-        for subset in subsets
-        if all(
+
+    def is_movable(subset: tuple[_Kind, ...]) -> bool:
+        # A subset may have two groups of one kind.
+        return all(
             target in kind.parts and len(kind.keys[source]) >= subset.count(kind)
             for kind in subset
         )
-    ]
+
+    return list(filter(is_movable, subsets))
 
 
 def _exchange_cost(
@@ -248,10 +254,10 @@ def _place_test(
 
     Classes that are too small for it get their share.
     """
-    targets: dict[str, tuple[float, ...]] = {}
+    targets = {}
+    test_share = spec.shares[2]
     for label, size in sorted(count_classes(sizes).items()):
-        is_too_small = size <= per_class
-        number = float(size * spec.shares[2]) if is_too_small else per_class
+        number = float(size * test_share) if size <= per_class else per_class
         targets[label] = size - number, number
 
     halves = {
@@ -293,11 +299,11 @@ def _allocate_parts(
         if key in parts_by_key:
             table.add(row, parts.index(parts_by_key[key]))
         elif row:
-            allowed_parts = parts[:1] if key in only_first else parts
+            part_count = 1 if key in only_first else len(parts)
             # Without a share of any of its classes, a part is not for this group.
             numbers = tuple(
                 number
-                for number in range(len(allowed_parts))
+                for number in range(part_count)
                 if any(targets[label][number] > 0 for label in counts)
             )
             free_groups.append(PlaceableGroup(key, row, numbers))

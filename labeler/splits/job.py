@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
 
 from curation.labelling_command import suggest_reviewed_split
 from gleanset import Dataset
@@ -116,7 +117,7 @@ def split_dataset(
         apply_split(dataset, plan)
 
     result = make_result(plan).with_facts(copies)
-    result.tied_files = _describe_tied(dataset, plan)
+    result.tied_files = _describe_tied_files(dataset, plan)
     if plan.uneven is not None and plan.uneven.reason is UnevenReason.UNREVIEWED:
         result.next = suggest_reviewed_split(dataset, settings)
     return result.with_facts(conflicting_label_summary(dataset, plan.conflicting))
@@ -126,7 +127,7 @@ def make_result(plan: SplitPlan) -> SplitResult:
     """Return the result of a planned split."""
     totals = plan.totals
     reasons = Counter(reason.value for reason in plan.left_out.values())
-    tied = [f"{key}: {reason}" for key, reason in _list_tied(plan).items()]
+    tied_reasons = _list_tied(plan)
     return SplitResult(
         train=totals["train"],
         val=totals["val"],
@@ -140,7 +141,7 @@ def make_result(plan: SplitPlan) -> SplitResult:
         classes_too_small_for_test=plan.too_small,
         classes_with_other_test_size=plan.not_exact,
         left_out=dict(sorted(reasons.items())),
-        tied=shorten_list(tied),
+        tied=shorten_list([f"{key}: {why}" for key, why in tied_reasons.items()]),
         short=_list_missing_classes(plan.table, totals),
         few_test_images=_warn_of_small_test(plan.table),
         unreviewed_labels=_count_unreviewed(plan),
@@ -160,18 +161,20 @@ def _list_tied(plan: SplitPlan) -> dict[str, str]:
     }
 
 
-def _describe_tied(dataset: Dataset, plan: SplitPlan) -> JsonDict:
-    tied = _list_tied(plan)
-    if not tied:
+def _describe_tied_files(dataset: Dataset, plan: SplitPlan) -> JsonDict:
+    tied_reasons = _list_tied(plan)
+    if not tied_reasons:
         return {}
     lines = []
-    for key, reason in list(tied.items())[:MAX_LISTED]:
-        place = find_location(dataset, key).describe()
-        lines.append(f"{format_short_path(place)}: {reason}")
+    for key, reason in islice(tied_reasons.items(), MAX_LISTED):
+        path = format_short_path(find_location(dataset, key).describe())
+        lines.append(f"{path}: {reason}")
 
     command = f"gleanset list samples --where split=null {dataset.option}"
-    note = "another --seed makes a new split, which leaves none of them out"
-    return {"note": note} | summarize_lines(lines, command, len(tied))
+    return {
+        "note": "another --seed makes a new split, which leaves none of them out",
+        **summarize_lines(lines, command, len(tied_reasons)),
+    }
 
 
 def _list_missing_classes(
@@ -193,8 +196,10 @@ def _warn_of_small_test(table: Mapping[str, Mapping[str, int]]) -> list[str]:
     ]
     if not small_classes:
         return []
-    warning = f"fewer than {MIN_TEST_IMAGES} test images per class: their accuracy is uncertain"
-    return [warning, ", ".join(shorten_list(small_classes))]
+    return [
+        f"fewer than {MIN_TEST_IMAGES} test images per class: their accuracy is uncertain",
+        ", ".join(shorten_list(small_classes)),
+    ]
 
 
 def _count_unreviewed(plan: SplitPlan) -> dict[str, int]:
@@ -205,8 +210,8 @@ def _count_unreviewed(plan: SplitPlan) -> dict[str, int]:
 
 
 def _describe_uneven(uneven: Uneven) -> str:
-    images = count(uneven.largest_group, "image")
-    groups = f"{count(uneven.groups, 'group')}, the largest of {images}"
+    largest = count(uneven.largest_group, "image")
+    groups = f"{count(uneven.groups, 'group')}, the largest of {largest}"
     reason = {
         UnevenReason.FEW_IMAGES: "the classes have too few images",
         UnevenReason.UNREVIEWED: "labels that no person has reviewed stay in train",
@@ -214,5 +219,4 @@ def _describe_uneven(uneven: Uneven) -> str:
         UnevenReason.EARLIER_SPLITS: "earlier splits are kept",
     }[uneven.reason]
     sizes = ", ".join(f"{split} {size}" for split, size in uneven.sizes.items())
-    total = count(uneven.total, "image")
-    return f"far from the ratio: {sizes} of {total}, because {reason}"
+    return f"far from the ratio: {sizes} of {count(uneven.total, 'image')}, because {reason}"

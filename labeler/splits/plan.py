@@ -4,14 +4,15 @@ A plan is a plain value: the split of each sample, and the number of each class 
 Held-out groups and groups of the previous split are fixed before the others are placed.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from enum import Enum, auto
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
 
-from curation.split_groups import SplitGroup, load_split_groups
+from curation.split_groups import SplitGroup, SplitGroupMember, load_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import UNSEEN, classify_provenance, get_label_provenances
 from gleanset.db.samples import GroupSplit, SplitEvidence
@@ -112,11 +113,14 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
         unseen={key for key, origin in provenances.items() if origin in UNSEEN},
     )
 
-    judging = sorted(
-        key for key, placed in plan.splits.items() if placed.split in ("val", "test")
+    evaluation_keys = sorted(
+        key for key, place in plan.splits.items() if place.split in ("val", "test")
     )
-    origins = (classify_provenance(provenances.get(key, "")) for key in judging)
-    plan.judged_by = dict(Counter(origins))
+    plan.judged_by = dict(
+        Counter(
+            classify_provenance(provenances.get(key, "")) for key in evaluation_keys
+        )
+    )
     plan.conflicting = conflicting
     plan.not_searched = evidence.count_not_searched()
     return plan
@@ -142,10 +146,10 @@ def plan_groups(
     Held-out videos are named by content (SHA-256). Raises `InputUnusable` if everything is held
     out.
     """
-    judging = _without_members(groups, unseen)
+    reviewed_groups = _remove_members(groups, unseen)
     fixed_parts = {
         group.key: _fix_part(group, spec, keeps_splits=keeps_splits)
-        for group in judging
+        for group in reviewed_groups
     }
     if spec.hold_out and all(fixed.held_out for fixed in fixed_parts.values()):
         raise InputUnusable(
@@ -162,50 +166,46 @@ def plan_groups(
         key: fixed.part for key, fixed in fixed_parts.items() if fixed.part is not None
     }
     only_train = {key for key, fixed in fixed_parts.items() if fixed.only_train}
-    sizes = _count_group_sizes(judging, fixed_parts, left_out)
+    sizes = _count_group_sizes(reviewed_groups, fixed_parts, left_out)
+    # Adds the part of each group that is not fixed.
     place_groups(sizes, spec, only_train, parts_by_key)
 
-    splits: dict[str, GroupSplit] = {}
-    for group in judging:
+    splits = {}
+    for group in reviewed_groups:
         for member in group.members:
-            splits[member.key] = GroupSplit(
-                group.key, None if member.key in left_out else parts_by_key[group.key]
-            )
+            part = None if member.key in left_out else parts_by_key[group.key]
+            splits[member.key] = GroupSplit(group.key, part)
 
     # Last, because they follow the other members of their group.
     for group in groups:
         _place_unseen(group, spec, parts_by_key.get(group.key), splits, left_out)
 
+    members = list(chain.from_iterable(group.members for group in groups))
     plan = SplitPlan(
         settings=spec.settings,
         splits=splits,
         left_out=left_out,
-        table=_count_table(groups, splits),
+        table=_count_table(members, splits),
         groups=len(groups),
-        largest_group=_largest_size(groups),
+        largest_group=_get_largest_size(groups),
         tied=sum(fixed.tied for fixed in fixed_parts.values()),
-        moved=_count_moved(groups, splits),
-        unseen=frozenset(
-            member.key
-            for group in groups
-            for member in group.members
-            if member.key in unseen
-        ),
+        moved=_count_moved(members, splits),
+        unseen=frozenset(unseen).intersection(member.key for member in members),
         uneven=None,
     )
-    plan.uneven = _find_uneven(plan, spec, judging)
+    plan.uneven = _find_uneven(plan, spec, reviewed_groups)
     if spec.settings.test_per_class is not None:
         _note_test_sizes(plan, count_classes(sizes), spec.settings.test_per_class)
     return plan
 
 
-def _without_members(
+def _remove_members(
     groups: Sequence[SplitGroup], keys: Collection[str]
 ) -> list[SplitGroup]:
     """Return the groups without some of their members, and without groups of only those."""
     remaining = []
     for group in groups:
-        members = tuple(m for m in group.members if m.key not in keys)
+        members = tuple(member for member in group.members if member.key not in keys)
         if members:
             remaining.append(group._replace(members=members))
     return remaining
@@ -228,8 +228,11 @@ def _count_group_sizes(
     sizes = {}
     for group in groups:
         if not fixed_parts[group.key].held_out:
-            members = (m for m in group.members if m.key not in left_out)
-            sizes[group.key] = Counter(str(member.label) for member in members)
+            sizes[group.key] = Counter(
+                str(member.label)
+                for member in group.members
+                if member.key not in left_out
+            )
     return sizes
 
 
@@ -253,34 +256,33 @@ def _place_unseen(
         )
 
 
-def _largest_size(groups: Sequence[SplitGroup]) -> int:
+def _get_largest_size(groups: Sequence[SplitGroup]) -> int:
     return max((len(group.members) for group in groups), default=0)
 
 
 def _count_table(
-    groups: Sequence[SplitGroup], splits: Mapping[str, GroupSplit]
+    members: Sequence[SplitGroupMember], splits: Mapping[str, GroupSplit]
 ) -> dict[str, dict[str, int]]:
     """Count samples by class and split."""
-    counts: dict[str, Counter[str | None]] = {}
-    for group in groups:
-        for member in group.members:
-            row = counts.setdefault(str(member.label), Counter())
-            row[splits[member.key].split] += 1
+    counts: dict[str, Counter[str | None]] = defaultdict(Counter)
+    for member in members:
+        counts[str(member.label)][splits[member.key].split] += 1
     return {
         label: {split: row[split] for split in SPLITS}
         for label, row in sorted(counts.items())
     }
 
 
-def _count_moved(groups: Sequence[SplitGroup], splits: Mapping[str, GroupSplit]) -> int:
+def _count_moved(
+    members: Sequence[SplitGroupMember], splits: Mapping[str, GroupSplit]
+) -> int:
     """Count samples that go from one split to another."""
-    moved = 0
-    for group in groups:
-        for member in group.members:
-            split = splits[member.key].split
-            if member.split and split not in (None, member.split):
-                moved += 1
-    return moved
+    number = 0
+    for member in members:
+        # One that is left out now does not count.
+        if member.split and splits[member.key].split not in (None, member.split):
+            number += 1
+    return number
 
 
 def _note_test_sizes(
@@ -295,11 +297,14 @@ def _note_test_sizes(
 
 
 def _find_uneven(
-    plan: SplitPlan, spec: SplitSpec, judging: Sequence[SplitGroup]
+    plan: SplitPlan, spec: SplitSpec, groups: Sequence[SplitGroup]
 ) -> Uneven | None:
-    """Return the splits that are far from their shares, with the reason; None for none."""
+    """Return the splits that are far from their shares, with the reason; None for none.
+
+    `groups` are those of reviewed samples; others do not count for the shares.
+    """
     sizes = Counter(
-        placed.split for key, placed in plan.splits.items() if key not in plan.unseen
+        place.split for key, place in plan.splits.items() if key not in plan.unseen
     )
     all_shares = dict(zip(SPLITS, spec.shares, strict=True))
     if spec.settings.test_per_class is not None:
@@ -311,20 +316,24 @@ def _find_uneven(
     tolerance = len(plan.table)
     far_sizes = {}
     for split, share in shares.items():
-        deviation = abs(sizes[split] - share * total)
-        if not sizes[split] or deviation > max(share * total / 2, tolerance):
+        expected_size = share * total
+        deviation = abs(sizes[split] - expected_size)
+        if not sizes[split] or deviation > max(expected_size / 2, tolerance):
             far_sizes[split] = sizes[split]
 
     if not far_sizes:
         return None
 
-    largest = _largest_size(judging)
-    min_share = min(shares.values())
-    needed = 1 if largest > 1 else tolerance
-    reason = UnevenReason.EARLIER_SPLITS
-    if min_share * total < needed:
-        would_suffice = min_share * len(plan.splits) >= needed
-        reason = UnevenReason.UNREVIEWED if would_suffice else UnevenReason.FEW_IMAGES
-    elif largest > 1:
+    largest_group = _get_largest_size(groups)
+    smallest_share = min(shares.values())
+    min_size = 1 if largest_group > 1 else tolerance
+    if smallest_share * total < min_size:
+        reason = UnevenReason.FEW_IMAGES
+        # All samples would suffice, if their labels were reviewed.
+        if smallest_share * len(plan.splits) >= min_size:
+            reason = UnevenReason.UNREVIEWED
+    elif largest_group > 1:
         reason = UnevenReason.GROUPS
-    return Uneven(far_sizes, total, reason, len(judging), largest)
+    else:
+        reason = UnevenReason.EARLIER_SPLITS
+    return Uneven(far_sizes, total, reason, len(groups), largest_group)

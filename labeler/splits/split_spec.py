@@ -55,24 +55,22 @@ class SplitSpec(NamedTuple):
                     "use either --hold-out or --test-per-class",
                 )
 
-        normalized = msgspec.structs.replace(
-            settings,
-            ratio=ratio,
-            hold_out=tuple(names),
+        return cls(
+            shares,
+            msgspec.structs.replace(settings, ratio=ratio, hold_out=tuple(names)),
+            hold_out,
         )
-        return cls(shares, normalized, hold_out)
 
 
 def parse_ratio(text: str) -> tuple[Fraction, ...]:
     """Parse '8:1:1' as fractions of train, val and test. Raises `UsageError`."""
-    parts = [
-        Fraction(part) for part in text.split(":") if re.fullmatch(r"\d+(\.\d+)?", part)
-    ]
-    if len(parts) != 3 or text.count(":") != 2 or parts[0] <= 0:
+    texts = text.split(":")
+    are_numbers = all(re.fullmatch(r"\d+(\.\d+)?", part) for part in texts)
+    parts = list(map(Fraction, texts)) if are_numbers else []
+    if len(parts) != 3 or parts[0] <= 0:
         fix = "for example: 8:1:1"
-        if len(parts) == 2 and text.count(":") == 1:
-            train, test = text.split(":")
-            fix = f"for train and test without val: {train}:0:{test}"
+        if len(parts) == 2:
+            fix = f"for train and test without val: {texts[0]}:0:{texts[1]}"
         raise UsageError(f"{text!r} is not a ratio of train, val and test", fix)
     return tuple(part / sum(parts) for part in parts)
 
@@ -91,26 +89,25 @@ def resolve_held_out(spec: SplitSpec, evidence: SplitEvidence) -> SplitSpec:
     """Replace video names by content hashes. Raises `UsageError` for unknown names."""
     videos = evidence.list_videos()
     sources = evidence.list_sources()
-    resolved: list[HeldOut] = []
+    hold_out: list[HeldOut] = []
     for kind, name in spec.hold_out:
         if kind == "source":
-            known_names = sources
+            choices = sources
             matches = [source for source in sources if source == name]
         else:
-            known_names = sorted(videos.values())
+            choices = sorted(videos.values())
             matches = [
                 sha256
                 for sha256, title in videos.items()
                 if _is_video_name(name, title, sha256)
             ]
         if not matches:
-            listed = ", ".join(known_names[:MAX_LISTED_NAMES]) or "none"
             raise UsageError(
                 f"there is no {kind} {name!r} in this dataset",
-                f"known: {listed}",
+                f"known: {', '.join(choices[:MAX_LISTED_NAMES]) or 'none'}",
             )
-        resolved += [HeldOut(kind, match) for match in matches]
-    return spec._replace(hold_out=tuple(resolved))
+        hold_out += [HeldOut(kind, match) for match in matches]
+    return spec._replace(hold_out=tuple(hold_out))
 
 
 def _is_video_name(name: str, title: str, sha256: str) -> bool:

@@ -134,7 +134,7 @@ class SceneTracker:
         for row, track in enumerate(active):
             costs[row] = [track.cost(face, time) for face in faces]
 
-        assigned: dict[int, OpenTrack] = {}
+        assigned = {}
         for row, column in np.column_stack(linear_sum_assignment(costs)).tolist():
             if costs[row, column] < IMPOSSIBLE:
                 active[row].add(faces[column], time)

@@ -187,7 +187,7 @@ class FaceChooser(FrameChooser):
             if self._is_reliable(track):
                 remaining += self._portraits[track.number]
 
-        selected: dict[float, CandidateFrame] = {}
+        selected = {}
         while remaining:
             frames = dict.fromkeys(portrait.frame for portrait in remaining)
             frame = max(frames, key=partial(_total_quality, remaining))

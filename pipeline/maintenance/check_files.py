@@ -489,7 +489,7 @@ class _ImageChecker:
 def _check_crops(
     result: VerifyResult, crops: Store, repair: bool, progress: Progress
 ) -> None:
-    damaged: list[Path] = []
+    damaged = []
     files = [file for file, _, _ in crops.iter_files()]
 
     for outcome in progress.over(

@@ -108,13 +108,13 @@ def plan_removal(
     image that was already removed is accepted.
     """
     upkeep = Maintenance(dataset.db)
-    planned: dict[str, None] = {}
+    hashes: dict[str, None] = {}
 
     with Snapshots(dataset.root).open_all() as opened:
         databases = [dataset.db, *opened]
         catalogues = list(map(Maintenance, databases))
         for text in images:
-            planned[
+            hashes[
                 text.lower()
                 if any(Images(db).get_id(text.lower()) for db in databases)
                 else _resolve_image(dataset, text)
@@ -126,7 +126,7 @@ def plan_removal(
         by_author = _find_images(
             catalogues, authors, Maintenance.find_by_author, "is by"
         )
-        planned |= dict.fromkeys([*by_origin, *by_author])
+        hashes |= dict.fromkeys([*by_origin, *by_author])
 
     for report in Reports(dataset.db).get_pending(reports):
         if report.claim.kind != REMOVAL:
@@ -135,11 +135,11 @@ def plan_removal(
                 f"webapp reports refuse {report.id} {dataset.option}",
             )
         if report.claim.sha256:
-            planned[report.claim.sha256] = None
+            hashes[report.claim.sha256] = None
 
-    if not planned:
+    if not hashes:
         raise UsageError("nothing to forget", "name it: --image, --origin or --author")
-    keys = [key for image in planned for key in upkeep.list_sample_keys(image)]
+    keys = [key for image in hashes for key in upkeep.list_sample_keys(image)]
     samples = [
         sample for key in keys if (sample := dataset.samples.get(key)) is not None
     ]
@@ -148,11 +148,11 @@ def plan_removal(
         report
         for status in (PENDING, ACCEPTED, REFUSED)
         for report in Reports(dataset.db).iterate(status)
-        if report.claim.sha256 in planned or report.id in reports
+        if report.claim.sha256 in hashes or report.id in reports
     ]
 
     return RemovalPlan(
-        tuple(planned),
+        tuple(hashes),
         len(keys),
         in_test,
         tuple(settled),

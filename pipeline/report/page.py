@@ -149,7 +149,7 @@ class SharedGroup(NamedTuple):
     """A group of several images, and its splits."""
 
     previews: list[SamplePreview]
-    unlisted_count: int
+    hidden_count: int
     splits: list[str]
 
 
@@ -160,20 +160,22 @@ class ClassesSection(NamedTuple):
     totals: dict[str, int]
     labelled: int
     groups: int
-    torn: int
-    together: list[SharedGroup]
-    shared_groups: int
+    straddling_groups: int
+    largest_groups: list[SharedGroup]
+    shared_group_count: int
     queue_reasons: list[tuple[int, str]]
     split_settings: str
 
     @property
-    def shaky(self) -> int:
+    def unreliable_count(self) -> int:
         """Number of classes with a warning."""
         return sum(bool(row.warnings) for row in self.rows)
 
 
 @dataclass
 class _Tally:
+    """Counts by class and split, the first samples of each class, and all groups."""
+
     splits: dict[str, Counter[str]] = field(
         default_factory=lambda: defaultdict(Counter)
     )
@@ -190,14 +192,14 @@ class _Tally:
         if sample.split_group is not None and split:
             self.groups[sample.split_group].append(sample)
 
-    def shared(self) -> list[list[Sample]]:
+    def list_shared_groups(self) -> list[list[Sample]]:
         """Return groups of several images, the largest first."""
-        shared = [
-            group
-            for group in self.groups.values()
-            if len({sample.image for sample in group}) > 1
-        ]
-        return sorted(shared, key=lambda group: (-len(group), group[0].key))
+        groups = []
+        for group in self.groups.values():
+            images = {sample.image for sample in group}
+            if len(images) > 1:
+                groups.append(group)
+        return sorted(groups, key=lambda group: (-len(group), group[0].key))
 
 
 def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
@@ -212,21 +214,19 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
     if hints.choices:
         reasons.append((len(hints.choices), "clear hint"))
 
-    totals: Counter[str] = Counter()
-    for counts in tally.splits.values():
-        totals += counts
-    shared = tally.shared()
-    listed = [_preview_group(group, thumbnails) for group in shared[:MAX_GROUPS]]
+    totals = sum(tally.splits.values(), Counter[str]())
     split_totals = {split: totals[split] for split in SPLITS}
+    groups = tally.list_shared_groups()
+    previews = [_preview_group(group, thumbnails) for group in groups[:MAX_GROUPS]]
     settings = dataset.samples.get_split_settings()
     return ClassesSection(
         rows=list(_build_rows(tally, any(split_totals.values()), thumbnails)),
         totals=split_totals,
         labelled=totals.total(),
         groups=len(tally.groups),
-        torn=len(find_straddling_groups(dataset.db)),
-        together=listed,
-        shared_groups=len(shared),
+        straddling_groups=len(find_straddling_groups(dataset.db)),
+        largest_groups=previews,
+        shared_group_count=len(groups),
         queue_reasons=sorted(reasons, reverse=True),
         split_settings=settings.describe() if settings else "",
     )
@@ -266,11 +266,12 @@ def preview(sample: Sample, thumbnails: Thumbnails) -> SamplePreview:
 
 
 def _preview_group(group: list[Sample], thumbnails: Thumbnails) -> SharedGroup:
-    one_per_image = list({sample.image: sample for sample in group}.values())
-    listed = one_per_image[:MAX_GROUP_IMAGES]
+    # One sample of each image.
+    samples = list({sample.image: sample for sample in group}.values())
+    shown_samples = samples[:MAX_GROUP_IMAGES]
     return SharedGroup(
-        previews=[preview(sample, thumbnails) for sample in listed],
-        unlisted_count=len(one_per_image) - len(listed),
+        previews=[preview(sample, thumbnails) for sample in shown_samples],
+        hidden_count=len(samples) - len(shown_samples),
         splits=sorted({sample.split for sample in group if sample.split}),
     )
 
@@ -325,7 +326,7 @@ def gather_report(
         if row.stage.partition("-")[0] in ("harvest", "import")
         and row.reason != DAMAGED
     ]
-    left_out = [row for row in unused if row.reason in ("duplicate", "rejected")]
+    decided_rows = [row for row in unused if row.reason in ("duplicate", "rejected")]
     return {
         "title": title,
         "description": dataset.settings.description or "",
@@ -338,7 +339,7 @@ def gather_report(
         # Unreadable items, then those that later stages left out.
         "rejected": [*failures, *unused],
         "unusable": sum(row.items for row in unusable),
-        "left_out": sum(row.items for row in left_out),
+        "left_out": sum(row.items for row in decided_rows),
         "unsearched": statistics.count_unsearched(),
         "classes": classes,
         "training": gather_training(dataset, *run, thumbnails) if run else None,
@@ -372,8 +373,7 @@ def write_report(
     `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
     """
     target = (target or dataset.root / REPORT).absolute()
-    title = title or dataset.name
-    report = gather_report(dataset, title, run_id)
+    report = gather_report(dataset, title or dataset.name, run_id)
     environment = get_templates("pipeline.report")
     environment.globals.update(
         splits=SPLITS, few=MIN_TRAIN_IMAGES, request_kinds=REQUEST_KINDS
@@ -383,10 +383,8 @@ def write_report(
         short_location=shorten_location,
         setting=format_setting,
     )
-    write_atomic(
-        target, encode_page(environment.get_template(TEMPLATE).render(report=report))
-    )
-
+    page = environment.get_template(TEMPLATE).render(report=report)
+    write_atomic(target, encode_page(page))
     return target
 
 

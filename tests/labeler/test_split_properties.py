@@ -267,7 +267,7 @@ def test_shares_are_near_optimal(seed: int) -> None:
     possible = [
         deviations(sizes, parts, want) for parts in product(open_, repeat=len(sizes))
     ]
-    got = [abs(h - w) for h, w in zip(table.have["hana"], want, strict=True)]
+    got = [abs(h - w) for h, w in zip(table.sizes["hana"], want, strict=True)]
     least_squares = min(sum(d**2 for d in distances) for distances in possible)
     assert sum(d**2 for d in got) <= least_squares + 4 + 1e-9
     assert max(got) <= min(map(max, possible)) + 1 + 1e-9

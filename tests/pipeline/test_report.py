@@ -28,7 +28,7 @@ from gleanset.images.measure import measure
 from gleanset.records import Box, Face, Interval, Origin, Rejection
 from gleanset.settings import SplitSettings
 from labeler.splits.plan import apply_split, plan_split
-from pipeline.report import write_report
+from pipeline.report.page import write_report
 
 SCRIPT = "<script>alert(1)</script>"
 NASTY = '"><img src="http://evil.example/x.png" onerror=alert(1)>'

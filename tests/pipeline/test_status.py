@@ -17,8 +17,7 @@ from labeler.export.descriptions import CardFacts, format_card
 from labeler.export.options import ExportOptions
 from labeler.qt.views.statistics import count_by_split
 from labeler.sorting.session import SortingSession
-from pipeline.report import write_report
-from pipeline.report.page import gather_classes
+from pipeline.report.page import gather_classes, write_report
 from pipeline.status import gather_status
 
 

@@ -269,7 +269,7 @@ class ReviewView(FilteredView):
             self.view.lay_out()
 
     def _remove_classes(self, removed: set[str]) -> None:
-        suggestions = self._wall.suggested.values() if self._wall else ()
+        suggestions = self._wall.suggestions.values() if self._wall else ()
         if any(suggestion.label in removed for suggestion in suggestions):
             self.reload()
 
@@ -339,7 +339,7 @@ class ReviewView(FilteredView):
     def _suggestions(page: ReviewPage) -> dict[int, TilePrediction]:
         return {
             sample: TilePrediction(*suggested)
-            for sample, suggested in page.suggested.items()
+            for sample, suggested in page.suggestions.items()
         }
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
@@ -359,7 +359,7 @@ class ReviewView(FilteredView):
             super().commanded(command, rows)
 
     def _accept_suggestions(self, rows: Sequence[int]) -> None:
-        suggested = self._wall.suggested if self._wall else {}
+        suggested = self._wall.suggestions if self._wall else {}
         targets = [
             row for row in self.view.unmarked(rows) if self.model.id(row) in suggested
         ]
@@ -411,7 +411,7 @@ class ReviewView(FilteredView):
 
     def _show_hints(self) -> None:
         text = self.tr("K: keep label · class key: relabel")
-        if self._wall is not None and self._wall.suggested:
+        if self._wall is not None and self._wall.suggestions:
             text = self.tr(
                 "Enter: accept suggestion · K: keep label · class key: relabel"
             )
