@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -113,16 +113,15 @@ class Stages:
     def _name_source(self, part: Source) -> str:
         """Return the name of a source's stage, as it is printed."""
         if isinstance(part, FolderRequest):
-            return f"folder {part.path}"
+            return f"folder {_shorten(part.path)}"
         if isinstance(part, UrlsRequest):
-            files = [part.file] if isinstance(part.file, str) else part.file
-            return f"urls {', '.join(shorten_list(files))}"
+            return f"urls {_shorten(part.file)}"
         if isinstance(part, KeywordRequest):
             searches = part.at(self.recipe_folder).searches()
-            words = shorten_list([search.keyword for search in searches])
-            return f"{', '.join(part.source)} {', '.join(words)}"
+            words = _shorten([search.keyword for search in searches])
+            return f"{', '.join(part.source)} {words}"
         kind = "frames" if isinstance(part, FramesRequest) else "episodes"
-        return f"{kind} {', '.join(shorten_list(part.videos))}"
+        return f"{kind} {_shorten(part.videos)}"
 
     def _run_source(self, part: Source, dataset: Dataset) -> CommandResult:
         request = self.request(part)
@@ -382,6 +381,10 @@ def _run_stages(
     if incomplete is not None:
         raise Incomplete(incomplete.what, incomplete.fix, result)
     return result
+
+
+def _shorten(names: str | Sequence[str]) -> str:
+    return names if isinstance(names, str) else ", ".join(shorten_list(names))
 
 
 SEARCHES_FILE = "recipe-searches.json"

@@ -49,14 +49,14 @@ def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
     copies: dict[str, int] = {}
     left_out: set[str] = set()
     for keys in keys_by_class.values():
-        ranked = _rank(keys, options.seed)
+        random_keys = _shuffle(keys, options.seed)
         if options.balance == "down":
-            left_out.update(ranked[target:])
+            left_out.update(random_keys[target:])
             continue
         # Each sample is repeated before any gets another copy.
         each, rest = divmod(max(0, target - len(keys)), len(keys))
         copies |= dict.fromkeys(keys, each)
-        copies |= dict.fromkeys(ranked[:rest], each + 1)
+        copies |= dict.fromkeys(random_keys[:rest], each + 1)
 
     table = {
         label: {"before": size, "after": limit(size, target)}
@@ -65,7 +65,7 @@ def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
     return Balance(copies, frozenset(left_out), table)
 
 
-def _rank(keys: Iterable[str], seed: int) -> list[str]:
+def _shuffle(keys: Iterable[str], seed: int) -> list[str]:
     """Return keys in an order that is random, but the same for the same seed."""
     return sorted(
         keys,
@@ -78,10 +78,12 @@ def augment_image(
 ) -> Image.Image:
     """Return an augmented copy of an image (RGB or L), as a training makes it."""
     array = np.atleast_3d(np.asarray(pixels))  # H x W x C
-    augmented = apply_augmentation(
+    # A batch of one image: 1 x C x H x W.
+    batch = apply_augmentation(
         array.transpose(2, 0, 1)[None],
         draw_view_numbers(key, copy, options.seed)[None],
         LIMITS[options.augmentation],
     )
-    image = augmented[0].transpose(1, 2, 0).squeeze()
-    return Image.fromarray(np.ascontiguousarray(image))
+    # H x W x 3, or H x W for a single channel.
+    view = batch[0].transpose(1, 2, 0).squeeze()
+    return Image.fromarray(np.ascontiguousarray(view))

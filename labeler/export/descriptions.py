@@ -53,7 +53,7 @@ _LABEL_SOURCES = {
     MODEL: "predicted by a model and accepted without review",
     PAGE_USER: "submitted by users of the page and accepted without review",
 }
-_GROUP_KINDS = "(images of one scene, post or user-defined group, and duplicates)"
+_GROUP_KINDS = "images of one scene, post or user-defined group, and duplicates"
 
 
 class CardFacts:
@@ -69,7 +69,7 @@ class CardFacts:
         self.items = 0
         self.ai_generated = 0
         self.with_gps = 0
-        self.rotated_by_exif = 0
+        self.with_exif_rotation = 0
         self.without_half_body = 0
         self.copies: Counter[str] = Counter()
         self.changes: Counter[str] = Counter()
@@ -89,7 +89,7 @@ class CardFacts:
         for item in {item.path: item for item in items}.values():
             self.changes[item.changes] += 1
             self.with_gps += item.has_gps
-            self.rotated_by_exif += item.rotated_by_exif
+            self.with_exif_rotation += item.needs_exif_rotation
             self.endings.add(item.path.rpartition(".")[2])
 
         for item in items:
@@ -113,10 +113,11 @@ class CardFacts:
         """Return the result of the command; `failed` has the reason by unreadable image."""
         missing_classes = []
         for label in self.labels:
-            splits = [
-                split for split in self.splits if (label, split) not in self.counts
+            missing_classes += [
+                f"{label}: nothing in {split}"
+                for split in self.splits
+                if (label, split) not in self.counts
             ]
-            missing_classes += [f"{label}: nothing in {split}" for split in splits]
 
         words = {UNCHANGED: "originals, byte for byte"}
         changes = {
@@ -140,14 +141,16 @@ class CardFacts:
                 f"{count(self.with_gps, 'image')} with a GPS position; --file jpeg and --file png "
                 "write images without metadata"
             )
-        if self.rotated_by_exif:
+        if self.with_exif_rotation:
             yield (
-                f"{count(self.rotated_by_exif, 'image')} with an EXIF orientation, which "
+                f"{count(self.with_exif_rotation, 'image')} with an EXIF orientation, which "
                 "torchvision ignores; --file jpeg writes upright images"
             )
         if self.without_half_body:
-            images = count(self.without_half_body, "image")
-            yield f"{images} without a face exported whole, not as a half body"
+            yield (
+                f"{count(self.without_half_body, 'image')} without a face exported whole, not as a "
+                "half body"
+            )
         if self.undecided:
             yield (
                 f"{count(self.undecided, 'image')} with an undecided face left out, because a "
@@ -247,8 +250,8 @@ def _task(facts: CardFacts) -> str:
 
 def _reading_example(facts: CardFacts) -> str:
     options = facts.options
-    used_splits = (split for split in facts.parts if facts.splits[split])
-    split = next(used_splits, SPLITS[0])
+    splits = (split for split in facts.parts if facts.splits[split])
+    split = next(splits, SPLITS[0])
     lines = options.form.reading.format(
         split, _hub_name(split), "." if options.no_split else split
     )
@@ -285,22 +288,23 @@ def _count_table(values: Counter[str], column: str) -> str:
 
 def _sort_by_count(values: Counter[str]) -> list[tuple[str, int]]:
     """Return values with their numbers, the most frequent first, then by name."""
-    return sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))
+    # `most_common` keeps the order of values with equal counts.
+    return Counter(dict(sorted(values.items()))).most_common()
 
 
 def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
     if facts.items > MAX_COMPARED_SAMPLES:
         return (
-            f"Groups {_GROUP_KINDS} were not checked again: the dataset is too large."
+            f"Groups ({_GROUP_KINDS}) were not checked again: the dataset is too large."
         )
 
-    searched = Pairs(dataset.db).count_searched(facts.split_of)
+    number = Pairs(dataset.db).count_searched(facts.split_of)
     samples = len(facts.split_of)
     extent = "All samples"
-    if not searched:
+    if not number:
         extent = "No samples"
-    elif searched < samples:
-        extent = f"Only {searched:,} of {count(samples, 'sample')}"
+    elif number < samples:
+        extent = f"Only {number:,} of {count(samples, 'sample')}"
 
     copies = f"{extent} were searched for near-duplicates."
     if facts.options.no_split:
@@ -311,11 +315,11 @@ def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
     splits_of: dict[str, set[str]] = defaultdict(set)
     for key, split in facts.split_of.items():
         splits_of[groups[key]].add(split)
-    leaking = sum(len(splits) > 1 for splits in splits_of.values())
-    if not leaking:
-        return f"No group {_GROUP_KINDS} is in two splits. {copies}"
-    leaks = count(leaking, "group is", "groups are")
-    return f"{leaks} in more than one split ({_GROUP_KINDS[1:-1]}). {copies}"
+    leak_count = sum(len(splits) > 1 for splits in splits_of.values())
+    if not leak_count:
+        return f"No group ({_GROUP_KINDS}) is in two splits. {copies}"
+    leaks = count(leak_count, "group is", "groups are")
+    return f"{leaks} in more than one split ({_GROUP_KINDS}). {copies}"
 
 
 def iter_annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
@@ -324,24 +328,28 @@ def iter_annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
         yield "label sources were not counted"
         return
     provenances = get_label_provenances(dataset.db)
-    givers = Counter(
+    label_sources = Counter(
         classify_provenance(provenances.get(key, "")) for key in facts.split_of
     )
-    for giver, number in _sort_by_count(givers):
-        yield f"{count(number, 'label')} {_LABEL_SOURCES[giver]}"
+    for source, number in _sort_by_count(label_sources):
+        yield f"{count(number, 'label')} {_LABEL_SOURCES[source]}"
 
 
 def iter_processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     """Yield how the images were processed."""
     options = facts.options
-    methods = [replace(method, samples=n) for method, n in facts.methods.items()]
+    methods = [
+        replace(method, samples=number) for method, number in facts.methods.items()
+    ]
     methods.sort(key=lambda m: (-m.samples, m.detector, m.settings, m.cut))
     for method in methods:
         yield method.description
 
     settings = dataset.samples.get_split_settings()
-    split = "by hand" if settings is None else settings.describe()
-    yield f"split: {'none' if options.no_split else split}"
+    split = "none"
+    if not options.no_split:
+        split = settings.describe() if settings else "by hand"
+    yield f"split: {split}"
     grey = ", grey" if options.grayscale else ""
     yield f"export: {options.format_label}, size {options.size or 'unchanged'}{grey}"
     if options.balance is not None:
@@ -368,6 +376,7 @@ def iter_limit_lines(facts: CardFacts) -> Iterator[str]:
     sizes = Counter[str]()
     for (label, _), number in facts.counts.items():
         sizes[label] += number
+
     yield f"{facts.licences[UNKNOWN]} of {facts.items} images have no known licence."
     yield f"Images per class: {min(sizes.values())} to {max(sizes.values())}."
     yield from (f"{note}." for note in facts.iter_notes())
@@ -379,7 +388,7 @@ def iter_limit_lines(facts: CardFacts) -> Iterator[str]:
 def _escape_markdown(text: str) -> str:
     # Texts of others must not become markup of the card.
     line = " ".join(text.split()).replace("<", "&lt;").replace(">", "&gt;")
-    return "".join(f"\\{c}" if c in "\\`*_[]|#" else c for c in line)
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", line)
 
 
 def format_front_matter(name: str, facts: CardFacts) -> str:

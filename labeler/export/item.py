@@ -64,7 +64,7 @@ class ExportItem(NamedTuple):
         return origin.source
 
     @property
-    def rotated_by_exif(self) -> bool:
+    def needs_exif_rotation(self) -> bool:
         """Whether the file is upright only for readers that apply the EXIF orientation."""
         return self.method == "original" and self.image.orientation > 1
 
@@ -73,7 +73,7 @@ class ExportItem(NamedTuple):
         region = (*self.sample.box, self.sample.angle)
         text = f"{self.image.sha256} {region} {pixel_settings} {self.method}"
         if self.copy:
-            text = f"{text} copy {self.copy}"
+            text += f" copy {self.copy}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -86,5 +86,5 @@ def find_original_path(origins: Iterable[Origin]) -> str:
         origin for origin in origins if origin.path is not None and origin.video is None
     ]
     paths = [origin.original_path for origin in files]
-    titles = [origin.title for origin in files]
-    return next(filter(None, paths + titles), "")
+    names = [origin.title for origin in files]
+    return next(filter(None, paths + names), "")

@@ -176,14 +176,14 @@ class ShardWriter:
         ):
             for item, row in zip(shard.items, facts, strict=True):
                 try:
-                    data, written = render_image(item, self.options)
+                    data, file_item = render_image(item, self.options)
                 except Unreadable as error:
                     failed[item.path] = f"{error.reason}: {error.detail}"
                     continue
-                row = row | {"sha256": written.sha256}
-                file = shard_file_name(item)
+                row = row | {"sha256": file_item.sha256}
+                file = get_shard_file_name(item)
                 put(ShardRecord(file, data, row))
-                if written.has_gps:
+                if file_item.has_gps:
                     files_with_gps.append(file)
                 cells = {key: str(row[key]) for key in LICENCE_COLUMNS}
                 images.append({"file": file} | cells)
@@ -202,7 +202,7 @@ class ShardWriter:
         return manifest
 
 
-def shard_file_name(item: ExportItem) -> str:
+def get_shard_file_name(item: ExportItem) -> str:
     """Return the file name of an image in a shard."""
     # WebDataset takes a name up to its first dot as the key of the sample.
     return item.path.rpartition("/")[2]
@@ -276,7 +276,7 @@ def write_shards(
         shards.append(shard.name)
         failed |= manifest.failed
         facts.row = make_table_row(sample_facts(shard.items[0], numbers), "sha256")
-        facts.add(dataset.db, _select_written(shard, manifest))
+        facts.add(dataset.db, _list_readable_items(shard, manifest))
         record_failures(dataset, manifest.failed)
 
     if not facts.items:
@@ -288,13 +288,13 @@ def write_shards(
     return result
 
 
-def _select_written(shard: Shard, manifest: ShardManifest) -> list[ExportItem]:
+def _list_readable_items(shard: Shard, manifest: ShardManifest) -> list[ExportItem]:
     """Return the items of a shard whose images could be read."""
-    written_files = {row["file"] for row in manifest.images}
+    files = {row["file"] for row in manifest.images}
     items = []
     for item in shard.items:
-        file = shard_file_name(item)
-        if file in written_files:
+        file = get_shard_file_name(item)
+        if file in files:
             items.append(item._replace(has_gps=file in manifest.with_gps))
     return items
 
@@ -322,28 +322,28 @@ def _write_summaries(
     facts: CardFacts,
 ) -> None:
     """Write the files for all shards, and remove files that do not belong to this export."""
-    endings = (options.form.ending, ".json")
-    expected_names = {
-        "classes.txt",
-        "manifest.json",
-        *(f"{shard}{ending}" for shard in shards for ending in endings),
-    }
+    names = {"classes.txt", "manifest.json"}
+    for shard in shards:
+        names |= {f"{shard}{options.form.ending}", f"{shard}.json"}
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name not in expected_names:
+        elif path.name not in names:
             path.unlink()
 
-    entries = [
-        {
-            "shard": manifest.shard,
-            "split": manifest.split,
-            "sha256": manifest.sha256,
-            "bytes": manifest.bytes,
-            "images": len(manifest.images),
-        }
-        for manifest in _read_manifests(folder, shards)
-    ]
+    entries = []
+    hashes = {}
+    for manifest in _read_manifests(folder, shards):
+        hashes[manifest.shard] = manifest.sha256
+        entries.append(
+            {
+                "shard": manifest.shard,
+                "split": manifest.split,
+                "sha256": manifest.sha256,
+                "bytes": manifest.bytes,
+                "images": len(manifest.images),
+            }
+        )
     content = {
         **options.marker_facts,
         "images": facts.items,
@@ -353,14 +353,9 @@ def _write_summaries(
         folder / "manifest.json", json.dumps(content, ensure_ascii=False, indent=1)
     )
 
-    # Read again one by one: all rows of a large export would fill the memory.
-    rows = (
-        {"shard": manifest.shard, **row}
-        for manifest in _read_manifests(folder, shards)
-        for row in manifest.images
-    )
-    write_rows(folder / LICENCE_FILE, ("shard", "file", *LICENCE_COLUMNS), rows)
-    hashes = {str(entry["shard"]): str(entry["sha256"]) for entry in entries}
+    columns = ("shard", "file", *LICENCE_COLUMNS)
+    rows = _iter_shard_rows(folder, shards)
+    write_rows(folder / LICENCE_FILE, columns, rows)
     write_descriptions(dataset, folder, facts, hashes)
     write_marker(folder, {"format": options.format, "images": {}})
 
@@ -372,19 +367,26 @@ def _read_manifests(folder: Path, shards: Iterable[str]) -> Iterator[ShardManife
         yield manifest
 
 
+def _iter_shard_rows(folder: Path, shards: Iterable[str]) -> Iterator[dict[str, str]]:
+    # Read again one by one: all rows of a large export would fill the memory.
+    for manifest in _read_manifests(folder, shards):
+        for row in manifest.images:
+            yield {"shard": manifest.shard, **row}
+
+
 def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
     """Return the content of an export without writing it. Raises as `export`."""
+    paths = []
     if options.is_sharded:
         items = []
-        paths = []
         for shard in plan_shards(dataset, options):
+            items += shard.items
             for item in shard.items:
-                items.append(item)
                 name = f"{item.sample.key}{make_copy_suffix(item.copy, options)}"
                 paths.append(f"{shard.name}/{name}")
     else:
         items, _ = _plan_items(dataset, options)
-        paths = [item.path for item in items]
+        paths += [item.path for item in items]
 
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for item in items:
@@ -424,33 +426,36 @@ def write_tree(
 
     Raises `InputUnusable` if there is nothing to write, or no image can be read.
     """
-    items, undecided = _plan_items(dataset, options)
+    items, undecided_count = _plan_items(dataset, options)
     if options.link:
         check_links(items, folder)
 
-    done, failed = _write_images(items, folder, options, workers, progress)
-    if not done:
-        raise none_readable_error(failed)
-    record_failures(dataset, failed)
+    files, errors = _write_images(items, folder, options, workers, progress)
+    if not files:
+        raise none_readable_error(errors)
+    record_failures(dataset, errors)
 
-    written = []
+    exported_items = []
     for item in items:
-        if item.path in done:
-            file = done[item.path]
-            written.append(item._replace(sha256=file.sha256, has_gps=file.has_gps))
+        if item.path in files:
+            file = files[item.path]
+            exported_items.append(
+                item._replace(sha256=file.sha256, has_gps=file.has_gps)
+            )
 
-    facts = CardFacts(options, undecided)
-    facts.add(dataset.db, written)
-    facts.row = make_table_row(sample_facts(written[0], number_classes(written)))
+    numbers = number_classes(exported_items)
+    facts = CardFacts(options, undecided_count)
+    facts.add(dataset.db, exported_items)
+    facts.row = make_table_row(sample_facts(exported_items[0], numbers))
 
     if options.form.write is not None:
         with attribute_errors("exports", options.format):
-            options.form.write(folder, written)
+            options.form.write(folder, exported_items)
 
-    write_licences(folder, written)
+    write_licences(folder, exported_items)
     write_descriptions(dataset, folder, facts)
-    _write_tree_marker(folder, options, written)
-    return facts.result(failed)
+    _write_tree_marker(folder, options, exported_items)
+    return facts.result(errors)
 
 
 def _write_images(
@@ -464,17 +469,16 @@ def _write_images(
     # Samples of one whole image share its file.
     file_items = {item.path: item for item in items}.values()
     write = partial(write_image, folder=folder, options=options)
-    done = {}
-    failed = {}
-    for outcome in progress.over(
-        run_over(write, file_items, Processes(workers)), "export", total=len(file_items)
-    ):
+    files = {}
+    errors = {}
+    outcomes = run_over(write, file_items, Processes(workers))
+    for outcome in progress.over(outcomes, "export", total=len(file_items)):
         path = outcome.item.path
         if outcome.result is not None:
-            done[path] = outcome.result
+            files[path] = outcome.result
         else:
-            failed[path] = f"{outcome.reason}: {outcome.detail}"
-    return done, failed
+            errors[path] = f"{outcome.reason}: {outcome.detail}"
+    return files, errors
 
 
 def _write_tree_marker(

@@ -49,8 +49,8 @@ def plan_file(
     `copy` is the number of a copy in a balanced export. The extension is that of the encoding,
     whatever the original was called.
     """
-    whole_box = Box(0, 0, image.width, image.height)
-    is_whole = options.has_boxes or (sample.box == whole_box and not sample.angle)
+    has_whole_box = sample.box == Box(0, 0, image.width, image.height)
+    is_whole = options.has_boxes or (has_whole_box and not sample.angle)
     is_augmented = options.is_augmented(copy)
     if not (is_augmented or options.must_reencode(whole_images=is_whole)):
         if not is_whole:
@@ -60,8 +60,8 @@ def plan_file(
 
     # JPEG artifacts are visible in the flat colors of a GIF.
     is_flat = image.format == "GIF" and options.file != "jpeg"
-    extension = "png" if options.file == "png" or is_flat else "jpg"
-    encoding = "PNG" if extension == "png" else _JPEG
+    is_png = options.file == "png" or is_flat
+    encoding = "PNG" if is_png else _JPEG
     changes = [f"cropped, {encoding}"]
     if is_whole:
         changes = [f"re-encoded from {image.format} to {encoding}"]
@@ -71,7 +71,7 @@ def plan_file(
         changes.append("grey")
     if is_augmented:
         changes.append(f"augmented ({options.augmentation})")
-    return FilePlan("made", extension, ", ".join(changes))
+    return FilePlan("made", "png" if is_png else "jpg", ", ".join(changes))
 
 
 WITHOUT_SPLIT = "labelled, without a split"
@@ -80,7 +80,7 @@ FROM_REPORTS = "from web reports (--with-reports adds them)"
 DUPLICATES = "duplicates"
 UNDECIDED = "with an undecided face"
 WITHOUT_SAMPLE = "without a face, or not searched for faces"
-LEFT_OUT_FOR_BALANCE = "left out by --balance down"
+BALANCE = "left out by --balance down"
 _STATUS_REASONS = {
     "queue": "not labelled yet",
     "labelled": WITHOUT_SPLIT,
@@ -147,17 +147,19 @@ def plan_export(
     suffixes = _number_faces(samples)
     # Images of other licences do not count.
     balance = plan_balance(samples, options)
+
     paths = UniquePaths(options.form.has_unique_stems)
     items = []
     for sample, image, copy in _iter_balanced(allowed, balance):
+        folder = folders[str(sample.label)]
+        if not options.no_split:
+            folder = f"{sample.split}/{folder}"
         name = choose_file_stem(image.origins) + suffixes.get(sample.key, "")
+        stem = f"{folder}/{name}{make_copy_suffix(copy, options)}"
         plan = plan_file(sample, image, options, copy)
-        split = "" if options.no_split else f"{sample.split}/"
-        stem = f"{split}{folders[str(sample.label)]}/{name}{make_copy_suffix(copy, options)}"
         path = paths.add(sample, stem, plan.extension)
-        items.append(
-            make_export_item(dataset, sample, image, path, plan)._replace(copy=copy)
-        )
+        item = make_export_item(dataset, sample, image, path, plan)
+        items.append(item._replace(copy=copy))
     return items
 
 
@@ -194,7 +196,7 @@ def _iter_allowed(
     dataset: Dataset, options: ExportOptions
 ) -> Iterator[tuple[Sample, Image]]:
     """Yield the samples that may be exported, with their images."""
-    private = _private_images(dataset, options)
+    private = _list_private_images(dataset, options)
     for sample in _iter_samples(dataset, options):
         if sample.image in private:
             continue
@@ -208,15 +210,16 @@ def _iter_allowed(
 
 def _crop_half_body(dataset: Dataset, sample: Sample, image: Image) -> Sample:
     """Return a face's sample with the person's upper half: four faces wide and five high."""
-    boxes = (box for _, box in _face_boxes(dataset, [sample], image))
-    face = next(boxes, None)
-    if sample.detector == "whole" or face is None:
+    faces = list(_iter_face_boxes(dataset, [sample], image))
+    if sample.detector == "whole" or not faces:
         return sample
 
+    _, face = faces[0]
     side = max(face.width, face.height)
     x = face.x + face.width // 2 - 2 * side
     y = face.y - round(HAIR_HEIGHT * side)
     box = clip_box(Box(x, y, 4 * side, 5 * side), image.width, image.height)
+    # The crop is upright, also of a face that is not.
     return replace(sample, box=box or sample.box, angle=0.0)
 
 
@@ -229,7 +232,7 @@ def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
         counts = _count_images_left_out(dataset, options)
     else:
         counts = _count_samples_left_out(dataset, options)
-        counts[LEFT_OUT_FOR_BALANCE] = len(get_balance(dataset, options).left_out)
+        counts[BALANCE] = len(get_balance(dataset, options).left_out)
     return {reason: number for reason, number in counts.items() if reason and number}
 
 
@@ -238,10 +241,10 @@ def _count_samples_left_out(dataset: Dataset, options: ExportOptions) -> Counter
     reasons = dict(_STATUS_REASONS)
     if options.no_split:
         reasons["labelled"] = ""
-    for (status, kept_state, split), number in dataset.samples.count_by(
+    for (status, duplicate_status, split), number in dataset.samples.count_by(
         "status", "kept", "split"
     ).items():
-        if kept_state != "kept" and status != "retired":
+        if duplicate_status != "kept" and status != "retired":
             counts[DUPLICATES] += number
         elif status != "labelled" or split is None:
             counts[reasons[str(status)]] += number
@@ -256,7 +259,7 @@ def _count_samples_left_out(dataset: Dataset, options: ExportOptions) -> Counter
 def _count_not_allowed(dataset: Dataset, options: ExportOptions) -> Counter[str]:
     """Count samples that would be exported but for a licence, or because of a report."""
     counts = Counter[str]()
-    private = _private_images(dataset, options)
+    private = _list_private_images(dataset, options)
     # Licences require loading all images.
     if not private and not options.licences:
         return counts
@@ -270,11 +273,11 @@ def _count_not_allowed(dataset: Dataset, options: ExportOptions) -> Counter[str]
 
 def _count_images_left_out(dataset: Dataset, options: ExportOptions) -> Counter[str]:
     """Count images without any sample that is exported, by the first reason that applies."""
-    allowed = {sample.image for sample, _ in _iter_allowed(dataset, options)}
-    private = _private_images(dataset, options)
+    allowed_images = {sample.image for sample, _ in _iter_allowed(dataset, options)}
+    private = _list_private_images(dataset, options)
     reasons: dict[str, str] = {}
     for sample in dataset.samples.iter_by_key():
-        if sample.image in allowed or sample.status == "retired":
+        if sample.image in allowed_images or sample.status == "retired":
             continue
         if sample.split and sample.image in private:
             reason = FROM_REPORTS
@@ -288,28 +291,27 @@ def _count_images_left_out(dataset: Dataset, options: ExportOptions) -> Counter[
         reasons[sample.image] = min(earlier, reason, key=_IMAGE_REASONS.index)
 
     counts = Counter(reasons.values())
-    counts[UNDECIDED] = sum(
-        not all(sample.label for sample in samples)
-        for samples in _samples_by_image(dataset, options, allowed).values()
-    )
+    for samples in _group_by_image(dataset, options, allowed_images).values():
+        if not all(sample.label for sample in samples):
+            counts[UNDECIDED] += 1
     counts[WITHOUT_SAMPLE] = dataset.images.count_without_sample()
     return counts
 
 
-def _private_images(dataset: Dataset, options: ExportOptions) -> frozenset[str]:
+def _list_private_images(dataset: Dataset, options: ExportOptions) -> frozenset[str]:
     return frozenset() if options.with_reports else dataset.images.list_report_only()
 
 
 def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
     """Yield the items of an export in shards: by key, named by key, one page in memory."""
-    for sample, image, copy in _iter_balanced(
-        _iter_allowed(dataset, options), get_balance(dataset, options)
-    ):
+    allowed = _iter_allowed(dataset, options)
+    balance = get_balance(dataset, options)
+    for sample, image, copy in _iter_balanced(allowed, balance):
         plan = plan_file(sample, image, options, copy)
         name = f"{sample.key}{make_copy_suffix(copy, options)}.{plan.extension}"
-        yield make_export_item(
-            dataset, sample, image, f"{sample.split}/{name}", plan
-        )._replace(copy=copy)
+        path = f"{sample.split}/{name}"
+        item = make_export_item(dataset, sample, image, path, plan)
+        yield item._replace(copy=copy)
 
 
 def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUnusable:
@@ -343,9 +345,10 @@ def has_allowed_licence(image: Image, patterns: Sequence[str]) -> bool:
     if not patterns:
         return True
     for origin in image.origins:
-        licence = (origin.licence or "").lower()
-        if licence and any(fnmatchcase(licence, p.lower()) for p in patterns):
-            return True
+        for pattern in patterns:
+            licence = (origin.licence or "").lower()
+            if licence and fnmatchcase(licence, pattern.lower()):
+                return True
     return False
 
 
@@ -365,26 +368,26 @@ def name_originals(
     for sample in sorted(samples, key=lambda sample: sample.image):
         image = images[sample.image]
         folder = "images" if options.no_split else f"images/{sample.split}"
-        paths[sample.image] = names.add(
-            sample,
-            f"{folder}/{choose_file_stem(image.origins)}",
-            plan_file(sample, image, options).extension,
-        )
+        stem = f"{folder}/{choose_file_stem(image.origins)}"
+        extension = plan_file(sample, image, options).extension
+        paths[sample.image] = names.add(sample, stem, extension)
     return paths
 
 
 def _number_faces(samples: Iterable[Sample]) -> dict[str, str]:
     """Return the suffixes of the faces of each image: `_1`, `_2` … from left to right."""
 
-    def center(sample: Sample) -> tuple[str, int, int, str]:
-        # Twice the center of the box, because its left side depends on the padding.
+    def rank(sample: Sample) -> tuple[str, int, int, str]:
+        # By the center of the box, because its left side depends on the padding.
         box = sample.box
-        return sample.image, 2 * box.x + box.width, 2 * box.y + box.height, sample.key
+        twice_center_x = 2 * box.x + box.width
+        twice_center_y = 2 * box.y + box.height
+        return sample.image, twice_center_x, twice_center_y, sample.key
 
     faces = [sample for sample in samples if sample.detector != "whole"]
     counts: Counter[str] = Counter()
     suffixes = {}
-    for sample in sorted(faces, key=center):
+    for sample in sorted(faces, key=rank):
         counts[sample.image] += 1
         suffixes[sample.key] = f"_{counts[sample.image]}"
     return suffixes
@@ -398,10 +401,11 @@ def choose_file_stem(origins: Iterable[Origin]) -> str:
             return make_safe_name(f"{stem}-{origin.time:.3f}")
         if origin.source in ("folder", "archive", "import") and origin.title:
             return make_portable_name(PurePosixPath(origin.title).stem)
+
         key = origin.key
         if "://" in key:
             key = re.split("[?#]", key)[0].rstrip("/")
-        name = f"{origin.source}-{key.rsplit('/', 1)[-1]}"
+        name = f"{origin.source}-{key.rpartition('/')[2]}"
         return make_safe_name(_EXTENSION.sub("", name))
     return "image"
 
@@ -414,17 +418,18 @@ class UniquePaths:
 
     def __init__(self, by_stem: bool):
         self._by_stem = by_stem
-        self._used: set[str] = set()
+        self._paths: set[str] = set()
 
     def add(self, sample: Sample, stem: str, extension: str) -> str:
         """Return the path of a new file; if it is in use, with the start of the sample's key."""
-        if self._fold(stem, extension) in self._used:
+        if self._fold(stem, extension) in self._paths:
             stem = f"{stem}-{sample.key[:12]}"
-        self._used.add(self._fold(stem, extension))
+        self._paths.add(self._fold(stem, extension))
         return f"{stem}.{extension}"
 
     def _fold(self, stem: str, extension: str) -> str:
-        return (stem if self._by_stem else f"{stem}.{extension}").casefold()
+        path = stem if self._by_stem else f"{stem}.{extension}"
+        return path.casefold()
 
 
 def plan_boxes(
@@ -439,39 +444,33 @@ def plan_boxes(
     images = {sample.image: image for sample, image in _iter_allowed(dataset, options)}
     if not images:
         raise nothing_to_export_error(dataset, options)
-    by_image = _samples_by_image(dataset, options, images)
-    labelled = {
+    by_image = _group_by_image(dataset, options, images)
+    decided_images = {
         sha256: samples
         for sha256, samples in by_image.items()
         if all(sample.label for sample in samples)
     }
-    undecided = len(by_image) - len(labelled)
-    if not labelled:
+    undecided_count = len(by_image) - len(decided_images)
+    if not decided_images:
         raise InputUnusable(
-            f"each of the {undecided} images has an undecided face",
+            f"each of the {undecided_count} images has an undecided face",
             f"decide: labeler {dataset.option}",
         )
 
-    first_samples = (samples[0] for samples in labelled.values())
+    first_samples = (samples[0] for samples in decided_images.values())
     paths = name_originals(first_samples, images, options)
     items = []
-    for sha256, samples in labelled.items():
+    for sha256, samples in decided_images.items():
         image = images[sha256]
-        for sample, box in _face_boxes(dataset, samples, image):
+        for sample, box in _iter_face_boxes(dataset, samples, image):
+            plan = plan_file(sample, image, options)
             items.append(
-                make_export_item(
-                    dataset,
-                    sample,
-                    image,
-                    paths[sha256],
-                    plan_file(sample, image, options),
-                    box,
-                )
+                make_export_item(dataset, sample, image, paths[sha256], plan, box)
             )
-    return items, undecided
+    return items, undecided_count
 
 
-def _samples_by_image(
+def _group_by_image(
     dataset: Dataset, options: ExportOptions, images: Collection[str]
 ) -> dict[str, list[Sample]]:
     """Return all samples of these images, in the split of the first exported one.
@@ -504,15 +503,14 @@ def _samples_by_image(
     return samples_of
 
 
-def _face_boxes(
+def _iter_face_boxes(
     dataset: Dataset, samples: list[Sample], image: Image
 ) -> Iterator[tuple[Sample, Box]]:
     """Yield samples with their boxes without padding, clipped to the image."""
-    faces = {
-        make_sample_key(image.sha256, stored.face.box): stored.face.box
-        for stored in dataset.faces.list_in_image(image.sha256)
-    }
+    boxes = {}  # by sample
+    for row in dataset.faces.list_in_image(image.sha256):
+        boxes[make_sample_key(image.sha256, row.face.box)] = row.face.box
     for sample in samples:
-        box = clip_box(faces.get(sample.key, sample.box), image.width, image.height)
+        box = clip_box(boxes.get(sample.key, sample.box), image.width, image.height)
         if box is not None:
             yield sample, box

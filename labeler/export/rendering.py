@@ -30,9 +30,12 @@ def render_image(item: ExportItem, options: ExportOptions) -> tuple[bytes, Expor
     changed.
     """
     data = _render(item, options)
-    # Only unchanged files can have a position.
-    has_gps = item.changes == UNCHANGED and has_gps_position(data)
-    return data, item._replace(sha256=hash_bytes(data), has_gps=has_gps)
+    rendered_item = item._replace(
+        sha256=hash_bytes(data),
+        # Only unchanged files can have a position.
+        has_gps=item.changes == UNCHANGED and has_gps_position(data),
+    )
+    return data, rendered_item
 
 
 def _render(item: ExportItem, options: ExportOptions) -> bytes:
@@ -93,10 +96,10 @@ def write_image(item: ExportItem, folder: Path, options: ExportOptions) -> Expor
             )
         if item.method == "crop" and link_or_copy(item.crop, target):
             return item._replace(sha256=hash_file(target))
-        data, written = render_image(item, options)
+        data, rendered_item = render_image(item, options)
         target.write_bytes(data)
 
-    return written
+    return rendered_item
 
 
 def _resize(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
@@ -135,7 +138,8 @@ def _link_original(item: ExportItem, target: Path) -> bool:
 
 def check_links(items: Sequence[ExportItem], folder: Path) -> None:
     """Check that originals can be linked into a folder. Raises `InputUnusable`."""
-    source = next((item.original for item in items if item.method == "original"), None)
+    originals = (item.original for item in items if item.method == "original")
+    source = next(originals, None)
     if source is None:
         return
     trial = folder / ".trial"

@@ -42,12 +42,8 @@ def items_by_split(
 
 def number_classes(items: Sequence[ExportItem], first: int = 0) -> dict[str, int]:
     """Return the number of each class, in the order of their names."""
-    return {
-        label: number
-        for number, label in enumerate(
-            sorted({item.label for item in items}), start=first
-        )
-    }
+    labels = sorted({item.label for item in items})
+    return {label: number for number, label in enumerate(labels, start=first)}
 
 
 def sample_facts(item: ExportItem, classes: Mapping[str, int]) -> dict[str, object]:
@@ -94,19 +90,22 @@ def make_table_row(
     facts: Mapping[str, object], *empty_columns: str
 ) -> dict[str, object]:
     """Return facts as columns for `datasets`: `label` is the class number, `class` its name."""
-    classes = {"label": facts["class"], "class": facts["label"]}
-    others = {name: value for name, value in facts.items() if name not in classes}
-    return classes | others | dict.fromkeys(empty_columns, "")
+    # `label` and `class` come first in the table.
+    row = {"label": facts["class"], "class": facts["label"]}
+    for name, value in facts.items():
+        row.setdefault(name, value)
+    return row | dict.fromkeys(empty_columns, "")
 
 
 def describe_features(
     row: Mapping[str, object], classes: Sequence[str]
 ) -> list[dict[str, object]]:
     """Return the features of table rows, for the front matter of a card."""
-    names = {str(number): label for number, label in enumerate(classes)}
     dtypes: dict[str, object] = {"image": "image"}
-    dtypes |= {name: get_dtype(value) for name, value in row.items()}
+    for name, value in row.items():
+        dtypes[name] = get_dtype(value)
     if "label" in row:
+        names = {str(number): label for number, label in enumerate(classes)}
         dtypes["label"] = {"class_label": {"names": names}}
     return [{"name": name, "dtype": dtype} for name, dtype in dtypes.items()]
 
@@ -122,14 +121,17 @@ def _iter_licence_rows(items: Sequence[ExportItem]) -> Iterator[dict[str, object
     """Yield a row for each file, with the classes of all its samples."""
     numbers = number_classes(items)
     labels: dict[str, set[str]] = defaultdict(set)
+    file_items = {}
     for item in items:
         labels[item.path].add(item.label)
-    for path, item in sorted({item.path: item for item in items}.items()):
-        yield (
-            {"file": path}
-            | sample_facts(item, numbers)
-            | {"label": ", ".join(sorted(labels[path]))}
-        )
+        file_items[item.path] = item
+
+    for path, item in sorted(file_items.items()):
+        yield {
+            "file": path,
+            **sample_facts(item, numbers),
+            "label": ", ".join(sorted(labels[path])),
+        }
 
 
 def write_text(path: Path, text: str) -> None:
@@ -151,13 +153,17 @@ def write_rows(
 
 def escape_formula(value: object) -> object:
     """Prefix text that a spreadsheet would take for a formula with an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and _is_formula(value) else value
+    is_formula = isinstance(value, str) and _is_formula(value)
+    return f"'{value}" if is_formula else value
 
 
 def unescape_formula(text: str) -> str:
     """Reverse `escape_formula`."""
-    return text[1:] if text[:1] == "'" and _is_formula(text[1:]) else text
+    unescaped = text.removeprefix("'")
+    is_escaped = unescaped != text and _is_formula(unescaped)
+    return unescaped if is_escaped else text
 
 
 def _is_formula(text: str) -> bool:
-    return text.lstrip("'")[:1] in tuple("=+-@\t\r")
+    # A formula with an apostrophe gets another one, so that `unescape_formula` is exact.
+    return text.lstrip("'").startswith(("=", "+", "-", "@", "\t", "\r"))

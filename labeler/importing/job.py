@@ -67,9 +67,9 @@ STAGE = "import"
 class ImportedImage(NamedTuple):
     """Result of a worker: the image, its crops with labels, and the reasons of dropped boxes."""
 
-    measured: Measured
+    measures: Measured
     crops: tuple[tuple[FaceCrop, str], ...]
-    dropped: tuple[str, ...]
+    drop_reasons: tuple[str, ...]
 
 
 def import_image(
@@ -80,8 +80,8 @@ def import_image(
     Raises `Unreadable` if it is not an image or no box is usable.
     """
     data = read_image_file(item.path)
-    measured = keep(data)
-    image_box = Box(0, 0, measured.width, measured.height)
+    measures = keep(data)
+    image_box = Box(0, 0, measures.width, measures.height)
     image = decode(data)
     pixels = np.asarray(image.pixels)
 
@@ -94,13 +94,17 @@ def import_image(
             errors.append(error)
             continue
         # A box around everything is the whole image, as a sample without a face is.
-        face = Face("whole" if pixel_box == image_box else HAND, pixel_box, 1.0)
-        crops.append((cropper.crop(measured.sha256, pixels, face), label))
+        detector = "whole" if pixel_box == image_box else HAND
+        face = Face(detector, pixel_box, 1.0)
+        crops.append((cropper.crop(measures.sha256, pixels, face), label))
 
     if errors and not crops:
         raise errors[0]
-    reasons = tuple(error.reason for error in errors)
-    return ImportedImage(measured, tuple(crops), reasons)
+    return ImportedImage(
+        measures,
+        tuple(crops),
+        tuple(error.reason for error in errors),
+    )
 
 
 def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box:
@@ -109,26 +113,27 @@ def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box
     Raises `Unreadable` for a box outside of the image, and for a frame of another shape.
     """
     if frame is not None and frame != (image.width, image.height):
+        frame_width, frame_height = frame
         # The same aspect ratio, up to rounding.
-        difference = abs(frame[0] * image.height - frame[1] * image.width)
-        if frame != FRACTIONS and difference > sum(frame):
+        difference = abs(frame_width * image.height - frame_height * image.width)
+        if frame != FRACTIONS and difference > frame_width + frame_height:
             raise Unreadable(
                 "another size than annotated",
-                f"{image.width} x {image.height}, annotated at {frame[0]:g} x {frame[1]:g}",
+                f"{image.width} x {image.height}, annotated at {frame_width:g} x {frame_height:g}",
             )
-        scale_x = image.width / frame[0]
-        scale_y = image.height / frame[1]
+        scale_x = image.width / frame_width
+        scale_y = image.height / frame_height
         left, top, width, height = box
         box = (left * scale_x, top * scale_y, width * scale_x, height * scale_y)
 
     pixel_box = Box(*map(round, box))
-    clipped = clip_box(pixel_box, image.width, image.height)
-    if clipped is None:
+    box_in_image = clip_box(pixel_box, image.width, image.height)
+    if box_in_image is None:
         raise Unreadable(
             "box outside",
             f"{tuple(pixel_box)} in {image.width} x {image.height} pixels",
         )
-    return clipped
+    return box_in_image
 
 
 class ImportResult(AliasedResult, kw_only=True):
@@ -168,16 +173,15 @@ class ImportResult(AliasedResult, kw_only=True):
         facts = self.to_json()
         kind = FILE_KINDS[facts.pop("kind")]
         if self.added is None:
-            labelled = count(self.labelled_files or 0, "labelled image")
-            facts["would import"] = f"{labelled} from {kind}"
+            images = count(self.labelled_files or 0, "labelled image")
+            facts["would import"] = f"{images} from {kind}"
         else:
             facts["imported"] = f"{count(self.added, 'new image')} from {kind}"
 
-        other_units = {
-            name: facts.pop(name)
-            for name in ("unreadable_folders", "groups", "without_group")
-            if facts.get(name)
-        }
+        other_units = {}
+        for name in ("unreadable_folders", "groups", "without_group"):
+            if facts.get(name):
+                other_units[name] = facts.pop(name)
         for name in ("disputed", "disputed_files", "missing", "missing_files"):
             facts.pop(name, None)
         return facts | {
@@ -214,7 +218,7 @@ def import_labelled(
         level = request.class_level or 1
     tables = SourceTables(path, encoding=request.encoding)
     tables.read(path)
-    origins = _get_origins(files, tables, level, groups, request.name or path.name)
+    origins = _make_origins(files, tables, level, groups, request.name or path.name)
     collections = {str(origin.collection) for origin in origins.values()}
     licence_texts = read_licence_files(path)
     _check_class_names(dataset, classes, distinct=bool(marker))
@@ -245,8 +249,9 @@ def import_labelled(
             text = "\n\n".join(licence_texts.values())
             for name in collections:
                 dataset.images.set_collection_licence(name, text)
-        counts = _import_images(dataset, request, files, origins, groups, progress)
-        result = result.with_facts(counts)
+        result = result.with_facts(
+            _import_images(dataset, request, files, origins, groups, progress)
+        )
         command = "labeler dedup" if result.added else "gleanset status"
         result.next = f"{command} {dataset.option}"
     return result.with_facts(_summarize_unused(files) | groups.summary())
@@ -254,27 +259,32 @@ def import_labelled(
 
 def _record_unreadable_folders(dataset: Dataset, files: LabelledFiles) -> None:
     for error in files.tree.unreadable:
-        name = format_path(Path(str(error.filename)))
-        detail = str(error.strerror)
-        dataset.rejections.add(Rejection(STAGE, name, "cannot be read", detail))
+        dataset.rejections.add(
+            Rejection(
+                STAGE,
+                format_path(Path(str(error.filename))),
+                "cannot be read",
+                str(error.strerror),
+            )
+        )
 
 
 def _summarize_unused(files: LabelledFiles) -> dict[str, object]:
+    """Return fields of `ImportResult` about files and annotations that are not imported."""
     counts = Counter(reason for _, reason in files.dropped)
-    missing = [format_short_path(name) for name in files.missing]
     annotations = [f"{file}: {reason}" for file, reason in files.dropped]
-    summary = {
+    missing_files = [format_short_path(name) for name in files.missing]
+    return {
+        **summarize_ignored(files.count_ignored()),
         "unreadable_folders": len(files.tree.unreadable),
-        "missing": len(missing),
-        "missing_files": shorten_list(missing),
+        "missing": len(missing_files),
+        "missing_files": shorten_list(missing_files),
         "ignored_annotations": dict(counts.most_common()),
         "annotations_of": shorten_list(annotations),
     }
-    present_facts = {name: fact for name, fact in summary.items() if fact}
-    return summarize_ignored(files.count_ignored()) | present_facts
 
 
-def _get_origins(
+def _make_origins(
     files: LabelledFiles,
     tables: SourceTables,
     level: int | None,
@@ -325,18 +335,19 @@ def _check_class_names(
     """
     classes = set(dataset.classes.list_names())
     names_by_fold = {fold_name(name): name for name in sorted(classes, reverse=True)}
+    # Nothing is left of a name of symbols alone: such names are not compared.
+    names_by_fold.pop("", None)
     for label in sorted(set(map(dataset.classes.resolve, labels)) - classes):
-        folded = fold_name(label)
-        # Nothing is left of a name of symbols alone: such names are not compared.
-        twin = names_by_fold.get(folded) if folded else None
-        if twin is not None:
+        fold = fold_name(label)
+        similar_name = names_by_fold.get(fold)
+        if similar_name is not None:
             raise UsageError(
-                f"{label!r} and {twin!r} are nearly the same name",
+                f"{label!r} and {similar_name!r} are nearly the same name",
                 "add each to import them as two classes, or as one: labeler classes add "
-                f"{shlex.quote(twin)} --alias {shlex.quote(label)} {dataset.option}",
+                f"{shlex.quote(similar_name)} --alias {shlex.quote(label)} {dataset.option}",
             )
-        if not distinct:
-            names_by_fold[folded] = label
+        if fold and not distinct:
+            names_by_fold[fold] = label
 
 
 def _read_own_export(
@@ -352,29 +363,30 @@ def _read_own_export(
         )
 
     moves = find_moves(dataset, path)
-    _check_class_names(dataset, moves.relabelled.values())
-    aliases = dataset.classes.explain_aliases(moves.relabelled.values(), dataset.option)
-    result = moves.result.with_facts(aliases)
+    labels = moves.new_labels.values()
+    _check_class_names(dataset, labels)
+    result = moves.result.with_facts(
+        dataset.classes.explain_aliases(labels, dataset.option)
+    )
     if simulate:
         return result
 
-    for name, detail in moves.disputed.items():
+    for name, detail in moves.disputes.items():
         dataset.rejections.add(Rejection(STAGE, str(path / name), "disputed", detail))
     choices = [
         Choice(key, "label", dataset.classes.resolve(label), SOURCE)
-        for key, label in moves.relabelled.items()
+        for key, label in moves.new_labels.items()
     ]
     if choices:
         action = make_operation("import-moves", count=len(choices), folder=path.name)
         dataset.journal.apply(action, choices)
 
-    if moves.disputed:
-        lines = [
-            f"{format_short_path(name)}: {detail}"
-            for name, detail in moves.disputed.items()
-        ]
+    if moves.disputes:
         result.disputed_files = summarize_lines(
-            lines,
+            [
+                f"{format_short_path(name)}: {detail}"
+                for name, detail in moves.disputes.items()
+            ],
             rejections_command(dataset, STAGE),
         )
     return result
@@ -391,51 +403,54 @@ def _import_images(
     """Add images with labelled samples, in one step; return the counts."""
     tally = Counter(added=0, duplicate=0)
     labels_of: dict[str, dict[str, str]] = {}  # by sample: labels with their files
-    refused = {}
+    errors = {}
     with dataset.stage(STAGE) as scratch:
         cropper = FaceCropper(dataset.settings.crop, dataset.crops(scratch))
         store = dataset.originals(scratch)
-        importer = partial(import_image, keep=StageBytes(store), cropper=cropper)
-        outcomes = run_over(importer, files.images, Processes(request.workers or 0))
+        outcomes = run_over(
+            partial(import_image, keep=StageBytes(store), cropper=cropper),
+            files.images,
+            Processes(request.workers or 0),
+        )
         for outcome in progress.over(outcomes, "import", total=len(origins)):
             path = outcome.item.path
             origin = origins[path]
             try:
-                imported = outcome.unwrap()
-                is_new = _store_image(dataset, store, imported, origin, labels_of)
-            except Unreadable as problem:
-                refused[path] = problem
+                image = outcome.unwrap()
+                is_new = _store_image(dataset, store, image, origin, labels_of)
+            except Unreadable as error:
+                errors[path] = error
                 continue
             tally["added" if is_new else "duplicate"] += 1
-            for reason in imported.dropped:
+            for reason in image.drop_reasons:
                 files.drop(path, reason)
             groups.note(origin)
 
-        for path, error in refused.items():
+        for path, error in errors.items():
             rejection = Rejection(STAGE, format_path(path), error.reason, error.detail)
             dataset.rejections.add(rejection)
         folder = Path(request.path).absolute().name
-        disputed = _label_samples(dataset, labels_of, folder)
+        disputes = _label_samples(dataset, labels_of, folder)
 
-    rejected = [
+    rejections = [
         f"{format_short_path(str(path))}: {error.reason}"
-        for path, error in refused.items()
+        for path, error in errors.items()
     ]
     list_command = rejections_command(dataset, STAGE)
-    if refused and not tally.total():
+    if errors and not tally.total():
         raise InputUnusable(
-            f"none of the {len(refused)} images could be read, such as {rejected[0]}",
+            f"none of the {len(errors)} images could be read, such as {rejections[0]}",
             f"list the reasons: {list_command}",
         )
 
     labels = Counter(min(names) for names in labels_of.values() if len(names) == 1)
     counts: dict[str, object] = {
         **tally,
-        "rejected": len(refused),
+        "rejected": len(errors),
         "labels": dict(sorted(labels.items())),
-        "disputed": len(disputed),
+        "disputed": len(disputes),
     }
-    for name, lines in (("disputed_files", disputed), ("rejected_files", rejected)):
+    for name, lines in (("disputed_files", disputes), ("rejected_files", rejections)):
         if lines:
             counts[name] = summarize_lines(lines, list_command)
     return counts
@@ -451,7 +466,7 @@ def _store_image(
     """Store an image with its samples; return whether it is new. Raises `Unreadable`."""
     with dataset.db.transaction():
         try:
-            is_new = dataset.take_original(store, image.measured, origin)
+            is_new = dataset.take_original(store, image.measures, origin)
         except Unreadable as error:
             if error.reason == FORGOTTEN:
                 # A removed image must not leave crops.
@@ -459,7 +474,7 @@ def _store_image(
                     dataset.crop_path(crop.key).unlink(missing_ok=True)
             raise
 
-        sha256 = image.measured.sha256
+        sha256 = image.measures.sha256
         if not is_new:
             dataset.images.update_credit(sha256, origin)
         for crop, label in image.crops:
@@ -476,7 +491,7 @@ def _label_samples(
 ) -> list[str]:
     """Label undecided samples with one class; record all others as disputed and describe them."""
     choices = []
-    disputed = []
+    disputes = []
     for key, paths in labels_of.items():
         sample = dataset.samples.get(key)
         is_undecided = sample is None or sample.status in ("queue", "retired")
@@ -485,15 +500,15 @@ def _label_samples(
         elif is_undecided:
             # The journal shows the labels to the person.
             choices.append(Choice(key, "add", provenance=" or ".join(sorted(paths))))
-            disputed.append(_record_dispute(dataset, paths, None))
+            disputes.append(_record_dispute(dataset, paths, None))
         elif sample is not None and paths.keys() != {sample.label}:
             decision = sample.label or sample.status
-            disputed.append(_record_dispute(dataset, paths, decision))
+            disputes.append(_record_dispute(dataset, paths, decision))
 
     if choices:
         operation = make_operation("import", count=len(choices), folder=folder)
         dataset.journal.apply(operation, choices)
-    return disputed
+    return disputes
 
 
 def _record_dispute(
@@ -507,8 +522,9 @@ def _record_dispute(
     }
     for label in files:
         others = [f"{file}: {other}" for other, file in files.items() if other != label]
-        reason = f"decided: {decision}" if decision else ", ".join(others)
-        detail = f"label {label}, {reason}"
+        if decision:
+            others = [f"decided: {decision}"]
+        detail = f"label {label}, {', '.join(others)}"
         dataset.rejections.add(Rejection(STAGE, paths[label], "disputed", detail))
 
     parts = [f"{file}: {label}" for label, file in sorted(files.items())]

@@ -43,42 +43,40 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
 
     Unusable annotations are dropped. Raises `InputUnusable` if no annotation is usable.
     """
-    damaged: list[Path] = []
-    documents = dict(_read_documents(tree, damaged))
+    damaged_files: list[Path] = []
+    documents = dict(_read_documents(tree, damaged_files))
     if not documents:
         return None
 
-    labelled = LabelledFiles("coco", tree, "not in the COCO file", tables={*documents})
+    labels = LabelledFiles("coco", tree, "not in the COCO file", tables={*documents})
     for file, document in documents.items():
-        _annotate(document, file, _read_images(document, file, labelled), labelled)
+        _annotate(document, file, _read_images(document, file, labels), labels)
 
-    if not labelled.images:
-        problem = ", ".join(sorted({reason for _, reason in labelled.dropped}))
-        if not problem:
-            missing = len(labelled.missing)
-            problem = f"{missing} images are not below {tree.root}"
-            if not missing:
-                problem = "there is none"
+    if not labels.images:
+        problem = ", ".join(sorted({reason for _, reason in labels.dropped}))
+        if not problem and labels.missing:
+            problem = f"{len(labels.missing)} images are not below {tree.root}"
+        problem = problem or "there is none"
         raise InputUnusable(
             f"no usable annotation in {min(documents)}: {problem}",
             "name the folder with the images and the COCO file, and check the ids in the file",
         )
 
     # Only now, because the error above names problems of annotations.
-    for file in damaged:
-        labelled.drop(file, "file that is not JSON")
-    return labelled
+    for file in damaged_files:
+        labels.drop(file, "file that is not JSON")
+    return labels
 
 
 def _read_documents(
-    tree: ImportTree, damaged: list[Path]
+    tree: ImportTree, damaged_files: list[Path]
 ) -> Iterator[tuple[Path, JsonDict]]:
-    """Yield the COCO files of a folder; add those that are not JSON to `damaged`."""
+    """Yield the COCO files of a folder; add those that are not JSON to `damaged_files`."""
     for file in tree.iter_files(".json"):
         try:
             document = json.loads(tree.read_text(file))
         except (ValueError, RecursionError, InputUnusable):
-            damaged.append(file)
+            damaged_files.append(file)
             continue
         is_coco = isinstance(document, dict) and all(
             isinstance(document.get(table), list) for table in TABLES
@@ -95,7 +93,7 @@ def _is_panoptic(rows: list[Any]) -> bool:
 
 
 def _read_images(
-    document: JsonDict, file: Path, labelled: LabelledFiles
+    document: JsonDict, file: Path, labels: LabelledFiles
 ) -> dict[str | None, _Image | None]:
     """Return the images of a document by id; None for missing ones.
 
@@ -103,29 +101,28 @@ def _read_images(
     """
     licences = _read_licences(document)
     images: dict[str | None, _Image | None] = {}
-    repeated_keys = set()
-    for row in _rows(document, "images"):
+    ambiguous_keys = set()
+    for row in _iter_rows(document, "images"):
         name = row.get("file_name") or row.get("coco_url")
         if not isinstance(name, str):
-            labelled.drop(file, "image without file_name")
+            labels.drop(file, "image without file_name")
             continue
 
         image = None
-        path = labelled.find_image(name, file)
+        path = labels.find_image(name, file)
         if path is not None:
-            labelled.ignored.setdefault(path, "listed without an annotation")
-            labelled.sources[path] = _source(
-                row, licences.get(_key(row.get("license")))
-            )
+            labels.ignored.setdefault(path, "listed without an annotation")
+            licence = licences.get(_parse_id(row.get("license")))
+            labels.sources[path] = _read_source(row, licence)
             image = path, parse_frame(row)
 
-        key = _key(row.get("id"))
+        key = _parse_id(row.get("id"))
         if images.setdefault(key, image) != image:
-            repeated_keys.add(key)
+            ambiguous_keys.add(key)
 
-    for _ in repeated_keys:
-        labelled.drop(file, "id of several images")
-    for key in (None, *repeated_keys):
+    for _ in ambiguous_keys:
+        labels.drop(file, "id of several images")
+    for key in (None, *ambiguous_keys):
         images.pop(key, None)
     return images
 
@@ -133,12 +130,13 @@ def _read_images(
 def _read_licences(document: JsonDict) -> dict[str | None, str | None]:
     """Return the names of licences by id, with their addresses."""
     licences = {}
-    for row in _rows(document, "licenses"):
+    for row in _iter_rows(document, "licenses"):
         name = parse_name(row.get("name"))
         url = parse_name(row.get("url"))
-        licences[_key(row.get("id"))] = (
-            f"{name} ({url})" if name and url else name or url
-        )
+        text = name or url
+        if name and url:
+            text = f"{name} ({url})"
+        licences[_parse_id(row.get("id"))] = text
     return licences
 
 
@@ -146,57 +144,59 @@ def _annotate(
     document: JsonDict,
     file: Path,
     images: Mapping[str | None, _Image | None],
-    labelled: LabelledFiles,
+    labels: LabelledFiles,
 ) -> None:
+    """Add the annotations of a document to `labels`."""
     names: dict[str | None, str | None] = {}
-    for row in _rows(document, "categories"):
-        key = _key(row.get("id"))
+    for row in _iter_rows(document, "categories"):
+        key = _parse_id(row.get("id"))
         name = parse_name(row.get("name"))
         # An id of several classes is ambiguous.
         is_clear = key is not None and names.get(key, name) == name
         names[key] = name if is_clear else None
 
-    for row in _rows(document, "annotations"):
-        key = _key(row.get("image_id"))
+    for row in _iter_rows(document, "annotations"):
+        key = _parse_id(row.get("image_id"))
         if key not in images:
-            labelled.drop(file, "annotation of an image that is not listed")
+            labels.drop(file, "annotation of an image that is not listed")
             continue
         image = images[key]
         if image is not None:
             path, frame = image
-            labelled.annotate(
+            labels.annotate(
                 path,
                 frame,
-                names.get(_key(row.get("category_id"))),
-                partial(_coco_box, row),
+                names.get(_parse_id(row.get("category_id"))),
+                partial(_read_coco_box, row),
             )
 
 
-def _source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:
+def _read_source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:
     pages = (
         clean_page_url(parse_name(row.get(key)))
         for key in ("page", "flickr_url", "coco_url")
     )
-    credit = Credit(
-        clean_credit_text(parse_name(row.get("author"))),
-        clean_credit_text(licence),
-        next(filter(None, pages), None),
-    )
     return SourceInfo(
-        credit,
+        Credit(
+            clean_credit_text(parse_name(row.get("author"))),
+            clean_credit_text(licence),
+            next(filter(None, pages), None),
+        ),
         parse_name(row.get("title")),
         parse_name(row.get("original_path")),
     )
 
 
-def _rows(document: JsonDict, table: str) -> Iterator[JsonDict]:
+def _iter_rows(document: JsonDict, table: str) -> Iterator[JsonDict]:
+    """Yield the rows of a table, without those that are not valid."""
     rows = document.get(table)
-    if not isinstance(rows, list):
-        return iter(())
-    return (row for row in rows if isinstance(row, dict))
+    if isinstance(rows, list):
+        for row in rows:
+            if isinstance(row, dict):
+                yield row
 
 
-def _key(value: object) -> str | None:
+def _parse_id(value: object) -> str | None:
     """Return an id as text, so that 1, 1.0 (as pandas writes it) and "1" are equal."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -205,7 +205,7 @@ def _key(value: object) -> str | None:
     return None
 
 
-def _coco_box(row: JsonDict) -> Rectangle | None:
+def _read_coco_box(row: JsonDict) -> Rectangle | None:
     """Return the box of an annotation or its polygons; None for the whole image.
 
     Raises `ValueError` with the reason for an unusable annotation.
@@ -256,8 +256,8 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
     ):
         return None
 
-    labelled = LabelledFiles("yolo", tree, "without a YOLO label file")
-    names_by_folder = _class_names(tree, labelled)
+    labels = LabelledFiles("yolo", tree, "without a YOLO label file")
+    names_by_folder = _read_class_names(tree, labels)
     if not names_by_folder:
         raise InputUnusable(
             f"YOLO labels without class names: {tree.root}",
@@ -268,25 +268,24 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
     has_keypoints = any(
         "kpt_shape" in tree.read_text(file) for file in tree.iter_files("data.yaml")
     )
-
     for file, image, lines in label_files:
-        labelled.tables.add(file)
-        labelled.ignored[image] = "YOLO label file without a box"
+        labels.tables.add(file)
+        labels.ignored[image] = "YOLO label file without a box"
         # A folder may contain several sets with classes of their own.
         folders = (folder for folder in file.parents if folder in names_by_folder)
         names = names_by_folder[next(folders, min(names_by_folder))]
         for line in lines:
             if not _LINE.fullmatch(line):
-                labelled.drop(image, "not a line of YOLO")
+                labels.drop(image, "not a line of YOLO")
                 continue
             number, *values = line.split()
-            labelled.annotate(
+            labels.annotate(
                 image,
                 FRACTIONS,
                 names.get(int(number)),
-                partial(_yolo_box, list(map(float, values)), has_keypoints),
+                partial(_read_yolo_box, list(map(float, values)), has_keypoints),
             )
-    return labelled
+    return labels
 
 
 class _LabelFile(NamedTuple):
@@ -311,37 +310,38 @@ def _iter_label_files(tree: ImportTree) -> Iterator[_LabelFile]:
 
 
 def _has_coordinates(line: str) -> bool:
-    parts = [part for part in re.split(r"[\s,;]+", line) if part]
-    numbers = sum(_COORDINATE.fullmatch(part) is not None for part in parts)
-    return numbers >= _MIN_COORDINATES and 2 * numbers > len(parts)
+    words = re.findall(r"[^\s,;]+", line)
+    numbers = list(filter(_COORDINATE.fullmatch, words))
+    return len(numbers) >= _MIN_COORDINATES and 2 * len(numbers) > len(words)
 
 
-def _yolo_box(values: list[float], keypoints: bool) -> Rectangle:
+def _read_yolo_box(values: list[float], has_keypoints: bool) -> Rectangle:
+    """Return the box of a line, given the numbers after its class."""
     # More than a box: a polygon, but in a set with keypoints these follow the box.
-    if len(values) > 5 and len(values) % 2 == 0 and not keypoints:
+    if len(values) > 5 and len(values) % 2 == 0 and not has_keypoints:
         return make_bounding_box(values)
     center_x, center_y, width, height = values[:4]
     return box_from_size((center_x - width / 2, center_y - height / 2, width, height))
 
 
-def _class_names(
-    tree: ImportTree, labelled: LabelledFiles
+def _read_class_names(
+    tree: ImportTree, labels: LabelledFiles
 ) -> dict[Path, Mapping[int, str]]:
     """Return the names of classes by number, for each folder with a list of them."""
     names_by_folder: dict[Path, Mapping[int, str]] = {}
     for file in tree.iter_files(*_YAML, *_NAME_LISTS):
         text = tree.read_text(file)
         if file.suffix.lower() in _YAML:
-            names = _yaml_names(text)
+            names = _read_yaml_names(text)
         else:
             names = _tidy_names(enumerate(text.splitlines()))
         if names:
             names_by_folder.setdefault(file.parent, names)
-            labelled.tables.add(file)
+            labels.tables.add(file)
     return names_by_folder
 
 
-def _yaml_names(text: str) -> dict[int, str]:
+def _read_yaml_names(text: str) -> dict[int, str]:
     """Return `names` of a data.yaml, a list or a mapping."""
     # JSON escapes an emoji as two surrogates, which are an error in YAML.
     text = _SURROGATES.sub(lambda pair: str(json.loads(f'"{pair[0]}"')), text)
@@ -354,8 +354,11 @@ def _yaml_names(text: str) -> dict[int, str]:
 
     names = document.get("names") if isinstance(document, dict) else None
     if isinstance(names, dict):
-        numbers = {key: int(key) for key in names if re.fullmatch(r"\d{1,9}", key)}
-        return _tidy_names((number, names[key]) for key, number in numbers.items())
+        return _tidy_names(
+            (int(key), name)
+            for key, name in names.items()
+            if re.fullmatch(r"\d{1,9}", key)
+        )
     if isinstance(names, list):
         return _tidy_names(enumerate(names))
     return {}
@@ -404,7 +407,7 @@ _OBJECTS = "objects"
 """Column of boxes with their classes in `metadata.jsonl`."""
 _BOX_COLUMNS = {"bbox", "bbox_x", "x", "x1", "xmin", _OBJECTS}
 _NO_BOXES = "export COCO or YOLO from your tool, whose boxes are read"
-_SAMPLED_ROWS = 50
+_SAMPLE_SIZE = 50
 """Rows of a table by which its columns are recognised."""
 
 
@@ -413,13 +416,13 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
 
     Raises `InputUnusable` for a table with boxes.
     """
-    labelled = LabelledFiles("table", tree, "not in a table")
+    labels = LabelledFiles("table", tree, "not in a table")
     for file in tree.iter_files(".csv", ".tsv", METADATA):
         rows = _read_rows(tree, file)
         if rows is None:
-            labelled.drop(file, "table that cannot be read")
+            labels.drop(file, "table that cannot be read")
             continue
-        sample = rows[:_SAMPLED_ROWS]
+        sample = rows[:_SAMPLE_SIZE]
         columns = set().union(*sample)
         label_columns = (c for c in (*LABEL_COLUMNS, _OBJECTS) if c in columns)
         label_column = next(label_columns, None)
@@ -433,23 +436,23 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
                 _NO_BOXES,
             )
 
-        labelled.tables.add(file)
+        labels.tables.add(file)
         for row in rows:
             name = row.get(image_column, "").strip()
-            image = labelled.find_image(name, file) if name else None
+            image = labels.find_image(name, file) if name else None
             if image is None:
                 continue
             label = row.get(label_column, "").strip()
             if label:
-                labelled.label(image, label)
+                labels.label(image, label)
             else:
-                labelled.ignored[image] = "row without a label"
-    return labelled if labelled.tables else None
+                labels.ignored[image] = "row without a label"
+    return labels if labels.tables else None
 
 
 def _read_rows(tree: ImportTree, file: Path) -> list[Mapping[str, str]] | None:
     """Return the rows of a table; None if it cannot be read."""
-    read = _json_rows if file.name == METADATA else _csv_rows
+    read = _iter_json_rows if file.name == METADATA else _iter_csv_rows
     try:
         return list(read(tree.read_text(file)))
     except (
@@ -473,7 +476,7 @@ def _find_image_column(
     return None
 
 
-def _json_rows(text: str) -> Iterator[Mapping[str, str]]:
+def _iter_json_rows(text: str) -> Iterator[Mapping[str, str]]:
     for line in filter(str.strip, text.split("\n")):
         cells = json.loads(line)
         for name, value in cells.items():
@@ -483,8 +486,10 @@ def _json_rows(text: str) -> Iterator[Mapping[str, str]]:
         yield {name.lower(): parse_name(value) or "" for name, value in cells.items()}
 
 
-def _csv_rows(text: str) -> Iterator[Mapping[str, str]]:
+def _iter_csv_rows(text: str) -> Iterator[Mapping[str, str]]:
     lines = text.splitlines(keepends=True)
-    reader = csv.reader(lines, delimiter=find_delimiter(lines[0] if lines else ""))
+    delimiter = find_delimiter(lines[0] if lines else "")
+    reader = csv.reader(lines, delimiter=delimiter)
     names = [name.strip().lower() for name in next(reader, [])]
+    # Not strict: rows may lack cells at their end.
     return (dict(zip(names, row, strict=False)) for row in reader)

@@ -67,8 +67,9 @@ class ImportTree:
     def from_folder(cls, root: Path, encoding: str | None = None) -> Self:
         """List the files of a folder, including linked folders."""
         tree = cls(root, encoding)
-        walk = walk_tree(root, tree.ignored, tree.unreadable.append, links=True)
-        for folder, _, names in walk:
+        for folder, _, names in walk_tree(
+            root, tree.ignored, tree.unreadable.append, links=True
+        ):
             for name in names:
                 tree._add(folder / name)
         tree.images.sort()
@@ -135,11 +136,11 @@ class ImportTree:
                 yield path
 
     @cached_property
-    def _by_name(self) -> dict[str, list[Path]]:
+    def _paths_by_name(self) -> dict[str, list[Path]]:
         return _group_paths(self.images, lambda path: path.name)
 
     @cached_property
-    def _by_stem(self) -> dict[str, list[Path]]:
+    def _paths_by_stem(self) -> dict[str, list[Path]]:
         return _group_paths(self.images, lambda path: path.stem)
 
     def find_by_path(self, name: str, table: Path) -> Path | None:
@@ -153,23 +154,22 @@ class ImportTree:
         if not parts:
             return None
         last = _fold_name(parts[-1])
-        return self._best_match(
-            self._by_name.get(last) or self._by_stem.get(last, []), parts, table
-        )
+        paths = self._paths_by_name.get(last) or self._paths_by_stem.get(last, [])
+        return self._find_best_match(paths, parts, table)
 
     def find_sibling(self, table: Path) -> Path | None:
         """Return the image with the stem of a file, in the same folder or one called images."""
-        stem = PurePosixPath(*table.relative_to(self.root).parts).with_suffix("")
-        return self._best_match(
-            self._by_stem.get(_fold_name(table.stem), []), stem.parts, table
-        )
+        parts = table.relative_to(self.root).with_suffix("").parts
+        paths = self._paths_by_stem.get(_fold_name(table.stem), [])
+        return self._find_best_match(paths, parts, table)
 
-    def _best_match(
+    def _find_best_match(
         self, paths: Sequence[Path], parts: Sequence[str], table: Path
     ) -> Path | None:
         scores = {path: self._score(path, parts, table) for path in paths}
         best_score = max(scores.values(), default=None)
         matches = [path for path, score in scores.items() if score == best_score]
+        # Of several equally good ones none is chosen.
         return matches[0] if len(matches) == 1 else None
 
     def _score(self, path: Path, parts: Sequence[str], table: Path) -> tuple[int, ...]:
@@ -179,7 +179,7 @@ class ImportTree:
         of the table names (such as train), the folder of the table, and images near the root.
         """
         *folders, name = path.relative_to(self.root).parts
-        folded_folders = [_fold_name(folder) for folder in folders]
+        lower_folders = list(map(_fold_name, folders))
         table_folders = table.relative_to(self.root).parts[:-1]
         table_words = set(re.split(r"[\W_]+", _fold_name(table.stem)))
 
@@ -193,9 +193,9 @@ class ImportTree:
                 reversed((*parts[:-1], last)),
             ),
             int(name == parts[-1]),
-            sum(folder in table_words for folder in folded_folders),
+            sum(folder in table_words for folder in lower_folders),
             _common_length((*folders, name), table_folders),
-            int(any("images" in folder for folder in folded_folders)),
+            int(any("images" in folder for folder in lower_folders)),
             -len(folders),
         )
 
@@ -236,13 +236,13 @@ FILE_KINDS = {
 class LabelledFiles(msgspec.Struct):
     """Labels that a reader collected from a folder.
 
-    `unlabelled` is the reason for images without a label. `missing` has the names without an image,
+    `default_reason` is that of images without a label. `missing` has the names without an image,
     `dropped` the unusable annotations with their reasons.
     """
 
     kind: str
     tree: ImportTree
-    unlabelled: str
+    default_reason: str
     tables: set[Path] = set()
     ignored: dict[Path, str] = {}
     missing: list[str] = []
@@ -311,7 +311,7 @@ class LabelledFiles(msgspec.Struct):
         # An image may be labelled in one file and useless in another: labels win.
         for path in self.tree.images:
             if path not in self._labels:
-                counts[self.ignored.get(path, self.unlabelled)] += 1
+                counts[self.ignored.get(path, self.default_reason)] += 1
         for path in self.tree.others:
             counts["file with labels" if path in self.tables else NOT_AN_IMAGE] += 1
         return counts
@@ -323,6 +323,7 @@ def box_from_size(values: Any) -> Rectangle:
         x, y, width, height = map(float, values)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError("not a box of x, y, width, height") from error
+    # Also refuses NaN, which compares as False.
     if not all(abs(number) <= MAX_COORDINATE for number in (x, y, width, height)):
         raise ValueError("not a box of x, y, width, height")
     if width <= 0 or height <= 0:
@@ -336,9 +337,9 @@ def make_bounding_box(points: Sequence[float]) -> Rectangle:
         raise ValueError("not a polygon")
     xs = points[::2]
     ys = points[1::2]
-    left = min(xs)
-    top = min(ys)
-    return box_from_size((left, top, max(xs) - left, max(ys) - top))
+    width = max(xs) - min(xs)
+    height = max(ys) - min(ys)
+    return box_from_size((min(xs), min(ys), width, height))
 
 
 def parse_frame(row: Mapping[str, Any]) -> Frame | None:

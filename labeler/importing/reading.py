@@ -53,12 +53,12 @@ class MovesResult(AliasedResult):
 class ExportMoves(NamedTuple):
     """Changes in an export: new labels by sample, and the result of the command.
 
-    `disputed` are moved files whose samples got yet another label in the dataset, with an
+    `disputes` are moved files whose samples got yet another label in the dataset, with an
     explanation. Deletions and moves between splits are only counted.
     """
 
-    relabelled: dict[str, str]
-    disputed: dict[str, str]
+    new_labels: dict[str, str]
+    disputes: dict[str, str]
     result: MovesResult
 
 
@@ -95,29 +95,29 @@ def read_export(tree: ImportTree) -> LabelledFiles | None:
 
     Raises `InputUnusable` for a format that cannot be imported.
     """
-    root = _export_root(tree.root)
+    root = _find_export_root(tree.root)
     marker = read_marker(root)
     if not marker or marker.get("format") in _WITH_BOXES:
         return None
     check_class_folders(root, marker)
-    labelled = LabelledFiles(
+    files = LabelledFiles(
         "export",
         tree,
         NO_CLASS_FOLDER,
         splits=frozenset(() if marker.get("no_split") else SPLITS),
     )
-    labels = _folder_labels(marker)
+    labels = _map_folders_to_labels(marker)
     for path in tree.images:
-        folder = _class_folder(_relative_name(root, path), marker)
+        folder = _find_class_folder(_get_relative_name(root, path), marker)
         if folder:
-            labelled.label(path, labels.get(folder) or tree.folder_names.decode(folder))
-    return labelled
+            files.label(path, labels.get(folder) or tree.folder_names.decode(folder))
+    return files
 
 
 def list_files(folder: Path, encoding: str | None = None) -> ImportTree:
     """List the files of a folder; copies in a balanced export are not images of their own."""
     tree = ImportTree.from_folder(folder, encoding)
-    root = _export_root(folder)
+    root = _find_export_root(folder)
     copies = read_marker(root).get(COPIES)
     if isinstance(copies, list):
         paths = {root / str(name) for name in copies}
@@ -127,21 +127,21 @@ def list_files(folder: Path, encoding: str | None = None) -> ImportTree:
     return tree
 
 
-def _folder_labels(marker: Mapping[str, Any]) -> dict[str, str]:
+def _map_folders_to_labels(marker: Mapping[str, Any]) -> dict[str, str]:
     """Return the class of each class folder, whose name may be shortened."""
     return {
-        _class_folder(name, marker): str(entry["label"])
+        _find_class_folder(name, marker): str(entry["label"])
         for name, entry in marker_entries(marker).items()
     }
 
 
-def _class_folder(name: str, marker: Mapping[str, Any]) -> str:
+def _find_class_folder(name: str, marker: Mapping[str, Any]) -> str:
     if marker.get("no_split"):
-        return _top_folder(name)
+        return _get_top_folder(name)
     return find_class_folder(name.split("/")[:-1]) or ""
 
 
-def _top_folder(name: str) -> str:
+def _get_top_folder(name: str) -> str:
     return name.partition("/")[0] if "/" in name else ""
 
 
@@ -153,11 +153,11 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     marker = read_marker(root)
     check_class_folders(root, marker)
     entries = marker_entries(marker)
-    labels = _folder_labels(marker)
+    labels = _map_folders_to_labels(marker)
     tree = list_files(root)
     counts: dict[str, Any] = Counter(unchanged=0, other_split=0, unknown=0, new_files=0)
-    relabelled = {}
-    disputed = {}
+    new_labels = {}
+    disputes = {}
     # A link that a user adds is not an image that was moved.
     files = [path for path in tree.images if not path.is_symlink()]
     exported_names = match_files(root, files, entries)
@@ -166,34 +166,34 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
             counts["new_files"] += 1
             continue
         entry = entries[exported_name]
-        folder = _class_folder(name, marker)
+        folder = _find_class_folder(name, marker)
         label = labels.get(folder, folder)
         sample = dataset.samples.get(str(entry["sample"]))
         if sample is None or not folder:
             counts["unknown"] += 1
         elif label in (sample.label, entry["label"]):
-            moved_split = _top_folder(exported_name) != _top_folder(name)
-            if moved_split and not marker.get("no_split"):
+            is_in_other_split = _get_top_folder(exported_name) != _get_top_folder(name)
+            if is_in_other_split and not marker.get("no_split"):
                 counts["other_split"] += 1
             else:
                 counts["unchanged"] += 1
         elif sample.status == "labelled" and sample.label != entry["label"]:
-            disputed[name] = f"{label} in the export, {sample.label} in the dataset"
+            disputes[name] = f"{label} in the export, {sample.label} in the dataset"
         else:
-            relabelled[sample.key] = label
+            new_labels[sample.key] = label
 
     result = MovesResult(
         kind="our export",
-        relabelled=len(relabelled),
-        labels=dict(sorted(Counter(relabelled.values()).items())),
-        disputed=len(disputed),
+        relabelled=len(new_labels),
+        labels=dict(sorted(Counter(new_labels.values()).items())),
+        disputed=len(disputes),
         gone=len(entries.keys() - set(exported_names.values())),
         note="new files were not imported: import them from another folder"
         if counts["new_files"]
         else "",
         **counts,
     ).with_facts(summarize_ignored(tree.count_ignored()))
-    return ExportMoves(relabelled, disputed, result)
+    return ExportMoves(new_labels, disputes, result)
 
 
 def match_files(
@@ -213,18 +213,18 @@ def match_files(
     }
 
     # Exported files that are elsewhere now, by content; equal ones in the order of their names.
-    moved_names: dict[str, list[str]] = defaultdict(list)
+    names_by_digest: dict[str, list[str]] = defaultdict(list)
     for name in sorted(entries.keys() - matches.keys(), reverse=True):
-        moved_names[exported_digests[name]].append(name)
-    others = [name for name in digests if name not in matches]
-    for name in others:
-        candidates = moved_names.get(digests[name])
+        names_by_digest[exported_digests[name]].append(name)
+    other_names = [name for name in digests if name not in matches]
+    for name in other_names:
+        candidates = names_by_digest.get(digests[name])
         if candidates:
             matches[name] = candidates.pop()
 
-    matched_names = set(matches.values())
-    for name in others:
-        is_edited = name in entries and name not in matched_names
+    exported_names = set(matches.values())
+    for name in other_names:
+        is_edited = name in entries and name not in exported_names
         matches.setdefault(name, name if is_edited else None)
     return dict(sorted(matches.items()))
 
@@ -233,7 +233,7 @@ def _hash_files(root: Path, files: Iterable[Path]) -> dict[str, str]:
     """Return the SHA-256 of files by their name below `root`, "" for an unreadable one."""
     digests = {}
     for path in files:
-        name = _relative_name(root, path)
+        name = _get_relative_name(root, path)
         digests[name] = ""
         with suppress(OSError):
             digests[name] = hash_file(path)
@@ -242,11 +242,11 @@ def _hash_files(root: Path, files: Iterable[Path]) -> dict[str, str]:
 
 def add_credits(files: LabelledFiles) -> None:
     """Add the rows of an export's `LICENSES.csv`, also of moved files."""
-    root = _export_root(files.tree.root)
+    root = _find_export_root(files.tree.root)
     table = _read_licence_table(root / LICENCE_FILE, files.tree)
     if not table:
         return
-    paths = {_relative_name(root, path): path for path in files.tree.images}
+    paths = {_get_relative_name(root, path): path for path in files.tree.images}
     entries = marker_entries(read_marker(root))
     exported_names: Mapping[str, str | None] = {name: name for name in paths}
     if entries:
@@ -272,13 +272,12 @@ def _read_licence_table(file: Path, tree: ImportTree) -> dict[str | None, Source
             for name, text in row.items()
             if isinstance(text, str)
         }
-        credit = Credit(
-            clean_credit_text(cells.get("author")),
-            clean_credit_text(cells.get("licence")),
-            clean_page_url(cells.get("page")),
-        )
         table[cells.get("file")] = SourceInfo(
-            credit,
+            Credit(
+                clean_credit_text(cells.get("author")),
+                clean_credit_text(cells.get("licence")),
+                clean_page_url(cells.get("page")),
+            ),
             title=cells.get("title") or None,
             original_path=cells.get("original_path") or None,
             collection=cells.get("collection") or None,
@@ -286,15 +285,15 @@ def _read_licence_table(file: Path, tree: ImportTree) -> dict[str | None, Source
     return table
 
 
-def _export_root(folder: Path) -> Path:
+def _find_export_root(folder: Path) -> Path:
     """Return the export that contains a folder as root, split or class; else the folder itself."""
-    return next(
-        (path for path in (folder, *folder.resolve().parents[:2]) if read_marker(path)),
-        folder,
-    )
+    for path in (folder, *folder.resolve().parents[:2]):
+        if read_marker(path):
+            return path
+    return folder
 
 
-def _relative_name(root: Path, path: Path) -> str:
+def _get_relative_name(root: Path, path: Path) -> str:
     if not path.is_relative_to(root):
         path = path.resolve()  # `root` is, if it is above the folder that was named
     return path.relative_to(root).as_posix()
@@ -317,16 +316,16 @@ def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:
     """
     marker = read_marker(tree.root)
     check_class_folders(tree.root, marker)
-    labelled = LabelledFiles("tree", tree, NO_CLASS_FOLDER)
+    files = LabelledFiles("tree", tree, NO_CLASS_FOLDER)
     folders = {path: path.relative_to(tree.root).parts[:-1] for path in tree.images}
     if not marker.get("no_split"):
-        labelled.splits = find_split_folders(folders.values())
+        files.splits = find_split_folders(folders.values())
     for path, inside in folders.items():
-        label = find_class_folder(inside, level or 1, labelled.splits)
+        label = find_class_folder(inside, level or 1, files.splits)
         if label is not None:
-            labelled.label(path, tree.folder_names.decode(label))
+            files.label(path, tree.folder_names.decode(label))
 
-    names = labelled.count_classes()
+    names = files.count_classes()
     if not names:
         depth = f" {level} levels down" if (level or 1) > 1 else ""
         raise InputUnusable(
@@ -334,13 +333,11 @@ def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:
             _suggest_labels(tree),
         )
     if level is None:
-        _check_names(tree, labelled, names)
-    return labelled
+        _check_names(tree, files, names)
+    return files
 
 
-def _check_names(
-    tree: ImportTree, labelled: LabelledFiles, names: Counter[str]
-) -> None:
+def _check_names(tree: ImportTree, files: LabelledFiles, names: Counter[str]) -> None:
     """Refuse generic folder names; set a note if deeper folders may be the classes."""
     generic = [name for name in names if _GENERIC.fullmatch(name)]
     if len(generic) == len(names):
@@ -351,12 +348,12 @@ def _check_names(
 
     depths = {len(path.relative_to(tree.root).parts) for path in tree.images}
     if len(names) == 1 and max(depths) > 2:
-        labelled.note = (
+        files.note = (
             f"only one class, {min(names)}; if the classes are deeper: labeler undo, then "
             "labeler import --class-level 2"
         )
     elif generic:
-        labelled.note = f"imported as a class: {', '.join(sorted(generic))}"
+        files.note = f"imported as a class: {', '.join(sorted(generic))}"
 
 
 def _suggest_labels(tree: ImportTree) -> str:

@@ -127,7 +127,7 @@ def test_gallery_and_review_show_same_label_issues(empty: Dataset) -> None:
     page = load_review_page(empty, "label-issues", NO_FILTER)
     rows = Pairs(empty.db).get_ids(ranked)
     assert list(page.ids) == rows
-    assert {suggested.confidence for suggested in page.suggested.values()} == {0.5}
+    assert {suggested.confidence for suggested in page.suggestions.values()} == {0.5}
 
 
 def test_best_samples_come_first(empty: Dataset) -> None:
