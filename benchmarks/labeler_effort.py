@@ -292,7 +292,7 @@ class Person:
         """
         majorities: list[tuple[str, list[PaintedTile]]] = []
         first = 0
-        for size in page.cluster_sizes:
+        for size in page.card_sizes:
             cluster = [tile for tile in visible if first <= tile.row < first + size]
             first += size
             if cluster:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from itertools import accumulate, combinations, compress, groupby
+from itertools import accumulate, combinations, compress
 from typing import NamedTuple
 
 import numpy as np
@@ -150,9 +150,9 @@ class ClassPage(NamedTuple):
     """What is shown at once.
 
     The first `doubtful` tiles are the least confident ones. `total` is how many samples wait for
-    the same class, or on a clusters page how many it has; there `cluster_sizes` are the numbers of
-    tiles per cluster. The expected number of errors is not shown before
-    such predictions were `tested` on decisions.
+    the same class, or on a clusters page how many it has. `card_sizes` are the numbers of tiles on
+    each card: a cluster, or one of several classes. The expected number of errors is not shown
+    before such predictions were `tested` on decisions.
     """
 
     kind: PageKind
@@ -160,7 +160,7 @@ class ClassPage(NamedTuple):
     tiles: tuple[Stack, ...]
     doubtful: int = 0
     total: int = 0
-    cluster_sizes: tuple[int, ...] = ()
+    card_sizes: tuple[int, ...] = ()
     tested: bool = False
 
     @property
@@ -184,25 +184,17 @@ class ClassPage(NamedTuple):
         return {label for label in labels if label is not None}
 
     @property
-    def clusters(self) -> list[Sequence[int]]:
-        """The numbers of the tiles of each cluster."""
-        ends = accumulate(self.cluster_sizes)
+    def cards(self) -> list[Sequence[int]]:
+        """The numbers of the tiles of each card."""
+        ends = accumulate(self.card_sizes)
         return [
-            range(end - n, end) for n, end in zip(self.cluster_sizes, ends, strict=True)
+            range(end - n, end) for n, end in zip(self.card_sizes, ends, strict=True)
         ]
 
     @property
     def boxes(self) -> tuple[int, ...]:
-        """The number of the card of each tile: its cluster or class; none on other pages."""
-        if self.kind is PageKind.CLUSTERS:
-            sizes = self.cluster_sizes
-        elif self.kind is PageKind.MIXED:
-            # If two classes were merged meanwhile, their tiles are not contiguous.
-            runs = groupby(tile.prediction.label for tile in self.tiles)
-            sizes = tuple(len([*run]) for _, run in runs)
-        else:
-            sizes = ()
-        return tuple(box for box, size in enumerate(sizes) for _ in range(size))
+        """The number of the card of each tile; empty on a page without cards."""
+        return tuple(box for box, tiles in enumerate(self.cards) for _ in tiles)
 
     def restricted(self, rows: Collection[int]) -> ClassPage:
         """Return the page with these samples alone."""
@@ -211,14 +203,12 @@ class ClassPage(NamedTuple):
             for t in self.tiles
         ]
         is_left = [bool(tile.rows) for tile in tiles]
-        sizes = (
-            sum(is_left[number] for number in members) for members in self.clusters
-        )
+        sizes = (sum(is_left[number] for number in members) for members in self.cards)
         return self._replace(
             tiles=tuple(tile for tile in tiles if tile.rows),
             doubtful=sum(is_left[: self.doubtful]) % max(1, sum(is_left)),
             total=self.total - len(self.rows) + sum(len(tile.rows) for tile in tiles),
-            cluster_sizes=tuple(filter(None, sizes)),
+            card_sizes=tuple(filter(None, sizes)),
         )
 
     def renamed(self, names: Mapping[str, str]) -> ClassPage:
@@ -342,14 +332,15 @@ def compose_mixed_page(
         page_stacks.append(stack)
         labels.add(stack.prediction.label or "")
     tiles: list[Stack] = []
+    sizes: list[int] = []
     for label in sorted(labels):
         class_stacks = [
             stack for stack in page_stacks if (stack.prediction.label or "") == label
         ]
         tiles += order_by_similarity(class_stacks[::-1], vectors)
-    return ClassPage(
-        PageKind.MIXED, None, tuple(tiles), 0, sum(len(s.rows) for s in stacks)
-    )
+        sizes.append(len(class_stacks))
+    total = sum(len(stack.rows) for stack in stacks)
+    return ClassPage(PageKind.MIXED, None, tuple(tiles), 0, total, tuple(sizes))
 
 
 def order_by_similarity(stacks: Sequence[Stack], vectors: Float32Array) -> list[Stack]:

@@ -7,7 +7,7 @@ face that joins another card stays where it is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple
@@ -74,64 +74,24 @@ class File(NamedTuple):
     label: str | None
 
 
-class AskPage(NamedTuple):
-    """Prepare the next page, after one that was skipped; answered by `PagePrepared`."""
-
-    skipped: ClassPage | None = None
-
-
-class Leave(NamedTuple):
-    """Note which tiles were excluded from a page that was left."""
-
-    shown: Shown
-
-
-class AskRest(NamedTuple):
-    """Look what is left of a page without its `kept` samples; answered by `Refreshed`."""
-
-    page: ClassPage
-    kept: list[int] | None
-
-
-class AskBetter(NamedTuple):
-    """Look for a better page; answered by `BetterCame`."""
-
-    page: ClassPage
-
-
-class AskSplit(NamedTuple):
-    """Split similar tiles in two; answered by `Parted`."""
-
-    page: ClassPage
-    tiles: tuple[int, ...]
-
-
-class Unstack(NamedTuple):
-    """Show samples of stacks one by one from now on."""
-
-    samples: list[int]
-
-
 class TakeBack(NamedTuple):
     """Undo or redo the last step of the window; answered by `Reverted`."""
 
     kind: StepKind
 
 
-Command = (
-    Say
-    | SayChange
-    | Reveal
-    | Decide
-    | File
-    | AskPage
-    | Leave
-    | AskRest
-    | AskBetter
-    | AskSplit
-    | Unstack
-    | TakeBack
-)
+class Ask(NamedTuple):
+    """Ask the session's thread: run a method of `Pages`.
+
+    `then` is called with the state, the same arguments and the answer.
+    """
+
+    work: Callable[..., object]
+    arguments: tuple[object, ...]
+    then: Callable[..., object]
+
+
+Command = Say | SayChange | Reveal | Decide | File | TakeBack | Ask
 
 
 @dataclass(frozen=True)
@@ -268,7 +228,7 @@ class Shown:
         sent = {tile: to for tile, to in self.sent.items() if tile not in tiles}
         return replace(self, sent=sent, lifted=self.lifted.difference(tiles) | lifted)
 
-    def restricted(self, page: ClassPage) -> Shown:
+    def restrict(self, page: ClassPage) -> Shown:
         """Return the same for a page with fewer samples."""
         left = {*page.rows}
         tiles = enumerate(self.page.tiles)
@@ -285,6 +245,9 @@ class Shown:
             sent={now[old]: to for old, to in self.sent.items() if old in now},
             others=frozenset(),
         )
+
+
+NO_PAGE = Shown(ClassPage(PageKind.PLAIN, None, ()))
 
 
 class PageChange(NamedTuple):

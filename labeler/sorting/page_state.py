@@ -9,18 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.page_parts import (
-    AskBetter,
-    AskPage,
-    AskRest,
-    AskSplit,
+    NO_PAGE,
+    Ask,
     Command,
     Decide,
     File,
-    Leave,
     Message,
     Name,
     PageChange,
@@ -29,9 +26,9 @@ from labeler.sorting.page_parts import (
     SayChange,
     Shown,
     TakeBack,
-    Unstack,
     report,
 )
+from labeler.sorting.pages import Pages
 from labeler.sorting.session import (
     BY_HAND,
     BY_SWEEP,
@@ -42,7 +39,6 @@ from labeler.sorting.session import (
     StepKind,
 )
 
-NO_PAGE = Shown(ClassPage(PageKind.PLAIN, None, ()))
 Result = tuple["PageState", tuple[Command, ...]]
 
 
@@ -65,6 +61,7 @@ class PageState:
     lit_at: float = 0.0
     under: int = -1
     name: Name | None = None
+    is_comparing: bool = False
     has_better: bool = False
     earlier: tuple[Shown, ...] = ()
     later: tuple[Shown, ...] = ()
@@ -94,7 +91,7 @@ class PageState:
         tiles = selected or self.shown.named(self.point, self.card)
         return tiles if self.is_ready else ()
 
-    def refuse(self, tiles: Iterable[int]) -> Command | None:
+    def refuse(self, tiles: Iterable[int]) -> Reveal | Say | None:
         """Return why tiles cannot be labelled now: a person has hardly seen them."""
         if unseen := [tile for tile in tiles if tile not in self.seen_at]:
             return Reveal(unseen)
@@ -146,8 +143,8 @@ class PageState:
         if refusal is not None:
             return self, (refusal,)
 
-        state, commands = self.change(None).leave()
-        return state, (File(state.serial, self.shown, label), *commands, AskPage())
+        state, commands = self.change(None).turn(keeps=True)
+        return state, (File(state.serial, self.shown, label), *commands)
 
     def leave(self, *, keeps: bool = True) -> Result:
         """Leave the page: it takes no more labels, and a name that was begun for it ends."""
@@ -166,8 +163,20 @@ class PageState:
             name=None if is_here else name,
             earlier=earlier,
         )
-        commands = (Leave(self.shown),) if self.shown.lifted else ()
+        excluded = [self.shown.page.tiles[tile] for tile in self.shown.lifted]
+        commands = (Ask(Pages.exclude, (excluded,), ignore),) if excluded else ()
         return state, (*commands, *(report(name) if is_here else ()))
+
+    def turn(
+        self,
+        *,
+        keeps: bool = False,
+        skipped: ClassPage | None = None,
+        unstacked: Iterable[int] = (),
+    ) -> Result:
+        """Leave the page, and ask for the next one."""
+        state, commands = self.leave(keeps=keeps)
+        return state, (*commands, Ask(Pages.next, (skipped, unstacked), show_prepared))
 
     def show(self, shown: Shown, point: int = -1) -> PageState:
         """Show a page, or another state of the one on the screen; point at a tile."""
@@ -191,6 +200,21 @@ class PageState:
             state = replace(state, name=Name(state.name.text, tiles, is_for_page))
         return state
 
+    def arrange(
+        self, after: Shown, kind: Message, point: int, tiles: Iterable[int] = ()
+    ) -> Result:
+        """Arrange a page otherwise, in one step with taking labels of tiles back."""
+        labelled = [
+            tile
+            for tile in tiles
+            if tile in self.shown.sent or tile in self.shown.others
+        ]
+        samples = self.shown.samples(labelled)
+        state = self.change(after, None if labelled else kind).show(after, point)
+        if labelled:
+            return state, (Decide(state.serial, samples, Place.QUEUE.target, BY_HAND),)
+        return state, (SayChange(kind, StepKind.STEP),)
+
     def revert(self, change: PageChange, kind: StepKind) -> Result:
         """Show a page as it was before a change that is undone, or after a redone one."""
         is_undo = kind is StepKind.UNDO
@@ -205,8 +229,8 @@ class PageState:
         commands = (SayChange(arrangement, kind),) if arrangement is not None else ()
         shown = change.before if is_undo else change.after
         if shown is None:
-            state, leaving = state.leave()
-            return state, (*commands, *leaving, AskPage())
+            state, leaving = state.turn(keeps=True)
+            return state, (*commands, *leaving)
 
         if shown.page is not state.shown.page:
             state, leaving = state.leave(keeps=False)
@@ -217,192 +241,131 @@ class PageState:
         return state.show(shown, first), commands
 
 
-class Input(Protocol):
-    """What happened: a gesture of a person, or an answer of the session's thread."""
-
-    def apply(self, state: PageState) -> Result:
-        """Return the state after it, and what the window has to do."""
-
-
 class Event(NamedTuple):
-    """What happened at a time in seconds, after which step."""
+    """What happened at a time in seconds, after which step: a function of this module.
 
-    what: Input
+    Its arguments follow the state.
+    """
+
+    act: Callable[..., Result]
+    arguments: tuple[object, ...] = ()
     at: float = 0.0
     last: int = 0
 
 
 def step(state: PageState, event: Event) -> Result:
     """Return the state after an event, and what the window has to do."""
-    return event.what.apply(replace(state, now=event.at, last=event.last))
+    return event.act(replace(state, now=event.at, last=event.last), *event.arguments)
 
 
 # -- what a person does
 
 
-class Pointed(NamedTuple):
-    """The mouse or an arrow points at a tile, or at the card of another tile; -1 for neither."""
-
-    tile: int
-    on_card: int = -1
-    by_mouse: bool = True
-
-    def apply(self, state: PageState) -> Result:
-        state = replace(state, under=self.tile if self.by_mouse else -1)
-        is_fixed = state.name is not None and state.name.has_target
-        if is_fixed or not state.is_ready:
-            return state, ()
-        is_card = self.tile < 0 <= self.on_card and state.shown.has_clusters
-        card = (
-            state.shown.card_at(self.on_card)
-            if is_card
-            else state.shown.cluster_of(self.tile)
-        )
-        lit_at = state.lit_at if card == state.card else state.now
-        return replace(state, point=self.tile, card=card, lit_at=lit_at), ()
-
-
-class Painted(NamedTuple):
-    """Tiles are on the screen."""
-
-    tiles: Iterable[int]
-
-    def apply(self, state: PageState) -> Result:
-        seen_at = dict.fromkeys(self.tiles, state.now) | dict(state.seen_at)
-        return replace(state, seen_at=seen_at), ()
-
-
-class Sent(NamedTuple):
-    """A class key, a menu or a drop on the class list sends tiles to a class or place."""
-
-    tiles: Iterable[int]
-    target: str
-    is_sweep: bool = False
-
-    def apply(self, state: PageState) -> Result:
-        if not self.is_sweep:
-            return state.label(self.tiles, self.target)
-        # A sweep takes what it crosses, except what has just appeared.
-        tiles = [tile for tile in self.tiles if state.refuse([tile]) is None]
-        return state.label(tiles, self.target, BY_SWEEP)
-
-
-class PageSent(NamedTuple):
-    """Shift and a class key: the page is of one class, or the card that is pointed at."""
-
-    label: str
-
-    def apply(self, state: PageState) -> Result:
-        if state.card < 0:
-            return state.file(self.label)
-        return state.label(state.name_targets(), self.label)
-
-
-class Dropped(NamedTuple):
-    """Tiles are dropped on the card of another tile."""
-
-    tiles: tuple[int, ...]
-    onto: int
-
-    def apply(self, state: PageState) -> Result:
-        shown = state.shown
-        card = shown.card_at(self.onto)
-        own = shown.cards[self.tiles[0]]
-        if name := shown.name_of(card):
-            return state.label(self.tiles, name)
-        own_name = shown.name_of(own)
-        if own_name and {*self.tiles} == {*shown.targets(own)}:
-            return state.label(shown.targets(card), own_name)
-        if not state.is_ready:
-            return state.say(Message.PREPARING)
-        moved = shown.move(self.tiles, card)
-        state = replace(state, under=-1)
-        return take_labels(state, self.tiles, moved, Message.MOVED, self.onto)
-
-
-def take_labels(
-    state: PageState, tiles: Iterable[int], after: Shown, kind: Message, point: int
+def point_at(
+    state: PageState, tile: int, on_card: int = -1, by_mouse: bool = True
 ) -> Result:
-    """Arrange tiles otherwise, in one step with taking the labels back that they have."""
-    labelled = [
-        tile for tile in tiles if tile in state.shown.sent or tile in state.shown.others
-    ]
-    samples = state.shown.samples(labelled)
-    state = state.change(after, None if labelled else kind).show(after, point)
-    if labelled:
-        return state, (Decide(state.serial, samples, Place.QUEUE.target, BY_HAND),)
-    return state, (SayChange(kind, StepKind.STEP),)
+    """Point at a tile, or at the card of another one; -1 for neither."""
+    state = replace(state, under=tile if by_mouse else -1)
+    is_fixed = state.name is not None and state.name.has_target
+    if is_fixed or not state.is_ready:
+        return state, ()
+    is_card = tile < 0 <= on_card and state.shown.has_clusters
+    card = state.shown.card_at(on_card) if is_card else state.shown.cluster_of(tile)
+    lit_at = state.lit_at if card == state.card else state.now
+    return replace(state, point=tile, card=card, lit_at=lit_at), ()
 
 
-class Typed(NamedTuple):
-    """A name has this text now; typed on the faces, it is for what is pointed at."""
-
-    text: str
-    selected: tuple[int, ...] = ()
-    on_faces: bool = True
-
-    def apply(self, state: PageState) -> Result:
-        is_for_page = not self.on_faces and state.shown.page.kind is PageKind.CLASS
-        tiles = state.name_targets(self.selected) if self.on_faces else ()
-        name = state.name or Name("", tiles, is_for_page and state.is_ready)
-        return replace(state, name=name._replace(text=self.text)), ()
+def note_painted(state: PageState, tiles: Iterable[int]) -> Result:
+    """Note that tiles are on the screen."""
+    seen_at = dict.fromkeys(tiles, state.now) | dict(state.seen_at)
+    return replace(state, seen_at=seen_at), ()
 
 
-class HeadingClicked(NamedTuple):
-    """The heading above a tile is clicked: its card is named or renamed."""
-
-    tile: int
-
-    def apply(self, state: PageState) -> Result:
-        if not (state.shown.cards and state.is_ready):
-            return state, ()
-        card = state.shown.card_at(self.tile)
-        old = state.shown.names.get(card, "")
-        name = Name(old, state.shown.targets(card), offered=old)
-        return replace(state, point=-1, card=card, name=name), report(state.name)
+def send(
+    state: PageState, tiles: Iterable[int], target: str, is_sweep: bool = False
+) -> Result:
+    """Send tiles to a class or place: by a class key, a menu or a drop on the class list."""
+    if not is_sweep:
+        return state.label(tiles, target)
+    # A sweep takes what it crosses, except what has just appeared.
+    tiles = [tile for tile in tiles if state.refuse([tile]) is None]
+    return state.label(tiles, target, BY_SWEEP)
 
 
-class Named(NamedTuple):
-    """Enter in the field: the class that the name means."""
-
-    label: str
-
-    def apply(self, state: PageState) -> Result:
-        name = state.name or Name()
-        if name.is_for_page or not state.is_ready:
-            after, commands = replace(state, name=None).file(self.label)
-            return after if after.serial > state.serial else state, commands
-        tiles = name.tiles or state.name_targets()
-        if not tiles:
-            return state.say(Message.POINT_TO_NAME)
-
-        after, commands = state.label(tiles, self.label)
-        if after is state:
-            return state, commands
-        # The next name is for the next card, unless the mouse is on one without a name.
-        under = -1 if after.under in after.shown.sent else after.under
-        after = replace(after, name=None, under=under)
-        return after.show(after.shown, after.shown.next_open(max(tiles))), commands
+def send_page(state: PageState, label: str) -> Result:
+    """Label the page, or the card that is pointed at: by Shift and a class key."""
+    if state.card < 0:
+        return state.file(label)
+    return state.label(state.name_targets(), label)
 
 
-class NameEnded(NamedTuple):
-    """Esc, or a click elsewhere, ends the input of a name."""
+def drop(state: PageState, tiles: tuple[int, ...], onto: int) -> Result:
+    """Drop tiles on the card of another tile."""
+    shown = state.shown
+    card = shown.card_at(onto)
+    own = shown.cards[tiles[0]]
+    if name := shown.name_of(card):
+        return state.label(tiles, name)
+    own_name = shown.name_of(own)
+    if own_name and {*tiles} == {*shown.targets(own)}:
+        return state.label(shown.targets(card), own_name)
+    if not state.is_ready:
+        return state.say(Message.PREPARING)
+    moved = shown.move(tiles, card)
+    state = replace(state, under=-1)
+    return state.arrange(moved, Message.MOVED, onto, tiles)
 
-    def apply(self, state: PageState) -> Result:
-        return replace(state, name=None), report(state.name)
+
+def type_name(
+    state: PageState, text: str, selected: tuple[int, ...] = (), on_faces: bool = True
+) -> Result:
+    """Set the text of a name; typed on the faces, it is for what is pointed at."""
+    is_for_page = not on_faces and state.shown.page.kind is PageKind.CLASS
+    tiles = state.name_targets(selected) if on_faces else ()
+    name = state.name or Name("", tiles, is_for_page and state.is_ready)
+    return replace(state, name=name._replace(text=text)), ()
 
 
-class UndoAsked(NamedTuple):
-    """Ctrl+Z or Ctrl+Y, while a step is being saved or not."""
+def click_heading(state: PageState, tile: int) -> Result:
+    """Begin to name or rename the card whose heading is above a tile."""
+    if not (state.shown.cards and state.is_ready):
+        return state, ()
+    card = state.shown.card_at(tile)
+    old = state.shown.names.get(card, "")
+    name = Name(old, state.shown.targets(card), offered=old)
+    return replace(state, point=-1, card=card, name=name), report(state.name)
 
-    kind: StepKind
-    is_saving: bool = False
 
-    def apply(self, state: PageState) -> Result:
-        change = find_arrangement(state, self.kind)
-        if change is None or self.is_saving:
-            return state, (TakeBack(self.kind),)
-        return state.revert(change, self.kind)
+def accept_name(state: PageState, label: str) -> Result:
+    """Label what the typed name is for with the class that it means."""
+    name = state.name or Name()
+    if name.is_for_page or not state.is_ready:
+        after, commands = replace(state, name=None).file(label)
+        return after if after.serial > state.serial else state, commands
+    tiles = name.tiles or state.name_targets()
+    if not tiles:
+        return state.say(Message.POINT_TO_NAME)
+
+    after, commands = state.label(tiles, label)
+    if after is state:
+        return state, commands
+    # The next name is for the next card, unless the mouse is on one without a name.
+    under = -1 if after.under in after.shown.sent else after.under
+    after = replace(after, name=None, under=under)
+    return after.show(after.shown, after.shown.next_open(max(tiles))), commands
+
+
+def end_name(state: PageState) -> Result:
+    """End the input of a name, by Esc or a click elsewhere."""
+    return replace(state, name=None), report(state.name)
+
+
+def undo(state: PageState, kind: StepKind, is_saving: bool = False) -> Result:
+    """Undo or redo, while a step is being saved or not."""
+    change = find_arrangement(state, kind)
+    if change is None or is_saving:
+        return state, (TakeBack(kind),)
+    return state.revert(change, kind)
 
 
 def find_arrangement(state: PageState, kind: StepKind) -> PageChange | None:
@@ -417,128 +380,115 @@ def find_arrangement(state: PageState, kind: StepKind) -> PageChange | None:
     return change if is_newest and is_here else None
 
 
-class Entered(NamedTuple):
-    """The view is shown: a page, or what is left of the one before."""
-
-    def apply(self, state: PageState) -> Result:
-        if state.is_preparing:
-            return state, ()
-        if not state.is_ready:
-            return replace(state, is_preparing=True), (AskPage(),)
-        kept = None if state.is_untouched else state.shown.samples(state.shown.sent)
-        return state, (AskRest(state.shown.page, kept),)
+def enter(state: PageState) -> Result:
+    """Show a page, or what is left of the one before."""
+    if state.is_preparing:
+        return state, ()
+    if not state.is_ready:
+        return state.turn()
+    kept = None if state.is_untouched else state.shown.samples(state.shown.sent)
+    return state, (Ask(Pages.refresh, (state.shown.page, kept), show_rest),)
 
 
 # -- what the session's thread answers
 
 
-class PagePrepared(NamedTuple):
-    """The next page is prepared; None if no face waits."""
-
-    page: ClassPage | None
-
-    def apply(self, state: PageState) -> Result:
-        if not state.is_preparing:
-            return state, ()  # an undo has shown another page meanwhile
-        if self.page is None:
-            return replace(state, shown=NO_PAGE, is_preparing=False), ()
-        is_same = self.page == state.shown.page
-        commands = (Say(Message.NO_OTHER_PAGE),) if is_same else ()
-        return state.show(Shown.begin(self.page)), commands
+def ignore(state: PageState, *answer: object) -> Result:
+    """Ignore an answer."""
+    return state, ()
 
 
-class BetterCame(NamedTuple):
-    """A better page than the one on the screen is prepared.
+def show_prepared(
+    state: PageState,
+    skipped: ClassPage | None,
+    unstacked: Iterable[int],
+    page: ClassPage | None,
+) -> Result:
+    """Show a page that was prepared; without one, no face waits."""
+    if not state.is_preparing:
+        return state, ()  # an undo has shown another page meanwhile
+    if page is None:
+        return replace(state, shown=NO_PAGE, is_preparing=False), ()
+    commands = (Say(Message.NO_OTHER_PAGE),) if page == state.shown.page else ()
+    return state.show(Shown.begin(page)), commands
+
+
+def show_rest(
+    state: PageState, page: ClassPage, kept: list[int] | None, rest: ClassPage | None
+) -> Result:
+    """Show what is left of a page; without anything, ask for the next one."""
+    if state.shown.page is not page or rest == page:
+        return state, ()
+    return (
+        state.turn() if rest is None else (state.show(state.shown.restrict(rest)), ())
+    )
+
+
+def offer_better(state: PageState, page: ClassPage, better: ClassPage | None) -> Result:
+    """Offer a better page than the one on the screen.
 
     Faces that are not compared yet are replaced, as long as nothing was done with them, because the
     page labels none of them. Any other page stays until the person asks for the better one.
     """
-
-    before: ClassPage
-    page: ClassPage
-
-    def apply(self, state: PageState) -> Result:
-        if state.shown.page is not self.before or not state.is_ready:
-            return state, ()
-        if self.before.kind is PageKind.PLAIN and state.is_untouched:
-            return state.show(Shown.begin(self.page)), ()
-        return replace(state, has_better=True), ()
+    state = replace(state, is_comparing=False)
+    is_here = state.shown.page is page and state.is_ready
+    if better is None or not is_here:
+        return state, ()
+    if page.kind is PageKind.PLAIN and state.is_untouched:
+        return state.show(Shown.begin(better)), ()
+    return replace(state, has_better=True), ()
 
 
-class Refreshed(NamedTuple):
-    """What is left of a page; None if the next one is due."""
-
-    before: ClassPage
-    page: ClassPage | None
-
-    def apply(self, state: PageState) -> Result:
-        if state.shown.page is not self.before or self.page == self.before:
-            return state, ()
-        if self.page is None:
-            left, commands = state.leave(keeps=False)
-            return left, (*commands, AskPage())
-        return state.show(state.shown.restricted(self.page)), ()
+def part(
+    state: PageState, page: ClassPage, tiles: tuple[int, ...], moved: tuple[int, ...]
+) -> Result:
+    """Move some of the tiles of a card to a card of their own."""
+    if state.shown.page is not page or not moved:
+        return state.say(Message.POINT_AT_CLUSTER)
+    after = state.shown.move(moved, max(state.shown.cards) + 1)
+    return state.arrange(after, Message.PARTED, state.point)
 
 
-class Saved(NamedTuple):
-    """A change is saved as a step; 0 if it was refused."""
-
-    serial: int
-    root: int
-
-    def apply(self, state: PageState) -> Result:
-        shown = state.shown
-        changes = []
-        for change in state.changes:
-            if change.serial != self.serial:
-                changes.append(change)
-            elif self.root:
-                changes.append(change._replace(root=self.root))
-            elif change.after is shown:
-                shown = change.before
-        return replace(state, shown=shown, changes=tuple(changes)), ()
+def note_saved(state: PageState, serial: int, root: int) -> Result:
+    """Note that a change is saved as a step; 0 if it was refused."""
+    shown = state.shown
+    changes = []
+    for change in state.changes:
+        if change.serial != serial:
+            changes.append(change)
+        elif root:
+            changes.append(change._replace(root=root))
+        elif change.after is shown:
+            shown = change.before
+    return replace(state, shown=shown, changes=tuple(changes)), ()
 
 
-class Reverted(NamedTuple):
-    """A step of this window was undone or redone."""
-
-    root: int
-    kind: StepKind
-
-    def apply(self, state: PageState) -> Result:
-        stack = state.changes if self.kind is StepKind.UNDO else state.undone
-        change = next((change for change in stack if change.root == self.root), None)
-        return (state, ()) if change is None else state.revert(change, self.kind)
+def revert_step(state: PageState, root: int, kind: StepKind) -> Result:
+    """Show that a step of this window was undone or redone."""
+    stack = state.changes if kind is StepKind.UNDO else state.undone
+    change = next((change for change in stack if change.root == root), None)
+    return (state, ()) if change is None else state.revert(change, kind)
 
 
-class Parted(NamedTuple):
-    """The tiles that a split takes from a card."""
-
-    page: ClassPage
-    tiles: tuple[int, ...]
-
-    def apply(self, state: PageState) -> Result:
-        if state.shown.page is not self.page or not self.tiles:
-            return state.say(Message.POINT_AT_CLUSTER)
-        parted = state.shown.move(self.tiles, max(state.shown.cards) + 1)
-        return take_labels(state, (), parted, Message.PARTED, state.point)
+def note_failure(state: PageState, question: Ask) -> Result:
+    """Note that a question has no answer: a page that was left takes labels again."""
+    page = state.shown.page
+    if question.then is show_prepared:
+        return show_prepared(state, None, [], page if page.tiles else None)
+    return replace(state, is_comparing=False), ()
 
 
-class OthersDecided(NamedTuple):
-    """The tiles that were decided elsewhere."""
-
-    tiles: frozenset[int]
-
-    def apply(self, state: PageState) -> Result:
-        return replace(state, shown=replace(state.shown, others=self.tiles)), ()
+def note_others(state: PageState, tiles: frozenset[int]) -> Result:
+    """Note which tiles were decided elsewhere."""
+    return replace(state, shown=replace(state.shown, others=tiles)), ()
 
 
-class Ticked(NamedTuple):
-    """Some time has passed: there may be a better page."""
-
-    def apply(self, state: PageState) -> Result:
-        asks_better = state.is_ready and not state.has_better
-        return state, (AskBetter(state.shown.page),) if asks_better else ()
+def look_for_better(state: PageState) -> Result:
+    """Ask for a better page from time to time."""
+    if state.is_comparing or state.has_better or not state.is_ready:
+        return state, ()
+    command = Ask(Pages.recompose, (state.shown.page,), offer_better)
+    return replace(state, is_comparing=True), (command,)
 
 
 # -- keys
@@ -557,17 +507,12 @@ class PageKey(StrEnum):
     SUGGEST_AGAIN = "suggest again"
 
 
-class Pressed(NamedTuple):
-    """A key with a meaning of its own, or a click; with the selected or the clicked tiles."""
-
-    key: PageKey
-    tiles: tuple[int, ...] = ()
-
-    def apply(self, state: PageState) -> Result:
-        if not state.is_ready:
-            message = Message.PREPARING if state.is_preparing else Message.NO_OTHER_PAGE
-            return state.say(message)
-        return ACTIONS[self.key](state, self.tiles)
+def press(state: PageState, key: PageKey, tiles: tuple[int, ...] = ()) -> Result:
+    """Press a key with a meaning of its own, or click; with the selected or clicked tiles."""
+    if not state.is_ready:
+        message = Message.PREPARING if state.is_preparing else Message.NO_OTHER_PAGE
+        return state.say(message)
+    return ACTIONS[key](state, tiles)
 
 
 Action = Callable[[PageState, tuple[int, ...]], Result]
@@ -578,9 +523,9 @@ def _file(state: PageState, tiles: tuple[int, ...]) -> Result:
 
 
 def _show_next(state: PageState, tiles: tuple[int, ...]) -> Result:
-    left, commands = state.leave()
     if not state.later:
-        return left, (*commands, AskPage(state.shown.page))
+        return state.turn(keeps=True, skipped=state.shown.page)
+    left, commands = state.leave()
     *later, shown = state.later
     return replace(left, later=tuple(later)).show(shown), commands
 
@@ -595,8 +540,8 @@ def _show_earlier(state: PageState, tiles: tuple[int, ...]) -> Result:
 
 
 def _suggest_again(state: PageState, tiles: tuple[int, ...]) -> Result:
-    left, commands = state.leave(keeps=False)
-    return left, (*commands, Say(Message.SUGGESTED_AGAIN), AskPage())
+    left, commands = state.turn()
+    return left, (*commands, Say(Message.SUGGESTED_AGAIN))
 
 
 def _send_to(place: Place) -> Action:
@@ -622,19 +567,18 @@ def _split(state: PageState, tiles: tuple[int, ...]) -> Result:
         members = shown.open(shown.members(card))
         if len(members) < 2:
             return state.say(Message.POINT_AT_CLUSTER)
-        return state, (AskSplit(shown.page, members),)
+        return state, (Ask(Pages.part, (shown.page, members), part),)
 
     samples = shown.samples(tiles)
     if len(samples) <= len(tiles):
         return state.say(Message.POINT_AT_STACK)
-    left, commands = state.leave(keeps=False)
-    return left, (*commands, Unstack(samples), AskPage())
+    return state.turn(unstacked=samples)
 
 
 def _lift(state: PageState, tiles: tuple[int, ...]) -> Result:
     lifted = frozenset(tiles) - state.shown.lifted
     after = state.shown.lift(tiles, lifted)
-    return take_labels(state, tiles, after, Message.EXCLUDED, state.point)
+    return state.arrange(after, Message.EXCLUDED, state.point, tiles)
 
 
 class KeyRule(NamedTuple):

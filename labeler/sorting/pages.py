@@ -5,7 +5,7 @@ others. Only what was on a page is labelled.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -67,6 +67,8 @@ class Pages:
 
     def __init__(self, session: SortingSession):
         self._session = session
+        self.room = MAX_PAGE_TILES
+        """The number of tiles that fill the window."""
         self._queue = SortingQueue(session.dataset.db)
         self._skipped: set[int] = set()
         self._left: list[tuple[dict[int, str], frozenset[int]]] = []
@@ -84,18 +86,26 @@ class Pages:
         self._all_measured = False
         self._pool: set[int] = set()
 
-    def next(self, room: int = MAX_PAGE_TILES) -> ClassPage | None:
-        """Return the next page of at most `room` tiles; None when nothing waits."""
-        return self._show_page(self._analyze_queue(), room)
+    def next(
+        self, skipped: ClassPage | None = None, unstacked: Iterable[int] = ()
+    ) -> ClassPage | None:
+        """Return the next page, after one that is `skipped`; None when nothing waits.
 
-    def _show_page(self, analysis: QueueAnalysis, room: int) -> ClassPage | None:
+        The samples of `unstacked` are shown one by one from now on.
+        """
+        if skipped is not None:
+            self.skip(skipped)
+        self._split.update(unstacked)
+        return self._show_page(self._analyze_queue())
+
+    def _show_page(self, analysis: QueueAnalysis) -> ClassPage | None:
         newest = self._queue.get_newest()
         if self._newest and newest > self._newest:
             self._tested.clear()  # new images may be of people that no class is of
         self._newest = newest
         self._pool = {row for stack in analysis.stacks for row in stack.rows}
         return (
-            _compose_next_page(analysis, room, self._tested)
+            _compose_next_page(analysis, self.room, self._tested)
             if analysis.stacks
             else None
         )
@@ -109,11 +119,9 @@ class Pages:
         }
         return self._unreadable
 
-    def recompose(
-        self, page: ClassPage, room: int = MAX_PAGE_TILES
-    ) -> ClassPage | None:
+    def recompose(self, page: ClassPage) -> ClassPage | None:
         """Return a page with more samples or with better clusters, if there is one, or None."""
-        grows = len(page.tiles) < room and not self._pool.issuperset(
+        grows = len(page.tiles) < self.room and not self._pool.issuperset(
             self._choose_rows()
         )
         has_clusters = page.kind is PageKind.CLUSTERS
@@ -124,16 +132,14 @@ class Pages:
             analysis = self._analyze_queue()
             is_better = self._is_learned if is_hinted else analysis.compared
             is_better |= grows and not has_clusters
-            return self._show_page(analysis, room) if is_better else None
+            return self._show_page(analysis) if is_better else None
         if not has_clusters:
             return None
         shown_samples = (
             [] if self._has_embeddings else self._queue.get_features(page.rows)
         )
         return (
-            self.next(room)
-            if self.predictor.spaces.has_embeddings(shown_samples)
-            else None
+            self.next() if self.predictor.spaces.has_embeddings(shown_samples) else None
         )
 
     def refresh(
@@ -237,26 +243,20 @@ class Pages:
         """Show other pages first, and suggest no class for faces like those of its clusters."""
         self._skipped.update(page.rows)
         if page.kind is PageKind.CLUSTERS:
-            clusters = (
-                [page.tiles[n].rows for n in members] for members in page.clusters
-            )
+            clusters = ([page.tiles[n].rows for n in members] for members in page.cards)
             counts = self._session.tiles.get_counts().classes
             known = frozenset(row.id for row in counts if row.count)
             self._left += [
                 (dict.fromkeys(chain(*rows), ""), known) for rows in clusters
             ]
 
-    def part(self, rows: list[int]) -> list[int]:
-        """Return which of some samples (by position) are the smaller half by similarity."""
-        samples = self._queue.get_features(rows)
-        if len(samples) < max(2, len(rows)):
-            return []
+    def part(self, page: ClassPage, tiles: Sequence[int]) -> tuple[int, ...]:
+        """Return which of some tiles (by number) are the smaller half by similarity."""
+        samples = self._queue.get_features([page.tiles[tile].rows[0] for tile in tiles])
+        if len(samples) < max(2, len(tiles)):
+            return ()
         vectors, _ = self.predictor.spaces.choose_space(samples)(samples)
-        return part_tiles(vectors)
-
-    def split(self, rows: Iterable[int]) -> None:
-        """Show the samples of a stack one by one from now on."""
-        self._split.update(rows)
+        return tuple(tiles[number] for number in part_tiles(vectors))
 
     def label_page(
         self,

@@ -109,7 +109,9 @@ def test_page_size_is_limited_by_expected_errors(empty: Dataset) -> None:
         90,
         False,
     )
-    assert len(only(pages.next(40)).tiles) == 40
+    pages.room = 40
+    assert len(only(pages.next()).tiles) == 40
+    pages.room = MAX_PAGE_TILES
     assert len((page := only(pages.next())).tiles) == 90 - FIRST_PAGE_TILES
     samples(empty, 1, "new")
     assert (page.tested, only(pages.next()).tested) == (True, False)
@@ -205,13 +207,14 @@ def test_weak_labels_are_predictions_at_first(empty: Dataset) -> None:
 def test_skipped_pages_return_last(empty: Dataset) -> None:
     samples(empty, 80, "Miku", "Mio")
     pages = Pages(SortingSession(empty))
-    first = only(pages.next(40))
+    pages.room = 40
+    first = only(pages.next())
     pages.skip(first)
-    second = only(pages.next(40))
+    second = only(pages.next())
     assert second.label != first.label
     pages.label_page(second)
-    assert only(pages.next(40)).label == first.label
-    assert set(only(pages.next(40)).rows) == set(first.rows)
+    assert only(pages.next()).label == first.label
+    assert set(only(pages.next()).rows) == set(first.rows)
 
 
 @pytest.mark.usefixtures("large_at_once", "sure_hints")
@@ -246,7 +249,8 @@ def test_page_grows_with_new_samples(empty: Dataset, hints: tuple[str, ...]) -> 
     samples(empty, 5, *hints)
     assert len(only(pages.recompose(page)).tiles) == 5
     samples(empty, 6, *hints)
-    assert pages.recompose(page, room=3) is None, "it is full"
+    pages.room = 3
+    assert pages.recompose(page) is None, "it is full"
 
 
 @pytest.fixture
@@ -380,8 +384,8 @@ def test_page_is_restricted_to_samples() -> None:
     assert (fewer.doubtful, fewer.total) == (1, 15)
     # No heading for a part without the other.
     assert page.restricted({0, 2}).doubtful == 0
-    clusters = page._replace(kind=PageKind.CLUSTERS, doubtful=0, cluster_sizes=(1, 3))
-    assert clusters.restricted({2, 7}).cluster_sizes == (2,)
+    clusters = page._replace(kind=PageKind.CLUSTERS, doubtful=0, card_sizes=(1, 3))
+    assert clusters.restricted({2, 7}).card_sizes == (2,)
 
 
 def stacks_for(count: int) -> list[Stack]:
@@ -400,12 +404,12 @@ def test_clusters_page_has_largest_undecided_clusters() -> None:
     clusters = cluster_stacks(stacks, rows[:28], rows[28:])
     page = compose_clusters(clusters, rows)
     assert page.kind is PageKind.CLUSTERS
-    assert sum(page.cluster_sizes) == len(page.tiles) == page.total
-    assert page.cluster_sizes[0] == max(page.cluster_sizes)
-    for members in page.clusters:  # one person in each
+    assert sum(page.card_sizes) == len(page.tiles) == page.total
+    assert page.card_sizes[0] == max(page.card_sizes)
+    for members in page.cards:  # one person in each
         indices = [page.tiles[number].rows[0] - 1 for number in members]
         assert len({int(np.digitize(n, (14, 22))) for n in indices}) == 1
-    assert len(compose_clusters(clusters, rows, max_tiles=10).cluster_sizes) == 1
+    assert len(compose_clusters(clusters, rows, max_tiles=10).card_sizes) == 1
     decided_clusters = cluster_stacks(stacks[22:], rows[:28], rows[22:28])
     assert all(cluster.decided_count for cluster in decided_clusters)
     assert compose_clusters_page(decided_clusters, rows, 96) is None
@@ -423,7 +427,7 @@ def test_mostly_undecided_cluster_is_unknown() -> None:
         StackCluster(tuple(stacks[20:]), 30),
     ]
     page = compose_clusters(clusters, rows)
-    assert page.cluster_sizes == (20,)
+    assert page.card_sizes == (20,)
     decided_clusters = [clusters[0]._replace(decided_count=3), clusters[1]]
     assert compose_clusters_page(decided_clusters, rows, 96) is None
 
@@ -455,7 +459,7 @@ def characters_by_cluster(
     """Return the characters in each cluster of a page."""
     tiles = SortingSession(dataset).tiles.get_many(page.rows)
     characters = [faces.truth[tiles[tile.rows[0]].key] for tile in page.tiles]
-    return [{characters[number] for number in numbers} for numbers in page.clusters]
+    return [{characters[number] for number in numbers} for numbers in page.cards]
 
 
 def test_clusters_wait_for_measurements(unmeasured: FaceSet) -> None:
@@ -465,7 +469,7 @@ def test_clusters_wait_for_measurements(unmeasured: FaceSet) -> None:
         page = only(pages.next())
         for measured in (16, 32, 48):
             assert next(parts) == 16
-            assert (page.kind, len(page.tiles), page.cluster_sizes) == (
+            assert (page.kind, len(page.tiles), page.card_sizes) == (
                 PageKind.PLAIN,
                 60,
                 (),
@@ -484,7 +488,7 @@ def test_single_class_is_not_predicted_for_all(drawn: FaceSet) -> None:
     with Dataset.open(drawn.root) as dataset:
         pages = Pages(session := SortingSession(dataset))
         page = only(pages.next())
-        half = page.rows[: page.cluster_sizes[0] // 2]
+        half = page.rows[: page.card_sizes[0] // 2]
         named = {tile.key for tile in session.tiles.get_many(half).values()}
         dataset.journal.apply("Label", [Choice(key, "label", "A") for key in named])
         (character,) = {drawn.truth[key] for key in named}
@@ -507,21 +511,22 @@ def test_people_left_without_name_are_not_suggested(
     with Dataset.open(drawn.root) as dataset:
         pages = Pages(session := SortingSession(dataset))
         known = set(drawn.names[:2])
-        page = only(pages.next(24))
+        pages.room = 24
+        page = only(pages.next())
         seen = set[int]()
         while looks_first and seen.isdisjoint(page.rows):
             seen |= {*page.rows}
             pages.skip(page)
-            page = only(pages.next(24))
+            page = only(pages.next())
         for _ in range(8):
-            for numbers in page.clusters:
+            for numbers in page.cards:
                 rows = [page.tiles[number].rows[0] for number in numbers]
                 characters = {drawn.truth[key] for key in session.tiles.get_keys(rows)}
                 if len(characters) == 1 and characters <= known:
                     session.decide(rows, characters.pop())
             if page.kind is PageKind.CLUSTERS:
                 pages.skip(page)
-                page = only(pages.next(24))
+                page = only(pages.next())
         tiles = session.tiles.get_many(page.rows).values()
         assert {drawn.truth[tile.key] for tile in tiles} <= known >= page.labels > set()
 

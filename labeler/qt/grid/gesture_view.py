@@ -28,6 +28,7 @@ from labeler.qt.keyboard import ClassKeyReader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import format_count, tr
 from labeler.qt.widgets import timer
+from labeler.sorting.session import MIN_LOOK_SECONDS
 
 Key = Qt.Key
 
@@ -70,7 +71,7 @@ class GestureView(TileView):
     """A grid that emits class keys and commands.
 
     `keyed` (rows, key, whether it was a sweep) requests a class, `commanded` (`GridCommand`, rows)
-    anything else. `LIFT` is a click or Ctrl+Space if `mouse.lifts` is set, `SPLIT` also a double
+    anything else. `LIFT` is a click or Ctrl+Space if `is_page` is set, `SPLIT` also a double
     click on a stack, `ENLARGE` one on a face, or Space. `menu_asked` (rows, screen position) is the
     right button or the menu key. `page_key` (key) is a class key with Shift, for the whole page.
     """
@@ -79,8 +80,8 @@ class GestureView(TileView):
     commanded = Signal(object, list)
     page_key = Signal(str)
     menu_asked = Signal(list, QPoint)
-    min_look_seconds = 0.0
-    """How long tiles have to be on the screen before they are labelled."""
+    is_page = False
+    """Whether tiles fit the window: a click lifts one, and Enter needs a look at them first."""
 
     def __init__(
         self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker
@@ -95,11 +96,6 @@ class GestureView(TileView):
         self._released_key = 0
         self._release_timer = timer(self, self.end_stroke, REPEAT_TIMEOUT_MS)
         self.mouse = TileMouse(self)
-        self.mouse.lifted.connect(
-            lambda row: self.commanded.emit(GridCommand.LIFT, [row])
-        )
-        self.mouse.moved_over.connect(self.point_at_mouse)
-        self.mouse.moved_over.connect(self.sweep)
         model.replaced.connect(self.end_stroke)
         model.replaced.connect(self.mouse.forget)
         self.arranged.connect(self.point_at_mouse)
@@ -117,7 +113,8 @@ class GestureView(TileView):
         unseen = self.unseen(rows)
         if not unseen:
             times = (self.seen_samples[self.tiles.id(row)] for row in rows)
-            is_new = time.monotonic() - max(times, default=0.0) < self.min_look_seconds
+            looked_for = time.monotonic() - max(times, default=0.0)
+            is_new = self.is_page and looked_for < MIN_LOOK_SECONDS
             if is_new:
                 self.worker.show_message(
                     tr("This has just appeared: look at it, then press the key again")
@@ -210,6 +207,21 @@ class GestureView(TileView):
             if not self.unseen(rows):
                 self._extend_stroke(rows)
 
+    def move_over(self, row: int) -> None:
+        """Point at the tile under the mouse, and label it while a class key is held."""
+        self.point_at_mouse()
+        self.sweep(row)
+
+    def click_tile(self, row: int) -> None:
+        """Select a tile, or lift or restore it."""
+        if self.is_page:
+            self.commanded.emit(GridCommand.LIFT, [row])
+        else:
+            self.select_ranges([(row, row)], Select.ClearAndSelect)
+
+    def click_outside(self, place: QPoint) -> None:
+        """Do nothing: only headings of cards take clicks."""
+
     def _extend_stroke(self, rows: list[int]) -> None:
         # A tile that was sent there already keeps its state, which says so.
         others = [row for row in rows if self.tiles.state(row).key != self.held_key]
@@ -292,7 +304,7 @@ class GestureView(TileView):
             self.commanded.emit(
                 GridCommand.ENLARGE, [self.point if self.point >= 0 else rows[0]]
             )
-        elif self.mouse.lifts:
+        elif self.is_page:
             self.commanded.emit(GridCommand.LIFT, rows)
         elif self.point >= 0:
             self.select_ranges([(self.point, self.point)], Select.Toggle)
@@ -352,8 +364,8 @@ class GestureView(TileView):
         if row < 0 or event.button() != Qt.MouseButton.LeftButton or event.modifiers():
             self.mouse.press(event)
         else:
-            if self.mouse.lifts:
-                self.commanded.emit(GridCommand.LIFT, [row])
+            if self.is_page:
+                self.click_tile(row)
             is_stack = len(self.tiles.ids([row])) > 1
             self.commanded.emit(
                 GridCommand.SPLIT if is_stack else GridCommand.ENLARGE, [row]

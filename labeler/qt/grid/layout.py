@@ -22,6 +22,7 @@ INSET = SPACE_M
 
 CARD_HEIGHT = HEADING_HEIGHT + 2 * INSET - GAP
 SECTION_GAP = 3 * INSET - GAP
+ANY_WIDTH, MAX_LINE_DISTANCE = 100_000, 1000
 MIN_SECTION_COLUMNS = 2, 3  # of one tile, so that its name is readable, and of more
 
 
@@ -238,23 +239,12 @@ class GridLayout:
         if across:
             return min(max(row + across, 0), self.count - 1)
         rect = self.rect(row)
-        for step in range(1, 4):
-            distance = rect.height() * step + GAP + HEADING_HEIGHT // step
-            beyond = rect.center().y() + down * distance
-            candidate = self._nearest_in_line(rect.center().x(), beyond, row, down)
-            if candidate != row:
-                return candidate
-        return row
-
-    def _nearest_in_line(self, x: int, y: int, row: int, down: int) -> int:
-        """Return the tile of the line at height `y` that is nearest to `x`."""
-        sections = [p for p in self.placed if p.section.count and p.top <= y < p.bottom]
-        for placed in sorted(sections, key=lambda p: max(p.left - x, x - p.right, 0)):
-            line = (y - placed.top) // placed.cell
-            column = min(max((x - placed.left) // placed.cell, 0), placed.columns - 1)
-            candidate = min(
-                placed.first + line * placed.columns + column, placed.rows.stop - 1
-            )
-            if (candidate - row) * down > 0:
-                return candidate
+        edge = rect.bottom() if down > 0 else rect.top()
+        for distance in range(GAP, MAX_LINE_DISTANCE, GAP):
+            line = QRect(0, edge + down * distance, rect.right() + ANY_WIDTH, GAP)
+            ranges = self.rows_in(line)
+            rows = [other for first, last in ranges for other in range(first, last + 1)]
+            if rows:
+                # The nearest one beside the column of this tile.
+                return min(rows, key=lambda other: abs(self.rect(other).x() - rect.x()))
         return row

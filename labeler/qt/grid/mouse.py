@@ -6,13 +6,17 @@ same tile.
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QMimeData, QObject, QPoint, QRect, Qt, Signal
+from PySide6.QtCore import QMimeData, QObject, QPoint, QRect, Qt
 from PySide6.QtGui import QDrag, QMouseEvent, QPainter, QPixmap
 from PySide6.QtWidgets import QRubberBand
 
 from labeler.qt.grid.model import TilePrediction
 from labeler.qt.grid.tile_view import Select, TileView, paint_tile
+
+if TYPE_CHECKING:
+    from labeler.qt.grid.gesture_view import GestureView
 
 TILES_MIME = "application/x-gleanset-tiles"
 DRAG_IMAGE_SIDE = 96
@@ -52,16 +56,12 @@ MIN_LEAD_PIXELS = 6
 class TileMouse(QObject):
     """The state of one gesture, from press to release; it drags tiles and changes the selection.
 
-    `lifted` (row) is emitted when a tile is lifted or restored, `clicked_outside` (point) after a
-    click on no tile, `moved_over` (row, -1) while no button is held.
+    It calls `click_tile`, `click_outside` and `move_over` of its view.
     """
 
-    lifted = Signal(int)
-    clicked_outside = Signal(QPoint)
-    moved_over = Signal(int)
     drags = False  # tiles of any window of the process
 
-    def __init__(self, view: TileView):
+    def __init__(self, view: "GestureView"):
         super().__init__(view)
         self._view = view
         self._pressed_at = QPoint()
@@ -79,8 +79,6 @@ class TileMouse(QObject):
         """The last position of the mouse in the viewport; None outside."""
         self._leads = False
         self._rested_at = QPoint()
-        self.lifts = False
-        """Whether a click lifts a tile instead of selecting it."""
         self.anchor = -1
 
     @property
@@ -120,7 +118,7 @@ class TileMouse(QObject):
         self.follow(point)
         row = self._row_at(point)
         if not event.buttons() & Qt.MouseButton.LeftButton:
-            self.moved_over.emit(row)
+            self._view.move_over(row)
         elif not self._is_press:
             self._draw_band(point)
         elif self._has_moved(point):
@@ -207,12 +205,9 @@ class TileMouse(QObject):
     def _plain_click(self, row: int) -> None:
         self._view.selectionModel().clearSelection()
         if row < 0:
-            self.clicked_outside.emit(self._pressed_at)
+            self._view.click_outside(self._pressed_at)
             return
-        if self.lifts:
-            self.lifted.emit(row)
-        else:
-            self._view.select_ranges([(row, row)], Select.ClearAndSelect)
+        self._view.click_tile(row)
         self.anchor = row
 
     def extend_to(self, row: int) -> None:

@@ -176,6 +176,8 @@ class Notice(NamedTuple):
     text: str = ""
     steps: tuple[NextStep, ...] = ()
     cards: tuple[Notice, ...] = ()
+    counts: LabelCounts | None = None
+    """The numbers that it is about."""
 
 
 class EmptyNotice(QWidget):
@@ -358,7 +360,8 @@ def all_sorted(
         sorted_text += " " + format_count(tr("{count} images have no face."), faceless)
         steps.append(to_view(view, "crop", tr("Draw boxes manually")))
     first_steps = [skipped_step] if counts.later else []
-    return Notice(tr("Everything is sorted"), sorted_text, (*first_steps, *steps))
+    title = tr("Everything is sorted")
+    return Notice(title, sorted_text, (*first_steps, *steps), counts=counts)
 
 
 def steps_after_sorting(view: LabelerView, *, copies: bool) -> list[NextStep]:

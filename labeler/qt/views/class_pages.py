@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
@@ -19,19 +19,15 @@ from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import TileMark
 from labeler.qt.translations import tr
 from labeler.qt.views.base import Notice, ViewContext
-from labeler.qt.views.labeling import CLASS_OPERATIONS, PagedView
+from labeler.qt.views.labeling import CLASS_OPERATIONS, LabelingView
 from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.views.page_header import PageHeader, page_hints
 from labeler.qt.widgets import KeyHints, set_column
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.page_parts import (
-    AskBetter,
-    AskPage,
-    AskRest,
-    AskSplit,
+    Ask,
     Decide,
     File,
-    Leave,
     Message,
     Name,
     Reveal,
@@ -39,42 +35,42 @@ from labeler.sorting.page_parts import (
     SayChange,
     Shown,
     TakeBack,
-    Unstack,
 )
 from labeler.sorting.page_state import (
-    BetterCame,
-    Entered,
     Event,
-    Input,
-    Named,
-    NameEnded,
-    OthersDecided,
     PageKey,
-    PagePrepared,
-    PageSent,
     PageState,
-    Painted,
-    Parted,
-    Pressed,
-    Refreshed,
-    Reverted,
-    Saved,
-    Sent,
-    Ticked,
-    Typed,
-    UndoAsked,
+    Result,
+    accept_name,
+    end_name,
+    enter,
     find_arrangement,
+    look_for_better,
+    note_failure,
+    note_others,
+    note_painted,
+    note_saved,
+    press,
+    revert_step,
+    send,
+    send_page,
+    show_rest,
     step,
+    type_name,
+    undo,
 )
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import BY_SWEEP, SortingSession, StepKind, StepResult
+
+Act = Callable[..., Result]
+"""What changes the state of a page: a function of `page_state`."""
 
 T = TypeVar("T")
 REFRESH_MS = 500
 SUGGEST_AGAIN_KEY = "Ctrl+R"
 
 
-class ClassPagesView(PagedView):
+class ClassPagesView(LabelingView):
     """Tiles stay in place until the page is left; what is sent elsewhere is saved at once.
 
     `happened` is emitted with each event after it has taken effect.
@@ -88,7 +84,6 @@ class ClassPagesView(PagedView):
         super().__init__(context)
         self.state = PageState()
         self._events = deque[Event]()
-        self._is_comparing = False
         self._pages: Pages | None = None  # made and used on the worker's thread only
         self.view.send = self.take
         self.header = PageHeader(self.worker, self._press)
@@ -99,17 +94,15 @@ class ClassPagesView(PagedView):
             Reveal: self.view.all_seen,
             Decide: self._decide,
             File: self._file,
-            AskPage: self._ask_page,
-            Leave: self._leave,
-            AskRest: self._ask_rest,
-            AskBetter: self._ask_better,
-            AskSplit: self._ask_split,
-            Unstack: self._unstack,
             TakeBack: self.worker.take_back,
+            Ask: self._ask,
         }
-        shortcut = QShortcut(QKeySequence(SUGGEST_AGAIN_KEY), self)
-        shortcut.activated.connect(partial(self._press, PageKey.SUGGEST_AGAIN))
-        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        QShortcut(
+            QKeySequence(SUGGEST_AGAIN_KEY),
+            self,
+            context=Qt.ShortcutContext.WidgetWithChildrenShortcut,
+            activated=partial(self._press, PageKey.SUGGEST_AGAIN),
+        )
         set_column(self, self.header, self.view, self.hints)
         timer = QTimer(self)
         timer.timeout.connect(self._tick)
@@ -118,14 +111,16 @@ class ClassPagesView(PagedView):
 
     def _connect(self) -> None:
         field = self.header.name
-        field.name_entered.connect(lambda text: self.take(Named(field.resolve(text))))
+        field.name_entered.connect(
+            lambda text: self.take(accept_name, field.resolve(text))
+        )
         field.ended.connect(self._name_was_last)
         field.textChanged.connect(self._text_changed)
         field.left.connect(self._end_name)
         field.unfocused.connect(self._unfocused)
         self.context.embedding_task.left.connect(self._note_unreadable)
         self.model.dataChanged.connect(self._read_others)
-        self.view.painted.connect(lambda rows: self.take(Painted(rows)))
+        self.view.painted.connect(lambda rows: self.take(note_painted, rows))
         self.view.page_key.connect(self._page_key)
         self.view.arranged.connect(self._place_field)
         self.worker.classes_changed.connect(self._remove_classes)
@@ -136,9 +131,10 @@ class ClassPagesView(PagedView):
         """The page that takes labels."""
         return self.state.shown.page if self.state.is_ready else None
 
-    def take(self, what: Input) -> None:
+    def take(self, act: Act, *arguments: Any) -> None:
         """Take an event, after those that are being taken."""
-        self._events.append(Event(what, time.monotonic(), self.last_step()))
+        event = Event(act, arguments, time.monotonic(), self.last_step())
+        self._events.append(event)
         if len(self._events) > 1:
             return
         while self._events:
@@ -155,7 +151,7 @@ class ClassPagesView(PagedView):
                 self._events.popleft()
 
     def _press(self, key: PageKey, rows: Sequence[int] = ()) -> None:
-        self.take(Pressed(key, tuple(rows)))
+        self.take(press, key, tuple(rows))
 
     # -- drawing
 
@@ -163,6 +159,7 @@ class ClassPagesView(PagedView):
         state = self.state
         self.view.show_state(state)
         if state.shown.page is not before.shown.page:
+            self.header.name.read_names()
             self.hints.setText(page_hints(state.shown.page.kind))
             self.set_current_place(self._named_page().label or "")
         if state.name != before.name or state.is_ready != before.is_ready:
@@ -243,10 +240,10 @@ class ClassPagesView(PagedView):
 
     def enter(self) -> None:
         self.model.refresh()
-        self.take(Entered())
+        self.take(enter)
 
     def take_back(self, kind: StepKind) -> None:
-        self.take(UndoAsked(kind, self.worker.unsaved_count > 0))
+        self.take(undo, kind, self.worker.unsaved_count > 0)
 
     def undo_name(self) -> str:
         """Return the arrangement that an undo reverts; '' for a step."""
@@ -257,10 +254,10 @@ class ClassPagesView(PagedView):
     def _text_changed(self, text: str) -> None:
         name = self.state.name
         if text != (name.text if name is not None else ""):
-            self.take(Typed(text, on_faces=False))
+            self.take(type_name, text, (), False)
 
     def _end_name(self) -> None:
-        self.take(NameEnded())
+        self.take(end_name)
         self.focus_home()
 
     def _unfocused(self) -> None:
@@ -268,7 +265,7 @@ class ClassPagesView(PagedView):
         field = self.header.name
         # Otherwise another window has the focus.
         if field.window().focusWidget() is not field:
-            self.take(NameEnded())
+            self.take(end_name)
 
     def _name_was_last(self) -> None:
         # Ctrl+Enter: other pages are filed with their name already.
@@ -283,18 +280,18 @@ class ClassPagesView(PagedView):
             if model.state(row).mark is TileMark.DONE
         )
         if others != self.state.shown.others:
-            self.take(OthersDecided(others))
+            self.take(note_others, others)
 
     def _page_key(self, key: str) -> None:
         if (label := self.worker.class_for_key(key)) is not None:
-            self.take(PageSent(label))
+            self.take(send_page, label)
 
     def _tick(self) -> None:
-        if self.view.isVisible() and not self._is_comparing:
-            self.take(Ticked())
+        if self.view.isVisible():
+            self.take(look_for_better)
 
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
-        self.take(Sent(tuple(rows), target, provenance == BY_SWEEP))
+        self.take(send, tuple(rows), target, provenance == BY_SWEEP)
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         if command.name not in PageKey.__members__:
@@ -313,11 +310,11 @@ class ClassPagesView(PagedView):
             self._show_header()
         if step.kind is not StepKind.STEP:
             self.model.refresh()
-            self.take(Reverted(step.root, step.kind))
+            self.take(revert_step, step.root, step.kind)
 
     def _remove_classes(self, classes: set[str]) -> None:
         if self._named_page().labels & classes:
-            self.take(Refreshed(self.state.shown.page, None))
+            self.take(show_rest, self.state.shown.page, None, None)
 
     def is_settled(self) -> bool:
         return super().is_settled() and not (self.state.is_preparing or self._events)
@@ -336,63 +333,26 @@ class ClassPagesView(PagedView):
         if not (left or self.context.imports.running):
             self.worker.ask(lambda session: self.pages(session).note_unreadable())
 
-    def _ask(self, work: Callable[[Pages], T], use: Callable[[T], None]) -> None:
-        self.worker.ask(lambda session: work(self.pages(session)), use, self._failed)
-
-    def _failed(self, error: GleansetError) -> None:
-        page = self.state.shown.page
-        self.take(PagePrepared(page if page.tiles else None))  # it takes labels again
-        self.worker.show_error(error)
-
-    def _ask_page(self, skipped: ClassPage | None) -> None:
+    def _ask(
+        self, work: Callable[..., T], arguments: tuple[Any, ...], then: Act
+    ) -> None:
         def ask() -> None:
             room = self.view.room()
 
-            def prepare(pages: Pages) -> ClassPage | None:
-                if skipped is not None:
-                    pages.skip(skipped)
-                return pages.next(room)
+            def read(session: SortingSession) -> T:
+                pages = self.pages(session)
+                pages.room = room
+                return work(pages, *arguments)
 
-            self._ask(prepare, lambda page: self.take(PagePrepared(page)))
+            self.worker.ask(
+                read, lambda answer: self.take(then, *arguments, answer), fail
+            )
+
+        def fail(error: GleansetError) -> None:
+            self.take(note_failure, Ask(work, arguments, then))
+            self.worker.show_error(error)
 
         QTimer.singleShot(0, self, ask)  # a new window has its size by then
-        self.header.name.read_names()
-
-    def _leave(self, shown: Shown) -> None:
-        excluded = [shown.page.tiles[tile] for tile in shown.lifted]
-        self.worker.ask(lambda session: self.pages(session).exclude(excluded))
-
-    def _ask_rest(self, page: ClassPage, kept: list[int] | None) -> None:
-        self._ask(
-            lambda pages: pages.refresh(page, kept),
-            lambda rest: self.take(Refreshed(page, rest)),
-        )
-
-    def _ask_better(self, page: ClassPage) -> None:
-        room = self.view.room()
-        self._is_comparing = True
-
-        def use(better: ClassPage | None) -> None:
-            self._is_comparing = False
-            if better is not None:
-                self.take(BetterCame(page, better))
-
-        self.worker.ask(
-            lambda session: self.pages(session).recompose(page, room),
-            use,
-            lambda error: use(None),
-        )
-
-    def _ask_split(self, page: ClassPage, tiles: tuple[int, ...]) -> None:
-        rows = [page.tiles[tile].rows[0] for tile in tiles]
-
-        def use(parted: list[int]) -> None:
-            self.take(Parted(page, tuple(tiles[n] for n in parted)))
-
-        self._ask(lambda pages: pages.part(rows), use)
-
-    def _unstack(self, samples: list[int]) -> None:
-        self.worker.ask(lambda session: self.pages(session).split(samples))
 
     def _decide(
         self, serial: int, samples: list[int], target: str, provenance: str
@@ -420,10 +380,10 @@ class ClassPagesView(PagedView):
         classes: set[str],
     ) -> None:
         def saved(step: StepResult) -> None:
-            self.take(Saved(serial, step.root if step.step else 0))
+            self.take(note_saved, serial, step.root if step.step else 0)
 
         def failed(error: GleansetError) -> None:
-            self.take(Saved(serial, 0))
+            self.take(note_saved, serial, 0)
             self.worker.show_error(error)
 
         self.worker.decide(work, saved, failed, classes)

@@ -20,7 +20,7 @@ from labeler.qt.grid.tile_view import Select, TileAppearance
 from labeler.qt.session_worker import BackgroundTask
 from labeler.qt.translations import format_count, tr
 from labeler.qt.views.base import Notice, ViewContext, find_duplicates, next_steps
-from labeler.qt.views.labeling import PAGE_STEPS, PagedView
+from labeler.qt.views.labeling import PAGE_STEPS, PLACE_COMMANDS, LabelingView
 from labeler.qt.widgets import (
     HEAD,
     KeyHints,
@@ -39,6 +39,7 @@ class DuplicateSetGrid(GestureView):
     kept: Collection[str] = ()
     """The keys of the ticked copies."""
 
+    is_page = True
     max_side = 400
 
     def member(self, row: int) -> tuple[int, int]:
@@ -98,11 +99,10 @@ class CopyChoice(NamedTuple):
 
     last_step: int
     rows: tuple[int, ...]
-    before: str
     key: str
 
 
-class DuplicatesView(PagedView):
+class DuplicatesView(LabelingView):
     """Pages of duplicate sets. The search is a command that runs next to the window."""
 
     grid_class = DuplicateSetGrid
@@ -112,13 +112,9 @@ class DuplicatesView(PagedView):
     def __init__(self, context: ViewContext):
         super().__init__(context)
         self.sets: list[DuplicateSet] = []
-        self._choices: dict[tuple[int, ...], str] = {}
-        """The keys of the copies that were clicked, by the rows of their sets."""
         self._choice_name = self.tr("Choose the copy to keep")
-        self._changes: dict[StepKind, list[CopyChoice]] = {
-            StepKind.UNDO: [],
-            StepKind.REDO: [],
-        }
+        self._choices: list[CopyChoice] = []
+        self._undone: list[CopyChoice] = []
         self._stale, self._page_size = True, 1
         self._compared = self._missing = 0
         self._planning = self.worker.create_task()
@@ -210,8 +206,13 @@ class DuplicatesView(PagedView):
     def shown_sets(self) -> list[DuplicateSet]:
         """The sets that are shown, with the copies to keep that were clicked."""
         sets = self.sets[: self._page_size]
-        choices = ((copies, self._choices.get((*copies.rows,))) for copies in sets)
+        choices = ((copies, self._choice((*copies.rows,))) for copies in sets)
         return [copies.with_best(key) if key else copies for copies, key in choices]
+
+    def _choice(self, rows: tuple[int, ...]) -> str:
+        """Return the key of the copy of a set that was clicked; '' for none."""
+        keys = (choice.key for choice in self._choices[::-1] if choice.rows == rows)
+        return next(keys, "")
 
     def _show(self) -> None:
         self.hint.setVisible(bool(self.sets))
@@ -298,12 +299,8 @@ class DuplicatesView(PagedView):
             self.accept_page()
         elif command in PAGE_STEPS:
             self._turn_pages(PAGE_STEPS[command])
-        elif command not in (
-            GridCommand.LIFT,
-            GridCommand.KEEP_ALL,
-            GridCommand.ENLARGE,
-        ):
-            self._refuse_labels()
+        elif command in PLACE_COMMANDS or command is GridCommand.SPLIT:
+            self.send_rows(rows, "", "")
         elif not rows:
             self.worker.show_message(self.tr("Point at an image first"))
         else:
@@ -337,39 +334,35 @@ class DuplicatesView(PagedView):
         # A second click, as of a double click, takes it back.
         rows = (*self.sets[number].rows,)
         key = self.sets[number].members[index].key
-        before = self._choices.get(rows, "")
-        key = "" if key == before else key
-        self._choose(rows, key)
-        done, undone = self._changes.values()
-        done.append(CopyChoice(self.last_step(), rows, before, key))
-        undone.clear()
+        key = "" if key == self._choice(rows) else key
+        self._choices.append(CopyChoice(self.last_step(), rows, key))
+        self._undone.clear()
+        self._show_choice(rows)
         self.worker.ask(lambda session: session.history.forget_redo())
         self.changed.emit()
 
     def take_back(self, kind: StepKind) -> None:
-        change = self._next_change(kind)
-        if change is None or self.worker.unsaved_count:
+        is_undo = kind is StepKind.UNDO
+        stacks = (self._choices, self._undone)
+        choices, others = stacks if is_undo else stacks[::-1]
+        if self.worker.unsaved_count or not self._has_newest(choices):
             super().take_back(kind)
             return
-        is_undo = kind is StepKind.UNDO
-        self._changes[kind].pop()
-        self._changes[StepKind.REDO if is_undo else StepKind.UNDO].append(change)
-        self._choose(change.rows, change.before if is_undo else change.key)
+        choice = choices.pop()
+        others.append(choice)
+        self._show_choice(choice.rows)
         text = self.tr("Undone: {what}") if is_undo else self.tr("Redone: {what}")
         self.worker.show_message(text.format(what=self._choice_name))
         self.changed.emit()
 
     def undo_name(self) -> str:
-        return self._choice_name if self._next_change(StepKind.UNDO) else ""
+        return self._choice_name if self._has_newest(self._choices) else ""
 
-    def _next_change(self, kind: StepKind) -> CopyChoice | None:
-        changes = self._changes[kind]
-        is_newest = changes and changes[-1].last_step == self.last_step()
-        return changes[-1] if is_newest else None
+    def _has_newest(self, choices: list[CopyChoice]) -> bool:
+        return bool(choices) and choices[-1].last_step == self.last_step()
 
-    def _choose(self, rows: tuple[int, ...], key: str) -> None:
+    def _show_choice(self, rows: tuple[int, ...]) -> None:
         # The tiles stay where they are, unless the set is on another page.
-        self._choices[rows] = key
         seen_samples = dict(self.view.seen_samples)
         bar = self.view.verticalScrollBar()
         scrolled = bar.value()
@@ -441,10 +434,8 @@ class DuplicatesView(PagedView):
         self.worker.show_error(error)
         self._search_ended()
 
-    def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
-        self._refuse_labels()
-
-    def _refuse_labels(self) -> None:
+    def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
+        """Refuse labels."""
         text = self.tr("This view only marks duplicates: label faces in the grid (F2)")
         self.worker.show_message(text)
 

@@ -171,21 +171,20 @@ class GridView(FilteredView):
         if not self.isVisible():
             return
         query = self._query
-        count = known_count(progress.counts, self._query.target)
+
+        def show(count: int) -> None:
+            if query == self._query:
+                self._count = count
+                self._show_title()
+                if not self.model.rowCount():
+                    self._show_notice()
+
         if query.sample_filter == NO_FILTER:
-            self._show_count(query, count)
+            show(known_count(progress.counts, query.target))
         else:
             self.worker.ask(
-                lambda session: count_grid_rows(session.dataset, query),
-                lambda count: self._show_count(query, count),
+                lambda session: count_grid_rows(session.dataset, query), show
             )
-
-    def _show_count(self, query: GridQuery, count: int) -> None:
-        if query == self._query:
-            self._count = count
-            self._show_title()
-            if not self.model.rowCount():
-                self._show_notice()
 
     def class_changed(self, operation: Operation) -> None:
         name = self.current_names(operation).get(self.place)

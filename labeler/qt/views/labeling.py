@@ -49,7 +49,6 @@ from labeler.sorting.sample_images import FrameFile, FrameWalk, frames_around
 from labeler.sorting.session import (
     BY_HAND,
     BY_SWEEP,
-    MIN_LOOK_SECONDS,
     UNDECIDED,
     Place,
     SortingSession,
@@ -182,11 +181,8 @@ class EnlargedFaceOverlay(QWidget):
     def box_on_screen(self, target: QRect, face: FrameFace) -> QRect:
         """Return the box of a face when the image is painted into `target`."""
         frame = self.frame_file.frame
-        across, down = (
-            target.width() / max(1, frame.width),
-            target.height() / max(1, frame.height),
-        )
-        box = QTransform.fromScale(across, down).mapRect(QRectF(*face.box)).toRect()
+        scale = target.width() / max(1, frame.width)
+        box = QTransform.fromScale(scale, scale).mapRect(QRectF(*face.box)).toRect()
         return box.translated(target.topLeft())
 
     def caption(self) -> str:
@@ -266,6 +262,7 @@ class EnlargedFaceOverlay(QWidget):
 
 
 CLASS_OPERATIONS = ("rename-class", "merge-class", "delete-class")
+NAME_ARGUMENTS = {"new", "old", "into"}
 REFIT_DELAY_MS = 120
 PAGE_STEPS = {GridCommand.NEXT_PAGE: 1, GridCommand.PREVIOUS_PAGE: -1}
 
@@ -303,6 +300,9 @@ class LabelingView(LabelerView):
         self.model.sections_changed.connect(self._clear_details_if_idle)
         self.view.menu_asked.connect(self._show_menu)
         self.enlarged = EnlargedFaceOverlay(self.view)
+        self._refit = timer(self, self.fit_page, REFIT_DELAY_MS)
+        if self.view.is_page:
+            self.view.resized.connect(self._refit.start)
         context.worker.changed_outside.connect(self.model.refresh)
         context.worker.stepped.connect(self._show_step)
 
@@ -376,11 +376,8 @@ class LabelingView(LabelerView):
         self.view.selectionModel().clearSelection()
 
         def put_back() -> None:
-            rows = {
-                self.model.row_of(sample): state for sample, state in before.items()
-            }
             self.model.set_states(
-                {row: state for row, state in rows.items() if row >= 0}
+                {self.model.row_of(sample): before[sample] for sample in before}
             )
             self.model.refresh()
 
@@ -463,9 +460,8 @@ class LabelingView(LabelerView):
         """Say that everything is sorted; then how many labels look doubtful."""
         before = self.empty.notice
         notice = all_sorted(self, counts)
-        # It stays until the answer.
-        if before is None or not before.text.startswith(notice.text):
-            # Their order depends on the answer.
+        # It stays until the answer, on which the order of steps depends.
+        if before is None or before.counts != counts:
             self.empty.show_notice(notice._replace(steps=()))
 
         def offer(open_work: OpenWork) -> None:
@@ -485,18 +481,21 @@ class LabelingView(LabelerView):
 
     def current_names(self, operation: Operation) -> dict[str, str]:
         """Map the class names that an operation removed to the current ones."""
-        keys = self.worker.keys
-        arguments = (operation.arguments.get(name) for name in ("new", "old", "into"))
-        names = [str(name) for name in arguments if name is not None]
-        current = next((name for name in names if name in keys), None)
-        return (
-            {}
-            if current is None
-            else {name: current for name in names if name not in keys}
-        )
+        arguments = operation.arguments
+        names = {str(arguments[name]) for name in NAME_ARGUMENTS & arguments.keys()}
+        current_names = names & self.worker.keys.keys()
+        removed = names - current_names
+        return dict.fromkeys(removed, *current_names) if current_names else {}
 
     def step_reverted(self, step: StepResult) -> None:
         """React to a step that was undone or redone."""
+
+    def is_settled(self) -> bool:
+        return super().is_settled() and not self._refit.isActive()
+
+    def fit_page(self) -> None:
+        """Fit a page to a window that was resized."""
+        self.view.fit_page()
 
     def flush(self) -> None:
         self.view.end_stroke()
@@ -550,24 +549,3 @@ class LabelingView(LabelerView):
         return [
             tile for tile in tiles if tile.label
         ]  # others were labelled when the page was made
-
-
-class PagedView(LabelingView):
-    """Pages as large as the window, accepted with Enter once they could be seen.
-
-    A click excludes a tile instead of selecting it.
-    """
-
-    def __init__(self, context: ViewContext):
-        super().__init__(context)
-        self.view.mouse.lifts = True
-        self.view.min_look_seconds = MIN_LOOK_SECONDS
-        # After the window was resized.
-        self._refit = timer(self, self.fit_page, REFIT_DELAY_MS)
-        self.view.resized.connect(self._refit.start)
-
-    def is_settled(self) -> bool:
-        return super().is_settled() and not self._refit.isActive()
-
-    def fit_page(self) -> None:
-        self.view.fit_page()

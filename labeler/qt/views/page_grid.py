@@ -35,12 +35,11 @@ from labeler.qt.widgets import LetterKeysChip
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.page_parts import Shown
 from labeler.sorting.page_state import (
-    Dropped,
-    HeadingClicked,
-    Input,
     PageState,
-    Pointed,
-    Typed,
+    click_heading,
+    drop,
+    point_at,
+    type_name,
 )
 from labeler.sorting.session import Place
 
@@ -53,12 +52,14 @@ MIN_PAGE_FACES, MAX_PAGE_FACES = 24, 240
 class PageGrid(GestureView):
     """The grid of one page; `send` takes its events."""
 
+    is_page = True
+
     def __init__(
         self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker
     ):
         super().__init__(model, thumbs, worker)
         self.page_state = PageState()
-        self.send: Callable[[Input], object] = lambda what: None
+        self.send: Callable[..., object] = lambda act, *arguments: None
         self.names: dict[str, str] = {}
         """The current names of classes that were renamed."""
         self._drop_tile = -1  # of the card under a drag
@@ -66,7 +67,6 @@ class PageGrid(GestureView):
         self._pointed_at = QPoint()
         self.setAcceptDrops(True)
         self.viewport().setAcceptDrops(True)
-        self.mouse.clicked_outside.connect(self._click_outside)
 
     # -- drawing
 
@@ -249,7 +249,7 @@ class PageGrid(GestureView):
     def _type(self, text: str) -> None:
         name = self.page_state.name
         text_before = name.text if name is not None else ""
-        self.send(Typed(text_before + text, tuple(self.selected_rows())))
+        self.send(type_name, text_before + text, tuple(self.selected_rows()))
 
     def _is_name_key(self, event: QKeyEvent) -> bool:
         text = event.text()
@@ -279,7 +279,7 @@ class PageGrid(GestureView):
         self.point = -1  # the state says what is pointed at
 
     def set_point(self, row: int) -> None:
-        self.send(Pointed(row, by_mouse=self.mouse.leads))
+        self.send(point_at, row, -1, self.mouse.leads)
 
     def point_at(self, place: QPoint) -> None:
         """Point at a tile; on the heading or a gap of a cluster, at the cluster alone."""
@@ -289,7 +289,7 @@ class PageGrid(GestureView):
         # A page that appears under a mouse at rest keeps its first card as the target.
         if section or has_moved:
             on_card = section.start if section else -1
-            self.send(Pointed(self.indexAt(place).row(), on_card))
+            self.send(point_at, self.indexAt(place).row(), on_card)
 
     def target_rows(self) -> list[int]:
         return list(self.page_state.targets(tuple(self.selected_rows())))
@@ -304,12 +304,12 @@ class PageGrid(GestureView):
             self.page_state.shown.targets(self.page_state.shown.cluster_of(rows[0]))
         )
 
-    def _click_outside(self, point: QPoint) -> None:
-        # A click on the heading of a card names it.
-        place = point + QPoint(0, self.verticalOffset())
+    def click_outside(self, place: QPoint) -> None:
+        """Name a card whose heading is clicked."""
+        place += QPoint(0, self.verticalOffset())
         card = self._grid.section_at(place)
         if card is not None and place.y() < card.top:
-            self.send(HeadingClicked(card.first))
+            self.send(click_heading, card.first)
 
     def movable_rows(self, point: QPoint) -> list[int]:
         """Return the open tiles of a card, all of which a drag from its heading or gaps moves."""
@@ -342,7 +342,7 @@ class PageGrid(GestureView):
         event.setAccepted(tile >= 0)
         self.mouse.at = event.position().toPoint()
         if tile >= 0:
-            self.send(Dropped(self._dragged_rows(event), tile))
+            self.send(drop, self._dragged_rows(event), tile)
 
     def _dragged_rows(self, event: QDropEvent) -> tuple[int, ...]:
         mime = event.mimeData()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import groupby
 
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
@@ -40,18 +39,17 @@ def page_sections(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
     if page.kind is PageKind.CLUSTERS:
         similar, single = tr("{count} similar"), tr("No similar face")
         sections = []
-        for members in page.clusters:
+        for members in page.cards:
             faces = sum(len(page.tiles[tile].rows) for tile in members)
             title = single if faces == 1 else similar.format(count=faces)
-            is_shared = len(page.clusters) > 1
+            is_shared = len(page.cards) > 1
             sections.append(Section(title, len(members), shares_shelf=is_shared))
         return sections
     if page.kind is PageKind.MIXED:
-        # If two classes were merged meanwhile, their tiles are not contiguous.
-        runs = groupby(tile.prediction.label or "" for tile in page.tiles)
+        labels = [page.tiles[first].prediction.label or "" for first, *_ in page.cards]
         return [
-            Section(f"{name}?", len([*run]), shares_shelf=True, key=keys.get(name, ""))
-            for name, run in runs
+            Section(f"{name}?", size, shares_shelf=True, key=keys.get(name, ""))
+            for name, size in zip(labels, page.card_sizes, strict=True)
         ]
     if page.doubtful:
         return [
@@ -69,9 +67,9 @@ def page_title(page: ClassPage) -> str:
         return tr("Comparing faces…  Clusters follow; or point and type a name")
     if page.kind is PageKind.CLUSTERS:
         title = tr("Who is this?  {number} · type the name")
-        if len(page.clusters) > 1:
+        if len(page.cards) > 1:
             title = tr("Who are they?  {count} clusters · {number} · point and type")
-        return format_count(title, len(page.clusters), number=_describe_number(page))
+        return format_count(title, len(page.cards), number=_describe_number(page))
     return _suggestions_title(page)
 
 

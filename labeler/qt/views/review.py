@@ -158,9 +158,12 @@ class FilteredView(LabelingView):
         self.filter_button.setToolTip(self.tr("Filters (Ctrl+F)"))
         self.filter_button.toggled.connect(self._show_filters)
         self.worker.classes_changed.connect(self.read_choices)
-        shortcut = QShortcut(QKeySequence("Ctrl+F"), self)
-        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        shortcut.activated.connect(self._focus_search)
+        QShortcut(
+            QKeySequence("Ctrl+F"),
+            self,
+            context=Qt.ShortcutContext.WidgetWithChildrenShortcut,
+            activated=self._focus_search,
+        )
 
     def _show_filters(self, visible: bool) -> None:
         self.bar.setVisible(visible)

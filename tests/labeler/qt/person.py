@@ -30,14 +30,14 @@ from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name
 from gleanset import Dataset
 from gleanset.db.proposals import PrelabelledSample, Proposals
 from gleanset.db.sorting import SortingQueue
-from labeler.qt.grid import mouse
+from labeler.qt.grid import gesture_view, mouse
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.tile_view import TileView
 from labeler.qt.keyboard import _FIRST_DIGIT_SCAN_CODE
 from labeler.qt.views.base import VIEWS, LabelerView
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.duplicates import DuplicatesView
-from labeler.qt.views.labeling import LabelingView, PagedView
+from labeler.qt.views.labeling import LabelingView
 from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.keys import DIGITS
@@ -127,14 +127,13 @@ def has_unpainted_tiles(view: LabelerView) -> bool:
 
 def has_looked(view: LabelerView) -> bool:
     """Return whether the tiles are on the screen for long enough to be labelled."""
-    if not isinstance(view, PagedView):
+    if not (isinstance(view, LabelingView) and view.view.is_page):
         return True
     # A page hears of what was painted when all of it is.
     is_page = isinstance(view, ClassPagesView)
     seen = view.state.seen_at if is_page else view.view.seen_samples
-    return (
-        time.monotonic() - max(seen.values(), default=0.0) > view.view.min_look_seconds
-    )
+    looked_for = time.monotonic() - max(seen.values(), default=0.0)
+    return looked_for > gesture_view.MIN_LOOK_SECONDS
 
 
 @contextmanager
@@ -154,7 +153,7 @@ def record_painted_samples() -> Iterator[set[int]]:
         yield result
 
 
-def wait_for_enter(view: PagedView) -> None:
+def wait_for_enter(view: LabelingView) -> None:
     """Wait until Enter is accepted on a new page."""
     wait_until(lambda: has_looked(view))
 
@@ -505,7 +504,7 @@ class Person:
         true_labels = [self.true_class(row) for row in range(len(page.tiles))]
         expected_labels = [page.label or tile.prediction.label for tile in page.tiles]
         if page.kind == "groups":
-            expected_labels = self._label_clusters(page.cluster_sizes, true_labels)
+            expected_labels = self._label_clusters(page.card_sizes, true_labels)
         for row, label in enumerate(true_labels):
             if label != expected_labels[row]:
                 if page.kind == "groups":  # first take it out of its cluster's name

@@ -309,7 +309,7 @@ def test_begun_page_is_kept_until_nothing_is_left(late_person: Person) -> None:
     person = late_person
     view = class_pages(late_person)
     before = person.page
-    clusters = len(person.page.cluster_sizes)
+    clusters = len(person.page.card_sizes)
     assert clusters > 1
     for number in range(clusters):
         person.point(card(person, number)[0])
@@ -373,7 +373,7 @@ def test_page_that_was_left_takes_no_names(
     assert (person.page is page, view.header.name.text()) == (False, "Rin")
     assert counts(person) == {"Miku": len(first)}
     QTest.keyClick(person.window.focusWidget(), Qt.Key.Key_Return)
-    assert counts(person)["Rin"] in person.page.cluster_sizes
+    assert counts(person)["Rin"] in person.page.card_sizes
 
 
 def test_earlier_and_later_pages_are_not_made_again(clusters_person: Person) -> None:

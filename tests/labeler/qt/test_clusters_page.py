@@ -34,7 +34,7 @@ from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.theme import lit
 from labeler.qt.views import class_pages as pages_module
 from labeler.qt.views.class_pages import ClassPagesView
-from labeler.sorting.page_state import HeadingClicked
+from labeler.sorting.page_state import click_heading
 from labeler.sorting.session import StepKind
 
 Key = Qt.Key
@@ -47,8 +47,8 @@ def person(clusters_person: Person) -> Person:
 
 def cluster_rows(person: Person, number: int) -> range:
     page = person.page
-    first = sum(page.cluster_sizes[:number])
-    return range(first, first + page.cluster_sizes[number])
+    first = sum(page.card_sizes[:number])
+    return range(first, first + page.card_sizes[number])
 
 
 def label_counts(person: Person) -> dict[str, int]:
@@ -69,7 +69,7 @@ def buttons_shown(view: ClassPagesView) -> tuple[bool, bool]:
 def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> None:
     view = class_pages(person)
     page = person.page
-    shown = f"{len(page.cluster_sizes)} clusters · {len(page.rows)} faces ·"
+    shown = f"{len(page.card_sizes)} clusters · {len(page.rows)} faces ·"
     assert f"Who are they?  {shown}" in view.header.title.text()
     assert buttons_shown(view) == (False, True)  # Enter would only ask for a name
     first, second, third = (cluster_rows(person, number) for number in range(3))
@@ -121,7 +121,7 @@ def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
     view = class_pages(person)
     control = Qt.KeyboardModifier.ControlModifier
     page = person.page
-    sizes = person.page.cluster_sizes
+    sizes = person.page.card_sizes
     wait_for_enter(view)
     person.point(cluster_rows(person, 0)[0])  # where the mouse stays
     person.type_name("Rei")
@@ -234,7 +234,7 @@ def test_name_without_cluster_stays_until_one_is_pointed_at(person: Person) -> N
     assert (person.decided_count, view.header.name.text()) == (0, "Miku")
     hover(view.view.viewport(), person.tile_center(0))
     QTest.keyClick(view.header.name, Key.Key_Return)
-    assert label_counts(person) == {"Miku": view.page.cluster_sizes[0]}
+    assert label_counts(person) == {"Miku": view.page.card_sizes[0]}
 
 
 def test_enter_keeps_unlabelled_page_and_full_stop_marks_unlisted(
@@ -424,7 +424,7 @@ def test_click_on_heading_renames_cluster(person: Person) -> None:
     assert card_name(person, 0) == "Mio"
     wait_until(lambda: field.resolve("Rei") == "Mio")  # its former name
     for card in view.view._grid.placed:
-        view.take(HeadingClicked(card.first))
+        view.take(click_heading, card.first)
         assert card.box.contains(view.view.name_field_rect())
 
 
@@ -444,7 +444,7 @@ def classes_per_cluster(person: Person) -> list[set[str]]:
     page = person.page
     first = 0
     result = []
-    for size in page.cluster_sizes:
+    for size in page.card_sizes:
         result.append({person.true_class(row) for row in range(first, first + size)})
         first += size
     return result
@@ -596,7 +596,7 @@ def test_excluded_face_under_mouse_keeps_pointer(person: Person) -> None:
 def test_next_name_after_redo_is_for_next_cluster(person: Person) -> None:
     view = class_pages(person)
     page = person.page
-    sizes = page.cluster_sizes
+    sizes = page.card_sizes
     person.point(0)
     person.type_name("Miku")
     person.undo()

@@ -597,7 +597,7 @@ def test_typed_name_is_kept_while_preparing(
     settle(window)
     said = window.statusBar().currentMessage()
     count = list(labels(faces.root).values()).count("Gin")
-    assert count == view.page.cluster_sizes[0], said
+    assert count == view.page.card_sizes[0], said
 
 
 def test_running_detection_is_shown(

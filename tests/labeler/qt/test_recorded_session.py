@@ -14,8 +14,8 @@ from labeler.sorting.page_state import (
     Event,
     PageKey,
     PageState,
-    Pressed,
-    Reverted,
+    press,
+    revert_step,
     step,
 )
 from labeler.sorting.session import SortingSession, StepKind
@@ -32,7 +32,7 @@ def record_run(person: Person) -> list[Event]:
         if view.page is None:
             break
         if view.page.kind is PageKind.CLUSTERS:
-            for members in view.page.clusters[:3]:
+            for members in view.page.cards[:3]:
                 person.point(members[0])
                 person.type_name(NAMES.get(person.true_class(members[0]), "who"))
                 settle(person.window)
@@ -72,8 +72,8 @@ def test_recorded_run_replays_to_same_labels(clusters_person: Person) -> None:
     undone: list[dict[int, str]] = []
     states = [first]
     for event in events:
-        if isinstance(event.what, Reverted):
-            is_undo = event.what.kind is StepKind.UNDO
+        if event.act is revert_step:
+            is_undo = event.arguments[1] is StepKind.UNDO
             source, other = (steps, undone) if is_undo else (undone, steps)
             other.append(labels)
             labels = source.pop()
@@ -100,7 +100,7 @@ def check_enter_at_random_times(events: list[Event], states: list[PageState]) ->
     for _ in range(1000):
         moment = rng.uniform(times[0], times[-1])
         before = states[bisect_right(times, moment)]
-        _, commands = step(before, Event(Pressed(PageKey.ENTER), moment))
+        _, commands = step(before, Event(press, (PageKey.ENTER,), moment))
         for command in commands:
             if isinstance(command, File):
                 filed += 1

@@ -15,8 +15,8 @@ from sorting_model import by_id
 from gleanset import Dataset
 from labeler.qt import keyboard
 from labeler.qt.app import make_application
+from labeler.qt.grid import gesture_view
 from labeler.qt.translations import Words, install
-from labeler.qt.views import labeling
 from labeler.qt.window import LabelerWindow
 from labeler.sorting import page_state
 from labeler.sorting.session import SortingSession
@@ -59,7 +59,7 @@ def _mouse_outside(application: QApplication) -> None:
 def _short_enter_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """Accept Enter on a new page almost at once, and letters as fast as a test types."""
     monkeypatch.setattr(page_state, "MIN_LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(labeling, "MIN_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(gesture_view, "MIN_LOOK_SECONDS", 0.05)
     monkeypatch.setattr(keyboard, "LETTER_GAP_MS", 0)
 
 

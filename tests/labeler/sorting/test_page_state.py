@@ -9,10 +9,7 @@ from tools_for_tests import examples
 
 from labeler.sorting.page_layout import ClassPage, PageKind, Stack
 from labeler.sorting.page_parts import (
-    AskBetter,
-    AskPage,
-    AskRest,
-    AskSplit,
+    Ask,
     Command,
     Decide,
     File,
@@ -22,51 +19,52 @@ from labeler.sorting.page_parts import (
     TakeBack,
 )
 from labeler.sorting.page_state import (
-    BetterCame,
-    Dropped,
-    Entered,
     Event,
-    HeadingClicked,
-    Input,
-    Named,
-    NameEnded,
-    OthersDecided,
     PageKey,
-    PagePrepared,
-    PageSent,
     PageState,
-    Painted,
-    Parted,
-    Pointed,
-    Pressed,
-    Refreshed,
-    Reverted,
-    Saved,
-    Sent,
-    Ticked,
-    Typed,
-    UndoAsked,
+    Result,
+    accept_name,
+    click_heading,
+    drop,
+    end_name,
+    enter,
+    look_for_better,
+    note_others,
+    note_painted,
+    note_saved,
+    offer_better,
+    part,
+    point_at,
+    press,
+    revert_step,
+    send,
+    send_page,
+    show_prepared,
+    show_rest,
     step,
+    type_name,
+    undo,
 )
 from labeler.sorting.predictions import NO_PREDICTION, ClassPrediction
 from labeler.sorting.session import MIN_LOOK_SECONDS, UNDECIDED, StepKind
 
-PERSON = (
-    Dropped,
-    Entered,
-    HeadingClicked,
-    Named,
-    NameEnded,
-    PageSent,
-    Pointed,
-    Pressed,
-    Sent,
-    Typed,
-    UndoAsked,
-)
+Act = Callable[..., Result]
+PERSON: set[Act] = {
+    drop,
+    enter,
+    click_heading,
+    accept_name,
+    end_name,
+    send_page,
+    point_at,
+    press,
+    send,
+    type_name,
+    undo,
+}
 """Events that a person causes; the others are answers, paintings and timers."""
 
-ASKED = (PagePrepared, Refreshed, Reverted)
+ASKED: set[Act] = {show_prepared, show_rest, revert_step}
 """Answers that only come after a person has asked for another page."""
 
 KINDS = [*PageKind]
@@ -83,7 +81,7 @@ def make_page(number: int) -> ClassPage:
         if kind in (PageKind.CLASS, PageKind.MIXED):
             prediction = ClassPrediction(((label, 0.9),))
         tiles.append(Stack(n, (100 * number + n,), prediction))
-    sizes = (5, 4, 3) if kind is PageKind.CLUSTERS else ()
+    sizes = {PageKind.CLUSTERS: (5, 4, 3), PageKind.MIXED: (4, 4, 4)}.get(kind, ())
     label = NAMES[0] if kind is PageKind.CLASS else None
     return ClassPage(kind, label, tuple(tiles), 0, 12, sizes)
 
@@ -95,33 +93,27 @@ class Window:
         self.state = PageState()
         self.now = 0.0
         self.labels: dict[int, str] = {}
-        self.answers = deque[Input]()
+        self.answers = deque[tuple[object, ...]]()
         self._pages = first
         self._steps = 0
         self._done: list[tuple[int, dict[int, str]]] = []
         self._undone: list[tuple[int, dict[int, str]]] = []
-        self.take(Entered())
+        self.take(enter)
 
-    def take(self, what: Input) -> tuple[Command, ...]:
+    def take(self, act: Act, *arguments: object) -> tuple[Command, ...]:
         last = self._done[-1][0] if self._done else 0
         before = self.state
-        self.state, commands = step(before, Event(what, self.now, last))
-        check(before, self.state, what, commands, self.now)
+        self.state, commands = step(before, Event(act, arguments, self.now, last))
+        check(before, self.state, act, commands, self.now)
         for command in commands:
             self._obey(command)
         return commands
 
     def _obey(self, command: Command) -> None:
-        if isinstance(command, AskPage):
-            self._pages += 1
-            self.answers.append(PagePrepared(make_page(self._pages)))
-        elif isinstance(command, AskRest):
-            self.answers.append(Refreshed(command.page, command.page))
-        elif isinstance(command, AskBetter):
-            self.answers.append(BetterCame(command.page, make_page(self._pages + 1)))
-        elif isinstance(command, AskSplit):
-            half = command.tiles[: len(command.tiles) // 2]
-            self.answers.append(Parted(command.page, half))
+        if isinstance(command, Ask):
+            self.answers.append(
+                (command.then, *command.arguments, self._answer(command))
+            )
         elif isinstance(command, Decide):
             self._save(command.serial, dict.fromkeys(command.samples, command.target))
         elif isinstance(command, File):
@@ -129,13 +121,24 @@ class Window:
         elif isinstance(command, TakeBack):
             self._take_back(command.kind)
 
+    def _answer(self, question: Ask) -> object:
+        if question.then is show_prepared:
+            self._pages += 1
+            return make_page(self._pages)
+        if question.then is show_rest:
+            return question.arguments[0]
+        if question.then is offer_better:
+            return make_page(self._pages + 1)
+        *_, tiles = question.arguments
+        return tiles[: len(tiles) // 2]  # type: ignore[index]
+
     def _save(self, serial: int, labels: dict[int, str]) -> None:
         if labels:
             self._steps += 1
             self._done.append((self._steps, dict(self.labels)))
             self._undone.clear()
             self.labels |= labels
-        self.answers.append(Saved(serial, self._steps if labels else 0))
+        self.answers.append((note_saved, serial, self._steps if labels else 0))
 
     def _take_back(self, kind: StepKind) -> None:
         is_undo = kind is StepKind.UNDO
@@ -146,17 +149,17 @@ class Window:
             root, labels = stack.pop()
             other.append((root, dict(self.labels)))
             self.labels = labels
-            self.answers.append(Reverted(root, kind))
+            self.answers.append((revert_step, root, kind))
 
     def answer(self) -> None:
         if self.answers:
-            self.take(self.answers.popleft())
+            self.take(*self.answers.popleft())  # type: ignore[arg-type]
 
     def settle(self) -> None:
         """Deliver all answers, and look at the page for a while."""
         while self.answers:
             self.answer()
-        self.take(Painted(range(12)))
+        self.take(note_painted, range(12))
         self.now += 1
 
 
@@ -174,18 +177,18 @@ def filed_labels(command: File) -> dict[int, str]:
 def check(
     before: PageState,
     after: PageState,
-    what: Input,
+    act: Act,
     commands: tuple[Command, ...],
     now: float,
 ) -> None:
     """Check what must hold for every event."""
-    check_labels(before, what, commands, now)
-    check_page(before, after, what)
-    check_letters(before, after, what, commands)
+    check_labels(before, act, commands, now)
+    check_page(before, after, act)
+    check_letters(before, after, act, commands)
 
 
 def check_labels(
-    before: PageState, what: Input, commands: tuple[Command, ...], now: float
+    before: PageState, act: Act, commands: tuple[Command, ...], now: float
 ) -> None:
     """Nothing is labelled but what a person has pressed a key for, and has seen."""
     labelled: set[int] = set()
@@ -194,7 +197,7 @@ def check_labels(
             labelled |= {*command.samples}
         elif isinstance(command, File):
             labelled |= filed_labels(command).keys()
-    assert not labelled or isinstance(what, PERSON)
+    assert not labelled or act in PERSON
     for tile, stack in enumerate(before.shown.page.tiles):
         if labelled & {*stack.rows}:
             assert now - before.seen_at[tile] >= MIN_LOOK_SECONDS
@@ -202,26 +205,29 @@ def check_labels(
     assert not labelled, "they were not on the screen"
 
 
-def check_page(before: PageState, after: PageState, what: Input) -> None:
+def check_page(before: PageState, after: PageState, act: Act) -> None:
     """A page changes by a person alone, unless it labels nothing and was not touched."""
-    if isinstance(what, (*PERSON, *ASKED)) or not before.is_ready:
+    if act in PERSON | ASKED or not before.is_ready:
         return
     is_preview = before.shown.page.kind is PageKind.PLAIN and before.is_untouched
     assert after.shown.page is before.shown.page or is_preview
-    if not isinstance(what, Parted | Saved | BetterCame):
+    if act not in (part, note_saved, offer_better):
         assert content(after.shown) == content(before.shown)
 
 
 def check_letters(
-    before: PageState, after: PageState, what: Input, commands: tuple[Command, ...]
+    before: PageState,
+    after: PageState,
+    act: Act,
+    commands: tuple[Command, ...],
 ) -> None:
     """Letters stay, become a label, are deleted by the person, or are reported."""
     text = before.name.text if before.name is not None else ""
-    if isinstance(what, Typed) or not text or after.name == before.name:
+    if act is type_name or not text or after.name == before.name:
         return
     if after.name is not None and after.name.text == text:
         return
-    is_used = isinstance(what, Named) and any(
+    is_used = act is accept_name and any(
         isinstance(command, Decide | File) for command in commands
     )
     assert not (is_used and Say(Message.UNUSED_NAME, text) in commands)
@@ -239,18 +245,18 @@ def some(tile: int) -> tuple[int, ...]:
 
 GESTURES: st.SearchStrategy[Callable[[Window], object]] = st.one_of(
     st.builds(
-        lambda tile: lambda window: window.take(Pointed(tile, tile)),
+        lambda tile: lambda window: window.take(point_at, tile, tile),
         st.integers(-1, 11),
     ),
     st.builds(
-        lambda tile, label: lambda window: window.take(Sent(some(tile), label)),
+        lambda tile, label: lambda window: window.take(send, some(tile), label),
         TILES,
         LABELS,
     ),
     st.builds(
         lambda key, tile: (
             lambda window: window.take(
-                Pressed(key, some(tile) if key is PageKey.LIFT else ())
+                press, key, some(tile) if key is PageKey.LIFT else ()
             )
         ),
         st.sampled_from(PageKey),
@@ -259,7 +265,7 @@ GESTURES: st.SearchStrategy[Callable[[Window], object]] = st.one_of(
     st.builds(
         lambda tile, onto: (
             lambda window: (
-                window.state.shown.cards and window.take(Dropped(some(tile), onto))
+                window.state.shown.cards and window.take(drop, some(tile), onto)
             )
         ),
         TILES,
@@ -268,28 +274,29 @@ GESTURES: st.SearchStrategy[Callable[[Window], object]] = st.one_of(
     st.builds(
         lambda letter: (
             lambda window: window.take(
-                Typed((window.state.name.text if window.state.name else "") + letter)
+                type_name,
+                (window.state.name.text if window.state.name else "") + letter,
             )
         ),
         st.sampled_from("abc"),
     ),
-    st.builds(lambda label: lambda window: window.take(PageSent(label)), LABELS),
+    st.builds(lambda label: lambda window: window.take(send_page, label), LABELS),
     st.builds(
         lambda label: (
             lambda window: (
                 window.state.name
-                and window.take(Named(window.state.name.text or label))
+                and window.take(accept_name, window.state.name.text or label)
             )
         ),
         st.sampled_from(NAMES),
     ),
-    st.builds(lambda tile: lambda window: window.take(HeadingClicked(tile)), TILES),
+    st.builds(lambda tile: lambda window: window.take(click_heading, tile), TILES),
     st.builds(
-        lambda what: lambda window: window.take(what),
-        st.sampled_from((NameEnded(), Entered(), Ticked())),
+        lambda act: lambda window: window.take(act),
+        st.sampled_from((end_name, enter, look_for_better)),
     ),
     st.builds(
-        lambda kind: lambda window: window.take(UndoAsked(kind, bool(window.answers))),
+        lambda kind: lambda window: window.take(undo, kind, bool(window.answers)),
         st.sampled_from((StepKind.UNDO, StepKind.REDO)),
     ),
 )
@@ -297,11 +304,11 @@ TIME: st.SearchStrategy[Callable[[Window], object]] = st.one_of(
     st.just(Window.answer),
     st.just(Window.settle),
     st.builds(
-        lambda tiles: lambda window: window.take(Painted(tiles)),
+        lambda tiles: lambda window: window.take(note_painted, tiles),
         st.frozensets(TILES),
     ),
     st.builds(
-        lambda tiles: lambda window: window.take(OthersDecided(tiles)),
+        lambda tiles: lambda window: window.take(note_others, tiles),
         st.frozensets(TILES, max_size=2),
     ),
     st.builds(
@@ -339,11 +346,11 @@ def test_undo_of_each_step_gives_state_before(
         window.settle()
         if len(window.state.changes) == len(before.changes) + 1:
             after = content(window.state.shown)
-            window.take(UndoAsked(StepKind.UNDO))
+            window.take(undo, StepKind.UNDO)
             window.settle()
             assert content(window.state.shown) == content(before.shown)
             assert window.labels == labels
-            window.take(UndoAsked(StepKind.REDO))
+            window.take(undo, StepKind.REDO)
             window.settle()
             is_left = window.state.changes[-1].after is None
             assert is_left or content(window.state.shown) == after
@@ -359,37 +366,37 @@ def clusters_window() -> Window:
 
 def test_del_rejects_only_a_lit_cluster() -> None:
     window = clusters_window()
-    window.take(Pointed(6, 6))
-    assert window.take(Pressed(PageKey.REJECT)) == (Say(Message.JUST_APPEARED),)
+    window.take(point_at, 6, 6)
+    assert window.take(press, PageKey.REJECT) == (Say(Message.JUST_APPEARED),)
     window.now += MIN_LOOK_SECONDS
-    window.take(Pressed(PageKey.REJECT))
+    window.take(press, PageKey.REJECT)
     assert {*window.labels} == {*window.state.shown.samples(range(5, 9))}
 
 
 def test_name_typed_ahead_takes_one_enter() -> None:
     window = clusters_window()
-    window.take(Pressed(PageKey.NEXT_PAGE))
+    window.take(press, PageKey.NEXT_PAGE)
     for text in ("M", "Mi", "Miku"):
-        window.take(Typed(text))
+        window.take(type_name, text)
     while not window.state.is_ready or not window.state.shown.has_clusters:
         window.settle()
         if not window.state.shown.has_clusters:
-            window.take(Pressed(PageKey.SUGGEST_AGAIN))
-            window.take(Typed("Miku"))
+            window.take(press, PageKey.SUGGEST_AGAIN)
+            window.take(type_name, "Miku")
     assert window.state.name is not None
     assert window.state.name.text == "Miku"
-    window.take(Named("Miku"))
+    window.take(accept_name, "Miku")
     assert {*window.labels} == {*window.state.shown.samples(range(5))}
 
 
 def test_two_drags_at_one_screen_both_hit() -> None:
     window = clusters_window()
-    window.take(Dropped((5,), 0))
-    window.take(Dropped((9,), 0))
+    window.take(drop, (5,), 0)
+    window.take(drop, (9,), 0)
     assert {*window.state.shown.members(0)} == {*range(5), 5, 9}
-    window.take(Pointed(5, 5))
-    window.take(Typed("Rin"))
-    window.take(Named("Rin"))
+    window.take(point_at, 5, 5)
+    window.take(type_name, "Rin")
+    window.take(accept_name, "Rin")
     assert {*window.labels} == {*window.state.shown.samples((*range(5), 5, 9))}
     assert window.state.shown.name_of(1) == "", (
         "a card that a face left asks for a name"
