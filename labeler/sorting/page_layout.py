@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from itertools import accumulate, combinations, compress
+from itertools import accumulate, chain, combinations, compress
 from typing import NamedTuple
 
 import numpy as np
@@ -316,31 +316,28 @@ def compose_mixed_page(
 
     Within a class, similar stacks are adjacent, so that one sweep corrects several.
     """
-    page_stacks: list[Stack] = []
-    labels: set[str] = set()
+    by_label: dict[str, list[Stack]] = defaultdict(list)
     errors = 0.0
     all_errors = sum(1 - stack.prediction.confidence for stack in stacks)
-    for stack in sorted(stacks, key=lambda s: (-s.prediction.confidence, s.number)):
+    by_confidence = sorted(stacks, key=lambda s: (-s.prediction.confidence, s.number))
+    for count, stack in enumerate(by_confidence):
         errors += 1 - stack.prediction.confidence
-        is_full = len(page_stacks) + HEADING_TILES * len(labels) >= room
+        is_full = count + HEADING_TILES * len(by_label) >= room
         has_enough_errors = (
             errors > MAX_EXPECTED_ERRORS
             and all_errors - errors > MIN_ERRORS_FOR_ANOTHER_PAGE
         )
-        if len(page_stacks) >= MIN_MIXED_TILES and (has_enough_errors or is_full):
+        if count >= MIN_MIXED_TILES and (has_enough_errors or is_full):
             break
-        page_stacks.append(stack)
-        labels.add(stack.prediction.label or "")
-    tiles: list[Stack] = []
-    sizes: list[int] = []
-    for label in sorted(labels):
-        class_stacks = [
-            stack for stack in page_stacks if (stack.prediction.label or "") == label
-        ]
-        tiles += order_by_similarity(class_stacks[::-1], vectors)
-        sizes.append(len(class_stacks))
+        by_label[stack.prediction.label or ""].append(stack)
+    cards = [
+        order_by_similarity(by_label[label][::-1], vectors)
+        for label in sorted(by_label)
+    ]
     total = sum(len(stack.rows) for stack in stacks)
-    return ClassPage(PageKind.MIXED, None, tuple(tiles), 0, total, tuple(sizes))
+    return ClassPage(
+        PageKind.MIXED, None, tuple(chain(*cards)), 0, total, tuple(map(len, cards))
+    )
 
 
 def order_by_similarity(stacks: Sequence[Stack], vectors: Float32Array) -> list[Stack]:
@@ -524,11 +521,7 @@ def compose_clusters_page(
         for cluster in page_clusters
     ]
     neighbours = [page_clusters[n] for n in chain_by_similarity(np.array(means))]
-    ordered = (
-        stack
-        for cluster in neighbours
-        for stack in order_by_similarity(cluster, vectors)
-    )
+    ordered = chain(*(order_by_similarity(cluster, vectors) for cluster in neighbours))
     tiles = tuple(stack._replace(prediction=NO_PREDICTION) for stack in ordered)
     total = sum(len(tile.rows) for tile in tiles)
     return ClassPage(

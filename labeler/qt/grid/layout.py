@@ -20,10 +20,13 @@ HEADING_HEIGHT = 34
 INSET = SPACE_M
 """Between the edge of a card and its tiles, and between two cards."""
 
-CARD_HEIGHT = HEADING_HEIGHT + 2 * INSET - GAP
+PORTRAIT_SCALE, MAX_PORTRAIT_SIDE = 1.5, 128
+"""How much larger than a tile the portrait of a card is, and its side at most."""
+
 SECTION_GAP = 3 * INSET - GAP
 ANY_WIDTH, MAX_LINE_DISTANCE = 100_000, 1000
 MIN_SECTION_COLUMNS = 2, 3  # of one tile, so that its name is readable, and of more
+MIN_PORTRAIT_COLUMNS = 4  # so that there is room for a name next to the portrait
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Section:
     """`count` tiles under a heading ('' for none), scaled by `scale`; `key` is that of its class.
 
     A section with a heading is a card. Adjacent ones with `shares_shelf` are side by side (see
-    `break_into_shelves`).
+    `break_into_shelves`). `portrait` is the number of the tile that its heading shows large, -1 for
+    none. A folded one shows its heading alone.
     """
 
     title: str
@@ -39,6 +43,22 @@ class Section:
     scale: float = 1.0
     shares_shelf: bool = False
     key: str = ""
+    portrait: int = -1
+    folded: bool = False
+
+    def heading_height(self, side: int) -> int:
+        """Return the height of its heading above tiles of a side."""
+        if self.portrait < 0:
+            return HEADING_HEIGHT if self.title else 0
+        return min(round(side * PORTRAIT_SCALE), MAX_PORTRAIT_SIDE) + 2 * INSET
+
+    def count_columns(self, lines: int) -> int:
+        """Return how many columns its tiles take in this number of lines."""
+        minimum, usual = MIN_SECTION_COLUMNS
+        columns = min(max(self.count, minimum), usual)
+        if self.portrait >= 0:
+            columns = MIN_PORTRAIT_COLUMNS
+        return max(-(-self.count // lines), columns)
 
 
 class PlacedSection(NamedTuple):
@@ -58,7 +78,7 @@ class PlacedSection(NamedTuple):
 
     @property
     def lines(self) -> int:
-        return -(-self.section.count // self.columns)
+        return 0 if self.section.folded else -(-self.section.count // self.columns)
 
     @property
     def bottom(self) -> int:
@@ -68,50 +88,48 @@ class PlacedSection(NamedTuple):
     def right(self) -> int:
         return self.left + self.columns * self.cell
 
-    def framed(self, right: int, bottom: int) -> PlacedSection:
-        """Return the section in a card that ends at a place."""
-        top = self.top - (HEADING_HEIGHT if self.section.title else 0)
+    @property
+    def portrait(self) -> QRect:
+        """The square in its heading for a portrait."""
+        place = self.box.topLeft() + QPoint(INSET, INSET)
+        side = self.top - self.box.top() - 2 * INSET
+        return QRect(place, QSize(side, side))
+
+    def frame(self, top: int, right: int, bottom: int) -> PlacedSection:
+        """Return the section in a card between places."""
         left = self.left - (INSET if self.section.title else 0)
         return self._replace(box=QRect(left, top, right - left, bottom - top))
 
 
-def _shelf_columns(count: int, lines: int) -> int:
-    minimum, usual = MIN_SECTION_COLUMNS
-    return max(-(-count // lines), min(max(count, minimum), usual))
-
-
 def break_into_shelves(
-    counts: Sequence[int], width: int, cell: int
+    sections: Sequence[Section], width: int, cell: int
 ) -> list[tuple[int, int]]:
     """Return the numbers of sections and of lines of each shelf.
 
-    `counts` are the tiles of the sections, which keep their order; a shelf is at most `width` wide.
-    A section joins the shelf before it unless a shelf of its own takes less height.
+    The sections keep their order; a shelf is at most `width` wide. A section joins the shelf before
+    it unless a shelf of its own takes less height.
     """
     shelves: list[tuple[int, int]] = []
-    for end, count in enumerate(counts, 1):
-        own_lines = _fit_lines([count], width, cell) or count
+    for end, section in enumerate(sections, 1):
+        own_lines = _fit_lines([section], width, cell) or section.count
         if shelves:
             size, lines = shelves[-1]
-            joint_lines = _fit_lines(counts[end - size - 1 : end], width, cell)
-            if 0 < joint_lines * cell <= (lines + own_lines) * cell + CARD_HEIGHT:
+            joint_lines = _fit_lines(sections[end - size - 1 : end], width, cell)
+            own_height = own_lines * cell + section.heading_height(cell) + 2 * INSET
+            if 0 < joint_lines * cell <= lines * cell + own_height:
                 shelves[-1] = size + 1, joint_lines
                 continue
         shelves.append((1, own_lines))
     return shelves
 
 
-def _fit_lines(counts: Sequence[int], width: int, cell: int) -> int:
+def _fit_lines(sections: Sequence[Section], width: int, cell: int) -> int:
     """Return the smallest number of lines in which sections fit side by side, or 0."""
-    room = (width - GAP - 2 * INSET - SECTION_GAP * (len(counts) - 1)) // cell
-    return next(
-        (
-            lines
-            for lines in range(1, max(counts) + 1)
-            if sum(_shelf_columns(count, lines) for count in counts) <= room
-        ),
-        0,
-    )
+    room = (width - GAP - 2 * INSET - SECTION_GAP * (len(sections) - 1)) // cell
+    for lines in range(1, max(section.count for section in sections) + 1):
+        if sum(section.count_columns(lines) for section in sections) <= room:
+            return lines
+    return 0
 
 
 class GridLayout:
@@ -119,6 +137,7 @@ class GridLayout:
 
     def __init__(self, sections: Sequence[Section], width: int, side: int):
         self.placed: list[PlacedSection] = []
+        self._side = side
         self.count, self.height = 0, GAP
         for shares_shelf, run in groupby(
             sections, lambda section: section.shares_shelf
@@ -133,13 +152,13 @@ class GridLayout:
                 columns = max(1, room // cell)
                 # Distribute the rest of the width over the tiles.
                 cell = max(1, room // columns) if section.count > columns else cell
-                top = self.height + (HEADING_HEIGHT if section.title else 0)
-                placed = self._place(section, top, cell, columns, GAP + inset)
+                placed = self._place(section, cell, columns, GAP + inset)
                 self._frame([placed], width - GAP)
 
     def _place(
-        self, section: Section, top: int, cell: int, columns: int, left: int
+        self, section: Section, cell: int, columns: int, left: int
     ) -> PlacedSection:
+        top = self.height + section.heading_height(self._side)
         placed = PlacedSection(section, self.count, top, cell, columns, left)
         self.count += section.count
         return placed
@@ -150,7 +169,8 @@ class GridLayout:
         bottom = max(placed.bottom for placed in line) + (INSET - GAP) * is_card
         ends = [*(placed.right + INSET - GAP for placed in line[:-1]), right]
         self.placed += [
-            placed.framed(end, bottom) for placed, end in zip(line, ends, strict=True)
+            placed.frame(self.height, end, bottom)
+            for placed, end in zip(line, ends, strict=True)
         ]
         self.height = bottom + INSET * is_card
 
@@ -158,24 +178,21 @@ class GridLayout:
         self, sections: Sequence[Section], width: int, cell: int
     ) -> None:
         remaining = iter(sections)
-        for size, lines in break_into_shelves(
-            [section.count for section in sections], width, cell
-        ):
-            top = self.height + HEADING_HEIGHT
+        for size, lines in break_into_shelves(sections, width, cell):
             left = GAP + INSET
             shelf = list[PlacedSection]()
             for section in islice(remaining, size):
                 limit = max(1, (width - GAP - 2 * INSET) // cell)
-                columns = min(_shelf_columns(section.count, lines), limit)
-                shelf.append(self._place(section, top, cell, columns, left))
+                columns = min(section.count_columns(lines), limit)
+                shelf.append(self._place(section, cell, columns, left))
                 left = shelf[-1].right + SECTION_GAP
             self._frame(shelf, width - GAP)
 
     def rect(self, row: int) -> QRect:
-        """Return the square of a tile; an empty one if the tile does not exist."""
+        """Return the square of a tile, if folded that of the portrait, if missing an empty one."""
         placed = self.section_of(row)
-        if placed is None:
-            return QRect()
+        if placed is None or placed.section.folded:
+            return placed.portrait if placed else QRect()
         line, column = divmod(row - placed.first, placed.columns)
         left, top = placed.left + column * placed.cell, placed.top + line * placed.cell
         return QRect(left, top, placed.cell - GAP, placed.cell - GAP)

@@ -16,6 +16,7 @@ from PySide6.QtCore import (
     QPoint,
     QRect,
     QRectF,
+    QSize,
     Qt,
     QVariantAnimation,
     Signal,
@@ -64,6 +65,8 @@ class TileAppearance(NamedTuple):
     selected: bool
     pointed: bool
     caption: str = ""
+    fills: bool = True
+    """Whether the image fills the square, without the ends of its longer side."""
 
 
 def paint_tile(
@@ -85,7 +88,10 @@ def paint_tile(
         CAPTIONED_OPACITY if is_captioned else OPACITY_BY_MARK[tile.state.mark]
     )
     painter.setPen(palette.color(Role.Text))
-    draw_fitted(painter, rect, tile.thumbnail)
+    if tile.fills:
+        draw_filling(painter, rect, tile.thumbnail)
+    else:
+        draw_fitted(painter, rect, tile.thumbnail)
     painter.setOpacity(1.0)
     if tile.caption:
         _paint_caption(
@@ -102,6 +108,17 @@ def paint_tile(
     if tile.selected:
         _paint_tick(painter, rect, palette)
     painter.restore()
+
+
+def draw_filling(painter: QPainter, area: QRect, image: QPixmap | str | None) -> None:
+    """Draw the middle of an image over a whole area, or text in its place."""
+    if not isinstance(image, QPixmap):
+        draw_fitted(painter, area, image)
+        return
+    keeps = Qt.AspectRatioMode.KeepAspectRatio
+    source = QRect(QPoint(), area.size().scaled(image.size(), keeps))
+    source.moveCenter(image.rect().center())
+    painter.drawPixmap(area, image, source)
 
 
 def _paint_stack_plates(painter: QPainter, rect: QRect, palette: QPalette) -> QRect:
@@ -209,6 +226,9 @@ def _set_font(painter: QPainter, pixels: int, *, bold: bool) -> None:
 DEFAULT_SIDE = 104
 ZOOM_FACTOR = 1.15
 STEPS_PER_WHEEL_NOTCH = 3
+MAX_SHAPE = 2.0
+"""Images are loaded larger so that their shorter side fills a tile, up to this shape."""
+
 MIN_SEEN_PART = 0.75
 """The part of a tile that has to be painted at once before it counts as seen."""
 
@@ -234,8 +254,8 @@ class TileView(QListView):
         self.point = -1
         self._grid = GridLayout((), 1, self.side)
         self._thumbs = thumbs
-        self._shows: dict[str, set[int]] = {}
-        """The tiles that were painted with each sample's image, or before it was loaded."""
+        self._missing: dict[str, list[QRect]] = {}
+        """Where each sample's image is missing until it is loaded."""
         self.tiles = model
         self.seen_samples: dict[int, float] = {}
         """When each of the shown samples was first painted with its image, in seconds."""
@@ -256,7 +276,7 @@ class TileView(QListView):
 
     def _on_model_shown(self) -> None:
         self.seen_samples.clear()
-        self._shows.clear()
+        self._missing.clear()
         self.clear_point()
         self.lay_out()
         self.verticalScrollBar().setValue(0)
@@ -486,28 +506,30 @@ class TileView(QListView):
 
     def _on_thumbnail_ready(self, key: str) -> None:
         # Many are loaded between two frames: repaint only their tiles, once.
-        for row in self._shows.pop(key, ()):
-            self.viewport().update(
-                self._grid.rect(row).translated(0, -self.verticalOffset())
-            )
+        for rect in self._missing.pop(key, ()):
+            self.viewport().update(rect.translated(0, -self.verticalOffset()))
+
+    def thumbnail(self, row: int, rect: QRect) -> QPixmap | str | None:
+        """Return the image of a tile for a square of the grid, which is painted again with it."""
+        tile = self.tiles.tile(row)
+        if tile is None:
+            return None
+        box = tile.region.region.box
+        shape = max(box.width, box.height) / max(1, min(box.width, box.height))
+        ratio = self.devicePixelRatioF() * min(shape, MAX_SHAPE)
+        image = self._thumbs.get(tile.region, rect.width(), ratio)
+        if image is None:
+            self._missing.setdefault(tile.key, []).append(rect)
+        return image
 
     def caption(self, row: int) -> str:
         """Return the line at the lower edge of a tile; empty in a plain grid."""
         return ""
 
     def appearance(self, row: int) -> TileAppearance:
-        tile = self.tiles.tile(row)
-        ratio = self.devicePixelRatioF()
-        image = (
-            self._thumbs.get(tile.region, self._grid.rect(row).width(), ratio)
-            if tile
-            else None
-        )
-        if tile:
-            self._shows.setdefault(tile.key, set()).add(row)
         is_selected = self.selectionModel().isRowSelected(row, QModelIndex())
         return TileAppearance(
-            image,
+            self.thumbnail(row, self._grid.rect(row)),
             self.tiles.state(row),
             self.tiles.prediction(row),
             is_selected,
@@ -521,7 +543,7 @@ class TileView(QListView):
         palette, offset = self.palette(), self.verticalOffset()
         painter.fillRect(event.rect(), palette.window())
         if event.region() == QRegion(self.viewport().rect()):
-            self._shows.clear()
+            self._missing.clear()
         area = event.region().translated(0, offset)
         grounds = self._paint_cards(painter, area.boundingRect(), offset)
         new_rows: list[int] = []
@@ -564,7 +586,7 @@ class TileView(QListView):
                 grounds[placed.first] = theme.draw_card(
                     painter, box, self.palette(), is_target=lit
                 )
-                line = QRect(box.left(), box.top(), box.width(), HEADING_HEIGHT)
+                line = QRect(box.topLeft(), QSize(box.width(), HEADING_HEIGHT))
                 self.paint_heading(
                     painter, line.adjusted(INSET + 2, 0, -INSET - 2, 0), placed
                 )

@@ -53,7 +53,7 @@ class DuplicateSetGrid(GestureView):
     def appearance(self, row: int) -> TileAppearance:
         number, index = self.member(row)
         is_kept = number >= 0 and self.sets[number].members[index].key in self.kept
-        return super().appearance(row)._replace(selected=is_kept)
+        return super().appearance(row)._replace(selected=is_kept, fills=False)
 
     def caption(self, row: int) -> str:
         number, index = self.member(row)

@@ -7,7 +7,7 @@ from PySide6.QtCore import QEvent, QPoint, QRect, Qt
 from PySide6.QtGui import QDropEvent, QInputMethodEvent, QKeyEvent, QPainter
 
 from labeler.qt.grid.gesture_view import GestureView
-from labeler.qt.grid.layout import HEADING_HEIGHT, INSET, PlacedSection
+from labeler.qt.grid.layout import INSET, PlacedSection
 from labeler.qt.grid.model import (
     UNMARKED,
     TileMark,
@@ -16,7 +16,7 @@ from labeler.qt.grid.model import (
     TileState,
 )
 from labeler.qt.grid.mouse import TileMimeData
-from labeler.qt.grid.tile_view import TileAppearance
+from labeler.qt.grid.tile_view import TileAppearance, draw_filling
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.keyboard import TEXT_MODIFIERS
 from labeler.qt.session_worker import SessionWorker
@@ -27,7 +27,9 @@ from labeler.qt.theme import (
     Role,
     blend,
     edge,
+    lit,
     muted_text,
+    round_corners,
 )
 from labeler.qt.translations import target_name
 from labeler.qt.views.page_header import page_sections
@@ -43,6 +45,7 @@ from labeler.sorting.page_state import (
 )
 from labeler.sorting.session import Place
 
+NAME_HEIGHT, FOLD_WIDTH = 26, 20
 USUAL_SIDE = 56
 """Size in logical pixels that decides how many faces make a page; they are then fitted to it."""
 
@@ -92,7 +95,12 @@ class PageGrid(GestureView):
             old: names.get(name, name) for old, name in self.names.items()
         } | names
         page = self.page_state.shown.page.renamed(self.names)
-        sections = page_sections(page, self.worker.keys)
+        sections = [
+            replace(section, folded=before.folded)
+            for section, before in zip(
+                page_sections(page, self.worker.keys), self.tiles.sections, strict=True
+            )
+        ]
         self.tiles.set_titles(sections, suggestions_by_sample(page))
         self._show_marks(self.page_state.shown)
         self.lay_out()
@@ -111,6 +119,11 @@ class PageGrid(GestureView):
             {tile.rows[0]: tile.rows for tile in page.tiles},
         )
         self.fit_page()
+        # Faces that were not on the screen come out of their portraits.
+        for card in self._grid.placed:
+            if card.section.portrait >= 0:
+                start = card.portrait.topLeft()
+                places = dict.fromkeys(self.tiles.ids(card.rows), start) | places
         self.slide_from(places)
 
     def _show_marks(self, shown: Shown) -> None:
@@ -124,6 +137,21 @@ class PageGrid(GestureView):
         self.tiles.states = states
         self.tiles.withdraw_labels(row for row in was_sent if row not in shown.sent)
         self.selectionModel().clearSelection()
+
+    def look_from(self, row: int) -> None:
+        """Scroll to a tile, in a card that is unfolded for it."""
+        card = self._grid.section_of(row)
+        if card is not None and card.section.folded:
+            self.fold(card)
+        super().look_from(row)
+
+    def fold(self, card: PlacedSection) -> None:
+        """Fold the faces of a card, or unfold them."""
+        sections = list(self.tiles.sections)
+        folded = replace(card.section, folded=not card.section.folded)
+        sections[self._grid.placed.index(card)] = folded
+        self.tiles.sections = tuple(sections)
+        self.lay_out()
 
     def room(self) -> int:
         """Return how many faces make a page that fills the window."""
@@ -187,11 +215,13 @@ class PageGrid(GestureView):
         is_target = card == self._lit_card() and tiles == state.targets()
         if is_target and len(tiles) > 1 and not self.selected_rows():
             note = self.tr("Del: reject {count}").format(count=note)
+        self._paint_portrait(painter, card, placed)
+        line = self._name_line(placed)
         painter.setFont(self.font())
         painter.setPen(muted_text(palette))
-        painter.drawText(line, Qt.AlignmentFlag.AlignRight | centre, note)
-        width = painter.fontMetrics().horizontalAdvance(note)
-        line.setRight(line.right() - width - SPACE_M)
+        painter.drawText(line.translated(SPACE_S, line.height()), centre, note)
+        mark = "▸" if placed.section.folded else "▾"
+        painter.drawText(line.translated(line.width() + SPACE_S, 0), centre, mark)
 
         tag = state.shown.tag(card)
         name = self._current(state.shown.name_of(card))
@@ -202,25 +232,40 @@ class PageGrid(GestureView):
             section = replace(placed.section, title=title.strip(), key=key)
             super().paint_heading(painter, line, placed._replace(section=section))
             return
-        frame = line.adjusted(-2, SPACE_S, 0, -SPACE_S)
         painter.setBrush(palette.base())
         painter.setPen(blend(edge(palette), palette.color(Role.Text), 0.1))
-        painter.drawRoundedRect(frame, CONTROL_RADIUS, CONTROL_RADIUS)
+        painter.drawRoundedRect(line, CONTROL_RADIUS, CONTROL_RADIUS)
         painter.setPen(muted_text(palette))
         text = f"{tag} {self.tr('Who is this?')}".strip()
-        painter.drawText(frame.adjusted(SPACE_M, 0, 0, 0), centre, text)
+        painter.drawText(line.adjusted(SPACE_M, 0, 0, 0), centre, text)
+
+    def _paint_portrait(
+        self, painter: QPainter, card: int, placed: PlacedSection
+    ) -> None:
+        # The best face, unless it was taken out of the card.
+        best = placed.first + placed.section.portrait
+        rows = self.page_state.shown.targets(card)
+        row = best if best in rows else next(iter(rows), best)
+        place = placed.portrait.translated(0, -self.verticalOffset())
+        draw_filling(painter, place, self.thumbnail(row, placed.portrait))
+        is_lit = card == self._lit_card()
+        ground = lit(self.palette()) if is_lit else self.palette().color(Role.Base)
+        round_corners(painter, place, ground, place.width() / 2)
+
+    def _name_line(self, card: PlacedSection) -> QRect:
+        """Return where the name of a card is, in the viewport."""
+        portrait = card.portrait.translated(0, -self.verticalOffset())
+        left = portrait.right() + SPACE_M
+        right = card.box.right() - INSET - FOLD_WIDTH
+        middle = portrait.center().y()
+        return QRect(left, middle - NAME_HEIGHT, right - left, NAME_HEIGHT)
 
     def name_field_rect(self) -> QRect:
         """Return where the field for the card to be named belongs, in the viewport; or empty."""
         name = self.page_state.name
         tiles = name.tiles if name is not None and self.page_state.shown.cards else ()
-        placed = self._grid.section_of(tiles[0]) if tiles else None
-        if placed is None:
-            return QRect()
-        box = placed.box.translated(0, -self.verticalOffset())
-        top = box.top() + SPACE_S
-        height = HEADING_HEIGHT - 2 * SPACE_S
-        return QRect(box.left() + INSET, top, box.width() - 2 * INSET, height)
+        card = self._grid.section_of(tiles[0]) if tiles else None
+        return self._name_line(card) if card is not None else QRect()
 
     # -- keys
 
@@ -305,10 +350,14 @@ class PageGrid(GestureView):
         )
 
     def click_outside(self, place: QPoint) -> None:
-        """Name a card whose heading is clicked."""
+        """Name a card whose heading is clicked, or fold it."""
         place += QPoint(0, self.verticalOffset())
         card = self._grid.section_at(place)
-        if card is not None and place.y() < card.top:
+        if card is None or place.y() >= card.top:
+            return
+        if card.section.portrait >= 0 and place.x() > self._name_line(card).right():
+            self.fold(card)
+        else:
             self.send(click_heading, card.first)
 
     def movable_rows(self, point: QPoint) -> list[int]:

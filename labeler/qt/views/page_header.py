@@ -1,6 +1,6 @@
 """How a class page is described, and its header: title, name field, buttons."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from PySide6.QtGui import QResizeEvent
@@ -43,20 +43,34 @@ def page_sections(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
             faces = sum(len(page.tiles[tile].rows) for tile in members)
             title = single if faces == 1 else similar.format(count=faces)
             is_shared = len(page.cards) > 1
-            sections.append(Section(title, len(members), shares_shelf=is_shared))
+            sections.append(
+                Section(title, len(members), shares_shelf=is_shared, portrait=0)
+            )
         return sections
     if page.kind is PageKind.MIXED:
-        labels = [page.tiles[first].prediction.label or "" for first, *_ in page.cards]
-        return [
-            Section(f"{name}?", size, shares_shelf=True, key=keys.get(name, ""))
-            for name, size in zip(labels, page.card_sizes, strict=True)
-        ]
+        return [_class_section(page, members, keys) for members in page.cards]
     if page.doubtful:
         return [
             Section(tr("Low confidence"), page.doubtful, LOW_CONFIDENCE_SCALE),
             Section(tr("High confidence"), len(page.tiles) - page.doubtful),
         ]
     return [Section("", len(page.tiles))]
+
+
+def _class_section(
+    page: ClassPage, members: Sequence[int], keys: Mapping[str, str]
+) -> Section:
+    """Return the card of a class, with its most confident face as portrait."""
+    predictions = [page.tiles[tile].prediction for tile in members]
+    best = max(predictions, key=lambda prediction: prediction.confidence)
+    name = best.label or ""
+    return Section(
+        f"{name}?",
+        len(members),
+        shares_shelf=True,
+        key=keys.get(name, ""),
+        portrait=predictions.index(best),
+    )
 
 
 def page_title(page: ClassPage) -> str:
