@@ -26,6 +26,7 @@ PORTRAIT_SCALE, MAX_PORTRAIT_SIDE = 1.5, 128
 SECTION_GAP = 3 * INSET - GAP
 ANY_WIDTH, MAX_LINE_DISTANCE = 100_000, 1000
 MIN_SECTION_COLUMNS = 2, 3  # of one tile, so that its name is readable, and of more
+MAX_SHELF_SECTIONS = 8
 MIN_PORTRAIT_COLUMNS = 4  # so that there is room for a name next to the portrait
 
 
@@ -106,21 +107,23 @@ def break_into_shelves(
 ) -> list[tuple[int, int]]:
     """Return the numbers of sections and of lines of each shelf.
 
-    The sections keep their order; a shelf is at most `width` wide. A section joins the shelf before
-    it unless a shelf of its own takes less height.
+    The sections keep their order; a shelf is at most `width` wide. All shelves together are as low
+    as possible.
     """
-    shelves: list[tuple[int, int]] = []
-    for end, section in enumerate(sections, 1):
-        own_lines = _fit_lines([section], width, cell) or section.count
-        if shelves:
-            size, lines = shelves[-1]
-            joint_lines = _fit_lines(sections[end - size - 1 : end], width, cell)
-            own_height = own_lines * cell + section.heading_height(cell) + 2 * INSET
-            if 0 < joint_lines * cell <= lines * cell + own_height:
-                shelves[-1] = size + 1, joint_lines
-                continue
-        shelves.append((1, own_lines))
-    return shelves
+    best: list[tuple[int, list[tuple[int, int]]]] = [(0, [])]
+    for end in range(1, len(sections) + 1):
+        options = []
+        for start in range(max(0, end - MAX_SHELF_SECTIONS), end):
+            shelf = sections[start:end]
+            lines = _fit_lines(shelf, width, cell)
+            if not lines and len(shelf) == 1:
+                lines = shelf[0].count
+            if lines:
+                height, shelves = best[start]
+                height += lines * cell + shelf[0].heading_height(cell) + 2 * INSET
+                options.append((height, [*shelves, (len(shelf), lines)]))
+        best.append(min(options))
+    return best[-1][1]
 
 
 def _fit_lines(sections: Sequence[Section], width: int, cell: int) -> int:
