@@ -34,6 +34,7 @@ SMALL, HEADING, TITLE = 0.88, 1.1, 1.5
 """Type scale: multiples of the desktop's font size for key caps, headings and titles."""
 
 MOTION_MS = 120
+TRANSPARENT = QColor(0, 0, 0, 0)
 SCHEMES = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}
 _COLOURS = {  # ground, surface, text, muted text, line, accent
     "light": (0xF4F4F7, 0xFFFFFF, 0x1B1B22, 0x5F5F6B, 0xDCDCE3, 0x4F52D3),
@@ -195,7 +196,7 @@ def draw_card(
     ground = lit(palette) if is_target else palette.color(Role.Base)
     accent = QPen(palette.color(Role.Highlight), 2)
     pen = accent if is_target else QPen(edge(palette), 1)
-    _draw_frame(painter, rect, pen, ground, CARD_RADIUS)
+    draw_frame(painter, rect, pen, ground, CARD_RADIUS)
     return ground
 
 
@@ -211,7 +212,7 @@ def draw_key(painter: QPainter, rect: QRect, key: str, palette: QPalette) -> Non
     cap.moveCenter(rect.center())
     cap.moveLeft(rect.left())
     line = QPen(blend(edge(palette), palette.color(Role.Text), 0.16), 1)
-    _draw_frame(painter, cap, line, hovered(palette), SPACE_S)
+    draw_frame(painter, cap, line, hovered(palette), SPACE_S)
     painter.setPen(palette.color(Role.Text))
     painter.drawText(cap, Qt.AlignmentFlag.AlignCenter, key)
 
@@ -257,12 +258,13 @@ def focus_ring(painter: QPainter, rect: QRect, widget: QWidget) -> None:
     if widget.hasFocus():
         palette = widget.palette()
         colour = blend(edge(palette), palette.color(Role.Text), 0.25)
-        _draw_frame(painter, rect, QPen(colour, 1), QColor("transparent"), CARD_RADIUS)
+        draw_frame(painter, rect, QPen(colour, 1), TRANSPARENT, CARD_RADIUS)
 
 
-def _draw_frame(
+def draw_frame(
     painter: QPainter, rect: QRect, pen: QPen, ground: QColor, radius: int
 ) -> None:
+    """Draw a rounded frame within a rectangle."""
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(pen)
     painter.setBrush(ground)

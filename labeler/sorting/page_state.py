@@ -518,10 +518,6 @@ def press(state: PageState, key: PageKey, tiles: tuple[int, ...] = ()) -> Result
 Action = Callable[[PageState, tuple[int, ...]], Result]
 
 
-def _file(state: PageState, tiles: tuple[int, ...]) -> Result:
-    return state.file()
-
-
 def _show_next(state: PageState, tiles: tuple[int, ...]) -> Result:
     if not state.later:
         return state.turn(keeps=True, skipped=state.shown.page)
@@ -600,7 +596,7 @@ KEY_RULES = (
         "Accept the page: label all unmarked faces as suggested",
         "all correct",
         SUGGESTIONS,
-        {PageKey.ENTER: _file},
+        {PageKey.ENTER: lambda state, tiles: state.file()},
     ),
     KeyRule("Shift + 1", "Label the whole page with that class"),
     KeyRule(

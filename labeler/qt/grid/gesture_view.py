@@ -322,12 +322,6 @@ class GestureView(TileView):
     def point_at(self, place: QPoint) -> None:
         self.set_point(self.indexAt(place).row())
 
-    def point_at_next(self) -> None:
-        """Point at the next unmarked tile, unless the mouse points at one."""
-        unmarked = self.unmarked()
-        following = (row for row in unmarked if row >= self.point)
-        self.lead_to(next(following, [*unmarked, -1][0]))
-
     def lead_to(self, row: int) -> None:
         """Point at a tile and scroll there, unless the mouse points at one."""
         at = self.mouse.at if self.mouse.leads else None

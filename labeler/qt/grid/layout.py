@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from PySide6.QtCore import QPoint, QRect, QSize
@@ -104,13 +105,13 @@ class PlacedSection(NamedTuple):
 
 def break_into_shelves(
     sections: Sequence[Section], width: int, cell: int
-) -> list[tuple[int, int]]:
-    """Return the numbers of sections and of lines of each shelf.
+) -> list[tuple[Sequence[Section], int]]:
+    """Return the sections and the number of lines of each shelf.
 
     The sections keep their order; a shelf is at most `width` wide. All shelves together are as low
     as possible.
     """
-    best: list[tuple[int, list[tuple[int, int]]]] = [(0, [])]
+    best: list[tuple[int, list[tuple[Sequence[Section], int]]]] = [(0, [])]
     for end in range(1, len(sections) + 1):
         options = []
         for start in range(max(0, end - MAX_SHELF_SECTIONS), end):
@@ -121,8 +122,8 @@ def break_into_shelves(
             if lines:
                 height, shelves = best[start]
                 height += lines * cell + shelf[0].heading_height(cell) + 2 * INSET
-                options.append((height, [*shelves, (len(shelf), lines)]))
-        best.append(min(options))
+                options.append((height, [*shelves, (shelf, lines)]))
+        best.append(min(options, key=itemgetter(0)))
     return best[-1][1]
 
 
@@ -141,55 +142,50 @@ class GridLayout:
     def __init__(self, sections: Sequence[Section], width: int, side: int):
         self.placed: list[PlacedSection] = []
         self._side = side
-        self.count, self.height = 0, GAP
-        for shares_shelf, run in groupby(
-            sections, lambda section: section.shares_shelf
-        ):
+        self._width = width
+        self.count = 0
+        self.height = GAP
+        for shares_shelf, run in groupby(sections, attrgetter("shares_shelf")):
             if shares_shelf:
-                self._place_in_shelves(list(run), width, side + GAP)
-                continue
-            for section in run:
-                inset = INSET if section.title else 0
-                cell = round(side * section.scale) + GAP
-                room = width - GAP - 2 * inset
-                columns = max(1, room // cell)
+                for shelf, lines in break_into_shelves(list(run), width, side + GAP):
+                    self._place_shelf(shelf, lines)
+            else:
+                for section in run:
+                    self._place_shelf([section], 0)
+
+    def _place_shelf(self, sections: Sequence[Section], lines: int) -> None:
+        """Place sections side by side, in a number of lines, or if it is 0 as wide as possible."""
+        shelf: list[PlacedSection] = []
+        left = GAP
+        for section in sections:
+            inset = INSET if section.title else 0
+            cell = round(self._side * section.scale) + GAP
+            room = self._width - GAP - 2 * inset
+            columns = max(1, room // cell)
+            if lines:
+                columns = min(section.count_columns(lines), columns)
+            elif section.count > columns:
                 # Distribute the rest of the width over the tiles.
-                cell = max(1, room // columns) if section.count > columns else cell
-                placed = self._place(section, cell, columns, GAP + inset)
-                self._frame([placed], width - GAP)
+                cell = max(1, room // columns)
+            top = self.height + section.heading_height(self._side)
+            shelf.append(
+                PlacedSection(section, self.count, top, cell, columns, left + inset)
+            )
+            self.count += section.count
+            left = shelf[-1].right + SECTION_GAP - INSET
+        self._frame(shelf)
 
-    def _place(
-        self, section: Section, cell: int, columns: int, left: int
-    ) -> PlacedSection:
-        top = self.height + section.heading_height(self._side)
-        placed = PlacedSection(section, self.count, top, cell, columns, left)
-        self.count += section.count
-        return placed
-
-    def _frame(self, line: list[PlacedSection], right: int) -> None:
+    def _frame(self, shelf: list[PlacedSection]) -> None:
         """Add cards side by side: all as high as the highest, the last one up to the right."""
-        is_card = bool(line[0].section.title)
-        bottom = max(placed.bottom for placed in line) + (INSET - GAP) * is_card
-        ends = [*(placed.right + INSET - GAP for placed in line[:-1]), right]
+        is_card = bool(shelf[0].section.title)
+        bottom = max(placed.bottom for placed in shelf) + (INSET - GAP) * is_card
+        ends = [placed.right + INSET - GAP for placed in shelf[:-1]]
+        ends.append(self._width - GAP)
         self.placed += [
             placed.frame(self.height, end, bottom)
-            for placed, end in zip(line, ends, strict=True)
+            for placed, end in zip(shelf, ends, strict=True)
         ]
         self.height = bottom + INSET * is_card
-
-    def _place_in_shelves(
-        self, sections: Sequence[Section], width: int, cell: int
-    ) -> None:
-        remaining = iter(sections)
-        for size, lines in break_into_shelves(sections, width, cell):
-            left = GAP + INSET
-            shelf = list[PlacedSection]()
-            for section in islice(remaining, size):
-                limit = max(1, (width - GAP - 2 * INSET) // cell)
-                columns = min(section.count_columns(lines), limit)
-                shelf.append(self._place(section, cell, columns, left))
-                left = shelf[-1].right + SECTION_GAP
-            self._frame(shelf, width - GAP)
 
     def rect(self, row: int) -> QRect:
         """Return the square of a tile, if folded that of the portrait, if missing an empty one."""
@@ -212,6 +208,11 @@ class GridLayout:
         return next(
             (placed for placed in self.placed if placed.box.contains(point)), None
         )
+
+    def list_rows(self, area: QRect) -> list[int]:
+        """Return the tiles that touch an area."""
+        ranges = self.rows_in(area)
+        return [row for first, last in ranges for row in range(first, last + 1)]
 
     def rows_in(self, area: QRect) -> Iterator[tuple[int, int]]:
         """Yield the ranges (first, last) of tiles that touch an area."""
@@ -262,9 +263,7 @@ class GridLayout:
         edge = rect.bottom() if down > 0 else rect.top()
         for distance in range(GAP, MAX_LINE_DISTANCE, GAP):
             line = QRect(0, edge + down * distance, rect.right() + ANY_WIDTH, GAP)
-            ranges = self.rows_in(line)
-            rows = [other for first, last in ranges for other in range(first, last + 1)]
-            if rows:
+            if rows := self.list_rows(line):
                 # The nearest one beside the column of this tile.
                 return min(rows, key=lambda other: abs(self.rect(other).x() - rect.x()))
         return row

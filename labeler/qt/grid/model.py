@@ -208,6 +208,10 @@ class TileModel(QAbstractListModel):
     def key_of(self, target: str) -> str:
         return PLACE_KEYS.get(target) or self._worker.keys.get(target, "")
 
+    def send_state(self, target: str) -> TileState:
+        """Return the state of a tile that is sent to a class or place."""
+        return TileState(TileMark.SENT, self.key_of(target), target.removeprefix(":"))
+
     def set_state(self, rows: Iterable[int], state: TileState) -> None:
         self.set_states(dict.fromkeys(rows, state))
 

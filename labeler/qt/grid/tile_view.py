@@ -123,14 +123,10 @@ def draw_filling(painter: QPainter, area: QRect, image: QPixmap | str | None) ->
 
 def _paint_stack_plates(painter: QPainter, rect: QRect, palette: QPalette) -> QRect:
     step = max(3, rect.width() // 32)
-    for number in (2, 1):
-        plate = rect.adjusted(0, 0, -2 * step, -2 * step)
-        plate.translate(number * step, (2 - number) * step)
-        painter.fillRect(
-            plate, theme.blend(theme.backdrop(palette), palette.color(Role.Text), 0.5)
-        )
-        painter.setPen(palette.color(Role.Base))
-        painter.drawRect(plate.adjusted(0, 0, -1, -1))
+    ground = theme.blend(theme.backdrop(palette), palette.color(Role.Text), 0.5)
+    pen = QPen(palette.color(Role.Base), 1)
+    plate = rect.adjusted(2 * step, 0, 0, -2 * step)
+    theme.draw_frame(painter, plate, pen, ground, theme.TILE_RADIUS)
     return rect.adjusted(0, 2 * step, -2 * step, 0)
 
 
@@ -207,13 +203,11 @@ def _paint_outline(
     painter: QPainter, rect: QRect, palette: QPalette, *, selected: bool
 ) -> None:
     """Paint a frame with a gap, so that it is visible on any image."""
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setBrush(Qt.BrushStyle.NoBrush)
     outer = Role.Highlight if selected else Role.Text
-    for inset, role, width in ((1.5, outer, OUTLINE_WIDTH), (3.5, Role.Base, 1)):
-        painter.setPen(QPen(palette.color(role), width))
-        frame = QRectF(rect).adjusted(inset, inset, -inset, -inset)
-        painter.drawRoundedRect(frame, theme.TILE_RADIUS - 1, theme.TILE_RADIUS - 1)
+    for role, width in ((outer, OUTLINE_WIDTH), (Role.Base, 1)):
+        pen = QPen(palette.color(role), width)
+        theme.draw_frame(painter, rect, pen, theme.TRANSPARENT, theme.TILE_RADIUS - 1)
+        rect = rect.adjusted(width, width, -width, -width)
 
 
 def _set_font(painter: QPainter, pixels: int, *, bold: bool) -> None:
@@ -354,11 +348,7 @@ class TileView(QListView):
     def in_sight(self) -> list[int]:
         """Return the tiles that are visible now, by more than an edge."""
         area = self.viewport().rect().translated(0, self.verticalOffset())
-        rows = (
-            row
-            for first, last in self._grid.rows_in(area)
-            for row in range(first, last + 1)
-        )
+        rows = self._grid.list_rows(area)
         return [row for row in rows if self._is_visible(self._grid.rect(row), area)]
 
     def _is_visible(self, rect: QRect, area: QRect) -> bool:
@@ -542,16 +532,12 @@ class TileView(QListView):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         palette, offset = self.palette(), self.verticalOffset()
         painter.fillRect(event.rect(), palette.window())
-        if event.region() == QRegion(self.viewport().rect()):
-            self._missing.clear()
         area = event.region().translated(0, offset)
         grounds = self._paint_cards(painter, area.boundingRect(), offset)
         new_rows: list[int] = []
         # Repaint only the tiles that have changed.
-        ranges = (pair for part in area for pair in self._grid.rows_in(part))  # type: ignore[attr-defined]
-        for row in sorted(
-            {row for first, last in ranges for row in range(first, last + 1)}
-        ):
+        rows = (row for part in area for row in self._grid.list_rows(part))  # type: ignore[attr-defined]
+        for row in sorted({*rows}):
             rect = self._grid.rect(row)
             appearance = self.appearance(row)
             placed = self._grid.section_of(row)
@@ -583,18 +569,16 @@ class TileView(QListView):
             if placed.section.title and placed.box.intersects(area):
                 lit = placed.first in lit_sections
                 box = placed.box.translated(0, -offset)
-                grounds[placed.first] = theme.draw_card(
-                    painter, box, self.palette(), is_target=lit
-                )
+                ground = theme.draw_card(painter, box, self.palette(), is_target=lit)
+                grounds[placed.first] = ground
                 line = QRect(box.topLeft(), QSize(box.width(), HEADING_HEIGHT))
-                self.paint_heading(
-                    painter, line.adjusted(INSET + 2, 0, -INSET - 2, 0), placed
-                )
+                line.adjust(INSET + 2, 0, -INSET - 2, 0)
+                self.paint_heading(painter, line, placed, ground)
         painter.setFont(self.font())
         return grounds
 
     def paint_heading(
-        self, painter: QPainter, line: QRect, placed: PlacedSection
+        self, painter: QPainter, line: QRect, placed: PlacedSection, ground: QColor
     ) -> None:
         """Paint the heading of a card: the key, the name, and the rest of it in grey."""
         key = placed.section.key.title()

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QMenu
 
 from gleanset.errors import GleansetError
 from labeler.qt.grid.gesture_view import GridCommand
@@ -42,6 +43,8 @@ from labeler.sorting.page_state import (
     PageState,
     Result,
     accept_name,
+    click_heading,
+    drop,
     end_name,
     enter,
     find_arrangement,
@@ -293,14 +296,35 @@ class ClassPagesView(LabelingView):
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         self.take(send, tuple(rows), target, provenance == BY_SWEEP)
 
-    def commanded(self, command: GridCommand, rows: list[int]) -> None:
+    def run_command(self, command: GridCommand, rows: list[int]) -> None:
         if command.name not in PageKey.__members__:
-            super().commanded(command, rows)
+            super().run_command(command, rows)
             return
         is_click = command in (GridCommand.LIFT, GridCommand.SPLIT)
         if not is_click and rows == self.view.target_rows():
             rows = self.view.selected_rows()  # else those of an enlarged face
         self._press(PageKey[command.name], rows)
+
+    def make_menu(self, rows: list[int]) -> QMenu:
+        """Add what can be done with a card, if the menu is for all of it."""
+        menu = super().make_menu(rows)
+        shown = self.state.shown
+        card = shown.card_at(rows[0]) if shown.cards else -1
+        if card < 0 or {*rows} != {*shown.targets(card)}:
+            return menu
+
+        menu.addSeparator()
+        menu.addAction(self.tr("Name"), partial(self.take, click_heading, rows[0]))
+        if shown.has_clusters:
+            split = partial(self._press, PageKey.SPLIT, rows)
+            menu.addAction(tr(Message.PARTED.value) + "\t−", split)
+        others = menu.addMenu(self.tr("Join with"))
+        for other, box in self.view.cards():
+            if other != card:
+                name = shown.name_of(other) or self.tr("Who is this?")
+                join = partial(self.take, drop, tuple(rows), box.first)
+                others.addAction(self.view.portrait_icon(box), name, join)
+        return menu
 
     def _show_step(self, step: StepResult) -> None:
         operation = step.operation.first()
@@ -379,14 +403,14 @@ class ClassPagesView(LabelingView):
         work: Callable[[SortingSession], StepResult],
         classes: set[str],
     ) -> None:
-        def saved(step: StepResult) -> None:
+        def note_step(step: StepResult) -> None:
             self.take(note_saved, serial, step.root if step.step else 0)
 
-        def failed(error: GleansetError) -> None:
+        def report(error: GleansetError) -> None:
             self.take(note_saved, serial, 0)
             self.worker.show_error(error)
 
-        self.worker.decide(work, saved, failed, classes)
+        self.worker.decide(work, note_step, report, classes)
 
     # -- messages
 

@@ -25,7 +25,6 @@ from labeler.cropping import (
 )
 from labeler.qt.crop_canvas import BoxDraft, CropCanvas, CropCommand
 from labeler.qt.images import LoadedImage, load
-from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.views.base import (
     EmptyNotice,
@@ -39,101 +38,6 @@ from labeler.qt.views.base import (
 )
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
 from labeler.sorting.session import NO_STEP, SortingSession, StepKind, StepResult
-
-
-class CropSaving:
-    """Saves the boxes of a canvas; calls `show` with the saved boxes after each change."""
-
-    def __init__(
-        self,
-        worker: SessionWorker,
-        canvas: CropCanvas,
-        show: Callable[[ImageBoxes], None],
-    ):
-        self._worker, self._canvas, self._show = worker, canvas, show
-        self._keys: dict[int, str] = {}
-        """The samples that boxes (by id) became, written on the worker's thread."""
-        self._pending_changes: Counter[str] = Counter()
-        """Changes without an answer yet, by image."""
-
-    def save(self, sha256: str) -> None:
-        """Save all changed boxes, except a box held by the mouse."""
-        for box in self._canvas.boxes:
-            if box.is_unsent and box.id != self._canvas.mouse_box:
-                sent = replace(box, sent=box.place)
-                self._canvas.replace_box(sent)
-                self._decide(sha256, partial(self._put, sha256, sent))
-
-    def _put(self, sha256: str, draft: BoxDraft, session: SortingSession) -> StepResult:
-        edit = put_box(session.dataset, sha256, *draft.place, self._sample_of(draft))
-        self._keys[draft.id] = edit.key
-        return session.adopt(edit.step, 1)
-
-    def delete(self, sha256: str, draft: BoxDraft) -> None:
-        def work(session: SortingSession) -> StepResult:
-            key = self._sample_of(draft)
-            if key is None:  # it was never saved
-                return NO_STEP
-            return session.adopt(remove_box(session.dataset, key).step, 1)
-
-        self._decide(sha256, work)
-
-    def label(self, sha256: str, draft: BoxDraft, target: str) -> None:
-        def work(session: SortingSession) -> StepResult:
-            key = self._sample_of(draft)
-            if key is None:
-                raise UsageError("the box was not saved", "draw it again")
-            key = get_box(session.dataset, key).key
-            return session.decide(list(session.tiles.get_ids([key]).values()), target)
-
-        self._decide(sha256, work, [target])
-
-    def _decide(
-        self,
-        sha256: str,
-        work: Callable[[SortingSession], StepResult],
-        classes: Sequence[str] = (),
-    ) -> None:
-        def answered(answer: StepResult | GleansetError) -> None:
-            self._pending_changes[sha256] -= 1
-            if isinstance(answer, GleansetError):
-                self._worker.show_error(answer)
-
-        self._pending_changes[sha256] += 1
-        self._worker.decide(work, answered, answered, classes)
-        self._worker.ask(
-            lambda session: load_image(session.dataset, sha256), self._show
-        )
-
-    def _sample_of(self, draft: BoxDraft) -> str | None:
-        return self._keys.get(draft.id, draft.sample.key if draft.sample else None)
-
-    def show_saved(self, saved: ImageBoxes) -> None:
-        """Show the saved boxes; those that were edited since, or are held, stay as they are."""
-        if self._pending_changes[saved.sha256]:
-            return  # the image is read again after each of them
-        drafts = self._canvas.boxes
-        shown_boxes = list[BoxDraft]()
-        edited = {
-            box.id
-            for box in drafts
-            if box.is_unsent or box.id == self._canvas.mouse_box
-        }
-        drafts_by_key = {self._sample_of(draft): draft for draft in drafts}
-        for sample in saved.boxes:
-            box = BoxDraft.from_sample(sample)
-            draft = drafts_by_key.get(sample.key)
-            if draft is not None and draft.id in edited:
-                box = replace(draft, sample=sample)
-            elif draft is not None:
-                box = replace(box, id=draft.id)
-            shown_boxes.append(box)
-        new_boxes = edited - {box.id for box in shown_boxes}
-        shown_boxes += [
-            replace(box, sample=None) for box in drafts if box.id in new_boxes
-        ]
-        self._canvas.update_boxes(shown_boxes)
-
 
 SAVE_DELAY_MS, TYPING_MS = 700, 300
 
@@ -154,7 +58,10 @@ class CropView(LabelerView):
         self._sheet: ImageBoxes | None = None
         self._requested = ""
         self._deferred: Callable[[], None] | None = None
-        self._saving = CropSaving(self.worker, self.canvas, self._show_sheet)
+        self._keys: dict[int, str] = {}
+        """The samples that boxes (by id) became, written on the worker's thread."""
+        self._pending_changes: Counter[str] = Counter()
+        """Changes without an answer yet, by image."""
         self._loader = self.worker.create_task()
         self._save_timer = timer(self, self.save, SAVE_DELAY_MS)
         self._typing = timer(self, self.enter, TYPING_MS)
@@ -185,11 +92,11 @@ class CropView(LabelerView):
         self.canvas.edited.connect(self.save)
         self.canvas.gesture_ended.connect(self._run_deferred)
         self.canvas.nudged.connect(self._save_timer.start)
-        self.canvas.commanded.connect(self._commanded)
-        self.canvas.keyed.connect(self._keyed)
+        self.canvas.commanded.connect(self._on_command)
+        self.canvas.keyed.connect(self._on_key)
         self.selection_box.currentIndexChanged.connect(self.enter)
         self.text.textChanged.connect(self._typing.start)
-        self._loader.done.connect(self._loaded)
+        self._loader.done.connect(self._on_loaded)
         self.worker.changed_outside.connect(self._reload_image)
         self.worker.stepped.connect(self._step_finished)
 
@@ -221,7 +128,8 @@ class CropView(LabelerView):
             return
         self.empty.show_notice(None)
         self._index = min(max(index, 0), len(self._images) - 1)
-        self._ask(self._images[self._index])
+        self._requested = self._images[self._index]
+        self._ask(self._requested)
 
     def _show_notice(self) -> None:
         if self.text.text().strip():
@@ -253,7 +161,6 @@ class CropView(LabelerView):
             deferred()
 
     def _ask(self, sha256: str) -> None:
-        self._requested = sha256
         self.worker.ask(
             lambda session: load_image(session.dataset, sha256), self._show_sheet
         )
@@ -271,7 +178,7 @@ class CropView(LabelerView):
             return
         if self._sheet is not None and self._sheet.sha256 == boxes.sha256:
             self._sheet = boxes
-            self._saving.show_saved(boxes)
+            self._show_saved(boxes)
             self._show_title()
         elif self.canvas.busy:
             self._deferred = lambda: self._show_sheet(boxes)
@@ -301,13 +208,14 @@ class CropView(LabelerView):
             )
         )
 
-    def _loaded(self, loaded: LoadedImage) -> None:
+    def _on_loaded(self, loaded: LoadedImage) -> None:
         path, image = loaded
         if self._sheet is not None and path == self._sheet.path:
-            pixels, error = (QImage(), image) if isinstance(image, str) else (image, "")
-            self.canvas.show_image(
-                pixels, (self._sheet.width, self._sheet.height), error
-            )
+            size = (self._sheet.width, self._sheet.height)
+            if isinstance(image, str):
+                self.canvas.show_image(QImage(), size, image)
+            else:
+                self.canvas.show_image(image, size)
 
     def is_settled(self) -> bool:
         return super().is_settled() and not self._loader.busy
@@ -316,9 +224,78 @@ class CropView(LabelerView):
         self.save()
 
     def save(self) -> None:
+        """Save all changed boxes, except one that the mouse holds."""
         self._save_timer.stop()
-        if self._sheet is not None:
-            self._saving.save(self._sheet.sha256)
+        if self._sheet is None:
+            return
+        sha256 = self._sheet.sha256
+        for box in self.canvas.boxes:
+            if box.is_unsent and box.id != self.canvas.mouse_box:
+                sent = replace(box, sent=box.place)
+                self.canvas.replace_box(sent)
+                self._decide(sha256, partial(self._put, sha256, sent))
+
+    def _decide(
+        self,
+        sha256: str,
+        work: Callable[[SortingSession], StepResult],
+        classes: Sequence[str] = (),
+    ) -> None:
+        def note_answer(answer: StepResult | GleansetError) -> None:
+            self._pending_changes[sha256] -= 1
+            if isinstance(answer, GleansetError):
+                self.worker.show_error(answer)
+
+        self._pending_changes[sha256] += 1
+        self.worker.decide(work, note_answer, note_answer, classes)
+        self._ask(sha256)
+
+    def _put(self, sha256: str, draft: BoxDraft, session: SortingSession) -> StepResult:
+        edit = put_box(session.dataset, sha256, *draft.place, self._sample_of(draft))
+        self._keys[draft.id] = edit.key
+        return session.adopt(edit.step, 1)
+
+    def _remove(self, draft: BoxDraft, session: SortingSession) -> StepResult:
+        key = self._sample_of(draft)
+        if key is None:  # it was never saved
+            return NO_STEP
+        return session.adopt(remove_box(session.dataset, key).step, 1)
+
+    def _label(
+        self, draft: BoxDraft, target: str, session: SortingSession
+    ) -> StepResult:
+        key = self._sample_of(draft)
+        if key is None:
+            raise UsageError("the box was not saved", "draw it again")
+        key = get_box(session.dataset, key).key
+        return session.decide(list(session.tiles.get_ids([key]).values()), target)
+
+    def _sample_of(self, draft: BoxDraft) -> str | None:
+        return self._keys.get(draft.id, draft.sample.key if draft.sample else None)
+
+    def _show_saved(self, saved: ImageBoxes) -> None:
+        """Show the saved boxes; those that were edited since, or are held, stay as they are."""
+        if self._pending_changes[saved.sha256]:
+            return  # the image is read again after each of them
+        drafts = self.canvas.boxes
+        shown_boxes = list[BoxDraft]()
+        edited = {
+            box.id for box in drafts if box.is_unsent or box.id == self.canvas.mouse_box
+        }
+        drafts_by_key = {self._sample_of(draft): draft for draft in drafts}
+        for sample in saved.boxes:
+            box = BoxDraft.from_sample(sample)
+            draft = drafts_by_key.get(sample.key)
+            if draft is not None and draft.id in edited:
+                box = replace(draft, sample=sample)
+            elif draft is not None:
+                box = replace(box, id=draft.id)
+            shown_boxes.append(box)
+        new_boxes = edited - {box.id for box in shown_boxes}
+        shown_boxes += [
+            replace(box, sample=None) for box in drafts if box.id in new_boxes
+        ]
+        self.canvas.update_boxes(shown_boxes)
 
     def take_back(self, kind: StepKind) -> None:
         """Save a box that was just moved first: that is what is taken back."""
@@ -329,7 +306,7 @@ class CropView(LabelerView):
         if step.kind is not StepKind.STEP:
             self._reload_image()
 
-    def _commanded(self, command: CropCommand) -> None:
+    def _on_command(self, command: CropCommand) -> None:
         step = {CropCommand.NEXT_PAGE: 1, CropCommand.PREVIOUS_PAGE: -1}.get(command, 0)
         if not 0 <= self._index + step < len(self._images):
             self.worker.show_message(self.tr("No other image"))
@@ -358,9 +335,9 @@ class CropView(LabelerView):
         deleted = self.canvas.boxes[self.canvas.current]
         self.canvas.remove_current(self.canvas.current)
         if deleted.sent is not None and self._sheet is not None:
-            self._saving.delete(self._sheet.sha256, deleted)
+            self._decide(self._sheet.sha256, partial(self._remove, deleted))
 
-    def _keyed(self, key: str) -> None:
+    def _on_key(self, key: str) -> None:
         if (target := self.worker.class_for_key(key)) is not None and not self.send(
             target
         ):
@@ -372,7 +349,7 @@ class CropView(LabelerView):
         if self.canvas.current < 0 or self.canvas.busy or self._sheet is None:
             return False
         self.save()
-        self._saving.label(
-            self._sheet.sha256, self.canvas.boxes[self.canvas.current], target
-        )
+        draft = self.canvas.boxes[self.canvas.current]
+        work = partial(self._label, draft, target)
+        self._decide(self._sheet.sha256, work, [target])
         return True

@@ -20,7 +20,7 @@ from labeler.qt.grid.tile_view import Select, TileAppearance
 from labeler.qt.session_worker import BackgroundTask
 from labeler.qt.translations import format_count, tr
 from labeler.qt.views.base import Notice, ViewContext, find_duplicates, next_steps
-from labeler.qt.views.labeling import PAGE_STEPS, PLACE_COMMANDS, LabelingView
+from labeler.qt.views.labeling import LabelingView
 from labeler.qt.widgets import (
     HEAD,
     KeyHints,
@@ -294,17 +294,22 @@ class DuplicatesView(LabelingView):
         self.title.setText(text)
         self.empty.show_notice(notice)
 
-    def commanded(self, command: GridCommand, rows: list[int]) -> None:
+    def run_command(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENTER:
             self.accept_page()
-        elif command in PAGE_STEPS:
-            self._turn_pages(PAGE_STEPS[command])
-        elif command in PLACE_COMMANDS or command is GridCommand.SPLIT:
-            self.send_rows(rows, "", "")
+        elif command not in (GridCommand.LIFT, GridCommand.KEEP_ALL):
+            super().run_command(command, rows)
         elif not rows:
             self.worker.show_message(self.tr("Point at an image first"))
+        elif command is GridCommand.LIFT:
+            self._set_best(*self.view.member(rows[0]))
         else:
-            self._run_command(command, rows[0], *self.view.member(rows[0]))
+            number, _ = self.view.member(rows[0])
+            copies = self.sets[number]
+            if self.view.all_seen(
+                self.model.row_of(member.id) for member in copies.members
+            ):
+                self._keep_all([copies])
 
     def _turn_pages(self, pages: int) -> None:
         if len(self.sets) <= self._page_size:
@@ -315,20 +320,6 @@ class DuplicatesView(LabelingView):
     def _turn_to(self, place: int) -> None:
         self.sets = self.sets[place:] + self.sets[:place]
         self._show()
-
-    def _run_command(
-        self, command: GridCommand, row: int, number: int, index: int
-    ) -> None:
-        if command is GridCommand.ENLARGE:
-            self.enlarged.show_row(row)
-        elif command is GridCommand.KEEP_ALL:
-            group = self.sets[number]
-            if self.view.all_seen(
-                self.model.row_of(member.id) for member in group.members
-            ):
-                self._keep_all([group])
-        else:
-            self._set_best(number, index)
 
     def _set_best(self, number: int, index: int) -> None:
         # A second click, as of a double click, takes it back.

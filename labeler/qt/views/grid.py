@@ -242,14 +242,14 @@ class GridView(FilteredView):
             ),
         )
 
-    def commanded(self, command: GridCommand, rows: list[int]) -> None:
+    def run_command(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENTER:
             self.enter()
             self.worker.show_message(self.tr("Refreshed"))
         elif command is GridCommand.KEEP_ALL and self._query.target == DUPLICATES:
             self._restore_duplicates(rows)
         else:
-            super().commanded(command, rows)
+            super().run_command(command, rows)
 
     def flush(self) -> None:
         """Remember the size of the tiles, too."""

@@ -82,7 +82,7 @@ class EnlargedFaceOverlay(QWidget):
         self.at = 0
         self._image: QPixmap | str = "…"
         self._loader = view.worker.create_task()
-        self._loader.done.connect(self._loaded)
+        self._loader.done.connect(self._on_loaded)
         view.tiles.dataChanged.connect(lambda: self.update())
         view.tiles.sections_changed.connect(self._close_if_gone)
         view.setLayout(column_layout(self))
@@ -99,16 +99,13 @@ class EnlargedFaceOverlay(QWidget):
         self.raise_()
         self.setFocus()
         sample = self._id
-        self._worker.ask(
-            lambda session: (sample, frames_around(session.dataset, sample)),
-            self._show_frames,
-        )
 
-    def _show_frames(self, answer: tuple[int, FrameWalk]) -> None:
-        sample, frames = answer
-        if sample == self._id and self.isVisible():
-            self._frames = frames
-            self._show_frame(frames.place)
+        def show(frames: FrameWalk) -> None:
+            if sample == self._id and self.isVisible():
+                self._frames = frames
+                self._show_frame(frames.place)
+
+        self._worker.ask(lambda session: frames_around(session.dataset, sample), show)
 
     def _show_frame(self, index: int) -> None:
         if not self._frames.files:
@@ -140,7 +137,7 @@ class EnlargedFaceOverlay(QWidget):
             for hints in view.findChildren(KeyHints):
                 hints.setEnabled(enabled)
 
-    def _loaded(self, loaded: LoadedImage) -> None:
+    def _on_loaded(self, loaded: LoadedImage) -> None:
         path, image = loaded
         if self.isVisible() and self._frames.files and path == self.frame_file.path:
             self._image = image if isinstance(image, str) else QPixmap.fromImage(image)
@@ -157,14 +154,7 @@ class EnlargedFaceOverlay(QWidget):
         line = em(self, 1.7)
         area = self.rect().adjusted(4, 4, -4, -2 * line)
         target = draw_fitted(painter, area, self._image)
-        if self.ready:
-            for face in self.frame_file.frame.faces:
-                width = 3 if face.id == self._id else 1
-                draw_box(
-                    painter, self.box_on_screen(target, face), self.palette(), width
-                )
         centre = Qt.AlignmentFlag.AlignCenter
-        painter.setPen(self.palette().text().color())
         lower = QRect(0, self.height() - 2 * line, self.width(), line)
         elided = Qt.TextElideMode.ElideRight
         caption = painter.fontMetrics().elidedText(
@@ -177,6 +167,9 @@ class EnlargedFaceOverlay(QWidget):
                 "← →: video frames · ↑ ↓: other faces · class keys · Esc: back"
             )
         painter.drawText(lower.translated(0, line), centre, hint)
+        for face in self.frame_file.frame.faces if self.ready else ():
+            width = 3 if face.id == self._id else 1
+            draw_box(painter, self.box_on_screen(target, face), self.palette(), width)
 
     def box_on_screen(self, target: QRect, face: FrameFace) -> QRect:
         """Return the box of a face when the image is painted into `target`."""
@@ -293,8 +286,8 @@ class LabelingView(LabelerView):
         self._undone = set[int]()
         """The roots of the steps that are undone."""
         self._find_nearest: Callable[[int], list[int]] | None = None
-        self.view.keyed.connect(self._keyed)
-        self.view.commanded.connect(self.commanded)
+        self.view.keyed.connect(self._on_class_key)
+        self.view.commanded.connect(self.run_command)
         self.view.pointed.connect(self._show_pointed)
         self.model.dataChanged.connect(self._update_details)
         self.model.sections_changed.connect(self._clear_details_if_idle)
@@ -306,11 +299,11 @@ class LabelingView(LabelerView):
         context.worker.changed_outside.connect(self.model.refresh)
         context.worker.stepped.connect(self._show_step)
 
-    def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
+    def _on_class_key(self, rows: list[int], key: str, swept: bool) -> None:
         if (target := self.worker.class_for_key(key)) is not None:
             self.send_rows(rows, target, BY_SWEEP if swept else BY_HAND)
 
-    def commanded(self, command: GridCommand, rows: list[int]) -> None:
+    def run_command(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENLARGE:
             self.enlarged.show_row(rows[0])
         elif command in PLACE_COMMANDS:
@@ -346,7 +339,7 @@ class LabelingView(LabelerView):
 
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Send tiles that were shown; they stay in place until the next page."""
-        state = TileState(TileMark.SENT, self.model.key_of(target), target.lstrip(":"))
+        state = self.model.send_state(target)
         rows = [row for row in rows if self.model.state(row) != state]
         if not rows:
             self.worker.show_message(self.tr("Already there: nothing changed"))
@@ -381,20 +374,25 @@ class LabelingView(LabelerView):
             )
             self.model.refresh()
 
-        def saved(step: StepResult) -> None:
-            if not step.step:
+        def note_step(step: StepResult) -> None:
+            if step.step:
+                self._sent[step.root] = [*before]
+            else:
                 put_back()
-                return
-            self._sent[step.root] = [*before]
 
-        def failed(error: GleansetError) -> None:
+        def report(error: GleansetError) -> None:
             put_back()
             self.worker.show_error(error)
 
-        self.worker.decide(decision, saved, failed, classes)
+        self.worker.decide(decision, note_step, report, classes)
 
     def _show_menu(self, rows: list[int], point: QPoint) -> None:
-        """Show what can be done with faces, the first of which is pointed at."""
+        menu = self.make_menu(rows)
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(point)
+
+    def make_menu(self, rows: list[int]) -> QMenu:
+        """Return what can be done with faces, the first of which is pointed at."""
         menu = QMenu(self.view)
         ids = [self.model.id(row) for row in rows]
         send = partial(self.send_ids, ids)
@@ -418,8 +416,7 @@ class LabelingView(LabelerView):
         menu.addAction(
             self.tr("Enlarge") + "\t" + self.tr("Space"), partial(self._enlarge, ids[0])
         )
-        menu.aboutToHide.connect(menu.deleteLater)
-        menu.popup(point)
+        return menu
 
     def _enlarge(self, sample: int) -> None:
         if (row := self.model.row_of(sample)) >= 0:

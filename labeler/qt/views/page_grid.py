@@ -4,7 +4,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from PySide6.QtCore import QEvent, QPoint, QRect, Qt
-from PySide6.QtGui import QDropEvent, QInputMethodEvent, QKeyEvent, QPainter
+from PySide6.QtGui import (
+    QColor,
+    QDropEvent,
+    QIcon,
+    QInputMethodEvent,
+    QKeyEvent,
+    QPainter,
+    QPen,
+    QPixmap,
+)
 
 from labeler.qt.grid.gesture_view import GestureView
 from labeler.qt.grid.layout import INSET, PlacedSection
@@ -26,8 +35,8 @@ from labeler.qt.theme import (
     SPACE_S,
     Role,
     blend,
+    draw_frame,
     edge,
-    lit,
     muted_text,
     round_corners,
 )
@@ -66,7 +75,7 @@ class PageGrid(GestureView):
         self.names: dict[str, str] = {}
         """The current names of classes that were renamed."""
         self._drop_tile = -1  # of the card under a drag
-        self._swept_name: str | None = None
+        self._swept_name = ""
         self._pointed_at = QPoint()
         self.setAcceptDrops(True)
         self.viewport().setAcceptDrops(True)
@@ -95,12 +104,7 @@ class PageGrid(GestureView):
             old: names.get(name, name) for old, name in self.names.items()
         } | names
         page = self.page_state.shown.page.renamed(self.names)
-        sections = [
-            replace(section, folded=before.folded)
-            for section, before in zip(
-                page_sections(page, self.worker.keys), self.tiles.sections, strict=True
-            )
-        ]
+        sections = page_sections(page, self.worker.keys)
         self.tiles.set_titles(sections, suggestions_by_sample(page))
         self._show_marks(self.page_state.shown)
         self.lay_out()
@@ -129,9 +133,7 @@ class PageGrid(GestureView):
     def _show_marks(self, shown: Shown) -> None:
         states = dict.fromkeys(shown.lifted, TileState(TileMark.LIFTED))
         for tile, name in shown.sent.items():
-            target = self._current(name)
-            key = self.tiles.key_of(target)
-            states[tile] = TileState(TileMark.SENT, key, target.removeprefix(":"))
+            states[tile] = self.tiles.send_state(self._current(name))
         before = self.tiles.states
         was_sent = (row for row in before if before[row].mark is TileMark.SENT)
         self.tiles.states = states
@@ -171,9 +173,12 @@ class PageGrid(GestureView):
 
     def lit_sections(self) -> set[int]:
         """Return the first tiles of the boxes of the card that is lit as a target."""
-        card = self._lit_card()
-        firsts = (placed.first for placed in self._grid.placed)
-        return {row for row in firsts if card >= 0 and self._heading_card(row) == card}
+        lit_card = self._lit_card()
+        return {placed.first for card, placed in self.cards() if card == lit_card >= 0}
+
+    def cards(self) -> list[tuple[int, PlacedSection]]:
+        """Return the boxes on the screen with the cards that their headings are for."""
+        return [(self._heading_card(box.first), box) for box in self._grid.placed]
 
     def caption(self, row: int) -> str:
         target = self.tiles.state(row).target
@@ -199,13 +204,13 @@ class PageGrid(GestureView):
         return tile
 
     def paint_heading(
-        self, painter: QPainter, line: QRect, placed: PlacedSection
+        self, painter: QPainter, line: QRect, placed: PlacedSection, ground: QColor
     ) -> None:
         """Paint the name of a card, or a field for it, and how many faces it is for."""
         state = self.page_state
         card = self._heading_card(placed.first)
         if card < 0:
-            super().paint_heading(painter, line, placed)
+            super().paint_heading(painter, line, placed, ground)
             return
 
         palette = self.palette()
@@ -215,7 +220,9 @@ class PageGrid(GestureView):
         is_target = card == self._lit_card() and tiles == state.targets()
         if is_target and len(tiles) > 1 and not self.selected_rows():
             note = self.tr("Del: reject {count}").format(count=note)
-        self._paint_portrait(painter, card, placed)
+        place = placed.portrait.translated(0, -self.verticalOffset())
+        draw_filling(painter, place, self._portrait(placed))
+        round_corners(painter, place, ground, place.width() / 2)
         line = self._name_line(placed)
         painter.setFont(self.font())
         painter.setPen(muted_text(palette))
@@ -230,27 +237,26 @@ class PageGrid(GestureView):
             title = f"{tag} {target_name(name)} ✓" if done else f"{tag} {name}?"
             key = self.worker.keys.get(name, "")
             section = replace(placed.section, title=title.strip(), key=key)
-            super().paint_heading(painter, line, placed._replace(section=section))
+            placed = placed._replace(section=section)
+            super().paint_heading(painter, line, placed, ground)
             return
-        painter.setBrush(palette.base())
-        painter.setPen(blend(edge(palette), palette.color(Role.Text), 0.1))
-        painter.drawRoundedRect(line, CONTROL_RADIUS, CONTROL_RADIUS)
+        pen = QPen(blend(edge(palette), palette.color(Role.Text), 0.1), 1)
+        draw_frame(painter, line, pen, palette.color(Role.Base), CONTROL_RADIUS)
         painter.setPen(muted_text(palette))
         text = f"{tag} {self.tr('Who is this?')}".strip()
         painter.drawText(line.adjusted(SPACE_M, 0, 0, 0), centre, text)
 
-    def _paint_portrait(
-        self, painter: QPainter, card: int, placed: PlacedSection
-    ) -> None:
+    def _portrait(self, placed: PlacedSection) -> QPixmap | str | None:
         # The best face, unless it was taken out of the card.
         best = placed.first + placed.section.portrait
-        rows = self.page_state.shown.targets(card)
-        row = best if best in rows else next(iter(rows), best)
-        place = placed.portrait.translated(0, -self.verticalOffset())
-        draw_filling(painter, place, self.thumbnail(row, placed.portrait))
-        is_lit = card == self._lit_card()
-        ground = lit(self.palette()) if is_lit else self.palette().color(Role.Base)
-        round_corners(painter, place, ground, place.width() / 2)
+        tiles = self.page_state.shown.targets(self._heading_card(placed.first))
+        row = best if best in tiles else next(iter(tiles), best)
+        return self.thumbnail(row, placed.portrait)
+
+    def portrait_icon(self, placed: PlacedSection) -> QIcon:
+        """Return the portrait of a card as an icon."""
+        portrait = self._portrait(placed)
+        return QIcon(portrait) if isinstance(portrait, QPixmap) else QIcon()
 
     def _name_line(self, card: PlacedSection) -> QRect:
         """Return where the name of a card is, in the viewport."""
@@ -307,16 +313,14 @@ class PageGrid(GestureView):
 
     def class_key(self, key: str, shift: bool) -> None:
         """Label what is pointed at, or with Shift the page if one class is suggested."""
-        self._swept_name = next(map(self._name_of_tile, self.target_rows()), None)
+        names = (self.tiles.state(row).target for row in self.target_rows())
+        self._swept_name = next(names, "")
         super().class_key(key, shift and not self.page_state.shown.has_clusters)
 
     def sweep(self, row: int) -> None:
         """Add the tile under the mouse, unless it has another name than the first one had."""
-        if row < 0 or self._name_of_tile(row) in (None, self._swept_name):
+        if row < 0 or self.tiles.state(row).target in ("", self._swept_name):
             super().sweep(row)
-
-    def _name_of_tile(self, row: int) -> str | None:
-        return self.tiles.state(row).target or None
 
     # -- what is pointed at
 

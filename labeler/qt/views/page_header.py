@@ -36,19 +36,8 @@ def page_hints(kind: PageKind) -> str:
 
 def page_sections(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
     """Return the cards or parts of a page; `keys` are the keys of the classes."""
-    if page.kind is PageKind.CLUSTERS:
-        similar, single = tr("{count} similar"), tr("No similar face")
-        sections = []
-        for members in page.cards:
-            faces = sum(len(page.tiles[tile].rows) for tile in members)
-            title = single if faces == 1 else similar.format(count=faces)
-            is_shared = len(page.cards) > 1
-            sections.append(
-                Section(title, len(members), shares_shelf=is_shared, portrait=0)
-            )
-        return sections
-    if page.kind is PageKind.MIXED:
-        return [_class_section(page, members, keys) for members in page.cards]
+    if page.cards:
+        return [_card_section(page, members, keys) for members in page.cards]
     if page.doubtful:
         return [
             Section(tr("Low confidence"), page.doubtful, LOW_CONFIDENCE_SCALE),
@@ -57,19 +46,24 @@ def page_sections(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
     return [Section("", len(page.tiles))]
 
 
-def _class_section(
+def _card_section(
     page: ClassPage, members: Sequence[int], keys: Mapping[str, str]
 ) -> Section:
-    """Return the card of a class, with its most confident face as portrait."""
-    predictions = [page.tiles[tile].prediction for tile in members]
-    best = max(predictions, key=lambda prediction: prediction.confidence)
-    name = best.label or ""
+    """Return a card with its most confident face, of a cluster the most typical, as portrait."""
+    tiles = [page.tiles[tile] for tile in members]
+    best = max(tiles, key=lambda tile: tile.prediction.confidence)
+    name = best.prediction.label or ""
+    title = f"{name}?"
+    if page.kind is PageKind.CLUSTERS:
+        faces = sum(len(tile.rows) for tile in tiles)
+        similar = tr("{count} similar").format(count=faces)
+        title = tr("No similar face") if faces == 1 else similar
     return Section(
-        f"{name}?",
-        len(members),
-        shares_shelf=True,
+        title,
+        len(tiles),
+        shares_shelf=len(page.cards) > 1,
         key=keys.get(name, ""),
-        portrait=predictions.index(best),
+        portrait=tiles.index(best),
     )
 
 

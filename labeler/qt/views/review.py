@@ -200,11 +200,11 @@ class FilteredView(LabelingView):
         """Read something, and pass it to `then` unless another request followed."""
         number = self._request
 
-        def answered(answer: T) -> None:
+        def use(answer: T) -> None:
             if number == self._request:
                 then(answer)
 
-        self.worker.ask(read, answered)
+        self.worker.ask(read, use)
 
 
 class ReviewGrid(GestureView):
@@ -345,7 +345,7 @@ class ReviewView(FilteredView):
             for sample, suggested in page.suggestions.items()
         }
 
-    def commanded(self, command: GridCommand, rows: list[int]) -> None:
+    def run_command(self, command: GridCommand, rows: list[int]) -> None:
         keeps_or_accepts = command in (GridCommand.ENTER, GridCommand.KEEP_ALL)
         if keeps_or_accepts and rows and not self.view.unmarked():
             self.reload()
@@ -359,7 +359,7 @@ class ReviewView(FilteredView):
         elif command is GridCommand.KEEP_ALL:
             self._keep_labels(rows)
         else:
-            super().commanded(command, rows)
+            super().run_command(command, rows)
 
     def _accept_suggestions(self, rows: Sequence[int]) -> None:
         suggested = self._wall.suggestions if self._wall else {}
@@ -374,10 +374,9 @@ class ReviewView(FilteredView):
         if not self.view.all_seen(targets):
             return
         ids = self.model.ids(targets)
-        labels = {row: suggested[self.model.id(row)].label for row in targets}
         states = {
-            n: TileState(TileMark.SENT, self.model.key_of(at), at)
-            for n, at in labels.items()
+            row: self.model.send_state(suggested[self.model.id(row)].label)
+            for row in targets
         }
         self.decide_rows(
             states, lambda session: accept_suggestions(session, ids, suggested)
@@ -402,7 +401,9 @@ class ReviewView(FilteredView):
 
     def _go_on(self) -> None:
         self.view.mouse.leads = False  # from a face under the mouse, too
-        self.view.point_at_next()
+        rows = self.view.unmarked()
+        following = (row for row in rows if row >= self.view.point)
+        self.view.lead_to(next(following, [*rows, -1][0]))
         self._show_hints()
 
     def step_reverted(self, step: StepResult) -> None:
