@@ -112,9 +112,6 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
     press_enter(person)
     assert view.page is not page
     assert person.decided_count == sum(counts.values())
-    person.window.worker.decide(lambda session: session.decide(range(1, 61), "Rei"))
-    settle(person.window)
-    assert view.header.file_button.text() == "Enter: next page"
 
 
 def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
@@ -426,6 +423,9 @@ def test_click_on_heading_renames_cluster(person: Person) -> None:
     for card in view.view._grid.placed:
         view.take(click_heading, card.first)
         assert card.box.contains(view.view.name_field_rect())
+    person.window.worker.decide(lambda session: session.decide(range(1, 61), "Mio"))
+    settle(person.window)
+    assert view.header.file_button.text() == "Enter: next page"
 
 
 UPDATE_MESSAGE = "Suggesting again what is left…"
