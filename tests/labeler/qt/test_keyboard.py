@@ -238,7 +238,7 @@ def test_name_begun_for_card_ends_with_its_page(
     QTest.keyClick(window.windowHandle(), Key.Key_R, CONTROL)
     settle(window)
     first = wait_for_page(clusters_person).page
-    for number, cluster in enumerate(first.clusters):
+    for number, cluster in enumerate(first.cards):
         clusters_person.point(cluster[0])
         press(window, *f"mio{number}", Key.Key_Return)
     clusters_person.point(0)
