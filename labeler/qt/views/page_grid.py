@@ -65,6 +65,7 @@ class PageGrid(GestureView):
     """The grid of one page; `send` takes its events."""
 
     is_page = True
+    min_side = 40
 
     def __init__(
         self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker
