@@ -114,7 +114,7 @@ class DuplicatesView(LabelingView):
         self.sets: list[DuplicateSet] = []
         self._choice_name = self.tr("Choose the copy to keep")
         self._choices: list[CopyChoice] = []
-        self._undone: list[CopyChoice] = []
+        self._undone_choices: list[CopyChoice] = []
         self._stale, self._page_size = True, 1
         self._compared = self._missing = 0
         self._planning = self.worker.create_task()
@@ -327,14 +327,14 @@ class DuplicatesView(LabelingView):
         key = self.sets[number].members[index].key
         key = "" if key == self._choice(rows) else key
         self._choices.append(CopyChoice(self.last_step(), rows, key))
-        self._undone.clear()
+        self._undone_choices.clear()
         self._show_choice(rows)
         self.worker.ask(lambda session: session.history.forget_redo())
         self.changed.emit()
 
     def take_back(self, kind: StepKind) -> None:
         is_undo = kind is StepKind.UNDO
-        stacks = (self._choices, self._undone)
+        stacks = (self._choices, self._undone_choices)
         choices, others = stacks if is_undo else stacks[::-1]
         if self.worker.unsaved_count or not self._has_newest(choices):
             super().take_back(kind)
