@@ -103,8 +103,8 @@ class ClassPagesView(LabelingView):
         QShortcut(
             QKeySequence(SUGGEST_AGAIN_KEY),
             self,
+            partial(self._press, PageKey.SUGGEST_AGAIN),
             context=Qt.ShortcutContext.WidgetWithChildrenShortcut,
-            activated=partial(self._press, PageKey.SUGGEST_AGAIN),
         )
         set_column(self, self.header, self.view, self.hints)
         timer = QTimer(self)

@@ -161,8 +161,8 @@ class FilteredView(LabelingView):
         QShortcut(
             QKeySequence("Ctrl+F"),
             self,
+            self._focus_search,
             context=Qt.ShortcutContext.WidgetWithChildrenShortcut,
-            activated=self._focus_search,
         )
 
     def _show_filters(self, visible: bool) -> None:
