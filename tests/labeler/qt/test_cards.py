@@ -9,18 +9,23 @@ from unittest.mock import Mock
 import pytest
 from drawn_faces import FaceSet, copied, hint
 from person import (
+    SHIFT,
     Person,
     card_name,
     class_pages,
+    click,
     drag_from,
     drop_over,
     hover,
+    right_click,
     settle,
     wait_for_enter,
     wait_until,
 )
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QImage, QPainter, QPixmap
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QMenu
 from window_fixtures import OpenWindow
 
 from gleanset import Dataset
@@ -29,6 +34,7 @@ from gleanset.db.journal import Choice
 from gleanset.operations import make_operation
 from labeler.duplicates.plan import apply_step
 from labeler.qt.grid.mouse import TileMimeData
+from labeler.qt.grid.tile_view import draw_filling
 from labeler.sorting.session import StepKind
 
 LEFT = Qt.MouseButton.LeftButton
@@ -417,3 +423,95 @@ def test_pages_before_and_after_one_that_an_undo_shows(clusters_person: Person) 
     QTest.keyClick(view.view, Qt.Key.Key_PageDown)
     settle(person.window)
     assert person.page != first
+
+
+def test_card_is_folded_and_unfolded_in_place(clusters_person: Person) -> None:
+    """Folding hides the faces of one card; no card beside it moves, and its name is for all."""
+    person = clusters_person
+    view = class_pages(person).view
+    before = [placed.box for placed in view._grid.placed]
+    first = card(person, 0)
+    name_line = view._name_line(view._grid.placed[0])
+    assert view._grid.placed[0].portrait.width() > view._grid.rect(first[0]).width()
+    fold = name_line.topRight() + QPoint(8, name_line.height() // 2)
+    QTest.mouseClick(view.viewport(), LEFT, pos=fold)
+    assert not {*first} & {*view.in_sight()}
+    beside = [
+        number
+        for number, box in enumerate(before[1:], 1)
+        if box.top() == before[0].top()
+    ]
+    for number in beside:
+        assert view._grid.placed[number].box.topLeft() == before[number].topLeft()
+    hover(view.viewport(), view._grid.placed[0].portrait.center())
+    person.type_name("Miku")
+    settle(person.window)
+    assert list(person.labels.values()) == ["Miku"] * len(first)
+    QTest.mouseClick(view.viewport(), LEFT, pos=fold)
+    assert {*first} & {*view.in_sight()}
+    assert [placed.box for placed in view._grid.placed] == before
+
+
+def test_folded_card_opens_for_faces_that_were_not_seen(
+    clusters_person: Person,
+) -> None:
+    view = class_pages(clusters_person).view
+    first = card(clusters_person, 0)
+    view.fold(view._grid.placed[0])
+    view.look_from(first[-1])
+    assert not view._grid.placed[0].section.folded
+
+
+def test_menu_of_card_names_splits_and_joins(clusters_person: Person) -> None:
+    person = clusters_person
+    view = class_pages(person)
+    first, second = card(person, 0), card(person, 1)
+
+    def open_menu() -> QMenu:
+        right_click(view.view.viewport(), heading(person, first))
+        return next(menu for menu in view.view.findChildren(QMenu) if menu.isVisible())
+
+    menu = open_menu()
+    others = next(
+        action.menu()
+        for action in menu.actions()
+        if action.menu() and (action.text() == "Join with")
+    )
+    assert all(not entry.icon().isNull() for entry in others.actions())
+    others.actions()[0].trigger()
+    menu.close()
+    assert {*view.state.shown.members(1)} == {*first, *second}
+    person.undo()
+    click(open_menu(), "Split a cluster")
+    settle(person.window)
+    assert len({view.state.shown.cards[row] for row in first}) == 2
+    person.undo()
+    click(open_menu(), "Name")
+    write(person, "Miku")
+    assert list(person.labels.values()) == ["Miku"] * len(first)
+
+
+def test_shift_draws_band_from_a_face(clusters_person: Person) -> None:
+    view = class_pages(clusters_person).view
+    first = card(clusters_person, 0)
+    start, end = (clusters_person.tile_center(row) for row in (first[0], first[2]))
+    QTest.mousePress(view.viewport(), LEFT, SHIFT, start)
+    for place in (start + QPoint(30, 0), end):
+        hover(view.viewport(), place, LEFT, SHIFT)
+    QTest.mouseRelease(view.viewport(), LEFT, SHIFT, end)
+    assert view.selected_rows() == [*first[:3]]
+
+
+def test_wide_image_fills_its_tile(application: QApplication) -> None:
+    wide = QPixmap(80, 40)
+    wide.fill(Qt.GlobalColor.blue)
+    painter = QPainter(wide)
+    painter.fillRect(20, 0, 40, 40, Qt.GlobalColor.red)  # the middle
+    painter.end()
+    tile = QImage(40, 40, QImage.Format.Format_RGB32)
+    tile.fill(Qt.GlobalColor.white)
+    painter = QPainter(tile)
+    draw_filling(painter, tile.rect(), wide)
+    painter.end()
+    corners = {tile.pixelColor(x, y).name() for x in (0, 39) for y in (0, 39)}
+    assert corners == {"#ff0000"}
