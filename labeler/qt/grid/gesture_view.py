@@ -217,10 +217,7 @@ class GestureView(TileView):
         if self.is_page:
             self.commanded.emit(GridCommand.LIFT, [row])
         else:
-            self.select_ranges([(row, row)], Select.ClearAndSelect)
-
-    def click_outside(self, place: QPoint) -> None:
-        """Do nothing: only headings of cards take clicks."""
+            super().click_tile(row)
 
     def _extend_stroke(self, rows: list[int]) -> None:
         # A tile that was sent there already keeps its state, which says so.

@@ -55,7 +55,7 @@ class Section:
         return min(round(side * PORTRAIT_SCALE), MAX_PORTRAIT_SIDE) + 2 * INSET
 
     def count_columns(self, lines: int) -> int:
-        """Return how many columns its tiles take in this number of lines."""
+        """Return how many columns its tiles need for a number of lines."""
         minimum, usual = MIN_SECTION_COLUMNS
         columns = min(max(self.count, minimum), usual)
         if self.portrait >= 0:

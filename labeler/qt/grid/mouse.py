@@ -6,7 +6,6 @@ same tile.
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QMimeData, QObject, QPoint, QRect, Qt
 from PySide6.QtGui import QDrag, QMouseEvent, QPainter, QPixmap
@@ -14,9 +13,6 @@ from PySide6.QtWidgets import QRubberBand
 
 from labeler.qt.grid.model import TilePrediction
 from labeler.qt.grid.tile_view import Select, TileView, paint_tile
-
-if TYPE_CHECKING:
-    from labeler.qt.grid.gesture_view import GestureView
 
 TILES_MIME = "application/x-gleanset-tiles"
 DRAG_IMAGE_SIDE = 96
@@ -61,7 +57,7 @@ class TileMouse(QObject):
 
     drags = False  # tiles of any window of the process
 
-    def __init__(self, view: "GestureView"):
+    def __init__(self, view: TileView):
         super().__init__(view)
         self._view = view
         self._pressed_at = QPoint()

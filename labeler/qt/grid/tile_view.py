@@ -436,6 +436,16 @@ class TileView(QListView):
         """Return the tiles that a drag or a menu of their card is for; none here."""
         return []
 
+    def move_over(self, row: int) -> None:
+        """React to the mouse over a tile, -1 for none; a plain view does nothing."""
+
+    def click_tile(self, row: int) -> None:
+        """Select a tile."""
+        self.select_ranges([(row, row)], Select.ClearAndSelect)
+
+    def click_outside(self, place: QPoint) -> None:
+        """React to a click on no tile; only headings of cards do."""
+
     def lit_sections(self) -> Collection[int]:
         """Return the first tiles of the sections that are lit as targets; none here."""
         return ()
