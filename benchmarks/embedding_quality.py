@@ -31,9 +31,10 @@ from baseline.features.features import FeatureSpec
 from baseline.features.texture import get_prior_weights, has_drawings
 from baseline.prelabel.prelabeling import compute_components, weight_components
 from baseline.settings import Transfer, load_preset
-from curation.similarity.class_learning import Ridge, SelfTraining, TrainingRows
+from curation.similarity.class_learning import SelfTraining
 from curation.similarity.clustering import cluster_rows
 from curation.similarity.descriptor import DescriptorSpace, compute_descriptor
+from curation.similarity.ridge import Ridge, TrainingRows
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.records import Sample

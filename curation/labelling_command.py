@@ -53,8 +53,9 @@ def suggest_labelling_command(dataset: Dataset) -> str | None:
 
     # Clusters lack only samples that the newest prelabeling could not read: do not suggest another.
     newest = Proposals(dataset.db).get_latest()
-    recorded = newest.facts.get("unreadable") if newest else None
-    unreadable = recorded if isinstance(recorded, int) else 0
+    unreadable = newest.facts.get("unreadable") if newest else 0
+    if not isinstance(unreadable, int):
+        unreadable = 0
     waiting = SortingQueue(dataset.db).list_waiting(unreadable + 1)
     if len(waiting) > unreadable:
         return f"{PRELABEL_COMMAND} {dataset.option}"
@@ -64,5 +65,6 @@ def suggest_labelling_command(dataset: Dataset) -> str | None:
 def suggest_training_command(dataset: Dataset) -> str:
     """Return the command that trains a model, with the preset of the latest run if there is one."""
     latest_run = dataset.runs.get_latest("baseline")
-    preset = (latest_run.settings if latest_run else {}).get("preset", "transfer")
+    settings = latest_run.settings if latest_run else {}
+    preset = settings.get("preset", "transfer")
     return f"baseline train --preset {preset} {dataset.option}"

@@ -17,8 +17,8 @@ PROVENANCE = "box by hand"
 
 def crop_face(dataset: Dataset, image: Image, face: Face, scratch: Path) -> FaceCrop:
     """Crop a face like the image's others. Raises `InputUnusable` for an unreadable file."""
-    recorded = dataset.scans.get_crop_settings(image.sha256)
-    geometry = CropGeometry.parse(recorded) if recorded else dataset.settings.crop
+    text = dataset.scans.get_crop_settings(image.sha256)
+    geometry = CropGeometry.parse(text) if text else dataset.settings.crop
     path = dataset.image_path(image.sha256, image.format)
 
     try:

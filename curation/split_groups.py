@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gleanset.arrays import split_by_number
 from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
 from gleanset.db.samples import GroupEvidence, SplitEvidence
@@ -29,6 +30,9 @@ NEIGHBOUR_SECONDS = 1.0
 CUTS_BETWEEN_NEIGHBOURS = 3
 """Maximum scene cuts within `NEIGHBOUR_SECONDS` in one sampling. Scene numbers that differ by more,
 or decrease, come from different samplings, so they do not prove a cut."""
+
+Pair = tuple[int, int]
+"""Two samples: their rows, or their numbers in `_LinkedSamples`, the smaller one first."""
 
 
 class SplitGroupMember(NamedTuple):
@@ -58,26 +62,30 @@ class _Frame(NamedTuple):
 
 
 class _LinkedSamples:
-    """Samples, their links (pairs of their numbers) and their perceptual hashes."""
+    """Samples, and their links: pairs of their numbers."""
 
-    def __init__(self, evidence: Iterable[GroupEvidence]):
-        self.members: list[SplitGroupMember] = []
-        self.links: list[tuple[int, int]] = []
-        self.hashes: list[int] = []
-        self.number_of_row: dict[int, int] = {}
+    def __init__(
+        self, evidence: Iterable[GroupEvidence], verdicts: Mapping[Pair, bool]
+    ):
+        self._members: list[SplitGroupMember] = []
+        self._links: list[Pair] = []
+        self._hashes: list[int] = []
+        self._number_of_row: dict[int, int] = {}
         self._first_by_origin: dict[Hashable, int] = {}
         self._frames: dict[str, list[_Frame]] = {}
+
         # Rows of one sample are adjacent.
         for _, rows in groupby(evidence, attrgetter("id")):
             self._add_sample(list(rows))
         for frames in self._frames.values():
             self._link_neighbours(frames)
+        self._link_similar(self._link_duplicates(verdicts))
 
     def _add_sample(self, rows: list[GroupEvidence]) -> None:
         first = rows[0]
-        number = len(self.members)
-        self.number_of_row[first.id] = number
-        self.hashes.append(first.phash)
+        number = len(self._members)
+        self._number_of_row[first.id] = number
+        self._hashes.append(first.phash)
         member = SplitGroupMember(
             first.key,
             first.label,
@@ -87,11 +95,11 @@ class _LinkedSamples:
             frozenset(row.source for row in rows if row.source is not None),
             frozenset(row.video for row in rows if row.video),
         )
-        self.members.append(member)
+        self._members.append(member)
 
-        for origin in _shared_origins(rows):
+        for origin in _list_origins(rows):
             other = self._first_by_origin.setdefault(origin, number)
-            self.links.append((other, number))
+            self._links.append((other, number))
         for row in rows:
             if row.video is not None and row.scene is not None:
                 frame = _Frame(row.time or 0.0, row.scene, number)
@@ -104,7 +112,47 @@ class _LinkedSamples:
             cuts = following.scene - frame.scene
             has_cut = seconds > 0 and 0 < cuts <= CUTS_BETWEEN_NEIGHBOURS
             if seconds < NEIGHBOUR_SECONDS and not has_cut:
-                self.links.append((frame.number, following.number))
+                self._links.append((frame.number, following.number))
+
+    def _link_duplicates(self, verdicts: Mapping[Pair, bool]) -> set[Pair]:
+        """Link duplicates, and return the pairs that a person says are none."""
+        different = set()
+        for rows, is_same in verdicts.items():
+            if all(row in self._number_of_row for row in rows):
+                a, b = sorted(self._number_of_row[row] for row in rows)
+                if is_same:
+                    self._links.append((a, b))
+                else:
+                    different.add((a, b))
+        return different
+
+    def _link_similar(self, different: set[Pair]) -> None:
+        """Link samples whose perceptual hashes are near."""
+        hashes = np.array(self._hashes, np.uint64)
+        # All images of one color have the same hash: it does not show that they are alike.
+        is_flat = np.isin(hashes, np.array(FLAT_HASHES, np.uint64))
+        for near in find_near_pairs(hashes, MAX_SIMILAR_BITS):
+            has_content = ~(is_flat[near.a] | is_flat[near.b])
+            first = near.a[has_content].tolist()
+            second = near.b[has_content].tolist()
+            pairs = zip(first, second, strict=True)
+            self._links += [pair for pair in pairs if pair not in different]
+
+    def iter_components(self) -> Iterator[list[SplitGroupMember]]:
+        """Yield samples that links connect, directly or by others."""
+        if not self._members:
+            return
+        # Imported here: most commands make no groups.
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        ends = np.array(self._links, np.int64).reshape(-1, 2).T
+        size = len(self._members)
+        is_linked = np.ones(len(self._links), np.bool_)
+        graph = coo_array((is_linked, tuple(ends)), shape=(size, size))
+        numbers = connected_components(graph, directed=False)[1]
+        for rows in split_by_number(numbers):
+            yield [self._members[row] for row in rows.tolist()]
 
 
 def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
@@ -117,7 +165,8 @@ def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, s
     requested = frozenset(keys)
     names = {key: key for key in requested}
     verdicts = Pairs(db).get_possible_duplicates()
-    for group in _find_components(SplitEvidence(db).iterate(requested), verdicts):
+    samples = _LinkedSamples(SplitEvidence(db).iterate(requested), verdicts)
+    for group in samples.iter_components():
         labelled = [member for member in group if member.label]
         name = min(member.key for member in labelled or group)
         names |= {member.key: name for member in group}
@@ -126,7 +175,7 @@ def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, s
 
 def find_split_groups(
     evidence: Iterable[GroupEvidence],
-    verdicts: Mapping[tuple[int, int], bool] | None = None,
+    verdicts: Mapping[Pair, bool] | None = None,
 ) -> list[SplitGroup]:
     """Return groups with at least one labelled sample, ordered by key.
 
@@ -134,7 +183,7 @@ def find_split_groups(
     are duplicates; False, which only a person can decide, unlinks similar images.
     """
     groups = []
-    for members in _find_components(evidence, verdicts or {}):
+    for members in _LinkedSamples(evidence, verdicts or {}).iter_components():
         labelled = [member for member in members if member.label]
         if labelled:
             labelled.sort(key=attrgetter("key"))
@@ -160,49 +209,7 @@ def find_straddling_groups(db: Connection) -> list[SplitGroup]:
     return straddling
 
 
-def _find_components(
-    evidence: Iterable[GroupEvidence], verdicts: Mapping[tuple[int, int], bool]
-) -> Iterable[list[SplitGroupMember]]:
-    # Imported here: most commands make no groups.
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    samples = _LinkedSamples(evidence)
-    links = samples.links
-    if not samples.members:
-        return ()
-
-    different: set[tuple[int, int]] = set()
-    for rows, is_same in verdicts.items():
-        if all(row in samples.number_of_row for row in rows):
-            a, b = sorted(samples.number_of_row[row] for row in rows)
-            if is_same:
-                links.append((a, b))
-            else:
-                different.add((a, b))
-
-    # All images of one color have the same hash: it does not show that they are alike.
-    hashes = np.array(samples.hashes, np.uint64)
-    is_flat = np.isin(hashes, np.array(FLAT_HASHES, np.uint64))
-    for near in find_near_pairs(hashes, MAX_SIMILAR_BITS):
-        has_content = ~(is_flat[near.a] | is_flat[near.b])
-        first = near.a[has_content].tolist()
-        second = near.b[has_content].tolist()
-        pairs = zip(first, second, strict=True)
-        links += [pair for pair in pairs if pair not in different]
-
-    ends = np.array(links, np.int64).reshape(-1, 2).T
-    is_linked = np.ones(len(links), np.bool_)
-    size = len(samples.members)
-    graph = coo_array((is_linked, tuple(ends)), shape=(size, size))
-    numbers = connected_components(graph, directed=False)[1].tolist()
-    components: dict[int, list[SplitGroupMember]] = {}
-    for number, member in zip(numbers, samples.members, strict=True):
-        components.setdefault(number, []).append(member)
-    return components.values()
-
-
-def _shared_origins(rows: list[GroupEvidence]) -> Iterator[Hashable]:
+def _list_origins(rows: list[GroupEvidence]) -> Iterator[Hashable]:
     """Yield what links a sample to others that have the same."""
     sample = rows[0]
     yield "image", sample.image

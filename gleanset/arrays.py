@@ -1,7 +1,11 @@
-"""Types of arrays that all packages use; docstrings and parameter names give the shapes.
+"""Types of arrays that all packages use, and operations on their rows.
 
-And rows of length 1.
+Docstrings and parameter names give the shapes.
 """
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +19,25 @@ BoolArray = npt.NDArray[np.bool_]
 
 MIN_LENGTH = 1e-9
 
+Rows = TypeVar("Rows", npt.NDArray[Any], Sequence[Any])
+
 
 def normalize_rows(rows: npt.NDArray[np.floating]) -> Float32Array:
     """Scale the rows (N x D) to length 1; rows of zeros stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(lengths, MIN_LENGTH))
+
+
+def thin_out(rows: Rows, limit: int) -> Rows:
+    """Return at most `limit` rows, evenly spaced."""
+    step = max(1, math.ceil(len(rows) / limit))
+    return rows[::step]
+
+
+def split_by_number(numbers: IntArray) -> list[IntArray]:
+    """Return the rows of each number, in the order of the numbers."""
+    if not len(numbers):
+        return []
+    order = np.argsort(numbers, kind="stable")
+    starts = np.flatnonzero(np.diff(numbers[order])) + 1
+    return np.split(order, starts)

@@ -8,10 +8,10 @@ import cv2
 import msgspec
 import numpy as np
 
-from baseline.data.samples import Examples, load_arrays, thin_out
+from baseline.data.samples import Examples, load_arrays
 from baseline.settings import Settings
 from gleanset import Dataset
-from gleanset.arrays import Float64Array, IntArray, Pixels
+from gleanset.arrays import Float64Array, IntArray, Pixels, thin_out
 from gleanset.records import Sample
 from gleanset.work.progress import NO_PROGRESS
 

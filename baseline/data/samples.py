@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -162,11 +161,6 @@ def unreadable_images_error(count: int, split: str = "") -> InputUnusable:
         f"all {count} images{suffix} are unreadable",
         "restore the images folder of the dataset",
     )
-
-
-def thin_out(samples: Sequence[Sample], limit: int) -> Sequence[Sample]:
-    """Return at most `limit` samples, evenly spaced."""
-    return samples[:: max(1, math.ceil(len(samples) / limit))]
 
 
 def pixel_sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[PixelSource]:

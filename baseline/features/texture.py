@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from baseline.data.pixels import PixelSource, read_crop
-from baseline.data.samples import pixel_sources, thin_out
+from baseline.data.samples import pixel_sources
 from baseline.features.backbone import FeaturePart
 from baseline.features.backbone_names import COLOURS, FACES
 from gleanset import Dataset
+from gleanset.arrays import thin_out
 from gleanset.images.photo_classifier import estimate_photo_probability
 from gleanset.platform import count_cores
 from gleanset.records import Sample

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from baseline.data.samples import thin_out
 from baseline.evaluation.metrics import describe_coverage
 from baseline.features.backbone import Backbone, FeaturePart
 from baseline.features.features import FeatureSpec, compute_features
@@ -39,7 +38,7 @@ from curation.similarity.vectors import (
 )
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
-from gleanset.arrays import Float32Array, normalize_rows
+from gleanset.arrays import Float32Array, normalize_rows, thin_out
 from gleanset.command_result import CommandResult
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import PrelabelSamples, Proposals, iter_proposed_samples

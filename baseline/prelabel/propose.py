@@ -1,14 +1,12 @@
 """Suggestions, similarity order and clusters from vectors: a pure function of its inputs."""
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from baseline.evaluation.intervals import bound_share
 from baseline.evaluation.outputs import calibration_error
@@ -19,11 +17,16 @@ from curation.similarity.class_learning import (
     round_confidences,
 )
 from curation.similarity.clustering import cluster_rows, refine_with_tracks
-from gleanset.arrays import Float32Array, Float64Array, IntArray, normalize_rows
+from gleanset.arrays import (
+    Float32Array,
+    Float64Array,
+    IntArray,
+    normalize_rows,
+    split_by_number,
+    thin_out,
+)
 from gleanset.db.journal import HINT, TOGETHER, classify_provenance
 from gleanset.db.proposals import PrelabelledSample, PrelabelSample
-
-T = TypeVar("T", bound=np.generic)
 
 
 def choose_label_next(
@@ -58,7 +61,7 @@ def compute_outlier_scores(vectors: Float32Array, kind: IntArray) -> Float64Arra
     It is based on the distance from the mean of the kind in robust standard deviations (median,
     1.4826 MAD) above the median of the kind, or of all samples for a kind of fewer than 5.
     """
-    members = _split_by_number(kind)
+    members = split_by_number(kind)
     distances = np.zeros(len(vectors))
     for rows in members:
         mean = vectors[rows].mean(0, dtype=np.float64)
@@ -182,12 +185,12 @@ def _order_by_similarity(
 ) -> SimilarityOrder:
     names = np.array([sample.track or sample.key for sample in samples])
     _, firsts, track = np.unique(names, return_index=True, return_inverse=True)
-    points = refine_with_tracks(vectors, _split_by_number(track))
+    points = refine_with_tracks(vectors, split_by_number(track))
     if model is not None:
         weighted = PROBABILITY_WEIGHT * np.sqrt(model.probabilities)
         points = np.concatenate([points, weighted], axis=1).astype(np.float32)
 
-    subset = _thin_out(points, MAX_DIRECTION_ROWS)
+    subset = thin_out(points, MAX_DIRECTION_ROWS)
     centered = subset - subset.mean(axis=0)
     directions = np.linalg.svd(centered, full_matrices=False)[2][:DIRECTIONS]
     order = order_by_proximity(points @ directions.T)
@@ -196,20 +199,6 @@ def _order_by_similarity(
 
     # A track is in one cluster and counts once there.
     return SimilarityOrder(position, assign_clusters(points[firsts])[track])
-
-
-def _split_by_number(numbers: IntArray) -> list[IntArray]:
-    """Return the rows of each number."""
-    if not len(numbers):
-        return []
-    order = np.argsort(numbers, kind="stable")
-    starts = np.flatnonzero(np.diff(numbers[order])) + 1
-    return np.split(order, starts)
-
-
-def _thin_out(rows: npt.NDArray[T], limit: int) -> npt.NDArray[T]:
-    """Return at most `limit` rows, evenly spaced."""
-    return rows[:: max(1, math.ceil(len(rows) / limit))]
 
 
 def _max_rejected_share(
@@ -232,16 +221,16 @@ def _collect_prelabelled(
     model: LearnedClasses | None,
 ) -> list[PrelabelledSample]:
     prelabelled = []
+    proposals = model.list_proposals() if model else [[]] * len(samples)
     for row, sample in enumerate(samples):
         if not sample.kept or sample.status == "rejected":
             continue
         is_pending = sample.status == "queue"
-        suggestions = model.likeliest[row] if model and is_pending else []
         prelabelled.append(
             PrelabelledSample(
                 sample.key,
                 int(order.position[row]),
-                round_confidences(suggestions),
+                round_confidences(proposals[row]) if is_pending else (),
                 int(order.cluster[row]),
                 round(float(outliers[row]), 2),
             )
@@ -296,7 +285,7 @@ MAX_WALKED_POINTS = 32
 def assign_clusters(vectors: Float32Array) -> IntArray:
     """Return the cluster number of each row; also for very many rows."""
     rows = normalize_rows(vectors)
-    subset = _thin_out(np.arange(len(rows)), MAX_CLUSTERED_ROWS)
+    subset = thin_out(np.arange(len(rows)), MAX_CLUSTERED_ROWS)
     clusters = cluster_rows(rows[subset])
 
     if len(subset) < len(rows):

@@ -1,7 +1,6 @@
 """Class prediction for samples, shared by prelabelings and windows without one.
 
-Ridge regression maps embeddings to classes. Leave-one-group-out scores follow in closed form
-(Allen, "The relationship between variable selection and data augmentation", 1974) and calibrate
+Ridge regression maps embeddings to classes (`ridge.py`). Its leave-one-group-out scores calibrate
 the confidence. Unlabelled samples help to choose the likeliest class, by label propagation among
 nearest neighbors (Zhou et al., "Learning with local and global consistency", 2003) and a few rounds
 of self-training (Nigam, McCallum, Thrun and Mitchell, "Text classification from labeled and
@@ -18,19 +17,27 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from curation.similarity.ridge import (
+    PENALTY,
+    Ridge,
+    TrainingRows,
+    compute_sample_weights,
+)
 from curation.similarity.unknown_classes import estimate_known_odds
-from gleanset.arrays import BoolArray, Float32Array, Float64Array, IntArray
+from gleanset.arrays import (
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    IntArray,
+    thin_out,
+)
 from gleanset.db.journal import HINT, IMPORT, classify_provenance
 from gleanset.db.proposals import PrelabelSample, Proposal
 
-PENALTY = 0.3
-"""Regularization of the ridge regression, for unit vectors (docs/experiments.md)."""
 PRIOR_TEMPERATURE = 0.16
 """Prior temperature of ridge scores."""
 PRIOR_GROUPS = 40
 """The number of groups that this prior weighs."""
-CLASS_BALANCE = 0.5
-"""Class balance: at 1 rare classes are predicted too often, at 0 hardly ever."""
 UNLABELLED_WEIGHT, ROUNDS = 0.5, 5
 """Weight of an unlabelled sample (a labelled one: 1), and rounds of self-training."""
 MAX_SELF_TRAINING_SAMPLES = 1500
@@ -53,23 +60,6 @@ DUPLICATE_TRUST = 0.998
 """Probability that duplicates have the same class: `labeler dedup` makes errors."""
 
 
-class TrainingRows(NamedTuple):
-    """Training samples, as `rows` of the vectors (M each).
-
-    `y` are class numbers below `classes`, `groups` group numbers for leave-one-group-out
-    estimates. Only samples that a person has `reviewed` are used for calibration. Labels `by_hint`
-    were given by a weak label, or imported with names that may be those of the same folders: they
-    do not show how often weak labels are right.
-    """
-
-    rows: IntArray
-    y: IntArray
-    groups: IntArray
-    reviewed: BoolArray
-    classes: int
-    by_hint: BoolArray
-
-
 class Evidence(NamedTuple):
     """Votes N x classes of one kind of evidence; rows add up to 1, or 0 for none.
 
@@ -80,10 +70,6 @@ class Evidence(NamedTuple):
     prior_share: float
     prior_groups: float
 
-    def has_votes(self) -> BoolArray:
-        """Return which samples (N) have a vote."""
-        return np.asarray(self.votes.any(axis=1))
-
     def compute_gains(
         self, training: TrainingRows, is_judge: BoolArray
     ) -> Float64Array:
@@ -92,13 +78,14 @@ class Evidence(NamedTuple):
         Labels of training samples with `is_judge` (M) show how often votes are right.
         """
         votes = self.votes[training.rows]
-        counts = votes.any(axis=1) & is_judge
         correct = votes[np.arange(len(votes)), training.y]
+        is_judged = votes.any(axis=1) & is_judge
+        groups = training.groups[is_judged]
 
         # Each group is one case, however many samples it has.
         group_count = int(training.groups.max()) + 1
-        voters = np.bincount(training.groups[counts], minlength=group_count)
-        hits = np.bincount(training.groups[counts], correct[counts], group_count)
+        voters = np.bincount(groups, minlength=group_count)
+        hits = np.bincount(groups, correct[is_judged], group_count)
         shares = hits / np.maximum(voters, 1)
         is_case = voters > 0
 
@@ -116,7 +103,7 @@ class Evidence(NamedTuple):
 
 
 class OutOfFold(NamedTuple):
-    """Out-of-fold probabilities (M x classes) of the training samples with numbers `at`."""
+    """Out-of-fold probabilities of training samples, whose numbers (below M) are `at`."""
 
     at: IntArray
     probabilities: Float64Array
@@ -136,8 +123,8 @@ def predict_classes(
     """
     rows = training.rows
     hints, ties, copies = evidence
-    is_copy = copies.has_votes()
-    is_tied = ties.has_votes()
+    is_copy = copies.votes.any(axis=1)
+    is_tied = ties.votes.any(axis=1)
     is_judge = training.reviewed & ~is_copy[rows]
 
     # Vectors alone: the classes by self-training, the confidence by the labels only.
@@ -172,11 +159,11 @@ def predict_classes(
     temperature, _ = calibrate(held_out, training, is_judge & is_tied[rows], 1.0)
     probabilities[is_tied] = softmax((scores + shared_gains)[is_tied] / temperature)
 
-    known_odds = (
-        _estimate_known_odds(vectors, training, ridge_scores, ridge_held_out)
-        if open_set
-        else None
-    )
+    known_odds = None
+    if open_set:
+        highest = ridge_scores.max(axis=1)
+        highest[rows] = ridge_held_out.max(axis=1)
+        known_odds = estimate_known_odds(vectors, training, highest)
     if known_odds is not None:
         # Weak labels and shared scenes are evidence for a labelled class, too.
         gains = np.where(is_tied[:, None], shared_gains, hint_gains)
@@ -185,33 +172,10 @@ def predict_classes(
         probabilities /= 1 + np.exp(-known_odds)[:, None]
 
     # A duplicate has the class of its twin. Its embedding is that of the twin: no new evidence.
-    duplicate_votes = DUPLICATE_TRUST * copies.votes[is_copy]
-    probabilities[is_copy] = (
-        duplicate_votes + (1 - DUPLICATE_TRUST) * probabilities[is_copy]
-    )
+    by_twin = DUPLICATE_TRUST * copies.votes[is_copy]
+    by_others = (1 - DUPLICATE_TRUST) * probabilities[is_copy]
+    probabilities[is_copy] = by_twin + by_others
     return probabilities, leave_group_out
-
-
-def _estimate_known_odds(
-    vectors: Float32Array,
-    training: TrainingRows,
-    scores: Float64Array,
-    held_out_scores: Float64Array,
-) -> Float64Array | None:
-    labelled = vectors[training.rows]
-
-    def score_left_out(is_left_out: BoolArray) -> Float64Array:
-        rest = training._replace(
-            rows=training.rows[~is_left_out], y=training.y[~is_left_out]
-        )
-        model = Ridge.fit(vectors[rest.rows], rest)
-        return np.asarray(model.score(labelled[is_left_out]).max(axis=1))
-
-    highest = scores.max(axis=1)
-    highest[training.rows] = held_out_scores.max(axis=1)
-    return estimate_known_odds(
-        vectors, training.rows, training.y, training.groups, highest, score_left_out
-    )
 
 
 def calibrate(
@@ -235,82 +199,11 @@ def calibrate(
         correct = softmax(scores[at] / temperature)[numbers, y]
         return -float(np.log(correct + 1e-12).mean())
 
-    likeliest = np.log(min(prior_temperature * TEMPERATURE_FACTORS, key=loss))
-    weighted = group_count * likeliest + PRIOR_GROUPS * np.log(prior_temperature)
-    temperature = float(np.exp(weighted / (group_count + PRIOR_GROUPS)))
+    # The mean of the best temperature and the prior one, on a logarithmic scale.
+    best = np.log(min(prior_temperature * TEMPERATURE_FACTORS, key=loss))
+    total = group_count * best + PRIOR_GROUPS * np.log(prior_temperature)
+    temperature = float(np.exp(total / (group_count + PRIOR_GROUPS)))
     return temperature, OutOfFold(at, softmax(scores[at] / temperature))
-
-
-def compute_sample_weights(y: IntArray) -> Float64Array:
-    """Return weights of M training samples, higher for rare classes; mean 1."""
-    weights = np.bincount(y)[y].astype(np.float64) ** -CLASS_BALANCE
-    return np.asarray(weights / weights.mean())
-
-
-class Ridge(NamedTuple):
-    """Ridge regression: `weights` (D x classes), and the means of rows and targets."""
-
-    training: TrainingRows
-    weights: Float64Array
-    row_mean: Float64Array
-    target_mean: Float64Array
-    residuals: Float64Array
-    hat_left: Float64Array
-    """M x (D+1): with `hat_right` (the same shape), the hat matrix is `hat_left @ hat_right.T`."""
-    hat_right: Float64Array
-
-    @classmethod
-    def fit(cls, rows: Float32Array, training: TrainingRows) -> Self:
-        """Fit to unit vectors (M x D) of the training samples."""
-        from scipy.linalg import cho_factor, cho_solve
-
-        x = rows.astype(np.float64)
-        targets = np.eye(training.classes)[training.y]
-        sample_weights = compute_sample_weights(training.y)
-        total = sample_weights.sum()
-        row_mean = sample_weights @ x / total
-        target_mean = sample_weights @ targets / total
-
-        x -= row_mean
-        weighted = x * sample_weights[:, None]
-        factor = cho_factor(weighted.T @ x + PENALTY * np.eye(x.shape[1]))
-        weights = cho_solve(factor, weighted.T @ (targets - target_mean))
-        residuals = targets - target_mean - x @ weights
-
-        # The last column is the effect of a sample on the means.
-        hat_left = np.column_stack([cho_solve(factor, x.T).T, np.ones(len(x))])
-        hat_right = np.column_stack([weighted, sample_weights / total])
-        return cls(
-            training, weights, row_mean, target_mean, residuals, hat_left, hat_right
-        )
-
-    def score(self, rows: Float32Array) -> Float64Array:
-        """Return scores (N x classes) of rows (N x D)."""
-        intercept = self.target_mean - self.row_mean @ self.weights
-        return rows @ self.weights.astype(np.float32) + intercept
-
-    def score_held_out(self, groups: IntArray) -> Float64Array:
-        """Return leave-one-group-out scores (M x classes), NaN for single-group classes.
-
-        A held-out residual is (1 - H)^-1 times the residual, where H is the group's block of the
-        hat matrix.
-        """
-        y = self.training.y
-        targets = np.eye(self.training.classes)[y]
-        scores = np.full(targets.shape, np.nan)
-        order = np.argsort(groups, kind="stable")
-        members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-        counts = np.bincount(y, minlength=self.training.classes)
-
-        for part in members:
-            others = counts - np.bincount(y[part], minlength=len(counts))
-            if np.count_nonzero(others) < 2:
-                continue
-            hat = self.hat_left[part] @ self.hat_right[part].T
-            residuals = np.linalg.solve(np.eye(len(part)) - hat, self.residuals[part])
-            has_others = others[y[part]] > 0
-            scores[part[has_others]] = (targets[part] - residuals)[has_others]
-        return scores
 
 
 class SelfTraining(NamedTuple):
@@ -329,27 +222,28 @@ class SelfTraining(NamedTuple):
     @classmethod
     def create(cls, vectors: Float32Array, training: TrainingRows) -> Self:
         """Prepare self-training for vectors (N x D)."""
-        labelled = _thin_out(training.rows, MAX_SELF_TRAINING_SAMPLES // 2)
-        unlabelled = np.delete(np.arange(len(vectors)), training.rows)
-        unlabelled = _thin_out(unlabelled, MAX_SELF_TRAINING_SAMPLES - len(labelled))
-        selected = np.append(labelled, unlabelled)
+        seeds = thin_out(training.rows, MAX_SELF_TRAINING_SAMPLES // 2)
+        unlabelled_rows = np.delete(np.arange(len(vectors)), training.rows)
+        limit = MAX_SELF_TRAINING_SAMPLES - len(seeds)
+        rows = np.append(seeds, thin_out(unlabelled_rows, limit))
         places = np.full(len(vectors), -1)
-        places[selected] = np.arange(len(selected))
+        places[rows] = np.arange(len(rows))
 
-        others = _with_ones(vectors[selected])
+        others = _with_ones(vectors[rows])
         return cls(
             training=training,
             own=_with_ones(vectors[training.rows]),
             others=others,
             places=places[training.rows],
-            neighbors=_link_neighbors(vectors[selected]),
+            neighbors=_link_neighbors(vectors[rows]),
             products=UNLABELLED_WEIGHT * (others.T @ others),
         )
 
     def predict(self, rows: Float32Array) -> IntArray:
         """Return the likeliest class number of each of N rows."""
         weights = self._fit(np.ones(len(self.own), np.bool_))
-        return np.asarray((rows @ weights[:-1] + weights[-1]).argmax(axis=1))
+        scores = rows @ weights[:-1] + weights[-1]
+        return np.asarray(scores.argmax(axis=1))
 
     def predict_held_out(self, groups: IntArray) -> IntArray:
         """Return out-of-fold class numbers (M); folds keep groups together."""
@@ -379,11 +273,11 @@ class SelfTraining(NamedTuple):
         one_hot = np.eye(self.training.classes, dtype=np.float32)
         sample_weights = compute_sample_weights(y).astype(np.float32)
         own = self.own[is_training]
-        weighted = own * sample_weights[:, None]
+        scaled_own = own * sample_weights[:, None]
         penalty = np.full(own.shape[1], PENALTY, np.float32)
         penalty[-1] = 1e-6  # almost none for the intercept
-        factors = lu_factor(weighted.T @ own + np.diag(penalty) + self.products)
-        targets = weighted.T @ one_hot[y]
+        factors = lu_factor(scaled_own.T @ own + np.diag(penalty) + self.products)
+        targets = scaled_own.T @ one_hot[y]
 
         is_seed = is_training & (self.places >= 0)
         seeds = self.places[is_seed]
@@ -404,17 +298,15 @@ class SelfTraining(NamedTuple):
 
     def _propagate(self, seeds: IntArray, seed_shares: Float32Array) -> Float32Array:
         """Return class shares of `others`, spread from labelled rows `seeds`."""
+        seeds_per_class = np.maximum(seed_shares.sum(axis=0), 1)
         source = np.zeros((len(self.others), seed_shares.shape[1]), np.float32)
-        source[seeds] = seed_shares / np.sqrt(np.maximum(seed_shares.sum(0), 1))
+        source[seeds] = seed_shares / np.sqrt(seeds_per_class)
+
         shares = source
         for _ in range(PROPAGATION_STEPS):
             shares = PROPAGATION * (self.neighbors @ shares) + source
-        return np.asarray(shares / np.maximum(shares.sum(1, keepdims=True), 1e-12))
-
-
-def _thin_out(rows: IntArray, limit: int) -> IntArray:
-    step = max(1, math.ceil(len(rows) / limit))
-    return rows[::step]
+        totals = np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
+        return np.asarray(shares / totals)
 
 
 def _link_neighbors(rows: Float32Array) -> Any:
@@ -428,8 +320,9 @@ def _link_neighbors(rows: Float32Array) -> Any:
     weights = np.maximum(np.take_along_axis(similarity, nearest, axis=1), 1e-6)
 
     row_ends = np.arange(0, weights.size + 1, count)
-    parts = weights.ravel(), nearest.ravel(), row_ends
-    links = csr_array(parts, shape=similarity.shape)
+    links = csr_array(
+        (weights.ravel(), nearest.ravel(), row_ends), shape=similarity.shape
+    )
     links = links + links.T
     return diags_array(1 / links.sum(axis=1)) @ links
 
@@ -440,12 +333,12 @@ def _with_ones(rows: Float32Array) -> Float32Array:
 
 def raise_likeliest(scores: Float64Array, likeliest: IntArray) -> Float64Array:
     """Swap each row's highest score with that of its `likeliest` class."""
-    swapped = scores.copy()
     rows = np.arange(len(scores))
     highest = scores.argmax(axis=1)
-    swapped[rows, likeliest] = scores[rows, highest]
-    swapped[rows, highest] = scores[rows, likeliest]
-    return swapped
+    new_scores = scores.copy()
+    new_scores[rows, likeliest] = scores[rows, highest]
+    new_scores[rows, highest] = scores[rows, likeliest]
+    return new_scores
 
 
 def softmax(scores: npt.NDArray[np.floating[Any]]) -> Float64Array:
@@ -459,29 +352,26 @@ def vote_by_name(names: Sequence[Sequence[str]], training: TrainingRows) -> Evid
 
     Each group gives one vote, divided among the classes of its samples.
     """
-    one_hot = np.eye(training.classes)
-    own_labels = dict(
-        zip(
-            training.rows.tolist(),
-            zip(training.groups.tolist(), training.y.tolist(), strict=True),
-            strict=True,
-        )
-    )
+    rows = training.rows.tolist()
+    group_of = dict(zip(rows, training.groups.tolist(), strict=True))
+    label_of = dict(zip(rows, np.eye(training.classes)[training.y], strict=True))
+
+    # For each name, the labels in each group: a count for each class.
     counts_by_name: dict[str, dict[int, Float64Array]] = {}
-    for row, (group, label) in own_labels.items():
+    for row, group in group_of.items():
         for name in names[row]:
             counts_of = counts_by_name.setdefault(name, {})
-            counts_of[group] = counts_of.get(group, 0) + one_hot[label]
+            counts_of[group] = counts_of.get(group, 0) + label_of[row]
 
     votes = np.zeros((len(names), training.classes))
     for row, sample_names in enumerate(names):
-        own_group, own_label = own_labels.get(row, (-1, 0))
         group_counts: dict[int, Float64Array] = {}
         for name in sample_names:
             for group, counts in counts_by_name.get(name, {}).items():
-                # A sample does not vote for itself.
-                own_count = one_hot[own_label] if group == own_group else 0
-                group_counts[group] = group_counts.get(group, 0) + counts - own_count
+                if group == group_of.get(row):
+                    # A sample does not vote for itself.
+                    counts = counts - label_of[row]
+                group_counts[group] = group_counts.get(group, 0) + counts
         for counts in group_counts.values():
             votes[row] += counts / max(counts.sum(), 1)
 
@@ -501,21 +391,23 @@ class LearnedClasses(NamedTuple):
     probabilities: Float64Array
     leave_group_out: OutOfFold
 
-    @property
-    def likeliest(self) -> list[list[Proposal]]:
-        """At most `MAX_PREDICTIONS` proposals for each sample, the likeliest first."""
-        known = self.probabilities[:, : len(self.classes)]
-        best = np.argsort(-known, axis=1, kind="stable")[:, :MAX_PREDICTIONS]
-        best_shares = np.take_along_axis(known, best, axis=1)
+    def list_proposals(self) -> list[list[Proposal]]:
+        """Return at most `MAX_PREDICTIONS` proposals a sample, the likeliest first."""
+        # Without the column of rejected samples.
+        shares = self.probabilities[:, : len(self.classes)]
+        best = np.argsort(-shares, axis=1, kind="stable")[:, :MAX_PREDICTIONS]
+        best_shares = np.take_along_axis(shares, best, axis=1)
 
         proposals = []
-        for labels, shares in zip(best.tolist(), best_shares.tolist(), strict=True):
-            ranked = [
-                Proposal(self.classes[label], share)
-                for label, share in zip(labels, shares, strict=True)
-                if share >= MIN_CONFIDENCE
+        for labels, confidences in zip(
+            best.tolist(), best_shares.tolist(), strict=True
+        ):
+            of_sample = [
+                Proposal(self.classes[label], confidence)
+                for label, confidence in zip(labels, confidences, strict=True)
+                if confidence >= MIN_CONFIDENCE
             ]
-            proposals.append(ranked)
+            proposals.append(of_sample)
         return proposals
 
 
@@ -526,17 +418,18 @@ _MIN_SHARE = 1e-4
 
 def round_confidences(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
     """Round log odds to `LOG_ODDS_STEP`, so that small changes rewrite no rows."""
-    rounded = []
+    new_proposals = []
     remaining = 1.0
     for label, exact in proposals:
         share = min(max(exact, _MIN_SHARE), 1 - _MIN_SHARE)
-        steps = round(math.log(share / (1 - share)) / LOG_ODDS_STEP)
+        log_odds = math.log(share / (1 - share))
+        steps = round(log_odds / LOG_ODDS_STEP)
         share = round(1 / (1 + math.exp(-LOG_ODDS_STEP * steps)), 5)
         # Rounded, they could add up to more than 1.
         confidence = min(share, round(remaining, 5))
-        rounded.append(Proposal(label, confidence))
+        new_proposals.append(Proposal(label, confidence))
         remaining -= confidence
-    return tuple(rounded)
+    return tuple(new_proposals)
 
 
 def estimate_membership(vectors: Float32Array, is_member: BoolArray) -> Float64Array:
@@ -548,10 +441,10 @@ def estimate_membership(vectors: Float32Array, is_member: BoolArray) -> Float64A
     """
     y = np.where(is_member, 0, 1)
     scores = _score_held_out(vectors, y, np.arange(len(y)), 2)[:, 0]
-    usual = 1.0
+    mean_score = 1.0
     if is_member.sum() > 1 and not is_member.all():
-        usual = max(float(np.nanmean(scores[is_member])), 0.1)
-    return np.clip(np.nan_to_num(scores) / usual, 0, 1)
+        mean_score = max(float(np.nanmean(scores[is_member])), 0.1)
+    return np.clip(np.nan_to_num(scores) / mean_score, 0, 1)
 
 
 def predict_left_out(
@@ -604,24 +497,26 @@ def learn_classes(
     hints = [number.get(sample.hint or "", -1) for sample in samples]
     # Number -1 is the last row: no vote.
     one_hot = np.vstack([np.eye(training.classes), np.zeros(training.classes)])
-    ties = [sample.ties for sample in samples]
-    copies = [[sample.group or "", sample.track or ""] for sample in samples]
+    copy_names = []
+    for sample in samples:
+        names = (sample.group, sample.track)
+        copy_names.append([name for name in names if name])
     evidence = (
-        Evidence(one_hot[hints], 0.8, 5),
-        vote_by_name(ties, training),
-        vote_by_name([list(filter(None, names)) for names in copies], training),
+        Evidence(one_hot[hints], prior_share=0.8, prior_groups=5),
+        vote_by_name([sample.ties for sample in samples], training),
+        vote_by_name(copy_names, training),
     )
-    probabilities, *held_out = predict_classes(
+    probabilities, leave_group_out = predict_classes(
         vectors, training, evidence, open_set=open_set
     )
 
     for row, sample in enumerate(samples):
         # The probability of a class that a person refused goes to the others.
-        refused = [number[name] for name in sample.refused if name in number]
-        if refused:
-            probabilities[row, refused] = 0
+        refusals = [number[name] for name in sample.refused if name in number]
+        if refusals:
+            probabilities[row, refusals] = 0
             probabilities[row] /= max(probabilities[row].sum(), 1e-12)
-    return LearnedClasses(classes, training, probabilities, *held_out)
+    return LearnedClasses(classes, training, probabilities, leave_group_out)
 
 
 def _list_training_rows(
@@ -633,12 +528,12 @@ def _list_training_rows(
     number = {name: index for index, name in enumerate(classes)}
     rows = [row for row, sample in enumerate(samples) if sample.label]
     y = [number[str(samples[row].label)] for row in rows]
-    rejected = [
+    rejected_rows = [
         row for row, sample in enumerate(samples) if sample.status == "rejected"
     ]
-    if len(rejected) >= MIN_BACKGROUND_SAMPLES:
-        rows += rejected
-        y += [len(classes)] * len(rejected)
+    if len(rejected_rows) >= MIN_BACKGROUND_SAMPLES:
+        rows += rejected_rows
+        y += [len(classes)] * len(rejected_rows)
 
     keys = [samples[row].key for row in rows]
     group_names = np.array([groups[key] for key in keys])

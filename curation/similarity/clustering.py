@@ -4,13 +4,12 @@ Clustering is agglomerative with average linkage (UPGMA; Sokal and Michener, "A 
 for evaluating systematic relationships", 1958). Windows and prelabelings share it.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.arrays import Float32Array, IntArray, normalize_rows
+from gleanset.arrays import Float32Array, IntArray, normalize_rows, thin_out
 
 MIN_DISTANCE = 1e-4
 """Smaller distances are rounding errors: the vectors are equal."""
@@ -28,11 +27,11 @@ WITHIN_TRACK_SHARE = 0.3
 
 def list_tracks(tracks: Iterable[str | None]) -> list[list[int]]:
     """Return the sample indices of each track; None: untracked."""
-    followed: dict[str, list[int]] = {}
+    samples_by_track: dict[str, list[int]] = {}
     for number, track in enumerate(tracks):
         if track is not None:
-            followed.setdefault(track, []).append(number)
-    return list(followed.values())
+            samples_by_track.setdefault(track, []).append(number)
+    return list(samples_by_track.values())
 
 
 def refine_with_tracks(
@@ -46,29 +45,30 @@ def refine_with_tracks(
     Rows of zeros have no vector and stay zero. Other rows have unit length.
     """
     has_vector = np.asarray(vectors.any(axis=1))
-    tracked_rows = []
+    rows_of_tracks = []
     for track in tracks:
         rows = [row for row in track if has_vector[row]]
         if len(rows) > 1:
-            tracked_rows.append(rows)
-    if not tracked_rows:
+            rows_of_tracks.append(rows)
+    if not rows_of_tracks:
         return vectors
 
     # Directions of the differences within tracks, by their standard deviation.
-    scatter = np.concatenate(
-        [vectors[rows] - vectors[rows].mean(axis=0) for rows in tracked_rows]
-    )
-    step = math.ceil(len(scatter) / MAX_SCATTER_ROWS)
-    _, spread, directions = np.linalg.svd(scatter[::step], full_matrices=False)
-    relative = spread / max(float(spread[0]), 1e-9)
-    factors = 1 / np.sqrt(1 + relative**2 / WITHIN_TRACK_SHARE)
+    differences = [
+        vectors[rows] - vectors[rows].mean(axis=0) for rows in rows_of_tracks
+    ]
+    scatter = thin_out(np.concatenate(differences), MAX_SCATTER_ROWS)
+    _, spread, directions = np.linalg.svd(scatter, full_matrices=False)
+    relative_spread = spread / max(float(spread[0]), 1e-9)
+    factors = 1 / np.sqrt(1 + relative_spread**2 / WITHIN_TRACK_SHARE)
 
-    along = (vectors @ directions.T) * (factors - 1)
-    refined = vectors + along @ directions
-    refined[has_vector] -= refined[has_vector].mean(axis=0)
-    for rows in tracked_rows:
-        refined[rows] = refined[rows].mean(axis=0)
-    return normalize_rows(refined)
+    # Scale what is along each direction, and keep the rest.
+    along = vectors @ directions.T
+    new_vectors = vectors + (along * (factors - 1)) @ directions
+    new_vectors[has_vector] -= new_vectors[has_vector].mean(axis=0)
+    for rows in rows_of_tracks:
+        new_vectors[rows] = new_vectors[rows].mean(axis=0)
+    return normalize_rows(new_vectors)
 
 
 def cluster_rows(
@@ -129,7 +129,8 @@ def _choose_cluster_count(
     modularity = 0.0
     best = 0.0
     count = size
-    for step, (first, second) in enumerate(tree[:, :2].astype(np.int64).tolist()):
+    joins = tree[:, :2].astype(np.int64).tolist()
+    for step, (first, second) in enumerate(joins):
         a = row_of_cluster.pop(first)
         b = row_of_cluster.pop(second)
         modularity += 2 * float(edges[a, b] - degrees[a] * degrees[b])

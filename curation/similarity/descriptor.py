@@ -24,7 +24,7 @@ from curation.similarity.color_layout import (
     compute_cell_weights,
     compute_color_layout,
 )
-from gleanset.arrays import BoolArray, Float32Array, Pixels
+from gleanset.arrays import BoolArray, Float32Array, Pixels, normalize_rows
 from gleanset.work.onnx_session import open_onnx_session
 
 WEIGHTS = Path(__file__).with_name("identity.onnx")
@@ -68,17 +68,21 @@ def compute_edge_layout(small: Float32Array) -> Float32Array:
     Triggs, "Histograms of oriented gradients for human detection", 2005) on the cells of the color
     layout, with soft bins; square roots make Euclidean distance the Hellinger distance.
     """
-    grey = np.pad(small @ np.array(GREY, np.float32), 1, mode="edge")
+    grey = small @ np.array(GREY, np.float32)
+    grey = np.pad(grey, 1, mode="edge")
     across = (grey[1:-1, 2:] - grey[1:-1, :-2]).ravel()
     down = (grey[2:, 1:-1] - grey[:-2, 1:-1]).ravel()
     strength = np.hypot(across, down)
 
-    # Soft bins: a direction is divided between the two nearest.
-    direction = np.arctan2(down, across) % np.pi / np.pi * DIRECTIONS
-    lower_bin = np.floor(direction).astype(np.intp)
-    upper_share = direction - lower_bin
+    # Soft bins: a direction is divided between the two nearest. An edge from dark to light counts
+    # as one from light to dark.
+    angle = np.arctan2(down, across) % np.pi
+    position = angle / np.pi * DIRECTIONS
+    lower_bin = np.floor(position).astype(np.intp)
+    upper_share = position - lower_bin
     pixels = np.arange(SIDE * SIDE)
     bins = np.zeros((SIDE * SIDE, DIRECTIONS), np.float32)
+    # Rounding may make an angle half a turn: the bins are a circle.
     bins[pixels, lower_bin % DIRECTIONS] = (1 - upper_share) * strength
     bins[pixels, (lower_bin + 1) % DIRECTIONS] = upper_share * strength
 
@@ -90,10 +94,12 @@ def compute_edge_layout(small: Float32Array) -> Float32Array:
 def compute_identity_vector(small: Float32Array) -> Float32Array:
     """Return the mirror-invariant unit vector of a result of `average_areas`."""
     image = small.transpose(2, 0, 1)
-    views = np.ascontiguousarray(np.stack([image, image[:, :, ::-1]]))
+    mirrored_image = image[:, :, ::-1]
+    views = np.ascontiguousarray(np.stack([image, mirrored_image]))
     vectors = _load_network().run(None, {"picture": views})[0]
-    total: Float32Array = _normalize(vectors).sum(axis=0)
-    return total / np.float32(max(float(np.linalg.norm(total)), 1e-6))
+    total: Float32Array = normalize_rows(vectors).sum(axis=0)
+    length = max(float(np.linalg.norm(total)), 1e-6)
+    return total / np.float32(length)
 
 
 @cache
@@ -115,29 +121,24 @@ class DescriptorSpace:
         self, stored: Sequence[bytes | None]
     ) -> tuple[Float32Array, BoolArray]:
         """Return vectors (N x `WIDTH`) and their mask; missing or outdated: zeros."""
-        current = [descriptor or b"" for descriptor in stored]
-        is_stored = np.array(
-            [len(descriptor) == WIDTH for descriptor in current], np.bool_
+        descriptors = [descriptor or b"" for descriptor in stored]
+        has_vector = np.array(
+            [len(descriptor) == WIDTH for descriptor in descriptors], np.bool_
         )
-        centered = _parse_descriptors(current) - self._center
-        weighted = np.zeros_like(centered)
+        rows = _parse_descriptors(descriptors) - self._center
+        scaled_rows = np.zeros_like(rows)
         for block, weight in self._blocks:
-            weighted[:, block] = weight * _normalize(centered[:, block])
+            scaled_rows[:, block] = weight * normalize_rows(rows[:, block])
 
         vectors = np.zeros((len(stored), WIDTH), np.float32)
-        vectors[is_stored] = _normalize(weighted)
-        return vectors, is_stored
-
-
-def _normalize(rows: Float32Array) -> Float32Array:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(norms, 1e-6))
+        vectors[has_vector] = normalize_rows(scaled_rows)
+        return vectors, has_vector
 
 
 def _parse_descriptors(stored: Iterable[bytes]) -> Float32Array:
     """Return descriptors of the current width (N x `WIDTH`); others are left out."""
-    current = b"".join(descriptor for descriptor in stored if len(descriptor) == WIDTH)
-    rows = np.frombuffer(current, np.uint8).reshape(-1, WIDTH).astype(np.float32)
+    data = b"".join(descriptor for descriptor in stored if len(descriptor) == WIDTH)
+    rows = np.frombuffer(data, np.uint8).reshape(-1, WIDTH).astype(np.float32)
     rows[:, EDGES_END:] -= ZERO
     return rows
 

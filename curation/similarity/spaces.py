@@ -4,7 +4,6 @@ The vectors of the latest prelabeling are used if nearly all compared samples ha
 reflect network features and labels. Otherwise descriptors are used.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -14,8 +13,7 @@ import numpy as np
 from curation.similarity.descriptor import WIDTH, DescriptorSpace
 from curation.similarity.vectors import EmbeddingSpace, make_sample_vector_name
 from gleanset import Dataset
-from gleanset.arrays import BoolArray, Float32Array
-from gleanset.db.proposals import Proposals
+from gleanset.arrays import BoolArray, Float32Array, thin_out
 from gleanset.db.regions import QualityMeasures
 from gleanset.db.sorting import SampleFeatures
 from gleanset.records import Region
@@ -42,7 +40,6 @@ class SimilaritySpaces:
     """The embedding spaces in which samples of a dataset are compared, read once."""
 
     _dataset: Dataset
-    _prelabeling: int = 0
     _embeddings: EmbeddingSpace | None = None
     _descriptors: DescriptorSpace | None = None
 
@@ -51,53 +48,51 @@ class SimilaritySpaces:
 
         Samples that are newer than the prelabeling have no vector in its space.
         """
-        embeddings = self._latest_embeddings()
+        embeddings = self._get_embeddings()
         if embeddings is not None and self.has_embeddings(samples):
-            return lambda samples: embeddings.get_vectors(_vector_names(samples))
-        return lambda samples: self._descriptor_space().get_vectors(
+            return lambda samples: embeddings.get_vectors(_list_vector_names(samples))
+        return lambda samples: self._get_descriptor_space().get_vectors(
             [sample.descriptor for sample in samples]
         )
 
     def has_embeddings(self, samples: Sequence[SampleFeatures]) -> bool:
         """Return whether nearly all samples have a vector of a prelabeling."""
-        embeddings = self._latest_embeddings()
+        embeddings = self._get_embeddings()
         return (
             embeddings is not None
-            and embeddings.get_coverage(_vector_names(samples)) >= MIN_COVERAGE
+            and embeddings.get_coverage(_list_vector_names(samples)) >= MIN_COVERAGE
         )
 
-    def _latest_embeddings(self) -> EmbeddingSpace | None:
-        latest = Proposals(self._dataset.db).get_latest()
-        if latest is not None and latest.id != self._prelabeling:
-            self._embeddings = EmbeddingSpace.from_dataset(
-                self._dataset, self._embeddings
-            )
-            self._prelabeling = latest.id
+    def _get_embeddings(self) -> EmbeddingSpace | None:
+        self._embeddings = EmbeddingSpace.from_dataset(self._dataset, self._embeddings)
         return self._embeddings
 
-    def _descriptor_space(self) -> DescriptorSpace:
+    def _get_descriptor_space(self) -> DescriptorSpace:
         if self._descriptors is not None:
             return self._descriptors
 
         measures = QualityMeasures(self._dataset.db)
-        sampled = measures.sample_descriptors(MAX_CENTERING_SAMPLES)
-        current = [stored for stored in sampled if stored and len(stored) == WIDTH]
+        sample = measures.sample_descriptors(MAX_CENTERING_SAMPLES)
+        current = [
+            descriptor
+            for descriptor in sample
+            if descriptor and len(descriptor) == WIDTH
+        ]
         photos = measures.is_photo_dataset(MAX_CENTERING_SAMPLES)
         space = DescriptorSpace(current, photos)
-        if len(current) >= MIN_COVERAGE * len(sampled):
+        if len(current) >= MIN_COVERAGE * len(sample):
             # Keep it, so that similarities do not change within a session.
             self._descriptors = space
         return space
 
 
-def find_dissimilar_proposals(
-    dataset: Dataset, proposed: Mapping[str, str]
-) -> set[str]:
+def find_dissimilar_proposals(dataset: Dataset, labels: Mapping[str, str]) -> set[str]:
     """Return the samples (keys) that are unlike the labelled samples of their predicted class.
 
-    Their maximum cosine similarity to labelled samples of the class is below the
-    `MIN_SIMILARITY_QUANTILE` among the similarities of labelled samples to others of their class.
-    Empty if fewer than `MIN_REFERENCES` labelled samples can be compared.
+    `labels` are the predicted classes by key. Of samples that are returned, the maximum cosine
+    similarity to labelled samples of the class is below the `MIN_SIMILARITY_QUANTILE` among the
+    similarities of labelled samples to others of their class. Empty if fewer than `MIN_REFERENCES`
+    labelled samples can be compared.
     """
     space = EmbeddingSpace.from_dataset(dataset)
     samples = list(dataset.samples.iter_by_key())
@@ -108,16 +103,16 @@ def find_dissimilar_proposals(
         for sample in samples
     ]
     vectors, has_vector = space.get_vectors(names)
+    rows = np.flatnonzero(has_vector).tolist()
 
     rows_by_label: dict[str, list[int]] = {}
-    rows = np.flatnonzero(has_vector).tolist()
     for row in rows:
         if samples[row].status == "labelled":
             rows_by_label.setdefault(str(samples[row].label), []).append(row)
-    references: dict[str, Float32Array] = {}
-    for label, labelled_rows in rows_by_label.items():
-        step = math.ceil(len(labelled_rows) / MAX_VECTORS)
-        references[label] = vectors[labelled_rows[::step]]
+    references = {
+        label: vectors[thin_out(rows_of_label, MAX_VECTORS)]
+        for label, rows_of_label in rows_by_label.items()
+    }
     min_similarity = _find_min_similarity(references.values())
     if min_similarity is None:
         return set()
@@ -125,8 +120,10 @@ def find_dissimilar_proposals(
     dissimilar = set()
     for row in rows:
         key = samples[row].key
-        of_class = references.get(proposed.get(key, ""))
-        if of_class is not None and (of_class @ vectors[row]).max() < min_similarity:
+        of_class = references.get(labels.get(key, ""))
+        if of_class is None:
+            continue
+        if (of_class @ vectors[row]).max() < min_similarity:
             dissimilar.add(key)
     return dissimilar
 
@@ -143,5 +140,5 @@ def _find_min_similarity(references: Iterable[Float32Array]) -> np.floating | No
     return np.quantile(nearest, MIN_SIMILARITY_QUANTILE)
 
 
-def _vector_names(samples: Sequence[SampleFeatures]) -> list[bytes]:
+def _list_vector_names(samples: Sequence[SampleFeatures]) -> list[bytes]:
     return [make_sample_vector_name(sample.key, sample.region) for sample in samples]

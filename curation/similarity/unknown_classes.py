@@ -8,16 +8,12 @@ from all of them (EM: Saerens, Latinne and Decaestecker, "Adjusting the outputs 
 new a priori probabilities", 2002). docs/results.md has its figures.
 """
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from gleanset.arrays import BoolArray, Float32Array, Float64Array, IntArray
-
-ScoreLeftOut = Callable[[BoolArray], Float64Array]
-"""Highest scores of left-out labelled samples (a flag for each) by a model of the others."""
+from curation.similarity.ridge import Ridge, TrainingRows
+from gleanset.arrays import BoolArray, Float32Array, Float64Array, thin_out
 
 MIN_CLASSES = 5
 MIN_GROUPS_PER_CLASS = 5
@@ -34,26 +30,22 @@ PAGE_ROWS = 10_000
 
 
 def estimate_known_odds(
-    vectors: Float32Array,
-    rows: IntArray,
-    y: IntArray,
-    groups: IntArray,
-    scores: Float64Array,
-    score_left_out: ScoreLeftOut,
+    vectors: Float32Array, training: TrainingRows, scores: Float64Array
 ) -> Float64Array | None:
     """Return the log odds (N) that a sample is of a labelled class; None for too little data.
 
-    `vectors` are unit vectors (N x D), `rows` the labelled ones, `y` their class and `groups` their
-    group numbers (M each). `scores` (N) are the highest scores of a model of all labelled samples,
-    for these leave-one-group-out (NaN if their class has no other group).
+    `vectors` are unit vectors (N x D). `scores` (N) are the highest scores of a model of all
+    training samples, for these leave-one-group-out (NaN if their class has no other group).
     """
+    rows = training.rows
+    y = training.y
+    groups = training.groups
     classes, counts = np.unique(y, return_counts=True)
     min_groups = MIN_GROUPS_PER_CLASS * len(classes)
     if len(classes) < MIN_CLASSES or len(np.unique(groups)) < min_groups:
         return None
 
-    step = max(1, math.ceil(len(rows) / MAX_REFERENCES))
-    references = np.arange(len(rows))[::step]
+    references = thin_out(np.arange(len(rows)), MAX_REFERENCES)
     reference_vectors = vectors[rows[references]]
     similarity = reference_vectors @ reference_vectors.T
 
@@ -62,34 +54,38 @@ def estimate_known_odds(
     is_other_group = groups[references][:, None] != groups[references]
     nearest = np.where(is_other_group, similarity, -1).max(axis=1)
     has_score = np.isfinite(reference_scores)
-    known_cases = np.column_stack([reference_scores, nearest])[has_score]
+    cases_of_known = np.column_stack([reference_scores, nearest])[has_score]
 
     # Unknown cases: the same samples, each compared without its class.
-    left_out_scores = np.zeros(len(rows))
-    left_out_nearest = np.zeros(len(references))
+    cases_of_unknown = np.zeros((len(references), 2))
     for fold in range(min(FOLDS, len(classes))):
         is_left_out = np.isin(y, classes[fold::FOLDS])
-        left_out_scores[is_left_out] = score_left_out(is_left_out)
-        left_out = is_left_out[references]
-        to_others = similarity[np.ix_(left_out, ~left_out)]
-        left_out_nearest[left_out] = to_others.max(axis=1)
-    unknown_cases = np.column_stack([left_out_scores[references], left_out_nearest])
+        rest = training._replace(rows=rows[~is_left_out], y=y[~is_left_out])
+        model = Ridge.fit(vectors[rest.rows], rest)
+        in_fold = is_left_out[references]
+        left_out_scores = model.score(reference_vectors[in_fold])
+        to_others = similarity[np.ix_(in_fold, ~in_fold)]
+        cases_of_unknown[in_fold, 0] = left_out_scores.max(axis=1)
+        cases_of_unknown[in_fold, 1] = to_others.max(axis=1)
 
-    cases = np.concatenate([known_cases, unknown_cases])
+    cases = np.concatenate([cases_of_known, cases_of_unknown])
     mean = cases.mean(axis=0)
     spread = np.maximum(cases.std(axis=0), 1e-9)
+
+    def combine(values: Float64Array) -> Float64Array:
+        """Return the mean of score and similarity (N x 2), both standardized."""
+        return np.asarray(((values - mean) / spread).mean(axis=1))
+
     # Every class weighs the same.
     case_classes = y[np.append(references[has_score], references)]
     weights = 1 / counts[np.searchsorted(classes, case_classes)]
-    is_known = np.arange(len(cases)) < len(known_cases)
-    standardized = (cases - mean) / spread
-    slope, intercept = _fit_logistic(standardized.mean(axis=1), is_known, weights)
+    is_known = np.arange(len(cases)) < len(cases_of_known)
+    slope, intercept = _fit_logistic(combine(cases), is_known, weights)
 
     parts = np.split(vectors, range(PAGE_ROWS, len(vectors), PAGE_ROWS))
     similarities = [(part @ reference_vectors.T).max(axis=1) for part in parts]
     values = np.column_stack([scores, np.concatenate(similarities)])
-    standardized = (values - mean) / spread
-    odds: Float64Array = slope * standardized.mean(axis=1) + intercept
+    odds: Float64Array = slope * combine(values) + intercept
     odds += _estimate_prior_odds(np.delete(odds, rows))
     odds[rows] = np.inf
     return odds
@@ -117,8 +113,10 @@ def _estimate_prior_odds(odds: Float64Array) -> float:
         return 0.0
 
     for _ in range(EM_ROUNDS):
-        posterior_odds = np.clip(odds + np.log(share / (1 - share)), -50, 50)
-        known = 1 / (1 + np.exp(-posterior_odds))
-        share = (known.mean() + PRIOR_KNOWN) / (1 + PRIOR_KNOWN)
+        prior_odds = np.log(share / (1 - share))
+        # Larger numbers would overflow.
+        posterior_odds = np.clip(odds + prior_odds, -50, 50)
+        probabilities = 1 / (1 + np.exp(-posterior_odds))
+        share = (probabilities.mean() + PRIOR_KNOWN) / (1 + PRIOR_KNOWN)
         share = min(share, 1 - 1e-6)
     return float(np.log(share / (1 - share)))

@@ -33,9 +33,9 @@ NAME = 16
 ENDING = ".vectors"
 
 
-def make_vector_name(described: object) -> bytes:
+def make_vector_name(description: object) -> bytes:
     """Return a vector's name: a hash of the `repr` of its description."""
-    return hashlib.sha256(repr(described).encode()).digest()[:NAME]
+    return hashlib.sha256(repr(description).encode()).digest()[:NAME]
 
 
 class VectorFile(NamedTuple):
@@ -49,8 +49,8 @@ class VectorFile(NamedTuple):
     def read_rows(self, numbers: IntArray) -> Float32Array:
         """Read vectors by number (N x width). Raises `OSError` if the file was removed."""
         shape = (self.size, self.width)
-        stored = np.memmap(self.path, np.float32, "r", self.start, shape)
-        return np.asarray(stored)[numbers]
+        vectors = np.memmap(self.path, np.float32, "r", self.start, shape)
+        return np.asarray(vectors)[numbers]
 
 
 class VectorStore:
@@ -66,25 +66,28 @@ class VectorStore:
         """Return the stored vectors with these names."""
         requested = set(names)
         vectors: dict[bytes, Float32Array] = {}
-        for _, data in self._intact_files():
+        for _, data in self._iter_intact_files():
             file = io.BytesIO(data)
-            stored_names = map(bytes, np.load(file, allow_pickle=False))
+            file_names = _load_names(file)
             rows = np.load(file, allow_pickle=False)
-            stored = zip(stored_names, rows, strict=True)
-            vectors |= {name: row for name, row in stored if name in requested}
+            vectors |= {
+                name: row
+                for name, row in zip(file_names, rows, strict=True)
+                if name in requested
+            }
         return vectors
 
     def iter_files(self) -> Iterator[tuple[VectorFile, list[bytes]]]:
         """Yield files with the names of their vectors; remove damaged files."""
-        for path, data in self._intact_files():
+        for path, data in self._iter_intact_files():
             file = io.BytesIO(data)
-            names = list(map(bytes, np.load(file, allow_pickle=False)))
+            names = _load_names(file)
             # Only the header of the second array: its numbers are read on demand.
             np.lib.format.read_magic(file)
             (size, width), _, _ = np.lib.format.read_array_header_1_0(file)
             yield VectorFile(path, file.tell(), size, width), names
 
-    def _intact_files(self) -> Iterator[tuple[Path, bytes]]:
+    def _iter_intact_files(self) -> Iterator[tuple[Path, bytes]]:
         for path in sorted(self.folder.glob(f"*{ENDING}")):
             with suppress(OSError):
                 data = path.read_bytes()
@@ -115,6 +118,10 @@ class VectorStore:
         self._names = []
         self._vectors = []
         self._last_flush = time.monotonic()
+
+
+def _load_names(file: io.BytesIO) -> list[bytes]:
+    return list(map(bytes, np.load(file, allow_pickle=False)))
 
 
 def _compute_digest(data: bytes) -> str:

@@ -16,9 +16,16 @@ from labeler.duplicates.filters import (
     ComparedWindows,
     blur,
     compare_windows,
+    erode_mask,
     measure_gradient,
 )
 from labeler.duplicates.hashes import Points
+from labeler.duplicates.motions import (
+    invert_motion,
+    list_corners,
+    measure_zoom,
+    move_points,
+)
 
 GRID_SIDE = 256
 """Pixels per side at which the common part is compared, or the size of the smaller copy."""
@@ -32,6 +39,8 @@ MAX_ASPECT_DIFFERENCE, MAX_SQUEEZED_DIFFERENCE = 0.05, 0.34
 
 _MIN_SIMILARITY = 0.85
 _MIN_POINTS = 4
+# No copy is squeezed or sheared more than to half the width, or reduced to a twentieth.
+_MIN_SQUEEZE, _MIN_STRETCH = 0.5, 0.05
 _MAX_REFINEMENT_PIXELS = 6.0
 # Pixels from an edge at which lines on both sides of it are compared.
 _SEAM_STEP = 3
@@ -89,12 +98,12 @@ class CommonPart:
     def _find_edges(self, grey: Pixels) -> Edges:
         x, y = measure_gradient(blur(grey.astype(np.float32), 1.0))
         squares = x * x + y * y
-        noise = (
-            _EDGE_NOISE * float(squares[self.mask].mean()) if self.mask.any() else 1.0
-        )
-        length: Float32Array = np.sqrt(
-            squares + np.float32(max(1.0, noise)), dtype=np.float32
-        )
+        noise = 1.0
+        if self.mask.any():
+            noise = max(noise, _EDGE_NOISE * float(squares[self.mask].mean()))
+
+        # Noise makes the gradients of plain areas short, so they do not count as edges.
+        length: Float32Array = np.sqrt(squares + noise, dtype=np.float32)
         return Edges(x / length, y / length, squares / (length * length))
 
 
@@ -102,13 +111,15 @@ def match_points(a: Points, b: Points) -> tuple[Float32Array, Float32Array]:
     """Return the places in b and in a of points that are each other's most similar."""
     if not len(a.places) or not len(b.places):
         return b.places[:0], a.places[:0]
+
+    # Cosines: descriptors have unit length.
     similarity = a.descriptors @ b.descriptors.T
-    best_in_b, best_in_a = similarity.argmax(axis=1), similarity.argmax(axis=0)
+    best_in_b = similarity.argmax(axis=1)
+    best_in_a = similarity.argmax(axis=0)
     rows = np.arange(len(a.places))
-    matches = np.flatnonzero(
-        (best_in_a[best_in_b] == rows) & (similarity[rows, best_in_b] > _MIN_SIMILARITY)
-    )
-    return b.places[best_in_b[matches]], a.places[matches]
+    is_mutual = best_in_a[best_in_b] == rows
+    is_match = is_mutual & (similarity[rows, best_in_b] > _MIN_SIMILARITY)
+    return b.places[best_in_b[is_match]], a.places[is_match]
 
 
 def estimate_alignment(a: Points, b: Points) -> Alignment | None:
@@ -138,62 +149,64 @@ def estimate_alignment(a: Points, b: Points) -> Alignment | None:
             count = int(inliers.sum())
 
     motion = matrix.astype(np.float64)
+    # The factors by which the motion stretches the most and the least.
     large, small = np.linalg.svd(motion[:, :2])[1]
-    # No mirroring, strong shear or squeezing below half the width.
-    is_plausible = (
-        np.linalg.det(motion[:, :2]) > 0 and small > large / 2 and small > 0.05
-    )
-    return Alignment(motion, count) if is_plausible else None
+    is_mirrored = np.linalg.det(motion[:, :2]) <= 0
+    if is_mirrored or small <= large * _MIN_SQUEEZE or small <= _MIN_STRETCH:
+        return None
+    return Alignment(motion, count)
 
 
 def fit_frames(
     a: Pixels, b: Pixels, max_difference: float = MAX_ASPECT_DIFFERENCE
 ) -> Alignment | None:
     """Map one frame onto the other if their aspect ratios differ by at most `max_difference`."""
-    (ha, wa), (hb, wb) = a.shape, b.shape
-    if abs(wa * hb - wb * ha) > max_difference * max(wa * hb, wb * ha):
+    high_a, wide_a = a.shape
+    high_b, wide_b = b.shape
+    # The ratios wide / high, both multiplied by the heights.
+    ratio_a = wide_a * high_b
+    ratio_b = wide_b * high_a
+    if abs(ratio_a - ratio_b) > max_difference * max(ratio_a, ratio_b):
         return None
-    return Alignment(np.array([[wa / wb, 0, 0], [0, ha / hb, 0]], dtype=np.float64), 0)
+
+    matrix = np.array([[wide_a / wide_b, 0, 0], [0, high_a / high_b, 0]])
+    return Alignment(matrix, points=0)
 
 
 def crop_common_part(
     a: Pixels, b: Pixels, matrix: Float64Array, max_side: int = GRID_SIDE
 ) -> CommonPart | None:
     """Warp b onto a and crop what both show, at the lower of both resolutions."""
-    (ha, wa), (hb, wb) = a.shape, b.shape
-    corners = cv2.transform(
-        np.array([[[0, 0], [wb, 0], [wb, hb], [0, hb]]], np.float64), matrix
-    )[0]
-    left, top = np.maximum(corners.min(axis=0), 0)
-    right, bottom = np.minimum(corners.max(axis=0), [wa, ha])
-    if min(right - left, bottom - top) < MIN_GRID_SIDE:
+    corners = move_points(list_corners(b), matrix)
+    # Width and height, x and y.
+    start = np.maximum(corners.min(axis=0), 0)
+    extent = np.minimum(corners.max(axis=0), a.shape[::-1]) - start
+    if extent.min() < MIN_GRID_SIDE:
         return None
 
-    zoom = float(np.sqrt(np.linalg.det(matrix[:, :2])))
-    scale = min(max_side / max(right - left, bottom - top), 1.0, 1.0 / zoom)
-    wide, high = (int(side * scale) for side in (right - left, bottom - top))
-    size = max(MIN_GRID_SIDE, wide), max(MIN_GRID_SIDE, high)
-    motion_a = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
+    zoom = measure_zoom(matrix)
+    scale = min(max_side / extent.max(), 1.0, 1.0 / zoom)
+    size = np.maximum((extent * scale).astype(int), MIN_GRID_SIDE).tolist()
+    motion_a = scale * np.eye(2, 3)
+    motion_a[:, 2] = -scale * start
     motion_b = scale * matrix
     motion_b[:, 2] += motion_a[:, 2]
 
-    covered = cv2.warpAffine(
-        np.full(b.shape, 1, np.uint8), motion_b, size, flags=cv2.INTER_NEAREST
-    )
-    area = float(covered.sum()) / scale**2
+    everywhere = np.ones(b.shape, np.uint8)
+    covered = cv2.warpAffine(everywhere, motion_b, size, flags=cv2.INTER_NEAREST) > 0
     # At the rim of one image the other continues with its own border, which is not compared.
-    rim = np.ones((7, 7), np.uint8)
-    mask = cv2.erode(covered, rim, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+    mask = erode_mask(covered, 3)
     if not mask.any():
         return None
 
-    parts = area / (wa * ha), area / (zoom**2 * wb * hb)
+    area = float(covered.sum()) / scale**2  # in pixels of a
     return CommonPart(
         warp(a, motion_a, size),
         warp(b, motion_b, size),
         mask,
-        *parts,
-        cv2.invertAffineTransform(motion_a).astype(np.float64),
+        part_a=area / a.size,
+        part_b=area / (zoom**2 * b.size),
+        to_a=invert_motion(motion_a),
     )
 
 
@@ -203,10 +216,8 @@ def is_framed(image: Pixels, part: Pixels, matrix: Float64Array) -> bool:
     The image continues beyond the border of a crop, but ends at the border of what was pasted in.
     """
     high, wide = part.shape
-    corners = cv2.transform(np.array([[[0, 0], [wide, high]]], np.float64), matrix)[0]
-    (left, top), (right, bottom) = (
-        np.rint(np.sort(corners, axis=0)).astype(int).tolist()
-    )
+    corners = np.sort(move_points([(0, 0), (wide, high)], matrix), axis=0)
+    (left, top), (right, bottom) = np.rint(corners).astype(int).tolist()
     rows = image[max(0, top) : bottom].astype(np.float32)
     columns = image[:, max(0, left) : right].astype(np.float32)
     if not rows.size or not columns.size:
@@ -226,29 +237,31 @@ def _has_seam(lines: Float32Array, edge: int, inwards: int) -> bool | None:
 
     It does where pixels change abruptly, or where everything beyond has one color.
     """
-    positions = [
-        edge + inwards * step for step in (-_SEAM_STEP, _SEAM_STEP, 3 * _SEAM_STEP)
-    ]
+    step = inwards * _SEAM_STEP
+    positions = (edge - step, edge + step, edge + 3 * step)
     if min(positions) < 0 or max(positions) >= len(lines):
         return None
 
     outside, inside, further = (lines[position] for position in positions)
-    change, usual_change = np.abs(inside - outside), np.abs(inside - further)
+    change = np.abs(inside - outside)
+    usual_change = np.abs(inside - further)
     if change.mean() > _SEAM_FACTOR * usual_change.mean() + _SEAM_NOISE:
         return True
 
-    spread = max(1.0, float(outside.std()))
-    if spread > _MAX_PLAIN_DEVIATION:
+    outside_deviation = max(1.0, float(outside.std()))
+    if outside_deviation > _MAX_PLAIN_DEVIATION:
         return False
-    is_abrupt = np.median(change) > _SEAM_FACTOR * np.median(usual_change) + _SEAM_NOISE
-    if is_abrupt or inside.std() > _VARIED_FACTOR * spread:
+    if np.median(change) > _SEAM_FACTOR * np.median(usual_change) + _SEAM_NOISE:
         return True
+    if inside.std() > _VARIED_FACTOR * outside_deviation:
+        return True
+    # Plain on both sides: a crop of a plain ground looks the same as a frame.
     return False if inside.std() > _MAX_PLAIN_DEVIATION else None
 
 
 def warp(grey: Pixels, matrix: Float64Array, size: tuple[int, int]) -> Pixels:
     """Move an image onto another of a size (width, height), repeating its border."""
-    zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    zoom = measure_zoom(matrix)
     if zoom < 0.95:  # blurred first, or shrinking makes edges that are not there
         grey = cv2.GaussianBlur(grey, (0, 0), 0.45 / zoom).astype(np.uint8)
     moved = cv2.warpAffine(grey, matrix, size, borderMode=cv2.BORDER_REPLICATE)

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from gleanset.arrays import BoolArray, IntArray, Pixels
 from gleanset.db.duplicates import HashColumns, SampleHashes
-from gleanset.db.rows import to_signed
 from gleanset.hamming import (
     HashIndex,
     NearPairs,
@@ -68,12 +67,12 @@ def sort_by_content(hashes: HashColumns) -> HashColumns:
 
 
 def make_batch(hashes: HashColumns) -> Batch:
-    """Convert stored hashes to arrays."""
+    """Convert hashes to arrays; 64-bit ones may be signed or not."""
     counts = np.fromiter(map(len, hashes.points), np.int64, len(hashes.points)) // 8
     return Batch(
         np.array(hashes.samples, dtype=np.int64),
-        np.array(hashes.plain, dtype=np.int64).view(np.uint64),
-        np.array(hashes.flipped, dtype=np.int64).view(np.uint64),
+        np.array(hashes.plain).astype(np.uint64),
+        np.array(hashes.flipped).astype(np.uint64),
         np.frombuffer(b"".join(hashes.points), dtype="<u8").astype(np.uint64),
         np.repeat(np.arange(len(counts), dtype=np.int64), counts),
         np.frombuffer(b"".join(hashes.shapes), np.uint8).reshape(-1, 3),
@@ -81,14 +80,9 @@ def make_batch(hashes: HashColumns) -> Batch:
 
 
 def to_columns(hashes: Sequence[SampleHashes]) -> HashColumns:
-    """Convert new hashes to the form in which they are stored."""
-    return HashColumns(
-        [row.sample for row in hashes],
-        [to_signed(row.plain) for row in hashes],
-        [to_signed(row.flipped) for row in hashes],
-        [row.points for row in hashes],
-        [row.shapes for row in hashes],
-    )
+    """Convert new hashes of some samples to columns."""
+    samples, plain, flipped, _, points, shapes = zip(*hashes, strict=True)
+    return HashColumns(samples, plain, flipped, points, shapes)
 
 
 def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
@@ -108,7 +102,7 @@ def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
     informative = _drop_common_points(new, neighbours < MAX_CANDIDATES_BY_HASH)
     point_pairs = HashIndex(informative.points, MAX_POINT_DISTANCE).within()
     a, b = _pairs_by_points(informative, informative, point_pairs)
-    return _to_row_pairs(new, new, nearest.a, nearest.b) | _to_row_pairs(new, new, a, b)
+    return _to_row_pairs(new, new, np.append(nearest.a, a), np.append(nearest.b, b))
 
 
 def _find_mirrored(new: Batch) -> Iterator[NearPairs]:
@@ -144,15 +138,16 @@ class CandidateSearch:
 
         point_pairs = self._points.find_pairs_with(old.points, MAX_IMAGES_PER_POINT)
         a, b = _pairs_by_points(self._informative, old, point_pairs)
-        return _to_row_pairs(new, old, nearest.a, nearest.b) | _to_row_pairs(
-            new, old, a, b
-        )
+        return _to_row_pairs(new, old, np.append(nearest.a, a), np.append(nearest.b, b))
 
 
 def _to_row_pairs(
     left: Batch, right: Batch, a: IntArray, b: IntArray
 ) -> set[tuple[int, int]]:
-    pairs = zip(left.samples[a].tolist(), right.samples[b].tolist(), strict=True)
+    """Return pairs of catalogue rows from positions in two batches, without order."""
+    rows_a = left.samples[a].tolist()
+    rows_b = right.samples[b].tolist()
+    pairs = zip(rows_a, rows_b, strict=True)
     return {(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]}
 
 
@@ -167,7 +162,8 @@ def _concatenate(parts: Iterable[NearPairs]) -> NearPairs:
 
 def _keep_nearest(near: NearPairs, *, by_later: bool) -> NearPairs:
     """Keep the nearest few for each sample (the later one of a pair, or the new one)."""
-    own, other = (near.b, near.a) if by_later else (near.a, near.b)
+    own = near.b if by_later else near.a
+    other = near.a if by_later else near.b
     order = np.lexsort((other, near.distance, own))
     nearest = order[compute_run_ranks(own[order]) < MAX_CANDIDATES_BY_HASH]
     return NearPairs(near.a[nearest], near.b[nearest], near.distance[nearest])

@@ -22,7 +22,14 @@ import numpy.typing as npt
 from gleanset.arrays import BoolArray, Float32Array
 from gleanset.db.duplicates import Relation
 from labeler.duplicates.alignment import GRID_SIDE, CommonPart, Edges
-from labeler.duplicates.filters import blur, enlarge, measure_slopes, shrink
+from labeler.duplicates.filters import (
+    blur,
+    dilate_mask,
+    enlarge,
+    measure_slopes,
+    shrink,
+    slice_with_margin,
+)
 
 # Lines of letters. Lengths and heights without a unit are parts of the image's longer side.
 _MAX_LETTER_GAP_PIXELS = 9  # at 256 pixels per side
@@ -36,14 +43,12 @@ _MAX_LINE_ANGLE = 0.9  # radians
 _MAX_OTHER_EDGES = 0.6
 _MAX_MIXED = 0.3
 # Light letters have lower limits: redrawn parts of a face are mostly dark.
-_MAX_DARK_EDGES, _MIN_LIGHT_RATIO, _MIN_LIGHT_LENGTH, _MIN_LIGHT_PIXELS = (
-    0.8,
-    2.0,
-    0.045,
-    12,
-)
-_MAX_LIGHT_MIXED = 0.05
-_MIN_GREY_DIFFERENCE = 8.0
+_MAX_DARK_EDGES, _MAX_LIGHT_MIXED = 0.8, 0.05
+_MIN_LIGHT_RATIO = 2.0
+_MIN_LIGHT_LENGTH, _MIN_LIGHT_PIXELS = 0.045, 12
+# From which difference of grey values one image is brighter, and how much of the slope (grey values
+# per pixel) is added to it along edges.
+_MIN_GREY_DIFFERENCE, _EDGE_SLACK = 8.0, 0.9
 # The length of an even stroke in standard deviations.
 _STROKE_DEVIATIONS = 3.46
 # Pixels around a piece that its box includes.
@@ -71,12 +76,9 @@ class Piece(NamedTuple):
         """Return the values of an image's pixels that are in the piece."""
         return values[self.rows, self.columns][self.mask]
 
-    def dilated(self, by: int) -> "Piece":
-        """Return the piece with a seam of `by` pixels around it, at most four."""
-        mask = cv2.dilate(
-            self.mask.astype(np.uint8), np.ones((2 * by + 1, 2 * by + 1), np.uint8)
-        )
-        return self._replace(mask=mask > 0)
+    def dilate(self, pixels: int) -> "Piece":
+        """Return the piece with some pixels around it, at most four."""
+        return self._replace(mask=dilate_mask(self.mask, pixels))
 
     def draw_on(self, mask: BoolArray) -> None:
         """Set the piece in a mask of the whole image."""
@@ -90,18 +92,18 @@ def find_lettering(
 
     `lost_a` and `lost_b` are the edges (each pixel, 0..1) that only a or only b has.
     """
-    brighter, limit = _brightness_difference(common)
+    difference, limit = _measure_brighter(common)
+    is_brighter = (difference > limit) & common.mask
+    is_darker = (-difference > limit) & common.mask
 
     lettering: BoolArray = np.zeros(common.a.shape, np.bool_)
-    for change, light, dark in (
-        (brighter, lost_b, lost_a),
-        (-brighter, lost_a, lost_b),
+    for drawn, opposite, light_edges, dark_edges in (
+        (is_brighter, is_darker, lost_b, lost_a),
+        (is_darker, is_brighter, lost_a, lost_b),
     ):
-        changed = (change > limit) & common.mask
-        opposite = (-change > limit) & common.mask
-        for piece in find_pieces(changed, 12):
-            if _is_line_of_letters(piece, changed, opposite, (light, dark)):
-                piece.dilated(4).draw_on(lettering)
+        for piece in find_pieces(drawn, 12):
+            if _is_line_of_letters(piece, drawn, opposite, light_edges, dark_edges):
+                piece.dilate(4).draw_on(lettering)
     return lettering
 
 
@@ -110,47 +112,53 @@ def find_pieces(mask: BoolArray, min_pixels: int = 3) -> list[Piece]:
     width = max(5, round(max(mask.shape) * _MAX_LETTER_GAP_PIXELS / GRID_SIDE)) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
-    number, labels, boxes, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
-    large = [i for i in range(1, number) if boxes[i, cv2.CC_STAT_AREA] >= min_pixels]
-    return [_piece(labels.astype(np.int32), i, boxes[i].tolist()) for i in large]
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    labels = labels.astype(np.int32)
+
+    return [
+        _measure_piece(labels, number, boxes[number].tolist())
+        for number in range(1, count)  # 0 is what is outside of the mask
+        if boxes[number, cv2.CC_STAT_AREA] >= min_pixels
+    ]
 
 
-def _piece(labels: npt.NDArray[np.int32], number: int, box: list[int]) -> Piece:
+def _measure_piece(labels: npt.NDArray[np.int32], number: int, box: list[int]) -> Piece:
     left, top, width, height, _ = box
-    rows = slice(max(0, top - _BOX_MARGIN), top + height + _BOX_MARGIN)
-    columns = slice(max(0, left - _BOX_MARGIN), left + width + _BOX_MARGIN)
+    rows = slice_with_margin(top, height, _BOX_MARGIN)
+    columns = slice_with_margin(left, width, _BOX_MARGIN)
     mask = labels[rows, columns] == number
-    sums = cv2.moments(mask.astype(np.uint8), binaryImage=True)
-    pixels = sums["m00"]
-    centre = columns.start + sums["m10"] / pixels, rows.start + sums["m01"] / pixels
+    moments = cv2.moments(mask.astype(np.uint8), binaryImage=True)
+    pixels = moments["m00"]
+    x = columns.start + moments["m10"] / pixels
+    y = rows.start + moments["m01"] / pixels
 
-    wide, high, slant = (
-        sums[name] / max(1, pixels - 1) for name in ("mu20", "mu02", "mu11")
+    variance_x, variance_y, covariance = (
+        moments[name] / max(1, pixels - 1) for name in ("mu20", "mu02", "mu11")
     )
-    # The eigenvalues of the 2 x 2 covariance are the squared deviations along the axes.
-    middle = (wide + high) / 2
-    half = float(np.hypot((wide - high) / 2, slant))
-    long, short = (
-        _STROKE_DEVIATIONS * max(0.1, middle + way * half) ** 0.5 for way in (1, -1)
-    )
-    angle = 0.5 * float(np.arctan2(2 * slant, wide - high))
-    return Piece(rows, columns, mask, centre, long, short, angle)
+    # The eigenvalues of the covariance matrix are the variances along the axes of the piece.
+    mean = (variance_x + variance_y) / 2
+    half = float(np.hypot((variance_x - variance_y) / 2, covariance))
+    long = _STROKE_DEVIATIONS * max(0.1, mean + half) ** 0.5
+    short = _STROKE_DEVIATIONS * max(0.1, mean - half) ** 0.5
+    angle = 0.5 * float(np.arctan2(2 * covariance, variance_x - variance_y))
+    return Piece(rows, columns, mask, (x, y), long, short, angle)
 
 
-def _brightness_difference(common: CommonPart) -> tuple[Float32Array, Float32Array]:
+def _measure_brighter(common: CommonPart) -> tuple[Float32Array, Float32Array]:
     """Return how much brighter b is than a, and the limit from which it counts.
 
     The limit is higher along edges, which never coincide exactly.
     """
-    a, b = common.a.astype(np.float32), common.b.astype(np.float32)
+    a = common.a.astype(np.float32)
+    b = common.b.astype(np.float32)
     slope, level = fit_brightness(common)
     change = b - np.float32(slope) * a - np.float32(level)
-    # For a wide blur, a quarter of the size is as good and much faster.
+
+    # Without this, letters tiled over a whole image count as lettering (docs/experiments.md). For a
+    # wide blur, a quarter of the size is as good and much faster.
     change -= enlarge(blur(shrink(change, 4), max(0.5, max(a.shape) / 64)), a.shape)
-    limit = np.float32(_MIN_GREY_DIFFERENCE) + np.float32(
-        0.9 * abs(slope)
-    ) * measure_slopes(a)
-    return change, limit.astype(np.float32)
+    edge_slack = _EDGE_SLACK * abs(slope) * measure_slopes(a)
+    return change, (_MIN_GREY_DIFFERENCE + edge_slack).astype(np.float32)
 
 
 def fit_brightness(common: CommonPart) -> tuple[float, float]:
@@ -164,59 +172,65 @@ def fit_robust_line(
     source: npt.NDArray[Number], target: npt.NDArray[Number]
 ) -> tuple[float, float]:
     """Return the slope and level of a line through the 72 % of the points that it fits best."""
-    x, y = source.astype(np.float64), target.astype(np.float64)
+    x = source.astype(np.float64)
+    y = target.astype(np.float64)
     slope = level = 0.0
-    for _ in range(2 if len(x) > 1 else 0):
-        middle, other = x.mean(), y.mean()
-        from_middle = x - middle
-        square = max(1.0, float(from_middle @ from_middle) / len(x))
-        slope = float(from_middle @ (y - other)) / (len(x) - 1) / square
-        level = float(other - slope * middle)
-        off = np.abs(y - slope * x - level)
-        last = int(0.85 * (len(off) - 1))
-        near = off <= np.partition(off, last)[last]
-        x, y = x[near], y[near]
+    rounds = 2 if len(x) > 1 else 0
+    for _ in range(rounds):
+        mean_x = x.mean()
+        mean_y = y.mean()
+        offsets = x - mean_x
+        variance = max(1.0, float(offsets @ offsets) / len(x))
+        slope = float(offsets @ (y - mean_y)) / (len(x) - 1) / variance
+        level = float(mean_y - slope * mean_x)
+
+        # 0.85 of 0.85 are the 72 %.
+        errors = np.abs(y - slope * x - level)
+        last = int(0.85 * (len(errors) - 1))
+        is_near = errors <= np.partition(errors, last)[last]
+        x = x[is_near]
+        y = y[is_near]
     return slope, level
 
 
 def _is_line_of_letters(
     piece: Piece,
     drawn: BoolArray,
-    against: BoolArray,
-    lost: tuple[Float32Array, Float32Array],
+    opposite: BoolArray,
+    light_edges: Float32Array,
+    dark_edges: Float32Array,
 ) -> bool:
     """Return whether a piece is a line of letters, which only brightens or only darkens.
 
-    `lost` are the edges that only the brighter image has there, and those of the other.
+    It is a piece of `drawn`; `opposite` marks where the images differ the other way round. Edges
+    are those that only the brighter image has, and those of the other.
     """
-    seam = piece.dilated(1)
     size = max(drawn.shape)
-    light, dark = (float(seam.select(edges).sum()) for edges in lost)
-    mixed = int(piece.select(against).sum()) / max(1, int(piece.select(drawn).sum()))
-    ratio = piece.long / piece.short
-
+    mixed = piece.select(opposite).sum() / max(1, piece.select(drawn).sum())
     if (
         mixed > _MAX_MIXED
         or piece.short >= _MAX_LINE_HEIGHT * size
         or abs(piece.angle) >= _MAX_LINE_ANGLE
     ):
         return False
-    if (
-        mixed < _MAX_LIGHT_MIXED
-        and dark < _MAX_DARK_EDGES * light
-        and ratio >= _MIN_LIGHT_RATIO
-    ):
-        part, pixels = _MIN_LIGHT_LENGTH, _MIN_LIGHT_PIXELS
-    elif ratio < _MIN_LINE_RATIO or min(light, dark) > _MAX_OTHER_EDGES * max(
-        light, dark
-    ):
+
+    ratio = piece.long / piece.short
+    with_seam = piece.dilate(1)
+    light = float(with_seam.select(light_edges).sum())
+    dark = float(with_seam.select(dark_edges).sum())
+    is_light = mixed < _MAX_LIGHT_MIXED and dark < _MAX_DARK_EDGES * light
+    if is_light and ratio >= _MIN_LIGHT_RATIO:
+        return piece.long >= max(_MIN_LIGHT_PIXELS, _MIN_LIGHT_LENGTH * size)
+    if ratio < _MIN_LINE_RATIO:
         return False
-    else:
-        inside = drawn[piece.rows, piece.columns] & piece.mask
-        many = cv2.connectedComponents(inside.astype(np.uint8))[0] > _MIN_LETTERS
-        part = _MIN_LETTERED_LENGTH if many else _MIN_LINE_LENGTH
-        pixels = _MIN_LETTERED_PIXELS if many else _MIN_LINE_PIXELS
-    return bool(piece.long >= max(pixels, part * size))
+    if min(light, dark) > _MAX_OTHER_EDGES * max(light, dark):
+        return False
+
+    inside = drawn[piece.rows, piece.columns] & piece.mask
+    letters = cv2.connectedComponents(inside.astype(np.uint8))[0] - 1
+    if letters >= _MIN_LETTERS:
+        return piece.long >= max(_MIN_LETTERED_PIXELS, _MIN_LETTERED_LENGTH * size)
+    return piece.long >= max(_MIN_LINE_PIXELS, _MIN_LINE_LENGTH * size)
 
 
 # The coarse comparison: pixels per side of a window at 256 pixels per side, and at least; the part
@@ -258,21 +272,23 @@ def measure_replaced_windows(common: CommonPart) -> float:
     inversion.
     """
     window = max(MIN_WINDOW_SIDE, round(max(common.a.shape) * WINDOW_SIDE / GRID_SIDE))
+
+    def average(values: Float32Array) -> Float32Array:
+        inside = np.where(common.mask, values, np.float32(0))
+        return cv2.blur(inside, (window, window)).astype(np.float32)
+
     a, b = common.edges
+    of_a = average(a.own * a.own)
+    of_b = average(b.own * b.own)
     shared = a.x * b.x + a.y * b.y
-    squares = (a.own * a.own, b.own * b.own, shared * shared, np.ones_like(a.own))
-    masked = (np.where(common.mask, square, np.float32(0)) for square in squares)
-    of_a, of_b, of_both, covered = (
-        cv2.blur(square, (window, window)) for square in masked
-    )
-    inside = covered > 0.5
-    strong = np.maximum(of_a, of_b) > _MIN_WINDOW_STRENGTH
-    lacking = of_both + 0.02 < (1 - _MIN_REPLACED_EDGES) * (
-        np.minimum(of_a, of_b) + 0.02
-    )
-    return float(
-        1000 * np.count_nonzero(strong & lacking & inside) / max(1, inside.sum())
-    )
+    of_both = average(shared * shared)
+    is_inside = average(np.ones_like(a.own)) > 0.5
+
+    has_edges = np.maximum(of_a, of_b) > _MIN_WINDOW_STRENGTH
+    fewer = np.minimum(of_a, of_b)
+    is_lacking = of_both + 0.02 < (1 - _MIN_REPLACED_EDGES) * (fewer + 0.02)
+    replaced = np.count_nonzero(has_edges & is_lacking & is_inside)
+    return float(1000 * replaced / max(1, np.count_nonzero(is_inside)))
 
 
 def find_strongest_change(common: CommonPart) -> StrongestChange:
@@ -290,57 +306,66 @@ def find_strongest_change(common: CommonPart) -> StrongestChange:
         return StrongestChange(float(replaced.max()))
 
     marks = find_lettering(common, lost_a.plain, lost_b.plain)
-    added = 0.0
-    for own, other in ((lost_a, lost_b), (lost_b, lost_a)):
-        for piece in find_pieces(own.summed > _MIN_SUMMED_LOSS):
-            if (
-                piece.select(own.plain).sum()
-                < _MIN_ADDED_RATIO * piece.select(other.plain).sum()
-            ):
-                continue
-            x, y = piece.centre[0] / marks.shape[1], piece.centre[1] / marks.shape[0]
-            if min(x, 1 - x, y, 1 - y) < _MAX_RIM_DISTANCE:  # where marks and logos are
-                piece.dilated(4).draw_on(marks)
-            elif piece.select(marks).mean() < 0.5:
-                added = max(
-                    added, float(piece.select(own.summed).max()) / _ADDED_DIVISOR
-                )
+    added_to_a = _find_added(lost_a, lost_b, marks)
+    added_to_b = _find_added(lost_b, lost_a, marks)
+    strongest = float(replaced[~marks].max(initial=0.0))
+    strength = max(strongest, added_to_a, added_to_b)
 
     on_a = float(lost_a.plain[marks].sum())
     on_b = float(lost_b.plain[marks].sum())
-    strongest = float(replaced[~marks].max(initial=0.0))
-    return StrongestChange(max(strongest, added), _tell_marked(on_a, on_b))
-
-
-def _tell_marked(on_a: float, on_b: float) -> Relation:
     if on_a > _MIN_MARK_FACTOR * on_b:
-        return Relation.MARKED_A
+        return StrongestChange(strength, Relation.MARKED_A)
     if on_b > _MIN_MARK_FACTOR * on_a:
-        return Relation.MARKED_B
-    return Relation(0)
+        return StrongestChange(strength, Relation.MARKED_B)
+    return StrongestChange(strength)
+
+
+def _find_added(own: _LostEdges, other: _LostEdges, marks: BoolArray) -> float:
+    """Return the strength of the strongest added piece, and add those at the rim to `marks`."""
+    strongest = 0.0
+    for piece in find_pieces(own.summed > _MIN_SUMMED_LOSS):
+        covered_edges = piece.select(other.plain).sum()
+        if piece.select(own.plain).sum() < _MIN_ADDED_RATIO * covered_edges:
+            continue
+        position = np.divide(piece.centre, marks.shape[::-1])
+        # Where marks and logos are.
+        if np.minimum(position, 1 - position).min() < _MAX_RIM_DISTANCE:
+            piece.dilate(4).draw_on(marks)
+        elif piece.select(marks).mean() < 0.5:
+            strength = float(piece.select(own.summed).max()) / _ADDED_DIVISOR
+            strongest = max(strongest, strength)
+    return strongest
 
 
 def _find_lost_edges(
     own: Edges, other: Edges, mask: BoolArray, unlike: Float32Array
 ) -> _LostEdges:
     """Find edges of `own` that `other` does not have within a pixel, in the same direction."""
-    plain = np.zeros_like(own.own)
     rows, columns = np.nonzero((own.own > _MIN_EDGE) & mask)
-    x, y, squares = (part[rows, columns] for part in own)
-    squares *= squares
-    same = x * other.x[rows, columns] + y * other.y[rows, columns]
+    x = own.x[rows, columns]
+    y = own.y[rows, columns]
+    squares = own.own[rows, columns] ** 2
+    shared = x * other.x[rows, columns] + y * other.y[rows, columns]
 
     # Only few are left for the comparison with all neighbours.
-    remaining = np.flatnonzero(squares - same * same > _MIN_LOSS)
-    rows, columns = rows[remaining], columns[remaining]
-    x, y, squares = x[remaining], y[remaining], squares[remaining]
-    padded_x, padded_y = (np.pad(part, 1) for part in (other.x, other.y))
-    best = np.zeros_like(squares)
+    remaining = np.flatnonzero(squares - shared * shared > _MIN_LOSS)
+    rows = rows[remaining]
+    columns = columns[remaining]
+    x = x[remaining]
+    y = y[remaining]
+    squares = squares[remaining]
+
+    padded_x = np.pad(other.x, 1)
+    padded_y = np.pad(other.y, 1)
+    most_shared = np.zeros_like(squares)
     for down, across in product(range(3), repeat=2):
         position = rows + down, columns + across
-        same = x * padded_x[position] + y * padded_y[position]
-        np.maximum(best, same * same, out=best)
+        shared = x * padded_x[position] + y * padded_y[position]
+        np.maximum(most_shared, shared * shared, out=most_shared)
 
-    plain[rows, columns] = np.maximum(squares - best, 0)
-    summed = blur(plain, _LOSS_SIGMA) * np.float32(2 * np.pi * _LOSS_SIGMA**2) * unlike
+    plain = np.zeros_like(own.own)
+    plain[rows, columns] = np.maximum(squares - most_shared, 0)
+    # A blur is a weighted mean; times the area of its Gaussian it is a sum.
+    area = np.float32(2 * np.pi * _LOSS_SIGMA**2)
+    summed = blur(plain, _LOSS_SIGMA) * area * unlike
     return _LostEdges(plain * unlike, summed)

@@ -11,7 +11,7 @@ but seen coarsely they agree nearly everywhere.
 """
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -25,7 +25,8 @@ from labeler.duplicates.differences import (
     fit_brightness,
     fit_robust_line,
 )
-from labeler.duplicates.filters import blur, measure_slopes
+from labeler.duplicates.filters import blur, dilate_mask, erode_mask, measure_slopes
+from labeler.duplicates.motions import list_corners, measure_zoom
 from labeler.duplicates.prepared_image import PreparedImage
 
 # Allowed difference of brightness: an offset, and a part of the range of a pixel's neighbours.
@@ -54,76 +55,85 @@ _MIN_VEIL_PIXELS = 50
 
 
 class _Change(NamedTuple):
-    """How b differs from a at the brightness of b (`clean`); `off` marks what exceeds `slack`."""
+    """How b differs from a, in grey values of each pixel.
 
-    clean: Float32Array
+    `expected` is a at the brightness of b, `by` what b has more than that. `is_off` marks where it
+    is more or less by over `slack`.
+    """
+
+    expected: Float32Array
     by: Float32Array
     slack: Float32Array
-    off: BoolArray
+    is_off: BoolArray
 
 
 def is_overlaid(common: CommonPart) -> bool:
     """Return whether one image is the other with something laid over it, in either order."""
-    return _is_overlay_on_b(common) or _is_overlay_on_b(
-        replace(common, a=common.b, b=common.a)
-    )
+    swapped = replace(common, a=common.b, b=common.a)
+    return _is_overlay_on_b(common) or _is_overlay_on_b(swapped)
 
 
 def _is_overlay_on_b(common: CommonPart) -> bool:
-    change = _find_change(common)
-    if change.off.sum() > _MAX_OVERLAY_PART * common.mask.sum():
+    change = _find_change(common, common.mask)
+    if change.is_off.sum() > _MAX_OVERLAY_PART * common.mask.sum():
         return False
     # An overlay affects the brightness by which most pixels seem to differ.
-    change = _find_change(common, common.mask & ~change.off)
+    change = _find_change(common, common.mask & ~change.is_off)
 
     # Single pixels and thin lines are artifacts of scaling.
-    drawn = _apply_morphology(change.off, cv2.MORPH_OPEN)
+    drawn = _apply_morphology(change.is_off, cv2.MORPH_OPEN)
     pieces = sorted(find_pieces(drawn, 12), key=lambda piece: -piece.mask.sum())
-    hull = _fill_hull(_draw(pieces, drawn.shape))
-    lettered = _draw(pieces[:2], drawn.shape)
 
-    is_compact = (
-        _fill_hull(_draw(pieces[:1], drawn.shape)).sum()
-        >= _MIN_LARGEST_PART * hull.sum()
-    )
+    def covers(overlay: BoolArray) -> bool:
+        """Return whether nothing differs elsewhere."""
+        outside = drawn & ~dilate_mask(overlay, 4)
+        max_outside = _MAX_OUTSIDE * common.mask.sum()
+        return bool(overlay.any() and outside.sum() <= max_outside)
 
     shape = drawn.shape
-    near = (np.minimum(range(n), range(n)[::-1]) < _CORNER * min(shape) for n in shape)
-    corners: BoolArray = np.asarray(np.logical_and.outer(*near), np.bool_)
-    return (
-        _covers(corners, drawn, common.mask)
-        or (
-            is_compact
-            and _covers(hull, drawn, common.mask)
-            and _is_sticker(change, common, hull)
-        )
-        or (
-            _covers(lettered, drawn, common.mask)
-            and _is_subtitle(change, common, pieces[:2])
-        )
-        or _is_veil(change, common)
-    )
+    if covers(_draw_corners(shape)):
+        return True
+
+    hull = _fill_hull(_draw(pieces, shape))
+    largest = _fill_hull(_draw(pieces[:1], shape))
+    is_compact = largest.sum() >= _MIN_LARGEST_PART * hull.sum()
+    if is_compact and covers(hull) and _is_sticker(change, common, hull):
+        return True
+
+    lines = pieces[:2]
+    if covers(_draw(lines, shape)) and _is_subtitle(change, common, lines):
+        return True
+    return _is_veil(change, common)
 
 
-def _find_change(common: CommonPart, like: BoolArray | None = None) -> _Change:
-    a, b = common.a.astype(np.float32), common.b.astype(np.float32)
-    slope, level = fit_brightness(
-        common if like is None else replace(common, mask=like)
-    )
-    clean = (np.float32(slope) * a + np.float32(level)).astype(np.float32)
-    slack = np.float32(_GREY_NOISE) + np.float32(_NEIGHBOUR_FACTOR) * _local_range(
-        clean, 3
-    )
-    by = b - clean
-    return _Change(clean, by, slack, (np.abs(by) > slack) & common.mask)
+def _find_change(common: CommonPart, fitted: BoolArray) -> _Change:
+    """Find where b differs; the pixels `fitted` determine its brightness."""
+    slope, level = fit_brightness(replace(common, mask=fitted))
+    expected = (slope * common.a.astype(np.float32) + level).astype(np.float32)
+    nearby = np.float32(_NEIGHBOUR_FACTOR) * _measure_range(expected, 3)
+    slack = np.float32(_GREY_NOISE) + nearby
+    by = common.b.astype(np.float32) - expected
+    return _Change(expected, by, slack, (np.abs(by) > slack) & common.mask)
 
 
-def _local_range(values: Float32Array, side: int) -> Float32Array:
+def _measure_range(values: Float32Array, side: int) -> Float32Array:
+    """Return the range of the values around each pixel."""
     around = np.ones((side, side), np.uint8)
-    return (cv2.dilate(values, around) - cv2.erode(values, around)).astype(np.float32)
+    highest = cv2.dilate(values, around)
+    lowest = cv2.erode(values, around)
+    return (highest - lowest).astype(np.float32)
 
 
-def _draw(pieces: list[Piece], shape: tuple[int, int]) -> BoolArray:
+def _draw_corners(shape: tuple[int, ...]) -> BoolArray:
+    """Return the mask of the four corners of an image."""
+    rows, columns = (np.arange(side) for side in shape)
+    reach = _CORNER * min(shape)
+    is_outer_row = np.minimum(rows, rows[::-1]) < reach
+    is_outer_column = np.minimum(columns, columns[::-1]) < reach
+    return np.asarray(is_outer_row[:, None] & is_outer_column)
+
+
+def _draw(pieces: list[Piece], shape: tuple[int, ...]) -> BoolArray:
     mask = np.zeros(shape, np.bool_)
     for piece in pieces:
         piece.draw_on(mask)
@@ -131,117 +141,109 @@ def _draw(pieces: list[Piece], shape: tuple[int, int]) -> BoolArray:
 
 
 def _fill_hull(mask: BoolArray) -> BoolArray:
-    filled = np.zeros(mask.shape, np.uint8)
+    hull = np.zeros(mask.shape, np.uint8)
     if mask.any():
-        cv2.fillConvexPoly(
-            filled, cv2.convexHull(cv2.findNonZero(mask.astype(np.uint8))), 1
-        )
-    return filled > 0
-
-
-def _covers(overlay: BoolArray, drawn: BoolArray, mask: BoolArray) -> bool:
-    near = cv2.dilate(overlay.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
-    return bool(overlay.any() and (drawn & ~near).sum() <= _MAX_OUTSIDE * mask.sum())
+        outline = cv2.convexHull(cv2.findNonZero(mask.astype(np.uint8)))
+        cv2.fillConvexPoly(hull, outline, 1)
+    return hull > 0
 
 
 def _is_sticker(change: _Change, common: CommonPart, hull: BoolArray) -> bool:
     short, long = sorted(cv2.boundingRect(hull.astype(np.uint8))[2:])
-    if (
-        short < _MIN_STICKER_SIDE * min(common.mask.shape)
-        or long > _MAX_STICKER_RATIO * short
-    ):
+    if short < _MIN_STICKER_SIDE * min(common.mask.shape):
+        return False
+    if long > _MAX_STICKER_RATIO * short:
         return False
 
     inside = common.b[hull].astype(np.int64)
-    changed = change.off[hull]
-    if (
-        len(inside) > _MAX_STICKER_PART * common.mask.sum()
-        or changed.mean() < _MIN_STICKER_FILL
-    ):
+    is_off = change.is_off[hull]
+    if len(inside) > _MAX_STICKER_PART * common.mask.sum():
+        return False
+    if is_off.mean() < _MIN_STICKER_FILL:
         return False
 
-    levels = np.bincount(inside[changed], minlength=256).astype(np.float64)
-    main = np.convolve(levels, np.ones(2 * _MAIN_LEVELS + 1), "same").argmax()
-    is_of_one_color = (np.abs(inside - main) <= _MAIN_LEVELS).mean() >= _MIN_MAIN_PART
-    return bool(is_of_one_color) and _is_outlined(common, hull)
+    # The main brightness is the middle of the range that most of what differs has.
+    histogram = np.bincount(inside[is_off], minlength=256).astype(np.float64)
+    main = np.convolve(histogram, np.ones(2 * _MAIN_LEVELS + 1), "same").argmax()
+    has_main_color = np.abs(inside - main) <= _MAIN_LEVELS
+    return bool(has_main_color.mean() >= _MIN_MAIN_PART) and _is_outlined(common, hull)
 
 
 def _is_outlined(common: CommonPart, hull: BoolArray) -> bool:
     """Return whether there are edges all along the outline, except at the image's border."""
-    steepest = cv2.dilate(
-        measure_slopes(blur(common.b.astype(np.float32), 1.0)), np.ones((7, 7))
-    )
     outline = np.zeros(hull.shape, np.uint8)
     contours, _ = cv2.findContours(
         hull.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
     )
     cv2.drawContours(outline, contours, -1, 1)
-    inner = cv2.erode(common.mask.astype(np.uint8), np.ones((7, 7)), borderValue=0)
-    edges = steepest[(outline > 0) & (inner > 0)] > _MIN_OUTLINE_SLOPE
-    return bool(edges.size and edges.mean() >= _MIN_OUTLINED)
+
+    slopes = measure_slopes(blur(common.b.astype(np.float32), 1.0))
+    steepest = cv2.dilate(slopes, np.ones((7, 7)))
+    is_compared = (outline > 0) & erode_mask(common.mask, 3)
+    is_edge = steepest[is_compared] > _MIN_OUTLINE_SLOPE
+    return bool(is_edge.size and is_edge.mean() >= _MIN_OUTLINED)
 
 
 def _is_subtitle(change: _Change, common: CommonPart, lines: list[Piece]) -> bool:
     height = len(common.mask)
     for line in lines:
-        if (
-            line.long < _MIN_LINES_RATIO * line.short
-            or abs(line.angle) > _MAX_SLANT
-            or abs(line.centre[1] / height - 0.5) < _MIN_FROM_MIDDLE
-        ):
+        from_middle = abs(line.centre[1] / height - 0.5)
+        if line.long < _MIN_LINES_RATIO * line.short or abs(line.angle) > _MAX_SLANT:
             return False
-    lettered = _draw(lines, common.mask.shape) & change.off
-    if not lettered.any():
-        return False
+        if from_middle < _MIN_FROM_MIDDLE:
+            return False
 
-    dark, light = np.quantile(common.b[lettered], (0.05, 0.95))
-    more_varied = _local_range(common.b.astype(np.float32), 5) > _local_range(
-        change.clean, 5
-    )
+    lettering = _draw(lines, common.mask.shape) & change.is_off
+    if not lettering.any():
+        return False
+    dark, light = np.quantile(common.b[lettering], (0.05, 0.95))
+    range_in_a = _measure_range(change.expected, 5)
+    range_in_b = _measure_range(common.b.astype(np.float32), 5)
+    more_varied = (range_in_b > range_in_a)[lettering].mean()
     return bool(
-        light - dark >= _MIN_LETTER_CONTRAST
-        and more_varied[lettered].mean() >= _MIN_MORE_VARIED
+        light - dark >= _MIN_LETTER_CONTRAST and more_varied >= _MIN_MORE_VARIED
     )
 
 
 def _is_veil(change: _Change, common: CommonPart) -> bool:
-    core = _apply_morphology(change.off, cv2.MORPH_ERODE)
-    light = core & (change.by > 0)
-    veiled = max(light, core & ~light, key=np.sum)
-    rows, columns = np.nonzero(veiled)
+    # A veil only brightens or only darkens.
+    inner = _apply_morphology(change.is_off, cv2.MORPH_ERODE)
+    is_brighter = inner & (change.by > 0)
+    veil = max(is_brighter, inner & ~is_brighter, key=np.sum)
+    rows, columns = np.nonzero(veil)
     if len(rows) < _MIN_VEIL_PIXELS:
         return False
 
     # The part of a side that nine of ten positions span.
-    spans = (
-        np.subtract(*np.quantile(places, (0.95, 0.05))) for places in (rows, columns)
-    )
-    if max(np.divide(list(spans), veiled.shape)) < _MIN_VEIL_EXTENT:
+    extents = [
+        np.subtract(*np.quantile(positions, (0.95, 0.05))) / side
+        for positions, side in zip((rows, columns), veil.shape, strict=True)
+    ]
+    if max(extents) < _MIN_VEIL_EXTENT:
         return False
 
-    slope, level = fit_robust_line(change.clean[veiled], common.b[veiled])
+    slope, level = fit_robust_line(change.expected[veil], common.b[veil])
     # Thin letters cover only half of most of their pixels, so fit again to those covered more.
-    more_covered = veiled & (
-        np.abs(change.by) >= np.abs((slope - 1) * change.clean + level)
+    usual_change = (slope - 1) * change.expected + level
+    more_covered = veil & (np.abs(change.by) >= np.abs(usual_change))
+    slope, level = fit_robust_line(
+        change.expected[more_covered], common.b[more_covered]
     )
-    slope, level = fit_robust_line(change.clean[more_covered], common.b[more_covered])
-    if not _MIN_OPACITY <= 1 - slope <= _MAX_OPACITY:
+    opacity = 1 - slope
+    if not _MIN_OPACITY <= opacity <= _MAX_OPACITY:
         return False
 
-    fully_covered = np.float32(slope) * change.clean + np.float32(level)
-    excess = common.b - np.clip(
-        common.b,
-        np.minimum(fully_covered, change.clean),
-        np.maximum(fully_covered, change.clean),
-    )
+    veiled = slope * change.expected + level
+    darkest = np.minimum(veiled, change.expected)
+    lightest = np.maximum(veiled, change.expected)
+    excess = common.b - np.clip(common.b, darkest, lightest)
     unexplained = (np.abs(excess) > change.slack) & common.mask
     return bool(unexplained.sum() <= _MAX_UNEXPLAINED * common.mask.sum())
 
 
 def _apply_morphology(mask: BoolArray, operator: int) -> BoolArray:
-    return (
-        cv2.morphologyEx(mask.astype(np.uint8), operator, np.ones((2, 2), np.uint8)) > 0
-    )
+    kernel = np.ones((2, 2), np.uint8)
+    return cv2.morphologyEx(mask.astype(np.uint8), operator, kernel) > 0
 
 
 _GRID_SIDE = 128
@@ -257,7 +259,7 @@ _MIN_COVERED = 0.85
 # Blurs that coarse detail lies between, and the window and its variance that it is compared by.
 _FINE_SIGMA = 1.5
 _COARSE_SIGMA = 8.0
-_WINDOW_SIDE = (17, 17)
+_WINDOW = (17, 17)
 _MIN_VARIANCE = 25.0
 _MIN_CORRELATION, _MIN_AGREEING_PART = 0.6, 0.85
 
@@ -268,61 +270,61 @@ def is_photograph(a: PreparedImage, b: PreparedImage) -> bool:
     if motion is None:
         return False
 
-    scale = _GRID_SIDE / max(a.grey.shape)
-    size = round(a.grey.shape[1] * scale), round(a.grey.shape[0] * scale)
-    matrix = np.diag([scale, scale, 1.0]) @ motion
-    zoom = float(np.sqrt(np.linalg.det(matrix[:2, :2])))
-    smooth = cv2.GaussianBlur(b.grey, (0, 0), max(0.3, 0.45 / zoom))
-    covered = cv2.warpPerspective(np.ones_like(b.grey), matrix, size)
+    high, wide = a.grey.shape
+    scale = _GRID_SIDE / max(high, wide)
+    size = round(wide * scale), round(high * scale)
+    to_grid = np.diag([scale, scale, 1.0]) @ motion
+    covered = cv2.warpPerspective(np.ones_like(b.grey), to_grid, size)
     mask = cv2.erode(covered, np.ones((5, 5), np.uint8)) > 0
+    # Blurred first, or shrinking makes edges that are not there.
+    smooth = cv2.GaussianBlur(b.grey, (0, 0), max(0.3, 0.45 / measure_zoom(to_grid)))
 
-    first = _coarse_detail(cv2.resize(a.grey, size, interpolation=cv2.INTER_AREA))
-    second = _coarse_detail(cv2.warpPerspective(smooth, matrix, size))
-    products = first * first, second * second, first * second
-    of_a, of_b, of_both = (
-        cv2.blur(product, _WINDOW_SIDE)[mask] for product in products
-    )
+    detail_a = _coarse_detail(cv2.resize(a.grey, size, interpolation=cv2.INTER_AREA))
+    detail_b = _coarse_detail(cv2.warpPerspective(smooth, to_grid, size))
+    variance_a = cv2.blur(detail_a * detail_a, _WINDOW)[mask]
+    variance_b = cv2.blur(detail_b * detail_b, _WINDOW)[mask]
+    covariance = cv2.blur(detail_a * detail_b, _WINDOW)[mask]
 
-    detailed = np.maximum(of_a, of_b) > _MIN_VARIANCE
-    # Rounding may make one of them negative.
-    energy = np.sqrt(np.maximum(of_a * of_b, 0))
-    agrees = (of_both > _MIN_CORRELATION * energy)[detailed]
+    has_detail = np.maximum(variance_a, variance_b) > _MIN_VARIANCE
+    # Rounding may make one of the variances negative.
+    deviations = np.sqrt(np.maximum(variance_a * variance_b, 0))
+    agrees = (covariance > _MIN_CORRELATION * deviations)[has_detail]
     enough = agrees.sum() > _MIN_AGREEING_PART * len(agrees)
     return bool(enough and covered.mean() >= _MIN_COVERED)
 
 
 def _find_perspective(a: PreparedImage, b: PreparedImage) -> Float64Array | None:
+    """Find the motion (3 x 3) that maps b to a in perspective; None without perspective."""
     source, target = match_points(a.points, b.points)
     if len(source) < _MIN_MATCHES:
         return None
-    cv2.setRNGSeed(0)
+    cv2.setRNGSeed(0)  # RANSAC is random: the same images get the same motion
     motion, inliers = cv2.findHomography(
         source, target, cv2.RANSAC, _MAX_DISTANCE_PIXELS, maxIters=_MAX_TRIALS
     )
-    if (
-        motion is None
-        or inliers.sum() < _MIN_INLIERS
-        or np.linalg.det(motion[:2, :2]) <= 0
-    ):
+    if motion is None or inliers.sum() < _MIN_INLIERS:
+        return None
+    if np.linalg.det(motion[:2, :2]) <= 0:  # mirrored
         return None
 
     is_inlier = inliers[:, 0] > 0
-    projected = cv2.perspectiveTransform(
-        source[is_inlier][None].astype(np.float64), motion
-    )[0]
-    if (
-        float(np.median(np.linalg.norm(projected - target[is_inlier], axis=1)))
-        > _MAX_MEDIAN_PIXELS
-    ):
+    distances = np.linalg.norm(
+        _project(source[is_inlier], motion) - target[is_inlier], axis=1
+    )
+    if float(np.median(distances)) > _MAX_MEDIAN_PIXELS:
         return None
 
-    high, wide = b.grey.shape
-    corners = np.array([[[0, 0], [wide, 0], [wide, high], [0, high]]], np.float64)
-    first, second, third, fourth = cv2.perspectiveTransform(corners, motion)[0]
-    perspective = float(np.linalg.norm(first - second + third - fourth)) / max(
-        a.grey.shape
-    )
-    return np.asarray(motion, np.float64) if perspective >= _MIN_PERSPECTIVE else None
+    # The diagonals of a parallelogram halve each other.
+    first, second, third, fourth = _project(list_corners(b.grey), motion)
+    off = float(np.linalg.norm(first - second + third - fourth))
+    if off / max(a.grey.shape) < _MIN_PERSPECTIVE:
+        return None
+    return np.asarray(motion, np.float64)
+
+
+def _project(points: npt.ArrayLike, motion: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return n positions (n x 2) after a motion in perspective."""
+    return cv2.perspectiveTransform(np.array([points], np.float64), motion)[0]
 
 
 def _coarse_detail(grey: npt.ArrayLike) -> Float32Array:

@@ -25,8 +25,15 @@ from labeler.duplicates.alignment import (
     refine_alignment,
     warp,
 )
-from labeler.duplicates.filters import NOISE_VARIANCE, blur, measure_smooth_slopes
-from labeler.duplicates.hashes import find_points
+from labeler.duplicates.filters import (
+    NOISE_VARIANCE,
+    blur,
+    dilate_mask,
+    measure_smooth_slopes,
+    slice_with_margin,
+)
+from labeler.duplicates.hashes import TrimmedImage, find_points
+from labeler.duplicates.motions import invert_motion, join_motions, move_points
 from labeler.duplicates.prepared_image import FineImage, PreparedImage
 
 # In an image with a ground, the upper quartile of the slopes is not much steeper than the median:
@@ -104,7 +111,7 @@ def measure_drawn_change(
     """
     is_trimmed = min(a.filled, b.filled) <= _MAX_TRIMMED_PART
     if is_trimmed:
-        common = _crop_untrimmed(a, b, alignment.matrix) or common
+        common = _crop_untrimmed(a.trimmed, b.trimmed, alignment.matrix) or common
     slopes = [np.median(measure_smooth_slopes(image.grey)) for image in (a, b)]
     may_have_ground = is_trimmed or bool(min(slopes) < _MAX_GROUND_MEDIAN)
     has_ground = may_have_ground and _find_drawn(common) is not None
@@ -117,13 +124,13 @@ def measure_drawn_change(
 
 
 def _crop_untrimmed(
-    a: PreparedImage, b: PreparedImage, matrix: Float64Array
+    a: TrimmedImage, b: TrimmedImage, matrix: Float64Array
 ) -> CommonPart | None:
-    first, second = a.trimmed, b.trimmed
+    """Crop the part that two images both show, with their uniform borders."""
     motion = matrix.copy()
-    motion[:, 2] += (first.left, first.top)
-    motion[:, 2] -= matrix[:, :2] @ (second.left, second.top)
-    return crop_common_part(first.whole, second.whole, motion)
+    motion[:, 2] += (a.left, a.top)
+    motion[:, 2] -= matrix[:, :2] @ (b.left, b.top)
+    return crop_common_part(a.whole, b.whole, motion)
 
 
 def _find_drawn(common: CommonPart) -> BoolArray | None:
@@ -134,55 +141,82 @@ def _find_drawn(common: CommonPart) -> BoolArray | None:
     rim = max(1, round(_RIM * max(slopes.shape)))
     inner = np.zeros(slopes.shape, np.bool_)
     inner[rim:-rim, rim:-rim] = common.mask[rim:-rim, rim:-rim]
-    if not inner.any():
-        return None
 
+    # Every few pixels are enough for quantiles.
     step = max(1, max(slopes.shape) // _SORTED_SIDE)
-    some_slopes = slopes[::step, ::step][inner[::step, ::step]]
+    sparse = (slice(None, None, step), slice(None, None, step))
+    some_slopes = slopes[sparse][inner[sparse]]
     if not some_slopes.size:
         return None
+
     median, upper = np.quantile(some_slopes, (0.5, 0.75))
     if upper > _MAX_GROUND_FACTOR * median + _MAX_GROUND_SLOPE:
         return None
     limit = upper + _MIN_DISTANCES * (upper - median) + _MIN_DRAWN_SLOPE
-    drawn: BoolArray = inner & (slopes > limit)
-    return drawn
+    return np.asarray(inner & (slopes > limit))
+
+
+class _FinePair(NamedTuple):
+    """Two images at full size, in grey or one of their channels; `motion` maps b to a."""
+
+    a: Pixels
+    b: Pixels
+    motion: Float64Array
+
+    def crop(self, max_side: int) -> CommonPart | None:
+        """Crop what both images show."""
+        return crop_common_part(self.a, self.b, self.motion, max_side)
+
+    def crop_part(
+        self, frame: CommonPart, rows: slice, columns: slice
+    ) -> CommonPart | None:
+        """Crop what both show in rows and columns of a frame, which is smaller than they are."""
+        high, wide = frame.a[rows, columns].shape
+        x = columns.start
+        y = rows.start
+        corners = move_points([(x, y), (x + wide, y + high)], frame.to_a)
+        (left, top), (right, bottom) = np.maximum(np.rint(corners), 0).astype(int)
+        motion = self.motion.copy()
+        motion[:, 2] -= (left, top)
+        return crop_common_part(
+            self.a[top:bottom, left:right], self.b, motion, _DRAWN_SIDE
+        )
 
 
 def _compare_fine(
     a: FineImage, b: FineImage, alignment: Alignment, has_ground: bool
 ) -> DrawnChange:
-    to_trimmed = np.asarray(cv2.invertAffineTransform(b.motion), np.float64)
-    motion = _then(_then(to_trimmed, alignment.matrix), a.motion)
+    motion = join_motions(invert_motion(b.motion), alignment.matrix)
+    motion = join_motions(motion, a.motion)
     is_aligned = alignment.points >= RELIABLE_POINTS
-    for fine in zip(a.versions(), b.versions(), strict=True):
-        frame = crop_common_part(*fine, motion, _FRAME_SIDE)
+
+    # First in grey; then in each channel, until something is drawn in it.
+    for version_a, version_b in zip(a.versions(), b.versions(), strict=True):
+        pair = _FinePair(version_a, version_b, motion)
+        frame = pair.crop(_FRAME_SIDE)
         if frame is None:
             break
         drawn = _find_drawn(frame) if has_ground else None
         if drawn is None:
             # All is compared, and what only one image has may be a mark or a caption.
-            part = crop_common_part(*fine, motion, _DRAWN_SIDE) or frame
-            return _compare_drawn(part, part.mask, _measure_replaced, is_aligned)
-        if drawn.any() and max(frame.part_a, frame.part_b) < _MIN_CONTAINED_PART:
+            part = pair.crop(_DRAWN_SIDE) or frame
+            return _compare_places(part, part.mask, _measure_replaced, is_aligned)
+        if not drawn.any():
+            continue
+        if max(frame.part_a, frame.part_b) < _MIN_CONTAINED_PART:
             return DrawnChange(redrawn=1.0)  # at another place of the ground
-        if drawn.any():
-            return _compare_drawings(frame, drawn, fine, motion, is_aligned)
+        return _compare_drawings(pair, frame, drawn, is_aligned)
     return DrawnChange()
 
 
 def _compare_drawings(
-    frame: CommonPart,
-    drawn: BoolArray,
-    fine: tuple[Pixels, Pixels],
-    motion: Float64Array,
-    is_aligned: bool,
+    pair: _FinePair, frame: CommonPart, drawn: BoolArray, is_aligned: bool
 ) -> DrawnChange:
     left, top, width, height = cv2.boundingRect(drawn.astype(np.uint8))
     margin = round(_MARGIN * max(drawn.shape))
-    rows = slice(max(0, top - margin), top + height + margin)
-    columns = slice(max(0, left - margin), left + width + margin)
-    part = _enlarge(frame, rows, columns, fine, motion)
+    rows = slice_with_margin(top, height, margin)
+    columns = slice_with_margin(left, width, margin)
+    part = pair.crop_part(frame, rows, columns)
     if part is None:
         return DrawnChange()
 
@@ -191,43 +225,21 @@ def _compare_drawings(
         part.a.shape[::-1],
         interpolation=cv2.INTER_NEAREST,
     )
-    places = cv2.dilate(places, np.ones((3, 3), np.uint8))
-    return _compare_drawn(part, places > 0, _measure_change, is_aligned)
-
-
-def _then(first: Float64Array, second: Float64Array) -> Float64Array:
-    """Return the motion that applies one motion after another."""
-    return np.asarray(second @ np.vstack([first, [0, 0, 1]]), np.float64)
-
-
-def _enlarge(
-    frame: CommonPart,
-    rows: slice,
-    columns: slice,
-    fine: tuple[Pixels, Pixels],
-    motion: Float64Array,
-) -> CommonPart | None:
-    """Return a part of the frame from the pixels of both files; `motion` maps the second to a."""
-    high, wide = frame.a[rows, columns].shape
-    box = [[columns.start, rows.start], [columns.start + wide, rows.start + high]]
-    corners = cv2.transform(np.array([box], np.float64), frame.to_a)[0]
-    (left, top), (right, bottom) = np.maximum(np.rint(corners).astype(int), 0).tolist()
-    moved = motion.copy()
-    moved[:, 2] -= (left, top)
-    return crop_common_part(
-        fine[0][top:bottom, left:right], fine[1], moved, _DRAWN_SIDE
+    return _compare_places(
+        part, dilate_mask(places > 0, 1), _measure_change, is_aligned
     )
 
 
-def _compare_drawn(
+def _compare_places(
     part: CommonPart, places: BoolArray, measure: _Measure, is_aligned: bool
 ) -> DrawnChange:
     """Compare some places, with finer alignments until the change is small."""
     changes = list[DrawnChange]()
-    for moved in _align_more_finely(part, is_aligned):
-        changes.append(measure(moved, places))
-        if changes[-1].is_small:
-            return changes[-1]
+    for aligned_part in _align_more_finely(part, is_aligned):
+        change = measure(aligned_part, places)
+        if change.is_small:
+            return change
+        changes.append(change)
     return min(changes, key=lambda change: change.lost_by_both)
 
 
@@ -236,55 +248,64 @@ def _align_more_finely(part: CommonPart, is_aligned: bool) -> Iterator[CommonPar
     yield refine_alignment(part)
     # A cropped copy may have been aligned by its frame, which is not that of the whole image.
     if not is_aligned:
-        alignment = estimate_alignment(
-            *(find_points(grey, _DRAWN_SIDE) for grey in (part.a, part.b))
-        )
+        points_a = find_points(part.a, _DRAWN_SIDE)
+        points_b = find_points(part.b, _DRAWN_SIDE)
+        alignment = estimate_alignment(points_a, points_b)
         if alignment is not None:
             yield part.with_b(warp(part.b, alignment.matrix, part.a.shape[::-1]))
 
 
+class _Contrasts(NamedTuple):
+    """The contrast of each window in a and in b, and the part that the other does not explain."""
+
+    a: Float32Array
+    b: Float32Array
+    unexplained: Float32Array
+
+    def measure_lost(self) -> DrawnChange:
+        """Return the part of the contrast of each image that the other lacks."""
+        lost_a, lost_b = (
+            float((contrast * self.unexplained).sum() / max(1.0, float(contrast.sum())))
+            for contrast in (self.a, self.b)
+        )
+        return DrawnChange(lost_a, lost_b)
+
+
+def _measure_contrasts(part: CommonPart, places: BoolArray) -> _Contrasts:
+    """Measure the contrast in some places; elsewhere it is zero."""
+    windows = part.windows
+    size = windows.unexplained.shape[::-1]
+    inside = cv2.resize(places.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    contrast_a, contrast_b = (
+        (np.sqrt(np.maximum(variance - NOISE_VARIANCE, 0)) * inside).astype(np.float32)
+        for variance in (windows.variance_a, windows.variance_b)
+    )
+    return _Contrasts(contrast_a, contrast_b, windows.unexplained)
+
+
 def _measure_replaced(part: CommonPart, places: BoolArray) -> DrawnChange:
     """Return what both images lack of each other in some places."""
-    unexplained = part.windows.unexplained
-    replaced = min(
-        _measure_lost(weights, unexplained) for weights in _weigh(part, places)
-    )
+    replaced = _measure_contrasts(part, places).measure_lost().lost_by_both
     return DrawnChange(replaced, replaced)
 
 
 def _measure_change(part: CommonPart, places: BoolArray) -> DrawnChange:
     """Return what differs in some places, by the brightness of small windows."""
-    weights_a, weights_b = _weigh(part, places)
-    unexplained = part.windows.unexplained
-    change = DrawnChange(
-        _measure_lost(weights_a, unexplained), _measure_lost(weights_b, unexplained)
-    )
+    contrasts = _measure_contrasts(part, places)
+    change = contrasts.measure_lost()
     if not change.is_small:
         return change
 
-    contrast_a = blur(weights_a, _NEIGHBOURHOOD_SIGMA)
-    contrast_b = blur(weights_b, _NEIGHBOURHOOD_SIGMA)
-    drawn = (weights_a > 0) | (weights_b > 0)
-    usual = np.median(np.maximum(contrast_a, contrast_b)[drawn]) if drawn.any() else 1
-    in_both = drawn & (np.minimum(contrast_a, contrast_b) > _MIN_CONTRAST * usual)
-    lost_nearby = [
-        blur(weights * unexplained, _NEIGHBOURHOOD_SIGMA) / np.maximum(contrast, 1e-3)
-        for weights, contrast in ((weights_a, contrast_a), (weights_b, contrast_b))
-    ]
-    redrawn = np.minimum(*lost_nearby)[in_both].max(initial=0)
+    # The same of each neighbourhood, where both images have something drawn.
+    nearby_a = blur(contrasts.a, _NEIGHBOURHOOD_SIGMA)
+    nearby_b = blur(contrasts.b, _NEIGHBOURHOOD_SIGMA)
+    drawn = (contrasts.a > 0) | (contrasts.b > 0)
+    usual = np.median(np.maximum(nearby_a, nearby_b)[drawn]) if drawn.any() else 1
+    in_both = drawn & (np.minimum(nearby_a, nearby_b) > _MIN_CONTRAST * usual)
+    lost_a, lost_b = (
+        blur(contrast * contrasts.unexplained, _NEIGHBOURHOOD_SIGMA)
+        / np.maximum(nearby, 1e-3)
+        for contrast, nearby in ((contrasts.a, nearby_a), (contrasts.b, nearby_b))
+    )
+    redrawn = np.minimum(lost_a, lost_b)[in_both].max(initial=0)
     return change._replace(redrawn=float(redrawn))
-
-
-def _weigh(part: CommonPart, places: BoolArray) -> tuple[Float32Array, Float32Array]:
-    """Return the contrast of each window in a and in b, zero where no place is."""
-    size = part.windows.unexplained.shape[::-1]
-    inside = cv2.resize(places.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    weights = [
-        np.sqrt(np.maximum(variance - NOISE_VARIANCE, 0)) * inside
-        for variance in (part.windows.variance_a, part.windows.variance_b)
-    ]
-    return weights[0].astype(np.float32), weights[1].astype(np.float32)
-
-
-def _measure_lost(weights: Float32Array, unexplained: Float32Array) -> float:
-    return float((weights * unexplained).sum() / max(1.0, float(weights.sum())))

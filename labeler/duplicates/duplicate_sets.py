@@ -198,12 +198,17 @@ def quality_score(member: DuplicateSetMember) -> float:
     Uniform borders do not count as pixels.
     """
     pixels = max(1.0, member.width * member.height * member.filled)
-    stored = min(_MAX_BYTES, max(_MIN_BYTES, member.bytes_per_pixel))
-    stored = {"GIF": _GIF_BYTES}.get(member.format, stored)
-    stored = _LOSSLESS_BYTES if member.format in LOSSLESS_FORMATS else stored
-    decided = 0.3 * (member.status in DECIDED_STATUSES)
+    bytes_per_pixel = min(_MAX_BYTES, max(_MIN_BYTES, member.bytes_per_pixel))
+    if member.format == "GIF":
+        bytes_per_pixel = _GIF_BYTES
+    if member.format in LOSSLESS_FORMATS:
+        bytes_per_pixel = _LOSSLESS_BYTES
+
+    score = log2(pixels) + 0.5 * log2(bytes_per_pixel)
+    if member.status in DECIDED_STATUSES:
+        score += 0.3
     credit = 0.2 * bool(member.licence) + 0.1 * bool(member.source)
-    return log2(pixels) + 0.5 * log2(stored) + decided + credit
+    return score + credit
 
 
 # In doublings of the number of pixels. A screen mostly shows an image enlarged, so it always loses.
@@ -286,10 +291,14 @@ def _find_alterations(
     }
 
     typical = Relation(0)
-    for flag in (Relation.MARKED_A, Relation.FRAMED_A):
-        typical |= flag if 2 * counts[flag] > number - 1 else Relation(0)
-    for flag in (Relation.MIRRORED, Relation.CHANGED):
-        typical |= flag if 2 * counts[flag] > number else Relation(0)
+    for flag, voters in (
+        (Relation.MARKED_A, number - 1),
+        (Relation.FRAMED_A, number - 1),
+        (Relation.MIRRORED, number),
+        (Relation.CHANGED, number),
+    ):
+        if 2 * counts[flag] > voters:
+            typical |= flag
 
     has_majority = number >= _MIN_MAJORITY_COPIES
     parts = [member.filled for member in members]
@@ -310,7 +319,7 @@ def _find_alterations(
     }
     frame = median(frames.values()) if has_majority else min(frames.values())
 
-    def ways(member: DuplicateSetMember) -> dict[str, object]:
+    def list_ways(member: DuplicateSetMember) -> dict[str, object]:
         relation = hub_relations[member.id]
         unlike = relation ^ typical
         return {
@@ -327,7 +336,7 @@ def _find_alterations(
         }
 
     return {
-        member.id: {way for way, true in ways(member).items() if true}
+        member.id: {way for way, applies in list_ways(member).items() if applies}
         for member in members
     }
 
@@ -337,7 +346,7 @@ def _relations_to_hub(
 ) -> dict[int, Relation]:
     """Return how each member differs from the first one, which is `a`."""
     hub = members[0]
-    hub_relations = {members[0].id: Relation(0)}
+    hub_relations = {hub.id: Relation(0)}
     for member in members[1:]:
         relation = relations.get(order_pair(hub.id, member.id), Relation(0))
         hub_relations[member.id] = relation if hub.id < member.id else relation.swapped
@@ -346,13 +355,10 @@ def _relations_to_hub(
 
 def _extent(relation: Relation, overlap: float) -> float:
     """Return how much a member shows relative to the hub; what surrounds it does not count."""
-    if relation & Relation.MORE_A and not relation & (
-        Relation.FRAMED_A | Relation.MORE_B
-    ):
+    a_or_b = relation & (Relation.MORE_A | Relation.MORE_B)
+    if a_or_b == Relation.MORE_A and not relation & Relation.FRAMED_A:
         return overlap
-    if relation & Relation.MORE_B and not relation & (
-        Relation.FRAMED_B | Relation.MORE_A
-    ):
+    if a_or_b == Relation.MORE_B and not relation & Relation.FRAMED_B:
         return 1 / max(0.01, overlap)
     return 1.0
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from gleanset.arrays import Float32Array, Pixels
+from gleanset.arrays import BoolArray, Float32Array, Pixels
 
 # Standard deviation in pixels of the window in which one brightness has to explain the other, and
 # the variance of grey values that is noise.
@@ -80,3 +80,22 @@ def enlarge(values: Float32Array, shape: tuple[int, ...]) -> Float32Array:
 def blur(values: Float32Array, sigma: float) -> Float32Array:
     """Return an image blurred by a Gaussian with a standard deviation in pixels."""
     return cv2.GaussianBlur(values, (0, 0), sigma).astype(np.float32)
+
+
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+
+
+def dilate_mask(mask: BoolArray, pixels: int) -> BoolArray:
+    """Return a mask enlarged by some pixels in all directions."""
+    return cv2.dilate(mask.astype(np.uint8), _NEIGHBOURS, iterations=pixels) > 0
+
+
+def erode_mask(mask: BoolArray, pixels: int) -> BoolArray:
+    """Return a mask reduced by some pixels in all directions, at the border, too."""
+    small = mask.astype(np.uint8)
+    return cv2.erode(small, _NEIGHBOURS, iterations=pixels, borderValue=0) > 0
+
+
+def slice_with_margin(start: int, size: int, margin: int) -> slice:
+    """Return the rows or columns of a part of an image with a margin on both sides."""
+    return slice(max(0, start - margin), start + size + margin)

@@ -36,22 +36,24 @@ _MIN_SIDE = 16
 # Pixels per side from which the hash takes its 8 x 8 frequencies.
 _HASHED_SIDE = 32
 
+# A descriptor is 4 rows x 4 columns x 8 directions, rotated to the direction of its point; its
+# mirror image has rows and directions reversed.
+_MIRRORED_DIRECTIONS = -np.arange(8) % 8
+MIRRORED_ORDER = (
+    np.arange(128).reshape(4, 4, 8)[::-1][:, :, _MIRRORED_DIRECTIONS].ravel()
+)
+
 # Mean root-SIFT descriptor of some 40,000 points of photos and drawings, in thousandths, averaged
-# with its mirror image. Without subtracting it, most bits would be equal for all points.
-_MEAN_DESCRIPTOR = np.array([
+# with its mirror image: the lower two rows are those of the mirrored upper ones. Without
+# subtracting it, most bits would be equal for all points.
+_UPPER_ROWS = np.array([
     65, 62, 56, 59, 65, 45, 35, 44, 117, 86, 59, 56, 57, 43, 42, 70,
     121, 75, 47, 44, 48, 45, 51, 83, 70, 48, 37, 41, 52, 50, 50, 60,
     83, 64, 57, 69, 82, 59, 43, 53, 162, 96, 60, 64, 71, 54, 49, 91,
     163, 91, 51, 54, 60, 56, 57, 96, 89, 57, 43, 51, 63, 57, 52, 65,
-    83, 53, 43, 59, 82, 69, 57, 64, 162, 91, 49, 54, 71, 64, 60, 96,
-    163, 96, 57, 56, 60, 54, 51, 91, 89, 65, 52, 57, 63, 51, 43, 57,
-    65, 44, 35, 45, 65, 59, 56, 62, 117, 70, 42, 43, 57, 56, 59, 86,
-    121, 83, 51, 45, 48, 44, 47, 75, 70, 60, 50, 50, 52, 41, 37, 48,
-], dtype=np.float32) / 1000  # fmt: skip
-
-# A descriptor is 4 rows x 4 columns x 8 directions, rotated to the direction of its point; its
-# mirror image has rows and directions reversed.
-MIRRORED_ORDER = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
+], dtype=np.float32).reshape(2, 4, 8) / 1000  # fmt: skip
+_LOWER_ROWS = _UPPER_ROWS[::-1][:, :, _MIRRORED_DIRECTIONS]
+_MEAN_DESCRIPTOR = np.concatenate([_UPPER_ROWS, _LOWER_ROWS]).ravel()
 
 
 class Points(NamedTuple):
@@ -91,19 +93,26 @@ class TrimmedImage(NamedTuple):
         )
 
 
+def find_content(values: npt.NDArray[Any], min_side: int) -> tuple[slice, slice] | None:
+    """Return the rows and columns within uniform borders; None if they are too few."""
+    rows = np.flatnonzero(values.std(axis=1) > MAX_BORDER_DEVIATION).tolist()
+    columns = np.flatnonzero(values.std(axis=0) > MAX_BORDER_DEVIATION).tolist()
+    if min(len(rows), len(columns)) < min_side:
+        return None
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
 def to_grey(pixels: Image.Image) -> TrimmedImage:
     """Scale and trim an image; borders stay where almost nothing would be left."""
     small = pixels.convert("L")  # always a copy
     small.thumbnail((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
     grey = whole = np.asarray(small)
-    values = grey.astype(np.float32)
-    rows = np.flatnonzero(values.std(axis=1) > MAX_BORDER_DEVIATION)
-    columns = np.flatnonzero(values.std(axis=0) > MAX_BORDER_DEVIATION)
-
     left = top = 0
-    if min(len(rows), len(columns)) >= _MIN_SIDE:
-        left, top = int(columns[0]), int(rows[0])
-        grey = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    content = find_content(grey.astype(np.float32), _MIN_SIDE)
+    if content is not None:
+        left = content[1].start
+        top = content[0].start
+        grey = grey[content]
 
     shrunk = min(1.0, GREY_SIDE / max(pixels.size))
     area = max(1.0, pixels.width * shrunk) * max(1.0, pixels.height * shrunk)

@@ -6,6 +6,7 @@ no filter makes of a smaller copy. Copies of one size are ranked by their metada
 """
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 import cv2
@@ -15,7 +16,8 @@ import numpy.typing as npt
 from gleanset.arrays import Float32Array, Pixels
 from labeler.duplicates.alignment import MAX_ASPECT_DIFFERENCE
 from labeler.duplicates.filters import blur, measure_slopes
-from labeler.duplicates.hashes import MAX_BORDER_DEVIATION
+from labeler.duplicates.hashes import find_content
+from labeler.duplicates.motions import scale_positions
 from labeler.sample_pixels import SampleFile, read_pixels
 
 # Sides that differ by a smaller factor are equal.
@@ -37,6 +39,8 @@ _FACTORS, _MAX_OWN_DETAIL = (1.5, 2.0), (0.34, 0.5)
 # The part of the edge pixels that are fitted again.
 _UNMARKED_PART = 0.95
 _MIN_REDUCED_SIDE = 24
+# Pixels from the border whose surroundings are not whole.
+_RIM = 3
 _MIN_EDGE_DEVIATION = 1.0
 
 
@@ -49,7 +53,7 @@ class UnrankedCopies(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A copy: the size of the whole image, and its middle in grey."""
+    """A copy: the size (width, height) of the whole image, and its middle in grey."""
 
     size: tuple[int, int]
     middle: Pixels
@@ -61,29 +65,24 @@ class Copy(NamedTuple):
 
     @property
     def corner(self) -> tuple[int, int]:
-        """The top left corner of the middle."""
+        """The top left corner of the middle, x and y in the whole image."""
         high, wide = self.middle.shape
         return (self.size[0] - wide) // 2, (self.size[1] - high) // 2
 
 
 def read_copy(file: SampleFile, mirrored: bool) -> Copy:
     """Read a copy at full size without uniform borders. Raises `Unreadable`."""
-    pixels = _trim(np.asarray(read_pixels(file, 2**20, "L")))
+    pixels = np.asarray(read_pixels(file, 2**20, "L"))
+    content = find_content(pixels, _MIN_COMPARED_SIDE)
+    if content is not None:
+        pixels = pixels[content]
     if mirrored:
         pixels = pixels[:, ::-1]
+
     top, left = (max(0, side - _MAX_MIDDLE_SIDE) // 2 for side in pixels.shape)
     middle = pixels[top : top + _MAX_MIDDLE_SIDE, left : left + _MAX_MIDDLE_SIDE]
+    # Copied, so that the rest of a large image is not kept in memory.
     return Copy(pixels.shape[::-1], middle.copy())
-
-
-def _trim(pixels: Pixels) -> Pixels:
-    """Return an image without uniform rows and columns at its border, if enough is left."""
-    rows, columns = (
-        np.flatnonzero(pixels.std(axis=axis) > MAX_BORDER_DEVIATION) for axis in (1, 0)
-    )
-    if min(len(rows), len(columns)) < _MIN_COMPARED_SIDE:
-        return pixels
-    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def find_originals(unranked: UnrankedCopies) -> list[int]:
@@ -97,29 +96,29 @@ def find_originals(unranked: UnrankedCopies) -> list[int]:
     if min(side for copy in copies for side in copy.size) < _MIN_COMPARED_SIDE:
         return list(range(len(copies)))
 
-    best, *smaller_levels = _by_descending_size(copies)
+    best, *smaller_levels = _group_by_size(copies)
     for level in smaller_levels:
         originals = [
             position
             for position in best
             if not any(is_enlarged(copies[position], copies[small]) for small in level)
         ]
+        # If all of them are enlarged, this size is that of the original, or it is smaller still.
         best = originals or level
     return best
 
 
-def _by_descending_size(copies: Sequence[Copy]) -> list[list[int]]:
+def _group_by_size(copies: Sequence[Copy]) -> list[list[int]]:
+    """Return the positions of copies of one size, the largest size first."""
     levels: list[list[int]] = []
-    for position in sorted(
-        range(len(copies)), key=lambda position: -copies[position].side
-    ):
-        if (
-            levels
-            and copies[levels[-1][0]].side < _EQUAL_SIDE_FACTOR * copies[position].side
-        ):
+    level_side = 0.0
+    for position in sorted(range(len(copies)), key=lambda at: -copies[at].side):
+        side = copies[position].side
+        if level_side < _EQUAL_SIDE_FACTOR * side and levels:
             levels[-1].append(position)
         else:
             levels.append([position])
+            level_side = side
     return [sorted(level) for level in levels]
 
 
@@ -134,105 +133,107 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
     if abs(stretch - 1) > MAX_ASPECT_DIFFERENCE:
         return False
 
-    high, wide = (
-        max(_MIN_REDUCED_SIDE, round(side / factor)) for side in small.middle.shape
+    high, wide = small.middle.shape
+    size = (
+        max(_MIN_REDUCED_SIDE, round(wide / factor)),
+        max(_MIN_REDUCED_SIDE, round(high / factor)),
     )
-    reduced = cv2.resize(
-        small.middle, (wide, high), interpolation=cv2.INTER_AREA
-    ).astype(np.uint8)
-    middle_copy = small._replace(size=small.middle.shape[::-1])
-    smaller = small._replace(size=(wide, high), middle=reduced)
-    references = _unexplained_parts(*_align_middles(middle_copy, smaller))
-    details = _unexplained_parts(*_align_middles(large, small))
+    reduced = cv2.resize(small.middle, size, interpolation=cv2.INTER_AREA)
+    middle_alone = Copy((wide, high), small.middle)
+    references = _measure_detail(middle_alone, Copy(size, reduced.astype(np.uint8)))
+    details = _measure_detail(large, small)
 
     own_limit = np.interp(factor, _FACTORS, _MAX_OWN_DETAIL)
-    return bool(
-        np.any(details < np.maximum(_MAX_ENLARGED_DETAIL * references, own_limit))
-    )
+    limits = np.maximum(_MAX_ENLARGED_DETAIL * references, own_limit)
+    return bool(np.any(details < limits))
 
 
-def _align_middles(
-    large: Copy, small: Copy
-) -> tuple[Float32Array, Float32Array, Float32Array]:
-    """Return the middle of the larger image in grey, and the smaller one warped onto it.
+class _AlignedMiddles(NamedTuple):
+    """The middle of a larger image, and a smaller one warped onto it, in grey.
 
     The latter both smoothly and with repeated pixels.
     """
-    (width, height), (begin, start) = large.size, large.corner
-    wide, high = min(_COMPARED_SIDE, width), min(_COMPARED_SIDE, height)
-    left, top = (width - wide) // 2, (height - high) // 2
-    x, y = left - begin, top - start
+
+    large: Float32Array
+    smooth: Float32Array
+    repeated: Float32Array
+
+
+def _align_middles(large: Copy, small: Copy) -> _AlignedMiddles:
+    # Width and height, x and y.
+    size = np.array(large.size)
+    wide, high = np.minimum(size, _COMPARED_SIDE).tolist()
+    start = (size - (wide, high)) // 2
+    x, y = start - large.corner
     part = large.middle[y : y + high, x : x + wide].astype(np.float32)
 
-    across = width / small.size[0]
-    down = height / small.size[1]
-    # Centers of pixels are half a pixel from the edge in both images.
-    right = across * (small.corner[0] + 0.5) - 0.5
-    below = down * (small.corner[1] + 0.5) - 0.5
-    motion = np.array([[across, 0, right - left], [0, down, below - top]])
-    values = small.middle.astype(np.float32)
+    motion = scale_positions(*(size / small.size), *small.corner)
+    motion[:, 2] -= start
     smooth, repeated = (
         cv2.warpAffine(
-            values, motion, (wide, high), flags=flags, borderMode=cv2.BORDER_REPLICATE
+            small.middle.astype(np.float32),
+            motion,
+            (wide, high),
+            flags=interpolation,
+            borderMode=cv2.BORDER_REPLICATE,
         ).astype(np.float32)
-        for flags in (cv2.INTER_CUBIC, cv2.INTER_NEAREST)
+        for interpolation in (cv2.INTER_CUBIC, cv2.INTER_NEAREST)
     )
-    return part, smooth, repeated
+    return _AlignedMiddles(part, smooth, repeated)
 
 
-def _unexplained_parts(
-    image: Float32Array, other: Float32Array, repeated: Float32Array
-) -> Float32Array:
-    """Return the part (0..1) of an image's edges that no linear filter makes of the other image.
+def _measure_detail(large: Copy, small: Copy) -> Float32Array:
+    """Return the part (0..1) of an image's edges that no linear filter makes of a smaller one.
 
-    Least squares over 5 x 5 pixels and their surroundings, without clipped pixels; once more
-    without the most different ones, which may be a mark.
+    Least squares over 5 x 5 pixels and their surroundings, without clipped pixels; the second
+    number is without the most different pixels, which may be a mark.
     """
-    blurred = blur(other, 2.0)
-    background = blur(other, 4.0)
+    image, smooth, repeated = _align_middles(large, small)
     rows, columns = _choose_edge_pixels(image)
+    background = blur(smooth, 4.0)[rows, columns]
 
-    around = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]
-    inputs = [other[rows + y, columns + x] for y, x in around]
-    inputs += [
-        blurred[rows + y, columns + x] for y, x in around if max(abs(y), abs(x)) < 2
-    ]
+    # One column for each weight of the filter: 5 x 5 pixels, and 3 x 3 that are blurred.
+    inputs = []
+    for values, reach in ((smooth, 2), (blur(smooth, 2.0), 1)):
+        shifts = range(-reach, reach + 1)
+        inputs += [values[rows + y, columns + x] for y, x in product(shifts, shifts)]
     inputs.append(repeated[rows, columns])
-
-    middle = background[rows, columns]
     factors = np.stack(
-        [*(values - middle for values in inputs), np.ones_like(middle)], axis=1
+        [*(values - background for values in inputs), np.ones_like(background)], axis=1
     )
-    target = image[rows, columns] - middle
+    target = image[rows, columns] - background
     edges = (image - blur(image, 1.0))[rows, columns]
 
-    parts = list[float]()
-    used = np.ones(len(target), np.bool_)
+    details = list[float]()
+    is_used = np.ones(len(target), np.bool_)
     for _ in range(2):
-        gram = (factors[used].T @ factors[used]).astype(np.float64)
+        used_factors = factors[is_used]
+        gram = (used_factors.T @ used_factors).astype(np.float64)
+        # A ridge, because neighbouring pixels are nearly alike.
         gram[np.diag_indices_from(gram)] += 1e-4 * np.trace(gram) / len(gram) + 1e-3
-        weights = np.linalg.solve(
-            gram, (factors[used].T @ target[used]).astype(np.float64)
-        )
+        products = (used_factors.T @ target[is_used]).astype(np.float64)
+        weights = np.linalg.solve(gram, products)
+
         squares = (target - factors @ weights) ** 2
-        residual, deviation = (
-            float(v[used].mean() ** 0.5) for v in (squares, edges**2)
-        )
-        parts.append(residual / max(_MIN_EDGE_DEVIATION, deviation))
-        used = squares <= np.quantile(squares, _UNMARKED_PART)
-    return np.array(parts, np.float32)
+        unexplained = float(squares[is_used].mean() ** 0.5)
+        strength = float((edges[is_used] ** 2).mean() ** 0.5)
+        details.append(unexplained / max(_MIN_EDGE_DEVIATION, strength))
+        is_used = squares <= np.quantile(squares, _UNMARKED_PART)
+    return np.array(details, np.float32)
 
 
 def _choose_edge_pixels(
     image: Float32Array,
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return rows and columns of strong edges; always the same ones."""
-    steep = measure_slopes(image)[3:-3, 3:-3]
-    inner = image[3:-3, 3:-3]
-    steep = np.where((inner > 4) & (inner < 251), steep, 0).ravel()
-    candidates = np.random.RandomState(0).randint(0, len(steep), 3 * _EDGE_PIXELS)
-    strongest = candidates[
-        np.argpartition(-steep[candidates], _EDGE_PIXELS)[:_EDGE_PIXELS]
-    ]
-    rows, columns = np.unravel_index(strongest, inner.shape)
-    return rows + 3, columns + 3
+    inner = (slice(_RIM, -_RIM), slice(_RIM, -_RIM))
+    slopes = measure_slopes(image)[inner]
+    values = image[inner]
+    is_clipped = (values <= 4) | (values >= 251)
+    slopes = np.where(is_clipped, 0, slopes).ravel()
+
+    candidates = np.random.RandomState(0).randint(0, len(slopes), 3 * _EDGE_PIXELS)
+    order = np.argpartition(-slopes[candidates], _EDGE_PIXELS)
+    strongest = candidates[order[:_EDGE_PIXELS]]
+    rows, columns = np.unravel_index(strongest, values.shape)
+    return rows + _RIM, columns + _RIM

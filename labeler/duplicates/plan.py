@@ -204,6 +204,15 @@ class DuplicatePlan(msgspec.Struct, frozen=True):
             [*sets, *self.doubts], key=lambda copies: (copies.conflict, copies.doubtful)
         )
 
+    def find_relabelled(self) -> set[str]:
+        """Return the members (keys) whose label is changed or withdrawn."""
+        new_labels = {choice.sample: choice.label for choice in self.choices}
+        return {
+            member.key
+            for member in chain.from_iterable(copies.members for copies in self.sets)
+            if member.label and new_labels.get(member.key, member.label) != member.label
+        }
+
     def result(self) -> DuplicateResult:
         """Return the result of a command that made this plan, without the counts of its search."""
         return DuplicateResult(
@@ -230,12 +239,17 @@ class _Planner:
         self._pairs = pairs
         self._plan = DuplicatePlan()
         self._by_person = pairs.get_human_verdicts()
-        same = {(pair.a, pair.b): pair for pair in pairs.list_same()}
-        self._similarities = {ids: pair.similarity for ids, pair in same.items()}
-        self._relations = {ids: pair.relation for ids, pair in same.items()}
-        self._contested = find_contested_pairs(self._relations, self._compare) - {
-            pair for pair, equal in self._by_person.items() if equal
-        }
+        self._similarities: dict[Pair, float] = {}
+        self._relations: dict[Pair, Relation] = {}
+        for verdict in pairs.list_same():
+            pair = (verdict.a, verdict.b)
+            self._similarities[pair] = verdict.similarity
+            self._relations[pair] = verdict.relation
+
+        confirmed = {pair for pair, equal in self._by_person.items() if equal}
+        self._contested = find_contested_pairs(self._relations, self._compare)
+        self._contested -= confirmed
+        # A pair that only a person judged has no similarity.
         self._same = {
             pair: self._similarities.get(pair, 1.0)
             for pair, equal in pairs.get_verdicts().items()
@@ -245,11 +259,10 @@ class _Planner:
             *pairs.list_doubtful(),
             *self._contested - self._by_person.keys(),
         }
+
         self._grouped_before = pairs.get_duplicate_ids()
-        self._members = pairs.get_members(
-            {row for pair in [*self._same, *self._unsure] for row in pair}
-            | self._grouped_before
-        )
+        in_pairs = chain.from_iterable([*self._same, *self._unsure])
+        self._members = pairs.get_members(self._grouped_before.union(in_pairs))
 
     def make(self) -> DuplicatePlan:
         plan = self._plan
@@ -270,9 +283,9 @@ class _Planner:
             if (member.kept, member.group) != (place.kept, place.group):
                 plan.places.append(place)
 
-        best = {
-            m.id: copies.members[0].id for copies in plan.sets for m in copies.members
-        }
+        best = dict[int, int]()
+        for copies in plan.sets:
+            best |= dict.fromkeys(copies.rows, copies.members[0].id)
         plan.doubts.extend(map(self._make_doubt, self._open_questions(best)))
         plan.doubts.sort(
             key=lambda doubt: sorted(member.key for member in doubt.members)
@@ -328,12 +341,12 @@ class _Planner:
         return DuplicateSet(members, reasons, consensus.decisions, consensus.hints)
 
     def _find_original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
-        better = self._pairs.get_better_copy
+        def is_as_good(row: int, other: int) -> bool:
+            better = self._pairs.get_better_copy(*order_pair(row, other))
+            return better in (EVEN, FIRST if row < other else SECOND)
+
         for row in rows:
-            pairs = (order_pair(row, other) for other in rows if other != row)
-            if all(
-                better(*p) in (EVEN, FIRST if row == p[0] else SECOND) for p in pairs
-            ):
+            if all(is_as_good(row, other) for other in rows if other != row):
                 return row
         self._plan.unranked.append((rows, mirrored))
         return rows[0]
@@ -349,8 +362,8 @@ class _Planner:
             return order_pair(a, b)
 
         def rank(pair: Pair) -> tuple[int, float, Pair]:
-            not_best = sum(best.get(row, row) != row for row in pair)
-            return not_best, -self._similarities.get(pair, 0.0), pair
+            duplicates = sum(best.get(row, row) != row for row in pair)
+            return duplicates, -self._similarities.get(pair, 0.0), pair
 
         questions = []
         judged_sets = {to_sets(pair) for pair in self._by_person}
@@ -470,9 +483,8 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
     skipped. Raises `UsageError` if nothing is left to do.
     """
     with dataset.db.transaction():
-        now = Pairs(dataset.db).get_members(
-            m.id for copies in sets for m in copies.members
-        )
+        rows = chain.from_iterable(copies.rows for copies in sets)
+        now = Pairs(dataset.db).get_members(rows)
         unchanged = [
             copies for copies in sets if copies.settled and _is_unchanged(copies, now)
         ]
@@ -543,14 +555,16 @@ def keep_all(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
     """
     members = {member.id: member for copies in sets for member in copies.members}
     certain = {row for copies in sets if not copies.doubtful for row in copies.rows}
-    placed = [
-        m for m in members.values() if m.id in certain and (m.group or not m.kept)
+    placements = [
+        Placement(member.id, True, None)
+        for member in members.values()
+        if member.id in certain and (member.group or not member.kept)
     ]
     pairs = [pair for copies in sets for pair in combinations(copies.rows, 2)]
     return apply_step(
         dataset,
         make_operation("keep-all", count=len(members)),
-        placements=[Placement(member.id, True, None) for member in placed],
+        placements=placements,
         verdicts=dict.fromkeys(pairs, NOT_SAME),
     )
 
@@ -603,10 +617,8 @@ def _decision(member: DuplicateSetMember) -> str:
     return member.label or member.status
 
 
-CONFLICTS_COMMAND, DOUBTS_COMMAND = (
-    "labeler groups --conflicts",
-    "labeler groups --doubtful",
-)
+CONFLICTS_COMMAND = "labeler groups --conflicts"
+DOUBTS_COMMAND = "labeler groups --doubtful"
 
 
 def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]:
@@ -617,20 +629,19 @@ def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]
     def describe(member: DuplicateSetMember) -> str:
         status = "not labelled" if member.status == "queue" else member.status
         label = member.label or " or ".join(sorted(member.hints)) or status
-        labels = dict.fromkeys((label, new_labels.get(member.key, label)))
-        return f"{_name(dataset, member.key)} ({', now '.join(labels)})"
+        new_label = new_labels.get(member.key, label)
+        if new_label != label:
+            label += f", now {new_label}"
+        return f"{_name(dataset, member.key)} ({label})"
 
-    def is_relabelled(member: DuplicateSetMember) -> bool:
-        return (
-            bool(member.label)
-            and new_labels.get(member.key, member.label) != member.label
-        )
-
-    relabelled = [
-        copies for copies in plan.sets if any(map(is_relabelled, copies.members))
+    relabelled = plan.find_relabelled()
+    relabelled_sets = [
+        copies
+        for copies in plan.sets
+        if not relabelled.isdisjoint(member.key for member in copies.members)
     ]
     unsettled = {
-        "labels_changed": (relabelled, "gleanset list samples"),
+        "labels_changed": (relabelled_sets, "gleanset list samples"),
         "labelled_differently": (plan.conflicts, CONFLICTS_COMMAND),
         "hinted_differently": (plan.disputed, CONFLICTS_COMMAND),
         "doubtful_pairs": (plan.doubts, DOUBTS_COMMAND),
@@ -649,30 +660,28 @@ def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]
 def find_conflicting_samples(dataset: Dataset) -> dict[str, str]:
     """Return samples (keys) and labels that copies contradict, or that `labeler dedup` changes."""
     plan = make_plan(Pairs(dataset.db))
-    new_labels = {choice.sample: choice.label for choice in plan.choices}
-    return {
-        m.key: m.label
-        for copies in plan.sets
-        for m in copies.members
-        if m.label
-        and m.kept
-        and (
-            copies.conflict or copies.hints or new_labels.get(m.key, m.label) != m.label
-        )
-    }
+    relabelled = plan.find_relabelled()
+    conflicting = dict[str, str]()
+    for copies in plan.sets:
+        for member in copies.members:
+            is_open = copies.conflict or copies.hints or member.key in relabelled
+            if is_open and member.kept and member.label:
+                conflicting[member.key] = member.label
+    return conflicting
 
 
 def conflicting_label_summary(
     dataset: Dataset, labels: Mapping[str, str] | None = None
 ) -> dict[str, object]:
     """Describe the `find_conflicting_samples`, which have no split until a person decides."""
-    labels = find_conflicting_samples(dataset) if labels is None else labels
+    if labels is None:
+        labels = find_conflicting_samples(dataset)
+    if not labels:
+        return {}
     lines = [
         f"{_name(dataset, key)} is {name}"
         for key, name in [*labels.items()][:MAX_LISTED]
     ]
-    if not labels:
-        return {}
     command = f"{CONFLICTS_COMMAND} {dataset.option}"
     return {"labelled_differently": summarize_lines(lines, command, len(labels))}
 

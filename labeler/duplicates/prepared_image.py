@@ -18,6 +18,7 @@ from labeler.duplicates.hashes import (
     find_points,
     to_grey,
 )
+from labeler.duplicates.motions import scale_positions
 
 _MIN_COMPARED_POINTS = 64
 _TINY_SIDE = 16
@@ -67,11 +68,15 @@ class PreparedImage:
     def mirrored(self) -> "PreparedImage":
         """The mirrored image, with the points as they would be found in it."""
         other = PreparedImage(self.trimmed.mirrored, self.read, not self.is_mirrored)
-        places, sizes, angles, descriptors = self.points
-        x = self.grey.shape[1] - 1 - places[:, 0]
-        flipped = np.stack([x, places[:, 1]], axis=1)
-        other.points = Points(
-            flipped, sizes, (180 - angles) % 360, descriptors[:, MIRRORED_ORDER]
+        points = self.points
+        places = points.places.copy()
+        places[:, 0] = self.grey.shape[1] - 1 - places[:, 0]
+
+        # Set here, or they would be found again, which takes longer.
+        other.points = points._replace(
+            places=places,
+            angles=(180 - points.angles) % 360,
+            descriptors=points.descriptors[:, MIRRORED_ORDER],
         )
         return other
 
@@ -81,20 +86,21 @@ class PreparedImage:
         size = (_TINY_SIDE, _TINY_SIDE)
         small = cv2.resize(self.grey, size, interpolation=cv2.INTER_AREA)
         values = small.astype(np.float32) - np.float32(small.mean())
-        return np.asarray(values / max(1.0, float(np.linalg.norm(values))), np.float32)
+        norm = max(1.0, float(np.linalg.norm(values)))
+        return np.asarray(values / norm, np.float32)
 
     def read_fine(self) -> FineImage:
         """Read the image at its full size. Raises `Unreadable`."""
         fine = self.read().convert("RGB")
         if self.is_mirrored:
             fine = fine.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        height, width = self.trimmed.whole.shape
-        right = fine.width / width
-        down = fine.height / height
-        # Centers of pixels are half a pixel from the edge in both versions.
-        across = right * (self.trimmed.left + 0.5) - 0.5
-        below = down * (self.trimmed.top + 0.5) - 0.5
-        return FineImage(fine, np.array([[right, 0, across], [0, down, below]]))
+
+        trimmed = self.trimmed
+        height, width = trimmed.whole.shape
+        motion = scale_positions(
+            fine.width / width, fine.height / height, trimmed.left, trimmed.top
+        )
+        return FineImage(fine, motion)
 
 
 def prepare_image(

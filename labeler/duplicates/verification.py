@@ -11,8 +11,6 @@ passes is compared line by line, and on a plain ground what is drawn is compared
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-import cv2
-import numpy as np
 from PIL import Image
 
 from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, PairVerdict, Relation
@@ -38,6 +36,7 @@ from labeler.duplicates.doubtful_copies import is_overlaid, is_photograph
 from labeler.duplicates.drawings import measure_drawn_change
 from labeler.duplicates.duplicate_sets import MIN_SHARED_PART
 from labeler.duplicates.hashes import GREY_SIDE
+from labeler.duplicates.motions import invert_motion
 from labeler.duplicates.prepared_image import PreparedImage, prepare_image
 from labeler.sample_pixels import SampleFile, read_pixels
 
@@ -146,17 +145,15 @@ def compare_files(pair: FilePair) -> Verdict:
         (pair.a, pair.b), key=lambda file: (str(file.path), file.region or ())
     )
     verdict = compare_images(
-        _prepared(first), _prepared(second), one_film=pair.one_film
+        _prepare_file(first), _prepare_file(second), one_film=pair.one_film
     )
-    return (
-        verdict
-        if first is pair.a
-        else verdict._replace(relation=verdict.relation.swapped)
-    )
+    if first is pair.a:
+        return verdict
+    return verdict._replace(relation=verdict.relation.swapped)
 
 
 @lru_cache(maxsize=_CACHED_IMAGES)
-def _prepared(file: SampleFile) -> PreparedImage:
+def _prepare_file(file: SampleFile) -> PreparedImage:
     return prepare_image(read_pixels(file, GREY_SIDE, "L"), partial(_read_fine, file))
 
 
@@ -215,15 +212,17 @@ def _compare_frames(
 
 def _compare_by_points(pair: _Pair, frames: Verdict | None) -> Verdict:
     """Compare by points, and by frames (unless `frames` is their verdict) if few points agree."""
-    alignment = estimate_alignment(pair.a.points, pair.b.points)
-    alignments = [alignment]
     verdicts = []
+    alignment = estimate_alignment(pair.a.points, pair.b.points)
+    if alignment is not None:
+        verdicts.append(_compare_aligned(pair, alignment))
     if frames is not None and frames.mirrored == pair.mirrored:
         verdicts.append(frames)
     elif alignment is None or alignment.points < RELIABLE_POINTS:
-        alignments.append(fit_frames(pair.a.grey, pair.b.grey))
+        alignment = fit_frames(pair.a.grey, pair.b.grey)
+        if alignment is not None:
+            verdicts.append(_compare_aligned(pair, alignment))
 
-    verdicts[:0] = [_compare_aligned(pair, motion) for motion in alignments if motion]
     return min(
         verdicts,
         key=lambda verdict: (not verdict.same, not verdict.doubtful, verdict.changed),
@@ -252,56 +251,62 @@ def _compare_aligned(pair: _Pair, alignment: Alignment) -> Verdict:
 def _compare_common_part(
     pair: _Pair, alignment: Alignment, common: CommonPart
 ) -> Verdict:
-    a, b, mirrored, one_film = pair
+    one_film = pair.one_film
     overlap = round(float(min(common.part_a, common.part_b)), 3)
     if max(common.part_a, common.part_b) < MIN_CONTAINED_PART:
         return Verdict(overlap=overlap, points=alignment.points)
 
     replaced = measure_replaced_windows(common)
-    other = Verdict(False, round(replaced, 2), overlap, mirrored, alignment.points)
+    other = Verdict(
+        changed=round(replaced, 2),
+        overlap=overlap,
+        mirrored=pair.mirrored,
+        points=alignment.points,
+    )
+
     # The empty border of a text page is a larger loss than a crop.
-    if min(common.part_a / b.filled, common.part_b / a.filled) < MIN_SHARED_PART:
+    part_a = common.part_a / pair.b.filled
+    part_b = common.part_b / pair.a.filled
+    if min(part_a, part_b) < MIN_SHARED_PART:
         frames = Relation.FRAMED_A | Relation.FRAMED_B
-        has_frame = bool(_extent_relation(pair, alignment, common) & frames)
+        has_frame = bool(_find_extents(pair, alignment, common) & frames)
         in_collage = has_frame and not one_film and replaced <= MAX_REPLACED_DOUBTFUL
         return other._replace(doubtful=in_collage, aligned=in_collage)
 
     if replaced > (MAX_REPLACED_IN_VIDEO if one_film else MAX_REPLACED_DOUBTFUL):
-        overlaid = not one_film and is_overlaid(common)
-        return other._replace(doubtful=overlaid, aligned=overlaid)
+        doubtful = not one_film and is_overlaid(common)
+        return other._replace(doubtful=doubtful, aligned=doubtful)
 
     change = _measure_change(common)
     if replaced > MAX_REPLACED:
         doubtful = change.strength <= 1 or is_overlaid(common)
         return other._replace(doubtful=doubtful, aligned=doubtful)
     if change.strength > 1:
-        doubtful = not one_film and (
-            change.strength <= DOUBTFUL_FACTOR or is_overlaid(common)
-        )
+        is_weak = change.strength <= DOUBTFUL_FACTOR
+        doubtful = not one_film and (is_weak or is_overlaid(common))
         return other._replace(doubtful=doubtful, aligned=True)
 
-    relation = _extent_relation(pair, alignment, common) | change.marks
+    relation = _find_extents(pair, alignment, common) | change.marks
     if max(change.strength, replaced / MAX_REPLACED) > _EQUAL_FACTOR:
         relation |= Relation.CHANGED
-    if mirrored:
+    if pair.mirrored:
         relation |= Relation.MIRRORED
     return other._replace(same=True, aligned=True, relation=relation)
 
 
-def _extent_relation(pair: _Pair, alignment: Alignment, common: CommonPart) -> Relation:
+def _find_extents(pair: _Pair, alignment: Alignment, common: CommonPart) -> Relation:
+    """Return which image shows more than the other, and whether that is a frame around it."""
     a = pair.a.grey
     b = pair.b.grey
-    matrix = alignment.matrix
     relation = Relation(0)
     if common.part_a < _MIN_WHOLE_PART:
         relation |= Relation.MORE_A
-        if is_framed(a, b, matrix):
+        if is_framed(a, b, alignment.matrix):
             relation |= Relation.FRAMED_A
 
     if common.part_b < _MIN_WHOLE_PART:
         relation |= Relation.MORE_B
-        inverse = cv2.invertAffineTransform(matrix).astype(np.float64)
-        if is_framed(b, a, inverse):
+        if is_framed(b, a, invert_motion(alignment.matrix)):
             relation |= Relation.FRAMED_B
     return relation
 

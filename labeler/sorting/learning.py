@@ -58,7 +58,7 @@ def learn(
         return LearningResult(missing)
     predictions = {
         sample.key: round_confidences(top) if sample.status == "queue" else ()
-        for sample, top in zip(usable, model.likeliest, strict=True)
+        for sample, top in zip(usable, model.list_proposals(), strict=True)
     }
     changed = [
         sample._replace(proposals=predictions[sample.sample])

@@ -179,7 +179,7 @@ class Predictor:
             features[n].id: ClassPrediction(
                 tuple((p.label, min(MAX_CONFIDENCE, p.confidence)) for p in top)
             )
-            for n, top in zip(usable, model.likeliest, strict=True)
+            for n, top in zip(usable, model.list_proposals(), strict=True)
         }
 
     @staticmethod

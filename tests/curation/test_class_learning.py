@@ -4,16 +4,13 @@ import numpy as np
 import pytest
 
 from curation.similarity.class_learning import (
-    CLASS_BALANCE,
-    PENALTY,
     LearnedClasses,
-    Ridge,
     SelfTraining,
-    TrainingRows,
     estimate_membership,
     learn_classes,
     raise_likeliest,
 )
+from curation.similarity.ridge import CLASS_BALANCE, PENALTY, Ridge, TrainingRows
 from curation.similarity.unknown_classes import MIN_CLASSES
 from gleanset.arrays import Float32Array, Float64Array, IntArray
 from gleanset.db.proposals import PrelabelSample
@@ -183,7 +180,9 @@ def learn(
 
 def first_confidences(model: LearnedClasses) -> Float64Array:
     """Return the confidence of the first suggestion of each sample."""
-    return np.array([top[0].confidence if top else 0.0 for top in model.likeliest])
+    return np.array(
+        [top[0].confidence if top else 0.0 for top in model.list_proposals()]
+    )
 
 
 @pytest.mark.parametrize("unlabelled_classes", [0, 1, 4])
@@ -211,7 +210,7 @@ def test_weak_label_is_evidence_for_labelled_class() -> None:
     hints = {row: str(number) for row, number in enumerate(y.tolist()) if number < 8}
     newcomer = int(np.flatnonzero(y == 9)[0])
     plain = first_confidences(learn(vectors, y, 8, hints))[newcomer]
-    likeliest = learn(vectors, y, 8, hints).likeliest[newcomer][0].label
+    likeliest = learn(vectors, y, 8, hints).list_proposals()[newcomer][0].label
     assert (
         first_confidences(learn(vectors, y, 8, hints | {newcomer: likeliest}))[newcomer]
         > plain
