@@ -5,12 +5,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count, zip_longest
+from pathlib import Path
 from threading import Lock
 
 import msgspec
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, MissingComponent, Unreadable
+from gleanset.files.names import format_path
 from gleanset.files.store import hash_file
 from gleanset.named_files import format_short_path, rejections_command, summarize_lines
 from gleanset.platform import count_cores
@@ -20,7 +22,7 @@ from gleanset.work.progress import NO_PROGRESS, Progress
 from harvest.importer import Importer
 from harvest.results import FramesResult, VideosPreview
 from harvest.video.frame_selector import FrameFollower
-from harvest.video.inputs import LocalVideo, VideoFile
+from harvest.video.inputs import LocalVideo, open_video
 from harvest.video.intros import Fingerprint, RepeatedSegment, find_repeats
 from harvest.video.run_ffmpeg import find_ffmpeg, kill_all
 from harvest.video.sampler import (
@@ -58,7 +60,7 @@ class FrameHarvest:
     progress: Progress = NO_PROGRESS
     follower: FrameFollower | None = None
 
-    def run(self, videos: Iterable[VideoFile]) -> FramesResult:
+    def run(self, videos: Iterable[Path]) -> FramesResult:
         """Import the frames of these videos; return the counts, `left_out` by reason.
 
         A bad video becomes a rejection; if no video is usable, raises `InputUnusable` or
@@ -95,7 +97,7 @@ class FrameHarvest:
             self._store_outside_repeats()
             self._importer.finish()
 
-        self._raise_if_nothing()
+        self._raise_if_all_unusable()
         self._report_videos(
             self._subtitled_videos,
             "many frames have burnt-in subtitles",
@@ -118,24 +120,27 @@ class FrameHarvest:
         return result
 
     def _report_videos(self, names: list[str], problem: str, fix: str) -> None:
-        if names:
-            others = f" and {len(names) - 1} more videos" if len(names) > 1 else ""
-            self.progress.say(f"{problem}: {names[0]}{others}\nhint: {fix}")
+        if not names:
+            return
+        videos = names[0]
+        if len(names) > 1:
+            videos += f" and {len(names) - 1} more videos"
+        self.progress.say(f"{problem}: {videos}\nhint: {fix}")
 
     @property
     def _remaining_count(self) -> int | None:
         """Number of images that may still be added; None without a limit."""
         if self.sampling.limit is None:
             return None
-        used = len(self._images) + sum(self._known_frames.values())
-        return max(self.sampling.limit - used, 0)
+        count = len(self._images) + sum(self._known_frames.values())
+        return max(self.sampling.limit - count, 0)
 
     @property
     def _sampling_limit(self) -> int | None:
         """Number of images that may still be sampled: all, where repeats are left out later."""
         return None if self.sampling.skip_openings else self._remaining_count
 
-    def _sample(self, inputs: list[VideoFile]) -> None:
+    def _sample(self, inputs: list[Path]) -> None:
         """Sample all inputs in parallel, or sequentially if there is a limit."""
         thread_count = self.workers or max(count_cores() // _CORES_PER_VIDEO, 1)
         threads = Threads(thread_count, stop=self._stop)
@@ -158,16 +163,16 @@ class FrameHarvest:
                 raise _Stopped
             self._advance(seconds)
 
-    def _iter_tasks(self, inputs: list[VideoFile]) -> Iterator[VideoTask]:
+    def _iter_tasks(self, inputs: list[Path]) -> Iterator[VideoTask]:
         index = count()
         for position, file in enumerate(inputs):
             if self._sampling_limit == 0:
                 self._videos["over the limit"] += len(inputs) - position
                 return
             try:
-                video = file.open()
+                video = open_video(file)
             except Unreadable as error:
-                self._reject(file.display_name, error)
+                self._reject(format_path(file), error)
                 continue
             if self._is_done(video):
                 continue
@@ -183,25 +188,24 @@ class FrameHarvest:
     def _record(self, outcome: Outcome[VideoTask, SampledVideo]) -> None:
         task = outcome.item
         sampled = outcome.result
-        if sampled is None:
+        if not sampled:
             error: Unreadable | None = Unreadable(outcome.reason or "?", outcome.detail)
         else:
             self._write(task, sampled)
             error = sampled.error
 
-        if error is not None:
-            self._reject(task.video.display_name, error)
-        elif sampled is not None:
+        if error:
+            self._reject(task.video.name, error)
+        elif sampled:
             self._videos["sampled in part" if sampled.damage else "sampled"] += 1
 
-    def _raise_if_nothing(self) -> None:
+    def _raise_if_all_unusable(self) -> None:
         if self._videos.total() > len(self._unusable) or not self._unusable:
             return
-        errors = [error for _, error in self._unusable]
         lines = "\n  ".join(
             f"{name}: {error.reason}: {error.detail}" for name, error in self._unusable
         )
-        if all(error.reason == "missing codec" for error in errors):
+        if {error.reason for _, error in self._unusable} == {"missing codec"}:
             raise MissingComponent(
                 lines, "install an ffmpeg with that decoder, first in PATH"
             )
@@ -213,9 +217,9 @@ class FrameHarvest:
         self._videos["rejected"] += 1
         self._importer.reasons[error.reason] += 1
         self.dataset.rejections.add(Rejection(STAGE, name, error.reason, error.detail))
-        self._list_unreadable(name, error.reason)
+        self._note_unreadable(name, error.reason)
 
-    def _list_unreadable(self, name: str, reason: str, damage: str = "") -> None:
+    def _note_unreadable(self, name: str, reason: str, damage: str = "") -> None:
         line = f"{format_short_path(name)}: {reason}"
         if damage:
             # How much was read, without the line of ffmpeg's log.
@@ -237,9 +241,9 @@ class FrameHarvest:
             self._importer.tally["known"] += frames - forgotten
             self._importer.tally["forgotten"] += forgotten
             self._known_frames[sha256] = frames
-            name = video.display_name
+            name = video.name
             if name in self._damaged:
-                self._list_unreadable(name, DAMAGED, self._damaged[name])
+                self._note_unreadable(name, DAMAGED, self._damaged[name])
         elif self._sampling_limit == 0:
             self._videos["over the limit"] += 1
         else:
@@ -248,14 +252,14 @@ class FrameHarvest:
 
     def _write(self, task: VideoTask, sampled: SampledVideo) -> None:
         """Store a video's frames; record it as sampled unless it was aborted."""
-        if sampled.error is not None:
+        if sampled.error:
             self._store_frames(task, sampled.frames)
             return
 
-        name = task.video.display_name
+        name = task.video.name
         self._left_out.update(sampled.left_out)
         share = MIN_SUBTITLED_SHARE * len(sampled.frames)
-        if sampled.subtitled >= max(MIN_SUBTITLED_FRAMES, share):
+        if sampled.subtitled_count >= max(MIN_SUBTITLED_FRAMES, share):
             self._subtitled_videos.append(name)
         if sampled.is_pale:
             self._pale_videos.append(name)
@@ -264,7 +268,7 @@ class FrameHarvest:
             self._left_out["after the end of the video"] += 1
         if sampled.damage:
             self.dataset.rejections.add(Rejection(STAGE, name, DAMAGED, sampled.damage))
-            self._list_unreadable(name, DAMAGED, sampled.damage)
+            self._note_unreadable(name, DAMAGED, sampled.damage)
         if self.sampling.skip_openings:
             self._sampled.append((task, sampled))
             return
@@ -274,26 +278,28 @@ class FrameHarvest:
         """Store the frames outside repeated segments, at the end of a run."""
         videos = sorted(self._sampled, key=lambda video: video[0].index)
         # Videos already in the dataset come first, so that new ones repeat them.
-        stored = self._load_fingerprints() if videos else []
-        fingerprints = stored + [sampled.fingerprints for _, sampled in videos]
-        repeats = find_repeats(fingerprints, len(stored))[len(stored) :]
+        earlier = self._load_fingerprints() if videos else []
+        fingerprints = earlier + [sampled.fingerprints for _, sampled in videos]
+        repeats = find_repeats(fingerprints, len(earlier))[len(earlier) :]
 
-        fresh = []
+        fresh_frames = []
         for (_, sampled), segments in zip(videos, repeats, strict=True):
             frames = [f for f in sampled.frames if self._is_fresh(f, segments)]
-            fresh.append(frames)
-        selected = self._apply_limit(fresh)
+            fresh_frames.append(frames)
+        frames_to_store = self._apply_limit(fresh_frames)
         for (task, sampled), frames, segments in zip(
-            videos, selected, repeats, strict=True
+            videos, frames_to_store, repeats, strict=True
         ):
             # Keep only fingerprints of first occurrences for comparison with later videos.
-            first_seen = [
+            fresh_fingerprints = [
                 (time, code)
                 for time, code in sampled.fingerprints
                 if not _is_inside(time, segments)
             ]
-            spans = [(part.start, part.end) for part in segments]
-            state: dict[str, object] = {"prints": first_seen, "left_out": spans}
+            state: dict[str, object] = {
+                "prints": fresh_fingerprints,
+                "left_out": segments,
+            }
             self._store_video(task, sampled, frames, state)
 
         for _, sampled in videos:
@@ -303,7 +309,7 @@ class FrameHarvest:
     def _remove_unused_crops(self, frame: StoredFrame) -> None:
         for face in frame.faces:
             crop = face.crop
-            if crop is not None and self.dataset.samples.get(crop.key) is None:
+            if crop and not self.dataset.samples.get(crop.key):
                 self.dataset.crop_path(crop.key).unlink(missing_ok=True)
 
     def _load_fingerprints(self) -> list[list[Fingerprint]]:
@@ -319,25 +325,26 @@ class FrameHarvest:
         if not _is_inside(frame.time, repeats):
             return True
         image = self.dataset.images.get(frame.measured.sha256)
-        if image is not None and image.state == "missing":
+        if image and image.state == "missing":
             return True
         self._left_out["opening"] += 1
         return False
 
-    def _apply_limit(self, fresh: list[list[StoredFrame]]) -> list[list[StoredFrame]]:
+    def _apply_limit(self, videos: list[list[StoredFrame]]) -> list[list[StoredFrame]]:
+        """Return as many frames of each video as the limit allows for all of them."""
         limit = self._remaining_count
         if limit is None:
-            return fresh
+            return videos
 
-        selected: list[list[StoredFrame]] = [[] for _ in fresh]
+        frames_to_store: list[list[StoredFrame]] = [[] for _ in videos]
         images: set[str] = set()
-        # Round-robin, so that the limit is shared evenly between videos.
-        for frames in zip_longest(*fresh):
-            for video_frames, frame in zip(selected, frames, strict=True):
+        # The first frame of each video, then the second ones, …: the limit is shared evenly.
+        for frames in zip_longest(*videos):
+            for target, frame in zip(frames_to_store, frames, strict=True):
                 if frame and (frame.measured.sha256 in images or len(images) < limit):
                     images.add(frame.measured.sha256)
-                    video_frames.append(frame)
-        return selected
+                    target.append(frame)
+        return frames_to_store
 
     def _store_video(
         self,
@@ -378,7 +385,7 @@ class FrameHarvest:
         if not self._importer.is_known(origin, stamp):
             outcome = Outcome(origin.key, frame.measured)
             self._importer.record(origin, outcome, stamp)
-        if self.follower is not None and frame.faces:
+        if self.follower and frame.faces:
             self.follower.record(self.dataset, sha256, origin, frame.faces)
 
 
@@ -392,35 +399,34 @@ def sample_video(task: VideoTask) -> SampledVideo:
 
 
 def preview_frames(
-    dataset: Dataset, inputs: Iterable[VideoFile], sampling: Sampling
+    dataset: Dataset, inputs: Iterable[Path], sampling: Sampling
 ) -> VideosPreview:
     """Return the videos that would be sampled, and what is wrong with others."""
     preview = VideosPreview(videos=0)
     hashes: set[str] = set()
-    for video in inputs:
+    for file in inputs:
+        name = format_path(file)
         try:
-            read_facts(video.path)
+            read_facts(file)
         except Unreadable as error:
             preview.rejected += 1
-            preview.problems.append(
-                f"{video.display_name}: {error.reason}: {error.detail}"
-            )
+            preview.problems.append(f"{name}: {error.reason}: {error.detail}")
             continue
-        sha256 = hash_file(video.path)
+        sha256 = hash_file(file)
         frames = dataset.videos.get_frame_count(sha256, sampling.settings)
         if frames is not None or sha256 in hashes:
             preview.known += 1
             continue
         hashes.add(sha256)
         preview.videos += 1
-        preview.paths.append(video.display_name)
+        preview.paths.append(name)
     return preview
 
 
-def _iter_lengths(inputs: list[VideoFile]) -> Iterator[float]:
-    for video in inputs:
-        with suppress(Unreadable, OSError):
-            yield read_facts(video.path).seconds or 0.0
+def _iter_lengths(inputs: list[Path]) -> Iterator[float]:
+    for file in inputs:
+        with suppress(Unreadable):
+            yield read_facts(file).seconds or 0.0
 
 
 def _is_inside(time: float, repeats: list[RepeatedSegment]) -> bool:

@@ -106,7 +106,7 @@ def iter_yields(dataset: Dataset) -> Iterator[Line]:
             "added": row.added,
             "duplicate": row.duplicate,
             "known": row.known,
-            "rejected": row.rejected,
+            "rejected": row.total_rejected,
             "reasons": row.reasons,
         }
 

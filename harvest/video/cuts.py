@@ -33,19 +33,20 @@ def append_frames(
     window: FrameBuffer | None, times: Float64Array, thumbs: Pixels
 ) -> FrameBuffer:
     """Return the buffer with new frames appended."""
-    before = window.thumbs[-1:] if window is not None else thumbs[:1]
+    before = window.thumbs[-1:] if window else thumbs[:1]
     steps = measure_distance(np.concatenate([before, thumbs[:-1]]), thumbs)
     # Every other pixel of the brightness is enough to compare means.
     small = thumbs[:, 0, ::2, ::2].reshape(len(thumbs), -1).astype(np.float32)
-    new = FrameBuffer(times, thumbs, steps, small, small.std(axis=1).astype(np.float64))
-    if window is None:
+    spread = small.std(axis=1).astype(np.float64)
+    new = FrameBuffer(times, thumbs, steps, small, spread)
+    if not window:
         return new
 
-    columns = [
-        np.concatenate([getattr(window, field.name), getattr(new, field.name)])
-        for field in fields(FrameBuffer)
-    ]
-    return FrameBuffer(*columns)
+    columns = {}
+    for field in fields(FrameBuffer):
+        old_and_new = [getattr(window, field.name), getattr(new, field.name)]
+        columns[field.name] = np.concatenate(old_and_new)
+    return FrameBuffer(**columns)
 
 
 def drop_before(window: FrameBuffer, before: float) -> None:
@@ -53,16 +54,17 @@ def drop_before(window: FrameBuffer, before: float) -> None:
     # Keep the last frame: the next one is compared with it.
     first = min(int(np.searchsorted(window.times, before)), len(window.times) - 1)
     for field in fields(FrameBuffer):
-        setattr(window, field.name, getattr(window, field.name)[first:])
+        column = getattr(window, field.name)
+        setattr(window, field.name, column[first:])
 
 
 def measure_distance(first: Pixels, other: Pixels) -> Float64Array:
     """Return distances in grey levels, from (..., 3, height, width) to (...)."""
-    high = np.maximum(first, other)
-    low = np.minimum(first, other)
-    means = (high - low).mean(axis=(-1, -2), dtype=np.float32)
-    weights = np.array([1.0, 0.5, 0.5], dtype=np.float32)
-    levels: Float64Array = (means * weights).sum(axis=-1).astype(np.float64)
+    # Not the absolute difference: unsigned bytes would wrap around.
+    differences = np.maximum(first, other) - np.minimum(first, other)
+    channel_means = differences.mean(axis=(-1, -2), dtype=np.float32)
+    weights = np.array([1.0, 0.5, 0.5], dtype=np.float32)  # brightness, two colors
+    levels: Float64Array = (channel_means * weights).sum(axis=-1).astype(np.float64)
     return levels
 
 
@@ -130,12 +132,12 @@ class CutFinder:
 
     def finish(self) -> Iterator[SceneCut]:
         """Yield the cuts among the last frames."""
-        if self._window is not None:
+        if self._window:
             yield from self._classify(float(self._window.times[-1]))
 
     def measure_motion(self, time: float) -> float:
         """Return a frame's distance to its nearer neighbour in grey levels."""
-        if self._window is None:
+        if not self._window:
             return 0.0
         index = int(np.searchsorted(self._window.times, time))
         neighbours = self._window.steps[index : index + 2]
@@ -143,18 +145,18 @@ class CutFinder:
 
     def _classify(self, until: float) -> Iterator[SceneCut]:
         window = self._window
-        assert window is not None
+        assert window
         is_pending = (window.times > self.settled_until) & (window.times <= until)
-        gradual = _find_gradual_cuts(window)
-        cuts = [cut for cut in gradual if self.settled_until < cut.time <= until]
+        gradual_cuts = _find_gradual_cuts(window)
+        cuts = [cut for cut in gradual_cuts if self.settled_until < cut.time <= until]
 
-        dark = [cut for cut in gradual if _is_dark(window, cut)]
+        fades = [cut for cut in gradual_cuts if _is_fade(window, cut)]
         large_steps = np.flatnonzero(is_pending & (window.steps >= MIN_HARD_STEP))
         for index in large_steps.tolist():
             time = float(window.times[index])
             # A fade through black has large steps, too.
-            in_fade = any(fade.begin < time < fade.end for fade in dark)
-            if self._is_cut(window, index) and not in_fade:
+            in_fade = any(fade.begin < time < fade.end for fade in fades)
+            if self._is_hard_cut(window, index) and not in_fade:
                 cuts.append(SceneCut(time, time, time))
 
         for cut in sorted(cuts):
@@ -168,6 +170,7 @@ class CutFinder:
         drop_before(window, self.settled_until - LAG_SECONDS - _GRADUAL_SECONDS[-1])
 
     def _resolve_cut(self, window: FrameBuffer, cut: SceneCut) -> Iterator[SceneCut]:
+        """Yield the cut if a scene precedes it, or as a fade."""
         in_scene = (window.times > self._last_cut) & (window.times <= cut.begin)
         spread = max(self._spread, float(window.spread[in_scene].max(initial=0.0)))
         if cut.starts_scene and _follows_scene(window, cut, spread):
@@ -178,13 +181,15 @@ class CutFinder:
             # Fade from or to black: not a new scene, but its frames must not be kept either.
             yield cut._replace(starts_scene=False)
 
-    def _is_cut(self, window: FrameBuffer, index: int) -> bool:
+    def _is_hard_cut(self, window: FrameBuffer, index: int) -> bool:
         """Return whether a large step is a hard cut, and neither motion nor a flash."""
         if index == 0:
             return False
-        step = window.steps[index]
-        if index > 1 and step < MIN_STEP_RATIO * _typical_step(window.steps, index):
-            return False
+        step = float(window.steps[index])
+        if index > 1:
+            typical_step = _find_typical_step(window.steps, index)
+            if step < MIN_STEP_RATIO * typical_step:
+                return False
 
         times = window.times
         time = times[index]
@@ -192,10 +197,11 @@ class CutFinder:
         is_after = (times >= time) & (times <= time + _MAX_FLASH_SECONDS)
         if not is_before.any():
             is_before[index - 1] = True
-        distances = measure_distance(
-            window.thumbs[is_before][:, None], window.thumbs[is_after][None, :]
-        )
-        return float(distances.min()) >= _MIN_CHANGE_SHARE * float(step)
+        # Each frame before with each one after: in a flash, two of them are alike.
+        before = window.thumbs[is_before][:, None]
+        after = window.thumbs[is_after][None, :]
+        nearest = float(measure_distance(before, after).min())
+        return nearest >= _MIN_CHANGE_SHARE * step
 
 
 class KeyFrameCuts(CutFinder):
@@ -218,15 +224,16 @@ class KeyFrameCuts(CutFinder):
         self.settled_until = max(self.settled_until, float(times[-1]))
 
 
-def _typical_step(steps: Float64Array, index: int) -> float:
+def _find_typical_step(steps: Float64Array, index: int) -> float:
     """Return the typical step around a frame, ignoring a single flash."""
+    # The first step of a video is that of its first frame to itself.
     before = steps[max(index - 3, 1) : index]
     after = steps[index + 1 : index + 4]
+    median_before = float(np.median(before))
     if not len(after):
-        return float(np.median(before))
+        return median_before
     neighbour = min(float(before[-1]), float(after[0]))
-    medians = float(np.median(before)), float(np.median(after))
-    return max(*medians, neighbour * _SPIKE_RATIO)
+    return max(median_before, float(np.median(after)), neighbour * _SPIKE_RATIO)
 
 
 class _EvenChange(NamedTuple):
@@ -242,15 +249,16 @@ def _find_gradual_cuts(window: FrameBuffer) -> list[SceneCut]:
     changes: list[_EvenChange] = []
     for span in _GRADUAL_SECONDS:
         changes += _find_even_changes(window, span)
+    # The largest first: a smaller one may be a part of it.
     changes.sort(key=lambda change: (-change.amount, window.times[change.middle]))
 
-    larger: list[SceneCut] = []
+    larger_cuts: list[SceneCut] = []
     cuts = []
     for change in changes:
         cut = _make_gradual_cut(window, change)
-        if not any(_is_part_of(cut, other) for other in larger):
+        if not any(_is_part_of(cut, larger) for larger in larger_cuts):
             cuts.append(cut)
-        larger.append(cut)
+        larger_cuts.append(cut)
     return cuts
 
 
@@ -258,15 +266,16 @@ def _follows_scene(window: FrameBuffer, cut: SceneCut, spread: float) -> bool:
     """Return whether a scene, not just a fade in, precedes a cut."""
     if spread < MAX_BLANK_SPREAD:
         return False
-    has_faded_out = _spread_at(window, cut.begin) <= spread / 2
-    return has_faded_out or spread >= _MIN_SPREAD_SHARE * _spread_at(window, cut.end)
+    has_faded_out = _get_spread(window, cut.begin) <= spread / 2
+    return has_faded_out or spread >= _MIN_SPREAD_SHARE * _get_spread(window, cut.end)
 
 
-def _is_dark(window: FrameBuffer, cut: SceneCut) -> bool:
-    return not cut.starts_scene or _spread_at(window, cut.begin) <= MAX_BLANK_SPREAD
+def _is_fade(window: FrameBuffer, cut: SceneCut) -> bool:
+    """Return whether a gradual cut begins or ends with a single color."""
+    return not cut.starts_scene or _get_spread(window, cut.begin) <= MAX_BLANK_SPREAD
 
 
-def _spread_at(window: FrameBuffer, time: float) -> float:
+def _get_spread(window: FrameBuffer, time: float) -> float:
     index = min(int(np.searchsorted(window.times, time)), len(window.times) - 1)
     return float(window.spread[index])
 
@@ -287,11 +296,11 @@ def _is_part_of(cut: SceneCut, larger: SceneCut) -> bool:
 def _find_even_changes(window: FrameBuffer, span: float) -> list[_EvenChange]:
     """Return the even changes that last `span` seconds."""
     times = window.times
-    small = window.small
+    # For each frame as the middle of a change: the first and the last frame of that change.
     middles = np.arange(len(times))
     first = np.searchsorted(times, times - span / 2)
     last = np.searchsorted(times, times + span / 2, side="right") - 1
-    change = np.abs(small[last] - small[first]).mean(axis=1)
+    change = np.abs(window.small[last] - window.small[first]).mean(axis=1)
 
     is_full = times[last] - times[first] >= 0.7 * span
     has_neighbours = (last - middles >= 2) & (middles - first >= 2)
@@ -305,23 +314,22 @@ def _find_even_changes(window: FrameBuffer, span: float) -> list[_EvenChange]:
 
     first = first[middles]
     last = last[middles]
-    is_even = _are_means(small, times, first, last, middles)
-    is_even &= _are_means(small, times, first, last, (first + middles) // 2)
+    is_even = _are_means(window, middles, first, last)
+    is_even &= _are_means(window, (first + middles) // 2, first, last)
+    even = np.flatnonzero(is_even)
     columns = [change[middles], middles, first, last]
-    rows = zip(*(column[is_even].tolist() for column in columns), strict=True)
-    return [_EvenChange(*row) for row in rows]
+    values = [column[even].tolist() for column in columns]
+    return list(map(_EvenChange, *values))
 
 
 def _are_means(
-    small: Float32Array,
-    times: Float64Array,
-    first: Indices,
-    last: Indices,
-    inner: Indices,
+    window: FrameBuffer, inner: Indices, first: Indices, last: Indices
 ) -> BoolArray:
     """Return whether `inner` frames interpolate the first and last ones linearly in time."""
+    times = window.times
+    small = window.small
     share = (times[inner] - times[first]) / (times[last] - times[first])
-    difference = small[last] - small[first]
+    difference = small[last] - small[first]  # (n, pixels)
     mean = small[first] + difference * share.astype(np.float32)[:, None]
     deviation = np.abs(small[inner] - mean).mean(axis=1)
     change = np.abs(difference).mean(axis=1)

@@ -65,11 +65,10 @@ class FrameBlock(NamedTuple):
 
     def select(self, indices: IntArray) -> FrameBlock:
         """Return a block of some of the frames."""
-        full_frames = {
-            index: self.full_frames[old]
-            for index, old in enumerate(indices.tolist())
-            if old in self.full_frames
-        }
+        full_frames = {}
+        for new_index, index in enumerate(indices.tolist()):
+            if index in self.full_frames:
+                full_frames[new_index] = self.full_frames[index]
         return FrameBlock(self.times[indices], self.thumbs[indices], full_frames)
 
     def iter_pieces(self) -> Iterator[FrameBlock]:
@@ -93,7 +92,7 @@ class FfmpegDecoder:
         self._plan = plan
         self._video = video
         self._buffers = {name: bytearray() for name in (*OUTPUTS, LOG)}
-        # Parts of frames that are not yet complete.
+        # Parts of frames that are not yet complete, each in order of time.
         self._times: deque[float] = deque()
         self._thumbs: deque[bytes] = deque()
         self._widths: deque[int] = deque()
@@ -102,6 +101,7 @@ class FfmpegDecoder:
 
         self._tick = 1 / TICKS
         self._background: Color | None = None
+        # The last frame of the blocks so far, and their number of frames.
         self._previous_time = math.nan
         self._frame_count = 0
         self._untimed_count = 0
@@ -119,15 +119,11 @@ class FfmpegDecoder:
             for name, data in running.read():
                 self._buffers[name] += data
                 self._parse_output(name)
-                if name == "thumbs" and len(self._thumbs) >= _BLOCK_FRAMES:
-                    count = self._count_ready()
-                    if count >= _BLOCK_FRAMES:
-                        yield from self._make_block(count)
+                if name == "thumbs":
+                    yield from self._pop_block(_BLOCK_FRAMES)
             exit_code = running.wait()
 
-        count = self._count_ready()
-        if count:
-            yield from self._make_block(count)
+        yield from self._pop_block(1)
         self._check_result(exit_code)
 
     def _check_result(self, exit_code: int) -> None:
@@ -138,28 +134,32 @@ class FfmpegDecoder:
             reason = "not a video" if can_decode(facts.codec) else "missing codec"
             raise Unreadable(reason, find_failure_reason(self._log_lines))
 
-        read = max(self.last_time, 0.0)
+        end = max(self.last_time, 0.0)
         is_cut = self._plan.until is None and is_cut_ogg(self._video, facts.container)
-        stated = None if facts.is_guess or is_cut else facts.seconds
-        reason = self._find_damage(exit_code, read, stated)
+        length = None if facts.is_length_guessed or is_cut else facts.seconds
+        reason = self._find_damage(exit_code, end, length)
         if is_cut and not reason:
             reason = "its last page is missing"
+
         # Key frames alone do not tell the last seconds.
         unseen = self._max_gap if self._plan.skip == "nokey" else 0.0
-        missing = 0.0 if stated is None else stated - read - unseen
-        if stated is not None and not reason and missing > MAX_MISSING_SECONDS:
+        missing = 0.0 if length is None else length - end - unseen
+        if length is not None and not reason and missing > MAX_MISSING_SECONDS:
             # The sound may be longer than the images, or the last image stay: ask the packets.
             packets = measure_packets(self._video, facts)
-            read, reason = self._compare_lengths(read, stated, packets)
+            end, reason = self._compare_lengths(end, length, packets)
         if reason:
             total = ""
-            if stated is not None and stated >= read:
-                total = f" of {stated:.1f} s"
-            self.damage = f"read {read:.1f} s{total}: {reason}"
+            if length is not None and length >= end:
+                total = f" of {length:.1f} s"
+            self.damage = f"read {end:.1f} s{total}: {reason}"
 
-    def _find_damage(self, exit_code: int, read: float, stated: float | None) -> str:
-        """Return what is wrong with the decoded frames, empty if nothing is."""
-        is_much_shorter = stated is not None and read < stated * 0.95 - 2
+    def _find_damage(self, exit_code: int, end: float, length: float | None) -> str:
+        """Return what is wrong with the decoded frames, empty if nothing is.
+
+        `end` is the time of the last one, `length` that of the file as its header states it.
+        """
+        is_much_shorter = length is not None and end < length * 0.95 - 2
         if exit_code != 0 or (self._log_lines and is_much_shorter):
             return find_failure_reason(self._log_lines)
         if self._untimed_count:
@@ -170,23 +170,23 @@ class FfmpegDecoder:
         return self._damage_line
 
     def _compare_lengths(
-        self, read: float, stated: float, packets: PacketTimes
+        self, end: float, length: float, packets: PacketTimes
     ) -> tuple[float, str]:
         """Return the seconds read and the damage, empty if the file is as long as stated."""
         has_last_image = self._frame_count > 0 and self._plan.skip != "nokey"
-        if has_last_image and abs(packets.last_image - read) > MAX_MISSING_SECONDS:
+        if has_last_image and abs(packets.last_image - end) > MAX_MISSING_SECONDS:
             # The time stamps jump: only the decoder's clock tells the length.
-            self.length = read
-            return read, ""
+            self.length = end
+            return end, ""
 
-        allowed = max(MAX_MISSING_SECONDS, packets.max_gap)
-        images_end_first = packets.end - packets.last_image > allowed
+        tolerance = max(MAX_MISSING_SECONDS, packets.max_gap)
+        images_end_first = packets.end - packets.last_image > tolerance
         # Some containers count from zero, others from their first time stamp.
-        missing = stated - max(packets.end, packets.end + self._plan.facts.start)
-        if images_end_first or missing <= allowed:
+        missing = length - max(packets.end, packets.end + self._plan.facts.start)
+        if images_end_first or missing <= tolerance:
             self.length = round(packets.end, 3)
-            return read, ""
-        return max(read, packets.end), "the file ends early"
+            return end, ""
+        return max(end, packets.end), "the file ends early"
 
     def _parse_output(self, name: str) -> None:
         buffer = self._buffers[name]
@@ -224,13 +224,13 @@ class FfmpegDecoder:
 
     def _parse_full_frames(self) -> None:
         plan = self._plan
+        # One list may be ahead of the other, and both of the pixels.
         sizes = list(zip(self._widths, self._heights, strict=False))
         byte_counts = [plan.count_bytes(*size) for size in sizes]
         parts = _take_parts(self._buffers[FULL_FRAMES], byte_counts)
 
-        for data, size in zip(parts, sizes, strict=False):
-            self._widths.popleft()
-            self._heights.popleft()
+        for data in parts:
+            size = self._widths.popleft(), self._heights.popleft()
             pixels = self._flatten(data, size) if plan.facts.alpha else data
             frame = RawFrame(pixels, size, plan.rgb, plan.facts.bt709)
             self._full_frames.append(frame)
@@ -238,8 +238,9 @@ class FfmpegDecoder:
     def _flatten(self, data: bytes, size: tuple[int, int]) -> bytes:
         """Return RGBA pixels as RGB; the first visible frame determines the background."""
         layer = Image.frombytes("RGBA", size, data)
-        self._background = self._background or choose_background(layer)
-        if self._background is None:
+        if not self._background:
+            self._background = choose_background(layer)
+        if not self._background:
             # The alpha is 0 everywhere, so it is not used: the colors stay.
             return layer.convert("RGB").tobytes()
         return composite_on_background(layer, self._background).tobytes()
@@ -254,27 +255,33 @@ class FfmpegDecoder:
         if text and not _WARNING_LINE.match(text):
             self._log_lines = [*self._log_lines[-_MAX_LOG_LINES:], text]
 
-    def _count_ready(self) -> int:
-        """Return the number of complete frames, with their full frames if due."""
+    def _pop_block(self, min_frames: int) -> Iterator[FrameBlock]:
+        """Yield the complete frames, if there are at least `min_frames`."""
         count = min(len(self._times), len(self._thumbs))
+        if count < min_frames:
+            return
         times = np.array(list(itertools.islice(self._times, count)))
         is_due = self._plan.schedule.find_due(times, self._previous_time)
-        lacking = np.flatnonzero(is_due)[len(self._full_frames) :]
-        return int(lacking[0]) if len(lacking) else count
-
-    def _make_block(self, count: int) -> Iterator[FrameBlock]:
-        times = np.array([self._times.popleft() for _ in range(count)])
-        is_due = self._plan.schedule.find_due(times, self._previous_time)
         due = np.flatnonzero(is_due).tolist()
+        # A frame that is due is complete with its full frame: the first one without ends the block.
+        if len(due) > len(self._full_frames):
+            count = due[len(self._full_frames)]
+        if count >= min_frames:
+            yield from self._make_block(times[:count], [i for i in due if i < count])
+
+    def _make_block(self, times: Float64Array, due: list[int]) -> Iterator[FrameBlock]:
+        count = len(times)
         full_frames = {index: self._full_frames.popleft() for index in due}
         data = b"".join(self._thumbs.popleft() for _ in range(count))
+        for _ in range(count):
+            self._times.popleft()
         width, height = THUMB
         thumbs = np.frombuffer(data, np.uint8).reshape(count, 3, height, width)
         block = FrameBlock(times, thumbs, full_frames)
         self._frame_count += count
         self._previous_time = float(times[-1])
 
-        # Leave out frames whose time does not increase.
+        # Leave out frames whose time does not increase: later than the latest before, not NaN.
         latest = np.fmax.accumulate(np.concatenate([[self.last_time], times]))
         increasing = np.flatnonzero(times > latest[:-1])
         self._untimed_count += count - len(increasing)

@@ -45,19 +45,14 @@ class Schedule(NamedTuple):
         """Return the expression for ffmpeg's `select` filter."""
         if self.step is None:
             return "1"
-        is_due = f"isnan(prev_t)+{self._is_in_later_bin(self.step)}"
+        # In ffmpeg's expressions `+` is "or", `*` is "and"; the first frame has no `prev_t`.
+        is_due = f"isnan(prev_t)+{_later_bin_expression(self.step)}"
         if not self.within:
             return is_due
-        is_in_new_period = self._is_in_later_bin(self.period)
-        phase = f"t-{self.period!r}*{self._find_bin('t', self.period)}"
+        is_in_new_period = _later_bin_expression(self.period)
+        phase = f"t-{self.period!r}*{_bin_expression('t', self.period)}"
         is_within = f"lt({phase},{self.within!r})"
         return f"({is_due})*{is_within}+isnan(prev_t)+{is_in_new_period}"
-
-    def _is_in_later_bin(self, step: float) -> str:
-        return f"gt({self._find_bin('t', step)},{self._find_bin('prev_t', step)})"
-
-    def _find_bin(self, time: str, step: float) -> str:
-        return f"floor({time}/{step!r}+{_ROUNDING_STEPS!r})"
 
     def find_due(self, times: Float64Array, before: float) -> BoolArray:
         """Return a mask of selected frames; `before`: previous time or NaN."""
@@ -78,6 +73,18 @@ class Schedule(NamedTuple):
     def find_bins(self, times: Float64Array, step: float) -> Float64Array:
         """Return the index of the step that contains each time."""
         return np.floor(times / step + _ROUNDING_STEPS)
+
+
+def _later_bin_expression(step: float) -> str:
+    """Return the test whether a frame is in a later step than the one before."""
+    bin_of_frame = _bin_expression("t", step)
+    bin_before = _bin_expression("prev_t", step)
+    return f"gt({bin_of_frame},{bin_before})"
+
+
+def _bin_expression(time: str, step: float) -> str:
+    """Return the expression for the index of the step that contains a time."""
+    return f"floor({time}/{step!r}+{_ROUNDING_STEPS!r})"
 
 
 def make_schedule(sampling: Sampling, pixels: int) -> Schedule:
@@ -161,7 +168,7 @@ class DecodePlan(NamedTuple):
 
 def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
     """Return the plan for a video, from start to end of the sampling."""
-    full_width, full_height = facts.upright
+    full_width, full_height = facts.display_size
     width_scale = (sampling.width or full_width) / full_width
     height_scale = (sampling.height or full_height) / full_height
     scale = min(width_scale, height_scale, 1.0)
@@ -192,9 +199,9 @@ def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
     frames = stream.filter("setpts", _clock_expression(plan.facts))
     if plan.facts.interlaced:
         # yadif needs a constant size; the sample aspect ratio keeps the display shape.
-        frames = frames.filter("scale", *plan.facts.stored, eval="frame")
-        if plan.facts.fields:
-            frames = frames.filter("setfield", plan.facts.fields)
+        frames = frames.filter("scale", *plan.facts.stored_size, eval="frame")
+        if plan.facts.field_order:
+            frames = frames.filter("setfield", plan.facts.field_order)
             frames = frames.filter("yadif", deint="all")
         else:
             frames = frames.filter("yadif", deint="interlaced")
@@ -333,10 +340,9 @@ def _convert_to_bt709(frames: Any, transfer: str) -> Any:
             "tonemap", "mobius", param=_HDR_LINEAR_SHARE, peak=peak, desat=0
         )
 
+    linear["pin"] = "709"
     gamma = {"t": "709", "m": "709", "p": "709", "r": "limited"}
-    return light.filter("zscale", **linear | {"pin": "709"}, **gamma).filter(
-        "format", "yuv420p"
-    )
+    return light.filter("zscale", **linear, **gamma).filter("format", "yuv420p")
 
 
 def _build_size_expressions(plan: DecodePlan) -> tuple[str, str]:
@@ -348,7 +354,7 @@ def _build_size_expressions(plan: DecodePlan) -> tuple[str, str]:
     if plan.facts.rotated:
         return str(width), str(height)
 
-    usual_width, usual_height = plan.facts.upright
+    usual_width, usual_height = plan.facts.display_size
     box_width, box_height = plan.box
     shown_width = "iw*(if(between(sar,0.2,5),sar,1))"
     is_usual = f"lt(abs({shown_width}-{usual_width}),1)*eq(ih,{usual_height})"

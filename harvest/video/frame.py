@@ -75,13 +75,12 @@ class RawFrame:
             return np.asarray(bgr, np.uint8)
 
         width, height = self.size
-        bright, *colors = self._planes()
-        # Color planes have half the size, rounded up.
-        large = [
-            cv2.resize(plane, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
-            for plane in colors
-        ]
-        ycbcr = cv2.merge([bright, *(plane[:height, :width] for plane in large)])
+        planes = [self._brightness()]
+        for color in self._split_planes()[1:]:
+            large = cv2.resize(color, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+            # Color planes have half the size, rounded up.
+            planes.append(np.asarray(large[:height, :width], np.uint8))
+        ycbcr = cv2.merge(planes)
         return np.asarray(cv2.transform(ycbcr, _make_matrix(self.bt709)), np.uint8)
 
     def reduce(self, grey: Pixels) -> Pixels:
@@ -94,11 +93,12 @@ class RawFrame:
 
         data = grey.tobytes()
         half_size = (width // 2, height // 2)
-        for plane in self._planes()[1:]:
+        for plane in self._split_planes()[1:]:
             color = cv2.resize(plane, half_size, interpolation=cv2.INTER_AREA)
             data += color.tobytes()
         small = RawFrame(data, size, rgb=False, bt709=self.bt709)
-        return np.ascontiguousarray(small.bgr()[..., ::-1])
+        rgb = small.bgr()[..., ::-1]
+        return np.ascontiguousarray(rgb)
 
     def reduce_grey(self, max_side: int) -> Pixels:
         """Return the brightness (height, width), no side longer than `max_side` pixels.
@@ -118,29 +118,37 @@ class RawFrame:
         return self._brightness()[rows, columns]
 
     def _brightness(self) -> Pixels:
-        return np.asarray(self.grey) if self.rgb else self._planes()[0]
+        return np.asarray(self.grey) if self.rgb else self._split_planes()[0]
 
-    def _planes(self) -> tuple[Pixels, Pixels, Pixels]:
+    def _split_planes(self) -> tuple[Pixels, Pixels, Pixels]:
         """Return Y (height x width), and Cb and Cr of half that size, rounded up."""
         width, height = self.size
         half_shape = ((height + 1) // 2, (width + 1) // 2)
         flat = np.frombuffer(self.data, dtype=np.uint8)
-        bright, colors = np.split(flat, [width * height])
-        blue, red = colors.reshape(2, *half_shape)
-        return bright.reshape(height, width), blue, red
+        brightness = flat[: width * height].reshape(height, width)
+        blue, red = flat[width * height :].reshape(2, *half_shape)
+        return brightness, blue, red
 
 
 @cache
 def _make_matrix(is_bt709: bool) -> Float64Array:
-    """Return the matrix (3 x 4) from YCbCr in video range to BGR."""
-    red, blue = _BT709_SHARES if is_bt709 else _BT601_SHARES
-    green = 1 - red - blue
-    to_red = 2 * (1 - red) * _COLOR_SCALE
-    to_blue = 2 * (1 - blue) * _COLOR_SCALE
-    to_green = [-to_blue * blue / green, -to_red * red / green]
-    columns = [[to_blue, 0], to_green, [0, to_red]]
-    matrix = np.insert(columns, 0, _Y_SCALE, axis=1)
-    return np.column_stack([matrix, -matrix @ (_BLACK, _GREY, _GREY)])
+    """Return the matrix (3 x 4) from Y, Cb, Cr and 1 in video range to BGR."""
+    red_share, blue_share = _BT709_SHARES if is_bt709 else _BT601_SHARES
+    green_share = 1 - red_share - blue_share
+    # The same standards: Cb is B - Y, Cr is R - Y, each divided by its largest value.
+    cb_to_blue = 2 * (1 - blue_share) * _COLOR_SCALE
+    cr_to_red = 2 * (1 - red_share) * _COLOR_SCALE
+    cb_to_green = -cb_to_blue * blue_share / green_share
+    cr_to_green = -cr_to_red * red_share / green_share
+    matrix = np.array(
+        [
+            [_Y_SCALE, cb_to_blue, 0],
+            [_Y_SCALE, cb_to_green, cr_to_green],
+            [_Y_SCALE, 0, cr_to_red],
+        ]
+    )
+    offsets = -matrix @ (_BLACK, _GREY, _GREY)
+    return np.column_stack([matrix, offsets])
 
 
 def encode(frame: RawFrame, sampling: Sampling) -> tuple[bytes, Measured]:
@@ -150,19 +158,23 @@ def encode(frame: RawFrame, sampling: Sampling) -> tuple[bytes, Measured]:
         "png": (cv2.IMWRITE_PNG_COMPRESSION, 4),
     }
     kind = sampling.format
-    _, encoded = cv2.imencode(f".{kind}", frame.bgr(), options[kind])
-    data = bytes(encoded)
+    _, file = cv2.imencode(f".{kind}", frame.bgr(), options[kind])
+    data = bytes(file)
 
-    measured = Measured(
-        hash_bytes(data),
-        kind.upper(),
-        len(data),
-        *frame.size,
-        1,
-        1,
-        *frame.phash_and_sharpness,
+    width, height = frame.size
+    phash, sharpness = frame.phash_and_sharpness
+    measurements = Measured(
+        sha256=hash_bytes(data),
+        format=kind.upper(),
+        bytes=len(data),
+        width=width,
+        height=height,
+        orientation=1,
+        frames=1,
+        phash=phash,
+        sharpness=sharpness,
     )
-    return data, measured
+    return data, measurements
 
 
 # Longer side (pixels) of the reduced frame in which edges are measured.
@@ -205,7 +217,8 @@ def measure_steepness(values: NDArray[np.int16]) -> float:
     measure, as in a tiny image.
     """
     by_axis = (_measure_rows(values), _measure_rows(values.T))
-    return max((value for value in by_axis if value is not None), default=1.0)
+    steepness = [value for value in by_axis if value is not None]
+    return max(steepness, default=1.0)
 
 
 def _measure_rows(values: NDArray[np.int16]) -> float | None:
@@ -216,7 +229,7 @@ def _measure_rows(values: NDArray[np.int16]) -> float | None:
 
     whole = values[:, : columns * _SEGMENT_PIXELS]
     segments = whole.reshape(height * columns, _SEGMENT_PIXELS)
-    rises = segments.max(axis=1) - segments.min(axis=1)
+    rises = segments.max(axis=1) - segments.min(axis=1)  # one per segment
     count = max(int(len(rises) * _STRONG_SHARE), _MIN_STRONG_SEGMENTS)
     strongest = np.argpartition(rises, -count)[-count:]
     rises = rises[strongest]
@@ -257,10 +270,13 @@ def has_subtitle(grey: Pixels) -> bool:
     cartoons and photographs, and nothing in the same frames without text.
     """
     strokes = _find_strokes(grey)
-    strokes_per_row = np.count_nonzero(strokes[:, 1:] & ~strokes[:, :-1], axis=1)
+    begins_stroke = strokes[:, 1:] & ~strokes[:, :-1]
+    strokes_per_row = np.count_nonzero(begins_stroke, axis=1)
+
     # Lines are runs of rows with many strokes; edges are their first rows, and those after them.
     is_text_row = strokes_per_row >= MIN_STROKES_PER_ROW
-    edges = np.flatnonzero(np.diff(np.r_[False, is_text_row, False])).tolist()
+    padded = np.concatenate([[False], is_text_row, [False]])
+    edges = np.flatnonzero(np.diff(padded)).tolist()
     return any(
         _is_text_line(strokes[top:bottom], strokes_per_row, top, bottom)
         for top, bottom in zip(edges[::2], edges[1::2], strict=True)
@@ -268,10 +284,12 @@ def has_subtitle(grey: Pixels) -> bool:
 
 
 def _find_strokes(grey: Pixels) -> BoolArray:
+    """Return where the lower part of a frame, reduced, has thin bright strokes."""
     height, width = grey.shape
     size = max(round(width * TEXT_HEIGHT / height), 1), TEXT_HEIGHT
     small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
     lower = small[int(TEXT_HEIGHT * TEXT_TOP_SHARE) :]
+    # The top hat is what is brighter than its surroundings, and narrower than the square.
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (STROKE_WIDTH, STROKE_WIDTH))
     contrast = cv2.morphologyEx(lower, cv2.MORPH_TOPHAT, square)
     return (contrast >= MIN_STROKE_CONTRAST) & (lower >= MIN_STROKE_BRIGHTNESS)
@@ -284,7 +302,7 @@ def _is_text_line(
         return False
     frame_width = line.shape[1]
     left, right = np.percentile(np.flatnonzero(line.any(axis=0)), [2, 98])
-    width = max((right - left) / frame_width, 1 / frame_width)
+    width = max(right - left, 1) / frame_width
     offset = abs((left + right) / 2 / frame_width - 0.5)
     strokes = float(np.median(strokes_per_row[top:bottom]))
     density = strokes / max(right - left, 1)

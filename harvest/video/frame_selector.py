@@ -73,7 +73,7 @@ class FrameChooser(ABC):
         self._interval: tuple[int, int] | None = None
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether the limit is reached."""
         return self._limit is not None and self._kept_count >= self._limit
 
@@ -137,9 +137,9 @@ class FrameSelector(FrameChooser):
 
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
         """Yield the kept frames of the current interval."""
-        selected = [] if self._interval is None else self._select()
-        for candidate in sorted(selected, key=lambda candidate: candidate.time):
-            if not self.full:
+        candidates = [] if self._interval is None else self._select()
+        for candidate in sorted(candidates, key=lambda candidate: candidate.time):
+            if not self.is_full:
                 self._kept_count += 1
                 if self._sampling.skip_similar is not None:
                     self._kept_hashes.append(candidate.phash)

@@ -22,65 +22,54 @@ _EXTENSIONS = VIDEO_EXTENSIONS | {".ts", ".mts", ".vob", ".rm"}
 
 
 class LocalVideo(NamedTuple):
-    """Readable video; `sha256` is the hash of its bytes.
+    """Readable video; `name` is its printable path, `sha256` the hash of its bytes.
 
     `origin` holds what all its frames have in common: where the video was found, and its title.
     Key, time, frame and scene are set for each frame.
     """
 
     path: Path
+    name: str
     sha256: str
     origin: Origin
 
-    @property
-    def display_name(self) -> str:
-        """Printable path."""
-        return self.origin.path or str(self.path)
+
+def open_video(path: Path) -> LocalVideo:
+    """Return a video, identified by its content. Raises `Unreadable`."""
+    try:
+        sha256 = hash_file(path)
+    except OSError as error:
+        raise Unreadable("cannot be read", error.strerror or str(error)) from error
+    name = format_path(path)
+    title = format_path(Path(path.name))
+    origin = Origin("video", "", path=name, video=sha256, title=title)
+    return LocalVideo(path, name, sha256, origin)
 
 
-class VideoFile(NamedTuple):
-    """Video file on disk."""
-
-    path: Path
-
-    @property
-    def display_name(self) -> str:
-        """Printable path."""
-        return format_path(self.path)
-
-    def open(self) -> LocalVideo:
-        """Return the video, identified by its content. Raises `Unreadable`."""
-        try:
-            sha256 = hash_file(self.path)
-        except OSError as error:
-            raise Unreadable("cannot be read", error.strerror or str(error)) from error
-        title = format_path(Path(self.path.name))
-        origin = Origin("video", "", path=self.display_name, video=sha256, title=title)
-        return LocalVideo(self.path, sha256, origin)
-
-
-def find_inputs(paths: Iterable[str | Path]) -> list[VideoFile]:
+def find_inputs(paths: Iterable[str | Path]) -> list[Path]:
     """Return the videos in the order given, without repeats.
 
     Files of a folder or pattern are in natural order; datasets in folders are skipped. Raises
     `UsageError` for a URL, and `InputUnusable` for a path that does not exist, and for a folder or
     pattern without videos.
     """
-    videos: dict[Path, VideoFile] = {}
+    videos: dict[Path, Path] = {}  # by the file that a link leads to
     for name in paths:
         if isinstance(name, str) and _URL.match(name):
             raise UsageError(
                 f"videos are not downloaded: {name}",
                 f"use: yt-dlp -f bv {shlex.quote(name)}; then name the file",
             )
-        for file in _files(Path(name)):
-            videos.setdefault(file.resolve(), VideoFile(file))
+        for file in _iter_files(Path(name)):
+            videos.setdefault(file.resolve(), file)
     return list(videos.values())
 
 
-def _files(path: Path) -> Iterator[Path]:
+def _iter_files(path: Path) -> Iterator[Path]:
+    """Yield the videos that a path, or a pattern, names."""
     # Unlike `Path.exists`, this is False for a name that is too long.
-    for file in [path] if os.path.exists(path) else _expand_pattern(path):  # noqa: PTH110
+    exists = os.path.exists(path)  # noqa: PTH110
+    for file in [path] if exists else _expand_pattern(path):
         if file.is_dir():
             yield from _find_videos(file)
         elif file.is_file():
@@ -105,18 +94,15 @@ def _expand_pattern(path: Path) -> list[Path]:
         raise InputUnusable(f"nothing matches {format_path(path)}", "check the pattern")
     # videos/* is meant to match the videos, not every file next to them.
     videos = [path for path in paths if path.is_dir() or _is_video(path)]
-    return sorted(videos or paths, key=_natural_order)
+    return sorted(videos or paths, key=_make_natural_key)
 
 
 def _find_videos(folder: Path) -> Iterator[Path]:
     errors: list[OSError] = []
     tree = walk_tree(_normalize(folder), Counter(), errors.append)
-    videos = [
-        parent / name
-        for parent, _, files in tree
-        for name in files
-        if _is_video(parent / name)
-    ]
+    videos: list[Path] = []
+    for parent, _, names in tree:
+        videos += filter(_is_video, [parent / name for name in names])
     # Unreadable folders are included, so that they are reported in their turn.
     videos += [Path(os.fsdecode(error.filename)) for error in errors]
     if not videos:
@@ -124,13 +110,14 @@ def _find_videos(folder: Path) -> Iterator[Path]:
             f"there is no video in {format_path(folder)}",
             "name the folder that holds them",
         )
-    return iter(sorted(videos, key=_natural_order))
+    return iter(sorted(videos, key=_make_natural_key))
 
 
 def _is_video(path: Path) -> bool:
     return path.suffix.lower() in _EXTENSIONS
 
 
-def _natural_order(path: Path) -> list[tuple[int, int, str]]:
+def _make_natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Return a key by which numbers are sorted by value, and before letters."""
     parts = re.split(r"(\d+)", os.fspath(path).casefold())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]

@@ -53,25 +53,24 @@ def find_repeats(
     returned, so that it is sampled. The first `known_count` videos are only compared with, and get
     empty lists. Segments of a video are in order and do not overlap.
     """
-    searched: list[_Fingerprints] = []
-    by_video: list[list[RepeatedSegment]] = []
+    earlier_videos: list[_Fingerprints] = []
+    repeats_by_video: list[list[RepeatedSegment]] = []
     for number, video in enumerate(videos):
         times = np.array([time for time, _ in video])
         hashes = np.array([code for _, code in video], dtype=np.uint64)
-        searched.append(_Fingerprints(times, hashes))
+        fresh = _Fingerprints(times, hashes)
         is_fresh = np.ones(len(times), dtype=bool)
         repeats: list[RepeatedSegment] = []
-        for earlier in range(number + 1 if number >= known_count else 0):
-            comparison = _Comparison(
-                searched[number], searched[earlier], is_same=earlier == number
-            )
-            for repeat in comparison.find():
+        # The earlier videos, and at last the video itself.
+        for earlier in [*earlier_videos, None] if number >= known_count else ():
+            for repeat in _Comparison(fresh, earlier).find():
                 repeats.append(repeat)
                 is_fresh &= ~((times > repeat.start) & (times < repeat.end))
             # A repeat needs no further search, nor comparison with later videos.
-            searched[number] = _Fingerprints(times[is_fresh], hashes[is_fresh])
-        by_video.append(_merge(repeats))
-    return by_video
+            fresh = _Fingerprints(times[is_fresh], hashes[is_fresh])
+        earlier_videos.append(fresh)
+        repeats_by_video.append(_merge(repeats))
+    return repeats_by_video
 
 
 class _Fingerprints(NamedTuple):
@@ -80,13 +79,13 @@ class _Fingerprints(NamedTuple):
 
 
 class _Comparison:
-    """Comparison of a video with an earlier one, or with itself."""
+    """Comparison of a video with an earlier one, or with itself (None)."""
 
-    def __init__(self, video: _Fingerprints, earlier: _Fingerprints, *, is_same: bool):
+    def __init__(self, video: _Fingerprints, earlier: _Fingerprints | None):
         self._times, self._hashes = video
-        self._earlier_times, self._earlier_hashes = earlier
+        self._earlier_times, self._earlier_hashes = earlier or video
         # Within one video, a segment must not match one that it overlaps.
-        self._min_distance = MIN_SEGMENT_SECONDS if is_same else -np.inf
+        self._min_distance = MIN_SEGMENT_SECONDS if earlier is None else -np.inf
         self._is_free = np.ones(len(self._times), dtype=bool)
         self._step = _median_step(self._times)
 
@@ -107,20 +106,21 @@ class _Comparison:
         """Return candidate distances to repeats in seconds, most matches first."""
         bin_width = SLACK_SECONDS / 2
         lowest = float(self._times[0] - self._earlier_times[-1])
-        span = self._times[-1] - self._earlier_times[0] - lowest
-        votes = np.zeros(int(span / bin_width) + 4, dtype=np.int64)
+        highest = self._times[-1] - self._earlier_times[0]
+        # Votes of matching pairs for the distance between them, with an empty bin at each end.
+        votes = np.zeros(int((highest - lowest) / bin_width) + 4, dtype=np.int64)
         for i, j in self._iter_matches():
             distances = self._times[i] - self._earlier_times[j]
             bins = ((distances - lowest) / bin_width).astype(np.int64) + 1
             votes += np.bincount(bins, minlength=len(votes))
 
         # A bin with its neighbors: a repeat may be at the border of two.
-        smoothed = np.convolve(votes, np.ones(3, dtype=np.int64), mode="same")
-        order = np.argsort(smoothed, kind="stable")[::-1][:_MAX_DISTANCES]
+        sums = np.convolve(votes, np.ones(3, dtype=np.int64), mode="same")
+        most_votes = np.argsort(sums, kind="stable")[::-1][:_MAX_DISTANCES]
         return [
             lowest + (int(number) - 0.5) * bin_width
-            for number in order
-            if smoothed[number] >= MIN_DISTINCT
+            for number in most_votes
+            if sums[number] >= MIN_DISTINCT
         ]
 
     def _iter_matches(self) -> Iterator[tuple[IntArray, IntArray]]:
@@ -132,26 +132,27 @@ class _Comparison:
         max_matches = max(_STILL_SECONDS / step, MIN_DISTINCT)
         for begin in range(0, len(self._times), _BATCH_ROWS):
             batch = slice(begin, begin + _BATCH_ROWS)
-            is_match = _find_close(self._hashes[batch, None], self._earlier_hashes)
+            is_match = _are_close(self._hashes[batch, None], self._earlier_hashes)
             distances = self._times[batch, None] - self._earlier_times
             is_match &= distances >= self._min_distance
             is_match &= is_match.sum(axis=1, keepdims=True) <= max_matches
-            i, j = np.nonzero(is_match)
-            yield i + begin, j
+            rows, earlier_rows = np.nonzero(is_match)
+            yield begin + rows, earlier_rows
 
     def _match_at(self, distance: float) -> BoolArray:
         """Return which fingerprints match an earlier one at about this distance."""
         earlier = self._earlier_times
-        expected = self._times - distance
-        begin = np.searchsorted(earlier, expected - SLACK_SECONDS)
-        end = np.searchsorted(earlier, expected + SLACK_SECONDS, side="right")
+        matching_times = self._times - distance
+        begin = np.searchsorted(earlier, matching_times - SLACK_SECONDS)
+        end = np.searchsorted(earlier, matching_times + SLACK_SECONDS, side="right")
         is_match = np.zeros(len(self._times), dtype=bool)
 
+        # Each fingerprint with the first one of its range begin..end, then with the second one, ….
         for step in range(int((end - begin).max(initial=0))):
-            j = np.clip(begin + step, 0, len(earlier) - 1)
+            rows = np.clip(begin + step, 0, len(earlier) - 1)
             is_inside = begin + step < end
-            is_apart = self._times - earlier[j] >= self._min_distance
-            is_close = _find_close(self._hashes, self._earlier_hashes[j])
+            is_apart = self._times - earlier[rows] >= self._min_distance
+            is_close = _are_close(self._hashes, self._earlier_hashes[rows])
             is_match |= is_close & is_inside & is_apart
         return is_match
 
@@ -164,12 +165,14 @@ class _Comparison:
         return _has_variety(self._hashes[inside][is_match[inside]])
 
     def _make_segment(self, first: int, last: int) -> RepeatedSegment:
-        before = self._times[first - 1] if first else -np.inf
-        after = self._times[last + 1] if last + 1 < len(self._times) else np.inf
-        return RepeatedSegment(
-            max(float(before), float(self._times[first] - self._step)),
-            min(float(after), float(self._times[last] + self._step)),
-        )
+        # A step longer at both ends, but not beyond the fingerprints that do not match.
+        start = self._times[first] - self._step
+        if first > 0:
+            start = max(self._times[first - 1], start)
+        end = self._times[last] + self._step
+        if last + 1 < len(self._times):
+            end = min(self._times[last + 1], end)
+        return RepeatedSegment(float(start), float(end))
 
     def _find_runs(self, is_match: BoolArray) -> Iterator[tuple[int, int]]:
         """Yield (first, last) of runs with at least `MIN_MATCH_SHARE` of matches."""
@@ -180,7 +183,8 @@ class _Comparison:
         max_gap = max(MAX_GAP_SECONDS, 3 * self._step)
         gaps = np.flatnonzero(np.diff(self._times[matches]) > max_gap)
         for run in np.split(matches, gaps + 1):
-            yield _find_best_run(int(run[0]), is_match[run[0] : run[-1] + 1])
+            first, last = run[[0, -1]].tolist()
+            yield _find_best_run(first, is_match[first : last + 1])
 
 
 # Distances tried for two videos: intro, outro, preview, and accidental ones.
@@ -192,19 +196,27 @@ _STILL_SECONDS = 20.0
 
 
 def _median_step(times: Float64Array) -> float:
-    return float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+    """Return the median step between fingerprints in seconds."""
+    if len(times) < 2:
+        return 1.0
+    return float(np.median(np.diff(times)))
 
 
-def _find_close(hashes: _Hashes, others: _Hashes) -> BoolArray:
+def _are_close(hashes: _Hashes, others: _Hashes) -> BoolArray:
     return np.asarray(np.bitwise_count(hashes ^ others) <= MAX_HASH_DISTANCE)
 
 
 def _find_best_run(begin: int, is_match: BoolArray) -> tuple[int, int]:
-    """Return the run with the best balance of hits and misses (Kadane)."""
+    """Return (first, last) of the run with the best balance of matches and others.
+
+    It is the slice with the largest sum, where a match counts 1 - `MIN_MATCH_SHARE`, and any other
+    fingerprint -`MIN_MATCH_SHARE` (Kadane's algorithm). Numbers count from `begin`.
+    """
     gains = np.where(is_match, 1 - MIN_MATCH_SHARE, -MIN_MATCH_SHARE)
     sums = np.concatenate([[0.0], np.cumsum(gains)])
-    lowest = np.minimum.accumulate(sums)
-    end = int(np.argmax(sums - lowest))
+    # The sum of a slice is that up to its end, less that up to its start.
+    lowest_before = np.minimum.accumulate(sums)
+    end = int(np.argmax(sums - lowest_before))
     start = int(np.argmin(sums[: end + 1]))
     return begin + start, begin + end - 1
 
@@ -220,9 +232,11 @@ def _has_variety(hashes: _Hashes) -> bool:
 
 
 def _merge(repeats: list[RepeatedSegment]) -> list[RepeatedSegment]:
-    merged: list[RepeatedSegment] = []
+    """Return the segments in order, each from the end of the one before at the earliest."""
+    segments: list[RepeatedSegment] = []
+    end = -np.inf
     for repeat in sorted(repeats, key=lambda repeat: (repeat.start, -repeat.end)):
-        begin = max(repeat.start, merged[-1].end) if merged else repeat.start
-        if begin < repeat.end:
-            merged.append(RepeatedSegment(begin, repeat.end))
-    return merged
+        if repeat.end > end:
+            segments.append(RepeatedSegment(max(repeat.start, end), repeat.end))
+            end = repeat.end
+    return segments

@@ -7,7 +7,7 @@ import msgspec
 
 from gleanset.config import Param
 from gleanset.errors import UsageError
-from gleanset.request import Count, Request, validated_by
+from gleanset.request import Count, Request, make_validator
 from harvest.video.sampling import SIMILAR, Format, Mode, Sampling
 
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
@@ -102,7 +102,7 @@ def parse_time_range(
     return first, last
 
 
-_TIME = {"metavar": "TIME", "parse": validated_by(parse_time)}
+_TIME = {"metavar": "TIME", "parse": make_validator(parse_time)}
 Start = Annotated[str | None, Param("Start at this time.", option="--from", **_TIME)]
 End = Annotated[str | None, Param("Stop at this time.", option="--to", **_TIME)]
 OFF = "off"
@@ -117,7 +117,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         Param(
             "Sample at this interval, such as 5s or 500ms, or rate, such as 2fps or 1/5fps.",
             metavar="TIME",
-            parse=validated_by(parse_every),
+            parse=make_validator(parse_every),
         ),
     ] = None
     keyframes: Annotated[
@@ -142,7 +142,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         Param(
             "Shrink to fit this size, such as 960x540, 960x or x540.",
             metavar="WxH",
-            parse=validated_by(parse_size),
+            parse=make_validator(parse_size),
         ),
     ] = None
     format: Annotated[
@@ -150,7 +150,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         Param(
             "File format; N is the JPEG quality, 1 to 100. Default: jpeg:92.",
             metavar="jpeg[:N]|png",
-            parse=validated_by(parse_format),
+            parse=make_validator(parse_format),
         ),
     ] = None
     skip_similar: Annotated[

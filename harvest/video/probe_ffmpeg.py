@@ -8,7 +8,6 @@ all of these facts. What ffmpeg can tell to programs is not read from its log: t
 import os
 import re
 import struct
-import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +22,8 @@ from harvest.video.run_ffmpeg import (
     find_failure_reason,
     find_ffmpeg,
     has_component,
+    iter_output_lines,
     read_ffmpeg_log,
-    start_ffmpeg,
     video_input,
 )
 
@@ -91,7 +90,9 @@ _DISCONTINUOUS = frozenset({"mpegts", "mpeg", "flv", "ogg", "nut"})
 _HEADER_BYTES = 4096
 # Identifier of the file properties object in ASF (Microsoft's specification, section 3.2).
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-_MAX_OGG_PAGE_BYTES, _LAST_OGG_PAGE = 65_307, 4
+_MAX_OGG_PAGE_BYTES = 65_307
+# Flag in the type of a page: it ends its stream.
+_LAST_OGG_PAGE = 4
 _MAX_PIXELS = 16384 * 16384 // 4
 
 
@@ -100,10 +101,11 @@ class VideoFacts(NamedTuple):
 
     `seconds` and `fps` are None if unknown; `start` is the container's first time stamp in seconds,
     which players show as 0 (0.0 if there is none: `has_start`). `decoder` is a decoder to request,
-    None for ffmpeg's default. With `is_guess`, `seconds` is estimated by the size of the file.
+    None for ffmpeg's default. If `is_length_guessed`, `seconds` is estimated by the file's size.
     `transfer` is zscale's name of the transfer function of BT.2020 colors that are converted to
-    BT.709; `is_pale` says that this ffmpeg cannot convert them. `fields` is
-    the order of fields where frames are not flagged; if it `is_unclear`, `find_fields` looks.
+    BT.709; `is_pale` says that this ffmpeg cannot convert them. `field_order` is tff or bff (top or
+    bottom field first) where frames are not flagged; if `is_order_unclear`, `find_field_order`
+    looks at the images.
     """
 
     container: str
@@ -121,20 +123,20 @@ class VideoFacts(NamedTuple):
     alpha: bool = False
     decoder: str | None = None
     has_start: bool = True
-    is_guess: bool = False
+    is_length_guessed: bool = False
     transfer: str | None = None
     is_pale: bool = False
-    fields: str | None = None
-    is_unclear: bool = False
+    field_order: str | None = None
+    is_order_unclear: bool = False
 
     @property
-    def upright(self) -> tuple[int, int]:
+    def display_size(self) -> tuple[int, int]:
         """Display width and height: square pixels, rotated as the file specifies."""
         width = max(round(self.width * self.aspect), 1)
         return (self.height, width) if self.rotated else (width, self.height)
 
     @property
-    def stored(self) -> tuple[int, int]:
+    def stored_size(self) -> tuple[int, int]:
         """Width and height in stored pixels, rotated as the file specifies."""
         return (self.height, self.width) if self.rotated else (self.width, self.height)
 
@@ -146,8 +148,9 @@ class VideoFacts(NamedTuple):
     @property
     def skips_safely(self) -> bool:
         """Whether non-reference frames may be skipped without losing track of times."""
-        has_times = any(kind in self.container for kind in ("mp4", "matroska"))
-        return has_times and self.codec in ("h264", "hevc") and (self.fps or 0) >= 20
+        has_times = "mp4" in self.container or "matroska" in self.container
+        marks_references = self.codec in ("h264", "hevc")
+        return has_times and marks_references and (self.fps or 0) >= 20
 
 
 def probe(video: Path) -> VideoFacts:
@@ -168,38 +171,42 @@ def probe(video: Path) -> VideoFacts:
     streams = [
         match for match in _VIDEO.finditer(log) if "(attached pic)" not in match[2]
     ]
-    if streams:
-        best = max(streams, key=_rank_stream)
-        facts = _parse_facts(container[1] if container else "", best, log)
-        stated = _read_lost_length(video, facts.container)
-        if stated is None:
-            return facts
-        return facts._replace(seconds=max(facts.seconds or 0.0, stated))
-    if container:
-        raise Unreadable("not a video", "it has no video stream")
-    lines = [line.strip() for line in log.splitlines()]
-    raise Unreadable("not a video", find_failure_reason(list(filter(None, lines))))
+    if not streams:
+        reason = "it has no video stream"
+        if not container:
+            lines = [line.strip() for line in log.splitlines() if line.strip()]
+            reason = find_failure_reason(lines)
+        raise Unreadable("not a video", reason)
+
+    stream = max(streams, key=_rank_stream)
+    facts = _parse_facts(container[1] if container else "", stream, log)
+    full_length = _read_length_of_cut_file(video, facts.container)
+    if full_length is None:
+        return facts
+    return facts._replace(seconds=max(facts.seconds or 0.0, full_length))
 
 
-def find_fields(video: Path, facts: VideoFacts, *, is_quick: bool) -> VideoFacts:
+def find_field_order(video: Path, facts: VideoFacts, *, is_quick: bool) -> VideoFacts:
     """Return the facts with the order of fields that images show where the file states none.
 
     With `is_quick`, video that is said to be progressive is not examined.
     """
-    if not facts.is_unclear or (is_quick and not facts.interlaced):
+    if not facts.is_order_unclear or (is_quick and not facts.interlaced):
         return facts
+
     counts = _count_field_orders(video, facts)
-    top = counts["tff"]
-    bottom = counts["bff"]
-    combed = max(top, bottom)
+    order, other = "tff", "bff"
+    if counts[other] >= counts[order]:
+        order, other = other, order
+    total = counts[order] + counts[other] + counts["progressive"]
     is_combed = (
-        combed >= _MIN_COMBED_FRAMES
-        and combed >= _MIN_ORDER_RATIO * min(top, bottom)
-        and combed >= _MIN_COMBED_SHARE * (top + bottom + counts["progressive"])
+        counts[order] >= _MIN_COMBED_FRAMES
+        and counts[order] >= _MIN_ORDER_RATIO * counts[other]
+        and counts[order] >= _MIN_COMBED_SHARE * total
     )
     if not is_combed:
         return facts
-    return facts._replace(fields="tff" if top > bottom else "bff", interlaced=True)
+    return facts._replace(field_order=order, interlaced=True)
 
 
 def _count_field_orders(video: Path, facts: VideoFacts) -> Counter[str]:
@@ -210,15 +217,13 @@ def _count_field_orders(video: Path, facts: VideoFacts) -> Counter[str]:
     frames = source[str(facts.stream)].filter("idet")
     frames = frames.filter("metadata", "print", key=key, file="-")
     output = ffmpeg.output(frames, "-", format="null", **{"frames:v": _IDET_FRAMES})
-    command = build_command(output, video, "fatal")
-    with start_ffmpeg(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        lines = [line.strip() for line in process.stdout or ()]
-    return Counter(line.removeprefix(f"{key}=") for line in lines)
+
+    # Lines such as "lavfi.idet.single.current_frame=tff", between others.
+    lines = iter_output_lines(build_command(output, video, "fatal"))
+    return Counter(line.strip().removeprefix(f"{key}=") for line in lines)
 
 
-def _read_lost_length(video: Path, container: str) -> float | None:
+def _read_length_of_cut_file(video: Path, container: str) -> float | None:
     """Return the seconds that an AVI or ASF header states if the file has fewer bytes than stated.
 
     ffmpeg then estimates the length from the bytes that are there.
@@ -229,11 +234,14 @@ def _read_lost_length(video: Path, container: str) -> float | None:
 
     properties = header.find(_ASF_PROPERTIES)
     if container == "avi" and len(header) == _HEADER_BYTES:
-        stated_size = 8 + struct.unpack_from("<I", header, 4)[0]
+        # The size of the chunk after these 8 bytes; microseconds per frame, number of frames.
+        [chunk_size] = struct.unpack_from("<I", header, 4)
+        stated_size = 8 + chunk_size
         microseconds, frames = struct.unpack_from("<I12xI", header, 32)
         seconds = microseconds * frames / 1e6
     elif container == "asf" and 0 <= properties < _HEADER_BYTES - 104:
-        stated_size = struct.unpack_from("<Q", header, properties + 40)[0]
+        # The size of the file; its duration in units of 100 ns, with a preroll in milliseconds.
+        [stated_size] = struct.unpack_from("<Q", header, properties + 40)
         duration, preroll = struct.unpack_from("<Q8xQ", header, properties + 64)
         seconds = duration / 1e7 - preroll / 1e3
     else:
@@ -246,10 +254,12 @@ def is_cut_ogg(video: Path, container: str) -> bool:
     if container != "ogg":
         return False
     with video.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - _MAX_OGG_PAGE_BYTES))
-        _, mark, page = file.read().rpartition(b"OggS")
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _MAX_OGG_PAGE_BYTES))
+        _, _, page = file.read().rpartition(b"OggS")
     # The version, then the type (RFC 3533).
-    return not (mark and page[1:2] and page[1] & _LAST_OGG_PAGE)
+    flags = page[1] if len(page) > 1 else 0
+    return not flags & _LAST_OGG_PAGE
 
 
 class PacketTimes(NamedTuple):
@@ -269,22 +279,19 @@ def measure_packets(video: Path, facts: VideoFacts) -> PacketTimes:
     )
     command = build_command(output, video, "fatal")
 
-    ticks: dict[str, float] = {}
+    ticks: dict[str, float] = {}  # seconds per unit of time, by stream
     end = 0.0
     image_times = [0.0]
-    with start_ffmpeg(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        for line in process.stdout or ():
-            if clock := _CLOCK.match(line):
-                ticks[clock[1]] = int(clock[2]) / int(clock[3])
-            elif packet := _PACKET.match(line):
-                stream, dts, pts, length = packet.groups()
-                # One of both may be missing: ffmpeg prints that as the smallest number.
-                time = max(int(dts), int(pts)) * ticks[stream] - facts.start
-                end = max(end, time + int(length) * ticks[stream])
-                if stream == "0":
-                    image_times.append(time)
+    for line in iter_output_lines(command):
+        if clock := _CLOCK.match(line):
+            ticks[clock[1]] = int(clock[2]) / int(clock[3])
+        elif packet := _PACKET.match(line):
+            stream, dts, pts, length = packet.groups()
+            # One of both may be missing: ffmpeg prints that as the smallest number.
+            time = max(int(dts), int(pts)) * ticks[stream] - facts.start
+            end = max(end, time + int(length) * ticks[stream])
+            if stream == "0":
+                image_times.append(time)
 
     image_times.sort()
     max_gap = float(np.diff(image_times).max(initial=0.0))
@@ -292,6 +299,7 @@ def measure_packets(video: Path, facts: VideoFacts) -> PacketTimes:
 
 
 def _rank_stream(stream: re.Match[str]) -> tuple[bool, bool, int]:
+    """Return a rank as in ffmpeg, but with still images behind all films."""
     description = stream[2]
     codec = _codec_name(description)
     size = _SIZE.search(description)
@@ -318,7 +326,7 @@ def _parse_facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
             "missing codec", f"this ffmpeg has no decoder for {description[:60]}"
         )
     size = _SIZE.search(description)
-    if size is None or "0" in size.groups()[:2]:
+    if not size or "0" in size.groups()[:2]:
         raise Unreadable("not a video", "its images have no size")
     width = int(size[1])
     height = int(size[2])
@@ -336,8 +344,7 @@ def _parse_facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
         has_component("filters", name) for name in ("zscale", "tonemap")
     )
 
-    orders = (order for words, order in _FIELD_ORDERS if words in description)
-    fields = next(orders, None)
+    field_order = _parse_field_order(description)
     fps = _parse_frame_rate(description)
     has_tv_rate = fps is None or _MIN_INTERLACED_RATE < fps < _MAX_INTERLACED_RATE
     seconds, start = _parse_duration_and_start(log)
@@ -357,12 +364,21 @@ def _parse_facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
         alpha=alpha,
         decoder=decoder,
         has_start=_START.search(log) is not None,
-        is_guess="Estimating duration from bitrate" in log,
+        is_length_guessed="Estimating duration from bitrate" in log,
         transfer=transfer if converts else None,
         is_pale=transfer is not None and not converts,
-        fields=None if codec in _FRAME_FLAGS else fields,
-        is_unclear=codec not in _ANIMATED_IMAGES and has_tv_rate and fields is None,
+        field_order=None if codec in _FRAME_FLAGS else field_order,
+        is_order_unclear=(
+            codec not in _ANIMATED_IMAGES and has_tv_rate and field_order is None
+        ),
     )
+
+
+def _parse_field_order(description: str) -> str | None:
+    for words, order in _FIELD_ORDERS:
+        if words in description:
+            return order
+    return None
 
 
 def _find_wide_transfer(description: str) -> str | None:
@@ -376,19 +392,21 @@ def _find_wide_transfer(description: str) -> str | None:
 
 
 def _parse_pixel_aspect(description: str, size: re.Match[str]) -> float:
-    stated = _CONTAINER_SAR.search(description)
-    width, height = stated.groups() if stated else size.group(3, 4)
-    aspect = int(width) / int(height) if width and int(width) and int(height) else 1.0
+    ratio = _CONTAINER_SAR.search(description)
+    width, height = ratio.groups() if ratio else size.group(3, 4)
+    if not (width and int(height)):
+        return 1.0
+    aspect = int(width) / int(height)
     # An absurd ratio in a header must not distort the image.
     return aspect if 0.2 <= aspect <= 5 else 1.0
 
 
 def _parse_duration_and_start(log: str) -> tuple[float | None, float]:
     match = _DURATION.search(log)
-    if match is None:
+    if not match:
         return None, 0.0
     hours, minutes, seconds, start = match.groups()
-    if hours is None:
+    if not hours:
         return None, float(start or 0.0)
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds), float(start or 0.0)
 
@@ -396,20 +414,22 @@ def _parse_duration_and_start(log: str) -> tuple[float | None, float]:
 def _parse_frame_rate(description: str) -> float | None:
     """Return frames per second; ffmpeg rounds NTSC's n * 1000 / 1001."""
     match = _RATE.search(description)
-    if match is None:
+    if not match:
         return None
-    text = match[1]
-    rate = float(text[:-1]) * 1000 if text.endswith("k") else float(text)
-    ntsc = round(rate * 1.001) / 1.001
-    if rate % 1 and round(ntsc, 2) == rate:
-        return ntsc
+    number = match[1]
+    rate = float(number.removesuffix("k"))
+    if number.endswith("k"):
+        rate *= 1000
+    ntsc_rate = round(rate * 1.001) / 1.001
+    if rate % 1 and round(ntsc_rate, 2) == rate:
+        return ntsc_rate
     return rate or None
 
 
 def _is_bt709(description: str, height: int) -> bool:
     """Return whether colors are BT.709; if unspecified, by height as players do."""
     pixels = _PIXELS.search(description)
-    if pixels is None or not pixels[1].startswith("yuv"):
+    if not pixels or not pixels[1].startswith("yuv"):
         return False
     colors = pixels[2] or ""
     if "bt709" in colors:
@@ -426,7 +446,7 @@ def reports_damage(line: str, facts: VideoFacts) -> bool:
     if "corrupt decoded frame" in line:
         return True
     context = _CONTEXT.search(line)
-    if context is None or not ("[error]" in line or "[fatal]" in line):
+    if not context or not ("[error]" in line or "[fatal]" in line):
         return False
     # The parser logs as NULL; newer versions of ffmpeg prefix decoders with `dec:`.
     name = context[1].strip().removeprefix("dec:")

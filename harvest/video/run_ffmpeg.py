@@ -34,7 +34,7 @@ _INPUT = "file:INPUT"
 # Name of the log among the outputs.
 LOG = "log"
 _CHUNK_BYTES = 1 << 20
-# After a read of fewer than `_LITTLE` bytes, wait `_NAP` seconds, so that more has arrived; but
+# After reads of fewer than `_SMALL_READ_BYTES`, wait `_WAIT_SECONDS`, so that more has arrived; but
 # the output of full frames fills its pipe sooner, so data in it ends the wait.
 _SMALL_READ_BYTES = 1 << 16
 _WAIT_SECONDS = 0.03
@@ -86,8 +86,10 @@ def build_command(graph: Any, video: Path, log_level: str) -> list[str]:
 
 def die_with_parent(command: Sequence[str]) -> list[str]:
     """Wrap a command, if setpriv is installed, to die with this process."""
-    guard = shutil.which("setpriv")
-    return [*([guard, "--pdeathsig", "KILL"] if guard else []), *command]
+    setpriv = shutil.which("setpriv")
+    if not setpriv:
+        return list(command)
+    return [setpriv, "--pdeathsig", "KILL", *command]
 
 
 @contextmanager
@@ -124,12 +126,13 @@ def start_ffmpeg(
 
 
 def _kill(process: subprocess.Popen[Any]) -> None:
-    if process.poll() is None:
-        if os.name == "nt":
-            process.kill()
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    if process.poll() is not None:
+        return
+    if os.name == "nt":
+        process.kill()
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def kill_all() -> None:
@@ -158,6 +161,15 @@ def read_ffmpeg_log(command: Sequence[str], seconds: float = 60.0) -> str:
             ) from error
 
 
+def iter_output_lines(command: Sequence[str]) -> Iterator[str]:
+    """Run ffmpeg and yield the lines that it writes to standard output."""
+    with start_ffmpeg(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        for line in process.stdout or ():
+            yield line.rstrip("\n")
+
+
 class RunningFfmpeg:
     """Running ffmpeg process with several outputs, read by one thread; a context manager.
 
@@ -171,7 +183,7 @@ class RunningFfmpeg:
             self._selector = resources.enter_context(selectors.DefaultSelector())
             self._resources = resources
             self._sockets = resources.enter_context(ExitStack())
-            targets = {}
+            targets = {}  # of each output: what ffmpeg writes to
             write_ends = []
             for name in names:
                 if _CAN_INHERIT_PIPES:
@@ -227,7 +239,7 @@ class RunningFfmpeg:
             chunks = [(key, self._read_chunk(key)) for key in self._select()]
             # The log comes first: its errors are about frames that are decoded next.
             log = self._read_log()
-            if log is not None:
+            if log:
                 yield LOG, log
             for key, data in chunks:
                 if data:
@@ -276,7 +288,7 @@ class RunningFfmpeg:
             time.sleep(_WAIT_SECONDS)
 
     def _read_log(self) -> bytes | None:
-        if self._log is None:
+        if not self._log:
             return None
         data = read_available(self._log.fileno(), _CHUNK_BYTES)
         if data == b"":
@@ -293,8 +305,14 @@ class RunningFfmpeg:
 @cache
 def _list_components(program: str, kind: str) -> dict[str, str]:
     """Return the names of `kind` (codecs, decoders, filters) with the flags of each."""
-    rows = [line.split() for line in _ask_ffmpeg(program, f"-{kind}").splitlines()]
-    return {row[1]: row[0] for row in rows if len(row) > 1}
+    # Lines such as " DEV.LS h264   H.264 / AVC …".
+    components = {}
+    for line in iter_output_lines([program, "-hide_banner", f"-{kind}"]):
+        words = line.split()
+        if len(words) > 1:
+            flags, name, *_ = words
+            components[name] = flags
+    return components
 
 
 def has_component(kind: str, name: str) -> bool:
@@ -310,24 +328,15 @@ def can_decode(codec: str) -> bool:
 
 def check_version() -> None:
     """Raise `MissingComponent` if ffmpeg is too old."""
-    # Builds number themselves in many ways, their libraries in one.
     program = find_ffmpeg()
-    version = _LIBRARY_VERSION.search(_ask_ffmpeg(program, "-version"))
-    if version and tuple(map(int, version.groups())) < _MIN_LIBRARY_VERSION:
+    # Builds number themselves in many ways, their libraries in one.
+    lines = iter_output_lines([program, "-hide_banner", "-version"])
+    version = _LIBRARY_VERSION.search("\n".join(lines))
+    if version and (int(version[1]), int(version[2])) < _MIN_LIBRARY_VERSION:
         raise MissingComponent(
             f"{program} is too old",
             "install ffmpeg 5.1 or newer, and put it first in PATH",
         )
-
-
-def _ask_ffmpeg(program: str, question: str) -> str:
-    with start_ffmpeg(
-        [program, "-hide_banner", question],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        return str(process.communicate()[0])
 
 
 def find_failure_reason(lines: Sequence[str]) -> str:

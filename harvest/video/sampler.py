@@ -28,7 +28,7 @@ from harvest.video.frame_selector import (
 )
 from harvest.video.inputs import LocalVideo
 from harvest.video.intros import Fingerprint
-from harvest.video.probe_ffmpeg import VideoFacts, find_fields, probe
+from harvest.video.probe_ffmpeg import VideoFacts, find_field_order, probe
 from harvest.video.sampling import Sampling
 
 Advance = Callable[[float], None]
@@ -70,13 +70,13 @@ class VideoSegment:
             self.is_over = len(inside) < len(piece.times)
             if len(inside):
                 self._add_frames(piece.select(inside))
-            settled = self._detector.settled_until - _HALF_FADE_SECONDS
-            yield from self._pop_settled(settled)
+            until = self._detector.settled_until - _HALF_FADE_SECONDS
+            yield from self._pop_candidates(until)
 
     def finish(self) -> Iterator[FrameCandidate]:
         """Yield the remaining candidates at the end of the segment."""
         self._add_cuts(self._detector.finish())
-        yield from self._pop_settled(math.inf)
+        yield from self._pop_candidates(math.inf)
 
     def find_interval(self, candidate: FrameCandidate) -> tuple[int, int]:
         """Return the interval in which a candidate competes with others."""
@@ -85,10 +85,11 @@ class VideoSegment:
         if mode in ("scenes", "seen"):
             return candidate.scene, 0
         if mode == "keyframes":
+            # Each key frame is kept: its time in microseconds is an interval of its own.
             return round(candidate.time * 1e6), 0
         if mode == "useful":
-            in_scene = candidate.time - (self._scene_start or 0.0)
-            return candidate.scene, int(in_scene // every)
+            time_in_scene = candidate.time - (self._scene_start or 0.0)
+            return candidate.scene, int(time_in_scene // every)
         [number] = self.plan.schedule.find_bins(np.array([candidate.time]), every)
         return int(number), 0
 
@@ -108,7 +109,8 @@ class VideoSegment:
             if time >= self._since:
                 self._pending.append((time, frame))
 
-    def _pop_settled(self, until: float) -> Iterator[FrameCandidate]:
+    def _pop_candidates(self, until: float) -> Iterator[FrameCandidate]:
+        """Yield the frames up to a time, until which all cuts are known."""
         facts = self.plan.facts
         while self._pending and self._pending[0][0] <= until:
             time, frame = self._pending.popleft()
@@ -134,10 +136,12 @@ class VideoSegment:
         self._changes = [cut for cut in self._changes if cut.end > earliest]
 
     def _add_fingerprints(self, block: FrameBlock) -> None:
+        """Add a fingerprint for each second."""
         for time, thumb in zip(block.times.tolist(), block.thumbs, strict=True):
             latest = self._fingerprints[-1][0] if self._fingerprints else -math.inf
             if time >= self._since and math.floor(time) > latest:
                 brightness = Image.fromarray(thumb[0])
+                # The text of an image hash is its number in hexadecimal digits.
                 code = int(str(imagehash.phash(brightness)), 16)
                 self._fingerprints.append((time, code))
 
@@ -160,14 +164,14 @@ class SampledVideo:
     """Result of sampling one video; `error` is set if sampling was aborted.
 
     `left_out` counts intervals without a frame by reason; `damage` describes damage to the video,
-    `seconds` is its length; `subtitled` frames seem to have a burnt-in subtitle.
+    `seconds` is its length; `subtitled_count` frames seem to have a burnt-in subtitle.
     If `is_pale`, colors are HDR, which this ffmpeg cannot convert.
     """
 
     frames: list[StoredFrame] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     damage: str = ""
-    subtitled: int = 0
+    subtitled_count: int = 0
     is_pale: bool = False
     seconds: float | None = None
     fingerprints: list[Fingerprint] = field(default_factory=list)
@@ -184,7 +188,7 @@ def read_facts(video: Path) -> VideoFacts:
 
 
 @lru_cache(maxsize=4096)
-def _probe_cached(video: Path, _size: int, _changed: int) -> VideoFacts:
+def _probe_cached(video: Path, _size: int, _time: int) -> VideoFacts:
     return probe(video)
 
 
@@ -230,7 +234,8 @@ class VideoSampler:
 
     def _sample(self) -> None:
         is_quick = self._sampling.mode == "keyframes"
-        facts = find_fields(self._video, read_facts(self._video), is_quick=is_quick)
+        facts = read_facts(self._video)
+        facts = find_field_order(self._video, facts, is_quick=is_quick)
         self._facts = facts
         self._result.seconds = facts.seconds
         self._result.is_pale = facts.is_pale
@@ -242,7 +247,7 @@ class VideoSampler:
         with closing(decoder.iter_blocks()) as blocks:
             for block in blocks:
                 self._offer_candidates(segment, segment.add_block(block))
-                if segment.is_over or self._chooser.full:
+                if segment.is_over or self._chooser.is_full:
                     break
         self._offer_candidates(segment, segment.finish())
         self._store_frames(self._chooser.close())
@@ -258,18 +263,19 @@ class VideoSampler:
         self, segment: VideoSegment, candidates: Iterable[FrameCandidate]
     ) -> None:
         for candidate in candidates:
-            if self._chooser.full:
+            if self._chooser.is_full:
                 return
             interval = segment.find_interval(candidate)
             if self._chooser.begins(interval):
                 self._store_frames(self._chooser.close(candidate.cut))
                 self._report_progress(candidate.time)
-            if not self._chooser.full:
+            if not self._chooser.is_full:
                 self._chooser.offer(candidate, interval)
 
     def _store_frames(self, candidates: Iterable[FrameCandidate]) -> None:
         for candidate in candidates:
-            self._result.subtitled += has_subtitle(np.asarray(candidate.frame.grey))
+            if has_subtitle(np.asarray(candidate.frame.grey)):
+                self._result.subtitled_count += 1
             data, measured = encode(candidate.frame, self._sampling)
             self._store.stage(measured.sha256, measured.format, data)
             faces = self._chooser.faces(candidate, data, measured)

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -32,7 +33,6 @@ from gleanset.work.progress import Progress
 from harvest.frames import FrameHarvest
 from harvest.results import FramesResult
 from harvest.video.frame_selector import FrameCandidate, FrameChooser
-from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
 from pipeline.episodes.finder import (
     SEARCH_SIDE,
@@ -167,7 +167,7 @@ class FaceChooser(FrameChooser):
             self._tracker.end_at(cut)
         self._kept = self._select()
         for frame in self._kept.values():
-            if not self.full:
+            if not self.is_full:
                 self._kept_count += 1
                 yield frame.candidate
 
@@ -342,7 +342,7 @@ class EpisodesResult(FramesResult, kw_only=True):
 def harvest_episodes(
     dataset: Dataset,
     follower: FaceFollower,
-    videos: list[VideoFile],
+    videos: list[Path],
     workers: int,
     progress: Progress,
 ) -> EpisodesResult:

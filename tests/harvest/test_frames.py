@@ -19,7 +19,6 @@ from gleanset import Dataset
 from gleanset.errors import DiskFull, InputUnusable
 from gleanset.work.progress import NO_PROGRESS, Progress
 from harvest.frames import FrameHarvest
-from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
 from pipeline.maintenance.check_files import verify
 from tools.sample.character import CAST
@@ -52,7 +51,7 @@ def harvest(
     plain: dict[str, object] = {"every": 1.0, "skip_similar": None, "drop_bad": False}
     sampling = Sampling("every", **plain | settings)  # type: ignore[arg-type]
     frames = FrameHarvest(dataset, sampling, label=label, workers=1, progress=progress)
-    return frames.run(map(VideoFile, videos)).to_json()
+    return frames.run(videos).to_json()
 
 
 def list_frames(dataset: Dataset) -> list[Frame]:
@@ -83,9 +82,7 @@ def test_result_is_independent_of_workers(tmp_path: Path, videos: list[Path]) ->
     result = []
     for workers in (1, 3):
         with Dataset.create(tmp_path / str(workers)) as dataset:
-            FrameHarvest(dataset, Sampling(every=1.0), workers=workers).run(
-                map(VideoFile, videos)
-            )
+            FrameHarvest(dataset, Sampling(every=1.0), workers=workers).run(videos)
             result.append(list_frames(dataset))
     assert result[0] == result[1]
     assert {title for title, *_ in result[0]} == {"0.mp4", "1.mp4", "2.mp4"}

@@ -24,7 +24,7 @@ from harvest.cli import frames
 from harvest.frames import FrameHarvest
 from harvest.request import FramesRequest
 from harvest.video.cuts import CutFinder, SceneCut
-from harvest.video.inputs import VideoFile, find_inputs
+from harvest.video.inputs import find_inputs
 from harvest.video.intros import Fingerprint, find_repeats
 from harvest.video.options import parse_time
 from harvest.video.run_ffmpeg import kill_all, read_ffmpeg_log, start_ffmpeg
@@ -111,7 +111,7 @@ def test_animated_images_are_sampled(
     path = tmp_path / "sticker.bin"
     frames[0].save(path, kind, save_all=True, append_images=frames[1:], duration=250)
     plain = Sampling(mode="every", every=0.25, skip_similar=None, drop_bad=False)
-    assert FrameHarvest(dataset, plain).run([VideoFile(path)]).added == 4
+    assert FrameHarvest(dataset, plain).run([path]).added == 4
     times = sorted(image.origins[0].time or 0.0 for image in dataset.images.iterate())
     assert times == pytest.approx([0, 0.25, 0.5, 0.75])
 
@@ -275,7 +275,7 @@ def test_interrupt_stops_sampling(dataset: Dataset, tmp_path: Path) -> None:
     sampling = Sampling("every", 0.5, skip_similar=None, drop_bad=False)
     progress = Interrupting()
     with pytest.raises(KeyboardInterrupt):
-        FrameHarvest(dataset, sampling, progress=progress).run([VideoFile(film)])
+        FrameHarvest(dataset, sampling, progress=progress).run([film])
     assert 0 < progress.steps < 40, "a step per requested time"
 
 
@@ -374,7 +374,7 @@ MKV = b"\x1aE\xdf\xa3" + bytes(60)
 
 
 def find_paths(*arguments: str | Path) -> list[Path]:
-    return [video.path for video in find_inputs(arguments)]
+    return find_inputs(arguments)
 
 
 def names(*arguments: str | Path) -> list[str]:

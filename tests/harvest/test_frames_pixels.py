@@ -15,7 +15,6 @@ from gleanset import Dataset
 from gleanset.arrays import Float64Array
 from gleanset.work.progress import Progress
 from harvest.frames import FrameHarvest
-from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
@@ -148,7 +147,7 @@ def test_pale_frames_are_reported(
     progress = Progress()
     monkeypatch.setattr(progress, "say", lines.append)
     result = FrameHarvest(dataset, Sampling(), workers=1, progress=progress).run(
-        [VideoFile(video)]
+        [video]
     )
     assert result.added == 1
     [line] = lines

@@ -18,7 +18,6 @@ from gleanset.errors import MissingComponent
 from harvest.frames import FrameHarvest
 from harvest.video.decoder import FfmpegDecoder
 from harvest.video.filter_graph import make_plan
-from harvest.video.inputs import VideoFile
 from harvest.video.probe_ffmpeg import probe
 from harvest.video.sampling import Sampling
 
@@ -44,7 +43,7 @@ def sample(
     sampling = Sampling(
         "every", every=every, skip_similar=None, drop_bad=False, **options
     )
-    result = FrameHarvest(dataset, sampling, workers=1).run([VideoFile(video)])
+    result = FrameHarvest(dataset, sampling, workers=1).run([video])
     assert (result.rejected, result.reasons) == (0, {})
     times = sorted(
         o.time or 0.0 for image in dataset.images.iterate() for o in image.origins
@@ -144,7 +143,7 @@ def test_key_frames_of_theora(dataset: Dataset, tmp_path: Path) -> None:
     theora = ("-c:v", "libtheora", "-g", "25")
     video = drawn_video(tmp_path / "v.ogg", lavfi_source(3), *theora)
     sampling = Sampling("keyframes", skip_similar=None, drop_bad=False)
-    FrameHarvest(dataset, sampling, workers=1).run([VideoFile(video)])
+    FrameHarvest(dataset, sampling, workers=1).run([video])
     assert [time for time, _ in stored_frames(dataset)] == [0, 1, 2]
     assert list(dataset.rejections.iterate()) == []
 
@@ -326,9 +325,9 @@ def test_missing_decoder_and_old_ffmpeg_have_own_errors(
     lacking = 'case "$*" in *-codecs) real "$@" | grep -v " h264 "; exit;; esac\n'
     replace_ffmpeg(tmp_path, f'{failure}{lacking}real "$@"\n', monkeypatch)
     with pytest.raises(MissingComponent, match=r"missing codec: .*kein Dekoder"):
-        harvest.run([VideoFile(video)])
+        harvest.run([video])
 
     version = 'case "$*" in *-version) echo "libavfilter  7. 110.100"; exit;; esac\n'
     replace_ffmpeg(tmp_path / "old", f'{failure}{version}real "$@"\n', monkeypatch)
     with pytest.raises(MissingComponent, match="is too old"):
-        harvest.run([VideoFile(video)])
+        harvest.run([video])
