@@ -115,15 +115,14 @@ class Client:
                 f"the contact {contact!r} cannot be sent", "use plain ASCII for it"
             )
 
-        self.user_agent = f"gleanset/{__version__}" + (
-            f" (+{contact})" if contact else ""
-        )
+        self.user_agent = f"gleanset/{__version__}"
+        if contact:
+            self.user_agent += f" (+{contact})"
         rules_headers = self._headers("text/plain,*/*;q=0.5")
         self.robots = RobotsPolicy(self.limits, rules_headers, ignore_robots)
         self.slots = HostSlots(self.limits.per_host, self.limits.delay)
-        self.logins: dict[
-            object, Any
-        ] = {}  # of sources, for the lifetime of the client
+        # Of sources, for the lifetime of the client.
+        self.logins: dict[object, Any] = {}
         self._pools = ConnectionPools(self.limits.per_host)
         self._watcher = DeadlineWatcher()
 
@@ -152,12 +151,12 @@ class Client:
         headers["Accept-Encoding"] = "identity"
         # A broken page address must not cost the image that was found on it.
         with suppress(Unreadable):
-            if page := get_required_referer(url) or referer:
+            page = get_required_referer(url) or referer
+            if page:
                 headers["Referer"] = normalize_url(page)
 
-        return self.fetch(
-            url, FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True)
-        )
+        policy = FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True)
+        return self.fetch(url, policy)
 
     def fetch(self, url: str, policy: FetchPolicy) -> Fetch:
         """Make one request after each `Turn`; return the last response.
@@ -171,22 +170,23 @@ class Client:
         deadline = Deadline(limits.total_timeout, self.allow_private)
         cookies = FetchCookies()
         url = normalize_url(url)
-        start = Turn(url, get_host(url))
+        turn = Turn(url, get_host(url))
 
         for attempt in range(limits.retries):
             response = None
             with suppress(TransientFailure):
-                response = yield from self._follow(start, policy, deadline, cookies)
-            if response is not None and response.status not in policy.retry_statuses:
+                response = yield from self._follow(turn, policy, deadline, cookies)
+            if response and response.status not in policy.retry_statuses:
                 return response
+
             seconds = parse_retry_after(response.headers) if response else None
             if seconds is None:
                 seconds = backoff_seconds(attempt, limits.backoff)
             seconds = min(seconds, limits.max_wait)
-            if response is not None and response.status in HOST_WIDE_STATUSES:
+            if response and response.status in HOST_WIDE_STATUSES:
                 self.slots.hold(get_host(response.url), seconds)
-            start = start._replace(seconds=seconds)
-        return (yield from self._follow(start, policy, deadline, cookies))
+            turn = turn._replace(seconds=seconds)
+        return (yield from self._follow(turn, policy, deadline, cookies))
 
     def _follow(
         self, turn: Turn, policy: FetchPolicy, deadline: Deadline, cookies: FetchCookies
@@ -198,16 +198,15 @@ class Client:
                 raise Unreadable(PRIVATE_ADDRESS, turn.url)
             yield turn
             headers = cookies.add_to(policy.headers, turn.url)
-            response = self._request(
-                turn.url, policy._replace(headers=headers), deadline
-            )
+            own_policy = policy._replace(headers=headers)
+            response = self._request(turn.url, own_policy, deadline)
             cookies.record(response.headers, turn.url)
             is_refusal = response.status in HOST_WIDE_STATUSES
             self.slots.record_response(turn.host, is_refusal=is_refusal)
-            location = (
-                response.headers.get("Location") if policy.follow_redirects else None
-            )
-            if location is None or response.status not in _REDIRECT_STATUSES:
+
+            location = response.headers.get("Location")
+            is_redirect = response.status in _REDIRECT_STATUSES
+            if location is None or not (is_redirect and policy.follow_redirects):
                 return response
             target = resolve_redirect(turn.url, location)
             turn = Turn(target, get_host(target))
@@ -242,22 +241,20 @@ class Client:
         """
         if params:
             url += ("&" if "?" in url else "?") + urlencode(params, quote_via=quote)
-        all_headers = self._headers("*/*") | dict(headers or {})
         policy = FetchPolicy(
-            all_headers, RETRY_STATUSES - {429}, self.limits, error_bodies=True
+            self._headers("*/*") | dict(headers or {}),
+            RETRY_STATUSES - {429},
+            self.limits,
+            error_bodies=True,
         )
 
         try:
-            response = self._fetch_now(url, policy, pace)
+            return self._fetch_page(url, policy, pace)
         except Unreadable as error:
             detail = error.detail.removeprefix(f"{url}: ")
             raise unreachable_error(url, error.reason, detail) from error
 
-        return Page(
-            response.status, _decode_text(response), response.url, response.headers
-        )
-
-    def _fetch_now(self, url: str, policy: FetchPolicy, pace: float) -> HttpResponse:
+    def _fetch_page(self, url: str, policy: FetchPolicy, pace: float) -> Page:
         """Fetch in this thread, waiting as the host demands, and `pace` seconds between requests.
 
         Robots rules are not read.
@@ -273,7 +270,9 @@ class Client:
                     turn = next(fetch)
                 except StopIteration as end:
                     response: HttpResponse = end.value
-                    return response
+                    break
+        text = _decode_text(response)
+        return Page(response.status, text, response.url, response.headers)
 
     def call_api(
         self,
@@ -297,7 +296,7 @@ class Client:
         if isinstance(form, Mapping):
             all_headers["Content-Type"] = "application/x-www-form-urlencoded"
             form = urlencode(form)
-        public = url.partition("?")[0]
+        public_url = url.partition("?")[0]
         policy = FetchPolicy(
             all_headers,
             retry_statuses=frozenset(),
@@ -309,20 +308,16 @@ class Client:
 
         def call() -> Page:
             try:
-                response = self._fetch_now(url, policy, pace)
+                page = self._fetch_page(url, policy, pace)
             except Unreadable as error:
                 detail = error.detail.removeprefix(url).removeprefix(": ")
-                failure = unreachable_error(public, error.reason, detail)
-                if (
-                    isinstance(error, TransientFailure)
-                    or error.reason in _TEMPORARY_REASONS
-                ):
+                failure = unreachable_error(public_url, error.reason, detail)
+                is_transient = isinstance(error, TransientFailure)
+                if is_transient or error.reason in _TEMPORARY_REASONS:
                     raise RetryableError(failure) from None
                 raise failure from None
 
-            page = Page(
-                response.status, _decode_text(response), public, response.headers
-            )
+            page = page._replace(url=public_url)
             check(page)
             return page
 
@@ -417,14 +412,16 @@ class Client:
         if response.status < 300 and policy.robots:
             self.robots.check_headers(url, response.headers)
         max_bytes = policy.limits.max_bytes
-        length = "" if policy.clipped else response.headers.get("Content-Length", "")
+        length = response.headers.get("Content-Length", "")
         # float takes any number of digits, int does not.
         is_too_large = length.isdecimal() and float(length) > max_bytes
+        if is_too_large and not policy.may_clip:
+            raise _too_large(url, max_bytes)
+
         data = io.BytesIO()
         size = 0
-
-        # read1 returns the bytes received so far; read would wait for a whole chunk.
-        while not is_too_large and size <= max_bytes:
+        while size <= max_bytes:
+            # read1 returns the bytes received so far; read would wait for a whole chunk.
             chunk = response.read1(_CHUNK_BYTES, decode_content=False)
             # A socket that was shut down looks like a regular end.
             self._raise_if_over(url, deadline, None)
@@ -434,9 +431,9 @@ class Client:
 
         encodings = response.headers.get("Content-Encoding", "")
         content = decode_content(data.getvalue(), encodings, max_bytes)
-        if policy.clipped or not (is_too_large or max(size, len(content)) > max_bytes):
-            return content
-        raise Unreadable("too large", f"{url}: more than {max_bytes} bytes")
+        if max(size, len(content)) > max_bytes and not policy.may_clip:
+            raise _too_large(url, max_bytes)
+        return content
 
     def _raise_if_over(
         self, url: str, deadline: Deadline, cause: Exception | None
@@ -455,13 +452,15 @@ class Client:
         }
 
 
+def _too_large(url: str, max_bytes: int) -> Unreadable:
+    return Unreadable("too large", f"{url}: more than {max_bytes} bytes")
+
+
 def _decode_text(response: HttpResponse) -> str:
-    _, _, charset = (
-        response.headers.get("Content-Type", "").lower().partition("charset=")
-    )
+    content_type = response.headers.get("Content-Type", "").lower()
+    _, _, parameter = content_type.partition("charset=")
+    charset = parameter.partition(";")[0].strip(" \"'")
     try:
-        return response.data.decode(
-            charset.partition(";")[0].strip(" \"'") or "utf-8", "replace"
-        )
+        return response.data.decode(charset or "utf-8", "replace")
     except (LookupError, ValueError):  # the codecs idna and undefined raise ValueError
         return response.data.decode("utf-8", "replace")

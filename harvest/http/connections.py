@@ -66,6 +66,7 @@ class Deadline:
         self.total = seconds
         self.allow_private = allow_private
         self.is_over = False
+        # When the time will be over, on the monotonic clock; infinite between requests.
         self.expires = math.inf
         self._remaining = seconds
         self._started_at = 0.0
@@ -75,10 +76,10 @@ class Deadline:
     @property
     def remaining(self) -> float:
         """Remaining seconds of network time, at least a millisecond."""
-        running = (
-            0.0 if self.expires == math.inf else time.monotonic() - self._started_at
-        )
-        return max(self._remaining - running, 0.001)
+        remaining = self._remaining
+        if self.expires != math.inf:
+            remaining = self.expires - time.monotonic()
+        return max(remaining, 0.001)
 
     def __enter__(self) -> Self:
         self._started_at = time.monotonic()
@@ -104,7 +105,7 @@ class Deadline:
         """End the current request, and every later one, at once."""
         with self._lock:
             self.is_over = True
-            if self._socket is not None:
+            if self._socket:
                 # Not SSLSocket.shutdown: it forgets its TLS state under the reading thread.
                 with suppress(OSError):
                     socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
@@ -127,7 +128,7 @@ class DeadlineWatcher:
         """Start watching a fetch."""
         with self._lock:
             self._deadlines.add(deadline)
-            if self._thread is None:
+            if not self._thread:
                 self._thread = threading.Thread(target=self._run, daemon=True)
                 self._thread.start()
 
@@ -163,8 +164,8 @@ def is_private(address: str) -> bool:
     Raises `ValueError` for what is not a numeric address.
     """
     ip = ipaddress.ip_address(address)
-    inner = _embedded_ipv4(ip) if isinstance(ip, IPv6Address) else None
-    if inner is not None:
+    inner = _extract_ipv4(ip) if isinstance(ip, IPv6Address) else None
+    if inner:
         return is_private(str(inner))
     return not ip.is_global or ip.is_multicast
 
@@ -178,27 +179,17 @@ def is_private_literal(host: str) -> bool:
     if bare == "localhost" or bare.endswith(".localhost"):
         return True
     try:
-        return is_private(
-            bare if ":" in bare else socket.inet_ntoa(socket.inet_aton(bare))
-        )
+        if ":" not in bare:
+            bare = socket.inet_ntoa(socket.inet_aton(bare))
+        return is_private(bare)
     except (OSError, ValueError):  # a name
         return False
 
 
-def resolves_to_private(host: str) -> bool:
-    """Return whether a host is, or resolves to, a private address."""
-    if is_private_literal(host):
-        return True
-    try:
-        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # unknown, or resolved by a proxy
-        return False
-    return any(is_private(str(entry[4][0])) for entry in addresses)
-
-
-def _embedded_ipv4(ip: IPv6Address) -> IPv4Address | None:
-    if ip.teredo is not None:
-        return ip.teredo[1]
+def _extract_ipv4(ip: IPv6Address) -> IPv4Address | None:
+    if ip.teredo:
+        _, client = ip.teredo
+        return client
     if ip in _NAT64 or ip in _V4_COMPATIBLE:
         return IPv4Address(int(ip) & 0xFFFFFFFF)
     return ip.ipv4_mapped or ip.sixtofour
@@ -217,7 +208,9 @@ class _FinalResponse(http.client.HTTPResponse):
             super().begin()
 
 
-class _Guarded(HTTPConnection):
+class _GuardedConnection(HTTPConnection):
+    """Connection to public addresses only, within the deadline of its thread."""
+
     response_class = _FinalResponse
 
     # Private to urllib3, which has no public way to choose the address of a connection after the
@@ -237,13 +230,13 @@ class _Guarded(HTTPConnection):
                 self, f"no connection to {self.host}: {error}"
             ) from error
 
-        if (deadline := _current_deadline()) is not None:
+        if deadline := _current_deadline():
             deadline.register(sock)
         return sock
 
     def request(self, *args: Any, **options: Any) -> None:
         deadline = _current_deadline()
-        if deadline is not None and self.sock is not None:
+        if deadline and self.sock:
             deadline.register(self.sock)
         super().request(*args, **options)
 
@@ -256,7 +249,7 @@ class _Guarded(HTTPConnection):
 
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
         deadline = _current_deadline()
-        if self.proxy is not None or (deadline is not None and deadline.allow_private):
+        if self.proxy or (deadline and deadline.allow_private):
             return addresses
 
         public = [address for address in addresses if not is_private(address)]
@@ -265,11 +258,14 @@ class _Guarded(HTTPConnection):
         return public
 
     def _connect(self, addresses: list[str]) -> socket.socket:
+        """Connect to the first address that accepts; the timeout is for all of them together."""
         timeout = self.timeout if isinstance(self.timeout, int | float) else None
-        until = time.monotonic() + timeout if timeout is not None else None
-        failure: OSError = OSError("no address")
+        started_at = time.monotonic()
+        failure = OSError("no address")
         for address in addresses:
-            remaining = None if until is None else max(until - time.monotonic(), 0.001)
+            remaining = timeout
+            if timeout is not None:
+                remaining = max(started_at + timeout - time.monotonic(), 0.001)
             try:
                 sock = create_connection(
                     (address, self.port), remaining, None, self.socket_options
@@ -282,20 +278,20 @@ class _Guarded(HTTPConnection):
         raise failure
 
 
-class _GuardedTLS(_Guarded, HTTPSConnection):
+class _GuardedTLSConnection(_GuardedConnection, HTTPSConnection):
     pass
 
 
 class GuardedPool(HTTPConnectionPool):
     """urllib3's pool with guarded connections."""
 
-    ConnectionCls = _Guarded
+    ConnectionCls = _GuardedConnection
 
 
 class GuardedTLSPool(HTTPSConnectionPool):
     """urllib3's TLS pool with guarded connections."""
 
-    ConnectionCls = _GuardedTLS
+    ConnectionCls = _GuardedTLSConnection
 
 
 class ConnectionPools:
@@ -313,14 +309,17 @@ class ConnectionPools:
             "maxsize": per_host,
             "ssl_context": load_ca_certificates(),
         }
-        for proxy in {self._proxy_of("http"), self._proxy_of("https")}:
-            self._manager(proxy)
+        # Now, so that an unusable proxy is reported before the first request.
+        for scheme in ("http", "https"):
+            self._get_manager(self._find_proxy(scheme))
 
     def manager_for(self, url: str) -> PoolManager:
         """Return the pools for this address."""
         parts = urlsplit(url)
-        is_direct = self._is_bypassed(parts.hostname or "", parts.port)
-        return self._manager(None if is_direct else self._proxy_of(parts.scheme))
+        proxy = self._find_proxy(parts.scheme)
+        if self._is_bypassed(parts.hostname or "", parts.port):
+            proxy = None
+        return self._get_manager(proxy)
 
     def close(self) -> None:
         """Close every kept connection."""
@@ -328,11 +327,11 @@ class ConnectionPools:
             for manager in self._managers.values():
                 manager.clear()
 
-    def _proxy_of(self, scheme: str) -> str | None:
+    def _find_proxy(self, scheme: str) -> str | None:
         address = self._proxies.get(scheme) or self._proxies.get("all")
-        if not address:
-            return None
-        return address if "://" in address else f"http://{address}"
+        if address and "://" not in address:
+            return f"http://{address}"
+        return address or None
 
     def _is_bypassed(self, host: str, port: int | None) -> bool:
         address = f"{host}:{port}" if port and ":" not in host else host
@@ -347,13 +346,13 @@ class ConnectionPools:
                     return True
         return False
 
-    def _manager(self, proxy: str | None) -> PoolManager:
+    def _get_manager(self, proxy: str | None) -> PoolManager:
         with self._lock:
             if proxy not in self._managers:
                 manager = (
                     PoolManager(**self._options)
                     if proxy is None
-                    else self._proxy_manager(proxy)
+                    else self._make_proxy_manager(proxy)
                 )
                 manager.pool_classes_by_scheme = {
                     "http": GuardedPool,
@@ -362,7 +361,7 @@ class ConnectionPools:
                 self._managers[proxy] = manager
             return self._managers[proxy]
 
-    def _proxy_manager(self, proxy: str) -> ProxyManager:
+    def _make_proxy_manager(self, proxy: str) -> ProxyManager:
         parts = urlsplit(proxy)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(
@@ -375,16 +374,19 @@ class ConnectionPools:
             login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             headers = dict(make_headers(proxy_basic_auth=login))
 
-        trusted = self._options["ssl_context"]
         return ProxyManager(
-            proxy, proxy_headers=headers, proxy_ssl_context=trusted, **self._options
+            proxy,
+            proxy_headers=headers,
+            proxy_ssl_context=self._options["ssl_context"],
+            **self._options,
         )
 
 
 def load_ca_certificates() -> ssl.SSLContext:
     """Return an SSL context with the certificates to trust. Raises `UsageError`."""
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        if not (bundle := os.environ.get(variable)):
+        bundle = os.environ.get(variable)
+        if not bundle:
             continue
         try:
             if Path(bundle).is_dir():

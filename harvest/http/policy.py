@@ -52,7 +52,7 @@ class FetchPolicy(NamedTuple):
     """What to send, and how to handle the response.
 
     `retry_statuses` are retried as often as the limits allow. `error_bodies`: the body of an error
-    is read as well. `clipped`: of a body over `limits.max_bytes` the beginning suffices. `robots`:
+    is read as well. `may_clip`: of a body over `limits.max_bytes` the beginning suffices. `robots`:
     opt-out signals in headers are respected. Without `follow_redirects` a redirect is returned.
     """
 
@@ -60,7 +60,7 @@ class FetchPolicy(NamedTuple):
     retry_statuses: frozenset[int]
     limits: DownloadLimits
     error_bodies: bool = False
-    clipped: bool = False
+    may_clip: bool = False
     robots: bool = False
     follow_redirects: bool = True
     body: bytes | str | None = None
@@ -97,9 +97,9 @@ def classify_error(error: Exception, url: str, in_body: bool) -> Unreadable:
         return Unreadable("bad url", detail)
     if isinstance(error, ReadTimeoutError):
         return Unreadable("timed out", detail)
-    if isinstance(error, ConnectTimeoutError) and not isinstance(
-        error, NewConnectionError
-    ):
+    # A connection that was refused is a `ConnectTimeoutError` of urllib3 as well.
+    is_refused = isinstance(error, NewConnectionError)
+    if isinstance(error, ConnectTimeoutError) and not is_refused:
         return TransientFailure("timed out", detail)
     if isinstance(error, DecodeError):
         return Unreadable("cut off", detail)
@@ -112,14 +112,13 @@ def classify_error(error: Exception, url: str, in_body: bool) -> Unreadable:
 
 def unreachable_error(address: str, reason: str, detail: str = "") -> Unreachable:
     """Return the error for a site that did not respond."""
-    what = f"{address} could not be reached: {reason}"
+    problem = f"{address} could not be reached: {reason}"
     if detail:
-        what += f" ({detail})"
+        problem += f" ({detail})"
+    fix = "check the network and HTTP_PROXY/HTTPS_PROXY, or try again later"
     if reason == PRIVATE_ADDRESS:
-        return Unreachable(what, "add --allow-private if this address is intended")
-    return Unreachable(
-        what, "check the network and HTTP_PROXY/HTTPS_PROXY, or try again later"
-    )
+        fix = "add --allow-private if this address is intended"
+    return Unreachable(problem, fix)
 
 
 def looks_like_html(data: bytes) -> bool:

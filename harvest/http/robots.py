@@ -28,7 +28,6 @@ import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -108,9 +107,9 @@ class _HostRules(NamedTuple):
     def check(self, url: str) -> None:
         if self.reason:
             raise Unreadable(self.reason, f"{url}: {self.detail}")
-        if self.rules is not None and not self.rules.can_fetch(url, AGENT):
+        if self.rules and not self.rules.can_fetch(url, AGENT):
             raise Unreadable("robots.txt disallows", url)
-        if self.signals is not None and not self.signals.can_fetch(url, AGENT):
+        if self.signals and not self.signals.can_fetch(url, AGENT):
             raise Unreadable(NO_TRAINING, f"{url}: its robots.txt")
         if self.reserved and is_reserved(self.reserved, url):
             raise Unreadable(TDM, f"{url}: {_TDM_FILE}")
@@ -129,7 +128,8 @@ class _RulesCache:
 
     def get(self, origin: str) -> _HostRules | None:
         with self._lock:
-            if (rules := self._rules.pop(origin, None)) is not None:
+            rules = self._rules.pop(origin, None)
+            if rules:
                 self._rules[origin] = rules
             return rules
 
@@ -146,7 +146,8 @@ class _RulesCache:
                 self._drop(next(complete, oldest))
 
     def _drop(self, origin: str) -> None:
-        if (rules := self._rules.pop(origin, None)) is not None:
+        rules = self._rules.pop(origin, None)
+        if rules:
             self._size -= rules.size + _ENTRY_BYTES
 
 
@@ -163,7 +164,8 @@ class RobotsPolicy:
         headers: Mapping[str, str],
         ignored: Collection[str],
     ):
-        if unknown := sorted(set(ignored).difference(SIGNALS)):
+        unknown = sorted(set(ignored).difference(SIGNALS))
+        if unknown:
             raise UsageError(
                 f"unknown opt-out signal: {', '.join(unknown)}",
                 f"name some of {', '.join(SIGNALS[:-1])}, or {SIGNALS[-1]}",
@@ -182,28 +184,29 @@ class RobotsPolicy:
         )
         # The body of a 404 is read as well: a connection with an unread body cannot be kept.
         self.policy = FetchPolicy(
-            headers, RETRY_STATUSES, robots_limits, error_bodies=True, clipped=True
+            headers, RETRY_STATUSES, robots_limits, error_bodies=True, may_clip=True
         )
         self._retry_delay = limits.robots_retry_delay
         self._cache = _RulesCache()
-        self._no_reservations: tuple[PathRule, ...] | None = (
+        # Of a host whose tdmrep.json is not yet read, or need not be.
+        self._reservations_before: tuple[PathRule, ...] | None = (
             None if TDM in self.respected else ()
         )
 
     def missing_rules_file(self, url: str) -> str | None:
         """Return the address of the file to read before this normalized address, if any."""
         rules = self._get(url)
-        if rules is None:
+        if not rules:
             return get_url_origin(url) + _ROBOTS_FILE
         return None if rules.is_complete else get_url_origin(url) + _TDM_FILE
 
     def _get(self, url: str) -> _HostRules | None:
         rules = self._cache.get(get_url_origin(url))
-        if rules is not None and time.monotonic() < rules.until:
+        if rules and time.monotonic() < rules.until:
             return rules
         if "robots.txt" in self.respected:
             return None
-        return _HostRules(reserved=self._no_reservations)
+        return _HostRules(reserved=self._reservations_before)
 
     def record_rules(self, file: str, status: int, data: bytes) -> float | None:
         """Record the response to the request for a file; return its crawl delay, if any."""
@@ -220,15 +223,17 @@ class RobotsPolicy:
         signals = None
         if CONTENT_SIGNAL in self.respected:
             signals = parse_content_signals(text)
-        parsed_count = sum(parsed is not None for parsed in (rules, signals))
+        # Each of the two holds what was parsed from the text.
+        rule_sets = [rule_set for rule_set in (rules, signals) if rule_set]
         host_rules = _HostRules(
             until=time.monotonic() + _CACHE_SECONDS,
             rules=rules,
-            size=min(len(data), _MAX_FILE_BYTES) * parsed_count,
+            size=min(len(data), _MAX_FILE_BYTES) * len(rule_sets),
             signals=signals,
-            reserved=self._no_reservations,
+            reserved=self._reservations_before,
         )
         self._add(file, host_rules)
+
         delay = rules.crawl_delay(AGENT) if rules else None
         return min(delay, _MAX_CRAWL_DELAY_SECONDS) if delay else None
 
@@ -238,7 +243,7 @@ class RobotsPolicy:
             self._record_reservations(file, b"")
         elif failure.reason == "bad redirect":
             until = time.monotonic() + _CACHE_SECONDS
-            self._add(file, _HostRules(until, reserved=self._no_reservations))
+            self._add(file, _HostRules(until, reserved=self._reservations_before))
         elif failure.reason in _HOST_REASONS:
             self._forbid(file, failure.detail, failure.reason)
         else:
@@ -246,7 +251,7 @@ class RobotsPolicy:
 
     def _record_reservations(self, file: str, data: bytes) -> None:
         rules = self._get(file)
-        if rules is None:
+        if not rules:
             return  # its robots.txt was dropped from the cache: both files are read again
         reserved = parse_tdm_rules(data)
         size = rules.size + (len(data) if reserved else 0)
@@ -268,7 +273,7 @@ class RobotsPolicy:
         read`, `content-signal ai-train=no`, `tdm-reservation`, or why the host cannot be reached.
         """
         rules = self._get(url)
-        if rules is None:
+        if not rules:
             return False
         rules.check(url)
         return rules.is_complete
@@ -276,15 +281,16 @@ class RobotsPolicy:
     def check_headers(self, url: str, headers: HTTPHeaderDict) -> None:
         """Raise `Unreadable` for an opt-out signal in the headers of an image."""
         tags = headers.getlist("X-Robots-Tag")
-        directive = find_directive(tags, self.respected & _TAGS, AGENT)
+        directive = find_directive(tags, self.respected & _TAGS)
         if directive:
             raise Unreadable(f"robots tag {directive}", url)
-        if TDM in self.respected and "1" in map(str.strip, headers.getlist(TDM)):
+        reservations = [value.strip() for value in headers.getlist(TDM)]
+        if TDM in self.respected and "1" in reservations:
             raise Unreadable(TDM, url)
 
         if CONTENT_SIGNAL in self.respected:
-            for value in chain.from_iterable(map(headers.getlist, _SIGNAL_HEADERS)):
-                if _allows_training(value) is False:
+            for name in _SIGNAL_HEADERS:
+                if any(map(_forbids_training, headers.getlist(name))):
                     raise Unreadable(NO_TRAINING, url)
 
     def check_image_bytes(self, url: str, data: bytes) -> None:
@@ -311,18 +317,21 @@ def _allows_training(preferences: str) -> bool | None:
     return not any(value.startswith("n") for value in values)
 
 
-def find_directive(
-    lines: Sequence[str], directives: frozenset[str], agent: str
-) -> str | None:
-    """Return the first of `directives` in header lines that applies to `agent`, if any."""
-    for text in _directives_for(agent, lines):
+def _forbids_training(preferences: str) -> bool:
+    return _allows_training(preferences) is False
+
+
+def find_directive(lines: Sequence[str], directives: frozenset[str]) -> str | None:
+    """Return the first of `directives` in header lines that applies to us, if any."""
+    for text in _iter_directives(lines):
         directive = _SYNONYMS.get(text, text)
         if directive in directives:
             return directive
     return None
 
 
-def _directives_for(agent: str, lines: Sequence[str]) -> Iterator[str]:
+def _iter_directives(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the directives in header lines that apply to us."""
     for line in lines:
         is_applicable = True
         for part in line.lower().split(","):
@@ -334,8 +343,8 @@ def _directives_for(agent: str, lines: Sequence[str]) -> Iterator[str]:
                 and not name.isdigit()
             )
             if colon and is_agent:
-                # It applies to this agent, up to the next agent in the line.
-                is_applicable = name.partition("/")[0].strip() in ("*", agent)
+                # What follows is for this agent, up to the next one in the line.
+                is_applicable = name.partition("/")[0].strip() in ("*", AGENT)
                 part = rest
             if is_applicable:
                 yield part.strip()
@@ -346,7 +355,8 @@ def parse_content_signals(text: str) -> Protego | None:
 
     Groups and paths of content signals mean the same as those of access rules.
     """
-    if not any(name.lower() in text.lower() for name in _SIGNAL_HEADERS):
+    lower_text = text.lower()
+    if not any(name.lower() in lower_text for name in _SIGNAL_HEADERS):
         return None
     from protego import Protego
 
@@ -405,7 +415,7 @@ def parse_tdm_rules(data: bytes) -> tuple[PathRule, ...]:
     if not isinstance(entries, list):
         return ()
     rules = map(_parse_rule, entries[:_MAX_RULES])
-    return tuple(rule for rule in rules if rule is not None)
+    return tuple(rule for rule in rules if rule)
 
 
 def _parse_rule(entry: object) -> PathRule | None:

@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Set
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
@@ -39,7 +39,13 @@ _EXTRA_THREADS = 0.5
 
 
 class JobQueue:
-    """Candidates to download. Used only by the thread that runs the scheduler."""
+    """Candidates to download, up to `limit` distinct `images`; None for all candidates.
+
+    Used only by the thread that runs the scheduler.
+    """
+
+    limit: int | None = None
+    images: Set[str] = frozenset()
 
     def __init__(self, candidates: Iterable[Candidate] = ()):
         self._candidates = iter(candidates)
@@ -96,18 +102,18 @@ class Scheduler(Generic[Result]):
         self._process = process
         self._requests = requests
         self._queues: dict[str, deque[DownloadJob]] = {}
-        self._delayed: list[
-            tuple[float, int, DownloadJob]
-        ] = []  # a heap by the time to continue
-        self._number = count()
-        self._fetching_rules: set[str] = set()  # origins whose rules are being fetched
+        # A heap of jobs by the time to continue; the number is different for each.
+        self._delayed: list[tuple[float, int, DownloadJob]] = []
+        self._numbers = count()
+        # Origins whose rules are being fetched.
+        self._fetching_rules: set[str] = set()
         self._active_count = 0
-        self._unsettled_count = (
-            0  # candidates without a further request that are not yet settled
-        )
+        # Candidates without a further request that are not yet settled.
+        self._unsettled_count = 0
         self._is_starving = False
         self._has_ended = False
-        self._pending_count = 0  # candidates whose outcome was not yielded yet
+        # Candidates whose outcome was not yielded yet.
+        self._pending_count = 0
         self._error: Exception | None = None
         self._events: SimpleQueue[Outcome[Candidate, Result] | BaseException | None] = (
             SimpleQueue()
@@ -126,11 +132,10 @@ class Scheduler(Generic[Result]):
         after the candidates before it are downloaded. An early end closes the client.
         """
         self._has_ended = False
+        thread_count = self._requests + math.ceil(self._requests * _EXTRA_THREADS)
         threads = [
             threading.Thread(target=self._work, name=f"gleanset-{number}")
-            for number in range(
-                self._requests + math.ceil(self._requests * _EXTRA_THREADS)
-            )
+            for number in range(thread_count)
         ]
 
         try:
@@ -149,7 +154,7 @@ class Scheduler(Generic[Result]):
                 self._slots.changed.notify_all()
             for thread in threads:
                 thread.join()
-        if self._error is not None:
+        if self._error:
             raise self._error
 
     # In the thread that runs the scheduler
@@ -159,22 +164,24 @@ class Scheduler(Generic[Result]):
         limit = _PENDING_PER_REQUEST * self._requests
         if self._is_starving:
             limit = self._pending_count + self._requests
-        while self._pending_count < min(limit, MAX_PENDING) and (
-            candidate := self._take_candidate(queue)
-        ):
+        while self._pending_count < min(limit, MAX_PENDING):
+            candidate = self._take_candidate(queue)
+            if not candidate:
+                break
             self._is_starving = False
             self._pending_count += 1
             with defer_interrupts():
                 self._add_candidate(candidate)
-        is_searching = self._error is None and queue.is_searching
+        is_searching = not self._error and queue.is_searching
         return bool(self._pending_count or is_searching or not self._events.empty())
 
     def _take_candidate(self, queue: JobQueue) -> Candidate | None:
+        if self._error:
+            return None
         try:
-            return None if self._error else queue.pop_candidate()
-        except (
-            Exception
-        ) as error:  # raised again when all pending candidates are downloaded
+            return queue.pop_candidate()
+        except Exception as error:
+            # Raised again when all pending candidates are downloaded.
             self._error = error
             return None
 
@@ -204,14 +211,13 @@ class Scheduler(Generic[Result]):
         while True:
             if isinstance(event, BaseException):
                 raise event
-            if event is not None:
+            if event:
                 self._pending_count -= 1
                 batch.append(event)
-            if (
-                not batch
-                or not self._fill_queues(queue)
-                or len(batch) >= self._requests
-            ):
+            # After a wake-up, the caller has to look at the queue.
+            if not batch or not self._fill_queues(queue):
+                return batch
+            if len(batch) >= self._requests:
                 return batch
             try:
                 event = self._events.get(timeout=max(until - time.monotonic(), 0.0))
@@ -222,16 +228,17 @@ class Scheduler(Generic[Result]):
 
     def _work(self) -> None:
         try:
-            while (job := self._next_job()) is not None:
+            while job := self._wait_for_job():
                 self._advance(job)
         except BaseException as error:
             self._events.put(error)
 
-    def _next_job(self) -> DownloadJob | None:
+    def _wait_for_job(self) -> DownloadJob | None:
+        """Return the next job; None at the end."""
         with self._slots.changed:
             while not (self._has_ended or self._slots.is_closed):
                 job, seconds = self._find_startable_job()
-                if job is not None:
+                if job:
                     self._active_count += 1
                     if self._active_count < self._requests:
                         # Another thread finds the next job, or how long to wait for it.
@@ -242,22 +249,20 @@ class Scheduler(Generic[Result]):
 
     def _find_startable_job(self) -> tuple[DownloadJob | None, float]:
         """Return a job with a slot of its host; or None, and the seconds until there may be one."""
-        limit = min(
-            self._requests,
-            IN_FLIGHT_PER_WORKER * self._requests - self._unsettled_count,
-        )
+        max_unsettled = IN_FLIGHT_PER_WORKER * self._requests
+        limit = min(self._requests, max_unsettled - self._unsettled_count)
         if self._active_count >= limit:
             return None, math.inf
 
         min_seconds = self._requeue_delayed()
-        for host in list(self._queues):
-            if not self._is_front_allowed(self._queues[host]):
-                if not self._queues[host]:
-                    del self._queues[host]
-                continue
-            if not (seconds := self._slots.acquire(host)):
-                return self._pop_job(host), 0.0
-            min_seconds = min(min_seconds, seconds)
+        for host, queue in list(self._queues.items()):
+            if self._is_front_allowed(queue):
+                seconds = self._slots.acquire(host)
+                if seconds == 0:
+                    return self._pop_job(host), 0.0
+                min_seconds = min(min_seconds, seconds)
+            elif not queue:
+                del self._queues[host]
 
         if not self._is_starving:
             self._is_starving = True
@@ -265,11 +270,15 @@ class Scheduler(Generic[Result]):
         return None, min_seconds
 
     def _requeue_delayed(self) -> float:
+        """Requeue the jobs whose time has come; return the seconds until that of the next one."""
         now = time.monotonic()
-        while self._delayed and self._delayed[0][0] <= now:
-            job = heappop(self._delayed)[2]
+        while self._delayed:
+            time_to_continue, _, job = self._delayed[0]
+            if time_to_continue > now:
+                return time_to_continue - now
+            heappop(self._delayed)
             self._queues.setdefault(job.turn.host, deque()).appendleft(job)
-        return self._delayed[0][0] - now if self._delayed else math.inf
+        return math.inf
 
     def _is_front_allowed(self, queue: deque[DownloadJob]) -> bool:
         """Return whether the first job of a queue, or the file with its rules, may be requested.
@@ -279,7 +288,7 @@ class Scheduler(Generic[Result]):
         while queue:
             job = queue[0]
             url = job.turn.url
-            if job.candidate is not None and self._slots.is_refusing(job.turn.host):
+            if job.candidate and self._slots.is_refusing(job.turn.host):
                 queue.popleft()
                 self._unsettled_count += 1
                 detail = f"{url}: its host answered 429 or 503 repeatedly"
@@ -300,13 +309,11 @@ class Scheduler(Generic[Result]):
     def _pop_job(self, host: str) -> DownloadJob:
         """Take the first job of a host, or a job for the rules that must be read before it."""
         queue = self._queues.pop(host)
-        file = (
-            None
-            if queue[0].is_cleared
-            else self._robots.missing_rules_file(queue[0].turn.url)
-        )
-
-        if file is None:
+        front = queue[0]
+        file = None
+        if not front.is_cleared:
+            file = self._robots.missing_rules_file(front.turn.url)
+        if not file:
             job = queue.popleft()
         else:
             self._fetching_rules.add(get_url_origin(file))
@@ -319,21 +326,23 @@ class Scheduler(Generic[Result]):
         return job
 
     def _advance(self, job: DownloadJob) -> None:
+        """Make the next request of a job."""
         host = job.turn.host
+        is_candidate = job.candidate is not None
         response = None
         try:
             job.turn = next(job.fetch)
         except StopIteration as end:
             response = end.value
         except Exception as error:
-            self._release(host, is_done=job.candidate is not None)
+            self._release(host, is_done=is_candidate)
             self._fail(job, error)
             return
 
-        self._release(host, is_done=job.candidate is not None and response is not None)
-        if response is None:
+        self._release(host, is_done=is_candidate and response is not None)
+        if not response:
             self._requeue(job)
-        elif job.candidate is None:
+        elif not job.candidate:
             self._record_rules(job, response)
         else:
             self._events.put(self._process_response(job.candidate, response))
@@ -354,21 +363,22 @@ class Scheduler(Generic[Result]):
     def _release(self, host: str, *, is_done: bool) -> None:
         with self._slots.changed:
             self._active_count -= 1
-            self._unsettled_count += is_done
+            if is_done:
+                self._unsettled_count += 1
             self._slots.release(host)
 
     def _requeue(self, job: DownloadJob, *, first: bool = True) -> None:
         with self._slots.changed:
             if job.turn.seconds > 0:
                 until = time.monotonic() + job.turn.seconds
-                heappush(self._delayed, (until, next(self._number), job))
+                heappush(self._delayed, (until, next(self._numbers), job))
             else:
                 queue = self._queues.setdefault(job.turn.host, deque())
-                queue.appendleft(job) if first else queue.append(job)
+                queue.insert(0 if first else len(queue), job)
             self._slots.changed.notify()
 
     def _fail(self, job: DownloadJob, error: Exception) -> None:
-        if job.candidate is not None:
+        if job.candidate:
             self._events.put(make_failure(job.candidate, error))
         else:
             self._record_rules(job, error)

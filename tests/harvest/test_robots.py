@@ -270,7 +270,7 @@ LINES: dict[str, tuple[list[str], str | None]] = {
 
 @pytest.mark.parametrize(("lines", "expected"), LINES.values(), ids=LINES)
 def test_robots_tags(lines: list[str], expected: str | None) -> None:
-    assert find_directive(lines, frozenset(ROBOTS_TAGS), "gleanset") == expected
+    assert find_directive(lines, frozenset(ROBOTS_TAGS)) == expected
 
 
 def serve_tagged(*lines: str) -> Behaviour:
