@@ -94,6 +94,12 @@ class Member(NamedTuple):
         path = PurePosixPath(self.name)
         return tuple(part for part in path.parts if part not in ("/", ".."))
 
+    @property
+    def stem(self) -> str:
+        """Name without its last extension."""
+        stem, _, _ = self.name.rpartition(".")
+        return stem
+
 
 def is_archive(path: Path) -> bool:
     """Return whether a file begins like a zip or a tar. Raises `InputUnusable`."""
@@ -162,7 +168,7 @@ def find_members(
             f"cannot read {path}: {error.strerror}", "check the disk"
         ) from error
     file_name = format_path(Path(path.name))
-    repeats = Counter[str]()
+    counts = Counter[str]()  # of each name so far
     with _open_archive(path, options.encoding) as members:
         metadata = _read_metadata(members)
         parents = [member.parts[:-1] for member in members]
@@ -174,8 +180,7 @@ def find_members(
         rules = TreeRules(options, tables, find_split_folders(folders), top)
 
         for member in members:
-            name = member.name
-            repeats[name] += 1
+            counts[member.name] += 1
             relative = PurePosixPath(*member.parts)
             reason = _find_ignored_reason(relative, options.exclude)
             if reason:
@@ -184,10 +189,11 @@ def find_members(
                     rules.tables.read(path / relative.parent)
                 continue
 
+            # The entry of a damaged archive has no name.
             *inside, title = member.parts or (file_name,)
-            member_key = f"{key}:{name}"
-            if repeats[name] > 1:
-                member_key += f"#{repeats[name]}"
+            member_key = f"{key}:{member.name}"
+            if counts[member.name] > 1:
+                member_key += f"#{counts[member.name]}"
             origin = Origin(
                 "archive",
                 key=member_key,
@@ -196,13 +202,15 @@ def find_members(
                 original_path="/".join(member.parts) or None,
             )
             folder = f"{key}:{'/'.join(inside)}"
-            about = metadata.get(name.rpartition(".")[0])
+            about = metadata.get(member.stem)
             origin, credit = rules.complete(
                 path / relative, origin, inside, folder, about
             )
-            own_credit = (credit,) if about or credit != NO_CREDIT else ()
-            stamp = make_credit_stamp(origin.post, options.credit, *own_credit)
-            stamp = f"{origin.hint or ''}{stamp}"
+
+            credit_stamp = make_credit_stamp(origin.post, options.credit)
+            if about or credit != NO_CREDIT:
+                credit_stamp = make_credit_stamp(origin.post, options.credit, credit)
+            stamp = f"{origin.hint or ''}{credit_stamp}"
             yield ImageFile(Path(title), origin, stamp, credit, member.read)
         options.unmatched_rows.extend(rules.tables.list_unmatched())
 
@@ -222,15 +230,15 @@ def _find_ignored_reason(member: PurePosixPath, exclude: Sequence[str]) -> str |
 
 
 def _read_metadata(members: Iterable[Member]) -> dict[str, ImageMetadata]:
-    rows = {}
-    for name, size, read in members:
-        stem, _, suffix = name.rpartition(".")
-        if suffix == "json" and size <= MAX_METADATA_BYTES:
+    """Return the metadata of images by their name without extension."""
+    metadata = {}
+    for member in members:
+        if member.name.endswith(".json") and member.size <= MAX_METADATA_BYTES:
             with suppress(Unreadable):  # rejected when its turn comes
-                row = parse_metadata(read())
-                if row:
-                    rows[stem] = row
-    return rows
+                about = parse_metadata(member.read())
+                if about:
+                    metadata[member.stem] = about
+    return metadata
 
 
 def _open_source_tables(
@@ -264,8 +272,8 @@ def _open_archive(path: Path, encoding: str | None) -> Iterator[list[Member]]:
     with path.open("rb") as file:
         is_zip = file.read(2) == b"PK" or zipfile.is_zipfile(file)
         file.seek(0)
-        listed = _list_zip(file) if is_zip else _list_tar(file)
-        entries = list(_check_entries(listed, max_bytes))
+        all_entries = _list_zip(file) if is_zip else _list_tar(file)
+        entries = list(_check_entries(all_entries, max_bytes))
 
         names = (entry.name for entry in entries if isinstance(entry.name, bytes))
         texts = decode_names(names, format_path(path), encoding, is_zip=is_zip)
@@ -281,7 +289,7 @@ def _check_entries(entries: Iterator[Entry], max_bytes: int) -> Iterator[Entry]:
     """Yield the entries of an archive, and a rejection where it is damaged or too large."""
     total = 0
     try:
-        while (entry := _call(next, entries, None)) is not None:
+        while entry := _call(next, entries, None):
             name, size, read = entry
             # zipfile and tarfile read no more of a member than its header says.
             total += max(size, tarfile.BLOCKSIZE)
@@ -352,7 +360,7 @@ def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 def _list_tar(file: IO[bytes]) -> Iterator[Entry]:
     archive = tarfile.open(fileobj=file, tarinfo=_TarHeader, encoding="utf-8")  # noqa: SIM115
     data = archive.fileobj
-    while (info := archive.next()) is not None:
+    while info := archive.next():
         archive.members.clear()  # type: ignore[attr-defined] # tarfile keeps every header
         if info.isdir():
             continue

@@ -67,10 +67,10 @@ class CandidateQueue(JobQueue):
             self._is_exhausted = True
         while self._count_missing() > 0 and not self._ready and not self._is_full():
             candidate = self._next()
-            if candidate is not None:
+            if candidate:
                 self._classify(candidate)
             elif self._is_exhausted:
-                self._make_ready()
+                self._make_failed_ready()
             else:
                 return None
 
@@ -106,18 +106,23 @@ class CandidateQueue(JobQueue):
         if visit_state == "failed" and self.limit is not None:
             self._failed.append(candidate)
         elif visit_state != "known":
+            # A new one is needed: the failed ones before it come first.
+            self._make_failed_ready()
             self._make_ready(candidate)
 
-    def _make_ready(self, *new: Candidate) -> None:
-        for candidate in (*self._failed, *new):
-            key = _item_key(candidate)
-            if key in self._repeats:
-                self._repeats[key].append(candidate)
-                self._repeat_count += 1
-            else:
-                self._repeats[key] = []
-                self._ready.append(candidate)
+    def _make_failed_ready(self) -> None:
+        for candidate in self._failed:
+            self._make_ready(candidate)
         self._failed.clear()
+
+    def _make_ready(self, candidate: Candidate) -> None:
+        key = _item_key(candidate)
+        if key in self._repeats:
+            self._repeats[key].append(candidate)
+            self._repeat_count += 1
+        else:
+            self._repeats[key] = []
+            self._ready.append(candidate)
 
 
 def _item_key(candidate: Candidate) -> tuple[str, str]:
@@ -141,7 +146,7 @@ def search_source(
             candidate = msgspec.convert(msgspec.to_builtins(result), Candidate)
             if candidate.origin.source != source.name:
                 raise ValueError(f"it returns images of {candidate.origin.source!r}")
-            if condition is None or condition(candidate):
+            if not condition or condition(candidate):
                 yield candidate
             else:
                 skipped["filtered"] += 1
@@ -203,7 +208,7 @@ class SourceQueue(CandidateQueue):
         self._is_exhausted = True
         if isinstance(result, GleansetError):
             self.error = result
-        elif result is not None:
+        elif result:
             raise result
         return None
 
@@ -233,7 +238,7 @@ class SharedQueue(JobQueue):
     def __init__(
         self, limit: int, queues: Mapping[str, CandidateQueue], images: set[str]
     ):
-        self._limit = limit
+        self.limit: int = limit
         self._queues = queues
         self.images = images
         self._turns = deque(queues.values())
@@ -253,7 +258,7 @@ class SharedQueue(JobQueue):
                 self._set_limits()
                 self._turns.rotate(-1)
                 candidate = self._turns[-1].pop_candidate()
-                if candidate is not None:
+                if candidate:
                     return candidate
         return None
 
@@ -268,18 +273,21 @@ class SharedQueue(JobQueue):
         )
 
     def _measure_progress(self) -> tuple[int, int]:
-        """Return the numbers of images and of finished queues."""
+        """Return the numbers of images and of unfinished queues."""
         queues = self._queues.values()
         images = sum(len(queue.images) for queue in queues)
-        return images, sum(queue.is_finished for queue in queues)
+        return images, len(self._list_active())
+
+    def _list_active(self) -> list[CandidateQueue]:
+        return [queue for queue in self._queues.values() if not queue.is_finished]
 
     def _set_limits(self) -> None:
-        queues = self._queues.values()
-        duplicates = sum(len(queue.images) for queue in queues) - len(self.images)
-        active = [queue for queue in queues if not queue.is_finished]
-        finished_images = sum(len(q.images) for q in queues if q.is_finished)
-        left = self._limit + duplicates - finished_images
+        """Give each active queue an equal share of what is missing."""
+        active = self._list_active()
+        # The limit of a queue also counts the images that it has.
+        own_images = sum(len(queue.images) for queue in active)
+        total = self.limit - len(self.images) + own_images
         # Where the shares cannot be equal, the first ones are one larger.
-        share, rest = divmod(left, max(len(active), 1))
+        share, rest = divmod(total, max(len(active), 1))
         for index, queue in enumerate(active):
             queue.limit = share + 1 if index < rest else share

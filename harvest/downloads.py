@@ -91,28 +91,28 @@ class Downloader:
         self,
         queue: JobQueue,
         record: Record,
-        what: str,
-        goal: tuple[int, set[str]] | None = None,
+        name: str,
         note: Callable[[], str] = lambda: "",
     ) -> None:
         """Download the candidates of a queue; outcomes of a batch share one transaction.
 
-        The progress shows `what` and `note()`. With `goal`, a number of images and the set of
-        those that were met, it counts these; otherwise it counts all outcomes.
+        The progress shows `name` and `note()`. It counts the images of a queue that has a limit,
+        otherwise all outcomes.
         """
-        limit, images = (None, None) if goal is None else goal
         with (
             closing(self._scheduler.run(queue)) as batches,
-            self._progress.meter(what, limit) as meter,
+            self._progress.meter(name, queue.limit) as meter,
         ):
-            counted = 0
+            count = 0
             for batch in batches:
                 with self._dataset.publishing(self._store):
                     for outcome in batch:
                         record(outcome)
-                steps = len(batch) if images is None else len(images) - counted
+                steps = len(batch)
+                if queue.limit is not None:
+                    steps = len(queue.images) - count
                 meter.advance(steps, note())
-                counted += steps
+                count += steps
 
 
 class SimulatedDownloader:
@@ -135,7 +135,7 @@ class SimulatedDownloader:
         """Record each candidate without downloading it."""
         while True:
             candidate = queue.pop_candidate()
-            if candidate is not None:
+            if candidate:
                 record(Outcome(candidate))
                 queue.mark_settled(candidate)
             elif queue.is_searching or not self._wakes.empty():
@@ -163,15 +163,11 @@ def harvest_urls(
     images: set[str] = set()
     candidates = chain.from_iterable(read_list(file, *options) for file in lists)
     with run.open(dataset, URLS_STAGE) as downloader:
-        if limit is None:
-            # The hashes are not needed, and a list may be long.
-            importer = downloader.importer()
-            goal = None
-        else:
-            importer = downloader.importer(images)
-            goal = (limit, images)
+        # Without a limit the hashes are not needed, and a list may be long.
+        image_sets = [] if limit is None else [images]
+        importer = downloader.importer(*image_sets)
         queue = CandidateQueue(candidates, importer, images, limit)
-        downloader.run(queue, importer.record_download, "images", goal)
+        downloader.run(queue, importer.record_download, "images")
         importer.finish()
     return importer.result()
 
@@ -200,8 +196,8 @@ def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> Retr
 def _iter_failed_candidates(
     dataset: Dataset, stage: str, reason: str | None
 ) -> Iterator[Candidate]:
-    for failed in dataset.fetches.iter_failed():
-        is_selected = failed.stage == stage and reason in (None, failed.reason)
+    for fetch in dataset.fetches.iter_failed():
+        is_selected = fetch.stage == stage and reason in (None, fetch.reason)
         # Images that a person removed stay away.
-        if is_selected and failed.candidate and failed.reason != FORGOTTEN:
-            yield msgspec.convert(json.loads(failed.candidate), Candidate)
+        if is_selected and fetch.candidate and fetch.reason != FORGOTTEN:
+            yield msgspec.convert(json.loads(fetch.candidate), Candidate)

@@ -70,13 +70,18 @@ class ImageFile(NamedTuple):
     @property
     def content_stamp(self) -> str:
         """Size and time, which begin the stamp; '' for a member, whose key follows its bytes."""
-        return "" if self.read else ":".join(self.stamp.split(":")[:2]) + ":"
+        if self.read:
+            return ""
+        size_and_time = self.stamp.split(":")[:2]
+        return f"{':'.join(size_and_time)}:"
 
     @property
     def display_name(self) -> str:
         """Path; of a member that of its archive, and the name in it."""
-        member = f":{self.origin.key.partition(':')[2]}" if self.read else ""
-        return f"{self.origin.path}{member}"
+        if not self.read:
+            return str(self.origin.path)
+        _, _, member = self.origin.key.partition(":")
+        return f"{self.origin.path}:{member}"
 
 
 # Finds the files of a folder or archive, and counts those that it ignores.
@@ -133,18 +138,19 @@ class TreeRules:
         if level is not None:
             hint = find_class_folder(inside or self.top, level, self._splits)
         group = row.group
-        if group is None and options.groups is not None:
+        if group is None and options.groups:
             group = options.groups.get_group(
                 path.name, folder, inside, level, self._splits
             )
 
-        origin = replace(origin, hint=hint and self._names.decode(hint), post=group)
-        if metadata is None:
+        if hint:
+            hint = self._names.decode(hint)
+        origin = replace(origin, hint=hint, post=group)
+        if not metadata:
             return origin, row.credit
 
-        origin = replace(
-            origin, url=metadata.url, title=metadata.caption or origin.title
-        )
+        title = metadata.caption or origin.title
+        origin = replace(origin, url=metadata.url, title=title)
         return origin, row.credit.fill_from(metadata.credit)
 
 
@@ -170,10 +176,9 @@ def import_images(
         store = dataset.originals(scratch)
         importer = Importer(dataset, stage, store, options=options)
         new = (file for file in files if not importer.is_known(file.origin, file.stamp))
-        copied = _copy_members(new, scratch, ignored)
-        outcomes = run_over(
-            _StageImage(StageBytes(store)), copied, Processes(options.workers)
-        )
+        files_on_disk = _copy_members(new, scratch, ignored)
+        stage_image = _StageImage(StageBytes(store))
+        outcomes = run_over(stage_image, files_on_disk, Processes(options.workers))
         for outcome in options.progress.over(outcomes, "files", unit=" files"):
             _record(importer, outcome, options)
             if outcome.item.is_temporary:
@@ -187,29 +192,25 @@ def _copy_members(
 ) -> Iterator[ImageFile]:
     """Yield files on disk: members of archives as numbered files, unless they are not images."""
     for number, file in enumerate(files):
-        if file.read is None:
+        if not file.read:
             yield file
             continue
         path = scratch / str(number)
-        data = b""
-        rejection = None
         try:
             data = file.read()
         except Unreadable as error:
             rejection = (error.reason, error.detail)
+            yield file._replace(read=None, rejection=rejection)
+            continue
+
         with disk_errors(path):
             path.write_bytes(data)
-
-        reason = None
-        if rejection is None:
-            reason = get_ignored_reason(path, file.path.name)
-        if reason:
+        reason = get_ignored_reason(path, file.path.name)
+        if not reason:
+            yield file._replace(path=path, read=None, is_temporary=True)
+        else:
             ignored[reason] += 1
             path.unlink()
-        else:
-            yield file._replace(
-                path=path, read=None, is_temporary=True, rejection=rejection
-            )
 
 
 @dataclass(frozen=True)
@@ -217,11 +218,12 @@ class _StageImage:
     stage: StageBytes
 
     def __call__(self, image: ImageFile) -> StagedImage:
-        if image.rejection is not None:
+        if image.rejection:
             raise Unreadable(*image.rejection)
         data = read_image_file(image.path)
         measured = self.stage(data)
-        opt_out = next((signal.reason for signal in find_opt_outs(data)), None)
+        reasons = [signal.reason for signal in find_opt_outs(data)]
+        opt_out = reasons[0] if reasons else None
         return StagedImage(measured, read_embedded_credit(data), opt_out)
 
 
@@ -229,13 +231,17 @@ def _record(
     importer: Importer, outcome: Outcome[ImageFile, StagedImage], options: ImportOptions
 ) -> None:
     item = outcome.item
+    credit = item.credit
+    measured = None
     image = outcome.result
-    credit = item.credit.fill_from(image.credit if image else NO_CREDIT)
-    credit = credit.fill_from(options.credit)
-    if image and image.opt_out:
-        options.opted_out_files.append(f"{format_origin(item.origin)}: {image.opt_out}")
+    if image:
+        measured = image.measured
+        credit = credit.fill_from(image.credit)
+        if image.opt_out:
+            name = format_origin(item.origin)
+            options.opted_out_files.append(f"{name}: {image.opt_out}")
 
-    measured = image.measured if image else None
+    credit = credit.fill_from(options.credit)
     origin = replace(
         item.origin, author=credit.author, licence=credit.licence, page_url=credit.page
     )
@@ -249,18 +255,14 @@ def resolve_folder(folder: Path, root: Path) -> Path:
         placeholder = "replace DIR by the name of a folder with images"
         fix = placeholder if folder == Path("DIR") else "check its name"
         raise InputUnusable(f"there is no folder {folder}", fix)
-    if folder.is_file() and (reason := get_ignored_reason(folder)) is not None:
-        fixes = {
-            VIDEO: f"harvest frames {shlex.quote(str(folder))}",
-            PACKED: "unpack it first, then name its folder",
-        }
-        raise InputUnusable(
-            f"{folder} is not a folder, an image, a zip or a tar",
-            fixes.get(
-                reason,
-                "name a folder, an image, a zip, or a tar (plain, gz, bz2 or xz)",
-            ),
-        )
+    reason = get_ignored_reason(folder) if folder.is_file() else None
+    if reason:
+        fix = "name a folder, an image, a zip, or a tar (plain, gz, bz2 or xz)"
+        if reason == VIDEO:
+            fix = f"harvest frames {shlex.quote(str(folder))}"
+        elif reason == PACKED:
+            fix = "unpack it first, then name its folder"
+        raise InputUnusable(f"{folder} is not a folder, an image, a zip or a tar", fix)
     if folder.resolve() == root.resolve():
         raise InputUnusable(
             f"{folder} is the dataset itself",
@@ -288,14 +290,14 @@ def find_images(
     unlisted: list[OSError] = []
     splits = find_splits(root) if options.hints else None
     rules = TreeRules(options, SourceTables(root, encoding=options.encoding), splits)
-    for folder, folders, names in _walk_included(
-        root, options.exclude, ignored, unlisted
-    ):
+    tree = _walk_included(root, options.exclude, ignored, unlisted)
+    for folder, folders, names in tree:
         if folder == root and not folders:
             rules.top = (root.name,)
         rules.tables.read(folder)
         siblings = frozenset(names)
-        for path in map(folder.joinpath, names):
+        for name in names:
+            path = folder / name
             is_table = is_source_table(path)
             reason = SOURCE_TABLE if is_table else get_ignored_reason(path)
             if reason:
@@ -354,14 +356,16 @@ def is_excluded(relative: PurePath, exclude: Sequence[str]) -> bool:
 def _walk_included(
     root: Path, exclude: Sequence[str], ignored: Counter[str], unlisted: list[OSError]
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield as `walk_tree`, without what is excluded."""
     for folder, folders, files in walk_tree(root, ignored, unlisted.append):
         relative = folder.relative_to(root)
-        for name in [name for name in folders if is_excluded(relative / name, exclude)]:
-            folders.remove(name)
-            ignored[EXCLUDED] += count_files(folder / name)
-        included = [name for name in files if not is_excluded(relative / name, exclude)]
-        ignored[EXCLUDED] += len(files) - len(included)
-        yield folder, folders, included
+        for name in list(folders):
+            if is_excluded(relative / name, exclude):
+                folders.remove(name)
+                ignored[EXCLUDED] += count_files(folder / name)
+        names = [name for name in files if not is_excluded(relative / name, exclude)]
+        ignored[EXCLUDED] += len(files) - len(names)
+        yield folder, folders, names
 
 
 def make_credit_stamp(group: str | None, *parts: Credit) -> str:
@@ -394,7 +398,7 @@ def parse_metadata(data: bytes) -> ImageMetadata | None:
         return None
     texts = {name.lower(): text for name, text in row.items() if isinstance(text, str)}
     url = clean_page_url(texts.get("url"))
-    if url is None:
+    if not url:
         return None
 
     credit = Credit(

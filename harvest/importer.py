@@ -117,10 +117,10 @@ class Importer:
         if fetch_state == "failed":
             return "failed"
 
-        fetches = self._dataset.fetches
-        is_forgotten = fetch_state == "rejected" and fetches.is_forgotten(
-            origin.source, origin.key
-        )
+        is_forgotten = False
+        if fetch_state == "rejected":
+            fetches = self._dataset.fetches
+            is_forgotten = fetches.is_forgotten(origin.source, origin.key)
         self.tally["forgotten" if is_forgotten else "known"] += 1
         if fetch_state == "done":
             self._note_known(origin, stamp)
@@ -131,7 +131,7 @@ class Importer:
 
     def _note_known(self, origin: Origin, stamp: str) -> None:
         image = self._dataset.fetches.get_image(origin.source, origin.key)
-        if image is None:
+        if not image:
             return
 
         # A file with the same stamp has its origin: a weak label dropped since stays away.
@@ -155,7 +155,7 @@ class Importer:
         """
         candidate = outcome.item
         origin = candidate.origin
-        if outcome.result is None:
+        if not outcome.result:
             text = json.dumps(msgspec.to_builtins(candidate))
             return self.record(origin, outcome, candidate=text)
         if not isinstance(outcome, RedirectedOutcome):
@@ -243,7 +243,7 @@ class Importer:
             self._dataset.rejections.add(
                 Rejection(self._stage, origin.key, reason, text, origin.source)
             )
-            if state is not None:
+            if state:
                 self._dataset.fetches.record(origin, state, stamp, candidate=candidate)
 
         if reason == NOT_ASKED:
@@ -254,15 +254,16 @@ class Importer:
             reason += f" ({detail})"
         self.reasons[reason] += 1
         if origin.source in _FILE_SOURCES:
-            # The summary has room for a few: a damaged archive, whose key ends in ":", first.
             files = self._options.rejected_files
+            # The summary has room for a few: a damaged archive, whose key ends in ":", first.
             is_archive = is_member and origin.key.endswith(":")
-            files.insert(0 if is_archive else len(files), f"{name}: {reason}")
+            place = 0 if is_archive else len(files)
+            files.insert(place, f"{name}: {reason}")
 
     def _note_image(self, image: str, origin: Origin) -> None:
         for images in self._images:
             images.add(image)
-        if self._options.groups is not None:
+        if self._options.groups:
             self._options.groups.note(origin)
         if self._options.hints and origin.hint is not None:
             self.hints[origin.hint] += 1
@@ -272,9 +273,8 @@ class Importer:
             self._hinted_images.add(image)
 
     def _note_replaced(self, image: str, origin: Origin) -> None:
-        if origin.source in _FILE_SOURCES and self._dataset.images.has_other_hint(
-            image, origin
-        ):
+        is_file = origin.source in _FILE_SOURCES
+        if is_file and self._dataset.images.has_other_hint(image, origin):
             self._hinted_images.add(image)
             self._replaced_hints.append((image, origin))
 
@@ -283,9 +283,9 @@ class Importer:
 
         Then remove the weak label that another folder gave the same file before.
         """
-        retracted = retract_disputed(self._dataset.db, self._hinted_images)
-        if retracted:
-            self.tally["taken_back"] = retracted
+        label_count = retract_disputed(self._dataset.db, self._hinted_images)
+        if label_count:
+            self.tally["taken_back"] = label_count
         self._hinted_images.clear()
 
         with self._dataset.db.transaction():
@@ -324,7 +324,7 @@ class SimulatedImporter(Importer):
         if self.is_known(origin, stamp):
             return True
         fetches = self._dataset.fetches
-        if fetches.get_image(origin.source, origin.key, content_stamp) is None:
+        if not fetches.get_image(origin.source, origin.key, content_stamp):
             return False
         self.tally["duplicate"] += 1
         self._note_known(origin)
@@ -332,8 +332,9 @@ class SimulatedImporter(Importer):
 
     def _get_fetch_state(self, origin: Origin, stamp: str) -> str | None:
         # What was shown would be in the dataset by now.
-        is_repeat = any(origin.url in images for images in self._images[:1])
-        return "done" if is_repeat else super()._get_fetch_state(origin, stamp)
+        if self._images and origin.url in self._images[0]:
+            return "done"
+        return super()._get_fetch_state(origin, stamp)
 
     def record_download(self, outcome: Outcome[Candidate, Measured]) -> bool:
         """List the address of a candidate."""

@@ -58,7 +58,7 @@ def read_keywords(
     words: list[Keyword] = [
         (word.strip(), hint) for word, hint in keywords if word.strip()
     ]
-    if file is not None:
+    if file:
         lines = read_lines(check_file_exists(file), encoding)
         words += [(word, hint or label) for word, hint in lines]
 
@@ -108,13 +108,13 @@ def summarize_run(results: Sequence[SearchOutcome]) -> HarvestCounts:
     search did not reach the end of its results.
     """
     summary = _merge_outcomes(results)
-    has_results = any(any(result.visits.tally.values()) for result in results)
-    errors = [(result, result.error) for result in results if result.error is not None]
+    has_results = any(result.visits.tally.total() for result in results)
+    errors = [(result, result.error) for result in results if result.error]
     if not has_results and not errors:
         summary.no_results = True
     elif not has_results:
-        failed_sources = {result.source for result, _ in errors}
-        if failed_sources == {result.source for result in results}:
+        sources_with_error = {result.source for result, _ in errors}
+        if sources_with_error == {result.source for result in results}:
             _, first_error = errors[0]
             raise first_error
 
@@ -131,8 +131,8 @@ def summarize_run(results: Sequence[SearchOutcome]) -> HarvestCounts:
         searches = f"{first.source} {first.keyword!r}"
         if len(incomplete) > 1:
             searches += f", and {len(incomplete) - 1} more searches"
-        what = f"search incomplete: {searches}: {error.what}"
-        raise Incomplete(what, error.fix, summary)
+        problem = f"search incomplete: {searches}: {error.what}"
+        raise Incomplete(problem, error.fix, summary)
     return summary
 
 
@@ -147,11 +147,11 @@ def _group_outcomes(
     groups: dict[str, list[SearchOutcome]] = defaultdict(list)
     for result in results:
         groups[getattr(result, key)].append(result)
-    parts = {}
 
+    parts = {}
     for name, members in groups.items():
         part = _merge_outcomes(members)
-        errors = [str(member.error) for member in members if member.error is not None]
+        errors = [str(member.error) for member in members if member.error]
         part.status = errors[0] if errors else OK
         parts[name] = part
     return parts
@@ -172,10 +172,10 @@ def harvest_searches(
     `summarize_run`.
     """
     results: list[SearchOutcome] = []
-    failed_sources: dict[str, GleansetError] = {}
+    final_errors: dict[str, GleansetError] = {}
     with run.open(dataset, KEYWORD_STAGE) as downloader:
         for search in searches:
-            results += _run_search(downloader, search, limit, condition, failed_sources)
+            results += _run_search(downloader, search, limit, condition, final_errors)
     return summarize_run(results)
 
 
@@ -184,9 +184,12 @@ def _run_search(
     search: Search,
     limit: int,
     condition: ResultFilter | None,
-    failed_sources: dict[str, GleansetError],
+    final_errors: dict[str, GleansetError],
 ) -> Iterator[SearchOutcome]:
-    """Search for one keyword and download; yield how it ended for each source."""
+    """Search for one keyword and download; yield how it ended for each source.
+
+    `final_errors` are those of sources that are not asked again, by name; more are added.
+    """
     images: set[str] = set()
     queues: dict[str, SourceQueue] = {}
     for source, query in search.queries:
@@ -204,13 +207,11 @@ def _run_search(
     def record(outcome: Outcome[Candidate, Measured]) -> bool:
         return queues[outcome.item.origin.source].visits.record_download(outcome)
 
-    active = {
-        name: queue for name, queue in queues.items() if name not in failed_sources
-    }
-    shared = SharedQueue(limit, active, images)
-    goal = (limit, images)
+    active = {name: queue for name, queue in queues.items() if name not in final_errors}
+    shared_queue = SharedQueue(limit, active, images)
+    note = shared_queue.describe_progress
     try:
-        downloader.run(shared, record, search.keyword, goal, shared.describe_progress)
+        downloader.run(shared_queue, record, search.keyword, note)
     except BaseException:
         # Interrupts the sources, which may be waiting.
         downloader.client.close()
@@ -222,11 +223,11 @@ def _run_search(
     is_short = len(images) < limit
     for name, queue in queues.items():
         queue.visits.finish()
-        error = queue.error or failed_sources.get(name)
+        error = queue.error or final_errors.get(name)
         if isinstance(error, FINAL_ERRORS):
-            failed_sources[name] = error
+            final_errors[name] = error
         count = queue.visits.tally["not_asked"]
-        if error is None and is_short and count:
-            what = f"{count} images were not requested: their hosts refuse requests"
-            error = Incomplete(what, "try them again later: harvest retry")
+        if not error and is_short and count:
+            problem = f"{count} images were not requested: their hosts refuse requests"
+            error = Incomplete(problem, "try them again later: harvest retry")
         yield SearchOutcome(search.keyword, name, queue.visits, error, is_short)

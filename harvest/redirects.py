@@ -40,7 +40,7 @@ class RedirectTargets:
 
         An address with the file name of the target is the same image at another place.
         """
-        # The latest target is the last one of the dictionary.
+        # The latest target is the last one of the dictionary, to be dropped last.
         urls = self._urls.pop(target, set())
         self._urls[target] = urls
         if len(self._urls) > _MAX_TARGETS:

@@ -102,24 +102,18 @@ class DownloadRequest(Request, frozen=True, kw_only=True):
 
     def client(self, dataset: Dataset) -> Callable[[], Client]:
         """Return a function that opens the client, with the network settings of the dataset."""
-        return make_client_factory(dataset, self.allow_private, self.ignore_robots)
 
+        def open_client() -> Client:
+            from harvest.http import Client, DownloadLimits
 
-def make_client_factory(
-    dataset: Dataset, allow_private: bool, ignore_robots: tuple[str, ...] = ()
-) -> Callable[[], Client]:
-    """Return a function that opens a client, with the network settings of a dataset."""
+            net = dataset.settings.net
+            limits = DownloadLimits(
+                total_timeout=net.seconds, per_host=net.per_host, delay=net.delay
+            )
+            ignored_signals = frozenset(self.ignore_robots)
+            return Client(limits, self.allow_private, net.contact, ignored_signals)
 
-    def open_client() -> Client:
-        from harvest.http import Client, DownloadLimits
-
-        net = dataset.settings.net
-        limits = DownloadLimits(
-            total_timeout=net.seconds, per_host=net.per_host, delay=net.delay
-        )
-        return Client(limits, allow_private, net.contact, frozenset(ignore_robots))
-
-    return open_client
+        return open_client
 
 
 SourceSettings = dict[str, dict[str, str]]
@@ -136,7 +130,7 @@ def group_options_by_source(
     for name, value in options.items():
         if isinstance(value, dict):
             for key, text in value.items():
-                _settings_of(settings, name, key)[key] = str(text)
+                _find_settings(settings, name, key)[key] = str(text)
         elif len(sources) == 1:
             settings[sources[0]][name] = str(value)
         else:
@@ -147,7 +141,7 @@ def group_options_by_source(
     return settings
 
 
-def _settings_of(settings: SourceSettings, site: str, key: str) -> dict[str, str]:
+def _find_settings(settings: SourceSettings, site: str, key: str) -> dict[str, str]:
     from harvest.sources import load_source
 
     if site in settings:
@@ -230,10 +224,9 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Split and deduplicate the sources."""
         super().__post_init__()
-        names = (name.strip() for text in self.source for name in text.split(","))
-        msgspec.structs.force_setattr(
-            self, "source", tuple(dict.fromkeys(filter(None, names)))
-        )
+        names = [name.strip() for name in ",".join(self.source).split(",")]
+        sources = tuple(dict.fromkeys(filter(None, names)))
+        msgspec.structs.force_setattr(self, "source", sources)
 
     def load_sources(self) -> list[Source]:
         """Return the sources. Raises `UsageError` for unknown ones, and without any."""
@@ -466,11 +459,13 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         options = ImportOptions(exclude=self.exclude)
         ignored = Counter[str]()
         trees, archives = split_archives(paths, root)
-        files = [file for tree in trees for file in find_images(tree, options, ignored)]
-        files += [
-            file for path in archives for file in find_members(path, options, ignored)
-        ]
-        return FileGroups(self.group_by, [file.path.name for file in files])
+        names = []
+        for tree in trees:
+            names += [file.path.name for file in find_images(tree, options, ignored)]
+        for archive in archives:
+            members = find_members(archive, options, ignored)
+            names += [member.path.name for member in members]
+        return FileGroups(self.group_by, names)
 
 
 class FramesRequest(SamplingTable, frozen=True, kw_only=True):

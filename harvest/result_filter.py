@@ -66,6 +66,7 @@ _NODES = (
 
 
 def _lower(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """Return a text, or each tag, in lower case."""
     return value.lower() if isinstance(value, str) else tuple(map(str.lower, value))
 
 
@@ -96,9 +97,11 @@ def parse_filter(text: str) -> ResultFilter:
     """Return the condition in `text` as a function. Raises `UsageError`."""
     tree = _parse(text)
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    for name in sorted(names.difference(FIELDS, _FUNCTIONS)):
-        near = did_you_mean(name, FIELDS, ", did you mean {!r}?")
-        raise _filter_error(text, f"{name} is not a field{near}")
+    unknown = sorted(names.difference(FIELDS, _FUNCTIONS))
+    if unknown:
+        near = did_you_mean(unknown[0], FIELDS, ", did you mean {!r}?")
+        raise _filter_error(text, f"{unknown[0]} is not a field{near}")
+
     try:
         if callable(_Filter(_SAMPLE).eval(text, tree)):
             raise _filter_error(text, "not a condition")

@@ -42,9 +42,9 @@ def read_secret(name: str) -> str | None:
 
     Raises `NeedsLogin` when others can read the file or it is damaged.
     """
-    value = os.environ.get(VARIABLES.get(name, ""), "").strip() or _read_file().get(
-        name
-    )
+    value = os.environ.get(VARIABLES.get(name, ""), "").strip()
+    if not value:
+        value = _read_file().get(name, "")
     if value:
         _known_secrets.add(value)
     return value or None
@@ -73,13 +73,14 @@ def find_secrets_file() -> Path:
 
 def redact_secrets(text: str) -> str:
     """Return `text` with every secret known to this process replaced by `***`."""
-    values = _known_secrets | {
-        os.environ.get(name, "").strip() for name in VARIABLES.values()
-    }
-    long_values = [value for value in values if len(value) >= _MIN_SECRET_LENGTH]
-    forms = {form for value in long_values for form in (value, quote(value, safe=""))}
-    for value in sorted(forms, key=len, reverse=True):
-        text = text.replace(value, "***")
+    in_environment = {os.environ.get(name, "") for name in VARIABLES.values()}
+    forms: set[str] = set()
+    for value in _known_secrets | set(map(str.strip, in_environment)):
+        if len(value) >= _MIN_SECRET_LENGTH:
+            forms.update((value, quote(value, safe="")))
+    # The longest first: a secret may contain another one.
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, "***")
     return text
 
 
@@ -101,21 +102,17 @@ def _read_file() -> dict[str, str]:
             f"cannot read the secrets in {path}: {error.strerror}", f"chmod 600 {path}"
         ) from error
     except ValueError:
-        # Not chained: the exception holds the whole text of the file.
-        raise _damaged(path) from None
+        values = None
 
+    # Not chained to the exception, which holds the whole text of the file.
     if not isinstance(values, dict) or not all(
-        isinstance(v, str) for v in values.values()
+        isinstance(value, str) for value in values.values()
     ):
-        raise _damaged(path)
+        raise NeedsLogin(
+            f"the file of secrets {path} is damaged",
+            "delete it and log in again: harvest login SITE",
+        )
     return values
-
-
-def _damaged(path: Path) -> NeedsLogin:
-    return NeedsLogin(
-        f"the file of secrets {path} is damaged",
-        "delete it and log in again: harvest login SITE",
-    )
 
 
 Ask: TypeAlias = Callable[..., str]
@@ -142,9 +139,8 @@ def store_login(
     """Store verified secrets by name; return the result of the command."""
     for name, value in secrets.items():
         store_secret(name, value)
-    result = LoginResult(
-        logged_in=site, kept_in=str(find_secrets_file()), account=account
-    )
+    file = str(find_secrets_file())
+    result = LoginResult(logged_in=site, kept_in=file, account=account)
 
     # The environment takes precedence: an old value there would still be used.
     if any(read_secret(name) != value for name, value in secrets.items()):

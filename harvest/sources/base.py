@@ -19,7 +19,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain
@@ -100,25 +100,24 @@ class Option(NamedTuple):
 
     def check(self, source: str, value: str) -> None:
         """Raise `UsageError` for an invalid value; the default is always valid."""
-        if (
-            value == self.default
-            or value in self.choices
-            or not (self.choices or self.parse)
-        ):
+        if value == self.default or value in self.choices:
             return
-
-        valid = [f"one of: {', '.join(self.choices)}"] if self.choices else []
-        if self.parse is not None:
+        valid_values = []
+        if self.choices:
+            valid_values.append(f"one of: {', '.join(self.choices)}")
+        if self.parse:
             try:
                 self.parse(value)
             except ValueError as error:
-                valid.append(str(error))
+                valid_values.append(str(error))
             else:
                 return
 
-        raise UsageError(
-            f"{source}.{self.name} cannot be {value!r}", f"use {', or '.join(valid)}"
-        )
+        if valid_values:
+            raise UsageError(
+                f"{source}.{self.name} cannot be {value!r}",
+                f"use {', or '.join(valid_values)}",
+            )
 
 
 @dataclass(frozen=True)
@@ -193,18 +192,18 @@ class Source(ABC):
 
         Raises what `pages` raises, and `Incomplete` at the end of a list with gaps.
         """
-        seen_keys: set[str] = set()
-        gaps: dict[str, None] = {}
+        keys: set[str] = set()
+        gaps: dict[str, None] = {}  # in their order
         # Closed here, because a site may hold a browser open.
         with closing(self.pages(query, self.settings(query), client)) as pages:
             for item in chain.from_iterable(pages):
                 if isinstance(item, Gap):
                     gaps[item.what] = None
                     continue
-                key = item.key if isinstance(item, Skipped) else item.origin.key
-                if key in seen_keys:
+                key = _get_key(item)
+                if key in keys:
                     continue
-                seen_keys.add(key)
+                keys.add(key)
                 if isinstance(item, Candidate):
                     yield item
                 elif skipped is not None:
@@ -227,6 +226,7 @@ class Source(ABC):
             if name not in options:
                 guess = did_you_mean(name, options, f"did you mean {self.name}.{{}}? ")
                 hint = f"{guess}options: {', '.join(options)}"
+                # What replaces an option that was removed.
                 hint = REMOVED_SOURCE_OPTIONS.get(f"{self.name}.{name}", hint)
                 raise UsageError(f"{self.name} has no option {name!r}", hint)
             options[name].check(self.name, value)
@@ -268,12 +268,9 @@ def status_error(
     """Return the error for a status; `message` describes the failure."""
     if page.status == 429:
         wait = parse_retry_after(page.headers)
-        after = f"in {wait:.0f} seconds" if wait else "in some minutes"
-        return RateLimited(
-            message,
-            f"run the same command again {after}: it continues where it stopped",
-            wait,
-        )
+        when = f"in {wait:.0f} seconds" if wait else "in some minutes"
+        fix = f"run the same command again {when}: it continues where it stopped"
+        return RateLimited(message, fix, wait)
     if page.status in (401, 403):
         return Blocked(
             message, "wait some hours, use another network or another source"
@@ -356,24 +353,31 @@ def walk_pages(
     has an error. No page beyond `last` is requested; `ask` returns None for an unavailable one.
     """
     position: int | None = start
-    empty = 0
+    empty_pages = 0
     while position is not None and (last is None or position <= last):
-        for _ in range(1 + _RETRIES_OF_EMPTY_PAGE):
-            if (answer := ask(position)) is None:
-                return
-            page = answer
-            if page.items or (page.next is None and page.error is None):
-                empty = 0
-                break
-        else:
-            if page.error is not None:
+        page = ask(position)
+        for _ in range(_RETRIES_OF_EMPTY_PAGE):
+            if page and _is_incomplete(page):
+                page = ask(position)
+        if not page:
+            return
+
+        if _is_incomplete(page):
+            if page.error:
                 raise page.error
             page = ResultPage([Gap("a page in the middle stayed empty")], page.next)
-            empty += 1
+            empty_pages += 1
+        else:
+            empty_pages = 0
         yield page
-        if empty == _MAX_EMPTY_PAGES:
+        if empty_pages == _MAX_EMPTY_PAGES:
             return
         position = page.next
+
+
+def _is_incomplete(page: ResultPage[T]) -> bool:
+    """Return whether a page is empty, and not the end of its list."""
+    return not page.items and (page.next is not None or page.error is not None)
 
 
 def pages_until_repeated(ask: Callable[[int], ResultPage[Candidate]]) -> Pages:
@@ -382,31 +386,36 @@ def pages_until_repeated(ask: Callable[[int], ResultPage[Candidate]]) -> Pages:
     A page without new results is requested again. If it stays so, it is the end if it shows the
     latest results, else a `Gap`: an earlier page was repeated.
     """
-    seen_keys: set[str] = set()
-    latest: set[str] = set()
+    earlier_keys: set[str] = set()
+    # Those of the last page that had new ones.
+    latest_keys: set[str] = set()
+
+    def has_no_new_results(page: ResultPage[Candidate]) -> bool:
+        keys = _list_keys(page)
+        return bool(keys) and keys <= earlier_keys
 
     def ask_again(position: int) -> ResultPage[Candidate]:
         page = ask(position)
-        keys = _keys(page)
-        return ask(position) if keys and keys <= seen_keys else page
+        return ask(position) if has_no_new_results(page) else page
 
     for page in walk_pages(ask_again, 1):
-        keys = _keys(page)
-        if keys and keys <= seen_keys:
-            if not keys & latest:
+        keys = _list_keys(page)
+        if has_no_new_results(page):
+            if not keys & latest_keys:
                 yield [Gap("an earlier page was repeated")]
             return
-        latest = keys - seen_keys or latest
-        seen_keys |= keys
+        if keys:
+            latest_keys = keys - earlier_keys
+            earlier_keys |= keys
         yield page.items
 
 
-def _keys(page: ResultPage[Candidate]) -> set[str]:
-    return {
-        item.key if isinstance(item, Skipped) else item.origin.key
-        for item in page.items
-        if not isinstance(item, Gap)
-    }
+def _list_keys(page: ResultPage[Candidate]) -> set[str]:
+    return {_get_key(item) for item in page.items if not isinstance(item, Gap)}
+
+
+def _get_key(item: Candidate | Skipped) -> str:
+    return item.key if isinstance(item, Skipped) else item.origin.key
 
 
 def pages_in_windows(
@@ -426,15 +435,16 @@ def pages_in_windows(
         has_more = False
         for page in pages(window):
             yield page.items
-            results = [
-                i for i in page.items if not isinstance(i, Skipped | Gap)
-            ] or results
+            new_results = [
+                item for item in page.items if not isinstance(item, Skipped | Gap)
+            ]
+            results = new_results or results
             has_more = page.next is not None
         if not has_more:
             return
-        window, lost = narrow(window, results)
-        if lost:
-            yield [Gap(lost)]
+        window, unreachable = narrow(window, results)
+        if unreachable:
+            yield [Gap(unreachable)]
 
 
 # Parsers of options. All raise `ValueError` with a description of valid values.
@@ -442,30 +452,25 @@ def pages_in_windows(
 
 def parse_day(text: str) -> date:
     """Parse a day such as 2024-01-31."""
-    try:
-        parsed = date.fromisoformat(text)
-    except ValueError:
-        parsed = None
-    # Python also accepts 20240131 and 2024-W05-3.
-    if parsed is None or str(parsed) != text:
-        raise ValueError("a day such as 2024-01-31")
-    return parsed
+    with suppress(ValueError):
+        day = date.fromisoformat(text)
+        # Python also accepts 20240131 and 2024-W05-3.
+        if str(day) == text:
+            return day
+    raise ValueError("a day such as 2024-01-31")
 
 
 def parse_day_range(text: str) -> tuple[date | None, date | None]:
     """Parse FROM..TO as its first and last day; None for an open side."""
-    first, dots, last = (part.strip() for part in text.partition(".."))
-    try:
-        span = (
-            parse_day(first) if first else None,
-            parse_day(last or first) if last or not dots else None,
-        )
-    except ValueError:
-        span = None, None
-
-    if span == (None, None) or (span[0] and span[1] and span[0] > span[1]):
-        raise ValueError("days as 2020-01-01..2020-12-31, 2020-01-01.. or ..2020-12-31")
-    return span
+    start, dots, end = (part.strip() for part in text.partition(".."))
+    if not dots:
+        end = start
+    with suppress(ValueError):
+        first = parse_day(start) if start else None
+        last = parse_day(end) if end else None
+        if (first or last) and (first or date.min) <= (last or date.max):
+            return first, last
+    raise ValueError("days as 2020-01-01..2020-12-31, 2020-01-01.. or ..2020-12-31")
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -475,7 +480,8 @@ def parse_size(text: str) -> tuple[int, int]:
     ]
     if len(sides) != 2 or 0 in sides:
         raise ValueError("WIDTHxHEIGHT such as 800x600")
-    return sides[0], sides[1]
+    width, height = sides
+    return width, height
 
 
 def parse_number(text: str) -> int:

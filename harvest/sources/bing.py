@@ -184,10 +184,11 @@ def _build_params(text: str, settings: Mapping[str, str], first: int) -> dict[st
     for name, words in _FILTERS.items():
         value = settings[name]
         if value:
-            # The size may also be given in pixels.
-            word = words.get(value) or "imagesize-custom_{}_{}".format(
-                *parse_size(value)
-            )
+            word = words.get(value)
+            if not word:
+                # The size in pixels.
+                width, height = parse_size(value)
+                word = f"imagesize-custom_{width}_{height}"
             filters += f"+filterui:{word}"
 
     language, _, country = settings["market"].partition("-")
@@ -235,30 +236,35 @@ def _has_decoys(page: Page, first: int) -> bool:
     positions of a later page, or the address of the next page does.
     """
     results = _find_results(page)
-    positions = [
-        _read_number(result.get("href") or "", "selectedIndex") for result in results
-    ]
-    stated = sorted(position for position in positions if position is not None)
-    next_position = _read_number(_find_next_url(page) or "", "first")
-    starts = []
-    if stated:
-        # Not the lowest: a single link may have another position than its neighbors.
-        starts.append(stated[len(stated) // 10] + 1)
+    positions = []
+    for result in results:
+        position = _read_number(result.get("href") or "", "selectedIndex")
+        if position is not None:
+            positions.append(position)
 
+    # Where the page begins, by its links and by the address of the next page.
+    starts = []
+    if positions:
+        # Not the lowest: a single link may have another position than its neighbors.
+        starts.append(sorted(positions)[len(positions) // 10] + 1)
+    next_position = _read_number(_find_next_url(page) or "", "first")
     if results and next_position is not None:
         starts.append(next_position - len(results))
     return any(start >= first + _PAGE_SIZE for start in starts)
 
 
 def _read_number(url: str, name: str) -> int | None:
+    """Return a number in the query of an address, if it is there."""
     # Some addresses are escaped twice.
-    values = parse_qs(urlsplit(url).query.replace("&amp;", "&")).get(name, [""])
-    return int(values[0]) if values[0].isdecimal() else None
+    query = urlsplit(url).query.replace("&amp;", "&")
+    number, *_ = parse_qs(query).get(name, [""])
+    return int(number) if number.isdecimal() else None
 
 
 def _read_visible_text(page: Page) -> str:
-    words = parse_html(page.text).xpath(_VISIBLE_TEXT)
-    return " ".join(" ".join(words).split()).casefold().replace("’", "'")
+    """Return the text that a person sees, with single spaces and in lower case."""
+    words = " ".join(parse_html(page.text).xpath(_VISIBLE_TEXT)).split()
+    return " ".join(words).casefold().replace("’", "'")
 
 
 def _has_no_results(page: Page, query: Query) -> bool:
@@ -269,7 +275,8 @@ def _has_no_results(page: Page, query: Query) -> bool:
 
 
 def _has_no_results_box(page: Page) -> bool:
-    return bool("".join(parse_html(page.text).xpath(_NO_RESULTS_BOX)).strip())
+    texts = parse_html(page.text).xpath(_NO_RESULTS_BOX)
+    return any(text.strip() for text in texts)
 
 
 def _is_blocked(page: Page, query: Query) -> bool:
@@ -290,12 +297,13 @@ def _is_blocked(page: Page, query: Query) -> bool:
     return _contains("\n".join(texts).casefold(), query, "blocked")
 
 
-def _contains(text: str, query: Query, *meanings: str) -> bool:
-    """Return whether a text has a phrase with such a meaning, other than within the query."""
+def _contains(text: str, query: Query, meaning: str) -> bool:
+    """Return whether a text has a phrase with this meaning, other than within the query."""
     words = " ".join(query.text.split()).casefold()
+    # How often the query is in the text, as it is or within an address.
     forms = {words, quote(words).casefold(), quote_plus(words).casefold()} - {""}
     echoes = sum(text.count(form) for form in forms)
-    phrases = (phrase for phrase, meaning in _PHRASES.items() if meaning in meanings)
+    phrases = [phrase for phrase, sense in _PHRASES.items() if sense == meaning]
     return any(text.count(phrase) > echoes * words.count(phrase) for phrase in phrases)
 
 
@@ -305,8 +313,10 @@ def _parse_result(result: HtmlElement, query: Query) -> Candidate | Skipped:
     except (ValueError, RecursionError):
         fields = None
 
-    url = fields.get("murl") if isinstance(fields, dict) else None
-    if not isinstance(fields, dict) or not isinstance(url, str) or not url:
+    if not isinstance(fields, dict):
+        fields = {}
+    url = fields.get("murl")
+    if not isinstance(url, str) or not url:
         return Skipped(result.get("m"), "unreadable")
 
     page_url = fields.get("purl")
@@ -328,20 +338,23 @@ def _parse_result(result: HtmlElement, query: Query) -> Candidate | Skipped:
 
 
 def _find_title(result: HtmlElement, fields: Mapping[str, object]) -> str | None:
-    titles = [fields.get("t"), result.get("title"), *result.xpath(_TITLES)]
-    texts = (str(title or "").translate(_HIGHLIGHT).strip() for title in titles)
-    return next(filter(None, texts), None)
+    for title in [fields.get("t"), result.get("title"), *result.xpath(_TITLES)]:
+        text = str(title or "").translate(_HIGHLIGHT).strip()
+        if text:
+            return text
+    return None
 
 
 def _find_size(result: HtmlElement) -> tuple[int | None, int | None]:
-    params = parse_qs(urlsplit(result.get("href") or "").query)
-    [width] = params.get("expw", [""])[:1]
-    [height] = params.get("exph", [""])[:1]
-    if width.isdecimal() and height.isdecimal():
-        return int(width), int(height)
+    url = result.get("href") or ""
+    width = _read_number(url, "expw")
+    height = _read_number(url, "exph")
+    if width is not None and height is not None:
+        return width, height
 
     cards = result.xpath("ancestor::li[1]//span[contains(@class, 'nowrap')]")
     for card in cards:
-        if size := _SIZE_TEXT.search(card.text_content()):
+        size = _SIZE_TEXT.search(card.text_content())
+        if size:
             return int(size[1]), int(size[2])
     return None, None

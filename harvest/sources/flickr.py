@@ -19,7 +19,6 @@ import msgspec
 
 from gleanset.errors import (
     Changed,
-    GleansetError,
     NeedsLogin,
     RateLimited,
     Unreachable,
@@ -41,6 +40,7 @@ from harvest.secrets import (
 from harvest.sources.base import (
     Endpoint,
     Gap,
+    Item,
     Option,
     Pages,
     Query,
@@ -117,7 +117,8 @@ class FlickrApi:
         self._flickr = flickrapi.FlickrAPI(
             *keys, format="parsed-json", store_token=False
         )
-        self._flickr.REST_URL = self._url = endpoint.url("/services/rest/")
+        self._url = endpoint.url("/services/rest/")
+        self._flickr.REST_URL = self._url
         # Its only use of a session is `post`.
         self._flickr.flickr_oauth.session = self
 
@@ -148,12 +149,12 @@ class FlickrApi:
         """Sign and send a request of flickrapi through our client, whose limits apply."""
         from requests import Request
 
-        signed = Request("POST", url, data=data, auth=auth).prepare()
+        request = Request("POST", url, data=data, auth=auth).prepare()
         headers = {
             name: value if isinstance(value, str) else value.decode("latin-1")
-            for name, value in signed.headers.items()
+            for name, value in request.headers.items()
         }
-        body = signed.body if isinstance(signed.body, str | bytes) else None
+        body = request.body if isinstance(request.body, str | bytes) else None
         page = self._client.call_api(
             url, self._check, headers=headers, form=body, pace=self._pace, retry=False
         )
@@ -172,9 +173,10 @@ class FlickrApi:
             if page.status == 401 or "oauth_problem=" in page.text:
                 raise self._key_error(f"it answered {page.status}")
             message = f"Flickr answered {page.status} to {self.subject!r} ({page.url})"
-            raise _as_retryable(
-                status_error(message, page), parse_retry_after(page.headers)
-            )
+            error = status_error(message, page)
+            if isinstance(error, RateLimited | Unreachable):
+                raise RetryableError(error, parse_retry_after(page.headers))
+            raise error
 
         try:
             answer = json.loads(page.text)
@@ -189,18 +191,17 @@ class FlickrApi:
             )
 
     def _api_error(self, code: object, message: str) -> Exception:
-        text = f"Flickr refused {self.subject!r}: {message}"
+        problem = f"Flickr refused {self.subject!r}: {message}"
         if code in _KEY_ERRORS:
             return self._key_error(message)
         if code in _TEMPORARY_ERRORS:
-            return _as_retryable(
-                Unreachable(text, "Flickr has problems; run it again later")
-            )
+            fix = "Flickr has problems; run it again later"
+            return RetryableError(Unreachable(problem, fix))
         if code in _QUERY_ERRORS:
-            return UsageError(
-                text, "search for other or fewer words, or with other options"
-            )
-        return Changed(text, "update Gleanset, or use another source until it is fixed")
+            fix = "search for other or fewer words, or with other options"
+            return UsageError(problem, fix)
+        fix = "update Gleanset, or use another source until it is fixed"
+        return Changed(problem, fix)
 
     def _key_error(self, reason: str) -> NeedsLogin:
         return NeedsLogin(
@@ -208,16 +209,11 @@ class FlickrApi:
         )
 
 
-def _as_retryable(error: GleansetError, wait: float | None = None) -> Exception:
-    is_temporary = isinstance(error, RateLimited | Unreachable)
-    return RetryableError(error, wait) if is_temporary else error
-
-
 def _list_pages(
     api: FlickrApi, params: Mapping[str, str]
 ) -> Iterator[ResultPage[Photo]]:
     """Yield the pages that Flickr lists for one query, until one has no new results."""
-    seen_ids: set[str] = set()
+    earlier_ids: set[str] = set()
 
     def ask(number: int) -> ResultPage[Photo]:
         page = api.search(params, number)
@@ -233,9 +229,10 @@ def _list_pages(
             )
 
         next_page = number + 1 if number < page.pages else None
-        if ids and ids <= seen_ids:
+        if ids and ids <= earlier_ids:
+            # The end of what is listed, and not of the results if there are more pages.
             next_page = _LAST_PAGE + 1 if page.pages > _LAST_PAGE else None
-        seen_ids.update(ids)
+        earlier_ids.update(ids)
         return ResultPage(page.photo, next_page, error)
 
     return walk_pages(ask, 1, _LAST_PAGE)
@@ -250,6 +247,7 @@ def _older_search(
     if not last:
         return None, "photos after pages that stayed empty"
 
+    # Unix times in seconds.
     before = int(params.get("max_upload_date", time.time()))
     try:
         dates = [int(photo["dateupload"]) for photo in last]
@@ -265,9 +263,12 @@ def _older_search(
         )
 
     oldest = min(dates)
-    # A second with more photos than Flickr lists would be requested forever.
-    lost = f"more than {MAX_RESULTS:,} photos of one second" if oldest >= before else ""
-    return {**params, "max_upload_date": str(min(oldest, before - 1))}, lost
+    unreachable = ""
+    if oldest >= before:
+        # A second with more photos than Flickr lists would be requested forever.
+        unreachable = f"more than {MAX_RESULTS:,} photos of one second"
+        oldest = before - 1
+    return {**params, "max_upload_date": str(oldest)}, unreachable
 
 
 # 3,600 calls an hour are one a second.
@@ -291,16 +292,8 @@ _MAX_SIDES: dict[str, float] = {
     "6k": 6144,
     "o": math.inf,
 }
-_EXTRAS = ",".join(
-    (
-        "license",
-        "owner_name",
-        "date_upload",
-        "tags",
-        "media",
-        *(f"url_{x}" for x in _MAX_SIDES),
-    )
-)
+_URLS = ",".join(f"url_{letter}" for letter in _MAX_SIDES)
+_EXTRAS = f"license,owner_name,date_upload,tags,media,{_URLS}"
 
 # flickr.photos.licenses.getInfo; 11 to 16 since June 2025.
 LICENCES: dict[str, str] = {
@@ -392,12 +385,12 @@ class Flickr(Source):
         list_pages = partial(_list_pages, api)
 
         for photos in pages_in_windows(params, list_pages, _older_search):
-            items = [
-                photo
-                if isinstance(photo, Skipped | Gap)
-                else _parse_photo(photo, query, settings)
-                for photo in photos
-            ]
+            items: list[Item] = []
+            for photo in photos:
+                if isinstance(photo, Skipped | Gap):
+                    items.append(photo)
+                else:
+                    items.append(_parse_photo(photo, query, settings))
             has_readable |= any(isinstance(item, Candidate) for item in items)
             if not has_readable and are_unreadable(items):
                 raise changed_error("Flickr", query.text, "photos without a URL")
@@ -423,9 +416,9 @@ def _build_params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
     params |= {"text": text, "media": "photos", "extras": _EXTRAS}
     days = settings["uploaded"]
     first, last = parse_day_range(days) if days else (None, None)
-    if first is not None:
+    if first:
         params["min_upload_date"] = _format_second(first, clock_time.min)
-    if last is not None:
+    if last:
         params["max_upload_date"] = _format_second(last, clock_time(23, 59, 59))
     return {name: value for name, value in params.items() if value}
 
@@ -444,7 +437,10 @@ def _parse_photo(
     if not key or not size:
         return Skipped(str(key or photo), "unreadable")
 
-    licence = str(photo.get("license", ""))
+    number = str(photo.get("license", ""))
+    licence = LICENCES.get(number)
+    if number and not licence:
+        licence = f"Flickr licence {number}"
     owner = photo.get("owner")
     url: str = photo[f"url_{size}"]
     origin = Origin(
@@ -455,7 +451,7 @@ def _parse_photo(
         query=query.text,
         hint=query.hint,
         author=str(photo.get("ownername") or owner or "") or None,
-        licence=LICENCES.get(licence, f"Flickr licence {licence}" if licence else None),
+        licence=licence,
         title=str(photo.get("title") or "") or None,
         tags=tuple(str(photo.get("tags") or "").split()),
     )

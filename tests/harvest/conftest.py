@@ -64,7 +64,7 @@ def running_browser() -> Iterator[GoogleBrowser]:
     ):
         patch.setattr(tempfile, "tempdir", folder)
         patch.setenv("TMPDIR", folder)
-        launch = google_source._browser(Google().settings(Query("cats")), client)
+        launch = google_source._make_browser(Google().settings(Query("cats")), client)
         patch.undo()
         with launch as browser:
             yield browser
@@ -76,7 +76,7 @@ def shared_browser(
 ) -> None:
     """Let all searches of the test share one running browser."""
     monkeypatch.setattr(
-        google_source, "_browser", lambda *_: nullcontext(running_browser)
+        google_source, "_make_browser", lambda *_: nullcontext(running_browser)
     )
 
 

@@ -38,7 +38,7 @@ from gleanset.errors import (
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
 from harvest.sources import Query, Source, load_source
-from harvest.sources.google.browser import GoogleBrowser, proxy_switches
+from harvest.sources.google.browser import GoogleBrowser, list_proxy_switches
 from harvest.sources.google.page import (
     GooglePage,
     GoogleResult,
@@ -49,7 +49,7 @@ from harvest.sources.google.page import (
 )
 from harvest.sources.google.source import Google, build_search_url
 
-GOOGLE = Google(first=2, next_quiet=1)
+GOOGLE = Google(first_quiet=2, more_quiet=1)
 PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
 browser = [
     pytest.mark.slow,
@@ -142,7 +142,7 @@ class TestBrowser:
             return page
 
         monkeypatch.setattr(GoogleBrowser, "page", look_slowly)
-        assert len(list(web.search(Google(first=2, next_quiet=0.4)))) == CHUNK * 2
+        assert len(list(web.search(Google(first_quiet=2, more_quiet=0.4)))) == CHUNK * 2
 
     @pytest.mark.usefixtures("shared_browser")
     def test_failed_request_raises_incomplete(self, web: Site) -> None:
@@ -584,11 +584,11 @@ def test_proxy_variables_become_chrome_switches(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert proxy_switches() == switches
+    assert list_proxy_switches() == switches
 
 
 def test_proxy_with_password_raises_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@p:1")
     with pytest.raises(UsageError, match="proxy p") as caught:
-        proxy_switches()
+        list_proxy_switches()
     assert "secret" not in str(caught.value)

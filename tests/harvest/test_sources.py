@@ -46,7 +46,7 @@ USUAL: dict[str, dict[str, Any]] = {
 # Without the delays that a site wants, which would be wasted on a recording.
 QUICK: dict[str, Source] = {
     "flickr": Flickr(pace=0),
-    "google": Google(first=1, next_quiet=1),
+    "google": Google(first_quiet=1, more_quiet=1),
     "pixiv": Pixiv(pace=0),
 }
 PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]

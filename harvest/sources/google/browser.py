@@ -74,10 +74,12 @@ if (more && more.offsetParent) more.click();
 """
 
 
-# Events in the browser's log. Requests of the page that count visits bring no results.
-_FAILED, _FINISHED = "Network.loadingFailed", "Network.loadingFinished"
+# Events in the browser's log.
+_LOADING_FAILED = "Network.loadingFailed"
+_LOADING_FINISHED = "Network.loadingFinished"
 _SCRIPT_REQUESTS = ("Fetch", "XHR")
 _DEVTOOLS = "executeDevToolsCommand"
+# Requests of the page that count visits bring no results.
 _COUNTER_PATHS = ("/gen_204", "/client_204", "/log")
 
 
@@ -91,7 +93,7 @@ class GoogleBrowser:
 
     def __init__(self, settings: Mapping[str, str], wait: Callable[[float], bool]):
         self._wait = wait
-        self._options = _options(settings)
+        self._options = _make_options(settings)
         driver = find_driver(settings["chromedriver"], self._options)
         try:
             self._folder = make_browser_folder()
@@ -126,7 +128,7 @@ class GoogleBrowser:
     def close(self) -> None:
         """End the browser and remove its files."""
         try:
-            if self._page is not None:
+            if self._page:
                 with suppress(WebDriverException, HTTPError, OSError):
                     self._page.quit()
         finally:
@@ -137,7 +139,7 @@ class GoogleBrowser:
 
     def open(self, url: str) -> None:
         """Open a URL and wait until the page can be read."""
-        with _errors():
+        with _translate_errors():
             self._note_requests()
             self._pending.clear()
             self._failed_urls.clear()
@@ -146,7 +148,7 @@ class GoogleBrowser:
 
     def page(self) -> GooglePage:
         """Return a snapshot of the page."""
-        with _errors():
+        with _translate_errors():
             snapshot = self._driver.execute_script(_SNAPSHOT)
             url = self._driver.current_url
 
@@ -159,11 +161,11 @@ class GoogleBrowser:
         )
         # Not every failure is raised by `open`.
         if snapshot["failed"] and not page.status:
-            raise _unreachable(page.text)
+            raise _load_error(page.text)
         return page
 
     @property
-    def failed_request(self) -> str:
+    def request_failure(self) -> str:
         """How a request of the page failed; empty if none did, or the page repeated it."""
         if self._pending:
             return (
@@ -174,7 +176,7 @@ class GoogleBrowser:
 
     def scroll(self) -> None:
         """Scroll towards the end of the page, and press its button for more results."""
-        with _errors():
+        with _translate_errors():
             self._driver.execute_script(_SCROLL)
 
     def watch(
@@ -190,23 +192,23 @@ class GoogleBrowser:
         Ends after `quiet_seconds` without a change or a running request of the page, or after
         `max_seconds`. Quiet time is counted in polls, so that a busy machine does not use it up.
         """
-        start = time.monotonic()
-        last: GooglePage | None = None
-        unchanged = 0
+        end = time.monotonic() + max_seconds
+        content: tuple[object, ...] = ()
+        quiet_polls = 0
         while True:
             page = self.page()
-            if last is None or (page.html, page.answers) != (last.html, last.answers):
-                last, unchanged = page, 0
+            if (page.html, page.answers) != content:
+                content = (page.html, page.answers)
+                quiet_polls = 0
                 if is_done(page):
                     return page
-            with _errors():
+
+            with _translate_errors():
                 self._note_requests()
             # The results of a request may be in the page only at the next poll.
-            unchanged = 0 if self._pending else unchanged + 1
-            if (
-                unchanged * _POLL_SECONDS > quiet_seconds
-                or time.monotonic() - start > max_seconds
-            ):
+            quiet_polls = 0 if self._pending else quiet_polls + 1
+            is_quiet = quiet_polls * _POLL_SECONDS > quiet_seconds
+            if is_quiet or time.monotonic() > end:
                 return page
             if scroll:
                 self.scroll()
@@ -214,34 +216,35 @@ class GoogleBrowser:
                 raise Closed("the search was stopped")
 
     def _note_requests(self) -> None:
+        """Read the browser's log since the last call: requests of scripts, and their ends."""
         host = urlsplit(self._driver.current_url).netloc
         for entry in self._driver.execute("getLog", {"type": "performance"})["value"]:
             event = json.loads(entry["message"])["message"]
             params = event["params"]
-            number = str(params.get("requestId"))
+            request = str(params.get("requestId"))
             if event["method"] == "Network.requestWillBeSent":
                 url = urlsplit(params["request"]["url"])
                 is_own = params.get("type") in _SCRIPT_REQUESTS and url.netloc == host
                 if is_own and not url.path.startswith(_COUNTER_PATHS):
-                    self._pending[number] = url.geturl()
+                    self._pending[request] = url.geturl()
                     self._failed_urls.discard(url.geturl())
-            elif number in self._pending:
-                self._note_response(event["method"], number, params)
+            elif request in self._pending:
+                self._note_response(event["method"], request, params)
 
     def _note_response(
-        self, method: str, number: str, params: Mapping[str, Any]
+        self, event: str, request: str, params: Mapping[str, Any]
     ) -> None:
         is_error = params.get("response", {}).get("status", 0) >= 400
-        if is_error or (method == _FAILED and not params["canceled"]):
-            self._failed_urls.add(self._pending[number])
-        if method in (_FAILED, _FINISHED):
-            del self._pending[number]
-        if method == _FINISHED:
-            self._read_answer(number)
+        if is_error or (event == _LOADING_FAILED and not params["canceled"]):
+            self._failed_urls.add(self._pending[request])
+        if event in (_LOADING_FAILED, _LOADING_FINISHED):
+            del self._pending[request]
+        if event == _LOADING_FINISHED:
+            self._read_answer(request)
 
-    def _read_answer(self, number: str) -> None:
+    def _read_answer(self, request: str) -> None:
         """Keep the answer to a request; the browser drops large and old ones."""
-        call = {"cmd": "Network.getResponseBody", "params": {"requestId": number}}
+        call = {"cmd": "Network.getResponseBody", "params": {"requestId": request}}
         with suppress(WebDriverException):
             body = self._driver.execute(_DEVTOOLS, call)["value"]
             if not body["base64Encoded"]:
@@ -249,7 +252,7 @@ class GoogleBrowser:
 
     @property
     def _driver(self) -> Remote:
-        if self._page is None:
+        if not self._page:
             raise Unreachable("the browser is closed")
         return self._page
 
@@ -266,7 +269,7 @@ class GoogleBrowser:
         return Remote(connection, options=self._options)
 
 
-def _options(settings: Mapping[str, str]) -> ChromeOptions:
+def _make_options(settings: Mapping[str, str]) -> ChromeOptions:
     options = ChromeOptions()
     options.binary_location = find_chrome(settings["chrome"])
     options.page_load_strategy = "eager"
@@ -275,8 +278,9 @@ def _options(settings: Mapping[str, str]) -> ChromeOptions:
         "--no-first-run",
         "--disable-component-update",
         "--disable-dev-shm-usage",
+        "--window-size=1366,900",
+        *list_proxy_switches(),
     ]
-    switches += ["--window-size=1366,900", *proxy_switches()]
     if settings["window"] != "yes":
         switches.append("--headless=new")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -289,7 +293,7 @@ def _options(settings: Mapping[str, str]) -> ChromeOptions:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except TimeoutException as error:
@@ -299,14 +303,14 @@ def _errors() -> Iterator[None]:
         ) from error
     except (WebDriverException, HTTPError, OSError) as error:
         if _NET_ERROR.search(str(error)):
-            raise _unreachable(str(error)) from error
+            raise _load_error(str(error)) from error
         raise Unreachable(
             f"the browser is gone or does not respond: {_first_line(error)}",
             "run the same command again, without closing its window",
         ) from error
 
 
-def _unreachable(text: str) -> Unreachable:
+def _load_error(text: str) -> Unreachable:
     reason = _NET_ERROR.search(text)
     return unreachable_error("the site", reason[1] if reason else "unknown reason")
 
@@ -320,13 +324,16 @@ def _start_error(error: Exception) -> MissingComponent:
 
 
 def _first_line(error: Exception) -> str:
-    text = getattr(error, "msg", None) or str(error)
-    return str(text).strip().partition("\n")[0][:300]
+    # As text, an error of selenium also has the word "Message" and a stack trace.
+    text = str(getattr(error, "msg", None) or error)
+    line, _, _ = text.strip().partition("\n")
+    return line[:300]
 
 
 def find_chrome(path: str) -> str:
     """Return the path of the browser. Raises `MissingComponent`."""
-    if program := _find_program(path, "chrome", _CHROME_PATHS):
+    program = _find_program(path, "chrome", _CHROME_PATHS)
+    if program:
         return program
     raise MissingComponent(
         "neither Chrome nor Chromium is installed",
@@ -339,7 +346,8 @@ def find_driver(path: str, options: ChromeOptions) -> str:
 
     If none is installed, selenium may download the one that fits the browser of `options`.
     """
-    if program := _find_program(path, "chromedriver", _DRIVER_PATHS):
+    program = _find_program(path, "chromedriver", _DRIVER_PATHS)
+    if program:
         return program
     # selenium's manager reports each use to its makers by default.
     os.environ.setdefault("SE_AVOID_STATS", "true")
@@ -385,30 +393,28 @@ class SupervisedDriver(Service):
         """Do nothing: selenium would use a proxy of the environment; ending it is enough."""
 
 
-def proxy_switches() -> list[str]:
+def list_proxy_switches() -> list[str]:
     """Return the proxies of the environment, as the client reads them, as switches of Chrome.
 
     Raises `UsageError` for a proxy with a login, which Chrome does not support.
     """
     proxies = getproxies_environment()
-    urls = {
-        scheme: proxies.get(scheme) or proxies.get("all")
-        for scheme in ("http", "https")
-    }
-    servers = ";".join(
-        f"{scheme}={_proxy_server(url)}" for scheme, url in urls.items() if url
-    )
+    servers = []
+    for scheme in ("http", "https"):
+        url = proxies.get(scheme) or proxies.get("all")
+        if url:
+            servers.append(f"{scheme}={_format_proxy(url)}")
     no_proxy = proxies.get("no", "")
     if not servers or no_proxy.strip() == "*":
         return ["--no-proxy-server"]
 
     return [
-        f"--proxy-server={servers}",
-        f"--proxy-bypass-list={_bypass_list(no_proxy)}",
+        f"--proxy-server={';'.join(servers)}",
+        f"--proxy-bypass-list={_format_bypass_list(no_proxy)}",
     ]
 
 
-def _proxy_server(url: str) -> str:
+def _format_proxy(url: str) -> str:
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.username:
         raise UsageError(
@@ -418,22 +424,30 @@ def _proxy_server(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _bypass_list(no_proxy: str) -> str:
-    # A name in NO_PROXY includes its subdomains; Chrome wants both listed. By default it uses no
-    # proxy for this machine; curl and our client do.
+def _format_bypass_list(no_proxy: str) -> str:
+    # By default Chrome uses no proxy for this machine; curl and our client do.
     rules = ["<-loopback>"]
-    for entry in filter(None, (part.strip() for part in no_proxy.split(","))):
-        name = entry.lstrip("*.")
-        rules += [name] if name[0].isdigit() or ":" in name else [name, f"*.{name}"]
+    for entry in no_proxy.split(","):
+        name = entry.strip().lstrip("*.")
+        if not name:
+            continue
+        rules.append(name)
+        # A name in NO_PROXY includes its subdomains; Chrome wants both listed.
+        is_address = name[0].isdigit() or ":" in name
+        if not is_address:
+            rules.append(f"*.{name}")
     return ";".join(rules)
 
 
 def _find_program(path: str, option: str, usual_paths: Iterable[str]) -> str | None:
     paths = [str(Path(path).expanduser())] if path else usual_paths
-    program = next(filter(None, map(shutil.which, paths)), None)
-    if path and program is None:
+    for name in paths:
+        program = shutil.which(name)
+        if program:
+            return program
+    if path:
         raise MissingComponent(
             f"there is no {option} at {path}",
             f"correct -o google.{option}=PATH, or leave it out; to install it: {_APT}",
         )
-    return program
+    return None

@@ -70,18 +70,20 @@ class GoogleResult(NamedTuple):
 
 def parse_page(page: GooglePage) -> list[GoogleResult]:
     """Return every image of a page and of the answers to its scripts once."""
-    return _first_by_url(parse_results(page.html), *map(parse_answer, page.answers))
+    answers = map(parse_answer, page.answers)
+    return _drop_repeats(parse_results(page.html), *answers)
 
 
 def parse_results(html: str) -> list[GoogleResult]:
     """Return every image once, in page order; scripts take precedence over links."""
     tree = parse_html(html)
-    scripts = map(_parse_script, map(str, tree.xpath("//script/text()")))
-    links = map(_parse_link, tree.xpath("//a[contains(@href, 'imgres?')]"))
-    return _first_by_url(*scripts, *links)
+    scripts = [_parse_script(str(text)) for text in tree.xpath("//script/text()")]
+    links = [_parse_link(a) for a in tree.xpath("//a[contains(@href, 'imgres?')]")]
+    return _drop_repeats(*scripts, *links)
 
 
-def _first_by_url(*results: Iterable[GoogleResult]) -> list[GoogleResult]:
+def _drop_repeats(*results: Iterable[GoogleResult]) -> list[GoogleResult]:
+    """Return the first result with each URL."""
     by_url: dict[str, GoogleResult] = {}
     for result in chain.from_iterable(results):
         by_url.setdefault(result.url, result)
@@ -95,7 +97,7 @@ def parse_answer(text: str) -> tuple[GoogleResult, ...]:
     for script in (text, *_iter_nested_texts(text)):
         results += _parse_script(script)
         results += parse_results(script)
-    return tuple(_first_by_url(results))
+    return tuple(_drop_repeats(results))
 
 
 def _iter_nested_texts(text: str) -> Iterator[str]:
@@ -114,8 +116,11 @@ def _iter_nested_texts(text: str) -> Iterator[str]:
 def count_tiles(html: str) -> int:
     """Return how many images a page shows, with or without an address."""
     tree = parse_html(html)
-    names = (set(tree.xpath(f"//@{attribute}")) for attribute in _TILE_ATTRIBUTES)
-    return max(len(tiles - {""}) for tiles in names)
+    counts = []
+    for attribute in _TILE_ATTRIBUTES:
+        tiles = set(tree.xpath(f"//@{attribute}"))
+        counts.append(len(tiles - {""}))
+    return max(counts)
 
 
 def classify_page(page: GooglePage) -> PageState:
@@ -158,25 +163,27 @@ def _is_captcha(html: str, text: str) -> bool:
 
 
 def _parse_script(script: str) -> Iterator[GoogleResult]:
-    last: GoogleResult | None = None
+    """Yield the images in a script: an address, then often its page and title."""
+    result: GoogleResult | None = None
     for token in _TOKEN.finditer(script):
-        if token["url"] is None:
-            # What follows a result: its page and title.
-            if last is not None:
+        if not token["url"]:
+            # The page and title of the result before.
+            if result:
                 words = (_parse_string(token["title"]) or "").split()
                 page_url = _parse_url(token["page"])
-                yield last._replace(page_url=page_url, title=" ".join(words) or None)
-            last = None
+                yield result._replace(page_url=page_url, title=" ".join(words) or None)
+            result = None
             continue
+
         url = _parse_url(token["url"])
-        if url is None or _is_thumbnail(url):
+        if not url or _is_thumbnail(url):
             continue
-        if last is not None:
-            yield last
+        if result:
+            yield result
         width = _parse_pixels(token["width"])
-        last = GoogleResult(url, width, _parse_pixels(token["height"]))
-    if last is not None:
-        yield last
+        result = GoogleResult(url, width, _parse_pixels(token["height"]))
+    if result:
+        yield result
 
 
 def _parse_link(link: HtmlElement) -> Iterator[GoogleResult]:
@@ -209,7 +216,7 @@ def _parse_url(literal: str | None) -> str | None:
 
 
 def _parse_string(literal: str | None) -> str | None:
-    if literal is None or not literal.startswith('"'):
+    if not literal or not literal.startswith('"'):
         return None
     try:
         text: str = json.loads(_HEX_ESCAPE.sub(r"\\u00\1", literal), strict=False)
@@ -220,6 +227,6 @@ def _parse_string(literal: str | None) -> str | None:
 
 
 def _parse_pixels(digits: str | None) -> int | None:
-    if digits is None or not digits.isdecimal() or len(digits) > 6:
+    if not digits or not digits.isdecimal() or len(digits) > 6:
         return None
     return int(digits) or None

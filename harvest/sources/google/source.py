@@ -107,19 +107,20 @@ CHOICES: dict[str, list[str]] = {
 SAFE = {"off": "images", "moderate": "", "strict": "active"}
 # Seconds without a change after which a page counts as complete, before its first results and
 # after them.
-_FIRST_QUIET_SECONDS, _MORE_QUIET_SECONDS = 6.0, 4.0
+_FIRST_QUIET_SECONDS = 6.0
+_MORE_QUIET_SECONDS = 4.0
 _PAGE_TIMEOUT_SECONDS = 30.0
 # For a user to answer a captcha or consent page.
 _USER_TIMEOUT_SECONDS = 300.0
 # The other parameters of the package are from a session of 2015.
-_KEPT_PARAMETERS = ("q", "tbm", "tbs")
+_OUR_PARAMETERS = ("q", "tbm", "tbs")
 
 
 class Google(Source):
     """`https://www.google.com/search?tbm=isch` in Chrome or Chromium; no key, no login.
 
-    `first` and `more` are the seconds without a change after which a page counts as complete,
-    before its first results and after them.
+    `first_quiet` and `more_quiet` are the seconds without a change after which a page counts as
+    complete, before its first results and after them.
     """
 
     name = "google"
@@ -160,10 +161,11 @@ class Google(Source):
 
     def __init__(
         self,
-        first: float = _FIRST_QUIET_SECONDS,
-        next_quiet: float = _MORE_QUIET_SECONDS,
+        first_quiet: float = _FIRST_QUIET_SECONDS,
+        more_quiet: float = _MORE_QUIET_SECONDS,
     ):
-        self._first_quiet, self._more_quiet = first, next_quiet
+        self._first_quiet = first_quiet
+        self._more_quiet = more_quiet
 
     def check_ready(self, settings: Mapping[str, str]) -> None:
         """Raise `MissingComponent` without the packages or a browser."""
@@ -185,25 +187,25 @@ class Google(Source):
             raise unreachable_error(endpoint, PRIVATE_ADDRESS)
 
         url = build_search_url(query.text, settings)
-        with _browser(settings, client) as browser:
+        with _make_browser(settings, client) as browser:
             browser.open(url)
-            page = self._first_page(browser, query, settings["window"] == "yes")
-            seen_urls: set[str] = set()
-            while new := _new_results(page, seen_urls):
-                seen_urls.update(result.url for result in new)
-                yield [_candidate(result, query) for result in new]
+            page = self._wait_for_first_page(browser, query, settings)
+            urls: set[str] = set()  # of the results so far
+            while new_results := _find_new_results(page, urls):
+                urls.update(result.url for result in new_results)
+                yield [_make_candidate(result, query) for result in new_results]
                 page = browser.watch(
-                    lambda page: bool(_new_results(page, seen_urls)),
+                    lambda page: bool(_find_new_results(page, urls)),
                     self._more_quiet,
                     _PAGE_TIMEOUT_SECONDS,
                     scroll=True,
                 )
-            if seen_urls:
+            if urls:
                 self._raise_if_blocked(page, query)
                 yield list(_find_gaps(browser, page))
 
-    def _first_page(
-        self, browser: GoogleBrowser, query: Query, window: bool
+    def _wait_for_first_page(
+        self, browser: GoogleBrowser, query: Query, settings: Mapping[str, str]
     ) -> GooglePage:
         page = browser.watch(
             lambda page: classify_page(page) != "unknown",
@@ -211,7 +213,9 @@ class Google(Source):
             _PAGE_TIMEOUT_SECONDS,
         )
 
-        if window and classify_page(page) in ("captcha", "consent"):
+        is_question = classify_page(page) in ("captcha", "consent")
+        if is_question and settings["window"] == "yes":
+            # The user answers it.
             page = browser.watch(
                 lambda page: classify_page(page) in ("results", "none"),
                 _USER_TIMEOUT_SECONDS,
@@ -239,10 +243,10 @@ class Google(Source):
             self.check_status(Page(page.status, page.text, page.url, {}), query)
 
 
-def _browser(settings: Mapping[str, str], client: Client) -> GoogleBrowser:
-    displays = ("DISPLAY", "WAYLAND_DISPLAY")
-    is_shown = settings["window"] == "yes"
-    if is_shown and sys.platform == "linux" and not any(map(os.environ.get, displays)):
+def _make_browser(settings: Mapping[str, str], client: Client) -> GoogleBrowser:
+    has_display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    needs_display = settings["window"] == "yes" and sys.platform == "linux"
+    if needs_display and not has_display:
         raise MissingComponent(
             "there is no display for the window of the browser",
             "run it on a desktop, or leave out -o google.window=yes",
@@ -263,6 +267,7 @@ def build_search_url(text: str, settings: Mapping[str, str]) -> str:
         package = import_module(_MODULE)
     try:
         builder = package.googleimagesdownload()
+        # Every argument of the package, most of them not given.
         arguments = dict.fromkeys(package.args_list)
         for name, (argument, words) in _PACKAGE_FILTERS.items():
             arguments[argument] = words.get(settings[name])
@@ -297,34 +302,31 @@ def build_extra_filters(settings: Mapping[str, str]) -> list[str]:
 
 
 def _add_filters(address: str, extra: list[str], settings: Mapping[str, str]) -> str:
-    original = dict(parse_qsl(urlsplit(address).query, keep_blank_values=True))
-    params = {
-        name: original[name].strip() for name in _KEPT_PARAMETERS if name in original
-    }
-    params["tbs"] = ",".join(part for part in (params.get("tbs", ""), *extra) if part)
+    original = dict(parse_qsl(urlsplit(address).query))
+    params = {name: original.get(name, "").strip() for name in _OUR_PARAMETERS}
+    params["tbs"] = ",".join(filter(None, (params["tbs"], *extra)))
     params["safe"] = SAFE[settings["safe"]]
     # The phrases that identify a page are English.
     params["hl"] = "en"
     params = {name: value for name, value in params.items() if value}
-    return Endpoint(settings["endpoint"]).url(
-        "/search?" + urlencode(params, quote_via=quote)
-    )
+    query = urlencode(params, quote_via=quote)
+    return Endpoint(settings["endpoint"]).url(f"/search?{query}")
 
 
 def _find_gaps(browser: GoogleBrowser, page: GooglePage) -> Iterator[Gap]:
-    if browser.failed_request:
-        yield Gap(browser.failed_request)
+    if browser.request_failure:
+        yield Gap(browser.request_failure)
     tiles = count_tiles(page.html)
     results = len(parse_page(page))
     if tiles > results:
         yield Gap(f"{tiles - results} of {tiles} images on the page have no address")
 
 
-def _new_results(page: GooglePage, seen_urls: set[str]) -> list[GoogleResult]:
-    return [result for result in parse_page(page) if result.url not in seen_urls]
+def _find_new_results(page: GooglePage, urls: set[str]) -> list[GoogleResult]:
+    return [result for result in parse_page(page) if result.url not in urls]
 
 
-def _candidate(result: GoogleResult, query: Query) -> Candidate:
+def _make_candidate(result: GoogleResult, query: Query) -> Candidate:
     origin = Origin(
         source="google",
         key=result.url,

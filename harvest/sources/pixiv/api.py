@@ -128,8 +128,9 @@ class PixivApi:
         self._pace = pace
         self.token = token
         self._access_token = ""
+        # When to renew the login, on the monotonic clock.
         self._renew_at = 0.0
-        self._logins = 0
+        self._login_count = 0
         self._lock = threading.Lock()
 
     def log_in(self) -> str:
@@ -142,8 +143,8 @@ class PixivApi:
             text = "Pixiv rejected the refresh token: it is wrong or expired"
             raise NeedsLogin(text, LOGIN_HELP["pixiv"]) from None
 
-        if not answer.access_token or answer.user is None:
-            raise changed_error("a login without its account or access token")
+        if not answer.access_token or not answer.user:
+            raise format_error("a login without its account or access token")
         self._access_token = answer.access_token
         self.token = answer.refresh_token or self.token
         self._renew_at = time.monotonic() + answer.expires_in - _RENEWAL_MARGIN_SECONDS
@@ -162,7 +163,7 @@ class PixivApi:
             return None
 
         if not answer.refresh_token:
-            raise changed_error("a login without its refresh token")
+            raise format_error("a login without its refresh token")
         return answer.refresh_token
 
     def search(
@@ -189,10 +190,10 @@ class PixivApi:
 
         works = answer.get("illusts")
         if not isinstance(works, list):
-            raise changed_error("a search without its list of works")
+            raise format_error("a search without its list of works")
         return works, _next_offset(answer.get("next_url"), offset)
 
-    def frames(self, work: int) -> int | None:
+    def count_frames(self, work: int) -> int | None:
         """Return the number of frames of a ugoira.
 
         0 when the work is deleted or has none, None when this account may not see it.
@@ -211,11 +212,11 @@ class PixivApi:
     def _call(
         self, path: str, check: CheckResponse, **params: object
     ) -> dict[str, Any]:
-        login = self._current_login()
+        login = self._ensure_login()
         try:
             return self._get(path, params, check)
         except _TokenRefused:
-            self._current_login(refused=login)
+            self._ensure_login(refused=login)
 
         try:
             return self._get(path, params, check)
@@ -226,10 +227,8 @@ class PixivApi:
     def _get(
         self, path: str, params: Mapping[str, object], check: CheckResponse
     ) -> dict[str, Any]:
-        query = urlencode(
-            {name: value for name, value in params.items() if value is not None},
-            quote_via=quote,
-        )
+        params = {name: value for name, value in params.items() if value is not None}
+        query = urlencode(params, quote_via=quote)
         page = self._client.call_api(
             self.endpoints.api.url(f"{path}?{query}"),
             check,
@@ -239,18 +238,21 @@ class PixivApi:
         answer: dict[str, Any] = json.loads(page.text)
         return answer
 
-    def _current_login(self, refused: int | None = None) -> int:
+    def _ensure_login(self, refused: int | None = None) -> int:
+        """Log in if there is no login, or its number was `refused`; return its number."""
         with self._lock:
             # Another thread may have renewed it while this one waited.
-            if self._logins == refused or time.monotonic() >= self._renew_at:
+            is_refused = self._login_count == refused
+            if is_refused or time.monotonic() >= self._renew_at:
                 self.log_in()
-                self._logins += 1
-            return self._logins
+                self._login_count += 1
+            return self._login_count
 
     def _request_token(self, **fields: str) -> _TokenAnswer:
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S+00:00}"
-        signed = (now + self._app.hash_secret).encode()
-        digest = hashlib.md5(signed, usedforsecurity=False).hexdigest()
+        # The signature of the app.
+        text = now + self._app.hash_secret
+        digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
         form = {
             "client_id": self._app.client_id,
             "client_secret": self._app.client_secret,
@@ -268,10 +270,10 @@ class PixivApi:
         try:
             return msgspec.json.decode(page.text, type=_TokenAnswer, strict=False)
         except msgspec.DecodeError as error:
-            raise changed_error(f"a login in another format: {error}") from None
+            raise format_error(f"a login in another format: {error}") from None
 
 
-def changed_error(answer: str) -> Changed:
+def format_error(answer: str) -> Changed:
     """Return the error for a response in an unknown format."""
     return Changed(
         f"Pixiv answered with {answer}",
@@ -282,9 +284,10 @@ def changed_error(answer: str) -> Changed:
 def _next_offset(next_url: object, offset: int) -> int | None:
     if not next_url:
         return None
-    next_offset = parse_qs(urlsplit(str(next_url)).query).get("offset", [""])[0]
+    params = parse_qs(urlsplit(str(next_url)).query)
+    next_offset, *_ = params.get("offset", [""])
     if not next_offset.isdecimal() or int(next_offset) <= offset:
-        raise changed_error("a next page that is not ahead")
+        raise format_error("a next page that is not ahead")
     return int(next_offset)
 
 
@@ -302,7 +305,7 @@ def _check_response(page: Page) -> None:
 
     if isinstance(error, GleansetError) and page.status in _TEMPORARY_STATUSES:
         raise RetryableError(error, parse_retry_after(page.headers))
-    if error is not None:
+    if error:
         raise error
 
 
@@ -327,25 +330,27 @@ def _check_work_response(page: Page) -> None:
 def _api_error(body: Mapping[str, Any], page: Page) -> Exception | None:
     if page.status == 200 and not body.get("error") and not body.get("has_error"):
         return None
-    message = " ".join(_messages(body))
-    lower = message.casefold()
-    if any(mark in lower for mark in _TOKEN_ERRORS) or page.status == 401:
+    message = " ".join(_iter_messages(body))
+    text = message.casefold()
+    if any(mark in text for mark in _TOKEN_ERRORS) or page.status == 401:
         return _TokenRefused()
-    if "offset" in lower and "no more than" in lower:
+    if "offset" in text and "no more than" in text:
         return _OffsetCap()
-    if "invalid_client" in lower:
+    if "invalid_client" in text:
         return Changed(
             f"Pixiv no longer accepts the app whose identity is used ({page.url})",
             "pip install -U pixivpy3",
         )
 
-    if "rate limit" in lower:
+    if "rate limit" in text:
         page = page._replace(status=429)
-    words = f": {redact_site_text(message)}" if message else ""
-    return status_error(f"Pixiv answered {page.status}{words} ({page.url})", page)
+    answer = f"Pixiv answered {page.status}"
+    if message:
+        answer += f": {redact_site_text(message)}"
+    return status_error(f"{answer} ({page.url})", page)
 
 
-def _messages(body: Mapping[str, Any]) -> Iterator[str]:
+def _iter_messages(body: Mapping[str, Any]) -> Iterator[str]:
     # {"error": {"message": …, "user_message": …}}, {"error": "invalid_grant", "errors":
     # {"system": {"message": …}}} and other forms.
     for key in ("error", "errors", "system", "message", "user_message", "reason"):
@@ -353,7 +358,7 @@ def _messages(body: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(value, str) and value:
             yield value
         elif isinstance(value, dict):
-            yield from _messages(value)
+            yield from _iter_messages(value)
 
 
 MAX_ATTEMPTS = 5
@@ -403,20 +408,20 @@ def _ask_for_token(api: PixivApi, ask: Ask, open_browser: Callable[[str], bool])
     """Return the refresh token for a code, or token, that the user pastes."""
     verifier = secrets.token_urlsafe(32)
     digest = hashlib.sha256(verifier.encode()).digest()
-    url = api.endpoints.api.url("/web/v1/login?") + urlencode(
-        {
-            # RFC 7636, 4.2
-            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
-            "code_challenge_method": "S256",
-            "client": "pixiv-android",
-        }
-    )
+    params = {
+        # RFC 7636, 4.2
+        "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+        "code_challenge_method": "S256",
+        "client": "pixiv-android",
+    }
+    url = api.endpoints.api.url(f"/web/v1/login?{urlencode(params)}")
     opened = "was" if open_browser(url) else "could not be"
     question = _STEPS.format(url=url, opened=opened)
 
     for _ in range(MAX_ATTEMPTS):
         answer = ask(question + "The line", hidden=True).strip()
-        if answer and (token := _read_token(api, verifier, answer)):
+        token = _exchange_answer(api, verifier, answer) if answer else None
+        if token:
             return token
         question = _RETRY.format(url=url)
 
@@ -426,11 +431,14 @@ def _ask_for_token(api: PixivApi, ask: Ask, open_browser: Callable[[str], bool])
     )
 
 
-def _read_token(api: PixivApi, verifier: str, answer: str) -> str | None:
-    if match := _CODE.search(answer):
+def _exchange_answer(api: PixivApi, verifier: str, answer: str) -> str | None:
+    """Return the refresh token for what the user pasted, if it is valid."""
+    match = _CODE.search(answer)
+    if match:
         return api.exchange(match[1], verifier)
     # A bare code and a refresh token look alike; the code, which expires soon, is tried first.
-    if token := api.exchange(answer, verifier):
+    token = api.exchange(answer, verifier)
+    if token:
         return token
 
     api.token = answer

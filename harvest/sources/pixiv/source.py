@@ -35,7 +35,7 @@ from harvest.sources.pixiv.api import (
     Endpoints,
     PixivApi,
     PixivSearch,
-    changed_error,
+    format_error,
 )
 
 # Users were blocked after minutes of several calls a second.
@@ -95,8 +95,8 @@ class Pixiv(Source):
     def settings(self, query: Query) -> dict[str, str]:
         """Return every option with its value; the two days must be in order."""
         settings = super().settings(query)
-        days = [settings[name] for name in ("since", "until") if settings[name]]
-        if days != sorted(days):
+        # As texts, days in this form have the order of days.
+        if settings["until"] and settings["since"] > settings["until"]:
             raise UsageError(
                 "pixiv.since is later than pixiv.until", "swap the two dates"
             )
@@ -158,19 +158,23 @@ def _iter_candidates(
     urls = work.originals[:1] if settings["pages"] == "first" else work.originals
 
     if is_animated and settings["ugoira"] == "frames":
-        count = api.frames(work.id)
+        count = api.count_frames(work.id)
         if count is None:
             yield Skipped(str(work.id), "hidden")
             return
         # A work deleted meanwhile has no frames, but perhaps its first image.
-        urls = ugoira_frame_urls(work, count) if count else urls
+        if count > 0:
+            urls = list_ugoira_frames(work, count)
 
     for index, url in enumerate(urls):
         key = f"{work.id}_{'ugoira' if is_animated else 'p'}{index}"
-        # The API has the size of the first page only; it applies to every frame of a ugoira.
-        size = (work.width, work.height) if is_animated or index == 0 else (None, None)
+        width = height = None
+        if is_animated or index == 0:
+            # The API has the size of the first page only; it applies to every frame of a ugoira.
+            width = work.width
+            height = work.height
         origin = _make_origin(work, key, url, query)
-        yield Candidate(url, origin, *size, referer=REFERER)
+        yield Candidate(url, origin, width, height, referer=REFERER)
 
 
 class _User(msgspec.Struct):
@@ -238,16 +242,17 @@ def _is_selected(work: Work, settings: Mapping[str, str]) -> bool:
 
 
 def _is_allowed(choice: str, has_property: bool) -> bool:
+    """Return whether no, yes or only allows works with, or without, a property."""
     return choice == "yes" or has_property == (choice == "only")
 
 
-def ugoira_frame_urls(work: Work, count: int) -> list[str]:
+def list_ugoira_frames(work: Work, count: int) -> list[str]:
     """Return the URLs of the first `count` frames of a ugoira, which differ by their number."""
-    [first] = work.originals
-    before, mark, after = first.rpartition(_FIRST_FRAME)
+    [first_url] = work.originals
+    stem, mark, extension = first_url.rpartition(_FIRST_FRAME)
     if not mark:
-        return [first]
-    return [f"{before}_ugoira{number}.{after}" for number in range(count)]
+        return [first_url]
+    return [f"{stem}_ugoira{number}.{extension}" for number in range(count)]
 
 
 def _make_origin(work: Work, key: str, url: str, query: Query) -> Origin:
@@ -273,15 +278,15 @@ def _make_origin(work: Work, key: str, url: str, query: Query) -> Origin:
 def _list_pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]]:
     def ask(offset: int) -> ResultPage[Work] | None:
         page = api.search(search, offset)
-        if page is None:
+        if not page:
             if offset == 0:
-                raise changed_error("a refusal of the first page of a search")
+                raise format_error("a refusal of the first page of a search")
             return None
 
         works, next_offset = page
         items = [_parse_item(value) for value in works]
         if are_unreadable(items):
-            raise changed_error("works in an unknown format")
+            raise format_error("works in an unknown format")
         return ResultPage(items, next_offset)
 
     return walk_pages(ask, 0, _LAST_OFFSET)
@@ -290,6 +295,7 @@ def _list_pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]
 def _parse_item(value: Any) -> Work | Skipped:
     fields = {}
     if isinstance(value, dict):
+        # What is null has its default.
         fields = {name: field for name, field in value.items() if field is not None}
     try:
         work = msgspec.convert(fields, Work, strict=False)
@@ -316,19 +322,19 @@ def _next_window(
     try:
         day = date.fromisoformat(dates[-1][:10])
     except (ValueError, IndexError):
-        raise changed_error("works without their dates") from None
+        raise format_error("works without their dates") from None
 
     since = search.since
     until = search.until
     if search.order == "date_asc":
-        is_cut = since is not None and day <= since
+        is_full_day = since is not None and day <= since
         since = max(day - _DAY, since + _DAY) if since else day - _DAY
     else:
-        is_cut = until is not None and day >= until
+        is_full_day = until is not None and day >= until
         until = min(day + _DAY, until - _DAY) if until else day + _DAY
-    lost = ""
-    if is_cut:
-        lost = f"works of {day}, beyond the {_LAST_OFFSET:,} of one search"
+    unreachable = ""
+    if is_full_day:
+        unreachable = f"works of {day}, beyond the {_LAST_OFFSET:,} of one search"
     if since and until and since > until:
-        return None, lost
-    return search._replace(since=since, until=until), lost
+        return None, unreachable
+    return search._replace(since=since, until=until), unreachable
