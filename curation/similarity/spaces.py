@@ -72,12 +72,8 @@ class SimilaritySpaces:
             return self._descriptors
 
         measures = QualityMeasures(self._dataset.db)
-        sample = measures.sample_descriptors(MAX_CENTERING_SAMPLES)
-        current = [
-            descriptor
-            for descriptor in sample
-            if descriptor and len(descriptor) == WIDTH
-        ]
+        sample = measures.list_descriptors(MAX_CENTERING_SAMPLES)
+        current = [stored for stored in sample if stored and len(stored) == WIDTH]
         photos = measures.is_photo_dataset(MAX_CENTERING_SAMPLES)
         space = DescriptorSpace(current, photos)
         if len(current) >= MIN_COVERAGE * len(sample):

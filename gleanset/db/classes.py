@@ -92,31 +92,33 @@ class Changes(Table):
             "SELECT what, item, before, after FROM change WHERE step=? ORDER BY id DESC",
             (step,),
         )
-        settled = [row for row in rows if self._is_settled(*row)]
+        rows_to_keep = [row for row in rows if self._keeps_class(*row)]
         # Where a class stays one, the aliases of its owner before that do not return to it.
-        staying_classes = {row["item"] for row in settled}
-        revertible = []
+        staying_classes = {row["item"] for row in rows_to_keep}
+        candidates = []
         for row in rows:
             is_alias = row["what"] == "merged" and row["before"] in staying_classes
-            if row not in settled and not is_alias:
-                revertible.append(row)
+            if row not in rows_to_keep and not is_alias:
+                candidates.append(row)
 
-        unchanged = list(filter(self._is_in_force, revertible))
-        reverted = self._drop_taken_names(unchanged)
-        changes = [Change(row["what"], row["item"], row["before"]) for row in reverted]
-        for row in reverted:
+        rows_in_force = list(filter(self._is_in_force, candidates))
+        rows_to_revert = self._drop_taken_names(rows_in_force)
+        changes = [
+            Change(row["what"], row["item"], row["before"]) for row in rows_to_revert
+        ]
+        for row in rows_to_revert:
             if row["what"] == "name":
                 # An alias that took the former name of its class gets the other name.
                 alias = self._find_own_alias(row["item"], row["before"])
-                if alias is not None:
+                if alias:
                     changes.append(Change("name", alias, row["after"]))
         self.apply(undoing, changes)
 
-        done = {(row["what"], row["item"]) for row in reverted}
+        reverted_items = {(row["what"], row["item"]) for row in rows_to_revert}
         return [
             self._get_changed_row(row)
-            for row in revertible
-            if (row["what"], row["item"]) not in done
+            for row in candidates
+            if (row["what"], row["item"]) not in reverted_items
         ]
 
     def _is_in_force(self, change: Row) -> bool:
@@ -127,16 +129,18 @@ class Changes(Table):
 
     def _get_changed_row(self, change: Row) -> tuple[str, int]:
         table, _, key = _PLACES[change["what"]]
-        # A note belongs to its sample.
-        return (table if key == "id" else key), change["item"]
+        # A note is that of its sample.
+        owner = key if table == "sorting_note" else table
+        return owner, change["item"]
 
-    def _is_settled(
+    def _keeps_class(
         self,
         what: str,
         item: int,
         before: str | float | None,
         after: str | float | None,
     ) -> bool:
+        """Return whether a change made a class of an alias or a hidden one, and it stays one."""
         if what != "merged":
             return False
         row = self._db.fetch_one("SELECT merged_into FROM class WHERE id=?", (item,))
@@ -147,24 +151,21 @@ class Changes(Table):
 
     def _drop_taken_names(self, rows: list[Row]) -> list[Row]:
         """Return changes without those of names that another class has now."""
-        renamed = {row["item"] for row in rows if row["what"] == "name"}
-        blocked = set()
+        classes = {row["item"] for row in rows if row["what"] == "name"}
+        free_rows = []
         for row in rows:
-            if row["what"] != "name":
-                continue
-            owner = self._db.fetch_value(
-                "SELECT id FROM class WHERE name=?", (row["before"],)
-            )
-            is_taken = owner is not None and owner not in renamed
-            if is_taken and self._find_own_alias(row["item"], row["before"]) is None:
-                blocked.add(row["item"])
+            is_taken = False
+            if row["what"] == "name":
+                name = (row["before"],)
+                owner = self._db.fetch_value("SELECT id FROM class WHERE name=?", name)
+                is_taken = owner is not None and owner not in classes
+            if not is_taken or self._find_own_alias(row["item"], row["before"]):
+                free_rows.append(row)
 
-        if not blocked:
+        if len(free_rows) == len(rows):
             return rows
         # A class that keeps its name may block another one: check again.
-        return self._drop_taken_names(
-            [row for row in rows if row["what"] != "name" or row["item"] not in blocked]
-        )
+        return self._drop_taken_names(free_rows)
 
     def _find_own_alias(self, row: int, name: str) -> int | None:
         """Return the alias of a class (row) with this name: they can swap their names."""
@@ -224,7 +225,7 @@ class Placements(Table):
         )
         verdict_row = {"step": step, "a": a, "b": b, "verdict": verdict}
         self._db.insert("verdict", verdict_row | {"before_verdict": before})
-        if verdict is None:
+        if not verdict:
             self._db.execute(
                 "DELETE FROM pair WHERE a=? AND b=? AND kind='person'", (a, b)
             )
@@ -233,8 +234,8 @@ class Placements(Table):
                 "pair", verdict_row | {"kind": "person"}, "INSERT OR REPLACE"
             )
 
-    def revert(self, step: int, undoing: int) -> tuple[int, int]:
-        """Revert `step` as part of `undoing`; return counts reverted, changed since."""
+    def revert(self, step: int, undoing: int) -> int:
+        """Revert `step` as part of `undoing`; return how many changed since."""
         rows = self._db.fetch_all(
             """
             SELECT a.*, s.kept AS now_kept, s.duplicate_set AS now_set,
@@ -278,15 +279,16 @@ class Placements(Table):
             (step,),
         )
 
-        unchanged_verdicts = [row for row in verdicts if row["now"] == row["verdict"]]
-        for row in unchanged_verdicts:
-            self.record_verdict(undoing, row["a"], row["b"], row["before_verdict"])
+        changed_since = len(rows) - len(placements)
+        for row in verdicts:
+            if row["now"] == row["verdict"]:
+                self.record_verdict(undoing, row["a"], row["b"], row["before_verdict"])
+            else:
+                changed_since += 1
+        return changed_since
 
-        reverted = len(placements) + len(unchanged_verdicts)
-        return reverted, len(rows) + len(verdicts) - reverted
 
-
-def merged_class_sql(column: str, condition: str, schema: str = "main") -> str:
+def class_after_merges_sql(column: str, condition: str, schema: str = "main") -> str:
     """Return SQL for a `column` of a class after following merges."""
     return f"""
         (
@@ -306,7 +308,7 @@ def merged_class_sql(column: str, condition: str, schema: str = "main") -> str:
         """
 
 
-def renamed_class_sql(name: str) -> str:
+def last_class_with_name_sql(name: str) -> str:
     """Return SQL for the class (row) that last had a name, by a renaming that is not undone."""
     return f"""
         (
@@ -333,11 +335,9 @@ def renamed_class_sql(name: str) -> str:
         """
 
 
-def named_class_sql(name: str) -> str:
+def class_by_name_sql(name: str) -> str:
     """Return SQL for the class (row) that has a name, else for the one that last had it."""
-    return (
-        f"ifnull((SELECT id FROM class WHERE name={name}), {renamed_class_sql(name)})"
-    )
+    return f"ifnull((SELECT id FROM class WHERE name={name}), {last_class_with_name_sql(name)})"
 
 
 class LabelClasses:
@@ -359,7 +359,7 @@ class LabelClasses:
 
     def get_id(self, name: str) -> int | None:
         """Return the row of a class by its current or former name."""
-        return self._db.fetch_int(f"SELECT {named_class_sql('?1')}", (name,)) or None
+        return self._db.fetch_int(f"SELECT {class_by_name_sql('?1')}", (name,)) or None
 
     def resolve(self, name: str) -> str:
         """Return the current name of a known or new class. Raises `UsageError`."""
@@ -369,13 +369,11 @@ class LabelClasses:
         """Return the class that an alias means, else the alias. Raises `UsageError`."""
         alias = normalize_alias(alias)
         row = self.get_id(alias)
-        if row is None:
+        if not row:
             return alias
         # A merged class goes by the name of the class that it was merged into.
-        return (
-            self._db.fetch_text(f"SELECT {merged_class_sql('name', 'id=?')}", (row,))
-            or alias
-        )
+        sql = f"SELECT {class_after_merges_sql('name', 'id=?')}"
+        return self._db.fetch_text(sql, (row,)) or alias
 
     def find_renamed(self, name: str) -> str | None:
         """Return the current name of a class that was renamed from `name`, also by an undo."""
@@ -405,7 +403,7 @@ class LabelClasses:
     def get_or_create_alias(self, alias: str) -> int:
         """Return the row of an alias's class; create it hidden if missing."""
         alias = normalize_alias(alias)
-        class_sql = f"SELECT {merged_class_sql('id', 'name=?')}"
+        class_sql = f"SELECT {class_after_merges_sql('id', 'name=?')}"
         return self._db.fetch_int(class_sql, (alias,)) or self._add_hidden(alias)
 
     def _add_hidden(self, name: str, owner: int | None = None) -> int:
@@ -424,7 +422,7 @@ class LabelClasses:
     def create(self, step: int, name: str) -> None:
         """Create a class; undoing hides it. Raises `UsageError` if in use, also in other case."""
         same = self._find_same(name)
-        if same is not None:
+        if same:
             raise UsageError(f"there is a class {same!r} already")
 
         # If this is undone, the former name of another class is its alias.
@@ -455,7 +453,7 @@ class LabelClasses:
             WHERE what='name'
                 AND item=?
                 AND before NOT IN (SELECT name FROM class)
-                AND {renamed_class_sql("c.before")}=c.item
+                AND {last_class_with_name_sql("c.before")}=c.item
             """,
             (row,),
         )
@@ -483,7 +481,7 @@ class LabelClasses:
             (row, step),
         )
 
-        if change is not None and change["before"] not in (None, change["after"]):
+        if change and change["before"] not in (None, change["after"]):
             operation = Operation(change["kind"], json.loads(change["arguments"]))
             kind = operation.first().kind
             was_alias = change["before"] != row
@@ -492,7 +490,7 @@ class LabelClasses:
             if kind == "new-class" and was_alias and change["after"] is None:
                 row = change["before"]
 
-        sql = f"SELECT {merged_class_sql('id', 'id=?')}"
+        sql = f"SELECT {class_after_merges_sql('id', 'id=?')}"
         return self._db.fetch_int(sql, (row,)) or None
 
     def _find_same(self, name: str) -> str | None:
@@ -507,18 +505,19 @@ class LabelClasses:
         """Rename a class. Raises `UsageError` if it is unknown or another class has the name."""
         row = self._require_id(old)
         same = self._find_same(new)
+        # The class, hidden class or alias with the new name.
         owner = self._db.fetch_one(
             "SELECT id, merged_into FROM class WHERE name=?", (new,)
         )
         is_hidden = owner is not None and owner["merged_into"] == owner["id"]
         # Also through classes that were merged into this one.
         is_free = owner is None or is_hidden or self.get_or_create_alias(new) == row
-        if not is_free or (same is not None and self._require_id(same) != row):
+        if not is_free or (same and self._require_id(same) != row):
             fix = "merge the two: labeler classes merge OLD INTO"
             raise UsageError(f"there is a class {same or new!r} already", fix)
 
         changes = [Change("name", row, new)]
-        if owner is not None:
+        if owner:
             # A hidden class or an alias of this one: the old name becomes an alias.
             changes += [
                 Change("name", owner["id"], old),
@@ -535,8 +534,9 @@ class LabelClasses:
 
     def merge(self, step: int, old: str, into: str) -> None:
         """Record that a class was merged into another. Raises `UsageError`."""
-        source, target = self.get_id(old), self.get_id(into)
-        if source is None or target is None or source == target:
+        source = self.get_id(old)
+        target = self.get_id(into)
+        if not source or not target or source == target:
             raise UsageError(
                 f"cannot merge {old!r} into {into!r}",
                 "name two classes that exist, as listed by: labeler classes list",
@@ -583,7 +583,7 @@ class LabelClasses:
 
     def _require_id(self, name: str) -> int:
         row = self.get_id(name)
-        if row is None:
+        if not row:
             raise UsageError(
                 f"there is no class {name!r}", "list them: labeler classes list"
             )
@@ -668,14 +668,14 @@ def list_aliases(
     """Return by class the names of classes that were merged into it, or its former names too."""
     former_names = f"""
         UNION
-        SELECT before, {renamed_class_sql("c.before")} AS owner
+        SELECT before, {last_class_with_name_sql("c.before")} AS owner
         FROM change c
         WHERE what='name' AND before NOT IN (SELECT name FROM class) AND owner NOT NULL
         """
     others: dict[str, list[str]] = {}
     for row in db.fetch_all(
         f"""
-        SELECT m.name, {merged_class_sql("name", "id=m.id")}
+        SELECT m.name, {class_after_merges_sql("name", "id=m.id")}
         FROM (
             SELECT name, id
             FROM class

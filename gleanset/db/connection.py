@@ -5,13 +5,20 @@ import shlex
 import shutil
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gleanset.db.rows import clean, insert_sql
+from gleanset.db.rows import Record, clean, insert_sql
 from gleanset.errors import (
     CatalogueCorrupt,
     DatasetBusy,
@@ -98,6 +105,7 @@ class Connection:
         self._schema = schema
         self._create = create
         self._busy_seconds = busy_seconds
+        # Of nested transactions.
         self._depth = 0
         self._translated_errors = _ErrorTranslation(path)
         self._frozen = frozen
@@ -348,7 +356,13 @@ class Connection:
     def fetch_value(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """Return the first column of the first row, or None."""
         row = self.fetch_one(sql, values)
-        return None if row is None else row[0]
+        return row[0] if row else None
+
+    def fetch_records(
+        self, kind: Callable[..., Record], sql: str, values: Sequence[Any] = ()
+    ) -> list[Record]:
+        """Return the rows of a small result as records, whose fields are its columns in order."""
+        return [kind(*row) for row in self.fetch_all(sql, values)]
 
     def fetch_text(self, sql: str, values: Sequence[Any]) -> str | None:
         """Return the first column of the first row, which is text, or None."""
@@ -378,7 +392,7 @@ class Connection:
         return self.fetch_int("PRAGMA data_version")
 
     @contextmanager
-    def attached(self, path: Path, name: str) -> Iterator[None]:
+    def attach(self, path: Path, name: str) -> Iterator[None]:
         """Attach another catalogue read-only, as `name.table`, for the block."""
         mode = read_only_mode(path) if is_read_only(path) else "ro"
         uri = f"{path.absolute().as_uri()}?mode={mode}"
@@ -419,8 +433,11 @@ class Table:
 
 
 def dict_from_rows(rows: Iterable[Row]) -> dict[Any, Any]:
-    """Map the first column to the second, or a tuple of others."""
-    return {row[0]: row[1] if len(row) == 2 else tuple(row)[1:] for row in rows}
+    """Map the first column to the second, or to a tuple of all others."""
+    values = {}
+    for key, *others in rows:
+        values[key] = others[0] if len(others) == 1 else tuple(others)
+    return values
 
 
 class _ErrorTranslation:
@@ -438,7 +455,7 @@ class _ErrorTranslation:
         if not isinstance(error, sqlite3.Error):
             return
         translation = translate_error(error, self._path)
-        if translation is not None:
+        if translation:
             raise translation from error
 
 

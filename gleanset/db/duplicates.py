@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import IntFlag
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from gleanset.db.connection import Row, Table
+from gleanset.db.connection import Table
 from gleanset.db.journal import PERSON, classify_provenance, get_label_provenances
 from gleanset.db.regions import (
     SAMPLE_REGION,
@@ -123,7 +123,8 @@ class ImageHashes(Table):
             size=size,
         ):
             # By column: unpacking each row would take as long as reading it.
-            yield HashColumns(*([row[place] for row in rows] for place in range(5)))
+            columns = [[row[number] for row in rows] for number in range(5)]
+            yield HashColumns(*columns)
 
     def mark_searched(self, samples: Sequence[int]) -> None:
         """Record that all pairs of these samples are known. Call inside a transaction."""
@@ -140,8 +141,9 @@ _UNCOMPARED = "verdict='open'"
 
 _IN_USE = """FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b
     WHERE s.status!='retired' AND t.status!='retired'"""
-_COMPARISONS = """SELECT a, b, distance, ifnull(overlap, 1), verdict, ifnull(relation, 0) FROM pair
-    WHERE kind='pixels'"""
+# The fields of `PairVerdict`.
+_VERDICT = "a, b, distance, ifnull(overlap, 1), verdict, ifnull(relation, 0)"
+_COMPARISONS = f"SELECT {_VERDICT} FROM pair WHERE kind='pixels'"
 FIRST, SECOND, EVEN = "first", "second", "even"
 """Which of the two samples of a pair is the better copy."""
 
@@ -162,11 +164,13 @@ class Relation(IntFlag):
     CHANGED = 64
     MIRRORED = 128
 
-    @property
-    def swapped(self) -> Relation:
-        """The same relation with `a` and `b` swapped."""
-        of_a, of_b = self & _OF_A, self & _OF_B
-        return self & ~(_OF_A | _OF_B) | Relation(of_a << 1) | Relation(of_b >> 1)
+    def swap(self) -> Relation:
+        """Return the same relation with `a` and `b` swapped."""
+        # The flag of b follows that of a.
+        of_both = self & ~(_OF_A | _OF_B)
+        now_of_a = Relation((self & _OF_B) >> 1)
+        now_of_b = Relation((self & _OF_A) << 1)
+        return of_both | now_of_a | now_of_b
 
     @property
     def b_adds_content(self) -> bool:
@@ -257,23 +261,28 @@ class Pairs(Table):
             (a, b),
         )
 
-    def save_verdicts(self, settled: Sequence[PairVerdict]) -> None:
+    def save_verdicts(self, verdicts: Sequence[PairVerdict]) -> None:
         """Save verdicts of pixel comparisons."""
         with self._db.transaction():
             self._db.execute_many(
                 f"""INSERT OR REPLACE INTO pair(a,b,kind,distance,overlap,verdict,relation,version)
                 VALUES(?,?,'pixels',?,?,?,?,{COMPARISON_VERSION})""",
-                settled,
+                verdicts,
             )
 
     def get_verdicts(self) -> dict[tuple[int, int], bool]:
         """Return verdicts (True: same); a person's overrides that by pixels."""
-        rows = self._db.fetch_all(
+        # The last of several verdicts wins.
+        return self._read_verdicts(
             f"""SELECT a, b, verdict, kind='person' AS priority {_IN_USE} AND
             (verdict='same' OR kind='person') ORDER BY priority, kind"""
         )
-        # The last of several verdicts wins.
-        return {(row[0], row[1]): row[2] == SAME for row in rows}
+
+    def _read_verdicts(self, sql: str) -> dict[tuple[int, int], bool]:
+        return {
+            (row["a"], row["b"]): row["verdict"] == SAME
+            for row in self._db.fetch_all(sql)
+        }
 
     def list_doubtful(self) -> list[tuple[int, int]]:
         """Return doubtful pairs (rows, a < b) without a person's verdict."""
@@ -288,16 +297,16 @@ class Pairs(Table):
         uncompared = self._db.fetch_all(
             f"SELECT a, b FROM pair WHERE {_UNCOMPARED} AND distance NOT NULL"
         )
-        maybe = [*self.list_doubtful(), *map(tuple, uncompared)]
-        return dict.fromkeys(maybe, True) | self.get_verdicts()
+        possible = [*self.list_doubtful(), *map(tuple, uncompared)]
+        return dict.fromkeys(possible, True) | self.get_verdicts()
 
     def list_same(self) -> list[PairVerdict]:
         """Return the comparisons that found samples in use (rows, a < b) to be copies."""
-        rows = self._db.fetch_all(
-            f"""SELECT a, b, distance, ifnull(overlap, 1), verdict, ifnull(relation, 0) {_IN_USE}
-            AND kind='pixels' AND verdict='same' ORDER BY a, b"""
+        return self._db.fetch_records(
+            _make_verdict,
+            f"""SELECT {_VERDICT} {_IN_USE} AND kind='pixels' AND verdict='same'
+            ORDER BY a, b""",
         )
-        return list(map(_comparison, rows))
 
     def may_be_open(self) -> bool:
         """Return whether a plan may mark copies or ask about pairs; a quick test for most."""
@@ -308,18 +317,17 @@ class Pairs(Table):
 
     def get_comparison(self, a: int, b: int) -> PairVerdict | None:
         """Return a pair's (rows, a < b) pixel comparison, or None."""
-        row = self._db.fetch_one(
+        verdicts = self._db.fetch_records(
+            _make_verdict,
             f"{_COMPARISONS} AND a=? AND b=? AND verdict IN ('same','not','doubtful')",
             (a, b),
         )
-        return None if row is None else _comparison(row)
+        return verdicts[0] if verdicts else None
 
     def list_refused(self, sample: int) -> list[PairVerdict]:
         """Return the comparisons that found a sample (row) and another one not to be copies."""
-        rows = self._db.fetch_all(
-            f"{_COMPARISONS} AND verdict='not' AND (a=?1 OR b=?1)", (sample,)
-        )
-        return list(map(_comparison, rows))
+        sql = f"{_COMPARISONS} AND verdict='not' AND (a=?1 OR b=?1)"
+        return self._db.fetch_records(_make_verdict, sql, (sample,))
 
     def get_better_copy(self, a: int, b: int) -> str | None:
         """Return FIRST, SECOND or EVEN for a pair, or None."""
@@ -344,8 +352,7 @@ class Pairs(Table):
 
     def get_human_verdicts(self) -> dict[tuple[int, int], bool]:
         """Return people's verdicts on pairs (rows, a < b); True: same."""
-        rows = self._db.fetch_all("SELECT a, b, verdict FROM pair WHERE kind='person'")
-        return {(row[0], row[1]): row[2] == SAME for row in rows}
+        return self._read_verdicts("SELECT * FROM pair WHERE kind='person'")
 
     def get_verdict(self, a: int, b: int) -> str | None:
         """Return a pair's verdict, preferably by a person; None if unknown."""
@@ -399,9 +406,9 @@ class Pairs(Table):
         return set(self._db.fetch_column(sql))
 
 
-def _comparison(row: Row) -> PairVerdict:
-    a, b, changed, overlap, verdict, relation = row
-    return PairVerdict(a, b, changed, overlap, verdict, Relation(relation))
+def _make_verdict(*columns: Any) -> PairVerdict:
+    verdict = PairVerdict(*columns)
+    return verdict._replace(relation=Relation(verdict.relation))
 
 
 _MEMBER = """SELECT s.id, s.key, s.w AS width, s.h AS height, ifnull(l.filled, 1) AS filled,

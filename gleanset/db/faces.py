@@ -47,14 +47,12 @@ def inherit_tracks(db: Connection, image: int) -> None:
     rows = db.fetch_all(
         "SELECT key, track, x, y, w, h FROM sample WHERE image=? ORDER BY key", (image,)
     )
-    tracks = [
-        (box_from_row(row), row["track"]) for row in rows if row["track"] is not None
-    ]
+    tracks = [(box_from_row(row), row["track"]) for row in rows if row["track"]]
     if not tracks:
         return
 
     for row in rows:
-        if row["track"] is None:
+        if not row["track"]:
             own_box = box_from_row(row)
             share, track = max((overlap(own_box, box), name) for box, name in tracks)
             if share >= MIN_TRACK_OVERLAP:
@@ -121,7 +119,7 @@ class Tracks(Table):
                 scene=first["scene"],
                 samples=tuple(row["key"] for row in members),
                 pending=tuple(row["key"] for row in members if row["waits"]),
-                labels=tuple(label for label in labels if label is not None),
+                labels=tuple(label for label in labels if label),
                 undecided=[status for status, _ in states].count("queue"),
                 others=states.count(("rejected", "other")),
             )
@@ -583,7 +581,8 @@ class CropMethod:
 def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
     """Return the crop methods of these samples, the most frequent first."""
     # Padding has no effect on whole images: only a square crop differs from the image.
-    rows = db.fetch_all(
+    methods = db.fetch_records(
+        CropMethod,
         f"""
         SELECT CASE
                 WHEN s.detector='{WHOLE}' THEN s.detector
@@ -613,4 +612,4 @@ def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, 
         """,
         (dump(list(keys)),),
     )
-    return tuple(CropMethod(*row) for row in rows)
+    return tuple(methods)

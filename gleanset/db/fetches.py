@@ -44,7 +44,7 @@ class FetchYield(NamedTuple):
     reasons: dict[str, int]
 
     @property
-    def rejected(self) -> int:
+    def total_rejected(self) -> int:
         """Number of rejected candidates."""
         return sum(self.reasons.values())
 
@@ -83,9 +83,8 @@ class Rejections(Table):
     def count_by_reason(self) -> dict[str, dict[str, int]]:
         """Return the number of rejected items by stage and reason."""
         counts: dict[str, dict[str, int]] = {}
-        for stage, reason, number in self._db.fetch_all(
-            "SELECT stage, reason, count(*) FROM rejection GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
-        ):
+        sql = "SELECT stage, reason, count(*) FROM rejection GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
+        for stage, reason, number in self._db.fetch_all(sql):
             counts.setdefault(stage, {})[reason] = number
         return counts
 

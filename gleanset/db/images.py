@@ -27,7 +27,7 @@ from gleanset.files.store import hash_file
 from gleanset.records import REPORT_SOURCE, Image, Measured, Origin
 
 
-def reported_only_sql(condition: str) -> str:
+def only_in_reports_sql(condition: str) -> str:
     """Return SQL: an image `i` is known only from reports, which all fulfil a condition."""
     others = (
         f"SELECT 1 FROM origin o WHERE o.image=i.id AND o.source<>'{REPORT_SOURCE}'"
@@ -36,7 +36,7 @@ def reported_only_sql(condition: str) -> str:
     return f"(i.sha256 IN ({reported}) AND NOT EXISTS({others}))"
 
 
-_UNACCEPTED = reported_only_sql("status<>'accepted'")
+_UNACCEPTED = only_in_reports_sql("status<>'accepted'")
 SEARCHABLE = f"state='ok' AND NOT {_UNACCEPTED}"
 """SQL: an image `i` is readable, and not of a report that was accepted and taken back."""
 _UNSCANNED = f"""
@@ -248,7 +248,7 @@ class Images(Table):
                 f"say more, for instance {matches[1]}",
             )
         image = self.get(matches[0]) if matches else None
-        if image is None:
+        if not image:
             raise UsageError(
                 f"there is no image {text!r} in this dataset",
                 "name it by the path of its file, or the beginning of its SHA-256, as listed by: "
@@ -366,7 +366,7 @@ class Images(Table):
             (source,),
         )
 
-        if row is None:
+        if not row:
             return None
         path = Path(row["path"])
         path_in_folder = Path(row["original_path"] or path.name)

@@ -227,12 +227,10 @@ class Journal:
 
             self._append(new, decisions)
 
-            _, changed_placements = Placements(self._db).revert(undone_id, new)
+            changed_placements = Placements(self._db).revert(undone_id, new)
             changed_items |= set(Changes(self._db).revert(undone_id, new))
             used_labels = {decision.label for decision in decisions}
-            self._classes.unhide(
-                new, [label for label in used_labels if label is not None]
-            )
+            self._classes.unhide(new, [label for label in used_labels if label])
 
             splits = "SELECT count(*) FROM change WHERE step=? AND what='split'"
             return UndoResult(
@@ -266,7 +264,7 @@ class Journal:
                 labels[label] = label
                 continue
             successor = self._classes.find_successor(label, step)
-            if successor is not None:
+            if successor:
                 labels[label] = successor
 
         return labels
@@ -305,10 +303,10 @@ class Journal:
         )
         operation = operation_from_row(row) if row else None
         undone = None
-        while operation is not None and operation.kind == UNDO:
+        while operation and operation.kind == UNDO:
             operation = operation.undone()
             # The undo of an undo is a redo.
-            undone = operation.kind if undone is None else None
+            undone = None if undone else operation.kind
         return undone
 
     def _find_undoable(self, step: int | None) -> Row:
@@ -329,7 +327,7 @@ class Journal:
                 )
             )
             """
-        if step is not None:
+        if step:
             condition = "id=?"
         row = self._db.fetch_one(
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
@@ -351,10 +349,10 @@ class Journal:
             ORDER BY id DESC
             LIMIT 1
             """,
-            () if step is None else (step,),
+            (step,) if step else (),
         )
 
-        if row is None:
+        if not row:
             raise UsageError("there is nothing to undo")
         return row
 
@@ -363,7 +361,7 @@ class Journal:
             f"SELECT id, status, label, {_LAST_ACTION} AS last FROM sample s WHERE key=?",
             (key,),
         )
-        if row is None:
+        if not row:
             raise UsageError(f"there is no sample {key!r} in this dataset")
         return _State(row["id"], *read_decided_state(row))
 

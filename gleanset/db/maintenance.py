@@ -6,11 +6,11 @@ from typing import NamedTuple
 from gleanset.db.classes import (
     CLASS_CHANGE_KINDS,
     SAMPLE_CHANGE_KINDS,
-    merged_class_sql,
+    class_after_merges_sql,
 )
 from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.faces import HAS_CROP, VALID_FACE
-from gleanset.db.images import reported_only_sql
+from gleanset.db.images import only_in_reports_sql
 from gleanset.db.journal import add_step, operation_from_row
 from gleanset.db.reports import Reports
 from gleanset.db.rows import clean
@@ -155,7 +155,7 @@ class Maintenance(Table):
 
     def list_refused_images(self) -> list[tuple[str, str]]:
         """Return (hash, format) of undecided images whose reports were accepted, then refused."""
-        refused = reported_only_sql("status='refused'")
+        refused = only_in_reports_sql("status='refused'")
         rows = self._db.fetch_all(
             f"""
             SELECT sha256, format
@@ -382,7 +382,7 @@ _OUR_FACE = """
 # By the name of the class that an alias means there: here the alias may be a class.
 _OUR_CLASS = (
     "(SELECT c.id FROM main.class c WHERE c.name="
-    + merged_class_sql("name", "id={}", "other")
+    + class_after_merges_sql("name", "id={}", "other")
     + ")"
 )
 
@@ -497,7 +497,7 @@ class CatalogueMerge(Table):
             SET merged_into=(
                 SELECT c.id
                 FROM other.class o
-                JOIN main.class c ON c.name={merged_class_sql("name", "id=o.id", "other")}
+                JOIN main.class c ON c.name={class_after_merges_sql("name", "id=o.id", "other")}
                 WHERE o.name=?1 AND o.merged_into NOT NULL
             )
             WHERE name=?1
@@ -568,7 +568,7 @@ class CatalogueMerge(Table):
 
     def add_step(self, step: Row, our_step: int | None, undoes: int | None) -> int:
         """Append the other's step, or complete our step `here`; return its number."""
-        if our_step is None:
+        if not our_step:
             # A step is undone by one other step at most.
             is_undone = self._db.has_rows(
                 "SELECT 1 FROM main.step WHERE undoes=?", (undoes,)

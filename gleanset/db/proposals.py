@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from gleanset.db.classes import LabelClasses, merged_class_sql
+from gleanset.db.classes import LabelClasses, class_after_merges_sql
 from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.faces import Tracks
 from gleanset.db.images import POST
@@ -56,7 +56,7 @@ class Proposals(Table):
     def get_latest(self) -> Prelabeling | None:
         """Return the newest prelabeling; each has a higher `id` than the last."""
         row = self._db.fetch_one("SELECT * FROM prelabeling ORDER BY id DESC LIMIT 1")
-        if row is None:
+        if not row:
             return None
         return record_from_row(Prelabeling, row, facts=load(row["facts"]))
 
@@ -289,7 +289,7 @@ def iter_proposed_samples(db: Connection) -> Iterator[ProposedSample]:
 
 _EACH = f"""
     SELECT s.key, s.key AS sample, s.status, {IS_WAITING} AS waits,
-        {merged_class_sql("name", "id=p.label")} AS proposed,
+        {class_after_merges_sql("name", "id=p.label")} AS proposed,
         sum(p.confidence) AS confidence, t.position, t.cluster, t.outlier
     FROM ({{page}}) k
     JOIN sample s ON s.key=k.key
@@ -333,10 +333,10 @@ def get_cluster(db: Connection, name: str) -> SampleCluster:
         (candidate for candidate in _list_all_clusters(db) if candidate.id == name),
         None,
     )
-    if cluster is None and (track := Tracks(db).get(name)) is not None:
+    if not cluster and (track := Tracks(db).get(name)):
         decided = len(track.samples) - len(track.pending)
         cluster = SampleCluster(name, track.pending, decided)
-    if cluster is None:
+    if not cluster:
         raise UsageError(
             f"no cluster {name!r}: each prelabeling makes new clusters",
             "list clusters (and tracks in the same way): gleanset list clusters",

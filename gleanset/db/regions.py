@@ -8,7 +8,12 @@ from itertools import islice
 from typing import NamedTuple
 
 from gleanset.db.connection import Row, Table
-from gleanset.db.rows import FAIR_ORDER, record_from_row, region_from_row
+from gleanset.db.rows import (
+    FAIR_ORDER,
+    box_from_row,
+    record_from_row,
+    region_from_row,
+)
 from gleanset.db.samples import IN_USE
 from gleanset.records import HAND, Box, Region, Sample
 
@@ -55,8 +60,9 @@ class BoxedSample(NamedTuple):
     label: str | None
 
 
-_SAMPLE = """
-    SELECT s.key, f.x, f.y, f.w, f.h, s.angle, f.detector, s.status, c.name
+_BOXED_SAMPLE = f"""
+    SELECT s.key, f.x, f.y, f.w, f.h, s.angle, f.detector='{HAND}' AS by_hand, s.status,
+        c.name AS label
     FROM sample s
     JOIN face f ON f.id=s.face
     LEFT JOIN class c ON c.id=s.label
@@ -96,21 +102,21 @@ class BoxedSamples(Table):
     def list_in_image(self, sha256: str) -> list[BoxedSample]:
         """Return an image's samples with a face, from left to right."""
         rows = self._db.fetch_all(
-            f"{_SAMPLE} AND s.image=(SELECT id FROM image WHERE sha256=?) ORDER BY f.x, f.y, s.id",
+            f"{_BOXED_SAMPLE} AND s.image=(SELECT id FROM image WHERE sha256=?) "
+            "ORDER BY f.x, f.y, s.id",
             (sha256,),
         )
-        return [_boxed_sample_from_row(row) for row in rows]
+        return [_read_boxed_sample(row) for row in rows]
 
     def get(self, key: str) -> BoxedSample | None:
         """Return a sample in use, or None."""
-        row = self._db.fetch_one(f"{_SAMPLE} AND s.key=?", (key,))
-        return None if row is None else _boxed_sample_from_row(row)
+        row = self._db.fetch_one(f"{_BOXED_SAMPLE} AND s.key=?", (key,))
+        return _read_boxed_sample(row) if row else None
 
 
-def _boxed_sample_from_row(row: Row) -> BoxedSample:
-    key, x, y, width, height, angle, detector, status, label = row
-    box = Box(x, y, width, height)
-    return BoxedSample(key, box, angle, detector == HAND, status, label)
+def _read_boxed_sample(row: Row) -> BoxedSample:
+    by_hand = bool(row["by_hand"])
+    return record_from_row(BoxedSample, row, box=box_from_row(row), by_hand=by_hand)
 
 
 class FrameFace(NamedTuple):
@@ -157,7 +163,7 @@ class VideoFrames(Table):
             (sample,),
         )
 
-        if own is None:
+        if not own:
             return [], 0
         if not own["video"]:
             return self._add_faces([own]), 0
@@ -188,7 +194,7 @@ class VideoFrames(Table):
         faces: dict[int, list[FrameFace]] = {row["id"]: [] for row in rows}
         for row in self._db.iter_rows_in(
             f"""
-            SELECT s.image, s.id, s.x, s.y, s.w, s.h, c.name
+            SELECT s.image, s.id, s.x, s.y, s.w, s.h, c.name AS label
             FROM sample s
             LEFT JOIN class c ON c.id=s.label
             WHERE {IN_USE} AND s.image
@@ -196,8 +202,8 @@ class VideoFrames(Table):
             faces,
             "ORDER BY s.id",
         ):
-            image, number, x, y, width, height, label = row
-            faces[image].append(FrameFace(number, Box(x, y, width, height), label))
+            face = record_from_row(FrameFace, row, box=box_from_row(row))
+            faces[row["image"]].append(face)
 
         return [
             record_from_row(Frame, row, faces=tuple(faces[row["id"]])) for row in rows
@@ -302,14 +308,18 @@ class QualityMeasures(Table):
         yield first_page
 
         # The pages that follow repeat none of the first.
-        yielded = frozenset(first_page)
+        first_ids = frozenset(first_page)
         for rows in self._db.iter_pages(missing_sql, ("s.id",), (version,), size=500):
-            yield [row["id"] for row in rows if row["id"] not in yielded]
+            yield [row["id"] for row in rows if row["id"] not in first_ids]
 
     def save(
-        self, measured: Sequence[tuple[SampleRegion, PixelMeasures]], version: int
+        self, measures: Sequence[tuple[SampleRegion, PixelMeasures]], version: int
     ) -> None:
         """Save measures with their regions."""
+        rows = [
+            (sample.id, version, *sample.region.box, sample.region.angle, *values)
+            for sample, values in measures
+        ]
         with self._db.transaction():
             self._db.execute_many(
                 """
@@ -319,19 +329,10 @@ class QualityMeasures(Table):
                 )
                 VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
-                [
-                    (
-                        sample.id,
-                        version,
-                        *sample.region.box,
-                        sample.region.angle,
-                        *measures,
-                    )
-                    for sample, measures in measured
-                ],
+                rows,
             )
 
-    def sample_descriptors(self, max_samples: int) -> list[bytes | None]:
+    def list_descriptors(self, max_samples: int) -> list[bytes | None]:
         """Return descriptors of up to `max_samples` samples drawn evenly; None if unmeasured."""
         return self._db.fetch_column(f"SELECT traits FROM ({_DRAWN})", (max_samples,))
 
@@ -347,11 +348,10 @@ class QualityMeasures(Table):
 
     def count_flagged(self, flags: Sequence[QualityFlag]) -> tuple[int, dict[str, int]]:
         """Return how many samples are measured, and how many have each flag."""
-        sums = "".join(f", ifnull(sum({flag.sql}), 0)" for flag in flags)
-        sql = f"SELECT count(*){sums} FROM ({_QUALITY} WHERE s.status!='retired')"
-        ((total, *counts),) = self._db.fetch_all(sql)
-        names = [flag.name for flag in flags]
-        return total, dict(zip(names, counts, strict=True))
+        sums = "".join(f", ifnull(sum({flag.sql}), 0) AS {flag.name}" for flag in flags)
+        sql = f"SELECT count(*) AS total{sums} FROM ({_QUALITY} WHERE s.status!='retired')"
+        [row] = self._db.fetch_all(sql)
+        return row["total"], {flag.name: row[flag.name] for flag in flags}
 
     def join(
         self, samples: Iterable[Sample]

@@ -87,14 +87,14 @@ class Reports(Table):
     def get(self, number: int) -> Report | None:
         """Return a report, or None."""
         row = self._db.fetch_one("SELECT * FROM report WHERE id=?", (number,))
-        return None if row is None else _report_from_row(row)
+        return _report_from_row(row) if row else None
 
     def get_pending(self, numbers: Iterable[int]) -> list[Report]:
         """Return pending reports. Raises `UsageError` for a number that is not pending."""
         reports = []
         for number in dict.fromkeys(numbers):
             report = self.get(number)
-            if report is None:
+            if not report:
                 raise UsageError(
                     f"no report has the number {number}", "see: webapp reports list"
                 )

@@ -18,8 +18,8 @@ class Runs(Table):
         text = dump(settings)
         with self._db.transaction():
             unfinished = "settings=? AND status IN ('running','interrupted')"
-            run = self._newest(room, unfinished, text)
-            if run is not None:
+            run = self._find_newest(room, unfinished, text)
+            if run:
                 self._db.execute(
                     "UPDATE run SET status='running', ended=NULL WHERE id=?", (run.id,)
                 )
@@ -36,7 +36,7 @@ class Runs(Table):
             )
 
         run = self.get(run_id)
-        assert run is not None
+        assert run
         return run
 
     def finish(self, run_id: str, status: str, result: Mapping[str, object]) -> None:
@@ -54,13 +54,13 @@ class Runs(Table):
 
     def find_finished(self, room: str, settings: Mapping[str, object]) -> Run | None:
         """Return the newest successful run with these settings, if any."""
-        return self._newest(room, "settings=? AND status='done'", dump(settings))
+        return self._find_newest(room, "settings=? AND status='done'", dump(settings))
 
     def get_latest(self, room: str) -> Run | None:
         """Return the newest successful run, if any."""
-        return self._newest(room, "status='done'")
+        return self._find_newest(room, "status='done'")
 
-    def _newest(self, room: str, condition: str, *values: str) -> Run | None:
+    def _find_newest(self, room: str, condition: str, *values: str) -> Run | None:
         row = self._db.fetch_one(
             f"SELECT * FROM run WHERE room=? AND {condition} ORDER BY started DESC, rowid DESC",
             (room, *values),
@@ -91,11 +91,11 @@ class SplitEvaluations(Table):
 
     def get_for_run(self, run: str, split: str) -> EvaluationCounts | None:
         """Count evaluations on the samples of a run's first evaluation, if any."""
-        row = self._db.fetch_one(
+        data = self._db.fetch_text(
             "SELECT data FROM split_evaluation WHERE run=? AND split=? ORDER BY id LIMIT 1",
             (run, split),
         )
-        return self._count_evaluations(split, row["data"]) if row else None
+        return self._count_evaluations(split, data) if data else None
 
     def add(
         self, run: str, split: str, samples: Iterable[str], reason: str
@@ -104,7 +104,7 @@ class SplitEvaluations(Table):
         data = fingerprint(samples)
         with self._db.transaction():
             # The evaluation of a training counts once, also if it is repeated.
-            run_id = self._db.fetch_int(
+            own_row = self._db.fetch_int(
                 """
                 SELECT id
                 FROM split_evaluation
@@ -113,20 +113,12 @@ class SplitEvaluations(Table):
                 (run, split, data, reason),
             )
 
-            before = self._count_evaluations(split, data, run_id, own=run)
-            if not run_id:
-                self._db.insert(
-                    "split_evaluation",
-                    {
-                        "run": run,
-                        "split": split,
-                        "data": data,
-                        "why": reason,
-                        "at": now(),
-                    },
-                )
+            counts = self._count_evaluations(split, data, own_row, own=run)
+            if not own_row:
+                row = {"run": run, "split": split, "data": data, "why": reason}
+                self._db.insert("split_evaluation", row | {"at": now()})
 
-        return before
+        return counts
 
     def _count_evaluations(
         self, split: str, data: str, until: int = 0, own: str = ""
@@ -143,15 +135,18 @@ class SplitEvaluations(Table):
             (split, until, own, data),
         )
 
-        same = [run for run, is_same in rows if is_same]
+        runs = [run for run, is_same in rows if is_same]
         return EvaluationCounts(
-            len(same), len(rows) - len(same), tuple(dict.fromkeys(same))
+            times=len(runs),
+            otherwise=len(rows) - len(runs),
+            runs=tuple(dict.fromkeys(runs)),
         )
 
 
 def fingerprint(samples: Iterable[str]) -> str:
     """Return a hash of a set of samples, independent of order."""
-    return hashlib.sha256("\n".join(sorted(set(samples))).encode()).hexdigest()[:16]
+    text = "\n".join(sorted(set(samples)))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class LabelIssue(NamedTuple):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gleanset.db.classes import merged_class_sql, named_class_sql
+from gleanset.db.classes import class_after_merges_sql, class_by_name_sql
 from gleanset.db.connection import Connection, Row, Table, dict_from_rows
 from gleanset.db.images import POST
 from gleanset.db.journal import (
@@ -31,9 +31,7 @@ from gleanset.settings import SplitSettings
 
 # The current class of the hint of an origin `o`: renamed classes by their new name, merged classes
 # as the class they were merged into.
-_CLASS = (
-    f"ifnull({merged_class_sql('name', 'id=' + named_class_sql('o.hint'))}, o.hint)"
-)
+_CLASS = f"ifnull({class_after_merges_sql('name', 'id=' + class_by_name_sql('o.hint'))}, o.hint)"
 # The images of a sample `s` and of its duplicates.
 _COPIES = """
     SELECT s.image

@@ -48,7 +48,7 @@ class Snapshots:
         """Return a snapshot. Raises `UsageError` and `CatalogueCorrupt`."""
         with self.open(name) as db:
             row = db.fetch_one("SELECT * FROM snapshot")
-            if row is None:
+            if not row:
                 raise self._damage_error(name, f"{self._path(name)} is not a snapshot")
             return record_from_row(Snapshot, row, name=name, **load(row["counts"]))
 
@@ -207,9 +207,8 @@ def _count_rows(db: Connection) -> dict[str, int]:
     in_split = (
         "(SELECT count(*) FROM sample WHERE status='labelled' AND kept AND split="
     )
-    return dict(
-        *db.fetch_all(
-            f"""
+    [counts] = db.fetch_all(
+        f"""
             SELECT (SELECT count(*) FROM image) AS images,
                 (SELECT count(*) FROM sample WHERE status<>'retired') AS samples,
                 (SELECT count(*) FROM sample WHERE status='labelled') AS labelled,
@@ -218,8 +217,8 @@ def _count_rows(db: Connection) -> dict[str, int]:
                 {in_split}'train') AS train, {in_split}'val') AS val,
                 {in_split}'test') AS test
             """
-        )
     )
+    return dict(counts)
 
 
 @contextmanager

@@ -13,10 +13,10 @@ from gleanset.db.regions import (
     same_region_sql,
     sample_region_from_row,
 )
-from gleanset.db.rows import FAIR_ORDER, dump, record_from_row
+from gleanset.db.rows import FAIR_ORDER, dump, record_from_row, region_from_row
 from gleanset.db.samples import HINT, IN_USE, IS_DUPLICATE
 from gleanset.operations import Operation
-from gleanset.records import Box, Region
+from gleanset.records import Region
 
 
 class SampleTile(NamedTuple):
@@ -69,19 +69,19 @@ class LabelCounts(NamedTuple):
     duplicates: int = 0
 
     @property
-    def labelled(self) -> int:
+    def total_labelled(self) -> int:
         """Number of labelled samples."""
         return sum(row.count for row in self.classes)
 
     @property
-    def sorted(self) -> int:
+    def total_decided(self) -> int:
         """Number of decided samples."""
-        return self.labelled + self.other + self.rejected
+        return self.total_labelled + self.other + self.rejected
 
     @property
     def total(self) -> int:
         """Number of samples in use."""
-        return self.labelled + self.pending + self.later + self.other + self.rejected
+        return self.total_decided + self.pending + self.later
 
 
 class StepRow(NamedTuple):
@@ -147,7 +147,8 @@ class SampleTiles(Table):
 
     def get_counts(self) -> LabelCounts:
         """Count samples by class and state."""
-        classes = self._db.fetch_all(
+        classes = self._db.fetch_records(
+            ClassCount,
             f"""
             SELECT c.id, c.name, ifnull(n.number, 0)
             FROM class c
@@ -159,7 +160,7 @@ class SampleTiles(Table):
             ) n ON n.label=c.id
             WHERE c.merged_into IS NULL
             ORDER BY c.id
-            """
+            """,
         )
         (states,) = self._db.fetch_all(
             f"""
@@ -176,11 +177,7 @@ class SampleTiles(Table):
             """
         )
 
-        return record_from_row(
-            LabelCounts,
-            states,
-            classes=tuple(ClassCount(*row) for row in classes),
-        )
+        return record_from_row(LabelCounts, states, classes=tuple(classes))
 
     def list_steps(self, after: int = 0) -> list[StepRow]:
         """Return steps after a given one, oldest first, without merged ones."""
@@ -249,8 +246,8 @@ class SampleFeatures(NamedTuple):
 
 
 _FEATURES = f"""
-    SELECT s.id, s.key, s.image, s.x, s.y, s.w, s.h, s.angle, q.traits, {HINT} AS hint,
-        o.video, o.time, {POST} AS post, s.label, s.score, s.track
+    SELECT s.id, s.key, s.image, s.x, s.y, s.w, s.h, s.angle, q.traits AS descriptor,
+        {HINT} AS hint, o.video, o.time, {POST} AS post, s.label, s.score, s.track
     FROM json_each(?) k
     JOIN sample s ON s.id=k.value
     LEFT JOIN origin o ON o.id=(
@@ -280,12 +277,10 @@ class SortingQueue(Table):
 
     def get_features(self, rows: Sequence[int]) -> list[SampleFeatures]:
         """Return features of existing samples (rows), in the same order."""
-        features = []
-        for row in self._db.fetch_all(_FEATURES, (dump(list(rows)),)):
-            number, key, image, *box, angle = row[:8]
-            region = Region(Box(*box), angle)
-            features.append(SampleFeatures(number, key, image, region, *row[8:]))
-        return features
+        return [
+            record_from_row(SampleFeatures, row, region=region_from_row(row))
+            for row in self._db.fetch_all(_FEATURES, (dump(list(rows)),))
+        ]
 
     def get_newest(self) -> int:
         """Return the row of the newest sample; 0 without samples."""
@@ -337,11 +332,10 @@ class SortingQueue(Table):
             ORDER BY image DESC, id DESC
             LIMIT ?
             """
-        return [
-            row
-            for label in classes
-            for row in self._db.fetch_column(sql, (label, each))
-        ]
+        rows = []
+        for label in classes:
+            rows += self._db.fetch_column(sql, (label, each))
+        return rows
 
     def list_rejected(self, limit: int) -> list[int]:
         """Return up to `limit` rejected samples (rows), latest images first."""

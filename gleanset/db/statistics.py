@@ -121,7 +121,8 @@ class Statistics(Table):
 
     def list_yields(self) -> list[SourceYield]:
         """Return yields by source and request; each origin of an image counts."""
-        rows = self._db.fetch_all(
+        return self._db.fetch_records(
+            SourceYield,
             f"""
             SELECT o.source,
                 CASE
@@ -138,26 +139,26 @@ class Statistics(Table):
             LEFT JOIN sample s ON s.image=o.image AND s.kept
             GROUP BY 1, 2, 3
             ORDER BY 1, 2, 3
-            """
+            """,
         )
-
-        return [SourceYield(*row) for row in rows]
 
     def list_failures(self) -> list[FailureCount]:
         """Count rejections by stage and reason, the most frequent first."""
-        rows = self._db.fetch_all(
+        return self._db.fetch_records(
+            FailureCount,
             """
             SELECT stage, reason, count(*), min(item), detail
             FROM rejection
             GROUP BY 1, 2
             ORDER BY 3 DESC, 1, 2
-            """
+            """,
         )
-        return [FailureCount(*row) for row in rows]
 
     def list_unused(self) -> list[FailureCount]:
         """Count readable items that later stages left out, by stage and reason."""
-        rows = self._db.fetch_all(
+        # The first image is the example.
+        return self._db.fetch_records(
+            FailureCount,
             f"""
             SELECT stage, reason, items,
                 ifnull(
@@ -175,10 +176,8 @@ class Statistics(Table):
                 GROUP BY place
             )
             ORDER BY items DESC, place
-            """
+            """,
         )
-        # The first image is the example.
-        return [FailureCount(*row) for row in rows]
 
     def count_unsearched(self) -> int:
         """Return how many images have no face search and no sample."""
@@ -195,15 +194,17 @@ class Statistics(Table):
 
     def list_searches(self) -> list[ScanCount]:
         """Count images by detector, settings and crop settings."""
-        rows = self._db.fetch_all(
-            "SELECT detector, settings, cut, count(*) FROM scan GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        return self._db.fetch_records(
+            ScanCount,
+            "SELECT detector, settings, cut, count(*) FROM scan GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
         )
-        return [ScanCount(*row) for row in rows]
 
     def get_provenance(self, keys: Collection[str]) -> ImageProvenance:
         """Return sources and licences of the images of samples (keys)."""
-        sources, licences = (
-            self._db.fetch_dict(
+        parameters = (dump(list(keys)),)
+        images_by = {}
+        for column in ("source", "licence"):
+            images_by[column] = self._db.fetch_dict(
                 f"""
                 SELECT {column}, count(DISTINCT image)
                 FROM ({_PROVENANCE})
@@ -211,11 +212,10 @@ class Statistics(Table):
                 GROUP BY 1
                 ORDER BY 2 DESC, 1
                 """,
-                (dump(list(keys)),),
+                parameters,
             )
-            for column in ("source", "licence")
-        )
-        (counts,) = self._db.fetch_all(
+
+        [counts] = self._db.fetch_all(
             f"""
             SELECT count(DISTINCT image) AS images,
                 count(DISTINCT image)
@@ -225,10 +225,13 @@ class Statistics(Table):
                     - count(DISTINCT key) AS gone
             FROM ({_PROVENANCE})
             """,
-            (dump(list(keys)),),
+            parameters,
         )
         return record_from_row(
-            ImageProvenance, counts, sources=sources, licences=licences
+            ImageProvenance,
+            counts,
+            sources=images_by["source"],
+            licences=images_by["licence"],
         )
 
     def count_labelled(self) -> dict[str, Counter[str]]:
@@ -249,7 +252,8 @@ class Statistics(Table):
 
     def count_searched(self, not_by: str) -> SearchedImages:
         """Count images searched by built-in detectors other than `not_by`."""
-        (row,) = self._db.fetch_all(
+        [counts] = self._db.fetch_records(
+            SearchedImages,
             f"""
             SELECT count(*), count(face), ifnull(sum(face>=area*?), 0),
                 ifnull(sum(longer<=? AND longer<=shorter*?), 0)
@@ -269,4 +273,4 @@ class Statistics(Table):
             (MIN_FILLED_SHARE, MAX_CROP_SIDE, MAX_CROP_ASPECT, not_by),
         )
 
-        return SearchedImages(*row)
+        return counts

@@ -254,8 +254,8 @@ class Reviews(Table):
         """Return the samples of a review list other than `flags`, ordered."""
         sql, order = _REVIEW_LISTS[name]
         tests, values = filter_sql(sample_filter)
-        rows = self._db.fetch_all(f"{sql}{tests} ORDER BY {order}", values)
-        return [ReviewItem(*row) for row in rows]
+        ordered = f"{sql}{tests} ORDER BY {order}"
+        return self._db.fetch_records(ReviewItem, ordered, values)
 
     def list_flagged(
         self, flags: Sequence[QualityFlag], sample_filter: SampleFilter

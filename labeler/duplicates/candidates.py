@@ -100,7 +100,7 @@ def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
         minlength=len(new.samples),
     )
     informative = _drop_common_points(new, neighbours < MAX_CANDIDATES_BY_HASH)
-    point_pairs = HashIndex(informative.points, MAX_POINT_DISTANCE).within()
+    point_pairs = HashIndex(informative.points, MAX_POINT_DISTANCE).find_pairs_within()
     a, b = _pairs_by_points(informative, informative, point_pairs)
     return _to_row_pairs(new, new, np.append(nearest.a, a), np.append(nearest.b, b))
 

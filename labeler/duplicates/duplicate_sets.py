@@ -152,7 +152,7 @@ def find_contested_pairs(
     for (a, b), relation in sorted(same.items()):
         if relation.b_adds_content:
             additions[a].append(b)
-        if relation.swapped.b_adds_content:
+        if relation.swap().b_adds_content:
             additions[b].append(a)
     return {
         order_pair(contained, row)
@@ -174,7 +174,7 @@ def _find_contradicted(rows: Sequence[int], compare: CompareRows) -> set[int]:
                 contradicted |= {row, other}
             elif not (
                 verdict.relation.b_adds_content
-                or verdict.relation.swapped.b_adds_content
+                or verdict.relation.swap().b_adds_content
             ):
                 equal[row] = other
                 break
@@ -349,7 +349,7 @@ def _relations_to_hub(
     hub_relations = {hub.id: Relation(0)}
     for member in members[1:]:
         relation = relations.get(order_pair(hub.id, member.id), Relation(0))
-        hub_relations[member.id] = relation if hub.id < member.id else relation.swapped
+        hub_relations[member.id] = relation if hub.id < member.id else relation.swap()
     return hub_relations
 
 

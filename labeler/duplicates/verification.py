@@ -149,7 +149,7 @@ def compare_files(pair: FilePair) -> Verdict:
     )
     if first is pair.a:
         return verdict
-    return verdict._replace(relation=verdict.relation.swapped)
+    return verdict._replace(relation=verdict.relation.swap())
 
 
 @lru_cache(maxsize=_CACHED_IMAGES)

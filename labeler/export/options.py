@@ -10,7 +10,7 @@ from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.files.shards import SHARD_SIZE_HELP, ShardSize
 from gleanset.plugins import get_plugin_package
-from gleanset.request import Count, Request, validated_by
+from gleanset.request import Count, Request, make_validator
 from labeler.export.formats import FORMATS, get_format
 from labeler.export.formats.base import ExportFormat
 from labeler.export.formats.builtin import (
@@ -49,7 +49,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             "; ".join(f"{name}: {form.about}" for name, form in FORMATS.items()) + ".",
             metavar="FORMAT",
             show_default=True,
-            parse=validated_by(get_format),
+            parse=make_validator(get_format),
         ),
     ] = "imagefolder"
     size: Annotated[
@@ -147,7 +147,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
         Param(
             f"{SHARD_SIZE_HELP} Default: {SHARD_SIZE}.",
             metavar="SIZE|N",
-            parse=validated_by(ShardSize.parse),
+            parse=make_validator(ShardSize.parse),
         ),
     ] = None
 

@@ -78,7 +78,7 @@ class MessageBar(QStatusBar):
         counts = progress.counts
         text = self.tr("{done} of {total} sorted")
         self.sorted.setText(
-            text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}")
+            text.format(done=f"{counts.total_decided:,}", total=f"{counts.total:,}")
         )
         self.sorted.setVisible(counts.total > 0)
         self._show_save_delay("")

@@ -106,7 +106,7 @@ def merge_dataset(
         copy = scratch / CATALOGUE
         copy_catalogue(other / CATALOGUE, copy)
 
-        with dataset.db.attached(copy, "other"):
+        with dataset.db.attach(copy, "other"):
             merge = CatalogueMerge(dataset.db)
             source = Store(other / "images", scratch)
             if simulate:

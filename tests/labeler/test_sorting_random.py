@@ -386,7 +386,7 @@ def test_automatic_step_does_not_block_undo(
         make_operation(AUTOMATIC, count=1), [Choice(keys[1], "clear")]
     )
     assert (session.undo().count, session.undo().count) == (0, 1)
-    assert not session.tiles.get_counts().labelled
+    assert not session.tiles.get_counts().total_labelled
 
 
 def test_class_keys_are_stable_and_saved(session: SortingSession) -> None:

@@ -233,7 +233,7 @@ def test_tiles_stay_while_others_write(person: Person) -> None:
         for key in keys[:20]:
             other.decide(ids_of(other, [key]), "yuki")
             QApplication.processEvents()
-    wait_until(lambda: person.window.worker.progress.counts.labelled == 20)
+    wait_until(lambda: person.window.worker.progress.counts.total_labelled == 20)
     settle(person.window)
     assert tile_rects(person) == moved
     view.verticalScrollBar().setValue(0)
@@ -262,7 +262,7 @@ def test_two_windows_lose_no_decision(open_window: OpenWindow, faces: FaceSet) -
     settle(first.window)
     remaining = [name for name in labels(faces.root).values() if name]
     assert len(remaining) == 30
-    wait_until(lambda: second.window.worker.progress.counts.labelled == 30)
+    wait_until(lambda: second.window.worker.progress.counts.total_labelled == 30)
 
 
 def test_full_disk_delays_saving(
