@@ -9,7 +9,7 @@ from baseline.settings import check_preset, load_preset, preset_names
 from facecrop.request import ModelDetector
 from gleanset.config import Param
 from gleanset.errors import UsageError
-from gleanset.request import Request, validated_by
+from gleanset.request import Request, make_validator
 
 Split = Literal["train", "val", "test"]
 Plain = str | int | float | bool
@@ -120,7 +120,7 @@ class EvaluateRequest(Request, frozen=True, kw_only=True):
             "Choose a threshold on val that gives a class this recall, such as photo=99.9%. "
             "May be repeated.",
             metavar="CLASS=SHARE",
-            parse=validated_by(parse_protected_class),
+            parse=make_validator(parse_protected_class),
         ),
     ] = ()
     max_rejection_rate: Annotated[
@@ -129,7 +129,7 @@ class EvaluateRequest(Request, frozen=True, kw_only=True):
             "Predict 'unknown' for images unlike the training data. The threshold is chosen on "
             "val so that at most this share of known images is rejected, such as 5%.",
             metavar="SHARE",
-            parse=validated_by(parse_share),
+            parse=make_validator(parse_share),
         ),
     ] = None
     forget: Annotated[bool, Param("Drop the thresholds chosen earlier.")] = False

@@ -160,7 +160,7 @@ class CommandGroup(Command, click.Group):
             rows = []
             for name in section_names:
                 command = self.get_command(ctx, name)
-                if command is not None:
+                if command:
                     rows.append((name, command.get_short_help_str(width)))
             if rows:
                 with formatter.section(title):
@@ -211,10 +211,10 @@ def job_options(
                 raise RuntimeError("a pipe to another process broke") from error
             except GleansetError as error:
                 _add_dataset_option(error, folder)
-                if error.result is not None:
+                if error.result:
                     job.show_result(error.result)
                 raise
-            if result is not None:
+            if result:
                 job.show_result(result)
 
         options = [_dataset_option] if dataset else []
@@ -237,7 +237,7 @@ _OUR_COMMAND = re.compile(
 
 def _add_dataset_option(error: GleansetError, folder: Path | None) -> None:
     """Add `-d FOLDER` to the command in the hint, so that it works as typed."""
-    if folder is None or re.search(r" (-d|--dataset) ", error.fix):
+    if not folder or re.search(r" (-d|--dataset) ", error.fix):
         return
 
     option = f" -d {shlex.quote(str(folder))}"
@@ -297,7 +297,7 @@ def find_dataset_root(folder: Path | None) -> Path:
     Raises `CurrentFolderMissing` for a relative path in a folder that was deleted.
     """
     default = os.environ.get("GLEANSET_DATASET")
-    if folder is None:
+    if not folder:
         folder = Path(default) if default and not has_dataset_file(Path()) else Path()
     if not (folder.is_absolute() or has_current_folder()):
         raise CurrentFolderMissing

@@ -144,7 +144,7 @@ def _find_mistakes_in_table(
     shapes: dict[str, Any] = {}
     for key, shape in get_type_hints(struct, include_extras=True).items():
         param = get_param(shape)
-        is_in_files = param is None or param.in_files
+        is_in_files = not param or param.in_files
         if is_in_files and get_origin(shape) is not ClassVar:
             shapes[key] = shape
 
@@ -154,7 +154,7 @@ def _find_mistakes_in_table(
         else:
             keys = ", ".join(sorted(shapes))
             hint = find_removed_key((*place, key))
-            if hint is None:
+            if not hint:
                 hint = f"{did_you_mean(key, shapes)}known keys: {keys}"
             yield _Mistake((*place, key), f"unknown key {key!r}", hint, has_place=False)
 
@@ -175,7 +175,7 @@ def _find_unparsable(
     value: Any, shape: Any, place: tuple[str, ...]
 ) -> Iterator[_Mistake]:
     param = get_param(shape)
-    if param is None or param.parse is None:
+    if not param or not param.parse:
         return
     for item in value if isinstance(value, list) else [value]:
         try:

@@ -31,16 +31,17 @@ class Credit(NamedTuple):
 NO_CREDIT = Credit()
 
 
-def validate_page_url(text: str) -> str | None:
+def validate_page_url(text: str) -> str:
     """Return the normalized URL of a page. Raises `UsageError` if invalid."""
-    if clean_page_url(text) is None:
+    url = clean_page_url(text)
+    if url is None:
         raise UsageError(f"{text!r} is not a page address", "it begins with https://")
-    return clean_page_url(text)
+    return url
 
 
 def clean_credit_text(text: str | None) -> str | None:
     """Normalize text to one line of `MAX_CREDIT_CHARACTERS`; None if empty."""
-    if text is None:
+    if not text:
         return None
     return " ".join(replace_controls(text, " ").split())[:MAX_CREDIT_CHARACTERS] or None
 

@@ -103,7 +103,7 @@ class Dataset:
 
         # Missing settings of an existing dataset are reported until somebody writes them.
         is_new = not (root / CATALOGUE).exists()
-        if (is_new or settings is not None) and not (root / SETTINGS_FILE).exists():
+        if (is_new or settings) and not (root / SETTINGS_FILE).exists():
             write_settings(root, settings or Settings())
         return cls(root, create=True)
 
@@ -207,7 +207,7 @@ class Dataset:
     def close(self) -> None:
         """Close the catalogue."""
         self.db.close()
-        if self._temporary is not None:
+        if self._temporary:
             self._temporary.cleanup()
 
     def __enter__(self) -> Dataset:

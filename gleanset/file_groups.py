@@ -75,7 +75,7 @@ class FileGroups:
     def __init__(self, by: str | None, names: Iterable[str] = ()):
         self._by = by
         self._group_by_name: dict[str, str] = {}
-        if by is not None and by != FOLDER:
+        if by and by != FOLDER:
             self._group_by_name = _search_names(by, names)
         self._groups: set[str] = set()
         self._ungrouped_count = 0
@@ -96,7 +96,7 @@ class FileGroups:
         `inside` is the path of folders from the one given by the user to the file; `level` is the
         one that names the class. The class folder and a leading split folder are not groups.
         """
-        if self._by is None:
+        if not self._by:
             return None
         if self._by != FOLDER:
             return self._group_by_name.get(name)
@@ -124,7 +124,7 @@ class FileGroups:
 
     def summary(self) -> dict[str, object]:
         """Return summary entries: groups, ungrouped images, likely parts of one image."""
-        if self._by is None and not self._groups:
+        if not self._by and not self._groups:
             return self._suggest_groups()
 
         summary: dict[str, object] = {"groups": len(self._groups)}

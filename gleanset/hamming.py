@@ -58,8 +58,9 @@ def find_near_pairs(hashes: Hashes, distance: int) -> Iterator[NearPairs]:
     """
     unique = find_distinct(hashes)
     yield unique.equal
-    for near in HashIndex(unique.hashes, distance).within():
-        a, b = unique.first[near.a], unique.first[near.b]
+    for near in HashIndex(unique.hashes, distance).find_pairs_within():
+        a = unique.first[near.a]
+        b = unique.first[near.b]
         yield NearPairs(np.minimum(a, b), np.maximum(a, b), near.distance)
 
 
@@ -71,7 +72,8 @@ class _Band(NamedTuple):
 
     def extract(self, hashes: Hashes) -> Hashes:
         """Return these bits of each hash."""
-        return (hashes >> np.uint64(self.low)) & np.uint64((1 << self.bits) - 1)
+        mask = np.uint64((1 << self.bits) - 1)
+        return (hashes >> np.uint64(self.low)) & mask
 
 
 class _Index(NamedTuple):
@@ -98,11 +100,11 @@ class HashIndex:
         self._bands = [_Band(low, high - low) for low, high in pairwise(ends)]
 
         # About 32 possible keys for each hash, so that most lookups find nothing.
-        wanted_bits = len(hashes).bit_length() + 5
+        sparse_bits = len(hashes).bit_length() + 5
         bits_of_two_bands = 2 * max(band.bits for band in self._bands)
-        self._key_bits = min(MAX_KEY_BITS, bits_of_two_bands, wanted_bits)
+        self._key_bits = min(MAX_KEY_BITS, bits_of_two_bands, sparse_bits)
 
-    def within(self) -> Iterator[NearPairs]:
+    def find_pairs_within(self) -> Iterator[NearPairs]:
         """Yield all pairs (positions a < b), including equal hashes."""
         positions = np.arange(len(self._hashes))
         for bands in self._band_pairs():
@@ -122,21 +124,22 @@ class HashIndex:
         match_counts = np.zeros(len(self._hashes), np.int64)
         # Look up all hashes in one index before the next, for CPU cache locality.
         for index in self._indexes:
-            keys = self._keys(others, index.bands)
+            keys = self._make_keys(others, index.bands)
             begins = index.starts[keys]
             ends = index.starts[keys + np.uint64(1)]
-            filled = np.flatnonzero(begins < ends)
-            for y, x in _pair_with_ranges(filled, begins[filled], ends[filled]):
+            rows = np.flatnonzero(begins < ends)
+            for y, x in _pair_with_ranges(rows, begins[rows], ends[rows]):
                 near, distance = self._select_near(
                     index.hashes[x], others[y], index.bands
                 )
                 a = index.order[x[near]]
                 b = y[near]
 
-                within_limit = match_counts[a] + _count_earlier_equals(a) < max_pairs
-                a = a[within_limit]
+                earlier_matches = match_counts[a] + _count_earlier_equals(a)
+                is_allowed = earlier_matches < max_pairs
+                a = a[is_allowed]
                 match_counts += np.bincount(a, minlength=len(match_counts))
-                yield NearPairs(a, b[within_limit], distance[within_limit])
+                yield NearPairs(a, b[is_allowed], distance[is_allowed])
 
     @cached_property
     def _indexes(self) -> list[_Index]:
@@ -146,17 +149,18 @@ class HashIndex:
         return combinations(range(len(self._bands)), 2)
 
     def _make_index(self, bands: tuple[int, int]) -> _Index:
-        keys = self._keys(self._hashes, bands)
+        keys = self._make_keys(self._hashes, bands)
         order = np.argsort(keys, kind="stable")
         counts = np.bincount(keys.view(np.int64), minlength=2**self._key_bits)
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         return _Index(bands, self._hashes[order], order, starts)
 
-    def _keys(self, hashes: Hashes, bands: tuple[int, int]) -> Hashes:
-        lower = self._bands[bands[0]]
-        higher = self._bands[bands[1]]
-        shifted = higher.extract(hashes) << np.uint64(lower.bits)
-        return (lower.extract(hashes) | shifted) & np.uint64(2**self._key_bits - 1)
+    def _make_keys(self, hashes: Hashes, bands: tuple[int, int]) -> Hashes:
+        """Return the bits of two bands of each hash, cut to the bits of a key."""
+        lower, higher = (self._bands[number] for number in bands)
+        high_bits = higher.extract(hashes) << np.uint64(lower.bits)
+        mask = np.uint64(2**self._key_bits - 1)
+        return (lower.extract(hashes) | high_bits) & mask
 
     def _select_near(
         self, a: Hashes, b: Hashes, bands: tuple[int, int]
@@ -204,6 +208,7 @@ def _pair_with_ranges(
 
 
 def _count_earlier_equals(values: npt.NDArray[np.integer]) -> IntArray:
+    """Return for each value how many equal ones are before it."""
     order = np.argsort(values, kind="stable")
     counts = np.empty(len(values), np.int64)
     counts[order] = compute_run_ranks(values[order])

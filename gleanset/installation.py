@@ -60,7 +60,7 @@ def reinstall_command() -> str:
 def restore_command(folder: str) -> str:
     """Return the command that restores a folder that comes with Gleanset."""
     clone = _find_clone()
-    if clone is None:
+    if not clone:
         return reinstall_command()
     return shlex.join(["git", "-C", str(clone), "restore", folder])
 
@@ -80,7 +80,7 @@ def bundled_data() -> Path:
 def update_command() -> str:
     """Return the command that installs a newer version."""
     clone = _find_clone()
-    if clone is not None:
+    if clone:
         return f"{shlex.join(['git', '-C', str(clone), 'pull'])} && {install_command()}"
     if _read_origin().get("url", "").endswith(".whl"):
         return shlex.join([*_installer(), f"{_NAME}-VERSION-py3-none-any.whl"])
@@ -100,7 +100,7 @@ def _installer(python: str = "") -> list[str]:
 def _requirement(extras: tuple[str, ...]) -> list[str]:
     brackets = f"[{','.join(extras)}]" if extras else ""
     clone = _find_clone()
-    if clone is not None:
+    if clone:
         return ["-e", f"{clone}{brackets}"]
 
     origin = _read_origin()

@@ -77,7 +77,7 @@ def locate(origin: Origin) -> Location:
 def find_location(dataset: Dataset, key: str) -> Location:
     """Return the location of a sample's image."""
     sample = dataset.samples.get(key)
-    image = dataset.images.get(sample.image) if sample is not None else None
-    if image is None or not image.origins:
+    image = dataset.images.get(sample.image) if sample else None
+    if not image or not image.origins:
         return Location("file is gone")
     return locate(image.origins[0])

@@ -44,7 +44,7 @@ Encoding = Annotated[
 URL_PREFIXES = ("http://", "https://")
 
 
-def validated_by(parse: Callable[[str], object]) -> Callable[[str], str]:
+def make_validator(parse: Callable[[str], object]) -> Callable[[str], str]:
     """Return a function that validates text with `parse` and returns it."""
 
     def validate(text: str) -> str:
@@ -74,7 +74,7 @@ class Request(TomlTable, frozen=True, kw_only=True):
                 value = as_tuple(value)
 
             parse = field.param.parse
-            if parse is not None:
+            if parse:
                 value = tuple(map(parse, value)) if field.repeated else parse(value)
             msgspec.structs.force_setattr(self, field.name, value)
 
@@ -128,7 +128,7 @@ def list_fields(kind: type[msgspec.Struct]) -> tuple[Field, ...]:
             default = info.default_factory()
 
         field = _make_field(info.name, hints[info.name], default)
-        if field is not None:
+        if field:
             fields.append(field)
     return tuple(sorted(fields, key=lambda field: field.param.common))
 
@@ -136,17 +136,18 @@ def list_fields(kind: type[msgspec.Struct]) -> tuple[Field, ...]:
 def _make_field(name: str, annotation: Any, default: Any) -> Field | None:
     """Return a field from its annotation, None if that has no `Param`."""
     param = get_param(annotation)
-    if param is None:
+    if not param:
         return None
     info = inspect.type_info(annotation)
     kinds = info.types if isinstance(info, inspect.UnionType) else (info,)
     values = [kind for kind in kinds if not isinstance(kind, inspect.NoneType)]
+    # Of a tuple, the kind of its items.
     items = [
         kind.item_type for kind in values if isinstance(kind, inspect.VarTupleType)
     ]
-    options = items or values
+    value_kinds = items or values
     # Several: a text that is spelled in several ways.
-    kind = options[0] if len(options) == 1 else info
+    kind = value_kinds[0] if len(value_kinds) == 1 else info
     return Field(
         name=name,
         param=param,

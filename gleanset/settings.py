@@ -93,7 +93,7 @@ class SplitSettings(TomlTable, frozen=True):
         """Return the settings on one line, for people."""
         words = [f"ratio={self.ratio}", f"seed={self.seed}"]
         words += [shlex.quote(f"hold-out={name}") for name in self.hold_out]
-        if self.test_per_class is not None:
+        if self.test_per_class:
             words.append(f"test-per-class={self.test_per_class}")
         return " ".join(words)
 
@@ -228,7 +228,7 @@ def read_own_settings(root: Path) -> Settings:
 
 def read_settings(root: Path | None) -> Settings:
     """Read `dataset.toml`, overridden by the user's settings."""
-    own = Settings() if root is None else read_own_settings(root)
+    own = read_own_settings(root) if root else Settings()
     user = Path(platformdirs.user_config_dir("gleanset")) / USER_FILE
     # Unlike `Path.is_file`, this is False in the home of another user, as under `sudo -u`.
     if not os.path.isfile(user):  # noqa: PTH113

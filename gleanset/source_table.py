@@ -95,7 +95,7 @@ class SourceTables:
         # The exact spelling first: other files may differ from it in case.
         tables = sorted(files, key=lambda path: (path.name != NAME, path))
         table = next((path for path in tables if not path.is_dir()), None)
-        if table is None:
+        if not table:
             return {}
         try:
             with self._open_file(table) as file:
@@ -174,7 +174,7 @@ def _parse_rows(
         # Cells beyond the header are in a list, under None.
         cells = {names[key]: text for key, text in row.items() if key in names}
         file = clean_credit_text(cells.get("file"))
-        if file is None:
+        if not file:
             continue
 
         credit = Credit(

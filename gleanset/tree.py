@@ -105,7 +105,7 @@ def walk_tree(
         visible_files = []
         for file in sorted(files):
             reason = get_junk_reason(file)
-            if reason is None:
+            if not reason:
                 visible_files.append(file)
             else:
                 ignored[reason] += 1
@@ -124,7 +124,7 @@ def _enters(folder: Path, ignored: Counter[str], open_links: list[Path] | None) 
     reason = get_junk_reason(folder.name)
     if reason is None and is_dataset(folder):
         reason = DATASET
-    if reason is not None:
+    if reason:
         ignored[reason] += count_files(folder)
     return reason is None
 
@@ -158,7 +158,7 @@ def count_files(folder: Path) -> int:
 def get_ignored_reason(path: Path, name: str = "") -> str | None:
     """Return why a file (name or first bytes) is not an image."""
     reason = get_reason_by_name(name or path.name)
-    if reason is not None:
+    if reason:
         return reason
 
     # Imported here, because it loads Pillow.
@@ -199,7 +199,7 @@ def find_splits(root: Path) -> frozenset[str]:
 
     image_folders = []
     for folder, _, files in walk_tree(root, Counter()):
-        has_image = any(get_ignored_reason(folder / name) is None for name in files)
+        has_image = any(not get_ignored_reason(folder / name) for name in files)
         if folder != root and has_image:
             image_folders.append(folder.relative_to(root).parts)
     return find_split_folders(image_folders)

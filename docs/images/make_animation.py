@@ -96,7 +96,7 @@ class FilmedPerson(Person):
         """The number of sorted faces, as the status bar shows it."""
         progress = self.window.worker.progress
         assert progress is not None
-        return progress.counts.sorted
+        return progress.counts.total_decided
 
 
 def record_labelling(

@@ -96,12 +96,12 @@ def find_encoding(file: IO[bytes], source: str, named: str | None) -> TextEncodi
 
     scan = _scan_lines(file)
     file.seek(0)
-    if scan.has_nul and named is None:
+    if scan.has_nul and not named:
         raise InputUnusable(
             f"{source} is not a text file: it has NUL bytes",
             "unpack it, save it as UTF-8, or name a Parquet file .parquet",
         )
-    if named is not None and (scan.other_lines or not scan.utf8_lines):
+    if named and (scan.other_lines or not scan.utf8_lines):
         return TextEncoding(named)
     if not scan.other_lines:
         return TextEncoding("utf-8")
@@ -158,7 +158,7 @@ def decode_names(
         return texts
 
     encoding = TextEncoding(named or "")
-    if named is None:
+    if not named:
         cells: list[bytes] = []
         for name in others:
             cells += _CELL.findall(name)

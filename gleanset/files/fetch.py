@@ -72,7 +72,7 @@ def fetch_file(file: PublishedFile, otherwise: str) -> Path:
     if _is_complete(target, file.sha256):
         return target
     hub_path = HubFile.parse(file.url).cached if has_hub_prefix(file.url) else None
-    if hub_path is not None and _is_complete(hub_path, file.sha256):
+    if hub_path and _is_complete(hub_path, file.sha256):
         return hub_path
 
     # Imported here: most commands download nothing.

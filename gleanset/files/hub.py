@@ -49,7 +49,7 @@ class HubFile(NamedTuple):
     def parse(cls, name: str, usual: str = "model.onnx") -> Self:
         """Parse a name; for a folder, take its file `usual`. Raises `UsageError`."""
         match = _NAME.fullmatch(name)
-        if match is None:
+        if not match:
             form = f"{PREFIX}OWNER/REPOSITORY/PATH, of letters, digits and -_. alone"
             raise UsageError(f"'{name}' is not a file on a hub", f"write {form}")
 

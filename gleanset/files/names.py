@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path, PureWindowsPath
 
 _VIDEOS = (
@@ -176,12 +176,3 @@ def find_split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
         if is_class:
             return frozenset()
     return frozenset(splits)
-
-
-def walk_visible_files(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield folders with visible subfolders (remove some to skip) and files."""
-    for parent, folders, files in os.walk(root):
-        # In place: `os.walk` enters the folders that are left.
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        visible_files = sorted(name for name in files if not name.startswith("."))
-        yield Path(parent), folders, visible_files

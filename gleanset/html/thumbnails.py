@@ -46,7 +46,7 @@ class Thumbnails:
         if sample.key not in self._cache:
             thumbnail = self._load(self._dataset.crop_path(sample.key))
             image = self._dataset.images.get(sample.image)
-            if thumbnail is None and image is not None:
+            if image and not thumbnail:
                 path = self._dataset.image_path(image.sha256, image.format)
                 thumbnail = self._load(path, sample)
             self._cache[sample.key] = thumbnail
@@ -66,7 +66,7 @@ class Thumbnails:
         except (OSError, Unreadable):
             return None
 
-        if part is not None:
+        if part:
             pixels = crop_region(pixels, part.box, part.angle)
         return shrink(pixels, self._side)
 

@@ -72,10 +72,10 @@ def clock(seconds: float) -> str:
     return f"{start}:{tenths // 10:02}.{tenths % 10}"
 
 
-def shorten(text: str, max_columns: int = MAX_CHARACTERS) -> str:
-    """Return text on one line, with the middle elided beyond `max_columns` characters."""
+def shorten(text: str) -> str:
+    """Return text on one line, with the middle elided beyond `MAX_CHARACTERS`."""
     text = " ".join(text.split())
-    if len(text) <= max_columns:
+    if len(text) <= MAX_CHARACTERS:
         return text
-    half = (max_columns - 1) // 2
+    half = (MAX_CHARACTERS - 1) // 2
     return f"{text[:half]}…{text[-half:]}"

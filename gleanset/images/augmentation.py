@@ -84,51 +84,53 @@ def augment(x: Pixels, random: np.random.Generator, kind: Kind) -> Pixels:
     """Return augmented copies of `x` (uint8, N x C x H x W, channels last in memory)."""
     if kind == "none":
         return x
-    drawn = random.random((len(x), NUMBERS_PER_IMAGE))
-    return apply_augmentation(x, drawn, LIMITS[kind])
+    numbers = random.random((len(x), NUMBERS_PER_IMAGE))
+    return apply_augmentation(x, numbers, LIMITS[kind])
 
 
 def draw_view_numbers(key: str, view: int, seed: int) -> Float64Array:
     """Return the random numbers (in 0..1) of view `view` of the sample `key`."""
     entropy = (seed, zlib.crc32(key.encode()), view)
-    return np.random.default_rng(entropy).random(NUMBERS_PER_IMAGE)
+    generator = np.random.default_rng(entropy)
+    return generator.random(NUMBERS_PER_IMAGE)
 
 
-def apply_augmentation(x: Pixels, drawn: Float64Array, limits: Limits) -> Pixels:
-    """Return copies of `x` (N x C x H x W), changed by `drawn` (N x `NUMBERS_PER_IMAGE`)."""
+def apply_augmentation(x: Pixels, numbers: Float64Array, limits: Limits) -> Pixels:
+    """Return copies of `x` (N x C x H x W), changed by N x `NUMBERS_PER_IMAGE` numbers (0..1)."""
     count, channels, height, width = x.shape
     out = np.empty((count, height, width, channels), np.uint8)
-    maps = _affine_maps(drawn, width, height, limits)
+    maps = _compute_affine_maps(numbers, width, height, limits)
 
-    for i, image in enumerate(x.transpose(0, 2, 3, 1)):
+    for i, pixels in enumerate(x.transpose(0, 2, 3, 1)):
         warped = cv2.warpAffine(
-            np.ascontiguousarray(image),
+            np.ascontiguousarray(pixels),
             maps[i],
             (width, height),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REFLECT_101,
         )
-        recolored = _adjust_color(_as_pixels(warped), drawn[i], limits)
-        degraded = _degrade(recolored, drawn[i], limits)
+        image = _adjust_color(_as_pixels(warped), numbers[i], limits)
+        image = _degrade(image, numbers[i], limits)
         # OpenCV drops the axis of a single channel.
-        out[i] = degraded.reshape(out[i].shape)
+        out[i] = image.reshape(out[i].shape)
 
     return out.transpose(0, 3, 1, 2)
 
 
-def _affine_maps(
-    drawn: Float64Array, width: int, height: int, limits: Limits
+def _compute_affine_maps(
+    numbers: Float64Array, width: int, height: int, limits: Limits
 ) -> Float64Array:
     """Return affine maps (N x 2 x 3) from pixels of the augmented image to the original."""
-    signed = drawn * 2 - 1  # -1..1: each change goes both ways
-    zoom = 1 + limits.zoom * signed[:, _ZOOM]
-    stretch = 1 + limits.stretch * signed[:, _STRETCH]
-    angle = np.deg2rad(limits.turn * signed[:, _TURN])
-    shear = np.tan(np.deg2rad(limits.shear * signed[:, _SHEAR]))
-    mirror = np.where(drawn[:, _MIRROR] < 0.5, -1.0, 1.0)
+    changes = numbers * 2 - 1  # -1..1: each goes both ways
+    zoom = 1 + limits.zoom * changes[:, _ZOOM]
+    stretch = 1 + limits.stretch * changes[:, _STRETCH]
+    angle = np.deg2rad(limits.turn * changes[:, _TURN])
+    shear = np.tan(np.deg2rad(limits.shear * changes[:, _SHEAR]))
+    mirror = np.where(numbers[:, _MIRROR] < 0.5, -1.0, 1.0)
 
     # 2 x 2 matrices of all images: the last axis is N.
-    cos, sin = np.cos(angle), np.sin(angle)
+    cos = np.cos(angle)
+    sin = np.sin(angle)
     rotations = np.array([[cos, -sin], [sin, cos]])
     zeros = np.zeros_like(zoom)
     distortions = np.array(
@@ -138,67 +140,74 @@ def _affine_maps(
 
     # The center of the image stays where it is, except for the shift.
     size = np.array([width, height], dtype=np.float64)
-    shift = limits.shift * size * signed[:, [_SHIFT_X, _SHIFT_Y]]
+    shift = limits.shift * size * changes[:, [_SHIFT_X, _SHIFT_Y]]
     center = (size - 1) / 2
     offset = center + shift - matrices @ center
     return np.concatenate((matrices, offset[:, :, None]), axis=2)
 
 
-def _adjust_color(image: Pixels, drawn: Float64Array, limits: Limits) -> Pixels:
+def _adjust_color(image: Pixels, numbers: Float64Array, limits: Limits) -> Pixels:
     """Darken, and change contrast, saturation and hue within the limits."""
-    contrast = 1 + limits.contrast * (drawn[_CONTRAST] * 2 - 1)
-    brightness = 1 - limits.dark * drawn[_DARK]
-    levels = ((np.arange(256) - 127.5) * contrast + 127.5) * brightness
+    contrast = 1 + limits.contrast * (numbers[_CONTRAST] * 2 - 1)
+    brightness = 1 - limits.dark * numbers[_DARK]
+    middle = 127.5
+    levels = ((np.arange(256) - middle) * contrast + middle) * brightness
     table = levels.clip(0, 255).round().astype(np.uint8)
     image = _as_pixels(cv2.LUT(image, table))
 
     if image.ndim == 3 and (limits.hue or limits.saturation):
-        return _adjust_hue(image, drawn, limits)
+        return _adjust_hue(image, numbers, limits)
     return image
 
 
-def _adjust_hue(image: Pixels, drawn: Float64Array, limits: Limits) -> Pixels:
+def _adjust_hue(image: Pixels, numbers: Float64Array, limits: Limits) -> Pixels:
     """Change hue and saturation by rotating and scaling the chroma plane (YCrCb)."""
-    angle = 2 * np.pi * limits.hue * (drawn[_HUE] * 2 - 1)
-    scale = 1 + limits.saturation * (drawn[_SATURATION] * 2 - 1)
+    angle = 2 * np.pi * limits.hue * (numbers[_HUE] * 2 - 1)
+    scale = 1 + limits.saturation * (numbers[_SATURATION] * 2 - 1)
 
-    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    cos = scale * np.cos(angle)
+    sin = scale * np.sin(angle)
     rotation = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
     gray = np.array([0, 128, 128])  # the center of the chroma plane
-    matrix = np.column_stack((rotation, gray - rotation @ gray))
+    offset = gray - rotation @ gray
+    matrix = np.column_stack((rotation, offset))
 
-    chroma = cv2.transform(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb), matrix)
-    return _as_pixels(cv2.cvtColor(chroma, cv2.COLOR_YCrCb2RGB))
+    ycrcb = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
+    ycrcb = cv2.transform(ycrcb, matrix)
+    return _as_pixels(cv2.cvtColor(ycrcb, cv2.COLOR_YCrCb2RGB))
 
 
-def _degrade(image: Pixels, drawn: Float64Array, limits: Limits) -> Pixels:
+def _degrade(image: Pixels, numbers: Float64Array, limits: Limits) -> Pixels:
     """Blur, compress and erase, each with its probability."""
-    if drawn[_BLUR] < limits.blur:
-        sigma = max(0.3, MAX_BLUR * image.shape[0] * drawn[_BLUR_BY])
+    if numbers[_BLUR] < limits.blur:
+        sigma = max(0.3, MAX_BLUR * image.shape[0] * numbers[_BLUR_BY])
         image = _as_pixels(cv2.GaussianBlur(image, (0, 0), sigma))
-    if drawn[_JPEG] < limits.jpeg:
-        image = _compress_jpeg(image, round(30 + 60 * drawn[_JPEG_BY]))
-    if drawn[_ERASE] < limits.erase:
-        _erase(image, drawn)
+    if numbers[_JPEG] < limits.jpeg:
+        image = _compress_jpeg(image, round(30 + 60 * numbers[_JPEG_BY]))
+    if numbers[_ERASE] < limits.erase:
+        _erase(image, numbers)
     return image
 
 
 def _compress_jpeg(image: Pixels, quality: int) -> Pixels:
-    # OpenCV expects the channels as BGR: in another order other hues would suffer.
-    swapped = image if image.ndim == 2 else np.ascontiguousarray(image[:, :, ::-1])
-    _, data = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = _as_pixels(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
-    return decoded if image.ndim == 2 else decoded[:, :, ::-1]
+    is_color = image.ndim == 3
+    if is_color:
+        # OpenCV expects the channels as BGR: in another order other hues would suffer.
+        image = np.ascontiguousarray(image[:, :, ::-1])
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    image = _as_pixels(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
+    return image[:, :, ::-1] if is_color else image
 
 
-def _erase(image: Pixels, drawn: Float64Array) -> None:
+def _erase(image: Pixels, numbers: Float64Array) -> None:
     """Fill a rectangle of 15 to 40 % of each side with a gray (Zhong et al., 2020)."""
-    height, width = image.shape[:2]
-    wide = int(width * (0.15 + 0.25 * drawn[_ERASE_W]))
-    high = int(height * (0.15 + 0.25 * drawn[_ERASE_H]))
-    left = int((width - wide) * drawn[_ERASE_X])
-    top = int((height - high) * drawn[_ERASE_Y])
-    image[top : top + high, left : left + wide] = int(255 * drawn[_ERASE_BY])
+    image_height, image_width = image.shape[:2]
+    width = int(image_width * (0.15 + 0.25 * numbers[_ERASE_W]))
+    height = int(image_height * (0.15 + 0.25 * numbers[_ERASE_H]))
+    left = int((image_width - width) * numbers[_ERASE_X])
+    top = int((image_height - height) * numbers[_ERASE_Y])
+    gray = int(255 * numbers[_ERASE_BY])
+    image[top : top + height, left : left + width] = gray
 
 
 def _as_pixels(image: object) -> Pixels:

@@ -41,8 +41,9 @@ def compute_region(
     box = expand_box(face.box, 0.0 if is_whole_image else settings.margin)
     if settings.square:
         side = max(box.width, box.height)
-        grow_x, grow_y = (side - box.width) // 2, (side - box.height) // 2
-        box = Box(box.x - grow_x, box.y - grow_y, side, side)
+        x = box.x - (side - box.width) // 2
+        y = box.y - (side - box.height) // 2
+        box = Box(x, y, side, side)
 
     # A crop with more pixels could not be decoded again.
     if not settings.pad or box.width * box.height > MAX_PIXELS:
@@ -60,8 +61,9 @@ def compute_region(
 def estimate_tilt(face: Face) -> float:
     """Return the clockwise rotation of a face in degrees; 0 if unknown."""
     marks = {mark.name: mark for mark in face.landmarks}
-    left, right = marks.get("left_eye"), marks.get("right_eye")
-    if left is None or right is None:
+    left = marks.get("left_eye")
+    right = marks.get("right_eye")
+    if not left or not right:
         return 0.0
 
     # The left eye is the character's: it is on the right in the image.
@@ -74,11 +76,8 @@ def estimate_tilt(face: Face) -> float:
 
 def clip_box(box: Box, width: int, height: int) -> Box | None:
     """Return the part of a box inside an image, if any."""
-    left, top = max(box.x, 0), max(box.y, 0)
-    right, bottom = min(box.x + box.width, width), min(box.y + box.height, height)
-    if right <= left or bottom <= top:
-        return None
-    return Box(left, top, right - left, bottom - top)
+    clipped = _clip_edges(box, width, height)
+    return clipped if clipped.width > 0 and clipped.height > 0 else None
 
 
 def expand_box_within(box: Box, margin: float, width: int, height: int) -> Box:
@@ -88,16 +87,26 @@ def expand_box_within(box: Box, margin: float, width: int, height: int) -> Box:
 
 def expand_box(box: Box, margin: float) -> Box:
     """Return the box grown on each side by `margin` times its size."""
-    grow_x, grow_y = round(box.width * margin), round(box.height * margin)
-    return Box(
-        box.x - grow_x, box.y - grow_y, box.width + 2 * grow_x, box.height + 2 * grow_y
-    )
+    across = round(box.width * margin)
+    down = round(box.height * margin)
+    width = box.width + 2 * across
+    height = box.height + 2 * down
+    return Box(box.x - across, box.y - down, width, height)
 
 
 def _clamp_box(box: Box, width: int, height: int) -> Box:
-    left, top = max(0, box.x), max(0, box.y)
-    right, bottom = min(width, box.x + box.width), min(height, box.y + box.height)
-    return Box(left, top, max(1, right - left), max(1, bottom - top))
+    """Return the part of a box inside an image, of at least one pixel."""
+    part = _clip_edges(box, width, height)
+    return Box(part.x, part.y, max(1, part.width), max(1, part.height))
+
+
+def _clip_edges(box: Box, width: int, height: int) -> Box:
+    """Return a box with its edges inside an image: its sides are negative if it is outside."""
+    left = max(box.x, 0)
+    top = max(box.y, 0)
+    right = min(box.x + box.width, width)
+    bottom = min(box.y + box.height, height)
+    return Box(left, top, right - left, bottom - top)
 
 
 def _fit_square(box: Box, face: Box, width: int, height: int) -> Box:
@@ -118,14 +127,18 @@ def _shift_inside(start: int, side: int, length: int) -> int:
 
 def _rotate_box(box: Box, face: Box, angle: float) -> Box:
     """Move the box so that its rotation is about the face's center."""
-    face_x, face_y = face.x + face.width / 2, face.y + face.height / 2
+    face_x = face.x + face.width / 2
+    face_y = face.y + face.height / 2
+    # From the center of the face to that of the box.
     across = box.x + box.width / 2 - face_x
     down = box.y + box.height / 2 - face_y
 
-    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    cos = math.cos(math.radians(angle))
+    sin = math.sin(math.radians(angle))
     center_x = face_x + across * cos - down * sin
     center_y = face_y + across * sin + down * cos
-    left, top = round(center_x - box.width / 2), round(center_y - box.height / 2)
+    left = round(center_x - box.width / 2)
+    top = round(center_y - box.height / 2)
     return Box(left, top, box.width, box.height)
 
 
@@ -140,15 +153,17 @@ def crop_region(
     diagonal = math.hypot(box.width, box.height)
     x = math.ceil((diagonal - box.width) / 2) + 1
     y = math.ceil((diagonal - box.height) / 2) + 1
-    around = Box(box.x - x, box.y - y, box.width + 2 * x, box.height + 2 * y)
-    upright = _crop_padded(pixels, around).rotate(angle, Image.Resampling.BICUBIC)
+    larger_box = Box(box.x - x, box.y - y, box.width + 2 * x, box.height + 2 * y)
+    part = _crop_padded(pixels, larger_box)
+    upright = part.rotate(angle, Image.Resampling.BICUBIC)
     return upright.crop((x, y, x + box.width, y + box.height))
 
 
 def _crop_padded(pixels: Image.Image | Pixels, box: Box) -> Image.Image:
     size = pixels.size if isinstance(pixels, Image.Image) else pixels.shape[1::-1]
     inside = _clamp_box(box, *size)
-    right, bottom = inside.x + inside.width, inside.y + inside.height
+    right = inside.x + inside.width
+    bottom = inside.y + inside.height
     if isinstance(pixels, Image.Image):
         part = pixels.crop((inside.x, inside.y, right, bottom))
     else:
@@ -157,8 +172,10 @@ def _crop_padded(pixels: Image.Image | Pixels, box: Box) -> Image.Image:
     if inside == box:
         return part
 
+    # Pixels to add before and after, for each axis: rows, columns, channels.
     array = np.asarray(part)
-    top, left = inside.y - box.y, inside.x - box.x
+    top = inside.y - box.y
+    left = inside.x - box.x
     padding = [
         (top, box.height - inside.height - top),
         (left, box.width - inside.width - left),

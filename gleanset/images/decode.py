@@ -165,7 +165,7 @@ def _decode_once(
             return decoded
     except UnidentifiedImageError as error:
         tiff = _decode_deep_tiff(data, mode, max_pixels)
-        if tiff is not None:
+        if tiff:
             return tiff
         if formats == (HEIF,):
             raise Unreadable("damaged", "a broken HEIC") from error

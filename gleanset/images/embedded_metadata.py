@@ -63,7 +63,7 @@ def has_gps_position(data: Bytes) -> bool:
     # Damage raises all kinds of errors.
     with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if detect_kind(data) is None:
+        if not detect_kind(data):
             return _has_position_in_pillow(data)
 
         parts = (part for part in iter_parts(data) if part.kind in _METADATA_KINDS)

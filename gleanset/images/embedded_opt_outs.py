@@ -73,7 +73,7 @@ def find_opt_outs(data: bytes) -> Iterator[OptOutSignal]:
 
 def _read_metadata(data: bytes) -> tuple[bytes, bytes]:
     """Return the XMP, without the zeros of UTF-16, and the C2PA manifest of a file."""
-    if detect_kind(data) is None:
+    if not detect_kind(data):
         xmp_data = data if b"DMI-PROHIBITED" in data else b""
         return xmp_data, data
 
@@ -106,7 +106,7 @@ def _forbids_training(manifest: bytes) -> bool:
     for label in islice(_ASSERTION.finditer(manifest), _MAX_ASSERTIONS):
         start = label.end()
         content = _CONTENT.search(manifest, start, start + _MAX_LABEL_DISTANCE_BYTES)
-        if content is None:
+        if not content:
             continue
 
         length = min(int.from_bytes(content.group(1), "big"), _MAX_ASSERTION_BYTES)

@@ -27,7 +27,7 @@ _DCT = 2 * np.cos(
 def measure(data: bytes, max_pixels: int = MAX_JPEG_PIXELS) -> Measured:
     """Decode untrusted bytes and measure them at `IMPORT_MEASURE_SIZE`. Raises `Unreadable`."""
     image = decode(data, min_side=DECODED_SIZE, mode="L", max_pixels=max_pixels)
-    phash, sharp = compute_phash_and_sharpness(image.pixels, IMPORT_MEASURE_SIZE)
+    phash, sharpness = compute_phash_and_sharpness(image.pixels, IMPORT_MEASURE_SIZE)
 
     return Measured(
         sha256=hash_bytes(data),
@@ -38,7 +38,7 @@ def measure(data: bytes, max_pixels: int = MAX_JPEG_PIXELS) -> Measured:
         frames=image.frames,
         orientation=image.orientation,
         phash=phash,
-        sharpness=sharp,
+        sharpness=sharpness,
     )
 
 
@@ -54,33 +54,39 @@ def compute_phash_and_sharpness(
     """
     grey = pixels.convert("L")
     grey.thumbnail((size, size), Image.Resampling.BOX)
-    sharp = _laplacian_variance(grey)
+    sharpness = _measure_sharpness(grey)
 
     # The hash uses 32 x 32 pixels: a cheap intermediate resize halves its time.
     grey.thumbnail((HASHED_SIZE, HASHED_SIZE), Image.Resampling.BOX)
-    return compute_dct_hash(grey), sharp
+    return compute_dct_hash(grey), sharpness
 
 
 def compute_dct_hash(grey: Image.Image) -> int:
     """Return the DCT hash of a gray image, as `imagehash.phash`."""
     small = grey.resize((_DCT_SIZE, _DCT_SIZE), Image.Resampling.LANCZOS)
-    # Rounded, so that rounding errors around 0 do not determine the hash of a uniform image.
-    lowest = np.round(_DCT @ np.asarray(small, dtype=np.float64) @ _DCT.T, 6)
+    values = np.asarray(small, dtype=np.float64)
+    # The 8 x 8 lowest frequencies. Rounded, so that rounding errors around 0 do not determine the
+    # hash of a uniform image.
+    frequencies = np.round(_DCT @ values @ _DCT.T, 6)
 
     # The median of 64 values: `np.median` is twenty times slower for so few.
-    middle = np.sort(lowest, axis=None)[31:33]
-    above = lowest > (middle[0] + middle[1]) / 2
-    return int.from_bytes(np.packbits(above).tobytes(), "big")
+    middle = np.sort(frequencies, axis=None)[31:33]
+    is_above = frequencies > (middle[0] + middle[1]) / 2
+    return int.from_bytes(np.packbits(is_above).tobytes(), "big")
 
 
-def _laplacian_variance(grey: Image.Image) -> float:
+def _measure_sharpness(grey: Image.Image) -> float:
+    """Return the variance of the Laplacian."""
     values = np.asarray(grey, dtype=np.int16)
     if min(values.shape) < 3:
         return 0.0
-    edges = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
-    edges -= 4 * values[1:-1, 1:-1]
+    # The four neighbors of each pixel but those at the border, less four times the pixel.
+    vertical = values[:-2, 1:-1] + values[2:, 1:-1]
+    horizontal = values[1:-1, :-2] + values[1:-1, 2:]
+    laplacian = vertical + horizontal - 4 * values[1:-1, 1:-1]
 
     # E[x^2] - E[x]^2 with one dot product: several times faster than `var`, which copies.
-    flat = edges.ravel().astype(np.float32)
-    variance = float(np.dot(flat, flat)) / flat.size - float(flat.mean()) ** 2
+    flat = laplacian.ravel().astype(np.float32)
+    mean_square = float(np.dot(flat, flat)) / flat.size
+    variance = mean_square - float(flat.mean()) ** 2
     return round(max(0.0, variance), 3)

@@ -42,9 +42,9 @@ def estimate_photo_probability(pixels: Image.Image) -> float:
     """Return the probability (0..1) that an image is a photo."""
     *weights, bias = WEIGHTS
     score = float(np.dot(compute_texture_features(pixels), weights)) + bias
-    # Limited, because `exp` of larger numbers overflows.
-    limited = max(-30.0, min(30.0, score))
-    return round(1 / (1 + math.exp(-limited)), 4)
+    # `exp` of larger numbers overflows.
+    score = max(-30.0, min(30.0, score))
+    return round(1 / (1 + math.exp(-score)), 4)
 
 
 def compute_texture_features(pixels: Image.Image) -> Float64Array:

@@ -46,7 +46,7 @@ def iter_repairs(data: bytes, max_pixels: int) -> Iterator[bytes]:
             yield from _iter_png_repairs(data)
         case "JPEG":
             candidate = _add_end_marker(data, max_pixels)
-            if candidate is not None:
+            if candidate:
                 yield candidate
 
 

@@ -148,7 +148,7 @@ def convert_to_srgb(image: Image.Image) -> Image.Image:
     if image.mode not in ("P", "PA", "RGB", "RGBA"):
         return image
     transform = _build_transform(profile, "RGB")
-    if transform is None:
+    if not transform:
         return image
     layer = image.convert("RGBA")
     converted = _apply_transform(transform, layer.convert("RGB"))

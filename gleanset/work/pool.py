@@ -69,10 +69,10 @@ class Processes:
         """Open a pool of new processes, or reuse those of `keep`."""
         # A callable object has the module of its class.
         job = getattr(function, "__module__", None) or type(function).__module__
-        kept = nullcontext(self) if self.open_pool is not None else self.keep(job)
+        kept = nullcontext(self) if self.open_pool else self.keep(job)
         with kept as workers:
             pool = workers.open_pool
-            assert pool is not None
+            assert pool
             in_flight = (self.number or count_cores()) * IN_FLIGHT_PER_WORKER
             yield OpenPool(partial(pool.schedule, function), in_flight)
 
@@ -133,7 +133,7 @@ def run_over(
         with workers.pool(function) as pool:
             yield from _process_items(feed, first, pool)
 
-    if feed.trouble is not None:
+    if feed.trouble:
         raise feed.trouble
 
 
@@ -235,7 +235,7 @@ class _Feed(Generic[Item]):
 
 
 def _is_lost_worker(error: BaseException | None) -> bool:
-    if error is None or isinstance(error, GleansetError):
+    if not error or isinstance(error, GleansetError):
         return False
     # Imported here: most runs have no such error, and threads do not use pebble.
     from pebble import ProcessExpired

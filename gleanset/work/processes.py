@@ -120,7 +120,7 @@ class WorkerPool:
         """Run an item in a free worker. Raises `GleansetError` after `MAX_POOL_STARTS` starts."""
         with defer_interrupts():
             while True:
-                if self._workers is None:
+                if not self._workers:
                     self._workers = _Workers(self._number, self._job)
                     self._start_count += 1
                 try:
@@ -143,7 +143,7 @@ class WorkerPool:
 
     def stop(self) -> None:
         """End the workers immediately."""
-        if self._workers is not None:
+        if self._workers:
             self._workers.stop()
         self._workers = None
 
@@ -251,7 +251,7 @@ def begin_worker(environment: Mapping[str, str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     parent = multiprocessing.parent_process()
-    if parent is not None:
+    if parent:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
         end_when_closed(parent.sentinel)  # works even while a library holds the GIL
 

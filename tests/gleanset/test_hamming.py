@@ -61,7 +61,7 @@ def test_pairs_equal_brute_force(new: list[int], old: list[int], distance: int) 
         for pair, apart in by_brute_force(new + near, new + near, distance).items()
         if pair[0] < pair[1]
     }
-    assert to_dict(list(hashes.within())) == within
+    assert to_dict(list(hashes.find_pairs_within())) == within
     if len(set(new + near)) == 2 * len(new):
         assert to_dict(list(find_near_pairs(array(new + near), distance))) == within
 
