@@ -134,7 +134,7 @@ def _doubt_line(dataset: Dataset, doubt: DuplicateSet) -> JsonDict:
     return {
         "doubtful": True,
         "samples": samples,
-        "reason": _SHARED_PART if doubt.contested else _SMALL_DIFFERENCE,
+        "reason": _SHARED_PART if doubt.is_contested else _SMALL_DIFFERENCE,
     } | _locations(dataset, samples)
 
 

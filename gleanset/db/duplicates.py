@@ -40,39 +40,36 @@ class HashColumns(NamedTuple):
     shapes: Sequence[bytes] = ()
 
 
-_SAME_HASHED = f"{same_region_sql('l')} AND l.version=?"
+HASH_VERSION = 2
+"""Increment with any change that affects hashes: older ones are computed again."""
+
+_SAME_HASHED = f"{same_region_sql('l')} AND l.version={HASH_VERSION}"
 _SELECTED_SAMPLES = {False: "s.status!='retired'", True: "s.status='labelled'"}
 
 
 class ImageHashes(Table):
     """The `sample_hash` table."""
 
-    def count_hashed(self, version: int) -> int:
+    def count_hashed(self) -> int:
         """Return how many samples have hashes of their current region."""
         return self._db.fetch_int(
             f"""SELECT count(*) FROM sample s JOIN sample_hash l ON l.sample=s.id AND {_SAME_HASHED}
-            WHERE s.status!='retired'""",
-            (version,),
+            WHERE s.status!='retired'"""
         )
 
-    def count_missing(self, version: int, *, labelled: bool = False) -> int:
+    def count_missing(self, *, labelled: bool = False) -> int:
         """Return how many (labelled) samples have no hashes of their current region."""
         return self._db.fetch_int(
             f"""SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id AND
-            {_SAME_HASHED} WHERE l.sample IS NULL AND {_SELECTED_SAMPLES[labelled]}""",
-            (version,),
+            {_SAME_HASHED} WHERE l.sample IS NULL AND {_SELECTED_SAMPLES[labelled]}"""
         )
 
-    def iter_missing(
-        self, version: int, *, labelled: bool = False
-    ) -> Iterator[SampleRegion]:
+    def iter_missing(self, *, labelled: bool = False) -> Iterator[SampleRegion]:
         """Yield the samples of `count_missing`; `save` may be called meanwhile."""
         sql = f"""SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN
             sample_hash l ON l.sample=s.id AND {_SAME_HASHED} WHERE l.sample IS NULL AND
             {_SELECTED_SAMPLES[labelled]}"""
-        return map(
-            sample_region_from_row, self._db.iter_rows(sql, ("s.id",), (version,))
-        )
+        return map(sample_region_from_row, self._db.iter_rows(sql, ("s.id",)))
 
     def get_regions(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
         """Return image and region of samples by row."""
@@ -83,9 +80,7 @@ class ImageHashes(Table):
         return {row["id"]: sample_region_from_row(row) for row in rows}
 
     def save(
-        self,
-        hashes_by_sample: Sequence[tuple[SampleRegion, SampleHashes]],
-        version: int,
+        self, hashes_by_sample: Sequence[tuple[SampleRegion, SampleHashes]]
     ) -> None:
         """Save hashes; delete pairs that were computed from earlier ones."""
         with self._db.transaction():
@@ -100,7 +95,7 @@ class ImageHashes(Table):
                     plain=to_signed(hashes.plain),
                     flipped=to_signed(hashes.flipped),
                     sample=sample.id,
-                    version=version,
+                    version=HASH_VERSION,
                     angle=sample.region.angle,
                 )
                 row |= row_from_box(sample.region.box)

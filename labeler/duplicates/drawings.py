@@ -80,7 +80,7 @@ class DrawnChange(NamedTuple):
     redrawn: float = 0.0
 
     @property
-    def lost_by_both(self) -> float:
+    def mutual_loss(self) -> float:
         """The part that each of the two images lacks of the other."""
         return min(self.lost_a, self.lost_b)
 
@@ -88,7 +88,7 @@ class DrawnChange(NamedTuple):
     def is_small(self) -> bool:
         """Whether two copies may differ so much."""
         return (
-            self.lost_by_both <= _MAX_REDRAWN
+            self.mutual_loss <= _MAX_REDRAWN
             and self.redrawn <= _MAX_REDRAWN_PLACE
             and max(self.lost_a, self.lost_b) < _MAX_DRAWN_CHANGE
         )
@@ -96,7 +96,7 @@ class DrawnChange(NamedTuple):
     @property
     def is_certain(self) -> bool:
         """Whether images that differ so much are certainly not copies."""
-        return self.lost_by_both >= _DIFFERENTLY_DRAWN
+        return self.mutual_loss >= _DIFFERENTLY_DRAWN
 
 
 _Measure = Callable[[CommonPart, BoolArray], DrawnChange]
@@ -109,7 +109,7 @@ def measure_drawn_change(
 
     `alignment` maps b to a, `common` is the part that both show.
     """
-    is_trimmed = min(a.filled, b.filled) <= _MAX_TRIMMED_PART
+    is_trimmed = min(a.filled_part, b.filled_part) <= _MAX_TRIMMED_PART
     if is_trimmed:
         common = _crop_untrimmed(a.trimmed, b.trimmed, alignment.matrix) or common
     slopes = [np.median(measure_smooth_slopes(image.grey)) for image in (a, b)]
@@ -117,7 +117,7 @@ def measure_drawn_change(
     has_ground = may_have_ground and _find_drawn(common) is not None
     if not has_ground:
         change = _measure_replaced(common, common.mask)
-        if change.lost_by_both < _MAX_COARSE_CHANGE:
+        if change.mutual_loss < _MAX_COARSE_CHANGE:
             return DrawnChange()
 
     return _compare_fine(a.read_fine(), b.read_fine(), alignment, has_ground)
@@ -240,7 +240,7 @@ def _compare_places(
         if change.is_small:
             return change
         changes.append(change)
-    return min(changes, key=lambda change: change.lost_by_both)
+    return min(changes, key=lambda change: change.mutual_loss)
 
 
 def _align_more_finely(part: CommonPart, is_aligned: bool) -> Iterator[CommonPart]:
@@ -285,7 +285,7 @@ def _measure_contrasts(part: CommonPart, places: BoolArray) -> _Contrasts:
 
 def _measure_replaced(part: CommonPart, places: BoolArray) -> DrawnChange:
     """Return what both images lack of each other in some places."""
-    replaced = _measure_contrasts(part, places).measure_lost().lost_by_both
+    replaced = _measure_contrasts(part, places).measure_lost().mutual_loss
     return DrawnChange(replaced, replaced)
 
 

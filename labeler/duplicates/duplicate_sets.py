@@ -301,17 +301,17 @@ def _find_alterations(
             typical |= flag
 
     has_majority = number >= _MIN_MAJORITY_COPIES
-    parts = [member.filled for member in members]
+    parts = [member.filled for member in members]  # 0..1
     # Noise hides a border, so the median of many copies is more reliable.
     filled = median(parts) if has_majority else max(parts)
-    extents = {
-        m.id: _extent(hub_relations[m.id], overlaps.get(order_pair(hub.id, m.id), 1.0))
-        for m in members
-    }
+    extents = {}
     for member in members:
+        overlap = overlaps.get(order_pair(hub.id, member.id), 1.0)
+        extent = _measure_extent(hub_relations[member.id], overlap)
         # How much of it is border is not certain.
         if abs(member.filled - filled) > _MIN_BORDER:
-            extents[member.id] = min(1.0, extents[member.id])
+            extent = min(1.0, extent)
+        extents[member.id] = extent
 
     # Extents including the border.
     frames = {
@@ -322,12 +322,12 @@ def _find_alterations(
     def list_ways(member: DuplicateSetMember) -> dict[str, object]:
         relation = hub_relations[member.id]
         unlike = relation ^ typical
+        # Most copies lack what the hub has; this one has it, too.
+        like_hub = typical & ~relation
         return {
             "cropped": frames[member.id] < _MAX_CROP_EXTENT * max(extents.values()),
-            "marked": relation & Relation.MARKED_B
-            or typical & ~relation & Relation.MARKED_A,
-            "framed": relation & Relation.FRAMED_B
-            or typical & ~relation & Relation.FRAMED_A,
+            "marked": relation & Relation.MARKED_B or like_hub & Relation.MARKED_A,
+            "framed": relation & Relation.FRAMED_B or like_hub & Relation.FRAMED_A,
             "mirrored": unlike & Relation.MIRRORED
             and 2 * counts[Relation.MIRRORED] != number,
             "bordered": member.filled < 1 - _MIN_BORDER
@@ -353,12 +353,12 @@ def _relations_to_hub(
     return hub_relations
 
 
-def _extent(relation: Relation, overlap: float) -> float:
+def _measure_extent(relation: Relation, overlap: float) -> float:
     """Return how much a member shows relative to the hub; what surrounds it does not count."""
-    a_or_b = relation & (Relation.MORE_A | Relation.MORE_B)
-    if a_or_b == Relation.MORE_A and not relation & Relation.FRAMED_A:
+    shows_more = relation & (Relation.MORE_A | Relation.MORE_B)
+    if shows_more == Relation.MORE_A and not relation & Relation.FRAMED_A:
         return overlap
-    if a_or_b == Relation.MORE_B and not relation & Relation.FRAMED_B:
+    if shows_more == Relation.MORE_B and not relation & Relation.FRAMED_B:
         return 1 / max(0.01, overlap)
     return 1.0
 
@@ -370,7 +370,7 @@ def explain_choice(
 ) -> tuple[KeepReason, ...]:
     """Return why a copy is better than the best of the others."""
     rival = max(others, key=lambda member: (quality_score(member), -member.id))
-    kept_pixels = best.width * best.height * best.filled
+    pixels = best.width * best.height * best.filled
     rival_pixels = rival.width * rival.height * rival.filled
     sizes = f"{best.width} x {best.height} vs. {rival.width} x {rival.height}"
     disadvantages = altered.get(rival.id, set()) - altered.get(best.id, set())
@@ -381,9 +381,9 @@ def explain_choice(
     is_denser = best.bytes_per_pixel > 1.1 * rival.bytes_per_pixel
     is_decided, rival_is_decided = (m.status in DECIDED_STATUSES for m in (best, rival))
     reasons = {
-        KeepReason(Advantage.LARGER, sizes): kept_pixels > 1.05 * rival_pixels,
+        KeepReason(Advantage.LARGER, sizes): pixels > 1.05 * rival_pixels,
         KeepReason(Advantage.NOT_ENLARGED, sizes): is_as_whole
-        and rival_pixels > 1.05 * kept_pixels,
+        and rival_pixels > 1.05 * pixels,
         **{
             KeepReason(advantage): alteration in disadvantages
             for alteration, advantage in _ADVANTAGES.items()

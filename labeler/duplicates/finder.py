@@ -31,7 +31,7 @@ from labeler.duplicates.candidates import (
     sort_by_content,
 )
 from labeler.duplicates.duplicate_sets import Pair, order_pair
-from labeler.duplicates.hashes import GREY_SIDE, VERSION, hash_sample
+from labeler.duplicates.hashes import GREY_SIDE, hash_sample
 from labeler.duplicates.originals import UnrankedCopies, find_originals
 from labeler.duplicates.plan import (
     DuplicatePlan,
@@ -75,14 +75,6 @@ class DuplicateFinder:
         self._processes = Processes(workers)
         self._progress = progress
 
-    def count_hashed(self) -> int:
-        """Return how many samples an earlier search has hashed."""
-        return self._hashes.count_hashed(VERSION)
-
-    def count_missing(self) -> int:
-        """Return how many samples no search has hashed."""
-        return self._hashes.count_missing(VERSION)
-
     def search(self, *, labelled: bool = False) -> SearchCounts:
         """Hash new samples, and compare candidates that have no verdict.
 
@@ -124,7 +116,7 @@ class DuplicateFinder:
 
     def search_and_mark(self, *, simulate: bool = False) -> DuplicateResult:
         """Search, and mark the duplicates; `simulate` marks none. Raises `DatasetBusy`."""
-        previously_hashed = self.count_hashed()
+        previously_hashed = self._hashes.count_hashed()
         counts = self.search()
         plan = self.plan() if simulate else self.apply()
         result = plan.result().with_facts(conflict_summary(self._dataset, plan))
@@ -149,8 +141,8 @@ class DuplicateFinder:
         return plan
 
     def _hash_new(self, processes: Processes, labelled: bool) -> tuple[int, int]:
-        total = self._hashes.count_missing(VERSION, labelled=labelled)
-        missing = self._hashes.iter_missing(VERSION, labelled=labelled)
+        total = self._hashes.count_missing(labelled=labelled)
+        missing = self._hashes.iter_missing(labelled=labelled)
         originals = self._dataset.originals(self._dataset.cache)
         regions_and_files = (
             (region, get_sample_file(region, originals)) for region in missing
@@ -168,7 +160,7 @@ class DuplicateFinder:
                     self._dataset.rejections.settle(
                         STAGE, region.key, outcome.reason, outcome.detail
                     )
-                self._hashes.save(hashes, VERSION)
+                self._hashes.save(hashes)
             hashed += len(hashes)
             failed += len(batch) - len(hashes)
         return hashed, failed

@@ -21,9 +21,6 @@ from gleanset.db.regions import SampleRegion
 from gleanset.images.measure import compute_dct_hash
 from labeler.sample_pixels import SampleFile, read_pixels
 
-VERSION = 2
-"""Increment with any change that affects hashes: older ones are computed again."""
-
 GREY_SIDE = 384
 SIFT_SIDE = 160
 MAX_POINTS = 96
@@ -83,7 +80,7 @@ class TrimmedImage(NamedTuple):
     whole: Pixels
 
     @property
-    def mirrored(self) -> "TrimmedImage":
+    def mirror_image(self) -> "TrimmedImage":
         """The mirrored image."""
         right = self.whole.shape[1] - self.left - self.grey.shape[1]
         return self._replace(
@@ -122,17 +119,19 @@ def to_grey(pixels: Image.Image) -> TrimmedImage:
 
 def find_points(grey: Pixels, side: int = SIFT_SIDE) -> Points:
     """Find the SIFT points of a grey image scaled to `side` pixels, the strongest first."""
-    scale = side / max(grey.shape)
+    height, width = grey.shape
+    scale = side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-    keypoints, descriptors = _sift().detectAndCompute(
-        cv2.resize(grey, size, interpolation=interpolation), None
-    )
+    small = cv2.resize(grey, size, interpolation=interpolation)
+    keypoints, descriptors = _get_sift().detectAndCompute(small, None)
     if descriptors is None:  # there are no points
         descriptors = np.zeros((0, 128), np.float32)
 
+    # Root-SIFT: the square roots of the shares of the directions.
+    totals = descriptors.sum(axis=1, keepdims=True)
+    roots = np.sqrt(descriptors / (totals + 1e-6))
     order = np.argsort([-p.response * p.size**2 for p in keypoints], kind="stable")
-    roots = np.sqrt(descriptors / (descriptors.sum(axis=1, keepdims=True) + 1e-6))
     places = np.array([p.pt for p in keypoints], np.float32).reshape(-1, 2)
     return Points(
         (places / np.float32(scale))[order],
@@ -161,9 +160,7 @@ def compute_hashes(pixels: Image.Image, sample: int) -> SampleHashes:
     hashes, mirrored = hash_descriptors(points.descriptors)
     turns = np.floor(points.angles / DEGREES_PER_STEP).astype(np.int64) % 256
     scales = np.clip(np.log2(np.maximum(points.sizes, 1)) * STEPS_PER_OCTAVE, 0, 255)
-    shapes = np.stack(
-        [part.astype(np.uint8) for part in (scales, turns, mirrored)], axis=1
-    )
+    shapes = np.stack([scales, turns, mirrored], axis=1).astype(np.uint8)
     return SampleHashes(
         sample,
         compute_dct_hash(small),
@@ -175,12 +172,14 @@ def compute_hashes(pixels: Image.Image, sample: int) -> SampleHashes:
 
 
 def _choose_points(places: Float32Array, grey: Pixels) -> npt.NDArray[np.intp]:
-    right, low = (places > np.array(grey.shape[::-1]) / 2).T
-    quarters = right + 2 * low
-    is_first = np.zeros(len(places), np.bool_)
+    """Return positions of points: the strongest of each quarter, then other strong ones."""
+    is_right, is_low = (places > np.array(grey.shape[::-1]) / 2).T
+    quarters = is_right + 2 * is_low
+    is_chosen = np.zeros(len(places), np.bool_)
     for quarter in range(4):
-        is_first[np.flatnonzero(quarters == quarter)[:_MAX_POINTS_OF_QUARTER]] = True
-    return np.argsort(~is_first, kind="stable")[:MAX_POINTS]
+        strongest = np.flatnonzero(quarters == quarter)[:_MAX_POINTS_OF_QUARTER]
+        is_chosen[strongest] = True
+    return np.argsort(~is_chosen, kind="stable")[:MAX_POINTS]
 
 
 def hash_sample(item: tuple[SampleRegion, SampleFile]) -> SampleHashes:
@@ -198,20 +197,22 @@ def hash_descriptors(
     rounding algorithms", 2002). Of a descriptor and its mirror image, the one on the positive side
     of a fixed direction is hashed.
     """
-    centered = descriptors - _MEAN_DESCRIPTOR
-    projections = _projections()
-    mirrored = (centered - centered[:, MIRRORED_ORDER]) @ projections[:, 5] < 0
-    centered = np.where(mirrored[:, None], centered[:, MIRRORED_ORDER], centered)
-    bits = np.packbits(centered @ projections > 0, axis=1)
-    return np.ascontiguousarray(bits).view("<u8")[:, 0].astype(np.uint64), mirrored
+    upright = descriptors - _MEAN_DESCRIPTOR
+    mirror = upright[:, MIRRORED_ORDER]
+    projections = _make_projections()
+    is_mirrored = (upright - mirror) @ projections[:, 5] < 0
+    rows = np.where(is_mirrored[:, None], mirror, upright)
+    bits = np.packbits(rows @ projections > 0, axis=1)
+    hashes = np.ascontiguousarray(bits).view("<u8")[:, 0]
+    return hashes.astype(np.uint64), is_mirrored
 
 
 @cache
-def _projections() -> Float32Array:
+def _make_projections() -> Float32Array:
     """Return 128 x 64 random numbers; the legacy generator never changes them (NEP 19)."""
     return np.random.RandomState(0).standard_normal((128, 64)).astype(np.float32)
 
 
 @cache
-def _sift() -> Any:
+def _get_sift() -> Any:
     return cv2.SIFT_create(contrastThreshold=0.02)  # type: ignore[attr-defined]

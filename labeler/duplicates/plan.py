@@ -61,7 +61,7 @@ class DuplicateSet(NamedTuple):
     and rejections that count; if there are several, no member is marked as duplicate until a person
     has resolved it. `hints` are the weak labels if they differ and no person has given a label: the
     set has no label then. In a `doubtful` pair it is uncertain whether both are copies; a
-    `contested` one is contradicted by other copies.
+    `is_contested` one is contradicted by other copies.
     """
 
     members: tuple[DuplicateSetMember, ...]
@@ -69,7 +69,7 @@ class DuplicateSet(NamedTuple):
     decisions: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
     doubtful: bool = False
-    contested: bool = False
+    is_contested: bool = False
 
     @property
     def best_key(self) -> str:
@@ -97,7 +97,7 @@ class DuplicateSet(NamedTuple):
         return len(self.decisions) > 1
 
     @property
-    def settled(self) -> bool:
+    def is_settled(self) -> bool:
         """Whether no decision of a person is needed."""
         if not (self.conflict or self.doubtful):
             return True
@@ -188,7 +188,7 @@ class DuplicatePlan(msgspec.Struct, frozen=True):
         return [copies for copies in self.sets if copies.conflict]
 
     @property
-    def disputed(self) -> list[DuplicateSet]:
+    def disputed_sets(self) -> list[DuplicateSet]:
         """The sets whose weak labels name several classes: a person has to give the label."""
         return [copies for copies in self.sets if copies.hints]
 
@@ -223,7 +223,7 @@ class DuplicatePlan(msgspec.Struct, frozen=True):
             changed=len(self.places),
             labels_moved=sum(choice.action != "clear" for choice in self.choices),
             conflicts=len(self.conflicts),
-            disputed=len(self.disputed),
+            disputed=len(self.disputed_sets),
             labels_taken_back=sum(choice.action == "clear" for choice in self.choices),
             doubtful=len(self.doubts),
         )
@@ -387,7 +387,7 @@ class _Planner:
             explain_choice(best, [other], altered),
             tuple(sorted(set(map(_decision, decided)))),
             doubtful=True,
-            contested=pair in self._contested,
+            is_contested=pair in self._contested,
         )
 
 
@@ -425,24 +425,25 @@ def label_consensus(members: Sequence[DuplicateSetMember]) -> LabelConsensus:
     labelled = [member for member in members if member.status == "labelled"]
     reviewed = [member for member in labelled if member.label_by not in _UNREVIEWED]
     hints = frozenset[str]().union(*(member.hints for member in members))
-    disputed = not reviewed and len(hints) > 1
-    accepted_labels = {
-        m.label for m in (reviewed if reviewed or disputed else labelled)
-    }
+    is_disputed = not reviewed and len(hints) > 1
+    accepted_labels = set()
+    if not is_disputed:
+        accepted_labels |= {member.label for member in reviewed or labelled}
     # As with equal files, an import does not change a label that was accepted: a person decides.
     if len(hints) < 2 and all(member.label_by == "import" for member in reviewed):
         accepted_labels |= {m.label for m in labelled if m.label_by == "hint"}
-    rejected = {member.status for member in members if member.status == "rejected"}
-    unsupported = {
-        member.id for member in labelled if member.label not in accepted_labels
-    }
+    decisions = {str(label) for label in accepted_labels}
+    decisions |= {member.status for member in members if member.status == "rejected"}
+
+    new_members = []
+    for member in members:
+        if member.status == "labelled" and member.label not in accepted_labels:
+            member = member._replace(status="queue", label=None)
+        new_members.append(member)
     return LabelConsensus(
-        tuple(sorted({str(label) for label in accepted_labels} | rejected)),
-        tuple(sorted(hints)) if disputed else (),
-        [
-            m._replace(status="queue", label=None) if m.id in unsupported else m
-            for m in members
-        ],
+        tuple(sorted(decisions)),
+        tuple(sorted(hints)) if is_disputed else (),
+        new_members,
     )
 
 
@@ -454,26 +455,28 @@ def label_changes(members: Sequence[DuplicateSetMember]) -> list[Choice]:
     person has seen.
     """
     consensus = label_consensus(members)
-    cleared = [
+    withdrawals = [
         withdraw_label(before.key)
         for before, after in zip(members, consensus.members, strict=True)
         if before != after
     ]
     best, *others = consensus.members
     sources = [member for member in others if member.status in ACTION_BY_STATUS]
+    # Rather one that a person has seen.
     source = min(sources, key=lambda member: member.label_by in UNSEEN, default=None)
     if len(consensus.decisions) > 1 or source is None:
-        return cleared
+        return withdrawals
+
     is_unseen = source.label_by in UNSEEN
-    if best.status in ACTION_BY_STATUS and (best.label_by in UNSEEN) <= is_unseen:
-        return cleared
-    inherited = Choice(
+    if best.status in ACTION_BY_STATUS and (is_unseen or best.label_by not in UNSEEN):
+        return withdrawals
+    choice = Choice(
         best.key,
         ACTION_BY_STATUS[source.status],
         source.label,
         source.label_by if is_unseen else "duplicate",
     )
-    return [*(choice for choice in cleared if choice.sample != best.key), inherited]
+    return [*(other for other in withdrawals if other.sample != best.key), choice]
 
 
 def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
@@ -486,7 +489,9 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
         rows = chain.from_iterable(copies.rows for copies in sets)
         now = Pairs(dataset.db).get_members(rows)
         unchanged = [
-            copies for copies in sets if copies.settled and _is_unchanged(copies, now)
+            copies
+            for copies in sets
+            if copies.is_settled and _is_unchanged(copies, now)
         ]
         if not unchanged:
             raise UsageError(
@@ -643,7 +648,7 @@ def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]
     unsettled = {
         "labels_changed": (relabelled_sets, "gleanset list samples"),
         "labelled_differently": (plan.conflicts, CONFLICTS_COMMAND),
-        "hinted_differently": (plan.disputed, CONFLICTS_COMMAND),
+        "hinted_differently": (plan.disputed_sets, CONFLICTS_COMMAND),
         "doubtful_pairs": (plan.doubts, DOUBTS_COMMAND),
     }
     return {

@@ -51,7 +51,7 @@ class PreparedImage:
         return self.trimmed.grey
 
     @property
-    def filled(self) -> float:
+    def filled_part(self) -> float:
         """The part (0..1) of the image that is left after trimming uniform borders."""
         return self.trimmed.filled
 
@@ -65,9 +65,11 @@ class PreparedImage:
         return points
 
     @cached_property
-    def mirrored(self) -> "PreparedImage":
+    def mirror_image(self) -> "PreparedImage":
         """The mirrored image, with the points as they would be found in it."""
-        other = PreparedImage(self.trimmed.mirrored, self.read, not self.is_mirrored)
+        other = PreparedImage(
+            self.trimmed.mirror_image, self.read, not self.is_mirrored
+        )
         points = self.points
         places = points.places.copy()
         places[:, 0] = self.grey.shape[1] - 1 - places[:, 0]

@@ -180,7 +180,7 @@ def _compare_orientations(
             return plain
 
     # Frontal faces match their mirror image too, so both are compared.
-    flipped = _compare_by_points(_Pair(a, b.mirrored, True, False), frames)
+    flipped = _compare_by_points(_Pair(a, b.mirror_image, True, False), frames)
     return max(
         plain,
         flipped,
@@ -206,7 +206,7 @@ def _compare_frames(
     if alignment is None:
         return None
 
-    pair = _Pair(a, b.mirrored if mirrored else b, mirrored, one_film)
+    pair = _Pair(a, b.mirror_image if mirrored else b, mirrored, one_film)
     return _compare_aligned(pair, alignment)
 
 
@@ -265,8 +265,8 @@ def _compare_common_part(
     )
 
     # The empty border of a text page is a larger loss than a crop.
-    part_a = common.part_a / pair.b.filled
-    part_b = common.part_b / pair.a.filled
+    part_a = common.part_a / pair.b.filled_part
+    part_b = common.part_b / pair.a.filled_part
     if min(part_a, part_b) < MIN_SHARED_PART:
         frames = Relation.FRAMED_A | Relation.FRAMED_B
         has_frame = bool(_find_extents(pair, alignment, common) & frames)

@@ -21,7 +21,7 @@ import numpy as np
 
 from curation.similarity.clustering import cluster_rows
 from curation.similarity.descriptor import get_uncentered_space
-from gleanset.arrays import Float32Array
+from gleanset.arrays import Float32Array, thin_out
 from gleanset.db.sorting import SampleFeatures
 from labeler.sorting.predictions import NO_PREDICTION, ClassPrediction
 
@@ -407,14 +407,11 @@ def cluster_stacks(
     usable = [stack for stack in stacks if vectors[stack.number].any()]
     if not usable:
         return []
-    usable = usable[:: -(-len(usable) // MAX_CLUSTERED_STACKS)]
+    usable = thin_out(usable, MAX_CLUSTERED_STACKS)
     stack_vectors = vectors[[stack.number for stack in usable]]
     decided_rows = decided_vectors[decided_vectors.any(axis=1)]
     rows = np.concatenate(
-        [
-            stack_vectors,
-            decided_rows[:: max(1, -(-len(decided_rows) // MAX_CLUSTERED_DECIDED))],
-        ]
+        [stack_vectors, thin_out(decided_rows, MAX_CLUSTERED_DECIDED)]
     )
     positions = {stack.number: n for n, stack in enumerate(usable)}
     cannot_link = [

@@ -427,7 +427,7 @@ def test_images_sharing_a_part_are_contested(
     pairs = Pairs(dataset.db)
     for doubt in plan.doubts:
         a, b = sorted(member.id for member in doubt.members)
-        assert doubt.contested
+        assert doubt.is_contested
         assert pairs.get_comparison(a, b) is not None
     for group in plan.sets:
         for pair in combinations(
@@ -613,7 +613,7 @@ def test_chosen_copy_stays_the_best(empty: Dataset) -> None:
     accept(empty, [group.with_best(group.others[0])])
 
     (group,) = DuplicateFinder(empty).plan().sets
-    assert (group.is_chosen, group.settled) == (True, True)
+    assert (group.is_chosen, group.is_settled) == (True, True)
     assert describe_reasons(group.reasons) == "chosen by a person"
     assert group.best_key == keys[1]
 

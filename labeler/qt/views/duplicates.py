@@ -11,6 +11,7 @@ from typing import NamedTuple
 from PySide6.QtCore import QRect
 
 from gleanset import Dataset
+from gleanset.db.duplicates import ImageHashes
 from gleanset.errors import GleansetError
 from labeler.duplicates.advantages import KeepReason
 from labeler.duplicates.plan import DuplicateSet, accept, keep_all
@@ -177,11 +178,11 @@ class DuplicatesView(LabelingView):
             # Slow to import (OpenCV): not on the window's thread.
             from labeler.duplicates.finder import DuplicateFinder
 
-            finder = DuplicateFinder(dataset)
+            hashes = ImageHashes(dataset.db)
             return (
-                finder.plan().open_sets(),
-                finder.count_hashed(),
-                finder.count_missing(),
+                DuplicateFinder(dataset).plan().open_sets(),
+                hashes.count_hashed(),
+                hashes.count_missing(),
             )
 
         if self._planning.start(work):
@@ -231,7 +232,7 @@ class DuplicatesView(LabelingView):
             (
                 self.accept_button,
                 self.tr("Enter: keep the best of {count} sets"),
-                sum(copies.settled for copies in page),
+                sum(copies.is_settled for copies in page),
             ),
             (
                 self.best_button,
@@ -260,11 +261,11 @@ class DuplicatesView(LabelingView):
         return max(1, len(sections))
 
     def _reason(self, group: DuplicateSet) -> str:
-        if group.conflict and not group.settled:
+        if group.conflict and not group.is_settled:
             return "⚠ " + self.tr(
                 "Conflicting labels ({all}): click the correct one"
             ).format(all=", ".join(group.decisions))
-        if group.doubtful and not group.settled:
+        if group.doubtful and not group.is_settled:
             return self.tr("Duplicates?")
         return "✓ " + reason_words(group.reasons)
 
@@ -367,7 +368,7 @@ class DuplicatesView(LabelingView):
 
     def accept_page(self) -> None:
         """Mark all but the best copies on the page as duplicates; skip undecided sets."""
-        self._accept([group for group in self.shown_sets if group.settled])
+        self._accept([group for group in self.shown_sets if group.is_settled])
 
     def _keep_best(self) -> None:
         self._accept(
@@ -382,7 +383,9 @@ class DuplicatesView(LabelingView):
         # Conflicting labels need a click. Of sets that share an image, the first is decided.
         sets, rows = list[DuplicateSet](), set[int]()
         for copies in self.shown_sets:
-            if not (copies.settled or copies.conflict) and rows.isdisjoint(copies.rows):
+            if not (copies.is_settled or copies.conflict) and rows.isdisjoint(
+                copies.rows
+            ):
                 sets.append(copies)
                 rows.update(copies.rows)
         return sets
