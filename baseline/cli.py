@@ -168,7 +168,7 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> CommandResult:
         evaluation.report = str(write_report(dataset, evaluation.run))
 
     for line in evaluation.warnings():
-        job.say(f"baseline: {line}")
+        job.say(line)
     return evaluation
 
 
@@ -207,10 +207,10 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> CommandResult:
         )
 
     if comparison.split == "test" and len(comparison.runs) > 1:
-        job.say(f"baseline: {_TEST_WARNING}")
+        job.say(_TEST_WARNING)
 
     if comparison.size_warning:
-        job.say(f"baseline: {comparison.split} has {comparison.size_warning}")
+        job.say(f"{comparison.split} has {comparison.size_warning}")
     return comparison
 
 
@@ -337,7 +337,7 @@ def format_prediction(predicted: FilePrediction) -> list[str]:
     path = escape_name(predicted.path)
     if predicted.rejection is not None:
         return [
-            f"{path}: rejected, {predicted.rejection.reason} ({predicted.rejection.detail})"
+            f"{path}: not predicted: {predicted.rejection.reason} ({predicted.rejection.detail})"
         ]
 
     lines = []

@@ -256,7 +256,7 @@ def _validation_error(
         )
 
     choices = _literal_values(get_type_hints(kind)[key])
-    fix = f"choose {' or '.join(choices)}" if choices else _plain_message(problem)
+    fix = f"use {' or '.join(choices)}" if choices else _plain_message(problem)
     return UsageError(f"invalid value of setting '{key}': '{values[key]}'", fix)
 
 
@@ -282,7 +282,7 @@ def _plain_message(problem: str) -> str:
     """Return msgspec's message in words for people who do not write Python."""
     for type_name, words in _WORDS_OF_TYPES.items():
         problem = problem.replace(type_name, words)
-    return problem.partition(", got")[0].replace("`", "")
+    return problem.partition(", got")[0].replace("`", "").replace("Expected", "use")
 
 
 def _check_combination(settings: Settings) -> None:
@@ -314,7 +314,7 @@ _SUGGESTION = ". Did you mean '{}'?"
 
 
 def _choices(names: Iterable[str]) -> str:
-    return f"choose one of: {', '.join(names)}"
+    return f"use one of: {', '.join(names)}"
 
 
 def _parse_value(kind: type[Settings], key: str, text: str) -> object:

@@ -91,7 +91,7 @@ class FaceSearchResult(CommandResult, kw_only=True):
             "without a face": self.without_face,
             "cropped again": self.recut,
             "too small": self.too_small,
-            "no longer in the dataset": self.retired,
+            "faces no longer in the dataset": self.retired,
             "rejected": self.rejected,
             "reasons": self.reasons,
         }

@@ -120,6 +120,8 @@ class CommandJob(NamedTuple):
                 values["warnings"] = first_lines
             self.show_json(values)
         elif not self.progress.quiet:
+            if self.simulate:
+                _out("simulation: nothing is changed")
             for line in result.lines():
                 _out(line)
 

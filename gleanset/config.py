@@ -76,7 +76,7 @@ def read_toml(path: Path, shape: type[T]) -> T:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         hint = _hint_for_reading(error)
-        raise InputUnusable(f"cannot read {path}: {error}", hint) from error
+        raise InputUnusable(f"cannot read {path}: {error.args[-1]}", hint) from error
 
     try:
         data = tomllib.loads(text)

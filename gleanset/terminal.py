@@ -54,7 +54,7 @@ _MIN_WIDTH = 40
 _INDENT = "  "
 _UNBREAKABLE = re.compile(
     r"(\.{0,2}|~\w*)[/\\]|[A-Za-z]:[/\\]|\w+://|"
-    r"(gleanset|harvest|facecrop|labeler|baseline|webapp|pip) "
+    r"(gleanset|harvest|facecrop|labeler|baseline|webapp|pip|python3?) "
 )
 """Matches the start of a path, URL or command."""
 
@@ -221,7 +221,7 @@ def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
     return _format_values(values, indent) + _format_values(commands, indent)
 
 
-_COMMANDS = ("next", "undo")
+_COMMANDS = ("pairs to decide", "rejected files", "next", "undo")
 _NOT_A_NUMBER = (dict, list, str)
 
 

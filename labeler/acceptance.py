@@ -35,6 +35,12 @@ COUNTED_CLASSES = (
 class AcceptanceResult(AliasedResult, kw_only=True):
     """Labels that were accepted, and samples that stay in the queue, by reason."""
 
+    WORDS = {
+        "left_in_queue": "still unlabelled",
+        "left": "reasons",
+        "taken_back": "labels withdrawn",
+    }
+
     accepted: int
     likely_wrong: float | None = None
     left_in_queue: int
@@ -43,7 +49,7 @@ class AcceptanceResult(AliasedResult, kw_only=True):
     taken_back: int = 0
     note: str = ""
     next: str = ""
-    disputed: str = ""
+    disputed: dict[str, str] = {}
 
     def brief(self) -> dict[str, Any]:
         """Return the numbers of labels and classes, and why samples stay in the queue."""
@@ -52,7 +58,7 @@ class AcceptanceResult(AliasedResult, kw_only=True):
             "accepted": self.accepted,
             "classes": len(self.labels),
             "labels withdrawn": self.taken_back,
-            "left in the queue": self.left,
+            "still unlabelled": self.left,
             "disputed": self.disputed,
         }
 
@@ -70,7 +76,7 @@ class AcceptancePlan(msgspec.Struct):
     likely_wrong: float | None = None
     note: str = OTHER_CLASSES
     aliases: dict[str, str] = {}
-    disputed: str = ""
+    disputed: dict[str, str] = {}
 
     def result(self) -> AcceptanceResult:
         """Return the result of the command."""
@@ -113,30 +119,31 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
     # They were accepted when nothing disputed them yet.
     plan.withdrawals = [withdraw_label(sample.key) for sample in hints.list_disputed()]
     # Adding a Counter leaves out a count of zero.
-    plan.left_out += Counter({"disputed hint": len(plan.withdrawals)})
-    if plan.left_out["disputed hint"]:
+    plan.left_out += Counter({"disputed weak label": len(plan.withdrawals)})
+    if plan.left_out["disputed weak label"]:
         # Not `groups --conflicts`: an image in folders of two classes is in no duplicate set.
         option = dataset.option
-        plan.disputed = (
-            f"gleanset list samples --where status=queue {option}; to settle one: labeler label "
-            f"CLASS SAMPLE {option}; to ignore a weak label: labeler hints drop NAME {option}"
-        )
+        plan.disputed = {
+            "list them": f"gleanset list samples --where status=queue {option}",
+            "settle one": f"labeler label CLASS SAMPLE {option}",
+            "ignore a weak label": f"labeler hints drop NAME {option}",
+        }
     return plan
 
 
 def find_obstacle(sample: HintedSample) -> str | None:
     """Return the reason why a weak label is not accepted, or None."""
     if sample.hint is None:
-        return "no hint"
+        return "no weak label"
     if sample.hints > 1:
-        return "disputed hint"
+        return "disputed weak label"
     # The label names a person of the image, but not which face.
     if sample.faces > 1:
         return "several faces"
     try:
         label = normalize_class_name(sample.hint)
     except UsageError:
-        return "hint is not a class name"
+        return "weak label is not a class name"
 
     is_disputed = any(other != label for other in sample.decided)
     return "a copy was decided otherwise" if is_disputed else None
@@ -210,7 +217,7 @@ def plan_acceptance(
         if requested and first.label not in requested:
             plan.left_out["of another class"] += 1
         elif first.confidence < above:
-            plan.left_out["not sure enough"] += 1
+            plan.left_out["less confident"] += 1
         elif sample.sample in dissimilar:
             plan.left_out["unlike the labelled images of its class"] += 1
         else:

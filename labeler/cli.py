@@ -24,7 +24,7 @@ from gleanset.db.sorting import SampleTiles
 from gleanset.errors import DatasetMissing, InputUnusable, MissingComponent, UsageError
 from gleanset.installation import install_command
 from gleanset.operations import make_operation
-from gleanset.terminal import wrap
+from gleanset.terminal import format_table
 from labeler.acceptance import AcceptanceResult, accept_hints, accept_proposals
 from labeler.classes import ClassEdit, ClassEditor
 from labeler.cli_curation import COMMANDS
@@ -136,11 +136,6 @@ class ClassRow(msgspec.Struct):
     key: str | None
     aliases: list[str]
 
-    def line(self) -> str:
-        """Return the line of a printed table."""
-        also = f"  also {', '.join(self.aliases)}" if self.aliases else ""
-        return f"{self.samples:7}  {self.key or '':2}  {self.name}{also}"
-
 
 class ClassList(CommandResult):
     """All classes, in the order of their keys."""
@@ -148,11 +143,13 @@ class ClassList(CommandResult):
     classes: list[ClassRow]
 
     def lines(self) -> list[str]:
-        """Return a line for each class, and their number."""
-        lines: list[str] = []
-        for row in self.classes:
-            lines += wrap(row.line())
-        return [*lines, f"classes: {len(self.classes)}"]
+        """Return a table of the classes, and their number."""
+        rows = [("class", "samples", "key", "also")]
+        rows += [
+            (row.name, str(row.samples), row.key or "", ", ".join(row.aliases))
+            for row in self.classes
+        ]
+        return [*format_table(rows), f"classes: {len(self.classes)}"]
 
 
 @classes.command("list", epilog="Example: labeler classes list --json -d my-dataset")
@@ -176,6 +173,8 @@ def list_classes(job: CommandJob) -> ClassList:
 
 class ClassEditResult(AliasedResult):
     """Edits of classes: what was done, and the last step."""
+
+    WORDS = {"back_in_queue": "unlabelled again"}
 
     done: str
     step: int
@@ -246,7 +245,7 @@ def merge(job: CommandJob, old: str, into: str) -> ClassEditResult:
 @job_options()
 @click.argument("name")
 def delete(job: CommandJob, name: str) -> ClassEditResult:
-    """Delete a class, or an alias. Samples of a class are queued and lose their split."""
+    """Delete a class, or an alias. Samples of a class lose their label and split."""
     name = normalize_alias(name)
     with job.open() as dataset:
         editor = ClassEditor(dataset)
@@ -300,7 +299,7 @@ def drop(job: CommandJob, name: str) -> HintDropped:
             hint_names = ", ".join(hints.list_names()[:10])
             raise UsageError(
                 f"there is no weak label {name!r}",
-                f"choose one of: {hint_names}" if hint_names else "",
+                f"use one of: {hint_names}" if hint_names else "",
             )
     return HintDropped(number)
 
@@ -365,12 +364,10 @@ def accept(
             )
         if kind == "predictions":
             plan = accept_proposals(dataset, above, classes, simulate=job.simulate)
-            return plan.result()
-
-        plan = accept_hints(dataset, simulate=job.simulate)
+        else:
+            plan = accept_hints(dataset, simulate=job.simulate)
         result = plan.result()
-        if not plan.choices:
-            result.next = f"gleanset status {dataset.option}"
+        result.next = f"gleanset status {dataset.option}"
         return result
 
 
@@ -392,7 +389,7 @@ class LabelResult(AliasedResult, kw_only=True):
         decision = "labelled" if self.label else "rejected"
         if self.unlisted:
             decision = "unlisted person"
-        words = {"decided": decision}
+        words = {"decided": decision, "left_in_queue": "still unlabelled"}
         facts = self.to_json()
         facts.pop("unlisted", None)
         return {words.get(name, name): fact for name, fact in facts.items()}
@@ -407,14 +404,14 @@ class LabelResult(AliasedResult, kw_only=True):
     "clusters",
     multiple=True,
     metavar="ID",
-    help="All queued samples of a cluster, see `labeler gallery OUT --clusters`.",
+    help="All unlabelled samples of a cluster, see `labeler gallery OUT --clusters`.",
 )
 @click.option(
     "--track",
     "tracks",
     multiple=True,
     metavar="ID",
-    help="All queued samples of a track, see `labeler gallery OUT --tracks`.",
+    help="All unlabelled samples of a track, see `labeler gallery OUT --tracks`.",
 )
 @click.option(
     "--reject",
@@ -553,7 +550,7 @@ def check_typo(dataset: Dataset, label: str) -> None:
 _STATES = {
     SampleState.LABELLED: "labelled",
     SampleState.UNSPLIT: "waiting for split",
-    SampleState.QUEUE: "not labelled",
+    SampleState.QUEUE: "unlabelled",
     SampleState.REJECTED: "rejected",
     SampleState.DUPLICATE: "duplicates",
     SampleState.RETIRED: "not in the dataset (the images stay)",

@@ -52,10 +52,12 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
         Param("Only this class; repeatable.", metavar="NAME", option="--class"),
     ] = ()
     clusters: Annotated[
-        bool, Param("Show queued samples in the clusters of the latest prelabeling.")
+        bool,
+        Param("Show unlabelled samples in the clusters of the latest prelabeling."),
     ] = False
     tracks: Annotated[
-        bool, Param("Show queued samples by track, the faces that an episode follows.")
+        bool,
+        Param("Show unlabelled samples by track, the faces that an episode follows."),
     ] = False
     limit: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=20_000)],

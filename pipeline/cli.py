@@ -3,7 +3,6 @@
 import re
 import shlex
 from importlib import import_module
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +24,7 @@ from gleanset.command_result import CommandResult
 from gleanset.config import Param
 from gleanset.dataset import is_dataset
 from gleanset.errors import DoneInPart, MissingComponent, UsageError
-from gleanset.named_files import locate
+from gleanset.named_files import locate, shorten_list
 from gleanset.request import Count, Request, request_options
 from gleanset.settings import Settings, restore_settings_file, write_settings
 from gleanset.terminal import escape_name
@@ -346,7 +345,6 @@ def timeline(job: CommandJob, out: Path | None) -> CommandResult:
         return write_timelines(dataset, out or dataset.root)
 
 
-_MAX_PRINTED_CONFLICTS = 20
 _SECONDS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -507,11 +505,13 @@ def merge(job: CommandJob, other: Path) -> CommandResult:
             progress=job.progress,
         )
 
-    for sample, labels in islice(conflicts.items(), _MAX_PRINTED_CONFLICTS):
-        job.say(f"labelled differently: {sample} is {labels}")
-    unprinted = len(conflicts) - _MAX_PRINTED_CONFLICTS
-    if unprinted > 0:
-        job.say(f"and {unprinted} more")
+    for line in shorten_list(
+        [
+            f"labelled differently: {sample} is {labels}"
+            for sample, labels in conflicts.items()
+        ]
+    ):
+        job.say(line)
 
     if job.simulate:
         return MergePreview(result)

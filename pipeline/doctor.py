@@ -19,7 +19,7 @@ from gleanset.errors import GleansetError, MissingComponent
 from gleanset.files.fetch import is_cached
 from gleanset.installation import reinstall_command, require_extra
 from gleanset.plugins import try_plugins
-from gleanset.terminal import wrap
+from gleanset.terminal import wrap, wrap_named
 
 MIN_FREE_GB = 1.0
 PROXIES = (
@@ -56,7 +56,7 @@ class DoctorResult(CommandResult):
             lines += wrap(f"{mark}  {component.name:<10}  {component.finding}")
             if not component.ok:
                 lines += wrap(f"    needed for: {component.purpose}")
-                lines += wrap(f"    hint: {component.hint}")
+                lines += wrap_named("hint", component.hint, "    ")
         return lines
 
 
@@ -156,18 +156,15 @@ def _run_check(
     name: str, purpose: str, check: Check, *, needed: bool = False
 ) -> Component:
     """Return the result of a check, also of one that raises an error."""
-    hint = ""
-    is_ok = False
     try:
-        finding = check()
-        is_ok = True
+        return Component(name, purpose, True, check(), needed=needed)
     except GleansetError as error:
-        finding = error.what
-        hint = error.fix
+        problem = error
     except Exception as error:  # a broken installation may raise anything on import
-        finding = f"broken: {type(error).__name__}: {error}"
-        hint = reinstall_command()
-    return Component(name, purpose, is_ok, finding, hint, needed)
+        problem = MissingComponent(
+            f"broken: {type(error).__name__}: {error}", reinstall_command()
+        )
+    return Component(name, purpose, False, problem.what, problem.fix, needed)
 
 
 def _check_disk(folder: Path) -> str:

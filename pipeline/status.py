@@ -285,7 +285,7 @@ _WORDS = {
     "set_aside": "duplicates",
     "queue": "unlabelled",
     "retired": "not in the dataset",
-    "of_them_removals": "of them removal requests",
+    "of_them_removals": "including removal requests",
 }
 
 

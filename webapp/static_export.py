@@ -106,7 +106,7 @@ def export_page(
         bytes=sum(sizes),
         note=""
         if has_contact
-        else "no contact for removal requests: set [web] contact",
+        else "no contact for removal requests: set contact under [web] in dataset.toml",
     )
 
 

@@ -339,7 +339,7 @@ def check_folds(folds: int, groups: int, classes: int) -> None:
         raise InputUnusable(
             f"too few groups for {folds} folds: {groups} can be held out (the images of one scene "
             "or post are one group, and the only group of a class is always trained on)",
-            f"{fewer}label images of other scenes or posts: labeler",
+            f"{fewer}label images of other scenes or posts: labeler open",
         )
 
 

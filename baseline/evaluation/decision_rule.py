@@ -102,8 +102,10 @@ class ThresholdEffects(msgspec.Struct, frozen=True):
 
     def describe(self) -> list[str]:
         """Return a line for each threshold."""
-        thresholds = (*self.protected, self.unfamiliar)
-        return [threshold.describe() for threshold in thresholds if threshold]
+        lines = [threshold.describe() for threshold in self.protected]
+        if self.unfamiliar:
+            lines.append(f"unknown: {self.unfamiliar.describe()}")
+        return lines
 
 
 class DecisionRule(msgspec.Struct, frozen=True):
@@ -356,7 +358,7 @@ class SplitAnswers(NamedTuple):
         if name not in self.classes:
             raise UsageError(
                 f"the run does not know class {name!r}",
-                f"choose one of: {', '.join(self.classes)}",
+                f"use one of: {', '.join(self.classes)}",
             )
 
         mask: BoolArray = self.outputs.y == self.classes.index(name)

@@ -98,7 +98,7 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
         """Return the rule, its cost, what it finds and the guarantee as a line."""
         source = "held-out images" if self.folds else "val"
         words = (
-            f"similarity < {self._describe_limits()}; this is "
+            f"similarity < {self._describe_limits()}; predicted for "
             f"{self.unknown / self.count:.1%} of images of "
             f"known classes ({self.unknown}/{self.count} of {source}, "
             f"{count(self.groups, 'group')}; with each group counted once, at most "

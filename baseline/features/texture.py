@@ -52,9 +52,11 @@ class PartWeights(NamedTuple):
         """Return a line for the user; empty for a single block."""
         if len(parts) == 1:
             return ""
-        further_blocks = zip(parts[1:], self.weights[1:], strict=True)
-        weights = [f"{part.name} {weight:g}" for part, weight in further_blocks]
-        return f"beside {parts[0].name}: {', '.join(weights)}, by {self.by}"
+        weights = [
+            f"{part.name} {weight:g}"
+            for part, weight in zip(parts, self.weights, strict=True)
+        ]
+        return f"feature weights: {', '.join(weights)} ({self.by})"
 
 
 def get_prior_weights(

@@ -200,7 +200,7 @@ class PrelabelReport(CommandResult, kw_only=True):
             lines |= self._describe_agreement(facts)
             lines |= self._describe_suggestions(facts, facts.classes)
 
-        counts = f"{facts.labelled:,} labelled, {self.pending:,} pending"
+        counts = f"{facts.labelled:,} labelled, {self.pending:,} unlabelled"
         if facts.unreadable:
             counts += f", {facts.unreadable:,} unreadable"
         lines["samples"] = f"{facts.samples:,} ({counts})"
@@ -237,7 +237,7 @@ class PrelabelReport(CommandResult, kw_only=True):
         self, facts: PrelabelFacts, classes: int
     ) -> dict[str, str]:
         if not self.pending:
-            return {"suggestions": "none: no pending samples"}
+            return {"suggestions": "none: no unlabelled samples"}
 
         errors = count(round(_sum_expected_errors(self.confidences)), "error")
         text = f"{len(self.confidences):,}/{self.pending:,} samples, about {errors}"

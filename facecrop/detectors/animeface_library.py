@@ -193,8 +193,8 @@ def _load_search() -> LibrarySearch:
     except ImportError as error:
         raise MissingComponent(
             f"animeface cannot be loaded: {error}",
-            f"{_FIX} (built for Linux on x86-64 and macOS on arm64, Python 3.11 to 3.13), or take "
-            "--detector drawnface, which works everywhere",
+            "take --detector drawnface, which works everywhere, or install it again (it is built "
+            f"for Linux on x86-64 and macOS on arm64, Python 3.11 to 3.13): {_FIX}",
         ) from error
     # Other versions may be built for a newer Pillow, so they get an image of the installed one.
     is_known = version == KNOWN_VERSION

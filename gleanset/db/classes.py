@@ -513,8 +513,10 @@ class LabelClasses:
         # Also through classes that were merged into this one.
         is_free = owner is None or is_hidden or self.get_or_create_alias(new) == row
         if not is_free or (same and self._require_id(same) != row):
-            fix = "merge the two: labeler classes merge OLD INTO"
-            raise UsageError(f"there is a class {same or new!r} already", fix)
+            raise UsageError(
+                f"there is a class {same or new!r} already",
+                f"merge the two: labeler classes merge {shlex.join([old, same or new])}",
+            )
 
         changes = [Change("name", row, new)]
         if owner:

@@ -19,7 +19,9 @@ def load_source(name: str) -> Source:
         return source
     names = [*SOURCES, *list_plugin_names("sources", SOURCES)]
     guess = did_you_mean(name, names, "did you mean {}? ")
-    raise UsageError(f"unknown source: {name}", f"{guess}sources: {', '.join(names)}")
+    raise UsageError(
+        f"unknown source: {name}", f"{guess}use one of: {', '.join(names)}"
+    )
 
 
 def check_source_class(name: str, source_class: Any) -> Source:

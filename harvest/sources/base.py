@@ -225,7 +225,7 @@ class Source(ABC):
         for name, value in query.options.items():
             if name not in options:
                 guess = did_you_mean(name, options, f"did you mean {self.name}.{{}}? ")
-                hint = f"{guess}options: {', '.join(options)}"
+                hint = f"{guess}use one of: {', '.join(options)}"
                 # What replaces an option that was removed.
                 hint = REMOVED_SOURCE_OPTIONS.get(f"{self.name}.{name}", hint)
                 raise UsageError(f"{self.name} has no option {name!r}", hint)

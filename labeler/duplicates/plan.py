@@ -632,7 +632,7 @@ def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]
     new_labels = {choice.sample: choice.label or "no label" for choice in plan.choices}
 
     def describe(member: DuplicateSetMember) -> str:
-        status = "not labelled" if member.status == "queue" else member.status
+        status = "unlabelled" if member.status == "queue" else member.status
         label = member.label or " or ".join(sorted(member.hints)) or status
         new_label = new_labels.get(member.key, label)
         if new_label != label:

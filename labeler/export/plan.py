@@ -82,7 +82,7 @@ UNDECIDED = "with an undecided face"
 WITHOUT_SAMPLE = "without a face, or not searched for faces"
 BALANCE = "left out by --balance down"
 _STATUS_REASONS = {
-    "queue": "not labelled yet",
+    "queue": "unlabelled",
     "labelled": WITHOUT_SPLIT,
     "rejected": "rejected",
     "retired": "",

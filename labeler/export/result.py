@@ -18,7 +18,8 @@ class ExportResult(CommandResult, kw_only=True):
     """
 
     ONLY_PRINTED = ("see_failed",)
-    ONLY_IN_FULL = ("splits", "changes")
+    ONLY_IN_FULL = ("splits", "files")
+    WORDS = {"changes": "files", "short": "splits without a class"}
 
     to: str = ""
     exported: int
@@ -42,7 +43,8 @@ class ExportResult(CommandResult, kw_only=True):
             f"{format_short_path(path)}: {reason}"
             for path, reason in self.failed.items()
         ]
-        return self.to_json() | {
+        return {
+            **super().summary(),
             "splits without a class": shorten_list(self.short),
             "failed": summarize_lines(lines, self.see_failed) if lines else {},
             "balance": format_balance(self.balance),

@@ -49,13 +49,13 @@ class GalleryResult(CommandResult, kw_only=True):
     """A gallery, with its number of sections and of samples, and of samples with each mark."""
 
     gallery: str
-    megabytes: float
+    shown: int
+    of: int
     clusters: int | None = None
     tracks: int | None = None
     classes: int | None = None
-    shown: int
-    of: int
     unreadable: int
+    megabytes: float
     marked: dict[str, int]
     images_from_reports_left_out: int = 0
     next: str = ""
@@ -138,7 +138,7 @@ def _classes(
         if name not in sections:
             raise UsageError(
                 f"there are no samples of a class {name!r}",
-                f"classes: {', '.join(sections)}",
+                f"use one of: {', '.join(sections)}",
             )
     return {name: sections[name] for name in names or sorted(sections)}
 
@@ -146,12 +146,12 @@ def _classes(
 def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]]:
     clusters = list_clusters(dataset.db)
     if not clusters:
-        problem = "no sample is queued for labelling"
-        fix = "see the next step: gleanset status"
         if SortingQueue(dataset.db).list_waiting(1):
-            problem = "there are no clusters: no queued sample was prelabelled"
-            fix = "make them: baseline prelabel"
-        raise InputUnusable(problem, f"{fix} {dataset.option}")
+            raise InputUnusable(
+                "there are no clusters: no unlabelled sample was prelabelled",
+                f"make them: baseline prelabel {dataset.option}",
+            )
+        raise InputUnusable("there are no unlabelled samples", dataset.status_advice)
 
     sections = {}
     for cluster in clusters:

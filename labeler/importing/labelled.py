@@ -103,7 +103,7 @@ class ImportTree:
             data = file.read_bytes()
         except OSError as error:
             raise InputUnusable(
-                f"cannot read {file}: {error}",
+                f"cannot read {file}: {error.strerror}",
                 "chmod u+r it",
             ) from error
 

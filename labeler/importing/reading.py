@@ -183,7 +183,7 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
             new_labels[sample.key] = label
 
     result = MovesResult(
-        kind="our export",
+        kind="an export of this dataset",
         relabelled=len(new_labels),
         labels=dict(sorted(Counter(new_labels.values()).items())),
         disputed=len(disputes),

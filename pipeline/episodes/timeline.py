@@ -28,7 +28,7 @@ State = Literal["named", "other", "waiting", "left out"]
 """Whether a person is named; "left out" are repeated segments such as intros."""
 UNNAMED: dict[State, str] = {
     "other": "other people",
-    "waiting": "not labelled",
+    "waiting": "unlabelled",
     "left out": "repeated, left out",
 }
 

@@ -59,8 +59,8 @@ class GarbageResult(CommandResult, kw_only=True):
     def summary(self) -> dict[str, Any]:
         """Return the number and size of the files, then the first paths."""
         return {
-            "removed": self.removed,
-            "would remove": self.would_remove,
+            "files removed": self.removed,
+            "files to remove": self.would_remove,
             "size": format_bytes(self.bytes) if self.bytes else "",
             **preview_paths(self.paths),
         }

@@ -97,6 +97,8 @@ class RestorePreview(CommandResult):
 class RestoreResult(CommandResult):
     """The restored snapshot, that of the catalogue before, and the command that restores it."""
 
+    WORDS = {"before": "saved first as"}
+
     restored: str
     before: str
     undo: str

@@ -55,12 +55,12 @@ _MEANINGS = {
     "duplicate": "a better copy is kept; see labeler groups",
     "rejected": "rejected by a person",
     "no part in the split": "labelled, but not in train, val or test",
-    "no hint": "no query or folder suggests a class",
+    "no weak label": "no query or folder suggests a class",
     "disputed": "its folder or table contradicts another file or an earlier decision",
-    "disputed hint": "it or its copies have different weak labels",
+    "disputed weak label": "it or its copies have different weak labels",
     "a copy was decided otherwise": "a copy has another label",
     "several faces": "one weak label, but several faces in the image",
-    "hint is not a class name": "the weak label is not a valid class name",
+    "weak label is not a class name": "the weak label is not a valid class name",
     "clear hint": "ready to accept: labeler accept hints",
 }
 _HTTP = {
@@ -261,7 +261,7 @@ def list_class_warnings(splits: dict[str, int]) -> Iterator[str]:
 def preview(sample: Sample, thumbnails: Thumbnails) -> SamplePreview:
     """Return the preview of a sample."""
     return SamplePreview(
-        thumbnails.of_sample(sample), sample.label or "not labelled", sample.split
+        thumbnails.of_sample(sample), sample.label or "unlabelled", sample.split
     )
 
 

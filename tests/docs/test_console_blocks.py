@@ -163,7 +163,8 @@ def test_page_runs_as_printed(page: Path, demo: Path, tmp_path: Path) -> None:
             pytest.skip(f"needs a file of other people's: {CASCADE}")
         shutil.copy(CASCADE, home)
     sites = DrawnSites({"rin toyama": "hana", "owl": "owl"}, each=40)
-    with at_home(home, tmp_path / "scratch", sites, names) as shell:
+    variables = {"GLEANSET_DATASET": str(home / "my-dataset")}
+    with at_home(home, tmp_path / "scratch", sites, names, variables) as shell:
         shell.follow(
             command
             for command in commands(page)
@@ -186,11 +187,12 @@ def test_tutorial_runs_as_printed(page: Path, tmp_path: Path) -> None:
         shell.follow(printed(page))
         assert len(shell.results) > 5
     assert shell.failed == []
-    assert [
+    problems = [
         f"line {result.command.line}: {result.command.plain}\n{problem}"
         for result in shell.results
         if (problem := describe_difference(result, shell.home))
-    ] == []
+    ]
+    assert problems == [], "\n\n".join(problems)
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)

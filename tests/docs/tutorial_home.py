@@ -34,15 +34,16 @@ def at_home(
     scratch: Path,
     sites: DrawnSites,
     stands_for: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[ShellSession]:
-    """Yield a shell in a home folder, with fake sites and a display."""
+    """Yield a shell in a home folder, with fake sites, a display and `variables`."""
     scratch.mkdir(parents=True)
     with fake_internet(sites, scratch) as internet, display(scratch) as screen:
         trust_in_chromium(home, scratch / "cert.pem")
         own = {
             "DISPLAY": screen.env["DISPLAY"],
             "XDG_CONFIG_HOME": str(home / ".config"),
-            "GLEANSET_DATASET": str(home / "my-dataset"),
+            **(variables or {}),
         }
         with ShellSession(home, internet | own, stands_for) as shell:
             yield shell

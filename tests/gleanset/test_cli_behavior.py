@@ -610,7 +610,7 @@ def test_hints_are_wrapped_in_a_terminal(dataset: Dataset) -> None:
     assert ran.code == 2
     printed = [line for line in ran.lines if line]
     assert printed[0] == "baseline: unknown setting: 'no_such_setting'"
-    assert printed[1].startswith("hint: choose one of: ")
+    assert printed[1].startswith("hint: use one of: ")
     assert printed[2].startswith("  ")
     assert all(len(line) <= 60 for line in printed)
     piped = run_here("baseline.cli", *wrong).stderr.splitlines()

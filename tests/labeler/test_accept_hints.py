@@ -67,12 +67,12 @@ def hinted(
     ("hints", "faces", "reason"),
     [
         (("hana",), 2, "several faces"),
-        (("hana", "rei"), 1, "disputed hint"),
-        (("hana", "rei"), 2, "disputed hint"),
-        ((None,), 1, "no hint"),
-        (("a/b",), 1, "hint is not a class name"),
-        ((".hidden",), 1, "hint is not a class name"),
-        (("x" * 101,), 1, "hint is not a class name"),
+        (("hana", "rei"), 1, "disputed weak label"),
+        (("hana", "rei"), 2, "disputed weak label"),
+        ((None,), 1, "no weak label"),
+        (("a/b",), 1, "weak label is not a class name"),
+        ((".hidden",), 1, "weak label is not a class name"),
+        (("x" * 101,), 1, "weak label is not a class name"),
     ],
 )
 def test_ambiguous_weak_labels_stay_pending(
@@ -194,7 +194,7 @@ def test_confident_pending_predictions_are_accepted(
         "likely_wrong": 0.1,
         "left_in_queue": 1,
         "labels": {"hana": 2, "rei": 2},
-        "left": {"not sure enough": 1},
+        "left": {"less confident": 1},
         "note": NO_REJECTED_SAMPLES,
     }
     assert done.likely_wrong == pytest.approx(0.01 + 0.03 + 0.04 + 0.04)

@@ -346,7 +346,7 @@ def test_doubtful_pairs_are_listed_until_judged(
         .checked()
         .stdout
     )
-    assert "pictures/large.jpg (a), pictures/small.jpg (not labelled)" in printed
+    assert "pictures/large.jpg (a), pictures/small.jpg (unlabelled)" in printed
     samples = run(empty, "groups", "--doubtful")["samples"]
     assert set(samples) == {copies["small"], copies["large"]}
     assert list_sets(empty, "--conflicts") == ""
@@ -524,7 +524,7 @@ def test_copies_with_different_weak_labels_stay_unlabelled(
     assert labels(empty) == {alone: "hana"}
     assert find_contradictions(empty.db)["disputed_labels"].cases == 0
     assert dedup(empty)["disputed"] == 1
-    assert accept_hints(empty)["left"] == {"disputed hint": 1}
+    assert accept_hints(empty)["left"] == {"disputed weak label": 1}
     before = sample_states(empty)
     dedup(empty)
     accept_hints(empty)

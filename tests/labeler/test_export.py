@@ -172,7 +172,7 @@ def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path) 
     for also in (["--simulate"], []):
         summary = run_labeler(*words, *also, "--json").json
         assert summary["left_out"] == {
-            "not labelled yet": 1,
+            "unlabelled": 1,
             "duplicates": 2,
             "labelled, without a split": 1,
             "of another licence": 2,
@@ -190,7 +190,7 @@ def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path) 
         result["exported"] + sum(result["left_out"].values()) == empty.samples.count()
     )
     lines = run_labeler(*words).stdout.splitlines()
-    assert lines[lines.index("changes:") + 1].startswith("  originals, byte for byte: ")
+    assert lines[lines.index("files:") + 1].startswith("  originals, byte for byte: ")
 
 
 @pytest.mark.slow

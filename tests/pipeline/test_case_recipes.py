@@ -124,7 +124,7 @@ def test_acg_characters(tmp_path: Path) -> None:
     assert 1 <= by_source["frames"]["added"] <= 4
     hints = result["accept hints"]
     assert sum(hints["labels"].values()) >= 30
-    assert hints["left"]["no hint"] >= 1, "faces of the clip have no weak label"
+    assert hints["left"]["no weak label"] >= 1, "faces of the clip have no weak label"
     splits = {name: result["split"][name] for name in ("train", "val", "test")}
     assert min(splits.values()) >= 1
     assert result["train"]["test"]["count"] == splits["test"]

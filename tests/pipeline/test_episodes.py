@@ -130,7 +130,7 @@ def test_track_is_labelled_at_once_and_corrected_individually(tracked: Dataset) 
     assert [labels[key] for key in samples] == ["rei", *["hana"] * len(others)]
     assert list_tracks()[name]["waiting"] == 0
     run_here("labeler.cli", "label", "hana", "--cluster", name, *options).refused(
-        2, "has no pending samples"
+        2, "has nothing to label"
     )
 
 
@@ -167,7 +167,7 @@ def test_tracks_are_named_from_a_page_without_the_window(
     # A decided track is no longer shown, and cannot be named by mistake.
     assert run_here("labeler.cli", *words, "--json").json["tracks"] == len(tracks) - 3
     run_here("labeler.cli", *label, "rei", "--track", named).refused(
-        2, "has no pending samples"
+        2, "has nothing to label"
     )
     run_here("labeler.cli", *label, "rei", "--track", "nothing").refused(
         2, "gleanset list tracks"
@@ -276,7 +276,7 @@ def test_timeline_omits_rejected_and_groups_other_people(tracked: Dataset) -> No
     (timeline,) = gather_timelines(tracked)
     assert {(person.title, person.state) for person in timeline.people} == {
         ("other people", "other"),
-        ("not labelled", "waiting"),
+        ("unlabelled", "waiting"),
     }
     track_names = {
         name

@@ -279,8 +279,9 @@ def test_frame_is_named_with_its_time(root: Path) -> None:
     ran = run_here(
         "pipeline.cli", "forget", "--author", "Ann", "--simulate", "-d", root
     ).checked()
-    heading, first, *_ = ran.stdout.splitlines()[1:]
-    assert ran.stdout.startswith("would forget: 4 images and 4 samples\n")
+    simulation, plan, heading, first, *_ = ran.stdout.splitlines()
+    assert simulation == "simulation: nothing is changed"
+    assert plan == "would forget: 4 images and 4 samples"
     assert (heading, first.partition(" /")[2]) == ("images:", "v/e1.mkv at 1:23.5")
 
 

@@ -397,7 +397,7 @@ def test_undone_acceptance_is_not_advised_again(
     taken_whole(dataset, tmp_path)
     labeler(dataset, "accept", "hints")
     said = run_here("labeler.cli", "undo", "-d", dataset.root).checked().stdout
-    assert "  not labelled: 12\n" in said
+    assert "  unlabelled: 12\n" in said
     assert not next_step(dataset).startswith("labeler accept hints")
     dataset.journal.undo(SampleTiles(dataset.db).list_steps()[-1].id)
     assert next_step(dataset).startswith("labeler dedup")

@@ -74,8 +74,17 @@ def check_output(lines: list[str]) -> None:
 
 
 def without_judgement(lines: list[str]) -> list[str]:
-    """Leave out lines that depend on how well a small network has learnt."""
-    return [line for line in lines if not JUDGEMENT.match(line)]
+    """Leave out lines that depend on how well a small network has learnt, wrapped or not."""
+    kept: list[str] = []
+    indent = None
+    for line in lines:
+        depth = len(line) - len(line.lstrip())
+        if indent is not None and depth > indent:
+            continue
+        indent = depth if JUDGEMENT.match(line) else None
+        if indent is None:
+            kept.append(line)
+    return kept
 
 
 def join_broken_lines(lines: list[str]) -> list[str]:

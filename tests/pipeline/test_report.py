@@ -223,7 +223,7 @@ def test_disputed_images_are_counted(dataset: Dataset) -> None:
             ),
         )
     add(dataset, image_bytes(3), Origin("bing", "e", query="owl", hint="owl"))
-    assert "disputed hint 1" in section_text(report(dataset), "classes")
+    assert "disputed weak label 1" in section_text(report(dataset), "classes")
 
 
 def test_similar_images_are_shown_together(dataset: Dataset) -> None:

@@ -18,6 +18,25 @@ from tools.command_reference import GROUPS
 PROGRAMS: dict[str, click.Command] = {
     str(module.commands.name): module.commands for module in GROUPS
 }
+
+
+def list_leaves(command: click.Command, words: list[str]) -> Iterator[list[str]]:
+    """Yield the words of each command that is not a group."""
+    if not isinstance(command, click.Group):
+        yield words
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        inner = command.get_command(context, name)
+        if inner is not None and inner.name not in PROGRAMS:
+            yield from list_leaves(inner, [*words, name])
+
+
+LEAVES = [
+    leaf for name, program in PROGRAMS.items() for leaf in list_leaves(program, [name])
+]
+
+
 _COMMAND = re.compile(
     r"(?<![\w/.\[-])(gleanset|harvest|facecrop|labeler|baseline|webapp) (?=[a-z-])"
 )

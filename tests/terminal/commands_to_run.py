@@ -27,6 +27,7 @@ COMMANDS = [
     "gleanset recipes",
     f"gleanset run missing-recipe {HERE}",
     f"gleanset run cats-vs-owls --simulate {HERE}",
+    f"gleanset run small.toml {HERE}",
     f"gleanset episodes missing.mp4 {HERE}",
     f"harvest folder new --hints-from-folders {HERE}",
     f"harvest folder new sorted {HERE}",
@@ -68,6 +69,7 @@ COMMANDS = [
     f"labeler import new --simulate {HERE}",
     f"labeler label disc SAMPLE {HERE}",
     f"labeler label dics SAMPLE {HERE}",
+    f"labeler label disc 0123 {HERE}",
     f"labeler label --reject SAMPLE {HERE}",
     f"labeler label hana --track TRACK {HERE}",
     f"labeler quality {HERE}",
@@ -173,6 +175,30 @@ AGAIN = [
     f"baseline evaluate {HERE}",
     f"baseline export model.onnx {HERE}",
     f"webapp export page {HERE}",
+    f"gleanset gc {HERE}",
+    f"gleanset list images --where sha256=nothing {HERE}",
+    f"gleanset run small.toml --into other && gleanset merge other {HERE}",
+    "gleanset recipes",
+    f"gleanset snapshot checked {HERE} && gleanset restore checked {HERE}",
+    f"gleanset run small.toml {HERE}",
+    f"gleanset status {HERE}",
+    f"gleanset timeline {HERE}",
+    f"gleanset verify {HERE}",
+    f"harvest retry {HERE}",
+    f"harvest urls list.txt {HERE}",
+    "facecrop detectors",
+    f"labeler audit {HERE}",
+    f"labeler classes list {HERE}",
+    f"labeler classes merge disc cross {HERE}",
+    f"labeler classes rename disc disk {HERE}",
+    "baseline backbones",
+    f"baseline compare {HERE}",
+    f"baseline gallery {HERE}",
+    f"baseline label-issues --folds 2 {HERE}",
+    f"baseline predict new {HERE}",
+    f"webapp reports accept all {HERE}",
+    f"webapp reports list {HERE}",
+    f"webapp reports refuse all {HERE}",
 ]
 """Commands that are run twice in the state `trained`; the second run is shown."""
 
@@ -227,10 +253,50 @@ REFUSED = [
     f"webapp serve --port 99999 {HERE}",
     f"webapp export sorted {HERE}",
     f"webapp reports accept first {HERE}",
+    f"gleanset episodes new {HERE}",
+    f"gleanset gc --older soon {HERE}",
+    "gleanset init shapes -d other",
+    f"gleanset merge missing {HERE}",
+    f"gleanset report --run nothing {HERE}",
+    "gleanset status -d new",
+    f"gleanset timeline --out episode.mp4 {HERE}",
+    "gleanset verify -d new",
+    f"harvest frames new {HERE}",
+    f"harvest retry --reason {HERE}",
+    "facecrop detectors nothing",
+    f"labeler accept nothing {HERE}",
+    "labeler audit -d new",
+    f"labeler classes delete nothing {HERE}",
+    f"labeler classes list nothing {HERE}",
+    f"labeler classes merge nothing disc {HERE}",
+    f"labeler classes rename disc cross {HERE}",
+    f"labeler dedup --workers none {HERE}",
+    f"labeler hints drop nothing {HERE}",
+    f"labeler open --view nothing {HERE}",
+    "labeler quality -d new",
+    f"labeler undo nothing {HERE}",
+    "baseline backbones nothing",
+    f"baseline compare nothing {HERE}",
+    f"baseline gallery nothing {HERE}",
+    f"baseline label-issues --folds 1 {HERE}",
+    f"baseline prelabel -o views=many {HERE}",
+    f"webapp reports list nothing {HERE}",
+    f"webapp reports refuse first {HERE}",
     "gleanset nothing",
     "labeler presort",
 ]
 """Command lines that are refused in the state `trained`."""
+
+
+DOCTORS = ["gleanset doctor", "gleanset doctor && gleanset doctor"]
+DEMOS = ["gleanset demo", "gleanset demo && gleanset demo"]
+INSTALLATION_REFUSED = [
+    "gleanset doctor extra",
+    "gleanset demo --into episode.mp4",
+    "facecrop docker check",
+    "facecrop docker build --engine podman",
+]
+"""Commands that depend on what is installed."""
 
 
 def list_commands(state: str) -> list[str]:

@@ -12,6 +12,7 @@ from screens import WIDTH, Printed, run_on_pipe, run_on_screen
 from states import NAME, States
 from syrupy.assertion import SnapshotAssertion
 from terminal_for_tests import mask
+from tools_for_tests import ROOT
 
 from gleanset import Dataset
 from gleanset.db.faces import Tracks
@@ -20,8 +21,10 @@ BAR = re.compile(r"\d+%\||it/s|/s\]")
 CONTROL = re.compile(r"[\r\x1b]")
 ONE_WORD = re.compile(r" *(\S+|(gleanset|harvest|facecrop|labeler|baseline|webapp) .*)")
 """Lines that may be long: a path, a URL, or a command to copy."""
-MENTION = re.compile(r"^(Usage:|Try |Error: )")
-"""Lines of click, which do not advise a command to paste."""
+MENTION = re.compile(r"^(Usage:|Try |Error: |    (needed for|hint): )")
+"""Lines of click and `doctor`, whose commands need no dataset."""
+HINT_ABOVE = re.compile(r"^( *hint:)\n +", re.MULTILINE)
+"""A hint whose command, of any length, may be on the next line."""
 
 STAYS_OPEN = ("webapp serve", "labeler -", "labeler open", "harvest login")
 """Commands that wait for a person: only their options are checked."""
@@ -107,8 +110,8 @@ class PrintedLines:
         self._faults += [f"{line}: {fault}" for fault in find_faults(printed)]
         for text in read_advice(printed.lines):
             self._faults += self._follow(line, text, home)
-        masked = mask(printed.lines, home, self._states.folder)
-        if line.startswith("labeler classes list"):
+        masked = self._mask(printed.lines, home)
+        if line.startswith("labeler classes list") and printed.code == 0:
             # Classes are in the order of their first image; images are imported in parallel.
             masked = sorted(masked)
         self._shown += [f"$ {line}", *masked, f"-> {printed.code}", ""]
@@ -123,11 +126,15 @@ class PrintedLines:
         assert self._faults == [], "\n\n".join(self._faults)
         assert is_as_before, "see the difference above"
 
+    def _mask(self, lines: list[str], home: Path) -> list[str]:
+        text = HINT_ABOVE.sub(r"\1 ", "\n".join(lines))
+        return mask(text.splitlines(), home, self._states.folder, ROOT)
+
     def _compare_with_pipe(self, line: str, code: int, shown: list[str]) -> None:
         """Run a line on pipes, which print the same words in lines that are not wrapped."""
         home = self._states.copy_of(self._home)
         piped = run_on_pipe(_run_all_but_last(line, home), home)
-        masked = mask(piped.lines, home, self._states.folder)
+        masked = self._mask(piped.lines, home)
         shutil.rmtree(home)
         words, others = (Counter(" ".join(lines).split()) for lines in (shown, masked))
         if (piped.code, others) != (code, words) or CONTROL.search(piped.text):

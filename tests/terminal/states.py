@@ -18,6 +18,19 @@ NUMBER = 12
 SMALL_TRAINING = "-o size=32 -o epochs=30 -o blocks=8,16 -o dense=16"
 NAME = "shapes"
 """Folder of the dataset; images to import are in `new`, classes of images in `sorted`."""
+SMALL_RECIPE = """\
+title = "Shapes"
+
+[[folder]]
+path = "sorted"
+hints_from_folders = true
+
+[crop]
+detector = "whole"
+
+[split]
+ratio = "8:2:2"
+"""
 EPISODE = ROOT / "datasets" / "sample" / "episode.mp4"
 
 
@@ -49,6 +62,8 @@ def _write_folders(home: Path) -> None:
     write_images(home / "sorted", 0, NUMBER)
     write_images(home / "new", 1, 2)
     shutil.copy(EPISODE, home / "episode.mp4")
+    (home / "small.toml").write_text(SMALL_RECIPE)
+    (home / "list.txt").write_text("http://127.0.0.1:9/disc.png\n")
 
 
 def _write_scenes(home: Path) -> None:

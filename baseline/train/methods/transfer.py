@@ -34,7 +34,7 @@ def load_pretrained_backbone(
         settings.backbone, settings.weights, settings.seed
     )
     names = JOIN.join(member.name for member in backbone.members)
-    callback.say(f"{names} with weights: {weights.source}")
+    callback.say(f"backbone: {names} ({weights.source})")
 
     for member in backbone.members:
         if not isinstance(member, OnnxBackbone):

@@ -149,7 +149,7 @@ class ExportedRun(CommandResult, kw_only=True):
         images = count(self.images, "image")
         accuracy = ""
         if self.accuracy is not None:
-            accuracy = f"{self.accuracy:.1%} ({self.accuracy_before:.1%} before)"
+            accuracy = f"{self.accuracy:.1%} (run: {self.accuracy_before:.1%})"
         return {
             "file": self.file,
             "description": self.description,

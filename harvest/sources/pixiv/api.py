@@ -367,17 +367,19 @@ _STEPS = """\
 Log in to Pixiv in your browser, and copy one line out of it:
   1. Open {url}
      (it {opened} opened automatically)
-  2. Before you log in press F12, choose "Network" and tick "Preserve log" (in Firefox
-     "Persist Logs", behind the cog wheel).
+  2. Before you log in press F12, choose "Network" and tick "Preserve log"
+     (in Firefox "Persist Logs", behind the cog wheel).
   3. Log in. The page then stays white or cannot be opened: this is expected.
-  4. Type "code=" into the filter of the network list. Copy the address of the entry that
-     begins with pixiv://account/login?code= (or of the one with callback?…code=), and
-     paste it here within half a minute of the login. If it took longer, you can try again.
+  4. Type "code=" into the filter of the network list. Copy the address of the
+     entry that begins with pixiv://account/login?code= (or of the one with
+     callback?…code=), and paste it here within half a minute of the login.
+     If it took longer, you can try again.
 You can also paste an existing refresh token.
 """
 _RETRY = """\
-Pixiv rejected the code: it was older than half a minute, already used, or incomplete.
-Reload {url} in the browser, with the network list open, and paste the new line.
+Pixiv rejected the code: it was older than half a minute, already used, or
+incomplete. With the network list open reload this page, and paste the new line:
+  {url}
 """
 
 

@@ -25,7 +25,7 @@ def get_format(name: str) -> ExportFormat:
     hint = did_you_mean(name, names, "Did you mean {}? ")
     raise UsageError(
         f"there is no format called {name!r}",
-        f"{hint}Known: {', '.join(names)}",
+        f"{hint}use one of: {', '.join(names)}",
     )
 
 

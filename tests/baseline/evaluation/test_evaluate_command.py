@@ -107,7 +107,7 @@ def test_evaluate_is_repeatable(trained: Dataset, baseline: Baseline) -> None:
     assert page.count("evaluated 2 times, by this run only") == 1
     code, result, err = baseline("evaluate", folder.name, "--split", "val")
     assert (code, "looked_before" in result) == (0, False)
-    assert err.startswith("baseline: val has only 3 groups")
+    assert err.startswith("val has only 3 groups")
     assert "was evaluated" not in err
     assert all(result["val"][name] == before["val"][name] for name in SAME)
 

@@ -105,7 +105,7 @@ def test_prelabel_command_output(tmp_path: Path) -> None:
     with Dataset.create(root) as dataset:
         truth = fill(dataset, 8, ())
         first = prelabel_output()
-        assert first["samples"] == "24 (0 labelled, 24 pending)"
+        assert first["samples"] == "24 (0 labelled, 24 unlabelled)"
         assert first["suggestions"].startswith(
             "none: label samples of at least two classes"
         )
@@ -115,7 +115,7 @@ def test_prelabel_command_output(tmp_path: Path) -> None:
             "Label", [Choice(key, "label", truth[key]) for key in keys[:18]]
         )
         second = prelabel_output()
-        assert second["samples"] == "24 (18 labelled, 6 pending)"
+        assert second["samples"] == "24 (18 labelled, 6 unlabelled)"
         assert {*second["label next"].split()} <= {key[:8] for key in keys[18:]}
         result = r"6/6 samples, about \d errors? among 3 known classes"
         assert re.fullmatch(result, second["suggestions"])
@@ -131,7 +131,7 @@ def test_prelabel_command_output(tmp_path: Path) -> None:
             "Label", [Choice(key, "label", truth[key]) for key in keys[18:]]
         )
         last = prelabel_output()
-        assert last["suggestions"] == "none: no pending samples"
+        assert last["suggestions"] == "none: no unlabelled samples"
         assert "label next" not in last
         assert "gleanset status -d" in last["next"]
 
