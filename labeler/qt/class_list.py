@@ -43,7 +43,7 @@ from labeler.qt.images import ThumbnailLoader
 from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role
-from labeler.qt.translations import format_count, target_name
+from labeler.qt.translations import describe_target, format_count, target_name
 from labeler.qt.widgets import (
     ENTER,
     HintedField,
@@ -58,6 +58,8 @@ from labeler.sorting.name_matching import KnownName, match_exact_name
 from labeler.sorting.session import Place, SortingProgress
 
 PORTRAIT_DELAY_MS = 700
+DRAG_MARGIN_PX = 24
+"""A drag so near to the first or last row that is visible scrolls the list."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +160,11 @@ class ClassListModel(QAbstractListModel):
         if row is None:
             return None
         roles = Qt.ItemDataRole
-        if role in (roles.DisplayRole, roles.EditRole, roles.ToolTipRole):
+        if role in (roles.DisplayRole, roles.EditRole):
             return row.name
-        if role == Qt.ItemDataRole.AccessibleTextRole:
+        if role == roles.ToolTipRole:
+            return describe_target(row.target)
+        if role == roles.AccessibleTextRole:
             spoken = self.tr("{name}, {count} faces")
             if row.key:
                 spoken = self.tr("{name}, key {key}, {count} faces")
@@ -254,8 +258,19 @@ class ClassListDelegate(QStyledItemDelegate):
             painter.drawText(
                 line, Qt.AlignmentFlag.AlignBottom, self.tr("Everything else")
             )
-        target = self._list.drop_row == index.row()
-        ground = self._paint_row(painter, rect.adjusted(0, 1, 0, -1), index, target)
+        is_target = self._list.drop_row == index.row()
+        is_lit = is_target or self._list.place == row.target
+        has_focus = self._list.currentIndex() == index and self._list.hasFocus()
+        ground = theme.lit(palette) if is_lit else palette.color(Role.Window)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        if is_target or has_focus:
+            painter.setPen(QPen(palette.color(Role.Highlight), 2))
+        painter.setBrush(ground)
+        painter.drawRoundedRect(
+            rect.adjusted(1, 2, -1, -2), theme.CONTROL_RADIUS, theme.CONTROL_RADIUS
+        )
+
         line = rect.adjusted(theme.SPACE_M, 0, -theme.SPACE_M, 0)
         if row.is_class:
             line.setLeft(self._paint_portrait(painter, line, row.target, ground))
@@ -276,31 +291,13 @@ class ClassListDelegate(QStyledItemDelegate):
             - painter.fontMetrics().horizontalAdvance(count)
             - theme.SPACE_M
         )
-        name = self._list.drop_text if target and self._list.drop_text else row.name
+        name = self._list.drop_text if is_target else row.name
         painter.setPen(palette.color(Role.Text))
         # The end of a name distinguishes members of one family.
         middle = Qt.TextElideMode.ElideMiddle
         painter.drawText(
             line, centre, painter.fontMetrics().elidedText(name, middle, line.width())
         )
-
-    def _paint_row(
-        self, painter: QPainter, rect: QRect, index: Index, target: bool
-    ) -> QColor:
-        """Paint the states of a row: shown, target of a drop, focused; return its background."""
-        palette = self._list.palette()
-        row = self._classes.row(index.row())
-        is_lit = target or (row is not None and self._list.place == row.target)
-        focused = self._list.currentIndex() == index and self._list.hasFocus()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        if target or focused:
-            painter.setPen(QPen(palette.color(Role.Highlight), 2))
-        ground = theme.lit(palette) if is_lit else palette.color(Role.Window)
-        painter.setBrush(ground)
-        radius = theme.CONTROL_RADIUS
-        painter.drawRoundedRect(rect.adjusted(1, 1, -1, -1), radius, radius)
-        return ground
 
     def _paint_portrait(
         self, painter: QPainter, line: QRect, target: str, ground: QColor
@@ -440,6 +437,9 @@ class ClassListView(QListView):
         mime = event.mimeData()
         point = event.position().toPoint()
         self._drag = (point, len(mime.ids) if isinstance(mime, TileMimeData) else None)
+        # The rows above and below stay in sight, so that the list scrolls at its edges.
+        for step in (-DRAG_MARGIN_PX, DRAG_MARGIN_PX):
+            self.scrollTo(self.indexAt(point + QPoint(0, step)))
         self._update_drop_row()
 
     def _update_drop_row(self) -> None:
@@ -493,7 +493,10 @@ class ClassPanel(QWidget):
         self.field = NameField(worker)
         self.field.setPlaceholderText(self.tr("Find or create a class (/)"))
         self.field.setAccessibleName(self.tr("Find a class, or type a new name"))
-        self.add = button(self.tr("+ New class"), self._add_class)
+        self.add = button(self.tr("+ New person"), self._add_class)
+        self.add.setToolTip(
+            self.tr("Add somebody new, such as Miku: type the name above")
+        )
         self.heading = plain_label(self.tr("Classes"), "caption")
         parts = (self.field, self.heading, self.list, self.add)
         margins = (theme.SPACE_L, theme.SPACE_M, 0, theme.SPACE_M)

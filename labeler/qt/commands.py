@@ -173,6 +173,7 @@ def command_title(words: Sequence[str]) -> str:
     titles = {
         "dedup": tr("Find duplicates"),
         "split": tr("Split"),
+        "train": tr("Train"),
         "export": tr("Export"),
         "timeline": tr("Video timeline"),
         "quality": tr("Find quality issues"),

@@ -25,7 +25,6 @@ from PySide6.QtGui import (
     QWheelEvent,
 )
 from PySide6.QtWidgets import (
-    QFrame,
     QGraphicsItem,
     QGraphicsPixmapItem,
     QGraphicsScene,
@@ -289,14 +288,11 @@ class CropCanvas(QGraphicsView):
         # Pens and handles are larger than their item's bounding rectangle.
         self.setViewportUpdateMode(QGraphicsView.ViewportUpdateMode.FullViewportUpdate)
         self.setTransformationAnchor(QGraphicsView.ViewportAnchor.AnchorUnderMouse)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAcceptDrops(False)  # the window takes what is dropped
         # Repainted with the canvas when focus changes.
         self.viewport().setAutoFillBackground(False)
         self.viewport().setCursor(Qt.CursorShape.CrossCursor)
         self.setAccessibleName(self.tr("Image to draw boxes on"))
-        self.setMinimumSize(200, 150)
 
     @property
     def boxes(self) -> list[BoxDraft]:

@@ -5,7 +5,7 @@ folder --simulate` reports.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -44,14 +44,13 @@ from labeler.qt.commands import (
 )
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import SPACE_L, SPACE_M, em
+from labeler.qt.theme import SPACE_L, SPACE_M
 from labeler.qt.translations import Words, format_count, split_words
 from labeler.qt.widgets import (
     announce,
     button,
     choose_paths,
     column_layout,
-    enlarge_targets,
     form_layout,
     plain_label,
     row_layout,
@@ -107,7 +106,7 @@ class BackgroundImport(QObject):
 
     def _reset(self) -> None:
         self.state = ImportState.IDLE
-        self.stage: CommandStage | None = None
+        self.stage = CommandStage("")
         self.results: list[CommandFacts] = []
         self.errors: list[str] = []
         self.commands: list[list[str]] = []
@@ -150,7 +149,7 @@ class BackgroundImport(QObject):
 
     def resume(self) -> None:
         self.errors = []
-        self.stage = None
+        self.stage = CommandStage("")
         self._run(self.commands)
 
     def dismiss(self) -> None:
@@ -162,7 +161,7 @@ class BackgroundImport(QObject):
         self.changed.emit()
 
     def _on_command_end(self, words: list[str], end: CommandEnd) -> None:
-        self.stage = None
+        self.stage = CommandStage("")
         self.results.append(end.facts)
         error = last_error(end.words) if end.code else ""
         if end.facts.no_results:
@@ -190,7 +189,7 @@ class ImportBar(QFrame):
         super().__init__()
         self._import = imports
         self.text = plain_label()
-        self.bar = QProgressBar(textVisible=False)
+        self.bar = QProgressBar()
         self.stop = button(self.tr("Stop"), imports.stop)
         self.resume_button = button("", imports.resume)
         self.close_button = button(self.tr("Close"), imports.dismiss)
@@ -219,8 +218,8 @@ class ImportBar(QFrame):
         self.text.setText(
             self._progress_text() if running else self._result_text(state)
         )
-        self.bar.setRange(0, round(stage.total or 0) if stage else 0)
-        self.bar.setValue(round(stage.done) if stage else 0)
+        self.bar.setRange(0, round(stage.total or 0))
+        self.bar.setValue(round(stage.done))
         if not running and state is not self._announced_state:
             announce(self, self.text.text())
         self._announced_state = state
@@ -230,22 +229,21 @@ class ImportBar(QFrame):
         count = len(self._import.commands)
         number = count - len(self._import.queue.pending)
         templates = {
+            "": self.tr("Starting…"),
             "files": self.tr("Importing images: {done}"),
             "frames": self.tr("Extracting frames: {done} of {total} seconds"),
             "faces": self.tr("Preparing images: {done} of {total}")
             if self._import.whole_images
             else self.tr("Detecting faces: {done} of {total} images"),
         }
-        text = self.tr("Starting…")
-        if stage is not None:
-            counts_images = self.tr("{words}: {done} of {total} images")
-            usual = counts_images if stage.unit == "images" else "{words}"
-            title = command_title(self._import.commands[0])
-            text = templates.get(stage.name, usual).format(
-                words=title if count == 1 else stage.name,
-                done=f"{stage.done:,.0f}",
-                total=f"{stage.total or 0:,.0f}",
-            )
+        counts_images = self.tr("{words}: {done} of {total} images")
+        usual = counts_images if stage.unit == "images" else "{words}"
+        title = command_title(self._import.commands[0])
+        text = templates.get(stage.name, usual).format(
+            words=title if count == 1 else stage.name,
+            done=f"{stage.done:,.0f}",
+            total=f"{stage.total or 0:,.0f}",
+        )
         if count > 1:
             text += self.tr("  ·  step {at} of {count}").format(at=number, count=count)
         return text
@@ -258,7 +256,7 @@ class ImportBar(QFrame):
         counts = Counter[str]()
         for facts in results:
             counts.update(self._count_texts(facts))
-        parts += [format_count(text, count) for text, count in counts.items() if count]
+        parts += _list_counts(counts)
 
         searched = [facts.faces for facts in results if facts.faces is not None]
         if searched and not any(searched):
@@ -283,7 +281,7 @@ class ImportBar(QFrame):
         return {
             self.tr("{count} new images"): facts.added,
             self.tr("{count} already in the dataset"): facts.known,
-            self.tr("{count} duplicates skipped"): facts.duplicate,
+            self.tr("{count} duplicates left out"): facts.duplicate,
             samples: facts.faces or 0,
             self.tr(
                 "{count} images without a face (F4: draw boxes)"
@@ -299,7 +297,7 @@ class ImportBar(QFrame):
             texts.append(
                 self.tr("Not readable: {names}").format(names=", ".join(names))
             )
-        if output := facts.to or facts.timeline:
+        if output := facts.to or facts.timeline or facts.report:
             path = Path(output)
             root = self._import.root
             path = path.relative_to(root) if path.is_relative_to(root) else path
@@ -317,6 +315,11 @@ class ImportBar(QFrame):
             texts += [format_count(text, count)] if count else []
         lines = chain.from_iterable(map(shorten_list, facts.split_warnings))
         return [*texts, *map(split_words, lines), *facts.warnings]
+
+
+def _list_counts(counts: Mapping[str, int]) -> list[str]:
+    """Return the texts with their counts, without zeros."""
+    return [format_count(text, count) for text, count in counts.items() if count]
 
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
@@ -338,7 +341,6 @@ class CommandDialog(QDialog):
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         self.finished.connect(self.deleteLater)
-        self.setMinimumWidth(em(self, 26))
         # Buttons without a common parent would not exclude each other.
         self.faces = QRadioButton(self.tr("Detect faces"), self)
         self.whole_images = QRadioButton(
@@ -356,7 +358,6 @@ class CommandDialog(QDialog):
     def lay_out(self, *parts: QWidget | QLayout) -> None:
         """Set the parts above the buttons."""
         self.setLayout(column_layout(*parts, self.buttons, margins=(SPACE_L,) * 4))
-        enlarge_targets(self)
         (self.whole_images if self.whole_images.isChecked() else self.faces).setFocus()
 
 
@@ -404,7 +405,7 @@ class ImportDialog(CommandDialog):
         report = self._report
         self.summary.setText(self._summary_text(report))
         self.names.setVisible(self._label is None and bool(report.hints))
-        self.names.setChecked(self._label is None and report.has_class_folders)
+        self.names.setChecked(report.has_class_folders)
         self.start_button.setEnabled(self.can_import)
         self.start_button.setDefault(True)
         self.adjustSize()
@@ -429,24 +430,20 @@ class ImportDialog(CommandDialog):
             self.tr("{count} already in the dataset"): report.known_images,
             self.tr("{count} videos"): videos,
         }
-        parts = [format_count(text, count) for text, count in counts.items() if count]
+        parts = _list_counts(counts)
         if not self.can_import:
             parts = [self.tr("No images or videos found")]
         lines = ["  ·  ".join(parts)]
-        ignored = report.ignored
-        archives, packed, files = (
-            ignored[reason] for reason in (ARCHIVE, PACKED, NOT_AN_IMAGE)
-        )
-        others = ignored.total() - archives - packed - files
-        ignored_texts = {
-            self.tr("{count} archives are ignored: drop archives directly"): archives,
-            self.tr("{count} archives are ignored: unpack first"): packed,
-            self.tr("{count} files are ignored: not an image"): files,
-            self.tr("{count} files are ignored: hidden, system or linked"): others,
+        others = self.tr("{count} files are ignored: hidden, system or linked")
+        texts = {
+            ARCHIVE: self.tr("{count} archives are ignored: drop archives directly"),
+            PACKED: self.tr("{count} archives are ignored: unpack first"),
+            NOT_AN_IMAGE: self.tr("{count} files are ignored: not an image"),
         }
-        lines += [
-            format_count(text, count) for text, count in ignored_texts.items() if count
-        ]
+        ignored = Counter[str]()
+        for reason, count in report.ignored.items():
+            ignored[texts.get(reason, others)] += count
+        lines += _list_counts(ignored)
         if report.hints:
             common = report.hints.most_common()
             names = shorten_list([f"{name} ({count:,})" for name, count in common])
@@ -458,7 +455,7 @@ class ImportDialog(CommandDialog):
             root,
             self._dropped,
             whole_images=self.whole_images.isChecked(),
-            hints=not self.names.isHidden() and self.names.isChecked(),
+            hints=self.names.isChecked(),
             label=self._label,
             video_folders=self._report.videos,
         )

@@ -124,7 +124,6 @@ class ThumbnailLoader(QObject):
             self._requests.clear()
         self._pool.shutdown(cancel_futures=True)
         self._cache.clear()
-        self._bytes = 0
 
 
 def draw_fitted(painter: QPainter, area: QRect, image: QPixmap | str | None) -> QRect:
@@ -248,8 +247,6 @@ class DetailPanel(QWidget):
         self._neighbours_label = plain_label(
             self.tr("Most similar with a label"), "caption"
         )
-        for label in (self._about, self._suggestions, self._neighbours_label):
-            label.setMinimumWidth(1)  # a long word must not widen the panel
         self._lay_out()
         self._show_pending: Callable[[], None] = lambda: None
         self.shown_id: int | None = None

@@ -3,6 +3,7 @@
 A class key is read by its position on the keyboard, from the keypad, or as two keys.
 """
 
+import re
 import sys
 import tomllib
 from collections.abc import Callable
@@ -258,6 +259,8 @@ def shortcut_sections() -> tuple[Shortcuts, ...]:
 
 
 WIDTH_EM = 80
+_NEXT_KEY = re.compile(r"(?<=\S)(?:, |、)")
+"""Between two keys; the comma can be a key as well."""
 
 
 class ShortcutsPopup(QFrame):
@@ -266,16 +269,14 @@ class ShortcutsPopup(QFrame):
     def __init__(self, window: QWidget):
         super().__init__(window, Qt.WindowType.Popup)
         self._owner = window
-        self.setFrameShape(QFrame.Shape.Box)
         self.setAccessibleName(self.tr("Keyboard shortcuts"))
 
     def _lay_out(self) -> None:
         title = plain_label(self.tr("Keyboard shortcuts"), "title")
         faces, pages, views, window_keys = shortcut_sections()
-        columns = row_layout(_column(faces, window_keys), _column(pages, views))
-        columns.setSpacing(3 * SPACE_L)
-        margins = (SPACE_XL, SPACE_L, SPACE_XL, SPACE_L)
-        self.setLayout(column_layout(title, columns, margins=margins))
+        columns = row_layout(_column(faces, views), _column(pages, window_keys))
+        columns.setSpacing(SPACE_XL)
+        self.setLayout(column_layout(title, columns, margins=(SPACE_L,) * 4))
 
     def toggle(self) -> None:
         if self.isVisible():
@@ -285,12 +286,8 @@ class ShortcutsPopup(QFrame):
         width = min(widest, self._owner.width())
         if self.layout() is None:
             self._lay_out()
-        font = scale_font(
-            self._owner.font(), 1.0 if width == widest else SMALL, bold=False
-        )
-        for label in self.findChildren(QLabel):
-            if label.wordWrap():  # not a heading
-                label.setFont(font)
+        size = 1.0 if width == widest else SMALL
+        self.setFont(scale_font(self._owner.font(), size, bold=False))
         self.resize(width, self.heightForWidth(width))
         self.move(
             self._owner.mapToGlobal(self._owner.rect().center()) - self.rect().center()
@@ -306,11 +303,14 @@ class ShortcutsPopup(QFrame):
 
 def _column(*sections: Shortcuts) -> QFormLayout:
     form = QFormLayout()
-    form.setVerticalSpacing(3)
+    form.setVerticalSpacing(2)
     for name, rows in sections:
         form.addRow(plain_label(name, "section"))
         for keys, meaning in rows:
-            form.addRow(plain_label(keys), plain_label(meaning))
+            caps = QWidget()
+            labels = (QLabel(key, objectName="key") for key in _NEXT_KEY.split(keys))
+            caps.setLayout(row_layout(*labels, None))
+            form.addRow(caps, plain_label(meaning))
     return form
 
 

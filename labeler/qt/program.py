@@ -11,13 +11,12 @@ from gleanset.dataset import is_dataset
 from gleanset.errors import GleansetError
 from gleanset.settings import SETTINGS_FILE
 from labeler.qt.settings import get_language, get_theme
-from labeler.qt.theme import SPACE_L, SPACE_XL, em, show_theme
+from labeler.qt.theme import SPACE_L, SPACE_XL, show_theme
 from labeler.qt.translations import install
 from labeler.qt.widgets import (
     button,
     choose_paths,
     column_layout,
-    enlarge_targets,
     form_layout,
     plain_label,
     row_layout,
@@ -45,7 +44,6 @@ class Welcome(QDialog):
         self._lay_out()
         self.target.textChanged.connect(self._show_target)
         self._propose_target()
-        enlarge_targets(self)
 
     def _lay_out(self) -> None:
         intro = plain_label(
@@ -61,7 +59,6 @@ class Welcome(QDialog):
         buttons = row_layout(other, None, self.make)
         parts = (self.title, intro, form, self.take, self.problem, None, buttons)
         self.setLayout(column_layout(*parts, margins=(SPACE_XL,) * 4, spacing=SPACE_L))
-        self.setMinimumWidth(em(self, 36))
 
     def _propose_target(self) -> None:
         # An empty folder, or one with the settings of a dataset, becomes the dataset.

@@ -382,25 +382,21 @@ class SessionWorker(QObject):
             self._is_delay_reported = False
             self.save_delayed.emit("")
         if error is not None:
-            if _is_alive(job.on_error):
-                job.on_error(error)  # type: ignore[misc]
-            elif job.on_error is None:
-                self.show_error(error)
+            _call(job.on_error or self.show_error, error)
             return
         if progress is not None:
             self._on_progress(progress)
         if job.decides:
             self.stepped.emit(answer)
-        if _is_alive(job.on_result):
-            job.on_result(answer)  # type: ignore[misc]
+        if job.on_result is not None:
+            _call(job.on_result, answer)
 
 
-def _is_alive(function: Callable[..., Any] | None) -> bool:
+def _call(function: Callable[[T], object], argument: T) -> None:
     # The widget of a callback may have been deleted.
     owner = getattr(function, "__self__", None)
-    return function is not None and (
-        not isinstance(owner, QObject) or shiboken6.isValid(owner)
-    )
+    if not isinstance(owner, QObject) or shiboken6.isValid(owner):
+        function(argument)
 
 
 EMBEDDING_PAUSE_SECONDS = 0.01

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from labeler.qt.theme import SPACE_L, em, show_theme
+from labeler.qt.theme import SPACE_L, show_theme
 from labeler.qt.translations import LANGUAGE_NAMES
 from labeler.qt.widgets import (
     KeyHints,
@@ -116,7 +116,6 @@ class SettingsDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         self.setLayout(column_layout(form, note, buttons, margins=(SPACE_L,) * 4))
-        self.setMinimumWidth(em(self, 26))
 
     def _make_box(self, text: str, kind: type[SwitchedLabel]) -> QCheckBox:
         """Return a box that shows or hides all widgets of a kind."""

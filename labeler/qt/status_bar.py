@@ -65,7 +65,6 @@ class MessageBar(QStatusBar):
         super().__init__()
         self.sorted, self.saved = QLabel(), QLabel()
         self.undo = QToolButton(autoRaise=True)
-        self.undo.hide()
         for part in (self.sorted, self.undo, self.saved):
             self.addPermanentWidget(part)
         self.messageChanged.connect(lambda text: self.setToolTip(_as_tooltip(text)))

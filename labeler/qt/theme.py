@@ -112,7 +112,7 @@ def _palette(
     return palette
 
 
-_STYLE, _TICK = (Path(__file__).with_name(name) for name in ("style.qss", "tick.svg"))
+_STYLE = Path(__file__).with_name("style.qss")
 
 
 def _style_sheet(palette: QPalette) -> str:
@@ -138,7 +138,7 @@ def _style_sheet(palette: QPalette) -> str:
         "title": points * TITLE,
     }
     template = Template(_STYLE.read_text(encoding="utf-8"))
-    return template.substitute(names, **sizes, tick=_TICK.as_posix())
+    return template.substitute(names, **sizes, folder=_STYLE.parent.as_posix())
 
 
 def blend(under: QColor, over: QColor, share: float) -> QColor:
@@ -254,8 +254,9 @@ def draw_box(painter: QPainter, rect: QRect, palette: QPalette, width: int) -> N
 
 
 def focus_ring(painter: QPainter, rect: QRect, widget: QWidget) -> None:
-    """Draw a frame around the widget that has the keyboard focus."""
-    if widget.hasFocus():
+    """Draw a frame around the widget that got the focus by the keyboard."""
+    by_key = Qt.WidgetAttribute.WA_KeyboardFocusChange
+    if widget.hasFocus() and widget.window().testAttribute(by_key):
         palette = widget.palette()
         colour = blend(edge(palette), palette.color(Role.Text), 0.25)
         draw_frame(painter, rect, QPen(colour, 1), TRANSPARENT, CARD_RADIUS)

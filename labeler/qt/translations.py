@@ -53,7 +53,7 @@ class Words(QTranslator):
         super().__init__(parent)
         catalogue = WORDS / f"{language}.toml"
         image_words = IMAGE_WORDS.read_text(encoding="utf-8")
-        text = "" if language == ENGLISH else catalogue.read_text(encoding="utf-8")
+        text = catalogue.read_text(encoding="utf-8")
         self._words: dict[str, str] = tomllib.loads(text)
         self._image_words: dict[str, str] = tomllib.loads(image_words)[language]
 
@@ -122,14 +122,37 @@ def tr(text: str) -> str:
 
 def target_name(target: str) -> str:
     """Return the name of a place such as `later`, or the class itself."""
-    names = {
-        Place.QUEUE: tr("Not sorted yet"),
-        Place.LATER: tr("Skipped"),
-        Place.OTHER: tr("Unlisted person"),
-        Place.REJECT: tr("Not a face"),
-        "rejected": tr("Not a face"),
+    return _place_texts().get(target.removeprefix(":"), (target,))[0]
+
+
+def describe_target(target: str) -> str:
+    """Return what a place is for, or the class itself."""
+    return _place_texts().get(target.removeprefix(":"), (target,))[-1]
+
+
+def _place_texts() -> dict[str, tuple[str, ...]]:
+    rejected = (
+        tr("Not a face"),
+        tr("Something else, such as a hand or a wheel. Left out of exports."),
+    )
+    return {
+        Place.QUEUE: (
+            tr("Not sorted yet"),
+            tr("Without a name yet. They come on the next pages."),
+        ),
+        Place.LATER: (
+            tr("Not sure"),
+            tr("For later, such as a face in the dark. A click here shows them again."),
+        ),
+        Place.OTHER: (
+            tr("Nobody I collect"),
+            tr(
+                "Somebody you do not collect, such as a passer-by. Left out of exports."
+            ),
+        ),
+        Place.REJECT: rejected,
+        "rejected": rejected,
     }
-    return names.get(target.removeprefix(":"), target)
 
 
 def step_words(operation: Operation) -> str:

@@ -28,7 +28,6 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import (
     QAbstractButton,
-    QAbstractSpinBox,
     QBoxLayout,
     QComboBox,
     QFileDialog,
@@ -57,10 +56,6 @@ from labeler.sorting.name_matching import (
 )
 
 TAB_FOCUS = Qt.FocusPolicy.TabFocus
-MIN_TARGET_SIZE = 24
-"""Pixels, WCAG 2.2 target size (minimum)."""
-
-CONTROLS = (QAbstractButton, QComboBox, QAbstractSpinBox, QLineEdit)
 Part = QWidget | QLayout | None
 """An element of a row or a column; None is a stretch."""
 
@@ -145,29 +140,28 @@ class TitleLabel(QLabel):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        area = self.contentsRect()
         title, *rest = _SEPARATOR.split(self.text(), maxsplit=1)
-        plain = self.font()
         bold = theme.scale_font(self.font(), theme.HEADING)
-        centre, elided = Qt.AlignmentFlag.AlignVCenter, Qt.TextElideMode.ElideRight
-        below = area.height() >= 2 * self.fontMetrics().height() + theme.SPACE_S
-        for text, font, colour in (
-            (title, bold, self.palette().color(Role.WindowText)),
-            (rest[0] if rest else "", plain, theme.muted_text(self.palette())),
+        painter.setFont(bold)
+        first = self.contentsRect()
+        second = self.contentsRect()
+        line_height = self.fontMetrics().height()
+        if rest and first.height() >= 2 * line_height + theme.SPACE_S:
+            first.setHeight(first.height() // 2)
+            second.setTop(first.bottom())
+        else:
+            width = painter.fontMetrics().horizontalAdvance(title)
+            second.setLeft(first.left() + width + theme.SPACE_L)
+
+        elided = Qt.TextElideMode.ElideRight
+        for text, area, font, colour in (
+            (title, first, bold, self.palette().color(Role.WindowText)),
+            ("".join(rest), second, self.font(), theme.muted_text(self.palette())),
         ):
             painter.setFont(font)
             painter.setPen(colour)
-            line = QRect(area)
-            if below and rest:
-                half = area.height() // 2
-                line.adjust(
-                    0, 0 if font is bold else half, 0, -half if font is bold else 0
-                )
-            fitting = painter.fontMetrics().elidedText(text, elided, line.width())
-            painter.drawText(line, centre, fitting)
-            if not below:
-                width = painter.fontMetrics().horizontalAdvance(fitting)
-                area.setLeft(area.left() + width + theme.SPACE_L)
+            fitting = painter.fontMetrics().elidedText(text, elided, area.width())
+            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, fitting)
 
 
 CLASS_KEYS = "1–9"
@@ -219,7 +213,6 @@ class KeyHints(SwitchedLabel):
     def __init__(self, text: str = ""):
         super().__init__(text)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.setFixedHeight(round(self.fontMetrics().height() * 1.9))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -311,13 +304,6 @@ def announce(widget: QWidget, text: str) -> None:
         QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(widget, text))
 
 
-def enlarge_targets(widget: QWidget) -> None:
-    """Give all controls in a widget the minimum target size."""
-    for part in widget.findChildren(QWidget):
-        if isinstance(part, CONTROLS) and not isinstance(part.parent(), CONTROLS):
-            part.setMinimumHeight(max(part.minimumHeight(), MIN_TARGET_SIZE))
-
-
 def keep_focus(widget: QWidget) -> None:
     """Focus buttons and combo boxes by Tab only: a click keeps the focus elsewhere."""
     for part in widget.findChildren(QWidget):
@@ -363,7 +349,6 @@ class HintedField(QLineEdit):
 
     def show_hint(self, words: str) -> None:
         self.hint.setText(words)
-        self.hint.setVisible(bool(words))
         self._place_hint()
 
     def _place_hint(self) -> None:
@@ -454,14 +439,14 @@ class NameField(HintedField):
 
     def event(self, event: QEvent) -> bool:
         """Leave undo and redo to the window while the field is empty; complete names."""
-        if event.type() == QEvent.Type.ShortcutOverride and isinstance(
-            event, QKeyEvent
-        ):
+        if not isinstance(event, QKeyEvent):
+            return super().event(event)
+        if event.type() == QEvent.Type.ShortcutOverride:
             undoes = event.matches(Standard.Undo) or event.matches(Standard.Redo)
             if undoes and not self.text():
                 event.ignore()
                 return True
-        elif event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
+        elif event.type() == QEvent.Type.KeyPress:
             step = _COMPLETION_STEPS.get(Key(event.key()), 0)
             # Tab must not leave the field with a half-typed name.
             if (

@@ -44,14 +44,13 @@ from labeler.qt.keyboard import (
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.settings import SettingsDialog, WindowState
 from labeler.qt.status_bar import Learning, LearningButton, MessageBar
-from labeler.qt.theme import SPACE_L, SPACE_M, SPACE_S
+from labeler.qt.theme import SPACE_M, SPACE_S
 from labeler.qt.translations import Words, step_words, tr
 from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.views.review import FilteredView
 from labeler.qt.widgets import (
     ENTER,
-    enlarge_targets,
     keep_focus,
     row_layout,
     set_column,
@@ -67,38 +66,36 @@ class CloseRequest(QObject):
     """Closes the window as soon as everything is saved, or at once if asked a second time.
 
     An error in the meantime, such as a refused decision or a failed export, keeps the window open.
-    `flush` passes unsaved changes to the worker.
     """
 
-    def __init__(
-        self, window: QWidget, worker: SessionWorker, flush: Callable[[], object]
-    ):
+    def __init__(self, window: "LabelerWindow"):
         super().__init__(window)
-        self._window, self._worker, self._flush = window, worker, flush
+        self._window = window
         self._error_count = 0
         self._timer = QTimer(self, interval=CLOSE_RETRY_MS)
         self._timer.timeout.connect(self._retry)
-        worker.message.connect(self._note_message)
+        window.worker.message.connect(self._note_message)
 
     def may_close(self) -> bool:
         """Return whether the window may close now; otherwise show a message."""
         if self._timer.isActive():
             return True
         errors_before = self._error_count
-        self._flush()
-        self._worker.wait_until_saved(CLOSE_TIMEOUT_SECONDS)
+        self._window.flush()
+        worker = self._window.worker
+        worker.wait_until_saved(CLOSE_TIMEOUT_SECONDS)
         if self._error_count > errors_before:
             return False
-        if unfinished := self._worker.describe_unfinished_work():
+        if unfinished := worker.describe_unfinished_work():
             text = self.tr(
                 "Please wait: {why}. The window then closes; close it again to close at once"
             )
-            self._worker.show_error(text.format(why=unfinished))
+            worker.show_error(text.format(why=unfinished))
             self._timer.start()
         return not unfinished
 
     def _retry(self) -> None:
-        if not self._worker.describe_unfinished_work():
+        if not self._window.worker.describe_unfinished_work():
             self._window.close()
 
     def _note_message(self, text: str, bad: bool) -> None:
@@ -156,13 +153,12 @@ class LabelerWindow(QMainWindow):
         self.status.insertPermanentWidget(0, self._learning_button)
         self.setStatusBar(self.status)
         self.sheet = ShortcutsPopup(self)
-        self._close_request = CloseRequest(self, self.worker, self.flush)
+        self._close_request = CloseRequest(self)
         self._input = InputFilter(self, self._is_key)
         self._forwarding = self._was_importing = False
         self._add_actions()
         self._connect()
         self._state.restore(self, self.split)
-        enlarge_targets(self)
         keep_focus(self)
         self.show_view(view or self._state.view())
         QTimer.singleShot(EMBEDDING_DELAY_MS, self, self.embedding_task.begin)
@@ -175,7 +171,6 @@ class LabelerWindow(QMainWindow):
         settings.setAutoRaise(True)
         settings.setText(self.tr("Settings"))
         settings.setToolTip(self.tr("Language, colours, key hints (Ctrl+,)"))
-        settings.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         settings.clicked.connect(self.show_settings)
         buttons = (add, settings)
         self._tab_after_view = (*buttons, *bar.buttons)
@@ -187,7 +182,7 @@ class LabelerWindow(QMainWindow):
         set_column(
             left,
             self.class_panel,
-            row_layout(bar, grows=bar, margins=(SPACE_L, 0, 0, SPACE_S)),
+            bar,
             grows=self.class_panel,
         )
         self.split = QSplitter()
@@ -284,7 +279,6 @@ class LabelerWindow(QMainWindow):
         view = self._views[kind.name] = kind.load()(self.context)
         view.changed.connect(self._show_place)
         self.stack.addWidget(view)
-        enlarge_targets(view)
         keep_focus(view)
         for part in (*self._tab_after_view, self._learning_button, self.status.undo):
             tab_last(part)

@@ -1,5 +1,6 @@
 """Import plans: the commands for dropped files, and for searches."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,15 @@ import msgspec
 
 from gleanset.files.names import ARCHIVE_EXTENSIONS, VIDEO_EXTENSIONS
 from gleanset.tree import DATASET, VIDEO
+
+_NOT_A_NAME = re.compile(
+    r"([\W\d_]*(all|cop(y|ies)|crop(s|ped)?|data|(data)?sets?|detected|downloads?|faces?|files?|"
+    r"folders?|frames?|images?|imgs?|misc|more|my|new|old|others?|photos?|pics?|pictures?|raw|"
+    r"samples?|screenshots?|(un)?sorted|temp|tmp|test|train|val|untitled|videos?|"
+    r"新しいフォルダー?|画像|写真|顔|新建文件夹|图片|照片|人脸))*[\W\d_]*",
+    re.IGNORECASE,
+)
+"""Matches names of folders that say what is in them, but not who."""
 
 MAX_COMMAND_CHARACTERS = 20_000
 """Characters of paths in one command; the limit of Windows is about 32,000."""
@@ -114,9 +124,8 @@ class CommandFacts(msgspec.Struct, frozen=True):
 
     @property
     def split_warnings(self) -> tuple[list[str], ...]:
-        """Lists of warnings of a split; an export would repeat them."""
-        is_split = self.train is not None
-        return (self.uneven, self.short, self.few_test_images) if is_split else ()
+        """Lists of warnings about splits."""
+        return self.uneven, self.short, self.few_test_images
 
 
 @dataclass
@@ -136,10 +145,11 @@ class SimulatedImport:
 
     @property
     def has_class_folders(self) -> bool:
-        """Whether there are several folders and no image outside of them."""
+        """Whether there are several folders with names, and no image outside of them."""
         return (
             len(self.hints) > 1
             and self.hints.total() >= self.images + self.known_images
+            and not any(map(_NOT_A_NAME.fullmatch, self.hints))
         )
 
     def add(self, path: Path, facts: CommandFacts) -> None:

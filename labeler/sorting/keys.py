@@ -1,8 +1,8 @@
 """Keys of classes, which only a person changes.
 
 Digits come first, then codes of two keys: a comma or a full stop, and any letter or digit. Keys set
-by a person are in `dataset.toml` under `[keys]`, whose order is the order of the classes. They may
-also be letters that are not commands of the window, which class pages take for a name.
+by a person are in `dataset.toml` under `[keys]`. They may also be letters that are not commands of
+the window, which class pages take for a name. Classes are listed in the order of their keys.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ ASSIGNED_KEYS = (*DIGITS, *CODES)
 
 
 def assign_keys(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the key of each class, in the given order; empty where keys have run out.
+    """Return the key of each class, in the order of the keys; empty where they have run out.
 
     Classes with a key of their own keep it, the first of several that have the same; the others get
     the first free ones.
@@ -45,7 +45,8 @@ def assign_keys(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, 
     for name in existing:
         if name not in keys:
             keys[name] = next(free, "")
-    return keys
+    order = (*CLASS_KEYS, "")
+    return dict(sorted(keys.items(), key=lambda item: order.index(item[1])))
 
 
 class ClassKeys:
@@ -64,7 +65,7 @@ class ClassKeys:
             self._keys = _merge_free_keys(self._settings().keys, self._keys)
 
     def assign(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the key of each class, in the given order; they stay for this session."""
+        """Return the key of each class, in the order of the keys, which stay for this session."""
         keys_now: dict[str, str] = {}
         for name, key in self._keys.items():
             current = (

@@ -24,7 +24,7 @@ class Message(Enum):
 
     POINT_FIRST = "Point at a face first"
     POINT_TO_NAME = "Point at a face or a card, then type its name"
-    POINT_AT_CLUSTER = "Point at a cluster first"
+    POINT_AT_CLUSTER = "Point at a card first"
     POINT_AT_STACK = "Point at a stack first"
     JUST_APPEARED = "This has just appeared: look at it, then press the key again"
     PREPARING = "Preparing pages…"
@@ -34,7 +34,7 @@ class Message(Enum):
     SUGGESTED_AGAIN = "Suggesting again what is left…"
     EXCLUDED = "Change which faces are excluded"
     MOVED = "Move to another card"
-    PARTED = "Split a cluster"
+    PARTED = "Split a card"
 
 
 class Say(NamedTuple):

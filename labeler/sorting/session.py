@@ -105,6 +105,10 @@ class History:
         """Return the step that an undo reverts."""
         return self._undo[-1] if self._undo else None
 
+    def count_undoable(self) -> int:
+        """Return the number of steps that undo could revert, one after the other."""
+        return len(self._undo)
+
     def redoable(self) -> HistoryStep | None:
         """Return the undo that a redo reverts."""
         return self._redo[-1] if self._redo else None
@@ -190,6 +194,7 @@ class SortingProgress(NamedTuple):
     undo: HistoryStep | None
     redo: HistoryStep | None
     saved: int
+    step_count: int
 
 
 class SortingSession:
@@ -386,6 +391,7 @@ class SortingSession:
             self.history.undoable(),
             self.history.redoable(),
             self.history.last,
+            self.history.count_undoable(),
         )
 
     def add_class(self, name: str) -> StepResult:

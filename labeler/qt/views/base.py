@@ -30,11 +30,11 @@ from labeler.qt.widgets import (
     announce,
     button,
     column_layout,
-    enlarge_targets,
     keep_focus,
     plain_label,
     row_layout,
 )
+from labeler.sorting.import_plan import DroppedPaths, import_commands
 from labeler.sorting.session import Place, SortingSession, StepKind
 
 
@@ -212,8 +212,8 @@ class EmptyNotice(QWidget):
             Qt.ScrollBarPolicy.ScrollBarAlwaysOff if notice is not None else self._bars
         )
         self._below.setVerticalScrollBarPolicy(bars)
-        before, self.notice = self.notice or ("", ""), notice
-        if notice is None or notice[:2] == before[:2]:
+        before, self.notice = self.notice or Notice(""), notice
+        if notice is None or (notice[:2] == before[:2] and before.steps):
             return
         self.title.setText(notice.title)
         self.text.setText(notice.text)
@@ -228,13 +228,12 @@ class EmptyNotice(QWidget):
             self._actions.setParent(None)
             self._actions.deleteLater()
         cards = row_layout(
-            *map(self._card, notice.cards), margins=(0, SPACE_M, 0, SPACE_M)
+            None, *map(self._card, notice.cards), None, margins=(0, SPACE_M, 0, SPACE_M)
         )
         buttons = (button(step.text, step.do) for step in notice.steps)
         self._actions = QWidget()
         self._actions.setLayout(column_layout(cards, row_layout(None, *buttons, None)))
         self._column.addWidget(self._actions)
-        enlarge_targets(self)
         keep_focus(self)
         before: QWidget = self._below  # in the order of Tab, they follow the view
         for push_button in self._actions.findChildren(QPushButton):
@@ -301,13 +300,16 @@ def detect_faces(view: LabelerView, text: str) -> NextStep:
 
 def _first_steps(view: LabelerView) -> Notice:
     drops = view.context.drops
-    sample = bundled_data() / "sample" / "pictures"
+    sample = DroppedPaths(folders=(bundled_data() / "sample" / "pictures",))
+    try_sample = partial(
+        view.context.imports.start, import_commands(view.worker.root, sample)
+    )
     return Notice(
         tr("No faces yet"),
         tr(
             "Add images. Similar faces are put together: you type who it is, once for each."
         ),
-        (NextStep(tr("Try it with the sample images"), lambda: drops.offer([sample])),),
+        (NextStep(tr("Try it with the sample images"), try_sample),),
         (
             Notice(
                 tr("Drop a folder"),
@@ -341,33 +343,73 @@ def all_sorted(
 ) -> Notice:
     """Return the notice when no face is unsorted: what follows, the most useful first."""
     doubtful, faceless, copies = work or OpenWork()
-    text = tr("{count} faces are sorted.")
     show = view.context.show_place
-    skipped = tr("Show skipped faces: {count}")
-    done = counts.total - counts.later
-    skipped_step = NextStep(
-        format_count(skipped, counts.later), lambda: show(Place.LATER.target)
+    unsure = tr("Show faces you were not sure of: {count}")
+    unsure_step = NextStep(
+        format_count(unsure, counts.later), lambda: show(Place.LATER.target)
     )
-    sorted_text = format_count(text, done)
-    review = to_view(view, "review", tr("Review labels"))
-    steps = steps_after_sorting(view, copies=copies)
+    texts = [tr("Everything is sorted.")]
+    steps = [find_duplicates(view)] if copies else []
     if doubtful:
-        sorted_text += " " + format_count(tr("{count} labels look doubtful."), doubtful)
+        texts.append(format_count(tr("{count} labels look doubtful."), doubtful))
     elif doubtful == 0:
-        sorted_text += " " + tr("No label looks doubtful.")
+        texts.append(tr("No label looks doubtful."))
+    review = to_view(view, "review", tr("Review labels"))
     steps.insert(0 if doubtful else len(steps), review)
     if faceless:
-        sorted_text += " " + format_count(tr("{count} images have no face."), faceless)
+        texts.append(format_count(tr("{count} images have no face."), faceless))
         steps.append(to_view(view, "crop", tr("Draw boxes manually")))
-    first_steps = [skipped_step] if counts.later else []
-    title = tr("Everything is sorted")
-    return Notice(title, sorted_text, (*first_steps, *steps), counts=counts)
+    first_steps = [unsure_step] if counts.later else []
+    return Notice(
+        _describe_work(view, counts),
+        " ".join(texts),
+        (*first_steps, *steps),
+        _last_steps(view),
+        counts,
+    )
 
 
-def steps_after_sorting(view: LabelerView, *, copies: bool) -> list[NextStep]:
-    """Return what follows after sorting; `copies` as in `all_sorted`."""
-    find = [find_duplicates(view)] if copies else []
-    return [*find, to_view(view, "statistics", tr("Split and export"))]
+def _describe_work(view: LabelerView, counts: LabelCounts) -> str:
+    person_count = sum(row.count > 0 for row in counts.classes)
+    people = tr("1 person") if person_count == 1 else tr("{count} people")
+    progress = view.worker.progress
+    step_count = progress.step_count if progress else 0
+    return tr("{done}, {people}, {steps}").format(
+        done=format_count(tr("{count} faces"), counts.total - counts.later),
+        people=format_count(people, person_count),
+        steps=format_count(tr("{count} steps"), step_count),
+    )
+
+
+def _last_steps(view: LabelerView) -> tuple[Notice, ...]:
+    """Return what to do with a sorted set, each with its button."""
+    run = view.context.imports.run_command
+    split = partial(run, "labeler", "split")
+
+    def run_split(*words: str) -> None:
+        # Images that have a split keep it.
+        split()
+        run(*words)
+
+    export = partial(run_split, "labeler", "export")
+    train = partial(run_split, "baseline", "train", "--preset", "transfer")
+    return (
+        Notice(
+            tr("Split"),
+            tr("Train, val and test. Similar images stay together."),
+            (NextStep(tr("Split"), split),),
+        ),
+        Notice(
+            tr("Export"),
+            tr("A folder for each class, which other tools read."),
+            (NextStep(tr("Export"), export),),
+        ),
+        Notice(
+            tr("Train"),
+            tr("A model that names new images, and a report of its errors."),
+            (NextStep(tr("Train"), train),),
+        ),
+    )
 
 
 def find_duplicates(view: LabelerView) -> NextStep:
@@ -384,7 +426,8 @@ def next_steps(view: LabelerView, *, copies: bool = True) -> list[NextStep]:
     """Return steps to unsorted faces, or what follows after sorting; `copies` as there."""
     progress = view.worker.progress
     if progress is not None and progress.counts.total and not progress.counts.pending:
-        return steps_after_sorting(view, copies=copies)
+        find = [find_duplicates(view)] if copies else []
+        return [*find, to_view(view, "statistics", tr("Split and export"))]
     return [to_pages(view), to_queue(view)]
 
 

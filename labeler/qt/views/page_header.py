@@ -72,11 +72,15 @@ def page_title(page: ClassPage) -> str:
     if not page.tiles:
         return tr("Class pages")
     if page.kind is PageKind.PLAIN:
-        return tr("Comparing faces…  Clusters follow; or point and type a name")
+        return tr(
+            "Comparing faces…  Cards of similar ones follow; or point and type a name"
+        )
     if page.kind is PageKind.CLUSTERS:
         title = tr("Who is this?  {number} · type the name")
         if len(page.cards) > 1:
-            title = tr("Who are they?  {count} clusters · {number} · point and type")
+            title = tr(
+                "Who are they?  {count} people to name · {number} · point and type"
+            )
         return format_count(title, len(page.cards), number=_describe_number(page))
     return _suggestions_title(page)
 

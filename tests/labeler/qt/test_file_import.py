@@ -136,7 +136,7 @@ def test_commands_run_in_order(
     assert import_bar(window).isVisible()
     assert import_bar(window).stop.isVisible()
     wait_until(lambda: window.imports.state is ImportState.DONE)
-    result = "Finished  ·  6 new images  ·  2 duplicates skipped  ·  4 faces detected"
+    result = "Finished  ·  6 new images  ·  2 duplicates left out  ·  4 faces detected"
     assert import_bar(window).text.text() == result
     calls = (tmp_path / "programs" / "calls").read_text().splitlines()
     names = [(Path(line.split()[0]).stem, line.split()[1]) for line in calls]
@@ -164,7 +164,7 @@ def test_import_is_stopped_and_resumed(
     start_import: StartImport, fake_commands: FakeCommands
 ) -> None:
     window = start_import(harvest=WAITING_HARVEST, facecrop=FACECROP)
-    wait_until(lambda: window.imports.stage is not None)
+    wait_until(lambda: bool(window.imports.stage.name))
     assert import_bar(window).text.text() == "Importing images: 30  ·  step 1 of 2"
     QTest.keyClick(window.view.home, "1")  # the window stays usable
     QTest.mouseClick(import_bar(window).stop, Qt.MouseButton.LeftButton)
@@ -173,7 +173,7 @@ def test_import_is_stopped_and_resumed(
     fake_commands(harvest=HARVEST)
     QTest.mouseClick(import_bar(window).resume_button, Qt.MouseButton.LeftButton)
     wait_until(lambda: window.imports.state is ImportState.DONE)
-    result = "Finished  ·  3 new images  ·  1 duplicate skipped  ·  4 faces detected"
+    result = "Finished  ·  3 new images  ·  1 duplicate left out  ·  4 faces detected"
     assert import_bar(window).text.text() == result
     # It goes with a decision, once read.
     for name, is_read in (
@@ -205,7 +205,7 @@ def test_failed_command_shows_hint(start_import: StartImport) -> None:
 
 def test_second_close_stops_import(start_import: StartImport) -> None:
     window = start_import(harvest=WAITING_HARVEST, facecrop=FACECROP)
-    wait_until(lambda: window.imports.stage is not None)
+    wait_until(lambda: bool(window.imports.stage.name))
     number = window.imports.queue.process.processId()
     window.imports.run_command("labeler", "split")
     assert not window.close()

@@ -22,11 +22,13 @@ from person import (
     wait_for_page,
     wait_until,
 )
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 
 from gleanset import Dataset
+from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.keyboard import shortcut_sections
 from labeler.qt.settings import SettingsDialog
 from labeler.qt.theme import lit
@@ -468,12 +470,12 @@ def test_menu_labels_face_or_selection(person: Person) -> None:
     settle(person.window)
     assert sorted(person.labels.values()) == ["hana", "hana", "rei"]
     person.click(8, modifiers=CONTROL)
-    click(open_menu(person, 9), "Skip")  # outside the selection: that face alone
+    click(open_menu(person, 9), "Not sure")  # outside the selection: that face alone
     settle(person.window)
     assert person.window.worker.progress.counts.later == 1
     assert person.view.model.state(9).target == "later"
     click(open_menu(person, 10), "Not a face")
-    click(open_menu(person, 11), "Unlisted person")
+    click(open_menu(person, 11), "Nobody I collect")
     settle(person.window)
     counts = person.window.worker.progress.counts
     assert (counts.rejected, counts.other) == (1, 1)
@@ -616,3 +618,32 @@ def test_search_with_matches_creates_no_class(crowded: Person) -> None:
     QTest.keyClick(field, Key.Key_Return)
     settle(crowded.window)
     assert name[:2] + "xyz" in crowded.keys
+
+
+def test_class_list_scrolls_during_drag(crowded: Person) -> None:
+    rows = crowded.window.class_panel.list
+    mime = TileMimeData(crowded.view.model.ids([3, 8]))
+    copy = Qt.DropAction.CopyAction
+    left = Qt.MouseButton.LeftButton
+    bar = rows.verticalScrollBar()
+    bottom = QPoint(60, rows.viewport().height() - 6)
+    QApplication.sendEvent(
+        rows.viewport(), QDragEnterEvent(bottom, copy, mime, left, NONE)
+    )
+
+    def is_scrolled() -> bool:
+        move = QDragMoveEvent(bottom, copy, mime, left, NONE)
+        QApplication.sendEvent(rows.viewport(), move)
+        return bar.value() > 150
+
+    is_scrolled()
+    first = rows.drop_text
+    wait_until(is_scrolled)
+    row = crowded.window.class_panel.model.row(rows.indexAt(bottom).row())
+    assert rows.drop_text == f"Drop 2 → {row.target}" != first
+    drop = QDropEvent(QPointF(bottom), copy, mime, left, NONE)
+    QApplication.sendEvent(rows.viewport(), drop)
+    assert drop.dropAction() == copy
+    settle(crowded.window)
+    assert list(crowded.labels.values()) == [row.target] * 2
+    assert rows.drop_row == -1
