@@ -407,8 +407,8 @@ def test_class_keys_are_stable_and_saved(session: SortingSession) -> None:
     assert list(session.progress().keys.items()) == [
         ("b", "1"),
         ("a", "2"),
-        ("c", "w"),
         ("d", "3"),
+        ("c", "w"),
     ]
     with Dataset.open(session.dataset.root) as dataset:
         assert SortingSession(dataset).progress().keys == session.progress().keys
