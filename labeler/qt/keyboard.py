@@ -310,6 +310,7 @@ def _column(*sections: Shortcuts) -> QFormLayout:
             caps = QWidget()
             labels = (QLabel(key, objectName="key") for key in _NEXT_KEY.split(keys))
             caps.setLayout(row_layout(*labels, None))
+            caps.setMaximumHeight(caps.sizeHint().height())
             form.addRow(caps, plain_label(meaning))
     return form
 
