@@ -211,18 +211,18 @@ def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
     values = {}
     has_number = False
     for key, value in result.items():
-        is_number = value is not None and not isinstance(value, _NOT_A_NUMBER)
+        is_number = not isinstance(value, _NOT_A_NUMBER)
         is_later_zero = is_number and has_number and value == 0
         if value not in ("", None) and not is_later_zero:
             values[key.replace("_", " ")] = value
-        has_number = has_number or is_number
+        has_number |= is_number
 
     commands = {key: values.pop(key) for key in _COMMANDS if key in values}
     return _format_values(values, indent) + _format_values(commands, indent)
 
 
 _COMMANDS = ("pairs to decide", "rejected files", "next", "undo")
-_NOT_A_NUMBER = (dict, list, str)
+_NOT_A_NUMBER = dict | list | str | None
 
 
 def _format_values(values: Mapping[str, Any], indent: str) -> list[str]:

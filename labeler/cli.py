@@ -144,10 +144,12 @@ class ClassList(CommandResult):
 
     def lines(self) -> list[str]:
         """Return a table of the classes, and their number."""
-        rows = [("class", "samples", "key", "also")]
-        rows += [
-            (row.name, str(row.samples), row.key or "", ", ".join(row.aliases))
-            for row in self.classes
+        rows = [
+            ("class", "samples", "key", "also"),
+            *(
+                (row.name, str(row.samples), row.key or "", ", ".join(row.aliases))
+                for row in self.classes
+            ),
         ]
         return [*format_table(rows), f"classes: {len(self.classes)}"]
 

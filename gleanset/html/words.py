@@ -72,10 +72,13 @@ def clock(seconds: float) -> str:
     return f"{start}:{tenths // 10:02}.{tenths % 10}"
 
 
-def shorten(text: str) -> str:
-    """Return text on one line, with the middle elided beyond `MAX_CHARACTERS`."""
+def shorten(text: str, max_columns: int = MAX_CHARACTERS) -> str:
+    """Return text on one line, with the middle elided beyond `max_columns`.
+
+    Templates set it, as in `detail|shorten(100)`.
+    """
     text = " ".join(text.split())
-    if len(text) <= MAX_CHARACTERS:
+    if len(text) <= max_columns:
         return text
-    half = (MAX_CHARACTERS - 1) // 2
+    half = (max_columns - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
