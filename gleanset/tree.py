@@ -207,8 +207,5 @@ def find_splits(root: Path) -> frozenset[str]:
 
 def summarize_ignored(ignored: Counter[str]) -> dict[str, object]:
     """Return the summary entries for ignored files: their number and the reasons."""
-    summary: dict[str, object] = {"ignored": ignored.total()}
     reasons = {reason: number for reason, number in ignored.most_common() if number}
-    if reasons:
-        summary["ignored_reasons"] = reasons
-    return summary
+    return {"ignored": ignored.total(), "ignored_reasons": reasons}

@@ -446,13 +446,17 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
     with job.open() as dataset:
         in_clusters = selection.list_cluster_keys(dataset)
         keys = selection.list_keys(dataset, in_clusters)
+        # Only the kept copy of a duplicate is split and exported.
+        samples = dict.fromkeys(
+            [*keys, *map(dataset.samples.find_undecided_copy, keys)]
+        )
         name = ""
         notes: dict[str, str] = {}
         if label is None:
             operation = make_operation(
                 "other" if selection.unlisted else "reject-by-command", count=len(keys)
             )
-            choices = [Choice(key, "reject") for key in keys]
+            choices = [Choice(key, "reject") for key in samples]
         else:
             check_typo(dataset, label)
             name = dataset.classes.resolve(label)
@@ -460,7 +464,7 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
             operation = make_operation("label-by-command", count=len(keys), label=name)
             choices = [
                 Choice(key, "label", name, TOGETHER if key in in_clusters else PERSON)
-                for key in keys
+                for key in samples
             ]
         step = apply_decisions(
             dataset, operation, choices, UNLISTED_MARK if selection.unlisted else None
@@ -499,10 +503,11 @@ class Selection(NamedTuple):
 
     def list_cluster_keys(self, dataset: Dataset) -> dict[str, None]:
         """Return the keys of the pending samples of all clusters. Raises `UsageError`."""
-        keys: dict[str, None] = {}
-        for name in self.clusters:
-            keys |= dict.fromkeys(get_cluster(dataset.db, name).pending)
-        return keys
+        return dict.fromkeys(
+            key
+            for name in self.clusters
+            for key in get_cluster(dataset.db, name).pending
+        )
 
     def list_keys(self, dataset: Dataset, in_clusters: Iterable[str]) -> list[str]:
         """Return the keys of all samples, each once. Raises `UsageError`."""
@@ -538,10 +543,8 @@ def check_typo(dataset: Dataset, label: str) -> None:
     if dataset.classes.get_id(label) is not None or name in known_names:
         return
 
-    similar_name = find_similar_name(name, sorted(known_names))
-    if not similar_name:
-        typos = (other for other in known_names if _is_typo(name, other))
-        similar_name = next(typos, None)
+    typos = (other for other in known_names if _is_typo(name, other))
+    similar_name = find_similar_name(name, sorted(known_names)) or next(typos, None)
     if similar_name:
         raise UsageError(
             f"there is no class {name!r}",

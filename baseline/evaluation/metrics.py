@@ -237,14 +237,12 @@ class SplitMetrics:
     def list_confused_pairs(self) -> list[ConfusedPair]:
         """Return class pairs confused more than once, most frequent first."""
         names = [*(score.name for score in self.classes), "unknown"]
-        pairs = []
-        for true, row in enumerate(self.answered.confusion):
-            for answered, number in enumerate(row):
-                if answered != true and number > 1:
-                    pairs.append(
-                        ConfusedPair(names[true], names[answered], number, sum(row))
-                    )
-
+        pairs = [
+            ConfusedPair(names[true], names[answered], number, sum(row))
+            for true, row in enumerate(self.answered.confusion)
+            for answered, number in enumerate(row)
+            if answered != true and number > 1
+        ]
         pairs.sort(key=lambda pair: (-pair.count, pair.true, pair.answered))
         return pairs[:MAX_CONFUSED_PAIRS]
 

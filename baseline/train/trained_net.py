@@ -400,23 +400,23 @@ def build_gallery(
     images: list[GalleryImages] = []
     for number in range(classes):
         members = np.flatnonzero(y == number)[:MAX_GALLERY_CANDIDATES]
-        rows = members[choose_representatives(embedded[members], MAX_GALLERY_IMAGES)]
+        rows = members[choose_representatives(embedded[members])]
         images.append((tuple(keys[row] for row in rows), embedded[rows]))
     return build_head(images)
 
 
-def choose_representatives(embedded: Float32Array, limit: int) -> IntArray:
-    """Return at most `limit` representative rows, sorted.
+def choose_representatives(embedded: Float32Array) -> IntArray:
+    """Return at most `MAX_GALLERY_IMAGES` representative rows, sorted.
 
     Greedy facility location by similarity (Nemhauser et al., 1978: at least 63 % of the optimum).
     """
-    if len(embedded) <= limit:
+    if len(embedded) <= MAX_GALLERY_IMAGES:
         return np.arange(len(embedded))
     similarity = embedded @ embedded.T
     # Of each image, to the most similar representative.
     best = np.full(len(embedded), -1.0, np.float32)
     rows: list[int] = []
-    for _ in range(limit):
+    for _ in range(MAX_GALLERY_IMAGES):
         totals = np.maximum(similarity, best).sum(1)
         totals[rows] = -np.inf
         row = int(totals.argmax())
@@ -457,7 +457,7 @@ def add_images(
             added.append(row)
 
     vectors = np.concatenate((old_vectors, embedded[added].astype(np.float32)))
-    rows = choose_representatives(vectors, MAX_GALLERY_IMAGES)
+    rows = choose_representatives(vectors)
     return tuple(all_keys[row] for row in rows), vectors[rows]
 
 

@@ -21,9 +21,6 @@ from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from gleanset.arrays import Pixels
 from gleanset.records import Face, Landmark
 
-MAX_SIDE = 1920
-"""Pixels to which images are reduced. Above some 2,600 the library silently finds nothing."""
-
 
 class AnimeFace:
     """Finds faces drawn in the Japanese style; `threshold` is the minimum likelihood."""
@@ -48,7 +45,7 @@ class AnimeFace:
 
         Raises `ValueError` for anything but height x width x 3 bytes.
         """
-        return search_tiles(self.name, pixels, self._find, MAX_SIDE)
+        return search_tiles(self.name, pixels, self._find)
 
     def _load_search(self) -> LibrarySearch:
         """Return the tested search function; animeface-docker overrides it."""

@@ -21,14 +21,19 @@ from facecrop.detectors.onnx import (
     decode_boxes,
     suppress_overlaps,
 )
-from facecrop.detectors.tiling import FloatBox, RawFace, is_same_face, search_tiles
+from facecrop.detectors.tiling import (
+    MAX_SIDE,
+    FloatBox,
+    RawFace,
+    is_same_face,
+    search_tiles,
+)
 from gleanset.arrays import Float32Array, Pixels
 from gleanset.errors import MissingComponent
 from gleanset.files.store import hash_bytes
 from gleanset.records import Face, overlap
 from gleanset.work.onnx_session import open_onnx_session
 
-MAX_SIDE = 1920
 MODEL = Path(__file__).with_name("drawnface.onnx")
 SIZE = 512
 """Pixels of the longer side at the first scale; 16:9 and 4:3 keep their aspect ratio."""
@@ -101,7 +106,7 @@ class DrawnFace:
 
     def detect(self, pixels: Pixels) -> list[Face]:
         """Find faces. Raises `ValueError` for anything but height x width x 3 bytes."""
-        return search_tiles(self.name, pixels, self._find, MAX_SIDE)
+        return search_tiles(self.name, pixels, self._find)
 
     def _find(self, part: Pixels) -> Iterator[RawFace]:
         longer_side = max(part.shape[:2])

@@ -22,9 +22,6 @@ from gleanset.errors import UsageError
 from gleanset.files.store import hash_bytes
 from gleanset.records import Face
 
-MAX_SIDE = 1920
-"""Pixels to which images or tiles are reduced."""
-
 MIN_WINDOW = 32
 """Pixels of the first window. The cascade allows 24, but windows below 32 take nearly half of the
 time, for faces that are too small to crop."""
@@ -79,7 +76,7 @@ class LbpCascade:
 
         Raises `ValueError` for anything but height x width x 3 bytes.
         """
-        return search_tiles(self.name, pixels, self._find, MAX_SIDE)
+        return search_tiles(self.name, pixels, self._find)
 
     def _find(self, part: Pixels) -> Iterator[RawFace]:
         import cv2  # slow to import

@@ -115,7 +115,6 @@ def _from_corners(row: Float32Array) -> FloatBox:
     return FloatBox(left, top, right - left, bottom - top)
 
 
-MAX_SIDE = 1920
 DEFAULT_SIZE = 640
 """Side in pixels of an input without a fixed size."""
 
@@ -172,7 +171,7 @@ class OnnxModel:
 
     def detect(self, pixels: Pixels) -> list[Face]:
         """Find faces. Raises `ValueError` for anything but height x width x 3 bytes."""
-        return search_tiles(self.name, pixels, self._find, MAX_SIDE)
+        return search_tiles(self.name, pixels, self._find)
 
     def _find(self, part: Pixels) -> Iterator[RawFace]:
         height, width = part.shape[:2]

@@ -112,8 +112,12 @@ class RawFace(NamedTuple):
 FindFaces: TypeAlias = Callable[[Pixels], Iterable[RawFace]]
 
 
+MAX_SIDE = 1920
+"""Longest side of a searched part. Above some 2,600 animeface's library silently finds nothing."""
+
+
 def search_tiles(
-    name: str, pixels: Pixels, find: FindFaces, max_side: int
+    name: str, pixels: Pixels, find: FindFaces, max_side: int = MAX_SIDE
 ) -> list[Face]:
     """Return the faces that `find` finds, from left to right.
 

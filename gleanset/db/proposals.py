@@ -104,12 +104,11 @@ class Proposals(Table):
             ],
         )
 
-        proposal_rows = []
-        for sample in prelabelled:
-            for rank, proposal in enumerate(sample.proposals, 1):
-                proposal_rows.append(
-                    (rank, proposal.confidence, sample.sample, proposal.label)
-                )
+        proposal_rows = [
+            (rank, proposal.confidence, sample.sample, proposal.label)
+            for sample in prelabelled
+            for rank, proposal in enumerate(sample.proposals, 1)
+        ]
         self._db.execute_many(
             """
             INSERT INTO proposal(sample, rank, confidence, label)

@@ -344,11 +344,21 @@ class Samples(Table):
         newest = "SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1"
         return self._db.fetch_text(newest, ())
 
-    def find_kept_copy(self, key: str) -> str:
-        """Return the kept sample of the duplicate set of a sample; without one, the sample."""
+    def find_kept_copy(self, key: str, condition: str = "1") -> str:
+        """Return the kept sample of the duplicate set of a sample; without one, the sample.
+
+        The condition is SQL about the duplicate `s` and the kept copy `k`.
+        """
         copies = "sample s JOIN sample k USING(duplicate_set)"
-        sql = f"SELECT k.key FROM {copies} WHERE k.kept AND NOT s.kept AND s.key=?"
+        sql = f"SELECT k.key FROM {copies} WHERE k.kept AND NOT s.kept AND s.key=? AND {condition}"
         return self._db.fetch_text(sql, (key,)) or key
+
+    def find_undecided_copy(self, key: str) -> str:
+        """Return the kept copy of a duplicate if no other decision about it was made."""
+        is_undecided = (
+            "(k.status='queue' OR (k.status, k.label) IS (s.status, s.label))"
+        )
+        return self.find_kept_copy(key, is_undecided)
 
     def set_splits(
         self,

@@ -49,6 +49,8 @@ _SAMPLE_BYTES = 50_000
 _MAX_LINE_BYTES = 4_000_000
 # A cell with a letter beyond ASCII. No encoding uses these separators in its characters.
 _CELL = re.compile(rb'[^\s,;"/:]*[\x80-\xff][^\n\r\t,;"/:]*')
+# Among the digits of numbered names chardet no longer sees an encoding with two bytes a character.
+_DIGITS = re.compile(rb"\d+")
 _MAX_EXAMPLE_CHARACTERS = 40
 # A Latin letter beside a Greek or Cyrillic one: no word has both.
 _MIXED_SCRIPTS = re.compile("(?=[A-Za-z][\u0370-\u052f]|[\u0370-\u052f][A-Za-z])")
@@ -244,7 +246,7 @@ def _guess_encoding(
 ) -> TextEncoding:
     import chardet  # most texts are UTF-8
 
-    sample = b"\n".join(dict.fromkeys(cells))
+    sample = b"\n".join({_DIGITS.sub(b"", cell): None for cell in cells})
     matches = chardet.detect_all(
         sample,
         ignore_threshold=True,

@@ -470,12 +470,8 @@ def label_changes(members: Sequence[DuplicateSetMember]) -> list[Choice]:
     is_unseen = source.label_by in UNSEEN
     if best.status in ACTION_BY_STATUS and (is_unseen or best.label_by not in UNSEEN):
         return withdrawals
-    choice = Choice(
-        best.key,
-        ACTION_BY_STATUS[source.status],
-        source.label,
-        source.label_by if is_unseen else "duplicate",
-    )
+    action = ACTION_BY_STATUS[source.status]
+    choice = Choice(best.key, action, source.label, source.label_by)
     return [*(other for other in withdrawals if other.sample != best.key), choice]
 
 
@@ -609,7 +605,7 @@ def _list_accepted_changes(copies: DuplicateSet) -> list[Choice]:
 
     action = ACTION_BY_STATUS[best.status]
     choices = [
-        Choice(other.key, action, best.label, "duplicate")
+        Choice(other.key, action, best.label)
         for other in others
         if _decision(other) != _decision(best)
     ]

@@ -574,8 +574,10 @@ def _image_records(facts: CardFacts) -> Node:
         pixels = files | {"extract": {"fileProperty": "content"}}
 
     fields = [_field("file", file), _field("image", pixels, "sc:ImageObject")]
-    for name, column in columns.items():
-        fields.append(_field(name, table | {"extract": {"column": column}}))
+    fields += (
+        _field(name, table | {"extract": {"column": column}})
+        for name, column in columns.items()
+    )
     if not _is_table(facts):
         fields[0]["references"] = table | {"extract": {"column": "file"}}
     return _node("RecordSet", "images") | {

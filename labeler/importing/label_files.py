@@ -5,10 +5,12 @@ file for each image, with class numbers and boxes as fractions of the image.
 """
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -418,7 +420,7 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
     """
     labels = LabelledFiles("table", tree, "not in a table")
     for file in tree.iter_files(".csv", ".tsv", METADATA):
-        rows = _read_rows(tree, file)
+        rows = read_rows(tree, file)
         if rows is None:
             labels.drop(file, "table that cannot be read")
             continue
@@ -450,7 +452,7 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
     return labels if labels.tables else None
 
 
-def _read_rows(tree: ImportTree, file: Path) -> list[Mapping[str, str]] | None:
+def read_rows(tree: ImportTree, file: Path) -> list[Mapping[str, str]] | None:
     """Return the rows of a table; None if it cannot be read."""
     read = _iter_json_rows if file.name == METADATA else _iter_csv_rows
     try:
@@ -463,6 +465,16 @@ def _read_rows(tree: ImportTree, file: Path) -> list[Mapping[str, str]] | None:
         AttributeError,  # a line of JSON that is not an object
     ):
         return None
+
+
+def find_unread_table(tree: ImportTree) -> Path | None:
+    """Return a table of images that `read_tables` does not read, because of its columns."""
+    for file in tree.iter_files(".csv", ".tsv"):
+        rows = read_rows(tree, file) or []
+        names = chain.from_iterable(row.values() for row in rows[:_SAMPLE_SIZE])
+        if any(tree.find_by_path(name, file) for name in names):
+            return file
+    return None
 
 
 def _find_image_column(
@@ -487,7 +499,7 @@ def _iter_json_rows(text: str) -> Iterator[Mapping[str, str]]:
 
 
 def _iter_csv_rows(text: str) -> Iterator[Mapping[str, str]]:
-    lines = text.splitlines(keepends=True)
+    lines = list(io.StringIO(text, newline=""))
     delimiter = find_delimiter(lines[0] if lines else "")
     reader = csv.reader(lines, delimiter=delimiter)
     names = [name.strip().lower() for name in next(reader, [])]

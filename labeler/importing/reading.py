@@ -1,7 +1,5 @@
 """Detecting the layout of labelled folders and exports, and reading their labels."""
 
-import csv
-import io
 import re
 import shlex
 from collections import Counter, defaultdict
@@ -23,7 +21,13 @@ from gleanset.tree import summarize_ignored
 from labeler.export.formats import find_format
 from labeler.export.rows import LICENCE_FILE, unescape_formula
 from labeler.export.tree import COPIES, read_marker
-from labeler.importing.label_files import read_coco, read_tables, read_yolo
+from labeler.importing.label_files import (
+    find_unread_table,
+    read_coco,
+    read_rows,
+    read_tables,
+    read_yolo,
+)
 from labeler.importing.labelled import ImportTree, LabelledFiles, SourceInfo
 
 _WITH_BOXES = ("coco", "yolo-detect")
@@ -258,20 +262,14 @@ def add_credits(files: LabelledFiles) -> None:
 
 def _read_licence_table(file: Path, tree: ImportTree) -> dict[str | None, SourceInfo]:
     """Return the rows of `LICENSES.csv` by file; empty if it cannot be read."""
-    try:
-        rows = list(csv.DictReader(io.StringIO(tree.read_text(file), newline="")))
-    except (InputUnusable, csv.Error):
+    rows = read_rows(tree, file)
+    if rows is None:
         return {}
 
     tree.report_encodings([file])
     table = {}
     for row in rows:
-        # A row with too many cells has a list of the others, and no name for it.
-        cells = {
-            name: unescape_formula(text)
-            for name, text in row.items()
-            if isinstance(text, str)
-        }
+        cells = {name: unescape_formula(text) for name, text in row.items()}
         table[cells.get("file")] = SourceInfo(
             Credit(
                 clean_credit_text(cells.get("author")),
@@ -344,6 +342,12 @@ def _check_names(tree: ImportTree, files: LabelledFiles, names: Counter[str]) ->
         raise InputUnusable(
             f"{', '.join(sorted(generic))} in {tree.root} is not a class name",
             f"if the classes are deeper: --class-level 2; else {_suggest_labels(tree)}",
+        )
+
+    if len(names) == 1 and (table := find_unread_table(tree)):
+        raise InputUnusable(
+            f"{table} names images, but has no columns called file_name and label",
+            f"rename them; or if all images are {min(names)}: --class-level 1",
         )
 
     depths = {len(path.relative_to(tree.root).parts) for path in tree.images}

@@ -109,18 +109,16 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
 
     for sha256, tracks in by_video.items():
         title, seconds = videos.get(sha256, (sha256[:12], None))
-        last = max(stored.track.ended for stored in tracks)
+        length = max(seconds or 0.0, *(stored.track.ended for stored in tracks))
         people = list(_people(dataset, tracks, thumbnails))
         if spans := left_out.get(sha256, {}).get("left_out"):
-            segments = [Segment(start, ended, ()) for start, ended in spans]
+            # They may begin before the first fingerprint, and end after the last.
+            segments = [
+                Segment(max(start, 0.0), min(ended, length), ())
+                for start, ended in spans
+            ]
             people.append(PersonOnScreen(None, "left out", segments, None))
-        timelines.append(
-            VideoTimeline(
-                title,
-                max(seconds or 0.0, last),
-                people,
-            )
-        )
+        timelines.append(VideoTimeline(title, length, people))
 
     return sorted(timelines, key=lambda timeline: timeline.title)
 
@@ -158,10 +156,9 @@ def _get_state(stored: StoredTrack) -> State | None:
 
 
 def _join_segments(stored_tracks: list[StoredTrack]) -> list[Segment]:
-    tracks = [stored.track for stored in stored_tracks]
-    tracks.sort(key=lambda track: track.started)
+    tracks = (stored.track for stored in stored_tracks)
     segments: list[Segment] = []
-    for track in tracks:
+    for track in sorted(tracks, key=lambda track: track.started):
         segment = Segment(track.started, track.ended, (track.name,))
         if segments and segment.started - segments[-1].ended <= MAX_GAP_SECONDS:
             last = segments.pop()
@@ -200,9 +197,7 @@ def write_timelines(dataset: Dataset, folder: Path) -> TimelineResult:
     table = _write_table(timelines).encode("utf-8", "backslashreplace")
     write_atomic(folder / TABLE, table)
 
-    names: set[str | None] = set()
-    for timeline in timelines:
-        names.update(person.name for person in timeline.people)
+    names = {person.name for timeline in timelines for person in timeline.people}
     return TimelineResult(
         timeline=str((folder / PAGE).absolute()),
         table=str((folder / TABLE).absolute()),

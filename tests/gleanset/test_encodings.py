@@ -132,6 +132,23 @@ def test_some_japanese_names_tell_their_encoding(encoding: str) -> None:
     assert list(decode_names(raw, "a.tar").values()) == names
 
 
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("cp932", "ねこの写真"),
+        ("cp932", "スクリーンショット 2024-01-"),
+        ("gb18030", "微信图片_20240101"),
+        ("cp949", "고양이"),
+        ("big5", "螢幕截圖"),
+        ("cp866", "Фото"),
+    ],
+)
+def test_numbered_names_tell_their_encoding(encoding: str, name: str) -> None:
+    names = [f"{name}{number:02}.jpg" for number in range(12)]
+    texts = decode_names((text.encode(encoding) for text in names), "z", is_zip=True)
+    assert list(texts.values()) == names
+
+
 def test_text_of_two_encodings_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "l.txt"
     path.write_bytes(

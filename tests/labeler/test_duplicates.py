@@ -12,7 +12,7 @@ from duplicate_images import COPIES, add_picture, drawing, encoded, face, search
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from labeler_makers import add_faces, add_image, label, sample_states
-from labelled_images import put
+from labelled_images import put, run_labeler
 from PIL import Image, ImageDraw
 from scipy.cluster.hierarchy import DisjointSet
 from test_verification import cel
@@ -28,7 +28,13 @@ from gleanset.db.duplicates import (
     PairVerdict,
     Relation,
 )
-from gleanset.db.journal import MODEL, PAGE_USER, Choice
+from gleanset.db.journal import (
+    MODEL,
+    PAGE_USER,
+    PERSON,
+    Choice,
+    get_label_provenances,
+)
 from gleanset.db.maintenance import find_contradictions
 from gleanset.errors import UsageError
 from labeler import acceptance
@@ -586,6 +592,31 @@ def test_only_person_overrides_weak_label(empty: Dataset, provenance: str) -> No
         1,
         {first: "hana", second: "rei"},
     )
+
+
+def test_label_given_to_a_duplicate_counts_for_the_kept_copy(empty: Dataset) -> None:
+    best, other = add_hinted(empty, "a", None), add_hinted(empty, "b", None)
+    mark_as_copies(empty, best, other)
+    dedup(empty)
+
+    run_labeler("label", "hana", other, "-d", empty.root).checked()
+    assert labels(empty) == {best: "hana", other: "hana"}
+    run_labeler("label", "rei", other, "-d", empty.root).checked()
+    assert labels(empty) == {best: "rei", other: "rei"}, "a correction"
+    run_labeler("label", "hana", best, "-d", empty.root).checked()
+    run_labeler("label", "yuki", other, "-d", empty.root).checked()
+    assert labels(empty)[best] == "hana", "decided otherwise: a person has to choose"
+    assert dedup(empty)["conflicts"] == 1
+
+
+def test_moved_label_stays_that_of_a_person(empty: Dataset) -> None:
+    best, other = add_hinted(empty, "a", None), add_hinted(empty, "b", None)
+    label(empty, other, "hana")
+    mark_as_copies(empty, best, other)
+    (group,) = DuplicateFinder(empty).plan().open_sets()
+    accept(empty, [group.with_best(best)])
+    assert labels(empty)[best] == "hana"
+    assert get_label_provenances(empty.db)[best] == PERSON
 
 
 def test_chosen_copy_decides_the_label(empty: Dataset) -> None:

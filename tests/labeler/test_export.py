@@ -598,4 +598,5 @@ def test_classes_without_a_split_are_shortened_for_people(
     assert missing[:6] == [f"  class {n}: nothing in test" for n in range(1, 6)] + [
         "  and 4 more"
     ]
+    assert "short:" not in printed, "the same list, once more"
     assert len(run_labeler(*words, "--json").json["short"]) == 9

@@ -311,10 +311,14 @@ def test_timeline_shows_skipped_segments(tracked: Dataset) -> None:
     [(sha256, state)] = tracked.videos.iter_states("seen")
     settings = tracked.videos.get_latest_seen_settings()
     name = Origin("video", "", video=sha256, title="e.mp4")
-    tracked.videos.record(name, settings, 60.0, 9, state | {"left_out": [[30.0, 55.0]]})
+    tracked.videos.record(
+        name, settings, 60.0, 9, state | {"left_out": [[-1, 25], [50, 61]]}
+    )
     (timeline,) = gather_timelines(tracked)
     left_out = timeline.people[-1]
-    assert (left_out.title, left_out.seconds) == ("repeated, left out", 25.0)
+    assert left_out.title == "repeated, left out"
+    times = [(segment.started, segment.ended) for segment in left_out.segments]
+    assert times == [(0, 25), (50, 60)], "within the video"
 
 
 def test_timeline_without_tracks_is_an_error(dataset: Dataset) -> None:

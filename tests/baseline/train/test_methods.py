@@ -362,7 +362,7 @@ def test_gallery_keeps_representative_images() -> None:
         3 * MAX_GALLERY_IMAGES, 32, 1
     )
     x = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
-    representatives = choose_representatives(x, MAX_GALLERY_IMAGES)
+    representatives = choose_representatives(x)
     assert sorted(set(representatives // 3)) == list(range(MAX_GALLERY_IMAGES))
     y = np.zeros(len(x), np.int64)
     y[-1] = 1
