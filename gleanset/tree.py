@@ -207,5 +207,8 @@ def find_splits(root: Path) -> frozenset[str]:
 
 def summarize_ignored(ignored: Counter[str]) -> dict[str, object]:
     """Return the summary entries for ignored files: their number and the reasons."""
-    reasons = {reason: number for reason, number in ignored.most_common() if number}
-    return {"ignored": ignored.total(), "ignored_reasons": reasons}
+    reasons = +ignored  # without those that no file has
+    return {
+        "ignored": ignored.total(),
+        "ignored_reasons": dict(reasons.most_common()),
+    }

@@ -430,7 +430,8 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
 
     An unknown class is created. If its name is nearly that of another class or weak label, such as
     with a letter missing, added or swapped, it is refused as a typo until `labeler classes add` has
-    created it. Wrong samples of a cluster or a track can be labelled by id afterwards.
+    created it. Wrong samples of a cluster or a track can be labelled by id afterwards. The kept
+    copy of a duplicate gets its label, too, unless it was decided otherwise.
     """
     selection = Selection(**options)
     if selection.has_no_class and label is not None:
@@ -504,9 +505,9 @@ class Selection(NamedTuple):
     def list_cluster_keys(self, dataset: Dataset) -> dict[str, None]:
         """Return the keys of the pending samples of all clusters. Raises `UsageError`."""
         return dict.fromkeys(
-            key
-            for name in self.clusters
-            for key in get_cluster(dataset.db, name).pending
+            chain.from_iterable(
+                get_cluster(dataset.db, name).pending for name in self.clusters
+            )
         )
 
     def list_keys(self, dataset: Dataset, in_clusters: Iterable[str]) -> list[str]:

@@ -53,8 +53,7 @@ def make_safe_name(text: str) -> str:
     letters = map(_map_to_safe, unicodedata.normalize("NFC", text))
     # A name with a dot in front is hidden; Windows drops dots and blanks at the end.
     name = re.sub(r"_+", "_", "".join(letters)).strip("._ ")
-    name = _truncate(name[:MAX_NAME_CHARACTERS], MAX_FILE_NAME_BYTES)
-    return f"_{name}" if not name or _RESERVED.match(name) else name
+    return _make_valid(name[:MAX_NAME_CHARACTERS], MAX_FILE_NAME_BYTES)
 
 
 def _map_to_safe(character: str) -> str:
@@ -72,8 +71,7 @@ def make_portable_name(text: str) -> str:
     """
     letters = map(_map_to_portable, unicodedata.normalize("NFC", text))
     name = "".join(letters).strip(". ")
-    name = _truncate(name, MAX_FILE_NAME_BYTES, ". ")
-    return f"_{name}" if not name or _RESERVED.match(name) else name
+    return _make_valid(name, MAX_FILE_NAME_BYTES, ". ")
 
 
 def _map_to_portable(character: str) -> str:
@@ -85,16 +83,17 @@ def _map_to_portable(character: str) -> str:
     return "_" if character in _REFUSED or is_control or is_line_end else character
 
 
-def _truncate(text: str, max_bytes: int, ends: str = "._ ") -> str:
-    return text.encode()[:max_bytes].decode(errors="ignore").rstrip(ends)
+def _make_valid(text: str, max_bytes: int, ends: str = "._ ") -> str:
+    """Return a name without `ends` at its end that is neither too long, nor empty, nor reserved."""
+    name = text.encode()[:max_bytes].decode(errors="ignore").rstrip(ends)
+    return f"_{name}" if not name or _RESERVED.match(name) else name
 
 
 def make_folder_name(label: str) -> str:
     """Return the folder name for a validated class name."""
     name = label.rstrip(". ")
-    if len(name.encode()) > MAX_FOLDER_NAME_BYTES:
-        name = _truncate(name, MAX_FOLDER_NAME_BYTES)
-    return f"_{name}" if not name or _RESERVED.match(name) else name
+    is_long = len(name.encode()) > MAX_FOLDER_NAME_BYTES
+    return _make_valid(name, MAX_FOLDER_NAME_BYTES, "._ " if is_long else "")
 
 
 def assign_folder_names(

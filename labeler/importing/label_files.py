@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -470,10 +469,9 @@ def read_rows(tree: ImportTree, file: Path) -> list[Mapping[str, str]] | None:
 def find_unread_table(tree: ImportTree) -> Path | None:
     """Return a table of images that `read_tables` does not read, because of its columns."""
     for file in tree.iter_files(".csv", ".tsv"):
-        rows = read_rows(tree, file) or []
-        names = chain.from_iterable(row.values() for row in rows[:_SAMPLE_SIZE])
-        if any(tree.find_by_path(name, file) for name in names):
-            return file
+        for row in (read_rows(tree, file) or [])[:_SAMPLE_SIZE]:
+            if any(tree.find_by_path(name, file) for name in row.values()):
+                return file
     return None
 
 

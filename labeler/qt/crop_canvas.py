@@ -35,6 +35,7 @@ from PySide6.QtWidgets import (
 from gleanset.db.regions import BoxedSample
 from gleanset.records import Box
 from labeler.cropping import MIN_BOX_SIDE
+from labeler.qt.grid.gesture_view import ARROWS
 from labeler.qt.keyboard import ClassKeyReader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role, backdrop, focus_ring
@@ -209,12 +210,6 @@ class BoxItem(QGraphicsItem):
 
 
 Key = Qt.Key
-ARROWS = {
-    Key.Key_Left: (-1, 0),
-    Key.Key_Right: (1, 0),
-    Key.Key_Up: (0, -1),
-    Key.Key_Down: (0, 1),
-}
 REPEATABLE_KEYS = {
     *ARROWS,
     Key.Key_PageDown,

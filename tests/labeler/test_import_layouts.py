@@ -247,6 +247,7 @@ def test_unclear_labels_raise_error(
         "id,label\n0.jpg,cat\n1.jpg,dog\ngone.jpg,dog\n",
         "\ufefffilename;class\nimages\\0.jpg;cat\nimages\\1.jpg;dog\ngone.jpg;dog\n",
         "image_id\tspecies\n0\tcat\n1\tdog\ngone\tdog\n",
+        "note,id,label\na\u2028b,0.jpg,cat\nc\x85d,1.jpg,dog\ne,gone.jpg,dog\n",
     ],
 )
 def test_csv_names_classes_of_images(tmp_path: Path, text: str) -> None:
@@ -256,6 +257,17 @@ def test_csv_names_classes_of_images(tmp_path: Path, text: str) -> None:
     assert labels(files) == {"images/0.jpg": ["cat"], "images/1.jpg": ["dog"]}
     assert len(files.missing) == 1
     assert files.count_ignored() == {"not in a table": 1, "file with labels": 1}
+
+
+def test_table_with_unknown_columns_makes_no_folder_a_class(tmp_path: Path) -> None:
+    write(tmp_path, "Bilder/1.jpg", "Bilder/2.jpg")
+    write(tmp_path, "Bilder/liste.csv", text="Datei;Klasse\n1.jpg;Hund\n2.jpg;Katze\n")
+    with pytest.raises(InputUnusable, match=r"liste\.csv names images"):
+        read_labelled(tmp_path)
+    assert labels(read_labelled(tmp_path, 1)) == {
+        "Bilder/1.jpg": ["Bilder"],
+        "Bilder/2.jpg": ["Bilder"],
+    }
 
 
 @pytest.mark.parametrize(
