@@ -104,11 +104,6 @@ class Proposals(Table):
             ],
         )
 
-        proposal_rows = [
-            (rank, proposal.confidence, sample.sample, proposal.label)
-            for sample in prelabelled
-            for rank, proposal in enumerate(sample.proposals, 1)
-        ]
         self._db.execute_many(
             """
             INSERT INTO proposal(sample, rank, confidence, label)
@@ -116,7 +111,11 @@ class Proposals(Table):
             FROM sample s, class c
             WHERE s.key=? AND c.name=?
             """,
-            proposal_rows,
+            [
+                (rank, proposal.confidence, sample.sample, proposal.label)
+                for sample in prelabelled
+                for rank, proposal in enumerate(sample.proposals, 1)
+            ],
         )
 
     def update(
