@@ -158,10 +158,10 @@ def harvest_urls(
     """
     lists = list(files)
     for file in lists:
-        check_list(file, options.columns, options.encoding)
+        check_list(file, options)
 
     images: set[str] = set()
-    candidates = chain.from_iterable(read_list(file, *options) for file in lists)
+    candidates = chain.from_iterable(read_list(file, options) for file in lists)
     with run.open(dataset, URLS_STAGE) as downloader:
         # Without a limit the hashes are not needed, and a list may be long.
         image_sets = [] if limit is None else [images]

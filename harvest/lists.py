@@ -44,14 +44,13 @@ _URL_BEGINNING = re.compile(r"\s*https?://", re.IGNORECASE)
 
 Columns = Mapping[str, str]
 """Column names by field of `Row`, others than its own; they also match in another case (`URL`)."""
-DEFAULT_COLUMNS: Columns = {}
 
 
 class ListOptions(NamedTuple):
     """Default weak label of a list, its columns, and its encoding if it is not UTF-8."""
 
     label: str | None = None
-    columns: Columns = DEFAULT_COLUMNS
+    columns: Columns = {}
     encoding: str | None = None
 
 
@@ -92,9 +91,7 @@ def check_file_exists(file: Path) -> Path:
     return file
 
 
-def check_list(
-    file: Path, columns: Columns = DEFAULT_COLUMNS, encoding: str | None = None
-) -> None:
+def check_list(file: Path, options: ListOptions = NO_OPTIONS) -> None:
     """Check the beginning of a list.
 
     Raises `InputUnusable` if it does not exist, cannot be read or lacks a column,
@@ -103,35 +100,27 @@ def check_list(
     """
     check_file_exists(file)
     if file.suffix.lower() not in _GALLERY_DL_SUFFIXES:
-        next(read_rows(file, columns, encoding), None)
-    elif columns:
+        next(read_rows(file, options), None)
+    elif options.columns:
         raise UsageError(
             f"{file} is a list of gallery-dl, which has no columns",
             "leave --column out",
         )
 
 
-def read_list(
-    file: Path,
-    label: str | None = None,
-    columns: Columns = DEFAULT_COLUMNS,
-    encoding: str | None = None,
-) -> Iterator[Candidate]:
-    """Yield the candidates of a list, read lazily; `label` is the default weak label.
-
-    Raises as `check_list`.
-    """
+def read_list(file: Path, options: ListOptions = NO_OPTIONS) -> Iterator[Candidate]:
+    """Yield the candidates of a list, read lazily; raises as `check_list`."""
     if file.suffix.lower() in _GALLERY_DL_SUFFIXES:
-        yield from read_gallery_dl(file, label, encoding)
+        yield from read_gallery_dl(file, options)
         return
 
-    for row in read_rows(file, columns, encoding):
+    for row in read_rows(file, options):
         origin = Origin(
             "urls",
             row.url,
             url=row.url,
             page_url=row.page,
-            hint=row.label or label,
+            hint=row.label or options.label,
             author=row.author,
             licence=row.licence,
             title=row.caption,
@@ -139,9 +128,7 @@ def read_list(
         yield Candidate(row.url, origin, referer=row.page)
 
 
-def read_rows(
-    file: Path, columns: Columns = DEFAULT_COLUMNS, encoding: str | None = None
-) -> Iterator[Row]:
+def read_rows(file: Path, options: ListOptions = NO_OPTIONS) -> Iterator[Row]:
     """Yield the rows of a list, read lazily; raises as `check_list`.
 
     Rows without a URL are skipped. A row that ends before its URL column has all its text as URL,
@@ -149,16 +136,18 @@ def read_rows(
     """
     kind = file.suffix.lower()
     if kind == ".parquet":
-        yield from _parquet_rows(file, columns, encoding)
+        yield from _parquet_rows(file, options)
     elif kind in _DIALECTS:
-        yield from _table_rows(file, columns, encoding)
-    elif columns:
+        yield from _table_rows(file, options)
+    elif options.columns:
         raise UsageError(
             f"{file} is a list of lines, without columns",
             "leave --column out, or rename a table to .csv, .tsv or .parquet",
         )
     else:
-        yield from (Row(url, label) for url, label in read_lines(file, encoding))
+        yield from (
+            Row(url, label) for url, label in read_lines(file, options.encoding)
+        )
 
 
 def read_lines(
@@ -179,22 +168,22 @@ def _split(lines: Iterator[str]) -> Iterator[tuple[str, str | None]]:
             yield text.strip(), label.strip() or None
 
 
-def _parquet_rows(file: Path, columns: Columns, encoding: str | None) -> Iterator[Row]:
+def _parquet_rows(file: Path, options: ListOptions) -> Iterator[Row]:
     schema = list_columns(file)
-    columns_found = _find_columns(file, columns, [name for name, _ in schema])
+    columns_found = _find_columns(file, options.columns, [name for name, _ in schema])
     column_names = {}
     for field, index in columns_found.items():
         name, is_single = schema[index]
         if is_single:
             column_names[field] = name
-        elif field in ("url", *columns):
+        elif field in ("url", *options.columns):
             raise InputUnusable(
                 f"column {name!r} of {file} holds lists, not single values"
             )
 
     names = sorted(set(column_names.values()))
     indices = {field: names.index(name) for field, name in column_names.items()}
-    for number, cells in enumerate(read_texts(file, names, encoding), start=1):
+    for number, cells in enumerate(read_texts(file, names, options.encoding), start=1):
         if any(cell is not None and len(cell) >= MAX_LINE_CHARS for cell in cells):
             raise _too_long(file, f"a cell of row {number}")
         row = _make_row(indices, cells)
@@ -211,11 +200,11 @@ class _Tsv(csv.excel_tab):
 _DIALECTS: dict[str, type[csv.Dialect]] = {".csv": csv.excel, ".tsv": _Tsv}
 
 
-def _table_rows(file: Path, columns: Columns, encoding: str | None) -> Iterator[Row]:
-    lines = _lines(file, encoding)
+def _table_rows(file: Path, options: ListOptions) -> Iterator[Row]:
+    lines = _lines(file, options.encoding)
     first = next(lines, "")
     is_csv = file.suffix.lower() == ".csv"
-    if not columns and _URL_BEGINNING.match(first):
+    if not options.columns and _URL_BEGINNING.match(first):
         if is_csv and len(next(csv.reader([first]))) > 1:
             raise InputUnusable(
                 f"the first line of {file} does not name its columns",
@@ -230,7 +219,7 @@ def _table_rows(file: Path, columns: Columns, encoding: str | None) -> Iterator[
     if not any(names):
         return
 
-    indices = _find_columns(file, columns, names)
+    indices = _find_columns(file, options.columns, names)
     for cells in rows:
         row = _make_row(indices, cells)
         if row:
@@ -334,15 +323,15 @@ def open_list(file: Path, encoding: str | None) -> Iterator[io.TextIOWrapper]:
 
 
 def read_gallery_dl(
-    file: Path, label: str | None = None, encoding: str | None = None
+    file: Path, options: ListOptions = NO_OPTIONS
 ) -> Iterator[Candidate]:
-    """Yield the images that gallery-dl found; `label` is their weak label.
+    """Yield the images that gallery-dl found.
 
     Raises `InputUnusable` for other JSON, and at the end if entries are not images.
     """
     pages = 0
     try:
-        for kind, *fields in _messages(file, encoding):
+        for kind, *fields in _messages(file, options.encoding):
             if kind == _ERROR:
                 text = (
                     f"gallery-dl stopped: {fields[0]['error']}: {fields[0]['message']}"
@@ -350,7 +339,7 @@ def read_gallery_dl(
                 raise InputUnusable(text, "run it again; images found so far are kept")
             pages += int(kind) == _QUEUE
             if kind == _URL:
-                yield _candidate(str(fields[0]), dict(fields[1]), label)
+                yield _candidate(str(fields[0]), dict(fields[1]), options.label)
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         fix = "gallery-dl -j URL > FILE.json"
         raise InputUnusable(f"{file} is not the JSON of gallery-dl", fix) from error
@@ -374,10 +363,10 @@ def _messages(file: Path, encoding: str | None) -> Iterator[Any]:
 
 
 def _candidate(url: str, metadata: Mapping[str, Any], label: str | None) -> Candidate:
-    number = next((metadata[name] for name in _POSTS if metadata.get(name)), None)
-    pages = [metadata[name] for name in _PAGES if metadata.get(name)]
+    number = next(filter(None, map(metadata.get, _POSTS)), None)
+    pages = map(metadata.get, _PAGES)
     page = next((page for page in pages if str(page).startswith("http")), None)
-    if page is None and metadata.get("category") == "pixiv" and number is not None:
+    if not page and number and metadata.get("category") == "pixiv":
         page = f"https://www.pixiv.net/artworks/{number}"
 
     origin = Origin(
@@ -385,7 +374,7 @@ def _candidate(url: str, metadata: Mapping[str, Any], label: str | None) -> Cand
         url,
         url=url,
         page_url=page,
-        post=None if number is None else f"{metadata.get('category')}:{number}",
+        post=f"{metadata.get('category')}:{number}" if number else None,
         hint=label,
         author=_find_text(metadata, _AUTHORS),
         licence=_find_text(

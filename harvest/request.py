@@ -328,10 +328,15 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
     )
     label: Label = None
 
+    @property
+    def list_options(self) -> ListOptions:
+        """The options for reading a list."""
+        return ListOptions(self.label, self.columns, self.encoding)
+
     def check(self, root: Path) -> None:
         """Raise the errors at the beginning of a list."""
         for file in as_tuple(self.file):
-            check_list(Path(file), self.columns, self.encoding)
+            check_list(Path(file), self.list_options)
 
     def run(
         self,
@@ -347,7 +352,7 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
             dataset,
             map(Path, as_tuple(self.file)),
             DownloadRun(self.client(dataset), progress, simulate),
-            ListOptions(self.label, self.columns, self.encoding),
+            self.list_options,
             limit=self.limit,
         )
 

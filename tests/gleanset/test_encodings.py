@@ -15,7 +15,7 @@ from gleanset.files.encodings import check_encoding, decode_names, decode_text
 from harvest.archives import find_members
 from harvest.folder import find_images
 from harvest.importer import ImportOptions
-from harvest.lists import read_list
+from harvest.lists import ListOptions, read_list
 from labeler.importing.reading import read_labelled
 from tests.tools_for_tests import picture, run_here
 
@@ -48,7 +48,7 @@ def test_list_of_another_program_is_read_and_its_guess_printed(
         f"url;label;author\nhttp://h/1.png;{label};{author}\n".encode(encoding)
     )
     columns = {"label": "label", "author": "author"}
-    [candidate] = read_list(path, None, columns)
+    [candidate] = read_list(path, ListOptions(None, columns))
     assert (candidate.origin.hint, candidate.origin.author) == (label, author)
     printed = capsys.readouterr().err
     assert f"{path} is not UTF-8, read as " in printed
@@ -82,7 +82,9 @@ def test_guess_is_printed_even_if_quiet_and_can_be_corrected(tmp_path: Path) -> 
         3, "not text in ascii"
     )
     columns = {"label": "label"}
-    labels = [c.origin.hint for c in read_list(path, None, columns, "cp1250")]
+    labels = [
+        c.origin.hint for c in read_list(path, ListOptions(None, columns, "cp1250"))
+    ]
     assert labels == ["đak", "Đorđević"]
 
 
@@ -106,14 +108,14 @@ def test_two_characters_are_guessed_aloud_and_read_as_named(
     path = tmp_path / "l.csv"
     path.write_bytes(f"url,label\nhttp://h/1.png,{label}\n".encode(encoding))
     columns = {"label": "label"}
-    [guessed] = read_list(path, None, columns)
+    [guessed] = read_list(path, ListOptions(None, columns))
     printed = capsys.readouterr().err
     assert "is not UTF-8, read as " in printed
     assert (
         f": {guessed.origin.hint!r}\nhint: if that is wrong, name its encoding"
         in printed
     )
-    [named] = read_list(path, None, columns, encoding)
+    [named] = read_list(path, ListOptions(None, columns, encoding))
     assert named.origin.hint == label
 
     raw = label.encode(encoding)

@@ -10,7 +10,7 @@ from faulty_server import JPEG, FaultyServer, Handler, download
 from gleanset.errors import InputUnusable, Unreadable
 from harvest.http import Client, DownloadLimits
 from harvest.http.urls import get_required_referer, normalize_url
-from harvest.lists import read_gallery_dl, read_list
+from harvest.lists import ListOptions, read_gallery_dl, read_list
 
 QUICK = DownloadLimits(max_bytes=1_000_000, backoff=0.01, max_wait=5)
 
@@ -129,10 +129,8 @@ def test_page_of_a_list_is_sent_as_referer(tmp_path: Path) -> None:
     path.write_text(
         "url,source page\nhttp://h/1.jpg,http://h/post/1\nhttp://h/2.jpg,\n"
     )
-    pages = [
-        candidate.referer
-        for candidate in read_list(path, None, {"page": "source page"})
-    ]
+    options = ListOptions(columns={"page": "source page"})
+    pages = [candidate.referer for candidate in read_list(path, options)]
     assert pages == ["http://h/post/1", None]
 
 

@@ -233,7 +233,7 @@ def test_tab_separated_weak_labels(
 def test_encodings_and_line_endings(tmp_path: Path) -> None:
     path = tmp_path / "windows.txt"
     path.write_bytes("\ufeffhttp://h/1.jpg\tKatze\r\nhttp://h/ü.jpg\r\n".encode())
-    result = [(c.url, c.origin.hint) for c in read_list(path, None)]
+    result = [(c.url, c.origin.hint) for c in read_list(path)]
     assert result == [("http://h/1.jpg", "Katze"), ("http://h/ü.jpg", None)]
     path.write_bytes("http://h/ü.jpg\tКошка\n".encode("utf-16"))
     assert [(c.url, c.origin.hint) for c in read_list(path)] == [
@@ -340,7 +340,8 @@ FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
 @pytest.mark.parametrize("name", FORMS)
 def test_table_formats_are_equivalent(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(FORMS[name](ROWS))
-    result = [row.origin for row in read_list(tmp_path / name, "other", NAMED)]
+    options = ListOptions("other", NAMED)
+    result = [row.origin for row in read_list(tmp_path / name, options)]
     assert [
         (o.url, o.title, o.author, o.licence, o.hint, o.page_url) for o in result
     ] == [
@@ -363,7 +364,8 @@ def test_columns_named_like_fields_are_used(tmp_path: Path, name: str) -> None:
     (origin,) = (candidate.origin for candidate in read_list(tmp_path / name))
     assert (origin.hint, origin.author, origin.licence) == ("rin", "Yuu", "CC0-1.0")
     (origin,) = (
-        c.origin for c in read_list(tmp_path / name, columns={"label": "TEXT"})
+        c.origin
+        for c in read_list(tmp_path / name, ListOptions(columns={"label": "TEXT"}))
     )
     assert (origin.hint, origin.author) == ("a", "Yuu")
 
@@ -470,7 +472,7 @@ def test_plain_lists_of_any_extension(tmp_path: Path) -> None:
         result = [(row.url, row.label) for row in read_rows(tmp_path / name)]
         assert result == [("http://h/1.jpg", "cat"), ("http://h/2.jpg", None)]
     with pytest.raises(GleansetError, match="without columns"):
-        check_list(tmp_path / "l.txt", {"caption": "TEXT"})
+        check_list(tmp_path / "l.txt", ListOptions(columns={"caption": "TEXT"}))
 
 
 def test_other_cell_types_become_text(tmp_path: Path) -> None:
@@ -487,9 +489,12 @@ def test_other_cell_types_become_text(tmp_path: Path) -> None:
     with pytest.raises(
         InputUnusable, match=r"h/.xe9' in .*l.parquet is not text in utf-8"
     ):
-        list(read_rows(tmp_path / "l.parquet", columns))
+        list(read_rows(tmp_path / "l.parquet", ListOptions(columns=columns)))
     assert [
-        tuple(row) for row in read_rows(tmp_path / "l.parquet", columns, "cp1252")
+        tuple(row)
+        for row in read_rows(
+            tmp_path / "l.parquet", ListOptions(None, columns, "cp1252")
+        )
     ] == [
         ("http://h/é", None, "x", "v", "1", "http://h/é"),
         ("b", None, None, "w", "2", "b"),
@@ -539,7 +544,7 @@ def test_gallery_dl_list_is_downloaded_with_metadata(
     site: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = RECORDED.read_text(encoding="utf-8")
-    first, second = read_gallery_dl(RECORDED, "owl")
+    first, second = read_gallery_dl(RECORDED, ListOptions("owl"))
     assert (first.width, first.height) == (1201, 900)
     result = first.origin
     assert (result.source, result.key, result.url) == ("urls", first.url, first.url)
