@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, NoReturn
 import click
 
 from gleanset import __version__, own_process
-from gleanset.command_result import CommandResult
+from gleanset.command_result import CommandResult, JsonDict
 from gleanset.dataset import Dataset, has_dataset_file, is_dataset
 from gleanset.errors import (
     CurrentFolderMissing,
@@ -102,7 +102,7 @@ class CommandJob(NamedTuple):
         """Print a line to stdout unchanged."""
         _out(line)
 
-    def show_json(self, value: dict[str, Any]) -> None:
+    def show_json(self, value: JsonDict) -> None:
         """Print a value to stdout as a line of JSON, escaped if the encoding requires it."""
         text = json.dumps(value, ensure_ascii=False)
         try:

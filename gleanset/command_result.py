@@ -26,9 +26,9 @@ class CommandResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     ONLY_IN_FULL: ClassVar[tuple[str, ...]] = ()
     """Fields that the command prints, but not a recipe."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonDict:
         """Return the fields as JSON values."""
-        fields: dict[str, Any] = msgspec.to_builtins(self)
+        fields: JsonDict = msgspec.to_builtins(self)
         return {
             key: value for key, value in fields.items() if key not in self.ONLY_PRINTED
         }

@@ -141,7 +141,7 @@ def _find_mistakes(
 def _find_mistakes_in_table(
     table: dict[str, Any], struct: type[msgspec.Struct], place: tuple[str, ...]
 ) -> Iterator[_Mistake]:
-    shapes: dict[str, Any] = {}
+    shapes = {}
     for key, shape in get_type_hints(struct, include_extras=True).items():
         param = get_param(shape)
         is_in_files = not param or param.in_files

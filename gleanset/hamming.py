@@ -76,14 +76,17 @@ class _Band(NamedTuple):
         return (hashes >> np.uint64(self.low)) & mask
 
 
+_Bands = tuple[int, int]
+"""Indices of the two bands that form a key."""
+
+
 class _Index(NamedTuple):
     """Hashes sorted by key: those of key `k` are at `starts[k]:starts[k + 1]`.
 
-    `bands` are the indices of the two bands that form a key; `order` maps sorted to original
-    positions.
+    `order` maps sorted to original positions.
     """
 
-    bands: tuple[int, int]
+    bands: _Bands
     hashes: Hashes
     order: IntArray
     starts: Positions
@@ -145,17 +148,17 @@ class HashIndex:
     def _indexes(self) -> list[_Index]:
         return [self._make_index(bands) for bands in self._band_pairs()]
 
-    def _band_pairs(self) -> Iterator[tuple[int, int]]:
+    def _band_pairs(self) -> Iterator[_Bands]:
         return combinations(range(len(self._bands)), 2)
 
-    def _make_index(self, bands: tuple[int, int]) -> _Index:
+    def _make_index(self, bands: _Bands) -> _Index:
         keys = self._make_keys(self._hashes, bands)
         order = np.argsort(keys, kind="stable")
         counts = np.bincount(keys.view(np.int64), minlength=2**self._key_bits)
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         return _Index(bands, self._hashes[order], order, starts)
 
-    def _make_keys(self, hashes: Hashes, bands: tuple[int, int]) -> Hashes:
+    def _make_keys(self, hashes: Hashes, bands: _Bands) -> Hashes:
         """Return the bits of two bands of each hash, cut to the bits of a key."""
         lower, higher = (self._bands[number] for number in bands)
         high_bits = higher.extract(hashes) << np.uint64(lower.bits)
@@ -163,7 +166,7 @@ class HashIndex:
         return (lower.extract(hashes) | high_bits) & mask
 
     def _select_near(
-        self, a: Hashes, b: Hashes, bands: tuple[int, int]
+        self, a: Hashes, b: Hashes, bands: _Bands
     ) -> tuple[IntArray, IntArray]:
         """Return the indices of near pairs, and their distances.
 

@@ -122,11 +122,11 @@ def _enters(folder: Path, ignored: Counter[str], open_links: list[Path] | None) 
         return False
 
     reason = get_junk_reason(folder.name)
-    if reason is None and is_dataset(folder):
+    if not reason and is_dataset(folder):
         reason = DATASET
     if reason:
         ignored[reason] += count_files(folder)
-    return reason is None
+    return not reason
 
 
 def _may_follow(link: Path, open_links: Iterable[Path]) -> bool:

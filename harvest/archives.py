@@ -120,8 +120,8 @@ def split_archives(paths: Iterable[Path], root: Path) -> tuple[list[Path], list[
     The shards in a folder that img2dataset wrote are archives. Raises `InputUnusable` for any
     other path.
     """
-    trees: list[Path] = []
-    archives: list[Path] = []
+    trees = []
+    archives = []
     for path in paths:
         if path.is_file() and is_archive(path):
             archives.append(path.absolute())
@@ -143,14 +143,15 @@ def harvest_files(
     """
     trees, archives = split_archives(paths, dataset.root)
     options = options or ImportOptions()
-    results = []
-    if trees:
-        counts = import_images(dataset, FOLDER_STAGE, trees, find_images, options)
-        results.append(counts)
-
-    if archives:
-        counts = import_images(dataset, ARCHIVE_STAGE, archives, find_members, options)
-        results.append(counts)
+    batches = (
+        (FOLDER_STAGE, trees, find_images),
+        (ARCHIVE_STAGE, archives, find_members),
+    )
+    results = [
+        import_images(dataset, stage, roots, find, options)
+        for stage, roots, find in batches
+        if roots
+    ]
     return merge_results(results)
 
 
@@ -207,9 +208,8 @@ def find_members(
                 path / relative, origin, inside, folder, about
             )
 
-            credit_stamp = make_credit_stamp(origin.post, options.credit)
-            if about or credit != NO_CREDIT:
-                credit_stamp = make_credit_stamp(origin.post, options.credit, credit)
+            own_credit = (credit,) if about or credit != NO_CREDIT else ()
+            credit_stamp = make_credit_stamp(origin.post, options.credit, *own_credit)
             stamp = f"{origin.hint or ''}{credit_stamp}"
             yield ImageFile(Path(title), origin, stamp, credit, member.read)
         options.unmatched_rows.extend(rules.tables.list_unmatched())

@@ -222,8 +222,7 @@ class _StageImage:
             raise Unreadable(*image.rejection)
         data = read_image_file(image.path)
         measured = self.stage(data)
-        reasons = [signal.reason for signal in find_opt_outs(data)]
-        opt_out = reasons[0] if reasons else None
+        opt_out = next((signal.reason for signal in find_opt_outs(data)), None)
         return StagedImage(measured, read_embedded_credit(data), opt_out)
 
 

@@ -101,7 +101,7 @@ class Importer:
         self._options = options or ImportOptions()
         self._hinted_images: set[str] = set()
         self._replaced_hints: list[tuple[str, Origin]] = []
-        self.tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
+        self.tally = Counter(added=0, duplicate=0, known=0, rejected=0)
         self.reasons: Counter[str] = Counter()
         self.hints: Counter[str] = Counter()
 

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-from gleanset.command_result import CommandResult
+from gleanset.command_result import CommandResult, JsonDict
 from gleanset.named_files import preview_paths
 
 OK = "ok"
+Counts = dict[str, int]
 
 
 class HarvestCounts(CommandResult, kw_only=True):
@@ -33,26 +34,26 @@ class HarvestCounts(CommandResult, kw_only=True):
     hidden: int = 0
     filtered: int = 0
     unreadable: int = 0
-    reasons: dict[str, int] = {}
-    hints: dict[str, int] = {}
+    reasons: Counts = {}
+    hints: Counts = {}
     no_results: bool = False
     keywords: dict[str, HarvestCounts] = {}
     sources: dict[str, HarvestCounts] = {}
     ignored: int | None = None
-    ignored_reasons: dict[str, int] = {}
+    ignored_reasons: Counts = {}
     ignored_files: list[str] = []
     rows_without_file: int = 0
-    rows_without_file_names: dict[str, Any] = {}
-    rejected_files: dict[str, Any] = {}
+    rows_without_file_names: JsonDict = {}
+    rejected_files: JsonDict = {}
     reserved: int = 0
-    reserved_files: dict[str, Any] = {}
+    reserved_files: JsonDict = {}
     groups: int | None = None
     without_group: int = 0
     note: str = ""
-    maybe_parts_of_one_image: dict[str, Any] = {}
+    maybe_parts_of_one_image: JsonDict = {}
     next: str = ""
 
-    def list_counts(self) -> dict[str, int]:
+    def list_counts(self) -> Counts:
         """Return the counts of items by the names that people use, the most important first."""
         return {
             "duplicate": self.duplicate,
@@ -74,7 +75,7 @@ class HarvestCounts(CommandResult, kw_only=True):
         error = "" if self.status in ("", OK) else "; ".join(self.status.splitlines())
         return f"{line}; {error}" if error else line
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the counts, then what they consist of."""
         return {
             "result": "the search found nothing" if self.no_results else "",
@@ -98,7 +99,7 @@ class HarvestCounts(CommandResult, kw_only=True):
             "next": self.next,
         }
 
-    def brief(self) -> dict[str, Any]:
+    def brief(self) -> JsonDict:
         """Return the counts, with the keywords and sources that found nothing or failed."""
         parts = {
             "weak labels": len(self.hints),
@@ -113,7 +114,7 @@ class HarvestCounts(CommandResult, kw_only=True):
 _REASON_HINTS = {"private address": "private address (allowed by --allow-private)"}
 
 
-def _explain_reasons(reasons: Mapping[str, int]) -> dict[str, int]:
+def _explain_reasons(reasons: Mapping[str, int]) -> Counts:
     return {
         _REASON_HINTS.get(reason, reason): number for reason, number in reasons.items()
     }
@@ -137,7 +138,7 @@ class HarvestResult(HarvestCounts, kw_only=True):
     without_hint: int = 0
     taken_back: int = 0
 
-    def list_counts(self) -> dict[str, int]:
+    def list_counts(self) -> Counts:
         """Return the counts of items by the names that people use."""
         return {
             "added": self.added,
@@ -155,11 +156,11 @@ class HarvestPreview(HarvestCounts, kw_only=True):
     candidates: int
     paths: list[str] = []
 
-    def list_counts(self) -> dict[str, int]:
+    def list_counts(self) -> Counts:
         """Return the counts of items by the names that people use."""
         return {"candidates": self.candidates, **super().list_counts()}
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the counts, then the first paths."""
         return super().summary() | preview_paths(self.paths)
 
@@ -174,10 +175,10 @@ class RetryResult(CommandResult, kw_only=True):
     rejected: int
     not_asked: int = 0
     taken_back: int = 0
-    reasons: dict[str, int] = {}
+    reasons: Counts = {}
     nothing_to_retry: bool = False
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the counts, or that there was nothing to retry."""
         if self.nothing_to_retry:
             return {"result": "nothing to retry"}
@@ -187,11 +188,11 @@ class RetryResult(CommandResult, kw_only=True):
 class FramesResult(HarvestResult, kw_only=True):
     """Frames that were added, and what happened to each video."""
 
-    left_out: dict[str, int] = {}
-    unreadable_videos: dict[str, Any] = {}
-    video_states: dict[str, int]
+    left_out: Counts = {}
+    unreadable_videos: JsonDict = {}
+    video_states: Counts
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the counts; they say what is a frame and what is a video."""
         parts = ", ".join(
             f"{number} {state}" for state, number in self.video_states.items()
@@ -219,7 +220,7 @@ class VideosPreview(CommandResult, kw_only=True):
     problems: list[str] = []
     paths: list[str] = []
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the counts, then the problems and the first paths."""
         return {
             "videos": self.videos,

@@ -20,7 +20,7 @@ import msgspec
 from curation.split_groups import MAX_SIMILAR_BITS, load_split_groups
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
-from gleanset.db.duplicates import DOUBTFUL, SAME, Pairs, SampleHashes
+from gleanset.db.duplicates import DOUBTFUL, SAME, Pair, Pairs, SampleHashes
 from gleanset.errors import InputUnusable
 from gleanset.images.staging import read_image_file
 from gleanset.named_files import shorten_list
@@ -30,7 +30,7 @@ from gleanset.tree import summarize_ignored
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.duplicates.candidates import CandidateSearch, make_batch, to_columns
-from labeler.duplicates.duplicate_sets import Pair, order_pair
+from labeler.duplicates.duplicate_sets import order_pair
 from labeler.duplicates.hashes import GREY_SIDE, compute_hashes
 from labeler.duplicates.verification import FilePair, Verdict, compare_files
 from labeler.importing.labelled import ImportTree

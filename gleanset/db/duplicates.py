@@ -217,10 +217,14 @@ class DuplicateSetMember(NamedTuple):
     label_by: str = PERSON
 
 
+Pair = tuple[int, int]
+"""Two samples (rows), the smaller one first."""
+
+
 class Pairs(Table):
     """The `pair` table."""
 
-    def add_candidates(self, pairs: Iterable[tuple[int, int]]) -> None:
+    def add_candidates(self, pairs: Iterable[Pair]) -> None:
         """Add pairs to compare, except within an image. Call inside a transaction."""
         self._db.execute_many(
             """INSERT OR IGNORE INTO pair(a,b,kind,verdict) SELECT ?1,?2,'pixels','open' WHERE
@@ -236,7 +240,7 @@ class Pairs(Table):
         )
         return sum(1 for _ in self._db.iter_rows_in(sql, samples))
 
-    def list_uncompared(self) -> list[tuple[int, int]]:
+    def list_uncompared(self) -> list[Pair]:
         """Return candidate pairs (rows, a < b) that no or only an earlier version compared.
 
         The verdict of an earlier version counts until the pair is compared again.
@@ -265,7 +269,7 @@ class Pairs(Table):
                 verdicts,
             )
 
-    def get_verdicts(self) -> dict[tuple[int, int], bool]:
+    def get_verdicts(self) -> dict[Pair, bool]:
         """Return verdicts (True: same); a person's overrides that by pixels."""
         # The last of several verdicts wins.
         return self._read_verdicts(
@@ -273,13 +277,13 @@ class Pairs(Table):
             (verdict='same' OR kind='person') ORDER BY priority, kind"""
         )
 
-    def _read_verdicts(self, sql: str) -> dict[tuple[int, int], bool]:
+    def _read_verdicts(self, sql: str) -> dict[Pair, bool]:
         return {
             (row["a"], row["b"]): row["verdict"] == SAME
             for row in self._db.fetch_all(sql)
         }
 
-    def list_doubtful(self) -> list[tuple[int, int]]:
+    def list_doubtful(self) -> list[Pair]:
         """Return doubtful pairs (rows, a < b) without a person's verdict."""
         rows = self._db.fetch_all(
             f"""SELECT a, b {_IN_USE} AND verdict='doubtful' AND NOT EXISTS(SELECT 1 FROM pair q
@@ -287,7 +291,7 @@ class Pairs(Table):
         )
         return list(map(tuple, rows))
 
-    def get_possible_duplicates(self) -> dict[tuple[int, int], bool]:
+    def get_possible_duplicates(self) -> dict[Pair, bool]:
         """Return `get_verdicts` with all possible duplicates, which must not leak."""
         uncompared = self._db.fetch_all(
             f"SELECT a, b FROM pair WHERE {_UNCOMPARED} AND distance NOT NULL"
@@ -336,7 +340,7 @@ class Pairs(Table):
                 f"DELETE FROM pair WHERE kind='detail' AND version<{COMPARISON_VERSION}"
             )
 
-    def save_better_copies(self, preferred: Mapping[tuple[int, int], str]) -> None:
+    def save_better_copies(self, preferred: Mapping[Pair, str]) -> None:
         """Save which copy of each pair is better."""
         with self._db.transaction():
             self._db.execute_many(
@@ -345,7 +349,7 @@ class Pairs(Table):
                 [(*pair, verdict) for pair, verdict in preferred.items()],
             )
 
-    def get_human_verdicts(self) -> dict[tuple[int, int], bool]:
+    def get_human_verdicts(self) -> dict[Pair, bool]:
         """Return people's verdicts on pairs (rows, a < b); True: same."""
         return self._read_verdicts("SELECT * FROM pair WHERE kind='person'")
 
@@ -389,7 +393,7 @@ class Pairs(Table):
             numbers.append(number)
         return numbers
 
-    def list_set_mates(self, rows: Sequence[int]) -> list[tuple[int, int]]:
+    def list_set_mates(self, rows: Sequence[int]) -> list[Pair]:
         """Return pairs of samples (rows) with the others of their duplicate set."""
         sql = """SELECT a.id, b.id FROM sample a JOIN sample b ON b.duplicate_set=a.duplicate_set
             AND b.id<>a.id WHERE a.id"""

@@ -24,7 +24,7 @@ RANGES = (0, 2, 4, 8, 16, 32, 64, 256)
 CURVATURES = (0.0, 1.5, 3.5, 7.5, 15.5, 31.5, 1e9)
 
 # Fitted by logistic regression on half of the sources; the last weight is the bias.
-WEIGHTS: tuple[float, ...] = (
+WEIGHTS = (
     -6.189, -7.352, -2.415, 3.697, 11.583, 9.833, 3.002,
     -2.924, 2.699, -1.023, -4.911, -5.314, -4.82, -7.053,
     2.195, 3.205, 6.776, -6.47, -13.75, -6.832, 9.242,

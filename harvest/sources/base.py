@@ -70,6 +70,8 @@ class Gap(NamedTuple):
 
 
 Item = Candidate | Skipped | Gap
+OptionValues = Mapping[str, str]
+"""Values of the options of a source, by name."""
 # The items of a search, a page at a time.
 Pages = Generator[Iterable[Item], None, None]
 _RETRIES_OF_EMPTY_PAGE = 2

@@ -14,6 +14,7 @@ from harvest.http import Client, Page
 from harvest.sources.base import (
     Endpoint,
     Option,
+    OptionValues,
     Pages,
     Query,
     ResultPage,
@@ -35,7 +36,7 @@ _USER_AGENT = (
 # Parts such as "not found", "results for" or "no results" also occur on other pages. A consent
 # banner may be on any page.
 _PHRASE_LINES = Path(__file__).with_name("bing_phrases.tsv").read_text("utf-8")
-_PHRASES: dict[str, str] = dict(
+_PHRASES = dict(
     line.split("\t") for line in _PHRASE_LINES.splitlines() if not line.startswith("#")
 )
 # `disamClust` holds results of other searches, such as "Art" and "Stickers".
@@ -57,7 +58,7 @@ _SAFE = ("off", "moderate", "strict")
 _SIZE_WORDS = {
     word: f"imagesize-{word}" for word in ("small", "medium", "large", "wallpaper")
 }
-_FILTERS: dict[str, dict[str, str]] = {
+_FILTERS = {
     "size": _SIZE_WORDS,
     "colour": {"color": "color2-color", "bw": "color2-bw"}
     | {colour: f"color2-FGcls_{colour.upper()}" for colour in _COLOURS.split()},
@@ -112,7 +113,7 @@ class Bing(Source):
         Option("date", "indexed by Bing within the last …", "", _FILTERS["date"]),
     )
 
-    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
+    def pages(self, query: Query, settings: OptionValues, client: Client) -> Pages:
         """Yield results in Bing's order. A list without a stated end ends by a repeated page."""
 
         def ask(first: int) -> ResultPage[Candidate]:
@@ -125,7 +126,7 @@ class Bing(Source):
         yield from pages_until_repeated(ask)
 
     def _request_page(
-        self, query: Query, settings: Mapping[str, str], client: Client, first: int
+        self, query: Query, settings: OptionValues, client: Client, first: int
     ) -> Page:
         """Return a page, requested again while Bing answers with decoys. Raises `Blocked`."""
         for _ in range(1 + _RETRIES_OF_DECOYS):
@@ -138,7 +139,7 @@ class Bing(Source):
         )
 
     def _request_once(
-        self, query: Query, settings: Mapping[str, str], client: Client, first: int
+        self, query: Query, settings: OptionValues, client: Client, first: int
     ) -> Page:
         endpoint = Endpoint(settings["endpoint"])
         headers = {
@@ -179,7 +180,7 @@ def _parse_page(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
     return ResultPage([], first, error)
 
 
-def _build_params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str]:
+def _build_params(text: str, settings: OptionValues, first: int) -> dict[str, str]:
     filters = ""
     for name, words in _FILTERS.items():
         value = settings[name]

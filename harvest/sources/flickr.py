@@ -42,6 +42,7 @@ from harvest.sources.base import (
     Gap,
     Item,
     Option,
+    OptionValues,
     Pages,
     Query,
     ResultPage,
@@ -76,6 +77,7 @@ _LAST_PAGE = MAX_RESULTS // PAGE_SIZE
 NEWEST_FIRST = "date-posted-desc"
 
 Photo = dict[str, Any]
+Params = Mapping[str, str]
 
 
 class FlickrPage(msgspec.Struct):
@@ -122,7 +124,7 @@ class FlickrApi:
         # Its only use of a session is `post`.
         self._flickr.flickr_oauth.session = self
 
-    def search(self, params: Mapping[str, str], page: int) -> FlickrPage:
+    def search(self, params: Params, page: int) -> FlickrPage:
         """Return one page of `flickr.photos.search`; the first is 1."""
         answer = self._call(
             self._flickr.photos.search,
@@ -209,9 +211,7 @@ class FlickrApi:
         )
 
 
-def _list_pages(
-    api: FlickrApi, params: Mapping[str, str]
-) -> Iterator[ResultPage[Photo]]:
+def _list_pages(api: FlickrApi, params: Params) -> Iterator[ResultPage[Photo]]:
     """Yield the pages that Flickr lists for one query, until one has no new results."""
     earlier_ids: set[str] = set()
 
@@ -238,9 +238,7 @@ def _list_pages(
     return walk_pages(ask, 1, _LAST_PAGE)
 
 
-def _older_search(
-    params: Mapping[str, str], last: list[Photo]
-) -> tuple[Mapping[str, str] | None, str]:
+def _older_search(params: Params, last: list[Photo]) -> tuple[Params | None, str]:
     """Return the search for older photos than a page, and what it does not reach."""
     if params["sort"] != NEWEST_FIRST:
         return {**params, "sort": NEWEST_FIRST}, ""
@@ -296,7 +294,7 @@ _URLS = ",".join(f"url_{letter}" for letter in _MAX_SIDES)
 _EXTRAS = f"license,owner_name,date_upload,tags,media,{_URLS}"
 
 # flickr.photos.licenses.getInfo; 11 to 16 since June 2025.
-LICENCES: dict[str, str] = {
+LICENCES = {
     "0": "All Rights Reserved",
     "1": "CC BY-NC-SA 2.0",
     "2": "CC BY-NC 2.0",
@@ -317,7 +315,7 @@ LICENCES: dict[str, str] = {
 }
 _CC = "1,2,3,4,5,6,9,11,12,13,14,15,16"
 _COMMERCIAL = "4,5,6,8,9,10,11,12,13"
-_CHOICES: dict[str, dict[str, str]] = {
+_CHOICES = {
     "licence": {
         "any": "",
         "cc": _CC,
@@ -372,25 +370,25 @@ class Flickr(Source):
     def __init__(self, pace: float = _PACE_SECONDS):
         self._pace = pace
 
-    def check_ready(self, settings: Mapping[str, str]) -> None:
+    def check_ready(self, settings: OptionValues) -> None:
         """Raise `NeedsLogin` without a key and its secret."""
         _read_keys()
 
-    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
+    def pages(self, query: Query, settings: OptionValues, client: Client) -> Pages:
         """Yield results in the requested order; from the 4,001st on, the newest upload first."""
         endpoint = Endpoint(settings["endpoint"])
         api = FlickrApi(query.text, client, self._pace, endpoint, _read_keys())
         has_readable = False
-        params: Mapping[str, str] = _build_params(query.text, settings)
+        params: Params = _build_params(query.text, settings)
         list_pages = partial(_list_pages, api)
 
         for photos in pages_in_windows(params, list_pages, _older_search):
-            items: list[Item] = []
-            for photo in photos:
-                if isinstance(photo, Skipped | Gap):
-                    items.append(photo)
-                else:
-                    items.append(_parse_photo(photo, query, settings))
+            items: list[Item] = [
+                photo
+                if isinstance(photo, Skipped | Gap)
+                else _parse_photo(photo, query, settings)
+                for photo in photos
+            ]
             has_readable |= any(isinstance(item, Candidate) for item in items)
             if not has_readable and are_unreadable(items):
                 raise changed_error("Flickr", query.text, "photos without a URL")
@@ -408,7 +406,7 @@ def _read_keys() -> tuple[str, str]:
     return key, key_secret
 
 
-def _build_params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
+def _build_params(text: str, settings: OptionValues) -> dict[str, str]:
     params = {
         _PARAMETERS[name]: words.get(settings[name], "")
         for name, words in _CHOICES.items()
@@ -428,7 +426,7 @@ def _format_second(day: date, time_of_day: clock_time) -> str:
 
 
 def _parse_photo(
-    photo: Photo, query: Query, settings: Mapping[str, str]
+    photo: Photo, query: Query, settings: OptionValues
 ) -> Candidate | Skipped:
     key = photo.get("id")
     size = _choose_size(photo, int(settings["size"]))

@@ -294,7 +294,7 @@ class FfmpegDecoder:
 
 def _take_parts(buffer: bytearray, sizes: Iterable[int]) -> list[bytes]:
     """Remove and return complete parts of these sizes from a buffer."""
-    parts: list[bytes] = []
+    parts = []
     begin = 0
     for size in sizes:
         if begin + size > len(buffer):

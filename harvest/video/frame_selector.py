@@ -60,6 +60,10 @@ class FrameCandidate:
         return None if quality == "good" else quality
 
 
+Interval = tuple[int, int]
+"""A scene, and the part of it, of which a frame is chosen."""
+
+
 class FrameChooser(ABC):
     """Frame selection over candidates in order of time, of at most `limit` frames.
 
@@ -70,19 +74,19 @@ class FrameChooser(ABC):
         self.left_out: Counter[str] = Counter()
         self._limit = limit
         self._kept_count = 0
-        self._interval: tuple[int, int] | None = None
+        self._interval: Interval | None = None
 
     @property
     def is_full(self) -> bool:
         """Whether the limit is reached."""
         return self._limit is not None and self._kept_count >= self._limit
 
-    def begins(self, interval: tuple[int, int]) -> bool:
+    def begins(self, interval: Interval) -> bool:
         """Return whether this interval differs from the current one."""
         return interval != self._interval
 
     @abstractmethod
-    def offer(self, candidate: FrameCandidate, interval: tuple[int, int]) -> None:
+    def offer(self, candidate: FrameCandidate, interval: Interval) -> None:
         """Add a candidate of an interval; close the previous interval first."""
 
     @abstractmethod
@@ -124,7 +128,7 @@ class FrameSelector(FrameChooser):
         self._hashes: list[int] = []
         self._faults: Counter[str] = Counter()
 
-    def offer(self, candidate: FrameCandidate, interval: tuple[int, int]) -> None:
+    def offer(self, candidate: FrameCandidate, interval: Interval) -> None:
         """Add a candidate of an interval; close the previous interval first."""
         self._interval = interval
         if self._sampling.plain and self._sampling.mode in ("every", "keyframes"):

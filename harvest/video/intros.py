@@ -54,13 +54,13 @@ def find_repeats(
     empty lists. Segments of a video are in order and do not overlap.
     """
     earlier_videos: list[_Fingerprints] = []
-    repeats_by_video: list[list[RepeatedSegment]] = []
+    repeats_by_video = []
     for number, video in enumerate(videos):
         times = np.array([time for time, _ in video])
         hashes = np.array([code for _, code in video], dtype=np.uint64)
         fresh = _Fingerprints(times, hashes)
         is_fresh = np.ones(len(times), dtype=bool)
-        repeats: list[RepeatedSegment] = []
+        repeats = []
         # The earlier videos, and at last the video itself.
         for earlier in [*earlier_videos, None] if number >= known_count else ():
             for repeat in _Comparison(fresh, earlier).find():
@@ -93,7 +93,7 @@ class _Comparison:
         """Return all repeats without overlap, those with the most matches first."""
         if min(len(self._times), len(self._earlier_times)) < MIN_DISTINCT:
             return []
-        repeats: list[RepeatedSegment] = []
+        repeats = []
         for distance in self._rank_distances():
             is_match = self._match_at(distance)
             for first, last in self._find_runs(is_match):
@@ -233,7 +233,7 @@ def _has_variety(hashes: _Hashes) -> bool:
 
 def _merge(repeats: list[RepeatedSegment]) -> list[RepeatedSegment]:
     """Return the segments in order, each from the end of the one before at the earliest."""
-    segments: list[RepeatedSegment] = []
+    segments = []
     end = -np.inf
     for repeat in sorted(repeats, key=lambda repeat: (repeat.start, -repeat.end)):
         if repeat.end > end:

@@ -62,8 +62,8 @@ def parse_size(text: str) -> tuple[int | None, int | None]:
         raise UsageError(
             f"{text!r} is not a size", "write for instance 960x540, 960x or x540"
         )
-    width, height = match.groups()
-    return int(width) if width else None, int(height) if height else None
+    width, height = (int(side) if side else None for side in match.groups())
+    return width, height
 
 
 def parse_format(text: str) -> tuple[Format, int]:
@@ -95,8 +95,8 @@ def parse_time_range(
     start: str | None, end: str | None
 ) -> tuple[float | None, float | None]:
     """Return `--from` and `--to` in seconds. Raises `UsageError` if the range is empty."""
-    first = None if start is None else parse_time(start)
-    last = None if end is None else parse_time(end)
+    first = parse_time(start) if start else None
+    last = parse_time(end) if end else None
     if last is not None and last <= (first or 0.0):
         raise UsageError("the end is not after the start", "give a later --to")
     return first, last
@@ -166,22 +166,18 @@ class SamplingTable(Request, frozen=True, kw_only=True):
 
     def sampling(self) -> Sampling:
         """Return the sampling. Raises `UsageError` for options that contradict each other."""
-        values: dict[Mode, object] = {
-            "every": self.every,
-            "keyframes": self.keyframes,
-            "scenes": self.scenes,
-        }
-        modes = [mode for mode, value in values.items() if value]
+        all_modes: tuple[Mode, ...] = ("every", "keyframes", "scenes")
+        modes = [mode for mode in all_modes if getattr(self, mode)]
         if len(modes) > 1:
             options = " and ".join(f"--{mode}" for mode in modes)
             raise UsageError(f"{options} do not go together", "choose one of them")
 
-        width, height = (None, None) if self.size is None else parse_size(self.size)
+        width, height = parse_size(self.size) if self.size else (None, None)
         kind, quality = parse_format(self.format or "jpeg")
         start, end = parse_time_range(self.start, self.end)
         return Sampling(
             mode=modes[0] if modes else "useful",
-            every=Sampling.every if self.every is None else parse_every(self.every),
+            every=parse_every(self.every) if self.every else Sampling.every,
             per_scene=self.scenes or 1,
             start=start,
             end=end,

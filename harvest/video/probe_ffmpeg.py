@@ -279,7 +279,7 @@ def measure_packets(video: Path, facts: VideoFacts) -> PacketTimes:
     )
     command = build_command(output, video, "fatal")
 
-    ticks: dict[str, float] = {}  # seconds per unit of time, by stream
+    ticks = {}  # seconds per unit of time, by stream
     end = 0.0
     image_times = [0.0]
     for line in iter_output_lines(command):

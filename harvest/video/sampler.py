@@ -25,6 +25,7 @@ from harvest.video.frame_selector import (
     FrameChooser,
     FrameFollower,
     FrameSelector,
+    Interval,
 )
 from harvest.video.inputs import LocalVideo
 from harvest.video.intros import Fingerprint
@@ -78,7 +79,7 @@ class VideoSegment:
         self._add_cuts(self._detector.finish())
         yield from self._pop_candidates(math.inf)
 
-    def find_interval(self, candidate: FrameCandidate) -> tuple[int, int]:
+    def find_interval(self, candidate: FrameCandidate) -> Interval:
         """Return the interval in which a candidate competes with others."""
         mode = self._sampling.mode
         every = self._sampling.every

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gleanset.arrays import BoolArray, IntArray, Pixels
-from gleanset.db.duplicates import HashColumns, SampleHashes
+from gleanset.db.duplicates import HashColumns, Pair, SampleHashes
 from gleanset.hamming import (
     HashIndex,
     NearPairs,
@@ -85,7 +85,7 @@ def to_columns(hashes: Sequence[SampleHashes]) -> HashColumns:
     return HashColumns(samples, plain, flipped, points, shapes)
 
 
-def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
+def find_candidates_within(new: Batch) -> set[Pair]:
     """Return candidate pairs of samples of one batch."""
     nearest = _keep_nearest(
         _concatenate(
@@ -128,7 +128,7 @@ class CandidateSearch:
             HashIndex(hashes, MAX_WHOLE_DISTANCE) for hashes in (new.plain, new.flipped)
         ]
 
-    def find_candidates(self, old: Batch) -> set[tuple[int, int]]:
+    def find_candidates(self, old: Batch) -> set[Pair]:
         """Return candidate pairs of a sample of this batch and one of `old`."""
         new = self._new
         matches = [index.find_pairs_with(old.plain) for index in self._image_hashes]
@@ -141,9 +141,7 @@ class CandidateSearch:
         return _to_row_pairs(new, old, np.append(nearest.a, a), np.append(nearest.b, b))
 
 
-def _to_row_pairs(
-    left: Batch, right: Batch, a: IntArray, b: IntArray
-) -> set[tuple[int, int]]:
+def _to_row_pairs(left: Batch, right: Batch, a: IntArray, b: IntArray) -> set[Pair]:
     """Return pairs of catalogue rows from positions in two batches, without order."""
     rows_a = left.samples[a].tolist()
     rows_b = right.samples[b].tolist()

@@ -25,12 +25,11 @@ from gleanset.db.duplicates import (
     NOT_SAME,
     SAME,
     DuplicateSetMember,
+    Pair,
     PairVerdict,
     Relation,
 )
 from labeler.duplicates.advantages import Advantage, KeepReason
-
-Pair = tuple[int, int]
 
 MayJoin = Callable[[list[int], list[int]], bool]
 """Returns whether samples (rows) are copies of the members of a set, both with their hub first."""

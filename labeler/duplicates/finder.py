@@ -15,6 +15,7 @@ from gleanset.db.duplicates import (
     SAME,
     SECOND,
     ImageHashes,
+    Pair,
     Pairs,
     PairVerdict,
 )
@@ -30,7 +31,7 @@ from labeler.duplicates.candidates import (
     make_batch,
     sort_by_content,
 )
-from labeler.duplicates.duplicate_sets import Pair, order_pair
+from labeler.duplicates.duplicate_sets import order_pair
 from labeler.duplicates.hashes import GREY_SIDE, hash_sample
 from labeler.duplicates.originals import UnrankedCopies, find_originals
 from labeler.duplicates.plan import (

@@ -23,6 +23,7 @@ from gleanset.db.duplicates import (
     SAME,
     SECOND,
     DuplicateSetMember,
+    Pair,
     Pairs,
     PairVerdict,
     Relation,
@@ -40,7 +41,6 @@ from gleanset.named_files import (
 from gleanset.operations import Operation, make_operation
 from labeler.duplicates.advantages import Advantage, KeepReason
 from labeler.duplicates.duplicate_sets import (
-    Pair,
     explain_choice,
     find_contested_pairs,
     find_duplicate_sets,

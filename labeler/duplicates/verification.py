@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, PairVerdict, Relation
+from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, Pair, PairVerdict, Relation
 from labeler.duplicates.alignment import (
     GRID_SIDE,
     MAX_ASPECT_DIFFERENCE,
@@ -75,7 +75,7 @@ class FilePair(NamedTuple):
     `one_film`: both are frames of one video.
     """
 
-    rows: tuple[int, int]
+    rows: Pair
     a: SampleFile
     b: SampleFile
     one_film: bool = False
@@ -105,7 +105,7 @@ class Verdict(NamedTuple):
             return SAME
         return DOUBTFUL if self.doubtful else NOT_SAME
 
-    def to_store(self, rows: tuple[int, int]) -> PairVerdict:
+    def to_store(self, rows: Pair) -> PairVerdict:
         """Return the verdict on two samples (rows) for the catalogue."""
         return PairVerdict(
             *rows, self.changed, self.overlap, self.outcome, self.relation

@@ -29,6 +29,7 @@ from urllib3.exceptions import HTTPError
 
 from gleanset.errors import MissingComponent, Unreachable, UsageError
 from harvest.http import Closed, unreachable_error
+from harvest.sources.base import OptionValues
 from harvest.sources.google.page import GooglePage
 
 _SUPERVISOR = Path(__file__).with_name("run_chromedriver.py")
@@ -91,7 +92,7 @@ class GoogleBrowser:
     if it does not start, `Unreachable` when a page cannot be loaded or the browser is gone.
     """
 
-    def __init__(self, settings: Mapping[str, str], wait: Callable[[float], bool]):
+    def __init__(self, settings: OptionValues, wait: Callable[[float], bool]):
         self._wait = wait
         self._options = _make_options(settings)
         driver = find_driver(settings["chromedriver"], self._options)
@@ -269,7 +270,7 @@ class GoogleBrowser:
         return Remote(connection, options=self._options)
 
 
-def _make_options(settings: Mapping[str, str]) -> ChromeOptions:
+def _make_options(settings: OptionValues) -> ChromeOptions:
     options = ChromeOptions()
     options.binary_location = find_chrome(settings["chrome"])
     options.page_load_strategy = "eager"

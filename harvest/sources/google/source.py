@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -24,6 +24,7 @@ from harvest.sources.base import (
     Endpoint,
     Gap,
     Option,
+    OptionValues,
     Pages,
     Query,
     Source,
@@ -47,7 +48,7 @@ _MODULE = "google_images_download.google_images_download"
 _PLAIN_COLOURS = "red orange yellow green blue purple pink white gray black brown"
 _MEGAPIXELS = (2, 4, 6, 8, 10, 12, 15, 20, 40, 70)
 # Our option -> argument of the package -> our value -> its value.
-_PACKAGE_FILTERS: dict[str, tuple[str, dict[str, str]]] = {
+_PACKAGE_FILTERS = {
     "size": (
         "size",
         {"large": "large", "medium": "medium", "icon": "icon", "small": "icon"}
@@ -91,7 +92,7 @@ _PACKAGE_FILTERS: dict[str, tuple[str, dict[str, str]]] = {
     ),
 }
 # Our option -> our value -> Google's value.
-_OUR_FILTERS: dict[str, dict[str, str]] = {
+_OUR_FILTERS = {
     "size": {"1024x768+": "isz:lt,islt:xga"},
     "colour": {"teal": "ic:specific,isc:teal", "color": "ic:color", "bw": "ic:gray"}
     | {"transparent": "ic:trans"},
@@ -99,7 +100,7 @@ _OUR_FILTERS: dict[str, dict[str, str]] = {
     "licence": {"creative-commons": "il:cl", "other": "il:ol"},
     "format": {"webp": "ift:webp"},
 }
-CHOICES: dict[str, list[str]] = {
+CHOICES = {
     name: [*values, *_OUR_FILTERS.get(name, {})]
     for name, (_, values) in _PACKAGE_FILTERS.items()
 }
@@ -167,14 +168,14 @@ class Google(Source):
         self._first_quiet = first_quiet
         self._more_quiet = more_quiet
 
-    def check_ready(self, settings: Mapping[str, str]) -> None:
+    def check_ready(self, settings: OptionValues) -> None:
         """Raise `MissingComponent` without the packages or a browser."""
         build_search_url(self.example, settings)
         with required_package("Google", install_command("google")):
             from harvest.sources.google.browser import find_chrome
         find_chrome(settings["chrome"])
 
-    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
+    def pages(self, query: Query, settings: OptionValues, client: Client) -> Pages:
         """Yield results in page order, scrolling on demand to the end of the page.
 
         The browser lives as long as the generator.
@@ -205,7 +206,7 @@ class Google(Source):
                 yield list(_find_gaps(browser, page))
 
     def _wait_for_first_page(
-        self, browser: GoogleBrowser, query: Query, settings: Mapping[str, str]
+        self, browser: GoogleBrowser, query: Query, settings: OptionValues
     ) -> GooglePage:
         page = browser.watch(
             lambda page: classify_page(page) != "unknown",
@@ -243,7 +244,7 @@ class Google(Source):
             self.check_status(Page(page.status, page.text, page.url, {}), query)
 
 
-def _make_browser(settings: Mapping[str, str], client: Client) -> GoogleBrowser:
+def _make_browser(settings: OptionValues, client: Client) -> GoogleBrowser:
     has_display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     needs_display = settings["window"] == "yes" and sys.platform == "linux"
     if needs_display and not has_display:
@@ -256,7 +257,7 @@ def _make_browser(settings: Mapping[str, str], client: Client) -> GoogleBrowser:
     return GoogleBrowser(settings, client.slots.wait)
 
 
-def build_search_url(text: str, settings: Mapping[str, str]) -> str:
+def build_search_url(text: str, settings: OptionValues) -> str:
     """Return the URL of the search for `text`.
 
     Raises `MissingComponent` without the package, `Changed` when it no longer builds URLs as
@@ -282,7 +283,7 @@ def build_search_url(text: str, settings: Mapping[str, str]) -> str:
     return _add_filters(address, extra, settings)
 
 
-def build_extra_filters(settings: Mapping[str, str]) -> list[str]:
+def build_extra_filters(settings: OptionValues) -> list[str]:
     """Return the filters that the package does not have."""
     filters = [
         values[settings[name]]
@@ -301,7 +302,7 @@ def build_extra_filters(settings: Mapping[str, str]) -> list[str]:
     return filters
 
 
-def _add_filters(address: str, extra: list[str], settings: Mapping[str, str]) -> str:
+def _add_filters(address: str, extra: list[str], settings: OptionValues) -> str:
     original = dict(parse_qsl(urlsplit(address).query))
     params = {name: original.get(name, "").strip() for name in _OUR_PARAMETERS}
     params["tbs"] = ",".join(filter(None, (params["tbs"], *extra)))

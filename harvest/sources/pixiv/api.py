@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import msgspec
 
+from gleanset.command_result import JsonDict
 from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin
 from harvest.http import Client, Page, parse_retry_after
 from harvest.http.policy import RETRY_STATUSES
@@ -209,9 +210,7 @@ class PixivApi:
             # A work deleted since must not end the whole search.
             return 0
 
-    def _call(
-        self, path: str, check: CheckResponse, **params: object
-    ) -> dict[str, Any]:
+    def _call(self, path: str, check: CheckResponse, **params: object) -> JsonDict:
         login = self._ensure_login()
         try:
             return self._get(path, params, check)
@@ -226,7 +225,7 @@ class PixivApi:
 
     def _get(
         self, path: str, params: Mapping[str, object], check: CheckResponse
-    ) -> dict[str, Any]:
+    ) -> JsonDict:
         params = {name: value for name, value in params.items() if value is not None}
         query = urlencode(params, quote_via=quote)
         page = self._client.call_api(
@@ -235,7 +234,7 @@ class PixivApi:
             headers={**_APP, "Authorization": f"Bearer {self._access_token}"},
             pace=self._pace,
         )
-        answer: dict[str, Any] = json.loads(page.text)
+        answer: JsonDict = json.loads(page.text)
         return answer
 
     def _ensure_login(self, refused: int | None = None) -> int:

@@ -18,6 +18,7 @@ from harvest.sources.base import (
     Endpoint,
     Gap,
     Option,
+    OptionValues,
     Pages,
     Query,
     ResultPage,
@@ -102,11 +103,11 @@ class Pixiv(Source):
             )
         return settings
 
-    def check_ready(self, settings: Mapping[str, str]) -> None:
+    def check_ready(self, settings: OptionValues) -> None:
         """Raise `NeedsLogin` without a refresh token."""
         _read_token()
 
-    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
+    def pages(self, query: Query, settings: OptionValues, client: Client) -> Pages:
         """Yield the pages of all selected works, in the requested order."""
         api = self._log_in(settings, client)
         search = _make_search(query.text, settings)
@@ -119,7 +120,7 @@ class Pixiv(Source):
                 else:
                     yield [Skipped(str(work.id), "filtered")]
 
-    def _log_in(self, settings: Mapping[str, str], client: Client) -> PixivApi:
+    def _log_in(self, settings: OptionValues, client: Client) -> PixivApi:
         endpoints = Endpoints(
             Endpoint(settings["endpoint"]), Endpoint(settings["auth_endpoint"])
         )
@@ -141,7 +142,7 @@ def _read_token() -> str:
     return token
 
 
-def _make_search(text: str, settings: Mapping[str, str]) -> PixivSearch:
+def _make_search(text: str, settings: OptionValues) -> PixivSearch:
     return PixivSearch(
         text,
         _TARGETS[settings["target"]],
@@ -152,7 +153,7 @@ def _make_search(text: str, settings: Mapping[str, str]) -> PixivSearch:
 
 
 def _iter_candidates(
-    api: PixivApi, work: Work, query: Query, settings: Mapping[str, str]
+    api: PixivApi, work: Work, query: Query, settings: OptionValues
 ) -> Iterator[Candidate | Skipped]:
     is_animated = work.type == "ugoira"
     urls = work.originals[:1] if settings["pages"] == "first" else work.originals
@@ -231,7 +232,7 @@ class Work(msgspec.Struct):
         return _AI.get(self.illust_ai_type)
 
 
-def _is_selected(work: Work, settings: Mapping[str, str]) -> bool:
+def _is_selected(work: Work, settings: OptionValues) -> bool:
     return (
         (work.total_bookmarks or 0) >= int(settings["bookmarks"])
         and settings["type"] in ("all", work.type)
