@@ -53,7 +53,7 @@ from labeler.qt.widgets import (
     plain_label,
     timer,
 )
-from labeler.sorting.grid_query import DUPLICATES, known_count
+from labeler.sorting.grid_query import DUPLICATES, count_known
 from labeler.sorting.name_matching import KnownName, match_exact_name
 from labeler.sorting.session import Place, SortingProgress
 
@@ -113,7 +113,7 @@ class ClassListModel(QAbstractListModel):
         ]
         places = [
             ClassListRow(
-                target, target_name(target), key, known_count(counts, target) or 0
+                target, target_name(target), key, count_known(counts, target) or 0
             )
             for target, key in reversed(PLACE_KEYS.items())
         ]

@@ -98,7 +98,7 @@ class ThumbnailLoader(QObject):
             key, region = self._requests.popitem()
             self._loading.add(key)
         try:
-            thumbnail: QImage | str = to_qimage(self._files.fitted(region, key[2]))
+            thumbnail: QImage | str = to_qimage(self._files.fit(region, key[2]))
         except Unreadable as error:
             thumbnail = f"⚠ {error.reason}"
         except Exception as error:  # whatever it is, only this tile shows it

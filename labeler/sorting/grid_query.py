@@ -65,7 +65,7 @@ def count_grid_rows(dataset: Dataset, query: GridQuery) -> int:
     )
 
 
-def known_count(counts: LabelCounts, target: str) -> int:
+def count_known(counts: LabelCounts, target: str) -> int:
     """Return the number of samples of a class or place by existing counts."""
     if target in _PLACES:
         return int(_PLACES[target][1](counts))

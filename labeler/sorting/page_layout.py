@@ -196,7 +196,7 @@ class ClassPage(NamedTuple):
         """The number of the card of each tile; empty on a page without cards."""
         return tuple(box for box, tiles in enumerate(self.cards) for _ in tiles)
 
-    def restricted(self, rows: Collection[int]) -> ClassPage:
+    def restrict(self, rows: Collection[int]) -> ClassPage:
         """Return the page with these samples alone."""
         tiles = [
             t._replace(rows=tuple(row for row in t.rows if row in rows))
@@ -211,10 +211,10 @@ class ClassPage(NamedTuple):
             card_sizes=tuple(filter(None, sizes)),
         )
 
-    def renamed(self, names: Mapping[str, str]) -> ClassPage:
+    def rename(self, names: Mapping[str, str]) -> ClassPage:
         """Return the page with new names of classes."""
         tiles = tuple(
-            tile._replace(prediction=tile.prediction.renamed(names))
+            tile._replace(prediction=tile.prediction.rename(names))
             for tile in self.tiles
         )
         label = None if self.label is None else names.get(self.label, self.label)

@@ -180,14 +180,14 @@ class Shown:
         members = self.members(card)
         return self.open(members) or self.with_name(card, self.names.get(card))
 
-    def pointed(self, tile: int, card: int) -> tuple[int, ...]:
+    def find_key_targets(self, tile: int, card: int) -> tuple[int, ...]:
         """Return what a key acts on; an open tile of a cluster stands for all of them."""
         is_single = tile >= 0 and not (self.has_clusters and self.open([tile]))
         return (tile,) if is_single else self.targets(card)
 
-    def named(self, tile: int, card: int) -> tuple[int, ...]:
+    def find_name_targets(self, tile: int, card: int) -> tuple[int, ...]:
         """Return what a name is for: on a tile that has one, all with this name."""
-        tiles = self.pointed(tile, card)
+        tiles = self.find_key_targets(tile, card)
         if tiles != (tile,) or not self.has_clusters:
             return tiles
         if tile in self.lifted:

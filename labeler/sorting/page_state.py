@@ -83,12 +83,12 @@ class PageState:
 
     def targets(self, selected: tuple[int, ...] = ()) -> tuple[int, ...]:
         """Return what a key acts on: the selection, or what is pointed at."""
-        tiles = selected or self.shown.pointed(self.point, self.card)
+        tiles = selected or self.shown.find_key_targets(self.point, self.card)
         return tiles if self.is_ready else ()
 
     def name_targets(self, selected: tuple[int, ...] = ()) -> tuple[int, ...]:
         """Return what a typed name is for."""
-        tiles = selected or self.shown.named(self.point, self.card)
+        tiles = selected or self.shown.find_name_targets(self.point, self.card)
         return tiles if self.is_ready else ()
 
     def refuse(self, tiles: Iterable[int]) -> Reveal | Say | None:

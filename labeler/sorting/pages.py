@@ -152,9 +152,7 @@ class Pages:
         waiting = self._still_waiting(dict.fromkeys(page.rows, ""))
         is_old = sent is None and not self._pool.issuperset(self._choose_rows())
         return (
-            None
-            if is_old or not waiting
-            else page.restricted({*waiting, *(sent or ())})
+            None if is_old or not waiting else page.restrict({*waiting, *(sent or ())})
         )
 
     def _analyze_queue(self) -> QueueAnalysis:

@@ -54,7 +54,7 @@ class ClassPrediction(NamedTuple):
         """The probability of the most likely class; 0 if unknown."""
         return self.top[0][1] if self.top else 0.0
 
-    def renamed(self, names: Mapping[str, str]) -> ClassPrediction:
+    def rename(self, names: Mapping[str, str]) -> ClassPrediction:
         """Return the prediction with new names of classes."""
         entries = ((names.get(name, name), confidence) for name, confidence in self.top)
         return ClassPrediction(tuple(entries))

@@ -61,7 +61,7 @@ class ThumbnailCache:
             _write(path, rendered)
         return rendered
 
-    def fitted(self, region: SampleRegion, side: int) -> Image.Image:
+    def fit(self, region: SampleRegion, side: int) -> Image.Image:
         """Return a sample's thumbnail with exactly this longer side. Raises `Unreadable`."""
         from PIL import Image
 

@@ -318,9 +318,9 @@ class SortingSession:
         with self.dataset.db.transaction():
             step = apply_decisions(self.dataset, action, choices, mark)
             self.classes.hide_corrected(step)
-        return self._done(step, len(set(keys)))
+        return self._finish(step, len(set(keys)))
 
-    def _done(
+    def _finish(
         self, step: int, count: int, since: int = 0, kind: StepKind = StepKind.STEP
     ) -> StepResult:
         self._own.add(step)
@@ -332,7 +332,7 @@ class SortingSession:
 
     def adopt(self, step: int, count: int = 0) -> StepResult:
         """Make a step that another session took on this dataset one of this window's."""
-        done = self._done(step, count)
+        done = self._finish(step, count)
         self.history.adopt(step)
         return done
 
@@ -361,7 +361,7 @@ class SortingSession:
                     "undo this step first, where it was done or by labeler undo: "
                     + after.text(),
                 )
-        return self._done(new, undone.restored, undone.changed_since, kind)
+        return self._finish(new, undone.restored, undone.changed_since, kind)
 
     def poll(self) -> bool:
         """Return whether another process has changed the dataset since the last call."""
@@ -396,7 +396,7 @@ class SortingSession:
 
     def add_class(self, name: str) -> StepResult:
         """Create a class with the next free key. Raises `UsageError` if it exists."""
-        return self._edited(self.editor.add(name))
+        return self._finish_edit(self.editor.add(name))
 
     def rename_class(self, old: str, new: str) -> StepResult:
         """Rename a class, or merge it into another one that typing this name would mean."""
@@ -406,15 +406,15 @@ class SortingSession:
             KnownName(name, name) for name in self.classes.list_names() if name != old
         ]
         if match := match_exact_name(normalize_class_name(new), others):
-            return self._edited(self.editor.merge(old, match.label))
-        return self._edited(self.editor.rename(old, new))
+            return self._finish_edit(self.editor.merge(old, match.label))
+        return self._finish_edit(self.editor.rename(old, new))
 
     def delete_class(self, name: str) -> StepResult:
         """Delete a class; its samples, including duplicates, wait again."""
-        return self._edited(self.editor.delete(name))
+        return self._finish_edit(self.editor.delete(name))
 
-    def _edited(self, edit: ClassEdit) -> StepResult:
-        return self._done(edit.step, edit.sample_count)
+    def _finish_edit(self, edit: ClassEdit) -> StepResult:
+        return self._finish(edit.step, edit.sample_count)
 
     def portraits(self, classes: Sequence[ClassCount]) -> dict[str, list[SampleRegion]]:
         """Return the most typical and the latest face of each class."""

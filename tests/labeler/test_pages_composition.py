@@ -378,14 +378,14 @@ def people(sizes: tuple[int, ...], spread: float = 0.3, seed: int = 0) -> Float3
 def test_page_is_restricted_to_samples() -> None:
     stacks = [Stack(n, (2 * n, 2 * n + 1), NO_PREDICTION) for n in range(4)]
     page = ClassPage(PageKind.CLASS, "Miku", tuple(stacks), 2, 20)
-    assert page.restricted(page.rows) == page
-    fewer = page.restricted({1, 4, 5})
+    assert page.restrict(page.rows) == page
+    fewer = page.restrict({1, 4, 5})
     assert [tile.rows for tile in fewer.tiles] == [(1,), (4, 5)]
     assert (fewer.doubtful, fewer.total) == (1, 15)
     # No heading for a part without the other.
-    assert page.restricted({0, 2}).doubtful == 0
+    assert page.restrict({0, 2}).doubtful == 0
     clusters = page._replace(kind=PageKind.CLUSTERS, doubtful=0, card_sizes=(1, 3))
-    assert clusters.restricted({2, 7}).card_sizes == (2,)
+    assert clusters.restrict({2, 7}).card_sizes == (2,)
 
 
 def stacks_for(count: int) -> list[Stack]:

@@ -102,7 +102,7 @@ class GestureView(TileView):
         self.viewport().setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
         self.setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
 
-    def unmarked(self, rows: Iterable[int] | None = None) -> list[int]:
+    def list_unmarked(self, rows: Iterable[int] | None = None) -> list[int]:
         """Return the tiles, of these or all, that were neither lifted nor sent."""
         rows = range(self.tiles.rowCount()) if rows is None else rows
         return [row for row in rows if self.tiles.state(row).mark is TileMark.IN]

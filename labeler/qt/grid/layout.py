@@ -217,13 +217,13 @@ class GridLayout:
     def rows_in(self, area: QRect) -> Iterator[tuple[int, int]]:
         """Yield the ranges (first, last) of tiles that touch an area."""
         for placed in self.placed:
-            lines = self._touched_cells(
+            lines = self._find_cells(
                 area.top() - placed.top,
                 area.bottom() - placed.top,
                 placed.cell,
                 placed.lines,
             )
-            columns = self._touched_cells(
+            columns = self._find_cells(
                 area.left() - placed.left,
                 area.right() - placed.left,
                 placed.cell,
@@ -233,7 +233,7 @@ class GridLayout:
                 yield from self._rows_of_lines(placed, lines, columns)
 
     @staticmethod
-    def _touched_cells(low: int, high: int, cell: int, count: int) -> range:
+    def _find_cells(low: int, high: int, cell: int, count: int) -> range:
         first = max(0, low // cell)
         last = min(count - 1, high // cell)
         # The gap after a tile belongs to no tile.

@@ -191,16 +191,16 @@ class TileModel(QAbstractListModel):
             return state
         if state == AS_STORED:
             is_back = self.only_waiting and tile.waits
-            return UNMARKED if is_back else self._stored_state(tile, TileMark.SENT)
+            return UNMARKED if is_back else self._read_state(tile, TileMark.SENT)
         if state.mark in (TileMark.IN, TileMark.LIFTED):
             is_gone = self.only_waiting and not tile.waits
             if is_gone or (
                 self.only_label is not None and tile.label != self.only_label
             ):
-                return self._stored_state(tile, TileMark.DONE)
+                return self._read_state(tile, TileMark.DONE)
         return state
 
-    def _stored_state(self, tile: SampleTile, mark: TileMark) -> TileState:
+    def _read_state(self, tile: SampleTile, mark: TileMark) -> TileState:
         place = Place.REJECT if tile.status == "rejected" else tile.status
         target = tile.label or tile.mark or place
         return TileState(mark, self.key_of(tile.label or f":{target}"), target)

@@ -120,7 +120,7 @@ class ClassPagesView(LabelingView):
         field.ended.connect(self._name_was_last)
         field.textChanged.connect(self._text_changed)
         field.left.connect(self._end_name)
-        field.unfocused.connect(self._unfocused)
+        field.unfocused.connect(self._on_unfocused)
         self.context.embedding_task.left.connect(self._note_unreadable)
         self.model.dataChanged.connect(self._read_others)
         self.view.painted.connect(lambda rows: self.take(note_painted, rows))
@@ -164,7 +164,7 @@ class ClassPagesView(LabelingView):
         if state.shown.page is not before.shown.page:
             self.header.name.read_names()
             self.hints.setText(page_hints(state.shown.page.kind))
-            self.set_current_place(self._named_page().label or "")
+            self.set_current_place(self._rename_page().label or "")
         if state.name != before.name or state.is_ready != before.is_ready:
             self._draw_name(before.name)
         drawn = [
@@ -176,12 +176,12 @@ class ClassPagesView(LabelingView):
             self._show_notice()
             self.changed.emit()
 
-    def _named_page(self) -> ClassPage:
-        return self.state.shown.page.renamed(self.view.names)
+    def _rename_page(self) -> ClassPage:
+        return self.state.shown.page.rename(self.view.names)
 
     def _show_header(self) -> None:
         state = self.state
-        page = self._named_page()
+        page = self._rename_page()
         count = len(state.shown.samples(state.shown.open()))
         progress = self.worker.progress
         if state.shown.has_clusters and progress is not None:
@@ -263,7 +263,7 @@ class ClassPagesView(LabelingView):
         self.take(end_name)
         self.focus_home()
 
-    def _unfocused(self) -> None:
+    def _on_unfocused(self) -> None:
         # A name is for the card where it was begun, so that a click elsewhere discards it.
         field = self.header.name
         # Otherwise another window has the focus.
@@ -330,14 +330,14 @@ class ClassPagesView(LabelingView):
         operation = step.operation.first()
         if operation.kind in CLASS_OPERATIONS:
             self.view.rename(self.current_names(operation))
-            self.set_current_place(self._named_page().label or "")
+            self.set_current_place(self._rename_page().label or "")
             self._show_header()
         if step.kind is not StepKind.STEP:
             self.model.refresh()
             self.take(revert_step, step.root, step.kind)
 
     def _remove_classes(self, classes: set[str]) -> None:
-        if self._named_page().labels & classes:
+        if self._rename_page().labels & classes:
             self.take(show_rest, self.state.shown.page, None, None)
 
     def is_settled(self) -> bool:
@@ -388,7 +388,7 @@ class ClassPagesView(LabelingView):
         )
 
     def _file(self, serial: int, shown: Shown, label: str | None) -> None:
-        page = shown.page.renamed(self.view.names)
+        page = shown.page.rename(self.view.names)
         lifted = shown.lifted
         sent = [*shown.sent]
         self._save(

@@ -57,7 +57,7 @@ class CropView(LabelerView):
         self._index = 0
         self._sheet: ImageBoxes | None = None
         self._requested = ""
-        self._deferred: Callable[[], None] | None = None
+        self._late_act: Callable[[], None] | None = None
         self._keys: dict[int, str] = {}
         """The samples that boxes (by id) became, written on the worker's thread."""
         self._pending_changes: Counter[str] = Counter()
@@ -90,7 +90,7 @@ class CropView(LabelerView):
 
     def _connect(self) -> None:
         self.canvas.edited.connect(self.save)
-        self.canvas.gesture_ended.connect(self._run_deferred)
+        self.canvas.gesture_ended.connect(self._run_late_act)
         self.canvas.nudged.connect(self._save_timer.start)
         self.canvas.commanded.connect(self._on_command)
         self.canvas.keyed.connect(self._on_key)
@@ -115,7 +115,7 @@ class CropView(LabelerView):
     def turn_to(self, index: int) -> None:
         """Show an image of the list, once no mouse button is held."""
         if self.canvas.busy:
-            self._deferred = lambda: self.turn_to(index)
+            self._late_act = lambda: self.turn_to(index)
             return
         self.save()
         self.hints.setVisible(bool(self._images))
@@ -155,10 +155,11 @@ class CropView(LabelerView):
         )
         self.empty.show_notice(notice if state[0] else no_faces(self, *state))
 
-    def _run_deferred(self) -> None:
-        deferred, self._deferred = self._deferred, None
-        if deferred is not None:
-            deferred()
+    def _run_late_act(self) -> None:
+        act = self._late_act
+        self._late_act = None
+        if act is not None:
+            act()
 
     def _ask(self, sha256: str) -> None:
         self.worker.ask(
@@ -181,7 +182,7 @@ class CropView(LabelerView):
             self._show_saved(boxes)
             self._show_title()
         elif self.canvas.busy:
-            self._deferred = lambda: self._show_sheet(boxes)
+            self._late_act = lambda: self._show_sheet(boxes)
         else:
             self._open(boxes)
 

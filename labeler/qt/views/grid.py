@@ -21,7 +21,7 @@ from labeler.sorting.grid_query import (
     DUPLICATES,
     GridQuery,
     count_grid_rows,
-    known_count,
+    count_known,
     list_grid_rows,
 )
 from labeler.sorting.session import Place, SortingProgress, StepResult
@@ -152,7 +152,7 @@ class GridView(FilteredView):
     def _show_title(self) -> None:
         name = self.bar.label.currentText()
         counts = self.worker.progress.counts if self.worker.progress else None
-        total = known_count(counts, self._query.target) if counts is not None else 0
+        total = count_known(counts, self._query.target) if counts is not None else 0
         is_filtered = self._query.sample_filter != NO_FILTER
         text = self.tr("{name} · {count} faces")
         if is_filtered:
@@ -180,7 +180,7 @@ class GridView(FilteredView):
                     self._show_notice()
 
         if query.sample_filter == NO_FILTER:
-            show(known_count(progress.counts, query.target))
+            show(count_known(progress.counts, query.target))
         else:
             self.worker.ask(
                 lambda session: count_grid_rows(session.dataset, query), show

@@ -104,7 +104,7 @@ class PageGrid(GestureView):
         self.names = {
             old: names.get(name, name) for old, name in self.names.items()
         } | names
-        page = self.page_state.shown.page.renamed(self.names)
+        page = self.page_state.shown.page.rename(self.names)
         sections = page_sections(page, self.worker.keys)
         self.tiles.set_titles(sections, suggestions_by_sample(page))
         self._show_marks(self.page_state.shown)
@@ -115,7 +115,7 @@ class PageGrid(GestureView):
 
     def _show_page(self, page: ClassPage) -> None:
         places = self.places()
-        page = page.renamed(self.names)
+        page = page.rename(self.names)
         self.tiles.only_waiting = True
         self.tiles.show(
             [tile.rows[0] for tile in page.tiles],  # of each stack the first sample
@@ -382,7 +382,7 @@ class PageGrid(GestureView):
         cards = self.page_state.shown.cards
         section = self.section_at(event.position().toPoint())
         tile = section.start if section else -1
-        own = {cards[row] for row in self._dragged_rows(event)}
+        own = {cards[row] for row in self._find_dragged(event)}
         is_other = tile >= 0 and bool(own - {self._heading_card(tile)})
         self._light(tile if is_other else -1)
         event.setAccepted(is_other)
@@ -396,9 +396,9 @@ class PageGrid(GestureView):
         event.setAccepted(tile >= 0)
         self.mouse.at = event.position().toPoint()
         if tile >= 0:
-            self.send(drop, self._dragged_rows(event), tile)
+            self.send(drop, self._find_dragged(event), tile)
 
-    def _dragged_rows(self, event: QDropEvent) -> tuple[int, ...]:
+    def _find_dragged(self, event: QDropEvent) -> tuple[int, ...]:
         mime = event.mimeData()
         ids = mime.ids if isinstance(mime, TileMimeData) else ()
         rows = {self.tiles.row_of(sample) for sample in ids}

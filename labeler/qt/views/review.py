@@ -347,9 +347,9 @@ class ReviewView(FilteredView):
 
     def run_command(self, command: GridCommand, rows: list[int]) -> None:
         keeps_or_accepts = command in (GridCommand.ENTER, GridCommand.KEEP_ALL)
-        if keeps_or_accepts and rows and not self.view.unmarked():
+        if keeps_or_accepts and rows and not self.view.list_unmarked():
             self.reload()
-        elif keeps_or_accepts and rows and not self.view.unmarked(rows):
+        elif keeps_or_accepts and rows and not self.view.list_unmarked(rows):
             self._go_on()
         elif rows and not set(rows) & set(self.view.in_sight()):
             # First show what the key will act on.
@@ -364,7 +364,9 @@ class ReviewView(FilteredView):
     def _accept_suggestions(self, rows: Sequence[int]) -> None:
         suggested = self._wall.suggestions if self._wall else {}
         targets = [
-            row for row in self.view.unmarked(rows) if self.model.id(row) in suggested
+            row
+            for row in self.view.list_unmarked(rows)
+            if self.model.id(row) in suggested
         ]
         if not targets:
             self.worker.show_message(
@@ -384,7 +386,7 @@ class ReviewView(FilteredView):
         self._go_on()
 
     def _keep_labels(self, rows: Sequence[int]) -> None:
-        if not (rows := self.view.unmarked(rows)):
+        if not (rows := self.view.list_unmarked(rows)):
             self.worker.show_message(self.tr("Point at a face first"))
             return
         if not self.view.all_seen(rows):
@@ -401,7 +403,7 @@ class ReviewView(FilteredView):
 
     def _go_on(self) -> None:
         self.view.mouse.leads = False  # from a face under the mouse, too
-        rows = self.view.unmarked()
+        rows = self.view.list_unmarked()
         following = (row for row in rows if row >= self.view.point)
         self.view.lead_to(next(following, [*rows, -1][0]))
         self._show_hints()
@@ -419,7 +421,7 @@ class ReviewView(FilteredView):
             text = self.tr(
                 "Enter: accept suggestion · K: keep label · class key: relabel"
             )
-        if not self.view.unmarked():
+        if not self.view.list_unmarked():
             text = self.tr("Enter: show what is left to review")
         self.hints.setText(text)
         self.hints.setVisible(self.model.rowCount() > 0)

@@ -209,7 +209,7 @@ def test_early_letters_label_nothing(clusters_person: Person) -> None:
     view = wait_for_page(clusters_person)
     window = clusters_person.window
     first = clusters_person.page
-    while view.view.unmarked(range(len(first.tiles))):
+    while view.view.list_unmarked(range(len(first.tiles))):
         press(window, *"mio", Key.Key_Return)
     sorted_by_then = clusters_person.decided_count
     QTest.mouseClick(view.header.file_button, Qt.MouseButton.LeftButton)

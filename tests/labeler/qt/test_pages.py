@@ -338,7 +338,7 @@ def test_sections_follow_merged_class() -> None:
     tiles = tuple(
         Stack(n, (n,), ClassPrediction(((of, 0.9),))) for n, of in enumerate("aabbbc")
     )
-    page = ClassPage(PageKind.MIXED, None, tiles, 0, 6, (2, 3, 1)).renamed({"a": "c"})
+    page = ClassPage(PageKind.MIXED, None, tiles, 0, 6, (2, 3, 1)).rename({"a": "c"})
     above = [part.title for part in page_sections(page, {}) for _ in range(part.count)]
     assert above == [f"{name}?" for name in "ccbbbc"]
 
