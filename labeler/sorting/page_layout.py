@@ -114,7 +114,7 @@ MAX_ERROR_RATE, MAX_CANDIDATE_ERROR_RATE = 0.15, 0.30
 """Expected error rates above which a page is split, and a sample is on no class page."""
 
 MAX_DOUBTFUL_CONFIDENCE, MAX_DOUBTFUL_TILES = 0.85, 18
-HEADING_TILES = 5
+HEADING_TILES = 4
 """The room of a portrait with its name and of the empty ends of lines, in tiles."""
 
 MIN_MIXED_TILES, MIN_CLASS_PAGE_PART, MIN_CLASS_TILES = 24, 0.9, 6
