@@ -44,16 +44,15 @@ from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResu
 class QueueAnalysis(NamedTuple):
     """Predictions and clusters of the waiting samples.
 
-    `vectors` belong to the samples by the number of their stack, `decided_vectors` to samples that
-    have a class. `novel` stacks (by number) are in clusters that are not similar to any class.
-    There are no clusters while too few samples can be `compared`.
+    `vectors` belong to the samples by the number of their stack. `novel` stacks (by number) are in
+    clusters that are not similar to any class. There are no clusters while too few samples can be
+    `compared`.
     """
 
     stacks: list[Stack]
     clusters: list[StackCluster]
     novel: set[int]
     vectors: Float32Array
-    decided_vectors: Float32Array
     class_counts: Counter[str]
     compared: bool
 
@@ -215,9 +214,7 @@ class Pages:
                 and stack.prediction.label in class_counts
             ):
                 stacks[n] = stack._replace(prediction=NO_PREDICTION)
-        return QueueAnalysis(
-            stacks, clusters, novel, vectors, decided_vectors, class_counts, compared
-        )
+        return QueueAnalysis(stacks, clusters, novel, vectors, class_counts, compared)
 
     def _choose_rows(self) -> list[int]:
         """Return waiting samples; if too many, only of the most frequent prediction."""
@@ -338,7 +335,7 @@ def _compose_next_page(
         stack for stack in analysis.stacks if stack.prediction.label is None
     ]
     comparable = without_prediction if analysis.compared else []
-    clusters = cluster_stacks(comparable, vectors, analysis.decided_vectors[:0])
+    clusters = cluster_stacks(comparable, vectors, analysis.vectors[:0])
     # So few centered vectors may be zero.
     if not clusters and len(comparable) < MIN_CLUSTER_SIZE:
         clusters = [StackCluster((stack,), 0) for stack in comparable]

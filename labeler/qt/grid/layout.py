@@ -97,11 +97,6 @@ class PlacedSection(NamedTuple):
         side = self.top - self.box.top() - 2 * INSET
         return QRect(place, QSize(side, side))
 
-    def frame(self, top: int, right: int, bottom: int) -> PlacedSection:
-        """Return the section in a card between places."""
-        left = self.left - (INSET if self.section.title else 0)
-        return self._replace(box=QRect(left, top, right - left, bottom - top))
-
 
 def break_into_shelves(
     sections: Sequence[Section], width: int, cell: int
@@ -181,10 +176,10 @@ class GridLayout:
         bottom = max(placed.bottom for placed in shelf) + (INSET - GAP) * is_card
         ends = [placed.right + INSET - GAP for placed in shelf[:-1]]
         ends.append(self._width - GAP)
-        self.placed += [
-            placed.frame(self.height, end, bottom)
-            for placed, end in zip(shelf, ends, strict=True)
-        ]
+        for placed, end in zip(shelf, ends, strict=True):
+            left = placed.left - INSET * is_card
+            box = QRect(left, self.height, end - left, bottom - self.height)
+            self.placed.append(placed._replace(box=box))
         self.height = bottom + INSET * is_card
 
     def rect(self, row: int) -> QRect:

@@ -389,13 +389,12 @@ class ClassPagesView(LabelingView):
 
     def _file(self, serial: int, shown: Shown, label: str | None) -> None:
         page = shown.page.rename(self.view.names)
-        lifted = shown.lifted
-        sent = [*shown.sent]
-        self._save(
-            serial,
-            lambda session: self.pages(session).label_page(page, lifted, sent, label),
-            {label} if label else page.labels,
-        )
+
+        def work(session: SortingSession) -> StepResult:
+            pages = self.pages(session)
+            return pages.label_page(page, shown.lifted, shown.sent, label)
+
+        self._save(serial, work, {label} if label else page.labels)
 
     def _save(
         self,

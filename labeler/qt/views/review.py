@@ -235,10 +235,13 @@ class ReviewView(FilteredView):
     def __init__(self, context: ViewContext):
         super().__init__(context)
         self.bar, self.wall = FilterBar(), QComboBox()
-        self.wall.addItem(self.tr("Doubtful labels"), "doubtful")
-        self.wall.addItem(self.tr("By class, outliers first"), "outliers")
-        self.wall.addItem(self.tr("Label issues"), "label-issues")
-        self.wall.addItem(self.tr("Quality issues"), "flags")
+        for title, name in (
+            (self.tr("Doubtful labels"), "doubtful"),
+            (self.tr("By class, outliers first"), "outliers"),
+            (self.tr("Label issues"), "label-issues"),
+            (self.tr("Quality issues"), "flags"),
+        ):
+            self.wall.addItem(title, name)
         self.wall.setAccessibleName(self.tr("Show"))
         self.wall.currentIndexChanged.connect(self.reload)
         self._wall: ReviewPage | None = None
