@@ -498,9 +498,15 @@ class ClassPanel(QWidget):
             self.tr("Add somebody new, such as Miku: type the name above")
         )
         self.heading = plain_label(self.tr("Classes"), "caption")
-        parts = (self.field, self.heading, self.list, self.add)
-        margins = (theme.SPACE_L, theme.SPACE_M, 0, theme.SPACE_M)
-        self.setLayout(column_layout(*parts, margins=margins))
+        self.setLayout(
+            column_layout(
+                self.field,
+                self.heading,
+                self.list,
+                self.add,
+                margins=(theme.SPACE_L, theme.SPACE_M, 0, theme.SPACE_M),
+            )
+        )
         self._worker = worker
         self.field.textEdited.connect(self._filter)  # not by what was completed
         self.field.textChanged.connect(self._on_text_changed)

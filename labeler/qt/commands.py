@@ -169,7 +169,7 @@ def _environment() -> QProcessEnvironment:
 
 
 def command_title(words: Sequence[str]) -> str:
-    """Return what a command is called in the window; all commands of an import are one."""
+    """Return what a command is called in the window; empty for a part of an import."""
     titles = {
         "dedup": tr("Find duplicates"),
         "split": tr("Split"),
@@ -179,4 +179,4 @@ def command_title(words: Sequence[str]) -> str:
         "quality": tr("Find quality issues"),
         "label-issues": tr("Find label issues"),
     }
-    return titles.get(words[1], tr("Import"))
+    return titles.get(words[1], "")

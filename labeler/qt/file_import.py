@@ -238,9 +238,9 @@ class ImportBar(QFrame):
         }
         counts_images = self.tr("{words}: {done} of {total} images")
         usual = counts_images if stage.unit == "images" else "{words}"
-        title = command_title(self._import.commands[0])
+        title = command_title(self._import.commands[number - 1])
         text = templates.get(stage.name, usual).format(
-            words=title if count == 1 else stage.name,
+            words=title or stage.name,
             done=f"{stage.done:,.0f}",
             total=f"{stage.total or 0:,.0f}",
         )

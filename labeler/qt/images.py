@@ -256,17 +256,19 @@ class DetailPanel(QWidget):
     def _lay_out(self) -> None:
         neighbours = row_layout(*self._neighbours)
         neighbours.setSpacing(theme.SPACE_S)
-        parts = (
-            self._face,
-            self._frame,
-            self._about,
-            self._suggestions,
-            self._neighbours_label,
-            neighbours,
-            None,
+        self.setLayout(
+            column_layout(
+                self._face,
+                self._frame,
+                self._about,
+                self._suggestions,
+                self._neighbours_label,
+                neighbours,
+                None,
+                margins=(theme.SPACE_S, theme.SPACE_M, theme.SPACE_L, theme.SPACE_M),
+                spacing=theme.SPACE_M,
+            )
         )
-        margins = (theme.SPACE_S, theme.SPACE_M, theme.SPACE_L, theme.SPACE_M)
-        self.setLayout(column_layout(*parts, margins=margins, spacing=theme.SPACE_M))
 
     def point(
         self,

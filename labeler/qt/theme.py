@@ -24,7 +24,6 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QApplication, QStyle, QWidget
 
 Role = QPalette.ColorRole
-Group = QPalette.ColorGroup
 
 SPACE_S, SPACE_M, SPACE_L, SPACE_XL = 4, 8, 12, 24
 """Gaps: within a control, between controls, around a card, around a page."""
@@ -108,7 +107,7 @@ def _palette(
         for role in names:
             palette.setColor(role, QColor(colour))
             if colour == text:
-                palette.setColor(Group.Disabled, role, QColor(muted))
+                palette.setColor(QPalette.ColorGroup.Disabled, role, QColor(muted))
     return palette
 
 

@@ -44,7 +44,7 @@ from labeler.qt.keyboard import (
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.settings import SettingsDialog, WindowState
 from labeler.qt.status_bar import Learning, LearningButton, MessageBar
-from labeler.qt.theme import SPACE_M, SPACE_S
+from labeler.qt.theme import SPACE_L, SPACE_M, SPACE_S
 from labeler.qt.translations import Words, step_words, tr
 from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs
 from labeler.qt.views.labeling import LabelingView
@@ -182,7 +182,7 @@ class LabelerWindow(QMainWindow):
         set_column(
             left,
             self.class_panel,
-            bar,
+            row_layout(bar, grows=bar, margins=(SPACE_L, SPACE_S, SPACE_M, SPACE_S)),
             grows=self.class_panel,
         )
         self.split = QSplitter()

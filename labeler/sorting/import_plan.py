@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,7 +119,8 @@ class CommandFacts(msgspec.Struct, frozen=True):
     @property
     def split_sizes(self) -> dict[str, int]:
         """The number of samples in each split, after a split or an export."""
-        sizes = self.splits or {"train": self.train, "val": self.val, "test": self.test}
+        own = {"train": self.train, "val": self.val, "test": self.test}
+        sizes: Mapping[str, object] = self.splits or own
         return {name: size for name, size in sizes.items() if isinstance(size, int)}
 
     @property
