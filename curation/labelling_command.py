@@ -53,9 +53,8 @@ def suggest_labelling_command(dataset: Dataset) -> str | None:
 
     # Clusters lack only samples that the newest prelabeling could not read: do not suggest another.
     newest = Proposals(dataset.db).get_latest()
-    unreadable = newest.facts.get("unreadable") if newest else 0
-    if not isinstance(unreadable, int):
-        unreadable = 0
+    fact = newest.facts.get("unreadable") if newest else 0
+    unreadable = fact if isinstance(fact, int) else 0
     waiting = SortingQueue(dataset.db).list_waiting(unreadable + 1)
     if len(waiting) > unreadable:
         return f"{PRELABEL_COMMAND} {dataset.option}"

@@ -112,19 +112,20 @@ class OutOfFold(NamedTuple):
 def predict_classes(
     vectors: Float32Array,
     training: TrainingRows,
-    evidence: Sequence[Evidence],
+    hints: Evidence,
+    ties: Evidence,
+    copies: Evidence,
     *,
     open_set: bool,
 ) -> tuple[Float64Array, OutOfFold]:
     """Train on unit vectors (N x D); return predictions as in `LearnedClasses`.
 
-    Further `evidence` are weak labels, ties (scenes, posts) and copies (also tracks). `open_set`
+    Further evidence are weak labels, ties (scenes, posts) and copies (also tracks). `open_set`
     lowers the probabilities of samples that seem to be of a class without labels.
     """
     rows = training.rows
-    hints, ties, copies = evidence
-    is_copy = copies.votes.any(axis=1)
-    is_tied = ties.votes.any(axis=1)
+    is_copy = np.asarray(copies.votes.any(axis=1))
+    is_tied = np.asarray(ties.votes.any(axis=1))
     is_judge = training.reviewed & ~is_copy[rows]
 
     # Vectors alone: the classes by self-training, the confidence by the labels only.
@@ -494,20 +495,21 @@ def learn_classes(
         return None
 
     number = {name: index for index, name in enumerate(classes)}
-    hints = [number.get(sample.hint or "", -1) for sample in samples]
+    hint_numbers = [number.get(sample.hint or "", -1) for sample in samples]
     # Number -1 is the last row: no vote.
     one_hot = np.vstack([np.eye(training.classes), np.zeros(training.classes)])
     copy_names = []
     for sample in samples:
         names = (sample.group, sample.track)
         copy_names.append([name for name in names if name])
-    evidence = (
-        Evidence(one_hot[hints], prior_share=0.8, prior_groups=5),
+
+    probabilities, leave_group_out = predict_classes(
+        vectors,
+        training,
+        Evidence(one_hot[hint_numbers], prior_share=0.8, prior_groups=5),
         vote_by_name([sample.ties for sample in samples], training),
         vote_by_name(copy_names, training),
-    )
-    probabilities, leave_group_out = predict_classes(
-        vectors, training, evidence, open_set=open_set
+        open_set=open_set,
     )
 
     for row, sample in enumerate(samples):

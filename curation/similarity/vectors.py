@@ -139,7 +139,7 @@ def make_sample_vector_name(key: str, region: Region) -> bytes:
 
 
 class EmbeddingSpace:
-    """Unit vectors of the newest prelabeling (`width` numbers each), read on demand."""
+    """Unit vectors of the newest prelabeling (D numbers each), read on demand."""
 
     def __init__(self, name: str, store: VectorStore):
         self.name = name
@@ -171,16 +171,11 @@ class EmbeddingSpace:
         space = cls(name, VectorStore(folder))
         return space if space._row_by_name else None
 
-    @property
-    def width(self) -> int:
-        """Length of a vector."""
-        return self._files[0].width if self._files else 1
-
     def get_vectors(self, names: Sequence[bytes]) -> tuple[Float32Array, BoolArray]:
-        """Return vectors (N x width; zeros if missing) and a mask."""
+        """Return vectors (N x D; zeros if missing) and a mask."""
         rows = self._find_rows(names)
         has_vector = rows >= 0
-        vectors = np.zeros((len(rows), self.width), np.float32)
+        vectors = np.zeros((len(rows), self._files[0].width), np.float32)
         file_numbers = np.searchsorted(self._ends, rows, side="right")
 
         for number in set(file_numbers[has_vector].tolist()):

@@ -113,20 +113,21 @@ def find_pieces(mask: BoolArray, min_pixels: int = 3) -> list[Piece]:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
-    labels = labels.astype(np.int32)
-
+    piece_numbers = labels.astype(np.int32)
     return [
-        _measure_piece(labels, number, boxes[number].tolist())
+        _measure_piece(piece_numbers, number, boxes[number].tolist())
         for number in range(1, count)  # 0 is what is outside of the mask
         if boxes[number, cv2.CC_STAT_AREA] >= min_pixels
     ]
 
 
-def _measure_piece(labels: npt.NDArray[np.int32], number: int, box: list[int]) -> Piece:
+def _measure_piece(
+    piece_numbers: npt.NDArray[np.int32], number: int, box: list[int]
+) -> Piece:
     left, top, width, height, _ = box
     rows = slice_with_margin(top, height, _BOX_MARGIN)
     columns = slice_with_margin(left, width, _BOX_MARGIN)
-    mask = labels[rows, columns] == number
+    mask = piece_numbers[rows, columns] == number
     moments = cv2.moments(mask.astype(np.uint8), binaryImage=True)
     pixels = moments["m00"]
     x = columns.start + moments["m10"] / pixels
@@ -205,7 +206,7 @@ def _is_line_of_letters(
     It is a piece of `drawn`; `opposite` marks where the images differ the other way round. Edges
     are those that only the brighter image has, and those of the other.
     """
-    size = max(drawn.shape)
+    size: int = max(drawn.shape)
     mixed = piece.select(opposite).sum() / max(1, piece.select(drawn).sum())
     if (
         mixed > _MAX_MIXED
@@ -288,7 +289,7 @@ def measure_replaced_windows(common: CommonPart) -> float:
     fewer = np.minimum(of_a, of_b)
     is_lacking = of_both + 0.02 < (1 - _MIN_REPLACED_EDGES) * (fewer + 0.02)
     replaced = np.count_nonzero(has_edges & is_lacking & is_inside)
-    return float(1000 * replaced / max(1, np.count_nonzero(is_inside)))
+    return float(1000 * replaced / max(1, is_inside.sum()))
 
 
 def find_strongest_change(common: CommonPart) -> StrongestChange:
@@ -341,19 +342,15 @@ def _find_lost_edges(
     own: Edges, other: Edges, mask: BoolArray, unlike: Float32Array
 ) -> _LostEdges:
     """Find edges of `own` that `other` does not have within a pixel, in the same direction."""
-    rows, columns = np.nonzero((own.own > _MIN_EDGE) & mask)
-    x = own.x[rows, columns]
-    y = own.y[rows, columns]
-    squares = own.own[rows, columns] ** 2
-    shared = x * other.x[rows, columns] + y * other.y[rows, columns]
-
+    is_edge = (own.own > _MIN_EDGE) & mask
+    shared = own.x[is_edge] * other.x[is_edge] + own.y[is_edge] * other.y[is_edge]
+    losses = own.own[is_edge] ** 2 - shared * shared
     # Only few are left for the comparison with all neighbours.
-    remaining = np.flatnonzero(squares - shared * shared > _MIN_LOSS)
-    rows = rows[remaining]
-    columns = columns[remaining]
-    x = x[remaining]
-    y = y[remaining]
-    squares = squares[remaining]
+    is_edge[is_edge] = losses > _MIN_LOSS
+    rows, columns = np.nonzero(is_edge)
+    x = own.x[is_edge]
+    y = own.y[is_edge]
+    squares = own.own[is_edge] ** 2
 
     padded_x = np.pad(other.x, 1)
     padded_y = np.pad(other.y, 1)

@@ -311,12 +311,12 @@ def _find_perspective(a: PreparedImage, b: PreparedImage) -> Float64Array | None
     distances = np.linalg.norm(
         _project(source[is_inlier], motion) - target[is_inlier], axis=1
     )
-    if float(np.median(distances)) > _MAX_MEDIAN_PIXELS:
+    if np.median(distances) > _MAX_MEDIAN_PIXELS:
         return None
 
     # The diagonals of a parallelogram halve each other.
     first, second, third, fourth = _project(list_corners(b.grey), motion)
-    off = float(np.linalg.norm(first - second + third - fourth))
+    off = np.linalg.norm(first - second + third - fourth)
     if off / max(a.grey.shape) < _MIN_PERSPECTIVE:
         return None
     return np.asarray(motion, np.float64)
@@ -324,7 +324,8 @@ def _find_perspective(a: PreparedImage, b: PreparedImage) -> Float64Array | None
 
 def _project(points: npt.ArrayLike, motion: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return n positions (n x 2) after a motion in perspective."""
-    return cv2.perspectiveTransform(np.array([points], np.float64), motion)[0]
+    positions = cv2.perspectiveTransform(np.array([points], np.float64), motion)
+    return np.asarray(positions[0])
 
 
 def _coarse_detail(grey: npt.ArrayLike) -> Float32Array:

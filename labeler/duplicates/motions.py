@@ -40,7 +40,8 @@ def move_points(
     points: Sequence[tuple[int, int]], motion: Float64Array
 ) -> Float64Array:
     """Return n positions after a motion (n x 2)."""
-    return cv2.transform(np.array([points], np.float64), motion)[0].astype(np.float64)
+    positions = cv2.transform(np.array([points], np.float64), motion)
+    return np.asarray(positions[0], np.float64)
 
 
 def list_corners(image: Pixels) -> list[tuple[int, int]]:

@@ -167,7 +167,8 @@ def _align_middles(large: Copy, small: Copy) -> _AlignedMiddles:
     x, y = start - large.corner
     part = large.middle[y : y + high, x : x + wide].astype(np.float32)
 
-    motion = scale_positions(*(size / small.size), *small.corner)
+    across, down = size / small.size
+    motion = scale_positions(across, down, *small.corner)
     motion[:, 2] -= start
     smooth, repeated = (
         cv2.warpAffine(

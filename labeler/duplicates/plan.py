@@ -426,9 +426,8 @@ def label_consensus(members: Sequence[DuplicateSetMember]) -> LabelConsensus:
     reviewed = [member for member in labelled if member.label_by not in _UNREVIEWED]
     hints = frozenset[str]().union(*(member.hints for member in members))
     is_disputed = not reviewed and len(hints) > 1
-    accepted_labels = set()
-    if not is_disputed:
-        accepted_labels |= {member.label for member in reviewed or labelled}
+    sources = [] if is_disputed else reviewed or labelled
+    accepted_labels = {member.label for member in sources}
     # As with equal files, an import does not change a label that was accepted: a person decides.
     if len(hints) < 2 and all(member.label_by == "import" for member in reviewed):
         accepted_labels |= {m.label for m in labelled if m.label_by == "hint"}

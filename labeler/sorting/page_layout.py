@@ -404,7 +404,7 @@ def cluster_stacks(
     `vectors` belong to the pool, `decided_vectors` (M x D) to samples that have a class. Pairs of
     stacks (by number) `in_one_image` mostly show two people and are kept apart.
     """
-    usable = [stack for stack in stacks if vectors[stack.number].any()]
+    usable: Sequence[Stack] = [stack for stack in stacks if vectors[stack.number].any()]
     if not usable:
         return []
     usable = thin_out(usable, MAX_CLUSTERED_STACKS)
