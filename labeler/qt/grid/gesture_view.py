@@ -203,7 +203,7 @@ class GestureView(TileView):
     def sweep(self, row: int) -> None:
         """Add a tile that the mouse crosses while a class key is held."""
         if self.held_key and row >= 0 and row not in self.stroke:
-            rows = self.expand_targets([row])
+            rows = self.expand_targets(row)
             if not self.unseen(rows):
                 self._extend_stroke(rows)
 

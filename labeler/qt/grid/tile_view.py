@@ -472,9 +472,9 @@ class TileView(QListView):
             [self.point] if 0 <= self.point < self.tiles.rowCount() else []
         )
 
-    def expand_targets(self, rows: list[int]) -> list[int]:
-        """Return the tiles that are affected by acting on these; the same here."""
-        return rows
+    def expand_targets(self, row: int) -> list[int]:
+        """Return the tiles that are affected by acting on one; it alone here."""
+        return [row]
 
     # -- painting
 

@@ -344,15 +344,10 @@ class PageGrid(GestureView):
     def target_rows(self) -> list[int]:
         return list(self.page_state.targets(tuple(self.selected_rows())))
 
-    def expand_targets(self, rows: list[int]) -> list[int]:
-        """Extend open tiles to the open tiles of their clusters."""
-        if not (
-            self.page_state.shown.has_clusters and self.page_state.shown.open(rows)
-        ):
-            return rows
-        return list(
-            self.page_state.shown.targets(self.page_state.shown.cluster_of(rows[0]))
-        )
+    def expand_targets(self, row: int) -> list[int]:
+        """Return the tile, or if it is an open one of a cluster all open ones."""
+        shown = self.page_state.shown
+        return list(shown.find_key_targets(row, shown.cluster_of(row)))
 
     def click_outside(self, place: QPoint) -> None:
         """Name a card whose heading is clicked, or fold it."""

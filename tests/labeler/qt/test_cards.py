@@ -35,6 +35,7 @@ from gleanset.operations import make_operation
 from labeler.duplicates.plan import apply_step
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.grid.tile_view import draw_filling
+from labeler.sorting.page_parts import Message
 from labeler.sorting.session import StepKind
 
 LEFT = Qt.MouseButton.LeftButton
@@ -482,7 +483,7 @@ def test_menu_of_card_names_splits_and_joins(clusters_person: Person) -> None:
     menu.close()
     assert {*view.state.shown.members(1)} == {*first, *second}
     person.undo()
-    click(open_menu(), "Split a cluster")
+    click(open_menu(), Message.PARTED.value)
     settle(person.window)
     assert len({view.state.shown.cards[row] for row in first}) == 2
     person.undo()
