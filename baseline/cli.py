@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from baseline.data.runs import (
+    find_finished_run,
+    find_run_dataset,
+    find_run_folder,
+    list_finished_runs,
+    read_current_names,
+)
 from baseline.extras import require_packages, require_transfer
 from baseline.request import (
     CompareRunsRequest,
@@ -198,7 +205,6 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> CommandResult:
     over groups (* is significant). Accuracy is that of the predictions users get; log loss, ECE
     and macro F1 are of the scores, before any image is predicted as "unknown".
     """
-    from baseline.data.runs import list_finished_runs
     from baseline.evaluation.compare import compare as compare_runs
 
     with job.open() as dataset:
@@ -224,7 +230,6 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> CommandResult:
     are stored for review and shown in the report of the run.
     """
     require_transfer()
-    from baseline.data.runs import find_finished_run
     from baseline.evaluation.report.page import write_report
     from baseline.train.trials import find_label_issues
     from curation.labelling_command import suggest_review
@@ -245,7 +250,6 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> CommandResult:
 
 
 def _run_folder(job: CommandJob, run: str | None) -> Path:
-    from baseline.data.runs import find_run_folder
 
     require_transfer()
     return find_run_folder(job.root, run)
@@ -254,7 +258,6 @@ def _run_folder(job: CommandJob, run: str | None) -> Path:
 def _crop_plan(
     job: CommandJob, facts: ModelFacts, model: Path, detector: str | None
 ) -> CropPlan:
-    from baseline.data.runs import find_run_dataset
     from baseline.use.crops import make_crop_plan
 
     cropping = make_crop_plan(facts, find_run_dataset(model, job.root), detector)
@@ -272,7 +275,6 @@ def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
     class for each, with the detector of training or --detector. Confidences are calibrated if the
     run has a val split. Unreadable files are reported and skipped.
     """
-    from baseline.data.runs import read_current_names
     from baseline.use.crops import expand_paths
     from baseline.use.model import load
     from baseline.use.predict import ClassFolders, open_prediction_table, predict_files
@@ -283,8 +285,8 @@ def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
     model = load(path)
     model.rename_classes(read_current_names(path, model.classes))
     cropping = _crop_plan(job, model.facts, path, request.detector)
-    ignored: Counter[str] = Counter()
-    files = expand_paths(request.paths, ignored)
+    ignored_counts: Counter[str] = Counter()
+    files = expand_paths(request.paths, ignored_counts)
     result = PredictionResult(
         run=model.facts.run,
         images=0,
@@ -307,23 +309,21 @@ def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
             )
 
         predictions = predict_files(model, files, cropping.read, request.top)
-        for predicted in job.progress.over(predictions, "predict"):
-            result.add(predicted, job)
+        for prediction in job.progress.over(predictions, "predict"):
+            result.add(prediction, job)
             if folders is not None:
-                folders.put(predicted)
+                folders.put(prediction)
             if table is not None:
-                table.add(predicted)
+                table.add(prediction)
 
     result.raise_if_nothing_exists()
-    result = result.with_facts(summarize_ignored(ignored))
+    result = result.with_facts(summarize_ignored(ignored_counts))
     result.table = request.csv or ""
     result.copied = dict(folders.counts) if folders else None
 
     if request.fail and result.rejected:
-        rejected = count(result.rejected, "file")
-        raise DoneInPart(
-            f"{rejected} rejected", "see the reasons in the result", result
-        )
+        problem = f"{count(result.rejected, 'file')} rejected"
+        raise DoneInPart(problem, "see the reasons in the result", result)
 
     return result
 
@@ -332,16 +332,16 @@ MIN_SHOWN_CONFIDENCE = 0.0005
 MIN_SHOWN_REST = 0.005
 
 
-def format_prediction(predicted: FilePrediction) -> list[str]:
+def format_prediction(prediction: FilePrediction) -> list[str]:
     """Return the lines that are printed for a file."""
-    path = escape_name(predicted.path)
-    if predicted.rejection is not None:
+    path = escape_name(prediction.path)
+    if prediction.rejection is not None:
         return [
-            f"{path}: not predicted: {predicted.rejection.reason} ({predicted.rejection.detail})"
+            f"{path}: not predicted: {prediction.rejection.reason} ({prediction.rejection.detail})"
         ]
 
     lines = []
-    for part, answer in predicted.parts:
+    for part, answer in prediction.parts:
         box = f" [{','.join(map(str, part.box))}]" if part.box else ""
         outcome = "" if answer.label else f"{answer.outcome}: "
         line = f"{path}{box}: {outcome}{_format_scores(answer.predictions)}"
@@ -389,20 +389,20 @@ class PredictionResult(CommandResult, kw_only=True):
     copied: dict[str, int] | None = None
     answers: Counter[str] = msgspec.field(default_factory=Counter)
 
-    def add(self, predicted: FilePrediction, job: CommandJob) -> None:
+    def add(self, prediction: FilePrediction, job: CommandJob) -> None:
         """Count and print a file; its predictions are kept for `--json`."""
-        if predicted.rejection is not None:
+        if prediction.rejection is not None:
             self.rejected += 1
-            self.rejections.append(predicted.to_json())
+            self.rejections.append(prediction.to_json())
         else:
             self.images += 1
-            self.parts += len(predicted.parts)
-            self.answers.update(answer.outcome for _, answer in predicted.parts)
+            self.parts += len(prediction.parts)
+            self.answers.update(answer.outcome for _, answer in prediction.parts)
 
-        if job.as_json and predicted.rejection is None:
-            self.predicted.append(predicted.to_json())
+        if job.as_json and prediction.rejection is None:
+            self.predicted.append(prediction.to_json())
         elif not job.as_json:
-            for line in format_prediction(predicted):
+            for line in format_prediction(prediction):
                 job.show(line)
 
     def raise_if_nothing_exists(self) -> None:
@@ -493,8 +493,8 @@ def gallery(job: CommandJob, request: GalleryImagesRequest) -> CommandResult:
     cropping = _crop_plan(
         job, RunEngine.from_folder(folder).facts, folder, request.detector
     )
-    ignored: Counter[str] = Counter()
-    files = expand_paths(request.paths, ignored)
+    ignored_counts: Counter[str] = Counter()
+    files = expand_paths(request.paths, ignored_counts)
     result = add_files(
         folder,
         request.label,
@@ -504,4 +504,4 @@ def gallery(job: CommandJob, request: GalleryImagesRequest) -> CommandResult:
     )
     result.cropping = cropping.to_json()
 
-    return result.with_facts(summarize_ignored(ignored))
+    return result.with_facts(summarize_ignored(ignored_counts))

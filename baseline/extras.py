@@ -21,9 +21,9 @@ def require_transfer() -> None:
     require_extra("training on features", TRANSFER_PACKAGES, "transfer")
 
 
-def require_torch(feature: str) -> None:
+def require_torch() -> None:
     """Raise `MissingComponent` without PyTorch and timm."""
-    require_extra(feature, TORCH_PACKAGES, "train")
+    require_extra("a network other than efficientnet_lite0", TORCH_PACKAGES, "train")
 
 
 def require_packages(settings: Settings) -> None:

@@ -77,8 +77,7 @@ class CommonSettings(
 
     def to_json(self) -> dict[str, object]:
         """Return the settings as JSON values for `parse_settings`."""
-        plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self))
-        return plain
+        return dict(msgspec.json.decode(msgspec.json.encode(self)))
 
 
 class GradientSettings(CommonSettings, frozen=True):
@@ -157,16 +156,18 @@ def choose_views(settings: Transfer | Triplet, images: int) -> int:
 def preset_names() -> list[str]:
     """Return the names of our presets, sorted."""
     files = (resources.files("baseline") / "presets").iterdir()
-    names = [file.name for file in files if file.name.endswith(".toml")]
-    return sorted(name.removesuffix(".toml") for name in names)
+    names = [file.name for file in files]
+    return sorted(
+        name.removesuffix(".toml") for name in names if name.endswith(".toml")
+    )
 
 
 def validate_preset_values(name: str, values: Any) -> dict[str, Any]:
     """Check the settings of a plugin's preset. Raises `TypeError`, `UsageError`."""
     if not isinstance(values, Mapping):
         raise TypeError("not a mapping of settings")
-    if reserved := _NOT_SETTABLE & values.keys():
-        raise TypeError(f"reserved setting: {min(reserved)!r}")
+    if reserved_names := _NOT_SETTABLE & values.keys():
+        raise TypeError(f"reserved setting: {min(reserved_names)!r}")
     parse_settings({"preset": name, **values})
     return dict(values)
 

@@ -6,11 +6,13 @@ from typing import Any
 import msgspec
 
 from facecrop.cli_docker import docker
+from facecrop.detector_names import DETECTORS
 from facecrop.request import FaceSearch, suggest_whole_images
 from gleanset.cli import CommandJob, create_program, job_options
 from gleanset.command_result import CommandResult
 from gleanset.db.faces import WHOLE
 from gleanset.files.hub import load_hub_models
+from gleanset.plugins import try_plugins
 from gleanset.request import request_options
 
 commands = create_program(
@@ -67,20 +69,18 @@ class DetectorList(CommandResult, kw_only=True):
 @job_options(dataset=False)
 def detectors(job: CommandJob) -> DetectorList:
     """List the detectors, and suitable models on Hugging Face. See docs/detectors.md."""
-    from facecrop.detector_names import DETECTORS
     from facecrop.detectors import check_detector_class, find_detector_class
     from facecrop.detectors.options import DEFAULT_DETECTOR
-    from gleanset.plugins import try_plugins
 
-    bundled = {name: _first_line(find_detector_class(name)) for name in DETECTORS}
-    bundled[DEFAULT_DETECTOR] += " The default."
+    own = {name: _first_line(find_detector_class(name)) for name in DETECTORS}
+    own[DEFAULT_DETECTOR] += " The default."
     others = {}
-    plugins = try_plugins("detectors", bundled, check_detector_class)
+    plugins = try_plugins("detectors", own, check_detector_class)
     for plugin, detector, error in plugins:
         description = error.what if error else _first_line(detector)
         others[f"{plugin.name} ({plugin.made_by})"] = description
     return DetectorList(
-        detectors=_format_rows(bundled),
+        detectors=_format_rows(own),
         of_packages=_format_rows(others),
         on_hub=_format_rows(load_hub_models("facecrop.detectors")["names"]),
     )

@@ -26,7 +26,7 @@ class DockerResult(CommandResult, kw_only=True):
 
 @click.command(cls=Command, epilog="Example: facecrop docker build --engine podman")
 @job_options(dataset=False)
-@click.argument("what", type=click.Choice([BUILD, CHECK]))
+@click.argument("action", type=click.Choice([BUILD, CHECK]))
 @click.option(
     "--base",
     metavar="IMAGE",
@@ -38,7 +38,7 @@ class DockerResult(CommandResult, kw_only=True):
     help="Container engine. Default: $GLEANSET_CONTAINER_ENGINE, else the first that works.",
 )
 def docker(
-    job: CommandJob, what: str, base: str | None, engine: str | None
+    job: CommandJob, action: str, base: str | None, engine: str | None
 ) -> DockerResult:
     """Build or check the image of the detector animeface-docker.
 
@@ -50,11 +50,11 @@ def docker(
 
     image = choose_image_name()
     start = time.monotonic()
-    if what == CHECK:
+    if action == CHECK:
         return _test_image(engine or "", image)
-    selected = choose_engine(image, engine or "", to_build=True)
-    selected.build(find_build_context(), image, base, job.say)
-    result = _test_image(selected.program, image)
+    container_engine = choose_engine(image, engine or "", to_build=True)
+    container_engine.build(find_build_context(), image, base, job.say)
+    result = _test_image(container_engine.program, image)
     result.seconds = round(time.monotonic() - start, 1)
     return result
 

@@ -1,4 +1,4 @@
-"""The detectors that come with Gleanset: by name, the class that `facecrop.detectors` loads."""
+"""Names of detectors: those that come with Gleanset, and `auto`. Imports none of them."""
 
 DETECTORS = {
     "animeface": "facecrop.detectors.animeface:AnimeFace",
@@ -8,3 +8,12 @@ DETECTORS = {
     "onnx": "facecrop.detectors.onnx:OnnxModel",
     "whole": "facecrop.detectors.whole:WholeImage",
 }
+"""By name, the class that `facecrop.detectors` loads."""
+
+AUTO = "auto"
+"""Name for the detector of the dataset so far, else the default one."""
+
+
+def is_auto(text: str) -> bool:
+    """Return whether a detector, perhaps with settings, is `auto`."""
+    return text.partition(":")[0] == AUTO

@@ -46,7 +46,9 @@ class FrameSearch:
 
 def _describe_face(pixels: Pixels, face: Face) -> DetectedFace:
     with_hair = crop_region(pixels, expand_box(face.box, COLOR_PADDING))
-    colors = compute_color_layout(average_areas(np.asarray(with_hair)))
+    small = average_areas(np.asarray(with_hair))
+    colors = compute_color_layout(small)
+
     x, y, width, height = face.box
     part = pixels[y : y + height, x : x + width]
     gray = np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.uint8)
@@ -57,18 +59,20 @@ def _make_patch(gray: Pixels | Float32Array) -> Float32Array:
     """Return a zero-mean unit vector of `PATCH_SIDE`**2 gray values."""
     small = cv2.resize(gray, (PATCH_SIDE, PATCH_SIDE), interpolation=cv2.INTER_AREA)
     values = np.asarray(small, np.float32) - np.float32(small.mean())
-    return (values / max(float(np.linalg.norm(values)), 1e-6)).ravel()
+    # A patch of one color has no length.
+    length = max(float(np.linalg.norm(values)), 1e-6)
+    return (values / length).ravel()
 
 
 def follow_face(
-    gray: Pixels, expected: FloatBox, others: Sequence[DetectedFace]
+    gray: Pixels, expected_box: FloatBox, others: Sequence[DetectedFace]
 ) -> DetectedFace | None:
     """Return the face of `others`, from similar images, near a box; None: not there.
 
-    `gray` is the brightness, height x width; `expected` is in its pixels. The score is the lowest
-    of the others.
+    `gray` is the brightness, height x width; `expected_box` is in its pixels. The score is the
+    lowest of the others.
     """
-    x, y, width, height = expected
+    x, y, width, height = expected_box
     x_padding = width * FOLLOW_PADDING
     y_padding = height * FOLLOW_PADDING
     left = max(round(x - x_padding), 0)
@@ -77,31 +81,34 @@ def follow_face(
     bottom = round(y + height + y_padding)
     part = gray[top:bottom, left:right]
 
-    # Scaled so that a face of the expected size has the size of a patch.
+    # So that a face of the expected size has the size of a patch.
     x_scale = PATCH_SIDE / width
     y_scale = PATCH_SIDE / height
     size = round(part.shape[1] * x_scale), round(part.shape[0] * y_scale)
+    # At the border of the image, less than a face may be left.
     if min(size) < PATCH_SIDE:
         return None
-    scaled = cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.float32)
 
     matches = []
     for other in others:
         template = other.patch.reshape(PATCH_SIDE, PATCH_SIDE)
-        correlations = cv2.matchTemplate(scaled, template, cv2.TM_CCOEFF_NORMED)
-        _, highest, _, place = cv2.minMaxLoc(correlations)
-        matches.append((highest, place))
-    correlation, (column, row) = max(matches)
+        correlations = cv2.matchTemplate(small, template, cv2.TM_CCOEFF_NORMED)
+        _, correlation, _, place = cv2.minMaxLoc(correlations)
+        matches.append((correlation, place))
+    best_correlation, (column, row) = max(matches)
 
     face_x = round(left + column / x_scale)
     face_y = round(top + row / y_scale)
     box = Box(face_x, face_y, round(width), round(height))
     visible = clip_box(box, gray.shape[1], gray.shape[0])
-    if visible is None or 1 - correlation > MAX_FOLLOW_DISTANCE:
+    if visible is None or 1 - best_correlation > MAX_FOLLOW_DISTANCE:
         return None
+
     score = min(other.face.score for other in others)
+    layouts = np.stack([other.colours for other in others])
+    colors = layouts.mean(axis=0, dtype=np.float32)
+    patch = small[row : row + PATCH_SIDE, column : column + PATCH_SIDE]
     return DetectedFace(
-        Face(others[0].face.detector, visible, score),
-        np.mean([other.colours for other in others], axis=0, dtype=np.float32),
-        _make_patch(scaled[row : row + PATCH_SIDE, column : column + PATCH_SIDE]),
+        Face(others[0].face.detector, visible, score), colors, _make_patch(patch)
     )

@@ -39,9 +39,9 @@ class PluginDetector:
                 FAILED, f"{self._package}: {describe_error(error)}"
             ) from error
 
-    def _check_face(self, detected: Face, pixels: Pixels) -> Face:
+    def _check_face(self, detection: Face, pixels: Pixels) -> Face:
         # Converted, because wrong types would only fail much later.
-        face = msgspec.convert(msgspec.to_builtins(detected), Face)
+        face = msgspec.convert(msgspec.to_builtins(detection), Face)
         if face.detector != self.name:
             raise ValueError(f"wrong detector name: {face.detector!r}")
         if not 0 <= face.score <= 1:

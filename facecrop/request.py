@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from facecrop.detector_names import DETECTORS
+from facecrop.detector_names import DETECTORS, is_auto
 from gleanset.command_result import CommandResult
 from gleanset.config import Param
-from gleanset.db.faces import WHOLE
+from gleanset.db.faces import WHOLE, Tracks
+from gleanset.db.statistics import Statistics
 from gleanset.request import Request, WorkerCount
+from gleanset.settings import CropGeometry, CropSettings
 from gleanset.work.progress import NO_PROGRESS, Progress
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from gleanset import Dataset
     from gleanset.db.rows import Search
     from gleanset.files.hub import HubFile, HubPin
-    from gleanset.settings import CropGeometry, CropSettings
 
 MIN_FACE_SHARE = 10
 """If fewer than 1 image in this many has a face, the dataset is not about faces."""
@@ -121,21 +122,19 @@ class FaceSearch(Request, frozen=True, kw_only=True):
     )
 
     def spec(
-        self, crop: CropSettings, recorded: RecordedDetector | None = None
+        self, crop: CropSettings, record: RecordedDetector | None = None
     ) -> DetectorSpec:
-        """Return the detector for a dataset with these settings, searched by `recorded` so far.
+        """Return the detector for a dataset with these settings, searched by `record` so far.
 
         Raises `UsageError`.
         """
         from facecrop.detectors.options import dataset_detector
 
         options = (self.detector, self.option, self.cascade, self.threshold)
-        return dataset_detector(crop, *options, recorded_detector=recorded)
+        return dataset_detector(crop, *options, recorded_detector=record)
 
     def crop_geometry(self, crop: CropSettings) -> CropGeometry:
         """Return the crop settings for a dataset with these settings."""
-        from gleanset.settings import CropGeometry
-
         names = CropGeometry.__struct_fields__
         values = {name: getattr(self, name) for name in names}
         changes = {name: value for name, value in values.items() if value is not None}
@@ -151,16 +150,16 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         from facecrop.search import find_faces
 
         crop = crop or dataset.settings.crop
-        spec, finished = self._plan(dataset, crop, dataset.pin_of)
+        spec, finished_searches = self._plan(dataset, crop, dataset.pin_of)
         result = find_faces(
             dataset,
             spec,
             self.crop_geometry(crop),
-            finished=finished,
+            finished_searches=finished_searches,
             workers=self.workers or 0,
             progress=progress,
         )
-        result.detector = self._chosen_detector(spec, crop)
+        result.detector = self._automatic_name(spec, crop)
         return result
 
     def preview(self, dataset: Dataset) -> FaceSearchPreview:
@@ -168,10 +167,12 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         from facecrop.search import DatasetSearch
 
         crop = dataset.settings.crop
-        spec, finished = self._plan(dataset, crop, dataset.settings.pin_of)
-        search = DatasetSearch(dataset, spec, self.crop_geometry(crop), finished)
+        spec, finished_searches = self._plan(dataset, crop, dataset.settings.pin_of)
+        search = DatasetSearch(
+            dataset, spec, self.crop_geometry(crop), finished_searches
+        )
         return FaceSearchPreview(
-            detector=self._chosen_detector(spec, crop),
+            detector=self._automatic_name(spec, crop),
             would_search=search.count_to_search(),
             would_recut=search.count_to_crop(),
         )
@@ -184,38 +185,38 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         A detector named for this command searches all images. The dataset's detector keeps the
         faces of its earlier versions, and `auto` also those of other detectors.
         """
-        from facecrop.detectors.options import is_auto, pin_model
+        from facecrop.detectors.options import pin_model
         from facecrop.detectors.recorded import (
             find_recorded_detector,
             find_same_searches,
         )
-        from gleanset.db.statistics import Statistics
 
         searches = Statistics(dataset.db).list_searches()
         auto = is_auto(self.detector or crop.detector)
-        recorded = find_recorded_detector(searches) if auto else None
-        spec = pin_model(self.spec(crop, recorded), pin_of)
+        record = find_recorded_detector(searches) if auto else None
+        spec = pin_model(self.spec(crop, record), pin_of)
         if self.new:
             return spec, None
         if self.detector is not None and not auto:
             return spec, ()
 
-        finished = find_same_searches(spec, searches)
+        finished_searches = find_same_searches(spec, searches)
         if auto:
+            # Requested settings of the detector in use apply to all images.
             has_threshold = {self.threshold, crop.threshold} != {None}
             has_settings = self.option or self.cascade or has_threshold
-            finished |= {
+            finished_searches |= {
                 (search.detector, search.settings)
                 for search in searches
                 if search.detector != spec.name or not has_settings
             }
-        return spec, tuple(sorted(finished))
+        return spec, tuple(sorted(finished_searches))
 
-    def _chosen_detector(self, spec: DetectorSpec, crop: CropSettings) -> str:
+    def _automatic_name(self, spec: DetectorSpec, crop: CropSettings) -> str:
         """Return the name of the detector if it was chosen automatically."""
-        from facecrop.detectors.options import is_auto
-
-        return spec.name if is_auto(self.detector or crop.detector) else ""
+        if not is_auto(self.detector or crop.detector):
+            return ""
+        return spec.name
 
 
 def suggest_whole_images(dataset: Dataset) -> tuple[str, str] | None:
@@ -224,9 +225,6 @@ def suggest_whole_images(dataset: Dataset) -> tuple[str, str] | None:
     Detectors find faces in 4 % of photos of pets, and miss the face in 18 % of face crops of 256
     pixels, so both kinds of datasets should use whole images.
     """
-    from gleanset.db.faces import Tracks
-    from gleanset.db.statistics import Statistics
-
     if Tracks(dataset.db).count():
         return None
     counts = Statistics(dataset.db).count_searched(WHOLE)

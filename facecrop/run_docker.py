@@ -46,17 +46,17 @@ def start_error(name: str, error: OSError) -> MissingComponent:
 
 def explain_failure(name: str, output: str, image: str) -> MissingComponent:
     """Return the error that matches an engine's output about an image."""
-    lowered = output.lower()
-    if _NO_IMAGE.search(lowered):
+    text = output.lower()
+    if _NO_IMAGE.search(text):
         fix = "build it with: facecrop docker build"
         return ImageNotBuilt(f"{name} has no image {image}", fix)
-    if _NOT_PERMITTED.search(lowered):
+    if _NOT_PERMITTED.search(text):
         return MissingComponent(
             f"you are not permitted to use {name}: {last_line(output)}",
             "sudo usermod -aG docker $USER, then log in again (this group has the rights of root); "
             "or install podman, which needs no special rights",
         )
-    if _NOT_RUNNING.search(lowered):
+    if _NOT_RUNNING.search(text):
         fix = f"start it with: {_START_COMMANDS.get(name, _START_COMMANDS['docker'])}"
         return MissingComponent(f"{name} is installed but is not running", fix)
     return MissingComponent(
@@ -121,15 +121,9 @@ class ContainerEngine(NamedTuple):
 
     def find_trouble(self, image: str) -> MissingComponent | None:
         """Return why the image cannot be run; None if it can."""
-        command = [self.program, "image", "inspect", "--format", "{{.Id}}", "--", image]
+        arguments = ("image", "inspect", "--format", "{{.Id}}", "--", image)
         try:
-            done = subprocess.run(  # noqa: S603 - a fixed command, no shell
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=ENGINE_TIMEOUT_SECONDS,
-                check=False,
-            )
+            result = _run(self.program, *arguments)
         except subprocess.TimeoutExpired:
             return MissingComponent(
                 f"{self.name} did not respond in {ENGINE_TIMEOUT_SECONDS:g} seconds",
@@ -137,8 +131,10 @@ class ContainerEngine(NamedTuple):
             )
         except OSError as error:
             return start_error(self.name, error)
-        output = done.stderr.decode(errors="replace")
-        return explain_failure(self.name, output, image) if done.returncode else None
+        if not result.returncode:
+            return None
+        output = result.stderr.decode(errors="replace")
+        return explain_failure(self.name, output, image)
 
     def build(
         self, context: Path, image: str, base: str | None, say: Callable[[str], None]
@@ -174,13 +170,23 @@ class ContainerEngine(NamedTuple):
             )
 
 
-def find_engines(requested: str = "") -> list[ContainerEngine]:
+def _run(*command: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(  # noqa: S603 - a fixed command, no shell
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=ENGINE_TIMEOUT_SECONDS,
+        check=False,
+    )
+
+
+def find_engines(engine_name: str = "") -> list[ContainerEngine]:
     """Return the installed engines, or only the requested one.
 
     Without a request, that of `ENGINE_SETTING`. Raises `MissingComponent` if there is none.
     """
-    requested = requested or os.environ.get(ENGINE_SETTING, "")
-    names = (requested,) if requested else ENGINES
+    engine_name = engine_name or os.environ.get(ENGINE_SETTING, "")
+    names = (engine_name,) if engine_name else ENGINES
     engines = []
     for name in names:
         program = shutil.which(name)
@@ -197,14 +203,14 @@ def find_engines(requested: str = "") -> list[ContainerEngine]:
 
 
 def choose_engine(
-    image: str, requested: str = "", *, to_build: bool = False
+    image: str, engine_name: str = "", *, to_build: bool = False
 ) -> ContainerEngine:
     """Return the first engine with the image; with `to_build`, the first working.
 
     Raises `ImageNotBuilt` if an engine works but lacks the image, else the error of the first.
     """
     errors: list[MissingComponent] = []
-    for engine in find_engines(requested):
+    for engine in find_engines(engine_name):
         error = engine.find_trouble(image)
         if error is None or (to_build and isinstance(error, ImageNotBuilt)):
             return engine
@@ -290,6 +296,7 @@ class RunningContainer:
 
 
 def _read_stderr(stream: IO[bytes], buffer: bytearray) -> None:
+    """Read until the end, or the container would block on a full pipe; keep the last bytes."""
     with stream:
         while chunk := os.read(stream.fileno(), _MAX_STDERR_BYTES):
             buffer += chunk
@@ -307,12 +314,6 @@ def _stop(process: subprocess.Popen[bytes], engine: ContainerEngine, name: str) 
     if process.returncode != 0:
         # The container may keep running after the engine's client has exited.
         with suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(  # noqa: S603 - as above
-                [engine.program, "rm", "--force", name],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=ENGINE_TIMEOUT_SECONDS,
-                check=False,
-            )
+            _run(engine.program, "rm", "--force", name)
         process.kill()
         process.wait()

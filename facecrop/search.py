@@ -6,7 +6,7 @@ crops are missing.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,22 +41,24 @@ MIN_MANUAL_OVERLAP = 0.5
 
 
 class ImageToSearch(NamedTuple):
-    """Image to search, with stored faces and samples without a face (`regions`)."""
+    """Image with its stored faces, and its samples without a face (`regions`, by key).
+
+    Those that are not `is_new` are only cropped again.
+    """
 
     sha256: str
     format: str
-    search: bool
-    stored: tuple[StoredFace, ...] = ()
+    is_new: bool
+    faces: tuple[StoredFace, ...] = ()
     regions: tuple[tuple[str, Region], ...] = ()
 
 
-@dataclass(frozen=True)
-class ImageFaces:
+class ImageFaces(NamedTuple):
     """Result of a worker: crops of detections and of other faces, and faces too small to crop."""
 
-    detected: list[FaceCrop] = field(default_factory=list)
-    others: list[FaceCrop] = field(default_factory=list)
-    small: list[Face] = field(default_factory=list)
+    detections: list[FaceCrop]
+    others: list[FaceCrop]
+    small: list[Face]
 
 
 class FaceSearchResult(CommandResult, kw_only=True):
@@ -114,18 +116,20 @@ class SearchWorker:
         data = read_original(self.originals.path(item.sha256, item.format))
         pixels = np.asarray(decode(data).pixels)
 
-        result = ImageFaces()
+        result = ImageFaces([], [], [])
         for face in self._find_faces(item, pixels):
             if self.cropper.is_too_small(face):
                 result.small.append(face)
             else:
                 crop = self.cropper.crop(item.sha256, pixels, face)
-                result.detected.append(crop)
+                result.detections.append(crop)
 
-        keys = {crop.key for crop in result.detected}
-        for face in (stored.face for stored in item.stored if stored.kind != "found"):
-            if make_sample_key(item.sha256, face.box) not in keys:
+        # Boxes by hand, and lost faces that were decided on: no detector finds them.
+        keys = {crop.key for crop in result.detections}
+        for face, kind in item.faces:
+            if kind != "found" and make_sample_key(item.sha256, face.box) not in keys:
                 result.others.append(self.cropper.crop(item.sha256, pixels, face))
+
         keys |= {crop.key for crop in result.others}
         # Missing crops of samples whose face is not stored any more.
         for key, region in item.regions:
@@ -134,11 +138,11 @@ class SearchWorker:
         return result
 
     def _find_faces(self, item: ImageToSearch, pixels: Pixels) -> list[Face]:
-        if not item.search:
-            return [stored.face for stored in item.stored if stored.kind == "found"]
-        manual_boxes = [
-            stored.face.box for stored in item.stored if stored.kind == HAND
-        ]
+        if not item.is_new:
+            return [face for face, kind in item.faces if kind == "found"]
+
+        # A box by hand replaces the detection of the same face.
+        manual_boxes = [face.box for face, kind in item.faces if kind == HAND]
         return [
             face
             for face in self.detector.build().detect(pixels)
@@ -150,36 +154,36 @@ class SearchWorker:
 class DatasetSearch:
     """Work of one run: which images to search, and how results are recorded.
 
-    Images of the searches in `finished` keep their faces; with None, so do all images that were
-    searched or have a sample.
+    Images of `finished_searches` keep their faces; with None, so do all images that were searched
+    or have a sample.
     """
 
     dataset: Dataset
     spec: DetectorSpec
     geometry: CropGeometry
-    finished: tuple[Search, ...] | None = ()
+    finished_searches: tuple[Search, ...] | None = ()
 
     def __post_init__(self) -> None:
         crops = self.dataset.crops(self.dataset.cache)
         self.dataset.scans.find_lost_crops(crops.list_names)
 
     @property
-    def settings(self) -> str:
-        """Settings of the detector, without those of crops."""
-        return self.spec.recorded
+    def own_search(self) -> Search:
+        """The detector and its settings, without those of crops."""
+        return self.spec.name, self.spec.settings_text
 
     def _list_searches(self) -> set[Search]:
-        return {(self.spec.name, self.settings), *(self.finished or ())}
+        return {self.own_search, *(self.finished_searches or ())}
 
     def count_to_search(self) -> int:
         """Return the number of images to search."""
-        if self.finished is None:
+        if self.finished_searches is None:
             return self.dataset.images.count_unprocessed()
         return self.dataset.images.count_unscanned(*self._list_searches())
 
     def count_to_crop(self) -> int:
         """Return the number of images to crop again without a search."""
-        if self.finished is None:
+        if self.finished_searches is None:
             return 0
         searches = self._list_searches()
         return self.dataset.scans.count_to_crop(str(self.geometry), *searches)
@@ -187,32 +191,35 @@ class DatasetSearch:
     def iterate(self) -> Iterator[ImageToSearch]:
         """Yield all work in a fixed order."""
         images = self.dataset.images
-        if self.finished is None:
+        if self.finished_searches is None:
             for image in images.iter_unprocessed():
-                yield self._make_item(*image, search=True)
+                yield self._make_item(*image, is_new=True)
             return
 
         searches = self._list_searches()
         for image in images.iter_unscanned(*searches):
-            yield self._make_item(*image, search=True)
+            yield self._make_item(*image, is_new=True)
         for image in self.dataset.scans.iter_to_crop(str(self.geometry), *searches):
-            yield self._make_item(*image, search=False)
+            yield self._make_item(*image, is_new=False)
 
-    def _make_item(self, sha256: str, kind: str, *, search: bool) -> ImageToSearch:
-        stored = tuple(self.dataset.faces.list_in_image(sha256))
+    def _make_item(
+        self, sha256: str, image_format: str, *, is_new: bool
+    ) -> ImageToSearch:
+        faces = tuple(self.dataset.faces.list_in_image(sha256))
         regions = tuple(self.dataset.scans.list_regions_without_face(sha256))
-        return ImageToSearch(sha256, kind, search, stored, regions)
+        return ImageToSearch(sha256, image_format, is_new, faces, regions)
 
     def record(self, item: ImageToSearch, faces: ImageFaces) -> None:
         """Write the rows of one image."""
-        search = (self.spec.name, self.settings)
+        search = self.own_search
         with self.dataset.db.transaction():
-            if not item.search:
+            # Faces that are only cropped again stay those of their search.
+            if not item.is_new:
                 search = self.dataset.scans.get_search(item.sha256)
             self.dataset.faces.replace(
                 item.sha256,
                 *search,
-                faces.detected,
+                faces.detections,
                 cut=str(self.geometry),
                 small=faces.small,
             )
@@ -223,20 +230,19 @@ class DatasetSearch:
         """Remove the crops of an image that was removed during the search."""
         keys = [key for key, _ in item.regions]
         if faces is not None:
-            keys += [crop.key for crop in (*faces.detected, *faces.others)]
+            keys += [crop.key for crop in (*faces.detections, *faces.others)]
         for key in keys:
             self.dataset.crop_path(key).unlink(missing_ok=True)
 
     def reject(self, item: ImageToSearch, reason: str, detail: str) -> None:
         """Record a rejection; after a temporary failure the samples stay."""
         rejection = Rejection(STAGE, item.sha256, reason, detail)
-        if reason in TEMPORARY_REASONS or not item.search:
+        if reason in TEMPORARY_REASONS or not item.is_new:
             self.dataset.rejections.add(rejection)
         else:
             self.dataset.faces.record_failure(
                 item.sha256,
-                self.spec.name,
-                self.settings,
+                *self.own_search,
                 rejection,
                 str(self.geometry),
             )
@@ -247,23 +253,23 @@ def find_faces(
     spec: DetectorSpec,
     geometry: CropGeometry,
     *,
-    finished: tuple[Search, ...] | None = (),
+    finished_searches: tuple[Search, ...] | None = (),
     workers: int = 0,
     progress: Progress = NO_PROGRESS,
 ) -> FaceSearchResult:
     """Search images not yet searched with these settings; crop their faces.
 
-    Images of the searches in `finished` are not searched again; with None, nor is any image that
-    was searched or has a sample. Returns counts.
+    Images of `finished_searches` are not searched again; with None, nor is any image that was
+    searched or has a sample. Returns counts.
     """
     result = FaceSearchResult(images=0, faces=0, without_face=0, recut=0, rejected=0)
     result.is_whole = spec.name == WHOLE
     reasons: Counter[str] = Counter()
     retired_before = _count_retired(dataset)
     with dataset.stage(STAGE) as scratch:
-        search = DatasetSearch(dataset, spec, geometry, finished)
+        search = DatasetSearch(dataset, spec, geometry, finished_searches)
         total = search.count_to_search() + search.count_to_crop()
-        if finished is not None:
+        if finished_searches is not None:
             dataset.scans.mark_outdated_crops(str(geometry))
         cropper = FaceCropper(geometry, dataset.crops(scratch))
         worker = SearchWorker(spec, cropper, dataset.originals(scratch))
@@ -289,13 +295,15 @@ def _record(
     result: FaceSearchResult,
     reasons: Counter[str],
 ) -> None:
+    """Record the outcome of one image, and count it in `result` and `reasons`."""
     item = outcome.item
     faces = outcome.result
+    # Another process may have removed the image meanwhile.
     if not search.dataset.images.get_id(item.sha256):
         search.remove_crops(item, faces)
         return
 
-    if item.search:
+    if item.is_new:
         result.images += 1
     else:
         result.recut += 1
@@ -308,7 +316,7 @@ def _record(
 
     search.record(item, faces)
     result.too_small += len(faces.small)
-    if item.search:
-        result.faces += len(faces.detected) + len(faces.small)
-        if not (faces.detected or faces.small or faces.others):
+    if item.is_new:
+        result.faces += len(faces.detections) + len(faces.small)
+        if not (faces.detections or faces.small or faces.others):
             result.without_face += 1

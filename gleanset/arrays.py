@@ -16,13 +16,16 @@ Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.floating]
+"""Of either precision."""
+Array = npt.NDArray[Any]
 
 MIN_LENGTH = 1e-9
 
-Rows = TypeVar("Rows", npt.NDArray[Any], Sequence[Any])
+Rows = TypeVar("Rows", Array, Sequence[Any])
 
 
-def normalize_rows(rows: npt.NDArray[np.floating]) -> Float32Array:
+def normalize_rows(rows: FloatArray) -> Float32Array:
     """Scale the rows (N x D) to length 1; rows of zeros stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(lengths, MIN_LENGTH))

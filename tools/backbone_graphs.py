@@ -16,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
-from baseline.features.backbone import TINY, Array
+from baseline.features.backbone import TINY
 from baseline.features.graph_backbones import INPUT_NAME, NORM, int64_array
 from baseline.features.graph_builder import GraphBuilder, Output, image_input
 from curation.similarity import color_layout as formula
+from gleanset.arrays import Array
 
 LAB_ROWS = ((0, 1, 0), (1, -1, 0), (0, 1, -1))
 LAB_FACTORS = (116, 500, 200)

@@ -97,13 +97,13 @@ def _split_to_json(figures: SplitMetrics) -> JsonDict:
         "images": figures.count,
         "groups": figures.groups,
         "accuracy": figures.answer_accuracy,
-        "unknown": figures.answered.unknown / figures.count,
-        "unsure": figures.answered.unsure,
-        "unsure_right": figures.answered.unsure_right,
+        "unknown": figures.answer_metrics.unknown / figures.count,
+        "unsure": figures.answer_metrics.unsure,
+        "unsure_right": figures.answer_metrics.unsure_right,
         "accuracy_before_unknown": figures.accuracy,
-        "interval": figures.answered.interval,
+        "interval": figures.answer_metrics.interval,
         "commonest_class": figures.commonest_class,
-        "untested": figures.untested,
+        "untested": figures.empty_classes,
         "small_sample": bool(figures.size_warning),
         "classes": [
             {
@@ -113,7 +113,7 @@ def _split_to_json(figures: SplitMetrics) -> JsonDict:
                 "recall": score.recall if score.support else None,
                 "images": score.support,
             }
-            for score in figures.answered.classes
+            for score in figures.answer_metrics.classes
         ],
     }
 

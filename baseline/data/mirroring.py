@@ -55,12 +55,12 @@ def _select_samples(examples: Examples) -> tuple[Sample, ...]:
 
     limit = min(MAX_PER_CLASS, MAX_COMPARED // len(examples.classes))
     limit = max(MIN_PER_CLASS, limit)
-    selected: list[Sample] = []
+    selection: list[Sample] = []
     for samples in by_class.values():
         part = thin_out(samples, limit)
         if len(part) >= MIN_PER_CLASS:
-            selected += part
-    return tuple(selected)
+            selection += part
+    return tuple(selection)
 
 
 def find_mirrored_classes(x: Pixels, y: IntArray) -> list[tuple[int, int]]:
@@ -71,23 +71,24 @@ def find_mirrored_classes(x: Pixels, y: IntArray) -> list[tuple[int, int]]:
     numbers = np.unique(y)
     if len(numbers) < 2:
         return []
-    plain = _compute_histograms(x)
-    mirrored = _compute_histograms(x[:, :, :, ::-1])
-    means = np.stack([plain[y == number].mean(0) for number in numbers])
+    plain_histograms = _compute_histograms(x)
+    mirror_histograms = _compute_histograms(x[:, :, :, ::-1])
+    means = np.stack([plain_histograms[y == number].mean(0) for number in numbers])
 
     # Of the squared distance to a mean, what differs between means.
     half_norms = np.square(means).sum(1) / 2
-    nearest_plain = numbers[(plain @ means.T - half_norms).argmax(1)]
-    nearest_mirrored = numbers[(mirrored @ means.T - half_norms).argmax(1)]
+    nearest_plain = numbers[(plain_histograms @ means.T - half_norms).argmax(1)]
+    nearest_mirrored = numbers[(mirror_histograms @ means.T - half_norms).argmax(1)]
 
     def share(nearest: IntArray, number: int, other: int) -> float:
+        """Return the share of the images of a class whose nearest class is `other`."""
         return float((nearest[y == number] == other).mean())
 
     pairs = []
     for a, b in combinations(numbers.tolist(), 2):
         plain_share = min(share(nearest_plain, a, a), share(nearest_plain, b, b))
-        exchanged = share(nearest_mirrored, a, b) + share(nearest_mirrored, b, a)
-        if min(plain_share, exchanged / 2) >= MIN_SHARE:
+        exchange_share = share(nearest_mirrored, a, b) + share(nearest_mirrored, b, a)
+        if min(plain_share, exchange_share / 2) >= MIN_SHARE:
             pairs.append((a, b))
     return pairs
 

@@ -58,17 +58,27 @@ class PixelSource(NamedTuple):
 
 @dataclass(frozen=True)
 class PixelReader:
-    """Reads a sample as `size` x `size` pixels; picklable for worker processes."""
+    """Reads a sample as `size` x `size` pixels of 1 or 3 channels.
+
+    Picklable for worker processes.
+    """
 
     size: int
-    mode: str
+    channels: int
     fit: Fit = "stretch"
+
+    @property
+    def mode(self) -> str:
+        """The mode of images in Pillow."""
+        return "L" if self.channels == 1 else "RGB"
 
     def __call__(self, source: PixelSource) -> Pixels:
         """Return uint8, C x size x size. Raises `Unreadable`."""
         image = read_crop(source).convert(self.mode)
         values = to_square_pixels(image, self.size, self.fit)
-        return values[None] if values.ndim == 2 else values.transpose(2, 0, 1).copy()
+        if self.channels == 1:
+            return values[None]
+        return values.transpose(2, 0, 1).copy()
 
 
 def read_crop(source: PixelSource) -> Image.Image:
@@ -137,8 +147,7 @@ class ViewReader:
             numbers[None],
             LIMITS[self.kind],
         )
-        augmented: Pixels = batch[0]
-        return augmented
+        return np.asarray(batch[0])
 
 
 ImageInput: TypeAlias = str | Path | bytes | Image.Image | Pixels
@@ -210,7 +219,7 @@ def decode_all(
     DiskFull, NotWritable.
     """
     path = folder / f"{_digest(sources, read)}.pixels"
-    shape = (read.size, read.size, 1 if read.mode == "L" else 3)
+    shape = (read.size, read.size, read.channels)
     size = math.prod(shape) * len(sources)
     all_rows = tuple(range(len(sources)))
     with disk_errors(folder):
@@ -254,8 +263,8 @@ def _memory_map(
             np.zeros((0, shape[2], *shape[:2]), np.uint8),
             (),
         )
-    mapped = np.asarray(np.memmap(path, np.uint8, "c", shape=(len(rows), *shape)))
-    return DecodedPixels(mapped.transpose(0, 3, 1, 2), rows)
+    pixels = np.asarray(np.memmap(path, np.uint8, "c", shape=(len(rows), *shape)))
+    return DecodedPixels(pixels.transpose(0, 3, 1, 2), rows)
 
 
 def _decode(
@@ -296,8 +305,10 @@ def _close_gaps(file: BinaryIO, rows: Sequence[int], length: int) -> None:
 def _digest(sources: Iterable[PixelSource], read: PixelReader) -> str:
     digest = hashlib.sha256(f"{read.size} {read.mode} {read.fit}\n".encode())
     for source in sources:
+        # A file that was replaced is read again.
         stamps = (_file_stamp(source.crop), _file_stamp(source.original))
-        digest.update(repr((source.key, source.box, source.angle, stamps)).encode())
+        facts = (source.key, source.box, source.angle, stamps)
+        digest.update(repr(facts).encode())
     return digest.hexdigest()[:32]
 
 

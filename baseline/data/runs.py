@@ -31,6 +31,8 @@ CHECKPOINT_FILE = "checkpoint.safetensors"
 _MODEL_FILES = (SETTINGS, "answers.json", "feature_scale.json", "crops.json", WEIGHTS)
 """Inputs of an export; `baseline evaluate` and `baseline gallery` may change some later."""
 T = TypeVar("T")
+Say = Callable[[str], None]
+"""Prints a line for the user."""
 
 
 def run_folder(dataset: Dataset, run_id: str) -> Path:
@@ -105,17 +107,17 @@ def remove_checkpoint(folder: Path) -> None:
 
 def make_run_id(dataset: Dataset, name: str) -> str:
     """Return `<time>-<name>`, with a number appended if that exists."""
-    stamped = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{name}"
-    run_id = stamped
+    first_id = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{name}"
+    run_id = first_id
     number = 1
     while dataset.runs.get(run_id) is not None:
         number += 1
-        run_id = f"{stamped}-{number}"
+        run_id = f"{first_id}-{number}"
     return run_id
 
 
 def find_equal_run(
-    dataset: Dataset, kind: str, facts: Mapping[str, object], say: Callable[[str], None]
+    dataset: Dataset, kind: str, facts: Mapping[str, object], say: Say
 ) -> Run | None:
     """Return the finished run of this kind, data and settings, and say that it is used.
 
@@ -150,9 +152,8 @@ def can_be_served(dataset: Dataset, run: Run) -> bool:
 
 def find_latest_model(dataset: Dataset) -> Run | None:
     """Return the latest finished run that can be used."""
-    finished = filter(_is_finished, dataset.runs.iterate())
-    usable = [run for run in finished if can_be_served(dataset, run)]
-    return usable[-1] if usable else None
+    runs = _list_usable_runs(dataset)
+    return runs[-1] if runs else None
 
 
 def find_renamed_classes(dataset: Dataset, classes: Sequence[str]) -> dict[str, str]:
@@ -194,15 +195,10 @@ def record_run_end(dataset: Dataset, run_id: str) -> Iterator[None]:
 
 def list_finished_runs(dataset: Dataset, run_or_preset: str | None = None) -> list[str]:
     """Return the ids of finished runs, oldest first. Raises `InputUnusable` if there are none."""
-    finished = [run for run in dataset.runs.iterate() if _is_finished(run)]
-    ids = [
-        run.id
-        for run in finished
-        if _matches(run, run_or_preset) and can_be_served(dataset, run)
-    ]
-    if not ids:
+    runs = _list_usable_runs(dataset, run_or_preset)
+    if not runs:
         raise _missing_run_error(dataset, run_or_preset)
-    return ids
+    return [run.id for run in runs]
 
 
 def find_finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
@@ -247,6 +243,16 @@ def find_run_dataset(folder: Path, root: Path | None = None) -> Path | None:
     return None
 
 
+def _list_usable_runs(dataset: Dataset, run_or_preset: str | None = None) -> list[Run]:
+    return [
+        run
+        for run in dataset.runs.iterate()
+        if _is_finished(run)
+        and _matches(run, run_or_preset)
+        and can_be_served(dataset, run)
+    ]
+
+
 def _is_finished(run: Run) -> bool:
     return run.room == TRAINING_KIND and run.status == "done"
 
@@ -257,7 +263,7 @@ def _matches(run: Run, run_or_preset: str | None) -> bool:
 
 def _missing_run_error(dataset: Dataset, run_or_preset: str | None) -> InputUnusable:
     # Those that are there would have been used.
-    deleted = [
+    runs_without_files = [
         run
         for run in dataset.runs.iterate()
         if run.room == TRAINING_KIND
@@ -265,8 +271,8 @@ def _missing_run_error(dataset: Dataset, run_or_preset: str | None) -> InputUnus
         and _matches(run, run_or_preset)
     ]
     command = "baseline train --preset"
-    if deleted:
-        run = deleted[-1]
+    if runs_without_files:
+        run = runs_without_files[-1]
         preset = run.settings.get("preset", "transfer")
         return InputUnusable(
             f"the files of run {run.id} were deleted: {dataset.runs_folder / run.id}",

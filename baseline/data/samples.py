@@ -1,7 +1,5 @@
 """Labelled samples of a dataset, by split or in folds that keep groups together."""
 
-from __future__ import annotations
-
 import hashlib
 import warnings
 from collections import Counter, defaultdict
@@ -54,9 +52,10 @@ class Examples:
 
     def classes_of(self, split: str, keys: Sequence[str]) -> IntArray:
         """Return the class numbers of samples of a split, by key."""
-        index = {name: number for number, name in enumerate(self.classes)}
+        number_of = {name: number for number, name in enumerate(self.classes)}
         labels = {sample.key: str(sample.label) for sample in self.splits[split]}
-        return np.array([index[labels[key]] for key in keys], dtype=np.int64)
+        numbers = [number_of[labels[key]] for key in keys]
+        return np.array(numbers, dtype=np.int64)
 
     def all_samples(self) -> list[Sample]:
         """Return the samples of all splits, by key."""
@@ -79,6 +78,7 @@ def find_examples(dataset: Dataset) -> Examples:
             for status, duplicate_status, label in counts
             if (status, duplicate_status) == ("labelled", "kept")
         }
+        # A single class cannot be trained on, whatever the split.
         advice = dataset.status_advice
         if len(labels) > 1:
             advice = f"split them: labeler split --ratio 8:1:1 {dataset.option}"
@@ -98,13 +98,13 @@ def find_fold_examples(dataset: Dataset) -> Examples:
 
     Without a split these are all labelled samples. Raises `InputUnusable` if there are none.
     """
-    labelled = [
+    all_samples = [
         sample
         for sample in dataset.samples.iter_by_key()
         if sample.status == "labelled" and sample.kept
     ]
-    with_split = [sample for sample in labelled if sample.split]
-    samples = [sample for sample in with_split or labelled if sample.split != "test"]
+    with_split = [sample for sample in all_samples if sample.split]
+    samples = [sample for sample in with_split or all_samples if sample.split != "test"]
     if not samples:
         suffix = " outside test" if with_split else ""
         raise InputUnusable(
@@ -125,6 +125,27 @@ def _make_examples(
     return Examples(classes, splits, groups, class_counts, unseen)
 
 
+@dataclass(frozen=True)
+class Arrays:
+    """The images of one split.
+
+    `x` is uint8, N x C x H x W, with C 1 (grayscale) or 3 (RGB), and may be memory-mapped; `y` are
+    class numbers (int64, N), `keys` the sample keys (N).
+    """
+
+    x: Pixels
+    y: IntArray
+    keys: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def pick(self, index: IntArray) -> Pixels:
+        """Return a copy of the images at `index`, N x C x H x W, channels last in memory."""
+        channels_last = np.ascontiguousarray(self.x.transpose(0, 2, 3, 1)[index])
+        return channels_last.transpose(0, 3, 1, 2)
+
+
 def load_arrays(
     dataset: Dataset,
     examples: Examples,
@@ -139,19 +160,18 @@ def load_arrays(
     """
     samples = examples.splits[split]
     sources = list(pixel_sources(dataset, samples))
-    mode = "L" if settings.channels == 1 else "RGB"
-    read = PixelReader(settings.size, mode, settings.fit)
-    decoded = decode_all(
+    read = PixelReader(settings.size, settings.channels, settings.fit)
+    pixels = decode_all(
         dataset.cache / "pixels",
         sources,
         read,
         progress,
     )
 
-    keys = tuple(sources[row].key for row in decoded.rows)
+    keys = tuple(sources[row].key for row in pixels.rows)
     if samples and not keys:
         raise unreadable_images_error(len(samples), split)
-    return Arrays(decoded.x, examples.classes_of(split, keys), keys)
+    return Arrays(pixels.x, examples.classes_of(split, keys), keys)
 
 
 def unreadable_images_error(count: int, split: str = "") -> InputUnusable:
@@ -175,27 +195,6 @@ def pixel_sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[Pixel
                 box=sample.box,
                 angle=sample.angle,
             )
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """The images of one split.
-
-    `x` is uint8, N x C x H x W, with C 1 (grayscale) or 3 (RGB), and may be memory-mapped; `y` are
-    class numbers (int64, N), `keys` the sample keys (N).
-    """
-
-    x: Pixels
-    y: IntArray
-    keys: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def pick(self, index: IntArray) -> Pixels:
-        """Return a copy of the images at `index`, N x C x H x W, channels last in memory."""
-        channels_last = np.ascontiguousarray(self.x.transpose(0, 2, 3, 1)[index])
-        return channels_last.transpose(0, 3, 1, 2)
 
 
 _EPSILON = 1e-9
@@ -232,14 +231,16 @@ def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     if examples.splits["val"] or not train:
         return examples, None
     groups = examples.groups
-    reviewed = [sample for sample in train if sample.key not in examples.unseen]
-    val_groups = _choose_val_groups(reviewed, groups, seed)
+    reviewed_samples = [sample for sample in train if sample.key not in examples.unseen]
+    val_groups = _choose_val_groups(reviewed_samples, groups, seed)
     if not val_groups:
         return examples, "val is empty and train is too small to split off one"
 
     rest = tuple(sample for sample in train if groups[sample.key] not in val_groups)
     # Unreviewed labels of these groups are in neither.
-    val = tuple(sample for sample in reviewed if groups[sample.key] in val_groups)
+    val = tuple(
+        sample for sample in reviewed_samples if groups[sample.key] in val_groups
+    )
     notice = (
         f"val is empty: {len(val)} of the {len(train)} images of train "
         "(whole groups) are used as val"
@@ -266,10 +267,10 @@ def _choose_val_groups(
     counts: Counter[str] = Counter()
     names = np.random.default_rng(seed).permutation(sorted(label_counts))
     for name in names.tolist():
-        enlarged = counts + label_counts[name]
-        if all(enlarged[label] <= limits[label] for label in label_counts[name]):
+        sums = counts + label_counts[name]
+        if all(sums[label] <= limits[label] for label in label_counts[name]):
             val_groups.add(name)
-            counts = enlarged
+            counts = sums
 
     return val_groups
 
@@ -312,10 +313,10 @@ def _find_holdout(groups: Groups, unseen: Collection[str]) -> Groups:
     )
     holdout: Groups = {}
     for name, samples in groups.items():
-        reviewed = [sample for sample in samples if sample.key not in unseen]
+        reviewed_samples = [sample for sample in samples if sample.key not in unseen]
         has_other_groups = all(group_counts[label] > 1 for label in _labels(samples))
-        if reviewed and has_other_groups:
-            holdout[name] = reviewed
+        if reviewed_samples and has_other_groups:
+            holdout[name] = reviewed_samples
     return holdout
 
 
@@ -373,6 +374,7 @@ def assign_folds(
     for name in sorted(names, key=lambda name: -len(groups[name])):
         labels = Counter(str(sample.label) for sample in groups[name])
         main = min(labels, key=lambda label: (-labels[label], label))
+        # The fold with the fewest samples of the group's main class, then of all.
         loads = [(count[main], count.total()) for count in counts]
         fold = loads.index(min(loads))
         parts[fold].append(name)

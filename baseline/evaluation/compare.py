@@ -1,12 +1,10 @@
 """Comparison of runs on the images that all of them were evaluated on."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -114,13 +112,13 @@ class Comparison(CommandResult):
     def summary(self) -> dict[str, Any]:
         """Return what the runs were compared on."""
         images = f"{count(self.count, 'image')} of {self.split}"
-        compared_on = [images, count(self.groups, "group")]
+        basis = [images, count(self.groups, "group")]
         if self.untested:
-            tested = self.classes - len(self.untested)
-            compared_on.append(describe_coverage(tested, self.classes))
+            classes_with_images = self.classes - len(self.untested)
+            basis.append(describe_coverage(classes_with_images, self.classes))
 
         return {
-            "compared on": ", ".join(compared_on),
+            "compared on": ", ".join(basis),
             "not tested": ", ".join(shorten_list(self.untested)),
             "majority-class baseline": f"{self.commonest_class:.1%}",
             "left out": self.left_out or "",
@@ -162,13 +160,12 @@ class _RunOutputs(NamedTuple):
     folder: Path
     classes: tuple[str, ...]
     outputs: Outputs
-    predicted: IntArray
+    predictions: IntArray
 
     @property
     def correct(self) -> BoolArray:
         """Mask of the images that users get the right class for (N)."""
-        correct: BoolArray = self.predicted == self.outputs.y
-        return correct
+        return np.asarray(self.predictions == self.outputs.y)
 
     def labels(self) -> dict[str, str]:
         """Return the label of each sample at the time of the evaluation, by key."""
@@ -176,12 +173,12 @@ class _RunOutputs(NamedTuple):
         names = [self.classes[number] for number in self.outputs.y]
         return dict(zip(keys, names, strict=True))
 
-    def select(self, keys: Sequence[str]) -> _RunOutputs:
+    def select(self, keys: Sequence[str]) -> Self:
         """Return the outputs of these samples, in this order."""
         rows = {key: row for row, key in enumerate(self.outputs.keys)}
         index = np.array([rows[key] for key in keys], dtype=np.int64)
         return self._replace(
-            outputs=self.outputs.at(index), predicted=self.predicted[index]
+            outputs=self.outputs.at(index), predictions=self.predictions[index]
         )
 
 
@@ -191,8 +188,8 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
     Raises `InputUnusable` for a run that is unknown or was not evaluated on the split, and if the
     runs have no images in common.
     """
-    loaded = [_load_run(dataset, run, split) for run in dict.fromkeys(runs)]
-    labels_by_run = [run.labels() for run in loaded]
+    all_outputs = [_load_run(dataset, run, split) for run in dict.fromkeys(runs)]
+    labels_by_run = [run.labels() for run in all_outputs]
     # A sample that was relabelled between two evaluations cannot be compared.
     common = set.intersection(*(set(labels.items()) for labels in labels_by_run))
     labels = dict(sorted(common))
@@ -205,16 +202,19 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
 
     group_by_key = assign_split_groups(dataset.db, keys)
     groups = [group_by_key[key] for key in keys]
-    shared = [run.select(keys) for run in loaded]
+    common_outputs = [run.select(keys) for run in all_outputs]
     label_counts = Counter(labels.values())
-    classes = set.union(*(set(run.classes) for run in loaded))
+    classes = set.union(*(set(run.classes) for run in all_outputs))
     all_keys = set.union(*map(set, labels_by_run))
+
     return Comparison(
         split=split,
         count=len(keys),
         left_out=len(all_keys) - len(keys),
         commonest_class=max(label_counts.values()) / len(keys),
-        runs=tuple(_compare_run(run, groups, shared[0]) for run in shared),
+        runs=tuple(
+            _compare_run(run, groups, common_outputs[0]) for run in common_outputs
+        ),
         groups=len(set(groups)),
         effective_groups=effective_groups(groups),
         classes=len(classes),
@@ -246,7 +246,7 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
         folder=folder,
         classes=classes,
         outputs=replace(outputs, logits=scores),
-        predicted=decide(outputs.logits, classes, rule, similarity).classes,
+        predictions=decide(outputs.logits, classes, rule, similarity).classes,
     )
 
 
@@ -266,6 +266,7 @@ def _compare_run(
     against = None
     if run is not first:
         against = compare_paired(correct, first.correct, groups)
+
     return ComparedRun(
         run=run.run,
         preset=str(metrics.settings.get("preset", "?")),
@@ -274,7 +275,7 @@ def _compare_run(
         accuracy_before_unknown=figures.accuracy,
         log_loss=figures.log_loss,
         ece=calibration_error(softmax(scores), y).ece,
-        macro_f1=mean_f1(compute_class_scores(y, run.predicted, run.classes)),
+        macro_f1=mean_f1(compute_class_scores(y, run.predictions, run.classes)),
         seconds=metrics.seconds,
         parameters=metrics.parameters,
         against=against,

@@ -5,26 +5,34 @@ It is stored next to the weights as `answers.json`: {"temperature": 1.3, "unknow
 protect a class or reject unknown images, and are chosen on val with their cost.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from msgspec import Meta
 
 from baseline.data.runs import read_run_json, write_run_json
 from baseline.evaluation.intervals import bound_share, required_sample_size
 from baseline.evaluation.metrics import empty_split_error
 from baseline.evaluation.outputs import Outputs, calibrate_scores, softmax
-from baseline.evaluation.unknown_rule import UnknownThreshold, choose_class_thresholds
+from baseline.evaluation.unknown_rule import (
+    ROUNDING,
+    UnknownThreshold,
+    choose_class_thresholds,
+)
 from baseline.features.scaling import floor_deviations
-from gleanset.arrays import BoolArray, Float32Array, Float64Array, IntArray
+from gleanset.arrays import (
+    Array,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    FloatArray,
+    IntArray,
+)
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.html.words import count
 
@@ -130,26 +138,27 @@ class DecisionRule(msgspec.Struct, frozen=True):
     def similarity_limits(self, classes: Sequence[str]) -> Float64Array:
         """Return the similarity below which each class becomes "unknown" (-inf: never)."""
         other = -math.inf if self.unfamiliar_below is None else self.unfamiliar_below
-        return np.array([self.unfamiliar_by_class.get(name, other) for name in classes])
+        limits = [self.unfamiliar_by_class.get(name, other) for name in classes]
+        return np.array(limits)
 
     def class_offsets(self, classes: Sequence[str]) -> list[float]:
         """Return the offset of each class."""
         return [self.offsets.get(name, 0.0) for name in classes]
 
-    def but(self, **fields: object) -> DecisionRule:
+    def but(self, **fields: object) -> Self:
         """Return a copy with other values of some fields."""
         return msgspec.structs.replace(self, **fields)
 
-    def with_unknown_threshold(self, threshold: UnknownThreshold) -> DecisionRule:
+    def with_unknown_threshold(self, threshold: UnknownThreshold) -> Self:
         """Return a copy that predicts "unknown" by this threshold."""
         return self.but(
             unfamiliar_below=threshold.below,
             unfamiliar_by_class=threshold.limits,
         )
 
-    def without_thresholds(self) -> DecisionRule:
+    def without_thresholds(self) -> Self:
         """Return a copy without thresholds."""
-        return DecisionRule(self.temperature, offsets=self.offsets)
+        return type(self)(self.temperature, offsets=self.offsets)
 
 
 class Decisions(NamedTuple):
@@ -176,7 +185,7 @@ def decide(
     classes: Sequence[str],
     rule: DecisionRule,
     similarity: Float64Array | None = None,
-    membership: npt.NDArray[np.floating] | None = None,
+    membership: FloatArray | None = None,
 ) -> Decisions:
     """Predict a class or `UNKNOWN` for scores (N x C) and similarities to the training data (N).
 
@@ -191,24 +200,24 @@ def decide(
             # Above every probability, in order of probability if several classes claim an image.
             ranks[is_claimed, number] += 2
 
-    predicted = ranks.argmax(1).astype(np.int64)
-    limits = rule.similarity_limits(classes)[predicted]
+    numbers = ranks.argmax(1).astype(np.int64)
+    limits = rule.similarity_limits(classes)[numbers]
     if rule.unknown_below is not None:
-        confidences = confidences_of(predicted, probabilities, membership)
-        predicted = np.where(confidences < rule.unknown_below, UNKNOWN, predicted)
+        confidences = confidences_of(numbers, probabilities, membership)
+        numbers = np.where(confidences < rule.unknown_below, UNKNOWN, numbers)
 
     if similarity is not None:
-        predicted = np.where(similarity < limits, UNKNOWN, predicted)
-    return Decisions(predicted, probabilities, limits)
+        numbers = np.where(similarity < limits, UNKNOWN, numbers)
+    return Decisions(numbers, probabilities, limits)
 
 
 def confidences_of(
-    predicted: IntArray,
+    numbers: IntArray,
     probabilities: Float64Array,
-    membership: npt.NDArray[np.floating] | None,
+    membership: FloatArray | None,
 ) -> Float64Array:
     """Return the confidences (N) of predicted classes; those of `UNKNOWN` mean nothing."""
-    confidences: Float64Array = probabilities[np.arange(len(predicted)), predicted]
+    confidences: Float64Array = probabilities[np.arange(len(numbers)), numbers]
     if membership is None:
         return confidences
     return confidences * membership
@@ -221,8 +230,13 @@ def save_decision_rule(folder: Path, rule: DecisionRule) -> None:
 
 def load_decision_rule(folder: Path) -> DecisionRule:
     """Return the rule of a run, or the default rule. Raises `InputUnusable`."""
-    fix = "choose the thresholds again: baseline evaluate RUN"
-    return read_run_json(folder, FILE, DecisionRule, fix) or DecisionRule()
+    rule = read_run_json(
+        folder,
+        FILE,
+        DecisionRule,
+        "choose the thresholds again: baseline evaluate RUN",
+    )
+    return rule or DecisionRule()
 
 
 SCALE_FILE = "feature_scale.json"
@@ -239,13 +253,15 @@ class FeatureScale(msgspec.Struct, frozen=True, dict=True):
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
 
-    def distances(self, embeddings: npt.NDArray[np.floating]) -> Float64Array:
-        """Return the distances of embeddings (N x D) from the mean; those of train average 1."""
+    def distances(self, embeddings: FloatArray) -> Float64Array:
+        """Return the distances (N) of embeddings (N x D) from the mean.
+
+        Those of train average 1.
+        """
         mean, deviation = self._arrays
-        scaled = (embeddings.astype(np.float64) - mean) / deviation
-        squares = np.einsum("nd,nd->n", scaled, scaled)
-        distances: Float64Array = np.sqrt(squares / len(mean))
-        return distances
+        z_scores = (embeddings.astype(np.float64) - mean) / deviation
+        squares = np.einsum("nd,nd->n", z_scores, z_scores)
+        return np.asarray(np.sqrt(squares / len(mean)))
 
     @cached_property
     def _arrays(self) -> tuple[Float64Array, Float64Array]:
@@ -269,7 +285,7 @@ def _round_values(values: Float64Array) -> tuple[float, ...]:
 
 
 def compute_training_similarity(
-    scores: npt.NDArray[np.floating], distances: Float64Array
+    scores: FloatArray, distances: Float64Array
 ) -> Float64Array:
     """Return the OOD score (N, 0..1; 1 is familiar) of calibrated scores (N x C).
 
@@ -278,9 +294,8 @@ def compute_training_similarity(
     (docs/experiments.md compares it with alternatives).
     """
     temperatures = SIMILARITY_TEMPERATURE * np.maximum(distances, 1e-6)
-    softened = scores.astype(np.float64) / temperatures[:, None]
-    similarity: Float64Array = softmax(softened).max(1)
-    return similarity
+    soft_scores = scores.astype(np.float64) / temperatures[:, None]
+    return np.asarray(softmax(soft_scores).max(1))
 
 
 def compute_output_similarity(
@@ -306,9 +321,6 @@ def load_feature_scale(folder: Path) -> FeatureScale | None:
     )
 
 
-_EPSILON = 1e-12
-
-
 class RuleRequest(NamedTuple):
     """Thresholds to choose for a run.
 
@@ -323,9 +335,8 @@ class RuleRequest(NamedTuple):
     @property
     def any(self) -> bool:
         """Whether anything is requested."""
-        if self.protected or self.forget:
-            return True
-        return self.max_rejection_rate is not None
+        has_rate = self.max_rejection_rate is not None
+        return bool(self.protected) or self.forget or has_rate
 
 
 class SplitAnswers(NamedTuple):
@@ -333,7 +344,7 @@ class SplitAnswers(NamedTuple):
 
     outputs: Outputs
     classes: tuple[str, ...]
-    groups: npt.NDArray[Any]
+    groups: Array
     similarity: Float64Array | None = None
 
     @classmethod
@@ -384,13 +395,13 @@ def choose_rule(
     if not len(val.outputs):
         raise empty_split_error("no images in val to choose a threshold by")
     labels = [val.classes[number] for number in val.outputs.y]
-    protected = {
+    recalls_by_class = {
         threshold.name: threshold.target
         for threshold in before.effects.protected
         if threshold.name in labels
     }
-    protected |= request.protected
-    rule = fit_recall_thresholds(val, protected, before)
+    recalls_by_class |= request.protected
+    rule = fit_recall_thresholds(val, recalls_by_class, before)
 
     unfamiliar = before.effects.unfamiliar
     if request.max_rejection_rate is not None:
@@ -407,7 +418,7 @@ def choose_rule(
     # Measured last, because each threshold affects the others.
     recalls = [
         measure_recall_threshold(val, name, share, rule)
-        for name, share in protected.items()
+        for name, share in recalls_by_class.items()
     ]
     return rule.but(effects=ThresholdEffects(tuple(recalls), unfamiliar))
 
@@ -459,18 +470,21 @@ def _find_lowest_threshold(
     # Images claimed by another protected class are lost at any threshold.
     is_reachable = decide_with(1.0).classes == number
     others_probability = 1 - without_threshold.probabilities[:, number]
-    needed = np.where(is_reachable, others_probability, np.inf)
-    needed[is_right] = 0.0
+    # The lowest threshold at which each image gets the class (N).
+    image_thresholds = np.where(is_reachable, others_probability, np.inf)
+    image_thresholds[is_right] = 0.0
 
-    lost = math.floor((1 - recall) * len(outputs) + 1e-9)
-    if lost >= len(outputs):
+    max_lost_images = math.floor((1 - recall) * len(outputs) + 1e-9)
+    if max_lost_images >= len(outputs):
         return 0.0
-    lowest = float(np.sort(needed)[::-1][lost])
+    descending = np.sort(image_thresholds)[::-1]
+    lowest = float(descending[max_lost_images])
     if math.isinf(lowest):
-        others = [protected for protected in rule.thresholds if protected != name]
+        others = [other for other in rule.thresholds if other != name]
+        lost_images = np.isinf(image_thresholds).sum()
         raise InputUnusable(
             f"{name} cannot reach a recall of {100 * recall:.4g}% together with "
-            f"{', '.join(others)}: {int(np.isinf(needed).sum())} of its {len(outputs)} images in "
+            f"{', '.join(others)}: {lost_images} of its {len(outputs)} images in "
             "val are more like them",
             "protect one of them less, or only one (--forget drops earlier thresholds)",
         )
@@ -487,8 +501,8 @@ def measure_recall_threshold(
     own_groups = val.groups[is_own]
     after = val.answers(rule)
     own_answers = after[is_own]
-    lost = own_answers != number
-    upper_bound = bound_share(lost, own_groups)
+    is_lost = own_answers != number
+    upper_bound = bound_share(is_lost, own_groups)
 
     def measure_others(answers: IntArray) -> float | None:
         right = (answers == val.outputs.y)[~is_own]
@@ -500,11 +514,11 @@ def measure_recall_threshold(
         threshold=rule.thresholds[name],
         count=len(own_answers),
         groups=len(np.unique(own_groups)),
-        lost=int(lost.sum()),
+        lost=int(is_lost.sum()),
         unknown=int((own_answers == UNKNOWN).sum()),
         upper_bound=upper_bound,
         needed=required_sample_size(1 - recall),
-        guaranteed=upper_bound <= 1 - recall + _EPSILON,
+        guaranteed=upper_bound <= 1 - recall + ROUNDING,
         others_accuracy=measure_others(after),
         others_accuracy_before=measure_others(val.answers(rule.without_thresholds())),
     )

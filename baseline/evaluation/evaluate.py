@@ -113,12 +113,12 @@ def fit_decision_rule(
 
     `shift` is from `compute_prior_shift`.
     """
-    fitted = ScoreCalibration(share=0.0 if len(shift) else None)
+    calibration = ScoreCalibration(share=0.0 if len(shift) else None)
     if val is not None and len(val):
         groups = [examples.groups[key] for key in val.keys]
-        fitted = fit_calibration(val.logits, val.y, groups, shift)
-    offsets = dict(zip(examples.classes, fitted.offsets, strict=False))
-    return fitted, DecisionRule(fitted.temperature, offsets=offsets)
+        calibration = fit_calibration(val.logits, val.y, groups, shift)
+    offsets = dict(zip(examples.classes, calibration.offsets, strict=False))
+    return calibration, DecisionRule(calibration.temperature, offsets=offsets)
 
 
 def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMetrics:
@@ -191,11 +191,11 @@ def compute_split_metrics(split: SplitAnswers, rule: DecisionRule) -> SplitMetri
 
 def leak_warning(examples: Examples, split: str) -> str:
     """Return a warning if groups are in both train and `split`, or empty."""
-    leaked = examples.count_leaked_samples(split)
-    if not leaked or split == "train":
+    leaks = examples.count_leaked_samples(split)
+    if not leaks or split == "train":
         return ""
     return (
-        f"{leaked} of {len(examples.splits[split])} images of {split} are in groups of training "
+        f"{leaks} of {len(examples.splits[split])} images of {split} are in groups of training "
         "images: its accuracy is too optimistic (labeler split keeps groups together)"
     )
 
@@ -224,23 +224,23 @@ def reevaluate_run(
         splits,
         progress,
     )
-    stored = load_outputs(folder) | outputs
-    save_outputs(folder, stored)
+    all_outputs = load_outputs(folder) | outputs
+    save_outputs(folder, all_outputs)
     earlier = None
     # New thresholds change the accuracy of test, too.
-    if TEST in stored and (request.any or split == TEST):
+    if TEST in all_outputs and (request.any or split == TEST):
         evaluations = SplitEvaluations(dataset.db)
-        earlier = evaluations.add(run, TEST, stored[TEST].keys, "evaluate")
+        earlier = evaluations.add(run, TEST, all_outputs[TEST].keys, "evaluate")
 
     rule = load_decision_rule(folder)
     answers = {
         name: SplitAnswers.measure(part, examples.classes, examples.groups, rule)
         for name, part in outputs.items()
     }
-    renamed = find_renamed_classes(dataset, examples.classes)
+    new_names = find_renamed_classes(dataset, examples.classes)
     thresholds = ThresholdEffects()
     if request.any:
-        request = _with_former_names(request, renamed)
+        request = _with_former_names(request, new_names)
         rule = choose_rule(
             answers.get("val", answers[split]),
             request,
@@ -254,21 +254,23 @@ def reevaluate_run(
     return EvaluationResult(
         run=run,
         split=split,
-        figures=rename_classes(figures, renamed),
-        effects=rename_classes(thresholds, renamed),
+        figures=rename_classes(figures, new_names),
+        effects=rename_classes(thresholds, new_names),
         copies=summarize_copy_search(dataset, examples, split),
         earlier=earlier if split == TEST else None,
         warning=leak_warning(examples, split),
     )
 
 
-def _with_former_names(request: RuleRequest, renamed: Mapping[str, str]) -> RuleRequest:
+def _with_former_names(
+    request: RuleRequest, new_names: Mapping[str, str]
+) -> RuleRequest:
     """Return a request for the names that the classes had when the run was trained."""
-    former = {now: name for name, now in renamed.items()}
-    protected = {
+    former = {now: name for name, now in new_names.items()}
+    recalls = {
         former.get(name, name): recall for name, recall in request.protected.items()
     }
-    return request._replace(protected=protected)
+    return request._replace(protected=recalls)
 
 
 def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule) -> None:
@@ -323,9 +325,9 @@ def _predict_splits(
     return examples, outputs
 
 
-def _with_run_names(examples: Examples, renamed: Mapping[str, str]) -> Examples:
+def _with_run_names(examples: Examples, new_names: Mapping[str, str]) -> Examples:
     """Return examples with the names that the classes had when the run was trained."""
-    former = {now: name for name, now in renamed.items()}
+    former = {now: name for name, now in new_names.items()}
 
     def rename(sample: Sample) -> Sample:
         return replace(sample, label=former.get(str(sample.label), sample.label))
@@ -349,16 +351,16 @@ def _check_not_trained_on(
     keys = trained_keys.union(sample.key for sample in samples)
     groups = assign_split_groups(dataset.db, keys)
     # Groups that have left train; those that are in both are a leak of the split itself.
-    moved = {groups[key] for key in trained_keys}
-    moved -= {groups[sample.key] for sample in examples.splits["train"]}
-    leaked = [
+    former_train_groups = {groups[key] for key in trained_keys}
+    former_train_groups -= {groups[sample.key] for sample in examples.splits["train"]}
+    leaks = [
         sample
         for sample in samples
-        if sample.key in trained_keys or groups[sample.key] in moved
+        if sample.key in trained_keys or groups[sample.key] in former_train_groups
     ]
-    if leaked:
+    if leaks:
         raise InputUnusable(
-            f"run {run} was trained on {len(leaked)} of the {len(samples)} images now in {split}, "
+            f"run {run} was trained on {len(leaks)} of the {len(samples)} images now in {split}, "
             "or on others of their groups",
             f"train again on this split: {_train_command(dataset, run)}",
         )

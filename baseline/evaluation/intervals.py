@@ -14,18 +14,17 @@ cluster bootstrap is too narrow for few groups. For unequal groups the effective
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from gleanset.arrays import BoolArray, Float64Array, IntArray
+from gleanset.arrays import Array, BoolArray, Float64Array, IntArray
 from gleanset.html.words import count
 from gleanset.records import Interval
 
 # scipy is imported where it is used, so that predictions need not wait for it.
 
-Groups = Sequence[str] | npt.NDArray[Any]
+Groups = Sequence[str] | Array
 """The group of each of N images, by name or number."""
 
 _ONE_SIDED_CONFIDENCE = 0.975
@@ -69,7 +68,8 @@ def required_sample_size(share: float) -> int:
 
 def group_numbers(names: Groups) -> IntArray:
     """Number groups from 0."""
-    return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64)
+    _, numbers = np.unique(np.asarray(names), return_inverse=True)
+    return numbers.astype(np.int64)
 
 
 def effective_groups(groups: Groups) -> float:
@@ -77,7 +77,8 @@ def effective_groups(groups: Groups) -> float:
 
     Source: Kish, "Survey Sampling", 1965.
     """
-    return _effective_number(np.bincount(group_numbers(groups)).astype(np.float64))
+    sizes = np.bincount(group_numbers(groups))
+    return _effective_number(sizes.astype(np.float64))
 
 
 def _effective_number(sizes: Float64Array) -> float:
@@ -99,9 +100,9 @@ def share_interval(
     right: BoolArray, groups: Groups, variance_inflation: float = 1.0
 ) -> Interval:
     """Return the 95 % interval of the share of `right` (N) with `groups` (N)."""
-    missed = bound_share(~right, groups, _ONE_SIDED_CONFIDENCE, variance_inflation)
-    high = bound_share(right, groups, _ONE_SIDED_CONFIDENCE, variance_inflation)
-    return Interval(1 - missed, high)
+    miss_bound = bound_share(~right, groups, _ONE_SIDED_CONFIDENCE, variance_inflation)
+    hit_bound = bound_share(right, groups, _ONE_SIDED_CONFIDENCE, variance_inflation)
+    return Interval(1 - miss_bound, hit_bound)
 
 
 def bound_share(
@@ -187,31 +188,31 @@ def difference_interval(gain: Float64Array, groups: Groups) -> Interval:
     Confidence Intervals for the Difference Between Binomial Proportions Based on Paired Data",
     1998), with the correlation of two exclusive shares.
     """
-    gained = gain > 0
-    lost = gain < 0
-    gained_share = float(gained.mean())
-    lost_share = float(lost.mean())
-    gained_interval = share_interval(gained, groups)
-    lost_interval = share_interval(lost, groups)
+    is_gain = gain > 0
+    is_loss = gain < 0
+    gain_share = float(is_gain.mean())
+    loss_share = float(is_loss.mean())
+    gain_interval = share_interval(is_gain, groups)
+    loss_interval = share_interval(is_loss, groups)
 
     # Of two exclusive shares: the square root of the product of their odds.
     correlation = 0.0
-    if gained_share < 1 and lost_share < 1:
-        others = (1 - gained_share) * (1 - lost_share)
-        correlation = (gained_share * lost_share / others) ** 0.5
+    if gain_share < 1 and loss_share < 1:
+        others = (1 - gain_share) * (1 - loss_share)
+        correlation = (gain_share * loss_share / others) ** 0.5
 
     def combine(first: float, second: float) -> float:
         return float((first**2 + second**2 + 2 * correlation * first * second) ** 0.5)
 
     below = combine(
-        gained_share - gained_interval.low,
-        lost_interval.high - lost_share,
+        gain_share - gain_interval.low,
+        loss_interval.high - loss_share,
     )
     above = combine(
-        gained_interval.high - gained_share,
-        lost_share - lost_interval.low,
+        gain_interval.high - gain_share,
+        loss_share - loss_interval.low,
     )
-    difference = gained_share - lost_share
+    difference = gain_share - loss_share
     return Interval(
         max(-1.0, difference - below),
         min(1.0, difference + above),
@@ -264,10 +265,10 @@ def randomization_test(gains: Sequence[int]) -> float:
     probabilities = np.ones(1)
     for size in map(abs, gains):
         if size:
-            widened = np.zeros(len(probabilities) + 2 * size)
-            widened[: len(probabilities)] += probabilities / 2
-            widened[2 * size :] += probabilities / 2
-            probabilities = widened
+            next_probabilities = np.zeros(len(probabilities) + 2 * size)
+            next_probabilities[: len(probabilities)] += probabilities / 2
+            next_probabilities[2 * size :] += probabilities / 2
+            probabilities = next_probabilities
 
     sums = np.arange(len(probabilities)) - len(probabilities) // 2
     is_as_extreme = np.abs(sums) >= abs(sum(gains))

@@ -64,10 +64,10 @@ class Misclassification:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """`count` of `total` images of class `true` were predicted as `answered`."""
+    """`count` of `total` images of class `true` were predicted as `answer`."""
 
     true: str
-    answered: str
+    answer: str
     count: int
     total: int
 
@@ -132,46 +132,57 @@ class SplitMetrics:
     @property
     def right(self) -> int:
         """Number of correct predictions, before any is "unknown"."""
-        return sum(row[i] for i, row in enumerate(self.confusion))
+        return int(np.trace(self.confusion))
 
     @property
-    def answered(self) -> AnswerMetrics:
+    def answer_metrics(self) -> AnswerMetrics:
         """`answers`; without a decision rule those of the classifier."""
         interval = self.intervals.get("accuracy")
         return self.answers or AnswerMetrics(
-            self.right, 0, self.classes, interval, self.confusion, self.mistakes
+            right=self.right,
+            unknown=0,
+            classes=self.classes,
+            interval=interval,
+            confusion=self.confusion,
+            mistakes=self.mistakes,
         )
 
     @property
     def answer_accuracy(self) -> float:
         """Accuracy of the predictions that users get; "unknown" is not correct."""
-        return self.answered.right / self.count
+        return self.answer_metrics.right / self.count
 
     @property
     def answer_interval(self) -> Interval:
         """The 95 % interval of `answer_accuracy`, 0 to 1 for a single group."""
-        return self.answered.interval or UNKNOWN_INTERVAL
+        return self.answer_metrics.interval or UNKNOWN_INTERVAL
 
     @property
     def wrong_answers(self) -> int:
         """Number of images that users get another class for."""
-        return self.count - self.answered.right - self.answered.unknown
+        return self.count - self.answer_metrics.right - self.answer_metrics.unknown
 
     @property
-    def untested(self) -> list[str]:
+    def empty_classes(self) -> list[str]:
         """The classes without images, of which nothing was measured."""
         return [score.name for score in self.classes if not score.support]
 
     @property
     def coverage(self) -> str:
         """How many classes have images, or empty if all have."""
-        tested = len(self.classes) - len(self.untested)
-        return describe_coverage(tested, len(self.classes)) if self.untested else ""
+        class_count = len(self.classes) - len(self.empty_classes)
+        return (
+            describe_coverage(class_count, len(self.classes))
+            if self.empty_classes
+            else ""
+        )
 
     @property
     def accuracy_text(self) -> str:
         """The accuracy that users get, what it was measured on, and its interval."""
-        parts = [f"{self.answer_accuracy:.1%} ({self.answered.right}/{self.count})"]
+        parts = [
+            f"{self.answer_accuracy:.1%} ({self.answer_metrics.right}/{self.count})"
+        ]
         if self.coverage:
             parts.append(self.coverage)
         if self.groups:
@@ -184,7 +195,7 @@ class SplitMetrics:
     @property
     def error_text(self) -> str:
         """The number of images that are not correct, and how many of them are "unknown"."""
-        unknown = self.answered.unknown
+        unknown = self.answer_metrics.unknown
         text = count(self.wrong_answers + unknown, "error")
         if not unknown:
             return text
@@ -194,15 +205,16 @@ class SplitMetrics:
     @property
     def answer_macro_f1(self) -> float:
         """Mean F1 over the classes that have images, of the predictions that users get."""
-        return mean_f1(self.answered.classes)
+        return mean_f1(self.answer_metrics.classes)
 
     @property
     def unknown_note(self) -> str:
         """Share predicted as "unknown" and the accuracy without that rule, or empty."""
-        if not self.answered.unknown:
+        unknown = self.answer_metrics.unknown
+        if not unknown:
             return ""
         return (
-            f"{self.answered.unknown / self.count:.1%} ({self.answered.unknown}/{self.count}); "
+            f"{unknown / self.count:.1%} ({unknown}/{self.count}); "
             f"accuracy without this rule {self.accuracy:.1%}"
         )
 
@@ -220,36 +232,36 @@ class SplitMetrics:
 
     def summary(self) -> dict[str, object]:
         """Return the main metrics of what users get, as JSON values."""
-        low, high = self.answered.interval or (None, None)
+        low, high = self.answer_metrics.interval or (None, None)
         return {
             "count": self.count,
             "accuracy": self.answer_accuracy,
             "lower_bound": low,
             "upper_bound": high,
-            "unknown": self.answered.unknown / self.count,
+            "unknown": self.answer_metrics.unknown / self.count,
             "accuracy_before_unknown": self.accuracy,
             "log_loss": self.log_loss,
             "macro_f1": self.answer_macro_f1,
             "commonest_class": self.commonest_class,
-            "tested_classes": len(self.classes) - len(self.untested),
+            "tested_classes": len(self.classes) - len(self.empty_classes),
         }
 
     def list_confused_pairs(self) -> list[ConfusedPair]:
         """Return class pairs confused more than once, most frequent first."""
         names = [*(score.name for score in self.classes), "unknown"]
         pairs = [
-            ConfusedPair(names[true], names[answered], number, sum(row))
-            for true, row in enumerate(self.answered.confusion)
-            for answered, number in enumerate(row)
-            if answered != true and number > 1
+            ConfusedPair(names[true], names[answer], number, sum(row))
+            for true, row in enumerate(self.answer_metrics.confusion)
+            for answer, number in enumerate(row)
+            if answer != true and number > 1
         ]
-        pairs.sort(key=lambda pair: (-pair.count, pair.true, pair.answered))
+        pairs.sort(key=lambda pair: (-pair.count, pair.true, pair.answer))
         return pairs[:MAX_CONFUSED_PAIRS]
 
 
-def describe_coverage(tested: int, classes: int) -> str:
+def describe_coverage(class_count: int, classes: int) -> str:
     """Say how many classes have images."""
-    return f"images of {tested} of {count(classes, 'class', 'classes')}"
+    return f"images of {class_count} of {count(classes, 'class', 'classes')}"
 
 
 MAX_MISTAKES = 20
@@ -268,10 +280,10 @@ def compute_classification_metrics(
 
     numbers = range(len(classes))
     log_probabilities = log_softmax(logits)
-    predicted = log_probabilities.argmax(1)
-    confusion = confusion_matrix(y, predicted, labels=numbers)
-    scores = compute_class_scores(y, predicted, classes)
-    mistakes = list_mistakes(log_probabilities, predicted, y, keys, classes)
+    predictions = log_probabilities.argmax(1)
+    confusion = confusion_matrix(y, predictions, labels=numbers)
+    scores = compute_class_scores(y, predictions, classes)
+    mistakes = list_mistakes(log_probabilities, predictions, y, keys, classes)
     top5_accuracy = None
     if len(classes) > TOP_K:
         top5_accuracy = float(
@@ -292,14 +304,14 @@ def compute_classification_metrics(
 
 
 def compute_class_scores(
-    y: IntArray, predicted: IntArray, classes: Sequence[str]
+    y: IntArray, predictions: IntArray, classes: Sequence[str]
 ) -> tuple[ClassScore, ...]:
-    """Return precision, recall, F1 and support of each class; `predicted` may have `UNKNOWN`."""
+    """Return the scores of each class; `predictions` (N) may have `UNKNOWN`."""
     from sklearn.metrics import precision_recall_fscore_support
 
     numbers = range(len(classes))
     columns = precision_recall_fscore_support(
-        y, predicted, labels=numbers, zero_division=0.0
+        y, predictions, labels=numbers, zero_division=0.0
     )
     precision, recall, f1, support = (column.tolist() for column in columns)
     rows = zip(classes, precision, recall, f1, support, strict=True)
@@ -308,13 +320,15 @@ def compute_class_scores(
 
 def mean_f1(scores: Sequence[ClassScore]) -> float:
     """Return macro F1: the mean over the classes that have images."""
-    tested = [score.f1 for score in scores if score.support]
-    return float(np.mean(tested)) if tested else 0.0
+    f1_scores = [score.f1 for score in scores if score.support]
+    return float(np.mean(f1_scores)) if f1_scores else 0.0
 
 
 def mean_log_loss(logits: Float32Array, y: IntArray) -> float:
     """Return the mean cross entropy of scores (N x C) in nats."""
-    return float(-log_softmax(logits)[np.arange(len(y)), y].mean())
+    log_probabilities = log_softmax(logits)
+    of_true_class = log_probabilities[np.arange(len(y)), y]
+    return float(-of_true_class.mean())
 
 
 def empty_split_error(message: str, commands: Sequence[str] = ()) -> InputUnusable:
@@ -329,16 +343,16 @@ def empty_split_error(message: str, commands: Sequence[str] = ()) -> InputUnusab
 
 def list_mistakes(
     log_probabilities: Float64Array,
-    predicted: IntArray,
+    predictions: IntArray,
     y: IntArray,
     keys: Sequence[str],
     classes: Sequence[str],
 ) -> tuple[Misclassification, ...]:
     """Return wrong predictions, most confident first; a negative one is "unknown"."""
-    is_wrong = (predicted != y) & (predicted >= 0)
+    is_wrong = (predictions != y) & (predictions >= 0)
     mistakes = []
     for row in np.flatnonzero(is_wrong).tolist():
-        number = predicted[row]
+        number = predictions[row]
         mistakes.append(
             Misclassification(
                 key=keys[row],
@@ -431,16 +445,14 @@ class RunMetrics:
         weights = self.training.get("parts", {})
         if len(weights) < 2:
             return ""
-        listed = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
-        return f"; block weights: {listed} (by {self.training['parts_by']})"
+        texts = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+        return f"; block weights: {texts} (by {self.training['parts_by']})"
 
     @property
     def splits(self) -> dict[str, SplitMetrics]:
         """The splits that were evaluated."""
-        metrics = {"train": self.train, "val": self.val, "test": self.test}
-        return {
-            name: figures for name, figures in metrics.items() if figures is not None
-        }
+        metrics = {name: getattr(self, name) for name in SPLITS}
+        return {name: figures for name, figures in metrics.items() if figures}
 
 
 def rename_classes(figures: T, names: Mapping[str, str]) -> T:
@@ -495,15 +507,15 @@ def read_metrics(folder: Path, dataset: Dataset | None = None) -> RunMetrics:
 def summarize_copy_search(
     dataset: Dataset, examples: Examples, split: str
 ) -> dict[str, int]:
-    """Count the images of train and `split` (`images`) and those `searched` for duplicates.
+    """Count the images of train and `split` (`images`) and those `search_count` for duplicates.
 
     `torn` counts the images of the split that share a group with train.
     """
     keys = {sample.key for part in {"train", split} for sample in examples.splits[part]}
-    searched = Pairs(dataset.db).count_searched(keys)
+    search_count = Pairs(dataset.db).count_searched(keys)
     return {
         "images": len(keys),
-        "searched": searched,
+        "searched": search_count,
         "torn": examples.count_leaked_samples(split),
     }
 
@@ -528,10 +540,8 @@ def describe_copy_search(search: Mapping[str, Any] | None) -> str:
 
     if is_free_of_copies(search):
         return "no near-duplicates of training images"
-    searched = "not searched"
+    extent = "not searched"
     if search and search["searched"]:
-        searched = (
-            f"only {search['searched']:,} of {search['images']:,} images searched"
-        )
+        extent = f"only {search['searched']:,} of {search['images']:,} images searched"
 
-    return f"{searched} for near-duplicates of training images (labeler split does)"
+    return f"{extent} for near-duplicates of training images (labeler split does)"

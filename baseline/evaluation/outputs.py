@@ -7,8 +7,6 @@ Neural Networks", 2017). On few images its maximum likelihood estimate is noise,
 of a posterior whose prior is centered at 1; and it stays at 1 without evidence beyond chance.
 """
 
-from __future__ import annotations
-
 import io
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from gleanset.arrays import BoolArray, Float32Array, Float64Array, IntArray
+from gleanset.arrays import BoolArray, Float32Array, Float64Array, FloatArray, IntArray
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count
@@ -53,14 +51,13 @@ class Outputs:
     @property
     def right(self) -> BoolArray:
         """Mask of correct predictions (N)."""
-        correct: BoolArray = self.logits.argmax(1) == self.y
-        return correct
+        return np.asarray(self.logits.argmax(1) == self.y)
 
-    def at(self, index: IntArray) -> Outputs:
+    def at(self, index: IntArray) -> Self:
         """Return the outputs of some samples, in this order, without embeddings."""
         distances = self.distances
         membership = self.membership
-        return Outputs(
+        return type(self)(
             self.logits[index],
             self.y[index],
             tuple(self.keys[row] for row in index),
@@ -132,16 +129,16 @@ def load_outputs(folder: Path) -> dict[str, Outputs]:
 NO_SHIFT: Float64Array = np.zeros(0)
 
 
-def log_softmax(logits: npt.NDArray[np.floating]) -> Float64Array:
+def log_softmax(logits: FloatArray) -> Float64Array:
     """Return log probabilities (N x C), computed in double precision."""
     exact = logits.astype(np.float64)
     # The largest becomes 0, so that no exponential overflows.
-    shifted = exact - exact.max(1, keepdims=True)
-    result: Float64Array = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    return result
+    differences = exact - exact.max(1, keepdims=True)
+    sums = np.exp(differences).sum(1, keepdims=True)
+    return np.asarray(differences - np.log(sums))
 
 
-def softmax(logits: npt.NDArray[np.floating]) -> Float64Array:
+def softmax(logits: FloatArray) -> Float64Array:
     """Return probabilities (N x C)."""
     return np.exp(log_softmax(logits))
 
@@ -234,11 +231,13 @@ def fit_calibration(
 
     rows = np.arange(images)
     scores = logits.astype(np.float64)
-    added = shift if is_balanced else np.zeros(classes)
+    shift_by_class = shift if is_balanced else np.zeros(classes)
 
     def loss(log_temperature: float, share: float) -> float:
-        calibrated = log_softmax(scores / np.exp(log_temperature) + share * added)
-        return float(-calibrated[rows, y].mean())
+        log_probabilities = log_softmax(
+            scores / np.exp(log_temperature) + share * shift_by_class
+        )
+        return float(-log_probabilities[rows, y].mean())
 
     evidence = group_count**2 / (group_count + HALF_EVIDENCE_GROUPS)
 
@@ -261,7 +260,7 @@ def fit_calibration(
 
     return ScoreCalibration(
         temperature=float(np.exp(log_temperature)),
-        offsets=tuple(map(float, share * added)) if share else (),
+        offsets=tuple(map(float, share * shift_by_class)) if share else (),
         share=share if is_balanced else None,
         images=images,
         groups=group_count,

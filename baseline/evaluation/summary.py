@@ -3,11 +3,9 @@
 All figures are in the result (`--json`), in the run's `metrics.json` and in its report.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -71,9 +69,7 @@ class TrainedRun(CommandResult, kw_only=True):
     lacks_images: bool = False
 
     @classmethod
-    def from_run(
-        cls, dataset: Dataset, run: str, fields: Mapping[str, Any]
-    ) -> TrainedRun:
+    def from_run(cls, dataset: Dataset, run: str, fields: Mapping[str, Any]) -> Self:
         """Return the result of a run with these fields, and what is printed of its files."""
         missing_splits = {"val": None, "test": None, "copies": None}
         result = msgspec.convert(
@@ -159,8 +155,8 @@ def summarize_accuracy(
     texts = [metrics.accuracy_text, *filter(None, notes)]
     lines = {f"{split} accuracy": "; ".join(texts)}
 
-    if metrics.untested:
-        lines["not tested"] = ", ".join(shorten_list(metrics.untested))
+    if metrics.empty_classes:
+        lines["not tested"] = ", ".join(shorten_list(metrics.empty_classes))
 
     if metrics.unknown_note:
         lines["predicted unknown"] = metrics.unknown_note
@@ -168,13 +164,13 @@ def summarize_accuracy(
 
 
 def _describe_confusions(metrics: SplitMetrics) -> str:
-    if metrics.answered.right == metrics.count:
+    if metrics.answer_metrics.right == metrics.count:
         return ""
     pairs = metrics.list_confused_pairs()[:MAX_CONFUSED_PAIRS]
     if not pairs:
         return f"no pair more than once ({metrics.error_text})"
     return "; ".join(
-        f"{pair.true} as {pair.answered} ({pair.count}/{pair.total})" for pair in pairs
+        f"{pair.true} as {pair.answer} ({pair.count}/{pair.total})" for pair in pairs
     )
 
 
@@ -214,12 +210,12 @@ class EvaluationResult(CommandResult, kw_only=True):
         figures: Summary = msgspec.to_builtins(self.figures)
         del figures["answers"]
         del figures["intervals"]
-        answered = self.figures.answered
+        answers = self.figures.answer_metrics
         figures |= self.figures.summary()
         figures |= {
-            "classes": answered.classes,
-            "confusion": answered.confusion,
-            "mistakes": answered.mistakes,
+            "classes": answers.classes,
+            "confusion": answers.confusion,
+            "mistakes": answers.mistakes,
         }
 
         values: Summary = {"run": self.run, self.split: figures, "copies": self.copies}
@@ -230,8 +226,7 @@ class EvaluationResult(CommandResult, kw_only=True):
         if self.effects.unfamiliar is not None:
             values["unfamiliar"] = self.effects.unfamiliar
         values["report"] = self.report
-        plain: Summary = msgspec.to_builtins(values)
-        return plain
+        return dict(msgspec.to_builtins(values))
 
     def warnings(self) -> list[str]:
         """Return warnings about the figures, and a line for each threshold chosen."""
@@ -259,7 +254,8 @@ class EvaluationResult(CommandResult, kw_only=True):
             lines["earlier test evaluations"] = str(self.earlier.times)
 
         lines["classes"] = {
-            score.name: _describe_class(score) for score in metrics.answered.classes
+            score.name: _describe_class(score)
+            for score in metrics.answer_metrics.classes
         }
         return lines | {"run": self.run, "report": self.report}
 

@@ -14,7 +14,8 @@ from gleanset.records import Interval
 
 THRESHOLD_MARGIN = 1e-4
 """Distance of a threshold below the image of val that it keeps: an exported file rounds."""
-_EPSILON = 1e-12
+ROUNDING = 1e-12
+"""Excess of a share that is a rounding error."""
 
 
 class ClassUnknownThreshold(msgspec.Struct, frozen=True):
@@ -147,10 +148,10 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
             words = f", but more than {self._target} of those of a class are possible:"
         else:
             words += " except"
-        listed = [part.describe() for part in exceptions[:MAX_LISTED_CLASSES]]
-        if others := len(exceptions) - len(listed):
-            listed.append(count(others, "other"))
-        return f"{words} {', '.join(listed)}"
+        texts = [part.describe() for part in exceptions[:MAX_LISTED_CLASSES]]
+        if others := len(exceptions) - len(texts):
+            texts.append(count(others, "other"))
+        return f"{words} {', '.join(texts)}"
 
 
 def choose_unknown_threshold(
@@ -177,7 +178,7 @@ def choose_unknown_threshold(
         on_average=on_average,
         # With that many groups, one of them is `max_share`.
         needed=math.ceil(1 / max_share - 1 - 1e-9) if max_share else 0,
-        guaranteed=on_average <= max_share + _EPSILON,
+        guaranteed=on_average <= max_share + ROUNDING,
     )
 
 
@@ -196,18 +197,18 @@ def _find_highest_threshold(
     `additional` groups count as rejected. If no threshold fits, it is that below all values.
     """
     order = np.argsort(similarity, kind="stable")
-    ranked = similarity[order]
+    ascending = similarity[order]
     sizes = np.bincount(numbers)
     weights = (1 / sizes)[numbers][order]
     # Of each value, what is strictly below it.
-    rejected = np.append(0.0, weights.cumsum()[:-1])
-    shares = (rejected + additional) / (len(sizes) + additional)
+    weight_below = np.append(0.0, weights.cumsum()[:-1])
+    shares = (weight_below + additional) / (len(sizes) + additional)
 
-    is_first_of_equal = np.append(True, ranked[1:] != ranked[:-1])
-    fits = np.flatnonzero(is_first_of_equal & (shares <= max_share + _EPSILON))
+    is_first_of_equal = np.append(True, ascending[1:] != ascending[:-1])
+    fits = np.flatnonzero(is_first_of_equal & (shares <= max_share + ROUNDING))
     row = int(fits[-1]) if len(fits) else 0
     return _Threshold(
-        float(ranked[row]) - THRESHOLD_MARGIN,
+        float(ascending[row]) - THRESHOLD_MARGIN,
         float(shares[row]),
     )
 
@@ -229,7 +230,7 @@ def choose_class_thresholds(
     numbers = group_numbers(groups)
     label_array = np.array(labels)
     parts = []
-    untested = []
+    empty_classes = []
     for name in classes:
         rows = label_array == name
         if rows.any():
@@ -241,7 +242,7 @@ def choose_class_thresholds(
                 )
             )
         else:
-            untested.append(name)
+            empty_classes.append(name)
 
     lowest = min((part.below for part in parts), default=overall.below)
     return msgspec.structs.replace(
@@ -249,7 +250,7 @@ def choose_class_thresholds(
         unknown=sum(part.unknown for part in parts),
         by_class=(
             *parts,
-            *(ClassUnknownThreshold(name, lowest) for name in untested),
+            *(ClassUnknownThreshold(name, lowest) for name in empty_classes),
         ),
     )
 

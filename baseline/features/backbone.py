@@ -10,18 +10,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from baseline.features.backbone_names import FACES
 from baseline.settings import Precision
-from gleanset.arrays import Float32Array, Float64Array
+from gleanset.arrays import Array, Float32Array, Float64Array
 from gleanset.errors import GleansetError, UsageError
 from gleanset.html.words import count
 
-Array = npt.NDArray[Any]
 State = Mapping[str, Array]
 """Weights by the names of their tensors."""
 Shapes = Mapping[str, tuple[int, ...]]
@@ -49,12 +47,12 @@ class Weights(NamedTuple):
 class FeaturePart(NamedTuple):
     """Feature block with one weight: the name of its backbone, and the widths of its layers.
 
-    `standardised` states whether each feature is standardized before a head is trained. Color
+    `is_standardized` states whether each feature is standardized before a head is trained. Color
     layouts are not, because standardizing would amplify rare colors.
     """
 
     name: str
-    standardised: bool
+    is_standardized: bool
     layers: tuple[int, ...]
 
     @property
@@ -88,10 +86,12 @@ class Backbone(ABC):
     emphasis: Float64Array
     _state: State = MappingProxyType({})
 
-    def __init__(self, name: str, layers: Sequence[int], *, standardised: bool = True):
+    def __init__(
+        self, name: str, layers: Sequence[int], *, is_standardized: bool = True
+    ):
         """Describe a single feature block of `layers`, the last of which is weighted by `LAST`."""
         self.name = name
-        self.parts = (FeaturePart(name, standardised, tuple(layers)),)
+        self.parts = (FeaturePart(name, is_standardized, tuple(layers)),)
         *early, last = layers
         last_weight = LAST if early else 1.0
         self.emphasis = np.repeat((1.0, last_weight), (sum(early), last))
@@ -155,17 +155,17 @@ class Backbone(ABC):
         check_state_shapes(state, self.shapes)
         self._state = state
 
-    def precision(self, requested: Precision) -> str:
+    def precision(self, setting: Precision) -> str:
         """Return the actual precision for a requested one: fp32 or bf16."""
         return "fp32"
 
     @abstractmethod
     def extractor(
-        self, shape: ImageShape, precision: Precision, *, padded: bool = True
+        self, shape: ImageShape, precision: Precision, *, pad_batches: bool = True
     ) -> FeatureExtractor:
         """Return an extractor for images of a shape.
 
-        With `padded`, features do not depend on the other images of a batch, to the last digit.
+        With `pad_batches`, features do not depend on other images, to the last digit.
         """
 
 

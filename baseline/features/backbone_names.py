@@ -3,8 +3,6 @@
 Does not need torch, so that settings can be validated without it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Annotated, Literal, NamedTuple
 
@@ -27,6 +25,9 @@ COLOURS = "colours"
 FACES = "faces"
 TIMM_HUBS = ("hf-hub:", "hf_hub:")
 """Prefixes of models that timm loads from a hub."""
+
+
+Ask = Callable[[HubFile], HubPin]
 
 
 def backbone_names(name: str) -> tuple[str, ...]:
@@ -61,7 +62,6 @@ def _pin_name(name: str, ask: Ask | None) -> str:
     return f"{TIMM_HUBS[0]}{name}" if name.startswith("timm/") else name
 
 
-Ask = Callable[[HubFile], HubPin]
 Channels = Annotated[tuple[float, ...], Meta(min_length=3, max_length=3)]
 _FILE_SUFFIXES = (".onnx", ".toml")
 
@@ -120,8 +120,8 @@ def check_backbone_name(name: str) -> None:
 
 def list_known_models() -> dict[str, KnownModel]:
     """Return the known repositories of embeddings."""
-    listed = load_hub_models("baseline.features")["repositories"]
-    return msgspec.convert(listed, dict[str, KnownModel])
+    repositories = load_hub_models("baseline.features")["repositories"]
+    return msgspec.convert(repositories, dict[str, KnownModel])
 
 
 def parse(name: str) -> EmbeddingSpec:

@@ -19,7 +19,6 @@ from safetensors import SafetensorError
 
 from baseline.extras import require_torch
 from baseline.features.backbone import (
-    Array,
     Backbone,
     FeatureExtractor,
     ImageShape,
@@ -47,7 +46,7 @@ from baseline.features.graph_backbones import (
     draw_random_weights,
 )
 from baseline.settings import Precision
-from gleanset.arrays import Float32Array
+from gleanset.arrays import Array, Float32Array
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 from gleanset.files.hub import has_hub_prefix
 
@@ -100,10 +99,11 @@ class JoinedBackbone(Backbone):
             member.fill(member_state)
 
     def extractor(
-        self, shape: ImageShape, precision: Precision, *, padded: bool = True
+        self, shape: ImageShape, precision: Precision, *, pad_batches: bool = True
     ) -> FeatureExtractor:
         extractors = [
-            member.extractor(shape, precision, padded=padded) for member in self.members
+            member.extractor(shape, precision, pad_batches=pad_batches)
+            for member in self.members
         ]
 
         def extract_all(images: Array) -> Float32Array:
@@ -116,30 +116,34 @@ class JoinedBackbone(Backbone):
         return sum(member.parameters for member in self.members)
 
 
-def build_backbone(name: str, kept: Path | None = None, seed: int = 0) -> Backbone:
+def build_backbone(
+    name: str, run_folder: Path | None = None, seed: int = 0
+) -> Backbone:
     """Return a backbone, or several joined ones (`a+b`), without loading weights.
 
-    `kept` is the folder of a run with the files they are built from. Raises `UsageError` for an
+    `run_folder` is that of a run with the files they are built from. Raises `UsageError` for an
     unknown name, `InputUnusable` or `MissingComponent` for an unusable file.
     """
-    members = [_build_member(member, kept, seed) for member in backbone_names(name)]
+    members = [
+        _build_member(member, run_folder, seed) for member in backbone_names(name)
+    ]
     return members[0] if len(members) == 1 else JoinedBackbone(members)
 
 
-def _build_member(name: str, kept: Path | None, seed: int) -> Backbone:
+def _build_member(name: str, run_folder: Path | None, seed: int) -> Backbone:
     check_backbone_name(name)
     if name == COLOURS:
         return ColourBackbone()
     if name == FACES:
-        return IdentityBackbone(kept)
+        return IdentityBackbone(run_folder)
     if name == LITE:
         return LiteBackbone()
     if has_hub_prefix(name):
-        return OnnxBackbone.open(name, kept)
-    require_torch(f"a network other than {LITE}")
+        return OnnxBackbone.open(name, run_folder)
+    require_torch()
     from baseline.features.timm_backbone import TimmBackbone
 
-    return TimmBackbone(name, kept, seed)
+    return TimmBackbone(name, run_folder, seed)
 
 
 def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Weights]:
@@ -174,7 +178,7 @@ def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
     if weights == "packaged":
         state, origin = load_packaged_weights(member.name, shapes)
     elif weights == "hub":
-        require_torch(f"a network other than {LITE}")
+        require_torch()
         from baseline.features.timm_backbone import hub_weights
 
         state, origin = hub_weights(member)
@@ -323,12 +327,12 @@ def load_weights_file(path: Path) -> tuple[State, Weights]:
 
 def select_tensors(state: State, shapes: Shapes, name: str, source: str) -> State:
     """Return the tensors of these shapes. Raises `InputUnusable` if some are missing."""
-    selected = {key: state[key] for key in shapes if key in state}
+    tensors = {key: state[key] for key in shapes if key in state}
     try:
-        check_state_shapes(selected, shapes)
+        check_state_shapes(tensors, shapes)
     except ValueError as error:
         raise InputUnusable(
             f"the weights ({source}) are not those of {name}: {error}",
             "use weights that were saved from this backbone of timm",
         ) from error
-    return selected
+    return tensors

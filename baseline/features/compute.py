@@ -46,12 +46,12 @@ def choose_compute(precision: Precision) -> Compute:
 
 def to_network(x: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Return a batch as float32 in 0..1, channels last, on `device`."""
-    moved = x.to(device, non_blocking=True)
-    if moved.dtype == torch.uint8:
-        moved = moved.to(torch.float32).div_(255)
-    if moved.ndim != 4:  # features
-        return moved
-    return moved.contiguous(memory_format=torch.channels_last)
+    batch = x.to(device, non_blocking=True)
+    if batch.dtype == torch.uint8:
+        batch = batch.to(torch.float32).div_(255)
+    if batch.ndim != 4:  # features
+        return batch
+    return batch.contiguous(memory_format=torch.channels_last)
 
 
 @contextmanager

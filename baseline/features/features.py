@@ -1,7 +1,5 @@
 """Features of samples by a frozen backbone, cached in `cache/features/`."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +19,6 @@ from baseline.data.samples import pixel_sources, unreadable_images_error
 from baseline.features.backbone import (
     READ_AHEAD_IMAGES,
     Backbone,
-    FeatureExtractor,
     ImageShape,
     batch_items,
 )
@@ -57,15 +54,18 @@ class FeatureSpec(NamedTuple):
     fit: Fit = "stretch"
 
     @classmethod
-    def from_settings(cls, settings: Transfer | Triplet, *, views: int) -> FeatureSpec:
+    def from_settings(cls, settings: Transfer | Triplet, *, views: int) -> Self:
         """Return the specification for settings and a number of views."""
-        shared = (name for name in cls._fields if name != "views")
-        return cls(views=views, **{name: getattr(settings, name) for name in shared})
+        # Other fields have the names of settings.
+        names = [name for name in cls._fields if name != "views"]
+        values = {name: getattr(settings, name) for name in names}
+        return cls(views=views, **values)
 
     @property
     def all_views(self) -> range:
         """Return the numbers of the views: only the plain one without augmentation."""
-        return range(1 if self.augment == "none" else 1 + self.views)
+        augmented_views = 0 if self.augment == "none" else self.views
+        return range(1 + augmented_views)
 
     def load(self) -> Backbone:
         """Load the backbone, with the same weights each time."""
@@ -106,12 +106,14 @@ def compute_features(
     is that of `spec` if it is already loaded; `split` is for the error message. Raises
     `InputUnusable` if nothing can be read, and the errors of loading a backbone.
     """
-    loaded = backbone or spec.load()
-    members = [_Member.open(dataset, spec, member) for member in loaded.members]
+    backbone = backbone or spec.load()
+    members = [_Member.open(dataset, spec, member) for member in backbone.members]
     names = {sample.key: _name_views(sample, spec) for sample in samples}
+    all_names = list(chain.from_iterable(names.values()))
     for member in members:
-        member.vectors = member.store.read(list(chain.from_iterable(names.values())))
+        member.vectors = member.store.read(all_names)
 
+    # Where a computation was interrupted, or backbones are joined in another way.
     missing_views = {
         key: [view for view, name in enumerate(row) if _is_missing(members, name)]
         for key, row in names.items()
@@ -143,7 +145,6 @@ def compute_features(
 class _Member:
     """One of the joined backbones, with the store and cached vectors of its features."""
 
-    spec: FeatureSpec
     backbone: Backbone
     store: VectorStore
     vectors: dict[bytes, Float32Array] = field(default_factory=dict)
@@ -151,14 +152,11 @@ class _Member:
     @classmethod
     def open(cls, dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Self:
         folder = dataset.cache / "features" / name_features(spec, backbone)
-        return cls(spec, backbone, VectorStore(folder))
+        return cls(backbone, VectorStore(folder))
 
     def put(self, name: bytes, vector: Float32Array) -> None:
         self.vectors[name] = vector
         self.store.add(name, vector)
-
-    def extractor(self) -> FeatureExtractor:
-        return self.backbone.extractor(self.spec.shape, self.spec.precision)
 
 
 def _is_missing(members: Sequence[_Member], name: bytes) -> bool:
@@ -185,6 +183,7 @@ def name_features(spec: FeatureSpec, backbone: Backbone) -> str:
 def _name_views(sample: Sample, spec: FeatureSpec) -> list[bytes]:
     """Return the names of a sample's vectors, one a view."""
     region = (sample.key, *sample.box, sample.angle)
+    # The plain view is the same whatever the augmentation.
     names = [make_vector_name((*region, 0, ""))]
     for view in spec.all_views[1:]:
         augmentation = repr((spec.augment, LIMITS[spec.augment], VIEW_SEED))
@@ -199,7 +198,9 @@ def _compute(
     names: Names,
     progress: Progress,
 ) -> None:
-    extractors = [member.extractor() for member in members]
+    extractors = [
+        member.backbone.extractor(spec.shape, spec.precision) for member in members
+    ]
     views = _read_views(spec, requests, names, progress)
     for batch in batch_items(views, READ_AHEAD_IMAGES):
         for member, extract in zip(members, extractors, strict=True):
@@ -216,8 +217,7 @@ def _compute(
 def _read_views(
     spec: FeatureSpec, requests: Sequence[ViewRequest], names: Names, progress: Progress
 ) -> Iterator[tuple[bytes, Pixels]]:
-    mode = "L" if spec.channels == 1 else "RGB"
-    read = ViewReader(PixelReader(spec.size, mode, spec.fit), spec.augment)
+    read = ViewReader(PixelReader(spec.size, spec.channels, spec.fit), spec.augment)
     readers = choose_readers(len(requests) * len(spec.all_views))
     outcomes = run_over(read, requests, readers)
     for outcome in progress.over(outcomes, "features", total=len(requests)):
@@ -231,15 +231,15 @@ def _read_views(
 def _stack_vectors(
     samples: Sequence[Sample], names: Names, members: Sequence[_Member], views: int
 ) -> Features:
-    readable = [
+    keys = [
         sample.key
         for sample in samples
         if not any(_is_missing(members, name) for name in names[sample.key])
     ]
     width = sum(member.backbone.width for member in members)
-    vectors = np.empty((len(readable), views, width), np.float32)
-    for row, key in enumerate(readable):
+    vectors = np.empty((len(keys), views, width), np.float32)
+    for row, key in enumerate(keys):
         for view, name in enumerate(names[key]):
             blocks = [member.vectors[name] for member in members]
             vectors[row, view] = np.concatenate(blocks)
-    return Features(tuple(readable), vectors)
+    return Features(tuple(keys), vectors)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
@@ -22,7 +23,6 @@ import numpy as np
 from baseline.extras import require_graphs
 from baseline.features.backbone import (
     OPSET,
-    Array,
     Backbone,
     ImageShape,
     Shapes,
@@ -39,7 +39,7 @@ from baseline.settings import Precision, Simple
 from curation.similarity import color_layout as formula
 from curation.similarity.color_layout import compute_area_weights
 from curation.similarity.descriptor import IDENTITY, WEIGHTS
-from gleanset.arrays import Float32Array
+from gleanset.arrays import Array, Float32Array
 from gleanset.errors import InputUnusable
 from gleanset.files.fetch import PublishedFile, fetch_file
 from gleanset.files.hub import query_hub
@@ -71,7 +71,7 @@ class GraphBackbone(Backbone):
         """
 
     def extractor(
-        self, shape: ImageShape, precision: Precision, *, padded: bool = True
+        self, shape: ImageShape, precision: Precision, *, pad_batches: bool = True
     ) -> GraphExtractor:
         """Return an extractor for images of a shape; always in float32."""
         return GraphExtractor(self, shape)
@@ -101,11 +101,7 @@ class GraphExtractor:
         # Singly, because features must not depend on the other images of a batch.
         with ThreadPoolExecutor(min(count_cores(), len(images))) as threads:
             rows = list(threads.map(self._extract_image, images))
-
-        vectors = np.concatenate(rows)
-        if not np.isfinite(vectors).all():
-            raise not_finite_error()
-        return vectors
+        return concatenate_features(rows)
 
     def _extract_image(self, image: Array) -> Float32Array:
         inputs = {INPUT_NAME: as_floats(image[None])}
@@ -126,19 +122,28 @@ def int64_array(*numbers: int) -> Array:
     return np.array(numbers, np.int64)
 
 
+def float32_array(numbers: object) -> Array:
+    """Return a number, or a sequence of numbers, as a constant of float32."""
+    return np.array(numbers, np.float32)
+
+
 def add_area_resize(graph: GraphBuilder, images: str, sides: Array) -> str:
-    """Add an area resize to three channels; `sides` are `area_weights`."""
+    """Add an area resize to three channels; `sides` are `compute_area_weights`."""
     rows = graph.add("MatMul", sides, images)
     small = graph.add("MatMul", rows, sides.T)
+    # Grayscale becomes three equal channels.
     return graph.add("Expand", small, int64_array(1, 3, 1, 1))
 
 
-def not_finite_error() -> InputUnusable:
-    """Return the error for features that are not finite."""
-    return InputUnusable(
-        "the features of the backbone are not finite numbers",
-        "use other weights, or full precision: -o precision=fp32",
-    )
+def concatenate_features(parts: Sequence[Float32Array]) -> Float32Array:
+    """Concatenate features. Raises `InputUnusable` if they are not finite."""
+    features = np.concatenate(parts)
+    if not np.isfinite(features).all():
+        raise InputUnusable(
+            "the features of the backbone are not finite numbers",
+            "use other weights, or full precision: -o precision=fp32",
+        )
+    return features
 
 
 GRAPHS = Path(__file__).with_name("graphs")
@@ -221,7 +226,7 @@ class ColourBackbone(GraphBackbone):
     """Color layout descriptors, as in `curation/similarity/color_layout.py`."""
 
     def __init__(self) -> None:
-        super().__init__(COLOURS, (formula.WIDTH,), standardised=False)
+        super().__init__(COLOURS, (formula.WIDTH,), is_standardized=False)
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -229,8 +234,8 @@ class ColourBackbone(GraphBackbone):
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         graph.scope = COLOUR_SCOPE
-        averaged = add_area_resize(graph, images, compute_area_weights(shape.size))
-        return graph.embed(load_shipped_graph(COLOURS), averaged)
+        small = add_area_resize(graph, images, compute_area_weights(shape.size))
+        return graph.embed(load_shipped_graph(COLOURS), small)
 
 
 IDENTITY_SCOPE = "identity"
@@ -244,10 +249,12 @@ class IdentityBackbone(GraphBackbone):
     A run stores the weights it was trained with in its folder `kept`.
     """
 
-    def __init__(self, kept: Path | None = None):
-        super().__init__(FACES, (IDENTITY,), standardised=False)
-        path = kept / FILE if kept else None
-        self._data = (path if path and path.is_file() else WEIGHTS).read_bytes()
+    def __init__(self, run_folder: Path | None = None):
+        super().__init__(FACES, (IDENTITY,), is_standardized=False)
+        path = run_folder / FILE if run_folder else None
+        if path is None or not path.is_file():
+            path = WEIGHTS
+        self._data = path.read_bytes()
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -263,7 +270,7 @@ class IdentityBackbone(GraphBackbone):
         return len(self._data) // 2
 
     @property
-    def read_layers(self) -> list[tuple[Array, Array]]:
+    def layer_weights(self) -> list[tuple[Array, Array]]:
         """Weight and bias of each convolution and of the last layer, in order."""
         import onnx
 
@@ -287,14 +294,16 @@ class IdentityBackbone(GraphBackbone):
         # Rows and columns are multiplied by these, so that values become 0..255.
         sides = compute_area_weights(shape.size) * np.float32(255**0.5)
         upright = add_area_resize(graph, images, sides)
-        # From the last column to the first, backwards.
+        # Start, end, axis and step: from the last column to the first, backwards.
         ends = map(int64_array, (-1, np.iinfo(np.int64).min, 3, -1))
-        views = graph.add("Concat", upright, graph.add("Slice", upright, *ends), axis=0)
+        mirror = graph.add("Slice", upright, *ends)
+        views = graph.add("Concat", upright, mirror, axis=0)
 
         graph.scope = IDENTITY_SCOPE
         vectors = graph.embed(onnx.load_model_from_string(self._data), views)
-        paired = graph.add("Reshape", vectors, int64_array(2, -1, self.width))
-        units = graph.add_unit_rows(paired, MIN_LENGTH)
+        # Upright and mirrored images, N each.
+        view_vectors = graph.add("Reshape", vectors, int64_array(2, -1, self.width))
+        units = graph.add_unit_rows(view_vectors, MIN_LENGTH)
         total = graph.add("ReduceSum", units, int64_array(0), keepdims=0)
         return graph.add_unit_rows(total, MIN_LENGTH)
 
@@ -306,13 +315,18 @@ MEAN, DEVIATION = 0.5, 0.25
 
 
 class LastMaps:
-    """Shape of the last maps of the small network: `side`, and pooling `kernel`."""
+    """Shape of the last maps of the small network: `side`, and pooling `kernel` (pixels).
+
+    `values` is the number of values after pooling.
+    """
 
     def __init__(self, settings: Simple):
+        # Each block halves the maps.
         self.side = settings.size // 2 ** len(settings.blocks)
         # A fixed kernel, because some export formats do not support adaptive pooling.
         self.kernel = max(1, self.side // GRID)
-        self.values = settings.blocks[-1] * (self.side // self.kernel) ** 2
+        cells = (self.side // self.kernel) ** 2
+        self.values = settings.blocks[-1] * cells
 
 
 class SmallBackbone(GraphBackbone):
@@ -339,8 +353,8 @@ class SmallBackbone(GraphBackbone):
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         graph.scope = self.name
         state = {name: graph.hold(self._state[name], name) for name in self.shapes}
-        shifted = graph.add("Sub", images, np.array(MEAN, np.float32))
-        maps = graph.add("Div", shifted, np.array(DEVIATION, np.float32))
+        differences = graph.add("Sub", images, float32_array(MEAN))
+        maps = graph.add("Div", differences, float32_array(DEVIATION))
 
         for number in range(len(self.settings.blocks)):
             weight = state[f"features.{number}.0.weight"]
@@ -387,6 +401,7 @@ class OnnxBackbone(GraphBackbone):
         try:
             self.embedding, sides = _extract_embedding(data)
             height, width = sides[2:4] if kind.layout == "nchw" else sides[1:3]
+            # 0 where the file takes any size.
             self.side = (height or kind.side, width or kind.side)
             features = _count_features(self.embedding, kind.layout, self.side)
         # protobuf and onnxruntime have many exception classes.
@@ -400,17 +415,17 @@ class OnnxBackbone(GraphBackbone):
         super().__init__(spec.name, (features,))
 
     @classmethod
-    def open(cls, name: str, kept: Path | None = None) -> OnnxBackbone:
+    def open(cls, name: str, run_folder: Path | None = None) -> OnnxBackbone:
         """Return the backbone of a pinned name, with its file from the folder of a run if present.
 
         Raises `InputUnusable` for an unusable file, `MissingComponent` without onnx or the file.
         """
-        opened = _OPEN.get(name)
-        if opened is None:
+        backbone = _OPEN.get(name)
+        if backbone is None:
             require_graphs()
             spec = pin_embedding(name, query_hub)
-            opened = _OPEN[name] = cls(spec, _read_model(spec, kept))
-        return opened
+            backbone = _OPEN[name] = cls(spec, _read_model(spec, run_folder))
+        return backbone
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -429,9 +444,9 @@ class OnnxBackbone(GraphBackbone):
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         digest = self.spec.sha256[:8]
         graph.scope = f"{PREPARING}-{digest}"
-        prepared = self._prepare_input(graph, images, shape)
+        value = self._prepare_input(graph, images, shape)
         graph.scope = f"{SCOPE}-{digest}"
-        return graph.embed(self.embedding, prepared)
+        return graph.embed(self.embedding, value)
 
     def _prepare_input(self, graph: GraphBuilder, value: str, shape: ImageShape) -> str:
         kind = self.spec.kind
@@ -445,10 +460,10 @@ class OnnxBackbone(GraphBackbone):
 
         if kind.colours == "bgr":
             value = graph.add("Gather", value, int64_array(2, 1, 0), axis=1)
-        value = graph.add("Mul", value, np.array(kind.range, np.float32))
+        value = graph.add("Mul", value, float32_array(kind.range))
         for operator, numbers in (("Sub", kind.mean), ("Div", kind.std)):
             if numbers:
-                by_channel = np.array(numbers, np.float32).reshape(3, 1, 1)
+                by_channel = float32_array(numbers).reshape(3, 1, 1)
                 value = graph.add(operator, value, by_channel)
 
         if kind.layout == "nhwc":
@@ -460,8 +475,8 @@ _OPEN: weakref.WeakValueDictionary[str, OnnxBackbone] = weakref.WeakValueDiction
 """Backbones in use, by name, so that a large one is in memory once."""
 
 
-def _read_model(spec: EmbeddingSpec, kept: Path | None) -> bytes:
-    path = kept / spec.file_name if kept else None
+def _read_model(spec: EmbeddingSpec, run_folder: Path | None) -> bytes:
+    path = run_folder / spec.file_name if run_folder else None
     if path is None or not path.is_file():
         otherwise = "download it into the cache of the hub: hf download"
         path = fetch_file(PublishedFile(str(spec.file), spec.sha256), otherwise)
@@ -499,6 +514,7 @@ def _extract_embedding(data: bytes) -> tuple[Any, tuple[int, ...]]:
 
 
 def _count_features(model: Any, layout: str, side: tuple[int, int]) -> int:
+    """Return the width of the output for two images. Raises `ValueError` unless it is a vector."""
     session = open_onnx_session(model.SerializeToString())
     shape = (2, 3, *side) if layout == "nchw" else (2, *side, 3)
     name = session.get_inputs()[0].name
@@ -516,7 +532,7 @@ def bilinear_weights(old: int, new: int) -> Float32Array:
     """
     scale = old / new
     old_centres = np.arange(old) + 0.5
-    new_centres = (np.arange(new) + 0.5) * scale
+    new_centres = (np.arange(new) + 0.5) * scale  # in old pixels
     distances = np.abs(new_centres[:, None] - old_centres) / max(scale, 1.0)
     weights = np.maximum(1.0 - distances, 0.0)
     weights /= weights.sum(1, keepdims=True)

@@ -16,7 +16,8 @@ from onnx import (
     numpy_helper,
 )
 
-from baseline.features.backbone import OPSET, Array
+from baseline.features.backbone import OPSET
+from gleanset.arrays import Array
 from gleanset.errors import InputUnusable
 
 IR = 8

@@ -1,19 +1,14 @@
 """Scaling features for training a head; does not need torch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from gleanset.arrays import Float32Array, Float64Array
-
-if TYPE_CHECKING:
-    from baseline.features.backbone import Backbone
+from baseline.features.backbone import Backbone
+from gleanset.arrays import Float32Array, Float64Array, FloatArray
 
 FLOOR = 0.1
 """Minimum deviation relative to the median, so that nearly constant features are not amplified."""
@@ -36,10 +31,10 @@ class Scaling(NamedTuple):
     @classmethod
     def fit(
         cls,
-        vectors: npt.NDArray[np.floating[Any]],
+        vectors: FloatArray,
         backbone: Backbone,
         weights: Sequence[float] | None = None,
-    ) -> Scaling:
+    ) -> Self:
         """Return the scaling for features (... x D) of a backbone.
 
         Features are standardized and multiplied by their emphasis, except in blocks that are not
@@ -55,9 +50,9 @@ class Scaling(NamedTuple):
         for number, part in enumerate(backbone.parts):
             columns = slice(start, start + part.width)
             start = columns.stop
-            if part.standardised:
-                floored = floor_deviations(spread[columns])
-                deviation[columns] = floored / backbone.emphasis[columns]
+            if part.is_standardized:
+                divisors = floor_deviations(spread[columns])
+                deviation[columns] = divisors / backbone.emphasis[columns]
 
             variance = float(((spread[columns] / deviation[columns]) ** 2).sum())
             if number == 0:
@@ -73,7 +68,7 @@ class Scaling(NamedTuple):
 
         return cls(flat.mean(0, dtype=np.float64), deviation)
 
-    def transform(self, vectors: npt.NDArray[np.floating[Any]]) -> Float32Array:
+    def transform(self, vectors: FloatArray) -> Float32Array:
         """Return scaled features."""
         return ((vectors - self.mean) / self.deviation).astype(np.float32)
 

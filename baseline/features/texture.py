@@ -6,7 +6,7 @@ embeddings the largest. In other drawings and in photographs their weight is hal
 embeddings get none in photographs. Further networks get the weight of the first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,9 +43,8 @@ class PartWeights(NamedTuple):
         """Return JSON values for the metrics; empty for a single block."""
         if len(parts) == 1:
             return {}
-        weights = {
-            part.name: weight for part, weight in zip(parts, self.weights, strict=True)
-        }
+        names = [part.name for part in parts]
+        weights = dict(zip(names, self.weights, strict=True))
         return {"parts": weights, "parts_by": self.by}
 
     def describe(self, parts: Sequence[FeaturePart]) -> str:
@@ -68,13 +67,15 @@ def get_prior_weights(
     """Return the prior weights of feature blocks by the shape and texture of samples."""
     if not any(part.name in DRAWING_WEIGHTS for part in parts[1:]):
         return PartWeights(tuple(1.0 for _ in parts), "all alike")
-    weights: Mapping[str, float]
     if not has_drawings(dataset, samples, progress):
-        weights, reason = PHOTO_WEIGHTS, "these are photographs"
+        weights = PHOTO_WEIGHTS
+        reason = "these are photographs"
     elif samples and _aspect_ratio(samples) > MAX_SQUARE_ASPECT:
-        weights, reason = ELONGATED_WEIGHTS, "these are drawings far from square"
+        weights = ELONGATED_WEIGHTS
+        reason = "these are drawings far from square"
     else:
-        weights, reason = DRAWING_WEIGHTS, "these are drawings"
+        weights = DRAWING_WEIGHTS
+        reason = "these are drawings"
 
     further_weights = (weights.get(part.name, 1.0) for part in parts[1:])
     return PartWeights((1.0, *further_weights), reason)
@@ -83,8 +84,9 @@ def get_prior_weights(
 def _aspect_ratio(samples: Sequence[Sample]) -> float:
     """Return the geometric mean of longer to shorter sides."""
     sides = [(sample.box.width, sample.box.height) for sample in samples]
-    widths, heights = np.log(sides).T
-    return float(np.exp(np.abs(widths - heights).mean()))
+    log_widths, log_heights = np.log(sides).T
+    mean = np.abs(log_widths - log_heights).mean()
+    return float(np.exp(mean))
 
 
 def has_drawings(

@@ -1,7 +1,5 @@
 """Networks of timm for inference: channels last, and bf16 where the hardware has it."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 from pathlib import Path
@@ -16,7 +14,6 @@ from torch import nn
 from baseline.data.runs import read_run_json
 from baseline.features.backbone import (
     TINY,
-    Array,
     Backbone,
     ImageShape,
     Shapes,
@@ -29,9 +26,9 @@ from baseline.features.backbone import (
 )
 from baseline.features.backbone_names import DEFAULT, TIMM_HUBS
 from baseline.features.compute import choose_compute, reproducible, to_network
-from baseline.features.graph_backbones import not_finite_error
+from baseline.features.graph_backbones import concatenate_features
 from baseline.settings import Precision
-from gleanset.arrays import Float32Array
+from gleanset.arrays import Array, Float32Array
 from gleanset.errors import MissingComponent, UsageError
 
 BATCH = 32
@@ -47,11 +44,11 @@ class Extractor:
         shape: ImageShape,
         precision: Precision,
         *,
-        padded: bool = True,
+        pad_batches: bool = True,
     ):
         self.compute = choose_compute(precision)
         self.shape = (shape.channels, shape.size, shape.size)
-        self.padded = padded
+        self.pad_batches = pad_batches
         net = copy.deepcopy(network).eval().to(memory_format=torch.channels_last)
         self.net = net.to(self.compute.device)
 
@@ -63,18 +60,14 @@ class Extractor:
         batches = batch_slices(len(images), BATCH)
         with explain_out_of_memory(BATCH):
             parts = [self._extract_batch(images[batch]) for batch in batches]
-
-        vectors = np.concatenate(parts)
-        if not np.isfinite(vectors).all():
-            raise not_finite_error()
-        return vectors
+        return concatenate_features(parts)
 
     def _extract_batch(self, images: Array) -> Float32Array:
-        count = BATCH if self.padded else len(images)
-        filled = np.zeros((count, *self.shape), images.dtype)
-        filled[: len(images)] = images
+        count = BATCH if self.pad_batches else len(images)
+        batch = np.zeros((count, *self.shape), images.dtype)
+        batch[: len(images)] = images
         with torch.inference_mode(), self.compute.autocast():
-            x = to_network(torch.from_numpy(filled), self.compute.device)
+            x = to_network(torch.from_numpy(batch), self.compute.device)
             features: torch.Tensor = self.net(x)
         return features.float().cpu().numpy()[: len(images)]
 
@@ -101,6 +94,14 @@ class LearningBackbone(nn.Module):
         return self
 
 
+class HubDescription(msgspec.Struct, frozen=True):
+    """A hub's description of a model: its architecture in timm, arguments and configuration."""
+
+    architecture: str
+    arguments: dict[str, Any]
+    config: dict[str, Any]
+
+
 class TimmNetwork(LearningBackbone):
     """A trainable network of timm without its classifier.
 
@@ -113,10 +114,10 @@ class TimmNetwork(LearningBackbone):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, name: str, described: HubDescription | None = None):
+    def __init__(self, name: str, description: HubDescription | None = None):
         """Build the network with random weights. Raises `UsageError` for an unknown name."""
         super().__init__()
-        body = _build_network(described) if described else _create_network(name)
+        body = _build_network(description) if description else _create_network(name)
         self.body = body
         stages = getattr(body, "feature_info", None) or []
         self.in_stages = len({stage["reduction"] for stage in stages}) > 1
@@ -147,16 +148,17 @@ class TimmNetwork(LearningBackbone):
 class TimmBackbone(Backbone):
     """A frozen network of timm."""
 
-    def __init__(self, name: str, kept: Path | None = None, seed: int = 0):
-        """Build it with random weights; `kept` is the folder of a run with the hub's description.
+    def __init__(self, name: str, run_folder: Path | None = None, seed: int = 0):
+        """Build it with random weights.
 
-        Raises `UsageError`, `InputUnusable` or `MissingComponent`.
+        `run_folder` is that of a run with the hub's description. Raises `UsageError`,
+        `InputUnusable` or `MissingComponent`.
         """
-        self.described = (
-            _read_hub_file(name, kept) if name.startswith(TIMM_HUBS) else None
-        )
+        self.description = None
+        if name.startswith(TIMM_HUBS):
+            self.description = _read_hub_file(name, run_folder)
         with reproducible(seed):
-            self.network = TimmNetwork(name, self.described).eval()
+            self.network = TimmNetwork(name, self.description).eval()
         super().__init__(name, self.network.widths)
 
     @property
@@ -166,9 +168,9 @@ class TimmBackbone(Backbone):
 
     @property
     def run_files(self) -> dict[str, bytes]:
-        if self.described is None:
+        if self.description is None:
             return {}
-        return {_hub_file_name(self.name): msgspec.json.encode(self.described)}
+        return {_hub_file_name(self.name): msgspec.json.encode(self.description)}
 
     @property
     def shapes(self) -> Shapes:
@@ -193,14 +195,14 @@ class TimmBackbone(Backbone):
     def parameters(self) -> int:
         return sum(weights.numel() for weights in self.network.parameters())
 
-    def precision(self, requested: Precision) -> str:
-        return choose_compute(requested).name
+    def precision(self, setting: Precision) -> str:
+        return choose_compute(setting).name
 
     def extractor(
-        self, shape: ImageShape, precision: Precision, *, padded: bool = True
+        self, shape: ImageShape, precision: Precision, *, pad_batches: bool = True
     ) -> Extractor:
         # Not by onnxruntime: each fold would wait 7 to 13 s for its file (docs/experiments.md).
-        return Extractor(self.network, shape, precision, padded=padded)
+        return Extractor(self.network, shape, precision, pad_batches=pad_batches)
 
 
 def load_state(network: nn.Module, state: State) -> None:
@@ -238,26 +240,18 @@ def _create_network(name: str) -> Any:
     return timm.create_model(timm_name, pretrained=False, num_classes=0)
 
 
-class HubDescription(msgspec.Struct, frozen=True):
-    """A hub's description of a model: its architecture in timm, arguments and configuration."""
-
-    architecture: str
-    arguments: dict[str, Any]
-    config: dict[str, Any]
-
-
 def _hub_file_name(name: str) -> str:
-    return f"hub-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return f"hub-{digest[:16]}.json"
 
 
-def _read_hub_file(name: str, kept: Path | None) -> HubDescription:
+def _read_hub_file(name: str, run_folder: Path | None) -> HubDescription:
     fix = "train again: baseline train"
     file = _hub_file_name(name)
-    if (
-        kept
-        and (described := read_run_json(kept, file, HubDescription, fix)) is not None
-    ):
-        return described
+    if run_folder:
+        description = read_run_json(run_folder, file, HubDescription, fix)
+        if description is not None:
+            return description
 
     from timm.models import load_model_config_from_hf
 
@@ -271,7 +265,7 @@ def _read_hub_file(name: str, kept: Path | None) -> HubDescription:
     return HubDescription(architecture, arguments or {}, config)
 
 
-def _build_network(description: HubDescription, *, pretrained: bool = False) -> Any:
+def _build_network(description: HubDescription, *, with_weights: bool = False) -> Any:
     import timm
 
     if not timm.is_model(description.architecture):
@@ -283,11 +277,11 @@ def _build_network(description: HubDescription, *, pretrained: bool = False) -> 
 
     arguments = description.arguments
     # Pretrained weights need the published number of classes.
-    if not pretrained:
+    if not with_weights:
         arguments = arguments | {"num_classes": 0}
     return timm.create_model(
         description.architecture,
-        pretrained=pretrained,
+        pretrained=with_weights,
         pretrained_cfg=dict(description.config),
         **arguments,
     )
@@ -298,13 +292,15 @@ def hub_weights(backbone: Backbone) -> tuple[State, Weights]:
     import timm
 
     name = backbone.name
-    described = backbone.described if isinstance(backbone, TimmBackbone) else None
+    description = None
+    if isinstance(backbone, TimmBackbone):
+        description = backbone.description
     timm_name = _TIMM_NAMES.get(name, name)
 
     try:
         body: Any = (
-            _build_network(described, pretrained=True)
-            if described
+            _build_network(description, with_weights=True)
+            if description
             else timm.create_model(timm_name, pretrained=True, num_classes=0)
         )
     except RuntimeError as error:

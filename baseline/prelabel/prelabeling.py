@@ -22,7 +22,7 @@ from baseline.features.texture import get_prior_weights
 from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
 from baseline.prelabel.propose import choose_label_next, propose
 from baseline.settings import Settings, Transfer
-from baseline.train.methods.logistic import parse_part_weights
+from baseline.train.methods.logistic import parse_part_weights, split_columns
 from curation.labelling_command import (
     CLUSTERS_COMMAND,
     has_window,
@@ -76,15 +76,15 @@ class PrincipalAxes(NamedTuple):
 def fit_principal_axes(features: Float32Array, backbone: Backbone) -> PrincipalAxes:
     """Fit the principal axes of features (N x D) of a backbone, scaled to a total variance of 1."""
     scaling = Scaling.fit(features, backbone)
-    scaled = scaling.transform(features).astype(np.float64)
+    standard = scaling.transform(features).astype(np.float64)
 
+    # D x D, or N x N if that is smaller: both give the same directions.
     with limit_threads():
-        # The smaller of the two Gram matrices: both give the same directions.
-        is_wide = len(scaled) < scaled.shape[1]
-        gram = scaled @ scaled.T if is_wide else scaled.T @ scaled
+        is_wide = len(standard) < standard.shape[1]
+        gram = standard @ standard.T if is_wide else standard.T @ standard
         values, vectors = np.linalg.eigh(gram)
         width = sum(
-            NETWORK_COMPONENTS if part.standardised else NETWORK_COMPONENTS // 2
+            NETWORK_COMPONENTS if part.is_standardized else NETWORK_COMPONENTS // 2
             for part in backbone.parts
         )
         largest = np.argsort(-values)[:width]
@@ -92,9 +92,9 @@ def fit_principal_axes(features: Float32Array, backbone: Backbone) -> PrincipalA
         largest = largest[values[largest] > values.max() * 1e-9]
         axes = vectors[:, largest]
         if is_wide:
-            axes = scaled.T @ axes / np.sqrt(values[largest])
+            axes = standard.T @ axes / np.sqrt(values[largest])
 
-    variance = float(np.square(scaled @ axes).sum()) / len(scaled)
+    variance = float(np.square(standard @ axes).sum()) / len(standard)
     axes /= np.sqrt(max(variance, 1e-12))
     return PrincipalAxes(scaling, axes.astype(np.float32))
 
@@ -115,10 +115,10 @@ def compute_components(
     Raises what features raise, if none of the samples that the axes are fitted on is readable.
     """
     backbone = spec.load()
-    fitted_samples = thin_out(samples, MAX_FITTED_SAMPLES)
-    features = compute_features(dataset, fitted_samples, spec, progress, backbone)
-    ends = np.cumsum([member.width for member in backbone.members])[:-1]
-    blocks = np.split(features.plain, ends, axis=1)
+    axis_samples = thin_out(samples, MAX_FITTED_SAMPLES)
+    features = compute_features(dataset, axis_samples, spec, progress, backbone)
+    widths = [member.width for member in backbone.members]
+    blocks = split_columns(features.plain, widths)
     bases = [
         fit_principal_axes(block, member)
         for block, member in zip(blocks, backbone.members, strict=True)
@@ -135,7 +135,7 @@ def compute_components(
         page = samples[start : start + PAGE_SIZE]
         with suppress(InputUnusable):  # nothing of this page is readable
             features = compute_features(dataset, page, spec, progress, backbone)
-            blocks = np.split(features.plain, ends, axis=1)
+            blocks = split_columns(features.plain, widths)
             projections = [
                 basis.project(block) for basis, block in zip(bases, blocks, strict=True)
             ]
@@ -221,9 +221,9 @@ class PrelabelReport(CommandResult, kw_only=True):
                 "; others are copies, not reviewed, or their class is in one group only"
             )
 
-        tested = facts.held_out_classes
-        if tested is not None and tested < facts.classes:
-            samples += f", {describe_coverage(tested, facts.classes)}"
+        classes_with_images = facts.held_out_classes
+        if classes_with_images is not None and classes_with_images < facts.classes:
+            samples += f", {describe_coverage(classes_with_images, facts.classes)}"
         name = "out-of-fold accuracy"
 
         if together := facts.given_together:
@@ -256,7 +256,8 @@ class PrelabelReport(CommandResult, kw_only=True):
                 text += f"; left out: {self.dissimilar:,} unlike the labelled images of the class"
             lines["confident"] = text
 
-        if uncertain := sum(c < LOW_CONFIDENCE for c in self.confidences):
+        uncertain = sum(confidence < LOW_CONFIDENCE for confidence in self.confidences)
+        if uncertain:
             lines["uncertain"] = f"{uncertain:,} below {LOW_CONFIDENCE:.0%}"
         return lines | {"other classes": self._describe_other_classes(facts)}
 
@@ -330,22 +331,22 @@ def prelabel(
 def _run_prelabel(
     dataset: Dataset, settings: Transfer, progress: Progress
 ) -> PrelabelReport:
-    started = time.monotonic()
+    start = time.monotonic()
     samples = list(PrelabelSamples(dataset.db).iterate())
     keys = {sample.key for sample in samples}
     crops = [crop for crop in dataset.samples.iter_by_key() if crop.key in keys]
     if not crops:
         raise InputUnusable("no samples to sort", dataset.status_advice)
     spec = FeatureSpec.from_settings(settings, views=0)
-    computed = compute_components(dataset, crops, spec, progress)
-    computed_at = time.monotonic()
-    weights = parse_part_weights(settings.part_weights, computed.parts)
+    sample_components = compute_components(dataset, crops, spec, progress)
+    sorting_start = time.monotonic()
+    weights = parse_part_weights(settings.part_weights, sample_components.parts)
 
     if weights is None:
-        weights = get_prior_weights(computed.parts, dataset, crops, progress)
+        weights = get_prior_weights(sample_components.parts, dataset, crops, progress)
 
     regions = {sample.key: Region(sample.box, sample.angle) for sample in crops}
-    row_by_key = {key: row for row, key in enumerate(computed.keys)}
+    row_by_key = {key: row for row, key in enumerate(sample_components.keys)}
     # A sample that was cropped again meanwhile is left out, like an unreadable one.
     current = [
         sample
@@ -353,8 +354,8 @@ def _run_prelabel(
         if sample.key in row_by_key and regions[sample.key] == sample.region
     ]
     rows = np.array([row_by_key[sample.key] for sample in current], np.int64)
-    components = computed.components[rows]
-    vectors = weight_components(components, computed.parts, weights.weights)
+    components = sample_components.components[rows]
+    vectors = weight_components(components, sample_components.parts, weights.weights)
     names = [make_sample_vector_name(sample.key, sample.region) for sample in current]
     space = save_vectors(dataset, names, vectors)
 
@@ -369,13 +370,13 @@ def _run_prelabel(
         "unreadable": len(samples) - len(current),
         "backbone": settings.backbone,
         VECTORS_FACT: space,
-        **weights.to_json(computed.parts),
+        **weights.to_json(sample_components.parts),
     }
-    known_labels: set[str] = set()
+    labels: set[str] = set()
     if result.has_classes:
-        known_labels.update(sample.label for sample in current if sample.label)
-    stored_facts = facts | {"known": sorted(known_labels)}
-    number = Proposals(dataset.db).replace(result.prelabelled, stored_facts)
+        labels.update(sample.label for sample in current if sample.label)
+    catalogue_facts = facts | {"known": sorted(labels)}
+    number = Proposals(dataset.db).replace(result.prelabelled, catalogue_facts)
 
     for folder in (dataset.cache / VECTORS_FOLDER).glob("*"):
         if folder.name != space:  # vectors of earlier prelabelings
@@ -387,8 +388,8 @@ def _run_prelabel(
         facts=facts,
         label_next=choose_label_next(result.prelabelled, pending),
         seconds={
-            "features": round(computed_at - started, 2),
-            "sorting": round(time.monotonic() - computed_at, 2),
+            "features": round(sorting_start - start, 2),
+            "sorting": round(time.monotonic() - sorting_start, 2),
         },
     )
     describe_suggestions(dataset, report, has_classes=result.has_classes)

@@ -30,7 +30,7 @@ from gleanset.db.proposals import PrelabelledSample, PrelabelSample
 
 
 def choose_label_next(
-    prelabelled: Sequence[PrelabelledSample], pending: Collection[str], limit: int = 10
+    all_samples: Sequence[PrelabelledSample], pending: Collection[str], limit: int = 10
 ) -> list[str]:
     """Return keys of `pending` samples whose labels are the most informative.
 
@@ -38,14 +38,15 @@ def choose_label_next(
     typical ones of the largest clusters (TypiClust: Hacohen, Dekel and Weinshall, "Active Learning
     on a Budget", 2022).
     """
-    sizes = Counter(sample.cluster for sample in prelabelled)
+    sizes = Counter(sample.cluster for sample in all_samples)
 
     def rank(sample: PrelabelledSample) -> tuple[float, float]:
         if sample.proposals:
             return sample.proposals[0].confidence, 0.0
         return -sizes[sample.cluster], sample.outlier or 0.0
 
-    samples = [sample for sample in prelabelled if sample.sample in pending]
+    # The first of each cluster has turn 0, the second turn 1.
+    samples = [sample for sample in all_samples if sample.sample in pending]
     turns: Counter[int | None] = Counter()
     keys_by_turn: dict[int, list[str]] = defaultdict(list)
     for sample in sorted(samples, key=rank):
@@ -78,8 +79,7 @@ def compute_outlier_scores(vectors: Float32Array, kind: IntArray) -> Float64Arra
     spreads = np.maximum(spreads, spread / 4 + 1e-9)
     deviations = np.maximum(distances - medians, 0) / spreads
     # Half at three deviations.
-    score: Float64Array = deviations**2 / (deviations**2 + 9.0)
-    return score
+    return np.asarray(deviations**2 / (deviations**2 + 9.0))
 
 
 MIN_KIND_SIZE = 5
@@ -142,25 +142,26 @@ def propose(
         facts["of_other_classes"] = _count_of_other_classes(samples, model)
         outliers = _label_outlier_scores(model, vectors)
 
-    prelabelled = _collect_prelabelled(samples, order, outliers, model)
+    results = _collect_prelabelled(samples, order, outliers, model)
     facts |= {
-        "samples": len(prelabelled),
+        "samples": len(results),
         "labelled": sum(bool(sample.label) for sample in samples),
     }
-    return PrelabelResult(prelabelled, facts, model is not None)
+    return PrelabelResult(results, facts, model is not None)
 
 
 def _count_of_other_classes(
     samples: Sequence[PrelabelSample], model: LearnedClasses
 ) -> int:
     """Return the expected number of pending samples of classes without labels."""
-    pending = [
+    rows = [
         row
         for row, sample in enumerate(samples)
         if sample.status == "queue" and sample.kept
     ]
-    known = model.probabilities[pending].sum(1)
-    return round(float((1 - known).sum()))
+    # What the probabilities of the classes lack to 1 is that of other classes.
+    of_classes = model.probabilities[rows].sum(1)
+    return round(float((1 - of_classes).sum()))
 
 
 def _label_outlier_scores(model: LearnedClasses, vectors: Float32Array) -> Float64Array:
@@ -171,10 +172,10 @@ def _label_outlier_scores(model: LearnedClasses, vectors: Float32Array) -> Float
     kind[rows] = y
     outliers = compute_outlier_scores(vectors, kind)
 
-    held_out = model.leave_group_out
-    labels = y[held_out.at]
-    of_label = held_out.probabilities[np.arange(len(labels)), labels]
-    outliers[rows[held_out.at]] = 1 - of_label
+    out_of_fold = model.leave_group_out
+    labels = y[out_of_fold.at]
+    of_label = out_of_fold.probabilities[np.arange(len(labels)), labels]
+    outliers[rows[out_of_fold.at]] = 1 - of_label
     return outliers
 
 
@@ -183,35 +184,39 @@ def _order_by_similarity(
     vectors: Float32Array,
     model: LearnedClasses | None,
 ) -> SimilarityOrder:
+    # `track` (N) has the number of each sample's track, `firsts` a row of each track.
     names = np.array([sample.track or sample.key for sample in samples])
     _, firsts, track = np.unique(names, return_index=True, return_inverse=True)
     points = refine_with_tracks(vectors, split_by_number(track))
     if model is not None:
-        weighted = PROBABILITY_WEIGHT * np.sqrt(model.probabilities)
-        points = np.concatenate([points, weighted], axis=1).astype(np.float32)
+        # Roots of probabilities have length 1, as the vectors have.
+        probabilities = PROBABILITY_WEIGHT * np.sqrt(model.probabilities)
+        points = np.concatenate([points, probabilities], axis=1).astype(np.float32)
 
     subset = thin_out(points, MAX_DIRECTION_ROWS)
-    centered = subset - subset.mean(axis=0)
-    directions = np.linalg.svd(centered, full_matrices=False)[2][:DIRECTIONS]
-    order = order_by_proximity(points @ directions.T)
+    deviations = subset - subset.mean(axis=0)
+    _, _, directions = np.linalg.svd(deviations, full_matrices=False)
+    order = order_by_proximity(points @ directions[:DIRECTIONS].T)
     position = np.zeros(len(points), np.int64)
     position[order] = np.arange(len(points))
 
     # A track is in one cluster and counts once there.
-    return SimilarityOrder(position, assign_clusters(points[firsts])[track])
+    clusters = assign_clusters(points[firsts])
+    return SimilarityOrder(position, clusters[track])
 
 
 def _max_rejected_share(
     samples: Sequence[PrelabelSample], groups: Mapping[str, str]
 ) -> float | None:
     """Return the upper limit (95 %) of the share of samples of no class; None without any."""
-    decided = [
+    decisions = [
         sample for sample in samples if sample.label or sample.status == "rejected"
     ]
-    is_rejected = np.array([sample.status == "rejected" for sample in decided])
+    is_rejected = np.array([sample.status == "rejected" for sample in decisions])
     if not is_rejected.any():
         return None
-    return bound_share(is_rejected, [groups[sample.key] for sample in decided])
+    decision_groups = [groups[sample.key] for sample in decisions]
+    return bound_share(is_rejected, decision_groups)
 
 
 def _collect_prelabelled(
@@ -220,13 +225,13 @@ def _collect_prelabelled(
     outliers: Float64Array,
     model: LearnedClasses | None,
 ) -> list[PrelabelledSample]:
-    prelabelled = []
+    results = []
     proposals = model.list_proposals() if model else [[]] * len(samples)
     for row, sample in enumerate(samples):
         if not sample.kept or sample.status == "rejected":
             continue
         is_pending = sample.status == "queue"
-        prelabelled.append(
+        results.append(
             PrelabelledSample(
                 sample.key,
                 int(order.position[row]),
@@ -235,7 +240,7 @@ def _collect_prelabelled(
                 round(float(outliers[row]), 2),
             )
         )
-    return prelabelled
+    return results
 
 
 def _collect_facts(model: LearnedClasses) -> dict[str, object]:
@@ -261,11 +266,11 @@ def _count_given_together(
     )
 
 
-def _evaluate_held_out(held_out: OutOfFold, y: IntArray) -> dict[str, object]:
-    if not len(held_out.at):
+def _evaluate_held_out(out_of_fold: OutOfFold, y: IntArray) -> dict[str, object]:
+    if not len(out_of_fold.at):
         return {"held_out": 0, "accuracy": None, "ece": None}
-    labels = y[held_out.at]
-    probabilities = held_out.probabilities
+    labels = y[out_of_fold.at]
+    probabilities = out_of_fold.probabilities
     return {
         "held_out": len(labels),
         "held_out_classes": len(np.unique(labels)),
@@ -327,17 +332,19 @@ def order_by_proximity(points: Float32Array) -> IntArray:
 
 def _split_in_half(points: Float32Array, rows: IntArray) -> list[IntArray]:
     """Split rows along the direction in which their points vary most."""
-    centered = points[rows] - points[rows].mean(axis=0)
+    deviations = points[rows] - points[rows].mean(axis=0)
     # Eigenvalues ascend: the last vector is the first principal direction.
-    _, directions = np.linalg.eigh(centered.T @ centered)
-    order = rows[np.argsort((centered @ directions[:, -1]), kind="stable")]
+    _, directions = np.linalg.eigh(deviations.T @ deviations)
+    positions = deviations @ directions[:, -1]
+    order = rows[np.argsort(positions, kind="stable")]
     middle = len(order) // 2
     return [order[:middle], order[middle:]]
 
 
 def _measure_gap(points: Float32Array, point: Float32Array, rows: IntArray) -> float:
     """Return the squared distance of a point from the mean of rows."""
-    return float(np.sum((points[rows].mean(axis=0) - point) ** 2))
+    mean = points[rows].mean(axis=0)
+    return float(np.sum((mean - point) ** 2))
 
 
 def _walk(
@@ -347,6 +354,7 @@ def _walk(
     remaining = list(rows)
     while remaining:
         gaps = np.sum((points[remaining] - last_point) ** 2, axis=1)
-        nearest = int(remaining.pop(int(np.argmin(gaps))))
+        index = int(np.argmin(gaps))
+        nearest = int(remaining.pop(index))
         last_point = points[nearest]
         yield nearest

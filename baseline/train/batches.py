@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from baseline.data.samples import Arrays
 from baseline.features.compute import to_network
-from gleanset.arrays import Float32Array, IntArray
+from baseline.train.networks import NearestImageHead
+from baseline.train.trained_net import stack_by_class
+from gleanset.arrays import Float32Array, IntArray, split_by_number
 from gleanset.images.augmentation import Kind, augment
 from gleanset.platform import count_cores
 
@@ -43,7 +45,8 @@ class ImageSamples(NamedTuple):
         images = self.arrays.pick(index)
         if random is not None:
             images = augment(images, random, self.kind)
-        return torch.from_numpy(images.transpose(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        channels_last = torch.from_numpy(images.transpose(0, 2, 3, 1))
+        return channels_last.permute(0, 3, 1, 2)
 
 
 class FeatureSamples(NamedTuple):
@@ -118,7 +121,8 @@ def iterate_batches(
 
 def _split_equally(index: IntArray, batch: int) -> list[IntArray]:
     """Split into parts of nearly equal length, at most `batch`."""
-    return np.array_split(index, max(1, math.ceil(len(index) / batch)))
+    parts = math.ceil(len(index) / batch)
+    return np.array_split(index, max(1, parts))
 
 
 def make_shuffled_sampler(count: int, batch: int) -> BatchSampler:
@@ -136,7 +140,7 @@ def make_class_sampler(y: IntArray, classes: int, images: int) -> BatchSampler:
     For losses over pairs or triplets (P x K sampling; Hermans et al., In Defense of the Triplet
     Loss, 2017). Small classes repeat their samples.
     """
-    members = [np.flatnonzero(y == name) for name in np.unique(y)]
+    members = split_by_number(y)
     width = min(classes, len(members))
     batches = max(1, round(len(y) / (width * images)))
 
@@ -145,7 +149,9 @@ def make_class_sampler(y: IntArray, classes: int, images: int) -> BatchSampler:
         return np.concatenate(parts)
 
     def draw(random: np.random.Generator) -> list[IntArray]:
-        order = _repeat_equally(np.arange(len(members)), batches * width, random)
+        # The classes of each batch (batches x width).
+        numbers = np.arange(len(members))
+        order = _repeat_equally(numbers, batches * width, random)
         return [draw_batch(row, random) for row in order.reshape(batches, width)]
 
     return draw
@@ -161,7 +167,8 @@ def _repeat_equally(
 ) -> IntArray:
     """Return `count` of `members` in random order, each as often as any other, give or take one."""
     rounds = math.ceil(count / len(members))
-    return np.concatenate([random.permutation(members) for _ in range(rounds)])[:count]
+    orders = [random.permutation(members) for _ in range(rounds)]
+    return np.concatenate(orders)[:count]
 
 
 class LossTerms(NamedTuple):
@@ -170,18 +177,6 @@ class LossTerms(NamedTuple):
     loss: torch.Tensor
     weight: torch.Tensor
     correct: torch.Tensor
-
-
-class Objective(Protocol):
-    """A loss that is summed over samples, and the evaluation of a split."""
-
-    def loss_terms(self, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> LossTerms:
-        """Return the loss of samples of classes `y`."""
-
-    def evaluate(
-        self, net: nn.Module, samples: LabelledSamples, batch: int
-    ) -> tuple[float, float]:
-        """Return loss (lower is better) and accuracy on validation samples."""
 
 
 @dataclass
@@ -216,3 +211,81 @@ class CrossEntropyObjective:
                 correct += int(terms.correct)
 
         return loss / weight, correct / len(samples.y)
+
+
+MAX_VALIDATION_GALLERY = 2000
+"""Training images that validation compares with."""
+
+
+class BatchHardObjective:
+    """Triplet loss with batch-hard mining (Hermans et al., In Defense of the Triplet Loss, 2017).
+
+    The network returns embeddings before normalization. Val is evaluated with `gallery`,
+    by cross entropy of the similarities and recall@1.
+    """
+
+    def __init__(self, margin: float, gallery: LabelledSamples, classes: int):
+        # Imported here, so that using a trained run does not need it.
+        from pytorch_metric_learning.losses import TripletMarginLoss
+        from pytorch_metric_learning.miners import BatchHardMiner
+
+        self.loss = TripletMarginLoss(margin=margin)
+        self.miner = BatchHardMiner()
+        self.gallery = gallery
+        self.classes = classes
+
+    def loss_terms(self, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> LossTerms:
+        """Return the mean loss of the mined triplets times the images, and hits at rank 1."""
+        embeddings = functional.normalize(net(x).float(), dim=1)
+        loss: torch.Tensor = self.loss(embeddings, y, self.miner(embeddings, y))
+
+        similarity = embeddings.detach() @ embeddings.detach().T
+        # Lower than any cosine: no image is its own nearest one.
+        similarity.fill_diagonal_(-2.0)
+        correct = (y[similarity.argmax(1)] == y).sum()
+        count = torch.tensor(float(len(y)), device=y.device)
+        return LossTerms(loss * count, count, correct)
+
+    def evaluate(
+        self, net: nn.Module, samples: LabelledSamples, batch: int
+    ) -> tuple[float, float]:
+        """Cross entropy in nats and recall@1 on `samples` against the known images."""
+        with torch.inference_mode():
+            gallery, gallery_y = embed_samples(
+                net, self.gallery, batch, MAX_VALIDATION_GALLERY
+            )
+            queries, y = embed_samples(net, samples, batch)
+            vectors = stack_by_class(
+                gallery.numpy(),
+                gallery_y.numpy(),
+                self.classes,
+            )
+            scores = NearestImageHead(torch.from_numpy(vectors))(queries)
+
+        loss = float(functional.cross_entropy(scores, y))
+        return loss, float((scores.argmax(1) == y).float().mean())
+
+
+def embed_samples(
+    net: nn.Module, samples: LabelledSamples, batch: int, limit: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return embeddings of length 1 (N x D) and classes of samples, not augmented.
+
+    With a `limit`, the batches that reach it are the last.
+    """
+    parts = []
+    labels = []
+    count = 0
+
+    for x, y in iterate_batches(samples, net, batch):
+        parts.append(functional.normalize(net(x).float(), dim=1).cpu())
+        labels.append(y.cpu())
+        count += len(y)
+        if limit is not None and count >= limit:
+            break
+
+    return torch.cat(parts), torch.cat(labels)
+
+
+Objective = CrossEntropyObjective | BatchHardObjective
+"""A loss that is summed over samples, and the evaluation of a split."""

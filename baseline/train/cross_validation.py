@@ -4,7 +4,6 @@ Predictions are cached in the dataset by settings and data, so that an interrupt
 with the next fold.
 """
 
-import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -34,6 +33,7 @@ from baseline.train.training import (
 )
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.store import hash_bytes
 from gleanset.records import Sample
 from gleanset.work.progress import NO_PROGRESS, Progress
 
@@ -53,7 +53,9 @@ class FoldResult(NamedTuple):
     @property
     def accuracy(self) -> float | None:
         """Accuracy on the held-out samples, None if there are none."""
-        return float(self.outputs.right.mean()) if len(self.outputs) else None
+        if not len(self.outputs):
+            return None
+        return float(self.outputs.right.mean())
 
 
 class _CachedResult(msgspec.Struct):
@@ -94,7 +96,7 @@ def compute_training_key(settings: Settings, fold: Examples) -> str:
     for split, samples in fold.splits.items():
         groups += [(split, sample.key, fold.groups[sample.key]) for sample in samples]
     text = repr((FORMAT, settings.to_json(), fold.fingerprint(), groups))
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    return hash_bytes(text.encode())[:24]
 
 
 def _training_folder(dataset: Dataset, settings: Settings, fold: Examples) -> Path:
@@ -103,22 +105,17 @@ def _training_folder(dataset: Dataset, settings: Settings, fold: Examples) -> Pa
 
 def _train_fold(dataset: Dataset, settings: Settings, fold: Examples) -> FoldResult:
     if not fold.splits["test"]:
+        # Groups without other groups of their class cannot be held out.
         scores = np.zeros((0, len(fold.classes)), np.float32)
-        return FoldResult(
-            Outputs(
-                scores,
-                np.zeros(0, np.int64),
-                (),
-            )
-        )
+        return FoldResult(Outputs(scores, y=np.zeros(0, np.int64), keys=()))
 
     folder = _training_folder(dataset, settings, fold)
     fix = f"remove {folder} and run again"
-    cached = read_run_json(folder, RESULT, _CachedResult, fix)
-    if cached is not None:
+    result = read_run_json(folder, RESULT, _CachedResult, fix)
+    if result is not None:
         outputs = load_outputs(folder).get(HELD_OUT)
         if outputs is not None:
-            return FoldResult(outputs, cached.seconds)
+            return FoldResult(outputs, result.seconds)
 
     start = time.monotonic()
     data = TrainingData(dataset, fold, settings, NO_PROGRESS, folder)
@@ -132,8 +129,8 @@ def _train_fold(dataset: Dataset, settings: Settings, fold: Examples) -> FoldRes
 
 
 def _train_and_predict(data: TrainingData) -> Outputs:
-    fitted = fit_method(data, data.settings)
-    outputs = compute_split_outputs(fitted.net, data, "test")
+    training = fit_method(data, data.settings)
+    outputs = compute_split_outputs(training.net, data, "test")
     if not np.isfinite(outputs.logits).all():
         raise UsageError(
             "training diverged: scores are not finite", "use a lower learning rate"
@@ -141,8 +138,8 @@ def _train_and_predict(data: TrainingData) -> Outputs:
 
     # Distances of other networks are not used, and would need all pixels of train.
     if data.frozen_backbone:
-        train = compute_split_outputs(fitted.net, data, "train")
-        outputs = with_distances(outputs, feature_scale(fitted.net, train))
+        train = compute_split_outputs(training.net, data, "train")
+        outputs = with_distances(outputs, feature_scale(training.net, train))
     return outputs
 
 

@@ -9,10 +9,11 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import safetensors.torch
 import torch
@@ -38,7 +39,7 @@ from baseline.train.batches import (
     make_generator,
     make_shuffled_sampler,
 )
-from baseline.train.training import TrainingCallback, TrainingResult
+from baseline.train.training import TrainingCallback, TrainingCourse
 from gleanset.errors import UsageError
 from gleanset.files.atomic import write_atomic
 
@@ -108,14 +109,14 @@ def get_optimiser_state(optimiser: torch.optim.Optimizer) -> State:
     return state
 
 
-def load_optimiser_state(optimiser: torch.optim.Optimizer, saved: State) -> None:
+def load_optimiser_state(optimiser: torch.optim.Optimizer, tensors: State) -> None:
     """Load saved tensors into an optimizer, in the memory format of their weights."""
     weights: list[torch.Tensor] = []
     for group in optimiser.param_groups:
         weights += group["params"]
 
     state: dict[int, State] = defaultdict(dict)
-    for path, value in saved.items():
+    for path, value in tensors.items():
         number, _, name = path.partition("/")
         weight = weights[int(number)]
         # Others are counters of steps.
@@ -125,7 +126,6 @@ def load_optimiser_state(optimiser: torch.optim.Optimizer, saved: State) -> None
     optimiser.load_state_dict(optimiser.state_dict() | {"state": dict(state)})
 
 
-Network = TypeVar("Network", bound=nn.Module)
 REPORT_INTERVAL_SECONDS = 0.25
 """Between two step reports, because each synchronizes with the GPU."""
 VALIDATION_BATCH = 128
@@ -136,14 +136,13 @@ WARM_UP_SHARE = 0.15
 """Share of the steps with a linearly rising learning rate."""
 
 
-@dataclass(frozen=True)
-class TrainingTask(Generic[Network]):
+class TrainingTask(NamedTuple):
     """A network with its samples, batches and objective.
 
     `frozen` is a part of `net` that is not trained in the first `frozen_epochs`.
     """
 
-    net: Network
+    net: nn.Module
     train: LabelledSamples
     objective: Objective
     sampler: BatchSampler
@@ -154,11 +153,8 @@ class TrainingTask(Generic[Network]):
 
 
 def make_classifier_task(
-    net: Network,
-    train: Arrays,
-    val: Arrays,
-    settings: Simple | Finetune,
-) -> TrainingTask[Network]:
+    net: nn.Module, train: Arrays, val: Arrays, settings: Simple | Finetune
+) -> TrainingTask:
     """Return the task of classifying images; `val` may be empty.
 
     Each class has images in `train`.
@@ -177,10 +173,10 @@ def make_classifier_task(
 
 
 def train_network(
-    task: TrainingTask[Network],
+    task: TrainingTask,
     callback: TrainingCallback | None = None,
     checkpoint_folder: Path | None = None,
-) -> TrainingResult[Network]:
+) -> TrainingCourse:
     """Train the network of `task` in place and restore its best weights.
 
     With fewer than `MIN_VAL_TO_STOP` samples in val there is no early stopping and the last
@@ -235,10 +231,10 @@ class _WeightGroup(NamedTuple):
     weights: list[nn.Parameter]
 
 
-class _Trainer(Generic[Network]):
+class _Trainer:
     def __init__(
         self,
-        task: TrainingTask[Network],
+        task: TrainingTask,
         callback: TrainingCallback,
         checkpoint_folder: Path | None,
     ):
@@ -271,6 +267,7 @@ class _Trainer(Generic[Network]):
             [group.weights for group in self.groups], self.settings
         )
 
+        # A checkpoint of other settings or labels is not resumed.
         val = b"" if self.val is None else self.val.y.tobytes()
         facts = (self.settings, task.frozen_epochs, task.train.y.tobytes(), val)
         self.checkpoint_folder = checkpoint_folder
@@ -283,12 +280,12 @@ class _Trainer(Generic[Network]):
         if self.task.frozen is not None and self.frozen_epochs:
             frozen_ids = {id(weight) for weight in self.task.frozen.parameters()}
 
-        trained = _WeightGroup(0, [])
+        trainable = _WeightGroup(0, [])
         frozen = _WeightGroup(self.frozen_epochs * self.steps, [])
         for weight in self.net.parameters():
-            group = frozen if id(weight) in frozen_ids else trained
+            group = frozen if id(weight) in frozen_ids else trainable
             group.weights.append(weight)
-        return [group for group in (trained, frozen) if group.weights]
+        return [group for group in (trainable, frozen) if group.weights]
 
     def train(self) -> None:
         self._resume()
@@ -310,8 +307,8 @@ class _Trainer(Generic[Network]):
                 "epochs"
             )
 
-        resumed = (state.epoch - 1) * self.images
-        self.callback.on_train_begin(self.images, self.settings.epochs, resumed)
+        finished_images = (state.epoch - 1) * self.images
+        self.callback.on_train_begin(self.images, self.settings.epochs, finished_images)
         while state.epoch <= self.settings.epochs and not self._is_out_of_patience():
             self._run_epoch()
             state.epoch += 1
@@ -333,7 +330,7 @@ class _Trainer(Generic[Network]):
         self.net.load_state_dict(states["net"])
         load_optimiser_state(self.optimiser, states.get("optimiser", {}))
         progress = values["figures"]
-        progress["history"] = [EpochReport(**report) for report in progress["history"]]
+        progress["history"] = msgspec.convert(progress["history"], list[EpochReport])
         self.state = TrainingState(states.get("best", {}), **progress)
         self.callback.say(f"resumed after epoch {self.state.epoch - 1}")
 
@@ -348,7 +345,7 @@ class _Trainer(Generic[Network]):
         }
         progress = dict(vars(self.state))
         del progress["best"]
-        progress["history"] = [asdict(report) for report in self.state.history]
+        progress["history"] = msgspec.to_builtins(self.state.history)
         values = {"tag": self.tag, "figures": progress}
         save_checkpoint(self.checkpoint_folder, states, values)
         self.next_save = time.monotonic() + SECONDS_BETWEEN_SAVES
@@ -408,14 +405,11 @@ class _Trainer(Generic[Network]):
         last_report = time.perf_counter()
 
         for step, (x, y) in enumerate(self.batches):
+            # A seed for each step, so that a resumed training draws the same numbers.
             sequence = np.random.SeedSequence((seed, epoch, step))
             (state,) = sequence.generate_state(1, np.uint64)
             # Torch takes 63 bits.
-            sums += self._train_step(
-                x,
-                y,
-                int(state >> 1),
-            )
+            sums += self._train_step(x, y, int(state >> 1))
             self.schedule.step()
 
             if time.perf_counter() - last_report > REPORT_INTERVAL_SECONDS:
@@ -465,15 +459,14 @@ class _Trainer(Generic[Network]):
 
     def _is_out_of_patience(self) -> bool:
         best_epoch = max(self.state.best_epoch, self.frozen_epochs)
-        waited = len(self.state.history) - best_epoch
-        return self.stops_early and waited >= self.settings.patience
+        epochs_since_best = len(self.state.history) - best_epoch
+        return self.stops_early and epochs_since_best >= self.settings.patience
 
-    def finish(self) -> TrainingResult[Network]:
+    def finish(self) -> TrainingCourse:
         state = self.state
         self.net.load_state_dict(state.best)
-        self.net.requires_grad_(True)
-        return TrainingResult(
-            net=self.net.eval(),
+        self.net.requires_grad_(True).eval()
+        return TrainingCourse(
             history=tuple(state.history),
             best_epoch=state.best_epoch,
             device=str(self.compute.device),

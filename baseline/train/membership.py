@@ -8,16 +8,13 @@ block alone, and to the mean of a background of people of no class. Features are
 backbone, so no network is trained for it.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from baseline.data.samples import split_stratified_groups
+from baseline.features.backbone import State
 from gleanset.arrays import (
     MIN_LENGTH,
     Float32Array,
@@ -26,7 +23,6 @@ from gleanset.arrays import (
     normalize_rows,
 )
 
-State = Mapping[str, npt.NDArray[Any]]
 FitScaling = Callable[[Float32Array], tuple[Float64Array, Float64Array]]
 """Mean and divisor of each feature (D), for features N x V x D."""
 
@@ -45,8 +41,14 @@ PRIOR_STRENGTH, REGULARIZATION, ROUNDS = 2.0, 10.0, 3
 """How firmly the relative weights stay, scikit-learn's C, and fits with new nearest classes."""
 
 
-@dataclass(frozen=True, eq=False)
-class ClassMembership:
+class _UnitVectors(NamedTuple):
+    """Unit vectors of all columns (N x D), and of the identity block if it counts."""
+
+    whole: Float32Array
+    identity: Float32Array | None
+
+
+class ClassMembership(NamedTuple):
     """Probability that an embedding (D numbers) is of a class in `centers`.
 
     Attributes
@@ -70,19 +72,21 @@ class ClassMembership:
     weights: Float32Array
     identity: slice
 
-    def __call__(self, embedded: Float32Array) -> Float64Array:
+    def __call__(self, embeddings: Float32Array) -> Float64Array:
         """Return the probability of each of N embeddings (N x D)."""
-        return self.weigh(self.distances(embedded))
+        return self.weigh(self.distances(embeddings))
 
     def weigh(self, distances: Float64Array) -> Float64Array:
         """Return the probabilities (N) for distances (N x C x their number)."""
+        # The last weight is the constant of the regression.
         weights = self.weights.astype(np.float64)
-        score = (distances @ weights[:-1]).max(1) + weights[-1]
-        return np.asarray(1 / (1 + np.exp(-score)))
+        class_scores = distances @ weights[:-1]  # N x C
+        scores = class_scores.max(1) + weights[-1]
+        return np.asarray(1 / (1 + np.exp(-scores)))
 
-    def distances(self, embedded: Float32Array) -> Float64Array:
+    def distances(self, embeddings: Float32Array) -> Float64Array:
         """Return squared distances to the centers and the background (N x C x their number)."""
-        units = self.unit_vectors(embedded)
+        units = self.unit_vectors(embeddings)
         columns = [_compute_squared_distances(units.whole, self.centers)]
         if units.identity is not None:
             columns.append(
@@ -93,15 +97,16 @@ class ClassMembership:
         # The background is one for all classes: its column is N x 1.
         return np.stack(np.broadcast_arrays(*columns), 2).astype(np.float64)
 
-    def unit_vectors(self, embedded: Float32Array) -> _UnitVectors:
+    def unit_vectors(self, embeddings: Float32Array) -> _UnitVectors:
         """Return unit vectors of embeddings (N x D)."""
-        scaled = (embedded - self.mean) * self.factors
-        along = scaled @ self.directions.T
-        shrunk = scaled + (along * self.shrinkage) @ self.directions
+        rows = (embeddings - self.mean) * self.factors
+        along = rows @ self.directions.T  # N x R, coordinates on the directions
+        shrunk = rows + (along * self.shrinkage) @ self.directions
+
         identity = None
         # A block with weight 0 has factors of 0 and no direction.
         if self.factors[self.identity].any():
-            identity = normalize_rows(scaled[:, self.identity])
+            identity = normalize_rows(rows[:, self.identity])
         return _UnitVectors(normalize_rows(shrunk), identity)
 
     @property
@@ -130,15 +135,8 @@ class ClassMembership:
         return cls(**tensors, identity=identity)
 
 
-class _UnitVectors(NamedTuple):
-    """Unit vectors of all columns (N x D), and of the identity block if it counts."""
-
-    whole: Float32Array
-    identity: Float32Array | None
-
-
 def _tensor_names() -> set[str]:
-    return set(ClassMembership.__dataclass_fields__) - {"identity"}
+    return set(ClassMembership._fields) - {"identity"}
 
 
 class TrainFeatures(NamedTuple):
@@ -152,10 +150,10 @@ class TrainFeatures(NamedTuple):
     groups: IntArray
     keys: tuple[str, ...]
 
-    def at(self, rows: IntArray) -> TrainFeatures:
+    def at(self, rows: IntArray) -> Self:
         """Return some rows."""
         keys = tuple(self.keys[row] for row in rows)
-        return TrainFeatures(
+        return type(self)(
             self.x[rows],
             self.y[rows],
             self.groups[rows],
@@ -200,53 +198,55 @@ def fit_membership(
     def fit(rows: TrainFeatures) -> ClassMembership:
         return _fit_centers(rows, background, identity, fit_scaling)
 
-    known: list[_LeftOutPart] = []
-    outsiders: list[_LeftOutPart] = []
-    for number, (rows, held_out) in enumerate(folds):
-        members = held_out[np.isin(sample.y[held_out], sample.y[rows])]
+    known_parts: list[_LeftOutPart] = []
+    outsider_parts: list[_LeftOutPart] = []
+    for number, (rows, test_rows) in enumerate(folds):
+        members = test_rows[np.isin(sample.y[test_rows], sample.y[rows])]
         # With all classes: thresholds from folds without one rejected 2 % of known images, not 6 %
         # (docs/experiments.md).
-        known += _leave_out(fit, sample, rows, members)
+        known_parts += _leave_out(fit, sample, rows, members)
 
         # With fewer classes than folds, each class is left out several times.
         is_outsider = np.isin(sample.y, classes[number % len(classes) :: len(folds)])
         # Fitted again without them: the center of all features would know these classes, and
         # promise .92 to .99 where .73 to .94 is true (docs/experiments.md).
         insiders = rows[~is_outsider[rows]]
-        outsiders += _leave_out(
+        outsider_parts += _leave_out(
             fit,
             sample,
             insiders,
             np.flatnonzero(is_outsider),
         )
 
-    if not known or not outsiders:
+    if not known_parts or not outsider_parts:
         return None
 
-    known_rows = np.concatenate([part.rows for part in known])
-    outsider_rows = np.concatenate([part.rows for part in outsiders])
+    known_rows = np.concatenate([part.rows for part in known_parts])
+    outsider_rows = np.concatenate([part.rows for part in outsider_parts])
     weights = _fit_weights(
-        [part.distances for part in (*known, *outsiders)],
+        [part.distances for part in (*known_parts, *outsider_parts)],
         sample.y[np.append(known_rows, outsider_rows)],
         len(known_rows),
     )
-    fitted = replace(fit(train), weights=weights)
+    membership = fit(train)._replace(weights=weights)
 
     # An image that was left out several times counts once.
     unique_rows, first = np.unique(outsider_rows, return_index=True)
     outsider_scores = np.concatenate(
-        [fitted.weigh(part.distances) for part in outsiders]
+        [membership.weigh(part.distances) for part in outsider_parts]
     )
-    nearest = np.concatenate([part.nearest_classes(weights) for part in outsiders])
+    nearest = np.concatenate([part.nearest_classes(weights) for part in outsider_parts])
 
     left_out = LeftOutImages(
         known_keys=tuple(sample.keys[row] for row in known_rows),
-        known=np.concatenate([fitted.weigh(part.distances) for part in known]),
+        known=np.concatenate(
+            [membership.weigh(part.distances) for part in known_parts]
+        ),
         outsider_classes=sample.y[unique_rows],
         outsiders=outsider_scores[first],
         nearest_classes=nearest[first],
     )
-    return fitted, left_out
+    return membership, left_out
 
 
 class _LeftOutPart(NamedTuple):
@@ -258,21 +258,21 @@ class _LeftOutPart(NamedTuple):
 
     def nearest_classes(self, weights: Float32Array) -> IntArray:
         """Return the nearest learned class of each row by weighted distances."""
-        nearest: IntArray = self.classes[(self.distances @ weights[:-1]).argmax(1)]
-        return nearest
+        scores = self.distances @ weights[:-1]  # N x classes
+        return np.asarray(self.classes[scores.argmax(1)])
 
 
 def _leave_out(
     fit: Callable[[TrainFeatures], ClassMembership],
     sample: TrainFeatures,
-    learned: IntArray,
-    left_out: IntArray,
+    train_rows: IntArray,
+    test_rows: IntArray,
 ) -> list[_LeftOutPart]:
     """Measure left-out rows by what was fitted on learned rows; empty without either."""
-    if not (len(learned) and len(left_out)):
+    if not (len(train_rows) and len(test_rows)):
         return []
-    distances = fit(sample.at(learned)).distances(sample.x[left_out, 0])
-    return [_LeftOutPart(left_out, distances, np.unique(sample.y[learned]))]
+    distances = fit(sample.at(train_rows)).distances(sample.x[test_rows, 0])
+    return [_LeftOutPart(test_rows, distances, np.unique(sample.y[train_rows]))]
 
 
 def _fit_centers(
@@ -283,6 +283,7 @@ def _fit_centers(
 ) -> ClassMembership:
     from sklearn.utils.extmath import randomized_svd
 
+    # Evenly spaced samples, and as many of their views as there is room for.
     count = len(train.y)
     rows = np.linspace(0, count - 1, min(count, MAX_FOLD_ROWS)).astype(np.int64)
     views = train.x[rows, : max(1, MAX_FOLD_ROWS // len(rows))]
@@ -323,9 +324,9 @@ def _fit_centers(
     # One mean of 64 people is as good as the nearest of 300 (docs/experiments.md).
     units = space.unit_vectors(train.x[:, 0])
     if units.identity is not None:
-        space = replace(space, identity_centers=_average_by_class(units.identity, y))
-    return replace(
-        space,
+        centers = _average_by_class(units.identity, y)
+        space = space._replace(identity_centers=centers)
+    return space._replace(
         centers=_average_by_class(units.whole, y),
         background=space.unit_vectors(background).whole.mean(0, keepdims=True),
     )
@@ -334,10 +335,14 @@ def _fit_centers(
 def _compute_squared_distances(
     units: Float32Array, centers: Float32Array
 ) -> Float32Array:
-    return np.asarray(1 - 2 * units @ centers.T + np.square(centers).sum(1))
+    """Return the squared distances (N x C) of unit vectors (N x D) from centers (C x D)."""
+    # |u - c|^2 = 1 - 2 u c' + |c|^2 for a unit vector u.
+    products = 2 * units @ centers.T
+    return np.asarray(1 - products + np.square(centers).sum(1))
 
 
 def _average_by_class(rows: Float32Array, y: IntArray) -> Float32Array:
+    """Return the mean (C x D) of the rows (N x D) of each class; zeros without rows."""
     members = np.zeros((int(y.max()) + 1, len(y)), np.float32)  # C x N
     members[y, np.arange(len(y))] = 1
     counts = np.maximum(members.sum(1, keepdims=True), 1)
@@ -345,16 +350,16 @@ def _average_by_class(rows: Float32Array, y: IntArray) -> Float32Array:
 
 
 def _fit_weights(
-    left_out: Sequence[Float64Array], y: IntArray, known: int
+    left_out: Sequence[Float64Array], y: IntArray, known_count: int
 ) -> Float32Array:
     """Return the weight of each distance, and a constant.
 
-    `left_out` are distances by fold, of classes `y`, the first `known` of known images. Every class
-    counts as one image, so that a few classes hardly change the relative weights.
+    `left_out` are distances by fold, of classes `y`, the first `known_count` of known images. Every
+    class counts as one image, so that a few classes hardly change the relative weights.
     """
     from sklearn.linear_model import LogisticRegression
 
-    is_known = np.arange(len(y)) < known
+    is_known = np.arange(len(y)) < known_count
     # Known and left-out images of a class are two cases.
     _, case, case_sizes = np.unique(
         2 * y + is_known,
@@ -392,6 +397,5 @@ def _fit_weights(
 
 def _select_nearest(distances: Float64Array, weights: Float64Array) -> Float64Array:
     """Return the distances (N x their number) to the nearest class by weighted distances."""
-    rows = np.arange(len(distances))
-    nearest: Float64Array = distances[rows, (distances @ weights).argmax(1)]
-    return nearest
+    nearest = (distances @ weights).argmax(1)
+    return np.asarray(distances[np.arange(len(distances)), nearest])

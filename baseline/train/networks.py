@@ -61,12 +61,9 @@ def _resize_by_area(x: torch.Tensor) -> torch.Tensor:
         torch.from_numpy(formula.compute_area_weights(side)).to(x.device)
         for side in x.shape[2:]
     )
-    return (rows @ x.float() @ columns.T).expand(
-        -1,
-        3,
-        -1,
-        -1,
-    )
+    small = rows @ x.float() @ columns.T
+    # Grayscale becomes three equal channels.
+    return small.expand(-1, 3, -1, -1)
 
 
 class DrawnIdentity(LearningBackbone):
@@ -77,7 +74,7 @@ class DrawnIdentity(LearningBackbone):
 
     def __init__(self, backbone: IdentityBackbone):
         super().__init__()
-        layers = backbone.read_layers
+        layers = backbone.layer_weights
         self._layers = len(layers)
         for number, (weight, bias) in enumerate(layers):
             for kind, values in (("weight", weight), ("bias", bias)):
@@ -89,8 +86,8 @@ class DrawnIdentity(LearningBackbone):
         small = (_resize_by_area(x) * 255).contiguous()
         # Contiguous and in one pass: LiteRT exports of channels last or shared weights are wrong.
         views = torch.cat([small, small.flip(3)])
-        upright, mirrored = functional.normalize(self._embed(views)).chunk(2)
-        return functional.normalize(upright + mirrored)
+        upright, mirror = functional.normalize(self._embed(views)).chunk(2)
+        return functional.normalize(upright + mirror)
 
     def _embed(self, images: torch.Tensor) -> torch.Tensor:
         maps = self._convolve(images / 64 - 2, 0, stride=2).relu()
@@ -98,8 +95,8 @@ class DrawnIdentity(LearningBackbone):
         # Blocks of a convolution that halves the maps, and two with a shortcut.
         for first in range(1, last, 3):
             maps = self._convolve(maps, first, stride=2).relu()
-            widened = self._convolve(maps, first + 1).relu()
-            maps = (maps + self._convolve(widened, first + 2)).relu()
+            inner = self._convolve(maps, first + 1).relu()
+            maps = (maps + self._convolve(inner, first + 2)).relu()
 
         weight, bias = self._get_layer(last)
         return functional.linear(maps.flatten(1), weight, bias)
@@ -111,7 +108,9 @@ class DrawnIdentity(LearningBackbone):
         return functional.conv2d(maps, weight, bias, stride=stride, padding=1)
 
     def _get_layer(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.get_buffer(f"weight{number}"), self.get_buffer(f"bias{number}")
+        weight = self.get_buffer(f"weight{number}")
+        bias = self.get_buffer(f"bias{number}")
+        return weight, bias
 
 
 SMALL_BATCH = 32
@@ -159,8 +158,8 @@ class SmallNet(Net):
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Return the output of the dense layer, N x dense."""
         features = self.features((x - MEAN) / DEVIATION)
-        embedded: torch.Tensor = self.neck(features.flatten(1))
-        return embedded
+        embeddings: torch.Tensor = self.neck(features.flatten(1))
+        return embeddings
 
 
 def _build_block(before: int, after: int) -> nn.Sequential:
@@ -233,14 +232,14 @@ class NearestImageHead(nn.Module):
         super().__init__()
         self.register_buffer("vectors", vectors)
 
-    def forward(self, embedded: torch.Tensor) -> torch.Tensor:
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Return the largest cosine similarity to each class, scaled (N x classes)."""
-        return GALLERY_SCALE * self.similarity(embedded).amax(2)
+        return GALLERY_SCALE * self.similarity(embeddings).amax(2)
 
-    def similarity(self, embedded: torch.Tensor) -> torch.Tensor:
+    def similarity(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Return the cosine similarities to known images, N x classes x K."""
         classes, images_per_class, width = self.vectors.shape
-        flat = embedded @ self.vectors.reshape(classes * images_per_class, width).T
+        flat = embeddings @ self.vectors.reshape(classes * images_per_class, width).T
         return flat.reshape(-1, classes, images_per_class)
 
 
@@ -293,6 +292,7 @@ def build_net(
             net = EmbeddingNet(settings, trainable, width, gallery)
         else:
             net = BackboneNet(settings, trainable, width, classes)
+    # Convolutions are faster in this memory format (docs/experiments.md).
     return net.to(memory_format=torch.channels_last)
 
 

@@ -16,13 +16,9 @@ class TensorBoardLogger(RunLogger):
 
     def __init__(self, folder: Path, progress: Progress, say: Callable[[str], None]):
         super().__init__(folder, progress, say)
-        self._events = folder / "tensorboard"
-
-    def __enter__(self) -> RunLogger:
-        super().__enter__()
-        self._writer = SummaryWriter(str(self._events))
-        self.say(f"TensorBoard: tensorboard --logdir {shlex.quote(str(self._events))}")
-        return self
+        events = str(folder / "tensorboard")
+        self._writer = SummaryWriter(events)
+        self.say(f"TensorBoard: tensorboard --logdir {shlex.quote(events)}")
 
     def __exit__(
         self, kind: object, error: BaseException | None, trace: object

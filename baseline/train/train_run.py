@@ -6,7 +6,7 @@ A method (`baseline.train.methods`) fits a network to the examples, usually with
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from baseline.data.mirroring import warn_of_mirrored_classes
@@ -14,6 +14,7 @@ from baseline.data.runs import (
     METRICS,
     TRAINED_ON,
     TRAINING_KIND,
+    Say,
     find_equal_run,
     make_run_id,
     record_run_end,
@@ -59,7 +60,6 @@ from gleanset.records import SPLITS
 from gleanset.work.progress import NO_PROGRESS, Progress
 
 CHECKPOINT = "checkpoint"
-Say = Callable[[str], None]
 
 
 def train_run(
@@ -140,27 +140,27 @@ def _train_and_evaluate(
     val_notice: str | None,
     say: Say,
 ) -> dict[str, object]:
-    started = time.monotonic()
+    start = time.monotonic()
     folder = run_folder(data.dataset, run_id)
     with _make_logger(data, folder, say) as logger:
         if val_notice is not None:
             logger.say(val_notice)
-        trained = fit_method(data, data.settings, logger)
+        training = fit_method(data, data.settings, logger)
 
-    left_out = add_membership(data, trained)
+    left_out = add_membership(data, training)
     examples = data.examples
     keys = sorted(sample.key for sample in examples.splits["train"])
     write_atomic(folder / TRAINED_ON, json.dumps(keys).encode())
     save_crops(folder, list_crop_methods(data.dataset.db, iter(keys)))
-    save_model(folder, trained.net, data.settings, data.classes)
+    save_model(folder, training.net, data.settings, data.classes)
 
     outputs = {
-        split: compute_split_outputs(trained.net, data, split) for split in SPLITS
+        split: compute_split_outputs(training.net, data, split) for split in SPLITS
     }
     scale = None
     # The membership replaces the distances from the mean.
-    if trained.net.membership is None:
-        scale = feature_scale(trained.net, outputs["train"])
+    if training.net.membership is None:
+        scale = feature_scale(training.net, outputs["train"])
     if scale is not None:
         write_run_json(folder, SCALE_FILE, scale)
         outputs = {
@@ -171,7 +171,7 @@ def _train_and_evaluate(
     calibration, rule = fit_decision_rule(outputs["val"], examples, shift)
     rule = add_unknown_rule(
         data,
-        trained,
+        training,
         outputs["val"],
         scale,
         rule,
@@ -192,6 +192,7 @@ def _train_and_evaluate(
     counts = {split: len(part) for split, part in outputs.items()}
     unreadable = len(examples.all_samples()) - sum(counts.values())
     copies = summarize_copy_search(data.dataset, examples, TEST)
+    course = training.course
     metrics = RunMetrics(
         classes=list(data.classes),
         settings=data.settings.to_json(),
@@ -202,13 +203,13 @@ def _train_and_evaluate(
             "splits": data.dataset.samples.hash_splits(),
             "told": val_notice,
         },
-        epochs=list(trained.history),
-        best_epoch=trained.best_epoch,
-        seconds=round(time.monotonic() - started, 3),
-        device=trained.device,
-        precision=trained.precision,
-        parameters=trained.net.parameters,
-        training=dict(trained.facts),
+        epochs=list(course.history),
+        best_epoch=course.best_epoch,
+        seconds=round(time.monotonic() - start, 3),
+        device=course.device,
+        precision=course.precision,
+        parameters=training.net.parameters,
+        training=training.facts,
         copies=copies,
         calibration=calibration,
         gap={
@@ -220,9 +221,9 @@ def _train_and_evaluate(
     write_metrics(folder, metrics)
     result: dict[str, object] = {"classes": len(data.classes), "data": counts}
     # A logistic regression has no epochs.
-    if trained.history:
-        result["epochs"] = len(trained.history)
-        result["best_epoch"] = trained.best_epoch
+    if course.history:
+        result["epochs"] = len(course.history)
+        result["best_epoch"] = course.best_epoch
     for split in ("val", TEST):
         result[split] = splits[split].summary() if split in splits else None
     unfamiliar = rule.effects.unfamiliar

@@ -3,19 +3,16 @@
 Networks of all methods are evaluated, saved, used and exported in this form.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import safetensors.numpy
 from msgspec import UNSET, UnsetType
 from safetensors import SafetensorError
@@ -29,7 +26,6 @@ from baseline.data.runs import (
 )
 from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import (
-    Array,
     Backbone,
     FeatureExtractor,
     ImageShape,
@@ -41,7 +37,7 @@ from baseline.features.scaling import Scaling
 from baseline.settings import Settings, Simple, Triplet, parse_settings
 from baseline.train.membership import PREFIX as MEMBERSHIP
 from baseline.train.membership import ClassMembership
-from gleanset.arrays import Float32Array, IntArray, normalize_rows
+from gleanset.arrays import Array, Float32Array, FloatArray, IntArray, normalize_rows
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 
@@ -53,19 +49,18 @@ BACKBONE, PROJECTION, HEAD = "backbone.", "projection.1", "head.1"
 class LinearLayer(NamedTuple):
     """x becomes x W' + b: `weight` is out x in, `bias` out."""
 
-    weight: npt.NDArray[np.floating]
-    bias: npt.NDArray[np.floating]
+    weight: FloatArray
+    bias: FloatArray
 
     def __call__(self, x: Float32Array) -> Float32Array:
         """Return N x out of N x in."""
-        applied: Float32Array = x @ self.weight.T + self.bias
-        return applied
+        return np.asarray(x @ self.weight.T + self.bias)
 
-    def after(self, scaling: Scaling) -> LinearLayer:
+    def after(self, scaling: Scaling) -> Self:
         """Return the layer (float32) for unscaled features."""
         weight = self.weight.astype(np.float64) / scaling.deviation
         bias = self.bias - weight @ scaling.mean
-        return LinearLayer(weight.astype(np.float32), bias.astype(np.float32))
+        return type(self)(weight.astype(np.float32), bias.astype(np.float32))
 
     @property
     def classes(self) -> int:
@@ -80,7 +75,7 @@ class LinearLayer(NamedTuple):
         }
 
     @classmethod
-    def from_state(cls, state: State, name: str, width: int) -> LinearLayer:
+    def from_state(cls, state: State, name: str, width: int) -> Self:
         """Return a layer for `width` inputs. Raises `ValueError` if there is none."""
         weight = state.get(f"{name}.weight", np.zeros(0))
         bias = state.get(f"{name}.bias", np.zeros(0))
@@ -89,8 +84,7 @@ class LinearLayer(NamedTuple):
         return cls(weight, bias)
 
 
-@dataclass(frozen=True, eq=False)
-class GalleryHead:
+class GalleryHead(NamedTuple):
     """Scores a class by its most similar gallery image.
 
     `vectors` is classes x K x D, each of length 1; a class with fewer than K images repeats them.
@@ -100,17 +94,15 @@ class GalleryHead:
     vectors: Float32Array
     keys: tuple[tuple[str, ...], ...] = ()
 
-    def __call__(self, embedded: Float32Array) -> Float32Array:
+    def __call__(self, embeddings: Float32Array) -> Float32Array:
         """Return the largest cosine similarity to each class, scaled (N x classes)."""
-        scores: Float32Array = np.float32(GALLERY_SCALE) * self.similarity(
-            embedded
-        ).max(2)
-        return scores
+        best = self.similarity(embeddings).max(2)
+        return np.asarray(np.float32(GALLERY_SCALE) * best)
 
-    def similarity(self, embedded: Float32Array) -> Float32Array:
+    def similarity(self, embeddings: Float32Array) -> Float32Array:
         """Return the cosine similarities to gallery images, N x classes x K."""
         classes, images_per_class, width = self.vectors.shape
-        flat = embedded @ self.vectors.reshape(classes * images_per_class, width).T
+        flat = embeddings @ self.vectors.reshape(classes * images_per_class, width).T
         return flat.reshape(-1, classes, images_per_class)
 
     @property
@@ -140,7 +132,7 @@ class TrainedNet:
     @cached_property
     def extract(self) -> FeatureExtractor:
         """The feature extractor, in float32 whatever the precision of training."""
-        return self.backbone.extractor(self.shape, "fp32", padded=False)
+        return self.backbone.extractor(self.shape, "fp32", pad_batches=False)
 
     def embed(self, images: Array) -> Float32Array:
         """Return embeddings (N x D) of images (N x C x size x size, uint8, or float32 in 0..1)."""
@@ -161,13 +153,16 @@ class TrainedNet:
     @property
     def width(self) -> int:
         """Dimension of an embedding."""
-        return len(self.projection.bias) if self.projection else self.backbone.width
+        if self.projection is None:
+            return self.backbone.width
+        return len(self.projection.bias)
 
     @property
     def state(self) -> State:
         """All tensors by name."""
         prefix = _get_prefix(self.backbone)
-        state = {f"{prefix}{name}": v for name, v in self.backbone.state.items()}
+        tensors = self.backbone.state.items()
+        state = {f"{prefix}{name}": tensor for name, tensor in tensors}
         state |= self._head_state
         if self.membership is not None:
             state |= self.membership.state
@@ -233,15 +228,15 @@ def _get_prefix(backbone: Backbone) -> str:
     return "" if isinstance(backbone, SmallBackbone) else BACKBONE
 
 
-def stack_by_class(embedded: Float32Array, y: IntArray, classes: int) -> Float32Array:
+def stack_by_class(embeddings: Float32Array, y: IntArray, classes: int) -> Float32Array:
     """Stack embeddings (N x D) as classes x K x D; small classes are repeated."""
-    by_class = [embedded[y == number] for number in range(classes)]
+    by_class = [embeddings[y == number] for number in range(classes)]
     largest = max(map(len, by_class))
-    stacked = np.zeros((classes, largest, embedded.shape[1]), np.float32)
+    stack = np.zeros((classes, largest, embeddings.shape[1]), np.float32)
     for number, vectors in enumerate(by_class):
         if len(vectors):
-            stacked[number] = np.resize(vectors, stacked[number].shape)
-    return stacked
+            stack[number] = np.resize(vectors, stack[number].shape)
+    return stack
 
 
 FORMAT = 3
@@ -279,7 +274,7 @@ def save_model(
     digest = hashlib.sha256(weights).hexdigest()
     path = folder / _choose_weights_name(folder, digest)
     gallery = model.head.keys if isinstance(model.head, GalleryHead) else UNSET
-    described = _ModelDescription(
+    description = _ModelDescription(
         FORMAT, tuple(classes), settings.to_json(), digest, path.name, gallery
     )
 
@@ -290,7 +285,7 @@ def save_model(
 
     write_atomic(path, weights)
     # Last, because a folder is a model once it has settings.
-    write_run_json(folder, SETTINGS, described)
+    write_run_json(folder, SETTINGS, description)
     for other in folder.glob(WEIGHTS_PATTERN):
         if other != path and _WEIGHTS_NAME.fullmatch(other.name):
             other.unlink(missing_ok=True)
@@ -320,13 +315,13 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
         description = decode_versioned(data, file, _ModelDescription, FORMAT, _FIX)
         settings = parse_settings(description.settings)
     except (msgspec.DecodeError, UsageError) as error:
-        raise _damaged_error(file, error) from error
+        raise _damage_error(file, error) from error
 
     # Only the name: the file is in this folder.
     path = folder / Path(description.weights).name
     weights = _read_file(path)
     if hashlib.sha256(weights).hexdigest() != description.weights_sha256:
-        raise _damaged_error(path, f"its hash differs from that in {SETTINGS}")
+        raise _damage_error(path, f"its hash differs from that in {SETTINGS}")
     net = _load_net(
         path,
         settings,
@@ -336,8 +331,8 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
 
     if isinstance(net.head, GalleryHead):
         if description.gallery is UNSET:
-            raise _damaged_error(file, "the known images are missing")
-        net.head = replace(net.head, keys=description.gallery)
+            raise _damage_error(file, "the known images are missing")
+        net.head = net.head._replace(keys=description.gallery)
     return net, settings, description.classes
 
 
@@ -347,7 +342,7 @@ def _load_net(
     try:
         state = safetensors.numpy.load(weights)
     except (SafetensorError, KeyError) as error:
-        raise _damaged_error(path, error) from error
+        raise _damage_error(path, error) from error
 
     # The hash is right, so it is the network that differs.
     misfit = InputUnusable(
@@ -379,7 +374,7 @@ def _read_file(path: Path) -> bytes:
         raise InputUnusable(f"cannot read {path}: {error.strerror}", _FIX) from error
 
 
-def _damaged_error(path: Path, reason: object) -> InputUnusable:
+def _damage_error(path: Path, reason: object) -> InputUnusable:
     return InputUnusable(f"{path} is damaged: {reason}", _FIX)
 
 
@@ -394,29 +389,30 @@ GalleryImages = tuple[tuple[str, ...], Float32Array]
 
 
 def build_gallery(
-    embedded: Float32Array, y: IntArray, keys: Sequence[str], classes: int
+    embeddings: Float32Array, y: IntArray, keys: Sequence[str], classes: int
 ) -> GalleryHead:
     """Build a head of embeddings (N x D, of length 1), at most `MAX_GALLERY_IMAGES` a class."""
     images: list[GalleryImages] = []
     for number in range(classes):
         members = np.flatnonzero(y == number)[:MAX_GALLERY_CANDIDATES]
-        rows = members[choose_representatives(embedded[members])]
-        images.append((tuple(keys[row] for row in rows), embedded[rows]))
+        rows = members[choose_representatives(embeddings[members])]
+        images.append((tuple(keys[row] for row in rows), embeddings[rows]))
     return build_head(images)
 
 
-def choose_representatives(embedded: Float32Array) -> IntArray:
+def choose_representatives(embeddings: Float32Array) -> IntArray:
     """Return at most `MAX_GALLERY_IMAGES` representative rows, sorted.
 
     Greedy facility location by similarity (Nemhauser et al., 1978: at least 63 % of the optimum).
     """
-    if len(embedded) <= MAX_GALLERY_IMAGES:
-        return np.arange(len(embedded))
-    similarity = embedded @ embedded.T
-    # Of each image, to the most similar representative.
-    best = np.full(len(embedded), -1.0, np.float32)
+    if len(embeddings) <= MAX_GALLERY_IMAGES:
+        return np.arange(len(embeddings))
+    similarity = embeddings @ embeddings.T
+    # Similarity of each image to its most similar representative.
+    best = np.full(len(embeddings), -1.0, np.float32)
     rows: list[int] = []
     for _ in range(MAX_GALLERY_IMAGES):
+        # By image, the total if that image becomes a representative, too.
         totals = np.maximum(similarity, best).sum(1)
         totals[rows] = -np.inf
         row = int(totals.argmax())
@@ -445,25 +441,25 @@ def images_by_class(
 
 
 def add_images(
-    images: GalleryImages, keys: Sequence[str], embedded: Float32Array
+    images: GalleryImages, keys: Sequence[str], embeddings: Float32Array
 ) -> GalleryImages:
     """Add images that are not there yet; keep at most `MAX_GALLERY_IMAGES` representatives."""
     old_keys, old_vectors = images
     all_keys = list(old_keys)
-    added = []
+    new_rows = []
     for row, key in enumerate(keys):
         if key not in all_keys:
             all_keys.append(key)
-            added.append(row)
+            new_rows.append(row)
 
-    vectors = np.concatenate((old_vectors, embedded[added].astype(np.float32)))
+    vectors = np.concatenate((old_vectors, embeddings[new_rows].astype(np.float32)))
     rows = choose_representatives(vectors)
     return tuple(all_keys[row] for row in rows), vectors[rows]
 
 
 def build_head(images: Sequence[GalleryImages]) -> GalleryHead:
     """Build a head of the gallery images of each class."""
-    keys = tuple(keys for keys, _ in images)
-    y = np.repeat(np.arange(len(images)), [len(row) for row in keys])
-    vectors = np.concatenate([vectors for _, vectors in images])
-    return GalleryHead(stack_by_class(vectors, y, len(images)), keys)
+    keys, vectors = zip(*images, strict=True)
+    y = np.repeat(np.arange(len(images)), [len(class_keys) for class_keys in keys])
+    stack = stack_by_class(np.concatenate(vectors), y, len(images))
+    return GalleryHead(stack, keys)

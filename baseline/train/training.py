@@ -1,14 +1,11 @@
 """What training methods share: callbacks, data, outputs, and the methods by name."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -30,9 +27,6 @@ from gleanset import Dataset
 from gleanset.arrays import Float32Array, IntArray
 from gleanset.work.progress import NO_PROGRESS, Progress, ProgressMeter
 
-Network = TypeVar("Network")
-Other = TypeVar("Other")
-
 
 class TrainingCallback:
     """Callback that does nothing."""
@@ -50,27 +44,24 @@ class TrainingCallback:
         """A message for the user."""
 
 
-@dataclass(frozen=True)
-class TrainingResult(Generic[Network]):
-    """The best network of a training.
+class TrainingCourse(NamedTuple):
+    """How a network was trained, without epochs for a method that has none.
 
     `best_epoch` (from 1) has the lowest validation loss, or is the last one without early stopping.
-    `facts` are JSON values for the metrics.
     """
 
-    net: Network
-    history: tuple[EpochReport, ...]
-    best_epoch: int
-    device: str
-    precision: str
-    facts: dict[str, Any] = field(default_factory=dict)
+    history: tuple[EpochReport, ...] = ()
+    best_epoch: int = 0
+    device: str = "cpu"
+    precision: str = "fp32"
 
-    def with_net(
-        self, net: Other, facts: Mapping[str, Any] = MappingProxyType({})
-    ) -> TrainingResult[Other]:
-        """Return the result with another network and more `facts`."""
-        changes: dict[str, Any] = {"net": net, "facts": {**self.facts, **facts}}
-        return cast(TrainingResult[Other], replace(self, **changes))
+
+class TrainingResult(NamedTuple):
+    """The best network of a training; `facts` are JSON values for the metrics."""
+
+    net: TrainedNet
+    course: TrainingCourse
+    facts: dict[str, Any]
 
 
 LOG = "log.txt"
@@ -93,7 +84,7 @@ class RunLogger(TrainingCallback):
         self._images = 0
         self._epochs = 0
 
-    def __enter__(self) -> RunLogger:
+    def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         return self
 
@@ -120,10 +111,7 @@ class RunLogger(TrainingCallback):
     def on_step(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
         """Update the bar."""
         metrics = f"loss {loss:.3f}, accuracy {accuracy:.3f}"
-        self._show(
-            images,
-            f"epoch {epoch}/{self._epochs}, {metrics}",
-        )
+        self._show(images, f"epoch {epoch}/{self._epochs}, {metrics}")
 
     def on_epoch_end(self, report: EpochReport) -> None:
         """Write the epoch to the log."""
@@ -143,8 +131,9 @@ class RunLogger(TrainingCallback):
 
     def write(self, line: str) -> None:
         """Write a line to the log, with the time."""
+        time = f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}"
         with (self.folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {line}\n")
+            file.write(f"{time} {line}\n")
 
     def _show(self, images: int, note: str) -> None:
         self._bar.advance(images - self._displayed_images, note)
@@ -243,16 +232,16 @@ def compute_feature_outputs(
     keys: tuple[str, ...],
 ) -> Outputs:
     """Return the outputs for features (N x width)."""
-    embedded = net.embed_features(features)
+    embeddings = net.embed_features(features)
     # At least one part, which may be empty, for the shape.
     parts = batch_slices(max(len(keys), 1), FEATURE_BATCH)
-    scores = [_compute_scores(net, embedded[part], keys[part]) for part in parts]
+    scores = [_compute_scores(net, embeddings[part], keys[part]) for part in parts]
     return Outputs(
         np.concatenate(scores),
         y,
         keys,
-        embedded,
-        membership=net.membership(embedded) if net.membership else None,
+        embeddings,
+        membership=net.membership(embeddings) if net.membership else None,
     )
 
 
@@ -265,11 +254,11 @@ def network_outputs(net: TrainedNet, arrays: Arrays) -> Outputs:
 
 
 def _compute_scores(
-    net: TrainedNet, embedded: Float32Array, keys: Sequence[str]
+    net: TrainedNet, embeddings: Float32Array, keys: Sequence[str]
 ) -> Float32Array:
     """Return scores without the similarity of a gallery image to itself."""
     head = net.head
-    scores = head(embedded)
+    scores = head(embeddings)
     if not isinstance(head, GalleryHead):
         return scores
 
@@ -279,7 +268,7 @@ def _compute_scores(
             if key not in rows:
                 continue
             row = rows[key]
-            similarity = head.vectors[number] @ embedded[row]
+            similarity = head.vectors[number] @ embeddings[row]  # K
             # Images are repeated in classes that have fewer than others.
             similarity[rank :: len(gallery_keys)] = -1
             scores[row, number] = GALLERY_SCALE * similarity.max()
@@ -287,14 +276,12 @@ def _compute_scores(
     return scores
 
 
-TrainingMethod = Callable[
-    [TrainingData, Settings, TrainingCallback], TrainingResult[TrainedNet]
-]
+TrainingMethod = Callable[[TrainingData, Settings, TrainingCallback], TrainingResult]
 
 
 def fit_method(
     data: TrainingData, settings: Settings, callback: TrainingCallback | None = None
-) -> TrainingResult[TrainedNet]:
+) -> TrainingResult:
     """Train by the method of the settings.
 
     Raises `InputUnusable` for fewer than two classes or a class without training images, and what

@@ -4,13 +4,11 @@ They train with `cross_validation.py`, which caches predictions, and save no mod
 cross-validated run does not use test.
 """
 
-from __future__ import annotations
-
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -19,6 +17,7 @@ from baseline.data.runs import (
     CROSS_VALIDATION_KIND,
     METRICS,
     TRAINING_KIND,
+    Say,
     find_equal_run,
     make_run_id,
     record_run_end,
@@ -97,26 +96,18 @@ def find_label_issues(
     results = cross_validate(dataset, settings, with_val, progress)
 
     outputs = concatenate_outputs([result.outputs for result in results])
+    # By key, whatever the folds were.
     outputs = outputs.at(np.argsort(np.array(outputs.keys, np.str_)))
-    groups = [examples.groups[key] for key in outputs.keys]
-    shift = compute_prior_shift(examples, settings)
     unseen = examples.unseen
-    issues = list_label_issues(
-        outputs,
-        groups,
-        examples.classes,
-        run,
-        shift,
-        unseen,
-    )
+    issues = list_label_issues(outputs, examples, settings, run, unseen)
 
     test_keys = [sample.key for sample in examples.splits["test"]]
     if test_keys:
         SplitEvaluations(dataset.db).add(run, "test", test_keys, "label-issues")
 
     LabelIssues(dataset.db).replace(issues)
-    reviewed = [row for row, key in enumerate(outputs.keys) if key not in unseen]
-    accuracy = float(outputs.right[reviewed].mean()) if reviewed else 0.0
+    reviewed_rows = [row for row, key in enumerate(outputs.keys) if key not in unseen]
+    accuracy = float(outputs.right[reviewed_rows].mean()) if reviewed_rows else 0.0
     return LabelIssuesResult(
         run=run,
         folds=folds,
@@ -138,23 +129,23 @@ def _locate_issue(dataset: Dataset, issue: LabelIssue) -> SuspectLabel:
 
 def list_label_issues(
     outputs: Outputs,
-    groups: Sequence[str],
-    classes: tuple[str, ...],
+    examples: Examples,
+    settings: Settings,
     run: str,
-    shift: Float64Array,
     unseen: Collection[str] = (),
 ) -> list[LabelIssue]:
     """Return label issues by out-of-fold predictions, after calibration.
 
     Labels of `unseen` keys are not used for the calibration, if there are others.
     """
-    reviewed = [row for row, key in enumerate(outputs.keys) if key not in unseen]
-    rows = reviewed or list(range(len(outputs)))
+    reviewed_rows = [row for row, key in enumerate(outputs.keys) if key not in unseen]
+    rows = reviewed_rows or list(range(len(outputs)))
     part = outputs.at(np.array(rows, np.int64))
-    part_groups = [groups[row] for row in rows]
-    calibration = fit_calibration(part.logits, part.y, part_groups, shift)
+    groups = [examples.groups[key] for key in part.keys]
+    shift = compute_prior_shift(examples, settings)
+    calibration = fit_calibration(part.logits, part.y, groups, shift)
     probabilities = softmax(calibration.apply(outputs.logits))
-    return find_suspect_labels(probabilities, outputs, classes, run)
+    return find_suspect_labels(probabilities, outputs, examples.classes, run)
 
 
 def find_suspect_labels(
@@ -176,21 +167,21 @@ def find_suspect_labels(
 
     others = probabilities.copy()
     others[rows, y] = -1.0
-    suggested = others.argmax(1)
-    confidences = probabilities[rows, suggested]
+    suggestions = others.argmax(1)
+    confidences = probabilities[rows, suggestions]
     margins = confidences - of_label
     # Calibration can change the likeliest class: the accuracy is of scores before it.
     is_contradicted = (margins > 0) | ~outputs.right
     # A class less probable than the label is not a suggestion, even above its threshold.
-    is_confident = (margins > 0) & (confidences >= thresholds[suggested])
+    is_confident = (margins > 0) & (confidences >= thresholds[suggestions])
 
-    contradicted = np.flatnonzero(is_contradicted)
-    by_margin = contradicted[np.argsort(-margins[contradicted], kind="stable")]
+    suspects = np.flatnonzero(is_contradicted)
+    by_margin = suspects[np.argsort(-margins[suspects], kind="stable")]
     return [
         LabelIssue(
             outputs.keys[row],
             classes[y[row]],
-            classes[suggested[row]],
+            classes[suggestions[row]],
             float(confidences[row]),
             float(margins[row]),
             run,
@@ -203,7 +194,6 @@ def find_suspect_labels(
 FOLD_VARIANCE_INFLATION = 1.5
 """Variance of the out-of-fold accuracy relative to that of one network on these images: folds share
 training images (benchmarks/cross_validation.py)."""
-Say = Callable[[str], None]
 
 
 MAX_LISTED_FOLDS = 10
@@ -249,8 +239,8 @@ class CrossValidationResult(CommandResult, kw_only=True):
         """Return the accuracy first, then each fold and what was left out."""
         parts = [f"{self.accuracy:.1%} ({count(self.evaluated, 'image')})"]
         if self.untested:
-            tested = self.classes - len(self.untested)
-            parts.append(describe_coverage(tested, self.classes))
+            classes_with_images = self.classes - len(self.untested)
+            parts.append(describe_coverage(classes_with_images, self.classes))
 
         parts += [
             confidence_interval(self.lower_bound, self.upper_bound),
@@ -289,7 +279,7 @@ class FoldPlan(NamedTuple):
     folds: tuple[Examples, ...]
 
     @classmethod
-    def create(cls, dataset: Dataset, settings: Settings, folds: int) -> FoldPlan:
+    def create(cls, dataset: Dataset, settings: Settings, folds: int) -> Self:
         """Assign samples to folds. Raises `InputUnusable` if there are fewer groups than folds."""
         examples = find_fold_examples(dataset)
         parts = make_folds(examples, folds, 0)
@@ -411,8 +401,7 @@ def _evaluate_folds(
     metrics = compute_classification_metrics(
         outputs.logits, outputs.y, outputs.keys, examples.classes
     )
-    shift = compute_prior_shift(examples, settings)
-    issues = list_label_issues(outputs, groups, examples.classes, run, shift)
+    issues = list_label_issues(outputs, examples, settings, run)
     LabelIssues(plan.dataset.db).replace(issues)
     accuracies = [result.accuracy for result in results if result.accuracy is not None]
     counts = plan.dataset.samples.count_by("split", "status", "kept")
@@ -445,7 +434,7 @@ def _evaluate_folds(
         "macro_f1": metrics.macro_f1,
         "label_issues": len(issues),
         "classes": len(examples.classes),
-        "untested": metrics.untested,
+        "untested": metrics.empty_classes,
     }
     folder = run_folder(plan.dataset, run)
     save_outputs(folder, {HELD_OUT: outputs})

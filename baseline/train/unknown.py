@@ -80,21 +80,21 @@ def read_background(shape: ImageShape) -> Pixels:
     side = SHEET_SIDE * shape.size
     sheet = np.asarray(Image.open(BACKGROUND).convert(mode).resize((side, side)))
 
-    split_rows = (SHEET_SIDE, shape.size)
-    tiles = sheet.reshape(*split_rows, *split_rows, shape.channels)
+    tile_axes = (SHEET_SIDE, shape.size)
+    tiles = sheet.reshape(*tile_axes, *tile_axes, shape.channels)
     # From row, y, column, x, channel.
-    ordered = tiles.transpose(0, 2, 4, 1, 3)
-    return ordered.reshape(-1, shape.channels, shape.size, shape.size)
+    images = tiles.transpose(0, 2, 4, 1, 3)
+    return images.reshape(-1, shape.channels, shape.size, shape.size)
 
 
 def add_membership(
-    data: TrainingData, trained: TrainingResult[TrainedNet]
+    data: TrainingData, training: TrainingResult
 ) -> LeftOutImages | None:
     """Fit the membership of a head on frozen features; return what its folds left out.
 
     None for other networks, and for too little data.
     """
-    net = trained.net
+    net = training.net
     if not isinstance(data.settings, Transfer) or len(data.classes) < MIN_CLASSES:
         return None
 
@@ -105,11 +105,11 @@ def add_membership(
         groups=data.groups_of(features.keys),
         keys=features.keys,
     )
-    weights = list(trained.facts.get("parts", {}).values()) or None
+    weights = list(training.facts.get("parts", {}).values()) or None
     background = net.features(read_background(net.shape))
     # One thread: several wait for each other on such small matrices.
     with limit_threads():
-        fitted = fit_membership(
+        fit = fit_membership(
             train,
             background,
             net.backbone.identity_columns,
@@ -117,15 +117,15 @@ def add_membership(
             data.settings.seed,
         )
 
-    if fitted is None:
+    if fit is None:
         return None
-    net.membership, left_out = fitted
+    net.membership, left_out = fit
     return left_out
 
 
 def add_unknown_rule(
     data: TrainingData,
-    trained: TrainingResult[TrainedNet],
+    training: TrainingResult,
     val: Outputs,
     scale: FeatureScale | None,
     rule: DecisionRule,
@@ -136,26 +136,27 @@ def add_unknown_rule(
     `val` are outputs of the trained network with distances by `scale`, which is None for a
     gallery, `left_out` from `add_membership`. Raises what the disk raises.
     """
-    held_out = _collect_held_out(data, trained.facts, val, rule, left_out)
-    if not held_out.similarity:
+    evidence = _collect_held_out(data, training.facts, val, rule, left_out)
+    if not evidence.similarity:
         return rule
 
     labels = {sample.key: str(sample.label) for sample in data.examples.all_samples()}
     threshold = choose_class_thresholds(
-        np.array(list(held_out.similarity.values())),
-        [data.examples.groups[key] for key in held_out.similarity],
+        np.array(list(evidence.similarity.values())),
+        [data.examples.groups[key] for key in evidence.similarity],
         MAX_KNOWN_REJECTED,
-        [labels[key] for key in held_out.similarity],
+        [labels[key] for key in evidence.similarity],
         data.classes,
     )
     if not threshold.guaranteed:
         return rule
 
+    # What it finds among images that are not of the classes.
     rule = rule.with_unknown_threshold(threshold)
-    figures = _measure_rejected(data, trained.net, scale, rule)
+    figures = _measure_rejected(data, training.net, scale, rule)
     if left_out is not None:
         figures |= measure_outsiders(left_out, rule.similarity_limits(data.classes))
-    threshold = msgspec.structs.replace(threshold, folds=held_out.folds, **figures)
+    threshold = msgspec.structs.replace(threshold, folds=evidence.folds, **figures)
     return rule.but(effects=ThresholdEffects(unfamiliar=threshold))
 
 
@@ -179,8 +180,8 @@ def _collect_held_out(
 
     similarity = measure(val)
     if left_out is not None:
-        known = zip(left_out.known_keys, left_out.known.tolist(), strict=True)
-        return _HeldOut(similarity | dict(known), MEMBERSHIP_FOLDS)
+        known_scores = zip(left_out.known_keys, left_out.known.tolist(), strict=True)
+        return _HeldOut(similarity | dict(known_scores), MEMBERSHIP_FOLDS)
 
     is_quick = (
         data.frozen_backbone
@@ -284,7 +285,7 @@ def _measure_rejected(
 
 
 def _predict_rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
-    rejected = (
+    rejections = (
         sample
         for sample in data.dataset.samples.iter_by_key()
         if sample.status == "rejected" and sample.kept
@@ -292,7 +293,7 @@ def _predict_rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
     # Reading samples needs some label.
     train = tuple(
         replace(sample, label=data.classes[0])
-        for sample in islice(rejected, MAX_REJECTED_SAMPLES)
+        for sample in islice(rejections, MAX_REJECTED_SAMPLES)
     )
     examples = replace(data.examples, splits={"train": train})
     rejected_data = TrainingData(

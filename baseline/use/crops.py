@@ -4,8 +4,6 @@ A run stores how its training images were cropped in `crops.json`, and an export
 Older models do not have this record.
 """
 
-from __future__ import annotations
-
 import glob
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -56,6 +54,77 @@ def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
         tuple[CropMethod, ...],
         "train again",
     )
+
+
+NO_FACE = "no face found"
+DetectFaces = Callable[[Detector, Pixels], list[Face]]
+_detect_directly: DetectFaces = lambda detector, pixels: detector.detect(pixels)  # noqa: E731
+
+
+class ImagePart(NamedTuple):
+    """Input of a prediction: a face with its box, score and detector, or the whole image."""
+
+    pixels: Pixels
+    box: Box | None = None
+    score: float | None = None
+    found_by: str | None = None
+
+
+@dataclass(frozen=True)
+class PartReader:
+    """Reads a file as parts of size x size pixels: its faces with a `detector`, else the image.
+
+    With `or_whole` an image without faces is one part. Can be pickled.
+    """
+
+    size: int
+    detector: DetectorSpec | None = None
+    cutting: CropGeometry = field(default_factory=CropGeometry)
+    or_whole: bool = False
+    fit: Fit = "stretch"
+
+    def __call__(self, path: str) -> list[ImagePart]:
+        """Return at least one part. Raises `Unreadable`."""
+        return self.parts(decode(read_bytes(Path(path))).pixels)
+
+    def parts(
+        self, image: Image.Image, detect: DetectFaces = _detect_directly
+    ) -> list[ImagePart]:
+        """Return at least one part of an upright RGB image. Raises `Unreadable`."""
+        if self.detector is None:
+            return [self._read_whole(image)]
+        pixels = np.asarray(image)
+        faces = detect(self.detector.build(), pixels)
+        if not faces and not self.or_whole:
+            raise Unreadable(NO_FACE, f"by {self.detector.name}")
+        return self.faces(pixels, faces) or [self._read_whole(image)]
+
+    def faces(self, pixels: Pixels, faces: Iterable[Face]) -> list[ImagePart]:
+        """Crop detected faces as in training."""
+        return [self._crop_face(pixels, face) for face in faces]
+
+    def _crop_face(self, pixels: Pixels, face: Face) -> ImagePart:
+        height, width = pixels.shape[:2]
+        region = compute_region(face, self.cutting, width, height)
+        crop = crop_region(pixels, region.box, region.angle)
+        square = to_square_pixels(crop, self.size, self.fit)
+        return ImagePart(square, face.box, face.score, face.detector)
+
+    def _read_whole(self, image: Image.Image) -> ImagePart:
+        full_box = Box(0, 0, image.width, image.height)
+        geometry = CropGeometry()
+        # With a detector, the geometry is that of faces.
+        if self.detector is None:
+            geometry = msgspec.structs.replace(self.cutting, level=False)
+        region = compute_region(
+            Face("whole", full_box, 1.0),
+            geometry,
+            image.width,
+            image.height,
+        )
+        if region.box != full_box:
+            image = crop_region(image, region.box)
+        return ImagePart(to_square_pixels(image, self.size, self.fit))
 
 
 class CropPlan(NamedTuple):
@@ -130,12 +199,15 @@ def make_crop_plan(
     if is_requested:
         reason = "asked"
 
+    # The way of most training images decides.
     whole_images = [method for method in crops if method.detector == WHOLE]
     samples = sum(method.samples for method in crops)
     mostly_faces = 2 * sum(method.samples for method in whole_images) < samples
     if detector == WHOLE or not (is_requested or mostly_faces):
-        cut = whole_images[0].cut if whole_images else ""
-        geometry = CropGeometry.parse(cut) if cut else CropGeometry()
+        geometry_text = whole_images[0].cut if whole_images else ""
+        geometry = (
+            CropGeometry.parse(geometry_text) if geometry_text else CropGeometry()
+        )
         read = PartReader(facts.size, cutting=geometry, fit=facts.fit)
         return CropPlan(read, reason, "", facts.crops)
 
@@ -156,18 +228,18 @@ def make_crop_plan(
         or_whole=not is_requested and bool(whole_images),
         fit=facts.fit,
     )
-    # `recorded` builds the detector, so that missing files are reported once, not for each image.
-    return CropPlan(read, reason, spec.recorded, facts.crops)
+    # `settings_text` builds the detector: missing files are reported once, not for each image.
+    return CropPlan(read, reason, spec.settings_text, facts.crops)
 
 
 def _choose_detector(
-    faces: CropMethod | None, settings: CropSettings, requested: str | None
+    faces: CropMethod | None, settings: CropSettings, detector: str | None
 ) -> DetectorSpec:
-    text = requested or (faces.detector if faces else settings.detector)
+    text = detector or (faces.detector if faces else settings.detector)
     spec = parse_detector(text)
     if faces is not None and spec.name == faces.detector:
-        recorded = RecordedDetector.from_text(spec.name, faces.settings)
-        return recorded.spec(dict(spec.settings))
+        record = RecordedDetector.from_text(spec.name, faces.settings)
+        return record.spec(dict(spec.settings))
     # Without the recorded settings: scores of two detectors do not compare.
     return dataset_detector(settings, text)
 
@@ -182,99 +254,30 @@ def _choose_geometry(
     return settings
 
 
-NO_FACE = "no face found"
-DetectFaces = Callable[[Detector, Pixels], list[Face]]
-_detect_directly: DetectFaces = lambda detector, pixels: detector.detect(pixels)  # noqa: E731
-
-
-class ImagePart(NamedTuple):
-    """Input of a prediction: a face with its box, score and detector, or the whole image."""
-
-    pixels: Pixels
-    box: Box | None = None
-    score: float | None = None
-    found_by: str | None = None
-
-
-@dataclass(frozen=True)
-class PartReader:
-    """Reads a file as parts of size x size pixels: its faces with a `detector`, else the image.
-
-    With `or_whole` an image without faces is one part. Can be pickled.
-    """
-
-    size: int
-    detector: DetectorSpec | None = None
-    cutting: CropGeometry = field(default_factory=CropGeometry)
-    or_whole: bool = False
-    fit: Fit = "stretch"
-
-    def __call__(self, path: str) -> list[ImagePart]:
-        """Return at least one part. Raises `Unreadable`."""
-        return self.parts(decode(read_bytes(Path(path))).pixels)
-
-    def parts(
-        self, image: Image.Image, detect: DetectFaces = _detect_directly
-    ) -> list[ImagePart]:
-        """Return at least one part of an upright RGB image. Raises `Unreadable`."""
-        if self.detector is None:
-            return [self._read_whole(image)]
-        pixels = np.asarray(image)
-        faces = detect(self.detector.build(), pixels)
-        if not faces and not self.or_whole:
-            raise Unreadable(NO_FACE, f"by {self.detector.name}")
-        return self.faces(pixels, faces) or [self._read_whole(image)]
-
-    def faces(self, pixels: Pixels, faces: Iterable[Face]) -> list[ImagePart]:
-        """Crop detected faces as in training."""
-        return [self._crop_face(pixels, face) for face in faces]
-
-    def _crop_face(self, pixels: Pixels, face: Face) -> ImagePart:
-        height, width = pixels.shape[:2]
-        region = compute_region(face, self.cutting, width, height)
-        crop = crop_region(pixels, region.box, region.angle)
-        square = to_square_pixels(crop, self.size, self.fit)
-        return ImagePart(square, face.box, face.score, face.detector)
-
-    def _read_whole(self, image: Image.Image) -> ImagePart:
-        full_box = Box(0, 0, image.width, image.height)
-        geometry = CropGeometry()
-        # With a detector, the geometry is that of faces.
-        if self.detector is None:
-            geometry = msgspec.structs.replace(self.cutting, level=False)
-        region = compute_region(
-            Face("whole", full_box, 1.0),
-            geometry,
-            image.width,
-            image.height,
-        )
-        if region.box != full_box:
-            image = crop_region(image, region.box)
-        return ImagePart(to_square_pixels(image, self.size, self.fit))
-
-
-def expand_paths(names: Iterable[str], ignored: Counter[str]) -> Iterator[str]:
+def expand_paths(names: Iterable[str], ignored_counts: Counter[str]) -> Iterator[str]:
     """Yield files, the images below folders, and the matches of patterns.
 
-    Other files in folders are counted in `ignored`. Names without a match and unreadable folders
-    are yielded too, so that they become rejections.
+    Other files in folders are counted in `ignored_counts`. Names without a match and unreadable
+    folders are yielded too, so that they become rejections.
     """
     for name in names:
         path = Path(name)
         if path.is_dir():
-            yield from _iter_images(path, ignored)
+            yield from _iter_images(path, ignored_counts)
         elif path.exists() or not glob.has_magic(name):
             yield name
         else:
             yield from sorted(glob.glob(name, recursive=True)) or [name]  # noqa: PTH207 - also absolute
 
 
-def _iter_images(root: Path, ignored: Counter[str]) -> Iterator[str]:
+def _iter_images(root: Path, ignored_counts: Counter[str]) -> Iterator[str]:
     unreadable: list[OSError] = []
-    for folder, _, files in walk_tree(root, ignored, unreadable.append, links=True):
+    for folder, _, files in walk_tree(
+        root, ignored_counts, unreadable.append, links=True
+    ):
         for path in (folder / name for name in files):
             if (reason := get_ignored_reason(path)) is None:
                 yield str(path)
             else:
-                ignored[reason] += 1
+                ignored_counts[reason] += 1
     yield from (str(error.filename) for error in unreadable)

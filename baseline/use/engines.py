@@ -96,8 +96,12 @@ INPUT = (
 )
 SHARED = ("run", "size", "classes", "gallery", "crops", "scale", "fit")
 RULE = (
-    *("temperature", "unknown_below", "thresholds", "offsets"),
-    *("unfamiliar_below", "unfamiliar_by_class"),
+    "temperature",
+    "unknown_below",
+    "thresholds",
+    "offsets",
+    "unfamiliar_below",
+    "unfamiliar_by_class",
 )
 """Fields of a card that are those of `ModelFacts` and of its decision rule."""
 OUTPUTS = {
@@ -242,7 +246,7 @@ class OnnxEngine:
     def _check_shapes(self, name: Path) -> None:
         """Raise `InputUnusable` if the output shapes do not match the card."""
         facts = self.facts
-        size = self.facts.size
+        size = facts.size
         try:
             outputs = self(np.zeros((1, size, size, 3), np.uint8))
         except Exception as error:  # onnxruntime has many exception classes

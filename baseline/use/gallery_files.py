@@ -118,12 +118,12 @@ def add_files(
                 "name other images",
             )
 
-        embedded = Model(engine).embed_pixels(np.stack(files.pixels))
+        embeddings = Model(engine).embed_pixels(np.stack(files.pixels))
         _append_change(folder, {"action": "add", "class": name, "images": files.keys})
 
-        nothing = ((), np.zeros((0, embedded.shape[1]), np.float32))
+        nothing = ((), np.zeros((0, embeddings.shape[1]), np.float32))
         images_before = images.get(name, nothing)
-        images[name] = add_images(images_before, files.keys, embedded)
+        images[name] = add_images(images_before, files.keys, embeddings)
         engine.net.head = build_head([*images.values()])
         save_model(
             folder,

@@ -25,7 +25,13 @@ from baseline.evaluation.decision_rule import (
 )
 from baseline.features.backbone import batch_items, batch_slices
 from baseline.use.crops import CropPlan, ImagePart, make_crop_plan
-from baseline.use.engines import InferenceEngine, ModelFacts, NetworkOutputs
+from baseline.use.engines import (
+    InferenceEngine,
+    LiteRtEngine,
+    ModelFacts,
+    NetworkOutputs,
+    OnnxEngine,
+)
 from gleanset.arrays import Float32Array, Float64Array, Pixels
 from gleanset.errors import InputUnusable
 from gleanset.records import Box
@@ -198,8 +204,8 @@ class Model:
             prediction = ImagePrediction(
                 best=None if is_unknown else self.classes[number],
                 predictions=tuple(
-                    Prediction(self.classes[c], float(confidences[row, c]))
-                    for c in likeliest[row]
+                    Prediction(self.classes[column], float(confidences[row, column]))
+                    for column in likeliest[row]
                 ),
                 nearest=self._list_nearest(outputs, row),
                 similarity=None if similarity is None else float(similarity[row]),
@@ -263,19 +269,15 @@ class Model:
             # A class with fewer images than others repeats them.
             similarity = outputs.similarity[row, number, : len(keys)].tolist()
             for key, value in zip(keys, similarity, strict=True):
-                images.append(
-                    GalleryImage(
-                        self.classes[number],
-                        key,
-                        value,
-                    )
-                )
+                images.append(GalleryImage(self.classes[number], key, value))
         images.sort(key=lambda image: (-image.similarity, image.sample))
         return tuple(images[:MAX_NEAREST])
 
 
 def _area(part: ImagePart) -> int:
-    return part.box.width * part.box.height if part.box else 0
+    if part.box is None:
+        return 0
+    return part.box.width * part.box.height
 
 
 def load(path: str | Path, detector: str | None = None) -> Model:
@@ -284,11 +286,7 @@ def load(path: str | Path, detector: str | None = None) -> Model:
     Images are cropped as in training, or with `detector` (a name, or `whole`). Raises
     `InputUnusable` if there is no model, `MissingComponent` without its runtime.
     """
-    return Model(
-        open_engine(Path(path)),
-        Path(path),
-        detector,
-    )
+    return Model(open_engine(Path(path)), Path(path), detector)
 
 
 def open_engine(path: Path) -> InferenceEngine:
@@ -297,13 +295,9 @@ def open_engine(path: Path) -> InferenceEngine:
     Raises `InputUnusable` for anything else, `MissingComponent` without its runtime.
     """
     if path.suffix == ".onnx":
-        from baseline.use.engines import OnnxEngine
-
         return OnnxEngine(path)
 
     if path.suffix == ".tflite":
-        from baseline.use.engines import LiteRtEngine
-
         return LiteRtEngine(path)
 
     if not path.is_dir():

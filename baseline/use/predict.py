@@ -21,7 +21,7 @@ from gleanset.files.atomic import atomic_file
 from gleanset.files.names import assign_folder_names, make_safe_name
 from gleanset.files.store import hash_file
 from gleanset.platform import count_cores
-from gleanset.records import Rejection
+from gleanset.records import Box, Rejection
 from gleanset.work.pool import Outcome, Processes, Threads, run_over
 
 STAGE = "predict"
@@ -69,9 +69,9 @@ def predict_files(
     remaining = iter(paths)
     # A single file is read in a thread: starting a process takes longer than reading many files.
     first = list(islice(remaining, count_cores()))
-    numbered = enumerate(chain(first, remaining))
+    items = enumerate(chain(first, remaining))
     workers = Processes(len(first)) if len(first) > 1 else Threads(1)
-    outcomes = run_over(_NumberedReader(read), numbered, workers)
+    outcomes = run_over(_NumberedReader(read), items, workers)
     batches = batch_items(
         _sort_outcomes(outcomes),
         BATCH_SIZE,
@@ -111,8 +111,8 @@ def _predict_batch(
             yield FilePrediction(path, rejection=rejection)
         else:
             # As many answers as the file has parts.
-            predicted = tuple(zip(outcome.result, answers, strict=False))
-            yield FilePrediction(path, predicted)
+            pairs = tuple(zip(outcome.result, answers, strict=False))
+            yield FilePrediction(path, pairs)
 
 
 def part_to_json(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
@@ -135,14 +135,13 @@ def part_to_json(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
     }
 
 
-BOX = ("x", "y", "width", "height")
 COLUMNS = (
     "path",
     "answer",
     "best",
     "confidence",
     "similarity",
-    *BOX,
+    *Box._fields,
     "score",
     "rejected",
 )
@@ -160,30 +159,25 @@ class PredictionTable:
         columns = list(COLUMNS)
         for rank in range(1, top + 1):
             columns += [f"label_{rank}", f"confidence_{rank}"]
-        self._rows = csv.DictWriter(file, columns)
+        self._rows = csv.DictWriter(file, columns, extrasaction="ignore")
         self._rows.writeheader()
 
-    def add(self, predicted: FilePrediction) -> None:
+    def add(self, prediction: FilePrediction) -> None:
         """Write the rows of one file."""
-        data = predicted.path.encode("utf-8", "surrogateescape")
+        data = prediction.path.encode("utf-8", "surrogateescape")
         # Bytes of a path that are not UTF-8 are escaped.
         path = data.decode("utf-8", "backslashreplace")
-        if predicted.rejection is not None:
-            rejection = predicted.rejection
+        if prediction.rejection is not None:
+            rejection = prediction.rejection
             reason = f"{rejection.reason}: {rejection.detail}".removesuffix(": ")
             self._rows.writerow({"path": path, "rejected": reason})
-        for part, answer in predicted.parts:
+        for part, answer in prediction.parts:
             self._rows.writerow({"path": path, **_row_cells(part, answer)})
 
 
 def _row_cells(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
-    cells: dict[str, object] = {
-        "answer": answer.label,
-        "best": answer.best,
-        "confidence": answer.confidence,
-        "similarity": answer.similarity,
-        "score": part.score,
-    }
+    # Keys that are not columns are left out.
+    cells = part_to_json(part, answer)
     if part.box is not None:
         cells |= part.box._asdict()
     for rank, prediction in enumerate(answer.predictions, 1):
@@ -227,12 +221,12 @@ class ClassFolders:
         self._folders = _folder_names([*names, *self._others.values()])
         self.counts: Counter[str] = Counter()
 
-    def put(self, predicted: FilePrediction) -> None:
+    def put(self, prediction: FilePrediction) -> None:
         """Copy a file unless it was rejected. Raises `DiskFull` or `NotWritable`."""
-        if predicted.rejection is not None:
+        if prediction.rejection is not None:
             return
-        source = Path(predicted.path)
-        answers = [answer for _, answer in predicted.parts]
+        source = Path(prediction.path)
+        answers = [answer for _, answer in prediction.parts]
         labels = [answer.label for answer in answers if answer.label is not None]
         if not labels:
             is_unsure = any(answer.unsure for answer in answers)
@@ -278,8 +272,8 @@ def _is_class_name(label: str) -> bool:
 
 def _copy(source: Path, target: Path) -> None:
     digest = hash_file(source)
-    numbered = target.with_name(f"{target.stem}-{digest[:8]}{target.suffix}")
-    for path in (target, numbered):
+    target_with_hash = target.with_name(f"{target.stem}-{digest[:8]}{target.suffix}")
+    for path in (target, target_with_hash):
         if not path.exists():
             with atomic_file(path) as partial:
                 shutil.copy2(source, partial)

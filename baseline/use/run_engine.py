@@ -59,19 +59,19 @@ class RunEngine:
         Probabilities are the softmax of the scores divided by the temperature, plus offsets.
         """
         head = self.net.head
-        embedded = self.net.embed(self._prepare(images))
+        embeddings = self.net.embed(self._prepare(images))
         facts = self.facts
-        scores = calibrate_with_rule(head(embedded), facts.classes, facts.rule)
+        scores = calibrate_with_rule(head(embeddings), facts.classes, facts.rule)
 
         similarity = None
         if isinstance(head, GalleryHead):
-            similarity = head.similarity(embedded)
+            similarity = head.similarity(embeddings)
         membership = None
         if self.net.membership is not None:
-            membership = self.net.membership(embedded).astype(np.float32)
+            membership = self.net.membership(embeddings).astype(np.float32)
 
         probabilities = softmax(scores).astype(np.float32)
-        return NetworkOutputs(probabilities, embedded, similarity, membership)
+        return NetworkOutputs(probabilities, embeddings, similarity, membership)
 
     def _prepare(self, images: Pixels) -> Pixels | Float32Array:
         """Return images with channels first: N x 1 or 3 x size x size."""
@@ -79,5 +79,4 @@ class RunEngine:
         if self.settings.channels == 3:
             return first
         luma = np.array(LUMA, np.float32)[:, None, None]
-        gray: Float32Array = (as_floats(first) * luma).sum(1, keepdims=True)
-        return gray
+        return np.asarray((as_floats(first) * luma).sum(1, keepdims=True))

@@ -64,7 +64,7 @@ class DetectorSpec(NamedTuple):
         return _build_cached(self)
 
     @property
-    def recorded(self) -> str:
+    def settings_text(self) -> str:
         """The settings as recorded, for plugins with the version of their package."""
         settings = self.build().settings
         package = get_plugin_package("detectors", self.name)
@@ -76,8 +76,8 @@ class DetectorSpec(NamedTuple):
 def find_detector_class(name: str) -> type[Detector]:
     """Return a detector class, also of a plugin. Raises `UsageError`."""
     if name in DETECTORS:
-        bundled: type[Detector] = resolve_name(DETECTORS[name])
-        return bundled
+        detector: type[Detector] = resolve_name(DETECTORS[name])
+        return detector
 
     plugin = load_plugin("detectors", name, check_detector_class)
     if plugin is not None:

@@ -17,13 +17,16 @@ from facecrop.detectors.animeface_library import (
     load_tested_search,
 )
 from facecrop.detectors.base import parse_number
-from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
+from facecrop.detectors.tiling import FloatBox, RawFace, TiledDetector
 from gleanset.arrays import Pixels
-from gleanset.records import Face, Landmark
+from gleanset.records import Landmark
 
 
-class AnimeFace:
-    """Finds faces drawn in the Japanese style; `threshold` is the minimum likelihood."""
+class AnimeFace(TiledDetector):
+    """Finds faces drawn in the Japanese style; `threshold` is the minimum likelihood.
+
+    Their landmarks are the centers of left_eye, right_eye, nose and mouth.
+    """
 
     name = "animeface"
 
@@ -39,13 +42,6 @@ class AnimeFace:
     def settings(self) -> str:
         """For example `threshold=0.5`."""
         return f"threshold={self.threshold:g}"
-
-    def detect(self, pixels: Pixels) -> list[Face]:
-        """Find faces with landmarks: centers of left_eye, right_eye, nose and mouth.
-
-        Raises `ValueError` for anything but height x width x 3 bytes.
-        """
-        return search_tiles(self.name, pixels, self._find)
 
     def _load_search(self) -> LibrarySearch:
         """Return the tested search function; animeface-docker overrides it."""

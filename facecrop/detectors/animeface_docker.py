@@ -12,8 +12,6 @@ sends an invalid response, it is restarted and the image is tried once more; aft
 failure, the image is rejected.
 """
 
-from __future__ import annotations
-
 import base64
 import functools
 import os
@@ -66,12 +64,6 @@ class _Answer(msgspec.Struct):
     faces: Annotated[list[LibraryResult], msgspec.Meta(max_length=1000)]
 
 
-@functools.cache
-def get_container(engine: str, image: str) -> AnimeFaceContainer:
-    """Return this process's tested container for an engine ("": any) and image."""
-    return AnimeFaceContainer(engine, image)
-
-
 class AnimeFaceContainer:
     """Container with animeface, restarted when it dies; thread-safe."""
 
@@ -96,9 +88,11 @@ class AnimeFaceContainer:
                 return self._search(pixels)
             except ContainerDied:
                 self._start()
+
             try:
                 return self._search(pixels)
             except ContainerDied as again:
+                # The image is to blame; the next one gets a new container.
                 self._start()
                 raise Unreadable(
                     "crashed", f"twice in its container: {again}"
@@ -139,6 +133,7 @@ class AnimeFaceContainer:
         self._requests += 1
         height, width = pixels.shape[:2]
         rgb = base64.b64encode(pixels.tobytes())
+
         values = (self._requests, width, height, rgb)
         request = b'{"id":%d,"width":%d,"height":%d,"rgb":"%s"}\n' % values
         answer = self._running.ask(request, SEARCH_SECONDS)
@@ -148,6 +143,12 @@ class AnimeFaceContainer:
         except ValueError as error:
             self._running.stop()
             raise ContainerDied(f"its answer makes no sense: {error}") from error
+
+
+@functools.cache
+def get_container(engine: str, image: str) -> AnimeFaceContainer:
+    """Return this process's tested container for an engine ("": any) and image."""
+    return AnimeFaceContainer(engine, image)
 
 
 def _parse_greeting(line: bytes, description: str) -> ContainerGreeting:
@@ -190,6 +191,7 @@ def _check_face(result: LibraryResult, width: int, height: int) -> None:
         *result["mouth_box"],
         *result["nose_point"],
     )
+    # Landmarks of a face at the border may be a little outside.
     max_coordinate = 2 * max(width, height)
     if any(abs(number) > max_coordinate for number in coordinates):
         raise ValueError("a part of a face far from the image")
@@ -230,9 +232,9 @@ class AnimeFaceDocker(AnimeFace):
         return get_container(self._engine, self._image).search
 
 
-def choose_image_name(requested: str = "") -> str:
+def choose_image_name(image: str = "") -> str:
     """Return the image name: requested, from the environment, or `IMAGE`. Raises `UsageError`."""
-    name = requested or os.environ.get(IMAGE_SETTING) or IMAGE
+    name = image or os.environ.get(IMAGE_SETTING) or IMAGE
     if not name[0].isalnum() or not name.isprintable() or " " in name:
         raise UsageError(
             f"{name!r} cannot be the name of an image", f"for example {IMAGE}"

@@ -160,13 +160,14 @@ def load_tested_search() -> LibrarySearch:
 def self_test(
     search: LibrarySearch,
     picture: Path,
-    expected: Box,
-    tested: str = "",
+    face: Box,
+    subject: str = "",
     fix: str = _FIX,
 ) -> None:
-    """Raise `MissingComponent` unless `search` finds only the face `expected`.
+    """Raise `MissingComponent` unless `search` finds only the face `face`.
 
-    `tested` names what is tested in the message (default: the installed packages), `fix` is a hint.
+    `subject` names what is tested in the message (default: the installed packages), `fix` is the
+    hint.
     """
     with Image.open(picture) as image:
         pixels = np.asarray(image.convert("RGB"))
@@ -174,15 +175,15 @@ def self_test(
         boxes = [Box(*result["face_box"]) for result in search(pixels)]
     except (NotImplementedError, TypeError, KeyError) as error:
         problem = f"failed: {error!r}"
-        raise MissingComponent(_describe_failure(problem, tested), fix) from error
+        raise MissingComponent(_describe_failure(problem, subject), fix) from error
 
     if len(boxes) != 1:
         problem = f"found {len(boxes)} faces instead of 1"
-    elif overlap(boxes[0], expected) < SELFTEST_OVERLAP:
-        problem = f"found {tuple(boxes[0])} instead of {tuple(expected)}"
+    elif overlap(boxes[0], face) < SELFTEST_OVERLAP:
+        problem = f"found {tuple(boxes[0])} instead of {tuple(face)}"
     else:
         return
-    raise MissingComponent(_describe_failure(problem, tested), fix)
+    raise MissingComponent(_describe_failure(problem, subject), fix)
 
 
 def _load_search() -> LibrarySearch:
@@ -234,8 +235,8 @@ def _convert_color(color: Any) -> Colour:
     return color.r, color.g, color.b
 
 
-def _describe_failure(problem: str, tested: str) -> str:
-    if not tested:
+def _describe_failure(problem: str, subject: str) -> str:
+    if not subject:
         version = importlib.metadata.version
-        tested = f"animeface {version('animeface')} beside pillow {version('pillow')}"
-    return f"the face detector of {tested} does not work here: on its test image it {problem}"
+        subject = f"animeface {version('animeface')} beside pillow {version('pillow')}"
+    return f"the face detector of {subject} does not work here: on its test image it {problem}"

@@ -6,8 +6,6 @@ The keyword arguments of its constructor are its settings, as text or numbers, w
 detector that can be built works.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar, Protocol
 
 from gleanset.arrays import Pixels
@@ -45,12 +43,12 @@ def parse_number(name: str, value: str | float, low: float, high: float) -> floa
     """
     fix = f"use a number from {low:g} to {high:g}"
     try:
-        parsed = float(value)
+        number = float(value)
     except ValueError:
         raise UsageError(f"{name} is not a number: {value!r}", fix) from None
-    if not low <= parsed <= high:
-        raise UsageError(f"{name} is out of range: {parsed:g}", fix)
-    return parsed
+    if not low <= number <= high:
+        raise UsageError(f"{name} is out of range: {number:g}", fix)
+    return number
 
 
 def parse_integer(name: str, value: str | float, low: int, high: int) -> int:
@@ -58,10 +56,10 @@ def parse_integer(name: str, value: str | float, low: int, high: int) -> int:
 
     Raises `UsageError` if it is not an integer or out of range.
     """
-    parsed = parse_number(name, value, low, high)
-    if parsed != int(parsed):
-        raise UsageError(f"{name} is not an integer: {parsed:g}", f"use {int(parsed)}")
-    return int(parsed)
+    number = parse_number(name, value, low, high)
+    if number != int(number):
+        raise UsageError(f"{name} is not an integer: {number:g}", f"use {int(number)}")
+    return int(number)
 
 
 def parse_switch(name: str, value: str | float) -> bool:

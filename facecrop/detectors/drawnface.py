@@ -25,13 +25,13 @@ from facecrop.detectors.tiling import (
     MAX_SIDE,
     FloatBox,
     RawFace,
+    TiledDetector,
     is_same_face,
-    search_tiles,
 )
 from gleanset.arrays import Float32Array, Pixels
 from gleanset.errors import MissingComponent
 from gleanset.files.store import hash_bytes
-from gleanset.records import Face, overlap
+from gleanset.records import overlap
 from gleanset.work.onnx_session import open_onnx_session
 
 MODEL = Path(__file__).with_name("drawnface.onnx")
@@ -79,7 +79,7 @@ class ScaleDetection(NamedTuple):
     score: float
 
 
-class DrawnFace:
+class DrawnFace(TiledDetector):
     """Finds drawn faces with a network of our own. `threshold` is the minimum score.
 
     `size` is the longer side in pixels at the first scale: more finds smaller faces and is slower.
@@ -104,31 +104,24 @@ class DrawnFace:
             f"weights={self._network.sha256[:12]}"
         )
 
-    def detect(self, pixels: Pixels) -> list[Face]:
-        """Find faces. Raises `ValueError` for anything but height x width x 3 bytes."""
-        return search_tiles(self.name, pixels, self._find)
-
-    def _find(self, part: Pixels) -> Iterator[RawFace]:
-        longer_side = max(part.shape[:2])
+    def _find(self, tile: Pixels) -> Iterator[RawFace]:
+        longer_side = max(tile.shape[:2])
         faces = []
-        for group in merge_scales(self._detect_at_scales(part)):
+        for group in merge_scales(self._detect_at_scales(tile)):
             rect = _compute_mean_box(group)
             faces.append(RawFace(rect, self._compute_score(group, rect, longer_side)))
 
+        # All first and the threshold last: another one chooses among the same faces.
         distinct: list[RawFace] = []
         for face in sorted(faces, key=lambda face: (-face.score, face.rect)):
-            if not any(
-                is_same_face(face.rect, other.rect)
-                or is_ornament(face.rect, other.rect)
-                for other in distinct
-            ):
+            if not any(_is_part_of(face.rect, other.rect) for other in distinct):
                 distinct.append(face)
         return (face for face in distinct if face.score >= self.threshold)
 
-    def _detect_at_scales(self, part: Pixels) -> Iterator[ScaleDetection]:
-        longer_side = max(part.shape[:2])
+    def _detect_at_scales(self, tile: Pixels) -> Iterator[ScaleDetection]:
+        longer_side = max(tile.shape[:2])
         for scale, size in enumerate(self._sizes):
-            for rect, score, *_ in self._network.detect(part, size, MIN_SCALE_SCORE):
+            for rect, score, *_ in self._network.detect(tile, size, MIN_SCALE_SCORE):
                 if self._is_in_range(scale, rect, longer_side):
                     yield ScaleDetection(scale, rect, score)
 
@@ -137,7 +130,8 @@ class DrawnFace:
     ) -> bool:
         """Return whether a scale finds faces of this size; sides in pixels."""
         side = math.sqrt(rect.width * rect.height)
-        if scale == len(RELATIVE_SCALES):
+        is_close_up = scale == len(RELATIVE_SCALES)
+        if is_close_up:
             return side >= (MIN_CLOSE_UP_SIDE + margin) * longer_side
         if side >= (MAX_FACE_SIDE - margin) * longer_side:
             return False
@@ -156,7 +150,8 @@ class DrawnFace:
             if scale in scores
             or self._is_in_range(scale, rect, longer_side, RANGE_MARGIN)
         ]
-        return round(min(sum(scores.values()) / len(covering), 1.0), SCORE_DECIMALS)
+        mean = sum(scores.values()) / len(covering)
+        return round(min(mean, 1.0), SCORE_DECIMALS)
 
 
 def merge_scales(detections: Iterable[ScaleDetection]) -> list[list[ScaleDetection]]:
@@ -177,6 +172,10 @@ def merge_scales(detections: Iterable[ScaleDetection]) -> list[list[ScaleDetecti
     return groups
 
 
+def _is_part_of(box: FloatBox, face: FloatBox) -> bool:
+    return is_same_face(box, face) or is_ornament(box, face)
+
+
 def is_ornament(box: FloatBox, face: FloatBox) -> bool:
     """Return whether a box is too small and too close to a face to be another one."""
     if box.width * box.height > MAX_ORNAMENT_SIDE**2 * face.width * face.height:
@@ -184,7 +183,9 @@ def is_ornament(box: FloatBox, face: FloatBox) -> bool:
     # The center of the box, as shares of the face.
     x = (box.x + box.width / 2 - face.x) / face.width
     y = (box.y + box.height / 2 - face.y) / face.height
-    return all(-ORNAMENT_MARGIN <= share <= 1 + ORNAMENT_MARGIN for share in (x, y))
+    low = -ORNAMENT_MARGIN
+    high = 1 + ORNAMENT_MARGIN
+    return low <= x <= high and low <= y <= high
 
 
 def _compute_mean_box(group: list[ScaleDetection]) -> FloatBox:
@@ -192,9 +193,10 @@ def _compute_mean_box(group: list[ScaleDetection]) -> FloatBox:
     weights = [detection.score**2 for detection in group]
     total = sum(weights)
     means = []
-    for edges in zip(*(detection.rect for detection in group), strict=True):
-        weighted = zip(edges, weights, strict=True)
-        means.append(sum(edge * weight for edge, weight in weighted) / total)
+    # All x, then all y, widths and heights.
+    for numbers in zip(*(detection.rect for detection in group), strict=True):
+        pairs = zip(numbers, weights, strict=True)
+        means.append(sum(number * weight for number, weight in pairs) / total)
     return FloatBox(*means)
 
 
@@ -246,32 +248,33 @@ class FaceNetwork:
     def run(self, image: Pixels) -> Float32Array:
         """Return distances and scores of all locations; sides are multiples of 32."""
         planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
-        output: Float32Array = self._session.run(None, {"picture": planes / 255})[0]
-        return output
+        return np.asarray(self._session.run(None, {"picture": planes / 255})[0])
 
 
 def _resize(part: Pixels, width: int, height: int) -> Pixels:
     import cv2  # slow to import
 
     def reduction() -> float:
-        return float(min(scaled.shape[0] / height, scaled.shape[1] / width))
+        return float(min(image.shape[0] / height, image.shape[1] / width))
 
-    scaled = np.ascontiguousarray(part)
+    image = np.ascontiguousarray(part)
     # Averaging areas is slow, halving is fast; above a half, linear interpolation suffices.
     while reduction() > 4:
-        half_height = scaled.shape[0] // 2
-        half_width = scaled.shape[1] // 2
-        even = scaled[: 2 * half_height, : 2 * half_width]
+        half_height = image.shape[0] // 2
+        half_width = image.shape[1] // 2
+        even = image[: 2 * half_height, : 2 * half_width]
         half_size = (half_width, half_height)
         half = cv2.resize(even, half_size, interpolation=cv2.INTER_AREA)
-        scaled = np.asarray(half, np.uint8)
+        image = np.asarray(half, np.uint8)
     method = cv2.INTER_AREA if reduction() > 2 else cv2.INTER_LINEAR
-    image = cv2.resize(scaled, (width, height), interpolation=method)
-    return np.asarray(image, np.uint8)
+    return np.asarray(
+        cv2.resize(image, (width, height), interpolation=method), np.uint8
+    )
 
 
 def compute_network_size(width: int, height: int, size: int) -> tuple[int, int]:
     """Return the network input size: multiples of 32, longer side about `size`."""
+    # The network halves the image five times.
     stride = STRIDES[-1]
     scale = min(size / max(width, height), MAX_ENLARGEMENT) / stride
     return (
@@ -297,6 +300,7 @@ def convert_to_yolo_layout(
 
 @functools.lru_cache(maxsize=64)
 def _compute_grid_centers(stride: int, width: int, height: int) -> Float32Array:
+    """Return the centers in pixels (2 x locations: x, then y), by rows."""
     rows, columns = np.mgrid[: height // stride, : width // stride]
     locations = np.stack([columns.ravel(), rows.ravel()]).astype(np.float32)
     return (locations + 0.5) * stride

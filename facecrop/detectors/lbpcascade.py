@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from facecrop.detectors.base import parse_integer, parse_number, parse_switch
-from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
+from facecrop.detectors.tiling import FloatBox, RawFace, TiledDetector
 from facecrop.detectors.weights import LBPCASCADE, find_weights
 from gleanset.arrays import Pixels
 from gleanset.errors import UsageError
 from gleanset.files.store import hash_bytes
-from gleanset.records import Face
 
 MIN_WINDOW = 32
 """Pixels of the first window. The cascade allows 24, but windows below 32 take nearly half of the
@@ -30,11 +29,12 @@ HALF_SCORE_COUNT = 5
 """Number of agreeing windows with a score of 0.5."""
 
 
-class LbpCascade:
+class LbpCascade(TiledDetector):
     """Finds anime faces with a cascade, by default `lbpcascade_animeface.xml`.
 
     `scale` (factor between window sizes), `neighbors` (agreeing windows) and `smallest` (first
-    window in pixels) are OpenCV's parameters; `threshold` is the minimum score.
+    window in pixels) are OpenCV's parameters; `threshold` is the minimum score, which grows with
+    the number of agreeing windows.
     """
 
     name = "lbpcascade"
@@ -71,25 +71,20 @@ class LbpCascade:
             f"threshold={self.threshold:g}"
         )
 
-    def detect(self, pixels: Pixels) -> list[Face]:
-        """Find faces; the score grows with the number of agreeing windows.
-
-        Raises `ValueError` for anything but height x width x 3 bytes.
-        """
-        return search_tiles(self.name, pixels, self._find)
-
-    def _find(self, part: Pixels) -> Iterator[RawFace]:
+    def _find(self, tile: Pixels) -> Iterator[RawFace]:
         import cv2  # slow to import
 
-        gray = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY)
+        gray = cv2.cvtColor(np.ascontiguousarray(tile), cv2.COLOR_RGB2GRAY)
         if self.equalize:
             gray = cv2.equalizeHist(gray)
+
         boxes, window_counts = self._cascade.detectMultiScale2(
             gray,
             scaleFactor=self.scale,
             minNeighbors=self.neighbors,
             minSize=(self.smallest, self.smallest),
         )
+
         for box, count in zip(boxes, np.ravel(window_counts), strict=True):
             score = count / (count + HALF_SCORE_COUNT)
             if score >= self.threshold:
@@ -99,6 +94,7 @@ class LbpCascade:
 def _load(file: Path) -> Any:
     import cv2  # slow to import
 
+    # OpenCV reports most unusable files by an empty cascade, some by errors.
     try:
         cascade = cv2.CascadeClassifier(str(file))
         is_empty = bool(cascade.empty())

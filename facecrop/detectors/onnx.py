@@ -19,13 +19,12 @@ import numpy as np
 from PIL import Image
 
 from facecrop.detectors.base import parse_integer, parse_number
-from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
+from facecrop.detectors.tiling import FloatBox, RawFace, TiledDetector
 from facecrop.detectors.weights import find_weights
 from gleanset.arrays import Float32Array, Pixels
 from gleanset.errors import UsageError
 from gleanset.files.hub import has_hub_prefix, pin_hub_name
 from gleanset.files.store import hash_bytes
-from gleanset.records import Face
 from gleanset.work.onnx_session import open_onnx_session
 
 STRIDES = (8, 16, 32)
@@ -50,6 +49,7 @@ def detect_layout(
         return None
 
     _, rows, columns = shape
+    # Of the feature maps of all strides.
     locations = sum((width // stride) * (height // stride) for stride in STRIDES)
     if columns == locations and rows > 4:
         return OutputLayout("v8", rows - 4)
@@ -64,20 +64,23 @@ def decode_boxes(
     output: Float32Array, layout: OutputLayout, face_class: int, threshold: float
 ) -> list[RawFace]:
     """Return boxes of a class scoring at least `threshold`, in input pixels."""
+    # The columns of each layout are in the description of this module.
     rows = _box_rows(output, layout)
+    from_row = _from_center
     if layout.name == "end":
-        is_face = rows[:, 5].round() == face_class
-        selected = rows[is_face & (rows[:, 4] >= threshold)]
-        return [RawFace(_from_corners(row), float(row[4])) for row in selected]
-
-    if layout.name == "v5":
+        from_row = _from_corners
+        rows = rows[rows[:, 5].round() == face_class]
+        scores = rows[:, 4]
+    elif layout.name == "v5":
+        # Objectness times the probability of the class.
         scores = rows[:, 4] * rows[:, 5 + face_class]
     else:
         scores = rows[:, 4 + face_class]
-    is_selected = scores >= threshold
+
+    is_face = scores >= threshold
     return [
-        RawFace(_from_center(row), float(score))
-        for row, score in zip(rows[is_selected], scores[is_selected], strict=True)
+        RawFace(from_row(row), float(score))
+        for row, score in zip(rows[is_face], scores[is_face], strict=True)
     ]
 
 
@@ -87,20 +90,22 @@ def suppress_overlaps(faces: list[RawFace], max_iou: float) -> list[RawFace]:
 
     rects = [face.rect for face in faces]
     scores = [face.score for face in faces]
-    selected = cv2.dnn.NMSBoxes(rects, scores, 0.0, max_iou)
-    return [faces[int(number)] for number in selected]
+    indices = cv2.dnn.NMSBoxes(rects, scores, 0.0, max_iou)
+    return [faces[int(number)] for number in indices]
 
 
 def are_scores(output: Float32Array, layout: OutputLayout) -> bool:
     """Return whether all values in the place of scores are in 0..1."""
     rows = _box_rows(output, layout)
+    # The last column of an "end" layout is the class.
     scores = rows[:, 4:5] if layout.name == "end" else rows[:, 4:]
+    # Rounding may leave 0..1 a little.
     in_range = (scores >= -0.001) & (scores <= 1.001)
     return bool(np.isfinite(rows).all() and in_range.all())
 
 
 def _box_rows(output: Float32Array, layout: OutputLayout) -> Float32Array:
-    """Return an output with one row per box."""
+    """Return an output with one row per box (boxes x columns)."""
     rows: Float32Array = output[0]
     return rows.T if layout.name == "v8" else rows
 
@@ -126,7 +131,7 @@ _FIX_MODEL = (
 )
 
 
-class OnnxModel:
+class OnnxModel(TiledDetector):
     """Finds faces with a network. `model` is a file, a hub name, or a URL with `sha256`.
 
     `threshold` is the minimum score, `overlap` the maximum IoU of two boxes, `size` the side of an
@@ -169,19 +174,16 @@ class OnnxModel:
             f"size={self._width}x{self._height} threshold={self.threshold:g}"
         )
 
-    def detect(self, pixels: Pixels) -> list[Face]:
-        """Find faces. Raises `ValueError` for anything but height x width x 3 bytes."""
-        return search_tiles(self.name, pixels, self._find)
-
-    def _find(self, part: Pixels) -> Iterator[RawFace]:
-        height, width = part.shape[:2]
+    def _find(self, tile: Pixels) -> Iterator[RawFace]:
+        # The tile keeps its aspect ratio, between bars.
+        height, width = tile.shape[:2]
         scale = min(self._width / width, self._height / height)
         inner_width = max(round(width * scale), 1)
         inner_height = max(round(height * scale), 1)
         left = (self._width - inner_width) // 2
         top = (self._height - inner_height) // 2
 
-        image = Image.fromarray(np.ascontiguousarray(part))
+        image = Image.fromarray(np.ascontiguousarray(tile))
         inner_size = (inner_width, inner_height)
         canvas = Image.new("RGB", (self._width, self._height), (BAR_GRAY,) * 3)
         canvas.paste(image.resize(inner_size, Image.Resampling.BILINEAR), (left, top))
@@ -197,10 +199,11 @@ class OnnxModel:
                 rect.width * x_scale,
                 rect.height * y_scale,
             )
-            if all(math.isfinite(edge) for edge in box):
+            if all(map(math.isfinite, box)):
                 yield RawFace(box, score)
 
     def _run(self, image: Pixels) -> Float32Array:
+        """Return the output for an image (height x width x 3) of the input's size."""
         planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None])
         values = planes.astype(self._number_type) / 255
         name = self._session.get_inputs()[0].name
@@ -211,10 +214,12 @@ class OnnxModel:
         """Set width, height and number type; `size` is the side of an input of any size."""
         inputs = self._session.get_inputs()
         shape = inputs[0].shape
+        # Channels are 3, or a name where any number fits.
         if len(inputs) != 1 or len(shape) != 4 or shape[1] in (1, 2, 4):
             tensors = [(tensor.name, tensor.shape) for tensor in inputs]
             raise self._invalid(f"its inputs are {tensors}")
 
+        # A side is a name where any size fits.
         height, width = (side if isinstance(side, int) else size for side in shape[2:])
         if not 32 <= min(width, height) <= max(width, height) <= 8192:
             raise self._invalid(f"its input is {width} x {height}")
@@ -238,23 +243,25 @@ class OnnxModel:
             raise self._invalid("its scores are not between 0 and 1")
         return layout
 
-    def _choose_face_class(self, requested: str) -> int:
+    def _choose_face_class(self, setting: str) -> int:
+        """Return the number of the class of faces. Raises `UsageError` if it is not clear."""
         count = self._layout.classes
-        if requested:
-            return parse_integer("face", requested, 0, count - 1 if count > 1 else 1000)
+        if setting:
+            return parse_integer("face", setting, 0, count - 1 if count > 1 else 1000)
 
         names = _read_class_names(self._session.get_modelmeta().custom_metadata_map)
         faces = [number for number, name in names.items() if "face" in name.lower()]
         if len(faces) == 1:
             return faces[0]
+        # The only class needs no name.
         if count <= 1 and len(names) <= 1:
             return 0
-        described = f"{self._model} has {count or len(names)} classes"
+        description = f"{self._model} has {count or len(names)} classes"
         if names:
-            listed = [f"{number} {name}" for number, name in sorted(names.items())]
-            described += f": {', '.join(listed[:10])}"
+            texts = [f"{number} {name}" for number, name in sorted(names.items())]
+            description += f": {', '.join(texts[:10])}"
         raise UsageError(
-            described, "choose the class of faces by its number: -o onnx.face=0"
+            description, "choose the class of faces by its number: -o onnx.face=0"
         )
 
     def _invalid(self, reason: str) -> UsageError:

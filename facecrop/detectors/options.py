@@ -8,6 +8,7 @@ else `drawnface`; `hub:…` is `onnx` with a model on a hub.
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from facecrop.detector_names import AUTO
 from facecrop.detectors import DetectorSpec, Setting
 from facecrop.detectors.drawnface import DrawnFace
 from facecrop.detectors.lbpcascade import LbpCascade
@@ -17,9 +18,6 @@ from gleanset.db.faces import WHOLE
 from gleanset.errors import UsageError
 from gleanset.files.hub import PREFIX, HubFile, HubPin, has_hub_prefix, pin_hub_name
 from gleanset.settings import CropSettings
-
-AUTO = "auto"
-"""Name for the detector of the dataset so far, else `DEFAULT_DETECTOR`."""
 
 DEFAULT_DETECTOR = DrawnFace.name
 """The most accurate detector that works everywhere without a download (docs/detectors.md)."""
@@ -39,6 +37,8 @@ def parse_detector(
     """
     name, model, own_settings = _split_detector(text)
     name = DEFAULT_DETECTOR if name == AUTO else name
+
+    # Later ones replace earlier ones.
     settings: dict[str, Setting] = {}
     if cascade is not None and name == LbpCascade.name:
         settings["cascade"] = cascade
@@ -61,9 +61,10 @@ def parse_detector(
 
 
 class _DetectorText(NamedTuple):
+    """Parts of a detector as text; `model` is one on a hub, "" for none."""
+
     name: str
     model: str
-    """A model on a hub, "" for none."""
     settings: str
 
 
@@ -86,11 +87,6 @@ def pin_model(spec: DetectorSpec, ask: Callable[[HubFile], HubPin]) -> DetectorS
     return DetectorSpec.create(spec.name, **settings)
 
 
-def is_auto(text: str) -> bool:
-    """Return whether the detector is `auto`."""
-    return text.partition(":")[0] == AUTO
-
-
 def dataset_detector(
     crop_settings: CropSettings,
     text: str | None = None,
@@ -107,23 +103,25 @@ def dataset_detector(
     """
     options = tuple(options)
     check_options(options)
-    requested = _split_detector(text or crop_settings.detector)
+    request = _split_detector(text or crop_settings.detector)
     default = _split_detector(crop_settings.detector)
-    is_default = requested[:2] == default[:2]
+    # The same detector, and the same model on a hub; settings may differ.
+    is_default = request[:2] == default[:2]
 
     detector = text or crop_settings.detector
-    recorded = recorded_detector if requested.name == AUTO else None
-    if recorded:
-        detector = f"{recorded.name}:{requested.settings}"
+    record = recorded_detector if request.name == AUTO else None
+    if record:
+        detector = f"{record.name}:{request.settings}"
     overrides = {} if threshold is None else {"threshold": threshold}
     spec = parse_detector(detector, options, cascade, **overrides)
 
     settings = dict(spec.settings)
-    has_scores = not (recorded and spec.name == WHOLE)
+    # Whole images have no score.
+    has_scores = not (record and spec.name == WHOLE)
     if crop_settings.threshold is not None and is_default and has_scores:
         settings.setdefault("threshold", crop_settings.threshold)
-    if recorded:
-        return recorded.spec(settings)
+    if record:
+        return record.spec(settings)
     return DetectorSpec.create(spec.name, **settings)
 
 

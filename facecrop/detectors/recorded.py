@@ -4,12 +4,10 @@ Files (a cascade, a model) are recorded by the beginning of their SHA-256, model
 and commit.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from facecrop.detectors import DetectorSpec, Setting, find_detector_class
 from facecrop.detectors.weights import LBPCASCADE
@@ -35,7 +33,7 @@ class RecordedDetector(NamedTuple):
     text: str
 
     @classmethod
-    def from_text(cls, name: str, text: str) -> RecordedDetector:
+    def from_text(cls, name: str, text: str) -> Self:
         """Parse recorded settings. Raises `UsageError` for an unknown detector."""
         fields = _parse_fields(text)
         package = fields.pop("plugin", "")
@@ -84,7 +82,7 @@ class RecordedDetector(NamedTuple):
             own.pop("sha256", None)
         return DetectorSpec.create(self.name, **{**own, **settings})
 
-    def is_same_request(self, other: RecordedDetector) -> bool:
+    def is_same_request(self, other: Self) -> bool:
         """Return whether both have the same settings, in any version."""
         return (self.name, self.settings, self.files, self.package) == (
             (other.name, other.settings, other.files, other.package)
@@ -126,12 +124,12 @@ def find_same_searches(
     spec: DetectorSpec, searches: Iterable[ScanCount]
 ) -> set[Search]:
     """Return searches with the same detector and settings, of any version."""
-    requested = RecordedDetector.from_text(spec.name, spec.recorded)
+    request = RecordedDetector.from_text(spec.name, spec.settings_text)
     same = set()
     for search in searches:
         if search.detector == spec.name:
-            recorded = RecordedDetector.from_text(spec.name, search.settings)
-            if recorded.is_same_request(requested):
+            record = RecordedDetector.from_text(spec.name, search.settings)
+            if record.is_same_request(request):
                 same.add((spec.name, search.settings))
     return same
 

@@ -4,11 +4,10 @@ Reducing a comic strip of 1000 x 7000 pixels as a whole would make its faces too
 overlap by the shorter side, so that every face is entirely in one of them.
 """
 
-from __future__ import annotations
-
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -16,11 +15,24 @@ from PIL import Image
 from gleanset.arrays import Pixels
 from gleanset.records import Box, Face, Landmark
 
+MAX_SIDE = 1920
+"""Pixels of a side to which images and tiles are reduced. Above some 2,600 the library animeface
+silently finds nothing."""
+
 MAX_ASPECT_RATIO = 2
 """Aspect ratio from which images are searched in tiles, and of those tiles."""
 
 MIN_SHARED_AREA = 0.5
 """Share of the smaller box from which two boxes are of the same face."""
+
+
+class FloatBox(NamedTuple):
+    """Box in pixels of the searched tile, not rounded."""
+
+    x: float
+    y: float
+    width: float
+    height: float
 
 
 def plan_tiles(width: int, height: int, max_side: int) -> list[Box]:
@@ -31,6 +43,7 @@ def plan_tiles(width: int, height: int, max_side: int) -> list[Box]:
     if long <= length:
         return [Box(0, 0, width, height)]
 
+    # Tiles overlap by the shorter side; the last one ends with the image.
     last_start = long - length
     starts = [*range(0, last_start, length - short), last_start]
     if width > height:
@@ -44,6 +57,7 @@ def cut_tile(pixels: Pixels, tile: Box, max_side: int) -> Pixels:
     factor = max(part.shape[:2]) / max_side
     if factor <= 1:
         return part
+
     width = max(round(tile.width / factor), 1)
     height = max(round(tile.height / factor), 1)
     image = Image.fromarray(np.ascontiguousarray(part))
@@ -72,32 +86,29 @@ def sort_in_reading_order(faces: Iterable[Face]) -> list[Face]:
         else:
             rows.append([face])
 
-    ordered: list[Face] = []
+    in_order: list[Face] = []
     for row in rows:
-        ordered += sorted(row, key=lambda face: face.box)
-    return ordered
+        in_order += sorted(row, key=lambda face: face.box)
+    return in_order
 
 
 def _is_in_row(box: Box, highest: Box) -> bool:
-    shared = min(highest.y + highest.height, box.y + box.height) - box.y
-    return 2 * shared >= min(highest.height, box.height)
+    bottom = min(highest.y + highest.height, box.y + box.height)
+    common_height = bottom - box.y
+    return 2 * common_height >= min(highest.height, box.height)
 
 
 def is_same_face(box: FloatBox | Box, other: FloatBox | Box) -> bool:
     """Return whether two boxes show the same face, or are nested."""
-    across = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
-    down = min(box.y + box.height, other.y + other.height) - max(box.y, other.y)
-    smaller = min(box.width * box.height, other.width * other.height)
-    return max(across, 0) * max(down, 0) >= MIN_SHARED_AREA * smaller
+    left = max(box.x, other.x)
+    top = max(box.y, other.y)
+    right = min(box.x + box.width, other.x + other.width)
+    bottom = min(box.y + box.height, other.y + other.height)
+    # Negative where the boxes are apart.
+    common_area = max(right - left, 0) * max(bottom - top, 0)
 
-
-class FloatBox(NamedTuple):
-    """Box in pixels of the searched tile, not rounded."""
-
-    x: float
-    y: float
-    width: float
-    height: float
+    smaller_area = min(box.width * box.height, other.width * other.height)
+    return common_area >= MIN_SHARED_AREA * smaller_area
 
 
 class RawFace(NamedTuple):
@@ -110,10 +121,6 @@ class RawFace(NamedTuple):
 
 
 FindFaces: TypeAlias = Callable[[Pixels], Iterable[RawFace]]
-
-
-MAX_SIDE = 1920
-"""Longest side of a searched part. Above some 2,600 animeface's library silently finds nothing."""
 
 
 def search_tiles(
@@ -147,6 +154,20 @@ def search_tiles(
     return sorted(faces, key=lambda face: (face.box, face.score))
 
 
+class TiledDetector(ABC):
+    """Detector for images of any size, in tiles of at most `MAX_SIDE` pixels a side."""
+
+    name: ClassVar[str]
+
+    def detect(self, pixels: Pixels) -> list[Face]:
+        """Find faces. Raises `ValueError` for anything but height x width x 3 bytes."""
+        return search_tiles(self.name, pixels, self._find)
+
+    @abstractmethod
+    def _find(self, tile: Pixels) -> Iterable[RawFace]:
+        """Find the faces in an image or in a tile of it."""
+
+
 class _TilePlace(NamedTuple):
     """Corner of a tile, and image pixels per pixel of the searched part."""
 
@@ -172,9 +193,13 @@ def _convert_box(
     top = max(round(place.y + rect.y * place.y_scale), 0)
     right = round(place.x + (rect.x + rect.width) * place.x_scale)
     bottom = round(place.y + (rect.y + rect.height) * place.y_scale)
+
+    # Detectors may find faces that the border of the image cuts.
     width = min(right, image_width) - left
     height = min(bottom, image_height) - top
-    return Box(left, top, width, height) if min(width, height) > 0 else None
+    if min(width, height) <= 0:
+        return None
+    return Box(left, top, width, height)
 
 
 def _convert_landmarks(

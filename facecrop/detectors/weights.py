@@ -18,19 +18,19 @@ LBPCASCADE = PublishedFile(
 
 
 def find_weights(
-    value: str, sha256: str, option: str, published: PublishedFile | None = None
+    value: str, sha256: str, option: str, default_file: PublishedFile | None = None
 ) -> Path:
-    """Return the file for a path, URL, hub name, or `published`.
+    """Return the file for a path, URL, hub name, or `default_file`.
 
     `option` is the setting's option on the command line. Raises `UsageError` for a missing file or
     a URL without hash, `MissingComponent` if it cannot be downloaded.
     """
     otherwise = f"give a copy of it with {option}FILE"
     if has_hub_prefix(value) or value.startswith(("https://", "http://")):
-        expected = sha256 or (published.sha256 if published else "")
+        digest = sha256 or (default_file.sha256 if default_file else "")
         # "-o onnx.sha256=…" of "-o onnx.model="
         setting = f"{option.rpartition('.')[0]}.sha256=…"
-        file = PublishedFile.from_setting(value, expected, setting)
+        file = PublishedFile.from_setting(value, digest, setting)
         return fetch_file(file, otherwise)
     if value:
         path = Path(value).expanduser()
@@ -38,6 +38,6 @@ def find_weights(
             fix = f"check the name given with {option.rstrip()}"
             raise UsageError(f"there is no file {path}", fix)
         return path.absolute()
-    if published is None:
+    if default_file is None:
         raise UsageError("no model was given", f"name its file with {option}FILE")
-    return fetch_file(published, otherwise)
+    return fetch_file(default_file, otherwise)

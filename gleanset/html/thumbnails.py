@@ -32,7 +32,7 @@ class Thumbnails:
     def __init__(
         self, dataset: Dataset, side: int = SIDE, *, with_reports: bool = False
     ):
-        self._dataset = dataset
+        self.dataset = dataset
         self._side = side
         self._private = (
             frozenset() if with_reports else dataset.images.list_report_only()
@@ -44,10 +44,10 @@ class Thumbnails:
         if sample.image in self._private:
             return None
         if sample.key not in self._cache:
-            thumbnail = self._load(self._dataset.crop_path(sample.key))
-            image = self._dataset.images.get(sample.image)
+            thumbnail = self._load(self.dataset.crop_path(sample.key))
+            image = self.dataset.images.get(sample.image)
             if image and not thumbnail:
-                path = self._dataset.image_path(image.sha256, image.format)
+                path = self.dataset.image_path(image.sha256, image.format)
                 thumbnail = self._load(path, sample)
             self._cache[sample.key] = thumbnail
         return self._cache[sample.key]
@@ -56,7 +56,7 @@ class Thumbnails:
         """Return the whole image; None if it is private or unreadable."""
         if image.sha256 in self._private:
             return None
-        return self._load(self._dataset.image_path(image.sha256, image.format))
+        return self._load(self.dataset.image_path(image.sha256, image.format))
 
     def _load(self, path: Path, part: Sample | None = None) -> Thumbnail | None:
         # A part needs all pixels of the image.

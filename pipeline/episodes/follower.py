@@ -304,7 +304,7 @@ class FaceFollower:
         dataset.faces.replace(
             sha256,
             self.detector.name,
-            self.detector.recorded,
+            self.detector.settings_text,
             crops,
             cut=cut,
             small=small,

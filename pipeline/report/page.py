@@ -397,7 +397,7 @@ def gather_training(
         "run": run,
         "metrics": metrics,
         "is_changed": metrics.data.get("splits") != dataset.samples.hash_splits(),
-        "test": build_main_section(dataset, thumbnails, "test", test) if test else None,
+        "test": build_main_section(thumbnails, "test", test) if test else None,
         "earlier": SplitEvaluations(dataset.db).get_for_run(run, "test"),
     }
 

@@ -22,7 +22,7 @@ class CrashingSpec:
     crashes: Path
     name: str = "crashing"
     settings: str = "crashing"
-    recorded: str = "crashing"
+    settings_text: str = "crashing"
 
     def build(self) -> CrashingSpec:
         return self

@@ -99,11 +99,13 @@ def test_new_option_searches_unseen_images_only(dataset: Dataset) -> None:
             )
     fresh = put(dataset, scene(50))
     assert (
-        DatasetSearch(dataset, SPEC, CropGeometry(), finished=None).count_to_search()
+        DatasetSearch(
+            dataset, SPEC, CropGeometry(), finished_searches=None
+        ).count_to_search()
         == 2
     )
     result = find_faces(
-        dataset, SPEC, CropGeometry(), finished=None, workers=1
+        dataset, SPEC, CropGeometry(), finished_searches=None, workers=1
     ).to_json()
     assert result == counts(images=2, faces=2)
     of = {
@@ -117,7 +119,7 @@ def test_new_option_searches_unseen_images_only(dataset: Dataset) -> None:
         undone: "animeface",
         fresh: "animeface",
     }
-    again = find_faces(dataset, SPEC, CropGeometry(), finished=None)
+    again = find_faces(dataset, SPEC, CropGeometry(), finished_searches=None)
     assert again.to_json() == counts()
 
 

@@ -52,8 +52,8 @@ def test_detector_plugin_is_loaded_with_settings(packages: PluginPackages) -> No
     packages.add("gleanset-x", NOTHING, GOOD, "2.3")
     spec = DetectorSpec.create("nothing", threshold="0.7")
     assert "gleanset_x" in sys.modules
-    assert spec.recorded == "threshold=0.7 plugin=gleanset-x==2.3"
-    recorded = RecordedDetector.from_text("nothing", spec.recorded)
+    assert spec.settings_text == "threshold=0.7 plugin=gleanset-x==2.3"
+    recorded = RecordedDetector.from_text("nothing", spec.settings_text)
     assert recorded.spec({}) == spec
     with pytest.raises(UsageError, match="unknown setting of nothing: 'treshold'"):
         DetectorSpec.create("nothing", treshold=1)

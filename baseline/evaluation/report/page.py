@@ -69,11 +69,11 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     # The last of val and test that was evaluated.
     for name, figures in metrics.splits.items():
         if name != "train":
-            main = build_main_section(dataset, thumbnails, name, figures)
+            main = build_main_section(thumbnails, name, figures)
 
     evaluations = SplitEvaluations(dataset.db)
     return {
-        **collect_shared_values(dataset, folder, thumbnails),
+        **collect_shared_values(folder, thumbnails),
         "m": metrics,
         "main": main,
         "looks": evaluations.get_for_run(folder.name, "test"),
@@ -82,10 +82,9 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     }
 
 
-def collect_shared_values(
-    dataset: Dataset, folder: Path, thumbnails: Thumbnails
-) -> dict[str, object]:
+def collect_shared_values(folder: Path, thumbnails: Thumbnails) -> dict[str, object]:
     """Return the values that the reports of all kinds of runs share."""
+    dataset = thumbnails.dataset
     issues = [
         issue for issue in LabelIssues(dataset.db).iterate() if issue.run == folder.name
     ]
@@ -96,29 +95,26 @@ def collect_shared_values(
     return {
         "run": folder.name,
         "dataset": dataset.name,
-        "issues": _build_report_images(dataset, thumbnails, rows),
+        "issues": _build_report_images(thumbnails, rows),
         "label_issue_count": len(issues),
     }
 
 
 def build_main_section(
-    dataset: Dataset,
-    thumbnails: Thumbnails,
-    name: str,
-    figures: SplitMetrics,
+    thumbnails: Thumbnails, name: str, figures: SplitMetrics
 ) -> MainSection:
     """Return the section of a split."""
-    rows = map(astuple, figures.answered.mistakes)
-    return MainSection(name, figures, _build_report_images(dataset, thumbnails, rows))
+    rows = map(astuple, figures.answer_metrics.mistakes)
+    return MainSection(name, figures, _build_report_images(thumbnails, rows))
 
 
 def _build_report_images(
-    dataset: Dataset, thumbnails: Thumbnails, rows: Iterable[tuple[Any, ...]]
+    thumbnails: Thumbnails, rows: Iterable[tuple[Any, ...]]
 ) -> list[ReportImage]:
     """Return images for rows of a sample's key, its label, another class and a confidence."""
     images = []
     for key, label, other, confidence in rows:
-        sample = dataset.samples.get(key)
+        sample = thumbnails.dataset.samples.get(key)
         thumbnail = thumbnails.of_sample(sample) if sample else None
         images.append(ReportImage(thumbnail, label, other, confidence))
     return images
@@ -152,12 +148,9 @@ def write_folds_report(dataset: Dataset, run_id: str) -> Path:
     if metrics is None:
         raise InputUnusable(f"{folder / METRICS} is missing", fix)
 
-    values = collect_shared_values(dataset, folder, thumbnails)
+    values = collect_shared_values(folder, thumbnails)
     values["m"] = metrics
     values["main"] = build_main_section(
-        dataset,
-        thumbnails,
-        "the held-out folds",
-        metrics.held_out,
+        thumbnails, "the held-out folds", metrics.held_out
     )
     return write_page((folder / REPORT).absolute(), "folds.html.jinja", values)

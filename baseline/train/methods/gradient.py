@@ -1,12 +1,9 @@
 """Training by gradient descent: whole networks, and embeddings by triplet loss."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from sklearn.utils.extmath import randomized_svd
 from torch import nn
-from torch.nn import functional
 
 from baseline.data.samples import check_classes
 from baseline.features.backbone import ImageShape
@@ -14,11 +11,10 @@ from baseline.features.compute import reproducible
 from baseline.features.scaling import limit_threads
 from baseline.settings import Finetune, Simple, Triplet
 from baseline.train.batches import (
+    BatchHardObjective,
     FeatureSamples,
-    LabelledSamples,
-    LossTerms,
     choose_batch_size,
-    iterate_batches,
+    embed_samples,
     make_class_sampler,
 )
 from baseline.train.loop import (
@@ -31,8 +27,6 @@ from baseline.train.methods.logistic import TrainRows, Whitening
 from baseline.train.methods.transfer import FrozenFeatures, load_pretrained_backbone
 from baseline.train.networks import (
     BackboneNet,
-    NearestImageHead,
-    Net,
     build_net,
     configure_batch_norm,
     projection,
@@ -42,7 +36,6 @@ from baseline.train.trained_net import (
     LinearLayer,
     TrainedNet,
     build_gallery,
-    stack_by_class,
 )
 from baseline.train.training import TrainingCallback, TrainingData, TrainingResult
 from gleanset.arrays import Float32Array, Float64Array, IntArray
@@ -50,26 +43,21 @@ from gleanset.arrays import Float32Array, Float64Array, IntArray
 
 def fit_simple(
     data: TrainingData, settings: Simple, callback: TrainingCallback
-) -> TrainingResult[TrainedNet]:
+) -> TrainingResult:
     """Train the small network on train with early stopping on val."""
     train = data.arrays("train")
     check_classes(train.y, data.classes)
     with reproducible(settings.seed):
         net = build_net(settings, len(data.classes))
 
-    task = make_classifier_task(
-        net,
-        train,
-        data.arrays("val"),
-        settings,
-    )
-    fitted = train_network(task, callback, data.checkpoint_folder)
-    return fitted.with_net(to_trained_net(fitted.net, settings))
+    task = make_classifier_task(net, train, data.arrays("val"), settings)
+    course = train_network(task, callback, data.checkpoint_folder)
+    return TrainingResult(to_trained_net(net, settings), course, facts={})
 
 
 def fit_finetune(
     data: TrainingData, settings: Finetune, callback: TrainingCallback
-) -> TrainingResult[TrainedNet]:
+) -> TrainingResult:
     """Train a head, then its pretrained backbone too, with early stopping on val."""
     train = data.arrays("train")
     check_classes(train.y, data.classes)
@@ -85,96 +73,16 @@ def fit_finetune(
         callback,
     )
 
-    val = data.arrays("val")
-    task: TrainingTask[Net] = make_classifier_task(
-        net,
-        train,
-        val,
-        settings,
-    )
-    task = replace(task, frozen=net.backbone, frozen_epochs=settings.warm_up)
-    fitted = train_network(task, callback, data.checkpoint_folder)
+    task = make_classifier_task(net, train, data.arrays("val"), settings)
+    task = task._replace(frozen=net.backbone, frozen_epochs=settings.warm_up)
+    course = train_network(task, callback, data.checkpoint_folder)
 
-    return fitted.with_net(to_trained_net(fitted.net, settings, backbone), facts)
-
-
-MAX_VALIDATION_GALLERY = 2000
-"""Training images that validation compares with."""
-
-
-class BatchHardObjective:
-    """Triplet loss with batch-hard mining (Hermans et al., In Defense of the Triplet Loss, 2017).
-
-    The network returns embeddings before normalization. Val is evaluated with `gallery`,
-    by cross entropy of the similarities and recall@1.
-    """
-
-    def __init__(self, margin: float, gallery: LabelledSamples, classes: int):
-        # Imported here, so that using a trained run does not need it.
-        from pytorch_metric_learning.losses import TripletMarginLoss
-        from pytorch_metric_learning.miners import BatchHardMiner
-
-        self.loss = TripletMarginLoss(margin=margin)
-        self.miner = BatchHardMiner()
-        self.gallery = gallery
-        self.classes = classes
-
-    def loss_terms(self, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> LossTerms:
-        """Return the mean loss of the mined triplets times the images, and hits at rank 1."""
-        embedded = functional.normalize(net(x).float(), dim=1)
-        loss: torch.Tensor = self.loss(embedded, y, self.miner(embedded, y))
-
-        similarity = embedded.detach() @ embedded.detach().T
-        # Lower than any cosine: no image is its own nearest one.
-        similarity.fill_diagonal_(-2.0)
-        correct = (y[similarity.argmax(1)] == y).sum()
-        count = torch.tensor(float(len(y)), device=y.device)
-        return LossTerms(loss * count, count, correct)
-
-    def evaluate(
-        self, net: nn.Module, samples: LabelledSamples, batch: int
-    ) -> tuple[float, float]:
-        """Cross entropy in nats and recall@1 on `samples` against the known images."""
-        with torch.inference_mode():
-            gallery, gallery_y = embed_samples(
-                net, self.gallery, batch, MAX_VALIDATION_GALLERY
-            )
-            queries, y = embed_samples(net, samples, batch)
-            vectors = stack_by_class(
-                gallery.numpy(),
-                gallery_y.numpy(),
-                self.classes,
-            )
-            scores = NearestImageHead(torch.from_numpy(vectors))(queries)
-
-        loss = float(functional.cross_entropy(scores, y))
-        return loss, float((scores.argmax(1) == y).float().mean())
-
-
-def embed_samples(
-    net: nn.Module, samples: LabelledSamples, batch: int, limit: int | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return embeddings of length 1 (N x D) and classes of samples, not augmented.
-
-    With a `limit`, the batches that reach it are the last.
-    """
-    parts = []
-    labels = []
-    count = 0
-
-    for x, y in iterate_batches(samples, net, batch):
-        parts.append(functional.normalize(net(x).float(), dim=1).cpu())
-        labels.append(y.cpu())
-        count += len(y)
-        if limit is not None and count >= limit:
-            break
-
-    return torch.cat(parts), torch.cat(labels)
+    return TrainingResult(to_trained_net(net, settings, backbone), course, facts)
 
 
 def fit_triplet(
     data: TrainingData, settings: Triplet, callback: TrainingCallback
-) -> TrainingResult[TrainedNet]:
+) -> TrainingResult:
     """Train a projection of features."""
     frozen = FrozenFeatures.compute(data, settings, callback)
     train = FeatureSamples(frozen.rows.x, frozen.rows.y)
@@ -197,14 +105,14 @@ def fit_triplet(
         settings=settings,
         val=FeatureSamples(*frozen.val(data)),
     )
-    fitted = train_network(task, callback, data.checkpoint_folder)
+    course = train_network(task, callback, data.checkpoint_folder)
 
     with torch.inference_mode():
-        embedded = embed_samples(network, train, VALIDATION_BATCH)[0].numpy()
+        embeddings = embed_samples(network, train, VALIDATION_BATCH)[0].numpy()
         weight = layer.weight.cpu().numpy()
         bias = layer.bias.cpu().numpy()
     head = build_gallery(
-        embedded,
+        embeddings,
         train.y,
         frozen.keys,
         len(data.classes),
@@ -216,7 +124,7 @@ def fit_triplet(
         LinearLayer(weight, bias).after(frozen.scaling),
     )
 
-    return fitted.with_net(net, frozen.facts)
+    return TrainingResult(net, course, frozen.facts)
 
 
 COMPONENTS = 256
@@ -265,8 +173,8 @@ def _compute_discriminants(x: Float64Array, y: IntArray) -> Float64Array:
     means = np.stack([white[y == name].mean(0) for name in np.unique(y)])
     # All right singular vectors, by descending variance between the classes.
     _, _, directions = np.linalg.svd(means - means.mean(0))
+    # C means span C - 1 dimensions.
     is_discriminant = np.arange(len(directions)) < len(means) - 1
     weights = np.where(is_discriminant, 1.0, OTHER_DIRECTION_WEIGHT)
     discriminants = whitening.transform_coefficients(weights[:, None] * directions)
-    by_importance: Float64Array = discriminants @ components
-    return by_importance
+    return np.asarray(discriminants @ components)

@@ -8,14 +8,11 @@ Each layer of a network has its own C and c: covariances between layers are nois
 (one C for all layers cost 1.2 points on five characters of shows; docs/experiments.md).
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cholesky, solve_triangular
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -24,7 +21,7 @@ from baseline.data.samples import split_stratified_groups
 from baseline.features.backbone import FeaturePart
 from baseline.features.scaling import limit_threads
 from baseline.features.texture import PartWeights
-from gleanset.arrays import Float64Array, IntArray
+from gleanset.arrays import Array, Float64Array, IntArray
 from gleanset.errors import UsageError
 
 Folds = list[tuple[IntArray, IntArray]]
@@ -45,18 +42,18 @@ class TrainRows(NamedTuple):
     `weights` (N) and group numbers (N).
     """
 
-    x: npt.NDArray[Any]
+    x: Array
     y: IntArray
     weights: Float64Array
     groups: IntArray
 
-    def at(self, rows: IntArray) -> TrainRows:
+    def at(self, rows: IntArray) -> Self:
         """Return some rows."""
-        return TrainRows(
+        return type(self)(
             self.x[rows], self.y[rows], self.weights[rows], self.groups[rows]
         )
 
-    def subsample(self, seed: int) -> TrainRows:
+    def subsample(self, seed: int) -> Self:
         """Return at most `MAX_SAMPLES` random rows, in order."""
         order = np.random.default_rng(seed).permutation(len(self.y))
         return self.at(np.sort(order[:MAX_SAMPLES]))
@@ -70,10 +67,10 @@ class TrainRows(NamedTuple):
             (train, test) for train, test in folds if len(np.unique(self.y[train])) > 1
         ]
 
-    def flatten_views(self) -> TrainRows:
+    def flatten_views(self) -> Self:
         """Return every view as a row, dividing the weight of the sample."""
         views = self.x.shape[1]
-        return TrainRows(
+        return type(self)(
             x=self.x.reshape(-1, self.x.shape[2]),
             y=np.repeat(self.y, views),
             # Views share the weight, so that their number does not change the penalty.
@@ -109,6 +106,7 @@ class Whitening(NamedTuple):
         weights = rows.weights
         members = np.zeros((len(x), int(rows.y.max()) + 1))  # N x C
         members[np.arange(len(x)), rows.y] = weights
+        # A fold may have no row of a class.
         totals = np.maximum(members.sum(0), 1e-300)
         means = members.T @ x / totals[:, None]
 
@@ -118,8 +116,8 @@ class Whitening(NamedTuple):
         matrices = [
             _whitening_matrix(layer, layer_residuals)
             for layer, layer_residuals in zip(
-                _split(x, layers),
-                _split(residuals, layers),
+                split_columns(x, layers),
+                split_columns(residuals, layers),
                 strict=True,
             )
         ]
@@ -128,18 +126,20 @@ class Whitening(NamedTuple):
     def transform(self, x: Float64Array) -> Float64Array:
         """Return whitened features (N x sum of ranks) of features (N x D)."""
         widths = [len(matrix) for matrix in self.matrices]
-        layers = zip(_split(x, widths), self.matrices, strict=True)
+        layers = zip(split_columns(x, widths), self.matrices, strict=True)
         return np.concatenate([layer @ matrix for layer, matrix in layers], 1)
 
     def transform_coefficients(self, coefficients: Float64Array) -> Float64Array:
         """Return coefficients of features, given those of whitened features (classes x ranks)."""
         ranks = [matrix.shape[1] for matrix in self.matrices]
-        layers = zip(_split(coefficients, ranks), self.matrices, strict=True)
+        layers = zip(split_columns(coefficients, ranks), self.matrices, strict=True)
         return np.concatenate([layer @ matrix.T for layer, matrix in layers], 1)
 
 
-def _split(x: Float64Array, widths: Sequence[int]) -> list[Float64Array]:
-    return np.split(x, np.cumsum(widths)[:-1], axis=1)
+def split_columns(x: Array, widths: Sequence[int]) -> list[Array]:
+    """Split `x` (N x D) into blocks of columns of these widths."""
+    ends = np.cumsum(widths)
+    return np.split(x, ends[:-1], axis=1)
 
 
 def _row_space(x: Float64Array) -> Float64Array:
@@ -159,15 +159,15 @@ def _whitening_matrix(x: Float64Array, residuals: Float64Array) -> Float64Array:
     C is residuals' residuals, c its mean variance.
     """
     variance = float(np.square(residuals).sum()) / residuals.shape[1]
+    # Few images span a small space; outside of it the penalty keeps weights at 0.
     basis = _row_space(x)
-    projected = residuals @ basis
+    coordinates = residuals @ basis
     identity = np.eye(basis.shape[1])
     # Without variation within classes the matrix is the basis.
-    precision = projected.T @ projected / (variance or 1.0) + identity
+    precision = coordinates.T @ coordinates / (variance or 1.0) + identity
     factor = cholesky(precision, lower=True)
     inverse = solve_triangular(factor, identity, lower=True, trans="T")
-    matrix: Float64Array = basis @ inverse
-    return matrix
+    return np.asarray(basis @ inverse)
 
 
 def fit_linear_head(
@@ -197,8 +197,8 @@ def fit_linear_head(
         coefficients = np.stack([-row, row]) / 2
         bias = bias * [-0.5, 0.5]
 
-    converged = int(model.n_iter_.max()) < MAX_ITERATIONS
-    return LinearHead(coefficients, bias, converged)
+    has_converged = int(model.n_iter_.max()) < MAX_ITERATIONS
+    return LinearHead(coefficients, bias, has_converged)
 
 
 def choose_strength(
@@ -261,11 +261,13 @@ def log_loss(
     model: LogisticRegression, x: Float64Array, y: IntArray, weights: Float64Array
 ) -> float:
     """Return the weighted sum of log losses over `x` (N x D)."""
-    rows = np.arange(len(y))
+    # The model has the classes of its training rows only.
     classes = int(max(y.max(), model.classes_.max())) + 1
     probabilities = np.full((len(y), classes), UNSEEN_CLASS_PROBABILITY)
     probabilities[:, model.classes_] = model.predict_proba(x)
-    of_true_class = np.maximum(probabilities[rows, y], UNSEEN_CLASS_PROBABILITY)
+
+    of_true_class = probabilities[np.arange(len(y)), y]
+    of_true_class = np.maximum(of_true_class, UNSEEN_CLASS_PROBABILITY)
     return float(-(weights * np.log(of_true_class)).sum())
 
 
@@ -302,18 +304,18 @@ def parse_part_weights(
 
 
 def choose_part_weights(
-    rows: TrainRows, parts: Sequence[FeaturePart], expected: PartWeights, seed: int
+    rows: TrainRows, parts: Sequence[FeaturePart], prior: PartWeights, seed: int
 ) -> PartWeights:
     """Choose the weights of feature blocks by cross-validation over groups with a prior.
 
-    The prior is expected from the texture (`features/texture.py`): a dozen images change it
+    `prior` is expected from the texture (`features/texture.py`): a dozen images change it
     little, a hundred a lot. `rows` are N x D, with equal variance of all blocks. Weights are chosen
     one block after the other.
     """
     sample = rows.subsample(seed)
     folds = sample.folds(seed)
     if not folds:
-        return expected._replace(by=f"{expected.by}; train is too small to choose")
+        return prior._replace(by=f"{prior.by}; train is too small to choose")
 
     groups = len(np.unique(sample.groups))
     weights = [1.0]
@@ -322,12 +324,12 @@ def choose_part_weights(
         # Of the blocks whose weights are chosen.
         kernel = grams[0]
 
-        for gram, prior in zip(grams[1:], expected.weights[1:], strict=True):
+        for gram, mean in zip(grams[1:], prior.weights[1:], strict=True):
             costs = {}
             for weight in BLOCK_WEIGHTS:
                 candidate = kernel + weight * weight * gram
                 loss = _held_out_loss(candidate, sample, folds)
-                deviation = (weight - prior) / WEIGHT_PRIOR_DEVIATION
+                deviation = (weight - mean) / WEIGHT_PRIOR_DEVIATION
                 # The loss of all groups, and the negative log prior.
                 costs[weight] = groups * loss + deviation**2 / 2
 
@@ -343,7 +345,7 @@ def choose_part_weights(
 
 def _gram_matrices(x: Float64Array, parts: Sequence[FeaturePart]) -> list[Float64Array]:
     """Return the Gram matrix (N x N) of each feature block, with a common scale."""
-    blocks = _split(x, [part.width for part in parts])
+    blocks = split_columns(x, [part.width for part in parts])
     grams = [block @ block.T for block in blocks]
     variance = float(grams[0].diagonal().mean())
     scale = FIRST_BLOCK_VARIANCE / max(variance, 1e-12)

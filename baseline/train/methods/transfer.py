@@ -1,8 +1,6 @@
 """A logistic regression on the features of a frozen backbone, which are computed once."""
 
-from __future__ import annotations
-
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -22,7 +20,12 @@ from baseline.train.methods.logistic import (
     parse_part_weights,
 )
 from baseline.train.trained_net import LinearLayer, TrainedNet
-from baseline.train.training import TrainingCallback, TrainingData, TrainingResult
+from baseline.train.training import (
+    TrainingCallback,
+    TrainingCourse,
+    TrainingData,
+    TrainingResult,
+)
 from gleanset.arrays import Float32Array, IntArray
 
 
@@ -39,11 +42,11 @@ def load_pretrained_backbone(
     for member in backbone.members:
         if not isinstance(member, OnnxBackbone):
             continue
-        expected = min(member.side)
-        if expected > settings.size:
+        side = min(member.side)
+        if side > settings.size:
             callback.say(
                 f"images are read at {settings.size} x {settings.size}, but {member.name} expects "
-                f"{expected}: -o size={expected}"
+                f"{side}: -o size={side}"
             )
 
     return backbone, {
@@ -71,7 +74,7 @@ class FrozenFeatures(NamedTuple):
         data: TrainingData,
         settings: Transfer | Triplet,
         callback: TrainingCallback,
-    ) -> FrozenFeatures:
+    ) -> Self:
         """Compute features and choose their block weights.
 
         Raises `InputUnusable` if classes are missing, `UsageError` if the setting does not fit the
@@ -99,10 +102,10 @@ class FrozenFeatures(NamedTuple):
         parts = backbone.parts
         weights = parse_part_weights(settings.part_weights, parts)
         if weights is None:
-            expected = get_prior_weights(parts, data.dataset, train, data.progress)
-            scaled = Scaling.fit(rows.x, backbone).transform(rows.x[:, 0])
-            plain = rows._replace(x=scaled.astype(np.float64))
-            weights = choose_part_weights(plain, parts, expected, settings.seed)
+            prior = get_prior_weights(parts, data.dataset, train, data.progress)
+            standard = Scaling.fit(rows.x, backbone).transform(rows.x[:, 0])
+            plain = rows._replace(x=standard.astype(np.float64))
+            weights = choose_part_weights(plain, parts, prior, settings.seed)
         if description := weights.describe(parts):
             callback.say(description)
 
@@ -120,7 +123,7 @@ class FrozenFeatures(NamedTuple):
 
 def fit_transfer(
     data: TrainingData, settings: Transfer, callback: TrainingCallback
-) -> TrainingResult[TrainedNet]:
+) -> TrainingResult:
     """Fit the regression; choose its strength unless the settings say it."""
     frozen = FrozenFeatures.compute(data, settings, callback)
     layers = frozen.backbone.layers
@@ -131,10 +134,7 @@ def fit_transfer(
         facts = {"strength": settings.strength, "strength_by": "settings"}
     else:
         choice = choose_strength(rows, layers, settings.seed)
-        facts = {
-            "strength": choice.strength,
-            "strength_by": choice.by,
-        }
+        facts = {"strength": choice.strength, "strength_by": choice.by}
         callback.say(f"regularization: C = {choice.strength:g} ({choice.by})")
 
     linear = fit_linear_head(rows, facts["strength"], layers)
@@ -142,11 +142,5 @@ def fit_transfer(
     shape = ImageShape(settings.channels, settings.size)
     net = TrainedNet(frozen.backbone, layer, shape)
 
-    return TrainingResult(
-        net,
-        history=(),
-        best_epoch=0,
-        device="cpu",
-        precision="fp32",
-        facts=facts | {"converged": linear.converged} | frozen.facts,
-    )
+    facts |= {"converged": linear.converged} | frozen.facts
+    return TrainingResult(net, TrainingCourse(), facts)

@@ -1,7 +1,5 @@
 """Exporting a run: the file is written only after its predictions were compared with the run's."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +12,13 @@ from baseline.data.pixels import PixelReader, choose_readers
 from baseline.data.runs import find_run_dataset, find_run_folder, hash_model_files
 from baseline.data.samples import pixel_sources
 from baseline.features.graph_backbones import OnnxBackbone
-from baseline.use.engines import Card, InferenceEngine, make_card
+from baseline.use.engines import (
+    Card,
+    InferenceEngine,
+    LiteRtEngine,
+    OnnxEngine,
+    make_card,
+)
 from baseline.use.model import Model
 from baseline.use.run_engine import RunEngine
 from gleanset import Dataset
@@ -59,14 +63,14 @@ class AgreementCheck(NamedTuple):
 
 def compare(
     run: InferenceEngine,
-    exported: InferenceEngine,
+    model: InferenceEngine,
     images: Pixels,
     y: IntArray,
 ) -> AgreementCheck:
     """Compare two engines on images (N x size x size x 3) of the classes `y` (-1: unknown)."""
     first, second = (
         Model(engine, batch_size=BATCH_SIZE).forward(images).probabilities
-        for engine in (run, exported)
+        for engine in (run, model)
     )
     before = first.argmax(1)
     after = second.argmax(1)
@@ -100,15 +104,13 @@ def check_agreement(check: AgreementCheck, precision: str) -> None:
         )
 
 
-def engines_agree(
-    run: InferenceEngine, exported: InferenceEngine, images: Pixels
-) -> bool:
+def engines_agree(run: InferenceEngine, model: InferenceEngine, images: Pixels) -> bool:
     """Return whether two engines agree on enough images."""
     if len(images) < MIN_COMPARED_IMAGES:
         return False
     predictions = zip(
         Model(run).predict_pixels(images, 1),
-        Model(exported).predict_pixels(images, 1),
+        Model(model).predict_pixels(images, 1),
         strict=True,
     )
     agreeing = sum(first.best == second.best for first, second in predictions)
@@ -188,8 +190,8 @@ def export_run(
     writer = get_writer(out.suffix)
 
     with Dataset.open(find_run_dataset(folder, root) or root) as dataset:
-        labelled = list(dataset.samples.iter_in_splits())
-        if not labelled:
+        samples = list(dataset.samples.iter_in_splits())
+        if not samples:
             raise InputUnusable(
                 "there is no labelled image to compare the predictions",
                 "name the dataset of the run: -d DIR",
@@ -197,21 +199,21 @@ def export_run(
 
         # Images of val first, the only ones whose accuracy is measured.
         order = ("val", "train", "test")
-        by_split = sorted(labelled, key=lambda sample: order.index(str(sample.split)))
-        checked = _read_images(
+        by_split = sorted(samples, key=lambda sample: order.index(str(sample.split)))
+        comparison_images = _read_images(
             dataset,
             engine,
             by_split[:MAX_CHECKED_IMAGES],
             progress,
         )
-        calibration = checked.images[:0]
+        calibration = comparison_images.images[:0]
         if precision in ("int8", AUTO):
-            train = [sample for sample in labelled if sample.split == "train"]
+            train = [sample for sample in samples if sample.split == "train"]
             train = train[:MAX_CALIBRATION_IMAGES]
             calibration = _read_images(dataset, engine, train, progress).images
 
-    export = _Export(engine, sha256, writer, calibration, checked, progress)
-    labels = {sample.label for sample in labelled}
+    export = _Export(engine, sha256, writer, calibration, comparison_images, progress)
+    labels = {sample.label for sample in samples}
     # Classes that were added to a gallery from files cannot be compared.
     if precision == AUTO and not labels.issuperset(engine.facts.classes):
         precision = "fp32"
@@ -235,6 +237,14 @@ class ExportedFile(NamedTuple):
     card: Card
     engine: InferenceEngine
     check: AgreementCheck
+
+
+class FormatWriter(NamedTuple):
+    """Functions for a file format: write a model, add its card, and open its engine."""
+
+    model: Callable[[RunEngine, Card, Pixels], bytes]
+    with_card: Callable[[bytes, Card], bytes]
+    engine: Callable[[bytes], InferenceEngine]
 
 
 class _Export(NamedTuple):
@@ -309,7 +319,7 @@ def _read_images(
     samples: Sequence[Sample],
     progress: Progress,
 ) -> CheckedImages:
-    read = PixelReader(engine.facts.size, "RGB", engine.facts.fit)
+    read = PixelReader(engine.facts.size, channels=3, fit=engine.facts.fit)
     sources = list(pixel_sources(dataset, samples))
     outcomes = run_over(read, sources, choose_readers(len(sources)))
     bar = progress.over(outcomes, "images", total=len(sources))
@@ -335,18 +345,9 @@ def _read_images(
     return CheckedImages(images, y)
 
 
-class FormatWriter(NamedTuple):
-    """Functions for a file format: write a model, add its card, and open its engine."""
-
-    model: Callable[[RunEngine, Card, Pixels], bytes]
-    with_card: Callable[[bytes, Card], bytes]
-    engine: Callable[[bytes], InferenceEngine]
-
-
 def get_writer(ending: str) -> FormatWriter:
     """Return the writer of a file format. Raises `MissingComponent`."""
     if ending == ".onnx":
-        from baseline.use.engines import OnnxEngine
         from baseline.use.export import onnx_file
 
         # One thread, as in a server; the speed of several depends on other processes.
@@ -355,7 +356,6 @@ def get_writer(ending: str) -> FormatWriter:
         write = functools.partial(onnx_file.write_onnx, build)
         return FormatWriter(write, onnx_file.with_card, engine)
 
-    from baseline.use.engines import LiteRtEngine
     from baseline.use.export import litert_file
 
     litert_file.require_litert()

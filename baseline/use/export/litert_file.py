@@ -133,16 +133,16 @@ class InferenceNet(nn.Module):
             x = (x * self.luma).sum(1, keepdim=True)
 
         head = self.net.head
-        embedded = self.net.embed(x)
-        scores = head(embedded).float() / self.temperature
+        embeddings = self.net.embed(x)
+        scores = head(embeddings).float() / self.temperature
         if self.offsets is not None:
             scores = scores + self.offsets
 
-        outputs = [torch.softmax(scores, 1), embedded.float()]
+        outputs = [torch.softmax(scores, 1), embeddings.float()]
         if self.membership is not None:
-            outputs.append(self.membership(embedded.float()))
+            outputs.append(self.membership(embeddings.float()))
         if isinstance(head, NearestImageHead):
-            outputs.append(head.similarity(embedded).float())
+            outputs.append(head.similarity(embeddings).float())
         return tuple(outputs)
 
 
@@ -164,14 +164,14 @@ class MembershipNet(nn.Module):
     background: torch.Tensor
     weights: torch.Tensor
 
-    def forward(self, embedded: torch.Tensor) -> torch.Tensor:
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Return the probabilities."""
-        scaled = (embedded - self.mean) * self.factors
-        along = (scaled @ self.directions.T) * self.shrinkage
-        shrunk = scaled + along @ self.directions
+        rows = (embeddings - self.mean) * self.factors
+        along = (rows @ self.directions.T) * self.shrinkage
+        shrunk = rows + along @ self.directions
         distances = [_compute_squared_distances(shrunk, self.centers)]
         if self.identity_centers.numel():
-            identity = scaled[:, self.identity]
+            identity = rows[:, self.identity]
             distances.append(
                 _compute_squared_distances(identity, self.identity_centers)
             )

@@ -24,6 +24,7 @@ from baseline.features.graph_backbones import (
     COLOUR_SCOPE,
     PREPARING,
     GraphBackbone,
+    float32_array,
     int64_array,
 )
 from baseline.features.graph_builder import GraphBuilder, Output, image_input
@@ -58,28 +59,28 @@ def build_graph(run: RunEngine) -> ModelProto:
     features = [_add_features(graph, member, images, net.shape) for member in members]
 
     graph.scope = "head"
-    embedded = features[0]
+    embeddings = features[0]
     if len(features) > 1:
-        embedded = graph.add("Concat", *features, axis=1)
+        embeddings = graph.add("Concat", *features, axis=1)
     if net.projection:
-        embedded = _add_linear(graph, embedded, net.projection)
-        embedded = graph.add_unit_rows(embedded, MIN_LENGTH)
+        embeddings = _add_linear(graph, embeddings, net.projection)
+        embeddings = graph.add_unit_rows(embeddings, MIN_LENGTH)
 
-    scores, similarity = _add_scores(graph, net, embedded)
-    scores = graph.add("Div", scores, np.array(run.facts.rule.temperature, np.float32))
+    scores, similarity = _add_scores(graph, net, embeddings)
+    scores = graph.add("Div", scores, float32_array(run.facts.rule.temperature))
     if run.offsets.any():
         scores = graph.add("Add", scores, run.offsets)
     probabilities = graph.add("Softmax", scores, axis=1)
 
     outputs = {
         "probabilities": Output(probabilities, (net.head.classes,)),
-        "embedding": Output(embedded, (net.width,)),
+        "embedding": Output(embeddings, (net.width,)),
     }
     if similarity is not None:
         outputs["similarity"] = similarity
     if net.membership:
         graph.scope = MEMBERSHIP
-        membership = add_membership(graph, net.membership, embedded)
+        membership = add_membership(graph, net.membership, embeddings)
         outputs["membership"] = Output(membership, ())
 
     size = net.shape.size
@@ -91,11 +92,11 @@ def _scale_images(graph: GraphBuilder, shape: ImageShape) -> str:
     graph.scope = "scaling"
     values = graph.add("Cast", INPUT_NAME, to=TensorProto.FLOAT)
     first = graph.add("Transpose", values, perm=[0, 3, 1, 2])
-    scaled = graph.add("Div", first, np.array(255, np.float32))
+    floats = graph.add("Div", first, float32_array(255))
     if shape.channels == 3:
-        return scaled
-    weighed = graph.add("Mul", scaled, np.array(LUMA, np.float32)[:, None, None])
-    return graph.add("ReduceSum", weighed, int64_array(1), keepdims=1)
+        return floats
+    luma = graph.add("Mul", floats, float32_array(LUMA)[:, None, None])
+    return graph.add("ReduceSum", luma, int64_array(1), keepdims=1)
 
 
 def _add_features(
@@ -147,53 +148,54 @@ def _add_linear(graph: GraphBuilder, value: str, layer: LinearLayer) -> str:
 
 
 def _add_scores(
-    graph: GraphBuilder, net: TrainedNet, embedded: str
+    graph: GraphBuilder, net: TrainedNet, embeddings: str
 ) -> tuple[str, Output | None]:
     """Add scores (N x classes), and for a gallery similarities (N x classes x K)."""
     head = net.head
     if not isinstance(head, GalleryHead):
-        return _add_linear(graph, embedded, head), None
+        return _add_linear(graph, embeddings, head), None
 
     classes, images_per_class, width = head.vectors.shape
     vectors = head.vectors.reshape(classes * images_per_class, width)
-    flat = graph.add("MatMul", embedded, vectors.T)
+    flat = graph.add("MatMul", embeddings, vectors.T)
     similarity = graph.add("Reshape", flat, int64_array(0, classes, images_per_class))
     best = graph.add("ReduceMax", similarity, int64_array(2), keepdims=0)
-    scores = graph.add("Mul", best, np.array(GALLERY_SCALE, np.float32))
+    scores = graph.add("Mul", best, float32_array(GALLERY_SCALE))
     return scores, Output(similarity, (classes, images_per_class))
 
 
 def add_membership(
-    graph: GraphBuilder, membership: ClassMembership, embedded: str
+    graph: GraphBuilder, membership: ClassMembership, embeddings: str
 ) -> str:
     """Add the probability (N) that an embedding is of one of the classes."""
     axis = int64_array(1)
-    centred = graph.add("Sub", embedded, membership.mean)
-    scaled = graph.add("Mul", centred, membership.factors)
-    along = graph.add("MatMul", scaled, membership.directions.T)
+    differences = graph.add("Sub", embeddings, membership.mean)
+    rows = graph.add("Mul", differences, membership.factors)
+    along = graph.add("MatMul", rows, membership.directions.T)
     shrunk = graph.add("Mul", along, membership.shrinkage)
-    added = graph.add("MatMul", shrunk, membership.directions)
-    whole = graph.add_unit_rows(graph.add("Add", scaled, added), MIN_LENGTH)
+    change = graph.add("MatMul", shrunk, membership.directions)
+    whole = graph.add_unit_rows(graph.add("Add", rows, change), MIN_LENGTH)
 
     distances = [_add_distances(graph, whole, membership.centers)]
     if membership.identity_centers.size:
         columns = membership.identity
         ends = map(int64_array, (columns.start, columns.stop))
-        block = graph.add("Slice", scaled, *ends, axis)
+        block = graph.add("Slice", rows, *ends, axis)
         identity = graph.add_unit_rows(block, MIN_LENGTH)
         distances.append(_add_distances(graph, identity, membership.identity_centers))
     distances.append(_add_distances(graph, whole, membership.background))
 
     *weights, constant = membership.weights
-    score = graph.hold(np.array([constant], np.float32))
+    score = graph.hold(float32_array([constant]))
     for distance, weight in zip(distances, weights, strict=True):
-        term = graph.add("Mul", distance, np.array([weight], np.float32))
+        term = graph.add("Mul", distance, float32_array([weight]))
         score = graph.add("Add", term, score)
     return graph.add("Sigmoid", graph.add("ReduceMax", score, axis, keepdims=0))
 
 
 def _add_distances(graph: GraphBuilder, units: str, centers: Float32Array) -> str:
     """Add the squared distances (N x C) of unit vectors to centers (C x D)."""
+    # |u - c|^2 = 1 - 2 u c' + |c|^2 for a unit vector u.
     products = graph.add("MatMul", units, -2 * centers.T)
     return graph.add("Add", products, 1 + np.square(centers).sum(1))
 
@@ -229,13 +231,12 @@ def write_onnx(
 
 def with_card(model: bytes, card: Card) -> bytes:
     """Return a model with its card and labels in the metadata."""
-    loaded = onnx.load_model_from_string(model)
+    graph = onnx.load_model_from_string(model)
     onnx.helper.set_model_props(
-        loaded, {KEY: card.to_json(), "labels": "\n".join(card.classes)}
+        graph, {KEY: card.to_json(), "labels": "\n".join(card.classes)}
     )
-    loaded.producer_name = "gleanset"
-    data: bytes = loaded.SerializeToString()
-    return data
+    graph.producer_name = "gleanset"
+    return bytes(graph.SerializeToString())
 
 
 def _quantize(path: Path, calibration: Pixels) -> Path:
@@ -331,14 +332,14 @@ def _list_small_output_products(graph: Any) -> list[str]:
     weights = {entry.name: math.prod(entry.dims) for entry in graph.initializer}
     # From the outputs back to the first products.
     pending = [entry.name for entry in graph.output]
-    visited: set[str] = set()
+    seen_values: set[str] = set()
     small = []
     while pending:
         value = pending.pop()
         node = node_of_value.get(value)
-        if node is None or value in visited or node.op_type == "Conv":
+        if node is None or value in seen_values or node.op_type == "Conv":
             continue
-        visited.add(value)
+        seen_values.add(value)
         if node.op_type not in PRODUCT_OPERATIONS:
             pending.extend(node.input)
         elif weights.get(node.input[1], 0) <= MAX_FLOAT32_WEIGHTS:

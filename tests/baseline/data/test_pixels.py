@@ -134,7 +134,7 @@ def test_prediction_and_export_use_fit_of_training(
     assert not np.allclose(stretched.embed(paths), expected)
 
 
-GREY = PixelReader(16, "L")
+GREY = PixelReader(16, 1)
 
 
 def make_sources(folder: Path, count: int, channels: int = 3) -> list[PixelSource]:
@@ -168,7 +168,7 @@ def test_decoded_pixels_are_cached(tmp_path: Path) -> None:
     sources = make_sources(tmp_path, 3)
     cache = tmp_path / "cache"
     count = CountingProgress()
-    rgb = PixelReader(16, "RGB")
+    rgb = PixelReader(16, 3)
     first = decode_all(cache, sources, rgb, count)
     assert (count.seen, first.rows) == (3, (0, 1, 2))
     for row, source in enumerate(sources):
@@ -177,7 +177,7 @@ def test_decoded_pixels_are_cached(tmp_path: Path) -> None:
     assert isinstance(first.x.base.base, np.memmap)
     assert np.array_equal(decode_all(cache, sources, rgb, count).x, first.x)
     assert (count.seen, decode_all(cache, [], rgb).x.shape) == (3, (0, 3, 16, 16))
-    assert decode_all(cache, sources, PixelReader(8, "L"), count).x.shape == (
+    assert decode_all(cache, sources, PixelReader(8, 1), count).x.shape == (
         3,
         1,
         8,

@@ -202,7 +202,10 @@ def test_evaluate_applies_decision_rule(trained: Dataset, baseline: Baseline) ->
     # Metrics follow a later change of the rule.
     baseline("evaluate", "--forget")
     metrics = read_metrics(folder).splits["test"]
-    assert (metrics.answered.unknown, metrics.answer_accuracy) == (0, metrics.accuracy)
+    assert (metrics.answer_metrics.unknown, metrics.answer_accuracy) == (
+        0,
+        metrics.accuracy,
+    )
 
 
 INVALID_OPTIONS = [

@@ -175,7 +175,7 @@ def test_confusions_are_sorted_by_count() -> None:
     pairs = compute_classification_metrics(
         logits, y, [str(n) for n in range(24)], "abc"
     ).list_confused_pairs()[:2]
-    assert [(pair.true, pair.answered, pair.count, pair.total) for pair in pairs] == [
+    assert [(pair.true, pair.answer, pair.count, pair.total) for pair in pairs] == [
         ("b", "c", 4, 13),
         ("a", "b", 2, 7),
     ]

@@ -154,9 +154,9 @@ def test_report_names_untested_classes(dataset: Dataset) -> None:
     folder, _ = make_evaluated_run(dataset, "one", skill=9.0)
     metrics = read_metrics(folder)
     assert metrics.test is not None
-    first, *others = metrics.test.answered.classes
+    first, *others = metrics.test.answer_metrics.classes
     scores = (first, *(replace(score, support=0) for score in others))
-    answers = replace(metrics.test.answered, classes=scores)
+    answers = replace(metrics.test.answer_metrics, classes=scores)
     test = replace(metrics.test, classes=scores, answers=answers, groups=1)
     write_metrics(folder, replace(metrics, test=test))
     content = " ".join(write_and_parse_report(dataset, "one")[1].text_content().split())

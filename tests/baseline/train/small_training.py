@@ -1,6 +1,7 @@
 """A small network trained on drawn patterns, for tests of the training loop."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from drawn_dataset import none
 
@@ -10,7 +11,17 @@ from baseline.features.compute import reproducible
 from baseline.settings import Simple
 from baseline.train.loop import make_classifier_task, train_network
 from baseline.train.networks import Net, build_net
-from baseline.train.training import TrainingCallback, TrainingResult
+from baseline.train.training import TrainingCallback
+
+
+class SmallTraining(NamedTuple):
+    """A trained network, and how it was trained."""
+
+    net: Net
+    history: tuple[EpochReport, ...]
+    best_epoch: int
+    device: str
+    precision: str
 
 
 def train_small(
@@ -18,11 +29,11 @@ def train_small(
     settings: Simple,
     val: Arrays | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
-) -> TrainingResult[Net]:
+) -> SmallTraining:
     """Train from scratch; `on_epoch` is called after every epoch."""
     with reproducible(settings.seed):
         net = build_net(settings, int(train.y.max()) + 1)
     task = make_classifier_task(net, train, none() if val is None else val, settings)
     callback = TrainingCallback()
     callback.on_epoch_end = on_epoch
-    return train_network(task, callback)
+    return SmallTraining(net, *train_network(task, callback))

@@ -56,7 +56,9 @@ def fit(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Callable[..., obje
             dataset, find_examples(dataset), settings, checkpoint_folder=folder
         )
         fitted = fit_method(data, settings, callback)
-        losses = [(e.train_loss, e.val_loss, e.learning_rate) for e in fitted.history]
+        losses = [
+            (e.train_loss, e.val_loss, e.learning_rate) for e in fitted.course.history
+        ]
         return losses, {
             name: value.tobytes() for name, value in fitted.net.state.items()
         }

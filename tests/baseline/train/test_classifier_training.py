@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from drawn_dataset import CLASSES, none, patterns
-from small_training import train_small
+from small_training import SmallTraining, train_small
 from torch import nn
 
 from baseline.data.runs import remove_checkpoint
@@ -32,7 +32,7 @@ from baseline.train.batches import (
 )
 from baseline.train.loop import load_checkpoint, make_classifier_task, train_network
 from baseline.train.networks import Net, build_net
-from baseline.train.training import LOG, RunLogger, TrainingCallback, TrainingResult
+from baseline.train.training import LOG, RunLogger, TrainingCallback
 from gleanset.errors import UsageError
 
 SMALL = {
@@ -61,7 +61,7 @@ def evaluate(net: Net, arrays: Arrays, classes: tuple[str, ...]) -> SplitMetrics
     )
 
 
-def epoch_metrics(trained: TrainingResult[Net]) -> list[tuple[float | None, ...]]:
+def epoch_metrics(trained: SmallTraining) -> list[tuple[float | None, ...]]:
     return [
         (r.train_loss, r.train_accuracy, r.val_loss, r.val_accuracy)
         for r in trained.history
@@ -208,7 +208,7 @@ def test_frozen_weights_train_after_frozen_epochs() -> None:
             )
 
     task = make_classifier_task(net, patterns((9, 9, 9), 1), none(), options)
-    train_network(replace(task, frozen=features, frozen_epochs=2), Watch())
+    train_network(task._replace(frozen=features, frozen_epochs=2), Watch())
     assert unchanged == [True, True, False]
 
 

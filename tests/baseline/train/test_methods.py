@@ -67,7 +67,7 @@ def trained(
     preset: str,
     options: dict[str, str],
     callback: TrainingCallback | None = None,
-) -> tuple[TrainingResult[TrainedNet], TrainingData]:
+) -> tuple[TrainingResult, TrainingData]:
     settings = load_preset(preset, options)
     material = TrainingData(dataset, find_examples(dataset), settings)
     return fit_method(material, settings, callback), material
@@ -265,7 +265,7 @@ def run(
         dataset, "triplet", PACKAGED | {"views": "1", "epochs": "6"}
     )
     assert accuracy(fitted.net, material.arrays("test")) > 0.8
-    assert fitted.history[-1].val_accuracy is not None
+    assert fitted.course.history[-1].val_accuracy is not None
     folder = tmp_path_factory.mktemp("run")
     save_model(folder, fitted.net, material.settings, material.classes)
     return folder, material
