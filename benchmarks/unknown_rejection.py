@@ -71,7 +71,7 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
     for kind, images in (kinds | {"far": list(other.samples.iter_by_key())}).items():
         labelled = tuple(replace(sample, label=classes[0]) for sample in images)
         tested = replace(data, dataset=other if kind == "far" else dataset)
-        tested.examples = replace(examples, splits={"test": labelled})
+        tested.examples = examples._replace(splits={"test": labelled})
         outputs = compute_split_outputs(trained.net, tested, "test")
         assert outputs.membership is not None
         decisions = decide(outputs.logits, data.classes, rule, outputs.membership)

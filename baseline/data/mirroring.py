@@ -1,7 +1,6 @@
 """Classes that are mirror images of each other: training mirrors images and makes them equal."""
 
 from collections import defaultdict
-from dataclasses import replace
 from itertools import combinations
 
 import cv2
@@ -35,7 +34,7 @@ def warn_of_mirrored_classes(
         return ""
 
     small = msgspec.structs.replace(settings, size=SIDE, fit="stretch")
-    part = replace(examples, splits=examples.splits | {"train": samples})
+    part = examples._replace(splits=examples.splits | {"train": samples})
     arrays = load_arrays(dataset, part, small, "train", NO_PROGRESS)
     pairs = find_mirrored_classes(arrays.x, arrays.y)
     if not pairs:

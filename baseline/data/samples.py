@@ -4,8 +4,10 @@ import hashlib
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from itertools import chain
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,8 +23,7 @@ from gleanset.records import SPLITS, Sample
 from gleanset.work.progress import NO_PROGRESS, Progress
 
 
-@dataclass(frozen=True)
-class Examples:
+class Examples(NamedTuple):
     """Classes in order, and the samples of each split.
 
     Attributes
@@ -35,7 +36,7 @@ class Examples:
     classes: tuple[str, ...]
     splits: dict[str, tuple[Sample, ...]]
     groups: Mapping[str, str]
-    class_counts: Mapping[str, int] = field(default_factory=dict)
+    class_counts: Mapping[str, int] = MappingProxyType({})
     unseen: frozenset[str] = frozenset()
 
     def fingerprint(self) -> str:
@@ -246,7 +247,7 @@ def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
         "(whole groups) are used as val"
     )
     splits = examples.splits | {"train": rest, "val": val}
-    return replace(examples, splits=splits), notice
+    return examples._replace(splits=splits), notice
 
 
 def _choose_val_groups(
@@ -303,7 +304,7 @@ def make_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
             "val": (),
             "test": _collect_samples(holdout, test),
         }
-        yield replace(examples, splits=splits)
+        yield examples._replace(splits=splits)
 
 
 def _find_holdout(groups: Groups, unseen: Collection[str]) -> Groups:

@@ -302,7 +302,7 @@ def _predict_splits(
         )
 
     # Its order, and classes without images now.
-    examples = replace(examples, classes=classes)
+    examples = examples._replace(classes=classes)
     for split in splits:
         _check_not_trained_on(dataset, run, folder, examples, split)
 
@@ -336,7 +336,7 @@ def _with_run_names(examples: Examples, new_names: Mapping[str, str]) -> Example
         split: tuple(map(rename, samples)) for split, samples in examples.splits.items()
     }
     names = tuple(former.get(name, name) for name in examples.classes)
-    return replace(examples, splits=splits, classes=names)
+    return examples._replace(splits=splits, classes=names)
 
 
 def _check_not_trained_on(

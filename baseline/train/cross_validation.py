@@ -7,7 +7,6 @@ with the next fold.
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -159,7 +158,7 @@ def _compute_features(
     train = [samples[key] for key in sorted(train_keys)]
     rest = [samples[key] for key in sorted(samples.keys() - train_keys)]
     splits = {"train": tuple(train), "val": tuple(rest), "test": ()}
-    data = TrainingData(dataset, replace(folds[0], splits=splits), settings, progress)
+    data = TrainingData(dataset, folds[0]._replace(splits=splits), settings, progress)
     with suppress(UsageError, InputUnusable):  # the training itself reports it
         backbone, _ = load_pretrained_backbone(settings, TrainingCallback())
         data.train_features(backbone)

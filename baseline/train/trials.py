@@ -90,7 +90,7 @@ def find_label_issues(
     samples = examples.all_samples()
     # All splits as train; unreviewed labels are checked too.
     splits = {"train": tuple(samples), "val": (), "test": ()}
-    everything = replace(examples, splits=splits, unseen=frozenset())
+    everything = examples._replace(splits=splits, unseen=frozenset())
     parts = make_folds(everything, folds, settings.seed)
     with_val = folds_with_val(parts, settings.seed)
     results = cross_validate(dataset, settings, with_val, progress)

@@ -241,9 +241,9 @@ def _fix_choices(settings: Settings, facts: Mapping[str, Any]) -> Settings:
 def _predict_folds(data: TrainingData, settings: Settings) -> Outputs:
     splits = data.examples.splits
     only_train = {"train": splits["train"], "val": (), "test": ()}
-    examples = replace(data.examples, splits=only_train)
+    examples = data.examples._replace(splits=only_train)
     folds = [
-        replace(fold, splits=fold.splits | {"val": splits["val"]})
+        fold._replace(splits=fold.splits | {"val": splits["val"]})
         for fold in make_folds(examples, UNKNOWN_FOLDS, data.settings.seed)
     ]
     results = cross_validate(
@@ -295,7 +295,7 @@ def _predict_rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
         replace(sample, label=data.classes[0])
         for sample in islice(rejections, MAX_REJECTED_SAMPLES)
     )
-    examples = replace(data.examples, splits={"train": train})
+    examples = data.examples._replace(splits={"train": train})
     rejected_data = TrainingData(
         data.dataset,
         examples,

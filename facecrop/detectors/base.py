@@ -6,6 +6,8 @@ The keyword arguments of its constructor are its settings, as text or numbers, w
 detector that can be built works.
 """
 
+from __future__ import annotations
+
 from typing import ClassVar, Protocol
 
 from gleanset.arrays import Pixels

@@ -1,7 +1,6 @@
 """Which labels train, validate and test; the report on near-duplicates of training images."""
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from drawn_dataset import fill
@@ -120,7 +119,7 @@ def test_describe_copy_search(dataset: Dataset) -> None:
         sample.key: examples.groups[examples.splits["train"][0].key],
     }
     assert (
-        summarize_copy_search(dataset, replace(examples, groups=joined), "test")["torn"]
+        summarize_copy_search(dataset, examples._replace(groups=joined), "test")["torn"]
         == 1
     )
 
@@ -156,7 +155,7 @@ def test_unseen_labels_are_only_in_train(with_unseen: Dataset) -> None:
         not {sample.key for name in ("val", "test") for sample in examples.splits[name]}
         & unseen
     )
-    cut, result = ensure_val(replace(examples, splits=examples.splits | {"val": ()}), 0)
+    cut, result = ensure_val(examples._replace(splits=examples.splits | {"val": ()}), 0)
     assert result is not None
     assert cut.splits["val"]
     assert not {sample.key for sample in cut.splits["val"]} & unseen

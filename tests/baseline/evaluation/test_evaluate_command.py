@@ -493,7 +493,7 @@ def test_class_with_one_group_stays_in_train(dataset: Dataset) -> None:
         for name, part in result.splits.items()
     }
     owl = next(s for s in result.splits["train"] if s.label == "owl")
-    examples = replace(result, splits={**lone, "train": (*lone["train"], owl)})
+    examples = result._replace(splits={**lone, "train": (*lone["train"], owl)})
     for part in make_folds(examples, 3, seed=0):
         assert owl in part.splits["train"]
 
