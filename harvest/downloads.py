@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from gleanset import Dataset
-from gleanset.errors import FORGOTTEN
+from gleanset.errors import FORGOTTEN, InputUnusable
 from gleanset.images.staging import StageBytes
 from gleanset.records import Candidate, Measured
 from gleanset.work.pool import Outcome
@@ -167,7 +167,11 @@ def harvest_urls(
         image_sets = [] if limit is None else [images]
         importer = downloader.importer(*image_sets)
         queue = CandidateQueue(candidates, importer, images, limit)
-        downloader.run(queue, importer.record_download, "images")
+        try:
+            downloader.run(queue, importer.record_download, "images")
+        except InputUnusable as error:  # of a list; what came before is kept
+            error.result = importer.result()
+            raise
         importer.finish()
     return importer.result()
 

@@ -115,10 +115,8 @@ def list_pending(job: CommandJob) -> PendingReports:
     from webapp.report_decisions import find_unclear_reports
 
     with _open(job) as dataset:
+        unclear = find_unclear_reports(dataset, _select_reports(job, dataset, (ALL,)))
         pending = list(Reports(dataset.db).iterate())
-        claims = [report.id for report in pending if report.claim.kind != REMOVAL]
-        unclear = find_unclear_reports(dataset, claims)
-        _report_unlisted(job, pending, dataset.option)
 
     lines = []
     for report in pending:

@@ -145,7 +145,7 @@ def propose(
     results = _collect_prelabelled(samples, order, outliers, model)
     facts |= {
         "samples": len(results),
-        "labelled": sum(bool(sample.label) for sample in samples),
+        "labelled": sum(bool(sample.label) and sample.kept for sample in samples),
     }
     return PrelabelResult(results, facts, model is not None)
 

@@ -111,14 +111,12 @@ class CardFacts:
 
     def result(self, failed: Mapping[str, str]) -> ExportResult:
         """Return the result of the command; `failed` has the reason by unreadable image."""
-        missing_classes = []
-        for label in self.labels:
-            missing_classes += [
-                f"{label}: nothing in {split}"
-                for split in self.splits
-                if (label, split) not in self.counts
-            ]
-
+        missing_classes = [
+            f"{label}: nothing in {split}"
+            for label in self.labels
+            for split in self.splits
+            if (label, split) not in self.counts
+        ]
         words = {UNCHANGED: "originals, byte for byte"}
         changes = {
             words.get(change, change): number

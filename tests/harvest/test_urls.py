@@ -574,6 +574,18 @@ def test_gallery_dl_list_is_downloaded_with_metadata(
     assert (done.code, done.json["added"]) == (0, 2), done.stderr
 
 
+def test_images_before_the_error_of_a_list_are_counted(
+    site: FaultyServer, tmp_path: Path
+) -> None:
+    site.behaviours["/1.png"] = lambda h: h.answer(200, picture(1))
+    image = [3, f"{site.url}/1.png", {"category": "a", "id": 1}]
+    file = write_messages(tmp_path, image, [6, f"{site.url}/gallery", {}])
+    options = ("-d", tmp_path / "d", "--allow-private")
+    done = run_here("harvest.cli", "urls", file, *options)
+    assert (done.code, "let gallery-dl follow them" in done.stderr) == (3, True)
+    assert "added: 1" in done.stdout
+
+
 def test_incomplete_gallery_dl_list_raises_error(tmp_path: Path) -> None:
     image = [3, "https://a.example/1.jpg", {"category": "a", "id": 1}]
     broken = [-1, {"error": "HttpError", "message": "403 Forbidden"}]
