@@ -246,7 +246,7 @@ def find_line(text: str, steps: list[str]) -> int:
     table = []
     table_index = 0
     # By name, how many [[tables]] of an array were passed.
-    counts: Counter[str] = Counter()
+    counts = Counter[str]()
     best_line = 1
     for number, line in enumerate(text.splitlines(), start=1):
         if header := _TABLE_HEADER.match(line):

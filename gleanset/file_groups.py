@@ -77,7 +77,7 @@ class FileGroups:
         self._group_by_name: dict[str, str] = {}
         if by and by != FOLDER:
             self._group_by_name = _search_names(by, names)
-        self._groups: set[str] = set()
+        self._groups = set[str]()
         self._ungrouped_count = 0
         # Of files without a group that have a numbered name.
         self._names_by_stem: dict[str, set[str]] = defaultdict(set)

@@ -4,11 +4,9 @@ Boxes are in pixels of the upright (EXIF) original: `x, y, width, height`, origi
 Hashes of bytes are SHA-256 in lower-case hex. Times in a video are seconds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 
 class Box(NamedTuple):
@@ -20,7 +18,7 @@ class Box(NamedTuple):
     height: int
 
 
-Rectangle: TypeAlias = tuple[float, float, float, float]
+Rectangle = tuple[float, float, float, float]
 """A `Box`, or the same with fractions of pixels."""
 
 

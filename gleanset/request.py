@@ -24,6 +24,7 @@ import msgspec
 from msgspec import inspect
 
 from gleanset.cli import parse_key_values
+from gleanset.command_result import JsonDict
 from gleanset.config import Param, TomlTable, get_param
 from gleanset.errors import InputUnusable
 from gleanset.files.encodings import check_encoding
@@ -80,7 +81,7 @@ class Request(TomlTable, frozen=True, kw_only=True):
 
     def at(self, folder: Path) -> Self:
         """Return a copy whose paths are relative to `folder`. Raises `InputUnusable`."""
-        paths: dict[str, Any] = {}
+        paths: JsonDict = {}
         for field in list_fields(type(self)):
             value = getattr(self, field.name)
             if not field.param.path or value is None:
@@ -158,11 +159,11 @@ def _make_field(name: str, annotation: Any, default: Any) -> Field | None:
     )
 
 
-def _parse_table(texts: tuple[str, ...], field: Field) -> dict[str, Any]:
+def _parse_table(texts: tuple[str, ...], field: Field) -> JsonDict:
     """Return KEY=VALUE texts as a table; GROUP.KEY=VALUE is a value of a table in it."""
     option = field.param.short or field.option
     values = parse_key_values(texts, field.param.example, option)
-    table: dict[str, Any] = {}
+    table: JsonDict = {}
     for name, value in values.items():
         group, dot, key = name.partition(".")
         if dot:
@@ -201,7 +202,7 @@ def request_options(
     return decorate
 
 
-def _build_request(kind: type[Table], values: dict[str, Any]) -> Table:
+def _build_request(kind: type[Table], values: JsonDict) -> Table:
     arguments = {}
     for field in list_fields(kind):
         value = values.pop(field.name)

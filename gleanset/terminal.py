@@ -174,7 +174,7 @@ def format_table(
     rows: Sequence[Sequence[str]], max_width: int | None = None
 ) -> list[str]:
     """Format rows as columns; the first row is the header. Columns that do not fit follow below."""
-    max_width = get_line_width() if max_width is None else max_width
+    max_width = max_width or get_line_width()
     widths = [max(map(count_columns, column)) for column in zip(*rows, strict=True)]
     widths[0] = min(widths[0], max_width // 2)
 
@@ -222,7 +222,7 @@ def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
 
 
 _COMMANDS = ("pairs to decide", "rejected files", "next", "undo")
-_NOT_A_NUMBER = dict | list | str | None
+_NOT_A_NUMBER = (dict, list, str, type(None))
 
 
 def _format_values(values: Mapping[str, Any], indent: str) -> list[str]:

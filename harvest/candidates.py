@@ -45,7 +45,7 @@ class CandidateQueue(JobQueue):
         self.images = images
         self.limit = limit
         self._failed: list[Candidate] = []
-        self._ready: deque[Candidate] = deque()
+        self._ready = deque[Candidate]()
         # Repeats of an item wait for the candidate that is ready or under way.
         self._repeats: dict[tuple[str, str], list[Candidate]] = {}
         self._repeat_count = 0
@@ -169,13 +169,13 @@ class SourceQueue(CandidateQueue):
         wake: Callable[[], None],
     ):
         self.error: GleansetError | None = None
-        self._skipped: Counter[str] = Counter()
+        self._skipped = Counter[str]()
         self._search = search_source(*search, client, self._skipped, condition)
         super().__init__(self._search, visits, images, limit=0)
         self._wake = wake
         # Whether the thread shall find another result, and what it found: None at the end.
-        self._demands: SimpleQueue[bool] = SimpleQueue()
-        self._results: SimpleQueue[Candidate | Exception | None] = SimpleQueue()
+        self._demands = SimpleQueue[bool]()
+        self._results = SimpleQueue[Candidate | Exception | None]()
         self._is_asked = False
         self._thread = Thread(target=self._run, name="gleanset-source", daemon=True)
         self._thread.start()

@@ -121,7 +121,7 @@ class SimulatedDownloader:
     def __init__(self, dataset: Dataset, client: Client):
         self.client = client
         self._dataset = dataset
-        self._wakes: SimpleQueue[None] = SimpleQueue()
+        self._wakes = SimpleQueue[None]()
 
     def importer(self, *images: set[str]) -> Importer:
         """Return an importer that lists what is new."""
@@ -160,7 +160,7 @@ def harvest_urls(
     for file in lists:
         check_list(file, options)
 
-    images: set[str] = set()
+    images = set[str]()
     candidates = chain.from_iterable(read_list(file, options) for file in lists)
     with run.open(dataset, URLS_STAGE) as downloader:
         # Without a limit the hashes are not needed, and a list may be long.
@@ -181,8 +181,8 @@ def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> Retr
 
     What succeeds loses its rejection; what fails again keeps its new reason.
     """
-    tally: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
+    tally = Counter[str]()
+    reasons = Counter[str]()
     for stage in (URLS_STAGE, KEYWORD_STAGE):
         with run.open(dataset, stage) as downloader:
             importer = downloader.importer()

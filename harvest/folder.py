@@ -162,7 +162,7 @@ def import_images(
     options: ImportOptions,
 ) -> HarvestCounts:
     """Import the new files that `find` finds in some roots; return the counts."""
-    ignored: Counter[str] = Counter()
+    ignored = Counter[str]()
     files = (file for root in roots for file in find(root, options, ignored))
     if options.simulate:
         simulated = SimulatedImporter(dataset, options=options)

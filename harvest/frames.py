@@ -73,15 +73,15 @@ class FrameHarvest:
         self._is_stopped = False
         self._unusable: list[tuple[str, Unreadable]] = []
         self._unreadable_videos: list[str] = []
-        self._videos: Counter[str] = Counter()
-        self._seen_videos: set[str] = set()
+        self._videos = Counter[str]()
+        self._seen_videos = set[str]()
         rejections = dataset.rejections.iterate()
         self._damaged = {r.item: r.detail for r in rejections if r.reason == DAMAGED}
-        self._left_out: Counter[str] = Counter()
+        self._left_out = Counter[str]()
         self._subtitled_videos: list[str] = []
         self._pale_videos: list[str] = []
         # Images of this run by SHA-256, and the number of frames of videos known before.
-        self._images: set[str] = set()
+        self._images = set[str]()
         self._known_frames: dict[str, int] = {}
         # To skip intros, all videos are sampled first.
         self._sampled: list[tuple[VideoTask, SampledVideo]] = []
@@ -337,7 +337,7 @@ class FrameHarvest:
             return videos
 
         frames_to_store: list[list[StoredFrame]] = [[] for _ in videos]
-        images: set[str] = set()
+        images = set[str]()
         # The first frame of each video, then the second ones, …: the limit is shared evenly.
         for frames in zip_longest(*videos):
             for target, frame in zip(frames_to_store, frames, strict=True):
@@ -403,7 +403,7 @@ def preview_frames(
 ) -> VideosPreview:
     """Return the videos that would be sampled, and what is wrong with others."""
     preview = VideosPreview(videos=0)
-    hashes: set[str] = set()
+    hashes = set[str]()
     for file in inputs:
         name = format_path(file)
         try:

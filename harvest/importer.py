@@ -99,11 +99,11 @@ class Importer:
         self._store = store
         self._images = images
         self._options = options or ImportOptions()
-        self._hinted_images: set[str] = set()
+        self._hinted_images = set[str]()
         self._replaced_hints: list[tuple[str, Origin]] = []
         self.tally = Counter(added=0, duplicate=0, known=0, rejected=0)
-        self.reasons: Counter[str] = Counter()
-        self.hints: Counter[str] = Counter()
+        self.reasons = Counter[str]()
+        self.hints = Counter[str]()
 
     def is_known(self, origin: Origin, stamp: str = "") -> bool:
         """Return whether an item is known; a known image gets the new origin as well."""

@@ -55,9 +55,7 @@ def read_keywords(
     `#` begins a comment. Raises `InputUnusable` for a file that cannot be read, `UsageError`
     without any keyword.
     """
-    words: list[Keyword] = [
-        (word.strip(), hint) for word, hint in keywords if word.strip()
-    ]
+    words = [(word.strip(), hint) for word, hint in keywords if word.strip()]
     if file:
         lines = read_lines(check_file_exists(file), encoding)
         words += [(word, hint or label) for word, hint in lines]
@@ -190,10 +188,10 @@ def _run_search(
 
     `final_errors` are those of sources that are not asked again, by name; more are added.
     """
-    images: set[str] = set()
+    images = set[str]()
     queues: dict[str, SourceQueue] = {}
     for source, query in search.queries:
-        own_images: set[str] = set()
+        own_images = set[str]()
         importer = downloader.importer(own_images, images)
         queues[source.name] = SourceQueue(
             (source, query),

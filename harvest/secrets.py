@@ -9,7 +9,6 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias
 from urllib.parse import quote
 
 import platformdirs
@@ -74,7 +73,7 @@ def find_secrets_file() -> Path:
 def redact_secrets(text: str) -> str:
     """Return `text` with every secret known to this process replaced by `***`."""
     in_environment = {os.environ.get(name, "") for name in VARIABLES.values()}
-    forms: set[str] = set()
+    forms = set[str]()
     for value in _known_secrets | set(map(str.strip, in_environment)):
         if len(value) >= _MIN_SECRET_LENGTH:
             forms.update((value, quote(value, safe="")))
@@ -115,7 +114,7 @@ def _read_file() -> dict[str, str]:
     return values
 
 
-Ask: TypeAlias = Callable[..., str]
+Ask = Callable[..., str]
 """Asks the user a question; with `hidden` the answer is not shown while typed."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from sqlite3 import Row
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from gleanset.records import Box, Region
 
@@ -21,7 +21,7 @@ evenly from the dataset, and adjacent frames stay together."""
 MATCHES_SEARCH = "detector||' '||settings IN (SELECT value FROM json_each(?))"
 """SQL: a row of `scan` is one of the searches of `encode_searches`."""
 
-Search: TypeAlias = tuple[str, str]
+Search = tuple[str, str]
 """Detector and its settings, as stored."""
 
 

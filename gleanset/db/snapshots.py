@@ -196,7 +196,7 @@ def _forget(db: Connection, tombstones: list[Row]) -> None:
 def _find_forgotten_images(db: Connection, tombstones: list[Row]) -> dict[str, str]:
     """Return the reasons of tombstones whose image or report is in a catalogue."""
     reasons = {row["sha256"]: row["reason"] for row in tombstones}
-    hashes: set[str] = set()
+    hashes = set[str]()
     for table in ("image", "report"):
         sql = f"SELECT sha256 FROM {table} WHERE sha256"
         hashes.update(row["sha256"] for row in db.iter_rows_in(sql, reasons))

@@ -161,7 +161,7 @@ def find_split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
     A single split name next to other folders, such as train next to bus and car, is a class, unless
     its images are in subfolders and those of all the others are not.
     """
-    outermost: set[str] = set()
+    outermost = set[str]()
     with_images = set()  # directly, not in subfolders alone
     for parts in folders:
         outermost.update(parts[:1])

@@ -25,13 +25,13 @@ class ShardRecord(NamedTuple):
 
 Put = Callable[[ShardRecord], None]
 ShardFormat = Literal["webdataset", "parquet"]
-SHARD_EXTENSIONS: dict[ShardFormat, str] = {"webdataset": ".tar", "parquet": ".parquet"}
+SHARD_EXTENSIONS = {"webdataset": ".tar", "parquet": ".parquet"}
 GROUP_ROWS, GROUP_BYTES = 100, 16_000_000
 """Limits of a Parquet row group in rows and bytes of images: streaming readers hold one row group
 in memory."""
 EMBEDDED_IMAGE: Mapping[str, Column] = {"image": {"bytes": "binary", "path": "string"}}
 """Columns for an image embedded in the Parquet file."""
-_TYPES: dict[type, str] = {str: "string", int: "int64", float: "double"}
+_TYPES = {str: "string", int: "int64", float: "double"}
 _DTYPES = {"string": "string", "int64": "int64", "double": "float64"}
 _UNITS = {
     "k": 1e3,

@@ -114,7 +114,7 @@ class Store:
             yield self._unsynced
             return
 
-        folders: set[Path] = set()
+        folders = set[Path]()
         self._unsynced = folders
         try:
             yield folders

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from gleanset.errors import GleansetError, Unreadable
 from gleanset.platform import count_cores, defer_interrupts
@@ -109,7 +109,7 @@ class Threads:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-Workers: TypeAlias = Processes | Threads
+Workers = Processes | Threads
 
 
 def run_over(
@@ -161,7 +161,7 @@ def _process_items(
     feed: _Feed[Item], first: list[Item], pool: OpenPool
 ) -> Iterator[Outcome[Item, Any]]:
     in_flight = {}
-    ready: SimpleQueue[Future[Any]] = SimpleQueue()
+    ready = SimpleQueue[Future[Any]]()
 
     def start(item: Item, attempt: int) -> None:
         # Together: a future that is not in `in_flight` would be lost.

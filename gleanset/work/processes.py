@@ -162,7 +162,7 @@ class _Workers:
             initializer=begin_worker,
             initargs=(os.environ.copy(),),
         )
-        self._pending: set[Future[Any]] = set()
+        self._pending = set[Future[Any]]()
         self._are_lost = threading.Event()
         self._is_over = threading.Event()
         self._joining = threading.Lock()

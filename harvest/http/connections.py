@@ -119,7 +119,7 @@ class DeadlineWatcher:
     """Cancels fetches whose time is over, in one thread. Thread-safe."""
 
     def __init__(self) -> None:
-        self._deadlines: set[Deadline] = set()
+        self._deadlines = set[Deadline]()
         self._lock = threading.Lock()
         self._has_ended = threading.Event()
         self._thread: threading.Thread | None = None

@@ -106,7 +106,7 @@ class Scheduler(Generic[Result]):
         self._delayed: list[tuple[float, int, DownloadJob]] = []
         self._numbers = count()
         # Origins whose rules are being fetched.
-        self._fetching_rules: set[str] = set()
+        self._fetching_rules = set[str]()
         self._active_count = 0
         # Candidates without a further request that are not yet settled.
         self._unsettled_count = 0

@@ -5,8 +5,6 @@ over the pages of a search (`walk_pages`, `pages_until_repeated`, `pages_in_wind
 does not reach the end of its results raises; it never just stops.
 """
 
-from __future__ import annotations
-
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -194,7 +192,7 @@ class Source(ABC):
 
         Raises what `pages` raises, and `Incomplete` at the end of a list with gaps.
         """
-        keys: set[str] = set()
+        keys = set[str]()
         gaps: dict[str, None] = {}  # in their order
         # Closed here, because a site may hold a browser open.
         with closing(self.pages(query, self.settings(query), client)) as pages:
@@ -388,9 +386,9 @@ def pages_until_repeated(ask: Callable[[int], ResultPage[Candidate]]) -> Pages:
     A page without new results is requested again. If it stays so, it is the end if it shows the
     latest results, else a `Gap`: an earlier page was repeated.
     """
-    earlier_keys: set[str] = set()
+    earlier_keys = set[str]()
     # Those of the last page that had new ones.
-    latest_keys: set[str] = set()
+    latest_keys = set[str]()
 
     def has_no_new_results(page: ResultPage[Candidate]) -> bool:
         keys = _list_keys(page)

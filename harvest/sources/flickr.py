@@ -213,7 +213,7 @@ class FlickrApi:
 
 def _list_pages(api: FlickrApi, params: Params) -> Iterator[ResultPage[Photo]]:
     """Yield the pages that Flickr lists for one query, until one has no new results."""
-    earlier_ids: set[str] = set()
+    earlier_ids = set[str]()
 
     def ask(number: int) -> ResultPage[Photo]:
         page = api.search(params, number)

@@ -93,11 +93,11 @@ class FfmpegDecoder:
         self._video = video
         self._buffers = {name: bytearray() for name in (*OUTPUTS, LOG)}
         # Parts of frames that are not yet complete, each in order of time.
-        self._times: deque[float] = deque()
-        self._thumbs: deque[bytes] = deque()
-        self._widths: deque[int] = deque()
-        self._heights: deque[int] = deque()
-        self._full_frames: deque[RawFrame] = deque()
+        self._times = deque[float]()
+        self._thumbs = deque[bytes]()
+        self._widths = deque[int]()
+        self._heights = deque[int]()
+        self._full_frames = deque[RawFrame]()
 
         self._tick = 1 / TICKS
         self._background: Color | None = None

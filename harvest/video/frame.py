@@ -7,7 +7,7 @@ to light; a sharp outline takes one or two, however few outlines there are.
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ from gleanset.images.measure import compute_phash_and_sharpness
 from gleanset.records import Box, Measured
 from harvest.video.sampling import Sampling
 
-FrameQuality: TypeAlias = Literal["good", "black", "one colour", "blurred"]
+FrameQuality = Literal["good", "black", "one colour", "blurred"]
 
 # Lookup from the grey levels of video (ITU-R BT.601-7 and BT.709-6: 16..235) to 0..255.
 _BLACK = 16.0

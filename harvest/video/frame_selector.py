@@ -71,7 +71,7 @@ class FrameChooser(ABC):
     """
 
     def __init__(self, limit: int | None = None):
-        self.left_out: Counter[str] = Counter()
+        self.left_out = Counter[str]()
         self._limit = limit
         self._kept_count = 0
         self._interval: Interval | None = None
@@ -126,7 +126,7 @@ class FrameSelector(FrameChooser):
         self._previous_hashes: list[int] = []
         self._candidates: list[FrameCandidate] = []
         self._hashes: list[int] = []
-        self._faults: Counter[str] = Counter()
+        self._faults = Counter[str]()
 
     def offer(self, candidate: FrameCandidate, interval: Interval) -> None:
         """Add a candidate of an interval; close the previous interval first."""

@@ -11,16 +11,16 @@ contain several different fingerprints.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gleanset.arrays import BoolArray, Float64Array, IntArray
 
-Fingerprint: TypeAlias = tuple[float, int]
+Fingerprint = tuple[float, int]
 
-_Hashes: TypeAlias = NDArray[np.uint64]
+_Hashes = NDArray[np.uint64]
 
 # Minimum length of a segment in seconds.
 MIN_SEGMENT_SECONDS = 15.0

@@ -56,8 +56,8 @@ class VideoSegment:
         detector_class = KeyFrameCuts if sampling.mode == "keyframes" else CutFinder
         self._detector = detector_class(self._since)
         # Frames whose scene is not yet certain, with their times.
-        self._pending: deque[tuple[float, RawFrame]] = deque()
-        self._cuts: deque[SceneCut] = deque()
+        self._pending = deque[tuple[float, RawFrame]]()
+        self._cuts = deque[SceneCut]()
         self._changes: list[SceneCut] = []
         self._scene = round((plan.since or 0.0) * 1000)
         self._scene_start: float | None = None

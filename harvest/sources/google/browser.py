@@ -107,7 +107,7 @@ class GoogleBrowser:
         self._page: Remote | None = None
         # URLs of requests of the page, by their ids.
         self._pending: dict[str, str] = {}
-        self._failed_urls: set[str] = set()
+        self._failed_urls = set[str]()
         self._answers: list[str] = []
 
     def __enter__(self) -> Self:

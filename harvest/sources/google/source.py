@@ -191,7 +191,7 @@ class Google(Source):
         with _make_browser(settings, client) as browser:
             browser.open(url)
             page = self._wait_for_first_page(browser, query, settings)
-            urls: set[str] = set()  # of the results so far
+            urls = set[str]()  # of the results so far
             while new_results := _find_new_results(page, urls):
                 urls.update(result.url for result in new_results)
                 yield [_make_candidate(result, query) for result in new_results]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import partial
 from threading import Lock
@@ -56,7 +56,7 @@ _PLACEHOLDER = "/common/images/limit_"
 _FIRST_FRAME = "_ugoira0."
 # The names of the levels of x_restrict on the site.
 _RATINGS = ("general", "R-18", "R-18G")
-_AI: Mapping[int, bool] = {1: False, 2: True}
+_AI = {1: False, 2: True}
 # One search lists no result beyond this one.
 _LAST_OFFSET = 5000
 _DAY = timedelta(days=1)
