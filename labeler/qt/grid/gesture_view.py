@@ -201,8 +201,12 @@ class GestureView(TileView):
         self._extend_stroke(rows)
 
     def sweep(self, row: int) -> None:
-        """Add a tile that the mouse crosses while a class key is held."""
-        if self.held_key and row >= 0 and row not in self.stroke:
+        """Add a tile that the mouse crosses while a class key is held.
+
+        A busy window gets the release and the next moves at once: they are not of the sweep.
+        """
+        is_held = self.held_key and not self._release_timer.isActive()
+        if is_held and row >= 0 and row not in self.stroke:
             rows = self.expand_targets(row)
             if not self.unseen(rows):
                 self._extend_stroke(rows)

@@ -405,9 +405,6 @@ class TileView(QListView):
         self.viewport().update()
         self.arranged.emit()
 
-    def horizontalOffset(self) -> int:
-        return 0
-
     def verticalOffset(self) -> int:
         return self.verticalScrollBar().value()
 
