@@ -57,7 +57,7 @@ def has_embedding(name: str) -> bool:
 def _pin_name(name: str, ask: Ask | None) -> str:
     check_backbone_name(name)
     if has_hub_prefix(name):
-        return pin_embedding(name, ask).pinned()
+        return pin_embedding(name, ask).format_pin()
     # Models of timm are published in the hub's repositories timm/NAME.
     return f"{TIMM_HUBS[0]}{name}" if name.startswith("timm/") else name
 
@@ -100,7 +100,7 @@ class EmbeddingSpec(NamedTuple):
         """The name of its file in a run's folder."""
         return f"embedding-{self.sha256[:16]}.onnx"
 
-    def pinned(self) -> str:
+    def format_pin(self) -> str:
         """Return the pinned name, which settings store."""
         if not self.sha256:
             return str(self.file)

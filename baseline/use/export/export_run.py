@@ -262,7 +262,7 @@ class _Export(NamedTuple):
         embeddings = list_embedding_models(self.engine)
         card = msgspec.structs.replace(
             make_card(self.engine.facts, precision),
-            weights=tuple(embedding.spec.pinned() for embedding in embeddings),
+            weights=tuple(embedding.spec.format_pin() for embedding in embeddings),
             run_sha256=self.run_sha256,
         )
         self.progress.say(f"writing the network as {precision} ...")
