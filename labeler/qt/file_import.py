@@ -258,8 +258,8 @@ class ImportBar(QFrame):
             counts.update(self._count_texts(facts))
         parts += _list_counts(counts)
 
-        searched = [facts.faces for facts in results if facts.faces is not None]
-        if searched and not any(searched):
+        faces = [facts.faces for facts in results]
+        if 0 in faces and not any(faces):
             parts.append(self.tr("no new faces"))
             only_known = any(facts.known for facts in results) and not any(
                 facts.added for facts in results

@@ -115,7 +115,6 @@ _STYLE = Path(__file__).with_name("style.qss")
 
 
 def _style_sheet(palette: QPalette) -> str:
-    accent = palette.color(Role.Highlight)
     colours = {
         "muted": muted_text(palette),
         "line": edge(palette),
@@ -125,7 +124,9 @@ def _style_sheet(palette: QPalette) -> str:
         "trough": backdrop(palette),
         "saved": QColor(SAVED[is_dark(palette)]),
         "pending": QColor(PENDING[is_dark(palette)]),
-        "accent_hover": blend(accent, palette.color(Role.HighlightedText), 0.12),
+        "accent_hover": blend(
+            palette.color(Role.Highlight), palette.color(Role.HighlightedText), 0.12
+        ),
     }
     names = {name: colour.name() for name, colour in colours.items()}
     points = QApplication.font().pointSizeF()

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gleanset.files.names import ARCHIVE_EXTENSIONS, VIDEO_EXTENSIONS
+from gleanset.records import SPLITS
 from gleanset.tree import DATASET, VIDEO
 
 _NOT_A_NAME = re.compile(
@@ -120,13 +121,16 @@ class CommandFacts(msgspec.Struct, frozen=True):
     def split_sizes(self) -> dict[str, int]:
         """The number of samples in each split, after a split or an export."""
         own = {"train": self.train, "val": self.val, "test": self.test}
-        sizes: Mapping[str, object] = self.splits or own
-        return {name: size for name, size in sizes.items() if isinstance(size, int)}
+        sizes: dict[str, Any] = self.splits or own
+        return {
+            name: sizes[name] for name in SPLITS if isinstance(sizes.get(name), int)
+        }
 
     @property
     def split_warnings(self) -> tuple[list[str], ...]:
-        """Lists of warnings about splits."""
-        return self.uneven, self.short, self.few_test_images
+        """Lists of warnings of a split; an export would repeat them."""
+        is_split = self.train is not None
+        return (self.uneven, self.short, self.few_test_images) if is_split else ()
 
 
 @dataclass
