@@ -247,13 +247,6 @@ class DetailPanel(QWidget):
         self._neighbours_label = plain_label(
             self.tr("Most similar with a label"), "caption"
         )
-        self._lay_out()
-        self._show_pending: Callable[[], None] = lambda: None
-        self.shown_id: int | None = None
-        self._timer = timer(self, lambda: self._show_pending(), HOVER_MS)
-        self.show_tile(None)
-
-    def _lay_out(self) -> None:
         neighbours = row_layout(*self._neighbours)
         neighbours.setSpacing(theme.SPACE_S)
         self.setLayout(
@@ -269,6 +262,10 @@ class DetailPanel(QWidget):
                 spacing=theme.SPACE_M,
             )
         )
+        self._show_pending: Callable[[], None] = lambda: None
+        self.shown_id: int | None = None
+        self._timer = timer(self, lambda: self._show_pending(), HOVER_MS)
+        self.show_tile(None)
 
     def point(
         self,

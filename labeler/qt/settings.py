@@ -86,22 +86,6 @@ class SettingsDialog(QDialog):
             {"light": self.tr("Light"), "dark": self.tr("Dark")},
             get_theme(),
         )
-        self._lay_out()
-        self.language.setFocus(Qt.FocusReason.TabFocusReason)
-        self.theme.currentIndexChanged.connect(self._change_theme)
-        self.language.currentIndexChanged.connect(
-            lambda: QSettings().setValue("language", self.language.currentData())
-        )
-
-    def _fill(
-        self, box: QComboBox, names: Mapping[str, str], current: str | None
-    ) -> None:
-        box.addItem(self.tr("System default"), "")
-        for value, name in names.items():
-            box.addItem(name, value)
-        box.setCurrentIndex(max(box.findData(current), 0))
-
-    def _lay_out(self) -> None:
         form = form_layout(
             {
                 self.tr("Language"): (self.language,),
@@ -116,6 +100,19 @@ class SettingsDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         self.setLayout(column_layout(form, note, buttons, margins=(SPACE_L,) * 4))
+        self.language.setFocus(Qt.FocusReason.TabFocusReason)
+        self.theme.currentIndexChanged.connect(self._change_theme)
+        self.language.currentIndexChanged.connect(
+            lambda: QSettings().setValue("language", self.language.currentData())
+        )
+
+    def _fill(
+        self, box: QComboBox, names: Mapping[str, str], current: str | None
+    ) -> None:
+        box.addItem(self.tr("System default"), "")
+        for value, name in names.items():
+            box.addItem(name, value)
+        box.setCurrentIndex(max(box.findData(current), 0))
 
     def _make_box(self, text: str, kind: type[SwitchedLabel]) -> QCheckBox:
         """Return a box that shows or hides all widgets of a kind."""
