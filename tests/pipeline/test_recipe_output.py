@@ -31,7 +31,9 @@ SMALL_TRAINING = {
 }
 BAR = re.compile(r"\d+%\||it/s|/s\]|s/ ")
 KEY_FOR_PROGRAMS = re.compile(r"^ {0,2}(\w+: \d+, )*[a-z]+_[a-z_]+:")
-JUDGEMENT = re.compile(r" *(most confused|not tested|predicted unknown|unknown): ")
+JUDGEMENT = re.compile(
+    r" *(test accuracy|most confused|not tested|predicted unknown|unknown): "
+)
 LATER_ZERO = re.compile(r", [a-z -]+: 0(,|$)")
 COLUMNS = 80
 pytestmark = [pytest.mark.usefixtures("site_logins"), pytest.mark.slow]
