@@ -45,7 +45,7 @@ class Dataset:
     """
 
     def __init__(self, root: Path, *, create: bool = False, temporary: bool = False):
-        self.settings: Settings = read_settings(root)
+        self.settings = read_settings(root)
         self.root = root
         self._temporary: TemporaryDirectory[str] | None = None
         folder = root

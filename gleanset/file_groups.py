@@ -80,8 +80,8 @@ class FileGroups:
         self._groups = set[str]()
         self._ungrouped_count = 0
         # Of files without a group that have a numbered name.
-        self._names_by_stem: dict[str, set[str]] = defaultdict(set)
-        self._stems_by_folder: dict[str, Counter[str]] = defaultdict(Counter)
+        self._names_by_stem = defaultdict[str, set[str]](set)
+        self._stems_by_folder = defaultdict[str, Counter[str]](Counter)
 
     def get_group(
         self,

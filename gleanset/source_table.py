@@ -75,7 +75,7 @@ class SourceTables:
 
         name = _normalize(path)
         credit = NO_CREDIT
-        group: str | None = None
+        group = None
         for folder in path.parents:
             self.read(folder)
             row = self._rows[folder].get(name, EMPTY_ROW)

@@ -188,11 +188,11 @@ class FrameHarvest:
     def _record(self, outcome: Outcome[VideoTask, SampledVideo]) -> None:
         task = outcome.item
         sampled = outcome.result
-        if not sampled:
-            error: Unreadable | None = Unreadable(outcome.reason or "?", outcome.detail)
-        else:
+        if sampled:
             self._write(task, sampled)
             error = sampled.error
+        else:
+            error = Unreadable(outcome.reason or "?", outcome.detail)
 
         if error:
             self._reject(task.video.name, error)

@@ -142,7 +142,7 @@ def _group_outcomes(
     results: Sequence[SearchOutcome], key: str
 ) -> dict[str, HarvestCounts]:
     """Return the counts and the status of each keyword or source."""
-    groups: dict[str, list[SearchOutcome]] = defaultdict(list)
+    groups = defaultdict[str, list[SearchOutcome]](list)
     for result in results:
         groups[getattr(result, key)].append(result)
 

@@ -12,5 +12,5 @@ RobotsTag = Literal["noai", "noimageai", "noml", "noindex", "noimageindex"]
 Reservation = Literal["tdm-reservation", "content-signal", "iptc", "c2pa"]
 OptOutSignal = Literal["robots.txt", RobotsTag, Reservation, "all"]
 
-ROBOTS_TAGS: tuple[str, ...] = get_args(RobotsTag)
-SIGNALS: tuple[str, ...] = get_args(OptOutSignal)
+ROBOTS_TAGS = get_args(RobotsTag)
+SIGNALS = get_args(OptOutSignal)

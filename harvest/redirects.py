@@ -33,7 +33,7 @@ class RedirectTargets:
 
     def __init__(self) -> None:
         self._urls: dict[str, set[str]] = {}
-        self.imports: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
+        self.imports = defaultdict[str, list[Callable[[], None]]](list)
 
     def is_notice(self, target: str, url: str) -> bool:
         """Record a redirect from `url`; return whether different images lead to `target`.

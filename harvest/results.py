@@ -55,14 +55,8 @@ class HarvestCounts(CommandResult, kw_only=True):
 
     def list_counts(self) -> Counts:
         """Return the counts of items by the names that people use, the most important first."""
-        return {
-            "duplicate": self.duplicate,
-            "known": self.known,
-            "forgotten": self.forgotten,
-            "hidden": self.hidden,
-            "filtered": self.filtered,
-            "unreadable": self.unreadable,
-        }
+        names = ("duplicate", "known", "forgotten", "hidden", "filtered", "unreadable")
+        return {name: getattr(self, name) for name in names}
 
     def describe(self) -> str:
         """Return the counts of a part of a search, and its error, in a line."""

@@ -487,7 +487,7 @@ def get_label_provenances(
 
     provenances: dict[str, str] = {}
     # By sample, the provenance from before each step.
-    provenances_before: dict[str, dict[int, str]] = defaultdict(dict)
+    provenances_before = defaultdict[str, dict[int, str]](dict)
     decisions = rows(
         """
         SELECT s.key, d.step, t.undoes, d.provenance

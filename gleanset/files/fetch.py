@@ -71,7 +71,9 @@ def fetch_file(file: PublishedFile, otherwise: str) -> Path:
     target = _cache_path(file)
     if _is_complete(target, file.sha256):
         return target
-    hub_path = HubFile.parse(file.url).cached if has_hub_prefix(file.url) else None
+    hub_path = (
+        HubFile.parse(file.url).find_cached() if has_hub_prefix(file.url) else None
+    )
     if hub_path and _is_complete(hub_path, file.sha256):
         return hub_path
 

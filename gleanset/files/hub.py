@@ -74,9 +74,8 @@ class HubFile(NamedTuple):
         url = _import_client().hf_hub_url(self.repository, self.path, revision=revision)
         return str(url)
 
-    @property
-    def cached(self) -> Path | None:
-        """Its path in the local cache of huggingface_hub, if it is there."""
+    def find_cached(self) -> Path | None:
+        """Return its path in the local cache of huggingface_hub, if it is there."""
         path = _import_client().try_to_load_from_cache(
             self.repository, self.path, revision=self.revision
         )

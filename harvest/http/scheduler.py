@@ -115,9 +115,7 @@ class Scheduler(Generic[Result]):
         # Candidates whose outcome was not yielded yet.
         self._pending_count = 0
         self._error: Exception | None = None
-        self._events: SimpleQueue[Outcome[Candidate, Result] | BaseException | None] = (
-            SimpleQueue()
-        )
+        self._events = SimpleQueue[Outcome[Candidate, Result] | BaseException | None]()
 
     def wake(self) -> None:
         """Make `run` look at its queue again; for threads that add to it."""

@@ -306,7 +306,7 @@ def no_data_error(site: str, query: str, page: Page) -> GleansetError:
 
 
 @contextmanager
-def required_package(site: str, fix: str) -> Iterator[None]:
+def require_package(site: str, fix: str) -> Iterator[None]:
     """Raise `MissingComponent` if the block cannot import a package; `fix` installs it."""
     try:
         yield

@@ -55,7 +55,7 @@ from harvest.sources.base import (
     parse_day_range,
     parse_number,
     redact_site_text,
-    required_package,
+    require_package,
     status_error,
     walk_pages,
 )
@@ -111,7 +111,7 @@ class FlickrApi:
         self.subject = subject
         self._client = client
         self._pace = pace
-        with required_package("Flickr", "pip install flickrapi"):
+        with require_package("Flickr", "pip install flickrapi"):
             import flickrapi
         for name in _LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)

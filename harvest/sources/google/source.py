@@ -31,7 +31,7 @@ from harvest.sources.base import (
     changed_error,
     parse_day_range,
     parse_size,
-    required_package,
+    require_package,
 )
 from harvest.sources.google.page import (
     GooglePage,
@@ -171,7 +171,7 @@ class Google(Source):
     def check_ready(self, settings: OptionValues) -> None:
         """Raise `MissingComponent` without the packages or a browser."""
         build_search_url(self.example, settings)
-        with required_package("Google", install_command("google")):
+        with require_package("Google", install_command("google")):
             from harvest.sources.google.browser import find_chrome
         find_chrome(settings["chrome"])
 
@@ -252,7 +252,7 @@ def _make_browser(settings: OptionValues, client: Client) -> GoogleBrowser:
             "there is no display for the window of the browser",
             "run it on a desktop, or leave out -o google.window=yes",
         )
-    with required_package("Google", install_command("google")):
+    with require_package("Google", install_command("google")):
         from harvest.sources.google.browser import GoogleBrowser
     return GoogleBrowser(settings, client.slots.wait)
 
@@ -264,7 +264,7 @@ def build_search_url(text: str, settings: OptionValues) -> str:
     expected.
     """
     extra = build_extra_filters(settings)
-    with required_package("Google", install_command("google")):
+    with require_package("Google", install_command("google")):
         package = import_module(_MODULE)
     try:
         builder = package.googleimagesdownload()

@@ -34,7 +34,7 @@ from harvest.sources.base import (
     Endpoint,
     no_data_error,
     redact_site_text,
-    required_package,
+    require_package,
     status_error,
 )
 
@@ -121,7 +121,7 @@ class PixivApi:
     """
 
     def __init__(self, endpoints: Endpoints, client: Client, token: str, pace: float):
-        with required_package("Pixiv", "pip install pixivpy3"):
+        with require_package("Pixiv", "pip install pixivpy3"):
             from pixivpy3 import AppPixivAPI
         self._app = AppPixivAPI
         self.endpoints = endpoints
