@@ -6,7 +6,6 @@ same group in every import of a dataset.
 """
 
 import re
-import shlex
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
@@ -155,18 +154,13 @@ class FileGroups:
         min_count = _MIN_PARTS_SHARE * self._ungrouped_count
         if len(parts) < _MIN_IMAGES or part_count < min_count:
             return {}
-
-        # The suggested pattern has one separator: the most frequent one.
-        separators = Counter(stem[-1] for stem in parts)
-        separator, _ = separators.most_common(1)[0]
-        example_stem = min(stem for stem in parts if stem[-1] == separator)
-        pattern = shlex.quote(rf"(.+){separator}\d+\.")
-        warning = {
-            "files": part_count,
-            "names": ", ".join(parts[example_stem][:2]),
-            "then": f"run it again with --group-by {pattern}",
+        return {
+            "maybe_parts_of_one_image": {
+                "files": part_count,
+                "names": ", ".join(min(parts.values())[:2]),
+                "then": r"run it again with --group-by '(.+)[-_]\d+\.'",
+            }
         }
-        return {"maybe_parts_of_one_image": warning}
 
 
 def _search_names(pattern: str, names: Iterable[str]) -> dict[str, str]:

@@ -102,12 +102,16 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
     for sample in hints.iter_waiting():
         reason = find_obstacle(sample)
         if reason is None:
-            label = normalize_class_name(sample.hint or "")
-            plan.choices.append(Choice(sample.key, "label", label, "hint"))
+            plan.choices.append(
+                Choice(
+                    sample.key, "label", normalize_class_name(sample.hint or ""), "hint"
+                )
+            )
         else:
             plan.left_out[reason] += 1
 
     classes = dataset.classes
+    # Aliases are explained only where they name an accepted class.
     labels = {choice.label for choice in plan.choices}
     accepted_hints = [
         name
@@ -145,8 +149,9 @@ def find_obstacle(sample: HintedSample) -> str | None:
     except UsageError:
         return "weak label is not a class name"
 
-    is_disputed = any(other != label for other in sample.decided)
-    return "a copy was decided otherwise" if is_disputed else None
+    if any(other != label for other in sample.decided):
+        return "a copy was decided otherwise"
+    return None
 
 
 def accept_hints(dataset: Dataset, *, simulate: bool = False) -> AcceptancePlan:
@@ -190,7 +195,7 @@ def plan_acceptance(
     for an unknown class.
     """
     latest = _load_prelabeling(dataset)
-    requested = _resolve_classes(dataset, classes)
+    requested_classes = _resolve_classes(dataset, classes)
 
     # NumPy is slow to load.
     from curation.similarity.spaces import find_dissimilar_proposals
@@ -214,7 +219,7 @@ def plan_acceptance(
     plan.likely_wrong = 0.0
     for sample in waiting_samples:
         first = sample.proposals[0]
-        if requested and first.label not in requested:
+        if requested_classes and first.label not in requested_classes:
             plan.left_out["of another class"] += 1
         elif first.confidence < above:
             plan.left_out["less confident"] += 1

@@ -41,7 +41,6 @@ _POSSIBLE_COPY_NOTE = (
     f"{POSSIBLE_COPY}: equal except for a small area. dedup does not mark these as duplicates, and "
     "the next split of a dataset keeps both in one split; decide: labeler groups --same or --differ"
 )
-NO_SPLIT = "in no split"
 # In descending order of certainty; `same group` is known from the catalogue only.
 KINDS = ("same file", "copy", "mirrored copy", POSSIBLE_COPY, "same group", "alike")
 _MAX_LISTED_FILES = 100
@@ -214,6 +213,7 @@ def find_leaks(
                 )
             )
 
+    # The most certain first.
     audit.leaks.sort(key=lambda leak: (KINDS.index(leak.kind), leak.b, leak.a))
     return audit
 
@@ -275,7 +275,7 @@ def _find_candidates(
         by_split[image.split].append(hashes[image.number])
 
     batches = [make_batch(to_columns(members)) for members in by_split.values()]
-    pairs: set[Pair] = set()
+    pairs = set[Pair]()
     for number, batch in enumerate(batches):
         search = CandidateSearch(batch)
         for earlier_batch in batches[:number]:
@@ -374,7 +374,7 @@ def collect_tree(root: Path) -> Audit:
         *folders, _ = parts
         match = _SPLIT.match(folders[level]) if len(folders) > level else None
         if match is None:
-            audit.ignored[NO_SPLIT] += 1
+            audit.ignored["in no split"] += 1
             continue
         inside = folders[level + 1 :]
         audit.add(
@@ -413,8 +413,7 @@ def hash_image(image: AuditImage) -> HashedImage:
     """Hash an image; runs in a worker process. Raises `Unreadable`."""
     data = read_image_file(image.file.path)
     content = data + repr(image.file.region).encode()
-    pixels = decode_region(data, image.file, GREY_SIDE, "L")
     return HashedImage(
         hashlib.sha256(content).hexdigest(),
-        compute_hashes(pixels, image.number),
+        compute_hashes(decode_region(data, image.file, GREY_SIDE, "L"), image.number),
     )

@@ -77,8 +77,8 @@ class WindowGroup(CommandGroup):
         if self.get_command(ctx, first) is not None or not Path(first).is_dir():
             return super().resolve_command(ctx, args)
 
-        source = ctx.get_parameter_source("dataset")
-        if source is ParameterSource.COMMANDLINE or any(
+        # The command would silently ignore one of them.
+        if ctx.get_parameter_source("dataset") is ParameterSource.COMMANDLINE or any(
             word.startswith(("-d", "--dataset")) for word in rest
         ):
             raise click.UsageError(
@@ -98,20 +98,18 @@ def add_window(commands: click.Group) -> None:
             return
 
         # Options before a command are defaults of the command, or of those of a group.
-        typed_values = {
+        defaults = {
             option: value
             for option, value in values.items()
             if context.get_parameter_source(option) == ParameterSource.COMMANDLINE
         }
         command = commands.commands[name]
         parts = getattr(command, "commands", {})
-        known_options = {
-            param.name for part in (command, *parts.values()) for param in part.params
-        }
-        unknown_options = sorted(typed_values.keys() - known_options)
+        params = chain.from_iterable(part.params for part in (command, *parts.values()))
+        unknown_options = sorted(defaults.keys() - {param.name for param in params})
         if unknown_options:
             raise click.UsageError(f"{name!r} has no option --{unknown_options[0]}")
-        context.default_map = {name: typed_values | dict.fromkeys(parts, typed_values)}
+        context.default_map = {name: defaults | dict.fromkeys(parts, defaults)}
 
     commands.add_command(open_)
     commands.invoke_without_command = True
@@ -531,8 +529,8 @@ def _is_typo(name: str, other: str) -> bool:
     for position, letter in enumerate(long[: len(short)]):
         start = long[:position]
         rest = long[position + 1 :]
-        swapped = rest[:1] + letter + rest[1:]
-        if short in (start + rest, start + swapped):
+        # Without the letter, and with the next one before it.
+        if short in (start + rest, start + rest[:1] + letter + rest[1:]):
             return True
     return False
 
@@ -540,12 +538,12 @@ def _is_typo(name: str, other: str) -> bool:
 def check_typo(dataset: Dataset, label: str) -> None:
     """Raise `UsageError` for a new class name that is similar to a known one."""
     name = dataset.classes.resolve(label)
-    known_names = {*dataset.classes.list_names(), *Hints(dataset.db).list_names()}
-    if dataset.classes.get_id(label) is not None or name in known_names:
+    names = {*dataset.classes.list_names(), *Hints(dataset.db).list_names()}
+    if dataset.classes.get_id(label) is not None or name in names:
         return
 
-    typos = (other for other in known_names if _is_typo(name, other))
-    similar_name = find_similar_name(name, sorted(known_names)) or next(typos, None)
+    typos = (other for other in names if _is_typo(name, other))
+    similar_name = find_similar_name(name, sorted(names)) or next(typos, None)
     if similar_name:
         raise UsageError(
             f"there is no class {name!r}",
@@ -589,19 +587,23 @@ class UndoneStep(AliasedResult):
 def undo(job: CommandJob) -> UndoneStep:
     """Undo the last step that is not undone yet."""
     with job.open() as dataset:
-        undone = dataset.journal.undo()
-        operation = undone.operation.first()
-        created = [operation.arguments["name"]] if operation.kind == "new-class" else []
-        # The name may be an alias again.
-        notes = dataset.classes.explain_aliases(created, dataset.option)
+        step = dataset.journal.undo()
+        operation = step.operation.first()
+        notes: dict[str, str] = {}
+        if operation.kind == "new-class":
+            # The name may be an alias again.
+            notes = dataset.classes.explain_aliases(
+                [operation.arguments["name"]],
+                dataset.option,
+            )
         states = dataset.journal.count_states()
 
     command = "labeler split" if SampleState.UNSPLIT in states else "gleanset status"
     return UndoneStep(
-        undone=undone.name,
-        restored=undone.restored,
-        changed_since=undone.changed_since,
-        splits_put_back=undone.splits,
+        undone=step.name,
+        restored=step.restored,
+        changed_since=step.changed_since,
+        splits_put_back=step.splits,
         now=dict(sorted(states.items())),
         next=f"{command} {dataset.option}" if states else "",
     ).with_facts(notes)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from labeler.duplicates.plan import DuplicateSet
 
 _SMALL_DIFFERENCE = "equal except for a small area or an overlay"
-_SHARED_PART = "they share a part that also occurs in images that are not the same"
+_COMMON_PART = "they share a part that also occurs in images that are not the same"
 
 
 @click.command(cls=Command, epilog="Example: labeler dedup --simulate -d my-dataset")
@@ -107,38 +107,39 @@ def groups(
         if conflicts or not doubtful:
             for group in plan.sets:
                 if group.conflict or group.hints or not conflicts:
-                    job.show_json(_set_line(dataset, group))
+                    job.show_json(_make_set_line(dataset, group))
         if doubtful or not conflicts:
             for doubt in plan.doubts:
-                job.show_json(_doubt_line(dataset, doubt))
+                job.show_json(_make_doubt_line(dataset, doubt))
     return None
 
 
-def _set_line(dataset: Dataset, group: DuplicateSet) -> JsonDict:
+def _make_set_line(dataset: Dataset, group: DuplicateSet) -> JsonDict:
     line = {
         "kept": group.best_key,
         "others": group.others,
         "reason": describe_reasons(group.reasons),
         "conflict": group.conflict,
         "decisions": group.decisions,
-        **_locations(dataset, [member.key for member in group.members]),
+        **_list_locations(dataset, [member.key for member in group.members]),
     }
     if group.hints:
         line["hints"] = group.hints
     return line
 
 
-def _doubt_line(dataset: Dataset, doubt: DuplicateSet) -> JsonDict:
+def _make_doubt_line(dataset: Dataset, doubt: DuplicateSet) -> JsonDict:
     members = sorted(doubt.members, key=lambda member: member.id)
     samples = [member.key for member in members]
     return {
         "doubtful": True,
         "samples": samples,
-        "reason": _SHARED_PART if doubt.is_contested else _SMALL_DIFFERENCE,
-    } | _locations(dataset, samples)
+        "reason": _COMMON_PART if doubt.is_contested else _SMALL_DIFFERENCE,
+        **_list_locations(dataset, samples),
+    }
 
 
-def _locations(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[Any]]:
+def _list_locations(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[Any]]:
     """Return the original files of samples, and the times of frames."""
     locations = [find_location(dataset, key) for key in keys]
     lists: dict[str, list[Any]] = {"files": [location.path for location in locations]}
@@ -216,6 +217,7 @@ def split(job: CommandJob, request: SplitSettings) -> CommandResult:
     """
     from labeler.splits.job import split_dataset
 
+    # Only options that were typed replace the settings.
     context = click.get_current_context()
     options = {
         name: getattr(request, name)
@@ -284,8 +286,10 @@ def export(
 
     with job.open() as dataset:
         if out is not None and "://" in out:
-            fix = "export to a folder, then copy it, for instance with rclone or aws s3 sync"
-            raise UsageError(f"not a folder: {out}", fix)
+            raise UsageError(
+                f"not a folder: {out}",
+                "export to a folder, then copy it, for instance with rclone or aws s3 sync",
+            )
 
         target = Path(out or dataset.root / "exports" / request.format)
         if job.simulate:
@@ -320,10 +324,10 @@ def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> CommandResul
     from labeler.gallery.writing import write_gallery
 
     with job.open(rehearse=True) as dataset:
-        written = write_gallery(dataset, out, request, job.progress)
-        if written.unreadable:
-            raise unreadable_images_error(written.unreadable, written)
-        return written
+        result = write_gallery(dataset, out, request, job.progress)
+        if result.unreadable:
+            raise unreadable_images_error(result.unreadable, result)
+        return result
 
 
 COMMANDS = (dedup, groups, audit, quality, split, import_, export, gallery)

@@ -113,8 +113,7 @@ def remove_box(dataset: Dataset, key: str) -> BoxEdit:
     action = make_operation("reject", count=1)
     if box.by_hand:
         action = make_operation("remove-box")
-    step = dataset.journal.apply(action, [_choose_removal(box)])
-    return BoxEdit(step, box.key)
+    return BoxEdit(dataset.journal.apply(action, [_choose_removal(box)]), box.key)
 
 
 def get_box(dataset: Dataset, key: str) -> BoxedSample:
@@ -126,8 +125,7 @@ def get_box(dataset: Dataset, key: str) -> BoxedSample:
 
 
 def _choose_removal(box: BoxedSample) -> Choice:
-    action = "remove" if box.by_hand else "reject"
-    return Choice(box.key, action, provenance=PROVENANCE)
+    return Choice(box.key, "remove" if box.by_hand else "reject", provenance=PROVENANCE)
 
 
 def _find_free_box(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:

@@ -19,8 +19,6 @@ from gleanset.errors import UsageError
 from gleanset.operations import make_operation
 from labeler.sorting.session import SortingSession, StepResult
 
-ARROW = " → "
-
 
 class Suggestion(NamedTuple):
     """Another class for a sample, with its confidence."""
@@ -39,7 +37,7 @@ class ReviewSection(NamedTuple):
     @property
     def title(self) -> str:
         """The label, and the suggestion as a question."""
-        return f"{self.label}{ARROW}{self.other}?" if self.other else self.label
+        return f"{self.label} → {self.other}?" if self.other else self.label
 
 
 class ReviewPage(NamedTuple):
@@ -112,6 +110,7 @@ def accept_suggestions(
 
     Raises `UsageError` if a class was deleted.
     """
+    # Samples may be gone since the page was shown.
     tiles = session.tiles.get_many(ids)
     labels = {
         row: suggestions[row].label
@@ -177,6 +176,7 @@ def list_doubtful(
     all_samples = queue.get_features(queue.list_decided(list(names), each))
     space = SimilaritySpaces(dataset).choose_space(all_samples)
     vectors, has_vector = space(all_samples)
+    # A sample without a vector cannot be compared.
     samples = list(compress(all_samples, has_vector))
     # The class of each sample, as a position in `classes`.
     classes, y = np.unique(
@@ -194,9 +194,9 @@ def list_doubtful(
     best = probabilities.argmax(axis=1)
     confidences = probabilities.max(axis=1)
 
-    reviews = Reviews(dataset.db)
-    unconfirmed_items = reviews.list_items("unconfirmed", sample_filter)
-    unconfirmed_ids = {item.id for item in unconfirmed_items}
+    unconfirmed_ids = {
+        item.id for item in Reviews(dataset.db).list_items("unconfirmed", sample_filter)
+    }
     items = []
     for row in np.flatnonzero(best != y).tolist():
         sample = samples[row]

@@ -111,9 +111,10 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
     }
     with job.create() as dataset:
         if lines:
-            fields = msgspec.to_builtins(dataset.settings) | lines
             try:
-                settings = msgspec.convert(fields, Settings)
+                settings = msgspec.convert(
+                    msgspec.to_builtins(dataset.settings) | lines, Settings
+                )
             except msgspec.ValidationError as error:
                 raise UsageError(f"text too long: {error}", "shorten it") from error
             write_settings(dataset.root, settings)
@@ -219,9 +220,9 @@ def run(
     if job.simulate:
         return RecipePreview([name for name, _ in stages.check(root, start)])
     result = run_recipe(stages, root, start)
-    exported = result.stages.get("export")
-    if isinstance(exported, ExportResult) and exported.failed:
-        raise unreadable_images_error(len(exported.failed), result)
+    export_result = result.stages.get("export")
+    if isinstance(export_result, ExportResult) and export_result.failed:
+        raise unreadable_images_error(len(export_result.failed), result)
     return result
 
 

@@ -14,8 +14,6 @@ any API key. `site.json` has the results by keyword:
                        "author": …, "variant": "plain", "fault": "none"}, …], …}}
 """
 
-from __future__ import annotations
-
 import json
 import math
 import shlex
@@ -153,8 +151,8 @@ def render_search_page(
     size = max(1, min(count, PAGE_SIZE))
     start = max(0, first - 1)
     if start >= len(results):
-        last_page = (len(results) - 1) // size
-        start = size * last_page
+        # The last page begins at a multiple of its size.
+        start = (len(results) - 1) // size * size
 
     page = results[start : start + size]
     rows = [
@@ -334,14 +332,13 @@ class SampleSite(ThreadingHTTPServer):
         page = _parse_number(query, "page", 1)
         size = _parse_number(query, "per_page", 100)
         start = size * (page - 1)
-        photos = [
-            _build_photo(result, base) for result in results[start : start + size]
-        ]
         listing = {
             "page": page,
             "pages": math.ceil(len(results) / size),
             "total": len(results),
-            "photo": photos,
+            "photo": [
+                _build_photo(result, base) for result in results[start : start + size]
+            ],
         }
         return SiteResponse(
             200,

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
 
 from baseline.extras import require_transfer
@@ -98,8 +97,7 @@ def examine_components(folder: Path) -> Iterator[Component]:
     )
 
     for extra, purpose, packages in _EXTRAS:
-        check = partial(_check_packages, extra, packages)
-        yield _run_check(extra, purpose, check)
+        yield _run_check(extra, purpose, partial(_check_packages, extra, packages))
     yield _run_check("window", "labeler", _check_window)
     yield _run_check("training", "baseline", _check_training)
     yield from _check_plugins()
@@ -129,27 +127,23 @@ def _check_plugins() -> Iterator[Component]:
     from harvest.sources import check_source_class
     from labeler.export.formats import FORMATS, check_plugin_format
 
-    plugins = (
-        try_plugins("sources", SOURCES, check_source_class),
-        try_plugins("detectors", DETECTORS, check_detector_class),
-        try_plugins("presets", preset_names(), validate_preset_values),
-        try_plugins("exports", FORMATS, check_plugin_format),
-    )
-
-    for plugin, _, error in chain.from_iterable(plugins):
-        purpose = PURPOSES[plugin.kind].format(plugin.name)
-        if error is None:
-            yield Component(plugin.name, purpose, True, f"from {plugin.made_by}")
-        else:
-            yield Component(plugin.name, purpose, False, error.what, error.fix)
-
-
-PURPOSES = {
-    "sources": "harvest keyword --source {}",
-    "detectors": "facecrop run --detector {}",
-    "presets": "baseline train --preset {}",
-    "exports": "labeler export --format {}",
-}
+    plugins_by_command = {
+        "harvest keyword --source": try_plugins("sources", SOURCES, check_source_class),
+        "facecrop run --detector": try_plugins(
+            "detectors", DETECTORS, check_detector_class
+        ),
+        "baseline train --preset": try_plugins(
+            "presets", preset_names(), validate_preset_values
+        ),
+        "labeler export --format": try_plugins("exports", FORMATS, check_plugin_format),
+    }
+    for command, results in plugins_by_command.items():
+        for plugin, _, error in results:
+            purpose = f"{command} {plugin.name}"
+            if error is None:
+                yield Component(plugin.name, purpose, True, f"from {plugin.made_by}")
+            else:
+                yield Component(plugin.name, purpose, False, error.what, error.fix)
 
 
 def _run_check(
@@ -168,6 +162,7 @@ def _run_check(
 
 
 def _check_disk(folder: Path) -> str:
+    # The folder may not exist yet.
     candidates = (folder, *folder.absolute().parents)
     parent = next(path for path in candidates if path.exists())
     if not os.access(parent, os.W_OK):
@@ -218,6 +213,7 @@ def _check_container() -> str:
     for name, state in engines.items():
         if state["state"] == "ready":
             return f"{name} has the image"
+    # No engine is ready: say what the first one lacks.
     name, state = next(iter(engines.items()))
     raise MissingComponent(f"{name}: {state['state']}", state["hint"])
 

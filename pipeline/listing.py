@@ -66,6 +66,7 @@ def iter_samples(dataset: Dataset) -> Iterator[Line]:
     pairs = QualityMeasures(dataset.db).join(dataset.samples.iter_by_key())
     tiles = SampleTiles(dataset.db)
     while page := list(islice(pairs, PAGE_SIZE)):
+        # By pages: origins and marks of a whole page take one query each.
         samples = [sample for sample, _ in page]
         origins = dataset.images.get_origins({sample.image for sample in samples})
         ids = tiles.get_ids([sample.key for sample in samples])
@@ -142,8 +143,9 @@ def iter_clusters(dataset: Dataset) -> Iterator[Line]:
 
 def iter_label_issues(dataset: Dataset) -> Iterator[Line]:
     """Yield label issues of `baseline label-issues`, the largest margin first."""
-    lines = (issue._asdict() for issue in LabelIssues(dataset.db).iterate())
-    yield from _add_files(dataset, lines)
+    yield from _add_files(
+        dataset, (issue._asdict() for issue in LabelIssues(dataset.db).iterate())
+    )
 
 
 def iter_confusion(dataset: Dataset) -> Iterator[Line]:
@@ -167,15 +169,14 @@ def _list_wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
         calibration = metrics.calibration
         logits = outputs.logits  # N x classes
         scores = log_softmax(calibration.apply(logits) if calibration else logits)
-        mistakes = list_mistakes(
+
+        for mistake in list_mistakes(
             scores,
             scores.argmax(1),
             outputs.y,
             outputs.keys,
             metrics.classes,
-        )
-
-        for mistake in mistakes:
+        ):
             sample = dataset.samples.get(mistake.key)
             if sample is not None and sample.label == mistake.true:
                 yield {
@@ -199,8 +200,9 @@ def _add_files(dataset: Dataset, lines: Iterator[Line]) -> Iterator[Line]:
 def _list_files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | None]]:
     """Return paths of the original files, and images of the samples in the dataset."""
     images_by_key = dataset.samples.get_images(keys)
-    hashes = {sha256 for sha256, _, _ in images_by_key.values()}
-    origins = dataset.images.get_origins(hashes)
+    origins = dataset.images.get_origins(
+        {sha256 for sha256, _, _ in images_by_key.values()}
+    )
     paths: list[str | None] = []
     files: list[str | None] = []
     for key in keys:

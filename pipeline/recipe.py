@@ -107,8 +107,9 @@ def read_recipe(path: Path) -> Recipe:
 
 def _refuse_placeholders(path: Path) -> None:
     placeholders: dict[str, int] = {}  # with the line of the first occurrence
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(
+        path.read_text(encoding="utf-8-sig").splitlines(), start=1
+    ):
         for text in _PLACEHOLDER.findall(line.partition("#")[0]):
             placeholders.setdefault(text, number)
 
@@ -119,8 +120,8 @@ def _refuse_placeholders(path: Path) -> None:
     if path.resolve().parent == bundled_data() / "recipes":
         fix = f"edit a copy: gleanset recipes {path.stem} > my-{path.stem}.toml"
     texts = "; ".join(placeholders)
-    first_line = min(placeholders.values())
-    raise RecipeError(f"{path}, line {first_line}: not filled in: {texts!r}", fix)
+    number = min(placeholders.values())
+    raise RecipeError(f"{path}, line {number}: not filled in: {texts!r}", fix)
 
 
 class RecipeList(CommandResult):
@@ -130,11 +131,10 @@ class RecipeList(CommandResult):
 
     def summary(self) -> dict[str, str]:
         """Return a line for each recipe, then what to do with one."""
-        commands = {
+        return self.recipes | {
             "show one": "gleanset recipes NAME",
             "next": "gleanset run NAME --into DIR",
         }
-        return self.recipes | commands
 
 
 class RecipeText(CommandResult):

@@ -117,8 +117,9 @@ class Stages:
         if isinstance(part, UrlsRequest):
             return f"urls {_shorten(part.file)}"
         if isinstance(part, KeywordRequest):
-            searches = part.at(self.recipe_folder).searches()
-            words = _shorten([search.keyword for search in searches])
+            words = _shorten(
+                [search.keyword for search in part.at(self.recipe_folder).searches()]
+            )
             return f"{', '.join(part.source)} {words}"
         kind = "frames" if isinstance(part, FramesRequest) else "episodes"
         return f"{kind} {_shorten(part.videos)}"
@@ -136,6 +137,7 @@ class Stages:
 
         try:
             result = request.run(dataset, self.progress)
+        # The other stages run all the same.
         except Incomplete:
             raise
         except GleansetError as error:
@@ -249,8 +251,9 @@ class Stages:
 
     def _search_faces(self, dataset: Dataset) -> CommandResult:
         # Frames of episodes were searched while they were sampled.
-        search = FaceSearch(new=bool(self.recipe.episodes))
-        return search.run(dataset, self.progress, self.recipe.crop)
+        return FaceSearch(new=bool(self.recipe.episodes)).run(
+            dataset, self.progress, self.recipe.crop
+        )
 
     def _export(self, part: ExportPart, dataset: Dataset) -> CommandResult:
         return export(
@@ -371,6 +374,7 @@ def _run_stages(
         try:
             result.stages[name] = stage(dataset)
         except GleansetError as error:
+            # Of a stage that was done in part.
             if error.result is not None:
                 result.stages[name] = error.result
             if not isinstance(error, Incomplete):

@@ -34,10 +34,6 @@ from labeler.acceptance import find_obstacle, plan_acceptance
 from labeler.duplicates.plan import DuplicatePlan, conflicting_label_summary, make_plan
 from labeler.requests import SOURCE as IMPORT
 
-SERVE = "webapp serve"
-REVIEW = "webapp serve --admin"
-LIST_REPORTS = "webapp reports list"
-EXPORT = "labeler export"
 MIN_SHARE_TO_LABEL = 10
 """With a model, labeling comes next if at least 1 of this many labelled samples is pending."""
 
@@ -52,7 +48,7 @@ def next_step(dataset: Dataset, duplicates: DuplicatePlan | None = None) -> str:
         return f"gleanset list samples {dataset.option}"
     if Reports(dataset.db).count(kind=REMOVAL):
         # Someone waits for an answer, perhaps with a legal right to it.
-        return f"{LIST_REPORTS} {dataset.option}"
+        return f"webapp reports list {dataset.option}"
 
     counts = _SampleCounts(dataset)
     # With a model, one class may be all that is labelled further.
@@ -70,8 +66,10 @@ def _plan_duplicates(dataset: Dataset) -> DuplicatePlan:
 
 
 class _SampleCounts:
+    """Numbers of labelled and pending samples, and of classes with a label."""
+
     def __init__(self, dataset: Dataset):
-        labels: Counter[str | None] = Counter()
+        labels = Counter[str | None]()
         self.pending = 0
         for (status, duplicate_status, label), number in dataset.samples.count_by(
             "status", "kept", "label"
@@ -88,7 +86,8 @@ class _SampleCounts:
 
 
 def _next_labeling_step(dataset: Dataset, counts: _SampleCounts) -> str:
-    if (command := _detection_command(dataset)) is not None:
+    command = _find_detection_command(dataset)
+    if command is not None:
         return command
     if not counts.labelled:
         suggestion = suggest_whole_images(dataset)
@@ -99,8 +98,10 @@ def _next_labeling_step(dataset: Dataset, counts: _SampleCounts) -> str:
         find_obstacle(sample) is None for sample in Hints(dataset.db).iter_waiting()
     ):
         return f"labeler accept hints {dataset.option}"
-    if counts.pending and (command := _usable_labelling_command(dataset)) is not None:
-        return command
+    if counts.pending:
+        command = _find_labelling_command(dataset)
+        if command is not None:
+            return command
     return f"harvest folder DIR --hints-from-folders {dataset.option}"
 
 
@@ -108,9 +109,9 @@ def _next_model_step(
     dataset: Dataset, counts: _SampleCounts, duplicates: DuplicatePlan
 ) -> str:
     steps = [
-        partial(_accept_command, dataset, counts),
-        partial(_splitting_command, dataset, duplicates),
-        partial(_detection_command, dataset),
+        partial(_find_accept_command, dataset, counts),
+        partial(_find_split_command, dataset, duplicates),
+        partial(_find_detection_command, dataset),
     ]
     # The first split waits for the search. Later ones come first, so that new labels are used.
     if not dataset.samples.has_splits():
@@ -125,17 +126,19 @@ def _next_model_step(
     if (latest_run is None or _is_outdated(dataset, latest_run)) and can_transfer():
         return suggest_training_command(dataset)
     if Reports(dataset.db).count():
-        return f"{REVIEW if can_serve else LIST_REPORTS} {dataset.option}"
+        command = "webapp serve --admin" if can_serve else "webapp reports list"
+        return f"{command} {dataset.option}"
 
     has_many = counts.pending * MIN_SHARE_TO_LABEL >= counts.labelled
     if counts.pending and (has_many or latest_run is None):
-        labelling = _usable_labelling_command(dataset)
-        if labelling is not None:
-            return labelling
-    return f"{SERVE if can_serve else EXPORT} {dataset.option}"
+        command = _find_labelling_command(dataset)
+        if command is not None:
+            return command
+    command = "webapp serve" if can_serve else "labeler export"
+    return f"{command} {dataset.option}"
 
 
-def _splitting_command(dataset: Dataset, duplicates: DuplicatePlan) -> str | None:
+def _find_split_command(dataset: Dataset, duplicates: DuplicatePlan) -> str | None:
     """Return the command that new labels need before a training, if any."""
     if _has_unmarked_duplicates(dataset, duplicates):
         return f"labeler dedup {dataset.option}"
@@ -146,15 +149,14 @@ def _has_unmarked_duplicates(dataset: Dataset, duplicates: DuplicatePlan) -> boo
     """Return whether `labeler dedup` was not run since images were labelled, nor just undone."""
     from labeler.duplicates.finder import STAGE  # imports OpenCV
 
-    if SplitEvidence(dataset.db).count_not_searched() > sum(
-        dataset.rejections.count_by_reason().get(STAGE, {}).values()
-    ):
+    rejections = dataset.rejections.count_by_reason().get(STAGE, {})
+    if SplitEvidence(dataset.db).count_not_searched() > sum(rejections.values()):
         return True
     is_undone = dataset.journal.find_undone_kind() == "set-aside"
     return bool(duplicates.places) and not is_undone
 
 
-def _accept_command(dataset: Dataset, counts: _SampleCounts) -> str | None:
+def _find_accept_command(dataset: Dataset, counts: _SampleCounts) -> str | None:
     """Return the command that accepts predictions, if enough of them are confident."""
     if dataset.journal.find_undone_kind() == "accept-proposals":
         return None
@@ -170,15 +172,17 @@ def _accept_command(dataset: Dataset, counts: _SampleCounts) -> str | None:
     return None
 
 
-def _usable_labelling_command(dataset: Dataset) -> str | None:
+def _find_labelling_command(dataset: Dataset) -> str | None:
+    """Return the command that labels pending samples, if it can run here."""
     command = suggest_labelling_command(dataset)
     is_prelabel = command is not None and command.startswith(PRELABEL_COMMAND)
     return None if is_prelabel and not can_transfer() else command
 
 
-def _detection_command(dataset: Dataset) -> str | None:
-    rejected = dataset.rejections.count_by_reason().get("facecrop", {})
-    if dataset.images.count_new() <= sum(rejected.values()):
+def _find_detection_command(dataset: Dataset) -> str | None:
+    """Return the command that searches new images for faces, if there are any."""
+    rejections = dataset.rejections.count_by_reason().get("facecrop", {})
+    if dataset.images.count_new() <= sum(rejections.values()):
         return None
     folder = dataset.images.find_interrupted_import(IMPORT)
     if folder is not None and folder.exists():
@@ -299,9 +303,9 @@ def _describe_counts(counts: Mapping[str, int]) -> dict[str, int]:
 
 def gather_status(dataset: Dataset) -> StatusResult:
     """Return all counts, and the next command."""
-    labelled = Statistics(dataset.db).count_labelled()
+    counts_by_label = Statistics(dataset.db).count_labelled()
     splits: dict[str, dict[str, int]] = defaultdict(dict)
-    for label, by_split in labelled.items():
+    for label, by_split in counts_by_label.items():
         for split, number in by_split.items():
             splits[split][label] = number
     splits.pop("", None)  # without a split
@@ -315,7 +319,7 @@ def gather_status(dataset: Dataset) -> StatusResult:
         images=dataset.images.count(),
         faces=dataset.faces.count(),
         samples=_count_samples(dataset),
-        labels={label: by_split.total() for label, by_split in labelled.items()},
+        labels={label: by_split.total() for label, by_split in counts_by_label.items()},
         splits=dict(sorted(splits.items())),
         decisions=dataset.journal.count(),
         origins=_count_images_by_query(dataset),
@@ -342,7 +346,7 @@ def gather_status(dataset: Dataset) -> StatusResult:
 
 def _count_samples(dataset: Dataset) -> dict[str, int]:
     """Count the samples by status; duplicates are counted as such."""
-    counts: Counter[str] = Counter()
+    counts = Counter[str]()
     for (status, duplicate_status), number in dataset.samples.count_by(
         "status", "kept"
     ).items():

@@ -123,8 +123,12 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
         copies = report_decisions.find_copies(dataset, reports)
         rows = []
         for step, report in reports_with_step:
-            row = _report_to_json(dataset, step, report, copies[report.id])
-            rows.append(row | {"misfit": report.id in misfits})
+            rows.append(
+                {
+                    **_report_to_json(dataset, step, report, copies[report.id]),
+                    "misfit": report.id in misfits,
+                }
+            )
 
         names = {report.claim.claimed for report in reports}
         names |= {report.claim.answer or "" for report in reports}
@@ -168,8 +172,10 @@ def report_image(service: Service, request: Request, _: bytes) -> Response:
         if request.path_params["part"] == "face":
             face = report_decisions.crop_report_face(dataset, report, FACE_SIZE)
             return Response(encode_jpeg(face), media_type="image/jpeg")
-        data = report_decisions.read_report_image(dataset, report)
-        return Response(data, media_type=Image.MIME[report.claim.format])
+        return Response(
+            report_decisions.read_report_image(dataset, report),
+            media_type=Image.MIME[report.claim.format],
+        )
 
 
 @admin_only
@@ -199,7 +205,7 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
                 "step": result.step,
                 "reports": table.list_in_step(result.step),
                 "classes": dict(result.classes),
-                "created": result.created,
+                "created": result.new_classes,
             }
         )
 

@@ -43,14 +43,17 @@ async def faces(request: Request) -> Response:
 async def jpeg(request: Request) -> Response:
     """Convert an image that browsers cannot show, such as HEIC or TIFF."""
     upload, _ = await read_file(request, get_service(request).settings.limits)
-    data = await _compute(request, CONVERT_TO_JPEG, upload, [upload])
-    return Response(data, media_type="image/jpeg")
+    return Response(
+        await _compute(request, CONVERT_TO_JPEG, upload, [upload]),
+        media_type="image/jpeg",
+    )
 
 
 async def _compute_json(request: Request, computation: str) -> Response:
     uploads = await read_images(request, get_service(request).settings.limits)
-    data = await _compute(request, computation, uploads, uploads)
-    return Response(data, media_type=JSON)
+    return Response(
+        await _compute(request, computation, uploads, uploads), media_type=JSON
+    )
 
 
 async def _compute(
@@ -58,8 +61,9 @@ async def _compute(
 ) -> Any:
     # Small requests share a batch.
     size = sum(len(upload.data) for upload in uploads)
-    queue = get_service(request).queue
-    return await queue.compute(get_client(request.scope), computation, argument, size)
+    return await get_service(request).queue.compute(
+        get_client(request.scope), computation, argument, size
+    )
 
 
 async def report(request: Request) -> Response:

@@ -64,14 +64,16 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
     middleware = [Middleware(Guard, settings, facts.version, rate, queue, metrics)]
     if settings.origins:
         # Outside the guard: pages of these sites can read its errors, and preflights are free.
-        cors = Middleware(
-            CORSMiddleware,
-            allow_origins=settings.origins,
-            allow_methods=["GET", "HEAD", "POST"],
-            allow_headers=["authorization"],
-            expose_headers=["retry-after", MODEL_VERSION],
+        middleware.insert(
+            0,
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.origins,
+                allow_methods=["GET", "HEAD", "POST"],
+                allow_headers=["authorization"],
+                expose_headers=["retry-after", MODEL_VERSION],
+            ),
         )
-        middleware.insert(0, cors)
 
     app = Starlette(
         routes=routes,

@@ -201,7 +201,7 @@ def accept_claims(
         option = dataset.option
         requested_reports = _select_reports(job, dataset, numbers)
         unclear = find_unclear_reports(dataset, requested_reports)
-        skipped_reports: set[int] = set()
+        skipped_reports = set[int]()
         if is_all and name is None:
             skipped_reports = skipped_reports.union(*unclear.values())
         claims = {
@@ -222,14 +222,14 @@ def accept_claims(
     if step is None:
         return result
 
-    result.new_classes = list(step.created)
+    result.new_classes = list(step.new_classes)
     result.waiting_for_split = step.waiting_for_split
     if name:
         result = result.with_facts(aliases)
         result.label = next(iter(step.classes.values()))
-    if step.created:
+    if step.new_classes:
         job.say(
-            f"new classes: {', '.join(step.created)} (labeler undo takes them back)"
+            f"new classes: {', '.join(step.new_classes)} (labeler undo takes them back)"
         )
     if step.waiting_for_split:
         job.say(f"not in train, val or test yet: run labeler split {option}")

@@ -79,10 +79,9 @@ class ComputeProcess:
     async def _start(self) -> None:
         own_end, child_end = socket.socketpair()
         with child_end:
-            arguments = (child_end, self._settings, os.environ.copy())
             process = self._context.Process(
                 target=_work_on_tasks,
-                args=arguments,
+                args=(child_end, self._settings, os.environ.copy()),
                 daemon=True,
             )
             try:

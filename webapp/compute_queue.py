@@ -75,8 +75,8 @@ class ComputeQueue:
         self._queues: dict[str, deque[_Job]] = {}
         self._running: list[_Batch] = []
         self._slow_until: dict[str, float] = {}
-        self._loading: set[ComputeProcess] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._loading = set[ComputeProcess]()
+        self._tasks = set[asyncio.Task[None]]()
 
     async def start(self) -> None:
         """Start the processes, which then load the model."""
@@ -230,22 +230,23 @@ class ComputeQueue:
     async def _run(self, batch: _Batch) -> None:
         jobs = batch.jobs
         seconds = 0.0
-        task = Task(jobs[0].computation, [job.request for job in jobs])
         try:
             results, seconds = await batch.process.compute(
-                task,
+                Task(jobs[0].computation, [job.request for job in jobs]),
                 self._limits.seconds_computed,
             )
         except RefusedRequest as error:
             self._fail(jobs, error)
         except TimeoutError:
-            timeout_error = RefusedRequest(
-                413,
-                "too much work",
-                "computing took too long",
-                "send less",
+            self._fail(
+                jobs,
+                RefusedRequest(
+                    413,
+                    "too much work",
+                    "computing took too long",
+                    "send less",
+                ),
             )
-            self._fail(jobs, timeout_error)
         except (ProcessEnded, OSError, RuntimeError) as error:
             # RuntimeError: any failure of a library on the image.
             log.warning("a compute process failed: %s", error)

@@ -74,8 +74,9 @@ def _export(folder: Path, out: Path, progress: Progress) -> None:
         )
 
     progress.say(f"exporting {folder.name} to ONNX (once, about a minute) ...")
-    pool = Processes(1, EXPORT_TIMEOUT_SECONDS)
-    [outcome] = run_over(_export_here, [(folder, out)], pool)
+    [outcome] = run_over(
+        _export_here, [(folder, out)], Processes(1, EXPORT_TIMEOUT_SECONDS)
+    )
     if outcome.result is None:
         raise InputUnusable(
             f"export of {folder.name} failed: {outcome.detail or outcome.reason}",
@@ -87,6 +88,7 @@ def _export_here(task: tuple[Path, Path]) -> Path:
     from baseline.use.export.export_run import AUTO, export_run
 
     folder, out = task
-    root = runs.find_run_dataset(folder) or folder
-    export_run(root, str(folder), out, AUTO, NO_PROGRESS)
+    export_run(
+        runs.find_run_dataset(folder) or folder, str(folder), out, AUTO, NO_PROGRESS
+    )
     return out

@@ -149,11 +149,12 @@ def load_model(settings: ServeSettings) -> LoadedModel:
     # One thread: the compute processes already use all cores.
     engine = OnnxEngine(content, threads=1, source=file)
     if web.unknown_below is not None:
-        rule = msgspec.structs.replace(
-            engine.facts.rule,
-            unknown_below=web.unknown_below,
+        engine.facts = engine.facts._replace(
+            rule=msgspec.structs.replace(
+                engine.facts.rule,
+                unknown_below=web.unknown_below,
+            )
         )
-        engine.facts = engine.facts._replace(rule=rule)
 
     # One image at a time: on one thread faster than a batch, with half the memory.
     predictor = Model(engine, file, settings.detector, batch_size=1)
@@ -164,14 +165,15 @@ def load_model(settings: ServeSettings) -> LoadedModel:
     if names is None:
         names = read_current_names(file.parent, predictor.classes)
     predictor.rename_classes(names)
-    visible_names = [names.get(name, name) for name in web.classes]
     return LoadedModel(
         predictor.facts.run,
         predictor,
         file,
         content,
         hash_file(content),
-        select_classes(predictor.classes, visible_names),
+        select_classes(
+            predictor.classes, [names.get(name, name) for name in web.classes]
+        ),
         names,
     )
 

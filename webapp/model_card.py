@@ -130,8 +130,9 @@ def _describe_training(folder: Path | None) -> JsonDict:
             Dataset.open(root) as dataset,
         ):
             run = dataset.runs.get(folder.name)
-            data = (folder / TRAINED_ON).read_bytes()
-            keys = msgspec.json.decode(data, type=list[str])
+            keys = msgspec.json.decode(
+                (folder / TRAINED_ON).read_bytes(), type=list[str]
+            )
             origins = Statistics(dataset.db).get_provenance(keys)
 
     return {

@@ -19,7 +19,6 @@ from webapp.settings import ServeSettings
 PAGE = Path(__file__).parent / "page"
 MANIFEST = "manifest.webmanifest"
 FINDER = "/vendor/drawnface.onnx"
-MANIFEST_TYPE = "application/manifest+json"
 # The system's table may lack these, or have older ones.
 mimetypes.add_type("text/javascript", ".js")
 mimetypes.add_type("text/javascript", ".mjs")
@@ -79,13 +78,12 @@ def redirect_with_cookies(
     """Redirect to a page and set cookies for this server only."""
     response = RedirectResponse(page, 303)
     # Strict: no request from another site carries the token.
-    secure = request.url.scheme == "https"
     for name, value in cookies.items():
         response.set_cookie(
             name,
             value,
             YEAR_SECONDS,
-            secure=secure,
+            secure=request.url.scheme == "https",
             httponly=True,
             samesite="strict",
         )
@@ -104,8 +102,12 @@ def make_manifest(settings: ServeSettings, *, of_faces: bool) -> bytes:
 
 async def _get_manifest(request: Request) -> Response:
     service = get_service(request)
-    data = make_manifest(service.settings, of_faces=service.facts.of_faces)
-    return Response(data, 200, {"cache-control": "no-cache"}, MANIFEST_TYPE)
+    return Response(
+        make_manifest(service.settings, of_faces=service.facts.of_faces),
+        200,
+        {"cache-control": "no-cache"},
+        "application/manifest+json",
+    )
 
 
 async def _open_after_share(_: Request) -> Response:

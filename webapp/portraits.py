@@ -61,7 +61,7 @@ def _choose_portraits(model: LoadedModel, dataset: Dataset) -> JsonDict:
 
 def _list_correctly_predicted(folder: Path) -> set[str]:
     """Return the samples (keys) outside of train that a run predicted correctly."""
-    correct: set[str] = set()
+    correct = set[str]()
     for split, outputs in load_outputs(folder).items():
         if split != "train":
             rows = np.flatnonzero(outputs.logits.argmax(axis=1) == outputs.y)
@@ -77,8 +77,7 @@ def _rank_portrait(correct: set[str], sample: Sample) -> tuple[bool, int, float,
 
 def _make_face(dataset: Dataset, samples: list[Sample], name: str) -> str | None:
     best = [sample for sample in samples if sample.label == name][:MAX_ATTEMPTS]
-    thumbnails = Thumbnails(dataset, PORTRAIT_SIDE)
-    return _find_first_src(map(thumbnails.of_sample, best))
+    return _find_first_src(map(Thumbnails(dataset, PORTRAIT_SIDE).of_sample, best))
 
 
 def _make_example(dataset: Dataset, samples: list[Sample]) -> str | None:
@@ -95,8 +94,7 @@ def _make_example(dataset: Dataset, samples: list[Sample]) -> str | None:
 
     best = sorted(samples_by_image, key=rank_image)[:MAX_ATTEMPTS]
     images = filter(None, map(dataset.images.get, best))
-    thumbnails = Thumbnails(dataset, EXAMPLE_SIDE)
-    return _find_first_src(map(thumbnails.of_image, images))
+    return _find_first_src(map(Thumbnails(dataset, EXAMPLE_SIDE).of_image, images))
 
 
 def _find_first_src(thumbnails: Iterable[Thumbnail | None]) -> str | None:

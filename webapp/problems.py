@@ -13,8 +13,6 @@ from gleanset.errors import Unreadable
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-PROBLEM = "application/problem+json"
-
 
 class RefusedRequest(Exception):
     """A refused request: `reason` is for programs, `detail` and `fix` are for people."""
@@ -39,16 +37,19 @@ class RefusedRequest(Exception):
         """Return the HTTP response."""
         from starlette.responses import Response  # not needed in compute processes
 
-        problem = {
-            "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "detail": self.detail,
-            "reason": self.reason,
-            "hint": self.fix,
-        }
-        body = msgspec.json.encode(problem)
-        return Response(body, self.status, self.headers, media_type=PROBLEM)
+        body = msgspec.json.encode(
+            {
+                "type": "about:blank",
+                "title": HTTPStatus(self.status).phrase,
+                "status": self.status,
+                "detail": self.detail,
+                "reason": self.reason,
+                "hint": self.fix,
+            }
+        )
+        return Response(
+            body, self.status, self.headers, media_type="application/problem+json"
+        )
 
 
 def unreadable_error(image: Unreadable) -> RefusedRequest:

@@ -45,8 +45,9 @@ class RateLimit:
         self._arrivals[slot] = min(arrival, now + self._burst)
 
     def _get_slot(self, address: str) -> int:
-        data = address.encode(errors="replace")
-        digest = hashlib.blake2b(data, key=self._salt, digest_size=8)
+        digest = hashlib.blake2b(
+            address.encode(errors="replace"), key=self._salt, digest_size=8
+        )
         return int.from_bytes(digest.digest()) % SLOTS
 
 

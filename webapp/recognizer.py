@@ -38,8 +38,10 @@ class _ImageResult(NamedTuple):
 
     def to_json(self, name: str, parts: Iterable[JsonDict]) -> JsonDict:
         if self.error is not None:
-            error = {"reason": self.error.reason, "detail": self.error.detail}
-            return {"name": self.name, "error": error}
+            return {
+                "name": self.name,
+                "error": {"reason": self.error.reason, "detail": self.error.detail},
+            }
         return {
             "name": self.name,
             "width": self.width,
@@ -52,8 +54,9 @@ def predict(
     model: LoadedModel, requests: Sequence[Sequence[Upload]], settings: ServeSettings
 ) -> list[bytes]:
     """Predict for images; return the JSON of `POST /api/v1/predict`."""
-    responses = predict_values(model, requests, settings.limits)
-    return list(map(msgspec.json.encode, responses))
+    return list(
+        map(msgspec.json.encode, predict_values(model, requests, settings.limits))
+    )
 
 
 def _find_all_parts(
@@ -140,8 +143,10 @@ def _part(part: ImagePart, answer: ImagePrediction) -> JsonDict:
     is_unfamiliar = False
     if threshold is not None and answer.similarity is not None:
         is_unfamiliar = answer.similarity < threshold
-    rule = {"unfamiliar": is_unfamiliar, "unfamiliar_below": threshold}
-    return part_to_json(part, answer) | rule
+    return part_to_json(part, answer) | {
+        "unfamiliar": is_unfamiliar,
+        "unfamiliar_below": threshold,
+    }
 
 
 def find_faces(
@@ -175,11 +180,15 @@ def find_faces(
             for face in faces[: limits.faces]
         ]
 
-    results = [
-        image.to_json("faces", image.parts)
-        for image in _process(uploads, limits, find_best_faces)
-    ]
-    return msgspec.json.encode({"model_version": model.version, "images": results})
+    return msgspec.json.encode(
+        {
+            "model_version": model.version,
+            "images": [
+                image.to_json("faces", image.parts)
+                for image in _process(uploads, limits, find_best_faces)
+            ],
+        }
+    )
 
 
 def _crop_boxes(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImagePart]:
@@ -198,7 +207,8 @@ def _crop_boxes(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImageP
 
 def convert_to_jpeg(_: LoadedModel, upload: Upload, settings: ServeSettings) -> bytes:
     """Convert an image to JPEG, which every browser shows. Raises `Unreadable`."""
-    max_pixels = settings.limits.pixels
-    pixels = decode(upload.data, MAX_JPEG_SIDE, max_pixels=max_pixels).pixels
+    pixels = decode(
+        upload.data, MAX_JPEG_SIDE, max_pixels=settings.limits.pixels
+    ).pixels
     pixels.thumbnail((MAX_JPEG_SIDE, MAX_JPEG_SIDE))
     return encode_jpeg(pixels)

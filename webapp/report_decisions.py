@@ -99,13 +99,13 @@ Claims = Mapping[int, str | None]
 class SettledReports(NamedTuple):
     """A journal step that accepted or refused reports.
 
-    `classes` are those of the accepted reports by number, `created` the new ones of these.
+    `classes` are those of the accepted reports by number, `new_classes` the new ones of these.
     `waiting_for_split` samples got no split.
     """
 
     step: int
     classes: Mapping[int, str] = MappingProxyType({})
-    created: Sequence[str] = ()
+    new_classes: Sequence[str] = ()
     waiting_for_split: int = 0
 
 
@@ -141,12 +141,15 @@ def accept_reports(
         with dataset.publishing(originals):
             for report, (measures, crop) in zip(new_reports, crops, strict=True):
                 if not dataset.images.get_id(measures.sha256):
-                    origin = Origin(
-                        REPORT_SOURCE,
-                        f"report-{report.id}",
-                        title=f"report {report.id}",
+                    dataset.take_original(
+                        originals,
+                        measures,
+                        Origin(
+                            REPORT_SOURCE,
+                            f"report-{report.id}",
+                            title=f"report {report.id}",
+                        ),
                     )
-                    dataset.take_original(originals, measures, origin)
                 dataset.faces.add_manual(measures.sha256, crop)
             step = _label(dataset, names, len(reports), unseen=unseen)
             table.settle(step, [report.id for report in reports], ACCEPTED)
@@ -161,7 +164,7 @@ def accept_reports(
     return SettledReports(
         step,
         classes={number: names[key] for number, key in keys.items()},
-        created=sorted(set(dataset.classes.list_names()) - classes_before),
+        new_classes=sorted(set(dataset.classes.list_names()) - classes_before),
         waiting_for_split=_assign_splits(dataset, set(keys.values()), unseen=unseen),
     )
 
@@ -246,8 +249,9 @@ def _label(
     step = dataset.journal.apply(make_operation("accept-reports", count=count), choices)
 
     for key, name in names.items():
-        mark = UNLISTED_MARK if name == UNLISTED_PERSON else None
-        set_mark(dataset, step, [key], mark)
+        set_mark(
+            dataset, step, [key], UNLISTED_MARK if name == UNLISTED_PERSON else None
+        )
     return step
 
 
@@ -298,8 +302,9 @@ def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
     table = Reports(dataset.db)
     reports = table.get_pending(numbers)
     with dataset.db.transaction():
-        operation = make_operation("refuse-reports", count=len(reports))
-        step = dataset.journal.apply(operation, [])
+        step = dataset.journal.apply(
+            make_operation("refuse-reports", count=len(reports)), []
+        )
         table.settle(step, [report.id for report in reports], REFUSED)
     return SettledReports(step)
 
@@ -308,10 +313,11 @@ def undo_decision(dataset: Dataset, step: int) -> None:
     """Undo a step that settled reports. Raises `UsageError` if a label changed since."""
     with dataset.db.transaction():
         result = dataset.journal.undo(step)
-        undoing_step = SampleTiles(dataset.db).find_undoing_step(step)
         if result.changed_since:
             fix = "label it again instead"
-            later_step = find_blocking_step(dataset.db, step, undoing_step)
+            later_step = find_blocking_step(
+                dataset.db, step, SampleTiles(dataset.db).find_undoing_step(step)
+            )
             if later_step is not None:
                 fix = f"undo this first: {later_step.text()}"
             # Raised within the transaction, which is rolled back.
@@ -348,8 +354,9 @@ def read_report_image(dataset: Dataset, report: Report) -> bytes:
 
 def _find_image(dataset: Dataset, report: Report) -> Path:
     claim = report.claim
-    store = open_report_store(dataset.root, dataset.cache)
-    pending_file = store.path(claim.sha256, claim.format)
+    pending_file = open_report_store(dataset.root, dataset.cache).path(
+        claim.sha256, claim.format
+    )
     if pending_file.is_file():
         return pending_file
     return dataset.originals(dataset.cache).path(claim.sha256, claim.format)
@@ -437,10 +444,10 @@ def _contradiction_error(
             f"to change it: {accept}; to keep it: webapp reports refuse {report.id} {option}",
         )
 
-    refused = rival.report if rival.status == PENDING else report.id
+    refusal_number = rival.report if rival.status == PENDING else report.id
     return UsageError(
         f"reports disagree: {says}, report {rival.report} ({rival.status}) {rival.name or NONE!r}",
-        f"{accept} decides; webapp reports refuse {refused} {option}",
+        f"{accept} decides; webapp reports refuse {refusal_number} {option}",
     )
 
 
@@ -492,7 +499,7 @@ def refuse_similar_names(dataset: Dataset, claims: Claims) -> None:
 
 def find_misfits(dataset: Dataset, reports: Sequence[Report]) -> set[int]:
     """Return reports of parts in a dataset of whole images, and of whole images in other ones."""
-    misfits: set[int] = set()
+    misfits = set[int]()
     # A dataset without samples is of neither kind.
     if not dataset.samples.count():
         return misfits
@@ -607,5 +614,6 @@ def _read_and_crop(
     cropper = FaceCropper(dataset.settings.crop, dataset.crops(originals.scratch))
     box = report.claim.box
     is_whole = box == Box(0, 0, measures.width, measures.height)
-    face = Face("whole" if is_whole else HAND, box, 1.0)
-    return measures, cropper.crop(measures.sha256, pixels, face)
+    return measures, cropper.crop(
+        measures.sha256, pixels, Face("whole" if is_whole else HAND, box, 1.0)
+    )

@@ -100,8 +100,9 @@ class ReportSpool:
 
             self._check_acceptable(dataset, report)
             # Written elsewhere first, because any file in the spool may be imported at once.
-            data = msgspec.msgpack.encode(report)
-            write_atomic(file, data, scratch=self.root / "cache")
+            write_atomic(
+                file, msgspec.msgpack.encode(report), scratch=self.root / "cache"
+            )
 
         if not self._is_blocked:
             self.import_all()

@@ -34,8 +34,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     head_seconds = 15.0
     head_bytes = 32_768
     _timer: asyncio.TimerHandle | None = None
+    """Runs while headers are received; then None."""
     _head_bytes = 0
-    _in_head = True
 
     def connection_made(self, transport: Any) -> None:
         """Start the timer for the first request."""
@@ -49,17 +49,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Process bytes; refuse headers that are too large."""
-        if self._in_head:
+        if self._timer:
             self._head_bytes += len(data)
         super().data_received(data)
-        is_too_large = self._in_head and self._head_bytes > self.head_bytes
+        is_too_large = self._timer and self._head_bytes > self.head_bytes
         if is_too_large and not self.transport.is_closing():
             self.send_400_response("Request header is too large.")
 
     def on_message_begin(self) -> None:
         """Start the timer for the headers."""
         super().on_message_begin()
-        if not self._in_head:
+        if not self._timer:
             self._expect_head()
 
     def on_headers_complete(self) -> None:
@@ -68,12 +68,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _expect_head(self) -> None:
-        self._in_head = True
         self._head_bytes = 0
         self._timer = self.loop.call_later(self.head_seconds, self.transport.close)
 
     def _end_head(self) -> None:
-        self._in_head = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -98,14 +98,13 @@ def export_page(
             write_atomic(folder / name, data)
             sizes.append(len(data))
 
-    has_contact = bool(web.contact)
     return StaticPage(
         run=model.run,
         folder=str(folder),
         files=len(sizes),
         bytes=sum(sizes),
         note=""
-        if has_contact
+        if web.contact
         else "no contact for removal requests: set contact under [web] in dataset.toml",
     )
 

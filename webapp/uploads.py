@@ -32,8 +32,7 @@ async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
     """Read the images of a request and the boxes of each. Raises `RefusedRequest`."""
     kind = _get_content_type(request)
     if kind == JSON:
-        body = await request.body()
-        content = parse_json(body, ImagesRequest, "images", IMAGES_HINT)
+        content = parse_json(await request.body(), ImagesRequest, "images", IMAGES_HINT)
         uploads = [
             _decode(image, number) for number, image in enumerate(content.images)
         ]
@@ -166,8 +165,7 @@ def _decode(image: EncodedImage, number: int) -> Upload:
 
 def _upload(name: str, data: bytes, boxes: Sequence[MarkedBox] | None) -> Upload:
     face_boxes = None if boxes is None else tuple(Box(*box) for box in boxes)
-    printable_name = replace_controls(name[:MAX_NAME_LENGTH], "\ufffd")
-    return Upload(printable_name, data, face_boxes)
+    return Upload(replace_controls(name[:MAX_NAME_LENGTH], "\ufffd"), data, face_boxes)
 
 
 def _get_content_type(request: Request) -> str:

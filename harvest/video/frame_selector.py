@@ -94,7 +94,7 @@ class FrameChooser(ABC):
         """Yield the current interval's kept frames; it ends at `cut` if given."""
 
     def faces(
-        self, candidate: FrameCandidate, data: bytes, measured: Measured
+        self, candidate: FrameCandidate, data: bytes, measures: Measured
     ) -> tuple[FollowedFace, ...]:
         """Store a kept frame's face crops and return its faces; none by default."""
         return ()

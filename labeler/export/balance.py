@@ -47,7 +47,7 @@ def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
     limit = min if options.balance == "down" else max
     target = options.target or limit(before.values())
     copies: dict[str, int] = {}
-    left_out: set[str] = set()
+    left_out = set[str]()
     for keys in keys_by_class.values():
         random_keys = _shuffle(keys, options.seed)
         if options.balance == "down":
@@ -58,11 +58,14 @@ def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
         copies |= dict.fromkeys(keys, each)
         copies |= dict.fromkeys(random_keys[:rest], each + 1)
 
-    table = {
-        label: {"before": size, "after": limit(size, target)}
-        for label, size in before.items()
-    }
-    return Balance(copies, frozenset(left_out), table)
+    return Balance(
+        copies,
+        frozenset(left_out),
+        {
+            label: {"before": size, "after": limit(size, target)}
+            for label, size in before.items()
+        },
+    )
 
 
 def _shuffle(keys: Iterable[str], seed: int) -> list[str]:

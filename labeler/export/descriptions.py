@@ -71,17 +71,17 @@ class CardFacts:
         self.with_gps = 0
         self.with_exif_rotation = 0
         self.without_half_body = 0
-        self.copies: Counter[str] = Counter()
-        self.changes: Counter[str] = Counter()
+        self.copies = Counter[str]()
+        self.changes = Counter[str]()
         self.row: Mapping[str, object] = {}
-        self.counts: Counter[tuple[str, str]] = Counter()
-        self.splits: Counter[str] = Counter()
-        self.sources: Counter[str] = Counter()
-        self.collections: Counter[str] = Counter()
-        self.licences: Counter[str] = Counter()
-        self.methods: Counter[CropMethod] = Counter()
+        self.counts = Counter[tuple[str, str]]()
+        self.splits = Counter[str]()
+        self.sources = Counter[str]()
+        self.collections = Counter[str]()
+        self.licences = Counter[str]()
+        self.methods = Counter[CropMethod]()
         self.split_of: dict[str, str] = {}
-        self.endings: set[str] = set()
+        self.endings = set[str]()
 
     def add(self, db: Connection, items: Sequence[ExportItem]) -> None:
         """Count items; all samples of one file must be in the same call."""
@@ -415,10 +415,6 @@ def format_front_matter(name: str, facts: CardFacts) -> str:
 
 CROISSANT = "croissant.json"
 _PARQUET = "application/x-parquet"
-_VERSIONS = (
-    "http://mlcommons.org/croissant/1.0",
-    "http://mlcommons.org/croissant/RAI/1.0",
-)
 _ENCODINGS = {
     SHARD_EXTENSIONS["webdataset"]: "application/x-tar",
     SHARD_EXTENSIONS["parquet"]: _PARQUET,
@@ -469,11 +465,13 @@ def write_descriptions(
         write_text(folder / CITATION_FILE, bibtex)
 
     settings = dataset.settings
-    sources = [f"{source}: {n}" for source, n in sorted(facts.sources.items())]
     description = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
-        "conformsTo": list(_VERSIONS),
+        "conformsTo": [
+            "http://mlcommons.org/croissant/1.0",
+            "http://mlcommons.org/croissant/RAI/1.0",
+        ],
         "name": dataset.name,
         "alternateName": settings.title,
         "creator": [
@@ -484,7 +482,9 @@ def write_descriptions(
             filter(None, (settings.description, describe_export(facts)))
         ),
         "license": sorted(facts.licences.keys() - {UNKNOWN}),
-        "rai:dataCollection": ", ".join(sources),
+        "rai:dataCollection": ", ".join(
+            [f"{source}: {n}" for source, n in sorted(facts.sources.items())]
+        ),
         "rai:dataPreprocessingProtocol": list(iter_processing_lines(dataset, facts)),
         "rai:dataAnnotationProtocol": list(iter_annotation_lines(dataset, facts)),
         "rai:dataLimitations": list(iter_limit_lines(facts)),
@@ -524,9 +524,9 @@ def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterato
 def _has_records(facts: CardFacts) -> bool:
     """Return whether Croissant can describe the images; of shards only in our own formats."""
     options = facts.options
-    is_plugin = "plugin" in options.marker_facts
-    is_known = not is_plugin and options.form.ending in _ENCODINGS
-    return not options.is_sharded or is_known
+    if not options.is_sharded:
+        return True
+    return "plugin" not in options.marker_facts and options.form.ending in _ENCODINGS
 
 
 def _is_table(facts: CardFacts) -> bool:
@@ -589,10 +589,10 @@ def _field(name: str, source: Node, kind: str = "sc:Text") -> Node:
 
 
 CITATION_FILE = "CITATION.bib"
-_TEX_ESCAPES = {character: f"\\{character}" for character in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
+_TEX_ESCAPES = {ord(character): f"\\{character}" for character in "&%$#_{}"} | {
+    ord("\\"): r"\textbackslash{}",
+    ord("~"): r"\textasciitilde{}",
+    ord("^"): r"\textasciicircum{}",
 }
 
 
@@ -630,4 +630,4 @@ def make_bibtex(dataset: Dataset) -> str:
 def _escape_tex(text: str) -> str:
     """Return a text on one line, with the special characters of TeX escaped."""
     line = " ".join(text.split())
-    return "".join(_TEX_ESCAPES.get(character, character) for character in line)
+    return line.translate(_TEX_ESCAPES)

@@ -98,7 +98,7 @@ def plan_shards(dataset: Dataset, options: ExportOptions) -> Iterator[Shard]:
     limit = ShardSize.parse(options.shard_size or SHARD_SIZE)
     open_items: dict[str, list[ExportItem]] = defaultdict(list)
     open_bytes: dict[str, float] = defaultdict(float)
-    shard_numbers: Counter[str] = Counter()
+    shard_numbers = Counter[str]()
     for item in iter_items(dataset, options):
         size = _estimate_bytes(item, options)
         split = item.split
@@ -139,13 +139,12 @@ class ShardWriter:
     def __call__(self, shard: Shard) -> ShardManifest:
         """Write a shard unless it exists; return its manifest."""
         facts = [sample_facts(item, self.classes) for item in shard.items]
-        digests = [item.digest(self.options.pixel_settings) for item in shard.items]
         # All that determines the bytes of the shard.
         plan = [
             self.options.format_label,
             LICENCE_COLUMNS,
             list(self.classes),
-            digests,
+            [item.digest(self.options.pixel_settings) for item in shard.items],
             facts,
         ]
         digest = hash_bytes(json.dumps(plan).encode())
@@ -353,9 +352,11 @@ def _write_summaries(
         folder / "manifest.json", json.dumps(content, ensure_ascii=False, indent=1)
     )
 
-    columns = ("shard", "file", *LICENCE_COLUMNS)
-    rows = _iter_shard_rows(folder, shards)
-    write_rows(folder / LICENCE_FILE, columns, rows)
+    write_rows(
+        folder / LICENCE_FILE,
+        ("shard", "file", *LICENCE_COLUMNS),
+        _iter_shard_rows(folder, shards),
+    )
     write_descriptions(dataset, folder, facts, hashes)
     write_marker(folder, {"format": options.format, "images": {}})
 
@@ -378,7 +379,7 @@ def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
     """Return the content of an export without writing it. Raises as `export`."""
     paths = []
     if options.is_sharded:
-        items = []
+        items: list[ExportItem] = []
         for shard in plan_shards(dataset, options):
             items += shard.items
             for item in shard.items:
@@ -393,13 +394,12 @@ def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
         counts[item.label][item.split] += 1
     totals = sum(counts.values(), Counter[str]())
     parts = [part for part in (*SPLITS, ALL_SAMPLES) if totals[part]]
-    table = {
-        label: {part: row[part] for part in parts}
-        for label, row in sorted(counts.items())
-    }
     return ExportPreview(
         would_export=len(paths),
-        classes=table,
+        classes={
+            label: {part: row[part] for part in parts}
+            for label, row in sorted(counts.items())
+        },
         left_out=count_left_out(dataset, options),
         balance=get_balance(dataset, options).table,
         paths=paths,

@@ -21,8 +21,6 @@ from labeler.export.formats.builtin import (
 )
 
 Fit = Literal["stretch", "crop", "pad"]
-Balancing = Literal["copies", "augment", "down"]
-Augmentation = Literal["characters", "photos"]
 File = Literal["readable", "jpeg", "png"]
 CAPTIONS = "captions"
 SHARD_FORMATS = tuple(name for name, form in FORMATS.items() if form.layout == "shards")
@@ -104,7 +102,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
         ),
     ] = False
     balance: Annotated[
-        Balancing | None,
+        Literal["copies", "augment", "down"] | None,
         Param(
             "Balance the classes in train. copies: repeat images of small classes; augment: add "
             "augmented images; down: leave out images of large classes."
@@ -119,7 +117,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
         ),
     ] = None
     augmentation: Annotated[
-        Augmentation,
+        Literal["characters", "photos"],
         Param(
             "For --balance augment, as in the presets. characters: keeps hue and shape; photos: "
             "also rotation, shear, color and erasing.",
@@ -248,6 +246,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
 
     def must_reencode(self, *, whole_images: bool) -> bool:
         """Return whether whole images, or crops, are decoded and encoded again."""
+        # Half bodies are cropped from the original.
         if not whole_images and self.crop != "face":
             return True
         # Crops are JPEGs already.

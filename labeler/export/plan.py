@@ -79,8 +79,6 @@ OTHER_LICENCE = "of another licence"
 FROM_REPORTS = "from web reports (--with-reports adds them)"
 DUPLICATES = "duplicates"
 UNDECIDED = "with an undecided face"
-WITHOUT_SAMPLE = "without a face, or not searched for faces"
-BALANCE = "left out by --balance down"
 _STATUS_REASONS = {
     "queue": "unlabelled",
     "labelled": WITHOUT_SPLIT,
@@ -137,11 +135,11 @@ def plan_export(
     there are none.
     """
     options = options or ExportOptions()
-    allowed = list(_iter_allowed(dataset, options))
-    if not allowed:
+    allowed_samples = list(_iter_allowed(dataset, options))
+    if not allowed_samples:
         raise nothing_to_export_error(dataset, options)
 
-    samples = [sample for sample, _ in allowed]
+    samples = [sample for sample, _ in allowed_samples]
     labels = (str(sample.label) for sample in samples)
     folders = assign_folder_names(labels, RESERVED_NAMES)
     suffixes = _number_faces(samples)
@@ -150,7 +148,7 @@ def plan_export(
 
     paths = UniquePaths(options.form.has_unique_stems)
     items = []
-    for sample, image, copy in _iter_balanced(allowed, balance):
+    for sample, image, copy in _iter_balanced(allowed_samples, balance):
         folder = folders[str(sample.label)]
         if not options.no_split:
             folder = f"{sample.split}/{folder}"
@@ -158,16 +156,17 @@ def plan_export(
         stem = f"{folder}/{name}{make_copy_suffix(copy, options)}"
         plan = plan_file(sample, image, options, copy)
         path = paths.add(sample, stem, plan.extension)
-        item = make_export_item(dataset, sample, image, path, plan)
-        items.append(item._replace(copy=copy))
+        items.append(
+            make_export_item(dataset, sample, image, path, plan)._replace(copy=copy)
+        )
     return items
 
 
 def _iter_balanced(
-    allowed: Iterable[tuple[Sample, Image]], balance: Balance
+    allowed_samples: Iterable[tuple[Sample, Image]], balance: Balance
 ) -> Iterator[tuple[Sample, Image, int]]:
     """Yield samples with the number of the copy: 0 for themselves, then 1, 2 …"""
-    for sample, image in allowed:
+    for sample, image in allowed_samples:
         if sample.key not in balance.left_out:
             for copy in range(1 + balance.copies.get(sample.key, 0)):
                 yield sample, image, copy
@@ -232,7 +231,9 @@ def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
         counts = _count_images_left_out(dataset, options)
     else:
         counts = _count_samples_left_out(dataset, options)
-        counts[BALANCE] = len(get_balance(dataset, options).left_out)
+        counts["left out by --balance down"] = len(
+            get_balance(dataset, options).left_out
+        )
     return {reason: number for reason, number in counts.items() if reason and number}
 
 
@@ -287,14 +288,17 @@ def _count_images_left_out(dataset: Dataset, options: ExportOptions) -> Counter[
             reason = DUPLICATES
         else:
             reason = _STATUS_REASONS[sample.status]
-        earlier = reasons.get(sample.image, reason)
-        reasons[sample.image] = min(earlier, reason, key=_IMAGE_REASONS.index)
+        reasons[sample.image] = min(
+            reasons.get(sample.image, reason), reason, key=_IMAGE_REASONS.index
+        )
 
     counts = Counter(reasons.values())
     for samples in _group_by_image(dataset, options, allowed_images).values():
         if not all(sample.label for sample in samples):
             counts[UNDECIDED] += 1
-    counts[WITHOUT_SAMPLE] = dataset.images.count_without_sample()
+    counts["without a face, or not searched for faces"] = (
+        dataset.images.count_without_sample()
+    )
     return counts
 
 
@@ -304,14 +308,13 @@ def _list_private_images(dataset: Dataset, options: ExportOptions) -> frozenset[
 
 def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
     """Yield the items of an export in shards: by key, named by key, one page in memory."""
-    allowed = _iter_allowed(dataset, options)
+    allowed_samples = _iter_allowed(dataset, options)
     balance = get_balance(dataset, options)
-    for sample, image, copy in _iter_balanced(allowed, balance):
+    for sample, image, copy in _iter_balanced(allowed_samples, balance):
         plan = plan_file(sample, image, options, copy)
         name = f"{sample.key}{make_copy_suffix(copy, options)}.{plan.extension}"
         path = f"{sample.split}/{name}"
-        item = make_export_item(dataset, sample, image, path, plan)
-        yield item._replace(copy=copy)
+        yield make_export_item(dataset, sample, image, path, plan)._replace(copy=copy)
 
 
 def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUnusable:
@@ -369,8 +372,9 @@ def name_originals(
         image = images[sample.image]
         folder = "images" if options.no_split else f"images/{sample.split}"
         stem = f"{folder}/{choose_file_stem(image.origins)}"
-        extension = plan_file(sample, image, options).extension
-        paths[sample.image] = names.add(sample, stem, extension)
+        paths[sample.image] = names.add(
+            sample, stem, plan_file(sample, image, options).extension
+        )
     return paths
 
 
@@ -385,7 +389,7 @@ def _number_faces(samples: Iterable[Sample]) -> dict[str, str]:
         return sample.image, twice_center_x, twice_center_y, sample.key
 
     faces = [sample for sample in samples if sample.detector != "whole"]
-    counts: Counter[str] = Counter()
+    counts = Counter[str]()
     suffixes = {}
     for sample in sorted(faces, key=rank):
         counts[sample.image] += 1
@@ -405,8 +409,9 @@ def choose_file_stem(origins: Iterable[Origin]) -> str:
         key = origin.key
         if "://" in key:
             key = re.split("[?#]", key)[0].rstrip("/")
-        name = f"{origin.source}-{key.rpartition('/')[2]}"
-        return make_safe_name(_EXTENSION.sub("", name))
+        return make_safe_name(
+            _EXTENSION.sub("", f"{origin.source}-{key.rpartition('/')[2]}")
+        )
     return "image"
 
 
@@ -418,7 +423,7 @@ class UniquePaths:
 
     def __init__(self, by_stem: bool):
         self._by_stem = by_stem
-        self._paths: set[str] = set()
+        self._paths = set[str]()
 
     def add(self, sample: Sample, stem: str, extension: str) -> str:
         """Return the path of a new file; if it is in use, with the start of the sample's key."""

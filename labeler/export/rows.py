@@ -1,7 +1,5 @@
 """The facts of each sample that all formats write, and the table of licences."""
 
-from __future__ import annotations
-
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -153,15 +151,15 @@ def write_rows(
 
 def escape_formula(value: object) -> object:
     """Prefix text that a spreadsheet would take for a formula with an apostrophe."""
-    is_formula = isinstance(value, str) and _is_formula(value)
-    return f"'{value}" if is_formula else value
+    if isinstance(value, str) and _is_formula(value):
+        return f"'{value}"
+    return value
 
 
 def unescape_formula(text: str) -> str:
     """Reverse `escape_formula`."""
-    unescaped = text.removeprefix("'")
-    is_escaped = unescaped != text and _is_formula(unescaped)
-    return unescaped if is_escaped else text
+    formula = text.removeprefix("'")
+    return formula if _is_formula(formula) else text
 
 
 def _is_formula(text: str) -> bool:

@@ -59,8 +59,7 @@ def replace_tree(target: Path, *, resume: bool = False) -> Iterator[Replacement]
             _swap(partial, target, old)
         except BaseException:
             # Manifests mark complete shards, which the next attempt keeps.
-            is_resumable = resume and any(partial.glob("*.json"))
-            if not is_resumable:
+            if not (resume and any(partial.glob("*.json"))):
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         replacement.kept_files.extend(_remove_old(old, target, states))
@@ -76,8 +75,11 @@ def resolve_target(target: Path) -> Path:
 
 def write_marker(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write the marker of an export: its files and their content, for the next export."""
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    files = sorted(path.relative_to(folder).as_posix() for path in paths)
+    files = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file()
+    )
     texts = {
         name: hash_file(folder / name) for name in files if name.endswith(TEXT_SUFFIXES)
     }
@@ -108,12 +110,12 @@ def check_replaceable(target: Path) -> dict[str, FileState]:
     """
     _check_folder(target)
     marker = read_marker(target)
-    exported = _list_exported_names(marker)
+    exported_names = _list_exported_names(marker)
     files = dict(_iter_files(target))
     foreign = sorted(
         name
         for name in files
-        if not (name in exported or _is_reader_file(marker, name))
+        if not (name in exported_names or _is_reader_file(marker, name))
     )
     if foreign:
         raise InputUnusable(
@@ -123,12 +125,12 @@ def check_replaceable(target: Path) -> dict[str, FileState]:
         )
 
     hashes = marker.get("texts", {})
-    edited = sorted(
+    edited_files = sorted(
         name for name in hashes.keys() & files if hash_file(files[name]) != hashes[name]
     )
-    if edited:
+    if edited_files:
         raise InputUnusable(
-            f"{target} holds files that were edited, such as {edited[0]}",
+            f"{target} holds files that were edited, such as {edited_files[0]}",
             "export into a new folder, or move them away",
         )
     return {name: _file_state(path) for name, path in files.items()}
@@ -147,11 +149,13 @@ def _check_folder(target: Path) -> None:
 def _iter_files(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield all files and links with their path relative to `folder`."""
     for path in sorted(folder.rglob("*")):
+        # A link to a folder is a file of the user, and is not followed.
         if path.is_symlink() or not path.is_dir():
             yield path.relative_to(folder).as_posix(), path
 
 
 def _file_state(path: Path) -> FileState:
+    # Of a link itself, not of its target.
     status = path.lstat()
     return status.st_mtime_ns, status.st_size
 
@@ -197,10 +201,10 @@ def _remove_old(
     Exported files are those with an unchanged entry in `states`, or those of the marker without it.
     """
     marker = read_marker(old)
-    exported = _list_exported_names(marker)
+    exported_names = _list_exported_names(marker)
     kept_files = []
     for name, path in _iter_files(old):
-        is_exported = name in exported
+        is_exported = name in exported_names
         if states is not None:
             is_exported = states.get(name) == _file_state(path)
         if is_exported or _is_reader_file(marker, name):

@@ -107,13 +107,13 @@ def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[S
     # A gallery may be sent to other people; what users reported must not.
     private = dataset.images.list_report_only()
     if request.clusters:
-        return _clusters(dataset, private)
+        return _group_by_cluster(dataset, private)
     if request.tracks:
-        return _tracks(dataset, private)
-    return _classes(dataset, request.names, private)
+        return _group_by_track(dataset, private)
+    return _group_by_class(dataset, request.names, private)
 
 
-def _classes(
+def _group_by_class(
     dataset: Dataset, names: Sequence[str], private: frozenset[str]
 ) -> dict[str, list[Sample]]:
     """Return the labelled samples of some classes, or of all."""
@@ -143,7 +143,9 @@ def _classes(
     return {name: sections[name] for name in names or sorted(sections)}
 
 
-def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]]:
+def _group_by_cluster(
+    dataset: Dataset, private: frozenset[str]
+) -> dict[str, list[Sample]]:
     clusters = list_clusters(dataset.db)
     if not clusters:
         if SortingQueue(dataset.db).list_waiting(1):
@@ -155,13 +157,13 @@ def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sampl
 
     sections = {}
     for cluster in clusters:
-        samples = _public_samples(dataset, cluster.pending, private)
+        samples = _list_public_samples(dataset, cluster.pending, private)
         if samples:
             sections[cluster.id] = samples
     return sections
 
 
-def _public_samples(
+def _list_public_samples(
     dataset: Dataset, keys: Iterable[str], private: frozenset[str]
 ) -> list[Sample]:
     """Return the samples that did not come with reports."""
@@ -173,12 +175,14 @@ def _public_samples(
     ]
 
 
-def _tracks(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]]:
+def _group_by_track(
+    dataset: Dataset, private: frozenset[str]
+) -> dict[str, list[Sample]]:
     """Return the pending samples of each track, by video and time."""
     tracks = Tracks(dataset.db)
     sections = {}
     for track in tracks.iterate():
-        samples = _public_samples(dataset, track.pending, private)
+        samples = _list_public_samples(dataset, track.pending, private)
         if samples:
             sections[track.track.name] = samples
 
@@ -200,9 +204,9 @@ def _describe_tracks(dataset: Dataset, names: Iterable[str]) -> dict[str, str]:
     tracks = Tracks(dataset.db)
     texts = {}
     videos = tracks.get_videos()
-    for stored in tracks.iterate([*names]):
-        track = stored.track
-        title, _ = videos.get(stored.video, ("", None))
+    for row in tracks.iterate([*names]):
+        track = row.track
+        title, _ = videos.get(row.video, ("", None))
         times = f"{clock(track.started)} – {clock(track.ended)}"
         texts[track.name] = f"{title} {times}".strip()
     return texts
@@ -213,6 +217,7 @@ def select_samples(
 ) -> GallerySelection:
     """Select entries from sections with equal shares of the limit, label issues first."""
     selection = GallerySelection([], {})
+    # For the order by quality: samples of one group look alike.
     groups = assign_split_groups(dataset.db)
     sizes = {name: len(samples) for name, samples in sections.items()}
     for name, share in divide_limit(sizes, request.limit).items():
@@ -220,9 +225,11 @@ def select_samples(
         if request.sections == "class":
             samples = order_by_quality(dataset, samples, groups)
 
-        entries = list(_make_entries(dataset, name, samples))
-        marks = {mark: sum(mark in entry.flags for entry in entries) for mark in MARKS}
-        selection.counts[name] = ClassCounts(len(entries), marks)
+        entries = list(_iter_entries(dataset, name, samples))
+        selection.counts[name] = ClassCounts(
+            len(entries),
+            {mark: sum(mark in entry.flags for entry in entries) for mark in MARKS},
+        )
         # The order by quality stays among samples without a label issue.
         entries.sort(key=lambda entry: -entry.issue.margin if entry.issue else math.inf)
         selection.entries.extend(entries[:share])
@@ -234,14 +241,15 @@ def order_by_quality(
 ) -> list[Sample]:
     """Return samples without flags and sharp ones first, one of each group before the second."""
 
-    def rank(measured: tuple[Sample, Quality | None]) -> tuple[bool, float, str]:
-        sample, quality = measured
+    def rank(row: tuple[Sample, Quality | None]) -> tuple[bool, float, str]:
+        sample, quality = row
         if quality is None:
             return True, -sample.sharpness, sample.key
         return bool(flags_of(quality)), quality.blur, sample.key
 
+    # By position in its group: all first ones, then all second ones ...
     turns: dict[int, list[Sample]] = defaultdict(list)
-    sizes: Counter[str] = Counter()
+    sizes = Counter[str]()
     for sample, _ in sorted(QualityMeasures(dataset.db).join(samples), key=rank):
         group = groups.get(sample.key, sample.key)
         turns[sizes[group]].append(sample)
@@ -261,7 +269,7 @@ def divide_limit(sizes: Mapping[str, int], limit: int) -> dict[str, int]:
     return shares
 
 
-def _make_entries(
+def _iter_entries(
     dataset: Dataset, label: str, samples: Sequence[Sample]
 ) -> Iterator[GalleryEntry]:
     keys = [sample.key for sample in samples]
@@ -305,7 +313,7 @@ def write_gallery(
     assess_quality(dataset, progress=progress)
     selection = select_samples(dataset, sections, request)
     thumbnails = _make_thumbnails(dataset, selection.entries, progress)
-    content = _page_data(dataset, selection, thumbnails)
+    content = _make_page_data(dataset, selection, thumbnails)
     content["sections"] = request.sections
     if request.tracks:
         content["notes"] = _describe_tracks(dataset, selection.counts)
@@ -341,7 +349,7 @@ def _check_target(out: Path) -> None:
         )
 
 
-def _page_data(
+def _make_page_data(
     dataset: Dataset, selection: GallerySelection, thumbnails: Mapping[int, str]
 ) -> JsonDict:
     """Return the data for the page's script, see `js/facts.js`."""
@@ -349,23 +357,22 @@ def _page_data(
     samples = []
     for number, entry in enumerate(selection.entries):
         facts = {"class": numbers[entry.label], "image": thumbnails.get(number)}
-        facts |= _sample_data(dataset, entry)
+        facts |= _make_sample_data(dataset, entry)
         samples.append({name: fact for name, fact in facts.items() if fact is not None})
 
     shown_counts = Counter(entry.label for entry in selection.entries)
-    classes = [
-        tally._asdict() | {"name": name, "shown": shown_counts[name]}
-        for name, tally in selection.counts.items()
-    ]
     return {
-        "classes": classes,
+        "classes": [
+            tally._asdict() | {"name": name, "shown": shown_counts[name]}
+            for name, tally in selection.counts.items()
+        ],
         "samples": samples,
         "total": sum(tally.total for tally in selection.counts.values()),
         "side": THUMBNAIL_SIDE,
     }
 
 
-def _sample_data(dataset: Dataset, entry: GalleryEntry) -> JsonDict:
+def _make_sample_data(dataset: Dataset, entry: GalleryEntry) -> JsonDict:
     """Return the data of a sample, without local paths."""
     sample = entry.sample
     facts: JsonDict = {
@@ -411,14 +418,14 @@ def _render(title: str, content: JsonDict) -> str:
         content=content,
         style=Markup(style),  # noqa: S704 - our own
         script=Markup(script),  # noqa: S704
-        style_hash=_csp_hash(style),
-        script_hash=_csp_hash(script),
+        style_hash=_compute_csp_hash(style),
+        script_hash=_compute_csp_hash(script),
         shown=len(content["samples"]),
         total=content["total"],
     )
 
 
-def _csp_hash(text: str) -> str:
+def _compute_csp_hash(text: str) -> str:
     """Return the source expression of a text for a content security policy."""
     digest = hashlib.sha256(text.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"
@@ -429,14 +436,13 @@ def _make_thumbnails(
 ) -> dict[int, str]:
     """Return the thumbnails of entries (by number) as data URIs, without unreadable ones."""
     rows = Pairs(dataset.db).get_ids([entry.sample.key for entry in entries])
-    outcomes = run_over(
-        make_thumbnail, enumerate(list_sample_files(dataset, rows)), Processes()
-    )
+    files = list_sample_files(dataset, rows)
+    outcomes = run_over(make_thumbnail, enumerate(files), Processes())
     thumbnails = {}
     for outcome in progress.over(
         outcomes,
         "thumbnails",
-        total=len(rows),
+        total=len(files),
         unit=" images",
     ):
         if outcome.result is not None:

@@ -213,6 +213,7 @@ def import_labelled(
     files = read_labelled(path, request.class_level, request.encoding)
     classes = files.count_classes()
     groups = FileGroups(request.group_by, (image.path.name for image in files.images))
+    # Only folders that name classes have a level.
     level = None
     if files.kind in ("tree", "export"):
         level = request.class_level or 1
@@ -378,8 +379,10 @@ def _read_own_export(
         for key, label in moves.new_labels.items()
     ]
     if choices:
-        action = make_operation("import-moves", count=len(choices), folder=path.name)
-        dataset.journal.apply(action, choices)
+        dataset.journal.apply(
+            make_operation("import-moves", count=len(choices), folder=path.name),
+            choices,
+        )
 
     if moves.disputes:
         result.disputed_files = summarize_lines(
@@ -418,8 +421,8 @@ def _import_images(
             try:
                 image = outcome.unwrap()
                 is_new = _store_image(dataset, store, image, origin, labels_of)
-            except Unreadable as error:
-                errors[path] = error
+            except Unreadable as problem:
+                errors[path] = problem
                 continue
             tally["added" if is_new else "duplicate"] += 1
             for reason in image.drop_reasons:
@@ -427,10 +430,12 @@ def _import_images(
             groups.note(origin)
 
         for path, error in errors.items():
-            rejection = Rejection(STAGE, format_path(path), error.reason, error.detail)
-            dataset.rejections.add(rejection)
-        folder = Path(request.path).absolute().name
-        disputes = _label_samples(dataset, labels_of, folder)
+            dataset.rejections.add(
+                Rejection(STAGE, format_path(path), error.reason, error.detail)
+            )
+        disputes = _label_samples(
+            dataset, labels_of, Path(request.path).absolute().name
+        )
 
     rejections = [
         f"{format_short_path(str(path))}: {error.reason}"
@@ -506,8 +511,9 @@ def _label_samples(
             disputes.append(_record_dispute(dataset, paths, decision))
 
     if choices:
-        operation = make_operation("import", count=len(choices), folder=folder)
-        dataset.journal.apply(operation, choices)
+        dataset.journal.apply(
+            make_operation("import", count=len(choices), folder=folder), choices
+        )
     return disputes
 
 

@@ -407,7 +407,6 @@ LABEL_COLUMNS = (
 _OBJECTS = "objects"
 """Column of boxes with their classes in `metadata.jsonl`."""
 _BOX_COLUMNS = {"bbox", "bbox_x", "x", "x1", "xmin", _OBJECTS}
-_NO_BOXES = "export COCO or YOLO from your tool, whose boxes are read"
 _SAMPLE_SIZE = 50
 """Rows of a table by which its columns are recognised."""
 
@@ -431,10 +430,11 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
         if image_column is None or label_column is None:
             continue
         box_columns = _BOX_COLUMNS & columns
+        # Without its box, a label would be that of the whole image.
         if box_columns:
             raise InputUnusable(
                 f"boxes in a table are not read: column {min(box_columns)} of {file}",
-                _NO_BOXES,
+                "export COCO or YOLO from your tool, whose boxes are read",
             )
 
         labels.tables.add(file)
@@ -498,8 +498,7 @@ def _iter_json_rows(text: str) -> Iterator[Mapping[str, str]]:
 
 def _iter_csv_rows(text: str) -> Iterator[Mapping[str, str]]:
     lines = list(io.StringIO(text, newline=""))
-    delimiter = find_delimiter(lines[0] if lines else "")
-    reader = csv.reader(lines, delimiter=delimiter)
+    reader = csv.reader(lines, delimiter=find_delimiter(lines[0] if lines else ""))
     names = [name.strip().lower() for name in next(reader, [])]
     # Not strict: rows may lack cells at their end.
     return (dict(zip(names, row, strict=False)) for row in reader)

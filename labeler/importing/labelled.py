@@ -80,6 +80,7 @@ class ImportTree:
         reason = get_ignored_reason(path)
         if reason is None:
             self.images.append(path)
+        # Its credits are read for each image, not as labels.
         elif is_source_table(path):
             self.ignored[SOURCE_TABLE] += 1
         elif reason == NOT_AN_IMAGE:
@@ -160,8 +161,9 @@ class ImportTree:
     def find_sibling(self, table: Path) -> Path | None:
         """Return the image with the stem of a file, in the same folder or one called images."""
         parts = table.relative_to(self.root).with_suffix("").parts
-        paths = self._paths_by_stem.get(_fold_name(table.stem), [])
-        return self._find_best_match(paths, parts, table)
+        return self._find_best_match(
+            self._paths_by_stem.get(_fold_name(table.stem), []), parts, table
+        )
 
     def _find_best_match(
         self, paths: Sequence[Path], parts: Sequence[str], table: Path

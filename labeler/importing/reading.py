@@ -33,7 +33,6 @@ from labeler.importing.labelled import ImportTree, LabelledFiles, SourceInfo
 _WITH_BOXES = ("coco", "yolo-detect")
 """Formats of exports that are read as files of other tools."""
 NO_CLASS_FOLDER = "without a class folder"
-COPY_OF_EXPORT = "copy of a balanced export"
 
 
 class MovesResult(AliasedResult):
@@ -126,7 +125,7 @@ def list_files(folder: Path, encoding: str | None = None) -> ImportTree:
     if isinstance(copies, list):
         paths = {root / str(name) for name in copies}
         images = [path for path in tree.images if path not in paths]
-        tree.ignored[COPY_OF_EXPORT] += len(tree.images) - len(images)
+        tree.ignored["copy of a balanced export"] += len(tree.images) - len(images)
         tree.images = images
     return tree
 
@@ -375,11 +374,11 @@ def _suggest_labels(tree: ImportTree) -> str:
 
 def check_importable(path: Path) -> None:
     """Raise `InputUnusable` for anything but a folder that may contain labelled images."""
-    quoted = shlex.quote(str(path))
+    quoted_path = shlex.quote(str(path))
     if is_dataset(path):
         raise InputUnusable(
             f"{path} is a Gleanset dataset",
-            f"merge it: gleanset merge {quoted}",
+            f"merge it: gleanset merge {quoted_path}",
         )
     if path.is_dir():
         return
@@ -390,11 +389,9 @@ def check_importable(path: Path) -> None:
     if suffix in (".json", ".jsonl", ".csv", ".yaml"):
         fix = f"name the folder with the images: labeler import {shlex.quote(str(path.parent))}"
     elif suffix in VIDEO_EXTENSIONS:
-        fix = f"take images from a video: harvest frames {quoted}"
+        fix = f"take images from a video: harvest frames {quoted_path}"
     else:
-        fix = (
-            f"import images and archives: harvest folder {quoted} --hints-from-folders"
-        )
+        fix = f"import images and archives: harvest folder {quoted_path} --hints-from-folders"
 
     raise InputUnusable(f"{path} is not a folder", fix)
 

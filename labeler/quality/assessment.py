@@ -50,30 +50,34 @@ def measure_edge_blur(pixels: Image.Image) -> float:
     no-reference perceptual blur metric" (2002).
     """
     grey = np.asarray(shrink_copy(pixels, BLUR_SIDE).convert("L"), dtype=np.float32)
-    across, down = _slopes(grey, NARROW_SIGMA)
+    across, down = _compute_slopes(grey, NARROW_SIGMA)
     slope = np.hypot(across, down)  # H x W, grey values per pixel
-    edges = _ridges(slope, np.abs(across) >= np.abs(down))
+    # H x W, the pixels in the middle of an edge.
+    edges = _find_ridges(slope, np.abs(across) >= np.abs(down))
     # Not the maximum: a single pixel of noise would set it.
     steepest = float(np.percentile(slope, 99.5))
     edges &= slope >= max(MIN_EDGE_SLOPE, MIN_RELATIVE_SLOPE * steepest)
     if np.count_nonzero(edges) < MIN_EDGE_PIXELS:
         return 1.0
 
-    wide_slope = np.hypot(*_slopes(grey, WIDE_SIGMA))
+    wide_slope = np.hypot(*_compute_slopes(grey, WIDE_SIGMA))
     remaining = wide_slope[edges] / slope[edges]
     blur = float(np.percentile(remaining, SHARP_EDGES_PERCENTILE))
     return round(min(1.0, blur), 4)
 
 
-def _slopes(grey: Float32Array, sigma: float) -> tuple[Float32Array, Float32Array]:
+def _compute_slopes(
+    grey: Float32Array, sigma: float
+) -> tuple[Float32Array, Float32Array]:
     """Return the horizontal and vertical slopes of a smoothed image, H x W."""
     soft = cv2.GaussianBlur(grey, (0, 0), sigma)
+    # Half the difference of the two neighbors of a pixel.
     across = cv2.Sobel(soft, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)
     down = cv2.Sobel(soft, cv2.CV_32F, 0, 1, ksize=1, scale=0.5)
     return np.asarray(across, np.float32), np.asarray(down, np.float32)
 
 
-def _ridges(slope: Float32Array, is_across: BoolArray) -> BoolArray:
+def _find_ridges(slope: Float32Array, is_across: BoolArray) -> BoolArray:
     """Return where the slope is steepest across its edge; the border does not count.
 
     `is_across` is where the slope is rather horizontal. All arrays are H x W.
@@ -104,8 +108,9 @@ class QualityCounts(CommandResult):
 
     def summary(self) -> dict[str, Any]:
         """Return the counts without flags of no sample."""
-        flags = {name: number for name, number in self.flags.items() if number}
-        return self.to_json() | {"flags": flags}
+        return self.to_json() | {
+            "flags": {name: number for name, number in self.flags.items() if number}
+        }
 
 
 def assess_quality(
@@ -117,8 +122,9 @@ def assess_quality(
     measuring.
     """
     qualities = QualityMeasures(dataset.db)
-    measured_count = 0
-    failed_count = 0
+    measure_count = 0
+    failure_count = 0
+    # Page by page, so that few samples are in memory.
     due = chain.from_iterable(
         iter_due_samples(dataset, page) for page in qualities.iter_missing(VERSION)
     )
@@ -140,13 +146,13 @@ def assess_quality(
                         outcome.detail,
                     )
                 qualities.save(measures, VERSION)
-            measured_count += len(measures)
-            failed_count += len(batch) - len(measures)
+            measure_count += len(measures)
+            failure_count += len(batch) - len(measures)
 
     samples, flags = qualities.count_flagged(FLAGS)
     return QualityCounts(
-        measured=measured_count,
-        failed=failed_count,
+        measured=measure_count,
+        failed=failure_count,
         samples=samples,
         flags=flags,
     )

@@ -133,7 +133,7 @@ def _exchange_groups(kinds: Sequence[_Kind], table: PartTable) -> None:
     pending = sorted(kinds_of_class)
     while pending:
         label = pending.pop()
-        changed_labels: set[str] = set()
+        changed_labels = set[str]()
         # Kinds are sorted from the largest to the smallest.
         while moves := _find_best_exchange(kinds_of_class[label][-_MAX_KINDS:], table):
             for kind, source, target in moves:
@@ -188,7 +188,7 @@ def _exchange_cost(
     table: PartTable, out: Sequence[_Kind], back: Sequence[_Kind], a: int, b: int
 ) -> float:
     """Return the cost of moving groups `out` of part a into b, and others `back`."""
-    change: Counter[str] = Counter()
+    change = Counter[str]()
     for kind in out:
         change.update(dict(kind.sizes))
     for kind in back:
@@ -255,9 +255,8 @@ def _place_test(
     Classes that are too small for it get their share.
     """
     targets = {}
-    test_share = spec.shares[2]
     for label, size in sorted(count_classes(sizes).items()):
-        number = float(size * test_share) if size <= per_class else per_class
+        number = float(size * spec.shares[2]) if size <= per_class else per_class
         targets[label] = size - number, number
 
     halves = {

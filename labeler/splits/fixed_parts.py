@@ -26,7 +26,7 @@ _TIED_TO = {
     "val": LeftOut.TIED_TO_VAL,
     "train": LeftOut.TIED_TO_TRAIN,
 }
-TIED = {LeftOut.TIED_TO_HELD_OUT, *_TIED_TO.values()}
+TIED_REASONS = {LeftOut.TIED_TO_HELD_OUT, *_TIED_TO.values()}
 """Reasons of samples that are left out because of their group."""
 
 
@@ -35,15 +35,15 @@ class FixedPart:
     """Constraints on a group before the others are placed.
 
     `part` is its part, None if it is free; `left_out` has a reason for each excluded sample.
-    `tied`: it was in several parts before. `only_train`: it was left out before and must not
-    become test. `held_out`: it does not count for the shares.
+    `is_tied`: it was in several parts before. `only_train`: it was left out before and must not
+    become test. `is_held_out`: it does not count for the shares.
     """
 
     part: str | None = None
     left_out: dict[str, LeftOut] = field(default_factory=dict)
-    tied: bool = False
+    is_tied: bool = False
     only_train: bool = False
-    held_out: bool = False
+    is_held_out: bool = False
 
 
 def fix_held_out(group: SplitGroup, spec: SplitSpec) -> FixedPart | None:
@@ -57,12 +57,15 @@ def fix_held_out(group: SplitGroup, spec: SplitSpec) -> FixedPart | None:
     if not held_out_keys:
         return None
 
-    left_out = {
-        member.key: LeftOut.TIED_TO_HELD_OUT
-        for member in group.members
-        if member.key not in held_out_keys
-    }
-    return FixedPart("test", left_out, held_out=True)
+    return FixedPart(
+        "test",
+        {
+            member.key: LeftOut.TIED_TO_HELD_OUT
+            for member in group.members
+            if member.key not in held_out_keys
+        },
+        is_held_out=True,
+    )
 
 
 def keep_previous(group: SplitGroup) -> FixedPart:
@@ -92,5 +95,5 @@ def keep_previous(group: SplitGroup) -> FixedPart:
             left_out[member.key] = _TIED_TO[part]
 
     return FixedPart(
-        part, left_out, tied=len({member.split for member in members} - {None}) > 1
+        part, left_out, is_tied=len({member.split for member in members} - {None}) > 1
     )

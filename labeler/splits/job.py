@@ -22,7 +22,7 @@ from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.class_table import format_class_table
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import conflicting_label_summary
-from labeler.splits.fixed_parts import TIED
+from labeler.splits.fixed_parts import TIED_REASONS
 from labeler.splits.plan import (
     SplitPlan,
     Uneven,
@@ -127,26 +127,25 @@ def make_result(plan: SplitPlan) -> SplitResult:
     """Return the result of a planned split."""
     totals = plan.totals
     reasons = Counter(reason.value for reason in plan.left_out.values())
-    tied_reasons = _list_tied(plan)
     return SplitResult(
         train=totals["train"],
         val=totals["val"],
         test=totals["test"],
         groups=plan.groups,
         largest_group=plan.largest_group,
-        groups_tied_since=plan.tied,
+        groups_tied_since=plan.tied_count,
         classes=plan.table,
-        moved_between_splits=plan.moved,
+        moved_between_splits=plan.moved_count,
         uneven=[] if plan.uneven is None else [_describe_uneven(plan.uneven)],
         classes_too_small_for_test=plan.too_small,
         classes_with_other_test_size=plan.not_exact,
         left_out=dict(sorted(reasons.items())),
-        tied=shorten_list([f"{key}: {why}" for key, why in tied_reasons.items()]),
+        tied=shorten_list([f"{key}: {why}" for key, why in _list_tied(plan).items()]),
         short=_list_missing_classes(plan.table, totals),
         few_test_images=_warn_of_small_test(plan.table),
         unreviewed_labels=_count_unreviewed(plan),
         val_and_test_labels_by=(
-            plan.judged_by if plan.judged_by.keys() - {PERSON} else {}
+            plan.evaluation_labels if plan.evaluation_labels.keys() - {PERSON} else {}
         ),
         not_searched_for_duplicates=plan.not_searched,
     )
@@ -157,7 +156,7 @@ def _list_tied(plan: SplitPlan) -> dict[str, str]:
     return {
         key: reason.value
         for key, reason in sorted(plan.left_out.items())
-        if reason in TIED
+        if reason in TIED_REASONS
     }
 
 

@@ -57,9 +57,9 @@ class SplitPlan(msgspec.Struct, kw_only=True):
     """A planned split; `splits` has the group and split of each labelled sample.
 
     `left_out` has the reason for each sample without a split, `conflicting` the labels that copies
-    contradict, `tied` counts groups that were in several splits before, `moved` samples that were
-    in another split. `unseen` are samples whose labels no person has seen, `judged_by` the number
-    of val and test labels by provenance.
+    contradict. `tied_count` is the number of groups that were in several splits before,
+    `moved_count` that of samples that were in another split. `unseen` are samples whose labels no
+    person has seen, `evaluation_labels` the number of val and test labels by provenance.
 
     With a number of test images per class, `too_small` has the test images of classes with too few
     images for it, and `not_exact` those of other classes whose number is another one.
@@ -71,13 +71,13 @@ class SplitPlan(msgspec.Struct, kw_only=True):
     table: dict[str, dict[str, int]]
     groups: int
     largest_group: int
-    tied: int
-    moved: int
+    tied_count: int
+    moved_count: int
     unseen: frozenset[str]
     uneven: Uneven | None
     conflicting: dict[str, str] = {}
     not_searched: int = 0
-    judged_by: dict[str, int] = {}
+    evaluation_labels: dict[str, int] = {}
     too_small: dict[str, int] = {}
     not_exact: dict[str, int] = {}
 
@@ -116,7 +116,7 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     evaluation_keys = sorted(
         key for key, place in plan.splits.items() if place.split in ("val", "test")
     )
-    plan.judged_by = dict(
+    plan.evaluation_labels = dict(
         Counter(
             classify_provenance(provenances.get(key, "")) for key in evaluation_keys
         )
@@ -151,21 +151,27 @@ def plan_groups(
         group.key: _fix_part(group, spec, keeps_splits=keeps_splits)
         for group in reviewed_groups
     }
-    if spec.hold_out and all(fixed.held_out for fixed in fixed_parts.values()):
+    if spec.hold_out and all(
+        fixed_part.is_held_out for fixed_part in fixed_parts.values()
+    ):
         raise InputUnusable(
             "nothing to train on: everything is held out",
             "hold out fewer sources or videos",
         )
 
     left_out: dict[str, LeftOut] = {}
-    for fixed in fixed_parts.values():
-        left_out |= fixed.left_out
+    for fixed_part in fixed_parts.values():
+        left_out |= fixed_part.left_out
     left_out |= dict.fromkeys(conflicting, LeftOut.CONFLICT)
 
     parts_by_key = {
-        key: fixed.part for key, fixed in fixed_parts.items() if fixed.part is not None
+        key: fixed_part.part
+        for key, fixed_part in fixed_parts.items()
+        if fixed_part.part is not None
     }
-    only_train = {key for key, fixed in fixed_parts.items() if fixed.only_train}
+    only_train = {
+        key for key, fixed_part in fixed_parts.items() if fixed_part.only_train
+    }
     sizes = _count_group_sizes(reviewed_groups, fixed_parts, left_out)
     # Adds the part of each group that is not fixed.
     place_groups(sizes, spec, only_train, parts_by_key)
@@ -188,8 +194,8 @@ def plan_groups(
         table=_count_table(members, splits),
         groups=len(groups),
         largest_group=_get_largest_size(groups),
-        tied=sum(fixed.tied for fixed in fixed_parts.values()),
-        moved=_count_moved(members, splits),
+        tied_count=sum(fixed_part.is_tied for fixed_part in fixed_parts.values()),
+        moved_count=_count_moved(members, splits),
         unseen=frozenset(unseen).intersection(member.key for member in members),
         uneven=None,
     )
@@ -227,7 +233,7 @@ def _count_group_sizes(
     """Count samples by group and class, without those left out or held out."""
     sizes = {}
     for group in groups:
-        if not fixed_parts[group.key].held_out:
+        if not fixed_parts[group.key].is_held_out:
             sizes[group.key] = Counter(
                 str(member.label)
                 for member in group.members

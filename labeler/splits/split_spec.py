@@ -1,11 +1,9 @@
 """Validated specification of a split: shares, held-out sources and videos."""
 
-from __future__ import annotations
-
 import re
 from fractions import Fraction
 from math import lcm
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -37,8 +35,9 @@ class SplitSpec(NamedTuple):
     hold_out: tuple[HeldOut, ...] = ()
 
     @classmethod
-    def from_settings(cls, settings: SplitSettings) -> SplitSpec:
+    def from_settings(cls, settings: SplitSettings) -> Self:
         """Validate settings. Raises `UsageError`."""
+        # Sorted, so that equal settings are the same.
         names = sorted(set(settings.hold_out))
         hold_out = tuple(_parse_hold_out(name) for name in names)
         shares = parse_ratio(settings.ratio)

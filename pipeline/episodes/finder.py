@@ -37,11 +37,13 @@ MAX_MOVE = 1.1
 """Maximum distance between frames in face sizes, plus 0.5 for each second."""
 MAX_SCALE = 1.6
 """Maximum change of size between frames, as a factor."""
-MAX_COLOR_DISTANCE, MAX_COLOR_DISTANCE_IN_PLACE = 1.0, 2.2
+MAX_COLOR_DISTANCE = 1.0
+MAX_COLOR_DISTANCE_IN_PLACE = 2.2
 """Maximum distance of color layouts between frames; two people differ by 1.05 or more. A face that
 stays in place may change more, because only a missed cut would put another one there
 (docs/experiments.md)."""
-MAX_MOVE_IN_PLACE, MAX_SCALE_IN_PLACE = 0.3, 1.15
+MAX_MOVE_IN_PLACE = 0.3
+MAX_SCALE_IN_PLACE = 1.15
 """Limits of distance (face sizes) and change of size for a face that stays in place."""
 IMPOSSIBLE = 1e6
 
@@ -59,48 +61,53 @@ class OpenTrack:
     speed: tuple[float, float] = (0.0, 0.0)
     best: float = 0.0
 
-    def cost(self, detected: DetectedFace, time: float) -> float:
+    def cost(self, detection: DetectedFace, time: float) -> float:
         """Return the cost of adding a face, or `IMPOSSIBLE`."""
-        elapsed = time - self.ended
-        box = detected.face.box
+        seconds = time - self.ended
+        box = detection.face.box
         # A face may go on as before, or stop.
         move = min(
-            _measure_distance(self._predict(elapsed), box),
+            _measure_distance(self._predict_box(seconds), box),
             _measure_distance(self.box, box),
         )
-        max_move = MAX_MOVE + elapsed / 2
-        scale = abs(math.log(_side(box) / _side(self.box)))
-        color_distance = float(np.linalg.norm(detected.colours - self.colours))
+        max_move = MAX_MOVE + seconds / 2
+        # The logarithm of the factor by which the size changes.
+        scale = abs(math.log(_get_side(box) / _get_side(self.box)))
+        color_distance = float(np.linalg.norm(detection.colours - self.colours))
 
-        max_color = MAX_COLOR_DISTANCE
+        max_color_distance = MAX_COLOR_DISTANCE
         if move <= MAX_MOVE_IN_PLACE and scale <= math.log(MAX_SCALE_IN_PLACE):
-            max_color = MAX_COLOR_DISTANCE_IN_PLACE
-        if move > max_move or scale > math.log(MAX_SCALE) or color_distance > max_color:
+            max_color_distance = MAX_COLOR_DISTANCE_IN_PLACE
+        if move > max_move or scale > math.log(MAX_SCALE):
+            return IMPOSSIBLE
+        if color_distance > max_color_distance:
             return IMPOSSIBLE
         return move / max_move + scale + 2 * color_distance / MAX_COLOR_DISTANCE
 
-    def _predict(self, elapsed: float) -> Box:
-        side = _side(self.box)
-        x, y = (round(speed * elapsed * side) for speed in self.speed)
+    def _predict_box(self, seconds: float) -> Box:
+        """Return the box after some seconds at the present speed."""
+        side = _get_side(self.box)
+        speed_x, speed_y = self.speed
         return self.box._replace(
-            x=self.box.x + x,
-            y=self.box.y + y,
+            x=self.box.x + round(speed_x * seconds * side),
+            y=self.box.y + round(speed_y * seconds * side),
         )
 
-    def add(self, detected: DetectedFace, time: float) -> None:
+    def add(self, detection: DetectedFace, time: float) -> None:
         """Append a face to the track."""
-        face = detected.face
+        face = detection.face
         x, y = _get_center(self.box)
         next_x, next_y = _get_center(face.box)
-        side = _side(self.box)
-        elapsed = max(time - self.ended, 1e-3)
-        self.speed = ((next_x - x) / side / elapsed, (next_y - y) / side / elapsed)
+        side = _get_side(self.box)
+        # At least a millisecond, so that the speed is finite.
+        seconds = max(time - self.ended, 1e-3)
+        self.speed = ((next_x - x) / side / seconds, (next_y - y) / side / seconds)
 
         self.box = face.box
         self.ended = time
         self.frames += 1
         # Later frames count more.
-        self.colours = np.asarray((self.colours + detected.colours) / 2, np.float32)
+        self.colours = np.asarray((self.colours + detection.colours) / 2, np.float32)
         self.best = max(self.best, face.score)
 
     def to_record(self, scene: int) -> FaceTrack:
@@ -134,16 +141,16 @@ class SceneTracker:
         for row, track in enumerate(active):
             costs[row] = [track.cost(face, time) for face in faces]
 
-        assigned = {}
+        tracks = {}  # by the position of their face
         for row, column in np.column_stack(linear_sum_assignment(costs)).tolist():
             if costs[row, column] < IMPOSSIBLE:
                 active[row].add(faces[column], time)
-                assigned[column] = active[row]
+                tracks[column] = active[row]
 
         for column, face in enumerate(faces):
-            if column not in assigned:
-                assigned[column] = self._begin_track(face, time)
-        return [assigned[column] for column in range(len(faces))]
+            if column not in tracks:
+                tracks[column] = self._begin_track(face, time)
+        return [tracks[column] for column in range(len(faces))]
 
     def end_at(self, cut: float) -> None:
         """Extend tracks of the last frame to the shot's final cut."""
@@ -151,19 +158,19 @@ class SceneTracker:
             if track.ended == self._last and cut - track.ended <= MAX_GAP_SECONDS:
                 track.ended = cut
 
-    def _begin_track(self, detected: DetectedFace, time: float) -> OpenTrack:
+    def _begin_track(self, detection: DetectedFace, time: float) -> OpenTrack:
         # A face in the first frame was there since the cut.
-        started = self.scene_start if time == self._first else None
-        if started is None or time - started > MAX_GAP_SECONDS:
-            started = time
+        start = self.scene_start if time == self._first else None
+        if start is None or time - start > MAX_GAP_SECONDS:
+            start = time
 
         track = OpenTrack(
             number=len(self.tracks) + 1,
-            started=started,
+            started=start,
             ended=time,
-            box=detected.face.box,
-            colours=detected.colours,
-            best=detected.face.score,
+            box=detection.face.box,
+            colours=detection.colours,
+            best=detection.face.score,
         )
         self.tracks.append(track)
         return track
@@ -173,13 +180,14 @@ def _get_center(box: Box) -> tuple[float, float]:
     return box.x + box.width / 2, box.y + box.height / 2
 
 
-def _side(box: Box) -> float:
+def _get_side(box: Box) -> float:
+    """Return the side of a square with the area of a box, in pixels."""
     return max(math.sqrt(box.width * box.height), 1.0)
 
 
 def _measure_distance(box: Box, other: Box) -> float:
     """Return the distance of the centers in sides of `box`."""
-    return math.dist(_get_center(box), _get_center(other)) / _side(box)
+    return math.dist(_get_center(box), _get_center(other)) / _get_side(box)
 
 
 SEARCH_SIDE = 960
@@ -190,7 +198,8 @@ MAX_UNSEEN_SECONDS = 0.7
 """Longest time between two searches without a check for changes elsewhere in the frame."""
 HEAD_PADDING = 0.3
 """Padding around a face within which anything may change, such as hair."""
-REDUCTION, BLUR = 4, 5
+REDUCTION = 4
+BLUR = 5
 """Frames are reduced to a fourth, and their difference is averaged over 5 x 5 pixels."""
 MAX_CHANGE = 8.0
 """Grey levels that may change; compression changes less."""
@@ -205,7 +214,7 @@ class ShotFrame:
         self.grey = candidate.frame.reduce_grey(side)
         self.small = _reduce_for_changes(self.grey)
         self.search: Future[list[DetectedFace]] | None = None
-        # Of the searched frame that it follows.
+        # Time and pixels of the searched frame that it follows.
         self.reference = (candidate.time, self.small)
         self.faces: list[DetectedFace] = []
 
@@ -214,8 +223,8 @@ class ShotFrame:
         """Faces in pixels of the full frame."""
         scale = self.candidate.frame.size[0] / self.grey.shape[1]
         return [
-            detected._replace(face=_scale_face(detected.face, scale))
-            for detected in self.faces
+            detection._replace(face=_scale_face(detection.face, scale))
+            for detection in self.faces
         ]
 
     def follow(
@@ -225,6 +234,7 @@ class ShotFrame:
 
         `pairs` are the faces of `ends` by person, the result of `_pair_faces`.
         """
+        # The size of the frames may change within a video.
         is_resized = any(end.grey.shape != self.grey.shape for end in ends)
         if pairs is None or is_resized:
             return False
@@ -232,21 +242,26 @@ class ShotFrame:
         times = [end.candidate.time for end in ends]
         faces = []
         for pair in pairs:
-            boxes = np.array([end.face.box for end in pair])
-            expected = [
-                float(np.interp(self.candidate.time, times, edges)) for edges in boxes.T
-            ]
-            face = follow_face(self.grey, FloatBox(*expected), pair)
+            boxes = np.array([end.face.box for end in pair])  # ends x 4
+            # On the line between the boxes at both ends, or that of the one end.
+            box = FloatBox(
+                *(
+                    float(np.interp(self.candidate.time, times, values))
+                    for values in boxes.T
+                )
+            )
+            face = follow_face(self.grey, box, pair)
             if face is None:
                 return False
             faces.append(face)
 
-        last = ends[-1].candidate.time if len(ends) > 1 else self.candidate.time
-        searched_at, _ = ends[0].reference
-        if last - searched_at > MAX_UNSEEN_SECONDS:
+        last_time = ends[-1].candidate.time if len(ends) > 1 else self.candidate.time
+        search_time, _ = ends[0].reference
+        if last_time - search_time > MAX_UNSEEN_SECONDS:
             heads = [expand_box(face.face.box, HEAD_PADDING) for face in faces]
-            searched_frames = [end.reference[1] for end in ends]
-            if _has_changed(self.small, searched_frames, heads):
+            # A reference is a time and a frame.
+            search_frames = [end.reference[1] for end in ends]
+            if _has_changed(self.small, search_frames, heads):
                 return False
 
         self.reference = ends[0].reference
@@ -257,21 +272,20 @@ class ShotFrame:
 def _pair_faces(ends: Sequence[ShotFrame]) -> list[tuple[DetectedFace, ...]] | None:
     """Return the faces of each person in all frames; None if one is not in all of them."""
     tracker = SceneTracker()
-    by_track: dict[int, list[DetectedFace]] = defaultdict(list)
+    faces_by_track: dict[int, list[DetectedFace]] = defaultdict(list)
     for end in ends:
-        for track, face in zip(
-            tracker.add_frame(end.candidate.time, end.faces), end.faces, strict=True
-        ):
-            by_track[track.number].append(face)
-    if any(len(faces) < len(ends) for faces in by_track.values()):
+        tracks = tracker.add_frame(end.candidate.time, end.faces)
+        for track, face in zip(tracks, end.faces, strict=True):
+            faces_by_track[track.number].append(face)
+
+    if any(len(faces) < len(ends) for faces in faces_by_track.values()):
         return None
-    return [tuple(faces) for faces in by_track.values()]
+    return list(map(tuple, faces_by_track.values()))
 
 
 def _scale_face(face: Face, scale: float) -> Face:
-    return Face(
-        face.detector, Box(*(round(edge * scale) for edge in face.box)), face.score
-    )
+    box = Box(*(round(value * scale) for value in face.box))
+    return Face(face.detector, box, face.score)
 
 
 class FaceFinder:
@@ -293,37 +307,38 @@ class FaceFinder:
         last = len(self._frames) - 1
         # 684 searches of three films instead of 1,101, for the same tracks (docs/experiments.md).
         if last % WINDOW == 0:
-            self._settle(last, last - WINDOW)
+            self._follow_or_search(last, last - WINDOW)
         # One window later, so that workers search while ffmpeg decodes.
         if last == 2 * WINDOW:
-            self._fill(self._frames[: WINDOW + 1])
+            self._fill_window(self._frames[: WINDOW + 1])
             yield from self._pop(WINDOW)
 
     def finish(self) -> Iterator[tuple[FrameCandidate, list[DetectedFace]]]:
         """Yield the remaining frames at the end of the shot."""
         count = len(self._frames)
         stops = list(range(0, count, WINDOW))
+        # The last frame is a stop, too.
         if count and stops[-1] != count - 1:
-            self._settle(count - 1, stops[-1])
+            self._follow_or_search(count - 1, stops[-1])
             stops.append(count - 1)
 
         for first, last in pairwise(stops):
-            self._fill(self._frames[first : last + 1])
+            self._fill_window(self._frames[first : last + 1])
 
         if count:
             self._wait(self._frames[-1])
         yield from self._pop(count)
 
-    def _settle(self, index: int, before: int) -> None:
+    def _follow_or_search(self, index: int, before: int) -> None:
         """Follow the faces of a frame from an earlier one if nothing changed, or search it."""
         frame = self._frames[index]
         if before >= 0:
             ends = [self._wait(self._frames[before])]
             if frame.follow(ends, _pair_faces(ends)):
                 return
-        self._start(frame)
+        self._start_search(frame)
 
-    def _fill(self, frames: list[ShotFrame]) -> None:
+    def _fill_window(self, frames: list[ShotFrame]) -> None:
         """Follow or search the faces between two frames."""
         segments = deque([frames])
         while segments:
@@ -333,10 +348,10 @@ class FaceFinder:
             if not all(frame.follow(ends, pairs) for frame in segment[1:-1]):
                 # Search the middle one, and try again with both halves.
                 middle = len(segment) // 2
-                self._start(segment[middle])
+                self._start_search(segment[middle])
                 segments += [segment[: middle + 1], segment[middle:]]
 
-    def _start(self, frame: ShotFrame) -> None:
+    def _start_search(self, frame: ShotFrame) -> None:
         frame.reference = (frame.candidate.time, frame.small)
         frame.search = self._search(frame.candidate.frame.reduce(frame.grey))
 
@@ -346,7 +361,7 @@ class FaceFinder:
             try:
                 frame.faces = frame.search.result()
             except ProcessExpired:
-                self._start(frame)
+                self._start_search(frame)
                 frame.faces = frame.search.result()
             frame.search = None
         return frame
@@ -360,16 +375,16 @@ class FaceFinder:
 def _reduce_for_changes(grey: Pixels) -> Pixels:
     """Return the brightness of a frame, reduced for `_has_changed`."""
     height, width = (max(side // REDUCTION, 1) for side in grey.shape)
-    reduced = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(reduced, np.uint8)
+    reduced_frame = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(reduced_frame, np.uint8)
 
 
 def _has_changed(
-    frame: Pixels, others: Sequence[Pixels], ignored: Sequence[Box]
+    frame: Pixels, others: Sequence[Pixels], excluded_boxes: Sequence[Box]
 ) -> bool:
     """Return whether a frame shows something outside the boxes that is in none of the others.
 
-    Boxes are in pixels of the frames before their reduction.
+    Frames are H x W; boxes are in pixels of the frames before their reduction.
     """
     changes = []
     for other in others:
@@ -380,7 +395,7 @@ def _has_changed(
     # Camera motion is not subtracted: that would save 5 of 89 searches, and cost more CPU
     # (docs/experiments.md).
     change = np.minimum.reduce(changes)
-    for x, y, width, height in ignored:
+    for x, y, width, height in excluded_boxes:
         edges = (x, y, x + width, y + height)
         left, top, right, bottom = (max(edge, 0) // REDUCTION for edge in edges)
         change[top : bottom + 1, left : right + 1] = 0

@@ -111,9 +111,11 @@ class FaceChooser(FrameChooser):
 
     def _begin_scene(self) -> None:
         self._tracker = SceneTracker()
+        # By the number of their track.
         self._portraits: dict[int, list[TrackPortrait]] = defaultdict(list)
         self._finder = FaceFinder(self._search, self._side)
-        self._kept: dict[float, CandidateFrame] = {}
+        # The selected frames by time.
+        self._selection: dict[float, CandidateFrame] = {}
 
     def offer(self, candidate: FrameCandidate, interval: tuple[int, int]) -> None:
         """Start searching a frame, and process frames whose search is done."""
@@ -121,31 +123,31 @@ class FaceChooser(FrameChooser):
         self._tracker.scene_start = candidate.scene_start
         if candidate.fades:  # a mixture of two shots
             return
-        for searched in self._finder.add(candidate):
-            self._track_frame(*searched)
+        for frame, faces in self._finder.add(candidate):
+            self._track_frame(frame, faces)
 
     def _track_frame(
         self, candidate: FrameCandidate, faces: list[DetectedFace]
     ) -> None:
         tracks = self._tracker.add_frame(candidate.time, faces)
         frame = CandidateFrame(candidate, [])
-        for detected, track in zip(faces, tracks, strict=True):
+        for detection, track in zip(faces, tracks, strict=True):
             face = CandidateFace(
-                detected.face,
+                detection.face,
                 track,
-                detected.patch,
-                _measure_quality(candidate, detected.face),
+                detection.patch,
+                _measure_quality(candidate, detection.face),
             )
             frame.faces.append(face)
-            box = detected.face.box
+            box = detection.face.box
             if min(box.width, box.height) >= MIN_FACE_SIDE:
-                self._add_portrait(
-                    self._portraits[track.number], TrackPortrait(frame, face)
-                )
+                portraits = self._portraits[track.number]
+                self._add_portrait(portraits, TrackPortrait(frame, face))
 
     def _add_portrait(
         self, portraits: list[TrackPortrait], portrait: TrackPortrait
     ) -> None:
+        """Add a portrait if it is better than a similar one, or shows something new."""
         similar = [other for other in portraits if other.face.is_similar(portrait.face)]
         if similar:
             weakest = min(similar, key=lambda other: other.face.quality)
@@ -154,29 +156,30 @@ class FaceChooser(FrameChooser):
             return
 
         portraits.append(portrait)
+        # The one that adds least goes.
         if len(portraits) > self._per_track:
-            worths = [_measure_worth(other, portraits) for other in portraits]
-            del portraits[worths.index(min(worths))]
+            values = [_measure_value(other, portraits) for other in portraits]
+            del portraits[values.index(min(values))]
 
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
         """Yield the selected frames of the shot, which ends at `cut`."""
-        for searched in self._finder.finish():
-            self._track_frame(*searched)
+        for candidate, faces in self._finder.finish():
+            self._track_frame(candidate, faces)
 
         if cut is not None:
             self._tracker.end_at(cut)
-        self._kept = self._select()
-        for frame in self._kept.values():
+        self._selection = self._select_frames()
+        for frame in self._selection.values():
             if not self.is_full:
                 self._kept_count += 1
                 yield frame.candidate
 
-        if not self._kept and self._interval is not None:
+        if not self._selection and self._interval is not None:
             self.left_out["shots without a face"] += 1
         self._begin_scene()
         self._interval = None
 
-    def _select(self) -> dict[float, CandidateFrame]:
+    def _select_frames(self) -> dict[float, CandidateFrame]:
         """Return few frames that show all portraits, by time.
 
         A greedy set cover: every best frame of each track would be 354 frames of 241 s instead of
@@ -187,17 +190,17 @@ class FaceChooser(FrameChooser):
             if self._is_reliable(track):
                 remaining += self._portraits[track.number]
 
-        selected = {}
+        frames_by_time = {}
         while remaining:
             frames = dict.fromkeys(portrait.frame for portrait in remaining)
-            frame = max(frames, key=partial(_total_quality, remaining))
-            selected[frame.candidate.time] = frame
+            frame = max(frames, key=partial(_sum_qualities, remaining))
+            frames_by_time[frame.candidate.time] = frame
             remaining = [
                 portrait
                 for portrait in remaining
                 if not _measure_quality_in(frame, portrait)
             ]
-        return dict(sorted(selected.items()))
+        return dict(sorted(frames_by_time.items()))
 
     def _is_reliable(self, track: OpenTrack) -> bool:
         # A false track costs a key, a missed one cannot be got back (docs/experiments.md).
@@ -205,24 +208,23 @@ class FaceChooser(FrameChooser):
         return track.best >= self._threshold + margin * (1 - self._threshold)
 
     def faces(
-        self, candidate: FrameCandidate, data: bytes, measured: Measured
+        self, candidate: FrameCandidate, data: bytes, measures: Measured
     ) -> tuple[FollowedFace, ...]:
         """Crop a frame's faces from its stored bytes, like `facecrop run`."""
         pixels = np.asarray(decode(data).pixels)
-        followed = []
-        for shown in self._kept[candidate.time].faces:
-            if not self._is_reliable(shown.track):
-                continue
-            crop = None
-            if not self._cutter.is_too_small(shown.face):
-                crop = self._cutter.crop(measured.sha256, pixels, shown.face)
-            followed.append(
-                FollowedFace(shown.face, shown.track.to_record(candidate.scene), crop)
-            )
-        return tuple(followed)
+        faces = []
+        for candidate_face in self._selection[candidate.time].faces:
+            face = candidate_face.face
+            track = candidate_face.track
+            if self._is_reliable(track):
+                crop = None
+                if not self._cutter.is_too_small(face):
+                    crop = self._cutter.crop(measures.sha256, pixels, face)
+                faces.append(FollowedFace(face, track.to_record(candidate.scene), crop))
+        return tuple(faces)
 
 
-def _total_quality(portraits: list[TrackPortrait], frame: CandidateFrame) -> float:
+def _sum_qualities(portraits: list[TrackPortrait], frame: CandidateFrame) -> float:
     return sum(_measure_quality_in(frame, portrait) for portrait in portraits)
 
 
@@ -248,7 +250,7 @@ def _measure_quality(candidate: FrameCandidate, face: Face) -> float:
     return float(face.score * np.log1p(sharpness) * np.log1p(side) * weight)
 
 
-def _measure_worth(portrait: TrackPortrait, portraits: list[TrackPortrait]) -> float:
+def _measure_value(portrait: TrackPortrait, portraits: list[TrackPortrait]) -> float:
     """Return the quality of a portrait times its distance to the most similar other one."""
     face = portrait.face
     distances = [
@@ -300,25 +302,20 @@ class FaceFollower:
                 dataset.crop_path(crop.key).unlink(missing_ok=True)
             return
 
-        cut = str(self.cutter.settings)
         dataset.faces.replace(
             sha256,
             self.detector.name,
             self.detector.settings_text,
             crops,
-            cut=cut,
+            cut=str(self.cutter.settings),
             small=small,
         )
         # Numbers of tracks are only unique within one sampling of a video.
-        prefix = hashlib.sha256(
-            f"{frame.video} {self.sampling.settings}".encode()
-        ).hexdigest()
-
+        source = f"{frame.video} {self.sampling.settings}"
+        prefix = hashlib.sha256(source.encode()).hexdigest()[:_TRACK_PREFIX_LENGTH]
         for face in faces:
             if face.crop is not None:
-                track = face.track._replace(
-                    name=f"{prefix[:_TRACK_PREFIX_LENGTH]}-{face.track.name}"
-                )
+                track = face.track._replace(name=f"{prefix}-{face.track.name}")
                 Tracks(dataset.db).add(track, frame, face.crop.key)
 
 
@@ -352,16 +349,15 @@ def harvest_episodes(
     with Processes(workers).pool(FrameSearch(follower.detector)) as pool:
         # Starts the workers now, in the main thread, which alone can be interrupted.
         pool.submit(np.zeros((32, 32, 3), np.uint8)).result()
-        harvest = FrameHarvest(
+        frames = FrameHarvest(
             dataset,
             follower.sampling,
             progress=progress,
             follower=replace(follower, search=pool.submit),
-        )
-        harvested = harvest.run(videos)
+        ).run(videos)
 
     result = EpisodesResult(
-        **msgspec.structs.asdict(harvested),
+        **msgspec.structs.asdict(frames),
         faces=dataset.faces.count() - faces,
         tracks=Tracks(dataset.db).count() - tracks,
     )

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gleanset import Dataset
 
 DETECTOR = "auto"
-DEFAULT_RATE = 3.0
 
 
 class EpisodesRequest(Request, frozen=True, kw_only=True):
@@ -38,7 +37,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         float,
         msgspec.Meta(ge=0.5, le=12),
         Param("Frames per second to search for faces.", show_default=True),
-    ] = DEFAULT_RATE
+    ] = 3.0
     per_track: Annotated[
         int,
         msgspec.Meta(ge=1, le=50),
@@ -78,13 +77,13 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         default of a later version.
         """
         start, end = parse_time_range(self.start, self.end)
-        recorded = self._find_recorded_detector(dataset)
-        if recorded is None:
+        recorded_detector = self._find_recorded_detector(dataset)
+        if recorded_detector is None:
             spec = self._make_spec(dataset)
             name = spec.name
             settings = spec.build().settings
         else:
-            name, settings = recorded.name, recorded.text
+            name, settings = recorded_detector.name, recorded_detector.text
 
         return Sampling(
             mode="seen",
@@ -118,10 +117,9 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         inputs = find_inputs(self.videos)
         if simulate:
             return preview_frames(dataset, inputs, sampling)
-        cutter = FaceCropper(dataset.settings.crop, dataset.crops(dataset.cache))
         follower = FaceFollower(
             self._make_spec(dataset),
-            cutter,
+            FaceCropper(dataset.settings.crop, dataset.crops(dataset.cache)),
             self.per_track,
             sampling,
         )
@@ -140,6 +138,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         if dataset is None or self.detector != DETECTOR:
             return None
         settings = dataset.videos.get_latest_seen_settings()
+        # Words such as `asked=NAME:SETTINGS;per_track=4`, see `sampling`.
         words = dict(word.partition("=")[::2] for word in settings.split())
         if not words:
             return None

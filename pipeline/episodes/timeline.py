@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -26,7 +26,7 @@ TICK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 FACE_SIZE = 48
 State = Literal["named", "other", "waiting", "left out"]
 """Whether a person is named; "left out" are repeated segments such as intros."""
-UNNAMED: dict[State, str] = {
+STATE_WORDS: dict[State, str] = {
     "other": "other people",
     "waiting": "unlabelled",
     "left out": "repeated, left out",
@@ -62,7 +62,7 @@ class PersonOnScreen(NamedTuple):
     @property
     def title(self) -> str:
         """The name, or a description of the state."""
-        return self.name if self.name is not None else UNNAMED[self.state]
+        return self.name if self.name is not None else STATE_WORDS[self.state]
 
     @property
     def seconds(self) -> float:
@@ -80,10 +80,10 @@ class VideoTimeline(NamedTuple):
     @property
     def ticks(self) -> list[float]:
         """Times of the labels on the scale, in seconds."""
-        fitting = (step for step in TICK_STEPS if self.seconds <= MAX_TICKS * step)
-        step = next(fitting, TICK_STEPS[-1])
-        last = int(self.seconds / step)
-        return [float(number * step) for number in range(last + 1)]
+        steps = (step for step in TICK_STEPS if self.seconds <= MAX_TICKS * step)
+        step = next(steps, TICK_STEPS[-1])
+        tick_count = 1 + int(self.seconds / step)
+        return [float(number * step) for number in range(tick_count)]
 
 
 def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
@@ -91,31 +91,30 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
 
     Raises `InputUnusable` if there are none.
     """
-    stored_tracks = Tracks(dataset.db)
-    by_video: dict[str, list[StoredTrack]] = defaultdict(list)
-    for stored in stored_tracks.iterate(with_duplicates=True):
-        by_video[stored.video].append(stored)
+    table = Tracks(dataset.db)
+    tracks_by_video: dict[str, list[StoredTrack]] = defaultdict(list)
+    for row in table.iterate(with_duplicates=True):
+        tracks_by_video[row.video].append(row)
 
-    if not by_video:
+    if not tracks_by_video:
         raise InputUnusable(
             "no tracks in this dataset",
             f"track the faces of a video: gleanset episodes VIDEO {dataset.option}",
         )
 
-    videos = stored_tracks.get_videos()
-    left_out = dict(Videos(dataset.db).iter_states("seen"))
+    videos = table.get_videos()
+    states = dict(Videos(dataset.db).iter_states("seen"))
     thumbnails = Thumbnails(dataset, FACE_SIZE)
     timelines = []
-
-    for sha256, tracks in by_video.items():
+    for sha256, tracks in tracks_by_video.items():
         title, seconds = videos.get(sha256, (sha256[:12], None))
-        length = max(seconds or 0.0, *(stored.track.ended for stored in tracks))
-        people = list(_people(dataset, tracks, thumbnails))
-        if spans := left_out.get(sha256, {}).get("left_out"):
+        length = max(seconds or 0.0, *(row.track.ended for row in tracks))
+        people = _list_people(dataset, tracks, thumbnails)
+        spans = states.get(sha256, {}).get("left_out")
+        if spans:
             # They may begin before the first fingerprint, and end after the last.
             segments = [
-                Segment(max(start, 0.0), min(ended, length), ())
-                for start, ended in spans
+                Segment(max(start, 0.0), min(end, length), ()) for start, end in spans
             ]
             people.append(PersonOnScreen(None, "left out", segments, None))
         timelines.append(VideoTimeline(title, length, people))
@@ -123,40 +122,43 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
     return sorted(timelines, key=lambda timeline: timeline.title)
 
 
-def _people(
+def _list_people(
     dataset: Dataset, tracks: Iterable[StoredTrack], thumbnails: Thumbnails
-) -> Iterator[PersonOnScreen]:
+) -> list[PersonOnScreen]:
+    """Return the people of a video, those with a name first."""
     by_name: dict[tuple[str | None, State], list[StoredTrack]] = defaultdict(list)
-    for stored in tracks:
-        if (state := _get_state(stored)) is not None:
-            by_name[stored.label, state].append(stored)
+    for row in tracks:
+        state = _get_state(row)
+        if state is not None:
+            by_name[row.label, state].append(row)
 
     people = []
     for (name, state), own_tracks in by_name.items():
         face = None
         if name is not None:
-            sample = dataset.samples.get(
-                max(own_tracks, key=lambda stored: stored.track.frames).samples[0]
-            )
+            longest = max(own_tracks, key=lambda row: row.track.frames)
+            sample = dataset.samples.get(longest.samples[0])
             face = thumbnails.of_sample(sample) if sample is not None else None
         people.append(PersonOnScreen(name, state, _join_segments(own_tracks), face))
-    yield from sorted(people, key=_rank_person)
+    return sorted(people, key=_rank_person)
 
 
 def _rank_person(person: PersonOnScreen) -> tuple[bool, str, float, str]:
     return person.name is None, person.state, -person.seconds, person.title
 
 
-def _get_state(stored: StoredTrack) -> State | None:
-    if stored.labels:
+def _get_state(row: StoredTrack) -> State | None:
+    """Return the state of a track's person; None for a track without a person."""
+    if row.labels:
         return "named"
-    if stored.undecided:
+    if row.undecided:
         return "waiting"
-    return "other" if stored.others else None
+    return "other" if row.others else None
 
 
-def _join_segments(stored_tracks: list[StoredTrack]) -> list[Segment]:
-    tracks = (stored.track for stored in stored_tracks)
+def _join_segments(rows: list[StoredTrack]) -> list[Segment]:
+    """Return the times of tracks, joined over short gaps."""
+    tracks = (row.track for row in rows)
     segments: list[Segment] = []
     for track in sorted(tracks, key=lambda track: track.started):
         segment = Segment(track.started, track.ended, (track.name,))
@@ -194,10 +196,13 @@ def write_timelines(dataset: Dataset, folder: Path) -> TimelineResult:
         encode_page(template.render(name=dataset.name, timelines=timelines)),
     )
     # Names of files may have bytes that are not UTF-8.
-    table = _write_table(timelines).encode("utf-8", "backslashreplace")
-    write_atomic(folder / TABLE, table)
+    write_atomic(
+        folder / TABLE, _write_table(timelines).encode("utf-8", "backslashreplace")
+    )
 
-    names = {person.name for timeline in timelines for person in timeline.people}
+    names = set[str | None]()
+    for timeline in timelines:
+        names.update(person.name for person in timeline.people)
     return TimelineResult(
         timeline=str((folder / PAGE).absolute()),
         table=str((folder / TABLE).absolute()),

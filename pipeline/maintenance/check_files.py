@@ -45,7 +45,7 @@ from gleanset.work.stage import hold_lock
 
 GC_STAGE, VERIFY_STAGE = "gc", "verify"
 _BACKUPS = "catalog.sqlite.before-*"
-_UNFINISHED = ".partial"
+_PARTIAL_SUFFIX = ".partial"
 
 
 class GarbageResult(CommandResult, kw_only=True):
@@ -73,29 +73,36 @@ def collect_garbage(
 
     Files in use stay. A simulation lists the paths.
     """
+    collector = _GarbageCollector(
+        dataset,
+        Maintenance(dataset.db),
+        simulate,
+        time.time() - older_than,
+    )
     with dataset.stage(GC_STAGE):
-        files = list(
-            _GarbageCollector(dataset, older_than, simulate=simulate).collect()
-        )
+        files = list(collector.collect())
         if not simulate:
             dataset.db.execute("VACUUM")
 
     size = sum(size for _, size in files)
     if simulate:
-        paths = [str(path) for path, _ in files]
-        return GarbageResult(would_remove=len(files), bytes=size, paths=paths)
+        return GarbageResult(
+            would_remove=len(files), bytes=size, paths=[str(path) for path, _ in files]
+        )
     return GarbageResult(removed=len(files), bytes=size)
 
 
+@dataclass
 class _GarbageCollector:
-    """Finds garbage of each kind and removes it under the lock that guards it."""
+    """Finds garbage of each kind and removes it under the lock that guards it.
 
-    def __init__(self, dataset: Dataset, older_than: float, *, simulate: bool):
-        self._dataset = dataset
-        self._maintenance = Maintenance(dataset.db)
-        self._older_than = older_than
-        self._simulate = simulate
-        self._latest_change = time.time() - older_than
+    Files that changed after `_latest_change` (seconds since 1970) stay.
+    """
+
+    _dataset: Dataset
+    _maintenance: Maintenance
+    _simulate: bool
+    _latest_change: float
 
     def collect(self) -> Iterator[tuple[Path, int]]:
         """Remove all garbage, unless simulating; yield (path, bytes)."""
@@ -105,18 +112,18 @@ class _GarbageCollector:
             yield from self._remove(path)
 
     def _collect_orphans(self) -> Iterator[tuple[Path, int]]:
-        refused = self._list_old_refused_images()
+        refused_images = self._list_old_refused_images()
         if self._simulate:
-            for file in refused.values():
+            for file in refused_images.values():
                 if file.exists():
                     yield file, file.stat().st_size
         else:
             # Their files are orphans then.
-            self._maintenance.remove_refused_images(refused)
+            self._maintenance.remove_refused_images(refused_images)
 
-        busy = self._is_any_stage_running()
-        for orphan in find_orphan_files(self._dataset, self._older_than):
-            if busy and orphan.awaits_row:
+        is_any_stage_running = self._is_any_stage_running()
+        for orphan in find_orphan_files(self._dataset, self._latest_change):
+            if is_any_stage_running and orphan.awaits_row:
                 continue
             if self._simulate or remove_orphan(self._dataset, orphan):
                 yield orphan.file, orphan.bytes
@@ -124,25 +131,24 @@ class _GarbageCollector:
     def _list_old_refused_images(self) -> dict[str, Path]:
         """Return the files of reports that were accepted, then refused, by hash."""
         originals = self._dataset.originals(self._dataset.cache)
-        files = {
-            sha256: originals.path(sha256, kind)
-            for sha256, kind in self._maintenance.list_refused_images()
-        }
-        return {
-            sha256: file
-            for sha256, file in files.items()
-            if not file.exists() or file.stat().st_mtime <= self._latest_change
-        }
+        files = {}
+        for sha256, kind in self._maintenance.list_refused_images():
+            file = originals.path(sha256, kind)
+            if not file.exists() or file.stat().st_mtime <= self._latest_change:
+                files[sha256] = file
+        return files
 
     def _collect_stage_leftovers(self) -> Iterator[tuple[Path, int]]:
         """Remove scratch folders of stages that are not running."""
-        for path in sorted(((self._dataset.root / "cache") / "scratch").glob("*")):
+        scratch = self._dataset.cache / "scratch"
+        for path in sorted(scratch.glob("*")):
             if path.name != GC_STAGE:
+                # A running stage holds its lock.
                 with suppress(DatasetBusy), hold_lock(self._dataset.cache, path.name):
                     yield from self._remove(path)
 
     def _is_any_stage_running(self) -> bool:
-        locks = (self._dataset.root / "cache" / "locks").glob("*.lock")
+        locks = (self._dataset.cache / "locks").glob("*.lock")
         for name in {lock.stem for lock in locks} - {GC_STAGE}:
             try:
                 # A lock that can be taken is left by a stage that ended.
@@ -157,10 +163,10 @@ class _GarbageCollector:
         backups = sorted(
             (self._get_backup_time(path), path.name, path)
             for path in self._dataset.root.glob(_BACKUPS)
-            if path.suffix != _UNFINISHED
+            if path.suffix != _PARTIAL_SUFFIX
         )
-        for made_at, _, path in backups[:-1]:
-            if made_at <= self._latest_change:
+        for backup_time, _, path in backups[:-1]:
+            if backup_time <= self._latest_change:
                 yield path
 
     def _get_backup_time(self, backup: Path) -> float:
@@ -168,28 +174,29 @@ class _GarbageCollector:
 
         File times are less reliable: a copy of a dataset may keep those of other files.
         """
-        migrated_at = self._maintenance.get_migration_time(
-            backup.name.partition(".before-")[2]
-        )
-        if migrated_at is not None:
-            return migrated_at
+        migration = backup.name.partition(".before-")[2]
+        migration_time = self._maintenance.get_migration_time(migration)
+        if migration_time is not None:
+            return migration_time
         times = backup.stat()
         return max(times.st_mtime, times.st_ctime)
 
     def _list_partial_files(self) -> Iterator[Path]:
         root = self._dataset.root
-        cache = self._dataset.root / "cache"
+        cache = self._dataset.cache
+        pattern = f"{PARTIAL_PREFIX}*"
         partial_files = [
-            *root.glob(f"{PARTIAL_PREFIX}*"),
-            *root.glob(f"{_BACKUPS}{_UNFINISHED}"),
-            *(root / SNAPSHOT_FOLDER).glob(f"{PARTIAL_PREFIX}*"),
-            *cache.rglob(f"{PARTIAL_PREFIX}*"),
-            *self._dataset.runs_folder.rglob(f"{PARTIAL_PREFIX}*"),
+            *root.glob(pattern),
+            *root.glob(f"{_BACKUPS}{_PARTIAL_SUFFIX}"),
+            *(root / SNAPSHOT_FOLDER).glob(pattern),
+            *cache.rglob(pattern),
+            *self._dataset.runs_folder.rglob(pattern),
         ]
 
         for path in partial_files:
             with suppress(OSError):  # removed meanwhile
                 is_old = path.stat().st_mtime <= self._latest_change
+                # Files of stages that may be running are collected with their folders.
                 if is_old and cache / "scratch" not in path.parents:
                     yield path
 
@@ -217,12 +224,10 @@ class OrphanFile(NamedTuple):
     has_row: Callable[[Path], bool]
 
 
-def find_orphan_files(
-    dataset: Dataset, older_than: float = 0.0
-) -> Iterator[OrphanFile]:
+def find_orphan_files(dataset: Dataset, latest_change: float) -> Iterator[OrphanFile]:
     """Yield originals, crops and images of reports without a row in the catalogue or a snapshot.
 
-    Files changed in the last `older_than` seconds are left out: a crop is written before its row.
+    Files changed after `latest_change` are left out: a crop is written before its row.
     """
     crops = dataset.crops(dataset.cache)
     stores: tuple[tuple[Store, IsKnown], ...] = (
@@ -235,8 +240,8 @@ def find_orphan_files(
         catalogues = [dataset.db, *snapshots]
         for store, is_known in stores:
             has_row = partial(_is_in_any, is_known, catalogues)
-            for file, size, changed in store.iter_files():
-                if changed <= time.time() - older_than and not has_row(file):
+            for file, size, change in store.iter_files():
+                if change <= latest_change and not has_row(file):
                     yield OrphanFile(file, size, store is crops, has_row)
 
 
@@ -273,13 +278,13 @@ DAMAGED = "damaged"
 def check_hash(store: Store, item: StoredImage) -> bool:
     """Return True for a sound stored file. Raises `Unreadable` if it is missing or damaged."""
     try:
-        stored = store.compute_hash(item.sha256, item.format)
+        sha256 = store.compute_hash(item.sha256, item.format)
     except OSError as error:
         raise Unreadable(FILE_UNREADABLE, str(error)) from error
-    if stored is None:
+    if sha256 is None:
         raise Unreadable(FILE_GONE)
-    if stored != item.sha256:
-        raise Unreadable(DAMAGED, f"SHA-256 of the file: {stored}")
+    if sha256 != item.sha256:
+        raise Unreadable(DAMAGED, f"SHA-256 of the file: {sha256}")
     return True
 
 
@@ -315,15 +320,18 @@ class VerifyResult(CommandResult):
     @property
     def damage(self) -> str:
         """The damage that remains, in one line; "" for none."""
-        lost = self.gone + self.damaged - self.repaired
+        images = self.gone + self.damaged - self.repaired
         crops = self.gone_crops + self.damaged_crops + self.unreadable_crops
-        parts = [
-            f"{count(lost, 'image')} missing or damaged" if lost else "",
-            f"{count(self.unreadable, 'image')} unreadable" if self.unreadable else "",
-            f"{count(crops, 'crop')} missing, damaged or unreadable" if crops else "",
-            "the catalogue is damaged" if self.catalogue else "",
-        ]
-        return "; ".join(filter(None, parts))
+        parts = []
+        if images:
+            parts.append(f"{count(images, 'image')} missing or damaged")
+        if self.unreadable:
+            parts.append(f"{count(self.unreadable, 'image')} unreadable")
+        if crops:
+            parts.append(f"{count(crops, 'crop')} missing, damaged or unreadable")
+        if self.catalogue:
+            parts.append("the catalogue is damaged")
+        return "; ".join(parts)
 
     def list_fixes(self) -> list[str]:
         """Return what to do about the findings that are not damage of images."""
@@ -362,10 +370,11 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> VerifyResul
         originals = dataset.originals(scratch)
         checker = _ImageChecker(dataset, maintenance, originals, repair)
         total = dataset.images.count()
-        # In threads, as hashing releases the GIL.
-        workers = Threads(2 * count_cores())
         outcomes = run_over(
-            partial(check_hash, originals), maintenance.iter_images(), workers
+            partial(check_hash, originals),
+            maintenance.iter_images(),
+            # In threads, as hashing releases the GIL.
+            Threads(2 * count_cores()),
         )
         for outcome in progress.over(outcomes, "verify", total=total):
             checker.record(outcome.item, outcome.reason, outcome.detail)
@@ -375,7 +384,7 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> VerifyResul
         crops = dataset.crops(scratch)
         result.gone_crops = _count_missing_crops(maintenance, crops)
         _check_crops(result, crops, repair, progress)
-        result.unused_files = sum(1 for _ in find_orphan_files(dataset))
+        result.unused_files = sum(1 for _ in find_orphan_files(dataset, time.time()))
         contradictions = _find_all_contradictions(dataset)
         result.catalogue = maintenance.check_integrity()
 
@@ -389,8 +398,9 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> VerifyResul
 def _count_missing_crops(maintenance: Maintenance, crops: Store) -> int:
     missing = 0
     # By folder, which is listed once.
-    samples = maintenance.iter_cropped_samples()
-    for prefix, keys in groupby(samples, lambda key: key[:2]):
+    for prefix, keys in groupby(
+        maintenance.iter_cropped_samples(), lambda key: key[:2]
+    ):
         missing += len(set(keys).difference(crops.list_names(prefix)))
     return missing
 
@@ -400,15 +410,20 @@ def _find_all_contradictions(dataset: Dataset) -> dict[str, Contradiction]:
     contradictions = find_contradictions(dataset.db)
     groups = [group.key for group in find_straddling_groups(dataset.db)]
     if len(groups) > contradictions["straddling_groups"].cases:
-        lines = [
-            f"the group of {key} is in several splits" for key in groups[:MAX_LISTED]
-        ]
-        contradictions["straddling_groups"] = Contradiction(len(groups), tuple(lines))
+        contradictions["straddling_groups"] = Contradiction(
+            len(groups),
+            tuple(
+                f"the group of {key} is in several splits"
+                for key in groups[:MAX_LISTED]
+            ),
+        )
     return contradictions
 
 
 @dataclass
 class _ImageChecker:
+    """Counts images by their state in `result`; with `repair`, repairs those that are not sound."""
+
     dataset: Dataset
     maintenance: Maintenance
     store: Store
@@ -472,14 +487,10 @@ class _ImageChecker:
             with suppress(OSError):
                 if hash_file(source) == sha256:
                     return source.read_bytes()
-        return next(
-            (
-                data
-                for data in self.store.read_quarantined(sha256)
-                if hash_bytes(data) == sha256
-            ),
-            None,
-        )
+        for data in self.store.read_quarantined(sha256):
+            if hash_bytes(data) == sha256:
+                return data
+        return None
 
     def _mark_present(self, item: StoredImage) -> None:
         self.dataset.images.mark_present(item.sha256)
@@ -489,23 +500,15 @@ class _ImageChecker:
 def _check_crops(
     result: VerifyResult, crops: Store, repair: bool, progress: Progress
 ) -> None:
-    damaged = []
     files = [file for file, _, _ in crops.iter_files()]
-
-    for outcome in progress.over(
-        run_over(check_decodable, files, Processes()),
-        "crops",
-        total=len(files),
-        unit=" crops",
-    ):
+    outcomes = run_over(check_decodable, files, Processes())
+    for outcome in progress.over(outcomes, "crops", total=len(files), unit=" crops"):
         if outcome.reason == FILE_UNREADABLE:
             result.unreadable_crops += 1
         elif outcome.result is None:
-            damaged.append(outcome.item)
-
-    for path in damaged if repair else ():
-        crops.quarantine(path)
-    result.damaged_crops = len(damaged)
+            result.damaged_crops += 1
+            if repair:
+                crops.quarantine(outcome.item)
 
 
 def check_decodable(file: Path) -> bool:

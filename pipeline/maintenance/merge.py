@@ -26,7 +26,7 @@ from pipeline.maintenance.check_files import DAMAGED
 
 STAGE = "merge"
 _ACTIONS = {"labelled": "label", "rejected": "reject"}
-_UNDECIDED = ("clear", "add", "remove")
+_QUEUE_ACTIONS = ("clear", "add", "remove")
 
 
 class ImportedStep(NamedTuple):
@@ -104,6 +104,7 @@ def merge_dataset(
 
     with _open_scratch(dataset, simulate) as (dataset, scratch):
         copy = scratch / CATALOGUE
+        # A copy, because the other dataset is not changed.
         copy_catalogue(other / CATALOGUE, copy)
 
         with dataset.db.attach(copy, "other"):
@@ -120,19 +121,21 @@ def merge_dataset(
                 plan = plan_merge(merge)
                 _apply(dataset, merge, plan, other.resolve().name)
                 # The same image may have another weak label there.
-                retracted = retract_disputed(dataset.db)
+                withdrawal_count = retract_disputed(dataset.db)
 
-            counts = MergeCounts(
-                **files._asdict(),
-                taken_back=retracted,
-                origins=plan.origins,
-                samples=plan.samples,
-                decisions=plan.decisions,
-                decided=len(plan.choices),
-                conflicts=len(plan.conflicts),
-                forgotten_there=plan.forgotten_there,
+            return MergeResult(
+                MergeCounts(
+                    **files._asdict(),
+                    taken_back=withdrawal_count,
+                    origins=plan.origins,
+                    samples=plan.samples,
+                    decisions=plan.decisions,
+                    decided=len(plan.choices),
+                    conflicts=len(plan.conflicts),
+                    forgotten_there=plan.forgotten_there,
+                ),
+                plan.conflicts,
             )
-            return MergeResult(counts, plan.conflicts)
 
 
 @contextmanager
@@ -158,12 +161,15 @@ def _simulate_files(
     dataset: Dataset, source: Store, merge: CatalogueMerge
 ) -> _ImportedFiles:
     """Add the rows of images that have a file, without checking its bytes."""
-    new = merge.iter_new_images()
-    present = [sha256 for sha256, kind in new if source.path(sha256, kind).is_file()]
+    new_images = merge.iter_new_images()
+    present_images = [
+        sha256 for sha256, kind in new_images if source.path(sha256, kind).is_file()
+    ]
     with dataset.db.transaction():
-        for sha256 in present:
+        for sha256 in present_images:
             merge.add_image(sha256)
-    return _ImportedFiles(len(present), len(new) - len(present))
+    missing_count = len(new_images) - len(present_images)
+    return _ImportedFiles(len(present_images), missing_count)
 
 
 def _import_files(
@@ -173,9 +179,8 @@ def _import_files(
     store: Store,
     progress: Progress,
 ) -> _ImportedFiles:
-    images = 0
-    rejected = 0
-
+    image_count = 0
+    rejection_count = 0
     for sha256, kind in progress.over(merge.iter_new_images(), "merge"):
         data = b""
         with suppress(OSError):
@@ -189,7 +194,7 @@ def _import_files(
                     str(source.root),
                 )
             )
-            rejected += 1
+            rejection_count += 1
             continue
 
         with dataset.db.transaction():
@@ -198,29 +203,25 @@ def _import_files(
             merge.add_image(sha256)
 
         dataset.rejections.remove(STAGE, sha256)
-        images += 1
+        image_count += 1
 
-    return _ImportedFiles(images, rejected)
+    return _ImportedFiles(image_count, rejection_count)
 
 
 def plan_merge(merge: CatalogueMerge) -> MergePlan:
     """Compare both catalogues; nothing is written."""
     plan = MergePlan(*merge.count_changes())
-    changed: dict[str, None] = {}
-    for step, new in _iter_other_steps(merge):
+    decided_keys: dict[str, None] = {}
+    for step, new_keys in _iter_other_steps(merge):
         plan.steps.append(step)
-        plan.decisions += len(new)
-        changed |= new
+        plan.decisions += len(new_keys)
+        decided_keys |= new_keys
 
-    shared = {step.local_id for step in plan.steps}
-    own = {step["id"] for step in merge.list_steps("main")} - shared
-    for key in changed:
-        _plan_sample(
-            plan,
-            merge,
-            key,
-            decided_here=not own.isdisjoint(merge.list_steps_of_sample(key)),
-        )
+    common_steps = {step.local_id for step in plan.steps}
+    own_steps = {step["id"] for step in merge.list_steps("main")} - common_steps
+    for key in decided_keys:
+        steps = merge.list_steps_of_sample(key)
+        _plan_sample(plan, merge, key, is_decided_here=not own_steps.isdisjoint(steps))
     return plan
 
 
@@ -232,9 +233,10 @@ def _iter_other_steps(
     Steps are the same if author, time and kind agree, and their decisions on common samples. One
     side may lack decisions, after a removal or an import of some of its images.
     """
-    unmatched: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    # Own steps, as far as they have no counterpart yet.
+    own_steps: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for step in merge.list_steps("main"):
-        unmatched[_identify(step)].append(step["id"])
+        own_steps[_identify(step)].append(step["id"])
 
     for step in merge.list_steps("other"):
         decisions = merge.get_decisions("other", step["id"])
@@ -243,7 +245,7 @@ def _iter_other_steps(
 
         local_id = None
         own_decisions: dict[str, str] = {}
-        candidates = unmatched[_identify(step)]
+        candidates = own_steps[_identify(step)]
         for candidate in candidates:
             candidate_decisions = merge.get_decisions("main", candidate)
             if _agree(decisions, candidate_decisions):
@@ -253,8 +255,10 @@ def _iter_other_steps(
 
         if local_id is not None:
             candidates.remove(local_id)
-        new = [key for key in decisions if key not in own_decisions]
-        yield ImportedStep(step, local_id), dict.fromkeys(new)
+        yield (
+            ImportedStep(step, local_id),
+            dict.fromkeys([key for key in decisions if key not in own_decisions]),
+        )
 
 
 def _identify(step: Row) -> tuple[str, ...]:
@@ -267,46 +271,35 @@ def _agree(decisions: dict[str, str], others: dict[str, str]) -> bool:
 
 
 def _plan_sample(
-    plan: MergePlan, merge: CatalogueMerge, key: str, *, decided_here: bool
+    plan: MergePlan, merge: CatalogueMerge, key: str, *, is_decided_here: bool
 ) -> None:
-    """Plan the label of a sample with new decisions there; `decided_here`: also here."""
-    imported = merge.get_state("other", key)
-    if imported is None:
+    """Plan the label of a sample with new decisions there; `is_decided_here`: also here."""
+    other = merge.get_state("other", key)
+    if other is None:
         return
     local = merge.get_state("main", key)
     if local is None:  # added by this merge
         local = DecidedState("queue", None, "", "")
 
-    is_equal = (local.status, local.label) == (imported.status, imported.label)
+    is_equal = (local.status, local.label) == (other.status, other.label)
     has_local_decision = local.status in _ACTIONS
-    has_other_decision = imported.status in _ACTIONS
+    has_other_decision = other.status in _ACTIONS
     if is_equal or not (has_local_decision or has_other_decision):
         return
 
-    if decided_here and has_local_decision and has_other_decision:
-        labels = [state.label or state.status for state in (local, imported)]
-        plan.conflicts[key] = " or ".join(labels)
-        plan.choices.append(
-            Choice(
-                key,
-                "clear",
-                None,
-                plan.conflicts[key],
-            )
-        )
+    is_local_new = is_decided_here and has_local_decision
+    if is_local_new and has_other_decision:
+        conflict = f"{local.label or local.status} or {other.label or other.status}"
+        plan.conflicts[key] = conflict
+        plan.choices.append(Choice(key, "clear", None, conflict))
         return
 
-    state = local if decided_here and has_local_decision else imported
-    undecided = state.action if state.action in _UNDECIDED else "clear"
-    action = _ACTIONS.get(state.status, undecided)
-    plan.choices.append(
-        Choice(
-            key,
-            action,
-            state.label,
-            state.provenance,
-        )
-    )
+    state = local if is_local_new else other
+    action = _ACTIONS.get(state.status, "clear")
+    # A sample in the queue keeps the action that put it there.
+    if state.status not in _ACTIONS and state.action in _QUEUE_ACTIONS:
+        action = state.action
+    plan.choices.append(Choice(key, action, state.label, state.provenance))
 
 
 def _apply(dataset: Dataset, merge: CatalogueMerge, plan: MergePlan, name: str) -> None:
@@ -322,5 +315,7 @@ def _apply(dataset: Dataset, merge: CatalogueMerge, plan: MergePlan, name: str) 
         )
 
     if plan.choices:
-        operation = make_operation(MERGE_KIND, dataset=name, count=len(plan.choices))
-        dataset.journal.apply(operation, plan.choices)
+        dataset.journal.apply(
+            make_operation(MERGE_KIND, dataset=name, count=len(plan.choices)),
+            plan.choices,
+        )

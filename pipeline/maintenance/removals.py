@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from gleanset import Dataset
@@ -70,13 +71,8 @@ class RemovalPlan(NamedTuple):
         samples += f" ({self.in_test:,} in test)" if self.in_test else ""
         if not self.reports:
             return f"{images} and {samples}"
-        numbers = ", ".join(
-            f"{number} {status}"
-            for status, number in Counter(
-                report.status for report in self.reports
-            ).items()
-        )
-
+        statuses = Counter(report.status for report in self.reports)
+        numbers = ", ".join(f"{number} {status}" for status, number in statuses.items())
         return (
             f"{images}, {samples} and {count(len(self.reports), 'report')} ({numbers})"
         )
@@ -107,28 +103,28 @@ def plan_removal(
     Raises `UsageError` for a name without an image, because a removal must not fail silently. An
     image that was already removed is accepted.
     """
-    upkeep = Maintenance(dataset.db)
     hashes: dict[str, None] = {}
-
-    with Snapshots(dataset.root).open_all() as opened:
-        databases = [dataset.db, *opened]
+    with Snapshots(dataset.root).open_all() as snapshots:
+        databases = [dataset.db, *snapshots]
         catalogues = list(map(Maintenance, databases))
         for text in images:
-            hashes[
-                text.lower()
-                if any(Images(db).get_id(text.lower()) for db in databases)
-                else _resolve_image(dataset, text)
-            ] = None
+            sha256 = text.lower()
+            # A full hash, also of an image that is only in a snapshot.
+            if not any(Images(db).get_id(sha256) for db in databases):
+                sha256 = _resolve_image(dataset, text)
+            hashes[sha256] = None
 
-        by_origin = _find_images(
-            catalogues, origins, Maintenance.find_by_origin, "was found at"
+        hashes |= dict.fromkeys(
+            _find_images(
+                catalogues, origins, Maintenance.find_by_origin, "was found at"
+            )
         )
-        by_author = _find_images(
-            catalogues, authors, Maintenance.find_by_author, "is by"
+        hashes |= dict.fromkeys(
+            _find_images(catalogues, authors, Maintenance.find_by_author, "is by")
         )
-        hashes |= dict.fromkeys([*by_origin, *by_author])
 
-    for report in Reports(dataset.db).get_pending(reports):
+    table = Reports(dataset.db)
+    for report in table.get_pending(reports):
         if report.claim.kind != REMOVAL:
             raise UsageError(
                 f"report {report.id} does not ask for a removal",
@@ -139,23 +135,19 @@ def plan_removal(
 
     if not hashes:
         raise UsageError("nothing to forget", "name it: --image, --origin or --author")
-    keys = [key for image in hashes for key in upkeep.list_sample_keys(image)]
-    samples = [
-        sample for key in keys if (sample := dataset.samples.get(key)) is not None
-    ]
-    in_test = sum(sample.split == "test" for sample in samples)
-    settled = [
-        report
-        for status in (PENDING, ACCEPTED, REFUSED)
-        for report in Reports(dataset.db).iterate(status)
-        if report.claim.sha256 in hashes or report.id in reports
-    ]
-
+    list_keys = Maintenance(dataset.db).list_sample_keys
+    keys = list(chain.from_iterable(map(list_keys, hashes)))
+    samples = filter(None, map(dataset.samples.get, keys))
+    all_reports = chain.from_iterable(map(table.iterate, (PENDING, ACCEPTED, REFUSED)))
     return RemovalPlan(
         tuple(hashes),
-        len(keys),
-        in_test,
-        tuple(settled),
+        samples=len(keys),
+        in_test=sum(sample.split == "test" for sample in samples),
+        reports=tuple(
+            report
+            for report in all_reports
+            if report.claim.sha256 in hashes or report.id in reports
+        ),
     )
 
 
@@ -176,23 +168,22 @@ def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
 
 
 def _resolve_image(dataset: Dataset, text: str) -> str:
+    # An image that was removed before is accepted.
     if dataset.images.get_tombstone(text.lower()) is not None:
         return text.lower()
     matches = dataset.images.find_matches(text)
-    reported = {
-        sha256
-        for start in list_hash_prefixes(text)
-        for sha256 in Reports(dataset.db).find_images(start)
-    }
-    reported.difference_update(matches)
-    if not reported:
+    report_images = set[str]()
+    for start in list_hash_prefixes(text):
+        report_images.update(Reports(dataset.db).find_images(start))
+    report_images.difference_update(matches)
+    if not report_images:
         return dataset.images.resolve(text).sha256
-    if len(reported) == 1 and not matches:
-        return reported.pop()
+    if len(report_images) == 1 and not matches:
+        return report_images.pop()
 
     raise UsageError(
         f"several images match {text!r}",
-        f"give more of it, for instance {reported.pop()}",
+        f"give more of it, for instance {report_images.pop()}",
     )
 
 
@@ -202,10 +193,11 @@ def _find_images(
     find: Callable[[Maintenance, str], list[str]],
     words: str,
 ) -> Iterator[str]:
+    """Yield the hashes that `find` returns for each text in the catalogues. Raises `UsageError`."""
     for text in texts:
-        hashes = [
-            sha256 for catalogue in catalogues for sha256 in find(catalogue, text)
-        ]
+        hashes: list[str] = []
+        for catalogue in catalogues:
+            hashes += find(catalogue, text)
         if not hashes:
             raise UsageError(
                 f"no image of this dataset {words} {text!r}",

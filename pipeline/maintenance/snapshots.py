@@ -13,11 +13,6 @@ from gleanset.html.words import count
 from gleanset.records import Snapshot
 from gleanset.terminal import wrap
 
-SNAPSHOT_STAGE, RESTORE_STAGE = "snapshot", "restore"
-"""Names of the stages."""
-BACKUP_NAME = "before-restore"
-_WAIT_SECONDS = 1.0
-
 
 class SnapshotResult(CommandResult, kw_only=True):
     """A snapshot: its name, time, author and note, and counts of what is in use."""
@@ -106,7 +101,7 @@ class RestoreResult(CommandResult):
 
 def create_snapshot(dataset: Dataset, name: str, note: str = "") -> SnapshotResult:
     """Copy the catalogue to a snapshot. Raises `UsageError`, `DatasetBusy`, `DiskFull`."""
-    with dataset.stage(SNAPSHOT_STAGE):
+    with dataset.stage("snapshot"):
         record = Snapshots(dataset.root).create(
             dataset.db,
             name,
@@ -122,18 +117,19 @@ def restore_snapshot(dataset: Dataset, name: str) -> RestoreResult:
     user = dataset.journal.user
     option = dataset.option
 
-    with dataset.stage(RESTORE_STAGE) as scratch, snapshots.open(name) as snapshot:
-        staged = scratch / CATALOGUE
-        snapshot.copy_to(staged)
+    with dataset.stage("restore") as scratch, snapshots.open(name) as snapshot:
+        staged_file = scratch / CATALOGUE
+        snapshot.copy_to(staged_file)
+        # Nothing may have the catalogue open while it is replaced.
         dataset.close()
 
         with closing(_open_alone(dataset)) as present:
             backup = snapshots.create_dated(
-                present, BACKUP_NAME, f"before {name} was restored", user
+                present, "before-restore", f"before {name} was restored", user
             )
-            with closing(Connection(staged)) as restored:
-                carry_over(present, restored)
-            present.restore_from(staged)
+            with closing(Connection(staged_file)) as restored_catalogue:
+                carry_over(present, restored_catalogue)
+            present.restore_from(staged_file)
 
     return RestoreResult(
         restored=name,
@@ -144,9 +140,7 @@ def restore_snapshot(dataset: Dataset, name: str) -> RestoreResult:
 
 def _open_alone(dataset: Dataset) -> Connection:
     try:
-        return Connection(
-            dataset.root / CATALOGUE, busy_seconds=_WAIT_SECONDS, exclusive=True
-        )
+        return Connection(dataset.root / CATALOGUE, busy_seconds=1.0, exclusive=True)
     except DatasetBusy as error:
         raise DatasetBusy(
             f"another program has the dataset open: {dataset.root}",

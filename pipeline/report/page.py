@@ -101,8 +101,6 @@ def shorten_location(text: str) -> str:
 
 MAX_ROWS = 60
 
-REQUEST_KINDS = {"search": "search for", "set": "imported set", "video": "frames of"}
-
 
 def gather_origins(dataset: Dataset) -> dict[str, object]:
     """Gather the section about sources."""
@@ -237,13 +235,12 @@ def _build_rows(
 ) -> Iterator[ReportClassRow]:
     for name, counts in sorted(tally.splits.items()):
         splits = {split: counts[split] for split in SPLITS}
-        strip = [preview(sample, thumbnails) for sample in tally.first[name]]
         yield ReportClassRow(
             name,
             splits,
             counts.total(),
             list(list_class_warnings(splits)) if is_split else [],
-            strip,
+            [preview(sample, thumbnails) for sample in tally.first[name]],
         )
 
 
@@ -288,6 +285,7 @@ def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunMetrics] | N
                 and run.status == "done"
                 and (dataset.runs_folder / run.id / METRICS).is_file()
             ):
+                # The last one is the latest.
                 run_id = run.id
     if run_id is None:
         return None
@@ -309,7 +307,7 @@ def gather_report(
     run = read_run(dataset, run_id)
     thumbnails = Thumbnails(dataset)
     statistics = Statistics(dataset.db)
-    counts: Counter[str | None] = Counter()
+    counts = Counter[str | None]()
     for (duplicate_status, status, detector), number in dataset.samples.count_by(
         "kept", "status", "detector"
     ).items():
@@ -318,15 +316,17 @@ def gather_report(
 
     classes = gather_classes(dataset, thumbnails)
     failures = statistics.list_failures()
-    unused = statistics.list_unused()
+    unused_rows = statistics.list_unused()
     # Files of sources; a damaged video was used up to the damage.
-    unusable = [
-        row
+    unusable_count = sum(
+        row.items
         for row in failures
         if row.stage.partition("-")[0] in ("harvest", "import")
         and row.reason != DAMAGED
-    ]
-    decided_rows = [row for row in unused if row.reason in ("duplicate", "rejected")]
+    )
+    decided_count = sum(
+        row.items for row in unused_rows if row.reason in ("duplicate", "rejected")
+    )
     return {
         "title": title,
         "description": dataset.settings.description or "",
@@ -337,9 +337,9 @@ def gather_report(
         "unit": "sample" if WHOLE in counts else "face",
         "origins": gather_origins(dataset),
         # Unreadable items, then those that later stages left out.
-        "rejected": [*failures, *unused],
-        "unusable": sum(row.items for row in unusable),
-        "left_out": sum(row.items for row in decided_rows),
+        "rejected": [*failures, *unused_rows],
+        "unusable": unusable_count,
+        "left_out": decided_count,
         "unsearched": statistics.count_unsearched(),
         "classes": classes,
         "training": gather_training(dataset, *run, thumbnails) if run else None,
@@ -376,7 +376,13 @@ def write_report(
     report = gather_report(dataset, title or dataset.name, run_id)
     environment = get_templates("pipeline.report")
     environment.globals.update(
-        splits=SPLITS, few=MIN_TRAIN_IMAGES, request_kinds=REQUEST_KINDS
+        splits=SPLITS,
+        few=MIN_TRAIN_IMAGES,
+        request_kinds={
+            "search": "search for",
+            "set": "imported set",
+            "video": "frames of",
+        },
     )
     environment.filters.update(
         explained=explain_reason,

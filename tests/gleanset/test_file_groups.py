@@ -102,12 +102,17 @@ def test_summary_suggests_group_by_for_numbered_parts() -> None:
     assert result == {
         "files": 6,
         "names": "x-1.jpg, x-2.jpg",
-        "then": r"run it again with --group-by '(.+)-\d+\.'",
+        "then": r"run it again with --group-by '(.+)[-_]\d+\.'",
     }
-    lines = summarize([name.replace("-", "_") for name in cut])[
-        "maybe_parts_of_one_image"
-    ]
-    assert lines["then"] == r"run it again with --group-by '(.+)_\d+\.'"
+    underscored = summarize([name.replace("-", "_") for name in cut])
+    assert underscored["maybe_parts_of_one_image"]["names"] == "x_1.jpg, x_2.jpg"
+
+
+def test_suggested_pattern_groups_the_parts() -> None:
+    names = ["x-1.jpg", "x-2.jpg", "y_1.jpg", "y_2.jpg"]
+    groups = FileGroups(r"(.+)[-_]\d+\.", names)
+    found = [groups.get_group(name, "", (), None) for name in names]
+    assert found == ["x", "x", "y", "y"]
 
 
 @pytest.mark.parametrize(

@@ -569,7 +569,7 @@ def test_groups_are_added_by_second_run(dataset: Dataset, photos: Path) -> None:
     first = FolderRequest(path=str(photos), workers=1)
     message = first.run(dataset).maybe_parts_of_one_image
     assert message["files"] == 8
-    assert message["then"] == r"run it again with --group-by '(.+)-\d+\.'"
+    assert message["then"] == r"run it again with --group-by '(.+)[-_]\d+\.'"
     by_name = FolderRequest(path=str(photos), group_by=NUMBERED, workers=1)
     second_result = by_name.run(dataset).to_json()
     assert (

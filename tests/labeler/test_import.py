@@ -438,7 +438,7 @@ def test_second_import_adds_groups(empty: Dataset, faces: Path) -> None:
         25,
         "episode 0-1.jpg, episode 0-2.jpg",
     )
-    assert message["then"] == r"run it again with --group-by '(.+)-\d+\.'"
+    assert message["then"] == r"run it again with --group-by '(.+)[-_]\d+\.'"
     assert count_straddling_groups(empty) > 0
     result = run_import(empty, faces, group_by=str(NUMBERED))
     assert (result["added"], result["duplicate"], result["groups"]) == (0, 25, 10)

@@ -83,13 +83,13 @@ def test_image_connecting_splits_leaves_out_weaker_one(
     samples = {split: key for key, split in before.items()}
     key = add_connecting_image(empty, samples[strong], samples[weak])
     plan, after = split_dataset(empty), splits_by_sample(empty)
-    assert (plan.tied, make_result(plan).to_json()["groups_tied_since"]) == (1, 1)
+    assert (plan.tied_count, make_result(plan).to_json()["groups_tied_since"]) == (1, 1)
     assert make_result(plan).to_json()["left_out"] == {f"tied to {strong}": 1}
     assert make_result(plan).to_json()["tied"] == [f"{samples[weak]}: tied to {strong}"]
     assert after[key] == after[samples[strong]] == strong
     assert after[samples[weak]] is None
     assert {k for k in before if before[k] != after[k]} == {samples[weak]}
-    assert (split_dataset(empty).tied, splits_by_sample(empty)) == (0, after)
+    assert (split_dataset(empty).tied_count, splits_by_sample(empty)) == (0, after)
     empty.journal.apply("Reject", [Choice(key, "reject")])
     split_dataset(empty)
     assert splits_by_sample(empty)[samples[weak]] == weak, "where it was before"

@@ -105,11 +105,12 @@ def write_split_tables(folder: Path, items: Sequence[ExportItem]) -> None:
     for split, members in items_by_split(items):
         with open_parquet_writer(folder / split / METADATA, columns, schema) as write:
             for first in range(0, len(members), BATCH_ROWS):
-                rows = [
-                    {"file_name": item.path.removeprefix(f"{split}/")} | row(item)
-                    for item in members[first : first + BATCH_ROWS]
-                ]
-                write(rows)
+                write(
+                    [
+                        {"file_name": item.path.removeprefix(f"{split}/")} | row(item)
+                        for item in members[first : first + BATCH_ROWS]
+                    ]
+                )
 
 
 @contextmanager
@@ -147,6 +148,7 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
     licence_ids = {name: index for index, name in enumerate(licences, start=1)}
     (folder / "annotations").mkdir()
     for split, members in items_by_split(items):
+        # Several samples share the file of their image.
         file_items = {item.path: item for item in members}
         image_ids = {path: id_ for id_, path in enumerate(sorted(file_items), start=1)}
         dataset = {
@@ -225,14 +227,15 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
             stem = path.removeprefix("images/").rpartition(".")[0]
             write_text(folder / "labels" / f"{stem}.txt", "".join(lines))
 
-    names = {number: name for name, number in class_ids.items()}
-    text = yaml.safe_dump(
-        {**folders, "names": names},
-        allow_unicode=True,
-        sort_keys=False,
-        width=math.inf,
+    write_text(
+        folder / "data.yaml",
+        yaml.safe_dump(
+            {**folders, "names": {number: name for name, number in class_ids.items()}},
+            allow_unicode=True,
+            sort_keys=False,
+            width=math.inf,
+        ),
     )
-    write_text(folder / "data.yaml", text)
 
 
 def _yolo_box(box: Box, image: Image) -> str:
