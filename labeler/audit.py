@@ -412,8 +412,7 @@ def collect_dataset(dataset: Dataset) -> Audit:
 def hash_image(image: AuditImage) -> HashedImage:
     """Hash an image; runs in a worker process. Raises `Unreadable`."""
     data = read_image_file(image.file.path)
-    content = data + repr(image.file.region).encode()
     return HashedImage(
-        hashlib.sha256(content).hexdigest(),
+        hashlib.sha256(data + repr(image.file.region).encode()).hexdigest(),
         compute_hashes(decode_region(data, image.file, GREY_SIDE, "L"), image.number),
     )

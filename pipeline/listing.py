@@ -321,8 +321,7 @@ class _Condition(NamedTuple):
     value: str
 
     def matches(self, line: Line) -> bool:
-        values = _iter_values(line, self.field.split("."))
-        return self.value in map(_to_text, values)
+        return self.value in map(_to_text, _iter_values(line, self.field.split(".")))
 
 
 def _parse_condition(kind: str, text: str) -> _Condition:

@@ -298,7 +298,7 @@ def _make_typical_faces(dataset: Dataset, name: str) -> list[str]:
     samples = filter(None, map(dataset.samples.get, keys))
     thumbnails = Thumbnails(dataset, with_reports=True)
     faces = map(thumbnails.of_sample, samples)
-    return [face.src for face in faces if face is not None]
+    return [face.src for face in faces if face]
 
 
 ROUTES = [

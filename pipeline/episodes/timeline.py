@@ -82,8 +82,7 @@ class VideoTimeline(NamedTuple):
         """Times of the labels on the scale, in seconds."""
         steps = (step for step in TICK_STEPS if self.seconds <= MAX_TICKS * step)
         step = next(steps, TICK_STEPS[-1])
-        tick_count = 1 + int(self.seconds / step)
-        return [float(number * step) for number in range(tick_count)]
+        return [float(number * step) for number in range(1 + int(self.seconds / step))]
 
 
 def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
