@@ -20,7 +20,7 @@ from labeler.sorting.import_plan import CommandFacts, SimulatedImport
         (("Miku",), False),
     ],
 )
-def test_folders_are_classes_if_they_have_names(
+def test_folders_with_names_are_classes(
     folders: tuple[str, ...], are_classes: bool
 ) -> None:
     report = SimulatedImport()
@@ -29,7 +29,7 @@ def test_folders_are_classes_if_they_have_names(
     assert report.has_class_folders == are_classes
 
 
-def test_images_beside_folders_have_no_class() -> None:
+def test_images_outside_of_folders_are_not_classes() -> None:
     report = SimulatedImport()
     hints = {"Miku": 3, "Rin": 3, "none": 1}
     report.add(Path("in"), CommandFacts(candidates=7, hints=hints))
