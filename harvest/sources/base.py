@@ -5,6 +5,8 @@ over the pages of a search (`walk_pages`, `pages_until_repeated`, `pages_in_wind
 does not reach the end of its results raises; it never just stops.
 """
 
+from __future__ import annotations
+
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
