@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from baseline.use.model import Model
+    from gleanset import Dataset
 
 __all__ = ["load"]
 
 
-def load(path: str | Path, detector: str | None = None) -> Model:
-    """Load the model in a run's folder or an exported file (`baseline.use.model`).
+def load(path: str | Path | Dataset, detector: str | None = None) -> Model:
+    """Load the latest run of an open dataset, a run's folder or an exported file.
 
     Images are cropped like its training images, or by `detector`: a name, or `whole`.
 

@@ -17,7 +17,8 @@ project = "Gleanset"
 [release] = re.findall(
     r'^__version__ = "(.+)"', PACKAGE.read_text(encoding="utf-8"), re.MULTILINE
 )
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+autodoc_typehints = "description"
 exclude_patterns = ["images/*.py", "templates"]
 myst_heading_anchors = 4
 suppress_warnings = ["misc.highlighting_failure"]

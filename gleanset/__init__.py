@@ -30,7 +30,14 @@ __all__ = [
     "Rejection",
     "Sample",
     "__version__",
+    "load_model",
 ]
+
+# Where the public names are that are not records.
+_PLACES = {
+    "Dataset": ("gleanset.dataset", "Dataset"),
+    "load_model": ("baseline", "load"),
+}
 
 # Read when onnxruntime is imported: by default it sends usage data and stores an identifier.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -40,7 +47,7 @@ def __getattr__(name: str) -> Any:
     """Import public names on first use, after scripts handle Ctrl-C."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "gleanset.dataset" if name == "Dataset" else "gleanset.records"
-    value = getattr(import_module(module), name)
+    module, attribute = _PLACES.get(name, ("gleanset.records", name))
+    value = getattr(import_module(module), attribute)
     globals()[name] = value  # so that the next use does not come here
     return value

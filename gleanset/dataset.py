@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import html
 import shlex
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from gleanset.db.classes import LabelClasses
 from gleanset.db.connection import CATALOGUE, Connection, copy_catalogue, is_read_only
-from gleanset.db.faces import Faces, Scans
+from gleanset.db.faces import WHOLE, Faces, Scans
 from gleanset.db.fetches import Fetches, Rejections, Videos
-from gleanset.db.images import Images
-from gleanset.db.journal import Journal
+from gleanset.db.images import NO_SUMMARY, Images
+from gleanset.db.journal import PERSON, Choice, Journal
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.runs import Runs
 from gleanset.db.samples import Samples
-from gleanset.errors import FORGOTTEN, DatasetMissing, NotWritable, Unreadable
+from gleanset.errors import (
+    FORGOTTEN,
+    DatasetMissing,
+    NotWritable,
+    Unreadable,
+    UsageError,
+)
 from gleanset.files.atomic import disk_errors
 from gleanset.files.hub import HubFile, HubPin
-from gleanset.files.store import Store
+from gleanset.files.store import Store, read_original
+from gleanset.operations import make_operation
 from gleanset.plugins import get_plugin_package
-from gleanset.records import Measured, Origin
+from gleanset.records import SPLITS, Measured, Origin, Sample
 from gleanset.settings import (
     SETTINGS_FILE,
     PluginUse,
@@ -35,8 +47,210 @@ from gleanset.settings import (
 )
 from gleanset.work.stage import stage
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL import Image
 
-class Dataset:
+    import datasets
+
+
+MAX_PORTRAITS = 12
+"""Images of a selection that a notebook shows."""
+
+Condition = Callable[["DatasetSample"], bool]
+
+
+class DatasetSample:
+    """A sample of an open dataset: a `gleanset.Sample` with its image.
+
+    It has all attributes of the record, such as `key`, `split`, `box` and `status`. Setting
+    `label` is a decision of a person, which `labeler undo` takes back.
+    """
+
+    def __init__(self, dataset: Dataset, record: Sample):
+        self._dataset = dataset
+        self.record = record
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "record":  # not yet set, as in a copy
+            raise AttributeError(name)
+        return getattr(self.record, name)
+
+    def __repr__(self) -> str:
+        record = self.record
+        return f"<sample {record.key[:8]}: {record.label or record.status}>"
+
+    @property
+    def label(self) -> str | None:
+        """The class of the sample; None if it has none."""
+        return self.record.label
+
+    @label.setter
+    def label(self, name: str) -> None:
+        key = self.record.key
+        self._dataset.label([key], name)
+        self.record = self._dataset[key].record
+
+    @property
+    def file(self) -> Path:
+        """The file that shows the sample: the crop of a face, else the original."""
+        record = self.record
+        if record.detector != WHOLE:
+            return self._dataset.crop_path(record.key)
+        (image, kind, _) = self._dataset.samples.get_images([record.key])[record.key]
+        return self._dataset.image_path(image, kind)
+
+    def image(self) -> Image.Image:
+        """Return the upright RGB pixels. Raises `Unreadable`."""
+        return _read_pixels(self.file)
+
+
+class SampleCollection:
+    """Samples of a dataset, read from the catalogue each time they are used.
+
+    Retired samples and those marked as duplicates are left out.
+    """
+
+    _conditions: tuple[Condition, ...] = ()
+
+    @property
+    def _dataset(self) -> Dataset:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[DatasetSample]:
+        for record in self._dataset.samples.iter_by_key():
+            sample = DatasetSample(self._dataset, record)
+            is_in_use = record.kept and record.status != "retired"
+            if is_in_use and all(is_met(sample) for is_met in self._conditions):
+                yield sample
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        counts = Counter(sample.label or sample.status for sample in self)
+        parts = [f"{count:,} {name}" for name, count in sorted(counts.items())]
+        name = self._dataset.name
+        return f"<{name}: {counts.total():,} samples ({', '.join(parts)})>"
+
+    def _repr_html_(self) -> str:
+        """Return the counts and the first images, which notebooks show."""
+        # Slow to import, and needed by notebooks alone.
+        from gleanset.images.data_uri import shrink
+
+        private = self._dataset.images.list_report_only()
+        portraits = []
+        for sample in islice(self, MAX_PORTRAITS):
+            if sample.record.image not in private:
+                portrait = shrink(sample.image())
+                title = html.escape(sample.label or sample.record.status)
+                portraits.append(f'<img src="{portrait.src}" title="{title}">')
+        return f"<p>{html.escape(repr(self)[1:-1])}</p>{''.join(portraits)}"
+
+    def select(
+        self,
+        *,
+        label: str | None = None,
+        split: str | None = None,
+        source: str | None = None,
+        where: Condition | None = None,
+    ) -> SampleSelection:
+        """Return the samples that meet all conditions, without reading them yet.
+
+        `label` is a class by its current or a former name, `split` train, val or test, `source`
+        a site or other source of the image, and `where` a function of a sample. Raises
+        `UsageError` for an unknown class or split.
+        """
+        dataset = self._dataset
+        conditions = list(self._conditions)
+        if label is not None:
+            dataset.classes.require_id(label)
+            name = dataset.classes.resolve(label)
+            conditions.append(lambda sample: sample.label == name)
+        if split not in (None, *SPLITS):
+            raise UsageError(f"there is no split {split!r}", "train, val or test")
+        if split is not None:
+            conditions.append(lambda sample: sample.record.split == split)
+        if source is not None:
+            images = dataset.images.list_from_source(source)
+            conditions.append(lambda sample: sample.record.image in images)
+        if where is not None:
+            conditions.append(where)
+        return SampleSelection(dataset, tuple(conditions))
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return the fields of each sample and of the origin of its image."""
+        samples = list(self)
+        images = {sample.record.image for sample in samples}
+        origins = self._dataset.images.get_origins(images)
+        rows = []
+        for sample in samples:
+            fields = asdict(sample.record)
+            box = fields.pop("box")
+            origin = origins.get(sample.record.image, NO_SUMMARY)
+            fields["phash"] = f"{sample.record.phash:016x}"
+            fields.update(box._asdict(), **origin._asdict(), file=str(sample.file))
+            rows.append(fields)
+        return rows
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a table with a row for each sample."""
+        import pandas as pd
+
+        return pd.DataFrame(self.to_dicts()).set_index("key")
+
+    def to_hf(self) -> datasets.Dataset:
+        """Return a dataset of Hugging Face, which decodes the column `image` when it is read."""
+        import datasets
+
+        rows = [{**row, "image": row["file"]} for row in self.to_dicts()]
+        table = datasets.Dataset.from_list(rows)
+        return table.cast_column("image", datasets.Image())
+
+    def to_torch(
+        self, split: str, transform: Callable[[Image.Image], Any] | None = None
+    ) -> TorchSamples:
+        """Return the labelled samples of a split for a `DataLoader` of PyTorch."""
+        samples = list(self.select(split=split))
+        return TorchSamples(
+            [sample.file for sample in samples],
+            [sample.label or "" for sample in samples],
+            self._dataset.classes.list_names(),
+            transform,
+        )
+
+
+class SampleSelection(SampleCollection):
+    """What `Dataset.select` returns."""
+
+    def __init__(self, dataset: Dataset, conditions: tuple[Condition, ...]):
+        self._selected_from = dataset
+        self._conditions = conditions
+
+    @property
+    def _dataset(self) -> Dataset:
+        return self._selected_from
+
+
+@dataclass(frozen=True)
+class TorchSamples:
+    """Pairs of an image, after `transform`, and the number of its class in `classes`."""
+
+    files: Sequence[Path]
+    labels: Sequence[str]
+    classes: Sequence[str]
+    transform: Callable[[Image.Image], Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, number: int) -> tuple[Any, int]:
+        image = _read_pixels(self.files[number])
+        pixels = self.transform(image) if self.transform else image
+        return pixels, self.classes.index(self.labels[number])
+
+
+class Dataset(SampleCollection):
     """An open dataset folder. Use `Dataset.open` or `Dataset.create`, preferably in a `with`.
 
     >>> with Dataset.create("my-dataset") as dataset:
@@ -116,6 +330,32 @@ class Dataset:
     def read_only(self) -> bool:
         """Whether this dataset cannot be written to."""
         return self.db.read_only
+
+    @property
+    def _dataset(self) -> Dataset:
+        return self
+
+    def __getitem__(self, key: str) -> DatasetSample:
+        """Return the sample whose key begins with `key`. Raises `UsageError`."""
+        record = self.samples.get(self.samples.resolve_key(key))
+        assert record is not None
+        return DatasetSample(self, record)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def label(self, keys: Collection[str], name: str) -> int:
+        """Label samples as one decision of a person; return the step, which can be undone.
+
+        An unknown class is created. Raises `UsageError` for an unknown sample.
+        """
+        label = self.classes.resolve(name)
+        choices = [
+            Choice(self.samples.resolve_key(key), "label", label, PERSON)
+            for key in keys
+        ]
+        operation = make_operation("label-by-command", count=len(choices), label=label)
+        return self.journal.apply(operation, choices)
 
     def stage(self, name: str) -> AbstractContextManager[Path]:
         """Lock a stage and yield its scratch folder. Raises `NotWritable` and `DatasetBusy`."""
@@ -259,3 +499,9 @@ def _has_catalogue(folder: Path) -> bool:
 def has_dataset_file(folder: Path) -> bool:
     """Return whether a folder has the settings or the catalogue of a dataset."""
     return any((folder / name).exists() for name in (SETTINGS_FILE, CATALOGUE))
+
+
+def _read_pixels(file: Path) -> Image.Image:
+    from gleanset.images.decode import decode  # slow to import
+
+    return decode(read_original(file)).pixels

@@ -71,6 +71,8 @@ EXCEPTIONS = frozenset(
         *("of_no_class_at_most", "rejected_sure", "left_out_sure"),
         # Settings and options.
         *("every", "sure_from", "waiting"),
+        # Arguments that scripts write.
+        "where",
     }
 )
 """Names of the product that are columns, keys or options, which scripts of users contain."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from baseline.data.pixels import ImageInput, to_rgb_image
-from baseline.data.runs import find_run_dataset
+from baseline.data.runs import find_finished_run, find_run_dataset
 from baseline.evaluation.decision_rule import (
     MIN_ANSWER_CONFIDENCE,
     UNKNOWN,
@@ -32,6 +32,7 @@ from baseline.use.engines import (
     NetworkOutputs,
     OnnxEngine,
 )
+from gleanset import Dataset
 from gleanset.arrays import Float32Array, Float64Array, Pixels
 from gleanset.errors import InputUnusable
 from gleanset.records import Box
@@ -280,12 +281,14 @@ def _area(part: ImagePart) -> int:
     return part.box.width * part.box.height
 
 
-def load(path: str | Path, detector: str | None = None) -> Model:
-    """Load the model of a run's folder, or of an exported `.onnx` or `.tflite` file.
+def load(path: str | Path | Dataset, detector: str | None = None) -> Model:
+    """Load the model of a run's folder, an exported file, or the latest run of a dataset.
 
     Images are cropped as in training, or with `detector` (a name, or `whole`). Raises
     `InputUnusable` if there is no model, `MissingComponent` without its runtime.
     """
+    if isinstance(path, Dataset):
+        path = find_finished_run(path, None)[1]
     return Model(open_engine(Path(path)), Path(path), detector)
 
 

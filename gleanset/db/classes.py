@@ -8,7 +8,7 @@ splits, duplicates and duplicate verdicts.
 import json
 import shlex
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row, Table
@@ -347,6 +347,12 @@ class LabelClasses:
         self._db = db
         self._changes = Changes(db)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.list_names())
+
+    def __repr__(self) -> str:
+        return repr(self.list_names())
+
     def list_by_creation(self) -> list[str]:
         """Return the names of all classes in use, in order of creation."""
         return self._db.fetch_column(
@@ -503,7 +509,7 @@ class LabelClasses:
 
     def rename(self, step: int, old: str, new: str) -> None:
         """Rename a class. Raises `UsageError` if it is unknown or another class has the name."""
-        row = self._require_id(old)
+        row = self.require_id(old)
         same = self._find_same(new)
         # The class, hidden class or alias with the new name.
         owner = self._db.fetch_one(
@@ -512,7 +518,7 @@ class LabelClasses:
         is_hidden = owner is not None and owner["merged_into"] == owner["id"]
         # Also through classes that were merged into this one.
         is_free = owner is None or is_hidden or self.get_or_create_alias(new) == row
-        if not is_free or (same and self._require_id(same) != row):
+        if not is_free or (same and self.require_id(same) != row):
             raise UsageError(
                 f"there is a class {same or new!r} already",
                 f"merge the two: labeler classes merge {shlex.join([old, same or new])}",
@@ -547,7 +553,7 @@ class LabelClasses:
 
     def hide(self, step: int, name: str) -> None:
         """Hide a class without samples, or an alias. Raises `UsageError` if unknown."""
-        row = self._require_id(name)
+        row = self.require_id(name)
         self._changes.apply(
             step, [*self._leave_aliases(row), Change("merged", row, row)]
         )
@@ -583,7 +589,8 @@ class LabelClasses:
         rows = [row["item"] for row in self._db.iter_rows_in(sql, emptied)]
         self._changes.apply(step, [Change("merged", row, row) for row in rows])
 
-    def _require_id(self, name: str) -> int:
+    def require_id(self, name: str) -> int:
+        """Return the row of a class by its current or former name. Raises `UsageError`."""
         row = self.get_id(name)
         if not row:
             raise UsageError(

@@ -305,6 +305,16 @@ class Images(Table):
         )
         return {sha256: OriginSummary(*summary) for sha256, *summary in rows}
 
+    def list_from_source(self, source: str) -> frozenset[str]:
+        """Return hashes of the images that a source returned."""
+        sql = """
+            SELECT DISTINCT i.sha256
+            FROM origin o
+            JOIN image i ON i.id=o.image
+            WHERE o.source=?
+            """
+        return frozenset(self._db.fetch_column(sql, (source,)))
+
     def list_report_only(self) -> frozenset[str]:
         """Return hashes of images known only from reports: these stay private."""
         sql = f"""

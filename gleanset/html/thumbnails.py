@@ -1,29 +1,14 @@
-"""Thumbnails as JPEG data URIs, so that an HTML page needs no other file."""
+"""Thumbnails of samples and images of a dataset, for HTML pages."""
 
-import base64
-import io
 from pathlib import Path
-from typing import NamedTuple
-
-from PIL import Image
 
 from gleanset import Dataset
 from gleanset.errors import Unreadable
 from gleanset.images.cropping import crop_region
+from gleanset.images.data_uri import SIDE, Thumbnail, shrink
 from gleanset.images.decode import decode
 from gleanset.records import Image as ImageRecord
 from gleanset.records import Sample
-
-SIDE = 160
-JPEG_QUALITY = 78
-
-
-class Thumbnail(NamedTuple):
-    """A thumbnail; `src` is the data URI for an `<img>`."""
-
-    src: str
-    width: int
-    height: int
 
 
 class Thumbnails:
@@ -69,13 +54,3 @@ class Thumbnails:
         if part:
             pixels = crop_region(pixels, part.box, part.angle)
         return shrink(pixels, self._side)
-
-
-def shrink(pixels: Image.Image, side: int = SIDE) -> Thumbnail:
-    """Return a thumbnail of RGB pixels of any size, never enlarged."""
-    small = pixels.copy()
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Thumbnail(f"data:image/jpeg;base64,{data}", *small.size)

@@ -30,8 +30,8 @@ from gleanset.db.sorting import SortingQueue
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import encode_page, get_templates
-from gleanset.html.thumbnails import shrink
 from gleanset.html.words import clock
+from gleanset.images.data_uri import shrink
 from gleanset.records import Sample
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress

@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -90,13 +91,31 @@ def test_model_is_thread_safe(run_folder: Path, pictures: list[Path]) -> None:
         assert list(pool.map(model.predict, pictures)) == expected
 
 
-def test_docs_examples_run(run_folder: Path, pictures: list[Path]) -> None:
-    page = (ROOT / "docs" / "use.md").read_text()
-    blocks = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
-    blocks = blocks.replace("my-dataset/runs/20261120-145203-simple", str(run_folder))
-    blocks = blocks.replace("picture.png", str(pictures[0]))
-    result = doctest.DocTestParser().get_doctest(blocks, {}, "use.md", None, 0)
+def _run_examples(page: str, replacements: dict[str, str]) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    for example, value in replacements.items():
+        blocks = blocks.replace(example, value)
+    result = doctest.DocTestParser().get_doctest(blocks, {}, page, None, 0)
     assert len(result.examples) >= 5
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    runner = doctest.DocTestRunner(optionflags=flags)
-    assert runner.run(result).failed == 0
+    assert doctest.DocTestRunner(optionflags=flags).run(result).failed == 0
+
+
+def test_examples_of_the_page_about_models_run(
+    run_folder: Path, pictures: list[Path]
+) -> None:
+    _run_examples(
+        "use.md",
+        {
+            "my-dataset/runs/20261120-145203-simple": str(run_folder),
+            "picture.png": str(pictures[0]),
+        },
+    )
+
+
+def test_examples_of_the_page_about_python_run(
+    patterns_root: Path, tmp_path: Path
+) -> None:
+    root = shutil.copytree(patterns_root, tmp_path / "patterns")
+    _run_examples("python.md", {"my-dataset": str(root)})
