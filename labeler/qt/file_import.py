@@ -200,8 +200,10 @@ class ImportBar(QFrame):
         )
         self.bar.setAccessibleName(self.tr("Import progress"))
         self.buttons = (self.resume_button, self.stop, self.close_button)
-        parts = (self.text, self.bar, row_layout(*self.buttons, None))
-        self.setLayout(column_layout(*parts, margins=(SPACE_M,) * 4))
+        buttons = row_layout(*self.buttons, None)
+        self.setLayout(
+            column_layout(self.text, self.bar, buttons, margins=(SPACE_M,) * 4)
+        )
         imports.changed.connect(self.show_state)
         self._announced_state = ImportState.IDLE
         self.show_state()

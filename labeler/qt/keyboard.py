@@ -308,7 +308,8 @@ def _column(*sections: Shortcuts) -> QFormLayout:
         form.addRow(plain_label(name, "section"))
         for keys, meaning in rows:
             caps = QWidget()
-            labels = (QLabel(key, objectName="key") for key in _NEXT_KEY.split(keys))
+            caps.setObjectName("keys")
+            labels = (QLabel(key) for key in _NEXT_KEY.split(keys))
             caps.setLayout(row_layout(*labels, None))
             caps.setMaximumHeight(caps.sizeHint().height())
             form.addRow(caps, plain_label(meaning))

@@ -41,11 +41,6 @@ class Welcome(QDialog):
         self.problem = plain_label()
         self.take = QCheckBox(self.tr("Import the images of this folder"))
         self.make = button("", self.create_dataset, primary=True)
-        self._lay_out()
-        self.target.textChanged.connect(self._show_target)
-        self._propose_target()
-
-    def _lay_out(self) -> None:
         intro = plain_label(
             self.tr(
                 "A dataset is a folder with images, detected faces and your labels. "
@@ -57,8 +52,21 @@ class Welcome(QDialog):
         other = button(self.tr("Open a dataset…"), self._choose_dataset)
         self.make.setDefault(True)
         buttons = row_layout(other, None, self.make)
-        parts = (self.title, intro, form, self.take, self.problem, None, buttons)
-        self.setLayout(column_layout(*parts, margins=(SPACE_XL,) * 4, spacing=SPACE_L))
+        self.setLayout(
+            column_layout(
+                self.title,
+                intro,
+                form,
+                self.take,
+                self.problem,
+                None,
+                buttons,
+                margins=(SPACE_XL,) * 4,
+                spacing=SPACE_L,
+            )
+        )
+        self.target.textChanged.connect(self._show_target)
+        self._propose_target()
 
     def _propose_target(self) -> None:
         # An empty folder, or one with the settings of a dataset, becomes the dataset.

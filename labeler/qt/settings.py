@@ -116,7 +116,8 @@ class SettingsDialog(QDialog):
 
     def _make_box(self, text: str, kind: type[SwitchedLabel]) -> QCheckBox:
         """Return a box that shows or hides all widgets of a kind."""
-        box = QCheckBox(text, checked=kind.is_switched_on())
+        box = QCheckBox(text)
+        box.setChecked(kind.is_switched_on())
 
         def store(enabled: bool) -> None:
             QSettings().setValue(kind.SETTING, int(enabled))

@@ -70,14 +70,14 @@ def row_layout(
     *parts: Part, grows: Part = None, margins: Margins = NO_MARGINS
 ) -> QHBoxLayout:
     """Return a row of parts; `grows` gets the remaining space."""
-    return _fill(QHBoxLayout(spacing=theme.SPACE_M), parts, grows, margins)
+    return _fill(QHBoxLayout(), parts, grows, margins, theme.SPACE_M)
 
 
 def column_layout(
     *parts: Part, grows: Part = None, margins: Margins = NO_MARGINS, spacing: int = -1
 ) -> QVBoxLayout:
     """Return a column of parts; `grows` gets the remaining space."""
-    return _fill(QVBoxLayout(spacing=spacing), parts, grows, margins)
+    return _fill(QVBoxLayout(), parts, grows, margins, spacing)
 
 
 def set_column(widget: QWidget, *parts: Part, grows: Part = None) -> QVBoxLayout:
@@ -97,9 +97,14 @@ def form_layout(rows: Mapping[str, Sequence[QWidget]]) -> QFormLayout:
 
 
 def _fill(
-    layout: BoxLayout, parts: tuple[Part, ...], grows: Part, margins: Margins
+    layout: BoxLayout,
+    parts: tuple[Part, ...],
+    grows: Part,
+    margins: Margins,
+    spacing: int,
 ) -> BoxLayout:
     layout.setContentsMargins(*margins)
+    layout.setSpacing(spacing)
     for part in parts:
         stretch = 1 if part is grows else 0
         if isinstance(part, QWidget):
@@ -123,9 +128,9 @@ def button(
 
 def plain_label(text: str = "", style: str = "") -> QLabel:
     """Return a label that wraps plain text; `style` is its name in the style sheet."""
-    return QLabel(
-        text, wordWrap=True, textFormat=Qt.TextFormat.PlainText, objectName=style
-    )
+    label = QLabel(text, wordWrap=True, textFormat=Qt.TextFormat.PlainText)
+    label.setObjectName(style)
+    return label
 
 
 class TitleLabel(QLabel):
@@ -181,7 +186,8 @@ class SwitchedLabel(QLabel):
     """Whether there is something to say."""
 
     def __init__(self, text: str = "", style: str = ""):
-        super().__init__(text, objectName=style)
+        super().__init__(text)
+        self.setObjectName(style)
         if not self.is_switched_on():
             super().setVisible(False)
 
@@ -344,7 +350,8 @@ class HintedField(QLineEdit):
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
-        self.hint = QLabel(self, objectName="muted")
+        self.hint = QLabel(self)
+        self.hint.setObjectName("muted")
         self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
 
     def show_hint(self, words: str) -> None:
