@@ -116,10 +116,10 @@ class _Comparison:
 
         # A bin with its neighbors: a repeat may be at the border of two.
         sums = np.convolve(votes, np.ones(3, dtype=np.int64), mode="same")
-        most_votes = np.argsort(sums, kind="stable")[::-1][:_MAX_DISTANCES]
+        top_distances = np.argsort(sums, kind="stable")[::-1][:_MAX_DISTANCES]
         return [
             lowest + (int(number) - 0.5) * bin_width
-            for number in most_votes
+            for number in top_distances
             if sums[number] >= MIN_DISTINCT
         ]
 

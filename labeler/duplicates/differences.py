@@ -128,13 +128,13 @@ def _measure_piece(
     rows = slice_with_margin(top, height, _BOX_MARGIN)
     columns = slice_with_margin(left, width, _BOX_MARGIN)
     mask = piece_numbers[rows, columns] == number
-    moments = cv2.moments(mask.astype(np.uint8), binaryImage=True)
-    pixels = moments["m00"]
-    x = columns.start + moments["m10"] / pixels
-    y = rows.start + moments["m01"] / pixels
+    mask_sums = cv2.moments(mask.astype(np.uint8), binaryImage=True)
+    pixels = mask_sums["m00"]
+    x = columns.start + mask_sums["m10"] / pixels
+    y = rows.start + mask_sums["m01"] / pixels
 
     variance_x, variance_y, covariance = (
-        moments[name] / max(1, pixels - 1) for name in ("mu20", "mu02", "mu11")
+        mask_sums[name] / max(1, pixels - 1) for name in ("mu20", "mu02", "mu11")
     )
     # The eigenvalues of the covariance matrix are the variances along the axes of the piece.
     mean = (variance_x + variance_y) / 2
@@ -354,14 +354,14 @@ def _find_lost_edges(
 
     padded_x = np.pad(other.x, 1)
     padded_y = np.pad(other.y, 1)
-    most_shared = np.zeros_like(squares)
+    max_shared = np.zeros_like(squares)
     for down, across in product(range(3), repeat=2):
         position = rows + down, columns + across
         shared = x * padded_x[position] + y * padded_y[position]
-        np.maximum(most_shared, shared * shared, out=most_shared)
+        np.maximum(max_shared, shared * shared, out=max_shared)
 
     plain = np.zeros_like(own.own)
-    plain[rows, columns] = np.maximum(squares - most_shared, 0)
+    plain[rows, columns] = np.maximum(squares - max_shared, 0)
     # A blur is a weighted mean; times the area of its Gaussian it is a sum.
     area = np.float32(2 * np.pi * _LOSS_SIGMA**2)
     summed = blur(plain, _LOSS_SIGMA) * area * unlike

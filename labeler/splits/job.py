@@ -140,7 +140,9 @@ def make_result(plan: SplitPlan) -> SplitResult:
         classes_too_small_for_test=plan.too_small,
         classes_with_other_test_size=plan.not_exact,
         left_out=dict(sorted(reasons.items())),
-        tied=shorten_list([f"{key}: {why}" for key, why in _list_tied(plan).items()]),
+        tied=shorten_list(
+            [f"{key}: {reason}" for key, reason in _list_tied(plan).items()]
+        ),
         short=_list_missing_classes(plan.table, totals),
         few_test_images=_warn_of_small_test(plan.table),
         unreviewed_labels=_count_unreviewed(plan),

@@ -135,8 +135,8 @@ def _list_people(
     for (name, state), own_tracks in by_name.items():
         face = None
         if name is not None:
-            longest = max(own_tracks, key=lambda row: row.track.frames)
-            sample = dataset.samples.get(longest.samples[0])
+            main_track = max(own_tracks, key=lambda row: row.track.frames)
+            sample = dataset.samples.get(main_track.samples[0])
             face = thumbnails.of_sample(sample) if sample is not None else None
         people.append(PersonOnScreen(name, state, _join_segments(own_tracks), face))
     return sorted(people, key=_rank_person)

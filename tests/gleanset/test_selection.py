@@ -64,7 +64,7 @@ def test_label_is_one_step_that_can_be_undone(patterns: Dataset) -> None:
     assert decision.undoes is not None
 
 
-def test_former_name_of_a_class_selects_it(patterns: Dataset) -> None:
+def test_former_name_of_a_class_selects_the_class(patterns: Dataset) -> None:
     step = patterns.journal.apply("rename", [])
     patterns.classes.rename(step, "cross", "plus")
     assert len(patterns.select(label="cross")) == 10

@@ -142,7 +142,7 @@ def test_unlabelled_samples_are_ordered_and_clustered() -> None:
         )
 
 
-def test_labelled_duplicates_are_no_samples_of_their_own() -> None:
+def test_labelled_duplicates_are_counted_with_their_copy() -> None:
     vectors, truth = draw_blobs(10)
     facts = propose(make_samples(truth, {0, 1}, kept={1: False}), vectors).facts
     assert (facts["samples"], facts["labelled"]) == (39, 1), "and 38 are unlabelled"
