@@ -452,10 +452,10 @@ def _contradiction_error(
 
 
 def _removal_error(dataset: Dataset, number: int | None) -> UsageError:
-    arguments = f"{number} {dataset.option}"
+    option = dataset.option
     return UsageError(
         f"report {number} asks for the image to be removed",
-        f"gleanset forget --report {arguments}, or webapp reports refuse {arguments}",
+        f"gleanset forget --report {number} {option}, or webapp reports refuse {number} {option}",
     )
 
 

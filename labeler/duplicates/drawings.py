@@ -60,7 +60,7 @@ _MARGIN, _RIM = 0.02, 0.01
 _NEIGHBOURHOOD_SIGMA, _MIN_CONTRAST = 4.0, 0.5
 # Without a plain ground, copies at 256 pixels per side have less than this change in common; pages
 # of text and tables have more.
-_MAX_COARSE_CHANGE = 0.3
+_MAX_COARSE_CHANGE = 0.15
 # Parts of what is drawn: added to one image or replaced in both of two copies, and replaced in
 # images that are certainly different. Of one place in both, copies lack up to 0.06, and cards with
 # another digit 0.36 or more.

@@ -28,7 +28,7 @@ def test_matrix_is_printed_and_shown_whole(tmp_path: Path, number: int) -> None:
     counts = np.random.default_rng(0).integers(0, 20, (number, number + 1)).tolist()
     classes = [SimpleNamespace(name=f"class number {i:02}") for i in range(number)]
     figures = SimpleNamespace(
-        classes=classes, answered=SimpleNamespace(confusion=counts)
+        classes=classes, answer_metrics=SimpleNamespace(confusion=counts)
     )
     page = get_templates("gleanset.html").from_string(PAGE).render(figures=figures)
     (tmp_path / "page.html").write_text(page, "utf-8")

@@ -27,6 +27,7 @@ from pipeline.maintenance.removals import RemovalPlan, remove_images
 from pipeline.recipe import read_recipe
 from pipeline.stages import Stages
 
+SIMULATION = "simulation: nothing is changed"
 ANSWERS = Path(__file__).parent / "answers" / "bing"
 
 
@@ -158,7 +159,7 @@ def test_simulated_keyword_search_prints_urls(bing: SmallBing, tmp_path: Path) -
     urls = [f"  {bing.site.url}/p/{n}.jpg" for n in range(3)]
     assert (done.code, done.stdout.splitlines()) == (
         0,
-        ["candidates: 3", "paths:", *urls],
+        [SIMULATION, "candidates: 3", "paths:", *urls],
     )
     assert bing.fetched == []
     assert not (tmp_path / "d").exists()
@@ -171,10 +172,10 @@ def test_simulated_import_prints_paths(tmp_path: Path) -> None:
     line = ("harvest.cli", "folder", tree, archive, "-d", tmp_path / "d")
     done = run_here(*line, "-s")
     new = ["paths:", f"  {tree}/1.jpg", f"  {archive}:in/2.jpg"]
-    assert done.stdout.splitlines() == ["candidates: 2", *new]
+    assert done.stdout.splitlines() == [SIMULATION, "candidates: 2", *new]
     result = run_here(*line, "-s", "--hints-from-folders")
     hints = ["weak labels:", "  tree: 1, in: 1"]
-    assert result.stdout.splitlines() == ["candidates: 2", *hints, *new]
+    assert result.stdout.splitlines() == [SIMULATION, "candidates: 2", *hints, *new]
     assert run_here(*line, "-s", "-q")[1:] == ("", "")
     assert not (tmp_path / "d").exists()
     assert run_here(*line, "--json").json["added"] == 2
@@ -189,9 +190,9 @@ def test_simulated_import_of_many_prints_counts_first(tmp_path: Path) -> None:
     tree = write_pictures(tmp_path / "tree", 9)
     line = ("harvest.cli", "folder", tree, "-d", tmp_path / "d", "-s")
     lines = run_here(*line).checked().stdout.splitlines()
-    assert lines[:2] == ["candidates: 9", "paths (--json lists all):"]
+    assert lines[:3] == [SIMULATION, "candidates: 9", "paths (--json lists all):"]
     assert lines[-1] == "  and 4 more"
-    assert len(lines) == 8
+    assert len(lines) == 9
     assert len(run_here(*line, "--json").json["paths"]) == 9
 
 

@@ -1,6 +1,7 @@
 """Verification of possible copies, and the original among altered copies."""
 
 import io
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
@@ -27,6 +28,10 @@ from labeler.duplicates.verification import Verdict, compare_images
 from labeler.sample_pixels import SampleFile
 from tools.sample.character import CAST, random_character
 from tools.sample.scene import Scene, face_box, paint_scene, plan_scene
+
+# Drawn search results are next to the tests of recipes.
+sys.path.insert(0, str(Path(__file__).parents[1] / "pipeline"))
+from drawn_cases import drawn_case
 
 LANCZOS = Image.Resampling.LANCZOS
 
@@ -59,6 +64,15 @@ def crop_face(scene: Scene) -> Image.Image:
 
 def compare(a: Image.Image, b: Image.Image) -> Verdict:
     return compare_images(prepare_image(a), prepare_image(b))
+
+
+def test_other_figures_of_one_style_are_not_copies() -> None:
+    pairs = [(26, 36), (11, 75), (65, 44), (54, 12), (77, 58), (47, 46), (41, 43)]
+    verdicts = [
+        compare(drawn_case("cartoon", 1000 + a), drawn_case("cartoon", 1000 + b))
+        for a, b in pairs
+    ]
+    assert [verdict.same for verdict in verdicts] == [False] * 7
 
 
 def open_pairs(dataset: Dataset) -> int:

@@ -203,7 +203,7 @@ def host(browser: object, tmp_path: Path) -> Iterator[str]:
     model = write_model(tmp_path / "colours.onnx", crops=crops)
     for _ in range(2):  # an export that is there already is written anew
         done = run_here("webapp.cli", "export", tmp_path / "host" / "page", model)
-        assert (done.code, "set [web] contact" in done.stdout) == (0, True)
+        assert (done.code, "set contact under" in done.stdout) == (0, True)
         assert re.search(r"^size: [\d.]+ MB in \d+ files$", done.stdout, re.MULTILINE)
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "host"))
     with running(LoopbackServer(handler)) as server:  # type: ignore[arg-type]

@@ -130,7 +130,7 @@ def test_small_datasets_get_more_views() -> None:
     for wrong in ("many", "65", "-1"):
         with pytest.raises(UsageError, match="setting 'views'") as refused:
             load_preset("transfer", {"views": wrong})
-        assert refused.value.fix == "choose auto or an integer"
+        assert refused.value.fix == "use auto or an integer"
 
 
 def test_too_many_blocks_for_size_raises_error() -> None:

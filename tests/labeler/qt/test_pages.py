@@ -589,12 +589,12 @@ def test_buttons_open_next_view(sorted_window: LabelerWindow) -> None:
     window.show_view("pages")
     assert notice_title(window).startswith(SORTED)
     press_button(window, "Export")
-    wait_until(lambda: window.imports.running)
-    wait_until(lambda: not window.imports.running)
+    exports = window.worker.root / "exports"
+    wait_until(lambda: exports.is_dir() and not window.imports.running)
     assert window.imports.state is ImportState.DONE, window.imports.errors
     (bar,) = window.findChildren(ImportBar)
     assert re.search(r"60 images exported  ·  train \d+, val", bar.text.text())
-    assert len(list((window.worker.root / "exports").rglob("*.jpg"))) == 60
+    assert len(list(exports.rglob("*.jpg"))) == 60
 
 
 def test_typed_name_is_kept_while_preparing(
