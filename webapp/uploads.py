@@ -138,6 +138,11 @@ async def _read_form(
     return files, texts
 
 
+def text_of(text: str, max_length: int) -> str:
+    """Shorten a user's text, and replace its control characters."""
+    return replace_controls(text[:max_length], "\ufffd")
+
+
 def parse_json(text: str | bytes, kind: type[T], field: str, hint: str) -> T:
     """Parse JSON of a type. Raises `RefusedRequest`, which names the field."""
     try:
@@ -165,7 +170,7 @@ def _decode(image: EncodedImage, number: int) -> Upload:
 
 def _upload(name: str, data: bytes, boxes: Sequence[MarkedBox] | None) -> Upload:
     face_boxes = None if boxes is None else tuple(Box(*box) for box in boxes)
-    return Upload(replace_controls(name[:MAX_NAME_LENGTH], "\ufffd"), data, face_boxes)
+    return Upload(text_of(name, MAX_NAME_LENGTH), data, face_boxes)
 
 
 def _get_content_type(request: Request) -> str:

@@ -124,8 +124,7 @@ class PrintedLines:
         """Fail for faults and for output that differs from the snapshot."""
         is_as_before = "\n".join(self._shown) == snapshot
         assert self._faults == [], "\n\n".join(self._faults)
-        print("\n".join(self._shown))
-        assert is_as_before, "see the difference above"
+        assert is_as_before, "\n".join(self._shown)
 
     def _mask(self, lines: list[str], home: Path) -> list[str]:
         text = HINT_ABOVE.sub(r"\1 ", "\n".join(lines))
