@@ -11,7 +11,8 @@ from baseline.evaluation.outputs import load_outputs
 from gleanset import Dataset
 from gleanset.command_result import JsonDict
 from gleanset.errors import GleansetError
-from gleanset.html.thumbnails import Thumbnail, Thumbnails
+from gleanset.html.thumbnails import Thumbnails
+from gleanset.images.data_uri import Thumbnail
 from gleanset.records import Sample
 from webapp.loaded_model import LoadedModel
 from webapp.settings import ServeSettings

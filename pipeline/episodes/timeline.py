@@ -14,8 +14,9 @@ from gleanset.db.fetches import Videos
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import encode_page, get_templates
-from gleanset.html.thumbnails import Thumbnail, Thumbnails
+from gleanset.html.thumbnails import Thumbnails
 from gleanset.html.words import clock
+from gleanset.images.data_uri import Thumbnail
 
 PAGE, TABLE = "timeline.html", "timeline.csv"
 MAX_GAP_SECONDS = 1.0

@@ -20,8 +20,9 @@ from gleanset.db.statistics import SourceYield, Statistics
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import encode_page, get_templates
-from gleanset.html.thumbnails import Thumbnail, Thumbnails
+from gleanset.html.thumbnails import Thumbnails
 from gleanset.html.words import count, shorten
+from gleanset.images.data_uri import Thumbnail
 from gleanset.records import SPLITS, Sample
 from harvest.frames import DAMAGED
 from labeler.acceptance import plan_hints

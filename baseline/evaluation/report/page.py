@@ -18,7 +18,8 @@ from gleanset.db.runs import LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import encode_page, get_templates
-from gleanset.html.thumbnails import Thumbnail, Thumbnails
+from gleanset.html.thumbnails import Thumbnails
+from gleanset.images.data_uri import Thumbnail
 
 REPORT = "report.html"
 MAX_ISSUES = 40
