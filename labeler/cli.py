@@ -518,7 +518,8 @@ class Selection(NamedTuple):
                 "missing SAMPLE",
                 "name samples, a cluster: --cluster ID, or a track: --track ID",
             )
-        return [dataset.samples.resolve_key(name) for name in dict.fromkeys(names)]
+        keys = map(dataset.samples.resolve_key, names)
+        return list(dict.fromkeys(keys))
 
 
 def _is_typo(name: str, other: str) -> bool:

@@ -88,26 +88,27 @@ def _palette(
     ground: int, surface: int, text: int, muted: int, line: int, accent: int
 ) -> QPalette:
     palette = QPalette(QColor(surface), QColor(ground))
-    roles = {
-        ground: (Role.Window, Role.AlternateBase),
-        surface: (Role.Base, Role.Button, Role.ToolTipBase),
-        text: (
-            Role.WindowText,
-            Role.Text,
-            Role.ButtonText,
-            Role.ToolTipText,
-            Role.BrightText,
-        ),
-        muted: (Role.PlaceholderText,),
-        line: (Role.Mid, Role.Midlight),
-        accent: (Role.Highlight, Role.Accent, Role.Link),
-        0xFFFFFF: (Role.HighlightedText,),
-    }
-    for colour, names in roles.items():
-        for role in names:
+    text_roles = (
+        Role.WindowText,
+        Role.Text,
+        Role.ButtonText,
+        Role.ToolTipText,
+        Role.BrightText,
+    )
+    # Pairs, as the surface may be white, too.
+    for colour, roles in (
+        (ground, (Role.Window, Role.AlternateBase)),
+        (surface, (Role.Base, Role.Button, Role.ToolTipBase)),
+        (text, text_roles),
+        (muted, (Role.PlaceholderText,)),
+        (line, (Role.Mid, Role.Midlight)),
+        (accent, (Role.Highlight, Role.Accent, Role.Link)),
+        (0xFFFFFF, (Role.HighlightedText,)),
+    ):
+        for role in roles:
             palette.setColor(role, QColor(colour))
-            if colour == text:
-                palette.setColor(QPalette.ColorGroup.Disabled, role, QColor(muted))
+    for role in text_roles:
+        palette.setColor(QPalette.ColorGroup.Disabled, role, QColor(muted))
     return palette
 
 

@@ -312,6 +312,11 @@ def test_label_cluster(empty: Dataset, keys: list[str], tmp_path: Path) -> None:
     )
 
 
+def test_sample_named_twice_counts_once(empty: Dataset, keys: list[str]) -> None:
+    done = run(empty, "label", "hana", keys[0][:12], keys[0])
+    assert (done.code, done.json["decided"]) == (0, 1), done.stderr
+
+
 def test_reject_cluster(empty: Dataset, keys: list[str]) -> None:
     done = run(empty, "label", "--reject", "--cluster", listed(empty)[0]["cluster"])
     assert (done.code, done.json["decided"]) == (0, 4), done.stderr

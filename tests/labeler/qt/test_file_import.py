@@ -424,6 +424,7 @@ def test_settings_change_theme_now_and_language_later(
         QTest.keyClick(dialog.theme, down)
         QApplication.processEvents()
         assert (is_dark(window.palette()), is_dark(dialog.palette())) == (dark, dark)
+        assert window.palette().toolTipBase() == window.palette().base()
         assert get_theme() == theme
         window.class_panel.selected.emit("hana")  # of which there are no faces
         settle(window)
