@@ -256,13 +256,14 @@ def _validation_error(
             f"method '{kind.__struct_config__.tag}' needs all of: {keys}",
         )
 
-    choices = _literal_values(get_type_hints(kind)[key])
+    choices = _list_choices(get_type_hints(kind)[key])
     fix = f"use {' or '.join(choices)}" if choices else _plain_message(problem)
     return UsageError(f"invalid value of setting '{key}': '{values[key]}'", fix)
 
 
-def _literal_values(kind: Any) -> list[str]:
+def _list_choices(kind: Any) -> list[str]:
     """Return the words that a setting may be; empty if it is not one of some words."""
+    # `Literal["a", "b"]`, or a union of one and other types.
     parts = get_args(kind)
     values = chain.from_iterable(map(get_args, (kind, *parts)))
     choices = [value for value in values if isinstance(value, str)]

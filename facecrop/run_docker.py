@@ -304,14 +304,14 @@ def _read_stderr(stream: IO[bytes], buffer: bytearray) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes], engine: ContainerEngine, name: str) -> None:
-    """Close the pipes, wait for the exit, and kill after a timeout."""
+    """Close the pipes, wait for the exit, and kill after a timeout or a failure."""
     for pipe in filter(None, (process.stdin, process.stdout)):
         with suppress(OSError):
             pipe.close()
 
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_TIMEOUT_SECONDS)
-    if process.returncode != 0:
+    if process.returncode != 0:  # None: still running
         # The container may keep running after the engine's client has exited.
         with suppress(OSError, subprocess.TimeoutExpired):
             _run(engine.program, "rm", "--force", name)

@@ -126,17 +126,18 @@ def group_options_by_source(
 
     Raises `UsageError` for options of other sources.
     """
-    settings: SourceSettings = {name: {} for name in sources}
-    for name, value in options.items():
+    settings: SourceSettings = {source: {} for source in sources}
+    for source_or_key, value in options.items():
         if isinstance(value, dict):
             for key, text in value.items():
-                _find_settings(settings, name, key)[key] = str(text)
+                _find_settings(settings, source_or_key, key)[key] = str(text)
         elif len(sources) == 1:
-            settings[sources[0]][name] = str(value)
+            settings[sources[0]][source_or_key] = str(value)
         else:
+            example = sources[0] if sources else "SOURCE"
             raise UsageError(
-                f"options.{name}: the source is missing",
-                f'write options = {{ {", ".join(sources[:1])}.{name} = "{value}" }}',
+                f"options.{source_or_key}: the source is missing",
+                f'write options = {{ {example}.{source_or_key} = "{value}" }}',
             )
     return settings
 

@@ -323,6 +323,7 @@ def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> CommandResul
     from labeler.export.result import unreadable_images_error
     from labeler.gallery.writing import write_gallery
 
+    # Of a read-only dataset, new samples are measured in a copy of the catalogue.
     with job.open(rehearse=True) as dataset:
         result = write_gallery(dataset, out, request, job.progress)
         if result.unreadable:

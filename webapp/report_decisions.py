@@ -608,7 +608,9 @@ def _read_and_crop(
 
     data = read_report_image(dataset, report)
     with _image_errors(dataset, report):
-        measures = StageBytes(originals)(data)
+        # Measures the image, and writes it where the store takes it from.
+        stage = StageBytes(originals)
+        measures = stage(data)
         pixels = np.asarray(decode(data).pixels)
 
     cropper = FaceCropper(dataset.settings.crop, dataset.crops(originals.scratch))

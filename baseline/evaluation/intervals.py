@@ -113,9 +113,9 @@ def bound_share(
 ) -> float:
     """Return the upper confidence limit of the share of `hits` (N) with `groups` (N).
 
-    Without hits, the correlation within groups is unknown and every group counts as one case. With
-    few groups that hit, the variance is that with a part of a group of hits added, of average
-    size. `variance_inflation` multiplies the variance, for variation that the images do not show.
+    Without hits, the correlation within groups is unknown and every group counts as one case. The
+    variance is computed as if part of one more group, all hits, had been seen, or few hits would
+    look too certain. `variance_inflation` multiplies it, for variation that the images do not show.
     """
     from scipy.special import ndtri, stdtrit
 
@@ -133,7 +133,9 @@ def bound_share(
     variance = _share_variance(sums, sizes)
     cases = total
     if variance.value > 0:
-        cases = min(total, variance.share * (1 - variance.share) / variance.value)
+        # Independent cases that would have this variance.
+        padded = variance.padded_share
+        cases = min(total, padded * (1 - padded) / variance.value)
 
     # With few groups the variance itself is uncertain, as in Student's t.
     normal = float(ndtri(confidence))
@@ -146,7 +148,7 @@ class _ShareVariance(NamedTuple):
     """Variance of a share, and the share with a part of a group of hits added."""
 
     value: float
-    share: float
+    padded_share: float
 
 
 def _share_variance(sums: Float64Array, sizes: Float64Array) -> _ShareVariance:

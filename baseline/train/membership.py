@@ -116,9 +116,10 @@ class ClassMembership(NamedTuple):
 
     @classmethod
     def from_state(cls, state: State, width: int, identity: slice) -> Self | None:
-        """Return that of a saved run for embeddings of `width` numbers, None if it has none.
+        """Return the membership saved with a network; None if it was saved without.
 
-        Raises `ValueError` if it is damaged.
+        `width` is the size of its embeddings. Raises `ValueError` if tensors are missing or do not
+        fit.
         """
         tensors = {
             name.removeprefix(PREFIX): tensor
@@ -128,6 +129,7 @@ class ClassMembership(NamedTuple):
         if not tensors:
             return None
 
+        # Their last axis is that of the embeddings.
         rows = ("mean", "factors", "directions", "centers", "background")
         is_complete = set(tensors) == _tensor_names()
         if not is_complete or any(tensors[name].shape[-1] != width for name in rows):

@@ -311,16 +311,19 @@ def to_trained_net(
 
 
 def configure_batch_norm(
-    backbone: LearningBackbone, weights: str, batch: int, callback: TrainingCallback
+    backbone: LearningBackbone,
+    weights: str,
+    batch_size: int,
+    callback: TrainingCallback,
 ) -> str:
     """Keep the pretrained statistics of batch norms if batches are small.
 
     Returns 'kept' or 'learnt' for the metrics.
     """
-    # Running means of small sets do not converge (docs/experiments.md).
-    backbone.keeps_norms = weights != "none" and batch < SMALL_BATCH
+    # Statistics of small batches are worse than those of ImageNet.
+    backbone.keeps_norms = weights != "none" and batch_size < SMALL_BATCH
     if backbone.keeps_norms:
         callback.say(
-            f"small batches ({batch} images): batch norms keep their pretrained statistics"
+            f"small batches ({batch_size} images): batch norms keep their pretrained statistics"
         )
     return "kept" if backbone.keeps_norms else "learnt"

@@ -254,19 +254,20 @@ class FaceNetwork:
 def _resize(part: Pixels, width: int, height: int) -> Pixels:
     import cv2  # slow to import
 
-    def reduction() -> float:
+    def measure_reduction(image: Pixels) -> float:
         return float(min(image.shape[0] / height, image.shape[1] / width))
 
     image = np.ascontiguousarray(part)
-    # Averaging areas is slow, halving is fast; above a half, linear interpolation suffices.
-    while reduction() > 4:
+    # Averaging areas is slow: halve first. Reduced less than twofold, linear interpolation
+    # suffices.
+    while measure_reduction(image) > 4:
         half_height = image.shape[0] // 2
         half_width = image.shape[1] // 2
         even = image[: 2 * half_height, : 2 * half_width]
         half_size = (half_width, half_height)
         half = cv2.resize(even, half_size, interpolation=cv2.INTER_AREA)
         image = np.asarray(half, np.uint8)
-    method = cv2.INTER_AREA if reduction() > 2 else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if measure_reduction(image) > 2 else cv2.INTER_LINEAR
     return np.asarray(
         cv2.resize(image, (width, height), interpolation=method), np.uint8
     )

@@ -276,6 +276,7 @@ class Journal:
     def count_states(self) -> Counter[SampleState]:
         """Return the states of the samples that the newest step changed."""
         newest = self._db.fetch_int("SELECT max(id) FROM step")
+        # A sample with a group but without a split was left out by the plan.
         rows = self._db.fetch_all(
             f"""
             SELECT CASE

@@ -435,21 +435,21 @@ class CatalogueMerge(Table):
 
     def add_image(self, sha256: str) -> None:
         """Add an image whose file was copied. Call inside a transaction."""
-        self._copy("image", "o.sha256=?", "", {}, (sha256,))
+        self._copy("image", "o.sha256=?", values=(sha256,))
         self._db.execute("UPDATE main.image SET state='ok' WHERE sha256=?", (sha256,))
 
     def add_origins(self) -> None:
         """Add origins, fetches, videos, rejections, tombstones. Call inside a transaction."""
+        # Rows `o` are of the other catalogue; `i` is our row of an image.
         # A fetch whose image was not copied must remain to be fetched here.
         has_image = "(o.image IS NULL OR i.id IS NOT NULL)"
-        self._copy("fetch", has_image, _PERHAPS_OUR_IMAGE, {"image": "i.id"})
-        self._copy("video", "1", "", {})
-        self._copy("rejection", _NOT_FETCHED_HERE, "", {})
-        self._copy(
-            "tombstone", "o.sha256 NOT IN (SELECT sha256 FROM main.image)", "", {}
-        )
-        self._copy("origin", "1", _OUR_IMAGE, {"image": "i.id"})
-        self._copy("collection", "1", "", {})
+        image = {"image": "i.id"}
+        self._copy("fetch", has_image, joins=_PERHAPS_OUR_IMAGE, own=image)
+        self._copy("video")
+        self._copy("rejection", _NOT_FETCHED_HERE)
+        self._copy("tombstone", "o.sha256 NOT IN (SELECT sha256 FROM main.image)")
+        self._copy("origin", joins=_OUR_IMAGE, own=image)
+        self._copy("collection")
 
     def add_samples(self) -> None:
         """Add faces and samples of images not searched here. Call inside a transaction."""
@@ -458,16 +458,16 @@ class CatalogueMerge(Table):
         self._copy(
             "face",
             f"{_NOT_SEARCHED_HERE} AND {_NEW_BOX}",
-            _OUR_IMAGE,
-            {"image": "i.id"},
+            joins=_OUR_IMAGE,
+            own={"image": "i.id"},
         )
         # Of images that were searched here, only the faces that somebody decided on there.
         is_decided = f"o.id IN (SELECT face FROM other.sample o WHERE {_HAS_DECISION})"
         self._copy(
             "face",
             f"{is_decided} AND NOT ({_NOT_SEARCHED_HERE}) AND {_NEW_BOX}",
-            _OUR_IMAGE,
-            {"image": "i.id", "gone": f"o.detector<>'{HAND}'"},
+            joins=_OUR_IMAGE,
+            own={"image": "i.id", "gone": f"o.detector<>'{HAND}'"},
         )
 
         # Decisions are merged later, step by step; duplicates and splits are of each dataset.
@@ -482,15 +482,16 @@ class CatalogueMerge(Table):
             "last_split": "NULL",
         }
 
-        self._copy("sample", _NEW_SAMPLE, _OUR_IMAGE, own)
-        self._copy("track", "o.name IN (SELECT track FROM main.sample)", "", {})
-        self._copy("scan", _NOT_SEARCHED_HERE, _OUR_IMAGE, {"image": "i.id"})
+        self._copy("sample", _NEW_SAMPLE, joins=_OUR_IMAGE, own=own)
+        self._copy("track", "o.name IN (SELECT track FROM main.sample)")
+        image = {"image": "i.id"}
+        self._copy("scan", _NOT_SEARCHED_HERE, joins=_OUR_IMAGE, own=image)
 
     def _add_classes(self) -> None:
         new_names = self._db.fetch_column(
             "SELECT name FROM other.class WHERE name NOT IN (SELECT name FROM main.class)"
         )
-        self._copy("class", "1", "", {"merged_into": "NULL"})
+        self._copy("class", own={"merged_into": "NULL"})
         self._db.execute_many(
             f"""
             UPDATE main.class
@@ -508,9 +509,10 @@ class CatalogueMerge(Table):
     def _copy(
         self,
         table: str,
-        condition: str,
-        joins: str,
-        own: dict[str, str],
+        condition: str = "1",
+        *,
+        joins: str = "",
+        own: dict[str, str] | None = None,
         values: tuple[object, ...] = (),
     ) -> None:
         """Insert missing rows `o`; `own` maps columns to SQL for our values."""
@@ -519,7 +521,7 @@ class CatalogueMerge(Table):
             for row in self._db.fetch_all(f"PRAGMA main.table_info({table})")
             if not (row["name"] == "id" and row["type"] == "INTEGER")
         ]
-        cells = [own.get(name, f"o.{name}") for name in columns]
+        cells = [(own or {}).get(name, f"o.{name}") for name in columns]
         # Row numbers keep the order of import.
         order = "o.id" if table in _NUMBERED else "1"
         self._db.execute(

@@ -192,6 +192,7 @@ class VideoFrames(Table):
 
     def _add_faces(self, rows: Sequence[Row]) -> list[Frame]:
         faces: dict[int, list[FrameFace]] = {row["id"]: [] for row in rows}
+        # The query ends before its IN: IN and the images are appended.
         for row in self._db.iter_rows_in(
             f"""
             SELECT s.image, s.id, s.x, s.y, s.w, s.h, c.name AS label

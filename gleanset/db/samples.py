@@ -72,13 +72,13 @@ _HINTED = (
     "FROM sample s WHERE +s.status='queue' AND s.kept"
 )
 _DISPUTED = f"""
-    SELECT s.id, s.key, c.name AS label, ifnull(s.duplicate_set, s.key) AS question
+    SELECT s.id, s.key, c.name AS label, ifnull(s.duplicate_set, s.key) AS set_or_key
     FROM sample s
     JOIN class c ON c.id=s.label
     WHERE s.status='labelled' AND {_COUNT}>1
     """
 # Provenances of labels that follow from hints: directly, or by way of a duplicate's label.
-_UNSEEN = ("hint", "duplicate")
+_FROM_HINTS = ("hint", "duplicate")
 
 
 class HintedSample(NamedTuple):
@@ -155,14 +155,14 @@ class Hints(Table):
         # A person who labels one duplicate settles the question for all of them.
         provenances = get_label_provenances(self._db, [row["id"] for row in rows])
         settled = {
-            row["question"]
+            row["set_or_key"]
             for row in rows
-            if provenances.get(row["key"]) not in _UNSEEN
+            if provenances.get(row["key"]) not in _FROM_HINTS
         }
         disputes = {
             DisputedLabel(row["id"], row["key"], row["label"])
             for row in rows
-            if row["question"] not in settled
+            if row["set_or_key"] not in settled
         }
         return sorted(disputes, key=lambda dispute: dispute.key)
 

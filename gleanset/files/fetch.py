@@ -191,8 +191,8 @@ def _translate_errors(file: PublishedFile, otherwise: str) -> Iterator[None]:
     except (requests.RequestException, HTTPError, ValueError) as error:
         _fail(file, _extract_reason(error), otherwise, error)
     except OSError as error:
+        # requests cannot use a proxy or certificate setting of the environment.
         if error.filename is None and error.errno is None:
-            # requests cannot use a proxy or certificate setting of the environment.
             _fail(file, str(error), otherwise, error)
         raise
 

@@ -49,8 +49,8 @@ def read_texts(
 ) -> Iterator[tuple[str | None, ...]]:
     """Yield rows of the given columns as text or None.
 
-    `encoding` is used for texts that are not UTF-8. Raises `InputUnusable`, also for these without
-    it.
+    `encoding` is used for texts that are not UTF-8. Raises `InputUnusable`, also if
+    such a text is met and `encoding` is None.
     """
     with _open_parquet(path) as file:
         batches = file.iter_batches(

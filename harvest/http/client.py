@@ -191,7 +191,7 @@ class Client:
     def _follow(
         self, turn: Turn, policy: FetchPolicy, deadline: Deadline, cookies: FetchCookies
     ) -> Fetch:
-        """Request an address, and those that it redirects to."""
+        """Yield before each request, to be resumed at its turn; return the response."""
         limit = policy.limits.max_redirects
         for _ in range(limit + 1):
             if not self.allow_private and is_private_literal(turn.host):

@@ -59,7 +59,7 @@ _GROUP_KINDS = "images of one scene, post or user-defined group, and duplicates"
 class CardFacts:
     """Counts for the card and the result; items are added in batches and not stored.
 
-    `undecided` counts images with an undecided sample (exports with boxes). `row` is an example row
+    `undecided` counts images with an undecided sample (exports with boxes). `example_row` is a row
     of the tables for `datasets`.
     """
 
@@ -73,7 +73,7 @@ class CardFacts:
         self.without_half_body = 0
         self.copies = Counter[str]()
         self.changes = Counter[str]()
-        self.row: Mapping[str, object] = {}
+        self.example_row: Mapping[str, object] = {}
         self.counts = Counter[tuple[str, str]]()
         self.splits = Counter[str]()
         self.sources = Counter[str]()
@@ -105,7 +105,9 @@ class CardFacts:
             self.ai_generated += any(origin.ai for origin in item.image.origins)
 
         for method in list_crop_methods(db, [item.sample.key for item in items]):
+            # The key is the method without its count.
             self.methods[replace(method, samples=0)] += method.samples
+        # Larger exports are not checked for groups in several splits.
         if self.items <= MAX_COMPARED_SAMPLES:
             self.split_of |= {item.sample.key: item.split for item in items}
 
@@ -407,7 +409,7 @@ def format_front_matter(name: str, facts: CardFacts) -> str:
         ]
         content["configs"] = [{"config_name": "default", "data_files": paths}]
         content["dataset_info"] = {
-            "features": describe_features(facts.row, facts.labels)
+            "features": describe_features(facts.example_row, facts.labels)
         }
     # Without a width YAML would fold long names.
     return f"---\n{yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=inf)}---"

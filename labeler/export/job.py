@@ -274,7 +274,10 @@ def write_shards(
             )
         shards.append(shard.name)
         failed |= manifest.failed
-        facts.row = make_table_row(sample_facts(shard.items[0], numbers), "sha256")
+        # Any row: the card shows columns and types.
+        facts.example_row = make_table_row(
+            sample_facts(shard.items[0], numbers), "sha256"
+        )
         facts.add(dataset.db, _list_readable_items(shard, manifest))
         record_failures(dataset, manifest.failed)
 
@@ -446,7 +449,7 @@ def write_tree(
     numbers = number_classes(exported_items)
     facts = CardFacts(options, undecided_count)
     facts.add(dataset.db, exported_items)
-    facts.row = make_table_row(sample_facts(exported_items[0], numbers))
+    facts.example_row = make_table_row(sample_facts(exported_items[0], numbers))
 
     if options.form.write is not None:
         with attribute_errors("exports", options.format):

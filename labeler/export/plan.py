@@ -399,20 +399,21 @@ def _number_faces(samples: Iterable[Sample]) -> dict[str, str]:
 
 def choose_file_stem(origins: Iterable[Origin]) -> str:
     """Return the original file name without extension, or `<source>-<id>`."""
-    for origin in origins:
-        if origin.video is not None and origin.time is not None:
-            stem = PurePosixPath(origin.title or "video").stem
-            return make_safe_name(f"{stem}-{origin.time:.3f}")
-        if origin.source in ("folder", "archive", "import") and origin.title:
-            return make_portable_name(PurePosixPath(origin.title).stem)
+    origin = next(iter(origins), None)
+    if origin is None:
+        return "image"
+    if origin.video is not None and origin.time is not None:
+        stem = PurePosixPath(origin.title or "video").stem
+        return make_safe_name(f"{stem}-{origin.time:.3f}")
+    if origin.source in ("folder", "archive", "import") and origin.title:
+        return make_portable_name(PurePosixPath(origin.title).stem)
 
-        key = origin.key
-        if "://" in key:
-            key = re.split("[?#]", key)[0].rstrip("/")
-        return make_safe_name(
-            _EXTENSION.sub("", f"{origin.source}-{key.rpartition('/')[2]}")
-        )
-    return "image"
+    key = origin.key
+    if "://" in key:
+        key = re.split("[?#]", key)[0].rstrip("/")
+    return make_safe_name(
+        _EXTENSION.sub("", f"{origin.source}-{key.rpartition('/')[2]}")
+    )
 
 
 class UniquePaths:

@@ -360,23 +360,27 @@ class ClassPagesView(LabelingView):
     def _ask(
         self, work: Callable[..., T], arguments: tuple[Any, ...], then: Act
     ) -> None:
-        def ask() -> None:
-            room = self.view.room()
+        """Run `work` on the worker's thread, and `then`, with its answer, on that of the window."""
 
-            def read(session: SortingSession) -> T:
+        def send_work() -> None:
+            room = self.view.room()  # in faces
+
+            def work_on_pages(session: SortingSession) -> T:
                 pages = self.pages(session)
                 pages.room = room
                 return work(pages, *arguments)
 
             self.worker.ask(
-                read, lambda answer: self.take(then, *arguments, answer), fail
+                work_on_pages,
+                lambda answer: self.take(then, *arguments, answer),
+                report,
             )
 
-        def fail(error: GleansetError) -> None:
+        def report(error: GleansetError) -> None:
             self.take(note_failure, Ask(work, arguments, then))
             self.worker.show_error(error)
 
-        QTimer.singleShot(0, self, ask)  # a new window has its size by then
+        QTimer.singleShot(0, self, send_work)  # a new window has its size by then
 
     def _decide(
         self, serial: int, samples: list[int], target: str, provenance: str

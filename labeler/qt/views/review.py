@@ -424,6 +424,7 @@ class ReviewView(FilteredView):
             text = self.tr(
                 "Enter: accept suggestion · K: keep label · class key: relabel"
             )
+        # All shown are reviewed: Enter loads the next ones.
         if not self.view.list_unmarked():
             text = self.tr("Enter: show what is left to review")
         self.hints.setText(text)
