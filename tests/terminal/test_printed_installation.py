@@ -1,5 +1,6 @@
 """What `doctor`, `demo`, `docker` and `login` print, which depends on what is installed."""
 
+import os
 import shutil
 import socket
 import sys
@@ -118,7 +119,12 @@ def small_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_sample")
-def test_demo_prints(states: States, snapshot: SnapshotAssertion) -> None:
+def test_demo_prints(
+    states: States, snapshot: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Elsewhere the last line has the path of the program.
+    scripts = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", str(scripts), prepend=os.pathsep)
     lines = PrintedLines(states, states.make("nothing"))
     for line in DEMOS:
         assert lines.run(line).code == 0
