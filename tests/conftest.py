@@ -80,11 +80,12 @@ def pytest_collection_modifyitems(
     Each process gets an equal contiguous part of the list and begins with the slow tests of its
     part, so that one process makes what the tests of a module share.
     """
+    # Other plugins see all tests first: syrupy fails for snapshots of tests that it has not seen.
+    yield
     if not _wants_long_tests(config):
         long = [item for item in items if item.get_closest_marker("long") is not None]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item.get_closest_marker("long") is None]
-    yield
     ends = [len(items) * worker // WORKERS for worker in range(WORKERS + 1)]
     for begin, end in pairwise(ends):
         items[begin:end] = sorted(items[begin:end], key=_is_quick)
