@@ -7,8 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,13 @@ from tools_for_tests import command, python_path
 
 TALL = 400
 """Lines of the screen: more than a command prints, so that none scrolls away."""
+
+END = b"\0"
+"""Written after the output, before a terminal is closed; terminals ignore it.
+
+A reader that waits for the closing itself can lose the last lines: on Linux, what is written
+and closed while a read begins is dropped.
+"""
 
 
 class TerminalRun(NamedTuple):
@@ -74,12 +82,18 @@ def run_line_in_terminal(
         cwd=cwd,
         start_new_session=True,
     )
-    os.close(writing)
+
+    def mark_end() -> None:
+        process.wait()
+        os.write(writing, END)
+
+    marking = threading.Thread(target=mark_end, daemon=True)
+    marking.start()
     screen = pyte.Screen(columns, TALL)
     stream = pyte.ByteStream(screen)
     end = time.monotonic() + 300
     try:
-        while data := _read(reading):
+        for data in read_to_end(reading):
             stream.feed(data)
             if interrupt_at is not None and interrupt_at in "\n".join(
                 read_screen(screen)
@@ -91,6 +105,8 @@ def run_line_in_terminal(
     finally:
         process.kill()
         process.wait()
+        marking.join(60)
+        os.close(writing)
         os.close(reading)
     return TerminalRun(code, read_screen(screen))
 
@@ -107,11 +123,12 @@ def read_screen(screen: pyte.Screen) -> list[str]:
     return lines
 
 
-def _read(reading: int) -> bytes:
-    try:
-        return os.read(reading, 65536)
-    except OSError:  # a terminal ends with this error
-        return b""
+def read_to_end(reading: int) -> Iterator[bytes]:
+    """Yield what is written to a terminal, up to `END`."""
+    data = b""
+    while END not in data:
+        data = os.read(reading, 65536)
+        yield data
 
 
 def python_line(code: str, *args: str) -> list[str]:

@@ -12,17 +12,13 @@ from typing import NamedTuple
 
 import pyte
 import pytest
-from terminal_for_tests import TALL, read_screen
+from terminal_for_tests import END, TALL, read_screen, read_to_end
 
 from gleanset.cli import main
 
 WIDTH = 80
 PACKAGES = {"gleanset": "pipeline"}
 """The package of each program whose name differs."""
-
-
-END = b"\0"
-"""Written after a command; terminals ignore it."""
 
 
 class Printed(NamedTuple):
@@ -48,9 +44,8 @@ def run_on_screen(words: list[str], folder: Path) -> Printed:
     stream = pyte.ByteStream(screen)
 
     def read() -> None:
-        while not (data := os.read(reading, 65536)).endswith(END):
+        for data in read_to_end(reading):
             stream.feed(data)
-        stream.feed(data)
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -60,10 +55,11 @@ def run_on_screen(words: list[str], folder: Path) -> Printed:
         code = _run(words, folder, out, error)
     finally:
         error.close()
-        # Not the end of the terminal: a process that the command started may still have it.
+        # A process that the command started may still have the terminal: it has no other end.
         out.write(END.decode())
-        out.close()
+        out.flush()
         reader.join(60)
+        out.close()
         os.close(reading)
     return Printed(code, read_screen(screen))
 
