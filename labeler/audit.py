@@ -200,7 +200,7 @@ def find_leaks(
     audit.leaks = []
     for pair, kind in kinds.items():
         first, second = sorted((images[number] for number in pair), key=_split_rank)
-        # The pairs of a catalogue's groups also name other files than the first of equal ones.
+        # A pair of a group may name any of several equal files; other pairs name the first.
         for number in equal_files.get(second.number, [second.number]):
             leaking_image = images[number]
             audit.leaks.append(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from gleanset.arrays import BoolArray, IntArray, Pixels
 from gleanset.db.duplicates import HashColumns, Pair, SampleHashes
+from gleanset.db.rows import to_signed
 from gleanset.hamming import (
     HashIndex,
     NearPairs,
@@ -67,12 +68,12 @@ def sort_by_content(hashes: HashColumns) -> HashColumns:
 
 
 def make_batch(hashes: HashColumns) -> Batch:
-    """Convert hashes to arrays; 64-bit ones may be signed or not."""
+    """Convert hashes to arrays; those of 64 bits are signed, as stored."""
     counts = np.fromiter(map(len, hashes.points), np.int64, len(hashes.points)) // 8
     return Batch(
         np.array(hashes.samples, dtype=np.int64),
-        np.array(hashes.plain).astype(np.uint64),
-        np.array(hashes.flipped).astype(np.uint64),
+        np.array(hashes.plain, dtype=np.int64).astype(np.uint64),
+        np.array(hashes.flipped, dtype=np.int64).astype(np.uint64),
         np.frombuffer(b"".join(hashes.points), dtype="<u8").astype(np.uint64),
         np.repeat(np.arange(len(counts), dtype=np.int64), counts),
         np.frombuffer(b"".join(hashes.shapes), np.uint8).reshape(-1, 3),
@@ -80,9 +81,15 @@ def make_batch(hashes: HashColumns) -> Batch:
 
 
 def to_columns(hashes: Sequence[SampleHashes]) -> HashColumns:
-    """Convert new hashes of some samples to columns."""
+    """Convert new hashes of some samples to columns, signed as stored."""
     samples, plain, flipped, _, points, shapes = zip(*hashes, strict=True)
-    return HashColumns(samples, plain, flipped, points, shapes)
+    return HashColumns(
+        samples,
+        list(map(to_signed, plain)),
+        list(map(to_signed, flipped)),
+        points,
+        shapes,
+    )
 
 
 def find_candidates_within(new: Batch) -> set[Pair]:

@@ -112,8 +112,9 @@ def measure_drawn_change(
     is_trimmed = min(a.filled_part, b.filled_part) <= _MAX_TRIMMED_PART
     if is_trimmed:
         common = _crop_untrimmed(a.trimmed, b.trimmed, alignment.matrix) or common
-    slopes = [np.median(measure_smooth_slopes(image.grey)) for image in (a, b)]
-    may_have_ground = is_trimmed or bool(min(slopes) < _MAX_GROUND_MEDIAN)
+    may_have_ground = (
+        is_trimmed or min(a.median_slope, b.median_slope) < _MAX_GROUND_MEDIAN
+    )
     has_ground = may_have_ground and _find_drawn(common) is not None
     if not has_ground:
         change = _measure_replaced(common, common.mask)

@@ -60,8 +60,8 @@ class DuplicateSet(NamedTuple):
     `members` begin with the best copy, and `reasons` say why it is kept. `decisions` are the labels
     and rejections that count; if there are several, no member is marked as duplicate until a person
     has resolved it. `hints` are the weak labels if they differ and no person has given a label: the
-    set has no label then. In a `doubtful` pair it is uncertain whether both are copies; a
-    `is_contested` one is contradicted by other copies.
+    set has no label then. A pair is `doubtful` if it is uncertain whether both are copies, and
+    also `is_contested` if other copies contradict it.
     """
 
     members: tuple[DuplicateSetMember, ...]

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from gleanset.arrays import Float32Array, Float64Array, Pixels
+from labeler.duplicates.filters import measure_smooth_slopes
 from labeler.duplicates.hashes import (
     MIRRORED_ORDER,
     SIFT_SIDE,
@@ -81,6 +82,11 @@ class PreparedImage:
             descriptors=points.descriptors[:, MIRRORED_ORDER],
         )
         return other
+
+    @cached_property
+    def median_slope(self) -> float:
+        """The median of the slopes, in grey values per pixel."""
+        return float(np.median(measure_smooth_slopes(self.grey)))
 
     @cached_property
     def tiny(self) -> Float32Array:

@@ -15,9 +15,10 @@ from test_verification import cel, hue_turned
 from tools_for_tests import Ran, encode, run_here, write_pictures
 
 from gleanset import Dataset, Origin
-from gleanset.db.duplicates import Pairs
+from gleanset.db.duplicates import Pairs, SampleHashes
 from gleanset.errors import InputUnusable
 from labeler.audit import Audit, collect_dataset, collect_tree, find_leaks
+from labeler.duplicates.candidates import make_batch, to_columns
 from labeler.duplicates.plan import judge
 
 KINDS = ("small", "mirror", "crop 5 %", "letterbox", "watermark")
@@ -106,6 +107,16 @@ def test_result_accounts_for_every_file(leaky: Path, leaky_audit: Audit) -> None
 
 
 @pytest.mark.slow
+def test_hashes_of_files_keep_all_bits() -> None:
+    high = (1 << 63) + 1
+    hashes = [
+        SampleHashes(number, plain, plain, 1.0, b"", bytes(3))
+        for number, plain in enumerate((high, 1))
+    ]
+    batch = make_batch(to_columns(hashes))
+    assert batch.plain.tolist() == [high, 1]
+
+
 def test_audit_command(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     save(drawing(0), tree / "train/cat/0.jpg")
