@@ -26,8 +26,10 @@ RESERVED_NAMES = {
     "catalog.sqlite",
 }
 """Files and folders in a dataset that an export must not use."""
-_PLACEHOLDER = re.compile(r"""["'](CHANGE ME[^"']*)""")
-"""Texts that the user has to replace before the recipe can run."""
+_STRING_OR_COMMENT = re.compile(r"""(["'])(.*?)(?:\1|$)|#.*""")
+"""A string of TOML, as far as it is on one line (its text is the second group), or a comment."""
+_PLACEHOLDER = "CHANGE ME"
+"""Texts that begin so have to be replaced before the recipe can run."""
 
 
 class ExportPart(ExportOptions, frozen=True, kw_only=True):
@@ -110,8 +112,9 @@ def _refuse_placeholders(path: Path) -> None:
     for number, line in enumerate(
         path.read_text(encoding="utf-8-sig").splitlines(), start=1
     ):
-        for text in _PLACEHOLDER.findall(line.partition("#")[0]):
-            placeholders.setdefault(text, number)
+        for _, text in _STRING_OR_COMMENT.findall(line):
+            if text.startswith(_PLACEHOLDER):
+                placeholders.setdefault(text, number)
 
     if not placeholders:
         return

@@ -143,6 +143,11 @@ def draw_shape(kind: str, seed: int) -> Image.Image:
             3,
             "6: not filled in",
         ),
+        (
+            START + """[[keyword]]\nkeywords = ["#1 girl's", 'CHANGE ME'] # it's"\n""",
+            3,
+            "5: not filled in",
+        ),
         (VALID + KEYWORD + "\n" + KEYWORD + "limt = 5\n", 3, "line 24 … 'limit'"),
         (VALID.replace("6:2:2", "6:2"), 2, "6:0:2"),
         (VALID.replace("epochs = 2", "epoch = 2"), 2, "epochs"),
