@@ -112,9 +112,7 @@ class ClassListModel(QAbstractListModel):
             if self._filter.casefold() in name.casefold()
         ]
         places = [
-            ClassListRow(
-                target, target_name(target), key, count_known(counts, target) or 0
-            )
+            ClassListRow(target, target_name(target), key, count_known(counts, target))
             for target, key in reversed(PLACE_KEYS.items())
         ]
         duplicates = ClassListRow(
@@ -163,7 +161,7 @@ class ClassListModel(QAbstractListModel):
         if role in (roles.DisplayRole, roles.EditRole):
             return row.name
         if role == roles.ToolTipRole:
-            return describe_target(row.target)
+            return row.name if row.target == DUPLICATES else describe_target(row.target)
         if role == roles.AccessibleTextRole:
             spoken = self.tr("{name}, {count} faces")
             if row.key:

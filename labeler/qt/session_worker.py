@@ -365,6 +365,8 @@ class SessionWorker(QObject):
                 self._is_delay_reported = True
                 self._emit(self.save_delayed, str(error))
                 self._closed.wait(RETRY_SECONDS)
+                # Only an attempt that waits for SQLite is slow.
+                self._job_started = time.monotonic()
 
     def _emit(self, signal: SignalInstance, value: object) -> None:
         # The thread may outlive `close`, and Qt crashes on a signal of a deleted object.

@@ -58,7 +58,7 @@ class Reveal(NamedTuple):
 
 
 class Decide(NamedTuple):
-    """Send samples to a class, or to a place such as `:later`; answered by `Saved`."""
+    """Send samples to a class, or to a place such as `:later`; answered by `note_saved`."""
 
     serial: int
     samples: list[int]
@@ -67,7 +67,7 @@ class Decide(NamedTuple):
 
 
 class File(NamedTuple):
-    """Label the other tiles than the lifted and the sent ones; answered by `Saved`."""
+    """Label the other tiles than the lifted and the sent ones; answered by `note_saved`."""
 
     serial: int
     shown: Shown
@@ -75,7 +75,7 @@ class File(NamedTuple):
 
 
 class TakeBack(NamedTuple):
-    """Undo or redo the last step of the window; answered by `Reverted`."""
+    """Undo or redo the last step of the window; answered by `revert_step`."""
 
     kind: StepKind
 

@@ -40,6 +40,8 @@ from labeler.sorting.session import (
 )
 
 Result = tuple["PageState", tuple[Command, ...]]
+Act = Callable[..., Result]
+"""What changes the state of a page: a function of this module."""
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,7 @@ class Event(NamedTuple):
     Its arguments follow the state.
     """
 
-    act: Callable[..., Result]
+    act: Act
     arguments: tuple[object, ...] = ()
     at: float = 0.0
     last: int = 0
@@ -470,10 +472,10 @@ def revert_step(state: PageState, root: int, kind: StepKind) -> Result:
     return (state, ()) if change is None else state.revert(change, kind)
 
 
-def note_failure(state: PageState, question: Ask) -> Result:
+def note_failure(state: PageState, then: Act) -> Result:
     """Note that a question has no answer: a page that was left takes labels again."""
     page = state.shown.page
-    if question.then is show_prepared:
+    if then is show_prepared:
         return show_prepared(state, None, [], page if page.tiles else None)
     return replace(state, is_comparing=False), ()
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from curation.decisions import UNLISTED_MARK, apply_decisions
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes, normalize_class_name
 from gleanset.db.journal import (
@@ -30,6 +29,7 @@ from gleanset.db.sorting import (
     StepRow,
 )
 from gleanset.db.views import REVIEW
+from gleanset.decisions import UNLISTED_MARK, apply_decisions
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, NAMED, Operation, make_operation
 from labeler.classes import ClassEdit, ClassEditor
@@ -316,7 +316,7 @@ class SortingSession:
     ) -> StepResult:
         keys = [choice.sample for choice in choices]
         with self.dataset.db.transaction():
-            step = apply_decisions(self.dataset, action, choices, mark)
+            step = apply_decisions(self.dataset.db, action, choices, mark)
             self.classes.hide_corrected(step)
         return self._finish(step, len(set(keys)))
 

@@ -25,7 +25,7 @@ PORTRAIT_SCALE, MAX_PORTRAIT_SIDE = 1.5, 128
 """How much larger than a tile the portrait of a card is, and its side at most."""
 
 SECTION_GAP = 3 * INSET - GAP
-ANY_WIDTH, MAX_LINE_DISTANCE = 100_000, 1000
+MAX_LINE_DISTANCE = 1000
 MIN_SECTION_COLUMNS = 2, 3  # of one tile, so that its name is readable, and of more
 MAX_SHELF_SECTIONS = 8
 MIN_PORTRAIT_COLUMNS = 4  # so that there is room for a name next to the portrait
@@ -257,7 +257,7 @@ class GridLayout:
         rect = self.rect(row)
         edge = rect.bottom() if down > 0 else rect.top()
         for distance in range(GAP, MAX_LINE_DISTANCE, GAP):
-            line = QRect(0, edge + down * distance, rect.right() + ANY_WIDTH, GAP)
+            line = QRect(0, edge + down * distance, self._width, GAP)
             if rows := self.list_rows(line):
                 # The nearest one beside the column of this tile.
                 return min(rows, key=lambda other: abs(self.rect(other).x() - rect.x()))

@@ -38,10 +38,10 @@ from labeler.sorting.page_parts import (
     TakeBack,
 )
 from labeler.sorting.page_state import (
+    Act,
     Event,
     PageKey,
     PageState,
-    Result,
     accept_name,
     click_heading,
     drop,
@@ -53,6 +53,7 @@ from labeler.sorting.page_state import (
     note_others,
     note_painted,
     note_saved,
+    offer_better,
     press,
     revert_step,
     send,
@@ -64,9 +65,6 @@ from labeler.sorting.page_state import (
 )
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import BY_SWEEP, SortingSession, StepKind, StepResult
-
-Act = Callable[..., Result]
-"""What changes the state of a page: a function of `page_state`."""
 
 T = TypeVar("T")
 REFRESH_MS = 500
@@ -377,8 +375,9 @@ class ClassPagesView(LabelingView):
             )
 
         def report(error: GleansetError) -> None:
-            self.take(note_failure, Ask(work, arguments, then))
-            self.worker.show_error(error)
+            self.take(note_failure, then)
+            if then is not offer_better:  # asked again from time to time
+                self.worker.show_error(error)
 
         QTimer.singleShot(0, self, send_work)  # a new window has its size by then
 

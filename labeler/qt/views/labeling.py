@@ -369,8 +369,10 @@ class LabelingView(LabelerView):
         self.view.selectionModel().clearSelection()
 
         def put_back() -> None:
+            # Other samples may be shown by now.
+            rows = {sample: self.model.row_of(sample) for sample in before}
             self.model.set_states(
-                {self.model.row_of(sample): before[sample] for sample in before}
+                {row: before[sample] for sample, row in rows.items() if row >= 0}
             )
             self.model.refresh()
 
@@ -481,8 +483,8 @@ class LabelingView(LabelerView):
         arguments = operation.arguments
         names = {str(arguments[name]) for name in NAME_ARGUMENTS & arguments.keys()}
         current_names = names & self.worker.keys.keys()
-        removed = names - current_names
-        return dict.fromkeys(removed, *current_names) if current_names else {}
+        # After an undone merge both names are current, and none was removed.
+        return dict(zip(names - current_names, current_names, strict=False))
 
     def step_reverted(self, step: StepResult) -> None:
         """React to a step that was undone or redone."""

@@ -600,6 +600,10 @@ def test_grid_follows_rename_and_merge(crowded: Person) -> None:
     settle(crowded.window)
     assert crowded.view.title.text() == "hana · 2 faces"
     assert crowded.view.model.rowCount() == 2
+    crowded.window.worker.take_back(StepKind.UNDO)
+    settle(crowded.window)
+    assert crowded.view.title.text() == "hana · 1 face"
+    assert sorted(crowded.labels.values()) == ["hana", "rei"]
 
 
 def test_search_with_matches_creates_no_class(crowded: Person) -> None:
