@@ -33,7 +33,7 @@ __all__ = [
     "load_model",
 ]
 
-# Where the public names are that are not records.
+# Module and attribute of the public names that are not in `gleanset.records`.
 _PLACES = {
     "Dataset": ("gleanset.dataset", "Dataset"),
     "load_model": ("baseline", "load"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import shlex
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from itertools import islice
@@ -104,7 +105,7 @@ class DatasetSample:
         return _read_pixels(self.file)
 
 
-class SampleCollection:
+class SampleCollection(ABC):
     """Samples of a dataset, read from the catalogue each time they are used.
 
     Retired samples and those marked as duplicates are left out.
@@ -113,8 +114,9 @@ class SampleCollection:
     _conditions: tuple[Condition, ...] = ()
 
     @property
+    @abstractmethod
     def _dataset(self) -> Dataset:
-        raise NotImplementedError
+        """The dataset that has the samples."""
 
     def __iter__(self) -> Iterator[DatasetSample]:
         for record in self._dataset.samples.iter_by_key():
@@ -140,7 +142,10 @@ class SampleCollection:
         private = self._dataset.images.list_report_only()
         portraits = []
         for sample in islice(self, MAX_PORTRAITS):
-            if sample.record.image not in private:
+            if sample.record.image in private:
+                continue
+            # A file may be damaged or gone: `gleanset verify` reports it.
+            with suppress(Unreadable):
                 portrait = shrink(sample.image())
                 title = html.escape(sample.label or sample.record.status)
                 portraits.append(f'<img src="{portrait.src}" title="{title}">')
@@ -167,7 +172,9 @@ class SampleCollection:
             name = dataset.classes.resolve(label)
             conditions.append(lambda sample: sample.label == name)
         if split not in (None, *SPLITS):
-            raise UsageError(f"there is no split {split!r}", "train, val or test")
+            raise UsageError(
+                f"there is no split {split!r}", f"use one of: {', '.join(SPLITS)}"
+            )
         if split is not None:
             conditions.append(lambda sample: sample.record.split == split)
         if source is not None:
@@ -179,7 +186,8 @@ class SampleCollection:
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the fields of each sample and of the origin of its image."""
-        samples = list(self)
+        # A list of the collection itself would count it first, which reads it, too.
+        samples = list(iter(self))
         images = {sample.record.image for sample in samples}
         origins = self._dataset.images.get_origins(images)
         rows = []
@@ -196,7 +204,9 @@ class SampleCollection:
         """Return a table with a row for each sample."""
         import pandas as pd
 
-        return pd.DataFrame(self.to_dicts()).set_index("key")
+        rows = self.to_dicts()
+        keys = [row.pop("key") for row in rows]
+        return pd.DataFrame(rows, index=pd.Index(keys, name="key"))
 
     def to_hf(self) -> Any:
         """Return a `datasets.Dataset`, which decodes the column `image` when it is read."""
@@ -204,6 +214,8 @@ class SampleCollection:
         datasets: Any = import_module("datasets")
 
         rows = [{**row, "image": row["file"]} for row in self.to_dicts()]
+        if not rows:
+            return datasets.Dataset.from_list([])
         table = datasets.Dataset.from_list(rows)
         return table.cast_column("image", datasets.Image())
 
@@ -211,7 +223,7 @@ class SampleCollection:
         self, split: str, transform: Callable[[Image.Image], Any] | None = None
     ) -> TorchSamples:
         """Return the labelled samples of a split for a `DataLoader` of PyTorch."""
-        samples = list(self.select(split=split))
+        samples = list(iter(self.select(split=split)))
         return TorchSamples(
             [sample.file for sample in samples],
             [sample.label or "" for sample in samples],
@@ -347,15 +359,20 @@ class Dataset(SampleCollection):
     def label(self, keys: Collection[str], name: str) -> int:
         """Label samples as one decision of a person; return the step, which can be undone.
 
-        An unknown class is created. Raises `UsageError` for an unknown sample.
+        An unknown class is created. The kept copies of duplicates are labelled, too, unless they
+        were decided otherwise. Raises `UsageError` for an unknown sample.
         """
+        # Not needed to open a dataset.
+        from gleanset.decisions import apply_decisions
+
         label = self.classes.resolve(name)
+        samples = list(dict.fromkeys(map(self.samples.resolve_key, keys)))
         choices = [
-            Choice(self.samples.resolve_key(key), "label", label, PERSON)
-            for key in keys
+            Choice(key, "label", label, PERSON)
+            for key in self.samples.add_undecided_copies(samples)
         ]
-        operation = make_operation("label-by-command", count=len(choices), label=label)
-        return self.journal.apply(operation, choices)
+        operation = make_operation("label-by-command", count=len(samples), label=label)
+        return apply_decisions(self.db, operation, choices)
 
     def stage(self, name: str) -> AbstractContextManager[Path]:
         """Lock a stage and yield its scratch folder. Raises `NotWritable` and `DatasetBusy`."""

@@ -222,7 +222,7 @@ def plan_acceptance(
         if requested_classes and first.label not in requested_classes:
             plan.left_out["of another class"] += 1
         elif first.confidence < above:
-            plan.left_out["less confident"] += 1
+            plan.left_out["confidence below --above"] += 1
         elif sample.sample in dissimilar:
             plan.left_out["unlike the labelled images of its class"] += 1
         else:

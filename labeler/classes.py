@@ -43,6 +43,10 @@ class ClassEditor:
         new = normalize_class_name(new)
         with self._dataset.db.transaction():
             old = self._classes.resolve(old)
+            if old == new:
+                raise UsageError(
+                    f"the class is called {new!r} already", "name another one"
+                )
             step = self._apply("rename-class", old=old, new=new)
             self._classes.rename(step, old, new)
         return ClassEdit(step)

@@ -10,17 +10,18 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from curation.decisions import UNLISTED_MARK, apply_decisions, list_pending_in_track
 from curation.labelling_command import suggest_labelling_command
 from gleanset import Dataset
 from gleanset.class_names import fold_name
 from gleanset.cli import Command, CommandGroup, CommandJob, create_program, job_options
 from gleanset.command_result import AliasedResult, CommandResult, JsonDict
 from gleanset.db.classes import list_aliases, normalize_alias
+from gleanset.db.faces import Tracks
 from gleanset.db.journal import PERSON, TOGETHER, Choice, SampleState
 from gleanset.db.proposals import get_cluster
 from gleanset.db.samples import Hints
 from gleanset.db.sorting import SampleTiles
+from gleanset.decisions import UNLISTED_MARK, apply_decisions
 from gleanset.errors import DatasetMissing, InputUnusable, MissingComponent, UsageError
 from gleanset.installation import install_command
 from gleanset.operations import make_operation
@@ -141,11 +142,17 @@ class ClassList(CommandResult):
     classes: list[ClassRow]
 
     def lines(self) -> list[str]:
-        """Return a table of the classes, and their number."""
+        """Return a table of the classes with their other names, and their number."""
+        has_aliases = any(row.aliases for row in self.classes)
         rows = [
-            ("class", "samples", "key", "also"),
+            ("class", "samples", "key", *(["other names"] if has_aliases else [])),
             *(
-                (row.name, str(row.samples), row.key or "", ", ".join(row.aliases))
+                (
+                    row.name,
+                    str(row.samples),
+                    row.key or "",
+                    *([", ".join(row.aliases)] if has_aliases else []),
+                )
                 for row in self.classes
             ),
         ]
@@ -377,6 +384,8 @@ class LabelResult(AliasedResult, kw_only=True):
     Samples of an `unlisted` person are rejected, too.
     """
 
+    WORDS = {"left_in_queue": "still unlabelled"}
+
     label: str = msgspec.field(default="", name="class")
     unlisted: bool = False
     next: str
@@ -389,10 +398,12 @@ class LabelResult(AliasedResult, kw_only=True):
         decision = "labelled" if self.label else "rejected"
         if self.unlisted:
             decision = "unlisted person"
-        words = {"decided": decision, "left_in_queue": "still unlabelled"}
-        facts = self.to_json()
+        facts = dict(super().summary())
         facts.pop("unlisted", None)
-        return {words.get(name, name): fact for name, fact in facts.items()}
+        return {
+            decision if name == "decided" else name: fact
+            for name, fact in facts.items()
+        }
 
 
 @commands.command(epilog="Example: labeler label hana --cluster 5d0c2e71 -d my-dataset")
@@ -445,10 +456,7 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
     with job.open() as dataset:
         in_clusters = selection.list_cluster_keys(dataset)
         keys = selection.list_keys(dataset, in_clusters)
-        # Only the kept copy of a duplicate is split and exported.
-        samples = dict.fromkeys(
-            [*keys, *map(dataset.samples.find_undecided_copy, keys)]
-        )
+        samples = dataset.samples.add_undecided_copies(keys)
         name = ""
         notes: dict[str, str] = {}
         if label is None:
@@ -466,7 +474,10 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
                 for key in samples
             ]
         step = apply_decisions(
-            dataset, operation, choices, UNLISTED_MARK if selection.unlisted else None
+            dataset.db,
+            operation,
+            choices,
+            UNLISTED_MARK if selection.unlisted else None,
         )
 
         pending = SampleTiles(dataset.db).get_counts().pending
@@ -512,7 +523,7 @@ class Selection(NamedTuple):
         """Return the keys of all samples, each once. Raises `UsageError`."""
         names = [*self.samples, *in_clusters]
         for track in self.tracks:
-            names += list_pending_in_track(dataset, track)
+            names += _list_pending_in_track(dataset, track)
         if not names:
             raise UsageError(
                 "missing SAMPLE",
@@ -608,3 +619,17 @@ def undo(job: CommandJob) -> UndoneStep:
         now=dict(sorted(states.items())),
         next=f"{command} {dataset.option}" if states else "",
     ).with_facts(notes)
+
+
+def _list_pending_in_track(dataset: Dataset, name: str) -> tuple[str, ...]:
+    """Return the pending samples of a track. Raises `UsageError` if there are none."""
+    list_command = f"gleanset list tracks {dataset.option}"
+    track = Tracks(dataset.db).get(name)
+    if track is None:
+        raise UsageError(f"there is no track {name!r}", f"list them: {list_command}")
+    if not track.pending:
+        raise UsageError(
+            f"track {name} has nothing to label: all {len(track.samples)} are decided or skipped",
+            f"list the tracks: {list_command}; undo the last step: labeler undo {dataset.option}",
+        )
+    return track.pending

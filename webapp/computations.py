@@ -48,7 +48,8 @@ class KeptReport(msgspec.Struct, frozen=True):
     claim: Claim
     image: bytes
     upload_sha256: str = msgspec.field(name="sent")
-    has_new_box: bool
+    # Reports that an earlier version left to be imported have no such field.
+    has_new_box: bool = False
 
 
 class ServedFacts(NamedTuple):

@@ -18,6 +18,7 @@ from gleanset.config import did_you_mean
 from gleanset.db.faces import WHOLE
 from gleanset.errors import UsageError
 from gleanset.files.store import hash_file
+from gleanset.settings import CropGeometry
 from webapp.box_styles import BOX_STYLES, BROWSER, BoxStyle
 from webapp.computations import ServedFacts
 from webapp.settings import ServeSettings
@@ -104,7 +105,10 @@ def make_device_facts(model: LoadedModel) -> JsonDict:
         "size": facts.size,
         "fit": facts.fit,
         "detector": read.detector.name if read.detector else WHOLE,
-        "cut": msgspec.structs.asdict(read.cutting),
+        # Settings of a dataset have more fields, none of which matters to the page.
+        "cut": {
+            name: getattr(read.cutting, name) for name in CropGeometry.__struct_fields__
+        },
         "unknown_below": facts.rule.unknown_below,
         "unfamiliar_below": facts.rule.unfamiliar_below,
         "unfamiliar_by_class": facts.rule.unfamiliar_by_class,

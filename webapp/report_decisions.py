@@ -17,7 +17,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from curation.decisions import UNLISTED_MARK, set_mark
 from curation.split_groups import load_split_groups
 from gleanset import Dataset
 from gleanset.class_names import fold_name
@@ -36,6 +35,7 @@ from gleanset.db.reports import (
 )
 from gleanset.db.samples import GroupSplit
 from gleanset.db.sorting import SampleTiles
+from gleanset.decisions import UNLISTED_MARK, set_mark
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.files.store import Store
 from gleanset.images.cropping import (
@@ -250,7 +250,7 @@ def _label(
 
     for key, name in names.items():
         set_mark(
-            dataset, step, [key], UNLISTED_MARK if name == UNLISTED_PERSON else None
+            dataset.db, step, [key], UNLISTED_MARK if name == UNLISTED_PERSON else None
         )
     return step
 

@@ -128,7 +128,7 @@ class ImageHashes(Table):
         )
 
 
-COMPARISON_VERSION = 1
+COMPARISON_VERSION = 2
 """Increment with any change that affects verdicts: pairs are compared again."""
 
 SAME, NOT_SAME, DOUBTFUL = "same", "not", "doubtful"

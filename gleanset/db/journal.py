@@ -328,7 +328,7 @@ class Journal:
                 )
             )
             """
-        if step:
+        if step is not None:
             condition = "id=?"
         row = self._db.fetch_one(
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
@@ -350,7 +350,7 @@ class Journal:
             ORDER BY id DESC
             LIMIT 1
             """,
-            (step,) if step else (),
+            () if step is None else (step,),
         )
 
         if not row:

@@ -7,7 +7,7 @@ a label taken from one of them is disputed, and only a person can decide.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
@@ -353,12 +353,16 @@ class Samples(Table):
         sql = f"SELECT k.key FROM {copies} WHERE k.kept AND NOT s.kept AND s.key=? AND {condition}"
         return self._db.fetch_text(sql, (key,)) or key
 
-    def find_undecided_copy(self, key: str) -> str:
-        """Return the kept copy of a duplicate if no other decision about it was made."""
+    def add_undecided_copies(self, keys: Sequence[str]) -> list[str]:
+        """Return samples, and the kept copy of each duplicate unless it was decided otherwise.
+
+        Only the kept copy is split and exported.
+        """
         is_undecided = (
             "(k.status='queue' OR (k.status, k.label) IS (s.status, s.label))"
         )
-        return self.find_kept_copy(key, is_undecided)
+        copies = [self.find_kept_copy(key, is_undecided) for key in keys]
+        return list(dict.fromkeys([*keys, *copies]))
 
     def set_splits(
         self,

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from prelabel_samples import make_sample
 
 from curation.similarity.class_learning import (
     LearnedClasses,
@@ -13,8 +14,6 @@ from curation.similarity.class_learning import (
 from curation.similarity.ridge import CLASS_BALANCE, PENALTY, Ridge, TrainingRows
 from curation.similarity.unknown_classes import MIN_CLASSES
 from gleanset.arrays import Float32Array, Float64Array, IntArray
-from gleanset.db.proposals import PrelabelSample
-from gleanset.records import Box, Region
 
 WIDTH, CLASSES = 12, 3
 
@@ -100,22 +99,7 @@ def test_self_training_ignores_labels_of_left_out_group() -> None:
 
 @pytest.mark.parametrize("labels", [[None] * 4, ["ann", "ann", None, None]])
 def test_fewer_than_two_classes_give_no_model(labels: list[str | None]) -> None:
-    samples = [
-        PrelabelSample(
-            f"{n}",
-            "labelled" if label else "queue",
-            label,
-            None,
-            (),
-            None,
-            frozenset(),
-            True,
-            Region(Box(0, 0, 0, 0)),
-            None,
-            "person",
-        )
-        for n, label in enumerate(labels)
-    ]
+    samples = [make_sample(row, label) for row, label in enumerate(labels)]
     groups = {sample.key: sample.key for sample in samples}
     assert learn_classes(samples, np.eye(4, dtype=np.float32), groups) is None
 
@@ -150,27 +134,12 @@ def learn(
 ) -> LearnedClasses:
     """Learn from `LABELS` samples of each of the first classes."""
     is_labelled = (y < labelled_classes) & (np.arange(len(y)) % PER_CLASS < LABELS)
-    samples = []
-    for row, number in enumerate(y.tolist()):
-        status, label = (
-            ("labelled", str(number)) if is_labelled[row] else ("queue", None)
+    samples = [
+        make_sample(
+            row, str(number) if is_labelled[row] else None, hint=(hints or {}).get(row)
         )
-        hint = (hints or {}).get(row)
-        samples.append(
-            PrelabelSample(
-                f"{row:04}",
-                status,
-                label,
-                None,
-                (),
-                hint,
-                frozenset(),
-                True,
-                Region(Box(0, 0, 0, 0)),
-                None,
-                "person",
-            )
-        )
+        for row, number in enumerate(y.tolist())
+    ]
     model = learn_classes(
         samples, vectors, {sample.key: sample.key for sample in samples}, open_set=True
     )

@@ -1,7 +1,6 @@
 """Rows of the catalogue: images and origins, samples and splits, labels, predictions, runs."""
 
 import random
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -174,49 +173,6 @@ def test_context_excludes_other_videos(video_dataset: Dataset) -> None:
         assert [frame.sha256 for frame in frames] == [sha(number)]
         assert at == 0
     assert result.get_context(10**6) == ([], 0)
-
-
-LABELS = (None, "cat", "dog", "never")
-STATUSES = (None, "queue", "labelled", "rejected", "retired")
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
-    """Fill 120 images: 0-3 faces, 1-3 origins, decisions and splits."""
-    rng = random.Random(4)
-    dataset = Dataset.create(tmp_path_factory.mktemp("samples"))
-    choices: list[Choice] = []
-    keys: list[str] = []
-    for number in rng.sample(range(120), 120):
-        add_image(dataset, number, *(_origin(rng, n) for n in range(rng.randint(1, 3))))
-        # Few different scores: a page of results must be able to end between equal ones.
-        cuts = [
-            cut(number, x, rng.choice((0.1, 0.5, 0.9)))
-            for x in range(rng.randint(0, 3))
-        ]
-        dataset.faces.replace(sha(number), "test", "", cuts)
-        if rng.random() < 0.1:
-            dataset.faces.replace(sha(number), "test", "", cuts[:1])
-        keys += [result.key for result in cuts]
-    for key in keys:
-        action = rng.choice(["label", "label", "reject", ""])
-        if action:
-            label = rng.choice(["cat", "dog"]) if action == "label" else None
-            choices.append(Choice(key, action, label))
-    dataset.journal.apply("Some", choices)
-    plan = {
-        k: ("m" + k[0], rng.choice(["train", "test"]))
-        for k in keys
-        if rng.random() < 0.5
-    }
-    dataset.samples.set_splits(plan)
-    yield dataset
-    dataset.close()
-
-
-def _origin(rng: random.Random, number: int) -> Origin:
-    source = rng.choice(["bing", "video"])
-    return Origin(source, str(number), hint=rng.choice(["cat", "dog", None]))
 
 
 def test_sample_round_trip(dataset: Dataset) -> None:

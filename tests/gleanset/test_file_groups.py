@@ -109,10 +109,11 @@ def test_summary_suggests_group_by_for_numbered_parts() -> None:
 
 
 def test_suggested_pattern_groups_the_parts() -> None:
-    names = ["x-1.jpg", "x-2.jpg", "y_1.jpg", "y_2.jpg"]
-    groups = FileGroups(r"(.+)[-_]\d+\.", names)
-    found = [groups.get_group(name, "", (), None) for name in names]
-    assert found == ["x", "x", "y", "y"]
+    stems = ("x-", "y_", "z-")
+    names = [f"{stem}{n}.jpg" for stem in stems for n in (1, 2)]
+    pattern = summarize(names)["maybe_parts_of_one_image"]["then"].split("'")[1]
+    groups = FileGroups(pattern, names)
+    assert [groups.get_group(name, "", (), None) for name in names] == [*"xxyyzz"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ from torch.utils.data import DataLoader
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.errors import UsageError
+from gleanset.db.sorting import SampleTiles
+from gleanset.decisions import apply_decisions
+from gleanset.errors import Unreadable, UsageError
 
 
 @pytest.fixture
@@ -104,4 +106,40 @@ def test_repr_counts_classes_and_states(patterns: Dataset) -> None:
     assert "30 samples (10 cross, 9 disc, 1 rejected, 10 stripes)" in repr(patterns)
     shown = patterns.select(label="disc")._repr_html_()
     assert shown.count("<img ") == 9
-    assert "&lt;" not in repr(patterns)
+    assert "&lt;" not in shown
+
+
+def test_label_of_a_duplicate_goes_to_its_kept_copy(patterns: Dataset) -> None:
+    discs = [sample.key for sample in patterns.select(label="disc")]
+    patterns.db.execute(
+        "UPDATE sample SET duplicate_set='x' WHERE key IN (?, ?)", discs[:2]
+    )
+    patterns.db.execute("UPDATE sample SET kept=0 WHERE key=?", discs[:1])
+    assert len(patterns.select(label="disc")) == 9
+    patterns.label(discs[:1], "ring")
+    assert patterns[discs[0]].label == "ring"
+
+
+def test_label_removes_the_mark_of_a_skipped_sample(patterns: Dataset) -> None:
+    key = next(iter(patterns)).key
+    apply_decisions(patterns.db, "skip", [Choice(key, "clear")], "later")
+    marks = SampleTiles(patterns.db)
+    assert list(marks.get_marks([key]).values()) == ["later"]
+    patterns.label([key], "disc")
+    assert list(marks.get_marks([key]).values()) == [None]
+
+
+def test_empty_selection_is_an_empty_table(patterns: Dataset) -> None:
+    nothing = patterns.select(source="nowhere")
+    assert len(nothing.to_pandas()) == 0
+    assert len(nothing.to_hf()) == 0
+    assert nothing._repr_html_() == "<p>dataset: 0 samples ()</p>"
+
+
+@pytest.mark.damages("deletes a file of an image")
+def test_collection_with_a_lost_file_is_shown(patterns: Dataset) -> None:
+    first = next(iter(patterns))
+    first.file.unlink()
+    assert patterns.select(label=first.label)._repr_html_().count("<img ") == 9
+    with pytest.raises(Unreadable):
+        first.image()

@@ -4,10 +4,10 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
+from prelabel_samples import make_sample
 
 from baseline.evaluation.outputs import calibration_error
 from baseline.prelabel.prelabeling import PrelabelReport, max_wrong_count
@@ -24,7 +24,6 @@ from curation.similarity.class_learning import (
 )
 from gleanset.arrays import Float64Array, IntArray
 from gleanset.db.proposals import PrelabelledSample, PrelabelSample, Proposal
-from gleanset.records import Box, Region
 
 CLASSES = ("ann", "bea", "cid", "dot")
 WIDTH = 16
@@ -40,25 +39,6 @@ def draw_blobs(
     points = centres[truth] + random.normal(0, noise, (len(truth), WIDTH))
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     return points.astype(np.float32), [CLASSES[t] for t in truth]
-
-
-def make_sample(row: int, label: str | None = None, **fields: Any) -> PrelabelSample:
-    """Return a labelled or pending sample; `fields` sets other fields."""
-    status = "labelled" if label else "queue"
-    sample = PrelabelSample(
-        f"{row:05}",
-        status,
-        label,
-        None,
-        (),
-        None,
-        frozenset(),
-        True,
-        Region(Box(0, 0, 0, 0)),
-        None,
-        "person",
-    )
-    return sample._replace(**fields)
 
 
 def make_samples(
