@@ -18,6 +18,7 @@ from labelled_tree import DATA
 
 from curation.similarity.class_learning import learn_classes
 from gleanset.db.proposals import PrelabelSample
+from gleanset.records import Box, Region
 
 DRAWS, CONFIDENT = 12, 0.9
 GROUPS_PER_CLASS = (8, 20)
@@ -46,6 +47,10 @@ def measure_draw(
             (),
             None,
             frozenset(),
+            True,
+            Region(Box(0, 0, 0, 0)),
+            None,
+            "person",
         )
         for row in range(len(names))
     ]

@@ -180,7 +180,7 @@ class Settings(TomlTable, frozen=True):
 
 
 def write_settings(root: Path, settings: Settings) -> None:
-    """Write `dataset.toml`, with only what differs from the defaults."""
+    """Write `dataset.toml`, without the settings that were left at their defaults."""
     tables = msgspec.to_builtins(settings)
     text = "# Settings of this dataset. Keys and defaults: docs/dataset.md\n"
     write_atomic(root / SETTINGS_FILE, (text + tomli_w.dumps(tables)).encode())

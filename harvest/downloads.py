@@ -170,6 +170,7 @@ def harvest_urls(
         try:
             downloader.run(queue, importer.record_download, "images")
         except InputUnusable as error:  # of a list; what came before is kept
+            importer.finish()
             error.result = importer.result()
             raise
         importer.finish()

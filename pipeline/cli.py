@@ -24,7 +24,7 @@ from gleanset.command_result import CommandResult
 from gleanset.config import Param
 from gleanset.dataset import is_dataset
 from gleanset.errors import DoneInPart, MissingComponent, UsageError
-from gleanset.named_files import locate, shorten_list
+from gleanset.named_files import locate
 from gleanset.request import Count, Request, request_options
 from gleanset.settings import Settings, restore_settings_file, write_settings
 from gleanset.terminal import escape_name
@@ -506,13 +506,8 @@ def merge(job: CommandJob, other: Path) -> CommandResult:
             progress=job.progress,
         )
 
-    for line in shorten_list(
-        [
-            f"labelled differently: {sample} is {labels}"
-            for sample, labels in conflicts.items()
-        ]
-    ):
-        job.say(line)
+    for sample, labels in conflicts.items():
+        job.say(f"labelled differently: {sample} is {labels}")
 
     if job.simulate:
         return MergePreview(result)

@@ -378,7 +378,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(f"{self.path}?{form.decode('ascii', 'replace')}")
 
     def _answer(self, target: str) -> None:
-        response = self.server.answer(target, f"http://{self.headers['Host']}")
+        host = self.headers.get("Host", self.server.address.removeprefix("http://"))
+        response = self.server.answer(target, f"http://{host}")
         self.send_response(response.status)
         self.send_header("Content-Type", response.kind)
         length = len(response.body) if response.length is None else response.length

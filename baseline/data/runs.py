@@ -131,7 +131,8 @@ def find_equal_run(
 
     if run is not None:
         say(
-            f"already trained with this data and settings: {run.id} (seed=1 trains again)"
+            f"already trained with this data and settings: {run.id} (to train again, set "
+            "another seed: -o seed=N)"
         )
 
     return run

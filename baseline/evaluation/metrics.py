@@ -170,9 +170,9 @@ class SplitMetrics:
     @property
     def coverage(self) -> str:
         """How many classes have images, or empty if all have."""
-        class_count = len(self.classes) - len(self.empty_classes)
+        classes_with_images = len(self.classes) - len(self.empty_classes)
         return (
-            describe_coverage(class_count, len(self.classes))
+            describe_coverage(classes_with_images, len(self.classes))
             if self.empty_classes
             else ""
         )
@@ -259,9 +259,9 @@ class SplitMetrics:
         return pairs[:MAX_CONFUSED_PAIRS]
 
 
-def describe_coverage(class_count: int, classes: int) -> str:
+def describe_coverage(classes_with_images: int, classes: int) -> str:
     """Say how many classes have images."""
-    return f"images of {class_count} of {count(classes, 'class', 'classes')}"
+    return f"images of {classes_with_images} of {count(classes, 'class', 'classes')}"
 
 
 MAX_MISTAKES = 20
@@ -507,7 +507,7 @@ def read_metrics(folder: Path, dataset: Dataset | None = None) -> RunMetrics:
 def summarize_copy_search(
     dataset: Dataset, examples: Examples, split: str
 ) -> dict[str, int]:
-    """Count the images of train and `split` (`images`) and those `search_count` for duplicates.
+    """Count the images of train and `split` (`images`), and those `searched` for duplicates.
 
     `torn` counts the images of the split that share a group with train.
     """

@@ -104,16 +104,20 @@ class AnimeFaceContainer:
 
     def _start(self) -> None:
         """Replace the container with a new one that has been tested."""
-        engine = choose_engine(self._image, self._engine_name)
-        try:
-            self._start_in(engine)
-        except ContainerDied as error:
-            # The engine itself may have stopped since it was chosen.
-            trouble = engine.find_trouble(self._image)
-            raise trouble or MissingComponent(
-                f"the image {self._image} in {engine.name} does not work: {error}",
-                f"{_REBUILD}; or see what `{engine.name} info` says",
-            ) from error
+        # A container may be killed, for instance if memory is short: try twice.
+        for is_last in (False, True):
+            engine = choose_engine(self._image, self._engine_name)
+            try:
+                return self._start_in(engine)
+            except ContainerDied as error:
+                # The engine itself may have stopped since it was chosen.
+                trouble = engine.find_trouble(self._image)
+                if trouble or is_last:
+                    raise trouble or MissingComponent(
+                        f"the image {self._image} in {engine.name} does not work: {error}",
+                        f"{_REBUILD}; or see what `{engine.name} info` says",
+                    ) from error
+        return None
 
     def _start_in(self, engine: ContainerEngine) -> None:
         self.engine = engine.name

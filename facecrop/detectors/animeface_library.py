@@ -203,10 +203,12 @@ def _load_search() -> LibrarySearch:
     def search(pixels: Pixels) -> list[LibraryResult]:
         if min(pixels.shape[:2]) < MIN_SIDE:
             return []
-        image: Any = Image.fromarray(pixels)
+        image: Any
         if is_known:
             # An image of Pillow, as far as `animeface.detect` uses it.
             image = SimpleNamespace(mode="RGB", getdata=lambda: pillow4_image(pixels))
+        else:
+            image = Image.fromarray(pixels)
         return [_convert_face(face) for face in animeface.detect(image)]
 
     return search

@@ -30,8 +30,8 @@ class Thumbnails:
             return None
         if sample.key not in self._cache:
             thumbnail = self._load(self.dataset.crop_path(sample.key))
-            image = self.dataset.images.get(sample.image)
-            if image and not thumbnail:
+            image = None if thumbnail else self.dataset.images.get(sample.image)
+            if image:
                 path = self.dataset.image_path(image.sha256, image.format)
                 thumbnail = self._load(path, sample)
             self._cache[sample.key] = thumbnail

@@ -108,7 +108,7 @@ def _find_videos(folder: Path) -> Iterator[Path]:
     if not videos:
         raise InputUnusable(
             f"there is no video in {format_path(folder)}",
-            "name the folder that holds them",
+            "name a video, or a folder with videos",
         )
     return iter(sorted(videos, key=_make_natural_key))
 

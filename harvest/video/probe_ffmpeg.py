@@ -256,9 +256,9 @@ def is_cut_ogg(video: Path, container: str) -> bool:
     with video.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _MAX_OGG_PAGE_BYTES))
-        _, _, page = file.read().rpartition(b"OggS")
+        _, mark, page = file.read().rpartition(b"OggS")
     # The version, then the type (RFC 3533).
-    flags = page[1] if len(page) > 1 else 0
+    flags = page[1] if mark and len(page) > 1 else 0
     return not flags & _LAST_OGG_PAGE
 
 

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import yaml
@@ -470,7 +470,9 @@ def find_unread_table(tree: ImportTree) -> Path | None:
     """Return a table of images that `read_tables` does not read, because of its columns."""
     for file in tree.iter_files(".csv", ".tsv"):
         for row in (read_rows(tree, file) or [])[:_SAMPLE_SIZE]:
-            if any(tree.find_by_path(name, file) for name in row.values()):
+            # A number may be a measurement, not the name of a file.
+            names = [name for name in row.values() if PurePath(name).suffix]
+            if any(tree.find_by_path(name, file) for name in names):
                 return file
     return None
 

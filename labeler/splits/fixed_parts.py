@@ -35,8 +35,8 @@ class FixedPart:
     """Constraints on a group before the others are placed.
 
     `part` is its part, None if it is free; `left_out` has a reason for each excluded sample.
-    `is_tied`: it was in several parts before. `only_train`: it was left out before and must not
-    become test. `is_held_out`: it does not count for the shares.
+    `is_tied`: the group was in several parts before. `only_train`: samples were left out before
+    and must not become test. `is_held_out`: the group does not count for the shares.
     """
 
     part: str | None = None

@@ -92,7 +92,7 @@ class RestorePreview(CommandResult):
 class RestoreResult(CommandResult):
     """The restored snapshot, that of the catalogue before, and the command that restores it."""
 
-    WORDS = {"before": "saved first as"}
+    WORDS = {"before": "previous state"}
 
     restored: str
     before: str

@@ -325,7 +325,7 @@ def gather_report(
         if row.stage.partition("-")[0] in ("harvest", "import")
         and row.reason != DAMAGED
     )
-    decided_count = sum(
+    left_out_count = sum(
         row.items for row in unused_rows if row.reason in ("duplicate", "rejected")
     )
     return {
@@ -340,7 +340,7 @@ def gather_report(
         # Unreadable items, then those that later stages left out.
         "rejected": [*failures, *unused_rows],
         "unusable": unusable_count,
-        "left_out": decided_count,
+        "left_out": left_out_count,
         "unsearched": statistics.count_unsearched(),
         "classes": classes,
         "training": gather_training(dataset, *run, thumbnails) if run else None,

@@ -194,7 +194,7 @@ def test_confident_pending_predictions_are_accepted(
         "likely_wrong": 0.1,
         "left_in_queue": 1,
         "labels": {"hana": 2, "rei": 2},
-        "left": {"less confident": 1},
+        "left": {"confidence below --above": 1},
         "note": NO_REJECTED_SAMPLES,
     }
     assert done.likely_wrong == pytest.approx(0.01 + 0.03 + 0.04 + 0.04)

@@ -94,7 +94,8 @@ def join_broken_lines(lines: list[str]) -> list[str]:
     joined: list[str] = []
     is_broken = False
     for line in lines:
-        if is_broken:
+        # Wrapped text goes on in an indented line.
+        if is_broken and not line.startswith(" "):
             joined[-1] += line
         else:
             joined.append(line)
