@@ -246,12 +246,7 @@ Shortcuts = tuple[str, tuple[tuple[str, str], ...]]
 
 def shortcut_sections() -> tuple[Shortcuts, ...]:
     """Return all shortcuts in the current language."""
-    # It loads NumPy: not before the window is shown.
-    from labeler.sorting.page_state import KEY_RULES
-
     sections = tomllib.loads(SHORTCUTS.read_text(encoding="utf-8"))
-    rules = (rule for rule in KEY_RULES if rule.meaning)
-    sections["Class pages"] = {rule.keys: rule.meaning for rule in rules}
     return tuple(
         (tr(name), tuple((tr(keys), tr(meaning)) for keys, meaning in rows.items()))
         for name, rows in sections.items()

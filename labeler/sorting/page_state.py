@@ -1,7 +1,7 @@
 """The state of a class page without its window, and the function that changes it.
 
 `step(state, event)` returns the next state and commands. The window draws the state, sends events
-and carries out the commands; their answers are events, too. `KEY_RULES` is what each key does.
+and carries out the commands; their answers are events, too. `ACTIONS` is what each key does.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ from labeler.sorting.session import (
     Place,
     StepKind,
 )
+
+SUGGESTIONS = (PageKind.CLASS, PageKind.MIXED)
+"""Pages of which Enter labels all open tiles as suggested."""
 
 Result = tuple["PageState", tuple[Command, ...]]
 Act = Callable[..., Result]
@@ -579,78 +582,13 @@ def _lift(state: PageState, tiles: tuple[int, ...]) -> Result:
     return state.arrange(after, Message.EXCLUDED, state.point, tiles)
 
 
-class KeyRule(NamedTuple):
-    """What keys do on a page: in the list of F1, and in the hint on pages of some kinds."""
-
-    keys: str
-    meaning: str = ""
-    hint: str = ""
-    kinds: tuple[PageKind, ...] = ()
-    actions: Mapping[PageKey, Action] = {}
-
-
-CLUSTERS = (PageKind.CLUSTERS,)
-SUGGESTIONS = (PageKind.CLASS, PageKind.MIXED)
-ALL = tuple(PageKind)
-KEY_RULES = (
-    KeyRule(
-        "Enter",
-        "Accept the page: label all unmarked faces as suggested",
-        "all correct",
-        SUGGESTIONS,
-        {PageKey.ENTER: lambda state, tiles: state.file()},
-    ),
-    KeyRule("Shift + 1", "Label the whole page with that class"),
-    KeyRule(
-        "A – Z",
-        "Type a name for the face or card. Enter accepts, Tab completes",
-        "type a name",
-        ALL,
-    ),
-    KeyRule("1–9", hint="its class", kinds=ALL),
-    KeyRule(
-        "Ctrl + Enter",
-        "Page of cards without names: accept the name and the page",
-        "name, then next page",
-        CLUSTERS,
-    ),
-    KeyRule(
-        "Click",
-        hint="exclude a face",
-        kinds=(*SUGGESTIONS, *CLUSTERS),
-        actions={PageKey.LIFT: _lift},
-    ),
-    KeyRule(
-        "Del",
-        "Not a face; on a lit card, all of its faces",
-        actions={PageKey.REJECT: _send_to(Place.REJECT)},
-    ),
-    KeyRule(
-        ".",
-        "Nobody I collect",
-        "nobody I collect",
-        CLUSTERS,
-        {PageKey.OTHER: _send_to(Place.OTHER)},
-    ),
-    KeyRule(
-        "−",
-        "Split a card, unstack similar faces",
-        "split",
-        CLUSTERS,
-        {PageKey.SPLIT: _split},
-    ),
-    KeyRule("Ctrl + arrows", "Next or previous card"),
-    KeyRule(
-        "Ctrl + R",
-        "Suggest again what is left",
-        actions={PageKey.SUGGEST_AGAIN: _suggest_again},
-    ),
-    KeyRule(
-        "PgDn, PgUp",
-        "Next page, previous page",
-        actions={PageKey.NEXT_PAGE: _show_next, PageKey.PREVIOUS_PAGE: _show_earlier},
-    ),
-    KeyRule("Ctrl + Z", hint="undo", kinds=(*SUGGESTIONS, PageKind.PLAIN)),
-    KeyRule("F1", hint="all keys", kinds=ALL),
-)
-ACTIONS = {key: action for rule in KEY_RULES for key, action in rule.actions.items()}
+ACTIONS: Mapping[PageKey, Action] = {
+    PageKey.ENTER: lambda state, tiles: state.file(),
+    PageKey.NEXT_PAGE: _show_next,
+    PageKey.PREVIOUS_PAGE: _show_earlier,
+    PageKey.REJECT: _send_to(Place.REJECT),
+    PageKey.OTHER: _send_to(Place.OTHER),
+    PageKey.SPLIT: _split,
+    PageKey.LIFT: _lift,
+    PageKey.SUGGEST_AGAIN: _suggest_again,
+}

@@ -21,7 +21,7 @@ from labeler.qt.widgets import (
     row_layout,
 )
 from labeler.sorting.page_layout import ClassPage, PageKind
-from labeler.sorting.page_state import KEY_RULES, SUGGESTIONS, PageKey
+from labeler.sorting.page_state import SUGGESTIONS, PageKey
 
 LOW_CONFIDENCE_SCALE = 1.5
 ALL_CORRECT_MAX_WRONG, ALL_CORRECT_MIN_FACES = 0.1, 4
@@ -30,8 +30,18 @@ ALL_CORRECT_MAX_WRONG, ALL_CORRECT_MIN_FACES = 0.1, 4
 
 def page_hints(kind: PageKind) -> str:
     """Return the hints about keys below a page of a kind."""
-    rules = (rule for rule in KEY_RULES if kind in rule.kinds)
-    return " · ".join(f"{tr(rule.keys)}: {tr(rule.hint)}" for rule in rules)
+    if kind is PageKind.PLAIN:
+        return tr("A – Z: type a name · 1–9: its class · Ctrl + Z: undo · F1: all keys")
+    if kind is PageKind.CLUSTERS:
+        return tr(
+            "A – Z: type a name · 1–9: its class · "
+            "Ctrl + Enter: name, then next page · Click: exclude a face · "
+            ".: nobody I collect · −: split · F1: all keys"
+        )
+    return tr(
+        "Enter: all correct · A – Z: type a name · 1–9: its class · "
+        "Click: exclude a face · Ctrl + Z: undo · F1: all keys"
+    )
 
 
 def page_sections(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:

@@ -76,7 +76,6 @@ from labeler.qt.views.duplicates import reason_words
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.import_plan import CommandFacts
 from labeler.sorting.page_parts import Message
-from labeler.sorting.page_state import KEY_RULES
 from labeler.splits.job import make_result
 from labeler.splits.plan import plan_split
 
@@ -355,10 +354,6 @@ def translatable_texts() -> Iterator[str]:
     yield from (*STEP_TEXTS.values(), *SPLIT_TEXTS)
     yield from (word.value for word in (*Advantage, *Message))
     sections = tomllib.loads(SHORTCUTS.read_text(encoding="utf-8"))
-    sections["Class pages"] = {
-        rule.keys: rule.meaning or rule.hint for rule in KEY_RULES
-    }
-    yield from (rule.hint for rule in KEY_RULES if rule.hint)
     for name, rows in sections.items():
         yield from (name, *rows.values())
         key_names = re.compile("Ctrl|Shift|Del|Esc|Enter")
