@@ -3,7 +3,6 @@
 from importlib.util import find_spec
 
 from gleanset.dataset import Dataset
-from gleanset.db.faces import Tracks
 from gleanset.db.proposals import Proposals, list_clusters
 from gleanset.db.sorting import SortingQueue
 from gleanset.platform import has_display
@@ -47,7 +46,7 @@ def suggest_labelling_command(dataset: Dataset) -> str | None:
         return f"labeler {dataset.option}"
     if list_clusters(dataset.db):
         return f"{CLUSTERS_COMMAND} {dataset.option}"
-    if any(track.pending for track in Tracks(dataset.db).iterate()):
+    if any(track.pending for track in dataset.tracks.iterate()):
         # A track shows one person; a cluster may show several.
         return f"{TRACKS_COMMAND} {dataset.option}"
 

@@ -153,6 +153,7 @@ class CommandGroup(Command, click.Group):
     ) -> None:
         """Write the commands by section."""
         names = self.list_commands(ctx)
+        # Click indents names by 2 columns, and texts by 2 more; 2 remain free.
         width = formatter.width - 6 - max(map(len, names))
 
         sections = {title: text.split() for title, text in self.sections.items()}

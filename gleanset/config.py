@@ -190,8 +190,9 @@ def _list_choices(value: object, shape: Any) -> str:
     if not choices:
         return ""
     values = value if isinstance(value, list) else [value]
-    wrong = next((str(choice) for choice in values if choice not in choices), "")
-    return f"{did_you_mean(wrong, choices)}allowed: {', '.join(choices)}"
+    wrong = [str(choice) for choice in values if choice not in choices]
+    guess = did_you_mean(wrong[0], choices) if wrong else ""
+    return f"{guess}allowed: {', '.join(choices)}"
 
 
 def _find_choices(shape: Any) -> tuple[object, ...]:
@@ -240,9 +241,14 @@ def _find_struct(shape: Any) -> Any:
 
 
 def find_line(text: str, steps: list[str]) -> int:
-    """Return the line number of a key path (list indices as digits)."""
+    """Return the number of the line in a TOML text that has a key, or the table it belongs in.
+
+    `steps` is the path to the key; digits are the index of a table in an array: `export`, `1`,
+    `format` is in the second [[export]].
+    """
     keys = [step for step in steps if not step.isdigit()]
-    index = next((int(step) for step in steps if step.isdigit()), 0)
+    indices = [int(step) for step in steps if step.isdigit()]
+    index = indices[0] if indices else 0
     table = []
     table_index = 0
     # By name, how many [[tables]] of an array were passed.
@@ -260,7 +266,7 @@ def find_line(text: str, steps: list[str]) -> int:
         else:
             continue
 
-        # A table stands for a key in it that is missing.
+        # The line of a table, for a key that is missing in it, unless the key follows.
         if path == keys[: len(path)] and table_index == index:
             best_line = number
             if len(path) == len(keys):

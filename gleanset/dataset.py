@@ -19,13 +19,15 @@ import msgspec
 
 from gleanset.db.classes import LabelClasses
 from gleanset.db.connection import CATALOGUE, Connection, copy_catalogue, is_read_only
-from gleanset.db.faces import WHOLE, Faces, Scans
+from gleanset.db.faces import WHOLE, Faces, Scans, Tracks
 from gleanset.db.fetches import Fetches, Rejections, Videos
 from gleanset.db.images import NO_SUMMARY, Images
 from gleanset.db.journal import PERSON, Choice, Journal
 from gleanset.db.maintenance import Maintenance
+from gleanset.db.reports import Reports
 from gleanset.db.runs import Runs
 from gleanset.db.samples import Samples
+from gleanset.db.snapshots import Snapshots
 from gleanset.errors import (
     FORGOTTEN,
     DatasetMissing,
@@ -285,12 +287,15 @@ class Dataset(SampleCollection):
         self.images = Images(self.db)
         self.faces = Faces(self.db)
         self.scans = Scans(self.db)
+        self.tracks = Tracks(self.db)
         self.samples = Samples(self.db)
         self.classes = LabelClasses(self.db)
         self.journal = Journal(self.db)
         self.rejections = Rejections(self.db)
         self.fetches = Fetches(self.db)
         self.runs = Runs(self.db)
+        self.reports = Reports(self.db)
+        self.snapshots = Snapshots(root)
         self.videos = Videos(self.db)
 
     @classmethod
@@ -379,13 +384,17 @@ class Dataset(SampleCollection):
         self.db.check_writable()
         return stage(self.cache, name)
 
-    def originals(self, scratch: Path) -> Store:
-        """Return the store of originals; `scratch` holds files without a row."""
-        return Store(self.root / "images", scratch)
+    def originals(self, scratch: Path | None = None) -> Store:
+        """Return the store of originals; `scratch` (default: the cache) has files without a row."""
+        return Store(self.root / "images", scratch or self.cache)
 
-    def crops(self, scratch: Path) -> Store:
+    def crops(self, scratch: Path | None = None) -> Store:
         """Return the store of crops, named by the keys of their samples."""
-        return Store(self.root / "crops", scratch)
+        return Store(self.root / "crops", scratch or self.cache)
+
+    def report_images(self) -> Store:
+        """Return the store of images in reports that are not accepted yet."""
+        return Store(self.root / "web" / "reports", self.cache)
 
     @contextmanager
     def publishing(self, store: Store) -> Iterator[None]:
@@ -413,7 +422,7 @@ class Dataset(SampleCollection):
     def remove_image(self, sha256: str, reason: str) -> None:
         """Remove an image's files, crops and rows; leave a tombstone."""
         maintenance = Maintenance(self.db)
-        originals = self.originals(self.cache)
+        originals = self.originals()
         with self.db.transaction():
             for key in maintenance.list_sample_keys(sha256):
                 self.crop_path(key).unlink(missing_ok=True)
@@ -428,11 +437,11 @@ class Dataset(SampleCollection):
 
     def image_path(self, sha256: str, kind: str) -> Path:
         """Return the path of an original."""
-        return self.originals(self.cache).path(sha256, kind)
+        return self.originals().path(sha256, kind)
 
     def crop_path(self, key: str) -> Path:
         """Return the path of a sample's crop."""
-        return self.crops(self.cache).path(key, "JPEG")
+        return self.crops().path(key, "JPEG")
 
     def pin_of(self, file: HubFile) -> HubPin:
         """Return a hub file's pin; without a revision, save it in `dataset.toml`."""

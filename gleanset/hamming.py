@@ -131,6 +131,7 @@ class HashIndex:
             begins = index.starts[keys]
             ends = index.starts[keys + np.uint64(1)]
             rows = np.flatnonzero(begins < ends)
+            # x: positions in the index, y: positions in `others`.
             for y, x in _pair_with_ranges(rows, begins[rows], ends[rows]):
                 near, distance = self._select_near(
                     index.hashes[x], others[y], index.bands
@@ -178,6 +179,7 @@ class HashIndex:
         is_first = np.ones(len(near), np.bool_)
         for number, band in enumerate(self._bands[: bands[1] + 1]):
             is_equal = band.extract(different_bits) == 0
+            # Equal in these two bands, different in the bands before and between them.
             is_first &= is_equal == (number in bands)
         distances = np.bitwise_count(different_bits[is_first]).astype(np.int64)
         return near[is_first], distances

@@ -113,7 +113,9 @@ def _requirement(extras: tuple[str, ...]) -> list[str]:
     file = Path(unquote(parts.path))
     if parts.scheme == "file" and not file.exists():
         return [f"./{file.name}{brackets}"]
-    return [f"{_NAME}{brackets} @ {url}" if url else f"{_NAME}{brackets}"]
+
+    source = f" @ {url}" if url else ""
+    return [f"{_NAME}{brackets}{source}"]
 
 
 def _find_clone() -> Path | None:

@@ -23,14 +23,16 @@ class Removed(NamedTuple):
 
 def find_removed(words: Sequence[str]) -> Removed | None:
     """Return the removed command, option or value in a command line that was refused."""
+    # `--option=value` as `--option value `: the space ends the last word.
     line = re.sub(r"( --[\w-]+)=", r"\1 ", " ".join(words)) + " "
     # Every program is also a subcommand of gleanset.
     lines = (line, line.removeprefix("gleanset "))
     # Long names first: of an option rather than of its command.
     for name in sorted(REMOVED_COMMANDS, key=len, reverse=True):
-        command, dash, option = name.partition(" -")
+        command = name.partition(" -")[0]
+        option = name.removeprefix(command)  # with its space and dash, or empty
         for text in lines:
-            if text.startswith(f"{command} ") and f"{dash}{option} " in text:
+            if text.startswith(f"{command} ") and f"{option} " in text:
                 return Removed(name, REMOVED_COMMANDS[name])
     return None
 

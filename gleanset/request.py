@@ -235,9 +235,9 @@ def _make_option(field: Field) -> Callable[[Any], Any]:
         name += "/" + (param.opposite or f"--no-{name.removeprefix('--')}")
     is_flag = isinstance(field.kind, inspect.BoolType)
     has_default = is_flag or param.show_default is True
+    spellings = [param.short, name] if param.short else [name]
     return click.option(
-        *([param.short] if param.short else []),
-        name,
+        *spellings,
         field.name,
         type=None if is_flag else _choose_click_type(field),
         is_flag=is_flag,

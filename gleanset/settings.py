@@ -42,14 +42,18 @@ class CropGeometry(TomlTable, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the settings from their canonical spelling."""
-        values = dict(word.partition("=")[::2] for word in text.split())
+        """Return the settings from their canonical spelling, `margin=0.3 square min_size=40`."""
+        values = {}
+        for word in text.split():
+            name, _, value = word.partition("=")
+            values[name] = value
+
         return cls(
-            float(values["margin"]),
-            "square" in values,
-            "pad" in values,
-            "level" in values,
-            int(values.get("min_size", 0)),
+            margin=float(values["margin"]),
+            square="square" in values,
+            pad="pad" in values,
+            level="level" in values,
+            min_size=int(values.get("min_size", 0)),
         )
 
 

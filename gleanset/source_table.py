@@ -7,6 +7,7 @@ import io
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -47,6 +48,7 @@ def _list_folder(folder: Path) -> Iterable[Path]:
         return ()
 
 
+@dataclass
 class SourceTables:
     """The tables of a folder and its subfolders, each read when first needed.
 
@@ -55,18 +57,11 @@ class SourceTables:
     read.
     """
 
-    def __init__(
-        self,
-        top: Path,
-        list_files: Callable[[Path], Iterable[Path]] = _list_folder,
-        open_file: Callable[[Path], IO[bytes]] = lambda table: table.open("rb"),
-        encoding: str | None = None,
-    ):
-        self.top = top
-        self._encoding = encoding
-        self._list_files = list_files
-        self._open_file = open_file
-        self._rows: dict[Path, SourceRows] = {}
+    top: Path
+    list_files: Callable[[Path], Iterable[Path]] = _list_folder
+    open_file: Callable[[Path], IO[bytes]] = lambda table: table.open("rb")
+    encoding: str | None = None
+    _rows: dict[Path, SourceRows] = field(default_factory=dict)
 
     def get_row(self, path: Path) -> SourceTableRow:
         """Return credit and group of a file; nearer tables win."""
@@ -91,21 +86,22 @@ class SourceTables:
             self._rows[folder] = self._read_table(folder)
 
     def _read_table(self, folder: Path) -> SourceRows:
-        files = filter(is_source_table, self._list_files(folder))
-        # The exact spelling first: other files may differ from it in case.
-        tables = sorted(files, key=lambda path: (path.name != NAME, path))
-        table = next((path for path in tables if not path.is_dir()), None)
-        if not table:
+        files = filter(is_source_table, self.list_files(folder))
+        tables = [path for path in files if not path.is_dir()]
+        if not tables:
             return {}
+
+        # The exact spelling first: other files may differ from it in case.
+        table = min(tables, key=lambda path: (path.name != NAME, path))
         try:
-            with self._open_file(table) as file:
+            with self.open_file(table) as file:
                 if file.seek(0, os.SEEK_END) > MAX_TABLE_BYTES:
                     raise InputUnusable(
                         f"{table} is too large", "leave rows of other folders out"
                     )
                 file.seek(0)
 
-                encoding = find_encoding(file, str(table), self._encoding)
+                encoding = find_encoding(file, str(table), self.encoding)
                 encoding.report(str(table))
                 text = io.TextIOWrapper(file, encoding=encoding.name, newline="")
                 delimiter = find_delimiter(text.readline())
@@ -128,7 +124,7 @@ class SourceTables:
                 parent = path.parent
                 # A file not passed to `get_row`, such as an image without a class, may still exist.
                 if parent not in files:
-                    files[parent] = set(map(_normalize, self._list_files(parent)))
+                    files[parent] = set(map(_normalize, self.list_files(parent)))
                 if path not in files[parent]:
                     name = format_path(path.relative_to(_normalize(folder)))
                     names.append(f"{table}: {name}")

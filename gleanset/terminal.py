@@ -180,24 +180,26 @@ def format_table(
 
     lines = []
     for block in _split_columns(widths, max_width):
-        for name, *cells in rows:
-            numbers = "".join(f"  {cells[at - 1]:>{widths[at]}}" for at in block)
-            name = truncate(name, widths[0])
+        for row in rows:
+            numbers = "".join(f"  {row[column]:>{widths[column]}}" for column in block)
+            name = truncate(row[0], widths[0])
+            # Not by a format: some characters are two columns wide.
             space = " " * (widths[0] - count_columns(name))
             lines.append(f"{name}{space}{numbers}".rstrip())
     return lines
 
 
 def _split_columns(widths: Sequence[int], max_width: int) -> Iterator[list[int]]:
+    """Yield the indices of columns that fit in a line, after the first one in each."""
     block: list[int] = []
     used = widths[0]
-    for at in range(1, len(widths)):
-        if block and used + 2 + widths[at] > max_width:
+    for column in range(1, len(widths)):
+        if block and used + 2 + widths[column] > max_width:
             yield block
             block = []
             used = widths[0]
-        block.append(at)
-        used += 2 + widths[at]
+        block.append(column)
+        used += 2 + widths[column]
     if block:
         yield block
 

@@ -91,6 +91,7 @@ def urls(job: CommandJob, request: UrlsRequest) -> CommandResult:
 
 @contextmanager
 def _replace_stdin(request: UrlsRequest) -> Iterator[UrlsRequest]:
+    """Yield the request with a temporary copy of standard input in place of `-`."""
     files = as_tuple(request.file)
     if "-" not in files:
         yield request
@@ -98,8 +99,9 @@ def _replace_stdin(request: UrlsRequest) -> Iterator[UrlsRequest]:
 
     data = sys.stdin.buffer.read()
     with TemporaryDirectory(prefix="gleanset-") as folder:
-        # Windows PowerShell writes UTF-16.
+        # Without byte order marks, spaces and the zeros of UTF-16, which Windows PowerShell writes.
         beginning = data[:64].translate(None, b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")
+        # The output of `gallery-dl -j` is an array; the suffix selects the format.
         path = Path(folder, "stdin.json" if beginning.startswith(b"[") else "stdin.txt")
         path.write_bytes(data)
         paths = tuple(str(path) if name == "-" else name for name in files)

@@ -103,16 +103,16 @@ class Downloader:
             closing(self._scheduler.run(queue)) as batches,
             self._progress.meter(name, queue.limit) as meter,
         ):
-            count = 0
+            done_count = 0
             for batch in batches:
                 with self._dataset.publishing(self._store):
                     for outcome in batch:
                         record(outcome)
                 steps = len(batch)
                 if queue.limit is not None:
-                    steps = len(queue.images) - count
+                    steps = len(queue.images) - done_count
                 meter.advance(steps, note())
-                count += steps
+                done_count += steps
 
 
 class SimulatedDownloader:

@@ -99,6 +99,7 @@ class StagedImage(NamedTuple):
     opt_out: str | None = None
 
 
+@dataclass
 class TreeRules:
     """Weak labels, groups and credit of the files of one folder or archive.
 
@@ -106,18 +107,13 @@ class TreeRules:
     outside of all folders have the class folders `top`.
     """
 
-    def __init__(
-        self,
-        options: ImportOptions,
-        tables: SourceTables,
-        splits: frozenset[str] | None = None,
-        top: Sequence[str] = (),
-    ):
-        self.tables = tables
-        self.top = top
-        self._options = options
-        self._splits = splits
-        self._names = FolderNames(tables.top, options.encoding)
+    options: ImportOptions
+    tables: SourceTables
+    splits: frozenset[str] | None = None
+    top: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        self._names = FolderNames(self.tables.top, self.options.encoding)
 
     def complete(
         self,
@@ -131,16 +127,16 @@ class TreeRules:
 
         `inside` are the folders above the file, `folder` is the name of the last one as a group.
         """
-        options = self._options
+        options = self.options
         row = self.tables.get_row(path)
         level = options.class_level if options.hints else None
         hint = options.label
         if level is not None:
-            hint = find_class_folder(inside or self.top, level, self._splits)
+            hint = find_class_folder(inside or self.top, level, self.splits)
         group = row.group
         if group is None and options.groups:
             group = options.groups.get_group(
-                path.name, folder, inside, level, self._splits
+                path.name, folder, inside, level, self.splits
             )
 
         if hint:
@@ -282,7 +278,7 @@ def find_images(
     """
     if root.is_file():
         tables = SourceTables(root.parent, encoding=options.encoding)
-        rules = TreeRules(options, tables, None, (root.parent.name,))
+        rules = TreeRules(options, tables, top=(root.parent.name,))
         yield _make_image_file(root, Path(root.name), rules, options)
         return
 
@@ -322,8 +318,8 @@ def _make_image_file(
 ) -> ImageFile:
     text = format_path(path)
     origin = Origin(
-        "folder",
-        text,
+        source="folder",
+        key=text,
         path=text,
         title=format_path(Path(path.name)),
         original_path=format_path(relative).replace(os.sep, "/"),

@@ -163,7 +163,7 @@ class Importer:
 
         image = outcome.result.sha256
         target = outcome.final_url
-        if self._targets.is_notice(target, candidate.url):
+        if self._targets.record_redirect(target, candidate.url):
             self._store.discard(image, outcome.result.format)
             for undo in self._targets.imports.pop(target, []):
                 undo()
@@ -176,11 +176,14 @@ class Importer:
         is_imported = self.record(origin, outcome)
         if is_imported:
             was_new = self.tally["added"] > added_before
-            undo = partial(self._retract, image, origin, target, was_new)
+            undo = partial(self._retract, image, origin, target, was_new=was_new)
             self._targets.imports[target].append(undo)
         return is_imported
 
-    def _retract(self, image: str, origin: Origin, target: str, was_new: bool) -> None:
+    def _retract(
+        self, image: str, origin: Origin, target: str, *, was_new: bool
+    ) -> None:
+        """Reject an image that was imported before its address turned out to be a notice."""
         with self._dataset.db.transaction():
             self._dataset.images.remove_origin(image, origin)
             self._reject(origin, NOTICE, target)
@@ -257,8 +260,8 @@ class Importer:
             files = self._options.rejected_files
             # The summary has room for a few: a damaged archive, whose key ends in ":", first.
             is_archive = is_member and origin.key.endswith(":")
-            place = 0 if is_archive else len(files)
-            files.insert(place, f"{name}: {reason}")
+            index = 0 if is_archive else len(files)
+            files.insert(index, f"{name}: {reason}")
 
     def _note_image(self, image: str, origin: Origin) -> None:
         for images in self._images:
@@ -315,7 +318,8 @@ class SimulatedImporter(Importer):
         images: Sequence[set[str]] = (),
         options: ImportOptions | None = None,
     ):
-        super().__init__(dataset, "", dataset.originals(dataset.cache), images, options)
+        # Nothing is written: the stage has no name, and the store is never used.
+        super().__init__(dataset, "", dataset.originals(), images, options)
         self.paths: list[str] = []
         self.tally = Counter(candidates=0)
 

@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, starmap
 from json import JSONDecoder
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -145,15 +145,13 @@ def read_rows(file: Path, options: ListOptions = NO_OPTIONS) -> Iterator[Row]:
             "leave --column out, or rename a table to .csv, .tsv or .parquet",
         )
     else:
-        yield from (
-            Row(url, label) for url, label in read_lines(file, options.encoding)
-        )
+        yield from starmap(Row, read_lines(file, options.encoding))
 
 
 def read_lines(
     file: Path, encoding: str | None = None
 ) -> Iterator[tuple[str, str | None]]:
-    """Yield the text of each line, and what follows its tab.
+    """Yield the text of each line, and the weak label after its tab, if any.
 
     `#` begins a comment. Raises `InputUnusable` for a file that is not text.
     """
@@ -204,13 +202,14 @@ def _table_rows(file: Path, options: ListOptions) -> Iterator[Row]:
     lines = _lines(file, options.encoding)
     first = next(lines, "")
     is_csv = file.suffix.lower() == ".csv"
+    # Without a header it is a list of URLs, as a text file.
     if not options.columns and _URL_BEGINNING.match(first):
         if is_csv and len(next(csv.reader([first]))) > 1:
             raise InputUnusable(
                 f"the first line of {file} does not name its columns",
                 "write a line such as url,caption before it",
             )
-        yield from (Row(url, label) for url, label in _split(chain([first], lines)))
+        yield from starmap(Row, _split(chain([first], lines)))
         return
 
     delimiter = find_delimiter(first) if is_csv else "\t"
@@ -241,6 +240,8 @@ def _read_cells(
 
 
 def _make_row(indices: Mapping[str, int], cells: Sequence[str | None]) -> Row | None:
+    """Return the fields of a row by the indices of their columns; None for an empty row."""
+    # Too few cells: the text is rejected as a bad URL, and so reported.
     if indices["url"] >= len(cells):
         text = " ".join(cell for cell in cells if cell).strip()
         return Row(text) if text else None
@@ -337,8 +338,10 @@ def read_gallery_dl(
                     f"gallery-dl stopped: {fields[0]['error']}: {fields[0]['message']}"
                 )
                 raise InputUnusable(text, "run it again; images found so far are kept")
-            pages += int(kind) == _QUEUE
-            if kind == _URL:
+            # Other JSON may have texts there, which `int` refuses.
+            if int(kind) == _QUEUE:
+                pages += 1
+            elif kind == _URL:
                 yield _candidate(str(fields[0]), dict(fields[1]), options.label)
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         fix = "gallery-dl -j URL > FILE.json"
@@ -356,22 +359,28 @@ def _messages(file: Path, encoding: str | None) -> Iterator[Any]:
     position = 0
     while position < len(text):
         array, position = JSONDecoder().raw_decode(text, position)
+        # A message ends with its metadata, a list of messages with a message: an array.
         is_message = array != [] and isinstance(array[-1], dict)
-        yield from [array] if is_message else array
+        if is_message:
+            yield array
+        else:
+            yield from array
         while text[position : position + 1].isspace():
             position += 1
 
 
 def _candidate(url: str, metadata: Mapping[str, Any], label: str | None) -> Candidate:
-    number = next(filter(None, map(metadata.get, _POSTS)), None)
-    pages = map(metadata.get, _PAGES)
-    page = next((page for page in pages if str(page).startswith("http")), None)
+    numbers = [metadata[name] for name in _POSTS if metadata.get(name)]
+    number = numbers[0] if numbers else None
+    texts = [str(metadata.get(name)) for name in _PAGES]
+    pages = [text for text in texts if text.startswith("http")]
+    page = pages[0] if pages else None
     if not page and number and metadata.get("category") == "pixiv":
         page = f"https://www.pixiv.net/artworks/{number}"
 
     origin = Origin(
-        "urls",
-        url,
+        source="urls",
+        key=url,
         url=url,
         page_url=page,
         post=f"{metadata.get('category')}:{number}" if number else None,

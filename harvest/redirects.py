@@ -35,10 +35,11 @@ class RedirectTargets:
         self._urls: dict[str, set[str]] = {}
         self.imports = defaultdict[str, list[Callable[[], None]]](list)
 
-    def is_notice(self, target: str, url: str) -> bool:
-        """Record a redirect from `url`; return whether different images lead to `target`.
+    def record_redirect(self, target: str, url: str) -> bool:
+        """Record a redirect from `url`; return whether `target` is a notice, not an image.
 
-        An address with the file name of the target is the same image at another place.
+        It is if different images lead to it. An address with the file name of the target is the
+        same image at another place.
         """
         # The latest target is the last one of the dictionary, to be dropped last.
         urls = self._urls.pop(target, set())

@@ -564,7 +564,6 @@ def snapshot(
 
     Images are not copied, but gc keeps those a snapshot needs. dataset.toml is not included.
     """
-    from gleanset.db.snapshots import Snapshots
     from pipeline.maintenance.snapshots import (
         SnapshotDeletion,
         SnapshotList,
@@ -573,10 +572,9 @@ def snapshot(
     )
 
     with job.open() as dataset:
-        snapshots = Snapshots(dataset.root)
         if name is not None and delete:
             dataset.db.check_writable()
-            snapshots.delete(name)
+            dataset.snapshots.delete(name)
             return SnapshotDeletion(name)
 
         if name is not None:
@@ -587,7 +585,8 @@ def snapshot(
             )
 
         return SnapshotList(
-            list(map(SnapshotResult.from_record, snapshots.iterate())), dataset.option
+            list(map(SnapshotResult.from_record, dataset.snapshots.iterate())),
+            dataset.option,
         )
 
 
@@ -600,7 +599,6 @@ def restore(job: CommandJob, name: str) -> CommandResult:
     The current one is saved as a snapshot first. Fails while another program has the dataset
     open. Forgotten images stay forgotten. To undo, restore the snapshot saved first.
     """
-    from gleanset.db.snapshots import Snapshots
     from pipeline.maintenance.snapshots import (
         RestorePreview,
         SnapshotResult,
@@ -610,6 +608,6 @@ def restore(job: CommandJob, name: str) -> CommandResult:
     with job.open() as dataset:
         if job.simulate:
             return RestorePreview(
-                SnapshotResult.from_record(Snapshots(dataset.root).get(name))
+                SnapshotResult.from_record(dataset.snapshots.get(name))
             )
         return restore_snapshot(dataset, name)

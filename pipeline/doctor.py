@@ -140,10 +140,9 @@ def _check_plugins() -> Iterator[Component]:
     for command, results in plugins_by_command.items():
         for plugin, _, error in results:
             purpose = f"{command} {plugin.name}"
-            if error is None:
-                yield Component(plugin.name, purpose, True, f"from {plugin.made_by}")
-            else:
-                yield Component(plugin.name, purpose, False, error.what, error.fix)
+            finding = error.what if error else f"from {plugin.made_by}"
+            hint = error.fix if error else ""
+            yield Component(plugin.name, purpose, not error, finding, hint)
 
 
 def _run_check(
@@ -151,14 +150,22 @@ def _run_check(
 ) -> Component:
     """Return the result of a check, also of one that raises an error."""
     try:
-        return Component(name, purpose, True, check(), needed=needed)
+        finding = check()
+        return Component(name, purpose, ok=True, finding=finding, needed=needed)
     except GleansetError as error:
         problem = error
     except Exception as error:  # a broken installation may raise anything on import
         problem = MissingComponent(
             f"broken: {type(error).__name__}: {error}", reinstall_command()
         )
-    return Component(name, purpose, False, problem.what, problem.fix, needed)
+    return Component(
+        name,
+        purpose,
+        ok=False,
+        finding=problem.what,
+        hint=problem.fix,
+        needed=needed,
+    )
 
 
 def _check_disk(folder: Path) -> str:

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 
 from gleanset import Dataset
 from gleanset.config import did_you_mean
-from gleanset.db.faces import WHOLE, Tracks
+from gleanset.db.faces import WHOLE
 from gleanset.db.images import NO_SUMMARY
 from gleanset.db.proposals import iter_proposed_samples, list_clusters
 from gleanset.db.regions import Quality, QualityMeasures, flags_of
-from gleanset.db.reports import STATUSES, Reports
+from gleanset.db.reports import STATUSES
 from gleanset.db.runs import LabelIssues
 from gleanset.db.samples import SplitEvidence
-from gleanset.db.snapshots import Snapshots
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from webapp.report_decisions import (
@@ -222,7 +221,7 @@ def _list_files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | N
 def iter_tracks(dataset: Dataset) -> Iterator[Line]:
     """Yield tracks by video and time; `label` is the class of most of their samples."""
     titles = SplitEvidence(dataset.db).list_videos()
-    for row in Tracks(dataset.db).iterate():
+    for row in dataset.tracks.iterate():
         yield _rename_field(row.track._asdict(), "name", "track") | {
             "video": row.video,
             "title": titles.get(row.video),
@@ -237,7 +236,7 @@ def iter_reports(dataset: Dataset) -> Iterator[Line]:
     """Yield reports from the page, with those they contradict and possible copies."""
     rivals_by_report = list_disputed_reports(dataset)
     for status in STATUSES:
-        reports = list(Reports(dataset.db).iterate(status))
+        reports = list(dataset.reports.iterate(status))
         copies = find_copies(dataset, reports)
         for report in reports:
             claim = asdict(report.claim)
@@ -287,7 +286,7 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "tracks": iter_tracks,
     "label-issues": iter_label_issues,
     "confusion": iter_confusion,
-    "snapshots": lambda dataset: map(asdict, Snapshots(dataset.root).iterate()),
+    "snapshots": lambda dataset: map(asdict, dataset.snapshots.iterate()),
     "reports": iter_reports,
     "missed": iter_images_without_face,
 }

@@ -107,25 +107,25 @@ class Stages:
         yield from self._iter_later_stages()
 
     def _iter_source_stages(self) -> Iterator[Stage]:
-        for part in self.recipe.sources:
-            yield self._name_source(part), partial(self._run_source, part)
+        for source in self.recipe.sources:
+            yield self._name_source(source), partial(self._run_source, source)
 
-    def _name_source(self, part: Source) -> str:
+    def _name_source(self, source: Source) -> str:
         """Return the name of a source's stage, as it is printed."""
-        if isinstance(part, FolderRequest):
-            return f"folder {_shorten(part.path)}"
-        if isinstance(part, UrlsRequest):
-            return f"urls {_shorten(part.file)}"
-        if isinstance(part, KeywordRequest):
+        if isinstance(source, FolderRequest):
+            return f"folder {_shorten(source.path)}"
+        if isinstance(source, UrlsRequest):
+            return f"urls {_shorten(source.file)}"
+        if isinstance(source, KeywordRequest):
             words = _shorten(
-                [search.keyword for search in part.at(self.recipe_folder).searches()]
+                [search.keyword for search in source.at(self.recipe_folder).searches()]
             )
-            return f"{', '.join(part.source)} {words}"
-        kind = "frames" if isinstance(part, FramesRequest) else "episodes"
-        return f"{kind} {_shorten(part.videos)}"
+            return f"{', '.join(source.source)} {words}"
+        kind = "frames" if isinstance(source, FramesRequest) else "episodes"
+        return f"{kind} {_shorten(source.videos)}"
 
-    def _run_source(self, part: Source, dataset: Dataset) -> CommandResult:
-        request = self.request(part)
+    def _run_source(self, source: Source, dataset: Dataset) -> CommandResult:
+        request = self.request(source)
         if not isinstance(request, KeywordRequest):
             return request.run(dataset, self.progress)
 
@@ -151,9 +151,9 @@ class Stages:
         if self.command:
             error.fix += f"; to use the images so far: {self.command} --from faces"
 
-    def request(self, part: Source) -> Source:
+    def request(self, source: Source) -> Source:
         """Return the request of a table. Raises `InputUnusable` for an invalid path."""
-        request = part.at(self.recipe_folder)
+        request = source.at(self.recipe_folder)
         if isinstance(request, FolderRequest | FramesRequest | EpisodesRequest):
             return request
         request = msgspec.structs.replace(request, allow_private=self.allow_private)
@@ -217,11 +217,11 @@ class Stages:
         for option in self.options:
             yield partial(load_source, option.partition(".")[0])
 
-        for part in self.recipe.sources:
-            yield partial(self._check_source, part, root)
+        for source in self.recipe.sources:
+            yield partial(self._check_source, source, root)
 
-    def _check_source(self, part: Source, root: Path) -> None:
-        request = self.request(part)
+    def _check_source(self, source: Source, root: Path) -> None:
+        request = self.request(source)
         request.check(root)
         if isinstance(request, KeywordRequest):
             request.check_ready()

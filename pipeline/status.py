@@ -24,7 +24,7 @@ from gleanset.db.duplicates import Pairs
 from gleanset.db.faces import WHOLE
 from gleanset.db.journal import count_unseen_in_evaluation, get_unseen_labels
 from gleanset.db.proposals import count_confident_proposals
-from gleanset.db.reports import REMOVAL, Reports, list_spooled_reports
+from gleanset.db.reports import REMOVAL, list_spooled_reports
 from gleanset.db.samples import Hints, SplitEvidence
 from gleanset.db.statistics import Statistics
 from gleanset.errors import GleansetError, InputUnusable
@@ -46,7 +46,7 @@ def next_step(dataset: Dataset, duplicates: DuplicatePlan | None = None) -> str:
     """
     if dataset.read_only:
         return f"gleanset list samples {dataset.option}"
-    if Reports(dataset.db).count(kind=REMOVAL):
+    if dataset.reports.count(kind=REMOVAL):
         # Someone waits for an answer, perhaps with a legal right to it.
         return f"webapp reports list {dataset.option}"
 
@@ -125,10 +125,11 @@ def _next_model_step(
     can_serve = latest_run is not None and find_spec("starlette") is not None
     if (latest_run is None or _is_outdated(dataset, latest_run)) and can_transfer():
         return suggest_training_command(dataset)
-    if Reports(dataset.db).count():
+    if dataset.reports.count():
         command = "webapp serve --admin" if can_serve else "webapp reports list"
         return f"{command} {dataset.option}"
 
+    # Before the first model all of them are worth labelling, later only if they are many.
     has_many = counts.pending * MIN_SHARE_TO_LABEL >= counts.labelled
     if counts.pending and (has_many or latest_run is None):
         command = _find_labelling_command(dataset)
@@ -149,6 +150,7 @@ def _has_unmarked_duplicates(dataset: Dataset, duplicates: DuplicatePlan) -> boo
     """Return whether `labeler dedup` was not run since images were labelled, nor just undone."""
     from labeler.duplicates.finder import STAGE  # imports OpenCV
 
+    # Samples whose file is damaged are never searched.
     rejections = dataset.rejections.count_by_reason().get(STAGE, {})
     if SplitEvidence(dataset.db).count_not_searched() > sum(rejections.values()):
         return True
@@ -160,12 +162,13 @@ def _find_accept_command(dataset: Dataset, counts: _SampleCounts) -> str | None:
     """Return the command that accepts predictions, if enough of them are confident."""
     if dataset.journal.find_undone_kind() == "accept-proposals":
         return None
-    confident = count_confident_proposals(dataset.db, 0.9)
+    # A quick count first: the plan has to compare vectors.
+    confident = count_confident_proposals(dataset.db, confidence=0.9)
     if confident * MIN_SHARE_TO_LABEL < counts.labelled:
         return None
 
     with suppress(InputUnusable):  # no predictions, or a class is newer than they are
-        if plan_acceptance(dataset, MIN_ACCEPT_CONFIDENCE, ()).choices:
+        if plan_acceptance(dataset, MIN_ACCEPT_CONFIDENCE, classes=()).choices:
             if has_window():
                 return f"labeler {dataset.option}"
             return f"labeler accept predictions {dataset.option}"
@@ -216,7 +219,7 @@ def _list_detectors(dataset: Dataset) -> set[str | None]:
 def _count_new_reports(dataset: Dataset) -> int:
     """Return the number of reports accepted since the latest run started."""
     latest_run = find_latest_model(dataset)
-    return Reports(dataset.db).count_accepted_since(
+    return dataset.reports.count_accepted_since(
         latest_run.started if latest_run else ""
     )
 
@@ -312,7 +315,6 @@ def gather_status(dataset: Dataset) -> StatusResult:
 
     rejections = dataset.rejections.count_by_reason()
     duplicates = _plan_duplicates(dataset)
-    reports = Reports(dataset.db)
 
     result = StatusResult(
         dataset=str(dataset.root.absolute()),
@@ -328,8 +330,9 @@ def gather_status(dataset: Dataset) -> StatusResult:
         rejections_are_listed_by=rejections_command(dataset) if rejections else "",
         runs=sum(1 for _ in dataset.runs.iterate()),
         reports={
-            "waiting": reports.count() + len(list_spooled_reports(dataset.root)),
-            "of_them_removals": reports.count(kind=REMOVAL),
+            "waiting": dataset.reports.count()
+            + len(list_spooled_reports(dataset.root)),
+            "of_them_removals": dataset.reports.count(kind=REMOVAL),
             "accepted_since_training": _count_new_reports(dataset),
         },
         next=next_step(dataset, duplicates),

@@ -14,7 +14,6 @@ from gleanset.db.reports import WRONG_ANSWER, Claim, Reports
 from gleanset.images.staging import StageBytes
 from tools.sample.character import CAST
 from tools.sample.scene import face_box, paint_scene, plan_scene
-from webapp.report_decisions import open_report_store
 
 SIZE = (240, 180)
 
@@ -43,8 +42,8 @@ def store_report(
     dataset: Dataset, data: bytes, box: Box, claimed: str, **fields: Any
 ) -> str:
     """Store a report about an image as the server does; return the image's hash."""
-    with dataset.stage("reports-in") as scratch:
-        store = open_report_store(dataset.root, scratch)
+    with dataset.stage("reports-in"):
+        store = dataset.report_images()
         image = StageBytes(store)(data)
         with dataset.db.transaction():
             store.publish(image.sha256, image.format, image.bytes)

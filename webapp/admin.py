@@ -21,7 +21,6 @@ from gleanset.db.faces import are_whole_images
 from gleanset.db.reports import (
     PENDING,
     Report,
-    Reports,
     SimilarImage,
     list_spooled_reports,
 )
@@ -100,7 +99,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
     spool = service.require_spool()
     query = request.query_params
     with open_for_writing(spool.root) as dataset:
-        table = Reports(dataset.db)
+        table = dataset.reports
         misfits = set[int]()
         next_page = None
         if query.get("settled") == "true":
@@ -166,7 +165,7 @@ def report_image(service: Service, request: Request, _: bytes) -> Response:
         "reload the page",
     )
     with open_for_writing(service.require_spool().root) as dataset:
-        report = Reports(dataset.db).get(number)
+        report = dataset.reports.get(number)
         if report is None:
             raise RefusedRequest(404, "no such report", str(number), "reload the page")
         if request.path_params["part"] == "face":
@@ -183,9 +182,8 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
     """Accept or refuse reports, or undo a step; return the step, its reports and their classes."""
     decision = parse_json(body, AdminDecision, "decision", "reload the page")
     with open_for_writing(service.require_spool().root) as dataset:
-        table = Reports(dataset.db)
         actions = list(filter(None, (decision.accept, decision.refuse, decision.undo)))
-        is_valid_step = not decision.undo or table.list_in_step(decision.undo)
+        is_valid_step = not decision.undo or dataset.reports.list_in_step(decision.undo)
         if len(actions) != 1 or not is_valid_step:
             raise UsageError(
                 "not a decision",
@@ -203,7 +201,7 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
         return json_response(
             {
                 "step": result.step,
-                "reports": table.list_in_step(result.step),
+                "reports": dataset.reports.list_in_step(result.step),
                 "classes": dict(result.classes),
                 "created": result.new_classes,
             }
@@ -217,7 +215,7 @@ def _check_classes(dataset: Dataset, decision: AdminDecision) -> None:
         *decision.create,
         *dataset.classes.list_names(),
     }
-    for report in Reports(dataset.db).get_pending(decision.accept):
+    for report in dataset.reports.get_pending(decision.accept):
         name = report_decisions.get_accepted_class(
             dataset,
             report,
@@ -241,7 +239,7 @@ def _add_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[Report]:
             if rival.report is not None and rival.status == PENDING:
                 numbers[rival.report] = None
     return [
-        report for report in map(Reports(dataset.db).get, numbers) if report is not None
+        report for report in map(dataset.reports.get, numbers) if report is not None
     ]
 
 
@@ -252,18 +250,17 @@ def _report_to_json(
     copies: Sequence[SimilarImage],
 ) -> JsonDict:
     claim = report.claim
-    table = Reports(dataset.db)
     return {
         **asdict(claim),
         "id": report.id,
         "at": report.at,
         "status": report.status,
         "step": step,
-        "step_size": len(table.list_in_step(step)),
+        "step_size": len(dataset.reports.list_in_step(step)),
         "class": report_decisions.get_claimed_class(dataset, report),
         "in_dataset": bool(dataset.images.get_id(claim.sha256)),
-        "in_test": table.is_in_test(claim.sha256),
-        "copy_in_test": any(table.is_in_test(copy.sha256) for copy in copies),
+        "in_test": dataset.reports.is_in_test(claim.sha256),
+        "copy_in_test": any(dataset.reports.is_in_test(copy.sha256) for copy in copies),
         "rivals": report_decisions.find_rivals(dataset, report),
         "copies": _copies_to_json(dataset, copies),
     }
@@ -282,7 +279,7 @@ def _copies_to_json(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[Js
             {
                 **copy._asdict(),
                 "src": thumbnail.src if thumbnail else None,
-                "classes": Reports(dataset.db).list_classes(copy.sha256),
+                "classes": dataset.reports.list_classes(copy.sha256),
             }
         )
     return result
@@ -291,9 +288,10 @@ def _copies_to_json(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[Js
 def _make_typical_faces(dataset: Dataset, name: str) -> list[str]:
     """Return typical faces of a class, as data URIs."""
     queue = SortingQueue(dataset.db)
-    row = dataset.classes.get_id(dataset.classes.resolve(name)) or 0
+    class_id = dataset.classes.get_id(dataset.classes.resolve(name)) or 0
     # Faces of reports are only shown where a class has no others: they may be what is wrong.
-    rows = queue.list_typical(row, MAX_TYPICAL_FACES) or queue.get_portraits(row)
+    rows = queue.list_typical(class_id, MAX_TYPICAL_FACES)
+    rows = rows or queue.get_portraits(class_id)
     keys = SampleTiles(dataset.db).get_keys(rows)
     samples = filter(None, map(dataset.samples.get, keys))
     thumbnails = Thumbnails(dataset, with_reports=True)

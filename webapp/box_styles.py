@@ -86,13 +86,14 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
     style = BOX_STYLES.get(detector.name, BoxStyle())
     height, width = pixels.shape[:2]
     # The browser finds nothing there yet, so these have the lowest score.
-    candidates = [_Candidate(face, True, _MIN_SCORE) for face in faces]
+    candidates = [_Candidate(face, is_own=True, score=_MIN_SCORE) for face in faces]
     for face in build_detector(BROWSER).detect(pixels):
         box = clip_box(_convert_box(face.box, style), width, height) or face.box
         matches = (c for c in candidates if is_same_face(box, c.face.box))
         match = next(matches, None)
         if match is None:
-            candidates.append(_Candidate(replace(face, box=box), False, face.score))
+            new_face = replace(face, box=box)
+            candidates.append(_Candidate(new_face, is_own=False, score=face.score))
         else:
             match.score = max(match.score, face.score)
 

@@ -11,7 +11,7 @@ import msgspec
 from gleanset import Dataset
 from gleanset.cli import Command, CommandGroup, CommandJob, create_program, job_options
 from gleanset.command_result import AliasedResult, CommandResult
-from gleanset.db.reports import REMOVAL, Report, Reports, list_spooled_reports
+from gleanset.db.reports import REMOVAL, Report, list_spooled_reports
 from gleanset.errors import UsageError
 from gleanset.installation import require_extra
 from gleanset.request import request_options
@@ -116,7 +116,7 @@ def list_pending(job: CommandJob) -> PendingReports:
 
     with _open(job) as dataset:
         unclear = find_unclear_reports(dataset, _select_reports(job, dataset, (ALL,)))
-        pending = list(Reports(dataset.db).iterate())
+        pending = list(dataset.reports.iterate())
 
     lines = []
     for report in pending:
@@ -203,7 +203,7 @@ def accept_claims(
         unclear = find_unclear_reports(dataset, requested_reports)
         skipped_reports = set[int]()
         if is_all and name is None:
-            skipped_reports = skipped_reports.union(*unclear.values())
+            skipped_reports.update(*unclear.values())
         claims = {
             number: name
             for number in requested_reports
@@ -285,7 +285,7 @@ def _select_reports(
 ) -> list[int]:
     """Return the numbers of reports, each once; `all` are those of wrong answers."""
     if ALL in numbers:
-        pending = list(Reports(dataset.db).iterate())
+        pending = list(dataset.reports.iterate())
         _report_unlisted(job, pending, dataset.option)
         return [report.id for report in pending if report.claim.kind != REMOVAL]
     return list(dict.fromkeys(map(int, numbers)))

@@ -26,14 +26,21 @@ def find_served_file(
     default: str | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> Path:
-    """Return the ONNX file of `run`, which may itself be one, else of the `default` run.
+    """Return the ONNX file of a run: of `run`, else of `default`, else of the newest one.
+
+    `run` may also be an ONNX file. `default` names a run, or the preset of the newest one.
 
     Raises what `find_run_folder` and `export_if_outdated` raise.
     """
     if run is not None and run.endswith(".onnx"):
         return Path(run).resolve()
-    find = runs.find_run_folder if run else runs.find_newest_run_folder
-    return export_if_outdated(find(root, run or default).resolve(), progress)
+
+    folder = (
+        runs.find_run_folder(root, run)
+        if run
+        else runs.find_newest_run_folder(root, default)
+    )
+    return export_if_outdated(folder.resolve(), progress)
 
 
 def export_if_outdated(folder: Path, progress: Progress = NO_PROGRESS) -> Path:

@@ -319,6 +319,7 @@ def _host_in(address: str) -> str | None:
     try:
         parts = urlsplit(address)
         _ = parts.port  # urlsplit checks it only here
+        # Only an IPv6 address may be in brackets.
         _ = ip_address(parts.hostname or "") if "[" in address else None
     except ValueError:
         return None

@@ -129,7 +129,7 @@ def predict_values(
     def take_answers(image: _ImageResult) -> JsonDict:
         # Not strict: the remaining answers are those of the next images.
         pairs = zip(image.parts, answers, strict=False)
-        return image.to_json("parts", starmap(_part, pairs))
+        return image.to_json("parts", starmap(_predicted_part_to_json, pairs))
 
     source = {"run": model.run, "model_version": model.version}
     return [
@@ -138,7 +138,7 @@ def predict_values(
     ]
 
 
-def _part(part: ImagePart, answer: ImagePrediction) -> JsonDict:
+def _predicted_part_to_json(part: ImagePart, answer: ImagePrediction) -> JsonDict:
     threshold = answer.unfamiliar_below
     is_unfamiliar = False
     if threshold is not None and answer.similarity is not None:

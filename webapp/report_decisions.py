@@ -22,7 +22,7 @@ from gleanset import Dataset
 from gleanset.class_names import fold_name
 from gleanset.config import did_you_mean
 from gleanset.db.classes import list_aliases
-from gleanset.db.faces import are_whole_images
+from gleanset.db.faces import WHOLE, are_whole_images
 from gleanset.db.journal import PAGE_USER, Choice, find_blocking_step
 from gleanset.db.reports import (
     ACCEPTED,
@@ -30,7 +30,6 @@ from gleanset.db.reports import (
     REFUSED,
     REMOVAL,
     Report,
-    Reports,
     SimilarImage,
 )
 from gleanset.db.samples import GroupSplit
@@ -87,11 +86,6 @@ class Obstacle(Enum):
     NO_IMAGE = "without an image"
 
 
-def open_report_store(root: Path, scratch: Path) -> Store:
-    """Return the store of images in reports that are not accepted yet."""
-    return Store(root / "web" / "reports", scratch)
-
-
 Claims = Mapping[int, str | None]
 """The true class by report number, or None for the class that the user claimed."""
 
@@ -126,8 +120,7 @@ def accept_reports(
     not pending, or that other reports or the sample of the same face contradict, and
     `InputUnusable` if an image cannot be read.
     """
-    table = Reports(dataset.db)
-    reports = table.get_pending(claims)
+    reports = dataset.reports.get_pending(claims)
     for report in reports:
         if report.claim.kind == REMOVAL:
             raise _removal_error(dataset, report.id)
@@ -152,13 +145,13 @@ def accept_reports(
                     )
                 dataset.faces.add_manual(measures.sha256, crop)
             step = _label(dataset, names, len(reports), unseen=unseen)
-            table.settle(step, [report.id for report in reports], ACCEPTED)
+            dataset.reports.settle(step, [report.id for report in reports], ACCEPTED)
 
         # Another pending report may be about the same image.
-        store = open_report_store(dataset.root, dataset.cache)
+        store = dataset.report_images()
         for report in reports:
             claim = report.claim
-            if not table.has_pending(claim.sha256):
+            if not dataset.reports.has_pending(claim.sha256):
                 store.path(claim.sha256, claim.format).unlink(missing_ok=True)
 
     return SettledReports(
@@ -272,14 +265,18 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
     train_classes = {
         label for label, split in samples.count_by("label", "split") if split == "train"
     }
+
     plan = {}
     skipped_count = 0
     for group in load_split_groups(dataset.db):
         members = (*group.members, *group.copies)
         splits = {member.split or member.last_split for member in members} - {None}
+        # Used where there is only one.
+        split = next(iter(splits), "train")
+        # The name of the group in the splits: its key may have changed since.
         names = (member.split_group for member in members if member.split_group)
         name = next(names, group.key)
-        split = next(iter(splits), "train")
+
         for member in group.members:
             if member.key not in keys or member.split or member.split_group:
                 continue
@@ -299,13 +296,12 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
 
 def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
     """Refuse pending reports in one undoable step. Raises `UsageError`."""
-    table = Reports(dataset.db)
-    reports = table.get_pending(numbers)
+    reports = dataset.reports.get_pending(numbers)
     with dataset.db.transaction():
         step = dataset.journal.apply(
             make_operation("refuse-reports", count=len(reports)), []
         )
-        table.settle(step, [report.id for report in reports], REFUSED)
+        dataset.reports.settle(step, [report.id for report in reports], REFUSED)
     return SettledReports(step)
 
 
@@ -334,7 +330,7 @@ def find_copies(
     phashes = {
         report.claim.phash for report in reports if report.claim.phash is not None
     }
-    similar = Reports(dataset.db).similar_images(phashes)
+    similar = dataset.reports.similar_images(phashes)
     copies = {}
     for report in reports:
         claim = report.claim
@@ -354,12 +350,10 @@ def read_report_image(dataset: Dataset, report: Report) -> bytes:
 
 def _find_image(dataset: Dataset, report: Report) -> Path:
     claim = report.claim
-    pending_file = open_report_store(dataset.root, dataset.cache).path(
-        claim.sha256, claim.format
-    )
+    pending_file = dataset.report_images().path(claim.sha256, claim.format)
     if pending_file.is_file():
         return pending_file
-    return dataset.originals(dataset.cache).path(claim.sha256, claim.format)
+    return dataset.originals().path(claim.sha256, claim.format)
 
 
 @contextmanager
@@ -434,6 +428,7 @@ def _contradiction_error(
     if rival.name == REMOVAL_REQUEST:
         return _removal_error(dataset, rival.report)
     option = dataset.option
+    # No name means that the face is in no class.
     correct = "NAME" if name else '""'
     accept = f"webapp reports accept {report.id} --class {correct} {option}"
     says = f"report {report.id} says {name or NONE!r}"
@@ -444,6 +439,7 @@ def _contradiction_error(
             f"to change it: {accept}; to keep it: webapp reports refuse {report.id} {option}",
         )
 
+    # An accepted report is not pending, and so cannot be refused.
     refusal_number = rival.report if rival.status == PENDING else report.id
     return UsageError(
         f"reports disagree: {says}, report {rival.report} ({rival.status}) {rival.name or NONE!r}",
@@ -463,7 +459,7 @@ def find_unclear_reports(
     dataset: Dataset, numbers: Collection[int]
 ) -> dict[Obstacle, set[int]]:
     """Return the pending reports that should not be accepted without a look, by reason."""
-    reports = Reports(dataset.db).get_pending(numbers)
+    reports = dataset.reports.get_pending(numbers)
     names = {*NO_CLASS, *dataset.classes.list_names()}
     unclear: dict[Obstacle, set[int]] = {obstacle: set() for obstacle in Obstacle}
     disputed_reports = list_disputed_reports(dataset)
@@ -485,7 +481,7 @@ def find_unclear_reports(
 def refuse_similar_names(dataset: Dataset, claims: Claims) -> None:
     """Raise `UsageError` for a new class whose name is similar to a known one."""
     classes = dataset.classes.list_names()
-    for report in Reports(dataset.db).get_pending(claims):
+    for report in dataset.reports.get_pending(claims):
         name = get_accepted_class(dataset, report, claims[report.id])
         if name in NO_CLASS or name in classes:
             continue
@@ -520,8 +516,7 @@ def find_misfits(dataset: Dataset, reports: Sequence[Report]) -> set[int]:
 def list_disputed_reports(dataset: Dataset) -> dict[int, list[Rival]]:
     """Return what contradicts each disputed pending report, by number."""
     rivals = {
-        report.id: find_rivals(dataset, report)
-        for report in Reports(dataset.db).iterate()
+        report.id: find_rivals(dataset, report) for report in dataset.reports.iterate()
     }
     return {number: others for number, others in rivals.items() if others}
 
@@ -537,7 +532,7 @@ def find_rivals(dataset: Dataset, report: Report) -> list[Rival]:
 def _list_opinions(dataset: Dataset, report: Report) -> list[Rival]:
     """Return what other pending or accepted reports say of a face, and how it is labelled."""
     opinions = []
-    for other in Reports(dataset.db).find_about_face(report):
+    for other in dataset.reports.find_about_face(report):
         name = get_claimed_class(dataset, other)
         if name is not None:
             opinions.append(Rival(other.id, name, other.status))
@@ -616,6 +611,5 @@ def _read_and_crop(
     cropper = FaceCropper(dataset.settings.crop, dataset.crops(originals.scratch))
     box = report.claim.box
     is_whole = box == Box(0, 0, measures.width, measures.height)
-    return measures, cropper.crop(
-        measures.sha256, pixels, Face("whole" if is_whole else HAND, box, 1.0)
-    )
+    face = Face(WHOLE if is_whole else HAND, box, score=1.0)
+    return measures, cropper.crop(measures.sha256, pixels, face)

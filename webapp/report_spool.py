@@ -20,14 +20,13 @@ from gleanset.db.reports import (
     SPOOL_FOLDER,
     SPOOL_SUFFIX,
     Claim,
-    Reports,
     list_spooled_reports,
 )
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import hash_bytes
 from webapp.computations import KeptReport
 from webapp.problems import RefusedRequest
-from webapp.report_decisions import NO_CLASS, find_class, open_report_store
+from webapp.report_decisions import NO_CLASS, find_class
 from webapp.settings import RequestLimits
 
 DAMAGED_SUFFIX = ".damaged"
@@ -95,7 +94,7 @@ class ReportSpool:
             identity = (claim.kind, claim.sha256, claim.box, content)
             name = hash_bytes(msgspec.json.encode(identity))
             file = self.root / SPOOL_FOLDER / f"{name}{SPOOL_SUFFIX}"
-            if file.exists() or Reports(dataset.db).contains(claim):
+            if file.exists() or dataset.reports.contains(claim):
                 return False, claim.claimed
 
             self._check_acceptable(dataset, report)
@@ -119,10 +118,10 @@ class ReportSpool:
             )
 
         spool_sizes = [file.stat().st_size for file in list_spooled_reports(self.root)]
-        store = open_report_store(self.root, dataset.cache)
+        store = dataset.report_images()
         store_bytes = sum(size for _, size, _ in store.iter_files())
         total_bytes = store_bytes + sum(spool_sizes) + len(report.image)
-        pending = Reports(dataset.db).count() + len(spool_sizes)
+        pending = dataset.reports.count() + len(spool_sizes)
         if pending >= self._limits.reports or total_bytes > self._limits.report_bytes:
             raise RefusedRequest(
                 503,
@@ -185,13 +184,12 @@ def _import_file(dataset: Dataset, file: Path) -> None:
 
     claim = report.claim
     with dataset.db.transaction():
-        reports = Reports(dataset.db)
-        store = open_report_store(dataset.root, dataset.cache)
-        if not (_is_forgotten(dataset, report) or reports.contains(claim)):
+        store = dataset.report_images()
+        if not (_is_forgotten(dataset, report) or dataset.reports.contains(claim)):
             # The image comes before its row, which refers to it.
             if not dataset.images.get_id(claim.sha256):
                 write_atomic(store.path(claim.sha256, claim.format), report.image)
-            reports.add(claim)
+            dataset.reports.add(claim)
 
     file.unlink(missing_ok=True)
 

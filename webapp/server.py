@@ -143,6 +143,7 @@ def run_server(
         pass
     except OSError as error:
         raise cannot_start from error
+    # uvicorn exits where its startup fails.
     except SystemExit as error:
         if error.code:
             raise cannot_start from error

@@ -37,7 +37,9 @@ class CachedResult:
             age = time.monotonic() - self._result_time
             if self._result is None or age > MAX_AGE_SECONDS:
                 # Not in the name of a client: others wait for the same result.
-                self._result = await self._queue.compute("", self._computation, None, 0)
+                self._result = await self._queue.compute(
+                    client="", computation=self._computation, request=None, size=0
+                )
                 self._result_time = time.monotonic()
             return self._result
 

@@ -94,7 +94,7 @@ def export_page(
         )
         # Also checks the model before anything is written.
         model = load_model(settings)
-        for name, data in _files(settings, model):
+        for name, data in _make_files(settings, model):
             write_atomic(folder / name, data)
             sizes.append(len(data))
 
@@ -109,7 +109,10 @@ def export_page(
     )
 
 
-def _files(settings: ServeSettings, model: LoadedModel) -> Iterator[tuple[str, bytes]]:
+def _make_files(
+    settings: ServeSettings, model: LoadedModel
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the path of each file of the site, relative to its folder, and its content."""
     for path in sorted(PAGE.rglob("*")):
         # Compressed copies are for our own server.
         is_for_server = path.name in SERVER_FILES or path.suffix == ".gz"
@@ -120,6 +123,7 @@ def _files(settings: ServeSettings, model: LoadedModel) -> Iterator[tuple[str, b
     yield MANIFEST, make_manifest(settings, of_faces=model.of_faces)
     yield f"{API}/model.onnx", model.content.read_bytes()
 
+    # Computations of the server get the argument of their request: these two have none.
     faces = portraits(model, None, settings)
     without_dataset = msgspec.structs.replace(settings, dataset=None)  # no reports
     changes = {

@@ -77,7 +77,7 @@ async def _read_form_images(request: Request, max_files: int) -> list[Upload]:
         )
 
     return [
-        _upload(name, data, boxes_of_file)
+        _make_upload(name, data, boxes_of_file)
         for (name, data), boxes_of_file in zip(files, boxes, strict=True)
     ]
 
@@ -89,9 +89,9 @@ async def read_file(
     kind = _get_content_type(request)
     if kind != FORM:
         raise _wrong_type_error(kind, FORM)
-    files, texts = await _read_form(request, 1)
+    files, texts = await _read_form(request, max_files=1)
     name, data = files[0]
-    return _upload(name, data, None), texts
+    return _make_upload(name, data, boxes=None), texts
 
 
 async def _read_form(
@@ -165,10 +165,10 @@ def _decode(image: EncodedImage, number: int) -> Upload:
             f"not base64: {error} - at `$.images[{number}].data`",
             IMAGES_HINT,
         ) from None
-    return _upload(image.name, data, image.boxes)
+    return _make_upload(image.name, data, image.boxes)
 
 
-def _upload(name: str, data: bytes, boxes: Sequence[MarkedBox] | None) -> Upload:
+def _make_upload(name: str, data: bytes, boxes: Sequence[MarkedBox] | None) -> Upload:
     face_boxes = None if boxes is None else tuple(Box(*box) for box in boxes)
     return Upload(text_of(name, MAX_NAME_LENGTH), data, face_boxes)
 

@@ -81,7 +81,7 @@ class Changes(Table):
         """Return changes that remove samples (rows) from splits and groups."""
         changes = []
         for what in ("split", "split_group"):
-            sql = f"SELECT id FROM sample WHERE {what} IS NOT NULL AND id"
+            sql = f"SELECT id FROM sample WHERE {what} IS NOT NULL AND id IN (:items)"
             rows = self._db.iter_rows_in(sql, samples)
             changes += [Change(what, row["id"], None) for row in rows]
         return changes
@@ -92,7 +92,7 @@ class Changes(Table):
             "SELECT what, item, before, after FROM change WHERE step=? ORDER BY id DESC",
             (step,),
         )
-        rows_to_keep = [row for row in rows if self._keeps_class(*row)]
+        rows_to_keep = [row for row in rows if self._keeps_class(row)]
         # Where a class stays one, the aliases of its owner before that do not return to it.
         staying_classes = {row["item"] for row in rows_to_keep}
         candidates = []
@@ -109,7 +109,7 @@ class Changes(Table):
         for row in rows_to_revert:
             if row["what"] == "name":
                 # An alias that took the former name of its class gets the other name.
-                alias = self._find_own_alias(row["item"], row["before"])
+                alias = self._find_own_alias(row)
                 if alias:
                     changes.append(Change("name", alias, row["after"]))
         self.apply(undoing, changes)
@@ -133,18 +133,20 @@ class Changes(Table):
         owner = key if table == "sorting_note" else table
         return owner, change["item"]
 
-    def _keeps_class(
-        self,
-        what: str,
-        item: int,
-        before: str | float | None,
-        after: str | float | None,
-    ) -> bool:
-        """Return whether a change made a class of an alias or a hidden one, and it stays one."""
-        if what != "merged":
+    def _keeps_class(self, change: Row) -> bool:
+        """Return whether a change of a class (`merged`) is not to be reverted.
+
+        It is not where a class was hidden or shown and is as before by now, nor where a former
+        alias or hidden class is the label of samples, and so has to stay a class.
+        """
+        if change["what"] != "merged":
             return False
+        item = change["item"]
+        before = change["before"]
         row = self._db.fetch_one("SELECT merged_into FROM class WHERE id=?", (item,))
-        is_back = row is not None and row[0] == before and item in (before, after)
+        # A hidden class is merged into itself.
+        is_about_hiding = item in (before, change["after"])
+        is_back = is_about_hiding and row is not None and row[0] == before
         if is_back or not before:
             return is_back
         return self._db.has_rows("SELECT 1 FROM sample WHERE label=?", (item,))
@@ -159,7 +161,7 @@ class Changes(Table):
                 name = (row["before"],)
                 owner = self._db.fetch_value("SELECT id FROM class WHERE name=?", name)
                 is_taken = owner is not None and owner not in classes
-            if not is_taken or self._find_own_alias(row["item"], row["before"]):
+            if not is_taken or self._find_own_alias(row):
                 free_rows.append(row)
 
         if len(free_rows) == len(rows):
@@ -167,14 +169,14 @@ class Changes(Table):
         # A class that keeps its name may block another one: check again.
         return self._drop_taken_names(free_rows)
 
-    def _find_own_alias(self, row: int, name: str) -> int | None:
-        """Return the alias of a class (row) with this name: they can swap their names."""
+    def _find_own_alias(self, change: Row) -> int | None:
+        """Return the alias that has the former name of a renamed class: both can swap names."""
         sql = "SELECT id FROM class WHERE name=? AND merged_into=? AND id<>merged_into"
-        return self._db.fetch_int(sql, (name, row)) or None
+        return self._db.fetch_int(sql, (change["before"], change["item"])) or None
 
     def get_refused_classes(self, samples: Sequence[int]) -> dict[int, frozenset[int]]:
         """Return the classes (rows) that a person ruled out for these samples."""
-        sql = "SELECT sample, refused FROM sorting_note WHERE refused<>'' AND sample"
+        sql = "SELECT sample, refused FROM sorting_note WHERE refused<>'' AND sample IN (:items)"
         return {
             row["sample"]: frozenset(map(int, row["refused"].split(",")))
             for row in self._db.iter_rows_in(sql, samples)
@@ -396,6 +398,7 @@ class LabelClasses:
                 continue
             kind = "a former name" if self.find_renamed(name) else "an alias"
             notes.append(f"{name} is {kind} of {meaning}")
+            # The first name that a class may have: the command must work as typed.
             if not command and not set(name) & set(_FORBIDDEN):
                 command = f"labeler classes add {shlex.quote(name)} {option}"
 
@@ -431,7 +434,7 @@ class LabelClasses:
         if same:
             raise UsageError(f"there is a class {same!r} already")
 
-        # If this is undone, the former name of another class is its alias.
+        # A former name of another class gets a row as its alias, and is that again after an undo.
         sql = "SELECT id FROM class WHERE name=?"
         owner = self.get_id(name)
         number = self._db.fetch_int(sql, (name,)) or self._add_hidden(name, owner)
@@ -439,9 +442,10 @@ class LabelClasses:
         self._changes.apply(step, [*aliases, Change("merged", number, None)])
 
     def _leave_aliases(self, row: int) -> list[Change]:
-        """Return changes after which names that meant an alias (row) mean its class directly.
+        """Return changes after which the names of an alias (row) lead to its class directly.
 
-        The alias is about to mean something else. Predictions of its name are those of the class.
+        Call before the alias becomes a class itself. Predictions of the alias become those of the
+        class that it stood for.
         """
         sql = "SELECT merged_into FROM class WHERE id=? AND merged_into<>id"
         owner = self._db.fetch_int(sql, (row,))
@@ -584,7 +588,7 @@ class LabelClasses:
                     FROM decision d
                     WHERE d.value=c.item AND d.step>c.step
                 )
-                AND c.item
+                AND c.item IN (:items)
             """
         rows = [row["item"] for row in self._db.iter_rows_in(sql, emptied)]
         self._changes.apply(step, [Change("merged", row, row) for row in rows])

@@ -14,7 +14,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import closing, contextmanager, suppress
-from itertools import chain
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -276,7 +276,10 @@ class Connection:
         verb: str = "INSERT",
         then: str = "",
     ) -> int:
-        """Insert a row inside a transaction, and return its id; `then` is an ON CONFLICT clause."""
+        """Insert a row inside a transaction, and return its id.
+
+        `verb` may be INSERT OR REPLACE or the like, `then` an ON CONFLICT clause.
+        """
         sql = insert_sql(table, tuple(row), verb, then)
         with self._translated_errors:
             return self._execute(sql, tuple(row.values())).lastrowid or 0
@@ -296,18 +299,16 @@ class Connection:
         with self._translated_errors:
             return self._execute(sql, values).fetchall()
 
-    def iter_rows_in(
-        self, sql: str, items: Collection[Any], rest: str = ""
-    ) -> Iterator[Row]:
-        """Yield rows where the last column in `sql` is one of `items`.
+    def iter_rows_in(self, sql: str, items: Collection[Any]) -> Iterator[Row]:
+        """Yield the rows of a query with `IN (:items)`.
 
-        `rest` is appended, such as a GROUP BY; an ORDER BY holds per `MAX_SQL_VALUES` items.
+        Items are looked up in chunks of `MAX_SQL_VALUES`: an ORDER BY holds within a chunk only.
         """
         values = list(items)
         for start in range(0, len(values), MAX_SQL_VALUES):
             chunk = values[start : start + MAX_SQL_VALUES]
             marks = ",".join("?" * len(chunk))
-            yield from self.fetch_all(f"{sql} IN ({marks}) {rest}", chunk)
+            yield from self.fetch_all(sql.replace(":items", marks), chunk)
 
     def iter_pages(
         self,
@@ -346,7 +347,10 @@ class Connection:
         values: Sequence[Any] = (),
         within: str = "{page}",
     ) -> Iterator[Row]:
-        """Yield the rows of `iter_pages`, with one page in memory."""
+        """Yield the rows of `iter_pages`, with one page in memory.
+
+        The arguments are those of `iter_pages`: `sql` ends with a WHERE, `{page}` is the page.
+        """
         return chain.from_iterable(self.iter_pages(sql, key, values, within=within))
 
     def fetch_dict(self, sql: str, values: Sequence[Any] = ()) -> dict[Any, Any]:
@@ -362,7 +366,7 @@ class Connection:
         self, kind: Callable[..., Record], sql: str, values: Sequence[Any] = ()
     ) -> list[Record]:
         """Return the rows of a small result as records, whose fields are its columns in order."""
-        return [kind(*row) for row in self.fetch_all(sql, values)]
+        return list(starmap(kind, self.fetch_all(sql, values)))
 
     def fetch_text(self, sql: str, values: Sequence[Any]) -> str | None:
         """Return the first column of the first row, which is text, or None."""
@@ -392,15 +396,15 @@ class Connection:
         return self.fetch_int("PRAGMA data_version")
 
     @contextmanager
-    def attach(self, path: Path, name: str) -> Iterator[None]:
-        """Attach another catalogue read-only, as `name.table`, for the block."""
+    def attach_other(self, path: Path) -> Iterator[None]:
+        """Attach another catalogue read-only for the block: its tables are `other.TABLE`."""
         mode = read_only_mode(path) if is_read_only(path) else "ro"
         uri = f"{path.absolute().as_uri()}?mode={mode}"
-        self.execute(f"ATTACH DATABASE ? AS {name}", (uri,))
+        self.execute("ATTACH DATABASE ? AS other", (uri,))
         try:
             yield
         finally:
-            self.execute(f"DETACH DATABASE {name}")
+            self.execute("DETACH DATABASE other")
 
     def copy_to(self, target: Path) -> None:
         """Back the catalogue up to a new file. Raises `DiskFull`."""
@@ -515,6 +519,7 @@ _MAX_COPY_ATTEMPTS = 5
 def copy_catalogue(catalogue: Path, target: Path) -> None:
     """Copy and upgrade a catalogue. Raises `DatasetBusy` if it keeps changing."""
     try:
+        # Until an attempt succeeds: nothing was written to the catalogue meanwhile.
         if not any(_try_copy(catalogue, target) for _ in range(_MAX_COPY_ATTEMPTS)):
             raise DatasetBusy(
                 f"{catalogue} changes all the time",

@@ -74,7 +74,8 @@ class ImageHashes(Table):
     def get_regions(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
         """Return image and region of samples by row."""
         rows = self._db.iter_rows_in(
-            f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image WHERE s.id",
+            f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image "
+            "WHERE s.id IN (:items)",
             ids,
         )
         return {row["id"]: sample_region_from_row(row) for row in rows}
@@ -134,6 +135,7 @@ COMPARISON_VERSION = 2
 SAME, NOT_SAME, DOUBTFUL = "same", "not", "doubtful"
 _UNCOMPARED = "verdict='open'"
 
+# A FROM clause with conditions: pairs of two samples in use.
 _IN_USE = """FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b
     WHERE s.status!='retired' AND t.status!='retired'"""
 # The fields of `PairVerdict`.
@@ -236,7 +238,7 @@ class Pairs(Table):
         """Return how many of these samples (keys) were searched for duplicates."""
         sql = (
             "SELECT 1 FROM sample_hash l JOIN sample s ON s.id=l.sample "
-            "WHERE l.searched AND s.key"
+            "WHERE l.searched AND s.key IN (:items)"
         )
         return sum(1 for _ in self._db.iter_rows_in(sql, samples))
 
@@ -396,8 +398,8 @@ class Pairs(Table):
     def list_set_mates(self, rows: Sequence[int]) -> list[Pair]:
         """Return pairs of samples (rows) with the others of their duplicate set."""
         sql = """SELECT a.id, b.id FROM sample a JOIN sample b ON b.duplicate_set=a.duplicate_set
-            AND b.id<>a.id WHERE a.id"""
-        return list(map(tuple, self._db.iter_rows_in(sql, rows, "ORDER BY a.id, b.id")))
+            AND b.id<>a.id WHERE a.id IN (:items) ORDER BY a.id, b.id"""
+        return list(map(tuple, self._db.iter_rows_in(sql, rows)))
 
     def get_duplicate_ids(self) -> set[int]:
         """Return samples (rows) in a duplicate set or marked as duplicate."""
@@ -415,4 +417,4 @@ _MEMBER = """SELECT s.id, s.key, s.w AS width, s.h AS height, ifnull(l.filled, 1
     s.duplicate_set AS "group", (SELECT max(licence) FROM origin WHERE image=i.id) AS licence,
     (SELECT min(source) FROM origin WHERE image=i.id AND url IS NOT NULL) AS source FROM sample s
     JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label LEFT JOIN sample_hash l ON
-    l.sample=s.id WHERE s.id"""
+    l.sample=s.id WHERE s.id IN (:items)"""

@@ -6,7 +6,7 @@ search.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, starmap
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row, Table
@@ -106,7 +106,9 @@ class Tracks(Table):
         if names is None:
             rows = self._db.fetch_all(f"{tracks} {_ORDER}")
         else:
-            rows = self._db.iter_rows_in(f"{tracks} AND t.name", names, _ORDER)
+            rows = self._db.iter_rows_in(
+                f"{tracks} AND t.name IN (:items) {_ORDER}", names
+            )
 
         for _, track_rows in groupby(rows, key=lambda row: str(row["name"])):
             members = list(track_rows)
@@ -384,7 +386,7 @@ def _face_from_row(row: Row) -> Face:
         Face,
         row,
         box=box_from_row(row),
-        landmarks=tuple(Landmark(*point) for point in load(row["landmarks"])),
+        landmarks=tuple(starmap(Landmark, load(row["landmarks"]))),
         evidence=None if row["evidence"] is None else load(row["evidence"]),
     )
 
@@ -465,7 +467,7 @@ class Scans(Table):
         sql = f"SELECT sha256, format FROM image i WHERE {_TO_CUT}"
         arguments = (encode_searches(searches), cut)
         rows = self._db.iter_rows(sql, ("sha256",), arguments)
-        return (StoredFile(*row) for row in rows)
+        return starmap(StoredFile, rows)
 
     def get_search(self, sha256: str) -> Search:
         """Return detector and settings of the last search of a searched image."""
@@ -516,7 +518,7 @@ class Scans(Table):
     def iter_faceless(self) -> Iterator[StoredFile]:
         """Yield searched images without a detected or manual face, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {FACELESS}"
-        return (StoredFile(*row) for row in self._db.iter_rows(sql, ("sha256",)))
+        return starmap(StoredFile, self._db.iter_rows(sql, ("sha256",)))
 
 
 WHOLE = "whole"

@@ -1,6 +1,7 @@
 """Visited items: rejections, fetches and sampled videos."""
 
 from collections.abc import Iterator, Mapping
+from itertools import starmap
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Table
@@ -78,7 +79,7 @@ class Rejections(Table):
         """Yield all rejections by stage, item and source."""
         sql = "SELECT stage, item, reason, detail, source FROM rejection WHERE TRUE"
         rows = self._db.iter_rows(sql, ("stage", "item", "source"))
-        return (Rejection(*row) for row in rows)
+        return starmap(Rejection, rows)
 
     def count_by_reason(self) -> dict[str, dict[str, int]]:
         """Return the number of rejected items by stage and reason."""
@@ -169,7 +170,7 @@ class Fetches(Table):
             WHERE f.state<>'done' AND f.url IS NOT NULL
             """
         rows = self._db.iter_rows(sql, ("f.source", "f.key"))
-        return (FailedFetch(*row) for row in rows)
+        return starmap(FailedFetch, rows)
 
     def list_yields(self) -> list[FetchYield]:
         """Return yields by source and query (or hint, or video title)."""

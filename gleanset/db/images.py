@@ -301,7 +301,7 @@ class Images(Table):
             for name in OriginSummary._fields
         )
         rows = self._db.iter_rows_in(
-            f"SELECT sha256, {firsts} FROM image i WHERE sha256", hashes
+            f"SELECT sha256, {firsts} FROM image i WHERE sha256 IN (:items)", hashes
         )
         return {sha256: OriginSummary(*summary) for sha256, *summary in rows}
 
@@ -333,7 +333,8 @@ class Images(Table):
     def _with_origins(self, rows: list[Row]) -> list[Image]:
         origins: dict[int, list[Origin]] = {row["id"]: [] for row in rows}
         for row in self._db.iter_rows_in(
-            "SELECT * FROM origin o WHERE image", origins, f"ORDER BY {_ORIGIN_ORDER}"
+            f"SELECT * FROM origin o WHERE image IN (:items) ORDER BY {_ORIGIN_ORDER}",
+            origins,
         ):
             origins[row["image"]].append(_origin_from_row(row))
 

@@ -480,31 +480,28 @@ def get_label_provenances(
     db: Connection, samples: Collection[int] | None = None
 ) -> dict[str, str]:
     """Return label provenances by key, of all or some samples (rows)."""
-
-    def rows(sql: str, rest: str) -> Iterable[Row]:
-        if samples is None:
-            return db.fetch_all(f"{sql} {rest}")
-        return db.iter_rows_in(f"{sql} AND s.id", samples, rest)
-
-    provenances: dict[str, str] = {}
-    # By sample, the provenance from before each step.
-    provenances_before = defaultdict[str, dict[int, str]](dict)
-    decisions = rows(
-        """
+    condition = "TRUE" if samples is None else "s.id IN (:items)"
+    sql = f"""
         SELECT s.key, d.step, t.undoes, d.provenance
         FROM decision d
         JOIN sample s ON s.id=d.sample
         JOIN step t ON t.id=d.step
-        WHERE s.status='labelled'
-        """,
-        "ORDER BY d.id",
+        WHERE s.status='labelled' AND {condition}
+        ORDER BY d.id
+        """
+    decisions: Iterable[Row] = (
+        db.fetch_all(sql) if samples is None else db.iter_rows_in(sql, samples)
     )
 
+    provenances: dict[str, str] = {}
+    # By sample, the provenance from before each step.
+    provenances_before = defaultdict[str, dict[int, str]](dict)
     for key, step, undone_step, provenance in decisions:
         current = provenances.get(key, "")
         provenances_before[key][step] = current
         if provenance == "undo":
             provenances[key] = provenances_before[key].get(undone_step, current)
+        # A merge repeats decisions of the other dataset, whose steps came before it.
         elif provenance != MERGE or not current:
             provenances[key] = provenance
 
@@ -526,7 +523,7 @@ def get_unseen_labels(db: Connection) -> dict[str, str]:
 
 def count_unseen_in_evaluation(db: Connection) -> int:
     """Return how many samples with unseen labels are in val or test."""
-    sql = "SELECT key FROM sample WHERE kept AND split IN ('val','test') AND key"
+    sql = "SELECT key FROM sample WHERE kept AND split IN ('val','test') AND key IN (:items)"
     return sum(1 for _ in db.iter_rows_in(sql, get_unseen_labels(db)))
 
 

@@ -156,8 +156,7 @@ class Maintenance(Table):
     def list_refused_images(self) -> list[tuple[str, str]]:
         """Return (hash, format) of undecided images whose reports were accepted, then refused."""
         refused = only_in_reports_sql("status='refused'")
-        rows = self._db.fetch_all(
-            f"""
+        sql = f"""
             SELECT sha256, format
             FROM image i
             WHERE {refused}
@@ -167,9 +166,7 @@ class Maintenance(Table):
                     WHERE image=i.id AND status NOT IN ('queue', 'retired')
                 )
             """
-        )
-
-        return list(map(tuple, rows))
+        return list(map(tuple, self._db.fetch_all(sql)))
 
     def remove_refused_images(self, hashes: Collection[str]) -> None:
         """Delete those of some images that are still refused; their reports stay."""
@@ -399,10 +396,9 @@ class DecidedState(NamedTuple):
 class CatalogueMerge(Table):
     """Merge of a catalogue into ours (`main`), while it is attached as `other`."""
 
-    def iter_new_images(self) -> list[tuple[str, str]]:
+    def list_new_images(self) -> list[tuple[str, str]]:
         """Return (hash, format) of images to copy, without those removed here."""
-        rows = self._db.fetch_all(
-            """
+        sql = """
             SELECT sha256, format
             FROM other.image o
             WHERE state='ok'
@@ -414,9 +410,7 @@ class CatalogueMerge(Table):
                 AND NOT EXISTS(SELECT 1 FROM main.tombstone WHERE sha256=o.sha256)
             ORDER BY sha256
             """
-        )
-
-        return list(map(tuple, rows))
+        return list(map(tuple, self._db.fetch_all(sql)))
 
     def count_changes(self) -> tuple[int, int, int]:
         """Count origins and samples that would be added, and our images that the other removed."""
@@ -515,7 +509,11 @@ class CatalogueMerge(Table):
         own: dict[str, str] | None = None,
         values: tuple[object, ...] = (),
     ) -> None:
-        """Insert missing rows `o`; `own` maps columns to SQL for our values."""
+        """Insert the rows `o` of the other catalogue that are missing in this one.
+
+        `joins` and `condition` are SQL about `o`, `values` those of `?` in them; `own` maps columns
+        to SQL for our values, such as our number of an image.
+        """
         columns = [
             row["name"]
             for row in self._db.fetch_all(f"PRAGMA main.table_info({table})")

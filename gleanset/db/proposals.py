@@ -153,10 +153,10 @@ class Proposals(Table):
                 SELECT p.sample, c.name, p.confidence
                 FROM proposal p
                 JOIN class c ON c.id=p.label
-                WHERE p.sample
+                WHERE p.sample IN (:items)
+                ORDER BY p.sample, p.rank
                 """,
                 proposals,
-                "ORDER BY p.sample, p.rank",
             ):
                 proposals[sample].append(Proposal(*proposal))
 
@@ -327,10 +327,8 @@ def list_clusters(db: Connection) -> list[SampleCluster]:
 
 def get_cluster(db: Connection, name: str) -> SampleCluster:
     """Return a pending cluster by id, or track by name. Raises `UsageError`."""
-    cluster = next(
-        (candidate for candidate in _list_all_clusters(db) if candidate.id == name),
-        None,
-    )
+    clusters = {cluster.id: cluster for cluster in _list_all_clusters(db)}
+    cluster = clusters.get(name)
     if not cluster and (track := Tracks(db).get(name)):
         decided = len(track.samples) - len(track.pending)
         cluster = SampleCluster(name, track.pending, decided)

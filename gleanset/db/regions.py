@@ -192,16 +192,15 @@ class VideoFrames(Table):
 
     def _add_faces(self, rows: Sequence[Row]) -> list[Frame]:
         faces: dict[int, list[FrameFace]] = {row["id"]: [] for row in rows}
-        # The query ends before its IN: IN and the images are appended.
         for row in self._db.iter_rows_in(
             f"""
             SELECT s.image, s.id, s.x, s.y, s.w, s.h, c.name AS label
             FROM sample s
             LEFT JOIN class c ON c.id=s.label
-            WHERE {IN_USE} AND s.image
+            WHERE {IN_USE} AND s.image IN (:items)
+            ORDER BY s.id
             """,
             faces,
-            "ORDER BY s.id",
         ):
             face = record_from_row(FrameFace, row, box=box_from_row(row))
             faces[row["image"]].append(face)
@@ -300,7 +299,10 @@ class QualityMeasures(Table):
         return self._db.fetch_int(f"SELECT count(*) {_MISSING}", (version,))
 
     def iter_missing(self, version: int, first: int = 0) -> Iterator[list[int]]:
-        """Yield pages of unmeasured samples (rows); first `first` queued ones drawn evenly."""
+        """Yield pages of ids of unmeasured samples; the first page are `first` queued ones.
+
+        Those are drawn evenly (`FAIR_ORDER`), to have something of each source soon.
+        """
         missing_sql = f"SELECT s.id {_MISSING}"
         in_queue_sql = f"{missing_sql} AND s.status='queue' AND s.kept"
         first_page = self._db.fetch_column(
@@ -344,7 +346,7 @@ class QualityMeasures(Table):
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Quality]:
         """Return existing measures of samples by key."""
-        rows = self._db.iter_rows_in(f"{_QUALITY} WHERE s.key", keys)
+        rows = self._db.iter_rows_in(f"{_QUALITY} WHERE s.key IN (:items)", keys)
         return {row["key"]: record_from_row(Quality, row) for row in rows}
 
     def count_flagged(self, flags: Sequence[QualityFlag]) -> tuple[int, dict[str, int]]:

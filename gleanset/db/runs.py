@@ -103,7 +103,7 @@ class SplitEvaluations(Table):
         """Record an evaluation; return counts of earlier ones."""
         data = fingerprint(samples)
         with self._db.transaction():
-            # The evaluation of a training counts once, also if it is repeated.
+            # The evaluation of a training counts once, also if it is repeated; later ones each.
             own_row = self._db.fetch_int(
                 """
                 SELECT id
@@ -188,7 +188,7 @@ class LabelIssues(Table):
 
     def get_many(self, samples: Sequence[str]) -> dict[str, LabelIssue]:
         """Return unreviewed label issues of samples by key."""
-        rows = self._db.iter_rows_in(f"{_ISSUE} AND s.key", samples)
+        rows = self._db.iter_rows_in(f"{_ISSUE} AND s.key IN (:items)", samples)
         return {row["key"]: _label_issue_from_row(row) for row in rows}
 
     def iterate(self) -> Iterator[LabelIssue]:

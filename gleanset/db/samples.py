@@ -134,10 +134,10 @@ class Hints(Table):
             SELECT s.id, json_group_array(DISTINCT {_CLASS})
             FROM sample s
             JOIN origin o ON o.image=s.image
-            WHERE o.hint IS NOT NULL AND s.id
+            WHERE o.hint IS NOT NULL AND s.id IN (:items)
+            GROUP BY s.id
             """,
             sorted(samples),
-            "GROUP BY s.id",
         )
 
         return {sample: frozenset(load(hints)) for sample, hints in rows}
@@ -150,7 +150,9 @@ class Hints(Table):
             rows = self._db.fetch_all(_DISPUTED)
         else:
             samples = sorted(self._list_with_duplicates(images))
-            rows = list(self._db.iter_rows_in(f"{_DISPUTED} AND s.id", samples))
+            rows = list(
+                self._db.iter_rows_in(f"{_DISPUTED} AND s.id IN (:items)", samples)
+            )
 
         # A person who labels one duplicate settles the question for all of them.
         provenances = get_label_provenances(self._db, [row["id"] for row in rows])
@@ -174,7 +176,7 @@ class Hints(Table):
             FROM image i
             JOIN sample s ON s.image=i.id
             LEFT JOIN sample g ON g.duplicate_set=s.duplicate_set
-            WHERE i.sha256
+            WHERE i.sha256 IN (:items)
             """,
             sorted(images),
         )
@@ -228,7 +230,7 @@ class Samples(Table):
         ids = self._db.fetch_column("SELECT id FROM sample ORDER BY image, id")
         for start in range(0, len(ids), _PAGE_SIZE):
             page = ids[start : start + _PAGE_SIZE]
-            rows = self._db.iter_rows_in(f"{_SAMPLE} WHERE s.id", page)
+            rows = self._db.iter_rows_in(f"{_SAMPLE} WHERE s.id IN (:items)", page)
             by_id = {row["id"]: row for row in rows}
             yield from self._read_samples(
                 by_id[number] for number in page if number in by_id
@@ -313,7 +315,7 @@ class Samples(Table):
             SELECT s.key, i.sha256, i.format, s.detector
             FROM sample s
             JOIN image i ON i.id=s.image
-            WHERE s.key
+            WHERE s.key IN (:items)
             """
         return dict_from_rows(self._db.iter_rows_in(sql, keys))
 

@@ -198,7 +198,7 @@ def _find_forgotten_images(db: Connection, tombstones: list[Row]) -> dict[str, s
     reasons = {row["sha256"]: row["reason"] for row in tombstones}
     hashes = set[str]()
     for table in ("image", "report"):
-        sql = f"SELECT sha256 FROM {table} WHERE sha256"
+        sql = f"SELECT sha256 FROM {table} WHERE sha256 IN (:items)"
         hashes.update(row["sha256"] for row in db.iter_rows_in(sql, reasons))
     return {sha256: reasons[sha256] for sha256 in sorted(hashes)}
 

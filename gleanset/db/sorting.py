@@ -98,7 +98,7 @@ class SampleTiles(Table):
     def get_many(self, ids: Sequence[int]) -> dict[int, SampleTile]:
         """Return the tiles of existing samples by row."""
         tiles = {}
-        for row in self._db.iter_rows_in(f"{_TILE} WHERE s.id", ids):
+        for row in self._db.iter_rows_in(f"{_TILE} WHERE s.id IN (:items)", ids):
             region = sample_region_from_row(row)
             tiles[region.id] = record_from_row(SampleTile, row, region=region)
         return tiles
@@ -118,7 +118,7 @@ class SampleTiles(Table):
     def get_marks(self, keys: Sequence[str]) -> dict[int, str | None]:
         """Return the marks of samples (keys), by row."""
         samples = "sample s LEFT JOIN sorting_note m ON m.sample=s.id"
-        sql = f"SELECT s.id, m.mark FROM {samples} WHERE s.key"
+        sql = f"SELECT s.id, m.mark FROM {samples} WHERE s.key IN (:items)"
         return dict_from_rows(self._db.iter_rows_in(sql, keys))
 
     def get_keys(self, ids: Sequence[int]) -> list[str]:

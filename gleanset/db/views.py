@@ -36,7 +36,7 @@ NO_FILTER = SampleFilter()
 
 
 def filter_sql(sample_filter: SampleFilter) -> tuple[str, list[object]]:
-    """Return SQL tests on a sample `s` and class `c`, with values."""
+    """Return SQL tests on a sample `s` and class `c`, each after an AND, with values."""
     tests = ""
     values: list[object] = []
     if sample_filter.label is not None:
@@ -182,12 +182,16 @@ class OrderedSamples(Table):
     def _build_where(
         self, place: str, label: str | None, sample_filter: SampleFilter
     ) -> tuple[str, list[object]]:
+        """Return a WHERE clause for the samples of a class or (without one) a place, with values.
+
+        `place` is a key of `PLACES`, or one of the further places below it.
+        """
         tests, values = filter_sql(sample_filter)
         if label is not None:
             # 0 for an unknown class, which no sample has.
-            row = self._db.fetch_int("SELECT id FROM class WHERE name=?", (label,))
+            class_id = self._db.fetch_int("SELECT id FROM class WHERE name=?", (label,))
             condition = f"{IN_USE} AND s.status='labelled' AND s.label=?"
-            return f" WHERE {condition}{tests}", [row, *values]
+            return f" WHERE {condition}{tests}", [class_id, *values]
         if place == DUPLICATES:
             return f" WHERE {IS_DUPLICATE}{tests}", values
         if place == EVERYWHERE:

@@ -194,8 +194,10 @@ class FolderNames:
 
     def decode(self, name: str) -> str:
         """Return a name as text. Raises `InputUnusable` if it is not in the named encoding."""
+        # Bytes that are not UTF-8 are surrogate escapes, which cannot be encoded.
         with suppress(UnicodeEncodeError):
-            return name.encode().decode()
+            name.encode()
+            return name
         raw = os.fsencode(name)
         if raw not in self._texts:
             # All names together tell the encoding better than one.
@@ -221,6 +223,7 @@ def _scan_lines(file: IO[bytes]) -> _LineScan:
     has_nul = False
     utf8_lines = other_lines = first_other_line = sample_bytes = 0
     cells: dict[bytes, None] = {}  # in the order of the file
+    # Long lines in pieces, to the end of the file.
     lines = iter(partial(file.readline, _MAX_LINE_BYTES), b"")
     for number, line in enumerate(lines, start=1):
         has_nul = has_nul or b"\0" in line
@@ -246,6 +249,7 @@ def _guess_encoding(
 ) -> TextEncoding:
     import chardet  # most texts are UTF-8
 
+    # Numbered names count once: their digits say nothing about the encoding.
     sample = b"\n".join({_DIGITS.sub(b"", cell): None for cell in cells})
     matches = chardet.detect_all(
         sample,

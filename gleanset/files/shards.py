@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from gleanset.errors import UsageError
 from gleanset.files.parquet import Column, open_parquet_writer
@@ -24,7 +24,7 @@ class ShardRecord(NamedTuple):
 
 
 Put = Callable[[ShardRecord], None]
-ShardFormat = Literal["webdataset", "parquet"]
+
 SHARD_EXTENSIONS = {"webdataset": ".tar", "parquet": ".parquet"}
 GROUP_ROWS, GROUP_BYTES = 100, 16_000_000
 """Limits of a Parquet row group in rows and bytes of images: streaming readers hold one row group

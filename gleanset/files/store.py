@@ -145,9 +145,9 @@ class Store:
             write_atomic(path, data, scratch=self.scratch)
         return path
 
-    def overwrite(self, name: str, kind: str, data: bytes) -> None:
-        """Store bytes, replacing any file of that name (for crops)."""
-        write_atomic(self.path(name, kind), data, scratch=self.scratch)
+    def overwrite(self, name: str, data: bytes) -> None:
+        """Store a JPEG, replacing any of that name (for crops)."""
+        write_atomic(self.path(name, "JPEG"), data, scratch=self.scratch)
 
     def compute_hash(self, name: str, kind: str) -> str | None:
         """Return the SHA-256 of a stored file; None if missing. Raises `OSError`."""

@@ -161,7 +161,10 @@ def _adjust_color(image: Pixels, numbers: Float64Array, limits: Limits) -> Pixel
 
 
 def _adjust_hue(image: Pixels, numbers: Float64Array, limits: Limits) -> Pixels:
-    """Change hue and saturation by rotating and scaling the chroma plane (YCrCb)."""
+    """Change hue and saturation by rotating and scaling the chroma plane (YCrCb).
+
+    `numbers` are the random numbers of one image, in 0..1.
+    """
     angle = 2 * np.pi * limits.hue * (numbers[_HUE] * 2 - 1)
     scale = 1 + limits.saturation * (numbers[_SATURATION] * 2 - 1)
 
@@ -178,7 +181,10 @@ def _adjust_hue(image: Pixels, numbers: Float64Array, limits: Limits) -> Pixels:
 
 
 def _degrade(image: Pixels, numbers: Float64Array, limits: Limits) -> Pixels:
-    """Blur, compress and erase, each with its probability."""
+    """Blur, compress and erase, each with its probability.
+
+    Of two random numbers (0..1) of a change, one decides whether it happens, the other how strong.
+    """
     if numbers[_BLUR] < limits.blur:
         sigma = max(0.3, MAX_BLUR * image.shape[0] * numbers[_BLUR_BY])
         image = _as_pixels(cv2.GaussianBlur(image, (0, 0), sigma))
@@ -200,7 +206,10 @@ def _compress_jpeg(image: Pixels, quality: int) -> Pixels:
 
 
 def _erase(image: Pixels, numbers: Float64Array) -> None:
-    """Fill a rectangle of 15 to 40 % of each side with a gray (Zhong et al., 2020)."""
+    """Fill a rectangle of 15 to 40 % of each side with a gray (Zhong et al., 2020).
+
+    `numbers` are the random numbers of one image, in 0..1.
+    """
     image_height, image_width = image.shape[:2]
     width = int(image_width * (0.15 + 0.25 * numbers[_ERASE_W]))
     height = int(image_height * (0.15 + 0.25 * numbers[_ERASE_H]))

@@ -41,6 +41,7 @@ def _find_gray(image: Image.Image, key: int) -> Image.Image:
 def _find_rgb(
     image: Image.Image, data: bytes, key: tuple[int, int, int]
 ) -> Image.Image:
+    """Return a mask of a 16-bit color, whose high bytes Pillow decoded to `image`."""
     import numpy as np
 
     with Image.open(io.BytesIO(data), formats=("PNG",)) as low_bytes:

@@ -222,5 +222,5 @@ class FaceCropper(NamedTuple):
             # The original is the crop; an older file with a smaller margin would hide it.
             self.crops.path(key, "JPEG").unlink(missing_ok=True)
         else:
-            self.crops.overwrite(key, "JPEG", encode_jpeg(crop))
+            self.crops.overwrite(key, encode_jpeg(crop))
         return crop

@@ -210,6 +210,7 @@ _ADAM7 = (
 
 
 def _is_missing_rows(data: bytes) -> bool:
+    """Return whether a PNG has less pixel data than its header announces."""
     missing_bytes = _count_png_bytes(data)
     inflate = zlib.decompressobj()
     with suppress(Unreadable, zlib.error):
@@ -233,8 +234,9 @@ def _count_png_bytes(data: bytes) -> int:
     bits, color_type, is_interlaced = data[24], data[25], data[28]
     bits_per_pixel = bits * _PNG_CHANNELS[color_type]
 
+    passes = _ADAM7 if is_interlaced else [(0, 0, 1, 1)]
     count = 0
-    for left, top, across, down in _ADAM7 if is_interlaced else ((0, 0, 1, 1),):
+    for left, top, across, down in passes:
         columns = math.ceil((width - left) / across)
         rows = math.ceil((height - top) / down)
         if columns > 0 and rows > 0:
@@ -273,6 +275,7 @@ def read_image_size(source: Path | io.BytesIO) -> tuple[int, int]:
                 file.seek(0)
                 decoded = decode(file.read(MAX_BYTES))
                 size = decoded.width, decoded.height
+                # It was decoded upright: turn it back if it was rotated by 90 degrees.
                 return size if decoded.orientation < 5 else size[::-1]
     except Exception as error:  # Pillow's plugins raise any exception
         raise _translate_error(error) from error
@@ -326,6 +329,7 @@ def _load_first_frame(image: ImageFile.ImageFile, kind: str) -> int:
 
 def _convert(image: ImageFile.ImageFile, data: bytes, mode: Mode) -> Image.Image:
     pixels = drop_unused_alpha(image)
+    # Not with a separate default image: the frame that was decoded is another one.
     if image.format == "PNG" and not getattr(image, "default_image", False):
         pixels = apply_color_key(pixels, data)
     if mode == "RGB" and "icc_profile" in pixels.info:

@@ -74,6 +74,7 @@ def find_opt_outs(data: bytes) -> Iterator[OptOutSignal]:
 def _read_metadata(data: bytes) -> tuple[bytes, bytes]:
     """Return the XMP, without the zeros of UTF-16, and the C2PA manifest of a file."""
     if not detect_kind(data):
+        # A format whose parts we do not read: search the whole file.
         xmp_data = data if b"DMI-PROHIBITED" in data else b""
         return xmp_data, data
 
@@ -84,8 +85,9 @@ def _read_metadata(data: bytes) -> tuple[bytes, bytes]:
             if part.kind in _XMP_BEGINNINGS:
                 if data.startswith(_XMP_BEGINNINGS[part.kind], part.body_begin):
                     xmp.append(part.read_body(data))
-            elif part.kind in (b"caBX", b"C2PA"):
+            elif part.kind in (b"caBX", b"C2PA"):  # chunks of PNG and WebP
                 manifest.append(part.read_body(data))
+            # APP11 segments of a JPEG (JUMBF).
             elif part.kind == b"\xeb" and data.startswith(b"JP", part.body_begin):
                 manifest.append(_read_box(part.read_body(data)))
 

@@ -59,6 +59,7 @@ def _iter_png_repairs(data: bytes) -> Iterator[bytes]:
     with suppress(Unreadable):  # truncated chunk
         parts.extend(iter_png_chunks(data))
     signature = data[:8]
+    # The color type, in the first chunk.
     is_palette = data[25:26] == b"\3"
 
     intact_parts = []
@@ -86,7 +87,9 @@ def _is_optional(part: FilePart, is_palette: bool) -> bool:
 
 
 def _is_damaged(part: FilePart, data: bytes) -> bool:
+    """Return whether a PNG chunk has a wrong checksum, or is a color profile beyond reading."""
     checksum = int.from_bytes(data[part.body_end : part.end])
+    # It covers the type of the chunk, too, which follows the 4 bytes of its length.
     if zlib.crc32(data[part.begin + 4 : part.body_end]) != checksum:
         return True
     if part.kind != b"iCCP":
@@ -102,6 +105,7 @@ def _is_damaged(part: FilePart, data: bytes) -> bool:
 
 
 def _add_end_marker(data: bytes, max_pixels: int) -> bytes | None:
+    """Return a JPEG with the end marker that it lacks; None if it lacks pixels, too."""
     segments = [data[:2]]
     header = b""
     scans = []

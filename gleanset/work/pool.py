@@ -175,7 +175,7 @@ def _process_items(
             next_items = first or feed.take(len(in_flight))
             if not next_items:
                 break
-            start(next_items.pop(0), 1)
+            start(next_items.pop(0), attempt=1)
         if not in_flight:
             return
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
@@ -103,18 +104,19 @@ class WorkerContext(Context):
         return lock
 
 
+@dataclass
 class WorkerPool:
     """Worker processes, started again up to `MAX_POOL_STARTS` times if all are lost.
 
-    They have the module `job` preloaded, and end with the `with` block.
+    An item may take `_seconds`. They have the module `_job` preloaded, and end with the `with`
+    block.
     """
 
-    def __init__(self, number: int, seconds_per_item: float, job: str):
-        self._number = number
-        self._job = job
-        self._seconds = seconds_per_item
-        self._start_count = 0
-        self._workers: _Workers | None = None
+    _number: int
+    _seconds: float
+    _job: str
+    _start_count: int = 0
+    _workers: "_Workers | None" = None
 
     def schedule(self, function: Callable[[Any], Any], item: Any) -> Future[Any]:
         """Run an item in a free worker. Raises `GleansetError` after `MAX_POOL_STARTS` starts."""

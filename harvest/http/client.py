@@ -373,7 +373,7 @@ class Client:
         except zlib.error as error:
             raise classify_error(DecodeError(str(error)), url, in_body) from error
         except (HTTPError, OSError, UnicodeError) as error:
-            self._raise_if_over(url, deadline, error)
+            self._raise_if_over(url, deadline, cause=error)
             raise classify_error(error, url, in_body) from error
         finally:
             self._watcher.remove(deadline)
@@ -424,7 +424,7 @@ class Client:
             # read1 returns the bytes received so far; read would wait for a whole chunk.
             chunk = response.read1(_CHUNK_BYTES, decode_content=False)
             # A socket that was shut down looks like a regular end.
-            self._raise_if_over(url, deadline, None)
+            self._raise_if_over(url, deadline)
             if not chunk:
                 break
             size += data.write(chunk)
@@ -436,7 +436,7 @@ class Client:
         return content
 
     def _raise_if_over(
-        self, url: str, deadline: Deadline, cause: Exception | None
+        self, url: str, deadline: Deadline, cause: Exception | None = None
     ) -> None:
         if self.slots.is_closed:
             raise Closed("the download was stopped") from cause

@@ -131,6 +131,7 @@ def looks_like_html(data: bytes) -> bool:
 
 
 def _is_permanent(error: Exception) -> bool:
+    """Return whether a connection that failed in this way would fail again."""
     if isinstance(error, ProxyError):
         return False
     if isinstance(error, NameResolutionError):

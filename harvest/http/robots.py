@@ -139,6 +139,7 @@ class _RulesCache:
             self._rules[origin] = rules
             self._size += rules.size + _ENTRY_BYTES
             while self._size > _MAX_CACHED_BYTES:
+                # The oldest whose files are read: others would be read again, and never complete.
                 oldest = next(iter(self._rules))
                 complete = (
                     name for name, other in self._rules.items() if other.is_complete
@@ -238,9 +239,13 @@ class RobotsPolicy:
         return min(delay, _MAX_CRAWL_DELAY_SECONDS) if delay else None
 
     def record_failure(self, file: str, failure: Outcome[str, Any]) -> None:
-        """Record that a file could not be read."""
+        """Record that a file could not be read.
+
+        Without its tdmrep.json a host reserves nothing, without its robots.txt it gets no requests.
+        """
         if file.endswith(_TDM_FILE):
             self._record_reservations(file, b"")
+        # More than five redirects: as if there were no robots.txt (RFC 9309, 2.3.1.2).
         elif failure.reason == "bad redirect":
             until = time.monotonic() + _CACHE_SECONDS
             self._add(file, _HostRules(until, reserved=self._reservations_before))
@@ -366,11 +371,13 @@ def parse_content_signals(text: str) -> Protego | None:
 
 
 def _as_access_rule(line: str) -> str:
+    """Return a line with a signal as Allow or Disallow, one with an access rule as `_NO_RULE`."""
     if signal := _SIGNAL_LINE.match(line):
         path = signal[1]
         preferences = signal[2].partition("#")[0]
         is_allowed = _allows_training(preferences)
-        # The stricter of two signals for the same path applies: everything else is allowed anyway.
+        # Without a path, a permission says nothing new (all is allowed at first), and as
+        # "Allow: /" it would lift a prohibition in another line of the group.
         if is_allowed is None or (is_allowed and path is None):
             return _NO_RULE
         return f"{'Allow' if is_allowed else 'Disallow'}: {path or '/'}"

@@ -355,8 +355,10 @@ class Scheduler(Generic[Result]):
             outcome = make_failure(candidate, error)
         if response.url in (candidate.url, normalize_url(candidate.url)):
             return outcome
+
+        # The importer finds out whether the image at the other address is a notice.
         fields = outcome.item, outcome.result, outcome.reason, outcome.detail
-        return RedirectedOutcome(*fields, response.url)
+        return RedirectedOutcome(*fields, final_url=response.url)
 
     def _release(self, host: str, *, is_done: bool) -> None:
         with self._slots.changed:
@@ -372,6 +374,7 @@ class Scheduler(Generic[Result]):
                 heappush(self._delayed, (until, next(self._numbers), job))
             else:
                 queue = self._queues.setdefault(job.turn.host, deque())
+                # First: what was begun is finished before its host gets another job.
                 queue.insert(0 if first else len(queue), job)
             self._slots.changed.notify()
 

@@ -304,6 +304,8 @@ def _contains(text: str, query: Query, meaning: str) -> bool:
     # How often the query is in the text, as it is or within an address.
     forms = {words, quote(words).casefold(), quote_plus(words).casefold()} - {""}
     echoes = sum(text.count(form) for form in forms)
+
+    # A query such as "no results" brings its phrases into the page with each echo.
     phrases = [phrase for phrase, sense in _PHRASES.items() if sense == meaning]
     return any(text.count(phrase) > echoes * words.count(phrase) for phrase in phrases)
 

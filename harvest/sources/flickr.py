@@ -217,11 +217,13 @@ def _list_pages(api: FlickrApi, params: Params) -> Iterator[ResultPage[Photo]]:
 
     def ask(number: int) -> ResultPage[Photo]:
         page = api.search(params, number)
-        if number == page.pages > 1 and not page.photo:
+        is_last = number == page.pages
+        if is_last and number > 1 and not page.photo:
             # Flickr may count too many pages, or this answer was incomplete.
             page = api.search(params, number)
 
         ids = {str(photo.get("id")) for photo in page.photo}
+        # Raised only if the page stays empty.
         error = None
         if number == 1 and page.total > 0:
             error = changed_error(
@@ -491,7 +493,9 @@ def log_in_to_flickr(ask: Ask, *, endpoint: str) -> LoginResult:
     key_secret = check_pasted_secret(ask("Its secret", hidden=True), "secret")
     # An endpoint given by the user may be on this machine.
     with Client(allow_private=endpoint != HOST) as client:
-        FlickrApi(
-            "a login", client, 0, Endpoint(endpoint), (key, key_secret)
-        ).check_keys()
+        keys = (key, key_secret)
+        api = FlickrApi(
+            "a login", client, pace=0, endpoint=Endpoint(endpoint), keys=keys
+        )
+        api.check_keys()
     return store_login("flickr", {"flickr.key": key, "flickr.secret": key_secret})

@@ -232,6 +232,8 @@ def _find_typical_step(steps: Float64Array, index: int) -> float:
     median_before = float(np.median(before))
     if not len(after):
         return median_before
+
+    # A step that stands out less from both its neighbors is motion, not a cut.
     neighbour = min(float(before[-1]), float(after[0]))
     return max(median_before, float(np.median(after)), neighbour * _SPIKE_RATIO)
 
@@ -307,7 +309,8 @@ def _find_even_changes(window: FrameBuffer, span: float) -> list[_EvenChange]:
     is_large = change >= _MIN_GRADUAL_CHANGE
     middles = middles[is_full & has_neighbours & is_large]
 
-    # The largest step within each change: every other interval of `reduceat` is one.
+    # The largest step within each change: every other interval of `reduceat` is one. The 0
+    # appended is for changes that end at the last frame: `reduceat` refuses an index beyond.
     ranges = np.stack([first[middles] + 1, last[middles] + 1], axis=1)
     largest = np.maximum.reduceat(np.append(window.steps, 0), ranges.ravel())[::2]
     middles = middles[largest <= _MAX_STEP_SHARE * change[middles].astype(np.float64)]
@@ -318,8 +321,8 @@ def _find_even_changes(window: FrameBuffer, span: float) -> list[_EvenChange]:
     is_even &= _are_means(window, (first + middles) // 2, first, last)
     even = np.flatnonzero(is_even)
     columns = [change[middles], middles, first, last]
-    values = [column[even].tolist() for column in columns]
-    return list(map(_EvenChange, *values))
+    rows = zip(*(column[even].tolist() for column in columns), strict=True)
+    return [_EvenChange(*row) for row in rows]
 
 
 def _are_means(

@@ -159,6 +159,7 @@ class FfmpegDecoder:
 
         `end` is the time of the last one, `length` that of the file as its header states it.
         """
+        # Headers are often a little wrong, and the sound may be longer.
         is_much_shorter = length is not None and end < length * 0.95 - 2
         if exit_code != 0 or (self._log_lines and is_much_shorter):
             return find_failure_reason(self._log_lines)
@@ -223,10 +224,11 @@ class FfmpegDecoder:
                 self._times.append(seconds)
 
     def _parse_full_frames(self) -> None:
+        """Move complete full frames from the buffer of the pipe to the queue."""
         plan = self._plan
         # One list may be ahead of the other, and both of the pixels.
         sizes = list(zip(self._widths, self._heights, strict=False))
-        byte_counts = [plan.count_bytes(*size) for size in sizes]
+        byte_counts = list(itertools.starmap(plan.count_bytes, sizes))
         parts = _take_parts(self._buffers[FULL_FRAMES], byte_counts)
 
         for data in parts:
@@ -246,11 +248,13 @@ class FfmpegDecoder:
         return composite_on_background(layer, self._background).tobytes()
 
     def _parse_log_line(self, text: str) -> None:
+        """Note the first report of damage, and the latest lines for an error message."""
         # The first frames after a seek may refer to frames that were not read.
         decoded_count = self._frame_count + len(self._times)
         is_reliable = self._plan.from_start or decoded_count >= _UNRELIABLE_FRAMES
         is_damage = is_reliable and reports_damage(text, self._plan.facts)
         if is_damage and not self._damage_line:
+            # Without the decoder's name before it: "[h264 @ 0x55d0] error while decoding MB".
             self._damage_line = text.split("] ")[-1][:200]
         if text and not _WARNING_LINE.match(text):
             self._log_lines = [*self._log_lines[-_MAX_LOG_LINES:], text]
@@ -270,6 +274,10 @@ class FfmpegDecoder:
             yield from self._make_block(times[:count], [i for i in due if i < count])
 
     def _make_block(self, times: Float64Array, due: list[int]) -> Iterator[FrameBlock]:
+        """Take these frames from the queues, and yield them if any has a usable time.
+
+        `due` are the indices of those with a full frame.
+        """
         count = len(times)
         full_frames = {index: self._full_frames.popleft() for index in due}
         data = b"".join(self._thumbs.popleft() for _ in range(count))

@@ -97,7 +97,7 @@ def make_schedule(sampling: Sampling, pixels: int) -> Schedule:
     if sampling.plain or sampling.mode == "seen":
         return Schedule(sampling.every)
     window = min(_WINDOW_SECONDS, sampling.every / 2)
-    return Schedule(window / _WINDOW_FRAMES, sampling.every, window)
+    return Schedule(step=window / _WINDOW_FRAMES, period=sampling.every, within=window)
 
 
 # A time stamp at most this many seconds before the previous one is jitter, not a jump; the frame

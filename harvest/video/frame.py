@@ -222,11 +222,13 @@ def measure_steepness(values: NDArray[np.int16]) -> float:
 
 
 def _measure_rows(values: NDArray[np.int16]) -> float | None:
+    """Return how much of an edge's rise is between two neighbors in a row; None without edges."""
     height, width = values.shape
     columns = width // _SEGMENT_PIXELS
     if columns * height < 2 * _MIN_STRONG_SEGMENTS:
         return None
 
+    # Each row in segments of equal length; the pixels that remain at its end are left out.
     whole = values[:, : columns * _SEGMENT_PIXELS]
     segments = whole.reshape(height * columns, _SEGMENT_PIXELS)
     rises = segments.max(axis=1) - segments.min(axis=1)  # one per segment
@@ -298,9 +300,12 @@ def _find_strokes(grey: Pixels) -> BoolArray:
 def _is_text_line(
     line: BoolArray, strokes_per_row: NDArray[np.intp], top: int, bottom: int
 ) -> bool:
+    """Return whether strokes (height x width) of these rows look like a line of a subtitle."""
     if not MIN_LINE_HEIGHT <= bottom - top <= MAX_LINE_HEIGHT:
         return False
+
     frame_width = line.shape[1]
+    # Percentiles, so that a few bright pixels of the image beside the text do not widen it.
     left, right = np.percentile(np.flatnonzero(line.any(axis=0)), [2, 98])
     width = max(right - left, 1) / frame_width
     offset = abs((left + right) / 2 / frame_width - 0.5)
@@ -308,6 +313,7 @@ def _is_text_line(
     density = strokes / max(right - left, 1)
     ink_share = float(line.mean()) / width
 
+    # Text has empty rows above and below, a texture does not. The rows next to it may be blurred.
     above = strokes_per_row[max(top - 4, 0) : max(top - 2, 0)]
     below = strokes_per_row[bottom + 2 : bottom + 4]
     max_in_margin = MAX_TEXT_MARGIN * strokes

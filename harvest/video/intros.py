@@ -61,8 +61,9 @@ def find_repeats(
         fresh = _Fingerprints(times, hashes)
         is_fresh = np.ones(len(times), dtype=bool)
         repeats = []
-        # The earlier videos, and at last the video itself.
-        for earlier in [*earlier_videos, None] if number >= known_count else ():
+        # The earlier videos, and at last the video itself. Known videos are not searched.
+        others = [*earlier_videos, None] if number >= known_count else []
+        for earlier in others:
             for repeat in _Comparison(fresh, earlier).find():
                 repeats.append(repeat)
                 is_fresh &= ~((times > repeat.start) & (times < repeat.end))

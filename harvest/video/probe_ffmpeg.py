@@ -290,6 +290,7 @@ def measure_packets(video: Path, facts: VideoFacts) -> PacketTimes:
             # One of both may be missing: ffmpeg prints that as the smallest number.
             time = max(int(dts), int(pts)) * ticks[stream] - facts.start
             end = max(end, time + int(length) * ticks[stream])
+            # The video, which is the first stream of the output.
             if stream == "0":
                 image_times.append(time)
 
@@ -347,6 +348,7 @@ def _parse_facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
     field_order = _parse_field_order(description)
     fps = _parse_frame_rate(description)
     has_tv_rate = fps is None or _MIN_INTERLACED_RATE < fps < _MAX_INTERLACED_RATE
+    is_quarter_turn = rotation is not None and round(float(rotation[1]) / 90) % 2 == 1
     seconds, start = _parse_duration_and_start(log)
     return VideoFacts(
         container=container,
@@ -355,11 +357,12 @@ def _parse_facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
         width=width,
         height=height,
         aspect=_parse_pixel_aspect(description, size),
-        rotated=rotation is not None and round(float(rotation[1]) / 90) % 2 == 1,
+        rotated=is_quarter_turn,
         seconds=seconds,
         start=start,
         fps=fps,
         interlaced=codec not in _PROGRESSIVE and "progressive" not in description,
+        # Colors that are converted become BT.709.
         bt709=converts or _is_bt709(description, height),
         alpha=alpha,
         decoder=decoder,
@@ -406,9 +409,10 @@ def _parse_duration_and_start(log: str) -> tuple[float | None, float]:
     if not match:
         return None, 0.0
     hours, minutes, seconds, start = match.groups()
-    if not hours:
-        return None, float(start or 0.0)
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds), float(start or 0.0)
+    length = None
+    if hours:
+        length = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    return length, float(start or 0.0)
 
 
 def _parse_frame_rate(description: str) -> float | None:

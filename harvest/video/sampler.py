@@ -59,6 +59,7 @@ class VideoSegment:
         self._pending = deque[tuple[float, RawFrame]]()
         self._cuts = deque[SceneCut]()
         self._changes: list[SceneCut] = []
+        # Numbers of scenes in several segments of a video must differ.
         self._scene = round((plan.since or 0.0) * 1000)
         self._scene_start: float | None = None
 
@@ -80,7 +81,10 @@ class VideoSegment:
         yield from self._pop_candidates(math.inf)
 
     def find_interval(self, candidate: FrameCandidate) -> Interval:
-        """Return the interval in which a candidate competes with others."""
+        """Return the interval in which a candidate competes with others.
+
+        It is a pair: the number of a scene, frame or period, and one of a period within a scene.
+        """
         mode = self._sampling.mode
         every = self._sampling.every
         if mode in ("scenes", "seen"):
@@ -137,10 +141,12 @@ class VideoSegment:
         self._changes = [cut for cut in self._changes if cut.end > earliest]
 
     def _add_fingerprints(self, block: FrameBlock) -> None:
-        """Add a fingerprint for each second."""
+        """Add a fingerprint of the first frame of each second."""
         for time, thumb in zip(block.times.tolist(), block.thumbs, strict=True):
             latest = self._fingerprints[-1][0] if self._fingerprints else -math.inf
-            if time >= self._since and math.floor(time) > latest:
+            is_new_second = math.floor(time) > latest
+            # Frames before `since` are only decoded because a seek ends at a key frame.
+            if is_new_second and time >= self._since:
                 brightness = Image.fromarray(thumb[0])
                 # The text of an image hash is its number in hexadecimal digits.
                 code = int(str(imagehash.phash(brightness)), 16)

@@ -142,7 +142,8 @@ class SceneTracker:
             costs[row] = [track.cost(face, time) for face in faces]
 
         tracks = {}  # by the position of their face
-        for row, column in np.column_stack(linear_sum_assignment(costs)).tolist():
+        rows, columns = linear_sum_assignment(costs)
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
             if costs[row, column] < IMPOSSIBLE:
                 active[row].add(faces[column], time)
                 tracks[column] = active[row]
@@ -244,12 +245,8 @@ class ShotFrame:
         for pair in pairs:
             boxes = np.array([end.face.box for end in pair])  # ends x 4
             # On the line between the boxes at both ends, or that of the one end.
-            box = FloatBox(
-                *(
-                    float(np.interp(self.candidate.time, times, values))
-                    for values in boxes.T
-                )
-            )
+            edges = [np.interp(self.candidate.time, times, edge) for edge in boxes.T]
+            box = FloatBox(*map(float, edges))
             face = follow_face(self.grey, box, pair)
             if face is None:
                 return False

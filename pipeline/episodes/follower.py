@@ -24,7 +24,6 @@ from facecrop.detectors.drawnface import DrawnFace
 from facecrop.following import DetectedFace, FrameSearch
 from gleanset import Dataset
 from gleanset.arrays import Float32Array
-from gleanset.db.faces import Tracks
 from gleanset.images.cropping import FaceCropper
 from gleanset.images.decode import decode
 from gleanset.records import Face, FollowedFace, Measured, Origin
@@ -316,7 +315,7 @@ class FaceFollower:
         for face in faces:
             if face.crop is not None:
                 track = face.track._replace(name=f"{prefix}-{face.track.name}")
-                Tracks(dataset.db).add(track, frame, face.crop.key)
+                dataset.tracks.add(track, frame, face.crop.key)
 
 
 class EpisodesResult(FramesResult, kw_only=True):
@@ -345,7 +344,7 @@ def harvest_episodes(
 ) -> EpisodesResult:
     """Sample videos and track faces; return the counts. Raises what `harvest_frames` raises."""
     faces = dataset.faces.count()
-    tracks = Tracks(dataset.db).count()
+    tracks = dataset.tracks.count()
     with Processes(workers).pool(FrameSearch(follower.detector)) as pool:
         # Starts the workers now, in the main thread, which alone can be interrupted.
         pool.submit(np.zeros((32, 32, 3), np.uint8)).result()
@@ -359,7 +358,7 @@ def harvest_episodes(
     result = EpisodesResult(
         **msgspec.structs.asdict(frames),
         faces=dataset.faces.count() - faces,
-        tracks=Tracks(dataset.db).count() - tracks,
+        tracks=dataset.tracks.count() - tracks,
     )
     if not (result.faces or result.known):
         result.note = (

@@ -119,7 +119,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             return preview_frames(dataset, inputs, sampling)
         follower = FaceFollower(
             self._make_spec(dataset),
-            FaceCropper(dataset.settings.crop, dataset.crops(dataset.cache)),
+            FaceCropper(dataset.settings.crop, dataset.crops()),
             self.per_track,
             sampling,
         )
@@ -138,13 +138,14 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         if dataset is None or self.detector != DETECTOR:
             return None
         settings = dataset.videos.get_latest_seen_settings()
-        # Words such as `asked=NAME:SETTINGS;per_track=4`, see `sampling`.
-        words = dict(word.partition("=")[::2] for word in settings.split())
-        if not words:
+        if not settings:
             return None
         from facecrop.detectors.recorded import RecordedDetector
 
-        name, _, recorded = words["asked"].partition(";per_track=")[0].partition(":")
+        # Words as `sampling` writes them: `mode=seen … asked=NAME:SETTING,SETTING;per_track=4`.
+        words = dict(word.split("=", 1) for word in settings.split())
+        detector = words["asked"].partition(";per_track=")[0]
+        name, _, recorded = detector.partition(":")
         return RecordedDetector.from_text(name, recorded.replace(",", " "))
 
     def _make_spec(self, dataset: Dataset | None) -> DetectorSpec:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
-from gleanset.db.faces import StoredTrack, Tracks
+from gleanset.db.faces import StoredTrack
 from gleanset.db.fetches import Videos
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
@@ -91,9 +91,8 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
 
     Raises `InputUnusable` if there are none.
     """
-    table = Tracks(dataset.db)
     tracks_by_video: dict[str, list[StoredTrack]] = defaultdict(list)
-    for row in table.iterate(with_duplicates=True):
+    for row in dataset.tracks.iterate(with_duplicates=True):
         tracks_by_video[row.video].append(row)
 
     if not tracks_by_video:
@@ -102,7 +101,7 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
             f"track the faces of a video: gleanset episodes VIDEO {dataset.option}",
         )
 
-    videos = table.get_videos()
+    videos = dataset.tracks.get_videos()
     states = dict(Videos(dataset.db).iter_states("seen"))
     thumbnails = Thumbnails(dataset, FACE_SIZE)
     timelines = []

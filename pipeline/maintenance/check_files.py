@@ -23,7 +23,7 @@ from gleanset.db.maintenance import (
     find_contradictions,
 )
 from gleanset.db.reports import Reports
-from gleanset.db.snapshots import SNAPSHOT_FOLDER, Snapshots
+from gleanset.db.snapshots import SNAPSHOT_FOLDER
 from gleanset.errors import DatasetBusy, Unreadable
 from gleanset.files.atomic import PARTIAL_PREFIX
 from gleanset.files.store import (
@@ -130,7 +130,7 @@ class _GarbageCollector:
 
     def _list_old_refused_images(self) -> dict[str, Path]:
         """Return the files of reports that were accepted, then refused, by hash."""
-        originals = self._dataset.originals(self._dataset.cache)
+        originals = self._dataset.originals()
         files = {}
         for sha256, kind in self._maintenance.list_refused_images():
             file = originals.path(sha256, kind)
@@ -229,14 +229,14 @@ def find_orphan_files(dataset: Dataset, latest_change: float) -> Iterator[Orphan
 
     Files changed after `latest_change` are left out: a crop is written before its row.
     """
-    crops = dataset.crops(dataset.cache)
+    crops = dataset.crops()
     stores: tuple[tuple[Store, IsKnown], ...] = (
-        (dataset.originals(dataset.cache), _is_image),
+        (dataset.originals(), _is_image),
         (crops, _is_sample),
-        (Store(dataset.root / "web" / "reports", dataset.cache), _is_report),
+        (dataset.report_images(), _is_report),
     )
 
-    with Snapshots(dataset.root).open_all() as snapshots:
+    with dataset.snapshots.open_all() as snapshots:
         catalogues = [dataset.db, *snapshots]
         for store, is_known in stores:
             has_row = partial(_is_in_any, is_known, catalogues)
@@ -383,7 +383,7 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> VerifyResul
         result.images = total
         crops = dataset.crops(scratch)
         result.gone_crops = _count_missing_crops(maintenance, crops)
-        _check_crops(result, crops, repair, progress)
+        _check_crops(result, crops, progress, repair=repair)
         result.unused_files = sum(1 for _ in find_orphan_files(dataset, time.time()))
         contradictions = _find_all_contradictions(dataset)
         result.catalogue = maintenance.check_integrity()
@@ -498,8 +498,9 @@ class _ImageChecker:
 
 
 def _check_crops(
-    result: VerifyResult, crops: Store, repair: bool, progress: Progress
+    result: VerifyResult, crops: Store, progress: Progress, *, repair: bool
 ) -> None:
+    """Count the crops that cannot be decoded, and quarantine them with `repair`."""
     files = [file for file, _, _ in crops.iter_files()]
     outcomes = run_over(check_decodable, files, Processes())
     for outcome in progress.over(outcomes, "crops", total=len(files), unit=" crops"):

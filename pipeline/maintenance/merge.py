@@ -107,7 +107,7 @@ def merge_dataset(
         # A copy, because the other dataset is not changed.
         copy_catalogue(other / CATALOGUE, copy)
 
-        with dataset.db.attach(copy, "other"):
+        with dataset.db.attach_other(copy):
             merge = CatalogueMerge(dataset.db)
             source = Store(other / "images", scratch)
             if simulate:
@@ -161,7 +161,7 @@ def _simulate_files(
     dataset: Dataset, source: Store, merge: CatalogueMerge
 ) -> _ImportedFiles:
     """Add the rows of images that have a file, without checking its bytes."""
-    new_images = merge.iter_new_images()
+    new_images = merge.list_new_images()
     present_images = [
         sha256 for sha256, kind in new_images if source.path(sha256, kind).is_file()
     ]
@@ -181,7 +181,7 @@ def _import_files(
 ) -> _ImportedFiles:
     image_count = 0
     rejection_count = 0
-    for sha256, kind in progress.over(merge.iter_new_images(), "merge"):
+    for sha256, kind in progress.over(merge.list_new_images(), "merge"):
         data = b""
         with suppress(OSError):
             data = source.path(sha256, kind).read_bytes()

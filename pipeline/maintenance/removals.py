@@ -9,10 +9,8 @@ from gleanset import Dataset
 from gleanset.command_result import CommandResult
 from gleanset.db.images import Images, list_hash_prefixes
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports
-from gleanset.db.snapshots import Snapshots
+from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report
 from gleanset.errors import UsageError
-from gleanset.files.store import Store
 from gleanset.html.words import count
 from gleanset.named_files import shorten_list
 
@@ -104,7 +102,7 @@ def plan_removal(
     image that was already removed is accepted.
     """
     hashes: dict[str, None] = {}
-    with Snapshots(dataset.root).open_all() as snapshots:
+    with dataset.snapshots.open_all() as snapshots:
         databases = [dataset.db, *snapshots]
         catalogues = list(map(Maintenance, databases))
         for text in images:
@@ -123,8 +121,7 @@ def plan_removal(
             _find_images(catalogues, authors, Maintenance.find_by_author, "is by")
         )
 
-    table = Reports(dataset.db)
-    for report in table.get_pending(reports):
+    for report in dataset.reports.get_pending(reports):
         if report.claim.kind != REMOVAL:
             raise UsageError(
                 f"report {report.id} does not ask for a removal",
@@ -138,7 +135,9 @@ def plan_removal(
     list_keys = Maintenance(dataset.db).list_sample_keys
     keys = list(chain.from_iterable(map(list_keys, hashes)))
     samples = filter(None, map(dataset.samples.get, keys))
-    all_reports = chain.from_iterable(map(table.iterate, (PENDING, ACCEPTED, REFUSED)))
+    all_reports = chain.from_iterable(
+        map(dataset.reports.iterate, (PENDING, ACCEPTED, REFUSED))
+    )
     return RemovalPlan(
         tuple(hashes),
         samples=len(keys),
@@ -153,7 +152,7 @@ def plan_removal(
 
 def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
     """Remove files and rows, also from snapshots; repeatable after interruptions."""
-    reports = Store(dataset.root / "web" / "reports", dataset.cache)
+    reports = dataset.report_images()
     for sha256 in plan.images:
         with dataset.db.transaction():
             for file in reports.find_files(sha256):
@@ -161,9 +160,9 @@ def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
             dataset.remove_image(sha256, reason)
 
     with dataset.db.transaction():
-        Reports(dataset.db).remove(report.id for report in plan.reports)
+        dataset.reports.remove(report.id for report in plan.reports)
 
-    for key in Snapshots(dataset.root).erase_forgotten(dataset.db):
+    for key in dataset.snapshots.erase_forgotten(dataset.db):
         dataset.crop_path(key).unlink(missing_ok=True)
 
 
@@ -174,7 +173,7 @@ def _resolve_image(dataset: Dataset, text: str) -> str:
     matches = dataset.images.find_matches(text)
     report_images = set[str]()
     for start in list_hash_prefixes(text):
-        report_images.update(Reports(dataset.db).find_images(start))
+        report_images.update(dataset.reports.find_images(start))
     report_images.difference_update(matches)
     if not report_images:
         return dataset.images.resolve(text).sha256

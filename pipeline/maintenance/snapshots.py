@@ -7,7 +7,7 @@ from typing import Any, Self
 from gleanset.command_result import CommandResult
 from gleanset.dataset import Dataset
 from gleanset.db.connection import CATALOGUE, Connection
-from gleanset.db.snapshots import Snapshots, carry_over
+from gleanset.db.snapshots import carry_over
 from gleanset.errors import DatasetBusy
 from gleanset.html.words import count
 from gleanset.records import Snapshot
@@ -102,7 +102,7 @@ class RestoreResult(CommandResult):
 def create_snapshot(dataset: Dataset, name: str, note: str = "") -> SnapshotResult:
     """Copy the catalogue to a snapshot. Raises `UsageError`, `DatasetBusy`, `DiskFull`."""
     with dataset.stage("snapshot"):
-        record = Snapshots(dataset.root).create(
+        record = dataset.snapshots.create(
             dataset.db,
             name,
             note,
@@ -113,18 +113,17 @@ def create_snapshot(dataset: Dataset, name: str, note: str = "") -> SnapshotResu
 
 def restore_snapshot(dataset: Dataset, name: str) -> RestoreResult:
     """Replace the catalogue by a snapshot after a backup; close `dataset`."""
-    snapshots = Snapshots(dataset.root)
     user = dataset.journal.user
     option = dataset.option
 
-    with dataset.stage("restore") as scratch, snapshots.open(name) as snapshot:
+    with dataset.stage("restore") as scratch, dataset.snapshots.open(name) as snapshot:
         staged_file = scratch / CATALOGUE
         snapshot.copy_to(staged_file)
         # Nothing may have the catalogue open while it is replaced.
         dataset.close()
 
         with closing(_open_alone(dataset)) as present:
-            backup = snapshots.create_dated(
+            backup = dataset.snapshots.create_dated(
                 present, "before-restore", f"before {name} was restored", user
             )
             with closing(Connection(staged_file)) as restored_catalogue:

@@ -349,9 +349,11 @@ def gather_report(
 
 def _choose_band(classes: ClassesSection) -> list[SamplePreview]:
     """Return images for the top of the page, alternating between classes."""
+    # The first image of each class, then the second of each; None where a class has no more.
+    rounds = zip_longest(*(row.strip for row in classes.rows))
     previews = [
         preview
-        for preview in chain(*zip_longest(*(row.strip for row in classes.rows)))
+        for preview in chain.from_iterable(rounds)
         if preview and preview.thumbnail
     ]
     return previews[:MAX_BAND_IMAGES]

@@ -20,7 +20,6 @@ from gleanset.records import Rejection
 from labeler.duplicates.plan import judge
 from pipeline.maintenance.check_files import collect_garbage
 from pipeline.maintenance.removals import plan_removal, remove_images
-from webapp.report_decisions import open_report_store
 
 
 def make_dataset(root: Path, tree: Path, seeds: range, **options: str) -> Path:
@@ -437,7 +436,7 @@ def test_image_only_in_report_is_removed(dataset: Dataset, tmp_path: Path) -> No
     sha256 = store_report(dataset, picture(1), BOX, "mei")
     copy = tmp_path / "copy.jpg"
     copy.write_bytes(picture(1))
-    stored = open_report_store(dataset.root, dataset.cache).path(sha256, "JPEG")
+    stored = dataset.report_images().path(sha256, "JPEG")
     for text in (sha256, sha256.upper(), sha256[:8], str(copy), str(stored)):
         assert resolve_images(dataset, text) == (sha256,)
     remove_images(dataset, plan_removal(dataset, [sha256[:8]], [], []), "asked to")

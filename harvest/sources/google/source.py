@@ -303,8 +303,10 @@ def build_extra_filters(settings: OptionValues) -> list[str]:
 
 
 def _add_filters(address: str, extra: list[str], settings: OptionValues) -> str:
+    """Return a search address with further filters, and only the parameters that we know."""
     original = dict(parse_qsl(urlsplit(address).query))
     params = {name: original.get(name, "").strip() for name in _OUR_PARAMETERS}
+    # Google's parameter `tbs` lists filters such as "isz:l,ic:gray".
     params["tbs"] = ",".join(filter(None, (params["tbs"], *extra)))
     params["safe"] = SAFE[settings["safe"]]
     # The phrases that identify a page are English.

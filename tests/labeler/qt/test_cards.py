@@ -80,7 +80,8 @@ def write(person: Person, name: str) -> None:
 def labels_of(person: Person, ids: Sequence[int]) -> set[str | None]:
     """Return the saved labels of samples."""
     with Dataset.open(person.window.worker.root) as dataset:
-        sql = "SELECT c.name FROM sample s LEFT JOIN class c ON c.id=s.label WHERE s.id"
+        joined = "sample s LEFT JOIN class c ON c.id=s.label"
+        sql = f"SELECT c.name FROM {joined} WHERE s.id IN (:items)"
         return {row["name"] for row in dataset.db.iter_rows_in(sql, ids)}
 
 
