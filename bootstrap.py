@@ -134,7 +134,7 @@ def run_tests(arguments: list[str]) -> int:
     parent = MEMORY_FOLDER if has_room_for_tests(MEMORY_FOLDER) else None
     with TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as folder:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
-        return run([*pytest, *(arguments or ["-m", "not long"])])
+        return run([*pytest, *arguments])
 
 
 def has_room_for_tests(folder: str) -> bool:
