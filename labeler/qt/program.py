@@ -73,7 +73,7 @@ class Welcome(QDialog):
         folder = self.folder
         is_target = (folder / SETTINGS_FILE).is_file() or not any(folder.glob("*"))
         target = folder if is_target else folder / f"{folder.name}-dataset"
-        title = self.tr("{folder} is not a dataset")
+        title = self.tr("No dataset in {folder} yet")
         if is_dataset(target):
             title = self.tr("{folder} has a dataset")
         self.title.setText(title.format(folder=self.folder))

@@ -134,7 +134,18 @@ class PageState:
         if len(tiles) > 1 and shown.cards:
             provenance = WITH_PAGE
         after = self.change(shown.send(tiles, target))
+        is_card = shown.has_clusters and {*tiles} == {
+            *shown.targets(shown.cards[tiles[0]])
+        }
+        if is_card:
+            after = after.go_on(tiles)
         return after, (Decide(after.serial, shown.samples(tiles), target, provenance),)
+
+    def go_on(self, tiles: Iterable[int]) -> PageState:
+        """Point at the next open tile after labelled ones, or at another one under the mouse."""
+        under = -1 if self.under in self.shown.sent else self.under
+        state = replace(self, under=under)
+        return state.show(state.shown, state.shown.next_open(max(tiles)))
 
     def file(self, label: str | None = None) -> Result:
         """Label all open tiles as suggested, or as one class, and leave the page."""
@@ -354,10 +365,7 @@ def accept_name(state: PageState, label: str) -> Result:
     after, commands = state.label(tiles, label)
     if after is state:
         return state, commands
-    # The next name is for the next card, unless the mouse is on one without a name.
-    under = -1 if after.under in after.shown.sent else after.under
-    after = replace(after, name=None, under=under)
-    return after.show(after.shown, after.shown.next_open(max(tiles))), commands
+    return replace(after, name=None).go_on(tiles), commands
 
 
 def end_name(state: PageState) -> Result:

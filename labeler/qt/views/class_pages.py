@@ -161,7 +161,7 @@ class ClassPagesView(LabelingView):
         self.view.show_state(state)
         if state.shown.page is not before.shown.page:
             self.header.name.read_names()
-            self.hints.setText(page_hints(state.shown.page.kind))
+            self.hints.setText(page_hints(state.shown.page))
             self.set_current_place(self._rename_page().label or "")
         if state.name != before.name or state.is_ready != before.is_ready:
             self._draw_name(before.name)

@@ -11,6 +11,7 @@ from PySide6.QtGui import (
     QInputMethodEvent,
     QKeyEvent,
     QPainter,
+    QPaintEvent,
     QPen,
     QPixmap,
 )
@@ -40,7 +41,7 @@ from labeler.qt.theme import (
     muted_text,
     round_corners,
 )
-from labeler.qt.translations import target_name
+from labeler.qt.translations import format_count, target_name
 from labeler.qt.views.page_header import page_sections
 from labeler.qt.widgets import LetterKeysChip
 from labeler.sorting.page_layout import ClassPage
@@ -55,6 +56,7 @@ from labeler.sorting.page_state import (
 from labeler.sorting.session import Place
 
 NAME_HEIGHT, FOLD_WIDTH = 26, 20
+VEIL_OPACITY = 0.6
 USUAL_SIDE = 56
 """Size in logical pixels that decides how many faces make a page; they are then fitted to it."""
 
@@ -83,6 +85,14 @@ class PageGrid(GestureView):
 
     # -- drawing
 
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint a page that takes no more labels paler."""
+        super().paintEvent(event)
+        if self.page_state.is_preparing:
+            veil = self.palette().color(Role.Window)
+            veil.setAlphaF(VEIL_OPACITY)
+            QPainter(self.viewport()).fillRect(event.rect(), veil)
+
     def show_state(self, state: PageState) -> None:
         """Draw a state."""
         before = self.page_state
@@ -96,7 +106,8 @@ class PageGrid(GestureView):
             if state.point >= 0 and state.under < 0 and not is_new:
                 self.mouse.leads = False
             super().set_point(state.point)
-        if (state.card, state.name) != (before.card, before.name):
+        drawn = [(s.card, s.name, s.is_preparing) for s in (before, state)]
+        if drawn[0] != drawn[1]:
             self.viewport().update()
 
     def rename(self, names: dict[str, str]) -> None:
@@ -189,8 +200,6 @@ class PageGrid(GestureView):
         """Show a tile with the name of its card as it is: the heading says the name."""
         tile = super().appearance(row)
         state = self.page_state
-        if state.is_preparing:
-            return tile._replace(state=TileState(TileMark.SENT, "…"))
         if not state.shown.cards:
             return tile
         card = state.shown.cards[row]
@@ -216,18 +225,15 @@ class PageGrid(GestureView):
 
         palette = self.palette()
         centre = Qt.AlignmentFlag.AlignVCenter
-        tiles = state.shown.targets(card)
-        note = f"{len(state.shown.samples(tiles)):,}"
-        is_target = card == self._lit_card() and tiles == state.targets()
-        if is_target and len(tiles) > 1 and not self.selected_rows():
-            note = self.tr("Del: reject {count}").format(count=note)
         place = placed.portrait.translated(0, -self.verticalOffset())
         draw_filling(painter, place, self._portrait(placed))
         round_corners(painter, place, ground, place.width() / 2)
         line = self._name_line(placed)
         painter.setFont(self.font())
         painter.setPen(muted_text(palette))
-        painter.drawText(line.translated(SPACE_S, line.height()), centre, note)
+        painter.drawText(
+            line.translated(SPACE_S, line.height()), centre, self._note(placed)
+        )
         mark = "▸" if placed.section.folded else "▾"
         painter.drawText(line.translated(line.width() + SPACE_S, 0), centre, mark)
 
@@ -246,6 +252,21 @@ class PageGrid(GestureView):
         painter.setPen(muted_text(palette))
         text = f"{tag} {self.tr('Who is this?')}".strip()
         painter.drawText(line.adjusted(SPACE_M, 0, 0, 0), centre, text)
+
+    def _note(self, placed: PlacedSection) -> str:
+        """Return how many faces a name is typed for, Del would reject, or a card has."""
+        state = self.page_state
+        if state.name is not None and placed == self._named_box():
+            named = len(state.shown.samples(state.name.tiles))
+            return f"Enter: {format_count(self.tr('{count} faces'), named)}"
+
+        card = self._heading_card(placed.first)
+        tiles = state.shown.targets(card)
+        count = f"{len(state.shown.samples(tiles)):,}"
+        is_target = card == self._lit_card() and tiles == state.targets()
+        if is_target and len(tiles) > 1 and not self.selected_rows():
+            return self.tr("Del: reject {count}").format(count=count)
+        return count
 
     def _portrait(self, placed: PlacedSection) -> QPixmap | str | None:
         # The best face, unless it was taken out of the card.
@@ -267,12 +288,15 @@ class PageGrid(GestureView):
         middle = portrait.center().y()
         return QRect(left, middle - NAME_HEIGHT, right - left, NAME_HEIGHT)
 
-    def name_field_rect(self) -> QRect:
-        """Return where the field for the card to be named belongs, in the viewport; or empty."""
+    def _named_box(self) -> PlacedSection | None:
         name = self.page_state.name
         tiles = name.tiles if name is not None and self.page_state.shown.cards else ()
-        card = self._grid.section_of(tiles[0]) if tiles else None
-        return self._name_line(card) if card is not None else QRect()
+        return self._grid.section_of(tiles[0]) if tiles else None
+
+    def name_field_rect(self) -> QRect:
+        """Return where the field for the card to be named belongs, in the viewport; or empty."""
+        box = self._named_box()
+        return self._name_line(box) if box is not None else QRect()
 
     # -- keys
 

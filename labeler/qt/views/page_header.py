@@ -28,11 +28,13 @@ ALL_CORRECT_MAX_WRONG, ALL_CORRECT_MIN_FACES = 0.1, 4
 """Limits of "probably all correct": expected errors, and faces, as the last few are unusual."""
 
 
-def page_hints(kind: PageKind) -> str:
-    """Return the hints about keys below a page of a kind."""
-    if kind is PageKind.PLAIN:
+def page_hints(page: ClassPage) -> str:
+    """Return the hints about keys below a page."""
+    if not page.tiles:
+        return tr("Ctrl + Z: undo · F1: all keys")
+    if page.kind is PageKind.PLAIN:
         return tr("A – Z: type a name · 1–9: its class · Ctrl + Z: undo · F1: all keys")
-    if kind is PageKind.CLUSTERS:
+    if page.kind is PageKind.CLUSTERS:
         return tr(
             "A – Z: type a name · 1–9: its class · "
             "Ctrl + Enter: name, then next page · Click: exclude a face · "
@@ -80,7 +82,7 @@ def _card_section(
 def page_title(page: ClassPage) -> str:
     """Return what is on a page, and how confident its suggestions are."""
     if not page.tiles:
-        return tr("Class pages")
+        return ""
     if page.kind is PageKind.PLAIN:
         return tr(
             "Comparing faces…  Cards of similar ones follow; or point and type a name"
