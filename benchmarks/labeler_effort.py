@@ -175,6 +175,7 @@ class Person:
     def wait(self, end: float = 0.0) -> None:
         """Wait until this time and until the window is idle."""
         from PySide6.QtWidgets import QApplication
+        from settled import is_settled
 
         idle_polls = 0
         latest = time.monotonic() + TIMEOUT_SECONDS
@@ -182,7 +183,7 @@ class Person:
             if time.monotonic() > latest:
                 raise SystemExit(f"the window is busy for {TIMEOUT_SECONDS:.0f} s")
             QApplication.processEvents()
-            idle_polls = idle_polls + 1 if self.window.view.is_settled() else 0
+            idle_polls = idle_polls + 1 if is_settled(self.window.view) else 0
             time.sleep(0.004)
 
     def _locate(self, row: int) -> tuple[int, int]:

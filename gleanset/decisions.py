@@ -1,4 +1,4 @@
-"""Decisions about samples as one step, with the mark of a sample: unlisted person, or skipped."""
+"""Decisions about samples as one step, with the mark of a sample: unlisted person, or not sure."""
 
 from collections.abc import Sequence
 

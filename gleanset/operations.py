@@ -19,7 +19,7 @@ TEXTS = {
     "label-each": "Label {faces} as {classes} classes",
     "reject": "Mark {faces} as not a face",
     "other": "Mark {faces} as unlisted person",
-    "later": "Skip {faces}",
+    "later": "Mark {faces} as not sure",
     "queue": "Mark {faces} as not sorted yet",
     "suggested": "Accept suggestions for {faces}",
     "confirm": "Confirm {faces}",

@@ -629,7 +629,7 @@ def _list_pending_in_track(dataset: Dataset, name: str) -> tuple[str, ...]:
         raise UsageError(f"there is no track {name!r}", f"list them: {list_command}")
     if not track.pending:
         raise UsageError(
-            f"track {name} has nothing to label: all {len(track.samples)} are decided or skipped",
+            f"track {name} has nothing to label: all {len(track.samples)} are decided or not sure",
             f"list the tracks: {list_command}; undo the last step: labeler undo {dataset.option}",
         )
     return track.pending

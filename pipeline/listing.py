@@ -32,7 +32,7 @@ Line = dict[str, Any]
 PAGE_SIZE = 500
 """Lines whose files are looked up together."""
 
-MARKS = {"other": "unlisted person", "later": "skipped"}
+MARKS = {"other": "unlisted person", "later": "not sure"}
 MEASURES = [name for name in Quality._fields if name != "size"]
 
 

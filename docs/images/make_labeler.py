@@ -20,12 +20,13 @@ from pathlib import Path
 
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 os.environ["QT_LOGGING_RULES"] = "default.warning=false"
-sys.path.append(str(Path(__file__).parents[2]))
+sys.path.extend(str(Path(__file__).parents[2] / name) for name in ("", "tests/labeler"))
 
 import numpy as np
 from PIL import Image
 from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
+from settled import is_settled
 from window_image import SIZE, render_window
 
 from gleanset import Dataset, Face, Origin
@@ -162,7 +163,7 @@ def use_view(application: QApplication, window: LabelerWindow, name: str) -> Non
 
     def wait(seconds: float) -> None:
         end = time.monotonic() + seconds
-        while time.monotonic() < end or not window.view.is_settled():
+        while time.monotonic() < end or not is_settled(window.view):
             application.processEvents()
             time.sleep(0.005)
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
 from PySide6.QtWidgets import QApplication
+
+sys.path.append(str(Path(__file__).parents[2] / "tests" / "labeler"))
+
+from settled import is_settled
 
 from labeler.qt.app import make_application
 from labeler.qt.grid.tile_view import TileView
@@ -56,5 +61,5 @@ def _wait_until_settled(
     end, rounds = time.monotonic() + timeout, 0
     while time.monotonic() < end and rounds < SETTLED_ROUNDS:
         application.processEvents()
-        rounds = rounds + 1 if window.view.is_settled() else 0
+        rounds = rounds + 1 if is_settled(window.view) else 0
         time.sleep(0.02)

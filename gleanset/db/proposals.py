@@ -339,7 +339,7 @@ def get_cluster(db: Connection, name: str) -> SampleCluster:
         )
     if not cluster.pending:
         raise UsageError(
-            f"cluster {name} has nothing to label: all {cluster.decided} are decided or skipped",
+            f"cluster {name} has nothing to label: all {cluster.decided} are decided or not sure",
             "list pending clusters: gleanset list clusters",
         )
     return cluster

@@ -188,7 +188,7 @@ def _group_by_track(
 
     if not sections and tracks.count():
         raise InputUnusable(
-            "nothing to show: the samples of all tracks are decided or skipped",
+            "nothing to show: the samples of all tracks are decided or not sure",
             dataset.status_advice,
         )
     if not sections:

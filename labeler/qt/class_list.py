@@ -20,6 +20,7 @@ from PySide6.QtCore import (
 from PySide6.QtGui import (
     QColor,
     QContextMenuEvent,
+    QDragMoveEvent,
     QDropEvent,
     QKeyEvent,
     QPainter,
@@ -39,6 +40,7 @@ from gleanset.db.regions import SampleRegion
 from labeler.qt import theme
 from labeler.qt.grid.model import Index
 from labeler.qt.grid.mouse import TileMimeData
+from labeler.qt.grid.tile_view import draw_filling
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.session_worker import SessionWorker
@@ -59,7 +61,7 @@ from labeler.sorting.session import Place, SortingProgress
 
 PORTRAIT_DELAY_MS = 700
 DRAG_MARGIN_PX = 24
-"""A drag so near to the first or last row that is visible scrolls the list."""
+"""A drag so near to the upper or lower edge scrolls the list."""
 
 
 @dataclass(frozen=True)
@@ -260,13 +262,11 @@ class ClassListDelegate(QStyledItemDelegate):
         is_lit = is_target or self._list.place == row.target
         has_focus = self._list.currentIndex() == index and self._list.hasFocus()
         ground = theme.lit(palette) if is_lit else palette.color(Role.Window)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
+        pen = QPen(Qt.PenStyle.NoPen)
         if is_target or has_focus:
-            painter.setPen(QPen(palette.color(Role.Highlight), 2))
-        painter.setBrush(ground)
-        painter.drawRoundedRect(
-            rect.adjusted(1, 2, -1, -2), theme.CONTROL_RADIUS, theme.CONTROL_RADIUS
+            pen = QPen(palette.color(Role.Highlight), 2)
+        theme.draw_frame(
+            painter, rect.adjusted(1, 2, -1, -2), pen, ground, theme.CONTROL_RADIUS
         )
 
         line = rect.adjusted(theme.SPACE_M, 0, -theme.SPACE_M, 0)
@@ -305,12 +305,13 @@ class ClassListDelegate(QStyledItemDelegate):
         box = QRect(line.left(), line.top() + theme.SPACE_S, side, side)
         portrait = self._classes.portraits.get(target)
         ratio = self._list.devicePixelRatioF()
-        thumbnail = self._thumbs.get(portrait[0], side, ratio) if portrait else None
+        thumbnail = None
+        if portrait:
+            thumbnail = self._thumbs.get(portrait[0], side, ratio)
+            thumbnail = thumbnail or self._thumbs.get_any(portrait[0])
         painter.fillRect(box, theme.backdrop(palette))
         if isinstance(thumbnail, QPixmap):
-            part = QRect(0, 0, *(2 * [min(thumbnail.width(), thumbnail.height())]))
-            part.moveCenter(thumbnail.rect().center())
-            painter.drawPixmap(box, thumbnail, part)
+            draw_filling(painter, box, thumbnail)
         elif not portrait:
             painter.setPen(theme.muted_text(palette))
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, target[:1].upper())
@@ -341,6 +342,7 @@ class ClassListView(QListView):
         self.setFrameShape(QListView.Shape.NoFrame)
         self.viewport().setAutoFillBackground(False)
         self.setAcceptDrops(True)
+        self.setAutoScrollMargin(DRAG_MARGIN_PX)
         # A click leaves the keys to the faces.
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setEditTriggers(QListView.EditTrigger.EditKeyPressed)
@@ -426,7 +428,9 @@ class ClassListView(QListView):
             event.setDropAction(Qt.DropAction.CopyAction)
             event.accept()
 
-    def dragMoveEvent(self, event: QDropEvent) -> None:
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        """Light the row under the mouse; near an edge, Qt scrolls even while the mouse rests."""
+        super().dragMoveEvent(event)
         self._on_drag(event)
         event.setDropAction(Qt.DropAction.CopyAction)
         event.setAccepted(self.drop_row >= 0)
@@ -435,9 +439,6 @@ class ClassListView(QListView):
         mime = event.mimeData()
         point = event.position().toPoint()
         self._drag = (point, len(mime.ids) if isinstance(mime, TileMimeData) else None)
-        # The rows above and below stay in sight, so that the list scrolls at its edges.
-        for step in (-DRAG_MARGIN_PX, DRAG_MARGIN_PX):
-            self.scrollTo(self.indexAt(point + QPoint(0, step)))
         self._update_drop_row()
 
     def _update_drop_row(self) -> None:
@@ -455,6 +456,7 @@ class ClassListView(QListView):
             self.drop_text = text.format(count=f"{count or 0:,}", name=row.name)
 
     def _end_drag(self) -> None:
+        self.stopAutoScroll()
         self._drag = None
         self._update_drop_row()
 

@@ -51,6 +51,8 @@ class ThumbnailLoader(QObject):
             cache, dataset.originals(cache), dataset.crops(cache)
         )
         self._cache: OrderedDict[ThumbnailKey, QPixmap | str] = OrderedDict()
+        self._last_keys: dict[tuple[str, Region], ThumbnailKey] = {}
+        """The size of each region that was loaded last."""
         self._bytes = 0
         self._requests: OrderedDict[ThumbnailKey, SampleRegion] = OrderedDict()
         self._loading: set[ThumbnailKey] = set()
@@ -58,10 +60,6 @@ class ThumbnailLoader(QObject):
         self._ended = False
         self._loaded.connect(self._store, Qt.ConnectionType.QueuedConnection)
         self._pool = ThreadPoolExecutor(THREAD_COUNT, "thumbs", lower_thread_priority)
-
-    @property
-    def is_loading(self) -> bool:
-        return bool(self._requests or self._loading)
 
     def get(
         self, region: SampleRegion, side: float, ratio: float = 1.0
@@ -78,6 +76,11 @@ class ThumbnailLoader(QObject):
         else:
             self._cache.move_to_end(key)
         return thumbnail
+
+    def get_any(self, region: SampleRegion) -> QPixmap | str | None:
+        """Return the thumbnail of a region that was loaded last, of any size; None for none."""
+        key = self._last_keys.get((region.key, region.region))
+        return None if key is None else self._cache.get(key)
 
     def _request(self, key: ThumbnailKey, region: SampleRegion) -> None:
         with self._lock:
@@ -112,9 +115,12 @@ class ThumbnailLoader(QObject):
         if (before := self._cache.pop(key, None)) is not None:
             self._bytes -= _byte_size(before)
         self._cache[key] = thumbnail
+        self._last_keys[key[:2]] = key
         self._bytes += _byte_size(thumbnail)
         while self._bytes > CACHE_BYTES and len(self._cache) > 1:
-            self._bytes -= _byte_size(self._cache.popitem(last=False)[1])
+            oldest, dropped = self._cache.popitem(last=False)
+            self._last_keys.pop(oldest[:2], None)
+            self._bytes -= _byte_size(dropped)
         self.ready.emit(key[0])
 
     def close(self) -> None:

@@ -240,17 +240,15 @@ def _as_repeat(event: QKeyEvent) -> QKeyEvent:
 
 
 SHORTCUTS = Path(__file__).with_name("shortcuts.toml")
-Shortcuts = tuple[str, tuple[tuple[str, str], ...]]
-"""Title of a section, and its keys with what they do."""
 
 
-def shortcut_sections() -> tuple[Shortcuts, ...]:
-    """Return all shortcuts in the current language."""
+def shortcut_sections() -> dict[str, dict[str, str]]:
+    """Return all shortcuts in the current language: sections of keys with what they do."""
     sections = tomllib.loads(SHORTCUTS.read_text(encoding="utf-8"))
-    return tuple(
-        (tr(name), tuple((tr(keys), tr(meaning)) for keys, meaning in rows.items()))
+    return {
+        tr(name): {tr(keys): tr(meaning) for keys, meaning in rows.items()}
         for name, rows in sections.items()
-    )
+    }
 
 
 WIDTH_EM = 80
@@ -268,7 +266,7 @@ class ShortcutsPopup(QFrame):
 
     def _lay_out(self) -> None:
         title = plain_label(self.tr("Keyboard shortcuts"), "title")
-        faces, pages, views, window_keys = shortcut_sections()
+        faces, pages, views, window_keys = shortcut_sections().items()
         columns = row_layout(_column(faces, views), _column(pages, window_keys))
         columns.setSpacing(SPACE_XL)
         self.setLayout(column_layout(title, columns, margins=(SPACE_L,) * 4))
@@ -296,12 +294,12 @@ class ShortcutsPopup(QFrame):
         self.hide()
 
 
-def _column(*sections: Shortcuts) -> QFormLayout:
+def _column(*sections: tuple[str, dict[str, str]]) -> QFormLayout:
     form = QFormLayout()
     form.setVerticalSpacing(2)
     for name, rows in sections:
         form.addRow(plain_label(name, "section"))
-        for keys, meaning in rows:
+        for keys, meaning in rows.items():
             caps = QWidget()
             caps.setObjectName("keys")
             labels = (QLabel(key) for key in _NEXT_KEY.split(keys))

@@ -30,9 +30,9 @@ from labeler.qt.commands import (
 )
 from labeler.qt.session_worker import BackgroundTask, SessionWorker
 from labeler.qt.theme import em
-from labeler.qt.translations import singular, step_words
+from labeler.qt.translations import report_change, singular, step_words
 from labeler.qt.widgets import announce, timer
-from labeler.sorting.session import SortingProgress, StepKind, StepResult
+from labeler.sorting.session import SortingProgress, StepResult
 
 if TYPE_CHECKING:
     from labeler.sorting.learning import LearningResult
@@ -109,13 +109,7 @@ class MessageBar(QStatusBar):
         _set_elided(self.undo, self.tr("Undo: {what}").format(what=what))
 
     def _show_step(self, step: StepResult) -> None:
-        templates = {
-            StepKind.UNDO: self.tr("Undone: {what}"),
-            StepKind.REDO: self.tr("Redone: {what}"),
-        }
-        text = templates.get(step.kind, "{what}").format(
-            what=step_words(step.operation)
-        )
+        text = report_change(step_words(step.operation), step.kind)
         if step.changed_since:
             text += self.tr(" · {count} already changed since").format(
                 count=step.changed_since

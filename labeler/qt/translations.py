@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication
 
 from gleanset.errors import UsageError
 from gleanset.operations import NAMED, TEXTS, UNDO, Operation
-from labeler.sorting.session import Place
+from labeler.sorting.session import Place, StepKind
 
 WORDS = Path(__file__).with_name("words")
 IMAGE_WORDS = Path(__file__).with_name("whole_images.toml")
@@ -166,6 +166,15 @@ def step_words(operation: Operation) -> str:
     return singular(translated, operation.arguments.get("count", 0)).format(
         **operation.arguments
     )
+
+
+def report_change(what: str, kind: StepKind) -> str:
+    """Return what was done, undone or redone."""
+    templates = {
+        StepKind.UNDO: tr("Undone: {what}"),
+        StepKind.REDO: tr("Redone: {what}"),
+    }
+    return templates.get(kind, "{what}").format(what=what)
 
 
 def split_words(line: str) -> str:

@@ -21,13 +21,12 @@ from gleanset.db.proposals import (
 
 
 class LearningResult(NamedTuple):
-    """Samples without vectors, and the number of changed predictions.
+    """The number of samples without vectors.
 
     `has_model` is false while fewer than two classes have labels.
     """
 
     without_vectors: int
-    changed: int = 0
     has_model: bool = False
 
 
@@ -65,9 +64,8 @@ def learn(
         for sample in Proposals(dataset.db).iterate()
         if predictions.get(sample.sample, sample.proposals) != sample.proposals
     ]
-    return LearningResult(
-        missing, _store(dataset, latest, changed, model.classes), has_model=True
-    )
+    _store(dataset, latest, changed, model.classes)
+    return LearningResult(missing, has_model=True)
 
 
 def _store(
@@ -75,15 +73,13 @@ def _store(
     latest: Prelabeling,
     changed: list[PrelabelledSample],
     classes: tuple[str, ...],
-) -> int:
-    """Write changed predictions, unless there is a newer prelabelling; return their number."""
+) -> None:
+    """Write changed predictions, unless there is a newer prelabelling."""
     proposals = Proposals(dataset.db)
     facts = latest.facts | {"known": list(classes)}
     if not changed and facts == latest.facts:
-        return 0
+        return
     with dataset.db.transaction():
         current = proposals.get_latest()
-        if current is None or current.id != latest.id:
-            return 0
-        proposals.update(changed, facts)
-    return len(changed)
+        if current is not None and current.id == latest.id:
+            proposals.update(changed, facts)

@@ -152,8 +152,9 @@ class PageState:
         page = self.shown.page
         if not self.is_ready:
             return self.say(Message.PREPARING)
-        has_suggestions = page.kind in SUGGESTIONS
-        if not (has_suggestions or label or self.shown.sent or self.shown.others):
+        if not (
+            page.kind in SUGGESTIONS or label or self.shown.sent or self.shown.others
+        ):
             return self.say(Message.POINT_TO_NAME)
         refusal = self.refuse(range(len(page.tiles)))
         if refusal is not None:

@@ -32,7 +32,7 @@ from gleanset.db.views import REVIEW
 from gleanset.decisions import UNLISTED_MARK, apply_decisions
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, NAMED, Operation, make_operation
-from labeler.classes import ClassEdit, ClassEditor
+from labeler.classes import ClassEditor
 from labeler.sorting.keys import ClassKeys
 from labeler.sorting.name_matching import KnownName, match_exact_name
 
@@ -164,36 +164,33 @@ class StepKind(StrEnum):
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a gesture did: its step, the number of decided samples, and the operation.
+    """What a gesture did: its step and operation; 0 is no step.
 
     `root` is the original step, the same for its undo and redo.
     """
 
     step: int
-    count: int
     operation: Operation
     changed_since: int = 0
     kind: StepKind = StepKind.STEP
     root: int = 0
 
 
-NO_STEP = StepResult(0, 0, make_operation(NAMED, name=""))
+NO_STEP = StepResult(0, make_operation(NAMED, name=""))
 """The result of a gesture that had nothing to do."""
 
 ALREADY_THERE = StepResult(
-    0, 0, make_operation(NAMED, name="Already there: nothing changed")
+    0, make_operation(NAMED, name="Already there: nothing changed")
 )
 """The result of a decision that all samples had from a person already."""
 
 
 class SortingProgress(NamedTuple):
-    """The state of the work. `saved` is the last step in the catalogue."""
+    """The state of the work: an undo would revert the step `undo`."""
 
     counts: LabelCounts
     keys: dict[str, str]
     undo: HistoryStep | None
-    redo: HistoryStep | None
-    saved: int
     step_count: int
 
 
@@ -314,25 +311,24 @@ class SortingSession:
     def _step(
         self, action: Operation | str, choices: list[Choice], mark: str | None = None
     ) -> StepResult:
-        keys = [choice.sample for choice in choices]
         with self.dataset.db.transaction():
             step = apply_decisions(self.dataset.db, action, choices, mark)
             self.classes.hide_corrected(step)
-        return self._finish(step, len(set(keys)))
+        return self._finish(step)
 
     def _finish(
-        self, step: int, count: int, since: int = 0, kind: StepKind = StepKind.STEP
+        self, step: int, since: int = 0, kind: StepKind = StepKind.STEP
     ) -> StepResult:
         self._own.add(step)
         self._follow_history()
         self.keys.save()
         unknown = HistoryStep(step, make_operation(NAMED, name=""), 0, step)
         recorded = self.history.steps.get(step, unknown)
-        return StepResult(step, count, recorded.operation, since, kind, recorded.root)
+        return StepResult(step, recorded.operation, since, kind, recorded.root)
 
-    def adopt(self, step: int, count: int = 0) -> StepResult:
+    def adopt(self, step: int) -> StepResult:
         """Make a step that another session took on this dataset one of this window's."""
-        done = self._finish(step, count)
+        done = self._finish(step)
         self.history.adopt(step)
         return done
 
@@ -361,7 +357,7 @@ class SortingSession:
                     "undo this step first, where it was done or by labeler undo: "
                     + after.text(),
                 )
-        return self._finish(new, undone.restored, undone.changed_since, kind)
+        return self._finish(new, undone.changed_since, kind)
 
     def poll(self) -> bool:
         """Return whether another process has changed the dataset since the last call."""
@@ -389,14 +385,12 @@ class SortingSession:
             counts,
             self.keys.assign([row.name for row in counts.classes]),
             self.history.undoable(),
-            self.history.redoable(),
-            self.history.last,
             self.history.count_undoable(),
         )
 
     def add_class(self, name: str) -> StepResult:
         """Create a class with the next free key. Raises `UsageError` if it exists."""
-        return self._finish_edit(self.editor.add(name))
+        return self._finish(self.editor.add(name).step)
 
     def rename_class(self, old: str, new: str) -> StepResult:
         """Rename a class, or merge it into another one that typing this name would mean."""
@@ -406,15 +400,12 @@ class SortingSession:
             KnownName(name, name) for name in self.classes.list_names() if name != old
         ]
         if match := match_exact_name(normalize_class_name(new), others):
-            return self._finish_edit(self.editor.merge(old, match.label))
-        return self._finish_edit(self.editor.rename(old, new))
+            return self._finish(self.editor.merge(old, match.label).step)
+        return self._finish(self.editor.rename(old, new).step)
 
     def delete_class(self, name: str) -> StepResult:
         """Delete a class; its samples, including duplicates, wait again."""
-        return self._finish_edit(self.editor.delete(name))
-
-    def _finish_edit(self, edit: ClassEdit) -> StepResult:
-        return self._finish(edit.step, edit.sample_count)
+        return self._finish(self.editor.delete(name).step)
 
     def portraits(self, classes: Sequence[ClassCount]) -> dict[str, list[SampleRegion]]:
         """Return the most typical and the latest face of each class."""

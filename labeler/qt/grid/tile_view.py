@@ -515,9 +515,10 @@ class TileView(QListView):
         shape = max(box.width, box.height) / max(1, min(box.width, box.height))
         ratio = self.devicePixelRatioF() * min(shape, MAX_SHAPE)
         image = self._thumbs.get(tile.region, rect.width(), ratio)
-        if image is None:
-            self._missing.setdefault(tile.key, []).append(rect)
-        return image
+        if image is not None:
+            return image
+        self._missing.setdefault(tile.key, []).append(rect)
+        return self._thumbs.get_any(tile.region)
 
     def caption(self, row: int) -> str:
         """Return the line at the lower edge of a tile; empty in a plain grid."""
@@ -555,10 +556,10 @@ class TileView(QListView):
             paint_tile(painter, place, appearance, palette, ground)
             painted = area.intersected(rect).boundingRect()
             is_new = self.tiles.id(row) not in self.seen_samples
-            is_whole = appearance.thumbnail is not None and self._is_visible(
-                rect, painted
-            )
-            if is_new and is_whole:
+            tile = self.tiles.tile(row)
+            # An image of another size that stands in for this one does not count.
+            is_loaded = tile is not None and tile.key not in self._missing
+            if is_new and is_loaded and self._is_visible(rect, painted):
                 self.seen_samples[self.tiles.id(row)] = time.monotonic()
                 new_rows.append(row)
         theme.focus_ring(painter, self.viewport().rect(), self)

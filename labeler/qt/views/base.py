@@ -47,7 +47,6 @@ class ViewContext(NamedTuple):
     embedding_task: EmbeddingTask
     imports: BackgroundImport
     drops: FileDropHandler
-    """Focus the field in which a class is named."""
     show_place: Callable[[str], object]
     """Show a class, or a place such as `:later`, in the grid."""
     show_view: Callable[[str], object]
@@ -56,8 +55,8 @@ class ViewContext(NamedTuple):
 class LabelerView(QWidget):
     """One view in the middle of the window; keys act in its widget `home`.
 
-    The window calls `enter` when the view is shown, `send` for drops on and choices in the class
-    list, and waits for `is_settled` before a screenshot.
+    The window calls `enter` when the view is shown and `send` for drops on and choices in the class
+    list.
     """
 
     changed = Signal()
@@ -108,10 +107,6 @@ class LabelerView(QWidget):
 
     def freeze_targets(self, frozen: bool) -> None:
         """Keep pointing at the same faces while a name is typed for them."""
-
-    def is_settled(self) -> bool:
-        """Return whether everything visible is loaded."""
-        return not self.context.worker.busy and not self.context.thumbs.is_loading
 
     def flush(self) -> None:
         """Pass unsaved changes to the worker."""

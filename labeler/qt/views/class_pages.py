@@ -18,7 +18,7 @@ from PySide6.QtWidgets import QMenu
 from gleanset.errors import GleansetError
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import TileMark
-from labeler.qt.translations import tr
+from labeler.qt.translations import report_change, tr
 from labeler.qt.views.base import Notice, ViewContext
 from labeler.qt.views.labeling import CLASS_OPERATIONS, LabelingView
 from labeler.qt.views.page_grid import PageGrid
@@ -338,9 +338,6 @@ class ClassPagesView(LabelingView):
         if self._rename_page().labels & classes:
             self.take(show_rest, self.state.shown.page, None, None)
 
-    def is_settled(self) -> bool:
-        return super().is_settled() and not (self.state.is_preparing or self._events)
-
     # -- commands
 
     def pages(self, session: SortingSession) -> Pages:
@@ -420,13 +417,11 @@ class ClassPagesView(LabelingView):
         self.worker.show_message(tr(message.value).format(name=name))
 
     def _say_change(self, change: Message, kind: StepKind) -> None:
-        template = {
-            StepKind.STEP: self.tr("{what} · Ctrl+Z: undo"),
-            StepKind.UNDO: self.tr("Undone: {what}"),
-            StepKind.REDO: self.tr("Redone: {what}"),
-        }[kind]
+        what = tr(change.value)
         if kind is StepKind.STEP:
             self.worker.ask(lambda session: session.history.forget_redo())
-        # A tile that is crossed out says so itself.
-        if kind is not StepKind.STEP or change is not Message.EXCLUDED:
-            self.worker.show_message(template.format(what=tr(change.value)))
+            # A tile that is crossed out says so itself.
+            if change is Message.EXCLUDED:
+                return
+            what = self.tr("{what} · Ctrl+Z: undo").format(what=what)
+        self.worker.show_message(report_change(what, kind))

@@ -218,9 +218,6 @@ class CropView(LabelerView):
             else:
                 self.canvas.show_image(image, size)
 
-    def is_settled(self) -> bool:
-        return super().is_settled() and not self._loader.busy
-
     def flush(self) -> None:
         self.save()
 
@@ -254,13 +251,13 @@ class CropView(LabelerView):
     def _put(self, sha256: str, draft: BoxDraft, session: SortingSession) -> StepResult:
         edit = put_box(session.dataset, sha256, *draft.place, self._sample_of(draft))
         self._keys[draft.id] = edit.key
-        return session.adopt(edit.step, 1)
+        return session.adopt(edit.step)
 
     def _remove(self, draft: BoxDraft, session: SortingSession) -> StepResult:
         key = self._sample_of(draft)
         if key is None:  # it was never saved
             return NO_STEP
-        return session.adopt(remove_box(session.dataset, key).step, 1)
+        return session.adopt(remove_box(session.dataset, key).step)
 
     def _label(
         self, draft: BoxDraft, target: str, session: SortingSession

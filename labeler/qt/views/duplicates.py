@@ -19,7 +19,7 @@ from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.tile_view import Select, TileAppearance
 from labeler.qt.session_worker import BackgroundTask
-from labeler.qt.translations import format_count, tr
+from labeler.qt.translations import format_count, report_change, tr
 from labeler.qt.views.base import Notice, ViewContext, find_duplicates, next_steps
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.widgets import (
@@ -162,9 +162,6 @@ class DuplicatesView(LabelingView):
             self._plan()
         elif not self.sets:
             self._show_title()
-
-    def is_settled(self) -> bool:
-        return super().is_settled() and not self._planning.busy
 
     def _search_ended(self) -> None:
         self._stale = True
@@ -343,8 +340,7 @@ class DuplicatesView(LabelingView):
         choice = choices.pop()
         others.append(choice)
         self._show_choice(choice.rows)
-        text = self.tr("Undone: {what}") if is_undo else self.tr("Redone: {what}")
-        self.worker.show_message(text.format(what=self._choice_name))
+        self.worker.show_message(report_change(self._choice_name, kind))
         self.changed.emit()
 
     def undo_name(self) -> str:
@@ -403,10 +399,7 @@ class DuplicatesView(LabelingView):
             none = self.tr("No duplicates to accept")
             self.worker.show_message(text if self.model.rowCount() else none)
             return
-        count = sum(len(group.members) - 1 for group in page)
-        self._decide(
-            lambda session: session.adopt(accept(session.dataset, page), count), page
-        )
+        self._decide(lambda session: session.adopt(accept(session.dataset, page)), page)
 
     def _decide(
         self,

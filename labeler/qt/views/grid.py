@@ -209,7 +209,9 @@ class GridView(FilteredView):
             new_count = sum(self.model.row_of(row) < 0 for row in rows.ids)
             if shows:
                 if new_count:
+                    scrolled = self.view.verticalOffset()
                     self._show_rows(query, rows)
+                    self.view.verticalScrollBar().setValue(scrolled)
                 return
             self._new_count = new_count
             self._count = len(rows.ids)
@@ -237,9 +239,7 @@ class GridView(FilteredView):
         ids = self.model.ids(rows)
         self.decide_rows(
             dict.fromkeys(rows, TileState(TileMark.SENT, "✓")),
-            lambda session: session.adopt(
-                restore_duplicates(session.dataset, ids), len(ids)
-            ),
+            lambda session: session.adopt(restore_duplicates(session.dataset, ids)),
         )
 
     def run_command(self, command: GridCommand, rows: list[int]) -> None:

@@ -489,9 +489,6 @@ class LabelingView(LabelerView):
     def step_reverted(self, step: StepResult) -> None:
         """React to a step that was undone or redone."""
 
-    def is_settled(self) -> bool:
-        return super().is_settled() and not self._refit.isActive()
-
     def fit_page(self) -> None:
         """Fit a page to a window that was resized."""
         self.view.fit_page()

@@ -25,7 +25,12 @@ from curation.similarity.vectors import EmbeddingSpace, make_sample_vector_name
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes, Placement, Placements
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import PrelabelledSample, PrelabelSamples, Proposals
+from gleanset.db.proposals import (
+    PrelabelledSample,
+    PrelabelSamples,
+    Proposal,
+    Proposals,
+)
 from gleanset.errors import InputUnusable
 from gleanset.records import Region
 from gleanset.terminal import WIDTH
@@ -66,6 +71,12 @@ def test_prelabel_before_and_after_labelling(dataset: Dataset) -> None:
     assert right > len(pending) / 2  # a third by chance
 
 
+def suggestions(dataset: Dataset) -> dict[str, tuple[Proposal, ...]]:
+    return {
+        sample.sample: sample.proposals for sample in Proposals(dataset.db).iterate()
+    }
+
+
 def test_learning_matches_prelabel(dataset: Dataset) -> None:
     truth = fill(dataset, 12, ())
     assert learn(dataset) == LearningResult(len(truth))
@@ -75,17 +86,17 @@ def test_learning_matches_prelabel(dataset: Dataset) -> None:
     dataset.journal.apply(
         "Page", [Choice(key, "label", truth[key]) for key in keys[:18]]
     )
-    assert learn(dataset).changed >= len(keys) - 18
-    assert learn(dataset).changed == 0
+    before = suggestions(dataset)
+    assert learn(dataset) == LearningResult(0, has_model=True)
+    suggested = suggestions(dataset)
+    changed = [key for key in keys if suggested[key] != before[key]]
+    assert len(changed) >= len(keys) - 18
+    learn(dataset)
+    assert suggestions(dataset) == suggested
     newest = Proposals(dataset.db).get_latest()
     assert newest.facts["known"] == sorted({truth[key] for key in keys[:18]})
-    suggested = {
-        sample.sample: sample.proposals for sample in Proposals(dataset.db).iterate()
-    }
     prelabel(dataset, SETTINGS)
-    assert {
-        sample.sample: sample.proposals for sample in Proposals(dataset.db).iterate()
-    } == suggested
+    assert suggestions(dataset) == suggested
     new = fill(dataset, 2, (), seed=5)
     assert learn(dataset).without_vectors == len(new)
 

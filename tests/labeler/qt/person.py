@@ -24,6 +24,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu, QWidget
+from settled import is_settled
 
 from baseline.prelabel.prelabeling import save_vectors
 from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name
@@ -111,7 +112,7 @@ def settle(window: LabelerWindow, seconds: float = 120) -> None:
         assert time.monotonic() < end, "the window does not come to rest"
         QApplication.processEvents()
         view = window.view
-        is_quiet = view.is_settled() and not has_unpainted_tiles(view)
+        is_quiet = is_settled(view) and not has_unpainted_tiles(view)
         quiet = quiet + 1 if is_quiet and has_looked(view) else 0
         pause = MIN_PAUSE_SECONDS if quiet else min(pause * 1.1, MAX_PAUSE_SECONDS)
         time.sleep(pause)

@@ -46,6 +46,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QWidget,
 )
+from settled import is_settled
 
 import labeler.qt
 from gleanset import Dataset
@@ -116,7 +117,7 @@ def activate(window: LabelerWindow) -> LabelerWindow:
     window.activateWindow()
     wait_until(window.isActiveWindow)
     settle(window)
-    wait_until(lambda: window.view.is_settled())
+    wait_until(lambda: is_settled(window.view))
     return window
 
 

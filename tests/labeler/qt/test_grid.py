@@ -23,7 +23,7 @@ from person import (
     wait_until,
 )
 from PySide6.QtCore import QEvent, QPoint, Qt
-from PySide6.QtGui import QGuiApplication, QKeyEvent
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QComboBox
 from sorting_model import ids_of
@@ -390,6 +390,37 @@ def test_undone_faces_reappear(person: Person) -> None:
         person.undo()
         assert check_counts(person) == remaining
     assert (shown_keys(person.view), grid_view(person).model.states) == (before, {})
+
+
+def test_undo_keeps_scroll(open_window: OpenWindow, faces: FaceSet) -> None:
+    person = Person(open_window(faces.root, "grid", (620, 330)), faces)
+    person.send(2, "rei")
+    person.enter()  # the labelled face leaves
+    view = person.view.view
+    view.verticalScrollBar().setValue(view.verticalScrollBar().maximum() // 2)
+    QApplication.processEvents()
+    (sample, place), *_ = view.places().items()
+    person.undo()
+    settle(person.window)
+    assert view.tiles.rowCount() == 60
+    row = view.tiles.row_of(sample)
+    assert view.visualRect(view.tiles.index(row)).top() == place.y() > 0
+
+
+def test_zoom_shows_no_blank_tiles(person: Person) -> None:
+    view = person.view.view
+    before = view.appearance(0).thumbnail
+    assert isinstance(before, QPixmap)
+    view.zoom(1.3)
+    rows = view.in_sight()
+    assert all(isinstance(view.appearance(row).thumbnail, QPixmap) for row in rows)
+    assert view.appearance(0).thumbnail.size() == before.size()  # enlarged meanwhile
+    view.seen_samples.clear()
+    view.grab()
+    assert view.unseen(rows[:1])
+    settle(person.window)
+    wait_until(lambda: view.appearance(0).thumbnail.width() > before.width())
+    wait_until(lambda: not view.unseen(rows[:1]))
 
 
 def test_undo_selects_no_faces(person: Person) -> None:

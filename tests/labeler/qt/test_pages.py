@@ -28,6 +28,7 @@ from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QFocusEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QPushButton
+from settled import is_settled
 from sorting_model import by_id
 
 from gleanset import Dataset
@@ -466,7 +467,7 @@ def notice(window: LabelerWindow) -> EmptyNotice:
 def notice_title(window: LabelerWindow) -> str:
     """Return the title of the notice, empty where faces are shown."""
     settle(window)
-    wait_until(window.view.is_settled)
+    wait_until(lambda: is_settled(window.view))
     return notice(window).title.text() if notice(window).isVisible() else ""
 
 

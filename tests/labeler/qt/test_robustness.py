@@ -27,6 +27,7 @@ from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtGui import QPixmap, QTextDocument
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileSystemModel, QLabel, QToolButton
+from settled import is_loading
 from tools_for_tests import run_cli
 
 from gleanset import Dataset
@@ -79,7 +80,7 @@ def test_odd_images_are_shown_or_rejected(
     assert all(reasons.values())
     window.class_panel.selected.emit(":queue")
     settle(window)
-    wait_until(lambda: not window.thumbs.is_loading)
+    wait_until(lambda: not is_loading(window.thumbs))
     view = window.view.view  # type: ignore[attr-defined]
     thumbnails = {}
     for row in range(view.tiles.rowCount()):
@@ -171,7 +172,7 @@ def test_missing_and_damaged_images_show_reason(
             path = dataset.image_path(sample.image, "PNG")
             path.unlink() if data is None else path.write_bytes(data)
     person = Person(open_window(faces.root), faces)
-    wait_until(lambda: not person.window.thumbs.is_loading)
+    wait_until(lambda: not is_loading(person.window.thumbs))
     QApplication.processEvents()
     thumbnails = [person.view.view.appearance(row).thumbnail for row in (0, 1, 2)]
     assert thumbnails[:2] == ["⚠ file is gone", "⚠ damaged"]
