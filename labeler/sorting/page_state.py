@@ -1,14 +1,14 @@
 """The state of a class page without its window, and the function that changes it.
 
 `step(state, event)` returns the next state and commands. The window draws the state, sends events
-and carries out the commands; their answers are events, too. `ACTIONS` is what each key does.
+and carries out the commands; their answers are events, too. A key of a page is a function such as
+`split`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import NamedTuple
 
 from labeler.sorting.page_layout import ClassPage, PageKind
@@ -508,31 +508,25 @@ def look_for_better(state: PageState) -> Result:
 # -- keys
 
 
-class PageKey(StrEnum):
-    """Keys with a meaning of their own on a page; LIFT is a click or Ctrl+Space."""
-
-    ENTER = "enter"
-    NEXT_PAGE = "next page"
-    PREVIOUS_PAGE = "previous page"
-    REJECT = "reject"
-    OTHER = "other"
-    SPLIT = "split"
-    LIFT = "lift"
-    SUGGEST_AGAIN = "suggest again"
+KeyAction = Callable[[PageState, tuple[int, ...]], Result]
+"""What a key or a click does, with the selected or clicked tiles."""
 
 
-def press(state: PageState, key: PageKey, tiles: tuple[int, ...] = ()) -> Result:
-    """Press a key with a meaning of its own, or click; with the selected or clicked tiles."""
+def press(state: PageState, act: KeyAction, tiles: tuple[int, ...] = ()) -> Result:
+    """Press a key with a meaning of its own, or click."""
     if not state.is_ready:
         message = Message.PREPARING if state.is_preparing else Message.NO_OTHER_PAGE
         return state.say(message)
-    return ACTIONS[key](state, tiles)
+    return act(state, tiles)
 
 
-Action = Callable[[PageState, tuple[int, ...]], Result]
+def file_page(state: PageState, tiles: tuple[int, ...]) -> Result:
+    """Label all open tiles as suggested, and leave the page."""
+    return state.file()
 
 
-def _show_next(state: PageState, tiles: tuple[int, ...]) -> Result:
+def show_next(state: PageState, tiles: tuple[int, ...]) -> Result:
+    """Show the page that follows, or skip this one."""
     if not state.later:
         return state.turn(keeps=True, skipped=state.shown.page)
     left, commands = state.leave()
@@ -540,7 +534,8 @@ def _show_next(state: PageState, tiles: tuple[int, ...]) -> Result:
     return replace(left, later=tuple(later)).show(shown), commands
 
 
-def _show_earlier(state: PageState, tiles: tuple[int, ...]) -> Result:
+def show_earlier(state: PageState, tiles: tuple[int, ...]) -> Result:
+    """Show the page that was shown before."""
     if not state.earlier:
         return state.say(Message.NO_EARLIER_PAGE)
     *earlier, shown = state.earlier
@@ -549,27 +544,31 @@ def _show_earlier(state: PageState, tiles: tuple[int, ...]) -> Result:
     return replace(left, earlier=tuple(earlier), later=later).show(shown), commands
 
 
-def _suggest_again(state: PageState, tiles: tuple[int, ...]) -> Result:
+def suggest_again(state: PageState, tiles: tuple[int, ...]) -> Result:
+    """Leave the page, for better suggestions of what is left."""
     left, commands = state.turn()
     return left, (*commands, Say(Message.SUGGESTED_AGAIN))
 
 
-def _send_to(place: Place) -> Action:
-    def send(state: PageState, selected: tuple[int, ...]) -> Result:
-        tiles = state.targets(selected)
-        # A whole card is only sent once it has been lit as the target, and has said so.
-        if (
-            len(tiles) > 1
-            and not selected
-            and state.now - state.lit_at < MIN_LOOK_SECONDS
-        ):
-            return state.say(Message.JUST_APPEARED)
-        return state.label(tiles, place.target)
-
-    return send
+def reject(
+    state: PageState, selected: tuple[int, ...], place: Place = Place.REJECT
+) -> Result:
+    """Send tiles to a place for what is not collected."""
+    tiles = state.targets(selected)
+    # A whole card is only sent once it has been lit as the target, and has said so.
+    is_new = state.now - state.lit_at < MIN_LOOK_SECONDS
+    if len(tiles) > 1 and not selected and is_new:
+        return state.say(Message.JUST_APPEARED)
+    return state.label(tiles, place.target)
 
 
-def _split(state: PageState, tiles: tuple[int, ...]) -> Result:
+def send_to_others(state: PageState, tiles: tuple[int, ...]) -> Result:
+    """Mark tiles as people that are not collected."""
+    return reject(state, tiles, Place.OTHER)
+
+
+def split(state: PageState, tiles: tuple[int, ...]) -> Result:
+    """Split the card of the tiles; on a page of one class, show stacks one by one."""
     shown = state.shown
     tiles = tiles or state.targets()
     if shown.has_clusters:
@@ -585,19 +584,8 @@ def _split(state: PageState, tiles: tuple[int, ...]) -> Result:
     return state.turn(unstacked=samples)
 
 
-def _lift(state: PageState, tiles: tuple[int, ...]) -> Result:
+def lift(state: PageState, tiles: tuple[int, ...]) -> Result:
+    """Exclude tiles from the page, or include them again."""
     lifted = frozenset(tiles) - state.shown.lifted
     after = state.shown.lift(tiles, lifted)
     return state.arrange(after, Message.EXCLUDED, state.point, tiles)
-
-
-ACTIONS: Mapping[PageKey, Action] = {
-    PageKey.ENTER: lambda state, tiles: state.file(),
-    PageKey.NEXT_PAGE: _show_next,
-    PageKey.PREVIOUS_PAGE: _show_earlier,
-    PageKey.REJECT: _send_to(Place.REJECT),
-    PageKey.OTHER: _send_to(Place.OTHER),
-    PageKey.SPLIT: _split,
-    PageKey.LIFT: _lift,
-    PageKey.SUGGEST_AGAIN: _suggest_again,
-}

@@ -40,14 +40,16 @@ from labeler.sorting.page_parts import (
 from labeler.sorting.page_state import (
     Act,
     Event,
-    PageKey,
+    KeyAction,
     PageState,
     accept_name,
     click_heading,
     drop,
     end_name,
     enter,
+    file_page,
     find_arrangement,
+    lift,
     look_for_better,
     note_failure,
     note_others,
@@ -55,11 +57,17 @@ from labeler.sorting.page_state import (
     note_saved,
     offer_better,
     press,
+    reject,
     revert_step,
     send,
     send_page,
+    send_to_others,
+    show_earlier,
+    show_next,
     show_rest,
+    split,
     step,
+    suggest_again,
     type_name,
     undo,
 )
@@ -68,7 +76,16 @@ from labeler.sorting.session import BY_SWEEP, SortingSession, StepKind, StepResu
 
 T = TypeVar("T")
 REFRESH_MS = 500
-SUGGEST_AGAIN_KEY = "Ctrl+R"
+KEY_ACTIONS: dict[GridCommand, KeyAction] = {
+    GridCommand.ENTER: file_page,
+    GridCommand.NEXT_PAGE: show_next,
+    GridCommand.PREVIOUS_PAGE: show_earlier,
+    GridCommand.REJECT: reject,
+    GridCommand.OTHER: send_to_others,
+    GridCommand.SPLIT: split,
+    GridCommand.LIFT: lift,
+}
+"""What the commands of keys and clicks do on a page."""
 
 
 class ClassPagesView(LabelingView):
@@ -99,9 +116,9 @@ class ClassPagesView(LabelingView):
             Ask: self._ask,
         }
         QShortcut(
-            QKeySequence(SUGGEST_AGAIN_KEY),
+            QKeySequence("Ctrl+R"),
             self,
-            partial(self._press, PageKey.SUGGEST_AGAIN),
+            partial(self._press, suggest_again),
             context=Qt.ShortcutContext.WidgetWithChildrenShortcut,
         )
         set_column(self, self.header, self.view, self.hints)
@@ -151,8 +168,8 @@ class ClassPagesView(LabelingView):
             finally:
                 self._events.popleft()
 
-    def _press(self, key: PageKey, rows: Sequence[int] = ()) -> None:
-        self.take(press, key, tuple(rows))
+    def _press(self, act: KeyAction, rows: Sequence[int] = ()) -> None:
+        self.take(press, act, tuple(rows))
 
     # -- drawing
 
@@ -271,7 +288,7 @@ class ClassPagesView(LabelingView):
     def _name_was_last(self) -> None:
         # Ctrl+Enter: other pages are filed with their name already.
         if self.state.shown.has_clusters:
-            self._press(PageKey.ENTER)
+            self._press(file_page)
 
     def _read_others(self) -> None:
         model = self.model
@@ -295,13 +312,13 @@ class ClassPagesView(LabelingView):
         self.take(send, tuple(rows), target, provenance == BY_SWEEP)
 
     def run_command(self, command: GridCommand, rows: list[int]) -> None:
-        if command.name not in PageKey.__members__:
+        if command not in KEY_ACTIONS:
             super().run_command(command, rows)
             return
         is_click = command in (GridCommand.LIFT, GridCommand.SPLIT)
         if not is_click and rows == self.view.target_rows():
             rows = self.view.selected_rows()  # else those of an enlarged face
-        self._press(PageKey[command.name], rows)
+        self._press(KEY_ACTIONS[command], rows)
 
     def make_menu(self, rows: list[int]) -> QMenu:
         """Add what can be done with a card, if the menu is for all of it."""
@@ -314,8 +331,8 @@ class ClassPagesView(LabelingView):
         menu.addSeparator()
         menu.addAction(self.tr("Name"), partial(self.take, click_heading, rows[0]))
         if shown.has_clusters:
-            split = partial(self._press, PageKey.SPLIT, rows)
-            menu.addAction(tr(Message.PARTED.value) + "\t−", split)
+            part = partial(self._press, split, rows)
+            menu.addAction(tr(Message.PARTED.value) + "\t−", part)
         others = menu.addMenu(self.tr("Join with"))
         for other, box in self.view.cards():
             if other != card:

@@ -21,7 +21,13 @@ from labeler.qt.widgets import (
     row_layout,
 )
 from labeler.sorting.page_layout import ClassPage, PageKind
-from labeler.sorting.page_state import SUGGESTIONS, PageKey
+from labeler.sorting.page_state import (
+    SUGGESTIONS,
+    KeyAction,
+    file_page,
+    show_next,
+    suggest_again,
+)
 
 LOW_CONFIDENCE_SCALE = 1.5
 ALL_CORRECT_MAX_WRONG, ALL_CORRECT_MIN_FACES = 0.1, 4
@@ -132,18 +138,18 @@ class PageHeader(QWidget):
     def __init__(
         self,
         worker: SessionWorker,
-        press: Callable[[PageKey], object],
+        press: Callable[[KeyAction], object],
     ):
         super().__init__()
         self.title = TitleLabel()
         self.name = NameField(worker)
-        self.file_button = button("", partial(press, PageKey.ENTER), primary=True)
+        self.file_button = button("", partial(press, file_page), primary=True)
         self.skip_button = button(
-            self.tr("Next page (PgDn)"), partial(press, PageKey.NEXT_PAGE)
+            self.tr("Next page (PgDn)"), partial(press, show_next)
         )
         self.better_button = button(
             self.tr("Better suggestions (Ctrl+R)"),
-            partial(press, PageKey.SUGGEST_AGAIN),
+            partial(press, suggest_again),
         )
         self.name.setAccessibleName(self.tr("Who is this?"))
         self.title.setMinimumHeight(em(self, TITLE_EM))

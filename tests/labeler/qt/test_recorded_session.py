@@ -12,8 +12,8 @@ from labeler.sorting.page_layout import PageKind
 from labeler.sorting.page_parts import Decide, File
 from labeler.sorting.page_state import (
     Event,
-    PageKey,
     PageState,
+    file_page,
     press,
     revert_step,
     step,
@@ -100,7 +100,7 @@ def check_enter_at_random_times(events: list[Event], states: list[PageState]) ->
     for _ in range(1000):
         moment = rng.uniform(times[0], times[-1])
         before = states[bisect_right(times, moment)]
-        _, commands = step(before, Event(press, (PageKey.ENTER,), moment))
+        _, commands = step(before, Event(press, (file_page,), moment))
         for command in commands:
             if isinstance(command, File):
                 filed += 1

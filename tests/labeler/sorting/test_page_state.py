@@ -20,7 +20,6 @@ from labeler.sorting.page_parts import (
 )
 from labeler.sorting.page_state import (
     Event,
-    PageKey,
     PageState,
     Result,
     accept_name,
@@ -28,6 +27,8 @@ from labeler.sorting.page_state import (
     drop,
     end_name,
     enter,
+    file_page,
+    lift,
     look_for_better,
     note_others,
     note_painted,
@@ -36,12 +37,18 @@ from labeler.sorting.page_state import (
     part,
     point_at,
     press,
+    reject,
     revert_step,
     send,
     send_page,
+    send_to_others,
+    show_earlier,
+    show_next,
     show_prepared,
     show_rest,
+    split,
     step,
+    suggest_again,
     type_name,
     undo,
 )
@@ -52,6 +59,8 @@ Act = Callable[..., Result]
 PERSON: set[Act] = {
     drop,
     enter,
+    file_page,
+    lift,
     click_heading,
     accept_name,
     end_name,
@@ -67,6 +76,16 @@ PERSON: set[Act] = {
 ASKED: set[Act] = {show_prepared, show_rest, revert_step}
 """Answers that only come after a person has asked for another page."""
 
+KEY_ACTIONS = (
+    file_page,
+    show_next,
+    show_earlier,
+    reject,
+    send_to_others,
+    split,
+    lift,
+    suggest_again,
+)
 KINDS = [*PageKind]
 NAMES = ("Miku", "Rin", "Mio")
 
@@ -255,11 +274,9 @@ GESTURES: st.SearchStrategy[Callable[[Window], object]] = st.one_of(
     ),
     st.builds(
         lambda key, tile: (
-            lambda window: window.take(
-                press, key, some(tile) if key is PageKey.LIFT else ()
-            )
+            lambda window: window.take(press, key, some(tile) if key is lift else ())
         ),
-        st.sampled_from(PageKey),
+        st.sampled_from(KEY_ACTIONS),
         TILES,
     ),
     st.builds(
@@ -367,21 +384,21 @@ def clusters_window() -> Window:
 def test_del_rejects_only_a_lit_cluster() -> None:
     window = clusters_window()
     window.take(point_at, 6, 6)
-    assert window.take(press, PageKey.REJECT) == (Say(Message.JUST_APPEARED),)
+    assert window.take(press, reject) == (Say(Message.JUST_APPEARED),)
     window.now += MIN_LOOK_SECONDS
-    window.take(press, PageKey.REJECT)
+    window.take(press, reject)
     assert {*window.labels} == {*window.state.shown.samples(range(5, 9))}
 
 
 def test_name_typed_ahead_takes_one_enter() -> None:
     window = clusters_window()
-    window.take(press, PageKey.NEXT_PAGE)
+    window.take(press, show_next)
     for text in ("M", "Mi", "Miku"):
         window.take(type_name, text)
     while not window.state.is_ready or not window.state.shown.has_clusters:
         window.settle()
         if not window.state.shown.has_clusters:
-            window.take(press, PageKey.SUGGEST_AGAIN)
+            window.take(press, suggest_again)
             window.take(type_name, "Miku")
     assert window.state.name is not None
     assert window.state.name.text == "Miku"
