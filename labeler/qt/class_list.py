@@ -20,7 +20,6 @@ from PySide6.QtCore import (
 from PySide6.QtGui import (
     QColor,
     QContextMenuEvent,
-    QDragMoveEvent,
     QDropEvent,
     QKeyEvent,
     QPainter,
@@ -61,7 +60,8 @@ from labeler.sorting.session import Place, SortingProgress
 
 PORTRAIT_DELAY_MS = 700
 DRAG_MARGIN_PX = 24
-"""A drag so near to the upper or lower edge scrolls the list."""
+SCROLL_MS = 120
+"""A drag so near to the upper or lower edge scrolls the list, by a row each time."""
 
 
 @dataclass(frozen=True)
@@ -342,7 +342,6 @@ class ClassListView(QListView):
         self.setFrameShape(QListView.Shape.NoFrame)
         self.viewport().setAutoFillBackground(False)
         self.setAcceptDrops(True)
-        self.setAutoScrollMargin(DRAG_MARGIN_PX)
         # A click leaves the keys to the faces.
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setEditTriggers(QListView.EditTrigger.EditKeyPressed)
@@ -351,6 +350,7 @@ class ClassListView(QListView):
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self._classes = model
         self._drag: tuple[QPoint, int | None] | None = None
+        self._scroll_timer = timer(self, self._scroll_at_edges, SCROLL_MS)
         self.verticalScrollBar().valueChanged.connect(self._update_drop_row)
         model.layoutChanged.connect(self._update_drop_row)
         model.dataChanged.connect(self._update_drop_row)
@@ -428,9 +428,7 @@ class ClassListView(QListView):
             event.setDropAction(Qt.DropAction.CopyAction)
             event.accept()
 
-    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
-        """Light the row under the mouse; near an edge, Qt scrolls even while the mouse rests."""
-        super().dragMoveEvent(event)
+    def dragMoveEvent(self, event: QDropEvent) -> None:
         self._on_drag(event)
         event.setDropAction(Qt.DropAction.CopyAction)
         event.setAccepted(self.drop_row >= 0)
@@ -439,7 +437,15 @@ class ClassListView(QListView):
         mime = event.mimeData()
         point = event.position().toPoint()
         self._drag = (point, len(mime.ids) if isinstance(mime, TileMimeData) else None)
-        self._update_drop_row()
+        self._scroll_at_edges()
+
+    def _scroll_at_edges(self) -> None:
+        # Again and again: Qt itself stops when the mouse rests.
+        if self._drag is not None:
+            for step in (-DRAG_MARGIN_PX, DRAG_MARGIN_PX):
+                self.scrollTo(self.indexAt(self._drag[0] + QPoint(0, step)))
+            self._update_drop_row()
+            self._scroll_timer.start()
 
     def _update_drop_row(self) -> None:
         self.drop_row = -1
@@ -456,7 +462,6 @@ class ClassListView(QListView):
             self.drop_text = text.format(count=f"{count or 0:,}", name=row.name)
 
     def _end_drag(self) -> None:
-        self.stopAutoScroll()
         self._drag = None
         self._update_drop_row()
 

@@ -164,7 +164,7 @@ class StepKind(StrEnum):
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a gesture did: its step and operation; 0 is no step.
+    """What a gesture did: its step (0 for none) and operation.
 
     `root` is the original step, the same for its undo and redo.
     """

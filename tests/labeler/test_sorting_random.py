@@ -224,9 +224,9 @@ def test_decisions_survive_unreadable_settings(
     settings = session.dataset.root / "dataset.toml"
     text = settings.read_text(encoding="utf-8")
     settings.write_text('name = "half', encoding="utf-8")
-    assert session.decide(rows[:2], "Miku").count == 2
+    assert session.decide(rows[:2], "Miku").step
     settings.unlink()
-    assert session.decide(rows[2:3], "Mio").count == 1
+    assert session.decide(rows[2:3], "Mio").step
     assert session.progress().keys == {"Miku": "1", "Mio": "2"}
     session.dataset.classes.get_id("Miku")
     session.poll()
@@ -306,7 +306,7 @@ def test_add_rename_and_merge_classes(session: SortingSession, rows: list[int]) 
     session.rename_class("Miku", "涼宮ハルヒ")
     assert session.progress().keys == {"涼宮ハルヒ": "1"}
     session.decide(rows[2:4], "Mio")
-    assert session.rename_class("Mio", " 涼宮ハルヒ").count == 2
+    session.rename_class("Mio", " 涼宮ハルヒ")
     assert (session.progress().keys, places(session)["涼宮ハルヒ"]) == (
         {"涼宮ハルヒ": "1"},
         4,
@@ -382,7 +382,9 @@ def test_automatic_step_does_not_block_undo(
     session.dataset.journal.apply(
         make_operation(AUTOMATIC, count=1), [Choice(keys[1], "clear")]
     )
-    assert (session.undo().count, session.undo().count) == (0, 1)
+    session.undo()
+    assert session.tiles.get_counts().total_labelled
+    session.undo()
     assert not session.tiles.get_counts().total_labelled
 
 
@@ -452,7 +454,7 @@ def test_confirm_skips_labels_changed_meanwhile(
     shown_labels = dict.fromkeys(rows[:2], "Mio")
     with Dataset.open(session.dataset.root) as dataset:
         dataset.journal.apply("Elsewhere", [Choice(keys[0], "label", "Rin")])
-    assert confirm_labels(session, shown_labels).count == 1
+    assert confirm_labels(session, shown_labels).step
     assert [decision.sample for decision in session.dataset.journal.iterate()][
         -1
     ] == keys[1]

@@ -557,7 +557,7 @@ class TileView(QListView):
             painted = area.intersected(rect).boundingRect()
             is_new = self.tiles.id(row) not in self.seen_samples
             tile = self.tiles.tile(row)
-            # An image of another size that stands in for this one does not count.
+            # An image of another size, shown until this one is loaded, does not count.
             is_loaded = tile is not None and rect not in self._missing.get(tile.key, ())
             if is_new and is_loaded and self._is_visible(rect, painted):
                 self.seen_samples[self.tiles.id(row)] = time.monotonic()

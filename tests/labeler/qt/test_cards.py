@@ -230,7 +230,7 @@ def mark_duplicates(person: Person, rows: Sequence[int]) -> None:
     placements = [Placement(row, False, "set") for row in rows]
     person.window.worker.decide(
         lambda session: session.adopt(
-            apply_step(session.dataset, operation, placements=placements), len(rows)
+            apply_step(session.dataset, operation, placements=placements)
         )
     )
     settle(person.window)
