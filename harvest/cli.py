@@ -22,7 +22,7 @@ from harvest.request import (
     UrlsRequest,
     group_options_by_source,
 )
-from harvest.results import HarvestResult, LoginResult, RetryResult
+from harvest.results import HarvestResult, LoginResult, RetryResult, is_temporary
 
 commands = create_program(
     "harvest", "Collect images from folders, URL lists, searches and videos."
@@ -38,8 +38,11 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> CommandResult:
     request.check(job.root)
     with job.create() as dataset:
         result = request.run(dataset, job.progress, simulate=job.simulate)
-        if isinstance(result, HarvestResult) and result.added:
-            result.next = f"{result.NEXT} {dataset.option}"
+        if isinstance(result, HarvestResult):
+            if result.added:
+                result.next = f"{result.NEXT} {dataset.option}"
+            elif any(map(is_temporary, result.reasons)):
+                result.next = f"{RetryRequest.COMMAND} {dataset.option}"
     return result
 
 

@@ -26,24 +26,16 @@ from gleanset.records import Candidate, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
 from gleanset.work.progress import NO_PROGRESS, Progress
 from harvest.redirects import NOT_ASKED, NOTICE, RedirectedOutcome, RedirectTargets
-from harvest.results import HarvestCounts, HarvestPreview, HarvestResult
+from harvest.results import (
+    HarvestCounts,
+    HarvestPreview,
+    HarvestResult,
+    is_temporary,
+)
 
 # Failures on our side: the next run tries the item again.
 UNSETTLED_REASONS = frozenset(
     {"private address", "cannot be read", "internal error", NOT_ASKED}
-)
-# Temporary failures: a run that meets the item again retries it, a few times.
-TEMPORARY_REASONS = frozenset(
-    {
-        "connection failed",
-        "timed out",
-        "too slow",
-        "cut off",
-        "http 408",
-        "http 425",
-        "http 429",
-        "robots.txt could not be read",
-    }
 )
 _FILE_SOURCES = ("folder", "archive")
 # What earlier runs know of an item.
@@ -379,6 +371,6 @@ def _choose_state(reason: str, *, is_download: bool) -> str | None:
     """Return the state to record for a rejected item; None for no record."""
     if reason in UNSETTLED_REASONS:
         return "unsettled" if is_download else None
-    if is_download and (reason in TEMPORARY_REASONS or reason.startswith("http 5")):
+    if is_download and is_temporary(reason):
         return "failed"
     return "rejected"

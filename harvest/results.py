@@ -16,6 +16,21 @@ OK = "ok"
 Counts = dict[str, int]
 
 
+# Temporary failures: a run that meets the item again retries it, a few times.
+TEMPORARY_REASONS = frozenset(
+    {
+        "connection failed",
+        "timed out",
+        "too slow",
+        "cut off",
+        "http 408",
+        "http 425",
+        "http 429",
+        "robots.txt could not be read",
+    }
+)
+
+
 class HarvestCounts(CommandResult, kw_only=True):
     """What a harvest or its simulation counts.
 
@@ -112,6 +127,11 @@ def _explain_reasons(reasons: Mapping[str, int]) -> Counts:
     return {
         _REASON_HINTS.get(reason, reason): number for reason, number in reasons.items()
     }
+
+
+def is_temporary(reason: str) -> bool:
+    """Return whether a download that was rejected for this reason is worth another attempt."""
+    return reason in TEMPORARY_REASONS or reason.startswith("http 5")
 
 
 class HarvestResult(HarvestCounts, kw_only=True):
