@@ -19,6 +19,7 @@ from gleanset.db.classes import normalize_class_name
 from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import Prelabeling, Proposals, iter_proposed_samples
 from gleanset.db.samples import HintedSample, Hints, withdraw_label
+from gleanset.db.sorting import SampleTiles
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import AUTOMATIC, make_operation
 
@@ -122,7 +123,6 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
 
     # They were accepted when nothing disputed them yet.
     plan.withdrawals = [withdraw_label(sample.key) for sample in hints.list_disputed()]
-    # Adding a Counter leaves out a count of zero.
     plan.left_out += Counter({"disputed weak label": len(plan.withdrawals)})
     if plan.left_out["disputed weak label"]:
         # Not `groups --conflicts`: an image in folders of two classes is in no duplicate set.
@@ -229,6 +229,9 @@ def plan_acceptance(
             plan.choices.append(Choice(sample.sample, "label", first.label, MODEL))
             plan.likely_wrong += 1 - first.confidence
 
+    # Adding a Counter leaves out a count of zero.
+    pending = SampleTiles(dataset.db).get_counts().pending
+    plan.left_out += Counter({"without a prediction": pending - len(waiting_samples)})
     return plan
 
 

@@ -145,8 +145,8 @@ class DuplicateResult(CommandResult, kw_only=True):
         """Return one line for all duplicates, then what changed and what needs a decision."""
         compared = count((self.looked_at or 0) + self.looked_at_before, "sample")
         duplicates = (
-            f"{self.set_aside:,} in {count(self.groups, 'set')}"
-            if self.groups
+            f"{self.set_aside:,} in {count(self.groups - self.conflicts, 'set')}"
+            if self.set_aside
             else "none"
         )
         details = {

@@ -184,6 +184,7 @@ def predicted(empty: Dataset) -> list[str]:
 def test_confident_pending_predictions_are_accepted(
     empty: Dataset, predicted: list[str]
 ) -> None:
+    add_faces(empty, add_image(empty, "collected later"), [0])
     before = empty.journal.count()
     simulated = accept_proposals(empty, 0.95, (), simulate=True).result().to_json()
     assert empty.journal.count() == before
@@ -192,9 +193,9 @@ def test_confident_pending_predictions_are_accepted(
     assert done.result().to_json() == {
         "accepted": 4,
         "likely_wrong": 0.1,
-        "left_in_queue": 1,
+        "left_in_queue": 2,
         "labels": {"hana": 2, "rei": 2},
-        "left": {"confidence below --above": 1},
+        "left": {"confidence below --above": 1, "without a prediction": 1},
         "note": NO_REJECTED_SAMPLES,
     }
     assert done.likely_wrong == pytest.approx(0.01 + 0.03 + 0.04 + 0.04)
@@ -206,7 +207,7 @@ def test_confident_pending_predictions_are_accepted(
     assert new[0].name == "Accept 4 predictions"
     empty.journal.undo()
     labels = {sample.key: sample.label for sample in empty.samples.iter_by_key()}
-    assert labels == dict.fromkeys(predicted) | {predicted[3]: "rei"}
+    assert labels == dict.fromkeys(labels) | {predicted[3]: "rei"}
 
 
 def test_out_of_distribution_samples_stay_pending(empty: Dataset) -> None:
