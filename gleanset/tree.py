@@ -16,6 +16,7 @@ from gleanset.files.names import (
     find_split_folders,
 )
 from gleanset.images.plugin_formats import guess_kind
+from gleanset.records import Origin
 
 HIDDEN = "hidden"
 SYSTEM = "thumbnails, recycle bins and system files"
@@ -26,6 +27,7 @@ VIDEO = "video: use harvest frames"
 ARCHIVE = "archive: only read if named itself (harvest folder FILE)"
 PACKED = "archive that is not zip or tar: unpack it first"
 NOT_AN_IMAGE = "not an image"
+TAGS = "tags, read with their image"
 
 READ_OTHERWISE = (VIDEO, ARCHIVE, PACKED)
 """Reasons of files that are read in another way."""
@@ -62,7 +64,7 @@ _SYSTEM_SUFFIXES = ("@synoeastream", "@synoresource")
 _PACKED_SUFFIXES = frozenset(
     {".rar", ".7z", ".lzh", ".lha", ".cab", ".ace", ".zst", ".cbr", ".cb7"}
 )
-_TEXTS = ".txt .json .jsonl .xml .xmp .csv .tsv .yaml .yml .md .html"
+_TEXTS = ".txt .caption .json .jsonl .xml .xmp .csv .tsv .yaml .yml .md .html"
 _TEXT_SUFFIXES = frozenset(_TEXTS.split())
 """Text files next to images: recognized by name, so that they are not opened."""
 _OTHER_IMAGES = (
@@ -188,6 +190,13 @@ def get_reason_by_name(name: str) -> str | None:
     if suffix in _PACKED_SUFFIXES:
         return PACKED
     return NOT_AN_IMAGE if suffix in _TEXT_SUFFIXES else None
+
+
+def count_tags(origin: Origin, ignored: Counter[str]) -> None:
+    """Count the text that gave an image its tags as such, and not as an unknown file."""
+    if origin.tags:
+        ignored[NOT_AN_IMAGE] -= 1
+        ignored[TAGS] += 1
 
 
 def find_splits(root: Path) -> frozenset[str]:

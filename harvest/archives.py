@@ -24,6 +24,7 @@ from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.encodings import decode_names
 from gleanset.files.names import ARCHIVE_EXTENSIONS, find_split_folders, format_path
 from gleanset.files.store import hash_file
+from gleanset.files.tags import MAX_TAG_BYTES, TAG_SUFFIXES, parse_tags
 from gleanset.images.decode import MAX_BYTES
 from gleanset.records import Origin
 from gleanset.source_table import SourceTables, is_source_table
@@ -31,6 +32,7 @@ from gleanset.tree import (
     ARCHIVE,
     SOURCE_TABLE,
     VIDEO,
+    count_tags,
     get_junk_reason,
     get_reason_by_name,
 )
@@ -172,6 +174,7 @@ def find_members(
     counts = Counter[str]()  # of each name so far
     with _open_archive(path, options.encoding) as members:
         metadata = _read_metadata(members)
+        tags = _read_tags(members, options.encoding)
         parents = [member.parts[:-1] for member in members]
         folders = [
             parts for parts in parents if parts and not get_junk_reason(parts[0])
@@ -201,7 +204,9 @@ def find_members(
                 path=format_path(path),
                 title=title,
                 original_path="/".join(member.parts) or None,
+                tags=tags.get(member.stem, ()),
             )
+            count_tags(origin, ignored)
             folder = f"{key}:{'/'.join(inside)}"
             about = metadata.get(member.stem)
             origin, credit = rules.complete(
@@ -209,7 +214,9 @@ def find_members(
             )
 
             own_credit = (credit,) if about or credit != NO_CREDIT else ()
-            credit_stamp = make_credit_stamp(origin.post, options.credit, *own_credit)
+            credit_stamp = make_credit_stamp(
+                origin.post, options.credit, *own_credit, origin.tags
+            )
             stamp = f"{origin.hint or ''}{credit_stamp}"
             yield ImageFile(Path(title), origin, stamp, credit, member.read)
         options.unmatched_rows.extend(rules.tables.list_unmatched())
@@ -239,6 +246,20 @@ def _read_metadata(members: Iterable[Member]) -> dict[str, ImageMetadata]:
                 if about:
                     metadata[member.stem] = about
     return metadata
+
+
+def _read_tags(
+    members: Iterable[Member], encoding: str | None
+) -> dict[str, tuple[str, ...]]:
+    """Return the tags of images by their name without extension."""
+    tags: dict[str, tuple[str, ...]] = {}
+    for member in members:
+        if member.name.endswith(TAG_SUFFIXES) and member.size <= MAX_TAG_BYTES:
+            with suppress(Unreadable):  # rejected when its turn comes
+                text = member.read()
+                parsed_tags = parse_tags(text, member.name, encoding)
+                tags[member.stem] = tags.get(member.stem) or parsed_tags
+    return tags
 
 
 def _open_source_tables(

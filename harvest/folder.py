@@ -22,6 +22,7 @@ from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.encodings import FolderNames
 from gleanset.files.names import find_class_folder, format_path
+from gleanset.files.tags import TAG_SUFFIXES, read_tags
 from gleanset.images.embedded_credit import read_embedded_credit
 from gleanset.images.embedded_opt_outs import find_opt_outs
 from gleanset.images.staging import StageBytes, read_image_file
@@ -35,6 +36,7 @@ from gleanset.tree import (
     TABLE_SUFFIXES,
     VIDEO,
     count_files,
+    count_tags,
     find_splits,
     get_ignored_reason,
     summarize_ignored,
@@ -301,7 +303,9 @@ def find_images(
                     options.ignored_files.append(format_short_path(str(path)))
             else:
                 relative = path.relative_to(root)
-                yield _make_image_file(path, relative, rules, options, siblings)
+                file = _make_image_file(path, relative, rules, options, siblings)
+                count_tags(file.origin, ignored)
+                yield file
 
     options.unmatched_rows.extend(rules.tables.list_unmatched())
     for error in unlisted:
@@ -325,6 +329,8 @@ def _make_image_file(
         original_path=format_path(relative).replace(os.sep, "/"),
     )
     metadata = read_metadata(path) if path.stem + METADATA_SUFFIX in siblings else None
+    if any(path.stem + suffix in siblings for suffix in TAG_SUFFIXES):
+        origin = replace(origin, tags=read_tags(path, options.encoding))
     folder = format_path(path.parent)
     origin, credit = rules.complete(
         path, origin, relative.parent.parts, folder, metadata
@@ -335,7 +341,7 @@ def _make_image_file(
         return ImageFile(path, origin, "")
 
     stamp = f"{status.st_size}:{status.st_mtime_ns}:{origin.hint or ''}"
-    stamp += make_credit_stamp(origin.post, credit, options.credit)
+    stamp += make_credit_stamp(origin.post, credit, options.credit, origin.tags)
     return ImageFile(path, origin, stamp, credit)
 
 
@@ -363,8 +369,8 @@ def _walk_included(
         yield folder, folders, names
 
 
-def make_credit_stamp(group: str | None, *parts: Credit) -> str:
-    """Return a stamp that changes with the group and the credits; empty without any."""
+def make_credit_stamp(group: str | None, *parts: Iterable[str | None]) -> str:
+    """Return a stamp that changes with the group, the credits and tags; empty without any."""
     texts = [text or "" for text in chain.from_iterable(parts)]
     if group:
         texts.append(group)

@@ -173,7 +173,7 @@ class Images(Table):
         )
 
     def update_credit(self, sha256: str, origin: Origin) -> None:
-        """Update author, licence, page, post, path and set where `origin` has them."""
+        """Update author, licence, page, post, path, set and tags where `origin` has them."""
         columns = (
             "author",
             "licence",
@@ -181,13 +181,21 @@ class Images(Table):
             "post",
             "original_path",
             "collection",
+            "tags",
         )
 
+        values = _origin_values(origin)
+        if not origin.tags:
+            values["tags"] = None
         updates = ", ".join(f"{name}=ifnull(?, {name})" for name in columns)
-        values = (clean(getattr(origin, name)) for name in columns)
         self._db.execute(
             f"UPDATE origin SET {updates} WHERE image=? AND source=? AND key=?",
-            (*values, self.get_id(sha256), origin.source, origin.key),
+            (
+                *(values[name] for name in columns),
+                self.get_id(sha256),
+                origin.source,
+                origin.key,
+            ),
         )
 
     def get_id(self, sha256: str) -> int:

@@ -140,6 +140,14 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             parse=check_template,
         ),
     ] = None
+    repeats: Annotated[
+        Count | None,
+        Param(
+            "For captions: name the class folders N_CLASS, whose images kohya's trainers show N "
+            "times in each epoch.",
+            metavar="N",
+        ),
+    ] = None
     shard_size: Annotated[
         str | None,
         Param(
@@ -172,6 +180,11 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             self.caption is not None and self.format != CAPTIONS,
             f"the format {self.format} has no captions",
             f"leave out --caption, or use --format {CAPTIONS}",
+        )
+        yield (
+            self.repeats is not None and self.format != CAPTIONS,
+            "only trainers of image generators read repeats",
+            f"leave out --repeats, or use --format {CAPTIONS}",
         )
         yield (
             self.has_boxes and self.size is not None,

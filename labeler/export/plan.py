@@ -150,6 +150,8 @@ def plan_export(
     items = []
     for sample, image, copy in _iter_balanced(allowed_samples, balance):
         folder = folders[str(sample.label)]
+        if options.repeats:
+            folder = f"{options.repeats}_{folder}"
         if not options.no_split:
             folder = f"{sample.split}/{folder}"
         name = choose_file_stem(image.origins) + suffixes.get(sample.key, "")

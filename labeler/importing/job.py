@@ -18,6 +18,7 @@ from gleanset.errors import FORGOTTEN, InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups
 from gleanset.files.names import VIDEO_EXTENSIONS, format_path
 from gleanset.files.store import Store
+from gleanset.files.tags import read_tags
 from gleanset.html.words import count
 from gleanset.images.cropping import FaceCropper, clip_box
 from gleanset.images.decode import DecodedImage, decode
@@ -40,7 +41,7 @@ from gleanset.records import (
     Rejection,
 )
 from gleanset.source_table import SourceTables, summarize_unmatched
-from gleanset.tree import summarize_ignored
+from gleanset.tree import count_tags, summarize_ignored
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.export.tree import read_marker
@@ -255,7 +256,8 @@ def import_labelled(
         )
         command = "labeler dedup" if result.added else "gleanset status"
         result.next = f"{command} {dataset.option}"
-    return result.with_facts(_summarize_unused(files) | groups.summary())
+    unused = _summarize_unused(files, origins.values())
+    return result.with_facts(unused | groups.summary())
 
 
 def _record_unreadable_folders(dataset: Dataset, files: LabelledFiles) -> None:
@@ -270,13 +272,18 @@ def _record_unreadable_folders(dataset: Dataset, files: LabelledFiles) -> None:
         )
 
 
-def _summarize_unused(files: LabelledFiles) -> dict[str, object]:
+def _summarize_unused(
+    files: LabelledFiles, origins: Iterable[Origin]
+) -> dict[str, object]:
     """Return fields of `ImportResult` about files and annotations that are not imported."""
+    ignored = files.count_ignored()
+    for origin in origins:
+        count_tags(origin, ignored)
     counts = Counter(reason for _, reason in files.dropped)
     annotations = [f"{file}: {reason}" for file, reason in files.dropped]
     missing_files = [format_short_path(name) for name in files.missing]
     return {
-        **summarize_ignored(files.count_ignored()),
+        **summarize_ignored(ignored),
         "unreadable_folders": len(files.tree.unreadable),
         "missing": len(missing_files),
         "missing_files": shorten_list(missing_files),
@@ -323,6 +330,7 @@ def _make_origins(
             post=group,
             original_path=info.original_path or PurePath(*inside, path.name).as_posix(),
             collection=info.collection or collection,
+            tags=read_tags(path, files.tree.encoding),
         )
     return origins
 

@@ -63,7 +63,8 @@ def format_caption(item: ExportItem, template: str) -> str:
     tags = [tag for origin in item.image.origins for tag in origin.tags]
     values = {
         "class": item.label,
-        "tags": ", ".join(dict.fromkeys(tags)),
+        # The class of a caption that was imported again is not a second tag.
+        "tags": ", ".join(tag for tag in dict.fromkeys(tags) if tag != item.label),
         "title": item.origin.title or "",
         "author": item.origin.author or "",
         "split": item.sample.split or "",

@@ -1,0 +1,97 @@
+"""Tags and captions in text files beside images: read, stored and exported again."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tools_for_tests import run_here, write_pictures
+
+from gleanset import Dataset
+from gleanset.files.tags import MAX_TAG_BYTES, parse_tags
+
+TEXTS = {
+    "hana/a.txt": "hana, 1girl,smile \n",
+    "hana/b.caption": "A girl, on a bench.\nAt night.",
+    "rei/c.txt": "0 0.5 0.5 0.25 0.25\n",
+    "rei/d.txt": "1girl\n",
+    "rei/notes.txt": "remember",
+}
+TAGS = {
+    "a.png": ("hana", "1girl", "smile"),
+    "b.png": ("A girl", "on a bench.", "At night."),
+    "c.png": (),
+    "d.png": ("1girl",),
+}
+
+
+@pytest.fixture
+def tagged(tmp_path: Path) -> Path:
+    root = tmp_path / "tagged"
+    names = ["hana/a.png", "hana/b.png", "rei/c.png", "rei/d.png"]
+    write_pictures(root, names)
+    for name, text in TEXTS.items():
+        (root / name).write_text(text)
+    return root
+
+
+def read_dataset(folder: Path) -> dict[str, tuple[str, ...]]:
+    with Dataset.open(folder) as dataset:
+        origins = [image.origins[0] for image in dataset.images.iterate()]
+    return {str(origin.title): origin.tags for origin in origins}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_tags_of_folders_and_archives_are_stored(
+    tagged: Path, tmp_path: Path, *, packed: bool
+) -> None:
+    source = shutil.make_archive(str(tagged), "zip", tagged) if packed else tagged
+    data = tmp_path / "data"
+    ran = run_here("harvest.cli", "folder", source, "-d", data).checked()
+    assert "tags, read with their image: 3, not an image: 2" in ran.stdout
+    assert read_dataset(data) == TAGS
+
+
+def test_edited_tags_are_read_by_the_next_run(tagged: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    run_here("harvest.cli", "folder", tagged, "-d", data).checked()
+    (tagged / "rei/d.txt").write_text("1girl, hat")
+    run_here("harvest.cli", "folder", tagged, "-d", data).checked()
+    assert read_dataset(data)["d.png"] == ("1girl", "hat")
+
+
+def test_imported_tags_are_exported_for_trainers(tagged: Path, tmp_path: Path) -> None:
+    (tagged / "rei/c.txt").unlink()
+    data = tmp_path / "data"
+    ran = run_here("labeler.cli", "import", tagged, "-d", data).checked()
+    assert "tags, read with their image: 3, not an image: 1" in ran.stdout
+    out = tmp_path / "out"
+    options = ("--format", "captions", "--no-split", "--repeats", "10")
+    run_here("labeler.cli", "export", out, *options, "-d", data).checked()
+    texts = {
+        path.relative_to(out).as_posix(): path.read_text()
+        for path in out.glob("*/*.txt")
+    }
+    assert texts == {
+        "10_hana/a.txt": "hana, 1girl, smile\n",
+        "10_hana/b.txt": "hana, A girl, on a bench., At night.\n",
+        "10_rei/c.txt": "rei\n",
+        "10_rei/d.txt": "rei, 1girl\n",
+    }
+    ran = run_here("labeler.cli", "export", out, "--repeats", "2", "-d", data)
+    assert (ran.code, "leave out --repeats" in ran.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("data", "tags"),
+    [
+        (b"\xef\xbb\xbfcat, hat\r\n", ("cat", "hat")),
+        ("猫, 帽子".encode("cp932"), ("猫", "帽子")),
+        (b"cat, cat,, ,", ("cat",)),
+        (b"Car 0.00 0 1.85 387.63 181.54 423.81 203.12", ()),
+        (b"\0\1\2\3", ()),
+        (b"x" * (MAX_TAG_BYTES + 1), ()),
+        (b"", ()),
+    ],
+)
+def test_texts_are_divided_into_tags(data: bytes, tags: tuple[str, ...]) -> None:
+    assert parse_tags(data, "a.txt", "cp932") == tags
