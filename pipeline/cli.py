@@ -335,7 +335,12 @@ def episodes(job: CommandJob, request: EpisodesRequest) -> CommandResult:
     metavar="DIR",
     help="Folder to write to. Default: the dataset.",
 )
-def timeline(job: CommandJob, out: Path | None) -> CommandResult:
+@click.option(
+    "--subtitles",
+    is_flag=True,
+    help="Also write VIDEO.vtt, with which players show the names of who is on screen.",
+)
+def timeline(job: CommandJob, out: Path | None, *, subtitles: bool) -> CommandResult:
     """Write who is on screen when, as a page and a table.
 
     It shows the tracks of gleanset episodes; most of its faces decide the class of a track.
@@ -343,7 +348,7 @@ def timeline(job: CommandJob, out: Path | None) -> CommandResult:
     from pipeline.episodes.timeline import write_timelines
 
     with job.open() as dataset:
-        return write_timelines(dataset, out or dataset.root)
+        return write_timelines(dataset, out or dataset.root, subtitles=subtitles)
 
 
 _SECONDS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}

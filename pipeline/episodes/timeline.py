@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from html import escape
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -13,6 +14,7 @@ from gleanset.db.faces import StoredTrack
 from gleanset.db.fetches import Videos
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
+from gleanset.files.names import make_portable_name
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.html.words import clock
@@ -172,17 +174,20 @@ def _join_segments(rows: list[StoredTrack]) -> list[Segment]:
     return segments
 
 
-class TimelineResult(CommandResult):
-    """The written page and table, and numbers of videos and named people."""
+class TimelineResult(CommandResult, kw_only=True):
+    """The written page, table and subtitles, and numbers of videos and named people."""
 
     timeline: str
     table: str
+    subtitles: list[str] = []
     videos: int
     people: int
 
 
-def write_timelines(dataset: Dataset, folder: Path) -> TimelineResult:
-    """Write page and table to a folder; return paths and counts.
+def write_timelines(
+    dataset: Dataset, folder: Path, *, subtitles: bool = False
+) -> TimelineResult:
+    """Write page, table and, if wanted, subtitles to a folder; return paths and counts.
 
     Raises what `gather_timelines` raises, `NotWritable` or `DiskFull`.
     """
@@ -205,6 +210,7 @@ def write_timelines(dataset: Dataset, folder: Path) -> TimelineResult:
     return TimelineResult(
         timeline=str((folder / PAGE).absolute()),
         table=str((folder / TABLE).absolute()),
+        subtitles=_write_subtitles(folder, timelines) if subtitles else [],
         videos=len(timelines),
         people=len(names - {None}),
     )
@@ -234,3 +240,35 @@ def _write_table(timelines: Iterable[VideoTimeline]) -> str:
                 )
 
     return text.getvalue()
+
+
+def _write_subtitles(folder: Path, timelines: Iterable[VideoTimeline]) -> list[str]:
+    """Write the names on screen as WebVTT, a file for each video; return the file names."""
+    files = []
+    numbers = Counter[str]()  # of videos with equal titles
+    for timeline in timelines:
+        stem = make_portable_name(Path(timeline.title).stem)
+        numbers[stem.casefold()] += 1
+        number = numbers[stem.casefold()]
+        file = f"{stem} ({number}).vtt" if number > 1 else f"{stem}.vtt"
+        cues = sorted(
+            (segment.started, segment.ended, person.name)
+            for person in timeline.people
+            if person.name is not None
+            for segment in person.segments
+        )
+        lines = ["WEBVTT\n"]
+        for started, ended, name in cues:
+            times = f"{_format_cue_time(started)} --> {_format_cue_time(ended)}"
+            lines.append(f"{times}\n{escape(name, quote=False)}\n")
+        write_atomic(folder / file, "\n".join(lines).encode())
+        files.append(file)
+    return files
+
+
+def _format_cue_time(seconds: float) -> str:
+    """Return a time of WebVTT, such as 01:02:03.450."""
+    minutes, thousandths = divmod(round(seconds * 1000), 60_000)
+    hours, minutes = divmod(minutes, 60)
+    whole, thousandths = divmod(thousandths, 1000)
+    return f"{hours:02}:{minutes:02}:{whole:02}.{thousandths:03}"

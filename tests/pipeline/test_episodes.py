@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
 from collections import defaultdict
 from concurrent.futures import Future
 from itertools import chain
@@ -228,6 +229,24 @@ def test_new_search_keeps_tracks(tracked: Dataset) -> None:
     assert sum(s.track is None for s in now) <= len(now) * 0.6
 
 
+def read_cues(path: Path) -> list[tuple[float, float, str]]:
+    """Return begin, end and text of each cue, as ffmpeg understands them."""
+    words = ["ffmpeg", "-v", "error", "-i", str(path), "-f", "srt", "-"]
+    output = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    cues = []
+    for block in output.strip().split("\n\n"):
+        _, times, text = block.split("\n")
+        begin, end = (
+            sum(
+                float(part) * 60**power
+                for power, part in enumerate(time.replace(",", ".").split(":")[::-1])
+            )
+            for time in times.split(" --> ")
+        )
+        cues.append((round(begin, 3), round(end, 3), text))
+    return cues
+
+
 def test_timeline_lists_people_by_time(tracked: Dataset, tmp_path: Path) -> None:
     tracks = stored_tracks(tracked)
     choices = [
@@ -241,7 +260,8 @@ def test_timeline_lists_people_by_time(tracked: Dataset, tmp_path: Path) -> None
     ]
     tracked.journal.apply("Label", choices)
     run = ("timeline", "--out", tmp_path / "out", "-d", tracked.root, "--json")
-    assert run_here("pipeline.cli", *run).json["people"] == 2
+    ran = run_here("pipeline.cli", *run, "--subtitles").json
+    assert ran["people"] == 2
     rows = list(
         csv.DictReader((tmp_path / "out" / "timeline.csv").read_text().splitlines())
     )
@@ -252,6 +272,12 @@ def test_timeline_lists_people_by_time(tracked: Dataset, tmp_path: Path) -> None
     ]
     page = (tmp_path / "out" / "timeline.html").read_text()
     assert "Hana &amp; co" in page
+    (subtitles,) = ran["subtitles"]
+    cues = read_cues(tmp_path / "out" / subtitles)
+    named = [row for row in rows if row["state"] == "named"]
+    assert sorted(cues) == sorted(
+        (float(row["begin_s"]), float(row["end_s"]), row["person"]) for row in named
+    )
     (timeline,) = gather_timelines(tracked)
     assert [(person.name, person.state) for person in timeline.people[2:]] == [
         (None, "waiting")
