@@ -42,7 +42,8 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> CommandResult:
             if result.added:
                 result.next = f"{result.NEXT} {dataset.option}"
             elif any(map(is_temporary, result.reasons)):
-                result.next = f"{RetryRequest.COMMAND} {dataset.option}"
+                command = f"{RetryRequest.COMMAND} {dataset.option}"
+                result.note = f"try the rejected ones again later: {command}"
     return result
 
 
