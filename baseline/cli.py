@@ -170,7 +170,11 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> CommandResult:
     split = request.split or ("val" if rule_request.any else "test")
     with job.open() as dataset, dataset.stage("baseline-evaluate"):
         evaluation = reevaluate_run(
-            dataset, request.run, split, rule_request, job.progress
+            dataset,
+            request.run,
+            split,
+            rule_request,
+            job.progress,
         )
         evaluation.report = str(write_report(dataset, evaluation.run))
 

@@ -34,6 +34,7 @@ from baseline.features.features import FeatureSpec, compute_features
 from baseline.settings import load_preset
 from baseline.train.training import TrainingData, fit_method, network_outputs
 from gleanset import Dataset
+from gleanset.work.progress import NO_PROGRESS
 
 NEAREST_NEIGHBOR = "nearest neighbour on raw features"
 LOGISTIC_REGRESSION = "logistic regression on timm's features"
@@ -113,7 +114,8 @@ def compute_timm_features(root: Path) -> dict[str, Any]:
 def compute_packaged_features(dataset: Dataset) -> dict[str, Any]:
     """Return the features of all images by our network and transforms, by sample key."""
     spec = FeatureSpec("efficientnet_lite0", "packaged", 224)
-    features = compute_features(dataset, list(dataset.samples.iter_by_key()), spec)
+    samples = list(dataset.samples.iter_by_key())
+    features = compute_features(dataset, samples, spec, NO_PROGRESS, spec.load())
     return dict(zip(features.keys, features.plain, strict=True))
 
 

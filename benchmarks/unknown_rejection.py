@@ -19,6 +19,7 @@ from labelled_tree import iter_tree, open_set, parse_sets
 from baseline.data.samples import Examples, ensure_val
 from baseline.evaluation.decision_rule import UNKNOWN, decide
 from baseline.evaluation.evaluate import fit_decision_rule
+from baseline.evaluation.outputs import NO_SHIFT
 from baseline.settings import load_preset
 from baseline.train.training import (
     TrainingCallback,
@@ -62,7 +63,12 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
     left_out = add_membership(data, trained)
     val = compute_split_outputs(trained.net, data, "val")
     rule = add_unknown_rule(
-        data, trained, val, None, fit_decision_rule(val, examples)[1], left_out
+        data,
+        trained,
+        val,
+        None,
+        fit_decision_rule(val, examples, NO_SHIFT)[1],
+        left_out,
     )
     effect = rule.effects.unfamiliar
     row = {}

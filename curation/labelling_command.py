@@ -33,8 +33,12 @@ def suggest_reviewed_split(dataset: Dataset, split: SplitSettings) -> list[str]:
 
 
 def suggest_larger_test(dataset: Dataset, *, unseen: bool) -> list[str]:
-    """Return the commands that give images to val and test; none if only more images would."""
+    """Return the commands that give images to val and test; none if only more images would.
+
+    `unseen`: some labels were reviewed by no person, and such labels only train.
+    """
     split = dataset.samples.get_split_settings()
+    # A ratio such as 1:0:0 gives no images to a split.
     if split is None or "0" in split.ratio.split(":"):
         return [f"labeler split --ratio 8:1:1 {dataset.option}"]
     return suggest_reviewed_split(dataset, split) if unseen else []

@@ -79,9 +79,11 @@ class _LinkedSamples:
             self._add_sample(list(rows))
         for frames in self._frames.values():
             self._link_neighbours(frames)
-        self._link_similar(self._link_duplicates(verdicts))
+        different = self._link_duplicates(verdicts)
+        self._link_similar(different)
 
     def _add_sample(self, rows: list[GroupEvidence]) -> None:
+        """Add a sample that has a row for each origin of its image."""
         first = rows[0]
         number = len(self._members)
         self._number_of_row[first.id] = number
@@ -92,8 +94,8 @@ class _LinkedSamples:
             first.split,
             first.last_split,
             first.split_group,
-            frozenset(row.source for row in rows if row.source is not None),
-            frozenset(row.video for row in rows if row.video),
+            sources=frozenset(row.source for row in rows if row.source is not None),
+            videos=frozenset(row.video for row in rows if row.video),
         )
         self._members.append(member)
 
@@ -110,6 +112,7 @@ class _LinkedSamples:
         for frame, following in pairwise(sorted(frames)):
             seconds = following.time - frame.time
             cuts = following.scene - frame.scene
+            # No cut is between frames of the same time: their scene numbers are of two samplings.
             has_cut = seconds > 0 and 0 < cuts <= CUTS_BETWEEN_NEIGHBOURS
             if seconds < NEIGHBOUR_SECONDS and not has_cut:
                 self._links.append((frame.number, following.number))
@@ -118,6 +121,7 @@ class _LinkedSamples:
         """Link duplicates, and return the pairs that a person says are none."""
         different = set()
         for rows, is_same in verdicts.items():
+            # Others are of samples that take no part in splits.
             if all(row in self._number_of_row for row in rows):
                 a, b = sorted(self._number_of_row[row] for row in rows)
                 if is_same:
@@ -127,7 +131,7 @@ class _LinkedSamples:
         return different
 
     def _link_similar(self, different: set[Pair]) -> None:
-        """Link samples whose perceptual hashes are near."""
+        """Link samples whose perceptual hashes are near, but not pairs `different`."""
         hashes = np.array(self._hashes, np.uint64)
         # All images of one color have the same hash: it does not show that they are alike.
         is_flat = np.isin(hashes, np.array(FLAT_HASHES, np.uint64))
@@ -146,6 +150,7 @@ class _LinkedSamples:
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
+        # A sparse matrix of samples, True where a link joins two of them.
         ends = np.array(self._links, np.int64).reshape(-1, 2).T
         size = len(self._members)
         is_linked = np.ones(len(self._links), np.bool_)
@@ -174,8 +179,7 @@ def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, s
 
 
 def find_split_groups(
-    evidence: Iterable[GroupEvidence],
-    verdicts: Mapping[Pair, bool] | None = None,
+    evidence: Iterable[GroupEvidence], verdicts: Mapping[Pair, bool]
 ) -> list[SplitGroup]:
     """Return groups with at least one labelled sample, ordered by key.
 
@@ -183,7 +187,7 @@ def find_split_groups(
     are duplicates; False, which only a person can decide, unlinks similar images.
     """
     groups = []
-    for members in _LinkedSamples(evidence, verdicts or {}).iter_components():
+    for members in _LinkedSamples(evidence, verdicts).iter_components():
         labelled = [member for member in members if member.label]
         if labelled:
             labelled.sort(key=attrgetter("key"))

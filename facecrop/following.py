@@ -72,6 +72,7 @@ def follow_face(
     `gray` is the brightness, height x width; `expected_box` is in its pixels. The score is the
     lowest of the others.
     """
+    # Search near the expected place.
     x, y, width, height = expected_box
     x_padding = width * FOLLOW_PADDING
     y_padding = height * FOLLOW_PADDING
@@ -90,6 +91,7 @@ def follow_face(
         return None
     small = cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.float32)
 
+    # The best place of any of the others, in pixels of `small`.
     matches = []
     for other in others:
         template = other.patch.reshape(PATCH_SIDE, PATCH_SIDE)
@@ -105,6 +107,7 @@ def follow_face(
     if visible is None or 1 - best_correlation > MAX_FOLLOW_DISTANCE:
         return None
 
+    # The followed face is described like a detected one.
     score = min(other.face.score for other in others)
     layouts = np.stack([other.colours for other in others])
     colors = layouts.mean(axis=0, dtype=np.float32)

@@ -1,7 +1,5 @@
 """Detectors of plugins, with checks of the faces they return."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,7 +18,7 @@ FAILED = "detector failed"
 class PluginDetector:
     """Wrapper of a plugin's detector; its failures reject the image and name the package."""
 
-    def __init__(self, detector: Detector, package: str):
+    def __init__(self, detector: "Detector", package: str):
         self.name = detector.name
         self.settings = detector.settings
         self._package = package
@@ -49,8 +47,8 @@ class PluginDetector:
 
         height, width = pixels.shape[:2]
         x, y, face_width, face_height = face.box
-        is_inside = x + face_width <= width and y + face_height <= height
-        if min(x, y) < 0 or min(face_width, face_height) < 1 or not is_inside:
+        is_too_far = x + face_width > width or y + face_height > height
+        if min(x, y) < 0 or min(face_width, face_height) < 1 or is_too_far:
             raise ValueError(
                 f"box {tuple(face.box)} is not within {width} x {height} pixels"
             )

@@ -130,11 +130,18 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         """
         from facecrop.detectors.options import dataset_detector
 
-        options = (self.detector, self.option, self.cascade, self.threshold)
-        return dataset_detector(crop, *options, recorded_detector=record)
+        return dataset_detector(
+            crop,
+            self.detector,
+            options=self.option,
+            cascade=self.cascade,
+            threshold=self.threshold,
+            recorded_detector=record,
+        )
 
     def crop_geometry(self, crop: CropSettings) -> CropGeometry:
         """Return the crop settings for a dataset with these settings."""
+        # The fields of both have the same names; None is left as it is in the dataset.
         names = CropGeometry.__struct_fields__
         values = {name: getattr(self, name) for name in names}
         changes = {name: value for name, value in values.items() if value is not None}
@@ -180,10 +187,11 @@ class FaceSearch(Request, frozen=True, kw_only=True):
     def _plan(
         self, dataset: Dataset, crop: CropSettings, pin_of: Callable[[HubFile], HubPin]
     ) -> tuple[DetectorSpec, tuple[Search, ...] | None]:
-        """Return the detector, and the earlier searches whose faces stay.
+        """Return the detector, and the earlier searches whose faces stay (None: all).
 
         A detector named for this command searches all images. The dataset's detector keeps the
-        faces of its earlier versions, and `auto` also those of other detectors.
+        faces of its earlier versions, and `auto` also those of other detectors. `pin_of` returns
+        the commit and hash of a model on a hub.
         """
         from facecrop.detectors.options import pin_model
         from facecrop.detectors.recorded import (
@@ -203,7 +211,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         finished_searches = find_same_searches(spec, searches)
         if auto:
             # Requested settings of the detector in use apply to all images.
-            has_threshold = {self.threshold, crop.threshold} != {None}
+            has_threshold = self.threshold is not None or crop.threshold is not None
             has_settings = self.option or self.cascade or has_threshold
             finished_searches |= {
                 (search.detector, search.settings)
@@ -232,9 +240,11 @@ def suggest_whole_images(dataset: Dataset) -> tuple[str, str] | None:
     if not without_face:
         return None
 
-    others = counts.all - counts.small_squares
-    are_small = others * MIN_FACE_SHARE <= counts.all
+    # Face crops are small squares, and some are filled by their face.
+    other_images = counts.all - counts.small_squares
+    are_small = other_images * MIN_FACE_SHARE <= counts.all
     are_filled = counts.filled * _MIN_FILLED_SHARE >= counts.with_face
+
     if counts.with_face * MIN_FACE_SHARE < counts.all:
         reason = (
             f"confident faces in {counts.with_face} of {counts.all} images; if they show "

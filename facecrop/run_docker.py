@@ -148,7 +148,7 @@ class ContainerEngine(NamedTuple):
             arguments.append(f"--build-arg=BASE={base}")
         last_lines: deque[str] = deque(maxlen=5)
 
-        with subprocess.Popen(  # noqa: S603 - as above
+        with subprocess.Popen(  # noqa: S603 - a fixed command, no shell
             [self.program, "build", *arguments, "--", str(context)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -162,6 +162,7 @@ class ContainerEngine(NamedTuple):
                 say(line)
 
         if process.returncode:
+            # Aligned with the first line of an error message.
             output = "\n     ".join(filter(None, last_lines))
             raise MissingComponent(
                 f"{self.name} could not build the image {image}; last output:\n     {output}",
@@ -180,10 +181,10 @@ def _run(*command: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-def find_engines(engine_name: str = "") -> list[ContainerEngine]:
+def find_engines(engine_name: str) -> list[ContainerEngine]:
     """Return the installed engines, or only the requested one.
 
-    Without a request, that of `ENGINE_SETTING`. Raises `MissingComponent` if there is none.
+    Without a request ("") that of `ENGINE_SETTING`. Raises `MissingComponent` if there is none.
     """
     engine_name = engine_name or os.environ.get(ENGINE_SETTING, "")
     names = (engine_name,) if engine_name else ENGINES
@@ -203,7 +204,7 @@ def find_engines(engine_name: str = "") -> list[ContainerEngine]:
 
 
 def choose_engine(
-    image: str, engine_name: str = "", *, to_build: bool = False
+    image: str, engine_name: str, *, to_build: bool = False
 ) -> ContainerEngine:
     """Return the first engine with the image; with `to_build`, the first working.
 
@@ -215,7 +216,9 @@ def choose_engine(
         if error is None or (to_build and isinstance(error, ImageNotBuilt)):
             return engine
         errors.append(error)
-    raise min(errors, key=lambda error: not isinstance(error, ImageNotBuilt))
+
+    not_built = [error for error in errors if isinstance(error, ImageNotBuilt)]
+    raise (not_built or errors)[0]
 
 
 class RunningContainer:
@@ -232,7 +235,7 @@ class RunningContainer:
         self._stderr = bytearray()
         try:
             # In a new session, so that Ctrl-C reaches this process first.
-            self._process = subprocess.Popen(  # noqa: S603 - as above
+            self._process = subprocess.Popen(  # noqa: S603 - a fixed command, no shell
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -246,6 +249,7 @@ class RunningContainer:
             target=_read_stderr, args=(self._process.stderr, self._stderr), daemon=True
         )
         self._reader.start()
+        # Also called when this object or the process ends.
         self.stop = weakref.finalize(self, _stop, self._process, engine, name)
 
     @property
@@ -259,6 +263,7 @@ class RunningContainer:
 
         Raises `ContainerDied` if no complete line arrives within `seconds`.
         """
+        # Killing the container ends the blocking read of its response.
         timer = threading.Timer(seconds, self._kill_late)
         timer.start()
         try:
@@ -311,6 +316,7 @@ def _stop(process: subprocess.Popen[bytes], engine: ContainerEngine, name: str) 
 
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_TIMEOUT_SECONDS)
+
     if process.returncode != 0:  # None: still running
         # The container may keep running after the engine's client has exited.
         with suppress(OSError, subprocess.TimeoutExpired):

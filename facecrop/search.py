@@ -130,8 +130,8 @@ class SearchWorker:
             if kind != "found" and make_sample_key(item.sha256, face.box) not in keys:
                 result.others.append(self.cropper.crop(item.sha256, pixels, face))
 
-        keys |= {crop.key for crop in result.others}
         # Missing crops of samples whose face is not stored any more.
+        keys |= {crop.key for crop in result.others}
         for key, region in item.regions:
             if key not in keys and not self.cropper.crops.path(key, "JPEG").exists():
                 self.cropper.write(key, pixels, region)
@@ -164,6 +164,7 @@ class DatasetSearch:
     finished_searches: tuple[Search, ...] | None = ()
 
     def __post_init__(self) -> None:
+        # Crops may have been deleted by hand: they count as work, too.
         crops = self.dataset.crops(self.dataset.cache)
         self.dataset.scans.find_lost_crops(crops.list_names)
 
@@ -211,14 +212,15 @@ class DatasetSearch:
 
     def record(self, item: ImageToSearch, faces: ImageFaces) -> None:
         """Write the rows of one image."""
-        search = self.own_search
+        detector, settings = self.own_search
         with self.dataset.db.transaction():
             # Faces that are only cropped again stay those of their search.
             if not item.is_new:
-                search = self.dataset.scans.get_search(item.sha256)
+                detector, settings = self.dataset.scans.get_search(item.sha256)
             self.dataset.faces.replace(
                 item.sha256,
-                *search,
+                detector,
+                settings,
                 faces.detections,
                 cut=str(self.geometry),
                 small=faces.small,
@@ -242,7 +244,7 @@ class DatasetSearch:
         else:
             self.dataset.faces.record_failure(
                 item.sha256,
-                *self.own_search,
+                *self.own_search,  # detector and settings
                 rejection,
                 str(self.geometry),
             )

@@ -201,9 +201,9 @@ def _check_ffmpeg() -> str:
 
 
 def _check_detector(name: str) -> str:
-    from facecrop.detectors import build_detector
+    from facecrop.detectors import DetectorSpec
 
-    build_detector(name)  # loads and tests it
+    DetectorSpec.create(name).build()  # loads and tests it
     return "works"
 
 

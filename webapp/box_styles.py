@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from facecrop.detectors import Detector, build_detector
+from facecrop.detectors import Detector, DetectorSpec
 from facecrop.detectors.drawnface import DrawnFace
 from facecrop.detectors.tiling import is_same_face, sort_in_reading_order
 from gleanset.arrays import Pixels
@@ -87,7 +87,7 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
     height, width = pixels.shape[:2]
     # The browser finds nothing there yet, so these have the lowest score.
     candidates = [_Candidate(face, is_own=True, score=_MIN_SCORE) for face in faces]
-    for face in build_detector(BROWSER).detect(pixels):
+    for face in DetectorSpec.create(BROWSER).build().detect(pixels):
         box = clip_box(_convert_box(face.box, style), width, height) or face.box
         matches = (c for c in candidates if is_same_face(box, c.face.box))
         match = next(matches, None)

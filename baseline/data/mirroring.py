@@ -12,7 +12,6 @@ from baseline.settings import Settings
 from gleanset import Dataset
 from gleanset.arrays import Float64Array, IntArray, Pixels, thin_out
 from gleanset.records import Sample
-from gleanset.work.progress import NO_PROGRESS
 
 SIDE = 48
 MAX_COMPARED, MAX_PER_CLASS, MIN_PER_CLASS = 1500, 40, 4
@@ -34,8 +33,8 @@ def warn_of_mirrored_classes(
         return ""
 
     small = msgspec.structs.replace(settings, size=SIDE, fit="stretch")
-    part = examples._replace(splits=examples.splits | {"train": samples})
-    arrays = load_arrays(dataset, part, small, "train", NO_PROGRESS)
+    selection = examples._replace(splits=examples.splits | {"train": samples})
+    arrays = load_arrays(dataset, selection, small, "train")
     pairs = find_mirrored_classes(arrays.x, arrays.y)
     if not pairs:
         return ""
@@ -48,6 +47,7 @@ def warn_of_mirrored_classes(
 
 
 def _select_samples(examples: Examples) -> tuple[Sample, ...]:
+    """Return some samples of each class of train that has enough."""
     by_class: dict[str, list[Sample]] = defaultdict(list)
     for sample in examples.splits["train"]:
         by_class[str(sample.label)].append(sample)
@@ -56,9 +56,9 @@ def _select_samples(examples: Examples) -> tuple[Sample, ...]:
     limit = max(MIN_PER_CLASS, limit)
     selection: list[Sample] = []
     for samples in by_class.values():
-        part = thin_out(samples, limit)
-        if len(part) >= MIN_PER_CLASS:
-            selection += part
+        some_samples = thin_out(samples, limit)
+        if len(some_samples) >= MIN_PER_CLASS:
+            selection += some_samples
     return tuple(selection)
 
 
@@ -74,7 +74,7 @@ def find_mirrored_classes(x: Pixels, y: IntArray) -> list[tuple[int, int]]:
     mirror_histograms = _compute_histograms(x[:, :, :, ::-1])
     means = np.stack([plain_histograms[y == number].mean(0) for number in numbers])
 
-    # Of the squared distance to a mean, what differs between means.
+    # |x - m|**2 is |x|**2 - 2 (x m - |m|**2 / 2): the nearest mean m has the largest difference.
     half_norms = np.square(means).sum(1) / 2
     nearest_plain = numbers[(plain_histograms @ means.T - half_norms).argmax(1)]
     nearest_mirrored = numbers[(mirror_histograms @ means.T - half_norms).argmax(1)]
@@ -83,6 +83,7 @@ def find_mirrored_classes(x: Pixels, y: IntArray) -> list[tuple[int, int]]:
         """Return the share of the images of a class whose nearest class is `other`."""
         return float((nearest[y == number] == other).mean())
 
+    # Both classes are distinct as they are, and exchanged when mirrored.
     pairs = []
     for a, b in combinations(numbers.tolist(), 2):
         plain_share = min(share(nearest_plain, a, a), share(nearest_plain, b, b))
@@ -98,11 +99,17 @@ def _compute_histograms(images: Pixels) -> Float64Array:
     Light on dark and dark on light are alike.
     """
     whole = (SIDE, SIDE)
-    histograms = cv2.HOGDescriptor(whole, whole, whole, CELL, BINS)
+    histograms = cv2.HOGDescriptor(
+        whole,
+        whole,
+        whole,
+        CELL,
+        BINS,
+    )
     # Blurred, because noise has gradients in all directions.
     return np.stack(
         [
-            np.asarray(histograms.compute(cv2.GaussianBlur(image, (0, 0), 1.5)))
+            histograms.compute(cv2.GaussianBlur(image, (0, 0), 1.5))
             for image in images.transpose(0, 2, 3, 1).copy()
         ]
     )

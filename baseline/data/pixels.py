@@ -3,8 +3,6 @@
 Without PyTorch, because every worker imports this module.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os
@@ -13,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -123,7 +121,7 @@ class ViewReader:
     """
 
     read: PixelReader
-    kind: Kind
+    kind: "Kind"
 
     def __call__(self, request: ViewRequest) -> Pixels:
         """Return uint8, views x C x size x size. Raises `Unreadable`."""
@@ -150,7 +148,7 @@ class ViewReader:
         return np.asarray(batch[0])
 
 
-ImageInput: TypeAlias = str | Path | bytes | Image.Image | Pixels
+ImageInput = str | Path | bytes | Image.Image | Pixels
 """A path, the bytes of a file, an image of Pillow, or uint8 pixels H x W x 3 (RGB) or H x W."""
 
 
@@ -219,7 +217,7 @@ def decode_all(
     DiskFull, NotWritable.
     """
     path = folder / f"{_digest(sources, read)}.pixels"
-    shape = (read.size, read.size, read.channels)
+    shape = (read.size, read.size, read.channels)  # of one image, channels last
     size = math.prod(shape) * len(sources)
     all_rows = tuple(range(len(sources)))
     with disk_errors(folder):
@@ -234,7 +232,6 @@ def decode_all(
 
             _evict_files(folder)
             partial = folder / f"{PARTIAL_PREFIX}{secrets.token_hex(8)}"
-
             try:
                 rows = _decode(partial, sources, read, progress)
                 if rows == all_rows:
@@ -250,6 +247,7 @@ def decode_all(
 def _is_cached(path: Path, size: int) -> bool:
     with suppress(OSError):
         if path.stat().st_size == size:
+            # Its time is that of the last use, for `_evict_files`.
             os.utime(path)
             return True
     return False
@@ -258,21 +256,22 @@ def _is_cached(path: Path, size: int) -> bool:
 def _memory_map(
     path: Path, shape: tuple[int, int, int], rows: tuple[int, ...]
 ) -> DecodedPixels:
-    if not rows:
-        return DecodedPixels(
-            np.zeros((0, shape[2], *shape[:2]), np.uint8),
-            (),
-        )
-    pixels = np.asarray(np.memmap(path, np.uint8, "c", shape=(len(rows), *shape)))
-    return DecodedPixels(pixels.transpose(0, 3, 1, 2), rows)
+    """Return the pixels in a file; `shape` is height, width and channels of an image."""
+    # An empty file cannot be mapped.
+    pixels: Pixels = np.zeros((0, *shape), np.uint8)
+    if rows:
+        # Copy on write: the file is a cache that other processes read.
+        pixels = np.memmap(path, np.uint8, mode="c", shape=(len(rows), *shape))
+    return DecodedPixels(np.asarray(pixels).transpose(0, 3, 1, 2), rows)
 
 
 def _decode(
     path: Path, sources: Sequence[PixelSource], read: PixelReader, progress: Progress
 ) -> tuple[int, ...]:
+    """Write the pixels of the readable sources to a new file; return their rows."""
     row_by_key = {source.key: row for row, source in enumerate(sources)}
     readable: list[int] = []
-    length = 0
+    length = 0  # bytes of an image
     with path.open("xb+") as file:
         outcomes = run_over(read, sources, choose_readers(len(sources)))
         for outcome in progress.over(outcomes, "load", total=len(sources)):
@@ -303,6 +302,7 @@ def _close_gaps(file: BinaryIO, rows: Sequence[int], length: int) -> None:
 
 
 def _digest(sources: Iterable[PixelSource], read: PixelReader) -> str:
+    """Return a hash of all that determines the pixels."""
     digest = hashlib.sha256(f"{read.size} {read.mode} {read.fit}\n".encode())
     for source in sources:
         # A file that was replaced is read again.

@@ -125,17 +125,14 @@ def find_equal_run(
     """
     while (run := dataset.runs.find_finished(kind, facts)) is not None:
         if has_files(dataset, run):
-            break
+            say(
+                f"already trained with this data and settings: {run.id} (to train again, set "
+                "another seed: -o seed=N)"
+            )
+            return run
         say(f"the files of run {run.id} were deleted: training again")
         dataset.runs.finish(run.id, "deleted", run.result)
-
-    if run is not None:
-        say(
-            f"already trained with this data and settings: {run.id} (to train again, set "
-            "another seed: -o seed=N)"
-        )
-
-    return run
+    return None
 
 
 def has_files(dataset: Dataset, run: Run) -> bool:
@@ -173,7 +170,10 @@ def find_renamed_classes(dataset: Dataset, classes: Sequence[str]) -> dict[str, 
 
 
 def read_current_names(folder: Path, classes: Sequence[str]) -> dict[str, str]:
-    """Return the same for the folder of a run; nothing for files, and outside of a dataset."""
+    """Return the current names of renamed classes of the run in a folder.
+
+    There are none for a file, and outside of a dataset.
+    """
     root = find_run_dataset(folder) if folder.is_dir() else None
     if root is not None:
         with suppress(GleansetError), Dataset.open(root) as dataset:
@@ -263,7 +263,7 @@ def _matches(run: Run, run_or_preset: str | None) -> bool:
 
 
 def _missing_run_error(dataset: Dataset, run_or_preset: str | None) -> InputUnusable:
-    # Those that are there would have been used.
+    # A run that has its files would have been used.
     runs_without_files = [
         run
         for run in dataset.runs.iterate()

@@ -44,10 +44,11 @@ class Examples(NamedTuple):
         digest = hashlib.sha256(repr(self.classes).encode())
         for split in SPLITS:
             for sample in self.splits[split]:
-                region = [*sample.box, sample.angle] if sample.angle else sample.box
-                box = ",".join(map(str, region))
+                # Defaults are left out: no angle, and a reviewed label.
+                numbers = [*sample.box, sample.angle] if sample.angle else sample.box
+                region = ",".join(map(str, numbers))
                 suffix = " unseen" if sample.key in self.unseen else ""
-                line = f"{split} {sample.key} {box} {sample.label}{suffix}\n"
+                line = f"{split} {sample.key} {region} {sample.label}{suffix}\n"
                 digest.update(line.encode())
         return digest.hexdigest()[:16]
 
@@ -123,7 +124,13 @@ def _make_examples(
     groups = assign_split_groups(dataset.db, [sample.key for sample in samples])
     class_counts = Counter(str(sample.label) for sample in splits["train"])
     unseen = frozenset(get_unseen_labels(dataset.db))
-    return Examples(classes, splits, groups, class_counts, unseen)
+    return Examples(
+        classes,
+        splits,
+        groups,
+        class_counts,
+        unseen,
+    )
 
 
 @dataclass(frozen=True)
@@ -162,12 +169,7 @@ def load_arrays(
     samples = examples.splits[split]
     sources = list(pixel_sources(dataset, samples))
     read = PixelReader(settings.size, settings.channels, settings.fit)
-    pixels = decode_all(
-        dataset.cache / "pixels",
-        sources,
-        read,
-        progress,
-    )
+    pixels = decode_all(dataset.cache / "pixels", sources, read, progress)
 
     keys = tuple(sources[row].key for row in pixels.rows)
     if samples and not keys:
@@ -175,8 +177,8 @@ def load_arrays(
     return Arrays(pixels.x, examples.classes_of(split, keys), keys)
 
 
-def unreadable_images_error(count: int, split: str = "") -> InputUnusable:
-    """Return the error for `count` images (of a split) that are all unreadable."""
+def unreadable_images_error(count: int, split: str) -> InputUnusable:
+    """Return the error for `count` images of a split (or "") that are all unreadable."""
     suffix = f" of {split}" if split else ""
     return InputUnusable(
         f"all {count} images{suffix} are unreadable",
@@ -211,7 +213,7 @@ def compute_prior_shift(examples: Examples, settings: Settings) -> Float64Array:
     counts = [max(examples.class_counts.get(name, 0), 1) for name in examples.classes]
     shift = np.log(np.array(counts, dtype=np.float64))
     shift -= shift.mean()
-    # Classes of equal size were balanced before.
+    # Without a shift if all classes have the same size.
     return shift if np.abs(shift).max() > _EPSILON else NO_SHIFT
 
 
@@ -237,8 +239,10 @@ def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     if not val_groups:
         return examples, "val is empty and train is too small to split off one"
 
-    rest = tuple(sample for sample in train if groups[sample.key] not in val_groups)
-    # Unreviewed labels of these groups are in neither.
+    # Unreviewed labels of the groups of val are in neither.
+    new_train = tuple(
+        sample for sample in train if groups[sample.key] not in val_groups
+    )
     val = tuple(
         sample for sample in reviewed_samples if groups[sample.key] in val_groups
     )
@@ -246,7 +250,7 @@ def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
         f"val is empty: {len(val)} of the {len(train)} images of train "
         "(whole groups) are used as val"
     )
-    splits = examples.splits | {"train": rest, "val": val}
+    splits = examples.splits | {"train": new_train, "val": val}
     return examples._replace(splits=splits), notice
 
 
@@ -264,6 +268,8 @@ def _choose_val_groups(
         label: round(VAL_SHARE * total) if total >= MIN_CLASS_SIZE else 0
         for label, total in totals.items()
     }
+
+    # A group is drawn if none of its classes then exceeds its limit.
     val_groups = set()
     counts: Counter[str] = Counter()
     names = np.random.default_rng(seed).permutation(sorted(label_counts))
@@ -295,9 +301,10 @@ def make_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
     check_folds(folds, len(holdout_names), len(examples.classes))
 
     for fold in assign_folds(holdout, holdout_names, folds):
-        train_labels = _labels(_collect_samples(groups, set(names) - set(fold)))
-        # Without groups whose classes would be missing from train.
-        test = {name for name in fold if _labels(groups[name]) <= train_labels}
+        other_names = set(names).difference(fold)
+        train_labels = _list_labels(_collect_samples(groups, other_names))
+        # Groups whose classes would be missing from train stay in train.
+        test = {name for name in fold if _list_labels(groups[name]) <= train_labels}
         train = [name for name in names if name not in test]
         splits = {
             "train": _collect_samples(groups, train),
@@ -309,13 +316,15 @@ def make_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
 
 def _find_holdout(groups: Groups, unseen: Collection[str]) -> Groups:
     """Return the groups that can be held out, with their samples that are not in `unseen`."""
-    group_counts = Counter(
-        chain.from_iterable(_labels(samples) for samples in groups.values())
-    )
+    group_counts: Counter[str] = Counter()
+    for samples in groups.values():
+        group_counts.update(_list_labels(samples))
+
     holdout: Groups = {}
     for name, samples in groups.items():
         reviewed_samples = [sample for sample in samples if sample.key not in unseen]
-        has_other_groups = all(group_counts[label] > 1 for label in _labels(samples))
+        labels = _list_labels(samples)
+        has_other_groups = all(group_counts[label] > 1 for label in labels)
         if reviewed_samples and has_other_groups:
             holdout[name] = reviewed_samples
     return holdout
@@ -324,7 +333,7 @@ def _find_holdout(groups: Groups, unseen: Collection[str]) -> Groups:
 def can_be_folded(dataset: Dataset, folds: int) -> bool:
     """Return whether there are enough groups for a number of folds."""
     try:
-        next(make_folds(find_fold_examples(dataset), folds, 0))
+        next(make_folds(find_fold_examples(dataset), folds, seed=0))
     except InputUnusable:
         return False
     return True
@@ -368,23 +377,23 @@ def split_stratified_groups(
 def assign_folds(
     groups: Mapping[str, Sequence[Sample]], names: Sequence[str], folds: int
 ) -> list[list[str]]:
-    """Assign groups so that every fold has about as many samples of each class."""
-    parts: list[list[str]] = [[] for _ in range(folds)]
+    """Return the group names of each fold, with about as many samples of each class."""
+    names_by_fold: list[list[str]] = [[] for _ in range(folds)]
     counts: list[Counter[str]] = [Counter() for _ in range(folds)]
     # The largest first, so that small ones even out the folds.
     for name in sorted(names, key=lambda name: -len(groups[name])):
         labels = Counter(str(sample.label) for sample in groups[name])
-        main = min(labels, key=lambda label: (-labels[label], label))
+        main_label = min(labels, key=lambda label: (-labels[label], label))
         # The fold with the fewest samples of the group's main class, then of all.
-        loads = [(count[main], count.total()) for count in counts]
+        loads = [(count[main_label], count.total()) for count in counts]
         fold = loads.index(min(loads))
-        parts[fold].append(name)
+        names_by_fold[fold].append(name)
         counts[fold] += labels
 
-    return parts
+    return names_by_fold
 
 
-def _labels(samples: Sequence[Sample]) -> set[str]:
+def _list_labels(samples: Sequence[Sample]) -> set[str]:
     return {str(sample.label) for sample in samples}
 
 
@@ -394,9 +403,9 @@ def _collect_samples(groups: Groups, names: Iterable[str]) -> tuple[Sample, ...]
 
 
 def compute_class_weights(y: IntArray, classes: int, balance: str) -> Float32Array:
-    """Return the class weights of the loss (float32).
+    """Return the class weights of the loss (C), 1 with balance 'none'.
 
-    With balance 'weights' all classes count equally; otherwise they are 1.
+    Otherwise all classes count equally.
     """
     if balance == "none":
         return np.ones(classes, np.float32)

@@ -190,7 +190,8 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
     """
     all_outputs = [_load_run(dataset, run, split) for run in dict.fromkeys(runs)]
     labels_by_run = [run.labels() for run in all_outputs]
-    # A sample that was relabelled between two evaluations cannot be compared.
+    # Pairs of key and label: a sample that was relabelled between two evaluations cannot be
+    # compared.
     common = set.intersection(*(set(labels.items()) for labels in labels_by_run))
     labels = dict(sorted(common))
     keys = list(labels)

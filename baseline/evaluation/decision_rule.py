@@ -230,13 +230,8 @@ def save_decision_rule(folder: Path, rule: DecisionRule) -> None:
 
 def load_decision_rule(folder: Path) -> DecisionRule:
     """Return the rule of a run, or the default rule. Raises `InputUnusable`."""
-    rule = read_run_json(
-        folder,
-        FILE,
-        DecisionRule,
-        "choose the thresholds again: baseline evaluate RUN",
-    )
-    return rule or DecisionRule()
+    fix = "choose the thresholds again: baseline evaluate RUN"
+    return read_run_json(folder, FILE, DecisionRule, fix) or DecisionRule()
 
 
 SCALE_FILE = "feature_scale.json"
@@ -273,9 +268,9 @@ def fit_feature_scale(embeddings: Float32Array) -> FeatureScale:
     """Fit the scale of the training embeddings (N x D); their mean distance is 1."""
     deviation = floor_deviations(embeddings.std(0, dtype=np.float64))
     mean = embeddings.mean(0, dtype=np.float64)
-    plain = FeatureScale(tuple(mean.tolist()), tuple(deviation.tolist()))
-    # Of one image it is 0.
-    mean_distance = float(plain.distances(embeddings).mean()) or 1.0
+    unscaled = FeatureScale(tuple(mean.tolist()), tuple(deviation.tolist()))
+    # The distance of a single image is 0.
+    mean_distance = float(unscaled.distances(embeddings).mean()) or 1.0
     return FeatureScale(_round_values(mean), _round_values(deviation * mean_distance))
 
 
@@ -394,6 +389,8 @@ def choose_rule(
         return before.without_thresholds()
     if not len(val.outputs):
         raise empty_split_error("no images in val to choose a threshold by")
+
+    # Earlier requests, and those of now.
     labels = [val.classes[number] for number in val.outputs.y]
     recalls_by_class = {
         threshold.name: threshold.target
@@ -433,18 +430,23 @@ def fit_recall_thresholds(
     UsageError for a class that the run does not know, InputUnusable if val has no images of it or
     no thresholds satisfy all.
     """
-    parts = {
+    outputs_of_class = {
         name: val.outputs.at(np.flatnonzero(val.of_class(name))) for name in recalls
     }
+    # Until no threshold rises.
     thresholds = dict(rule.thresholds) | dict.fromkeys(recalls, 0.0)
-    before: dict[str, float] = {}
-    while thresholds != before:
-        before = dict(thresholds)
+    previous: dict[str, float] = {}
+    while thresholds != previous:
+        previous = dict(thresholds)
         for name, recall in recalls.items():
             # "unknown" is not another class, whatever its threshold.
             current = rule.but(unknown_below=None, thresholds=dict(thresholds))
             lowest = _find_lowest_threshold(
-                parts[name], val.classes, name, recall, current
+                outputs_of_class[name],
+                val.classes,
+                name,
+                recall,
+                current,
             )
             thresholds[name] = max(thresholds[name], lowest)
 
@@ -474,6 +476,7 @@ def _find_lowest_threshold(
     image_thresholds = np.where(is_reachable, others_probability, np.inf)
     image_thresholds[is_right] = 0.0
 
+    # Rounding errors must not lose an image: (1 - 0.9) * 10 is a little below 1.
     max_lost_images = math.floor((1 - recall) * len(outputs) + 1e-9)
     if max_lost_images >= len(outputs):
         return 0.0
@@ -505,6 +508,7 @@ def measure_recall_threshold(
     upper_bound = bound_share(is_lost, own_groups)
 
     def measure_others(answers: IntArray) -> float | None:
+        """Return the accuracy on images of other classes; None without any."""
         right = (answers == val.outputs.y)[~is_own]
         return float(right.mean()) if len(right) else None
 

@@ -47,7 +47,6 @@ from baseline.evaluation.metrics import (
     write_metrics,
 )
 from baseline.evaluation.outputs import (
-    NO_SHIFT,
     Outputs,
     ScoreCalibration,
     calibration_error,
@@ -66,10 +65,9 @@ from gleanset.arrays import Float64Array
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.records import Sample
-from gleanset.work.progress import NO_PROGRESS, Progress
+from gleanset.work.progress import Progress
 
 TEST = "test"
-NO_REQUEST = RuleRequest({})
 
 
 def evaluate_run(
@@ -86,17 +84,18 @@ def evaluate_run(
     or DiskFull.
     """
     folder = run_folder(dataset, run_id)
-    outputs = {split: part for split, part in outputs.items() if len(part)}
+    outputs = {
+        split: split_outputs
+        for split, split_outputs in outputs.items()
+        if len(split_outputs)
+    }
     save_outputs(folder, outputs)
     save_decision_rule(folder, rule)
 
     splits = {}
-    for split, part in outputs.items():
+    for split, split_outputs in outputs.items():
         answers = SplitAnswers.measure(
-            part,
-            examples.classes,
-            examples.groups,
-            rule,
+            split_outputs, examples.classes, examples.groups, rule
         )
         splits[split] = compute_split_metrics(answers, rule)
 
@@ -107,7 +106,7 @@ def evaluate_run(
 
 
 def fit_decision_rule(
-    val: Outputs | None, examples: Examples, shift: Float64Array = NO_SHIFT
+    val: Outputs | None, examples: Examples, shift: Float64Array
 ) -> tuple[ScoreCalibration, DecisionRule]:
     """Fit the calibration on val, if it has images, and return the rule that applies it.
 
@@ -125,18 +124,14 @@ def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMet
     """Return the metrics of what users get."""
     outputs = split.outputs
     classes = split.classes
-    answers, probabilities, _ = decide(
-        outputs.logits,
-        classes,
-        rule,
-        split.similarity,
-    )
+    answers, probabilities, _ = decide(outputs.logits, classes, rule, split.similarity)
     right = answers == outputs.y
     is_unknown = answers == UNKNOWN
 
-    # The last column is "unknown".
+    # Rows are true classes, columns predicted ones; the last column is "unknown".
     confusion = np.zeros((len(classes), len(classes) + 1), np.int64)
-    np.add.at(confusion, (outputs.y, np.where(is_unknown, len(classes), answers)), 1)
+    columns = np.where(is_unknown, len(classes), answers)
+    np.add.at(confusion, (outputs.y, columns), 1)
 
     confidences = confidences_of(answers, probabilities, outputs.membership)
     is_unsure = ~is_unknown & (confidences < MIN_ANSWER_CONFIDENCE)
@@ -204,8 +199,8 @@ def reevaluate_run(
     dataset: Dataset,
     run_id: str | None,
     split: str,
-    request: RuleRequest = NO_REQUEST,
-    progress: Progress = NO_PROGRESS,
+    request: RuleRequest,
+    progress: Progress,
 ) -> EvaluationResult:
     """Evaluate a finished run again; update `outputs.npz` and, if requested, `answers.json`.
 
@@ -226,26 +221,26 @@ def reevaluate_run(
     )
     all_outputs = load_outputs(folder) | outputs
     save_outputs(folder, all_outputs)
-    earlier = None
+
     # New thresholds change the accuracy of test, too.
+    earlier = None
     if TEST in all_outputs and (request.any or split == TEST):
         evaluations = SplitEvaluations(dataset.db)
         earlier = evaluations.add(run, TEST, all_outputs[TEST].keys, "evaluate")
 
     rule = load_decision_rule(folder)
     answers = {
-        name: SplitAnswers.measure(part, examples.classes, examples.groups, rule)
-        for name, part in outputs.items()
+        name: SplitAnswers.measure(
+            split_outputs, examples.classes, examples.groups, rule
+        )
+        for name, split_outputs in outputs.items()
     }
     new_names = find_renamed_classes(dataset, examples.classes)
     thresholds = ThresholdEffects()
     if request.any:
         request = _with_former_names(request, new_names)
-        rule = choose_rule(
-            answers.get("val", answers[split]),
-            request,
-            rule,
-        )
+        # To forget thresholds, any split will do.
+        rule = choose_rule(answers.get("val", answers[split]), request, rule)
         thresholds = rule.effects
         save_decision_rule(folder, rule)
         _update_metrics(dataset, folder, rule)
@@ -281,9 +276,9 @@ def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule) -> None:
     for split, figures in metrics.splits.items():
         if split not in outputs:
             continue
-        part = outputs[split]
-        groups = assign_split_groups(dataset.db, part.keys)
-        answers = SplitAnswers.measure(part, metrics.classes, groups, rule)
+        split_outputs = outputs[split]
+        groups = assign_split_groups(dataset.db, split_outputs.keys)
+        answers = SplitAnswers.measure(split_outputs, metrics.classes, groups, rule)
         splits[split] = replace(figures, answers=compute_answer_metrics(answers, rule))
 
     write_metrics(folder, replace(metrics, **splits))
@@ -292,6 +287,7 @@ def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule) -> None:
 def _predict_splits(
     dataset: Dataset, run: str, folder: Path, splits: set[str], progress: Progress
 ) -> tuple[Examples, dict[str, Outputs]]:
+    """Return the current samples with the class names of the run, and its outputs of `splits`."""
     net, settings, classes = load_model(folder)
     examples = find_examples(dataset)
     examples = _with_run_names(examples, find_renamed_classes(dataset, classes))
@@ -301,10 +297,16 @@ def _predict_splits(
             f"train again: {_train_command(dataset, run)}",
         )
 
-    # Its order, and classes without images now.
+    # All classes of the run in its order, also those without images now.
     examples = examples._replace(classes=classes)
     for split in splits:
-        _check_not_trained_on(dataset, run, folder, examples, split)
+        _check_not_trained_on(
+            dataset,
+            run,
+            folder,
+            examples,
+            split,
+        )
 
     if empty := [split for split in sorted(splits) if not examples.splits[split]]:
         commands = suggest_larger_test(dataset, unseen=bool(examples.unseen))

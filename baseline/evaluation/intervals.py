@@ -68,7 +68,7 @@ def required_sample_size(share: float) -> int:
 
 def group_numbers(names: Groups) -> IntArray:
     """Number groups from 0."""
-    _, numbers = np.unique(np.asarray(names), return_inverse=True)
+    _, numbers = np.unique(names, return_inverse=True)
     return numbers.astype(np.int64)
 
 
@@ -119,8 +119,9 @@ def bound_share(
     """
     from scipy.special import ndtri, stdtrit
 
+    # Hits and sizes of the groups.
     numbers = group_numbers(groups)
-    sums = np.bincount(numbers, hits).astype(np.float64)  # hits of each group
+    sums = np.bincount(numbers, hits).astype(np.float64)
     sizes = np.bincount(numbers).astype(np.float64)
     effective = _effective_number(sizes)
     total = float(sizes.sum())
@@ -156,9 +157,10 @@ def _share_variance(sums: Float64Array, sizes: Float64Array) -> _ShareVariance:
 
     Adding a whole group would make intervals twice as wide as needed (docs/experiments.md).
     """
-    part = _PSEUDO_GROUP_SHARE * float((sizes**2).sum() / sizes.sum())
-    sums = np.append(sums, part)
-    sizes = np.append(sizes, part)
+    # Part of a group of the size that an image's group has on average, all of it hits.
+    pseudo_size = _PSEUDO_GROUP_SHARE * float((sizes**2).sum() / sizes.sum())
+    sums = np.append(sums, pseudo_size)
+    sizes = np.append(sizes, pseudo_size)
     share = float(sums.sum() / sizes.sum())
 
     # The variance of a ratio of sums over groups (Cochran, section 6.4).
@@ -206,19 +208,11 @@ def difference_interval(gain: Float64Array, groups: Groups) -> Interval:
     def combine(first: float, second: float) -> float:
         return float((first**2 + second**2 + 2 * correlation * first * second) ** 0.5)
 
-    below = combine(
-        gain_share - gain_interval.low,
-        loss_interval.high - loss_share,
-    )
-    above = combine(
-        gain_interval.high - gain_share,
-        loss_share - loss_interval.low,
-    )
+    # How far the limits are from the difference.
+    below = combine(gain_share - gain_interval.low, loss_interval.high - loss_share)
+    above = combine(gain_interval.high - gain_share, loss_share - loss_interval.low)
     difference = gain_share - loss_share
-    return Interval(
-        max(-1.0, difference - below),
-        min(1.0, difference + above),
-    )
+    return Interval(max(-1.0, difference - below), min(1.0, difference + above))
 
 
 @dataclass(frozen=True)
@@ -246,6 +240,7 @@ def compare_paired(
     this: BoolArray, other: BoolArray, groups: Sequence[str]
 ) -> PairedComparison:
     """Compare the correct predictions (N) of two runs on images of these groups (N)."""
+    # Groups are numbered from 0: another number is of a second group.
     numbers = group_numbers(groups)
     has_groups = bool(numbers.any())
     gain = this.astype(np.float64) - other
@@ -263,7 +258,8 @@ def randomization_test(gains: Sequence[int]) -> float:
     A gain is the difference in correct images of a group; each has either sign with probability
     1/2. For groups of one image it is McNemar's test.
     """
-    # Probabilities of all sums from the lowest to the highest; the sum of nothing is 0.
+    # Probabilities of all sums from the lowest to the highest; the sum of nothing is 0. A group
+    # moves half of each to a sum that is lower by its gain, and half to one that is higher.
     probabilities = np.ones(1)
     for size in map(abs, gains):
         if size:

@@ -1,7 +1,5 @@
 """Metrics of splits, and of a run: `metrics.json` in its folder."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -137,12 +135,11 @@ class SplitMetrics:
     @property
     def answer_metrics(self) -> AnswerMetrics:
         """`answers`; without a decision rule those of the classifier."""
-        interval = self.intervals.get("accuracy")
         return self.answers or AnswerMetrics(
             right=self.right,
             unknown=0,
             classes=self.classes,
-            interval=interval,
+            interval=self.intervals.get("accuracy"),
             confusion=self.confusion,
             mistakes=self.mistakes,
         )
@@ -170,12 +167,10 @@ class SplitMetrics:
     @property
     def coverage(self) -> str:
         """How many classes have images, or empty if all have."""
+        if not self.empty_classes:
+            return ""
         classes_with_images = len(self.classes) - len(self.empty_classes)
-        return (
-            describe_coverage(classes_with_images, len(self.classes))
-            if self.empty_classes
-            else ""
-        )
+        return describe_coverage(classes_with_images, len(self.classes))
 
     @property
     def accuracy_text(self) -> str:
@@ -248,13 +243,16 @@ class SplitMetrics:
 
     def list_confused_pairs(self) -> list[ConfusedPair]:
         """Return class pairs confused more than once, most frequent first."""
+        # Only the last column is "unknown": there is no such row.
         names = [*(score.name for score in self.classes), "unknown"]
-        pairs = [
-            ConfusedPair(names[true], names[answer], number, sum(row))
-            for true, row in enumerate(self.answer_metrics.confusion)
-            for answer, number in enumerate(row)
-            if answer != true and number > 1
-        ]
+        pairs = []
+        for true, row in enumerate(self.answer_metrics.confusion):
+            total = sum(row)
+            for answer, number in enumerate(row):
+                if answer != true and number > 1:
+                    pairs.append(
+                        ConfusedPair(names[true], names[answer], number, total)
+                    )
         pairs.sort(key=lambda pair: (-pair.count, pair.true, pair.answer))
         return pairs[:MAX_CONFUSED_PAIRS]
 
@@ -283,7 +281,13 @@ def compute_classification_metrics(
     predictions = log_probabilities.argmax(1)
     confusion = confusion_matrix(y, predictions, labels=numbers)
     scores = compute_class_scores(y, predictions, classes)
-    mistakes = list_mistakes(log_probabilities, predictions, y, keys, classes)
+    mistakes = list_mistakes(
+        log_probabilities,
+        predictions,
+        y,
+        keys,
+        classes,
+    )
     top5_accuracy = None
     if len(classes) > TOP_K:
         top5_accuracy = float(
@@ -314,7 +318,14 @@ def compute_class_scores(
         y, predictions, labels=numbers, zero_division=0.0
     )
     precision, recall, f1, support = (column.tolist() for column in columns)
-    rows = zip(classes, precision, recall, f1, support, strict=True)
+    rows = zip(
+        classes,
+        precision,
+        recall,
+        f1,
+        support,
+        strict=True,
+    )
     return tuple(ClassScore(*row) for row in rows)
 
 
@@ -408,7 +419,7 @@ class RunMetrics:
     gap: dict[str, float] = field(default_factory=dict)
     copies: dict[str, int] | None = None
 
-    def with_names(self, names: Mapping[str, str]) -> RunMetrics:
+    def with_names(self, names: Mapping[str, str]) -> "RunMetrics":
         """Return the metrics with other names of classes."""
         parts = ("classes", *SPLITS)
         changes = {part: rename_classes(getattr(self, part), names) for part in parts}
@@ -505,17 +516,17 @@ def read_metrics(folder: Path, dataset: Dataset | None = None) -> RunMetrics:
 
 
 def summarize_copy_search(
-    dataset: Dataset, examples: Examples, split: str
+    dataset: Dataset, examples: "Examples", split: str
 ) -> dict[str, int]:
     """Count the images of train and `split` (`images`), and those `searched` for duplicates.
 
     `torn` counts the images of the split that share a group with train.
     """
-    keys = {sample.key for part in {"train", split} for sample in examples.splits[part]}
-    search_count = Pairs(dataset.db).count_searched(keys)
+    samples = examples.splits["train"] + examples.splits[split]
+    keys = {sample.key for sample in samples}
     return {
         "images": len(keys),
-        "searched": search_count,
+        "searched": Pairs(dataset.db).count_searched(keys),
         "torn": examples.count_leaked_samples(split),
     }
 

@@ -68,7 +68,7 @@ class Outputs:
 
 def concatenate_outputs(parts: Sequence[Outputs]) -> Outputs:
     """Concatenate outputs, without embeddings."""
-    # Empty ones have no distances; one of them has the shapes.
+    # Empty ones have no distances. If all are empty, the first has the number of classes.
     parts = [part for part in parts if len(part)] or parts[:1]
     distances = [part.distances for part in parts if part.distances is not None]
     has_distances = len(distances) == len(parts)
@@ -91,7 +91,8 @@ def save_outputs(folder: Path, splits: Mapping[str, Outputs]) -> None:
             f"{split}.keys": np.array(outputs.keys, dtype=np.str_),
         }
         for name in ("distances", "membership"):
-            if (numbers := getattr(outputs, name)) is not None:
+            numbers = getattr(outputs, name)
+            if numbers is not None:
                 values[f"{split}.{name}"] = numbers
 
     buffer = io.BytesIO()
@@ -234,11 +235,13 @@ def fit_calibration(
     shift_by_class = shift if is_balanced else np.zeros(classes)
 
     def loss(log_temperature: float, share: float) -> float:
+        """Return the mean cross entropy in nats."""
         log_probabilities = log_softmax(
             scores / np.exp(log_temperature) + share * shift_by_class
         )
         return float(-log_probabilities[rows, y].mean())
 
+    # M groups count as M * M / (M + HALF_EVIDENCE_GROUPS).
     evidence = group_count**2 / (group_count + HALF_EVIDENCE_GROUPS)
 
     def cost(log_temperature: float, share: float) -> float:
@@ -253,6 +256,7 @@ def fit_calibration(
     if is_balanced:
         log_temperature, share = _minimize_with_shift(cost, log_temperature)
 
+    # Without enough evidence scores stay as they are: temperature 1, no share.
     gain = group_count * (loss(0.0, 0.0) - loss(log_temperature, share))
     if gain < MIN_EVIDENCE_NATS / group_count:
         log_temperature = 0.0
@@ -279,10 +283,7 @@ def _minimize_cost(cost: Callable[[float], float]) -> float:
     # Between its neighbours on the grid.
     bounds = (grid[max(step - 1, 0)], grid[min(step + 1, _GRID_STEPS)])
     fit = minimize_scalar(
-        cost,
-        bounds=bounds,
-        method="bounded",
-        options={"xatol": 1e-5},
+        cost, bounds=bounds, method="bounded", options={"xatol": 1e-5}
     )
     return float(fit.x if fit.fun <= costs[step] else grid[step])
 
@@ -293,7 +294,7 @@ def _minimize_with_shift(
     """Return the log temperature and share of least cost, starting from that without a shift."""
     from scipy.optimize import minimize
 
-    # Several, because there may be several minima.
+    # From several points of log temperature and share, because there may be several minima.
     starts = [(log_temperature, 0.0), (log_temperature, 0.5), (0.0, 1.0)]
     bounds = ((np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)), (0.0, 1.0))
     fits = [
@@ -332,6 +333,7 @@ def calibration_error(probabilities: Float64Array, y: IntArray) -> CalibrationEr
     """Return the expected calibration error of probabilities (N x C) with true classes (N)."""
     confidences = probabilities.max(1)
     is_right = probabilities.argmax(1) == y
+
     # Bin i is (i / BINS, (i + 1) / BINS].
     numbers = np.ceil(confidences * BINS).astype(np.int64) - 1
     numbers = np.clip(numbers, 0, BINS - 1)

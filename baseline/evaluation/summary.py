@@ -72,10 +72,7 @@ class TrainedRun(CommandResult, kw_only=True):
     def from_run(cls, dataset: Dataset, run: str, fields: Mapping[str, Any]) -> Self:
         """Return the result of a run with these fields, and what is printed of its files."""
         missing_splits = {"val": None, "test": None, "copies": None}
-        result = msgspec.convert(
-            missing_splits | dict(fields) | {"run": run},
-            cls,
-        )
+        result = msgspec.convert(missing_splits | dict(fields) | {"run": run}, cls)
         result.option = dataset.option
 
         folder = run_folder(dataset, run)
@@ -86,6 +83,8 @@ class TrainedRun(CommandResult, kw_only=True):
             metrics = read_metrics(folder, dataset)
             result.metrics = metrics.splits.get(result.printed_split)
 
+        # Where images for val or test are missing, the next command gives them some; if no split
+        # can, folds are advised.
         if not (result.val and result.test):
             has_unseen = bool(result.unseen_labels)
             result.commands = suggest_larger_test(dataset, unseen=has_unseen)
@@ -318,6 +317,7 @@ class LabelIssuesResult(CommandResult, kw_only=True):
         if left_out := self.labelled - self.evaluated:
             lines["not held out"] = count(left_out, "image")
 
+        # The first command shows the samples, another one corrects a label.
         if self.samples:
             lines["clearest"] = shorten_list([sample.line() for sample in self.samples])
             first, *others = self.next

@@ -87,13 +87,15 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
     @property
     def limits(self) -> dict[str, float]:
         """The threshold of each class."""
-        return {part.name: part.below for part in self.by_class}
+        return {threshold.name: threshold.below for threshold in self.by_class}
 
     @property
     def exceptions(self) -> list[ClassUnknownThreshold]:
         """Classes with too few groups to hold the target, the smallest first."""
-        parts = [part for part in self.by_class if part.groups < self.needed]
-        return sorted(parts, key=lambda part: part.groups)
+        too_small = [
+            threshold for threshold in self.by_class if threshold.groups < self.needed
+        ]
+        return sorted(too_small, key=lambda threshold: threshold.groups)
 
     def describe(self) -> str:
         """Return the rule, its cost, what it finds and the guarantee as a line."""
@@ -148,7 +150,7 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
             words = f", but more than {self._target} of those of a class are possible:"
         else:
             words += " except"
-        texts = [part.describe() for part in exceptions[:MAX_LISTED_CLASSES]]
+        texts = [threshold.describe() for threshold in exceptions[:MAX_LISTED_CLASSES]]
         if others := len(exceptions) - len(texts):
             texts.append(count(others, "other"))
         return f"{words} {', '.join(texts)}"
@@ -168,7 +170,9 @@ def choose_unknown_threshold(
     numbers = group_numbers(groups)
     # By groups: a percentile of images rejects 6.2 % instead of 5 % if frames of a group are alike
     # (docs/experiments.md).
-    below, on_average = _find_highest_threshold(similarity, numbers, max_share, 1)
+    below, on_average = _find_highest_threshold(
+        similarity, numbers, max_share, additional=1
+    )
     return UnknownThreshold(
         below=below,
         target=max_share,
@@ -176,7 +180,8 @@ def choose_unknown_threshold(
         groups=int(numbers.max()) + 1,
         unknown=int((similarity < below).sum()),
         on_average=on_average,
-        # With that many groups, one of them is `max_share`.
+        # With that many groups and the additional one, one of them is `max_share`. 1e-9 is more
+        # than a rounding error of the quotient.
         needed=math.ceil(1 / max_share - 1 - 1e-9) if max_share else 0,
         guaranteed=on_average <= max_share + ROUNDING,
     )
@@ -196,14 +201,18 @@ def _find_highest_threshold(
 
     `additional` groups count as rejected. If no threshold fits, it is that below all values.
     """
+    # The images of a group share its weight of 1.
     order = np.argsort(similarity, kind="stable")
     ascending = similarity[order]
     sizes = np.bincount(numbers)
-    weights = (1 / sizes)[numbers][order]
-    # Of each value, what is strictly below it.
+    image_weights = 1 / sizes[numbers]
+    weights = image_weights[order]
+
+    # What is rejected by a threshold just below each value.
     weight_below = np.append(0.0, weights.cumsum()[:-1])
     shares = (weight_below + additional) / (len(sizes) + additional)
 
+    # No threshold is between equal values.
     is_first_of_equal = np.append(True, ascending[1:] != ascending[:-1])
     fits = np.flatnonzero(is_first_of_equal & (shares <= max_share + ROUNDING))
     row = int(fits[-1]) if len(fits) else 0
@@ -229,30 +238,26 @@ def choose_class_thresholds(
     overall = choose_unknown_threshold(similarity, groups, max_share)
     numbers = group_numbers(groups)
     label_array = np.array(labels)
-    parts = []
+    thresholds = []
     empty_classes = []
     for name in classes:
         rows = label_array == name
         if rows.any():
-            own = similarity[rows]
-            own_numbers = group_numbers(numbers[rows])
-            parts.append(
-                _choose_class_threshold(
-                    name, own, own_numbers, max_share, overall.below
-                )
+            threshold = _choose_class_threshold(
+                name,
+                similarity[rows],
+                group_numbers(numbers[rows]),
+                max_share,
+                highest=overall.below,
             )
+            thresholds.append(threshold)
         else:
             empty_classes.append(name)
 
-    lowest = min((part.below for part in parts), default=overall.below)
-    return msgspec.structs.replace(
-        overall,
-        unknown=sum(part.unknown for part in parts),
-        by_class=(
-            *parts,
-            *(ClassUnknownThreshold(name, lowest) for name in empty_classes),
-        ),
-    )
+    unknown = sum(threshold.unknown for threshold in thresholds)
+    lowest = min((threshold.below for threshold in thresholds), default=overall.below)
+    thresholds += [ClassUnknownThreshold(name, lowest) for name in empty_classes]
+    return msgspec.structs.replace(overall, unknown=unknown, by_class=tuple(thresholds))
 
 
 def _choose_class_threshold(
@@ -264,7 +269,9 @@ def _choose_class_threshold(
 ) -> ClassUnknownThreshold:
     # Half a group is between the share of these images and a bound for a new one, which would
     # find a tenth fewer unknown images (docs/results.md).
-    below, share = _find_highest_threshold(similarity, numbers, max_share, 0.5)
+    below, share = _find_highest_threshold(
+        similarity, numbers, max_share, additional=0.5
+    )
     below = min(below, highest)
     cases = int(numbers.max()) + 1
     return ClassUnknownThreshold(

@@ -3,14 +3,12 @@
 Networks that are trained are in `baseline/train/networks.py`, their weights are loaded here.
 """
 
-from __future__ import annotations
-
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -28,12 +26,12 @@ OPSET = 18
 """Opset of the default ONNX domain; supported by onnxruntime and onnxruntime-web since 2023."""
 READ_AHEAD_IMAGES = 32
 """Images in a batch that is read ahead."""
-LAST = 0.5
+LAST_LAYER_WEIGHT = 0.5
 """Weight of the last layer relative to earlier, narrower ones. Chosen by cross-validation on two
 datasets (docs/experiments.md)."""
 BATCH_NORM_SUFFIXES = ("running_mean", "running_var", "num_batches_tracked")
 """Suffixes of tensors that a batch norm updates in training."""
-TINY = 1e-6
+MIN_VARIANCE = 1e-6
 """Minimum variance, which keeps the gradient of a standard deviation finite."""
 
 
@@ -68,7 +66,7 @@ class ImageShape(NamedTuple):
     size: int
 
 
-FeatureExtractor: TypeAlias = Callable[[Array], Float32Array]
+FeatureExtractor = Callable[[Array], Float32Array]
 """Computes features (N x D) of images N x C x size x size (uint8, or float32 in 0..1).
 
 Raises `InputUnusable` for features that are not finite, `UsageError` when out of memory.
@@ -89,12 +87,13 @@ class Backbone(ABC):
     def __init__(
         self, name: str, layers: Sequence[int], *, is_standardized: bool = True
     ):
-        """Describe a single feature block of `layers`, the last of which is weighted by `LAST`."""
+        """Describe a single feature block whose layers have the widths `layers`."""
         self.name = name
         self.parts = (FeaturePart(name, is_standardized, tuple(layers)),)
-        *early, last = layers
-        last_weight = LAST if early else 1.0
-        self.emphasis = np.repeat((1.0, last_weight), (sum(early), last))
+        # A factor for each feature.
+        *early_layers, last_layer = layers
+        last_weight = LAST_LAYER_WEIGHT if early_layers else 1.0
+        self.emphasis = np.repeat((1.0, last_weight), (sum(early_layers), last_layer))
 
     @property
     def width(self) -> int:
@@ -117,7 +116,7 @@ class Backbone(ABC):
         return slice(0, 0)
 
     @property
-    def members(self) -> tuple[Backbone, ...]:
+    def members(self) -> "tuple[Backbone, ...]":
         """The joined backbones: only itself."""
         return (self,)
 

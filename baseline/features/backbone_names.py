@@ -124,8 +124,8 @@ def list_known_models() -> dict[str, KnownModel]:
     return msgspec.convert(repositories, dict[str, KnownModel])
 
 
-def parse(name: str) -> EmbeddingSpec:
-    """Parse a name. Raises `UsageError` for an unknown repository."""
+def parse_embedding(name: str) -> EmbeddingSpec:
+    """Parse the name of an embedding. Raises `UsageError` for an unknown repository."""
     file, _, fragment = name.partition("#")
     sha256 = fragment.removeprefix("sha256=")
     repository = HubFile.parse(file).repository
@@ -145,12 +145,8 @@ def pin_embedding(name: str, ask: Ask | None) -> EmbeddingSpec:
 
     Without `ask` they are left out. Raises `UsageError`, and the errors of `ask`.
     """
-    spec = parse(name)
+    spec = parse_embedding(name)
     if ask is None:
         return spec
-    file, sha256 = pin_hub_name(
-        str(spec.file),
-        spec.sha256,
-        ask,
-    )
+    file, sha256 = pin_hub_name(str(spec.file), spec.sha256, ask)
     return spec._replace(file=HubFile.parse(file), sha256=sha256)

@@ -5,7 +5,6 @@ are joined as `efficientnet_lite0+colours` (`backbone_names.py`). Nothing is unp
 a checkpoint are pinned, and only its tensor names and numbers are parsed.
 """
 
-import hashlib
 import io
 import pickletools
 from collections.abc import Mapping, Sequence
@@ -49,6 +48,7 @@ from baseline.settings import Precision
 from gleanset.arrays import Array, Float32Array
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 from gleanset.files.hub import has_hub_prefix
+from gleanset.files.store import hash_bytes
 
 
 class JoinedBackbone(Backbone):
@@ -168,11 +168,14 @@ def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Wei
 
 
 def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
+    """Load the weights of one backbone, as in `load_backbone`; return their source."""
     if weights == "none":
+        # Others are built with random weights.
         if isinstance(member, LiteBackbone):
             member.fill(draw_random_weights(member.shapes, seed))
         return Weights("none", None)
 
+    # Files have the names of timm, without the prefix.
     shapes = {name.removeprefix(BODY): shape for name, shape in member.shapes.items()}
     state: State
     if weights == "packaged":
@@ -185,8 +188,8 @@ def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
     else:
         state, origin = load_weights_file(Path(weights))
 
-    fit = select_tensors(state, shapes, member.name, origin.source)
-    member.fill({f"{BODY}{name}": value for name, value in fit.items()})
+    tensors = select_tensors(state, shapes, member.name, origin.source)
+    member.fill({f"{BODY}{name}": value for name, value in tensors.items()})
     return origin
 
 
@@ -230,7 +233,7 @@ def load_packaged_weights(
 
     path = _find_checkpoint(checkpoint)
     data = path.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
+    digest = hash_bytes(data)
     if digest != checkpoint.sha256:
         raise InputUnusable(
             f"the weights in {path} differ from the published ones",
@@ -267,19 +270,20 @@ def _read_tensors(data: bytes) -> list[Array]:
     for _ in range(3):  # magic number, protocol and system
         _read_texts(stream)
 
-    # Names and keys in turn.
+    # The fourth pickle: name, key, name, key ...
     texts = [text for text in _read_texts(stream) if text not in ("storage", "cpu")]
-    names = dict(zip(texts[1::2], texts[::2], strict=False))
+    name_by_key = dict(zip(texts[1::2], texts[::2], strict=False))
 
+    # The fifth pickle, and the storages behind it: a count of numbers, then these.
     numbers: dict[str, Array] = {}
     for key in _read_texts(stream):
-        kind = np.dtype("<i8" if is_batch_counter(names[key]) else "<f4")
+        kind = np.dtype("<i8" if is_batch_counter(name_by_key[key]) else "<f4")
         count = int.from_bytes(stream.read(8), "little")
         numbers[key] = np.frombuffer(stream.read(count * kind.itemsize), kind)
 
     return [
         numbers[key]
-        for key, name in names.items()
+        for key, name in name_by_key.items()
         if key in numbers and not is_batch_counter(name)
     ]
 
@@ -288,8 +292,9 @@ def _reshape(numbers: Array, shape: tuple[int, ...]) -> Array:
     """Reshape a tensor; convolutions are stored in TensorFlow's order, height first."""
     if len(shape) != 4:
         return numbers.reshape(shape)
-    out, within, height, width = shape
-    return numbers.reshape(height, width, within, out).transpose(3, 2, 0, 1).copy()
+    out_channels, in_channels, height, width = shape
+    stored = numbers.reshape(height, width, in_channels, out_channels)
+    return stored.transpose(3, 2, 0, 1).copy()
 
 
 def _read_texts(stream: io.BytesIO) -> list[str]:
@@ -322,7 +327,7 @@ def load_weights_file(path: Path) -> tuple[State, Weights]:
             f"{path} is damaged: {error}", "download it again"
         ) from error
 
-    return state, Weights(f"file {path.name}", hashlib.sha256(data).hexdigest())
+    return state, Weights(f"file {path.name}", hash_bytes(data))
 
 
 def select_tensors(state: State, shapes: Shapes, name: str, source: str) -> State:

@@ -37,7 +37,7 @@ def choose_compute(precision: Precision) -> Compute:
     else:
         device = torch.device("cpu")
         capabilities = torch.cpu.get_capabilities()
-        is_fast = any(map(capabilities.get, ("avx512_bf16", "amx_bf16")))
+        is_fast = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
 
     if precision == "bf16" or (precision == "auto" and is_fast):
         return Compute(device, torch.bfloat16)

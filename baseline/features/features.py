@@ -30,11 +30,12 @@ from gleanset.arrays import Float32Array, Pixels
 from gleanset.images.augmentation import LIMITS, Kind
 from gleanset.records import Sample
 from gleanset.work.pool import run_over
-from gleanset.work.progress import NO_PROGRESS, Progress
+from gleanset.work.progress import Progress
 
 FORMAT = 5
 """Incremented when the features of the same image and weights change."""
-Names = dict[str, list[bytes]]
+ViewNames = dict[str, list[bytes]]
+"""By the key of a sample, the name of its vector in the store for each view."""
 
 
 class FeatureSpec(NamedTuple):
@@ -96,49 +97,51 @@ def compute_features(
     dataset: Dataset,
     samples: Sequence[Sample],
     spec: FeatureSpec,
-    progress: Progress = NO_PROGRESS,
-    backbone: Backbone | None = None,
+    progress: Progress,
+    backbone: Backbone,
     split: str = "",
 ) -> Features:
     """Return the features of `samples`, from the cache or computed.
 
     Unreadable samples are left out. An interrupted computation continues from the cache. `backbone`
-    is that of `spec` if it is already loaded; `split` is for the error message. Raises
-    `InputUnusable` if nothing can be read, and the errors of loading a backbone.
+    is that of `spec`, loaded; `split` is for the error message. Raises `InputUnusable` if nothing
+    can be read.
     """
-    backbone = backbone or spec.load()
     members = [_Member.open(dataset, spec, member) for member in backbone.members]
     names = {sample.key: _name_views(sample, spec) for sample in samples}
     all_names = list(chain.from_iterable(names.values()))
     for member in members:
         member.vectors = member.store.read(all_names)
 
-    # Where a computation was interrupted, or backbones are joined in another way.
-    missing_views = {
-        key: [view for view, name in enumerate(row) if _is_missing(members, name)]
-        for key, row in names.items()
-    }
+    # Some views of a sample may be missing: where a computation was interrupted, or backbones are
+    # joined in another way.
+    missing_views = {}
+    for key, view_names in names.items():
+        missing_views[key] = tuple(
+            view for view, name in enumerate(view_names) if _is_missing(members, name)
+        )
     missing = [sample for sample in samples if missing_views[sample.key]]
     if missing:
         requests = [
-            ViewRequest(source, tuple(missing_views[source.key]))
+            ViewRequest(source, missing_views[source.key])
             for source in pixel_sources(dataset, missing)
         ]
         try:
-            _compute(members, spec, requests, names, progress)
+            _compute(
+                members,
+                spec,
+                requests,
+                names,
+                progress,
+            )
         finally:
             for member in members:
                 member.store.flush()
 
-    vectors = _stack_vectors(
-        samples,
-        names,
-        members,
-        len(spec.all_views),
-    )
-    if samples and not vectors.keys:
+    features = _stack_vectors(samples, names, members, views=len(spec.all_views))
+    if samples and not features.keys:
         raise unreadable_images_error(len(samples), split)
-    return vectors
+    return features
 
 
 @dataclass
@@ -153,10 +156,6 @@ class _Member:
     def open(cls, dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Self:
         folder = dataset.cache / "features" / name_features(spec, backbone)
         return cls(backbone, VectorStore(folder))
-
-    def put(self, name: bytes, vector: Float32Array) -> None:
-        self.vectors[name] = vector
-        self.store.add(name, vector)
 
 
 def _is_missing(members: Sequence[_Member], name: bytes) -> bool:
@@ -182,12 +181,12 @@ def name_features(spec: FeatureSpec, backbone: Backbone) -> str:
 
 def _name_views(sample: Sample, spec: FeatureSpec) -> list[bytes]:
     """Return the names of a sample's vectors, one a view."""
-    region = (sample.key, *sample.box, sample.angle)
-    # The plain view is the same whatever the augmentation.
-    names = [make_vector_name((*region, 0, ""))]
+    crop = (sample.key, *sample.box, sample.angle)
+    # The plain view, 0, is the same whatever the augmentation.
+    names = [make_vector_name((*crop, 0, ""))]
     for view in spec.all_views[1:]:
         augmentation = repr((spec.augment, LIMITS[spec.augment], VIEW_SEED))
-        names.append(make_vector_name((*region, view, augmentation)))
+        names.append(make_vector_name((*crop, view, augmentation)))
     return names
 
 
@@ -195,9 +194,10 @@ def _compute(
     members: Sequence[_Member],
     spec: FeatureSpec,
     requests: Sequence[ViewRequest],
-    names: Names,
+    names: ViewNames,
     progress: Progress,
 ) -> None:
+    """Compute the requested views, and put their vectors into `members`."""
     extractors = [
         member.backbone.extractor(spec.shape, spec.precision) for member in members
     ]
@@ -211,26 +211,37 @@ def _compute(
             if pixels:
                 vectors = extract(np.stack(list(pixels.values())))
                 for name, vector in zip(pixels, vectors, strict=True):
-                    member.put(name, vector)
+                    member.vectors[name] = vector
+                    member.store.add(name, vector)
 
 
 def _read_views(
-    spec: FeatureSpec, requests: Sequence[ViewRequest], names: Names, progress: Progress
+    spec: FeatureSpec,
+    requests: Sequence[ViewRequest],
+    names: ViewNames,
+    progress: Progress,
 ) -> Iterator[tuple[bytes, Pixels]]:
+    """Yield names of vectors with the pixels of their views; no unreadable samples."""
     read = ViewReader(PixelReader(spec.size, spec.channels, spec.fit), spec.augment)
     readers = choose_readers(len(requests) * len(spec.all_views))
     outcomes = run_over(read, requests, readers)
     for outcome in progress.over(outcomes, "features", total=len(requests)):
         if outcome.result is None:
             continue
-        row = names[outcome.item.source.key]
-        for view, pixels in zip(outcome.item.views, outcome.result, strict=True):
-            yield row[view], pixels
+        request = outcome.item
+        view_names = names[request.source.key]
+        for view, pixels in zip(request.views, outcome.result, strict=True):
+            yield view_names[view], pixels
 
 
 def _stack_vectors(
-    samples: Sequence[Sample], names: Names, members: Sequence[_Member], views: int
+    samples: Sequence[Sample],
+    names: ViewNames,
+    members: Sequence[_Member],
+    *,
+    views: int,
 ) -> Features:
+    """Join the vectors of all members; samples without all views were unreadable."""
     keys = [
         sample.key
         for sample in samples

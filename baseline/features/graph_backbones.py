@@ -36,7 +36,7 @@ from baseline.features.backbone_names import (
     pin_embedding,
 )
 from baseline.settings import Precision, Simple
-from curation.similarity import color_layout as formula
+from curation.similarity import color_layout
 from curation.similarity.color_layout import compute_area_weights
 from curation.similarity.descriptor import IDENTITY, WEIGHTS
 from gleanset.arrays import Array, Float32Array
@@ -207,9 +207,10 @@ def draw_random_weights(shapes: Shapes, seed: int) -> State:
     state: dict[str, Array] = {}
     for name, shape in shapes.items():
         if len(shape) == 4:
-            out, within, height, width = shape
-            # A depthwise convolution has a channel to each of its outputs.
-            fan_out = height * width * (1 if within == 1 else out)
+            out_channels, in_channels, height, width = shape
+            # A depthwise convolution has one input for each of its outputs.
+            is_depthwise = in_channels == 1
+            fan_out = height * width * (1 if is_depthwise else out_channels)
             weights = random.normal(0, (2 / fan_out) ** 0.5, shape)
             state[name] = weights.astype(np.float32)
         elif name.endswith(("weight", "running_var")):
@@ -226,11 +227,11 @@ class ColourBackbone(GraphBackbone):
     """Color layout descriptors, as in `curation/similarity/color_layout.py`."""
 
     def __init__(self) -> None:
-        super().__init__(COLOURS, (formula.WIDTH,), is_standardized=False)
+        super().__init__(COLOURS, (color_layout.WIDTH,), is_standardized=False)
 
     @property
     def identity(self) -> tuple[object, ...]:
-        return (COLOURS, formula.VERSION)
+        return (COLOURS, color_layout.VERSION)
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         graph.scope = COLOUR_SCOPE
@@ -294,10 +295,10 @@ class IdentityBackbone(GraphBackbone):
         # Rows and columns are multiplied by these, so that values become 0..255.
         sides = compute_area_weights(shape.size) * np.float32(255**0.5)
         upright = add_area_resize(graph, images, sides)
-        # Start, end, axis and step: from the last column to the first, backwards.
+        # Start, end, axis and step: columns from the last to the first, backwards.
         ends = map(int64_array, (-1, np.iinfo(np.int64).min, 3, -1))
-        mirror = graph.add("Slice", upright, *ends)
-        views = graph.add("Concat", upright, mirror, axis=0)
+        mirrored = graph.add("Slice", upright, *ends)
+        views = graph.add("Concat", upright, mirrored, axis=0)
 
         graph.scope = IDENTITY_SCOPE
         vectors = graph.embed(onnx.load_model_from_string(self._data), views)
@@ -351,6 +352,7 @@ class SmallBackbone(GraphBackbone):
         return shapes
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
+        # Names of values in the graph, by the names of tensors.
         graph.scope = self.name
         state = {name: graph.hold(self._state[name], name) for name in self.shapes}
         differences = graph.add("Sub", images, float32_array(MEAN))
@@ -373,8 +375,15 @@ class SmallBackbone(GraphBackbone):
         cell = [LastMaps(self.settings).kernel] * 2
         maps = graph.add("AveragePool", maps, kernel_shape=cell, strides=cell)
         flat = graph.add("Flatten", maps)
-        layer = (state["neck.1.weight"], state["neck.1.bias"])
-        return graph.add("Relu", graph.add("Gemm", flat, *layer, transB=1))
+        weight = state["neck.1.weight"]
+        features = graph.add(
+            "Gemm",
+            flat,
+            weight,
+            state["neck.1.bias"],
+            transB=1,
+        )
+        return graph.add("Relu", features)
 
 
 SCOPE, PREPARING = "embedding", "as_embedding_takes_it"
@@ -424,7 +433,8 @@ class OnnxBackbone(GraphBackbone):
         if backbone is None:
             require_graphs()
             spec = pin_embedding(name, query_hub)
-            backbone = _OPEN[name] = cls(spec, _read_model(spec, run_folder))
+            backbone = cls(spec, _read_model(spec, run_folder))
+            _OPEN[name] = backbone
         return backbone
 
     @property
@@ -449,10 +459,13 @@ class OnnxBackbone(GraphBackbone):
         return graph.embed(self.embedding, value)
 
     def _prepare_input(self, graph: GraphBuilder, value: str, shape: ImageShape) -> str:
+        """Add what the file expects of its input; return the prepared images."""
         kind = self.spec.kind
+        # Grayscale becomes three equal channels.
         if shape.channels == 1:
             value = graph.add("Expand", value, int64_array(1, 3, 1, 1))
 
+        # Rows, then columns.
         height, width = self.side
         if self.side != (shape.size, shape.size):
             value = graph.add("MatMul", bilinear_weights(shape.size, height), value)
@@ -478,8 +491,8 @@ _OPEN: weakref.WeakValueDictionary[str, OnnxBackbone] = weakref.WeakValueDiction
 def _read_model(spec: EmbeddingSpec, run_folder: Path | None) -> bytes:
     path = run_folder / spec.file_name if run_folder else None
     if path is None or not path.is_file():
-        otherwise = "download it into the cache of the hub: hf download"
-        path = fetch_file(PublishedFile(str(spec.file), spec.sha256), otherwise)
+        fix = "download it into the cache of the hub: hf download"
+        path = fetch_file(PublishedFile(str(spec.file), spec.sha256), fix)
 
     try:
         data = path.read_bytes()
@@ -507,6 +520,7 @@ def _extract_embedding(data: bytes) -> tuple[Any, tuple[int, ...]]:
     if any(tensor.data_location == tensor.EXTERNAL for tensor in weights):
         raise ValueError("its weights are in other files, which are not read")
 
+    # Old files list their weights as inputs, too.
     names = {tensor.name for tensor in weights}
     image = next(value for value in model.graph.input if value.name not in names)
     part = Extractor(model).extract_model([image.name], [model.graph.output[-1].name])

@@ -12,14 +12,14 @@ from gleanset.arrays import Float32Array, Float64Array, FloatArray
 
 FLOOR = 0.1
 """Minimum deviation relative to the median, so that nearly constant features are not amplified."""
-TINY = 1e-6
+MIN_DEVIATION = 1e-6
 """Minimum deviation if most features are constant."""
 
 
 def floor_deviations(spread: Float64Array) -> Float64Array:
     """Return standard deviations (D) with a lower bound, as divisors."""
     floor = FLOOR * float(np.median(spread))
-    return np.maximum(spread, floor or TINY)
+    return np.maximum(spread, floor or MIN_DEVIATION)
 
 
 class Scaling(NamedTuple):
@@ -47,6 +47,7 @@ class Scaling(NamedTuple):
         first_variance = 0.0
         start = 0
 
+        # Columns of infinite deviation become 0.
         for number, part in enumerate(backbone.parts):
             columns = slice(start, start + part.width)
             start = columns.stop
@@ -63,8 +64,10 @@ class Scaling(NamedTuple):
             if first_variance > 0:
                 ratio = (variance / first_variance) ** 0.5
             weight = weights[number] if weights else 1.0
-            # A block of weight 0 becomes 0: its deviation is infinite.
-            deviation[columns] *= max(ratio, TINY) / weight if weight else np.inf
+            if weight:
+                deviation[columns] *= max(ratio, MIN_DEVIATION) / weight
+            else:
+                deviation[columns] = np.inf
 
         return cls(flat.mean(0, dtype=np.float64), deviation)
 

@@ -65,8 +65,10 @@ def get_prior_weights(
     progress: Progress,
 ) -> PartWeights:
     """Return the prior weights of feature blocks by the shape and texture of samples."""
+    # Only these blocks have a weight that depends on the images, which need not be read then.
     if not any(part.name in DRAWING_WEIGHTS for part in parts[1:]):
         return PartWeights(tuple(1.0 for _ in parts), "all alike")
+
     if not has_drawings(dataset, samples, progress):
         weights = PHOTO_WEIGHTS
         reason = "these are photographs"
@@ -97,11 +99,9 @@ def has_drawings(
     sources = pixel_sources(dataset, subset)
     # Threads, because starting processes takes longer than reading so few images.
     outcomes = run_over(_photo_score, sources, Threads(count_cores()))
-    bar = progress.over(outcomes, "drawing or photo", total=len(subset))
-
     probabilities = [
         outcome.result
-        for outcome in bar
+        for outcome in progress.over(outcomes, "drawing or photo", total=len(subset))
         if outcome.result is not None  # unreadable
     ]
     photos = sum(probability > 0.5 for probability in probabilities)

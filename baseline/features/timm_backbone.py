@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 import safetensors.numpy
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from baseline.data.runs import read_run_json
 from baseline.features.backbone import (
-    TINY,
+    MIN_VARIANCE,
     Backbone,
     ImageShape,
     Shapes,
@@ -66,9 +66,10 @@ class Extractor:
         count = BATCH if self.pad_batches else len(images)
         batch = np.zeros((count, *self.shape), images.dtype)
         batch[: len(images)] = images
+
         with torch.inference_mode(), self.compute.autocast():
             x = to_network(torch.from_numpy(batch), self.compute.device)
-            features: torch.Tensor = self.net(x)
+            features: Tensor = self.net(x)
         return features.float().cpu().numpy()[: len(images)]
 
 
@@ -111,35 +112,40 @@ class TimmNetwork(LearningBackbone):
     """
 
     body: nn.Module
-    mean: torch.Tensor
-    std: torch.Tensor
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, name: str, description: HubDescription | None = None):
         """Build the network with random weights. Raises `UsageError` for an unknown name."""
         super().__init__()
         body = _build_network(description) if description else _create_network(name)
         self.body = body
+
+        # Stages halve the resolution; blocks of a vision transformer do not.
         stages = getattr(body, "feature_info", None) or []
-        self.in_stages = len({stage["reduction"] for stage in stages}) > 1
+        self.has_stages = len({stage["reduction"] for stage in stages}) > 1
+        if not self.has_stages:
+            stages = []
         # Mean and deviation of each channel.
-        early = [2 * stage["num_chs"] for stage in stages] if self.in_stages else []
-        last = int(getattr(body, "head_hidden_size", 0) or body.num_features)
-        self.widths = (*early, last)
+        stage_widths = [2 * stage["num_chs"] for stage in stages]
+        last_width = int(getattr(body, "head_hidden_size", 0) or body.num_features)
+        self.widths = (*stage_widths, last_width)
 
         for key in ("mean", "std"):
             value = torch.tensor(body.pretrained_cfg[key]).view(1, -1, 1, 1)
             self.register_buffer(key, value, persistent=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return features (N x width) of images (N x 1 or 3 x size x size)."""
         # The subtraction broadcasts a single channel.
         normal = (x - self.mean) / self.std
         body: Any = self.body
-        if not self.in_stages:
-            features: torch.Tensor = body(normal)
+        if not self.has_stages:
+            features: Tensor = body(normal)
             return features
+
         last, stages = body.forward_intermediates(normal)
-        blocks: list[torch.Tensor] = []
+        blocks: list[Tensor] = []
         for stage in stages:
             blocks += _mean_and_deviation(stage)
         return torch.cat([*blocks, body.forward_head(last).float()], 1)
@@ -212,7 +218,7 @@ def load_state(network: nn.Module, state: State) -> None:
     network.load_state_dict(network.state_dict() | tensors)
 
 
-def _mean_and_deviation(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _mean_and_deviation(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of each channel (N x C), computed in float32."""
     exact = maps.float()
     mean = exact.mean((2, 3))
@@ -220,7 +226,7 @@ def _mean_and_deviation(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
     mean_square = (exact * exact).mean((2, 3))
     # Rounding may make it negative.
     variance = (mean_square - mean * mean).clamp(min=0)
-    return mean, (variance + TINY).sqrt()
+    return mean, (variance + MIN_VARIANCE).sqrt()
 
 
 def _create_network(name: str) -> Any:

@@ -78,17 +78,17 @@ def fit_principal_axes(features: Float32Array, backbone: Backbone) -> PrincipalA
     scaling = Scaling.fit(features, backbone)
     standard = scaling.transform(features).astype(np.float64)
 
+    width = sum(
+        NETWORK_COMPONENTS if part.is_standardized else NETWORK_COMPONENTS // 2
+        for part in backbone.parts
+    )
     # D x D, or N x N if that is smaller: both give the same directions.
     with limit_threads():
         is_wide = len(standard) < standard.shape[1]
         gram = standard @ standard.T if is_wide else standard.T @ standard
         values, vectors = np.linalg.eigh(gram)
-        width = sum(
-            NETWORK_COMPONENTS if part.is_standardized else NETWORK_COMPONENTS // 2
-            for part in backbone.parts
-        )
         largest = np.argsort(-values)[:width]
-        # Others are rounding errors.
+        # Smaller eigenvalues are rounding errors.
         largest = largest[values[largest] > values.max() * 1e-9]
         axes = vectors[:, largest]
         if is_wide:
@@ -114,9 +114,16 @@ def compute_components(
 
     Raises what features raise, if none of the samples that the axes are fitted on is readable.
     """
+    # Axes for each backbone, fitted on some of the samples.
     backbone = spec.load()
     axis_samples = thin_out(samples, MAX_FITTED_SAMPLES)
-    features = compute_features(dataset, axis_samples, spec, progress, backbone)
+    features = compute_features(
+        dataset,
+        axis_samples,
+        spec,
+        progress,
+        backbone,
+    )
     widths = [member.width for member in backbone.members]
     blocks = split_columns(features.plain, widths)
     bases = [
@@ -134,7 +141,13 @@ def compute_components(
     for start in range(0, len(samples), PAGE_SIZE):
         page = samples[start : start + PAGE_SIZE]
         with suppress(InputUnusable):  # nothing of this page is readable
-            features = compute_features(dataset, page, spec, progress, backbone)
+            features = compute_features(
+                dataset,
+                page,
+                spec,
+                progress,
+                backbone,
+            )
             blocks = split_columns(features.plain, widths)
             projections = [
                 basis.project(block) for basis, block in zip(bases, blocks, strict=True)
@@ -212,26 +225,26 @@ class PrelabelReport(CommandResult, kw_only=True):
     def _describe_agreement(self, facts: PrelabelFacts) -> dict[str, str]:
         if facts.classes is None or facts.accuracy is None:
             return {}
-        samples = count(facts.labelled, "labelled sample")
-        others = ""
 
+        samples = count(facts.labelled, "labelled sample")
+        notes = ""
         if facts.held_out < facts.labelled:
             samples = f"{facts.held_out:,} of {samples}"
-            others = (
+            notes = (
                 "; others are copies, not reviewed, or their class is in one group only"
             )
 
-        classes_with_images = facts.held_out_classes
-        if classes_with_images is not None and classes_with_images < facts.classes:
-            samples += f", {describe_coverage(classes_with_images, facts.classes)}"
-        name = "out-of-fold accuracy"
+        held_out_classes = facts.held_out_classes
+        if held_out_classes is not None and held_out_classes < facts.classes:
+            samples += f", {describe_coverage(held_out_classes, facts.classes)}"
 
+        name = "out-of-fold accuracy"
         if together := facts.given_together:
             # Such labels may be wrong together, so the figure is not an accuracy.
             name = "out-of-fold agreement"
-            others += f"; {together:,} labelled by cluster, page or weak label, not one by one"
+            notes += f"; {together:,} labelled by cluster, page or weak label, not one by one"
 
-        return {name: f"{facts.accuracy:.1%} ({samples}{others})"}
+        return {name: f"{facts.accuracy:.1%} ({samples}{notes})"}
 
     def _describe_suggestions(
         self, facts: PrelabelFacts, classes: int
@@ -306,9 +319,7 @@ def describe_suggestions(
         for key, suggestion in confident.items()
         if key not in dissimilar
     ]
-    report.next = _suggest_next_commands(
-        dataset, bool(report.acceptable), report.pending, has_classes
-    )
+    report.next = _suggest_next_commands(dataset, report, has_classes=has_classes)
 
 
 STAGE = "prelabel"
@@ -339,11 +350,12 @@ def _run_prelabel(
         raise InputUnusable("no samples to sort", dataset.status_advice)
     spec = FeatureSpec.from_settings(settings, views=0)
     sample_components = compute_components(dataset, crops, spec, progress)
-    sorting_start = time.monotonic()
-    weights = parse_part_weights(settings.part_weights, sample_components.parts)
 
+    sorting_start = time.monotonic()
+    parts = sample_components.parts
+    weights = parse_part_weights(settings.part_weights, parts)
     if weights is None:
-        weights = get_prior_weights(sample_components.parts, dataset, crops, progress)
+        weights = get_prior_weights(parts, dataset, crops, progress)
 
     regions = {sample.key: Region(sample.box, sample.angle) for sample in crops}
     row_by_key = {key: row for row, key in enumerate(sample_components.keys)}
@@ -355,31 +367,30 @@ def _run_prelabel(
     ]
     rows = np.array([row_by_key[sample.key] for sample in current], np.int64)
     components = sample_components.components[rows]
-    vectors = weight_components(components, sample_components.parts, weights.weights)
+    vectors = weight_components(components, parts, weights.weights)
     names = [make_sample_vector_name(sample.key, sample.region) for sample in current]
     space = save_vectors(dataset, names, vectors)
 
     groups = assign_split_groups(dataset.db, list_training_keys(current))
-    result = propose(
-        current,
-        vectors,
-        groups,
-        get_unseen_labels(dataset.db),
-    )
+    unseen = get_unseen_labels(dataset.db)
+    result = propose(current, vectors, groups, unseen)
     facts = result.facts | {
         "unreadable": len(samples) - len(current),
         "backbone": settings.backbone,
         VECTORS_FACT: space,
-        **weights.to_json(sample_components.parts),
+        **weights.to_json(parts),
     }
+
+    # The catalogue also stores which classes could be suggested.
     labels: set[str] = set()
     if result.has_classes:
         labels.update(sample.label for sample in current if sample.label)
     catalogue_facts = facts | {"known": sorted(labels)}
     number = Proposals(dataset.db).replace(result.prelabelled, catalogue_facts)
 
+    # After the catalogue names the new vectors, those of earlier prelabelings can go.
     for folder in (dataset.cache / VECTORS_FOLDER).glob("*"):
-        if folder.name != space:  # vectors of earlier prelabelings
+        if folder.name != space:
             shutil.rmtree(folder, ignore_errors=True)
 
     pending = {sample.key for sample in current if sample.status == "queue"}
@@ -407,15 +418,16 @@ def max_wrong_count(share: float, confidences: Sequence[float]) -> int:
 
 
 def _suggest_next_commands(
-    dataset: Dataset, has_acceptable: bool, pending: int, has_classes: bool
+    dataset: Dataset, report: PrelabelReport, *, has_classes: bool
 ) -> list[str]:
     commands = []
     labelling = suggest_labelling_command(dataset)
-    if pending and labelling is not None:
+    if report.pending and labelling is not None:
         commands.append(labelling)
-    if pending and has_window() and not has_classes:
+    # Without a window the clusters are suggested for labelling already.
+    if report.pending and has_window() and not has_classes:
         commands.append(f"{CLUSTERS_COMMAND} {dataset.option}")
-    if has_acceptable:
+    if report.acceptable:
         commands.append(
             f"labeler accept predictions --above {MIN_ACCEPT_CONFIDENCE:g} {dataset.option}"
         )

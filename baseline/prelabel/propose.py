@@ -129,7 +129,13 @@ def propose(
     `groups` are groups of the training samples (`list_training_keys`), by key. Labels of `unseen`
     keys are not used for evaluation.
     """
-    model = learn_classes(samples, vectors, groups, unseen, open_set=True)
+    model = learn_classes(
+        samples,
+        vectors,
+        groups,
+        unseen,
+        open_set=True,
+    )
     order = _order_by_similarity(samples, vectors, model)
 
     if model is None:
@@ -140,7 +146,7 @@ def propose(
         facts["given_together"] = _count_given_together(samples, model)
         facts["of_no_class_at_most"] = _max_rejected_share(samples, groups)
         facts["of_other_classes"] = _count_of_other_classes(samples, model)
-        outliers = _label_outlier_scores(model, vectors)
+        outliers = _score_outliers(model, vectors)
 
     results = _collect_prelabelled(samples, order, outliers, model)
     facts |= {
@@ -164,7 +170,7 @@ def _count_of_other_classes(
     return round(float((1 - of_classes).sum()))
 
 
-def _label_outlier_scores(model: LearnedClasses, vectors: Float32Array) -> Float64Array:
+def _score_outliers(model: LearnedClasses, vectors: Float32Array) -> Float64Array:
     """Return outlier scores within classes; for labels, 1 - their out-of-fold probability."""
     rows = model.training.rows
     y = model.training.y
@@ -173,9 +179,9 @@ def _label_outlier_scores(model: LearnedClasses, vectors: Float32Array) -> Float
     outliers = compute_outlier_scores(vectors, kind)
 
     out_of_fold = model.leave_group_out
-    labels = y[out_of_fold.at]
-    of_label = out_of_fold.probabilities[np.arange(len(labels)), labels]
-    outliers[rows[out_of_fold.at]] = 1 - of_label
+    labels = y[out_of_fold.indices]
+    label_probabilities = out_of_fold.probabilities[np.arange(len(labels)), labels]
+    outliers[rows[out_of_fold.indices]] = 1 - label_probabilities
     return outliers
 
 
@@ -193,6 +199,7 @@ def _order_by_similarity(
         probabilities = PROBABILITY_WEIGHT * np.sqrt(model.probabilities)
         points = np.concatenate([points, probabilities], axis=1).astype(np.float32)
 
+    # Proximity in a few principal directions.
     subset = thin_out(points, MAX_DIRECTION_ROWS)
     deviations = subset - subset.mean(axis=0)
     _, _, directions = np.linalg.svd(deviations, full_matrices=False)
@@ -234,10 +241,10 @@ def _collect_prelabelled(
         results.append(
             PrelabelledSample(
                 sample.key,
-                int(order.position[row]),
-                round_confidences(proposals[row]) if is_pending else (),
-                int(order.cluster[row]),
-                round(float(outliers[row]), 2),
+                position=int(order.position[row]),
+                proposals=round_confidences(proposals[row]) if is_pending else (),
+                cluster=int(order.cluster[row]),
+                outlier=round(float(outliers[row]), 2),
             )
         )
     return results
@@ -250,6 +257,7 @@ def _collect_facts(model: LearnedClasses) -> dict[str, object]:
         "classes": classes,
         "groups": len(np.unique(training.groups)),
         **_evaluate_held_out(model.leave_group_out, training.y),
+        # Rejected samples have the number after the last class.
         "rejected": int((training.y >= classes).sum()),
     }
 
@@ -258,7 +266,7 @@ def _count_given_together(
     samples: Sequence[PrelabelSample], model: LearnedClasses
 ) -> int:
     """Count evaluated labels that a weak label, or a label of a whole cluster, gave."""
-    rows = model.training.rows[model.leave_group_out.at].tolist()
+    rows = model.training.rows[model.leave_group_out.indices].tolist()
     provenances = [samples[row].label_by for row in rows]
     return sum(
         provenance == TOGETHER or classify_provenance(provenance) == HINT
@@ -267,9 +275,9 @@ def _count_given_together(
 
 
 def _evaluate_held_out(out_of_fold: OutOfFold, y: IntArray) -> dict[str, object]:
-    if not len(out_of_fold.at):
+    if not len(out_of_fold.indices):
         return {"held_out": 0, "accuracy": None, "ece": None}
-    labels = y[out_of_fold.at]
+    labels = y[out_of_fold.indices]
     probabilities = out_of_fold.probabilities
     return {
         "held_out": len(labels),
@@ -293,6 +301,7 @@ def assign_clusters(vectors: Float32Array) -> IntArray:
     subset = thin_out(np.arange(len(rows)), MAX_CLUSTERED_ROWS)
     clusters = cluster_rows(rows[subset])
 
+    # Others join the cluster with the nearest mean.
     if len(subset) < len(rows):
         means = [rows[subset[cluster]].mean(axis=0) for cluster in clusters]
         similarity = rows @ normalize_rows(np.stack(means)).T
@@ -313,16 +322,17 @@ def order_by_proximity(points: Float32Array) -> IntArray:
     if not len(points):
         return np.zeros(0, np.int64)
 
+    # A stack of rows to order, the next ones last.
     order: list[int] = []
-    # The next part to order is the last one.
-    parts = [np.arange(len(points))]
+    stack = [np.arange(len(points))]
     last_point = points[0]
-    while parts:
-        rows = parts.pop()
+    while stack:
+        rows = stack.pop()
         if len(rows) > MAX_WALKED_POINTS:
+            # The half that is nearer to the last point comes first.
             halves = _split_in_half(points, rows)
             halves.sort(key=partial(_measure_gap, points, last_point))
-            parts += reversed(halves)
+            stack += reversed(halves)
         else:
             order += _walk(points, rows, last_point)
             last_point = points[order[-1]]

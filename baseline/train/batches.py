@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
@@ -40,7 +40,7 @@ class ImageSamples(NamedTuple):
         """The classes."""
         return self.arrays.y
 
-    def load(self, index: IntArray, random: np.random.Generator | None) -> torch.Tensor:
+    def load(self, index: IntArray, random: np.random.Generator | None) -> Tensor:
         """Return uint8 N x C x H x W, channels last."""
         images = self.arrays.pick(index)
         if random is not None:
@@ -55,7 +55,7 @@ class FeatureSamples(NamedTuple):
     x: Float32Array
     y: IntArray
 
-    def load(self, index: IntArray, random: np.random.Generator | None) -> torch.Tensor:
+    def load(self, index: IntArray, random: np.random.Generator | None) -> Tensor:
         """Return one view of each (float32, N x D), the plain one without a generator."""
         if random is None:
             return torch.from_numpy(self.x[index, 0])
@@ -71,13 +71,13 @@ BatchKey = tuple[int, int, IntArray]
 
 
 @dataclass(frozen=True)
-class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+class Batches(Dataset[tuple[Tensor, Tensor]]):
     """The batches of a training by key; augmentation depends on seed and key only."""
 
     samples: LabelledSamples
     seed: int
 
-    def __getitem__(self, key: BatchKey) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, key: BatchKey) -> tuple[Tensor, Tensor]:
         epoch, number, index = key
         random = make_generator(self.seed, epoch, number)
         x = self.samples.load(index, random)
@@ -86,7 +86,7 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
 def make_batch_loader(
     samples: LabelledSamples, seed: int, keys: Sequence[BatchKey], *, on_gpu: bool
-) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
+) -> DataLoader[tuple[Tensor, Tensor]]:
     """Return a loader of the batches `keys`, a list that may change between epochs.
 
     Workers are used for images on a GPU only: on the CPU the network needs the cores.
@@ -111,11 +111,11 @@ def make_generator(*key: int) -> np.random.Generator:
 
 def iterate_batches(
     samples: LabelledSamples, net: nn.Module, batch: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield all samples in order, not augmented, with their classes, on the device of `net`."""
     device = next(net.parameters()).device
     for index in _split_equally(np.arange(len(samples.y)), batch):
-        x = to_network(samples.load(index, None), device)
+        x = to_network(samples.load(index, random=None), device)
         yield x, torch.from_numpy(samples.y[index]).to(device)
 
 
@@ -141,15 +141,17 @@ def make_class_sampler(y: IntArray, classes: int, images: int) -> BatchSampler:
     Loss, 2017). Small classes repeat their samples.
     """
     members = split_by_number(y)
-    width = min(classes, len(members))
+    width = min(classes, len(members))  # classes of a batch
     batches = max(1, round(len(y) / (width * images)))
 
     def draw_batch(numbers: IntArray, random: np.random.Generator) -> IntArray:
-        parts = [_repeat_equally(members[i], images, random) for i in numbers]
-        return np.concatenate(parts)
+        """Draw samples of the classes with these numbers."""
+        samples = [
+            _repeat_equally(members[number], images, random) for number in numbers
+        ]
+        return np.concatenate(samples)
 
     def draw(random: np.random.Generator) -> list[IntArray]:
-        # The classes of each batch (batches x width).
         numbers = np.arange(len(members))
         order = _repeat_equally(numbers, batches * width, random)
         return [draw_batch(row, random) for row in order.reshape(batches, width)]
@@ -174,20 +176,20 @@ def _repeat_equally(
 class LossTerms(NamedTuple):
     """Loss summed over samples, its divisor, and the number of correct samples (scalars)."""
 
-    loss: torch.Tensor
-    weight: torch.Tensor
-    correct: torch.Tensor
+    loss: Tensor
+    weight: Tensor
+    correct: Tensor
 
 
 @dataclass
 class CrossEntropyObjective:
     """Cross entropy, weighted by class."""
 
-    weights: torch.Tensor
+    weights: Tensor
 
-    def loss_terms(self, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> LossTerms:
+    def loss_terms(self, net: nn.Module, x: Tensor, y: Tensor) -> LossTerms:
         """Return the weighted cross entropy in nats."""
-        logits: torch.Tensor = net(x)
+        logits: Tensor = net(x)
         # Moved to the device once: a transfer in every step would synchronize with the GPU.
         self.weights = self.weights.to(y.device)
         loss = functional.cross_entropy(
@@ -234,13 +236,13 @@ class BatchHardObjective:
         self.gallery = gallery
         self.classes = classes
 
-    def loss_terms(self, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> LossTerms:
+    def loss_terms(self, net: nn.Module, x: Tensor, y: Tensor) -> LossTerms:
         """Return the mean loss of the mined triplets times the images, and hits at rank 1."""
         embeddings = functional.normalize(net(x).float(), dim=1)
-        loss: torch.Tensor = self.loss(embeddings, y, self.miner(embeddings, y))
+        loss: Tensor = self.loss(embeddings, y, self.miner(embeddings, y))
 
+        # The diagonal is lower than any cosine: no image is its own nearest one.
         similarity = embeddings.detach() @ embeddings.detach().T
-        # Lower than any cosine: no image is its own nearest one.
         similarity.fill_diagonal_(-2.0)
         correct = (y[similarity.argmax(1)] == y).sum()
         count = torch.tensor(float(len(y)), device=y.device)
@@ -249,17 +251,13 @@ class BatchHardObjective:
     def evaluate(
         self, net: nn.Module, samples: LabelledSamples, batch: int
     ) -> tuple[float, float]:
-        """Cross entropy in nats and recall@1 on `samples` against the known images."""
+        """Return cross entropy in nats and recall@1 of `samples` against the known images."""
         with torch.inference_mode():
             gallery, gallery_y = embed_samples(
-                net, self.gallery, batch, MAX_VALIDATION_GALLERY
+                net, self.gallery, batch, limit=MAX_VALIDATION_GALLERY
             )
             queries, y = embed_samples(net, samples, batch)
-            vectors = stack_by_class(
-                gallery.numpy(),
-                gallery_y.numpy(),
-                self.classes,
-            )
+            vectors = stack_by_class(gallery.numpy(), gallery_y.numpy(), self.classes)
             scores = NearestImageHead(torch.from_numpy(vectors))(queries)
 
         loss = float(functional.cross_entropy(scores, y))
@@ -268,7 +266,7 @@ class BatchHardObjective:
 
 def embed_samples(
     net: nn.Module, samples: LabelledSamples, batch: int, limit: int | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Return embeddings of length 1 (N x D) and classes of samples, not augmented.
 
     With a `limit`, the batches that reach it are the last.

@@ -70,7 +70,7 @@ def cross_validate(
     dataset: Dataset,
     settings: Settings,
     folds: Sequence[Examples],
-    progress: Progress = NO_PROGRESS,
+    progress: Progress,
     name: str = "folds",
 ) -> Iterator[FoldResult]:
     """Train on train of each fold and yield its predictions of test, in order.
@@ -81,7 +81,7 @@ def cross_validate(
     if len(missing) > 1:
         _compute_features(dataset, settings, missing, progress)
     results = (_train_fold(dataset, settings, fold) for fold in folds)
-    yield from progress.over(results, name, len(folds), " trainings")
+    yield from progress.over(results, name, total=len(folds), unit=" trainings")
 
 
 def is_cached(dataset: Dataset, settings: Settings, fold: Examples) -> bool:
@@ -91,6 +91,7 @@ def is_cached(dataset: Dataset, settings: Settings, fold: Examples) -> bool:
 
 def compute_training_key(settings: Settings, fold: Examples) -> str:
     """Return a hash of settings, samples, labels, splits and groups."""
+    # Groups are not in the fingerprint, but choices by folds within train depend on them.
     groups = []
     for split, samples in fold.splits.items():
         groups += [(split, sample.key, fold.groups[sample.key]) for sample in samples]
@@ -103,10 +104,11 @@ def _training_folder(dataset: Dataset, settings: Settings, fold: Examples) -> Pa
 
 
 def _train_fold(dataset: Dataset, settings: Settings, fold: Examples) -> FoldResult:
+    """Return the cached result of a fold, or train and cache it."""
     if not fold.splits["test"]:
         # Groups without other groups of their class cannot be held out.
-        scores = np.zeros((0, len(fold.classes)), np.float32)
-        return FoldResult(Outputs(scores, y=np.zeros(0, np.int64), keys=()))
+        no_scores = np.zeros((0, len(fold.classes)), np.float32)
+        return FoldResult(Outputs(no_scores, y=np.zeros(0, np.int64), keys=()))
 
     folder = _training_folder(dataset, settings, fold)
     fix = f"remove {folder} and run again"
@@ -117,7 +119,13 @@ def _train_fold(dataset: Dataset, settings: Settings, fold: Examples) -> FoldRes
             return FoldResult(outputs, result.seconds)
 
     start = time.monotonic()
-    data = TrainingData(dataset, fold, settings, NO_PROGRESS, folder)
+    data = TrainingData(
+        dataset,
+        fold,
+        settings,
+        NO_PROGRESS,
+        folder,
+    )
     outputs = _train_and_predict(data)
     seconds = round(time.monotonic() - start, 2)
     save_outputs(folder, {HELD_OUT: outputs})
@@ -154,11 +162,12 @@ def _compute_features(
         samples |= {sample.key: sample for sample in fold.all_samples()}
         train_keys.update(sample.key for sample in fold.splits["train"])
 
-    # Only those that are in some train have augmented views.
+    # One split for all: only samples that are in some train have augmented views.
     train = [samples[key] for key in sorted(train_keys)]
-    rest = [samples[key] for key in sorted(samples.keys() - train_keys)]
-    splits = {"train": tuple(train), "val": tuple(rest), "test": ()}
-    data = TrainingData(dataset, folds[0]._replace(splits=splits), settings, progress)
+    never_train = [samples[key] for key in sorted(samples.keys() - train_keys)]
+    splits = {"train": tuple(train), "val": tuple(never_train), "test": ()}
+    examples = folds[0]._replace(splits=splits)
+    data = TrainingData(dataset, examples, settings, progress)
     with suppress(UsageError, InputUnusable):  # the training itself reports it
         backbone, _ = load_pretrained_backbone(settings, TrainingCallback())
         data.train_features(backbone)

@@ -18,7 +18,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from baseline.data.runs import CHECKPOINT_FILE
@@ -44,7 +44,7 @@ from gleanset.errors import UsageError
 from gleanset.files.atomic import write_atomic
 
 FORMAT = "4"
-State = dict[str, torch.Tensor]
+State = dict[str, Tensor]
 SECONDS_BETWEEN_SAVES = 10.0
 """Minimum: saving a large network takes a second."""
 
@@ -73,9 +73,9 @@ def compute_training_tag(net: nn.Module, *facts: object) -> str:
 def save_checkpoint(folder: Path, states: Mapping[str, State], values: object) -> None:
     """Write tensors and JSON values into `folder`. Raises DiskFull, NotWritable."""
     tensors: State = {}
-    for part, state in states.items():
+    for state_name, state in states.items():
         for name, value in state.items():
-            tensors[f"{part}/{name}"] = value.detach().cpu().contiguous()
+            tensors[f"{state_name}/{name}"] = value.detach().cpu().contiguous()
 
     metadata = {"format": FORMAT, "known": json.dumps(values)}
     write_atomic(folder / CHECKPOINT_FILE, safetensors.torch.save(tensors, metadata))
@@ -91,9 +91,10 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, State], Any] | None:
             if metadata.get("format") != FORMAT:
                 return None
             for path in file.keys():  # noqa: SIM118 - not a dictionary
-                part, _, name = path.partition("/")
+                state_name, _, name = path.partition("/")
                 # Copied, because Windows cannot replace a mapped file.
-                states.setdefault(part, {})[name] = file.get_tensor(path).clone()
+                tensor = file.get_tensor(path).clone()
+                states.setdefault(state_name, {})[name] = tensor
             return states, json.loads(metadata["known"])
     except (OSError, SafetensorError, ValueError, KeyError):
         return None
@@ -104,14 +105,15 @@ def get_optimiser_state(optimiser: torch.optim.Optimizer) -> State:
     state: State = {}
     for number, values in optimiser.state_dict()["state"].items():
         for name, value in values.items():
-            if isinstance(value, torch.Tensor):
+            if isinstance(value, Tensor):
                 state[f"{number}/{name}"] = value
     return state
 
 
 def load_optimiser_state(optimiser: torch.optim.Optimizer, tensors: State) -> None:
     """Load saved tensors into an optimizer, in the memory format of their weights."""
-    weights: list[torch.Tensor] = []
+    # An optimizer numbers the weights of all its groups.
+    weights: list[Tensor] = []
     for group in optimiser.param_groups:
         weights += group["params"]
 
@@ -119,7 +121,7 @@ def load_optimiser_state(optimiser: torch.optim.Optimizer, tensors: State) -> No
     for path, value in tensors.items():
         number, _, name = path.partition("/")
         weight = weights[int(number)]
-        # Others are counters of steps.
+        # Moments have the shape of the weight; others are counters of steps.
         if value.shape == weight.shape:
             value = torch.empty_like(weight).copy_(value)
         state[int(number)][name] = value
@@ -173,9 +175,7 @@ def make_classifier_task(
 
 
 def train_network(
-    task: TrainingTask,
-    callback: TrainingCallback | None = None,
-    checkpoint_folder: Path | None = None,
+    task: TrainingTask, callback: TrainingCallback, checkpoint_folder: Path | None
 ) -> TrainingCourse:
     """Train the network of `task` in place and restore its best weights.
 
@@ -184,7 +184,7 @@ def train_network(
     if training diverges or memory is insufficient.
     """
     with reproducible(task.settings.seed):
-        trainer = _Trainer(task, callback or TrainingCallback(), checkpoint_folder)
+        trainer = _Trainer(task, callback, checkpoint_folder)
         with explain_out_of_memory(trainer.largest_batch):
             trainer.train()
         return trainer.finish()
@@ -246,7 +246,7 @@ class _Trainer:
         self.val = task.val if task.val is not None and len(task.val.y) else None
         self.stops_early = self.val is not None and len(self.val.y) >= MIN_VAL_TO_STOP
 
-        # Each epoch has as many steps and images as the first.
+        # Drawn to count: each epoch has as many steps and images as the first.
         first_epoch = task.sampler(make_generator(task.settings.seed, 1))
         sizes = [len(index) for index in first_epoch]
         self.steps = len(sizes)
@@ -292,13 +292,13 @@ class _Trainer:
         state = self.state
         total = self.steps * self.settings.epochs
 
-        # Warm-up of a group starts when the group is unfrozen.
-        def factor_from(start: int) -> Callable[[int], float]:
+        # The warm-up of a group starts when it is unfrozen.
+        def make_factor(start: int) -> Callable[[int], float]:
             return lambda step: compute_learning_rate_factor(
                 step - start, total - start
             )
 
-        factors = [factor_from(group.start) for group in self.groups]
+        factors = [make_factor(group.start) for group in self.groups]
         last_step = (state.epoch - 1) * self.steps - 1
         self.schedule = LambdaLR(self.optimiser, factors, last_step)
         if self.val is not None and not self.stops_early:
@@ -369,7 +369,8 @@ class _Trainer:
                 f"lower the learning rate: -o learning_rate={self.settings.learning_rate / 10:g}",
             )
 
-        val_loss = val_accuracy = None
+        val_loss = None
+        val_accuracy = None
         if self.val is not None:
             net = self.net.eval()
             val_loss, val_accuracy = self.task.objective.evaluate(
@@ -393,7 +394,7 @@ class _Trainer:
         self._keep_best(report)
         self.callback.on_epoch_end(report)
 
-    def _train_batches(self) -> torch.Tensor:
+    def _train_batches(self) -> Tensor:
         epoch = self.state.epoch
         seed = self.settings.seed
         batches = self.task.sampler(make_generator(seed, epoch))
@@ -401,26 +402,28 @@ class _Trainer:
         self.batch_keys[:] = [
             (epoch, number, index) for number, index in enumerate(batches)
         ]
+
+        # The four sums that `_train_step` returns, on the device until they are reported.
         sums = torch.zeros(4, dtype=torch.float64, device=self.compute.device)
         last_report = time.perf_counter()
-
         for step, (x, y) in enumerate(self.batches):
             # A seed for each step, so that a resumed training draws the same numbers.
             sequence = np.random.SeedSequence((seed, epoch, step))
-            (state,) = sequence.generate_state(1, np.uint64)
+            (step_seed,) = sequence.generate_state(1, np.uint64)
             # Torch takes 63 bits.
-            sums += self._train_step(x, y, int(state >> 1))
+            sums += self._train_step(x, y, int(step_seed >> 1))
             self.schedule.step()
 
             if time.perf_counter() - last_report > REPORT_INTERVAL_SECONDS:
                 last_report = time.perf_counter()
-                in_epoch = (step + 1) * self.images // self.steps
-                images = (epoch - 1) * self.images + in_epoch
-                self.callback.on_step(epoch, images, *_compute_means(sums))
+                images_in_epoch = (step + 1) * self.images // self.steps
+                images = (epoch - 1) * self.images + images_in_epoch
+                loss, accuracy = _compute_means(sums)
+                self.callback.on_step(epoch, images, loss, accuracy)
 
         return sums
 
-    def _train_step(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
+    def _train_step(self, x: Tensor, y: Tensor, seed: int) -> Tensor:
         """Train on a batch; return summed loss, its divisor, correct samples, and samples."""
         # torch.manual_seed takes longer than a step.
         torch.default_generator.manual_seed(seed)
@@ -436,16 +439,12 @@ class _Trainer:
 
         torch.autograd.backward(terms.loss / terms.weight)
         self.optimiser.step()
-        count = torch.full(
-            (),
-            len(y),
-            dtype=torch.float64,
-            device=y.device,
-        )
+        count = torch.full((), len(y), dtype=torch.float64, device=y.device)
         sums = [term.detach().double() for term in terms]
         return torch.stack([*sums, count])
 
     def _keep_best(self, report: EpochReport) -> None:
+        """Keep the weights of the lowest loss of val, or the last ones without early stopping."""
         loss = report.val_loss if self.stops_early else None
         # A loss that is not a number is not better, either.
         if loss is not None and not loss < self.state.best_loss:
@@ -474,7 +473,7 @@ class _Trainer:
         )
 
 
-def _compute_means(sums: torch.Tensor) -> tuple[float, float]:
+def _compute_means(sums: Tensor) -> tuple[float, float]:
     """Return mean loss and accuracy."""
     loss, weight, correct, count = sums.tolist()
     if not count:

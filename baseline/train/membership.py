@@ -81,8 +81,8 @@ class ClassMembership(NamedTuple):
         # The last weight is the constant of the regression.
         weights = self.weights.astype(np.float64)
         class_scores = distances @ weights[:-1]  # N x C
-        scores = class_scores.max(1) + weights[-1]
-        return np.asarray(1 / (1 + np.exp(-scores)))
+        log_odds = class_scores.max(1) + weights[-1]
+        return np.asarray(1 / (1 + np.exp(-log_odds)))
 
     def distances(self, embeddings: Float32Array) -> Float64Array:
         """Return squared distances to the centers and the background (N x C x their number)."""
@@ -153,14 +153,9 @@ class TrainFeatures(NamedTuple):
     keys: tuple[str, ...]
 
     def at(self, rows: IntArray) -> Self:
-        """Return some rows."""
+        """Return the samples with these row numbers."""
         keys = tuple(self.keys[row] for row in rows)
-        return type(self)(
-            self.x[rows],
-            self.y[rows],
-            self.groups[rows],
-            keys,
-        )
+        return type(self)(self.x[rows], self.y[rows], self.groups[rows], keys)
 
 
 class LeftOutImages(NamedTuple):
@@ -189,6 +184,7 @@ def fit_membership(
     `background` are features of people of no class (M x D), `identity` the columns of the identity
     block, an empty slice without one.
     """
+    # Folds of some samples.
     random = np.random.default_rng(seed)
     order = random.permutation(len(train.y))
     sample = train.at(np.sort(order[:MAX_FOLD_SAMPLES]))
@@ -202,33 +198,32 @@ def fit_membership(
 
     known_parts: list[_LeftOutPart] = []
     outsider_parts: list[_LeftOutPart] = []
-    for number, (rows, test_rows) in enumerate(folds):
-        members = test_rows[np.isin(sample.y[test_rows], sample.y[rows])]
-        # With all classes: thresholds from folds without one rejected 2 % of known images, not 6 %
-        # (docs/experiments.md).
-        known_parts += _leave_out(fit, sample, rows, members)
+    for number, (train_rows, test_rows) in enumerate(folds):
+        # Known images: those of classes that are in train, too. With all classes: thresholds from
+        # folds without one rejected 2 % of known images, not 6 % (docs/experiments.md).
+        is_known = np.isin(sample.y[test_rows], sample.y[train_rows])
+        known_parts += _leave_out(fit, sample, train_rows, test_rows[is_known])
 
-        # With fewer classes than folds, each class is left out several times.
-        is_outsider = np.isin(sample.y, classes[number % len(classes) :: len(folds)])
+        # Outsiders: all images of some classes. With fewer classes than folds, each class is left
+        # out several times.
+        left_out_classes = classes[number % len(classes) :: len(folds)]
+        is_outsider = np.isin(sample.y, left_out_classes)
         # Fitted again without them: the center of all features would know these classes, and
         # promise .92 to .99 where .73 to .94 is true (docs/experiments.md).
-        insiders = rows[~is_outsider[rows]]
-        outsider_parts += _leave_out(
-            fit,
-            sample,
-            insiders,
-            np.flatnonzero(is_outsider),
-        )
+        insider_rows = train_rows[~is_outsider[train_rows]]
+        outsider_rows = np.flatnonzero(is_outsider)
+        outsider_parts += _leave_out(fit, sample, insider_rows, outsider_rows)
 
     if not known_parts or not outsider_parts:
         return None
 
+    # Weights that separate both kinds, and all samples for the rest.
     known_rows = np.concatenate([part.rows for part in known_parts])
     outsider_rows = np.concatenate([part.rows for part in outsider_parts])
     weights = _fit_weights(
         [part.distances for part in (*known_parts, *outsider_parts)],
         sample.y[np.append(known_rows, outsider_rows)],
-        len(known_rows),
+        known_count=len(known_rows),
     )
     membership = fit(train)._replace(weights=weights)
 
@@ -273,7 +268,8 @@ def _leave_out(
     """Measure left-out rows by what was fitted on learned rows; empty without either."""
     if not (len(train_rows) and len(test_rows)):
         return []
-    distances = fit(sample.at(train_rows)).distances(sample.x[test_rows, 0])
+    membership = fit(sample.at(train_rows))
+    distances = membership.distances(sample.x[test_rows, 0])
     return [_LeftOutPart(test_rows, distances, np.unique(sample.y[train_rows]))]
 
 
@@ -283,6 +279,7 @@ def _fit_centers(
     identity: slice,
     fit_scaling: FitScaling,
 ) -> ClassMembership:
+    """Return a membership with all but its weights."""
     from sklearn.utils.extmath import randomized_svd
 
     # Evenly spaced samples, and as many of their views as there is room for.
@@ -293,6 +290,7 @@ def _fit_centers(
     mean = center.astype(np.float32)
     factors = (1 / deviation).astype(np.float32)
 
+    # Deviations of views from the mean of their class.
     y = np.unique(train.y, return_inverse=True)[1]  # without gaps
     classes = y.max() + 1
     view_y = np.repeat(y[rows], views.shape[1])
@@ -302,25 +300,24 @@ def _fit_centers(
     divisors = np.sqrt(np.bincount(view_y)[view_y] * classes)
     residuals /= divisors[:, None].astype(np.float32)
 
+    # Directions are shrunk by how much more they vary than the mean of all.
     variance = float(np.square(residuals).sum()) / residuals.shape[1] or 1.0
     # All directions would be as good, and add 12 MB to a run (docs/experiments.md).
-    _, spread, directions = randomized_svd(
-        residuals,
-        min(DIRECTIONS, *residuals.shape),
-        random_state=0,
-    )
+    rank = min(DIRECTIONS, *residuals.shape)
+    _, spread, directions = randomized_svd(residuals, rank, random_state=0)
     shrinkage = (1 / np.sqrt(1 + spread**2 / variance) - 1).astype(np.float32)
 
-    none = np.zeros((classes, 0), np.float32)
+    # Without centers yet: they are means of unit vectors in this space.
+    empty = np.zeros((classes, 0), np.float32)
     space = ClassMembership(
         mean=mean,
         factors=factors,
         directions=directions,
         shrinkage=shrinkage,
-        centers=none,
-        identity_centers=none,
-        background=none,
-        weights=none[0],
+        centers=empty,
+        identity_centers=empty,
+        background=empty,
+        weights=empty,
         identity=identity,
     )
     # One mean of 64 people is as good as the nearest of 300 (docs/experiments.md).
@@ -364,14 +361,14 @@ def _fit_weights(
     is_known = np.arange(len(y)) < known_count
     # Known and left-out images of a class are two cases.
     _, case, case_sizes = np.unique(
-        2 * y + is_known,
-        return_inverse=True,
-        return_counts=True,
+        2 * y + is_known, return_inverse=True, return_counts=True
     )
-    # Distances other than to class means and background: of the identity block, if it counts.
-    others = left_out[0].shape[2] - 2
-    prior = np.array([1.0, *[IDENTITY_WEIGHT] * others, BACKGROUND_WEIGHT])
-    strength = np.array([PRIOR_STRENGTH, *[1.0] * others])
+
+    # The regression has two columns: distances summed by their prior weights, and the distances of
+    # the identity block alone, if it counts (one or none). The first is penalized less.
+    identity_count = left_out[0].shape[2] - 2
+    prior = np.array([1.0, *[IDENTITY_WEIGHT] * identity_count, BACKGROUND_WEIGHT])
+    strength = np.array([PRIOR_STRENGTH, *[1.0] * identity_count])
 
     # Which class is nearest depends on the weights, so they are fitted again.
     weights = -prior
@@ -389,6 +386,7 @@ def _fit_weights(
             sample_weight=1 / case_sizes[case],
         )
 
+        # Weights of the distances themselves.
         slopes = model.coef_[0] / deviation
         weights = slopes[0] * prior
         weights[1:-1] += slopes[1:]

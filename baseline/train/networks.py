@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from baseline.evaluation.decision_rule import GALLERY_SCALE
@@ -32,7 +32,7 @@ from baseline.features.timm_backbone import (
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
 from baseline.train.trained_net import TrainedNet, assemble_net
 from baseline.train.training import TrainingCallback
-from curation.similarity import color_layout as formula
+from curation.similarity import color_layout
 
 
 class ColourLayout(LearningBackbone):
@@ -41,24 +41,24 @@ class ColourLayout(LearningBackbone):
     The same as `curation/similarity/color_layout.py`, in PyTorch.
     """
 
-    cells: torch.Tensor
+    cells: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        cells = torch.from_numpy(formula.compute_cell_weights().copy())
+        cells = torch.from_numpy(color_layout.compute_cell_weights().copy())
         self.register_buffer("cells", cells, persistent=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return color layouts, N x `formula.WIDTH`, in 0..1."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Return color layouts, N x `color_layout.WIDTH`, in 0..1."""
         small = _resize_by_area(x).flatten(2)
-        layout: torch.Tensor = formula.compute_layout(small, self.cells, torch)
+        layout: Tensor = color_layout.compute_layout(small, self.cells, torch)
         return layout.flatten(1)
 
 
-def _resize_by_area(x: torch.Tensor) -> torch.Tensor:
+def _resize_by_area(x: Tensor) -> Tensor:
     """Return small images with three channels."""
     rows, columns = (
-        torch.from_numpy(formula.compute_area_weights(side)).to(x.device)
+        torch.from_numpy(color_layout.compute_area_weights(side)).to(x.device)
         for side in x.shape[2:]
     )
     small = rows @ x.float() @ columns.T
@@ -81,33 +81,41 @@ class DrawnIdentity(LearningBackbone):
                 tensor = torch.from_numpy(values)
                 self.register_buffer(f"{kind}{number}", tensor, persistent=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return vectors of length 1: N x `identity.WIDTH`."""
-        small = (_resize_by_area(x) * 255).contiguous()
+    def forward(self, x: Tensor) -> Tensor:
+        """Return vectors of length 1: N x `descriptor.IDENTITY`."""
         # Contiguous and in one pass: LiteRT exports of channels last or shared weights are wrong.
+        small = (_resize_by_area(x) * 255).contiguous()
         views = torch.cat([small, small.flip(3)])
-        upright, mirror = functional.normalize(self._embed(views)).chunk(2)
-        return functional.normalize(upright + mirror)
+        upright, mirrored = functional.normalize(self._embed(views)).chunk(2)
+        return functional.normalize(upright + mirrored)
 
-    def _embed(self, images: torch.Tensor) -> torch.Tensor:
-        maps = self._convolve(images / 64 - 2, 0, stride=2).relu()
-        last = self._layers - 1
+    def _embed(self, images: Tensor) -> Tensor:
+        """Return the output of the last layer, a row for each image (values in 0..255)."""
+        normalized = images / 64 - 2  # as in training
+        maps = self._convolve(normalized, 0, stride=2).relu()
+
         # Blocks of a convolution that halves the maps, and two with a shortcut.
+        last = self._layers - 1
         for first in range(1, last, 3):
             maps = self._convolve(maps, first, stride=2).relu()
             inner = self._convolve(maps, first + 1).relu()
-            maps = (maps + self._convolve(inner, first + 2)).relu()
+            residual = self._convolve(inner, first + 2)
+            maps = (maps + residual).relu()
 
         weight, bias = self._get_layer(last)
         return functional.linear(maps.flatten(1), weight, bias)
 
-    def _convolve(
-        self, maps: torch.Tensor, number: int, stride: int = 1
-    ) -> torch.Tensor:
+    def _convolve(self, maps: Tensor, number: int, stride: int = 1) -> Tensor:
         weight, bias = self._get_layer(number)
-        return functional.conv2d(maps, weight, bias, stride=stride, padding=1)
+        return functional.conv2d(
+            maps,
+            weight,
+            bias,
+            stride=stride,
+            padding=1,
+        )
 
-    def _get_layer(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _get_layer(self, number: int) -> tuple[Tensor, Tensor]:
         weight = self.get_buffer(f"weight{number}")
         bias = self.get_buffer(f"bias{number}")
         return weight, bias
@@ -123,12 +131,12 @@ class Net(nn.Module, ABC):
     head: nn.Module
 
     @abstractmethod
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         """Return the input of the head, N x D."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return the scores before softmax: N x classes."""
-        scores: torch.Tensor = self.head(self.embed(x))
+        scores: Tensor = self.head(self.embed(x))
         return scores
 
 
@@ -155,17 +163,23 @@ class SmallNet(Net):
             nn.Dropout(settings.dropout), nn.Linear(settings.dense, classes)
         )
 
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         """Return the output of the dense layer, N x dense."""
         features = self.features((x - MEAN) / DEVIATION)
-        embeddings: torch.Tensor = self.neck(features.flatten(1))
+        embeddings: Tensor = self.neck(features.flatten(1))
         return embeddings
 
 
 def _build_block(before: int, after: int) -> nn.Sequential:
     # Pooled first, so that the rest has a quarter of the values.
     return nn.Sequential(
-        nn.Conv2d(before, after, 3, padding=1, bias=False),
+        nn.Conv2d(
+            before,
+            after,
+            3,
+            padding=1,
+            bias=False,
+        ),
         nn.MaxPool2d(2),
         nn.BatchNorm2d(after),
         nn.ReLU(),
@@ -190,9 +204,9 @@ class BackboneNet(Net):
             nn.Linear(width, classes),
         )
 
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         """Return the features, N x width."""
-        features: torch.Tensor = self.backbone(x)
+        features: Tensor = self.backbone(x)
         return features
 
 
@@ -204,14 +218,14 @@ class EmbeddingNet(Net):
         settings: Triplet,
         backbone: LearningBackbone,
         width: int,
-        gallery: torch.Tensor,
+        gallery: Tensor,
     ):
         super().__init__()
         self.backbone = backbone
         self.projection = projection(settings, width)
         self.head = NearestImageHead(gallery)
 
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         """Return embeddings of length 1: N x embedding."""
         return functional.normalize(self.projection(self.backbone(x)), dim=1)
 
@@ -226,17 +240,17 @@ def projection(settings: Triplet, width: int) -> nn.Sequential:
 class NearestImageHead(nn.Module):
     """Scores a class by its most similar known image: `vectors` is classes x K x D."""
 
-    vectors: torch.Tensor
+    vectors: Tensor
 
-    def __init__(self, vectors: torch.Tensor):
+    def __init__(self, vectors: Tensor):
         super().__init__()
         self.register_buffer("vectors", vectors)
 
-    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+    def forward(self, embeddings: Tensor) -> Tensor:
         """Return the largest cosine similarity to each class, scaled (N x classes)."""
         return GALLERY_SCALE * self.similarity(embeddings).amax(2)
 
-    def similarity(self, embeddings: torch.Tensor) -> torch.Tensor:
+    def similarity(self, embeddings: Tensor) -> Tensor:
         """Return the cosine similarities to known images, N x classes x K."""
         classes, images_per_class, width = self.vectors.shape
         flat = embeddings @ self.vectors.reshape(classes * images_per_class, width).T
@@ -250,7 +264,7 @@ class ConcatenatedNetworks(LearningBackbone):
         super().__init__()
         self.backbones = nn.ModuleList(members)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return the features of all members: N x width."""
         return torch.cat([member(x) for member in self.backbones], 1)
 
@@ -267,9 +281,10 @@ def make_trainable_backbone(backbone: Backbone) -> LearningBackbone:
         return DrawnIdentity(backbone)
     if not backbone.shapes:
         return ColourLayout()
+
+    # The other shipped ones are of timm, with the same names of tensors.
     network = TimmNetwork(backbone.name)
     load_state(network, backbone.state)
-
     return network
 
 

@@ -80,8 +80,9 @@ def train_run(
 
     with dataset.stage(TRAINING_KIND):
         examples = find_examples(dataset)
-        if unsplit := dataset.samples.count_unsplit():
-            samples = count(unsplit, "labelled sample")
+        unsplit_count = dataset.samples.count_unsplit()
+        if unsplit_count:
+            samples = count(unsplit_count, "labelled sample")
             say(
                 f"not used: {samples} without a split (labeler split {dataset.option} adds them)"
             )
@@ -107,7 +108,13 @@ def train_run(
         run_id = make_run_id(dataset, settings.preset)
         run = dataset.runs.start(run_id, TRAINING_KIND, facts)
         checkpoint = run_folder(dataset, run.id) / CHECKPOINT
-        data = TrainingData(dataset, examples, settings, progress, checkpoint)
+        data = TrainingData(
+            dataset,
+            examples,
+            settings,
+            progress,
+            checkpoint,
+        )
 
         with record_run_end(dataset, run.id):
             result = _train_and_evaluate(data, run.id, val_notice, say)
@@ -140,6 +147,7 @@ def _train_and_evaluate(
     val_notice: str | None,
     say: Say,
 ) -> dict[str, object]:
+    """Fit, save and evaluate a network; return the result for the catalogue."""
     start = time.monotonic()
     folder = run_folder(data.dataset, run_id)
     with _make_logger(data, folder, say) as logger:
@@ -147,6 +155,7 @@ def _train_and_evaluate(
             logger.say(val_notice)
         training = fit_method(data, data.settings, logger)
 
+    # Save what predictions need.
     left_out = add_membership(data, training)
     examples = data.examples
     keys = sorted(sample.key for sample in examples.splits["train"])
@@ -154,25 +163,28 @@ def _train_and_evaluate(
     save_crops(folder, list_crop_methods(data.dataset.db, iter(keys)))
     save_model(folder, training.net, data.settings, data.classes)
 
+    # Predict each split. The membership replaces the distances from the mean.
     outputs = {
         split: compute_split_outputs(training.net, data, split) for split in SPLITS
     }
     scale = None
-    # The membership replaces the distances from the mean.
     if training.net.membership is None:
         scale = feature_scale(training.net, outputs["train"])
     if scale is not None:
         write_run_json(folder, SCALE_FILE, scale)
         outputs = {
-            split: with_distances(part, scale) for split, part in outputs.items()
+            split: with_distances(split_outputs, scale)
+            for split, split_outputs in outputs.items()
         }
 
+    # Val calibrates and chooses thresholds, then each split is evaluated.
+    val = outputs["val"]
     shift = compute_prior_shift(examples, data.settings)
-    calibration, rule = fit_decision_rule(outputs["val"], examples, shift)
+    calibration, rule = fit_decision_rule(val, examples, shift)
     rule = add_unknown_rule(
         data,
         training,
-        outputs["val"],
+        val,
         scale,
         rule,
         left_out,
@@ -185,11 +197,13 @@ def _train_and_evaluate(
         rule,
     )
 
-    tests = {split: figures for split, figures in splits.items() if split != "train"}
-    for warning in _list_warnings(earlier, tests):
+    evaluations = {
+        split: figures for split, figures in splits.items() if split != "train"
+    }
+    for warning in _list_warnings(earlier, evaluations):
         say(warning)
 
-    counts = {split: len(part) for split, part in outputs.items()}
+    counts = {split: len(split_outputs) for split, split_outputs in outputs.items()}
     unreadable = len(examples.all_samples()) - sum(counts.values())
     copies = summarize_copy_search(data.dataset, examples, TEST)
     course = training.course
@@ -213,12 +227,14 @@ def _train_and_evaluate(
         copies=copies,
         calibration=calibration,
         gap={
-            split: splits["train"].accuracy - part.accuracy
-            for split, part in tests.items()
+            split: splits["train"].accuracy - figures.accuracy
+            for split, figures in evaluations.items()
         },
         **splits,
     )
     write_metrics(folder, metrics)
+
+    # What the catalogue keeps of it.
     result: dict[str, object] = {"classes": len(data.classes), "data": counts}
     # A logistic regression has no epochs.
     if course.history:
@@ -240,12 +256,10 @@ def _train_and_evaluate(
 
 
 def _list_warnings(
-    earlier: EvaluationCounts | None, tests: Mapping[str, SplitMetrics]
+    earlier: EvaluationCounts | None, evaluations: Mapping[str, SplitMetrics]
 ) -> list[str]:
-    warnings = []
-    if warning := reuse_warning(earlier):
-        warnings.append(warning)
-    for split, figures in tests.items():
-        if warning := figures.size_warning:
-            warnings.append(f"{split} has {warning}")
-    return warnings
+    warnings = [reuse_warning(earlier)]
+    for split, figures in evaluations.items():
+        if figures.size_warning:
+            warnings.append(f"{split} has {figures.size_warning}")
+    return [warning for warning in warnings if warning]

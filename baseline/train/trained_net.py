@@ -187,6 +187,7 @@ def assemble_net(backbone: Backbone, settings: Settings, state: State) -> Traine
 
     Raises `ValueError` if they are those of another network.
     """
+    # What is neither of these is of the backbone.
     prefix = _get_prefix(backbone)
     other_prefixes = ("projection.", "head.", MEMBERSHIP)
     backbone.fill(
@@ -225,6 +226,7 @@ def _read_head(state: State, width: int) -> LinearLayer | GalleryHead:
 
 
 def _get_prefix(backbone: Backbone) -> str:
+    """Return what precedes the names of its tensors in a run."""
     return "" if isinstance(backbone, SmallBackbone) else BACKBONE
 
 
@@ -235,6 +237,7 @@ def stack_by_class(embeddings: Float32Array, y: IntArray, classes: int) -> Float
     stack = np.zeros((classes, largest, embeddings.shape[1]), np.float32)
     for number, vectors in enumerate(by_class):
         if len(vectors):
+            # `resize` repeats the vectors until the shape is filled.
             stack[number] = np.resize(vectors, stack[number].shape)
     return stack
 
@@ -275,7 +278,12 @@ def save_model(
     path = folder / _choose_weights_name(folder, digest)
     gallery = model.head.keys if isinstance(model.head, GalleryHead) else UNSET
     description = _ModelDescription(
-        FORMAT, tuple(classes), settings.to_json(), digest, path.name, gallery
+        FORMAT,
+        tuple(classes),
+        settings.to_json(),
+        digest,
+        path.name,
+        gallery,
     )
 
     for name, data in model.backbone.run_files.items():
@@ -312,7 +320,13 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
     file = folder / SETTINGS
     data = _read_file(file)
     try:
-        description = decode_versioned(data, file, _ModelDescription, FORMAT, _FIX)
+        description = decode_versioned(
+            data,
+            file,
+            _ModelDescription,
+            FORMAT,
+            _FIX,
+        )
         settings = parse_settings(description.settings)
     except (msgspec.DecodeError, UsageError) as error:
         raise _damage_error(file, error) from error
@@ -322,12 +336,7 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
     weights = _read_file(path)
     if hashlib.sha256(weights).hexdigest() != description.weights_sha256:
         raise _damage_error(path, f"its hash differs from that in {SETTINGS}")
-    net = _load_net(
-        path,
-        settings,
-        len(description.classes),
-        weights,
-    )
+    net = _load_net(path, settings, len(description.classes), weights)
 
     if isinstance(net.head, GalleryHead):
         if description.gallery is UNSET:
@@ -339,6 +348,7 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
 def _load_net(
     path: Path, settings: Settings, classes: int, weights: bytes
 ) -> TrainedNet:
+    """Return the network of verified weights, which are the bytes of the file at `path`."""
     try:
         state = safetensors.numpy.load(weights)
     except (SafetensorError, KeyError) as error:
@@ -407,8 +417,9 @@ def choose_representatives(embeddings: Float32Array) -> IntArray:
     """
     if len(embeddings) <= MAX_GALLERY_IMAGES:
         return np.arange(len(embeddings))
+
+    # `best` is the similarity of each image to its most similar representative.
     similarity = embeddings @ embeddings.T
-    # Similarity of each image to its most similar representative.
     best = np.full(len(embeddings), -1.0, np.float32)
     rows: list[int] = []
     for _ in range(MAX_GALLERY_IMAGES):
@@ -459,7 +470,7 @@ def add_images(
 
 def build_head(images: Sequence[GalleryImages]) -> GalleryHead:
     """Build a head of the gallery images of each class."""
-    keys, vectors = zip(*images, strict=True)
+    keys = tuple(class_keys for class_keys, _ in images)
+    vectors = np.concatenate([class_vectors for _, class_vectors in images])
     y = np.repeat(np.arange(len(images)), [len(class_keys) for class_keys in keys])
-    stack = stack_by_class(np.concatenate(vectors), y, len(images))
-    return GalleryHead(stack, keys)
+    return GalleryHead(stack_by_class(vectors, y, len(images)), keys)

@@ -102,9 +102,7 @@ class RunLogger(TrainingCallback):
         self._epochs = epochs
         self._displayed_images = finished_images
         self._bar = self._progress.meter(
-            "train",
-            images * epochs,
-            done=finished_images,
+            "train", total=images * epochs, done=finished_images
         )
         self.write(f"training on {images} images per epoch, at most {epochs} epochs")
 
@@ -168,7 +166,11 @@ class TrainingData:
         """Return the pixels of a split, read once, without unreadable images."""
         if split not in self._arrays:
             self._arrays[split] = load_arrays(
-                self.dataset, self.examples, self.settings, split, self.progress
+                self.dataset,
+                self.examples,
+                self.settings,
+                split,
+                self.progress,
             )
         return self._arrays[split]
 
@@ -184,7 +186,12 @@ class TrainingData:
         spec = FeatureSpec.from_settings(self.settings, views=views)
         samples = self.examples.splits[split]
         return compute_features(
-            self.dataset, samples, spec, self.progress, backbone, split
+            self.dataset,
+            samples,
+            spec,
+            self.progress,
+            backbone,
+            split,
         )
 
     def groups_of(self, keys: Sequence[str]) -> IntArray:
@@ -233,9 +240,9 @@ def compute_feature_outputs(
 ) -> Outputs:
     """Return the outputs for features (N x width)."""
     embeddings = net.embed_features(features)
-    # At least one part, which may be empty, for the shape.
-    parts = batch_slices(max(len(keys), 1), FEATURE_BATCH)
-    scores = [_compute_scores(net, embeddings[part], keys[part]) for part in parts]
+    # At least one batch, which may be empty, for the shape.
+    batches = batch_slices(max(len(keys), 1), FEATURE_BATCH)
+    scores = [_compute_scores(net, embeddings[batch], keys[batch]) for batch in batches]
     return Outputs(
         np.concatenate(scores),
         y,
@@ -247,9 +254,9 @@ def compute_feature_outputs(
 
 def network_outputs(net: TrainedNet, arrays: Arrays) -> Outputs:
     """Return the outputs for images; known images of a gallery are not compared with themselves."""
-    # At least one part, which may be empty, for the shape.
-    parts = batch_slices(max(len(arrays), 1), IMAGE_BATCH)
-    features = np.concatenate([net.features(arrays.x[part]) for part in parts])
+    # At least one batch, which may be empty, for the shape.
+    batches = batch_slices(max(len(arrays), 1), IMAGE_BATCH)
+    features = np.concatenate([net.features(arrays.x[batch]) for batch in batches])
     return compute_feature_outputs(net, features, arrays.y, arrays.keys)
 
 
@@ -262,15 +269,15 @@ def _compute_scores(
     if not isinstance(head, GalleryHead):
         return scores
 
-    rows = {key: row for row, key in enumerate(keys)}
+    row_by_key = {key: row for row, key in enumerate(keys)}
     for number, gallery_keys in enumerate(head.keys):
-        for rank, key in enumerate(gallery_keys):
-            if key not in rows:
+        for position, key in enumerate(gallery_keys):
+            if key not in row_by_key:
                 continue
-            row = rows[key]
+            row = row_by_key[key]
             similarity = head.vectors[number] @ embeddings[row]  # K
             # Images are repeated in classes that have fewer than others.
-            similarity[rank :: len(gallery_keys)] = -1
+            similarity[position :: len(gallery_keys)] = -1
             scores[row, number] = GALLERY_SCALE * similarity.max()
 
     return scores

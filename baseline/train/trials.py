@@ -70,7 +70,7 @@ from gleanset.command_result import CommandResult
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.html.words import confidence_interval, count
 from gleanset.named_files import find_location, shorten_list
-from gleanset.work.progress import NO_PROGRESS, Progress
+from gleanset.work.progress import Progress
 
 
 def find_label_issues(
@@ -78,7 +78,7 @@ def find_label_issues(
     run: str,
     folder: Path,
     folds: int,
-    progress: Progress = NO_PROGRESS,
+    progress: Progress,
 ) -> LabelIssuesResult:
     """Cross-validate the settings of a run on all labelled samples and store label issues.
 
@@ -91,15 +91,21 @@ def find_label_issues(
     # All splits as train; unreviewed labels are checked too.
     splits = {"train": tuple(samples), "val": (), "test": ()}
     everything = examples._replace(splits=splits, unseen=frozenset())
-    parts = make_folds(everything, folds, settings.seed)
-    with_val = folds_with_val(parts, settings.seed)
+    all_folds = make_folds(everything, folds, settings.seed)
+    with_val = folds_with_val(all_folds, settings.seed)
     results = cross_validate(dataset, settings, with_val, progress)
 
-    outputs = concatenate_outputs([result.outputs for result in results])
     # By key, whatever the folds were.
+    outputs = concatenate_outputs([result.outputs for result in results])
     outputs = outputs.at(np.argsort(np.array(outputs.keys, np.str_)))
     unseen = examples.unseen
-    issues = list_label_issues(outputs, examples, settings, run, unseen)
+    issues = list_label_issues(
+        outputs,
+        examples,
+        settings,
+        run,
+        unseen,
+    )
 
     test_keys = [sample.key for sample in examples.splits["test"]]
     if test_keys:
@@ -140,10 +146,10 @@ def list_label_issues(
     """
     reviewed_rows = [row for row, key in enumerate(outputs.keys) if key not in unseen]
     rows = reviewed_rows or list(range(len(outputs)))
-    part = outputs.at(np.array(rows, np.int64))
-    groups = [examples.groups[key] for key in part.keys]
+    reviewed = outputs.at(np.array(rows, np.int64))
+    groups = [examples.groups[key] for key in reviewed.keys]
     shift = compute_prior_shift(examples, settings)
-    calibration = fit_calibration(part.logits, part.y, groups, shift)
+    calibration = fit_calibration(reviewed.logits, reviewed.y, groups, shift)
     probabilities = softmax(calibration.apply(outputs.logits))
     return find_suspect_labels(probabilities, outputs, examples.classes, run)
 
@@ -159,17 +165,19 @@ def find_suspect_labels(
     """
     y = outputs.y
     rows = np.arange(len(outputs))
-    of_label = probabilities[rows, y]
-    sums = np.bincount(y, of_label, minlength=len(classes))
+
+    # The mean probability of each class. A class without images has no threshold to reach.
+    label_probabilities = probabilities[rows, y]
+    sums = np.bincount(y, label_probabilities, minlength=len(classes))
     counts = np.bincount(y, minlength=len(classes))
-    # A class without images has no threshold to reach.
     thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
 
-    others = probabilities.copy()
-    others[rows, y] = -1.0
-    suggestions = others.argmax(1)
+    # The likeliest class other than the label.
+    other_probabilities = probabilities.copy()
+    other_probabilities[rows, y] = -1.0
+    suggestions = other_probabilities.argmax(1)
     confidences = probabilities[rows, suggestions]
-    margins = confidences - of_label
+    margins = confidences - label_probabilities
     # Calibration can change the likeliest class: the accuracy is of scores before it.
     is_contradicted = (margins > 0) | ~outputs.right
     # A class less probable than the label is not a suggestion, even above its threshold.
@@ -281,13 +289,10 @@ class FoldPlan(NamedTuple):
     @classmethod
     def create(cls, dataset: Dataset, settings: Settings, folds: int) -> Self:
         """Assign samples to folds. Raises `InputUnusable` if there are fewer groups than folds."""
+        # The same folds for all settings and seeds, so that they can be compared.
         examples = find_fold_examples(dataset)
-        parts = make_folds(examples, folds, 0)
-        return cls(
-            dataset,
-            examples,
-            tuple(folds_with_val(parts, settings.seed)),
-        )
+        all_folds = make_folds(examples, folds, seed=0)
+        return cls(dataset, examples, tuple(folds_with_val(all_folds, settings.seed)))
 
     @property
     def images(self) -> int:
@@ -330,8 +335,8 @@ def run_cross_validation(
     settings: Settings,
     folds: int,
     *,
-    progress: Progress = NO_PROGRESS,
-    say: Say = lambda line: None,
+    progress: Progress,
+    say: Say,
 ) -> CrossValidationResult:
     """Train for each fold, evaluate all predictions, store label issues and write the report.
 
@@ -393,14 +398,18 @@ def _evaluate_folds(
     results: Sequence[FoldResult],
     run: str,
 ) -> dict[str, Any]:
+    """Evaluate all folds together; save metrics and label issues, and return the result."""
     outputs = concatenate_outputs([result.outputs for result in results])
     examples = plan.examples
     groups = [examples.groups[key] for key in outputs.keys]
-    interval = share_interval_or_none(outputs.right, groups, FOLD_VARIANCE_INFLATION)
-    interval = interval or UNKNOWN_INTERVAL
+    interval = (
+        share_interval_or_none(outputs.right, groups, FOLD_VARIANCE_INFLATION)
+        or UNKNOWN_INTERVAL
+    )
     metrics = compute_classification_metrics(
         outputs.logits, outputs.y, outputs.keys, examples.classes
     )
+
     issues = list_label_issues(outputs, examples, settings, run)
     LabelIssues(plan.dataset.db).replace(issues)
     accuracies = [result.accuracy for result in results if result.accuracy is not None]
@@ -442,5 +451,4 @@ def _evaluate_folds(
         list(examples.classes), settings.to_json(), summary, held_out
     )
     write_metrics(folder, content)
-
     return summary

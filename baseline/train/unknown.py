@@ -78,12 +78,18 @@ def read_background(shape: ImageShape) -> Pixels:
     """Return 64 images of people of no class (64 x C x size x size)."""
     mode = "RGB" if shape.channels == 3 else "L"
     side = SHEET_SIDE * shape.size
-    sheet = np.asarray(Image.open(BACKGROUND).convert(mode).resize((side, side)))
+    sheet = Image.open(BACKGROUND).convert(mode).resize((side, side))
 
+    # Axes: row, y, column, x, channel; then row, column, channel, y, x.
     tile_axes = (SHEET_SIDE, shape.size)
-    tiles = sheet.reshape(*tile_axes, *tile_axes, shape.channels)
-    # From row, y, column, x, channel.
-    images = tiles.transpose(0, 2, 4, 1, 3)
+    tiles = np.asarray(sheet).reshape(*tile_axes, *tile_axes, shape.channels)
+    images = tiles.transpose(
+        0,
+        2,
+        4,
+        1,
+        3,
+    )
     return images.reshape(-1, shape.channels, shape.size, shape.size)
 
 
@@ -105,6 +111,7 @@ def add_membership(
         groups=data.groups_of(features.keys),
         keys=features.keys,
     )
+    # Feature blocks have the weights that the training chose.
     weights = list(training.facts.get("parts", {}).values()) or None
     background = net.features(read_background(net.shape))
     # One thread: several wait for each other on such small matrices.
@@ -136,17 +143,23 @@ def add_unknown_rule(
     `val` are outputs of the trained network with distances by `scale`, which is None for a
     gallery, `left_out` from `add_membership`. Raises what the disk raises.
     """
-    evidence = _collect_held_out(data, training.facts, val, rule, left_out)
+    evidence = _collect_held_out(
+        data,
+        training.facts,
+        val,
+        rule,
+        left_out,
+    )
     if not evidence.similarity:
         return rule
 
     labels = {sample.key: str(sample.label) for sample in data.examples.all_samples()}
     threshold = choose_class_thresholds(
         np.array(list(evidence.similarity.values())),
-        [data.examples.groups[key] for key in evidence.similarity],
-        MAX_KNOWN_REJECTED,
-        [labels[key] for key in evidence.similarity],
-        data.classes,
+        groups=[data.examples.groups[key] for key in evidence.similarity],
+        max_share=MAX_KNOWN_REJECTED,
+        labels=[labels[key] for key in evidence.similarity],
+        classes=data.classes,
     )
     if not threshold.guaranteed:
         return rule
@@ -175,14 +188,17 @@ def _collect_held_out(
     left_out: LeftOutImages | None,
 ) -> _HeldOut:
     def measure(outputs: Outputs) -> dict[str, float]:
+        """Return the similarity of each sample, by key."""
         values = compute_output_similarity(outputs, data.classes, rule)
         return dict(zip(outputs.keys, values.tolist(), strict=True))
 
+    # Images of val, and those that folds of the membership left out.
     similarity = measure(val)
     if left_out is not None:
         known_scores = zip(left_out.known_keys, left_out.known.tolist(), strict=True)
         return _HeldOut(similarity | dict(known_scores), MEMBERSHIP_FOLDS)
 
+    # Without a membership, images of folds that are trained for it, if that is quick and helps.
     is_quick = (
         data.frozen_backbone
         and len(data.examples.splits["train"]) <= MAX_IMAGES_TO_FOLD
@@ -239,6 +255,7 @@ def _fix_choices(settings: Settings, facts: Mapping[str, Any]) -> Settings:
 
 
 def _predict_folds(data: TrainingData, settings: Settings) -> Outputs:
+    """Return out-of-fold outputs of train; every fold has the val of the run."""
     splits = data.examples.splits
     only_train = {"train": splits["train"], "val": (), "test": ()}
     examples = data.examples._replace(splits=only_train)
@@ -251,7 +268,7 @@ def _predict_folds(data: TrainingData, settings: Settings) -> Outputs:
         settings,
         folds,
         data.progress,
-        "folds for unknown",
+        name="folds for unknown",
     )
     return concatenate_outputs([result.outputs for result in results])
 
@@ -271,9 +288,7 @@ def _measure_rejected(
     similarity = compute_output_similarity(outputs, data.classes, rule)
     decisions = decide(outputs.logits, data.classes, rule, similarity)
     confidences = confidences_of(
-        decisions.classes,
-        decisions.probabilities,
-        outputs.membership,
+        decisions.classes, decisions.probabilities, outputs.membership
     )
     is_unknown = decisions.classes == UNKNOWN
     is_confident = ~is_unknown & (confidences >= MIN_ANSWER_CONFIDENCE)
@@ -296,12 +311,7 @@ def _predict_rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
         for sample in islice(rejections, MAX_REJECTED_SAMPLES)
     )
     examples = data.examples._replace(splits={"train": train})
-    rejected_data = TrainingData(
-        data.dataset,
-        examples,
-        data.settings,
-        data.progress,
-    )
+    rejected_data = TrainingData(data.dataset, examples, data.settings, data.progress)
     try:
         return compute_split_outputs(net, rejected_data, "train")
     except InputUnusable:  # none, or none is readable

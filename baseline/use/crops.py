@@ -48,12 +48,7 @@ def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
 
     Raises `InputUnusable`.
     """
-    return read_run_json(
-        folder,
-        FILE,
-        tuple[CropMethod, ...],
-        "train again",
-    )
+    return read_run_json(folder, FILE, tuple[CropMethod, ...], fix="train again")
 
 
 NO_FACE = "no face found"
@@ -113,15 +108,11 @@ class PartReader:
     def _read_whole(self, image: Image.Image) -> ImagePart:
         full_box = Box(0, 0, image.width, image.height)
         geometry = CropGeometry()
-        # With a detector, the geometry is that of faces.
+        # With a detector, `cutting` is for faces.
         if self.detector is None:
             geometry = msgspec.structs.replace(self.cutting, level=False)
-        region = compute_region(
-            Face("whole", full_box, 1.0),
-            geometry,
-            image.width,
-            image.height,
-        )
+        whole = Face(WHOLE, full_box, 1.0)
+        region = compute_region(whole, geometry, image.width, image.height)
         if region.box != full_box:
             image = crop_region(image, region.box)
         return ImagePart(to_square_pixels(image, self.size, self.fit))
@@ -209,8 +200,9 @@ def make_crop_plan(
             CropGeometry.parse(geometry_text) if geometry_text else CropGeometry()
         )
         read = PartReader(facts.size, cutting=geometry, fit=facts.fit)
-        return CropPlan(read, reason, "", facts.crops)
+        return CropPlan(read, reason, settings="", crops=facts.crops)
 
+    # The most frequent way in which faces were found.
     faces = next((method for method in crops if method.is_detected), None)
     if faces is None and not is_requested:
         raise UsageError(
@@ -272,12 +264,15 @@ def expand_paths(names: Iterable[str], ignored_counts: Counter[str]) -> Iterator
 
 def _iter_images(root: Path, ignored_counts: Counter[str]) -> Iterator[str]:
     unreadable: list[OSError] = []
-    for folder, _, files in walk_tree(
-        root, ignored_counts, unreadable.append, links=True
-    ):
-        for path in (folder / name for name in files):
-            if (reason := get_ignored_reason(path)) is None:
+    folders = walk_tree(root, ignored_counts, unreadable.append, links=True)
+    for folder, _, files in folders:
+        for name in files:
+            path = folder / name
+            reason = get_ignored_reason(path)
+            if reason is None:
                 yield str(path)
             else:
                 ignored_counts[reason] += 1
-    yield from (str(error.filename) for error in unreadable)
+
+    for error in unreadable:
+        yield str(error.filename)

@@ -115,11 +115,8 @@ OUTPUTS = {
 def name_outputs(facts: ModelFacts, values: Sequence[Float32Array]) -> NetworkOutputs:
     """Return the outputs of an exported model, which are in the order of `OUTPUTS`."""
     if facts.has_membership:
-        return NetworkOutputs(
-            values[0],
-            values[1],
-            membership=values[2],
-        )
+        return NetworkOutputs(values[0], values[1], membership=values[2])
+    # The similarity is the third output, if there is one.
     return NetworkOutputs(*values)
 
 
@@ -210,7 +207,13 @@ def read_card(text: str | bytes | None, path: Path) -> Card:
     """Parse the card of a file. Raises `InputUnusable` if it is not valid."""
     data = text.encode() if isinstance(text, str) else text or b""
     try:
-        return decode_versioned(data, path, Card, FORMAT, EXPORT_AGAIN)
+        return decode_versioned(
+            data,
+            path,
+            Card,
+            FORMAT,
+            EXPORT_AGAIN,
+        )
     except msgspec.DecodeError as error:
         raise _foreign_file_error(f"{path}: {error}") from error
 
@@ -258,6 +261,7 @@ class OnnxEngine:
         if columns != labels:
             raise _mismatch_error(name, f"it has {columns} outputs and {labels} labels")
 
+        # The similarities of one image, 1 x classes x K.
         expected_gallery = None if facts.gallery is None else (1, labels)
         gallery = None if outputs.similarity is None else outputs.similarity.shape[:2]
         width = outputs.embeddings.shape[1]
@@ -318,10 +322,8 @@ class LiteRtEngine:
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
         interpreter.invoke()
         # Outputs are ordered by name: StatefulPartitionedCall:0 or output_0, output_1, …
-        outputs = sorted(
-            interpreter.get_output_details(),
-            key=lambda output: str(output["name"]),
-        )
+        details = interpreter.get_output_details()
+        outputs = sorted(details, key=lambda output: str(output["name"]))
         # Copied, because the next call overwrites them.
         return [interpreter.get_tensor(output["index"]).copy() for output in outputs]
 

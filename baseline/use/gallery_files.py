@@ -121,16 +121,11 @@ def add_files(
         embeddings = Model(engine).embed_pixels(np.stack(files.pixels))
         _append_change(folder, {"action": "add", "class": name, "images": files.keys})
 
-        nothing = ((), np.zeros((0, embeddings.shape[1]), np.float32))
-        images_before = images.get(name, nothing)
+        no_images = ((), np.zeros((0, embeddings.shape[1]), np.float32))
+        images_before = images.get(name, no_images)
         images[name] = add_images(images_before, files.keys, embeddings)
         engine.net.head = build_head([*images.values()])
-        save_model(
-            folder,
-            engine.net,
-            engine.settings,
-            tuple(images),
-        )
+        save_model(folder, engine.net, engine.settings, tuple(images))
 
     keys_before = set(images_before[0])
     keys, _ = images[name]

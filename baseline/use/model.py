@@ -219,11 +219,11 @@ class Model:
 
     def embed(self, images: Iterable[ImageInput]) -> Float32Array:
         """Return embeddings: float32 N x D, of unit length for triplet models."""
-        parts = [
-            self.embed_pixels(np.stack([part.pixels for part in batch]))
-            for batch in self._batches(images)
-        ]
-        return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+        batches = []
+        for batch in self._batches(images):
+            pixels = np.stack([part.pixels for part in batch])
+            batches.append(self.embed_pixels(pixels))
+        return np.concatenate(batches) if batches else np.zeros((0, 0), np.float32)
 
     def embed_pixels(self, pixels: Pixels) -> Float32Array:
         """Return embeddings of prepared pixels: uint8 N x size x size x 3."""
@@ -232,18 +232,20 @@ class Model:
     def forward(self, pixels: Pixels) -> NetworkOutputs:
         """Return the outputs for prepared pixels, computed in batches."""
         slices = batch_slices(len(pixels), self._batch_size)
-        parts = [self._engine(pixels[part]) for part in slices]
+        batches = [self._engine(pixels[batch]) for batch in slices]
+        # The outputs of all batches, field by field; a model lacks some (None).
+        fields = zip(*batches, strict=True)
         return NetworkOutputs._make(
-            None if column[0] is None else np.concatenate(column)
-            for column in zip(*parts, strict=True)
+            None if values[0] is None else np.concatenate(values) for values in fields
         )
 
     def _batches(self, images: Iterable[ImageInput]) -> Iterator[list[ImagePart]]:
-        # Of several faces the largest.
+        """Return batches of the largest face of each image, or of the whole image."""
         largest = (max(self._parts(image), key=_area) for image in images)
         return batch_items(largest, BATCH_SIZE)
 
     def _parts(self, image: ImageInput) -> list[ImagePart]:
+        """Return the faces of an image, or the whole image."""
         read = self.cropping.read
         with self._detector_lock if read.detector else nullcontext():
             return read.parts(to_rgb_image(image))
@@ -251,6 +253,7 @@ class Model:
     def _training_similarity(
         self, outputs: NetworkOutputs, scores: Float32Array
     ) -> Float64Array | None:
+        """Return what the rule for "unknown" compares (N); None for an older model."""
         if outputs.membership is not None:
             return outputs.membership.astype(np.float64)
         if outputs.similarity is not None:

@@ -56,7 +56,8 @@ class _NumberedReader:
     read: PartReader
 
     def __call__(self, item: tuple[int, str]) -> list[ImagePart]:
-        return self.read(item[1])
+        _, path = item
+        return self.read(path)
 
 
 def predict_files(
@@ -75,7 +76,7 @@ def predict_files(
     batches = batch_items(
         _sort_outcomes(outcomes),
         BATCH_SIZE,
-        lambda outcome: len(outcome.result or ()),
+        count_images=lambda outcome: len(outcome.result or ()),
     )
     for batch in batches:
         yield from _predict_batch(model, batch, top)
@@ -84,12 +85,13 @@ def predict_files(
 def _sort_outcomes(outcomes: Iterable[Read]) -> Iterator[Read]:
     """Yield outcomes by number; those that come too early wait."""
     waiting: dict[int, Read] = {}
-    number = 0
+    next_number = 0
     for outcome in outcomes:
-        waiting[outcome.item[0]] = outcome
-        while number in waiting:
-            yield waiting.pop(number)
-            number += 1
+        number, _ = outcome.item
+        waiting[number] = outcome
+        while next_number in waiting:
+            yield waiting.pop(next_number)
+            next_number += 1
 
 
 def _predict_batch(
@@ -102,15 +104,10 @@ def _predict_batch(
     for outcome in outcomes:
         _, path = outcome.item
         if outcome.result is None:
-            rejection = Rejection(
-                STAGE,
-                path,
-                outcome.reason or "?",
-                outcome.detail,
-            )
+            rejection = Rejection(STAGE, path, outcome.reason or "?", outcome.detail)
             yield FilePrediction(path, rejection=rejection)
         else:
-            # As many answers as the file has parts.
+            # `zip` stops after the last part of the file, before it takes the next answer.
             pairs = tuple(zip(outcome.result, answers, strict=False))
             yield FilePrediction(path, pairs)
 
@@ -164,9 +161,10 @@ class PredictionTable:
 
     def add(self, prediction: FilePrediction) -> None:
         """Write the rows of one file."""
-        data = prediction.path.encode("utf-8", "surrogateescape")
         # Bytes of a path that are not UTF-8 are escaped.
+        data = prediction.path.encode("utf-8", "surrogateescape")
         path = data.decode("utf-8", "backslashreplace")
+
         if prediction.rejection is not None:
             rejection = prediction.rejection
             reason = f"{rejection.reason}: {rejection.detail}".removesuffix(": ")
@@ -255,6 +253,7 @@ def _find_free_name(kind: str, names: Sequence[str]) -> str:
 
 
 def _folder_names(labels: Iterable[str]) -> dict[str, str]:
+    """Return a folder name for each label, different for different labels."""
     safe_names = {
         label: label if _is_class_name(label) else make_safe_name(label)
         for label in labels
@@ -271,6 +270,7 @@ def _is_class_name(label: str) -> bool:
 
 
 def _copy(source: Path, target: Path) -> None:
+    """Copy a file unless it is there; another file of that name makes it add its hash."""
     digest = hash_file(source)
     target_with_hash = target.with_name(f"{target.stem}-{digest[:8]}{target.suffix}")
     for path in (target, target_with_hash):

@@ -38,6 +38,7 @@ class RunEngine:
     def from_folder(cls, folder: Path) -> Self:
         """Open the folder of a run. Raises `InputUnusable`."""
         net, settings, classes = load_model(folder)
+        # For the rule for "unknown", galleries and memberships need no scale.
         is_gallery = isinstance(net.head, GalleryHead)
         has_scale = not (is_gallery or net.membership)
         facts = ModelFacts(
@@ -75,8 +76,8 @@ class RunEngine:
 
     def _prepare(self, images: Pixels) -> Pixels | Float32Array:
         """Return images with channels first: N x 1 or 3 x size x size."""
-        first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         if self.settings.channels == 3:
-            return first
+            return planes
         luma = np.array(LUMA, np.float32)[:, None, None]
-        return np.asarray((as_floats(first) * luma).sum(1, keepdims=True))
+        return np.asarray((as_floats(planes) * luma).sum(1, keepdims=True))

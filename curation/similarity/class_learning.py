@@ -103,9 +103,10 @@ class Evidence(NamedTuple):
 
 
 class OutOfFold(NamedTuple):
-    """Out-of-fold probabilities of training samples, whose numbers (below M) are `at`."""
+    """Out-of-fold probabilities (K x classes) of those training samples that have some."""
 
-    at: IntArray
+    indices: IntArray
+    """Which of the M training samples these K are."""
     probabilities: Float64Array
 
 
@@ -126,6 +127,7 @@ def predict_classes(
     rows = training.rows
     is_copy = np.asarray(copies.votes.any(axis=1))
     is_tied = np.asarray(ties.votes.any(axis=1))
+    # A copy is predicted by its twin, so it does not show how often vectors are right.
     is_judge = training.reviewed & ~is_copy[rows]
 
     # Vectors alone: the classes by self-training, the confidence by the labels only.
@@ -140,16 +142,18 @@ def predict_classes(
     scores = raise_likeliest(ridge_scores, self_training.predict(vectors))
     scores /= ridge_temperature
 
-    hint_gains = hints.compute_gains(training, training.reviewed & ~training.by_hint)
     # A weak label does not confirm a label that it gave.
+    hint_gains = hints.compute_gains(training, training.reviewed & ~training.by_hint)
     hint_gains[rows[training.by_hint]] = 0
     # The tracks of a scene are labelled at once, so they do not show what a scene says.
     shared_gains = hint_gains + ties.compute_gains(training, is_judge)
 
+    # Vectors and weak labels, for all samples.
     held_out = held_out / ridge_temperature + hint_gains[rows]
     temperature, leave_group_out = calibrate(held_out, training, is_judge, 1.0)
     probabilities = softmax((scores + hint_gains) / temperature)
 
+    # Ties as well, for samples that have some: with a temperature of their own.
     if is_tied[rows].any():
         # A scene or post is within one group: without the group, ties have no votes.
         samples = np.arange(len(rows))
@@ -185,34 +189,40 @@ def calibrate(
     is_judge: BoolArray,
     prior_temperature: float,
 ) -> tuple[float, OutOfFold]:
-    """Fit a temperature to out-of-fold scores (M x classes), with their probabilities.
+    """Return a temperature for out-of-fold scores (M x classes), and calibrated probabilities.
 
-    With few groups it stays near `prior_temperature`.
+    Samples with `is_judge` (M) that have scores count. With few groups the temperature stays near
+    `prior_temperature`.
     """
-    at = np.flatnonzero(is_judge & np.isfinite(scores[:, 0]))
-    y = training.y[at]
-    numbers = np.arange(len(at))
-    group_count = len(np.unique(training.groups[at]))
+    judges = np.flatnonzero(is_judge & np.isfinite(scores[:, 0]))
+    judge_scores = scores[judges]
+    y = training.y[judges]
+    group_count = len(np.unique(training.groups[judges]))
     if not group_count:
-        return prior_temperature, OutOfFold(at, scores[at])
+        return prior_temperature, OutOfFold(judges, judge_scores)
 
     def loss(temperature: float) -> float:
-        correct = softmax(scores[at] / temperature)[numbers, y]
+        """Return the cross-entropy of the judges' labels."""
+        correct = softmax(judge_scores / temperature)[np.arange(len(y)), y]
         return -float(np.log(correct + 1e-12).mean())
 
     # The mean of the best temperature and the prior one, on a logarithmic scale.
     best = np.log(min(prior_temperature * TEMPERATURE_FACTORS, key=loss))
     total = group_count * best + PRIOR_GROUPS * np.log(prior_temperature)
     temperature = float(np.exp(total / (group_count + PRIOR_GROUPS)))
-    return temperature, OutOfFold(at, softmax(scores[at] / temperature))
+    return temperature, OutOfFold(judges, softmax(judge_scores / temperature))
 
 
 class SelfTraining(NamedTuple):
-    """Self-training from `own` labelled rows (M x (D+1)) and predictions for `others`."""
+    """Self-training from `own` labelled rows (M x (D+1)) and predictions for `others`.
+
+    The last column of both is 1, for the intercept.
+    """
 
     training: TrainingRows
     own: Float32Array
     others: Float32Array
+    """Unlabelled samples and part of the labelled ones, at most `MAX_SELF_TRAINING_SAMPLES`."""
     places: IntArray
     """Row of each labelled sample in `others` (M), -1 for none."""
     neighbors: Any
@@ -251,12 +261,13 @@ class SelfTraining(NamedTuple):
         y = self.training.y
         predictions = np.zeros(len(y), np.int64)
 
-        # Stratified folds: a class with several groups is never held out completely.
+        # Stratified folds: a class with several groups is never held out completely. Groups are
+        # dealt out in turn, in the order of the class of their first sample.
         firsts = np.unique(groups, return_index=True)[1]
         by_class = firsts[np.argsort(y[firsts], kind="stable")]
-        position = np.zeros(int(groups.max()) + 1, np.int64)
-        position[groups[by_class]] = np.arange(len(firsts))
-        folds = position[groups] % FOLDS
+        position_of_group = np.zeros(int(groups.max()) + 1, np.int64)
+        position_of_group[groups[by_class]] = np.arange(len(firsts))
+        folds = position_of_group[groups] % FOLDS
 
         for fold in range(FOLDS):
             is_left_out = folds == fold
@@ -270,6 +281,7 @@ class SelfTraining(NamedTuple):
         """Return ridge weights ((D+1) x classes) after rounds of self-training."""
         from scipy.linalg import lu_factor, lu_solve
 
+        # What stays the same in all rounds: labels, and factors of the normal equations.
         y = self.training.y[is_training]
         one_hot = np.eye(self.training.classes, dtype=np.float32)
         sample_weights = compute_sample_weights(y).astype(np.float32)
@@ -280,17 +292,20 @@ class SelfTraining(NamedTuple):
         factors = lu_factor(scaled_own.T @ own + np.diag(penalty) + self.products)
         targets = scaled_own.T @ one_hot[y]
 
+        # The first shares are those of label propagation.
         is_seed = is_training & (self.places >= 0)
         seeds = self.places[is_seed]
         seed_shares = one_hot[self.training.y[is_seed]]
         shares = self._propagate(seeds, seed_shares)
+
+        # The more labels there are, the less the neighbors count.
         labels_per_class = len(y) / self.training.classes
         smoothing = np.float32(1 / (1 + labels_per_class / SMOOTHING_LABELS))
 
         for _ in range(ROUNDS):
             shares[seeds] = seed_shares
-            pull = UNLABELLED_WEIGHT * (self.others.T @ shares)
-            weights: Float32Array = lu_solve(factors, targets + pull)
+            soft_targets = UNLABELLED_WEIGHT * (self.others.T @ shares)
+            weights: Float32Array = lu_solve(factors, targets + soft_targets)
             scores = self.others @ weights
             shares = softmax(scores / PRIOR_TEMPERATURE).astype(np.float32)
             shares[seeds] = seed_shares
@@ -301,6 +316,7 @@ class SelfTraining(NamedTuple):
         """Return class shares of `others`, spread from labelled rows `seeds`."""
         seeds_per_class = np.maximum(seed_shares.sum(axis=0), 1)
         source = np.zeros((len(self.others), seed_shares.shape[1]), np.float32)
+        # By the root, so that a class with many labels does not dominate the others.
         source[seeds] = seed_shares / np.sqrt(seeds_per_class)
 
         shares = source
@@ -318,8 +334,10 @@ def _link_neighbors(rows: Float32Array) -> Any:
     np.fill_diagonal(similarity, 0)
     count = min(NEIGHBORS, len(rows))
     nearest = np.argpartition(similarity, -count, axis=1)[:, -count:]
+    # Cosines may be negative or 0; the sum of a row must not be.
     weights = np.maximum(np.take_along_axis(similarity, nearest, axis=1), 1e-6)
 
+    # Each row of the sparse matrix has `count` entries.
     row_ends = np.arange(0, weights.size + 1, count)
     links = csr_array(
         (weights.ravel(), nearest.ravel(), row_ends), shape=similarity.shape
@@ -351,33 +369,36 @@ def softmax(scores: npt.NDArray[np.floating[Any]]) -> Float64Array:
 def vote_by_name(names: Sequence[Sequence[str]], training: TrainingRows) -> Evidence:
     """Return votes of groups of training samples that share a name with each of N samples.
 
-    Each group gives one vote, divided among the classes of its samples.
+    `names` are those of a sample: of its scene and post, or of its duplicates and track. Each
+    group gives one vote, divided among the classes of its samples.
     """
     rows = training.rows.tolist()
-    group_of = dict(zip(rows, training.groups.tolist(), strict=True))
-    label_of = dict(zip(rows, np.eye(training.classes)[training.y], strict=True))
+    group_of_row = dict(zip(rows, training.groups.tolist(), strict=True))
+    one_hot_of_row = dict(zip(rows, np.eye(training.classes)[training.y], strict=True))
 
     # For each name, the labels in each group: a count for each class.
     counts_by_name: dict[str, dict[int, Float64Array]] = {}
-    for row, group in group_of.items():
+    for row, group in group_of_row.items():
         for name in names[row]:
-            counts_of = counts_by_name.setdefault(name, {})
-            counts_of[group] = counts_of.get(group, 0) + label_of[row]
+            counts_by_group = counts_by_name.setdefault(name, {})
+            counts_by_group[group] = counts_by_group.get(group, 0) + one_hot_of_row[row]
 
     votes = np.zeros((len(names), training.classes))
     for row, sample_names in enumerate(names):
         group_counts: dict[int, Float64Array] = {}
         for name in sample_names:
             for group, counts in counts_by_name.get(name, {}).items():
-                if group == group_of.get(row):
+                if group == group_of_row.get(row):
                     # A sample does not vote for itself.
-                    counts = counts - label_of[row]
+                    counts = counts - one_hot_of_row[row]
                 group_counts[group] = group_counts.get(group, 0) + counts
+
         for counts in group_counts.values():
             votes[row] += counts / max(counts.sum(), 1)
 
     total = votes.sum(axis=1, keepdims=True)
     votes /= np.maximum(total, 1e-12)
+    # The prior is that of guessing: one of `classes` is right, and weighs as many groups.
     return Evidence(votes, 1 / training.classes, training.classes)
 
 
@@ -400,15 +421,15 @@ class LearnedClasses(NamedTuple):
         best_shares = np.take_along_axis(shares, best, axis=1)
 
         proposals = []
-        for labels, confidences in zip(
+        for numbers, confidences in zip(
             best.tolist(), best_shares.tolist(), strict=True
         ):
-            of_sample = [
-                Proposal(self.classes[label], confidence)
-                for label, confidence in zip(labels, confidences, strict=True)
+            sample_proposals = [
+                Proposal(self.classes[number], confidence)
+                for number, confidence in zip(numbers, confidences, strict=True)
                 if confidence >= MIN_CONFIDENCE
             ]
-            proposals.append(of_sample)
+            proposals.append(sample_proposals)
         return proposals
 
 
@@ -424,10 +445,11 @@ def round_confidences(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
     for label, exact in proposals:
         share = min(max(exact, _MIN_SHARE), 1 - _MIN_SHARE)
         log_odds = math.log(share / (1 - share))
-        steps = round(log_odds / LOG_ODDS_STEP)
-        share = round(1 / (1 + math.exp(-LOG_ODDS_STEP * steps)), 5)
+        rounded_log_odds = LOG_ODDS_STEP * round(log_odds / LOG_ODDS_STEP)
+        rounded_share = round(1 / (1 + math.exp(-rounded_log_odds)), 5)
+
         # Rounded, they could add up to more than 1.
-        confidence = min(share, round(remaining, 5))
+        confidence = min(rounded_share, round(remaining, 5))
         new_proposals.append(Proposal(label, confidence))
         remaining -= confidence
     return tuple(new_proposals)
@@ -441,7 +463,10 @@ def estimate_membership(vectors: Float32Array, is_member: BoolArray) -> Float64A
     positive and unlabeled data", 2008).
     """
     y = np.where(is_member, 0, 1)
-    scores = _score_held_out(vectors, y, np.arange(len(y)), 2)[:, 0]
+    each_alone = np.arange(len(y))
+    scores = _score_held_out(vectors, y, each_alone, classes=2)[:, 0]
+
+    # A single member has no leave-one-out score, and without others none has.
     mean_score = 1.0
     if is_member.sum() > 1 and not is_member.all():
         mean_score = max(float(np.nanmean(scores[is_member])), 0.1)
@@ -455,16 +480,22 @@ def predict_left_out(
 
     They are equal for a sample whose class has no other group.
     """
-    scores = _score_held_out(vectors, y, groups, int(y.max()) + 1)
+    scores = _score_held_out(vectors, y, groups, classes=int(y.max()) + 1)
+    # Scores are NaN where the class has no other group.
     return softmax(np.nan_to_num(scores) / PRIOR_TEMPERATURE)
 
 
 def _score_held_out(
-    vectors: Float32Array, y: IntArray, groups: IntArray, classes: int
+    vectors: Float32Array, y: IntArray, groups: IntArray, *, classes: int
 ) -> Float64Array:
-    is_reviewed = np.ones(len(y), np.bool_)
+    """Return leave-one-group-out scores (N x classes) if all samples are labelled."""
     training = TrainingRows(
-        np.arange(len(y)), y, groups, is_reviewed, classes, ~is_reviewed
+        rows=np.arange(len(y)),
+        y=y,
+        groups=groups,
+        reviewed=np.ones(len(y), np.bool_),
+        classes=classes,
+        by_hint=np.zeros(len(y), np.bool_),
     )
     return Ridge.fit(vectors, training).score_held_out(groups)
 
@@ -484,8 +515,9 @@ def learn_classes(
     *,
     open_set: bool = False,
 ) -> LearnedClasses | None:
-    """Train on decided samples (unit vectors N x D); None without classes.
+    """Train on decided samples (unit vectors N x D); None with fewer than two classes.
 
+    `groups` are split groups by key. Samples in `unseen` have a label that no person reviewed.
     `open_set` estimates how many samples are of classes without labels (`unknown_classes.py`). It
     is too pessimistic about what is left after the most similar samples were labelled together, as
     in the window.
@@ -494,10 +526,12 @@ def learn_classes(
     if not classes or len(np.unique(training.y)) < 2:
         return None
 
+    # A weak label votes for its class. Number -1 is the last row: no vote.
     number = {name: index for index, name in enumerate(classes)}
     hint_numbers = [number.get(sample.hint or "", -1) for sample in samples]
-    # Number -1 is the last row: no vote.
     one_hot = np.vstack([np.eye(training.classes), np.zeros(training.classes)])
+
+    # Duplicates and the faces of a track are the same person.
     copy_names = []
     for sample in samples:
         names = (sample.group, sample.track)
@@ -506,9 +540,9 @@ def learn_classes(
     probabilities, leave_group_out = predict_classes(
         vectors,
         training,
-        Evidence(one_hot[hint_numbers], prior_share=0.8, prior_groups=5),
-        vote_by_name([sample.ties for sample in samples], training),
-        vote_by_name(copy_names, training),
+        hints=Evidence(one_hot[hint_numbers], prior_share=0.8, prior_groups=5),
+        ties=vote_by_name([sample.ties for sample in samples], training),
+        copies=vote_by_name(copy_names, training),
         open_set=open_set,
     )
 
@@ -526,16 +560,23 @@ def _list_training_rows(
     groups: Mapping[str, str],
     unseen: Collection[str],
 ) -> tuple[tuple[str, ...], TrainingRows]:
+    """Return the classes and the training samples, labelled ones first, then rejected ones.
+
+    Enough rejected samples form a class more, with the number after the last of `classes`.
+    """
     classes = tuple(sorted({sample.label for sample in samples if sample.label}))
     number = {name: index for index, name in enumerate(classes)}
     rows = [row for row, sample in enumerate(samples) if sample.label]
     y = [number[str(samples[row].label)] for row in rows]
+    class_count = len(classes)
+
     rejected_rows = [
         row for row, sample in enumerate(samples) if sample.status == "rejected"
     ]
     if len(rejected_rows) >= MIN_BACKGROUND_SAMPLES:
         rows += rejected_rows
-        y += [len(classes)] * len(rejected_rows)
+        y += [class_count] * len(rejected_rows)
+        class_count += 1
 
     keys = [samples[row].key for row in rows]
     group_names = np.array([groups[key] for key in keys])
@@ -545,6 +586,6 @@ def _list_training_rows(
         y=np.array(y, np.int64),
         groups=np.unique(group_names, return_inverse=True)[1].astype(np.int64),
         reviewed=np.array([key not in unseen for key in keys], np.bool_),
-        classes=max(len(classes), max(y, default=0) + 1),
+        classes=class_count,
         by_hint=np.array([kind in (HINT, IMPORT) for kind in provenances]),
     )

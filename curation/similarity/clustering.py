@@ -62,9 +62,9 @@ def refine_with_tracks(
     relative_spread = spread / max(float(spread[0]), 1e-9)
     factors = 1 / np.sqrt(1 + relative_spread**2 / WITHIN_TRACK_SHARE)
 
-    # Scale what is along each direction, and keep the rest.
-    along = vectors @ directions.T
-    new_vectors = vectors + (along * (factors - 1)) @ directions
+    # Scale the component along each direction, and keep what no direction spans.
+    components = vectors @ directions.T
+    new_vectors = vectors + (components * (factors - 1)) @ directions
     new_vectors[has_vector] -= new_vectors[has_vector].mean(axis=0)
     for rows in rows_of_tracks:
         new_vectors[rows] = new_vectors[rows].mean(axis=0)
@@ -124,7 +124,9 @@ def _choose_cluster_count(
     edges /= edges.sum()
     degrees = edges.sum(axis=0)
 
-    # Each step of the tree joins two clusters; sums of the joined ones are kept in row `a`.
+    # Each step of the tree joins two clusters and calls the new one `size + step`. Row `a` of
+    # `edges` has the sums of the clusters that were joined into it. A join adds to the modularity
+    # the edges between both, less those of chance.
     row_of_cluster = {row: row for row in range(size)}
     modularity = 0.0
     best = 0.0
@@ -138,7 +140,8 @@ def _choose_cluster_count(
         edges[:, a] += edges[:, b]
         degrees[a] += degrees[b]
         row_of_cluster[size + step] = a
-        # Equal vectors are one cluster.
+
+        # Equal vectors are one cluster, whatever the modularity. Column 2 is the distance.
         if modularity >= best or tree[step, 2] < MIN_DISTANCE:
             best = modularity
             count = size - 1 - step

@@ -93,6 +93,7 @@ def average_areas(pixels: Pixels) -> Float32Array:
 @lru_cache(maxsize=64)
 def compute_area_weights(size: int) -> Float32Array:
     """Return weights (SIDE x size) for area means of a line."""
+    # Each of the `SIDE` areas covers `step` pixels, also parts of pixels.
     step = size / SIDE
     start = np.arange(SIDE)[:, None] * step
     pixel = np.arange(size)[None]
@@ -107,6 +108,7 @@ def compute_cell_weights() -> Float32Array:
     margin = 0.5 / GRID
     line = assign_soft_bins(pixel_centers, margin, 1 - margin, GRID)
     line /= line.sum(axis=0)
+    # The weight of pixel (i, j) in cell (a, b) is the product of those of its row and column.
     weights = np.einsum("ia,jb->abij", line, line)
     return np.reshape(weights, (GRID * GRID, -1))
 
@@ -121,7 +123,8 @@ def assign_soft_bins(
 
 
 def _convert_to_lab(rgb: Any, library: Any) -> tuple[Any, Any, Any]:
-    """Convert sRGB (... x 3 x pixels, 0..1) to CIE Lab."""
+    """Convert sRGB (... x 3 x pixels, 0..1) to CIE Lab: L, a* and b*."""
+    # The transfer function of sRGB, IEC 61966-2-1.
     linear = library.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     red = linear[..., 0, :]
     green = linear[..., 1, :]

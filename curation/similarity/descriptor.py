@@ -96,6 +96,7 @@ def compute_identity_vector(small: Float32Array) -> Float32Array:
     image = small.transpose(2, 0, 1)
     mirrored_image = image[:, :, ::-1]
     views = np.ascontiguousarray(np.stack([image, mirrored_image]))
+    # None requests all outputs; there is one.
     vectors = _load_network().run(None, {"picture": views})[0]
     total: Float32Array = normalize_rows(vectors).sum(axis=0)
     length = max(float(np.linalg.norm(total)), 1e-6)

@@ -6,7 +6,6 @@ reflect network features and labels. Otherwise descriptors are used.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
@@ -31,7 +30,7 @@ predictions and 5 % of the others; on two other datasets 20 and 73 %, and 1 and 
 MIN_REFERENCES = 20
 
 
-Space: TypeAlias = Callable[[Sequence[SampleFeatures]], tuple[Float32Array, BoolArray]]
+Space = Callable[[Sequence[SampleFeatures]], tuple[Float32Array, BoolArray]]
 """Returns unit vectors (N x D), and which samples have one; the others are zeros."""
 
 
@@ -71,12 +70,18 @@ class SimilaritySpaces:
         if self._descriptors is not None:
             return self._descriptors
 
+        # Descriptors of an earlier version have another width, until images are measured again.
         measures = QualityMeasures(self._dataset.db)
-        sample = measures.list_descriptors(MAX_CENTERING_SAMPLES)
-        current = [stored for stored in sample if stored and len(stored) == WIDTH]
+        stored = measures.list_descriptors(MAX_CENTERING_SAMPLES)
+        current = [
+            descriptor
+            for descriptor in stored
+            if descriptor and len(descriptor) == WIDTH
+        ]
         photos = measures.is_photo_dataset(MAX_CENTERING_SAMPLES)
         space = DescriptorSpace(current, photos)
-        if len(current) >= MIN_COVERAGE * len(sample):
+
+        if len(current) >= MIN_COVERAGE * len(stored):
             # Keep it, so that similarities do not change within a session.
             self._descriptors = space
         return space
@@ -116,15 +121,16 @@ def find_dissimilar_proposals(dataset: Dataset, labels: Mapping[str, str]) -> se
     dissimilar = set()
     for row in rows:
         key = samples[row].key
-        of_class = references.get(labels.get(key, ""))
-        if of_class is None:
+        class_vectors = references.get(labels.get(key, ""))
+        if class_vectors is None:
             continue
-        if (of_class @ vectors[row]).max() < min_similarity:
+        if (class_vectors @ vectors[row]).max() < min_similarity:
             dissimilar.add(key)
     return dissimilar
 
 
 def _find_min_similarity(references: Iterable[Float32Array]) -> np.floating | None:
+    """Return the threshold of `find_dissimilar_proposals`, of vectors by class."""
     nearest: list[float] = []
     for vectors in references:
         similarities = vectors @ vectors.T

@@ -60,8 +60,8 @@ def estimate_known_odds(
     cases_of_unknown = np.zeros((len(references), 2))
     for fold in range(min(FOLDS, len(classes))):
         is_left_out = np.isin(y, classes[fold::FOLDS])
-        rest = training._replace(rows=rows[~is_left_out], y=y[~is_left_out])
-        model = Ridge.fit(vectors[rest.rows], rest)
+        other_classes = training._replace(rows=rows[~is_left_out], y=y[~is_left_out])
+        model = Ridge.fit(vectors[other_classes.rows], other_classes)
         in_fold = is_left_out[references]
         left_out_scores = model.score(reference_vectors[in_fold])
         to_others = similarity[np.ix_(in_fold, ~in_fold)]
@@ -79,11 +79,12 @@ def estimate_known_odds(
     # Every class weighs the same.
     case_classes = y[np.append(references[has_score], references)]
     weights = 1 / counts[np.searchsorted(classes, case_classes)]
-    is_known = np.arange(len(cases)) < len(cases_of_known)
+    is_known = np.repeat([True, False], [len(cases_of_known), len(cases_of_unknown)])
     slope, intercept = _fit_logistic(combine(cases), is_known, weights)
 
-    parts = np.split(vectors, range(PAGE_ROWS, len(vectors), PAGE_ROWS))
-    similarities = [(part @ reference_vectors.T).max(axis=1) for part in parts]
+    # Apply it to all samples. Labelled ones are of a labelled class.
+    pages = np.split(vectors, range(PAGE_ROWS, len(vectors), PAGE_ROWS))
+    similarities = [(page @ reference_vectors.T).max(axis=1) for page in pages]
     values = np.column_stack([scores, np.concatenate(similarities)])
     odds: Float64Array = slope * combine(values) + intercept
     odds += _estimate_prior_odds(np.delete(odds, rows))

@@ -24,7 +24,6 @@ __all__ = [
     "DetectorSpec",
     "Pixels",
     "Setting",
-    "build_detector",
     "check_detector_class",
     "find_detector_class",
 ]
@@ -103,11 +102,6 @@ def check_detector_class(name: str, plugin: Any) -> type[Detector]:
         if not is_keyword or setting.default is setting.empty:
             raise TypeError(f"its setting {setting.name} has no default")
     return plugin
-
-
-def build_detector(name: str, **settings: Setting) -> Detector:
-    """Build a detector. Raises what `DetectorSpec` raises."""
-    return DetectorSpec.create(name, **settings).build()
 
 
 @functools.cache

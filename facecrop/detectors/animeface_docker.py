@@ -91,12 +91,12 @@ class AnimeFaceContainer:
 
             try:
                 return self._search(pixels)
-            except ContainerDied as again:
+            except ContainerDied as error:
                 # The image is to blame; the next one gets a new container.
                 self._start()
                 raise Unreadable(
-                    "crashed", f"twice in its container: {again}"
-                ) from again
+                    "crashed", f"twice in its container: {error}"
+                ) from error
 
     def stop(self) -> None:
         """Stop the container now rather than with the process."""
@@ -105,14 +105,14 @@ class AnimeFaceContainer:
     def _start(self) -> None:
         """Replace the container with a new one that has been tested."""
         # A container may be killed, for instance if memory is short: try twice.
-        for is_last in (False, True):
+        for is_last_try in (False, True):
             engine = choose_engine(self._image, self._engine_name)
             try:
                 return self._start_in(engine)
             except ContainerDied as error:
                 # The engine itself may have stopped since it was chosen.
                 trouble = engine.find_trouble(self._image)
-                if trouble or is_last:
+                if trouble or is_last_try:
                     raise trouble or MissingComponent(
                         f"the image {self._image} in {engine.name} does not work: {error}",
                         f"{_REBUILD}; or see what `{engine.name} info` says",
@@ -120,6 +120,7 @@ class AnimeFaceContainer:
         return None
 
     def _start_in(self, engine: ContainerEngine) -> None:
+        """Start and test the container. Raises `ContainerDied` and `MissingComponent`."""
         self.engine = engine.name
         self._running = RunningContainer(engine, self._image)
         description = f"the image {self._image} in {engine.name}"
@@ -182,6 +183,7 @@ def _parse_answer(
 
 
 def _check_face(result: LibraryResult, width: int, height: int) -> None:
+    """Raise `ValueError` for a face that is not in an image of this size."""
     x, y, face_width, face_height = result["face_box"]
     visible_width = min(x + face_width, width) - max(x, 0)
     visible_height = min(y + face_height, height) - max(y, 0)

@@ -28,7 +28,7 @@ import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any, ClassVar, TypeAlias, TypedDict
+from typing import Annotated, Any, ClassVar, TypedDict
 
 import msgspec
 import numpy as np
@@ -72,9 +72,11 @@ class Pillow4Image(ctypes.Structure):
         self._pixels[:, :, :3] = pixels
         linesize = self._pixels.strides[0]
         block = self._pixels.ctypes.data
+
+        # A table with a pointer for each row.
         offsets = np.arange(height, dtype=np.uintp) * np.uintp(linesize)
-        self._rows = np.uintp(block) + offsets  # a pointer for each row
-        rows = self._rows.ctypes.data
+        self._row_pointers = np.uintp(block) + offsets
+        rows = self._row_pointers.ctypes.data
         super().__init__(
             mode=b"RGB",
             type=_IMAGING_TYPE_UINT8,
@@ -96,7 +98,7 @@ def pillow4_image(pixels: Pixels) -> Pillow4Image:
     Raises `MissingComponent` on a Python implementation with another layout of ctypes objects.
     """
     image = Pillow4Image(pixels)
-    # In CPython `id` is the address of the object.
+    # In CPython `id` is the address of the object, and a plain `object` is only the header.
     after_header = id(image) + object.__basicsize__
     if ctypes.c_void_p.from_address(after_header).value != ctypes.addressof(image):
         raise MissingComponent(
@@ -126,9 +128,9 @@ SELFTEST_OVERLAP = 0.7
 
 _FIX = f"pip install --force-reinstall animeface=={KNOWN_VERSION}"
 
-Rectangle: TypeAlias = tuple[int, int, int, int]
-ColourPart: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=255)]
-Colour: TypeAlias = tuple[ColourPart, ColourPart, ColourPart]
+Rectangle = tuple[int, int, int, int]
+ColourPart = Annotated[int, msgspec.Meta(ge=0, le=255)]
+Colour = tuple[ColourPart, ColourPart, ColourPart]
 
 
 class LibraryResult(TypedDict):
@@ -146,7 +148,7 @@ class LibraryResult(TypedDict):
     right_eye_color: Colour
 
 
-LibrarySearch: TypeAlias = Callable[[Pixels], list[LibraryResult]]
+LibrarySearch = Callable[[Pixels], list[LibraryResult]]
 
 
 @functools.cache
@@ -197,6 +199,7 @@ def _load_search() -> LibrarySearch:
             "take --detector drawnface, which works everywhere, or install it again (it is built "
             f"for Linux on x86-64 and macOS on arm64, Python 3.11 to 3.13): {_FIX}",
         ) from error
+
     # Other versions may be built for a newer Pillow, so they get an image of the installed one.
     is_known = version == KNOWN_VERSION
 

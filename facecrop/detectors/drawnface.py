@@ -4,8 +4,6 @@ For every location the network predicts the score of a face centered there, and 
 four sides. drawnface.json documents training data and evaluation; `tools/drawn_faces/` trains it.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Iterable, Iterator
@@ -111,11 +109,12 @@ class DrawnFace(TiledDetector):
             rect = _compute_mean_box(group)
             faces.append(RawFace(rect, self._compute_score(group, rect, longer_side)))
 
-        # All first and the threshold last: another one chooses among the same faces.
+        # The best faces first, so that parts of them are dropped.
         distinct: list[RawFace] = []
         for face in sorted(faces, key=lambda face: (-face.score, face.rect)):
             if not any(_is_part_of(face.rect, other.rect) for other in distinct):
                 distinct.append(face)
+        # The threshold last: another one chooses among the same faces.
         return (face for face in distinct if face.score >= self.threshold)
 
     def _detect_at_scales(self, tile: Pixels) -> Iterator[ScaleDetection]:
@@ -128,34 +127,46 @@ class DrawnFace(TiledDetector):
     def _is_in_range(
         self, scale: int, rect: FloatBox, longer_side: int, margin: float = 0.0
     ) -> bool:
-        """Return whether a scale finds faces of this size; sides in pixels."""
+        """Return whether a scale finds faces of this size.
+
+        `longer_side` of the tile and the box are in pixels of the tile. `margin` narrows the range,
+        as a share of the longer side.
+        """
         side = math.sqrt(rect.width * rect.height)
         is_close_up = scale == len(RELATIVE_SCALES)
         if is_close_up:
             return side >= (MIN_CLOSE_UP_SIDE + margin) * longer_side
         if side >= (MAX_FACE_SIDE - margin) * longer_side:
             return False
+
+        # The first scale finds the smallest faces.
         factor = min(self._sizes[scale] / longer_side, MAX_ENLARGEMENT)
         return scale == 0 or side * factor >= MIN_SCALED_SIDE
 
     def _compute_score(
         self, group: list[ScaleDetection], rect: FloatBox, longer_side: int
     ) -> float:
-        """Return the mean score over covering scales (0 where not found)."""
-        # The highest score of each scale: groups begin with the highest.
+        """Return the mean score over the scales that should find the face `rect`.
+
+        A scale that did not find it counts as 0.
+        """
+        # The highest score of each scale: groups begin with the highest, and a dict keeps the last.
         scores = {detection.scale: detection.score for detection in reversed(group)}
-        covering = [
+        covering_scales = [
             scale
             for scale in range(len(self._sizes))
             if scale in scores
-            or self._is_in_range(scale, rect, longer_side, RANGE_MARGIN)
+            or self._is_in_range(scale, rect, longer_side, margin=RANGE_MARGIN)
         ]
-        mean = sum(scores.values()) / len(covering)
+        mean = sum(scores.values()) / len(covering_scales)
         return round(min(mean, 1.0), SCORE_DECIMALS)
 
 
 def merge_scales(detections: Iterable[ScaleDetection]) -> list[list[ScaleDetection]]:
-    """Group overlapping detections of all scales, the highest scores first."""
+    """Group overlapping detections of all scales, the highest scores first.
+
+    A detection joins the group that it overlaps most.
+    """
     groups: list[list[ScaleDetection]] = []
     for detection in sorted(detections, key=lambda item: (-item.score, item.rect)):
         best_iou = 0.0
@@ -165,6 +176,7 @@ def merge_scales(detections: Iterable[ScaleDetection]) -> list[list[ScaleDetecti
             if iou > best_iou:
                 best_iou = iou
                 best_group = group
+
         if best_iou >= MERGE_IOU:
             best_group.append(detection)
         else:
@@ -180,6 +192,7 @@ def is_ornament(box: FloatBox, face: FloatBox) -> bool:
     """Return whether a box is too small and too close to a face to be another one."""
     if box.width * box.height > MAX_ORNAMENT_SIDE**2 * face.width * face.height:
         return False
+
     # The center of the box, as shares of the face.
     x = (box.x + box.width / 2 - face.x) / face.width
     y = (box.y + box.height / 2 - face.y) / face.height
@@ -192,8 +205,8 @@ def _compute_mean_box(group: list[ScaleDetection]) -> FloatBox:
     """Return the mean box weighted by squared scores (they predict box quality)."""
     weights = [detection.score**2 for detection in group]
     total = sum(weights)
-    means = []
     # All x, then all y, widths and heights.
+    means = []
     for numbers in zip(*(detection.rect for detection in group), strict=True):
         pairs = zip(numbers, weights, strict=True)
         means.append(sum(number * weight for number, weight in pairs) / total)
@@ -217,7 +230,7 @@ class FaceNetwork:
 
     @classmethod
     @functools.cache
-    def load(cls) -> FaceNetwork:
+    def load(cls) -> "FaceNetwork":
         """Return the network of this process."""
         return cls()
 
@@ -230,7 +243,8 @@ class FaceNetwork:
         width, height = compute_network_size(part_width, part_height, size)
         output = self.run(_resize(part, width, height))
         rows = convert_to_yolo_layout(output, width, height)
-        boxes = decode_boxes(rows, OutputLayout("v8", 1), 0, threshold)
+        layout = OutputLayout("v8", classes=1)
+        boxes = decode_boxes(rows, layout, face_class=0, threshold=threshold)
 
         x_scale = part_width / width
         y_scale = part_height / height
@@ -248,18 +262,19 @@ class FaceNetwork:
     def run(self, image: Pixels) -> Float32Array:
         """Return distances and scores of all locations; sides are multiples of 32."""
         planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
+        # None requests all outputs; there is one.
         return np.asarray(self._session.run(None, {"picture": planes / 255})[0])
 
 
 def _resize(part: Pixels, width: int, height: int) -> Pixels:
+    """Resize to the input of the network; most images are reduced."""
     import cv2  # slow to import
 
     def measure_reduction(image: Pixels) -> float:
         return float(min(image.shape[0] / height, image.shape[1] / width))
 
+    # Averaging areas is slow, but not by whole pixels: halve first.
     image = np.ascontiguousarray(part)
-    # Averaging areas is slow: halve first. Reduced less than twofold, linear interpolation
-    # suffices.
     while measure_reduction(image) > 4:
         half_height = image.shape[0] // 2
         half_width = image.shape[1] // 2
@@ -267,6 +282,8 @@ def _resize(part: Pixels, width: int, height: int) -> Pixels:
         half_size = (half_width, half_height)
         half = cv2.resize(even, half_size, interpolation=cv2.INTER_AREA)
         image = np.asarray(half, np.uint8)
+
+    # Reduced less than twofold, linear interpolation suffices.
     method = cv2.INTER_AREA if measure_reduction(image) > 2 else cv2.INTER_LINEAR
     return np.asarray(
         cv2.resize(image, (width, height), interpolation=method), np.uint8

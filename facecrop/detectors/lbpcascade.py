@@ -58,7 +58,9 @@ class LbpCascade(TiledDetector):
         self.neighbors = parse_integer("neighbors", neighbors, 1, 100)
         self.smallest = parse_integer("smallest", smallest, 24, 1000)
         self.equalize = parse_switch("equalize", equalize)
-        file = find_weights(str(cascade), "", "--cascade ", LBPCASCADE)
+        file = find_weights(
+            str(cascade), sha256="", option="--cascade ", default_file=LBPCASCADE
+        )
         self._sha256 = hash_bytes(file.read_bytes())
         self._cascade = _load(file)
 

@@ -48,15 +48,17 @@ def detect_layout(
     if len(shape) != 3 or shape[0] != 1:
         return None
 
+    # Each cell of a feature map of each stride is a location. The shapes are in the description of
+    # this module: 4 coordinates, and 5 with objectness, precede the classes.
     _, rows, columns = shape
-    # Of the feature maps of all strides.
     locations = sum((width // stride) * (height // stride) for stride in STRIDES)
     if columns == locations and rows > 4:
-        return OutputLayout("v8", rows - 4)
+        return OutputLayout("v8", classes=rows - 4)
     if rows == locations * ANCHORS and columns > 5:
-        return OutputLayout("v5", columns - 5)
+        return OutputLayout("v5", classes=columns - 5)
+    # NMS in the network leaves fewer boxes than locations.
     if columns == 6 and rows < locations:
-        return OutputLayout("end", 0)
+        return OutputLayout("end", classes=0)
     return None
 
 
@@ -66,9 +68,9 @@ def decode_boxes(
     """Return boxes of a class scoring at least `threshold`, in input pixels."""
     # The columns of each layout are in the description of this module.
     rows = _box_rows(output, layout)
-    from_row = _from_center
+    make_box = _box_from_center
     if layout.name == "end":
-        from_row = _from_corners
+        make_box = _box_from_corners
         rows = rows[rows[:, 5].round() == face_class]
         scores = rows[:, 4]
     elif layout.name == "v5":
@@ -79,7 +81,7 @@ def decode_boxes(
 
     is_face = scores >= threshold
     return [
-        RawFace(from_row(row), float(score))
+        RawFace(make_box(row), float(score))
         for row, score in zip(rows[is_face], scores[is_face], strict=True)
     ]
 
@@ -95,10 +97,12 @@ def suppress_overlaps(faces: list[RawFace], max_iou: float) -> list[RawFace]:
 
 
 def are_scores(output: Float32Array, layout: OutputLayout) -> bool:
-    """Return whether all values in the place of scores are in 0..1."""
+    """Return whether the columns of scores are in 0..1, and all numbers finite."""
     rows = _box_rows(output, layout)
-    # The last column of an "end" layout is the class.
-    scores = rows[:, 4:5] if layout.name == "end" else rows[:, 4:]
+    scores = rows[:, 4:]
+    if layout.name == "end":
+        scores = scores[:, :1]  # the last column is the class
+
     # Rounding may leave 0..1 a little.
     in_range = (scores >= -0.001) & (scores <= 1.001)
     return bool(np.isfinite(rows).all() and in_range.all())
@@ -110,12 +114,12 @@ def _box_rows(output: Float32Array, layout: OutputLayout) -> Float32Array:
     return rows.T if layout.name == "v8" else rows
 
 
-def _from_center(row: Float32Array) -> FloatBox:
+def _box_from_center(row: Float32Array) -> FloatBox:
     x, y, width, height = row[:4].tolist()
     return FloatBox(x - width / 2, y - height / 2, width, height)
 
 
-def _from_corners(row: Float32Array) -> FloatBox:
+def _box_from_corners(row: Float32Array) -> FloatBox:
     left, top, right, bottom = row[:4].tolist()
     return FloatBox(left, top, right - left, bottom - top)
 
@@ -204,16 +208,17 @@ class OnnxModel(TiledDetector):
 
     def _run(self, image: Pixels) -> Float32Array:
         """Return the output for an image (height x width x 3) of the input's size."""
+        # The input is 1 x 3 x height x width, in 0..1.
         planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None])
         values = planes.astype(self._number_type) / 255
         name = self._session.get_inputs()[0].name
-        output = self._session.run(None, {name: values.astype(self._number_type)})[0]
+        output = self._session.run(None, {name: values})[0]
         return np.asarray(output, np.float32)
 
     def _read_input(self, size: int) -> None:
         """Set width, height and number type; `size` is the side of an input of any size."""
         inputs = self._session.get_inputs()
-        shape = inputs[0].shape
+        shape = inputs[0].shape  # batch, channels, height, width
         # Channels are 3, or a name where any number fits.
         if len(inputs) != 1 or len(shape) != 4 or shape[1] in (1, 2, 4):
             tensors = [(tensor.name, tensor.shape) for tensor in inputs]
@@ -221,7 +226,7 @@ class OnnxModel(TiledDetector):
 
         # A side is a name where any size fits.
         height, width = (side if isinstance(side, int) else size for side in shape[2:])
-        if not 32 <= min(width, height) <= max(width, height) <= 8192:
+        if min(width, height) < 32 or max(width, height) > 8192:
             raise self._invalid(f"its input is {width} x {height}")
         self._width: int = width
         self._height: int = height
@@ -247,7 +252,9 @@ class OnnxModel(TiledDetector):
         """Return the number of the class of faces. Raises `UsageError` if it is not clear."""
         count = self._layout.classes
         if setting:
-            return parse_integer("face", setting, 0, count - 1 if count > 1 else 1000)
+            # How many classes there are is unknown (0) with NMS in the network.
+            highest = count - 1 if count > 1 else 1000
+            return parse_integer("face", setting, 0, highest)
 
         names = _read_class_names(self._session.get_modelmeta().custom_metadata_map)
         faces = [number for number, name in names.items() if "face" in name.lower()]
@@ -256,6 +263,7 @@ class OnnxModel(TiledDetector):
         # The only class needs no name.
         if count <= 1 and len(names) <= 1:
             return 0
+
         description = f"{self._model} has {count or len(names)} classes"
         if names:
             texts = [f"{number} {name}" for number, name in sorted(names.items())]

@@ -72,8 +72,11 @@ def _split_detector(text: str) -> _DetectorText:
     name, _, settings = text.partition(":")
     if not has_hub_prefix(text):
         return _DetectorText(name, "", settings)
+
+    # hub:FILE:SETTINGS is the detector `onnx` with that file.
     file, _, settings = settings.partition(":")
-    return _DetectorText(OnnxModel.name, str(HubFile.parse(PREFIX + file)), settings)
+    model = str(HubFile.parse(PREFIX + file))
+    return _DetectorText(OnnxModel.name, model, settings)
 
 
 def pin_model(spec: DetectorSpec, ask: Callable[[HubFile], HubPin]) -> DetectorSpec:
@@ -103,12 +106,12 @@ def dataset_detector(
     """
     options = tuple(options)
     check_options(options)
-    request = _split_detector(text or crop_settings.detector)
+    detector = text or crop_settings.detector
+    request = _split_detector(detector)
     default = _split_detector(crop_settings.detector)
     # The same detector, and the same model on a hub; settings may differ.
     is_default = request[:2] == default[:2]
 
-    detector = text or crop_settings.detector
     record = recorded_detector if request.name == AUTO else None
     if record:
         detector = f"{record.name}:{request.settings}"

@@ -43,20 +43,23 @@ class RecordedDetector(NamedTuple):
             origin = f"it came with the package {package}; " if package else ""
             raise UsageError(error.what, f"{origin}{error.fix}") from error
 
+        # Only a hash of a local file is recorded; a model on a hub has a name.
         files = {}
         for key in FILES:
             if key in fields and not has_hub_prefix(fields[key]):
                 files[key] = fields.pop(key)
-        # The default cascade is downloaded: the user need not name it.
+        # The default cascade is downloaded: the user need not name it. "-" begins no hash.
         if LBPCASCADE.sha256.startswith(files.get("cascade", "-")):
             del files["cascade"]
 
-        # Of a model the size of the input is recorded: its setting is one side, if they are equal.
+        # `onnx` records the size of the input, such as 640x640. Its setting is one side; if the
+        # sides differ, the model fixes them.
         width, times, height = fields.get("size", "").partition("x")
         if times:
             del fields["size"]
             if width == height:
                 fields["size"] = width
+
         defaults = _list_defaults(name)
         settings = {
             key: value
@@ -77,10 +80,12 @@ class RecordedDetector(NamedTuple):
                     f"use its file: --detector {self.name}:{key}=FILE",
                 )
 
-        own: dict[str, Setting] = dict(self.settings)
+        all_settings: dict[str, Setting] = dict(self.settings)
         if "model" in settings:
-            own.pop("sha256", None)
-        return DetectorSpec.create(self.name, **{**own, **settings})
+            # The hash is that of the recorded model.
+            all_settings.pop("sha256", None)
+        all_settings |= settings
+        return DetectorSpec.create(self.name, **all_settings)
 
     def is_same_request(self, other: Self) -> bool:
         """Return whether both have the same settings, in any version."""
@@ -115,7 +120,8 @@ def find_recorded_detector(searches: Iterable[ScanCount]) -> RecordedDetector | 
         return None
 
     def rank(search: Search) -> tuple[bool, int, Search]:
-        return search[0] == WHOLE, -images[search], search
+        detector, _ = search
+        return detector == WHOLE, -images[search], search
 
     return RecordedDetector.from_text(*min(images, key=rank))
 
@@ -137,9 +143,8 @@ def find_same_searches(
 def _list_defaults(name: str) -> dict[str, str]:
     """Return the defaults of settings as they are recorded."""
     defaults = {}
-    for key, parameter in inspect.signature(
-        find_detector_class(name)
-    ).parameters.items():
+    signature = inspect.signature(find_detector_class(name))
+    for key, parameter in signature.parameters.items():
         value = parameter.default
         defaults[key] = value if isinstance(value, str) else f"{value:g}"
     return defaults

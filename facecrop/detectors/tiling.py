@@ -39,15 +39,15 @@ class FloatBox(NamedTuple):
 
 def plan_tiles(width: int, height: int, max_side: int) -> list[Box]:
     """Return the tiles of an image; `max_side` is the maximum searchable side in pixels."""
-    long = max(width, height)
-    short = min(width, height)
-    length = max(MAX_ASPECT_RATIO * short, max_side)
-    if long <= length:
+    longer_side = max(width, height)
+    shorter_side = min(width, height)
+    length = max(MAX_ASPECT_RATIO * shorter_side, max_side)
+    if longer_side <= length:
         return [Box(0, 0, width, height)]
 
     # Tiles overlap by the shorter side; the last one ends with the image.
-    last_start = long - length
-    starts = [*range(0, last_start, length - short), last_start]
+    last_start = longer_side - length
+    starts = [*range(0, last_start, length - shorter_side), last_start]
     if width > height:
         return [Box(start, 0, length, height) for start in starts]
     return [Box(0, start, width, length) for start in starts]
@@ -60,6 +60,7 @@ def cut_tile(pixels: Pixels, tile: Box, max_side: int) -> Pixels:
     if factor <= 1:
         return part
 
+    # A very narrow tile keeps at least one pixel.
     width = max(round(tile.width / factor), 1)
     height = max(round(tile.height / factor), 1)
     image = Image.fromarray(np.ascontiguousarray(part))
@@ -102,11 +103,11 @@ def _is_in_row(box: Box, highest: Box) -> bool:
 
 def is_same_face(box: FloatBox | Box, other: FloatBox | Box) -> bool:
     """Return whether two boxes show the same face, or are nested."""
+    # Corners of the intersection. Its sides are negative where the boxes are apart.
     left = max(box.x, other.x)
     top = max(box.y, other.y)
     right = min(box.x + box.width, other.x + other.width)
     bottom = min(box.y + box.height, other.y + other.height)
-    # Negative where the boxes are apart.
     common_area = max(right - left, 0) * max(bottom - top, 0)
 
     smaller_area = min(box.width * box.height, other.width * other.height)
@@ -141,8 +142,9 @@ def search_tiles(
 
     for tile in tiles:
         part = cut_tile(pixels, tile, max_side)
+        part_height, part_width = part.shape[:2]
         place = _TilePlace(
-            tile.x, tile.y, tile.width / part.shape[1], tile.height / part.shape[0]
+            tile.x, tile.y, tile.width / part_width, tile.height / part_height
         )
         for raw in find(part):
             box = _convert_box(raw.rect, place, width, height)

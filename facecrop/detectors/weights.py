@@ -22,22 +22,26 @@ def find_weights(
 ) -> Path:
     """Return the file for a path, URL, hub name, or `default_file`.
 
-    `option` is the setting's option on the command line. Raises `UsageError` for a missing file or
-    a URL without hash, `MissingComponent` if it cannot be downloaded.
+    `option` is the setting's option up to its value, such as "-o onnx.model=". Raises `UsageError`
+    for a missing file or a URL without hash, `MissingComponent` if it cannot be downloaded.
     """
-    otherwise = f"give a copy of it with {option}FILE"
+    fix = f"give a copy of it with {option}FILE"
     if has_hub_prefix(value) or value.startswith(("https://", "http://")):
         digest = sha256 or (default_file.sha256 if default_file else "")
         # "-o onnx.sha256=…" of "-o onnx.model="
         setting = f"{option.rpartition('.')[0]}.sha256=…"
         file = PublishedFile.from_setting(value, digest, setting)
-        return fetch_file(file, otherwise)
+        return fetch_file(file, fix)
+
     if value:
         path = Path(value).expanduser()
         if not path.is_file():
-            fix = f"check the name given with {option.rstrip()}"
-            raise UsageError(f"there is no file {path}", fix)
+            raise UsageError(
+                f"there is no file {path}",
+                f"check the name given with {option.rstrip()}",
+            )
         return path.absolute()
+
     if default_file is None:
         raise UsageError("no model was given", f"name its file with {option}FILE")
-    return fetch_file(default_file, otherwise)
+    return fetch_file(default_file, fix)

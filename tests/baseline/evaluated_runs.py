@@ -11,7 +11,7 @@ from tools_for_tests import encode
 from baseline.data.samples import Examples, find_examples
 from baseline.evaluation.evaluate import evaluate_run, fit_decision_rule
 from baseline.evaluation.metrics import RunMetrics, write_metrics
-from baseline.evaluation.outputs import Outputs
+from baseline.evaluation.outputs import NO_SHIFT, Outputs
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.runs import EvaluationCounts
@@ -77,7 +77,7 @@ def make_evaluated_run(
         for s, result in simulate_outputs(examples, skill, seed).items()
         if s in only
     }
-    calibration, rule = fit_decision_rule(outputs.get("val"), examples)
+    calibration, rule = fit_decision_rule(outputs.get("val"), examples, NO_SHIFT)
     splits, earlier = evaluate_run(dataset, name, examples, outputs, rule)
     # As a report reads it.
     figures = RunMetrics(

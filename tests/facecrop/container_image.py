@@ -34,7 +34,7 @@ DOWNLOAD = """-m pip download --quiet --no-deps --require-hashes --only-binary=:
 def build_image() -> ContainerEngine:
     """Return a working engine that has the image, or skip the test."""
     try:
-        engine = choose_engine(BASE, to_build=True)
+        engine = choose_engine(BASE, "", to_build=True)
     except MissingComponent as error:
         pytest.skip(f"needs a container engine: {error.what}")
     # Several test processes may build at once.

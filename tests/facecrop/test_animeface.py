@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from built_detectors import build_detector
 from facecrop_scenes import face_at, paste
 from PIL import Image
 
-from facecrop.detectors import build_detector
 from facecrop.detectors.animeface import AnimeFace
 from facecrop.detectors.animeface_library import (
     SELFTEST_FACE,

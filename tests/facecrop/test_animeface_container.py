@@ -282,8 +282,8 @@ def test_running_engine_with_image_is_preferred(path: Path) -> None:
         (NO_IMAGE["docker 28"], "docker"),
     ):
         add_engine(path, "docker", message)
-        assert choose_engine("i").name == "podman"
-        assert choose_engine("i", to_build=True).name == builder
+        assert choose_engine("i", "").name == "podman"
+        assert choose_engine("i", "", to_build=True).name == builder
 
 
 def test_environment_selects_engine(
@@ -292,7 +292,7 @@ def test_environment_selects_engine(
     add_engine(path, "docker", code=0)
     other = add_engine(path, "my-podman", code=0)
     monkeypatch.setenv(ENGINE_SETTING, str(other))
-    assert [result.name for result in find_engines()] == ["my-podman"]
+    assert [result.name for result in find_engines("")] == ["my-podman"]
     assert [result.name for result in find_engines("docker")] == ["docker"], (
         "the requested engine wins"
     )

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from built_detectors import build_detector
 from container_image import IMAGE
 from facecrop_scenes import scene
 from PIL import Image
 from tools_for_tests import run_cli
 
-from facecrop.detectors import animeface_docker, build_detector
+from facecrop.detectors import animeface_docker
 from facecrop.detectors.animeface_docker import IMAGE_SETTING, AnimeFaceDocker
 from facecrop.run_docker import ENGINE_SETTING, MEMORY_MB, ContainerEngine
 from gleanset.arrays import Pixels

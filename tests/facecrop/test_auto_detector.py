@@ -5,10 +5,11 @@ from operator import attrgetter
 from typing import Any
 
 import pytest
+from built_detectors import build_detector
 from facecrop_scenes import put, scene
 from tools_for_tests import run_here
 
-from facecrop.detectors import DetectorSpec, build_detector
+from facecrop.detectors import DetectorSpec
 from facecrop.detectors.options import dataset_detector, parse_detector
 from facecrop.detectors.recorded import RecordedDetector, find_recorded_detector
 from facecrop.request import FaceSearch

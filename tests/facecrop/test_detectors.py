@@ -13,11 +13,12 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from built_detectors import build_detector
 from facecrop_scenes import paste
 from tools_for_tests import ROOT
 
 from facecrop.detector_names import DETECTORS
-from facecrop.detectors import Detector, DetectorSpec, build_detector
+from facecrop.detectors import Detector, DetectorSpec
 from facecrop.detectors.options import check_options, parse_detector
 from facecrop.detectors.recorded import FILES, RecordedDetector
 from facecrop.detectors.tiling import (

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from annotated_faces import CRITERIA, match_faces, read_annotations, sum_tallies
+from built_detectors import build_detector
 from facecrop_scenes import face_at, scene
 
-from facecrop.detectors import Detector, build_detector
+from facecrop.detectors import Detector
 from facecrop.detectors.drawnface import MODEL, FaceNetwork
 from gleanset.errors import MissingComponent
 from gleanset.files.store import hash_bytes

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import platformdirs
 import pytest
+from built_detectors import build_detector
 from PIL import Image
 
-from facecrop.detectors import build_detector
 from facecrop.detectors.weights import LBPCASCADE
 from gleanset.arrays import Pixels
 from gleanset.errors import MissingComponent, UsageError

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from built_detectors import build_detector
 from facecrop_scenes import put
 from onnx_models import other_model, red_model
 from PIL import Image
 from publisher import Hub, Publisher, serving
 from tools_for_tests import run_here
 
-from facecrop.detectors import build_detector
 from facecrop.detectors.options import dataset_detector, parse_detector
 from facecrop.detectors.recorded import RecordedDetector
 from facecrop.detectors.tiling import FloatBox

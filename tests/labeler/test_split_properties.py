@@ -148,7 +148,7 @@ def split(
     ties: list[GroupEvidence], split_settings: SplitSettings, *, again: bool = False
 ) -> SplitPlan | None:
     """Return a plan; None if there is nothing to split, or all is held out."""
-    groups = find_split_groups(sorted(ties, key=lambda t: t.key))
+    groups = find_split_groups(sorted(ties, key=lambda t: t.key), {})
     if not groups:
         return None
     try:
@@ -195,7 +195,7 @@ def test_split_is_independent_of_order(
     mixed = [row for key in keys for row in ties if row.key == key]
     assert (
         plan_groups(
-            find_split_groups(mixed), SplitSpec.from_settings(split_settings)
+            find_split_groups(mixed, {}), SplitSpec.from_settings(split_settings)
         ).splits
         == plan.splits
     )
@@ -286,7 +286,7 @@ def grouped_keys(
     *ties: GroupEvidence, verdicts: Mapping[tuple[int, int], bool] | None = None
 ) -> list[str]:
     """Return each group as the concatenated keys of its members."""
-    groups = find_split_groups(ties, verdicts)
+    groups = find_split_groups(ties, verdicts or {})
     return ["".join(m.key for m in group.members) for group in groups]
 
 
@@ -387,7 +387,7 @@ def test_copies_of_drawings_are_grouped() -> None:
             "grey": phash_of(image.convert("L")),
         }
         ties += [tie(f"{seed}-{name}", phash=phash) for name, phash in versions.items()]
-    assert [len(group.members) for group in find_split_groups(ties)] == [7] * 6
+    assert [len(group.members) for group in find_split_groups(ties, {})] == [7] * 6
 
 
 def test_duplicate_connects_its_scene() -> None:
@@ -398,7 +398,7 @@ def test_duplicate_connects_its_scene() -> None:
         tie("d", video="v", scene=4, time=40.0),
     )
     assert grouped_keys(*ties) == ["ac", "d"]
-    (first, _) = find_split_groups(ties)
+    (first, _) = find_split_groups(ties, {})
     assert [copy.key for copy in first.copies] == ["b"]
 
 
@@ -422,7 +422,7 @@ def test_verdicts_override_hashes() -> None:
 def test_many_equal_hashes_make_one_group() -> None:
     """Equal hashes must not cause a quadratic number of pairs."""
     ties = [tie(f"{number:05}", phash=6 + number % 2) for number in range(20_000)]
-    (group,) = find_split_groups(ties)
+    (group,) = find_split_groups(ties, {})
     assert len(group.members) == 20_000
 
 
@@ -430,6 +430,6 @@ def test_real_faces_do_not_chain(shared_data: Path) -> None:
     """Chaining must not join a whole class: largest group 2 at distance 6, 4 at 12."""
     files = sorted(shared_data.glob("characters/*/*.jpg"))
     ties = [tie(str(file), phash=measure(file.read_bytes()).phash) for file in files]
-    sizes = Counter(len(group.members) for group in find_split_groups(ties))
+    sizes = Counter(len(group.members) for group in find_split_groups(ties, {}))
     assert max(sizes) <= 3
     assert sizes[1] > 0.9 * len(files)

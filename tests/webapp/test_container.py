@@ -30,7 +30,7 @@ def run(*line: str) -> str:
 def engine() -> str:
     """Build the image; return the program of the container engine."""
     try:
-        program = choose_engine(BASE, to_build=True).program
+        program = choose_engine(BASE, "", to_build=True).program
     except MissingComponent as why:
         pytest.skip(f"needs a container engine: {why.what}")
     images = (["image", "inspect", BASE], ["pull", BASE])

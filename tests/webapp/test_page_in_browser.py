@@ -24,11 +24,11 @@ from browser_helpers import (
     open_card_page,
     wait_for,
 )
+from built_detectors import build_detector
 from PIL import Image
 from server_helpers import RESERVED_NAMES
 from tools_for_tests import eventually
 
-from facecrop.detectors import build_detector
 from gleanset import Dataset
 from gleanset.db.reports import REMOVAL, Reports
 from gleanset.images.decode import decode

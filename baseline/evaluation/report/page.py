@@ -66,8 +66,8 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     metrics = metrics.with_names(names)
     rule = load_decision_rule(folder)
     thumbnails = Thumbnails(dataset)
+    # Test if it was evaluated, else val.
     main = None
-    # The last of val and test that was evaluated.
     for name, figures in metrics.splits.items():
         if name != "train":
             main = build_main_section(thumbnails, name, figures)
@@ -105,6 +105,7 @@ def build_main_section(
     thumbnails: Thumbnails, name: str, figures: SplitMetrics
 ) -> MainSection:
     """Return the section of a split."""
+    # The fields of a mistake are those of a row.
     rows = map(astuple, figures.answer_metrics.mistakes)
     return MainSection(name, figures, _build_report_images(thumbnails, rows))
 

@@ -88,11 +88,12 @@ def fit_triplet(
     train = FeatureSamples(frozen.rows.x, frozen.rows.y)
     with reproducible(settings.seed):
         network = projection(settings, frozen.backbone.width)
-    layer = network[1]
+    _, layer = network  # dropout and projection
     assert isinstance(layer, nn.Linear)
     # .90 of images are right with it, where the nearest neighbour has .67 (docs/experiments.md).
     initialize_with_discriminants(train.x, train.y, layer)
 
+    val_x, val_y = frozen.val(data)
     task = TrainingTask(
         net=network,
         train=train,
@@ -103,27 +104,22 @@ def fit_triplet(
             settings.images_per_class,
         ),
         settings=settings,
-        val=FeatureSamples(*frozen.val(data)),
+        val=FeatureSamples(val_x, val_y),
     )
     course = train_network(task, callback, data.checkpoint_folder)
 
+    # The projection becomes one for unscaled features, and the training images the gallery.
     with torch.inference_mode():
-        embeddings = embed_samples(network, train, VALIDATION_BATCH)[0].numpy()
+        embeddings, _ = embed_samples(network, train, VALIDATION_BATCH)
         weight = layer.weight.cpu().numpy()
         bias = layer.bias.cpu().numpy()
-    head = build_gallery(
-        embeddings,
-        train.y,
-        frozen.keys,
-        len(data.classes),
-    )
+    head = build_gallery(embeddings.numpy(), train.y, frozen.keys, len(data.classes))
     net = TrainedNet(
         frozen.backbone,
         head,
         ImageShape(settings.channels, settings.size),
         LinearLayer(weight, bias).after(frozen.scaling),
     )
-
     return TrainingResult(net, course, frozen.facts)
 
 
@@ -147,6 +143,7 @@ def initialize_with_discriminants(
     with limit_threads():
         rows = _compute_discriminants(flat, np.repeat(y, views))
 
+    # Fewer rows than the layer has are followed by zeros.
     rows = rows[: layer.out_features]
     with torch.no_grad():
         layer.weight[: len(rows)] = torch.from_numpy(rows)
@@ -156,17 +153,10 @@ def initialize_with_discriminants(
 
 def _compute_discriminants(x: Float64Array, y: IntArray) -> Float64Array:
     """Return discriminants, then other directions, at most `COMPONENTS` x D."""
-    _, _, components = randomized_svd(
-        x - x.mean(0),
-        min(COMPONENTS, *x.shape),
-        random_state=0,
-    )
-    rows = TrainRows(
-        x @ components.T,
-        y,
-        weights=np.ones(len(y)),
-        groups=y,
-    )
+    # Whitened within classes, in a space of fewer dimensions.
+    rank = min(COMPONENTS, *x.shape)
+    _, _, components = randomized_svd(x - x.mean(0), rank, random_state=0)
+    rows = TrainRows(x @ components.T, y, weights=np.ones(len(y)), groups=y)
     whitening = Whitening.fit(rows, [len(components)])
     white = whitening.transform(rows.x)
 

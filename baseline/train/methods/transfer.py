@@ -112,7 +112,13 @@ class FrozenFeatures(NamedTuple):
         scaling = Scaling.fit(rows.x, backbone, weights.weights)
         facts |= weights.to_json(parts) | {"views": rows.x.shape[1]}
         rows = rows._replace(x=scaling.transform(rows.x))
-        return cls(backbone, rows, features.keys, scaling, facts)
+        return cls(
+            backbone,
+            rows,
+            features.keys,
+            scaling,
+            facts,
+        )
 
     def val(self, data: TrainingData) -> tuple[Float32Array, IntArray]:
         """Return scaled features (N x 1 x D) and class numbers of val."""

@@ -68,22 +68,22 @@ def compare(
     y: IntArray,
 ) -> AgreementCheck:
     """Compare two engines on images (N x size x size x 3) of the classes `y` (-1: unknown)."""
-    first, second = (
+    probabilities_before, probabilities = (
         Model(engine, batch_size=BATCH_SIZE).forward(images).probabilities
         for engine in (run, model)
     )
-    before = first.argmax(1)
-    after = second.argmax(1)
+    before = probabilities_before.argmax(1)
+    after = probabilities.argmax(1)
     # Equally likely classes count as the same.
-    rows = np.arange(len(first))
-    lead = first[rows, before] - first[rows, after]
+    rows = np.arange(len(images))
+    lead = probabilities_before[rows, before] - probabilities_before[rows, after]
     is_same = (before == after) | (lead < MAX_DIFFERENCE["fp32"])
 
     has_class = y >= 0
     has_labels = bool(has_class.any())
     return AgreementCheck(
         images=len(images),
-        farthest=float(np.abs(first - second).max()),
+        farthest=float(np.abs(probabilities_before - probabilities).max()),
         agreement=float(is_same.mean()),
         accuracy_before=float((before == y)[has_class].mean()) if has_labels else None,
         accuracy=float((after == y)[has_class].mean()) if has_labels else None,
@@ -92,15 +92,16 @@ def compare(
 
 def check_agreement(check: AgreementCheck, precision: str) -> None:
     """Raise `InputUnusable` if predictions differ more than the precision explains."""
-    far = check.farthest > MAX_DIFFERENCE[precision]
-    if far or check.agreement < MIN_AGREEMENT[precision]:
+    is_far = check.farthest > MAX_DIFFERENCE[precision]
+    if is_far or check.agreement < MIN_AGREEMENT[precision]:
+        fix = "please report this"
+        if precision != "fp32":
+            fix = "export with --precision fp32"
         raise InputUnusable(
             f"nothing was written: the predictions in {precision} differ from those of the run "
             f"(the same class for {check.agreement:.1%} of {check.images} images, "
             f"probabilities differ by up to {check.farthest:.2g})",
-            "export with --precision fp32"
-            if precision != "fp32"
-            else "please report this",
+            fix,
         )
 
 
@@ -109,8 +110,8 @@ def engines_agree(run: InferenceEngine, model: InferenceEngine, images: Pixels) 
     if len(images) < MIN_COMPARED_IMAGES:
         return False
     predictions = zip(
-        Model(run).predict_pixels(images, 1),
-        Model(model).predict_pixels(images, 1),
+        Model(run).predict_pixels(images, top=1),
+        Model(model).predict_pixels(images, top=1),
         strict=True,
     )
     agreeing = sum(first.best == second.best for first, second in predictions)
@@ -188,7 +189,6 @@ def export_run(
         )
 
     writer = get_writer(out.suffix)
-
     with Dataset.open(find_run_dataset(folder, root) or root) as dataset:
         samples = list(dataset.samples.iter_in_splits())
         if not samples:
@@ -200,19 +200,24 @@ def export_run(
         # Images of val first, the only ones whose accuracy is measured.
         order = ("val", "train", "test")
         by_split = sorted(samples, key=lambda sample: order.index(str(sample.split)))
-        comparison_images = _read_images(
-            dataset,
-            engine,
-            by_split[:MAX_CHECKED_IMAGES],
-            progress,
-        )
+        compared = by_split[:MAX_CHECKED_IMAGES]
+        comparison_images = _read_images(dataset, engine, compared, progress)
+
+        # None, unless for int8: its ranges are calibrated on images of train.
         calibration = comparison_images.images[:0]
         if precision in ("int8", AUTO):
             train = [sample for sample in samples if sample.split == "train"]
             train = train[:MAX_CALIBRATION_IMAGES]
             calibration = _read_images(dataset, engine, train, progress).images
 
-    export = _Export(engine, sha256, writer, calibration, comparison_images, progress)
+    export = _Export(
+        engine,
+        sha256,
+        writer,
+        calibration,
+        comparison_images,
+        progress,
+    )
     labels = {sample.label for sample in samples}
     # Classes that were added to a gallery from files cannot be compared.
     if precision == AUTO and not labels.issuperset(engine.facts.classes):
@@ -273,7 +278,7 @@ class _Export(NamedTuple):
         self.progress.say(
             f"comparing its predictions for {images} with those of the run ..."
         )
-        check = compare(self.engine, engine, *self.checked)
+        check = compare(self.engine, engine, self.checked.images, self.checked.y)
         check_agreement(check, precision)
         card = msgspec.structs.replace(card, checked=check.to_json())
         return ExportedFile(data, card, engine, check)
@@ -322,10 +327,9 @@ def _read_images(
     read = PixelReader(engine.facts.size, channels=3, fit=engine.facts.fit)
     sources = list(pixel_sources(dataset, samples))
     outcomes = run_over(read, sources, choose_readers(len(sources)))
-    bar = progress.over(outcomes, "images", total=len(sources))
     pixels = {
         outcome.item.key: outcome.result
-        for outcome in bar
+        for outcome in progress.over(outcomes, "images", total=len(sources))
         if outcome.result is not None
     }
     readable = [sample for sample in samples if sample.key in pixels]
@@ -334,6 +338,7 @@ def _read_images(
             "no image of the dataset can be read", "restore its images folder"
         )
 
+    # Only images of val have a class: the accuracy is measured on them.
     numbers = {name: number for number, name in enumerate(engine.facts.classes)}
     size = engine.facts.size
     images = np.zeros((len(readable), size, size, 3), np.uint8)

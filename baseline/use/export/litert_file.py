@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from baseline.features.timm_backbone import load_state
 from baseline.train.membership import PREFIX, ClassMembership
@@ -123,10 +123,10 @@ class InferenceNet(nn.Module):
         luma = torch.tensor(LUMA).view(1, 3, 1, 1)
         self.register_buffer("luma", luma, persistent=False)
 
-    luma: torch.Tensor
-    offsets: torch.Tensor | None
+    luma: Tensor
+    offsets: Tensor | None
 
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return probabilities, embeddings, and for a gallery similarities."""
         x = (images.permute(0, 3, 1, 2).to(self.luma.dtype) / 255).contiguous()
         if self.grey:
@@ -155,16 +155,16 @@ class MembershipNet(nn.Module):
         for name, value in membership.state.items():
             self.register_buffer(name.removeprefix(PREFIX), torch.from_numpy(value))
 
-    mean: torch.Tensor
-    factors: torch.Tensor
-    directions: torch.Tensor
-    shrinkage: torch.Tensor
-    centers: torch.Tensor
-    identity_centers: torch.Tensor
-    background: torch.Tensor
-    weights: torch.Tensor
+    mean: Tensor
+    factors: Tensor
+    directions: Tensor
+    shrinkage: Tensor
+    centers: Tensor
+    identity_centers: Tensor
+    background: Tensor
+    weights: Tensor
 
-    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+    def forward(self, embeddings: Tensor) -> Tensor:
         """Return the probabilities."""
         rows = (embeddings - self.mean) * self.factors
         along = (rows @ self.directions.T) * self.shrinkage
@@ -183,9 +183,7 @@ class MembershipNet(nn.Module):
         return torch.sigmoid(score.amax(1) + constant)
 
 
-def _compute_squared_distances(
-    rows: torch.Tensor, centers: torch.Tensor
-) -> torch.Tensor:
+def _compute_squared_distances(rows: Tensor, centers: Tensor) -> Tensor:
     """Return the squared distances (N x C) of rows, scaled to length 1, to centers (C x D)."""
     unit = torch.nn.functional.normalize(rows, eps=MIN_LENGTH)
     return 1 - 2 * unit @ centers.T + centers.square().sum(1)

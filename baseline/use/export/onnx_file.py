@@ -4,8 +4,6 @@ The graph has the preprocessing, the backbones, the head and the probabilities, 
 axis. Its opset is `OPSET`, or that of an embedding if it is newer.
 """
 
-from __future__ import annotations
-
 import math
 import tempfile
 from collections.abc import Callable
@@ -84,7 +82,13 @@ def build_graph(run: RunEngine) -> ModelProto:
         outputs["membership"] = Output(membership, ())
 
     size = net.shape.size
-    pixels = image_input(INPUT_NAME, TensorProto.UINT8, size, size, 3)
+    pixels = image_input(
+        INPUT_NAME,
+        TensorProto.UINT8,
+        size,
+        size,
+        3,
+    )
     return graph.model(pixels, outputs)
 
 
@@ -112,7 +116,7 @@ def _add_features(
 
 
 def _export_with_torch(
-    member: TimmBackbone, shape: ImageShape, opset: int
+    member: "TimmBackbone", shape: ImageShape, opset: int
 ) -> ModelProto:
     require_extra(f"exporting {member.name}", ("onnxscript",), "onnx")
     import torch
@@ -144,7 +148,13 @@ def _export_with_torch(
 
 def _add_linear(graph: GraphBuilder, value: str, layer: LinearLayer) -> str:
     weight, bias = layer.tensors("").values()
-    return graph.add("Gemm", value, weight, bias, transB=1)
+    return graph.add(
+        "Gemm",
+        value,
+        weight,
+        bias,
+        transB=1,
+    )
 
 
 def _add_scores(

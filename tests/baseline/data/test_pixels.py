@@ -27,7 +27,7 @@ from baseline.use.export.export_run import export_run
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.files.atomic import PARTIAL_PREFIX
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 
 SIZE = 32
 FITS: tuple[Fit, ...] = ("stretch", "crop")
@@ -88,7 +88,8 @@ def test_cache_separates_fits(dataset: Dataset) -> None:
     spec = FeatureSpec("colours", "none", SIZE)
     samples = examples.splits["train"]
     stretched, cropped = (
-        compute_features(dataset, samples, spec._replace(fit=fit)).plain for fit in FITS
+        compute_features(dataset, samples, each, NO_PROGRESS, each.load()).plain
+        for each in (spec._replace(fit=fit) for fit in FITS)
     )
     assert [
         not np.array_equal(*rows) for rows in zip(stretched, cropped, strict=True)

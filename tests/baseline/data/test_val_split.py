@@ -7,6 +7,7 @@ from drawn_dataset import fill
 from msgspec.structs import replace as replace_settings
 
 from baseline.data.samples import ensure_val, find_examples
+from baseline.evaluation.decision_rule import RuleRequest
 from baseline.evaluation.evaluate import reevaluate_run
 from baseline.evaluation.metrics import (
     describe_copy_search,
@@ -21,6 +22,7 @@ from baseline.train.train_run import train_run
 from baseline.train.trials import FoldPlan, find_label_issues, run_cross_validation
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, Choice, get_unseen_labels
+from gleanset.work.progress import NO_PROGRESS
 from labeler.duplicates.finder import DuplicateFinder
 
 
@@ -79,7 +81,9 @@ def test_copy_search_is_reported_everywhere(dataset: Dataset) -> None:
     repeated = train_run(dataset, PRESET)
     assert repeated.run == done.run, "nothing is trained for that"
     assert repeated.copies is not None
-    copies = reevaluate_run(dataset, done.run, "test").copies
+    copies = reevaluate_run(
+        dataset, done.run, "test", RuleRequest({}), NO_PROGRESS
+    ).copies
     assert copies == repeated.copies
     new = train_run(dataset, replace_settings(PRESET, seed=1))
     folder = dataset.runs_folder / new.run
@@ -177,7 +181,9 @@ def test_unseen_labels_are_only_in_train(with_unseen: Dataset) -> None:
 
 def test_cross_validation_skips_unseen_labels(with_unseen: Dataset) -> None:
     unseen = get_unseen_labels(with_unseen.db).keys()
-    result = run_cross_validation(with_unseen, PRESET, 3)
+    result = run_cross_validation(
+        with_unseen, PRESET, 3, progress=NO_PROGRESS, say=print
+    )
     evaluated = load_outputs(with_unseen.runs_folder / result.run)[HELD_OUT].keys
     assert evaluated
     assert not set(evaluated) & unseen
@@ -190,7 +196,7 @@ def test_unseen_labels_are_counted_and_checked_for_issues(with_unseen: Dataset) 
     folder = with_unseen.runs_folder / done.run
     result = done.summary()
     assert "15 labels not reviewed" in result["training images"]
-    results = find_label_issues(with_unseen, done.run, folder, 3)
+    results = find_label_issues(with_unseen, done.run, folder, 3, NO_PROGRESS)
     count = sum(len(part) for part in examples.splits.values())
     assert results.evaluated == results.labelled == count, (
         "also what nobody has looked at"

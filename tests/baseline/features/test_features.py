@@ -31,6 +31,7 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
 from gleanset.work.pool import Processes, Threads
+from gleanset.work.progress import NO_PROGRESS
 
 ROOT = Path(__file__).parents[3]
 OTHER = "mobilenetv3_small_050"
@@ -52,13 +53,17 @@ def shards(dataset: Dataset) -> list[Path]:
     return sorted((dataset.cache / "features").rglob("*.vectors"))
 
 
+def compute(dataset: Dataset, requested: list[Sample], spec: FeatureSpec) -> Features:
+    return compute_features(dataset, requested, spec, NO_PROGRESS, spec.load())
+
+
 def features_equal(first: Features, second: Features) -> bool:
     return first.keys == second.keys and np.array_equal(first.vectors, second.vectors)
 
 
 def test_features_are_cached_and_damage_is_repaired(dataset: Dataset) -> None:
     requested = samples(dataset)
-    first = compute_features(dataset, requested, SPEC)
+    first = compute(dataset, requested, SPEC)
     assert first.vectors.shape == (12, 2, LiteBackbone().width)
     assert first.keys == tuple(sample.key for sample in requested)
     assert not np.array_equal(first.vectors[:, 0], first.vectors[:, 1])
@@ -68,30 +73,30 @@ def test_features_are_cached_and_damage_is_repaired(dataset: Dataset) -> None:
 
     pictures = dataset.root / "images"
     pictures.rename(dataset.root / "away")
-    assert features_equal(compute_features(dataset, requested, SPEC), first)
+    assert features_equal(compute(dataset, requested, SPEC), first)
     assert (shards(dataset), shard.stat().st_mtime_ns) == ([shard], before)
     (dataset.root / "away").rename(pictures)
 
     data = bytearray(shard.read_bytes())
     data[-3] ^= 1
     shard.write_bytes(data)
-    assert features_equal(compute_features(dataset, requested, SPEC), first)
+    assert features_equal(compute(dataset, requested, SPEC), first)
     shards(dataset)[0].write_bytes(data[:100])
-    assert features_equal(compute_features(dataset, requested, SPEC), first)
+    assert features_equal(compute(dataset, requested, SPEC), first)
 
 
 def test_missing_features_are_added(dataset: Dataset) -> None:
     requested = samples(dataset)
     one_view = SPEC._replace(views=0)
-    partial = compute_features(dataset, requested[3:5], one_view)
-    compute_features(dataset, requested[4:7], SPEC)
-    pieced = compute_features(dataset, requested, SPEC)
+    partial = compute(dataset, requested[3:5], one_view)
+    compute(dataset, requested[4:7], SPEC)
+    pieced = compute(dataset, requested, SPEC)
     assert len(shards(dataset)) == 3
     for shard in shards(dataset):
         shard.unlink()
-    assert features_equal(pieced, compute_features(dataset, requested, SPEC))
+    assert features_equal(pieced, compute(dataset, requested, SPEC))
     assert np.array_equal(pieced.plain[3:5], partial.plain)
-    turned = compute_features(dataset, [requested[1], requested[0]], SPEC)
+    turned = compute(dataset, [requested[1], requested[0]], SPEC)
     assert np.array_equal(turned.vectors, pieced.vectors[[1, 0]])
 
 
@@ -99,31 +104,31 @@ def test_process_readers_match_thread_readers(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requested = samples(dataset)
-    by_threads = compute_features(dataset, requested, SPEC)
+    by_threads = compute(dataset, requested, SPEC)
     assert isinstance(pixels.choose_readers(24), Threads)
     shards(dataset)[0].unlink()
     monkeypatch.setattr(pixels, "IMAGES_PER_PROCESS", 8)
     assert isinstance(pixels.choose_readers(24), Processes)
-    assert features_equal(compute_features(dataset, requested, SPEC), by_threads)
+    assert features_equal(compute(dataset, requested, SPEC), by_threads)
 
 
 def test_features_depend_on_settings_and_crop(dataset: Dataset) -> None:
     requested = samples(dataset)[:2]
-    first = compute_features(dataset, requested, SPEC)
+    first = compute(dataset, requested, SPEC)
     for other in (
         SPEC._replace(seed=1),
         SPEC._replace(size=40),
         SPEC._replace(augment="photos"),
     ):
         assert not np.array_equal(
-            compute_features(dataset, requested, other).vectors, first.vectors
+            compute(dataset, requested, other).vectors, first.vectors
         )
-    plain = compute_features(dataset, requested, SPEC._replace(augment="none"))
+    plain = compute(dataset, requested, SPEC._replace(augment="none"))
     assert plain.vectors.shape[1] == 1
     assert np.array_equal(plain.plain, first.plain)
     turned = [replace(requested[0], angle=20.0), requested[1]]
     assert not np.array_equal(
-        compute_features(dataset, turned, SPEC).vectors[0], first.vectors[0]
+        compute(dataset, turned, SPEC).vectors[0], first.vectors[0]
     )
 
 
@@ -131,13 +136,13 @@ def test_unreadable_images_are_left_out(dataset: Dataset) -> None:
     requested = samples(dataset)
     damaged = requested[2]
     dataset.image_path(damaged.image, "PNG").write_bytes(b"no image")
-    result = compute_features(dataset, requested, SPEC)
+    result = compute(dataset, requested, SPEC)
     assert result.keys == tuple(s.key for s in requested if s.key != damaged.key)
     assert len(result.vectors) == 11
     with pytest.raises(InputUnusable, match="all 1 images") as error:
-        compute_features(dataset, [damaged], SPEC)
+        compute(dataset, [damaged], SPEC)
     assert error.value.fix
-    assert compute_features(dataset, [], SPEC).vectors.shape[:2] == (0, 2)
+    assert compute(dataset, [], SPEC).vectors.shape[:2] == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -227,12 +232,10 @@ def test_joined_backbone_reuses_cached_features(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         fill(dataset, 8)
         samples = list(dataset.samples.iter_in_splits())
-        network = compute_features(dataset, samples, SPEC)
+        network = compute(dataset, samples, SPEC)
         before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.vectors")}
-        joined = compute_features(
-            dataset, samples, SPEC._replace(backbone=f"{NETWORK}+colours")
-        )
-        colours = compute_features(dataset, samples, SPEC._replace(backbone="colours"))
+        joined = compute(dataset, samples, SPEC._replace(backbone=f"{NETWORK}+colours"))
+        colours = compute(dataset, samples, SPEC._replace(backbone="colours"))
         assert np.array_equal(
             joined.vectors, np.concatenate((network.vectors, colours.vectors), 2)
         )

@@ -36,4 +36,4 @@ def train_small(
     task = make_classifier_task(net, train, none() if val is None else val, settings)
     callback = TrainingCallback()
     callback.on_epoch_end = on_epoch
-    return SmallTraining(net, *train_network(task, callback))
+    return SmallTraining(net, *train_network(task, callback, None))

@@ -9,6 +9,7 @@ from drawn_dataset import fill
 from baseline.data.mirroring import SIDE
 from baseline.data.runs import run_folder
 from baseline.data.samples import find_examples
+from baseline.evaluation.decision_rule import RuleRequest
 from baseline.evaluation.evaluate import reevaluate_run
 from baseline.features.graph_backbones import GraphExtractor
 from baseline.settings import Settings, load_preset
@@ -19,6 +20,7 @@ from baseline.train.trials import find_label_issues
 from gleanset import Dataset
 from gleanset.arrays import Pixels
 from gleanset.records import SPLITS
+from gleanset.work.progress import NO_PROGRESS
 
 TINY = {"size": "32", "backbone": "efficientnet_lite0", "weights": "none"}
 FROZEN = {
@@ -66,10 +68,10 @@ def test_features_are_extracted_once(
     )
     extracted.clear()
     for split in SPLITS:
-        reevaluate_run(dataset, run, split)
+        reevaluate_run(dataset, run, split, RuleRequest({}), NO_PROGRESS)
     assert extracted == []
     # Folds also train on samples of val and test, which need the augmented view.
-    find_label_issues(dataset, run, run_folder(dataset, run), 2)
+    find_label_issues(dataset, run, run_folder(dataset, run), 2, NO_PROGRESS)
     assert sum(extracted) <= counts["val"] + counts["test"]
     # Pixels were not cached for the network, only small ones to look for mirrored classes.
     cached_files = [

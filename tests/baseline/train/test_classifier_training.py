@@ -208,7 +208,7 @@ def test_frozen_weights_train_after_frozen_epochs() -> None:
             )
 
     task = make_classifier_task(net, patterns((9, 9, 9), 1), none(), options)
-    train_network(task._replace(frozen=features, frozen_epochs=2), Watch())
+    train_network(task._replace(frozen=features, frozen_epochs=2), Watch(), None)
     assert unchanged == [True, True, False]
 
 
@@ -235,5 +235,5 @@ def test_out_of_memory_hints_at_batch_size() -> None:
     with pytest.raises(
         UsageError, match="out of memory with 10 images at once"
     ) as caught:
-        train_network(task)
+        train_network(task, TrainingCallback(), None)
     assert "-o batch=" in caught.value.fix

@@ -24,6 +24,7 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.runs import LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable
+from gleanset.work.progress import NO_PROGRESS
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from cross_validation import (
@@ -72,7 +73,7 @@ def test_interrupted_cross_validation_resumes(dataset: Dataset) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_cross_validation(dataset, PRESET, 2, say=stop)
+        run_cross_validation(dataset, PRESET, 2, progress=NO_PROGRESS, say=stop)
     (stopped,) = dataset.runs.iterate()
     assert (stopped.room, stopped.status) == ("cross-validation", "interrupted")
     done = train(dataset, "--folds", "2", "--json")
@@ -129,7 +130,9 @@ def test_features_are_computed_before_first_fold(dataset: Dataset) -> None:
     assert list(dataset.runs.iterate()) == []
     dealt = FoldPlan.create(dataset, PRESET, 3)
     cached = dict[Path, int]()
-    for number, _ in enumerate(cross_validate(dataset, PRESET, dealt.folds)):
+    for number, _ in enumerate(
+        cross_validate(dataset, PRESET, dealt.folds, NO_PROGRESS)
+    ):
         files = (dataset.cache / "features").rglob("*")
         now = {path: path.stat().st_mtime_ns for path in files}
         assert now
@@ -154,7 +157,7 @@ def test_too_many_folds_raise_error(dataset: Dataset) -> None:
     with pytest.raises(
         InputUnusable, match="too few groups for 30 folds: 21 can be held out"
     ):
-        run_cross_validation(dataset, PRESET, 30)
+        run_cross_validation(dataset, PRESET, 30, progress=NO_PROGRESS, say=print)
     assert list(dataset.runs.iterate()) == []
     for groups, hint in (
         (3, "--folds 3; or label images"),

@@ -42,6 +42,7 @@ from baseline.use.export.onnx_file import add_membership
 from gleanset import Dataset
 from gleanset.arrays import Float32Array, Float64Array, IntArray
 from gleanset.db.journal import Choice
+from gleanset.work.progress import NO_PROGRESS
 
 WIDTH = 32
 IDENTITY = slice(24, 32)
@@ -258,12 +259,14 @@ def test_training_chooses_unknown_rule(dataset: Dataset) -> None:
     assert "of 2 images that a person rejected" in threshold.describe()
 
     protected = str(next(dataset.samples.iter_in_splits()).label)
-    reevaluate_run(dataset, run, "val", RuleRequest({protected: 0.5}))
+    reevaluate_run(dataset, run, "val", RuleRequest({protected: 0.5}), NO_PROGRESS)
     assert load_decision_rule(folder).effects.unfamiliar == threshold
-    reevaluate_run(dataset, run, "val", RuleRequest({}, max_rejection_rate=0.4))
+    reevaluate_run(
+        dataset, run, "val", RuleRequest({}, max_rejection_rate=0.4), NO_PROGRESS
+    )
     by_hand = load_decision_rule(folder).effects.unfamiliar
     assert (by_hand.target, by_hand.folds, by_hand.count) == (0.4, 0, 2)
-    reevaluate_run(dataset, run, "val", RuleRequest({}, forget=True))
+    reevaluate_run(dataset, run, "val", RuleRequest({}, forget=True), NO_PROGRESS)
     assert load_decision_rule(folder).unfamiliar_below is None
 
 

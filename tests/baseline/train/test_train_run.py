@@ -39,6 +39,7 @@ from gleanset.errors import InputUnusable, MissingComponent, UsageError
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import SPLITS, FaceCrop, Run
 from gleanset.terminal import format_result
+from gleanset.work.progress import NO_PROGRESS
 from pipeline.status import suggest_page_command
 
 FILES = {
@@ -129,7 +130,7 @@ def test_run_leaves_files_and_row(small: Dataset) -> None:
     assert result.calibration == run_metrics.calibration.describe()
     assert "2 images of val, 2 groups" in str(result.calibration)
 
-    evaluation = reevaluate_run(small, None, "test")
+    evaluation = reevaluate_run(small, None, "test", RuleRequest({}), NO_PROGRESS)
     assert (evaluation.run, evaluation.figures) == (run.id, run_metrics.test)
     assert evaluation.earlier == (0, 0, ()), "the run's own evaluation does not count"
 
@@ -241,7 +242,7 @@ def test_interrupted_run_resumes(
     (stopped,) = runs(small)
     assert stopped.status == status
     with pytest.raises(InputUnusable, match="no finished run"):
-        reevaluate_run(small, None, "test")
+        reevaluate_run(small, None, "test", RuleRequest({}), NO_PROGRESS)
     assert "resumed after epoch 2" in check_resumed(
         small, stopped, settings, tmp_path / "other"
     )
@@ -445,13 +446,13 @@ def test_deleted_run_is_trained_again(small: Dataset, gone: str | None) -> None:
 
 def test_renamed_class_is_evaluated_and_predicted(small: Dataset) -> None:
     run = train_run(small, QUICK).run
-    before = reevaluate_run(small, run, "test").figures
+    before = reevaluate_run(small, run, "test", RuleRequest({}), NO_PROGRESS).figures
     old = find_examples(small).classes[0]
     run_here(
         "labeler.cli", "classes", "rename", old, "kitty", "-d", small.root
     ).checked()
     request = RuleRequest({"kitty": 0.5})
-    again = reevaluate_run(small, run, "test", request)
+    again = reevaluate_run(small, run, "test", request, NO_PROGRESS)
     assert again.figures.confusion == before.confusion
     assert again.figures.classes[0].name == "kitty"
     assert [one.name for one in again.effects.protected] == ["kitty"]
