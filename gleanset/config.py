@@ -75,8 +75,9 @@ def read_toml(path: Path, shape: type[T]) -> T:
         # utf-8-sig: editors on Windows write a byte order mark.
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        hint = _hint_for_reading(error)
-        raise InputUnusable(f"cannot read {path}: {error.args[-1]}", hint) from error
+        raise InputUnusable(
+            f"cannot read {path}: {error.args[-1]}", _hint_for_reading(error)
+        ) from error
 
     try:
         data = tomllib.loads(text)
@@ -86,7 +87,7 @@ def read_toml(path: Path, shape: type[T]) -> T:
         ) from error
 
     # msgspec stops at the first mistake, and says neither the line nor what is allowed.
-    mistakes = list(_find_mistakes(data, shape, ()))
+    mistakes = list(_find_mistakes(data, shape, place=()))
     if mistakes:
         raise _recipe_error(path, text, mistakes)
     try:
@@ -152,10 +153,10 @@ def _find_mistakes_in_table(
         if key in shapes:
             yield from _find_mistakes(value, shapes[key], (*place, key))
         else:
-            keys = ", ".join(sorted(shapes))
             hint = find_removed_key((*place, key))
             if not hint:
-                hint = f"{did_you_mean(key, shapes)}known keys: {keys}"
+                guess = did_you_mean(key, shapes)
+                hint = f"{guess}known keys: {', '.join(sorted(shapes))}"
             yield _Mistake((*place, key), f"unknown key {key!r}", hint, has_place=False)
 
     for field in msgspec.structs.fields(struct):
@@ -174,6 +175,7 @@ def get_param(shape: Any) -> Param | None:
 def _find_unparsable(
     value: Any, shape: Any, place: tuple[str, ...]
 ) -> Iterator[_Mistake]:
+    """Yield the values that the function for the option of a command refuses."""
     param = get_param(shape)
     if not param or not param.parse:
         return
@@ -262,7 +264,7 @@ def find_line(text: str, steps: list[str]) -> int:
             counts[name] += 1
             path = table
         elif key := _KEY.match(line):
-            path = [*table, *(part.strip("'\"") for part in key.group(1).split("."))]
+            path = [*table, *(part.strip("'\"") for part in key[1].split("."))]
         else:
             continue
 

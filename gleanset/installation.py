@@ -88,9 +88,12 @@ def update_command() -> str:
 
 
 def _installer(python: str = "") -> list[str]:
+    """Return the start of the command that installs packages, here or for another Python."""
+    # An environment made by uv has no pip.
     if not python and find_spec("pip") is None:
         return ["uv", "pip", "install", "--python", sys.executable]
 
+    # Short if the user's `python` is the one that runs here.
     on_path = shutil.which("python")
     is_own = on_path and Path(on_path).parent == Path(sys.executable).parent
     own = "python" if is_own else sys.executable
@@ -98,6 +101,7 @@ def _installer(python: str = "") -> list[str]:
 
 
 def _requirement(extras: tuple[str, ...]) -> list[str]:
+    """Return the words that name this installation and extras to pip."""
     brackets = f"[{','.join(extras)}]" if extras else ""
     clone = _find_clone()
     if clone:

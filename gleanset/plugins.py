@@ -60,7 +60,9 @@ def get_plugin_package(kind: str, name: str) -> str:
 
 def load_plugin(kind: str, name: str, check: Callable[[str, Any], T]) -> T | None:
     """Load a plugin and return `check(name, object)`. Raises `UsageError` with its package."""
-    plugins = [plugin for plugin in list_plugins(kind, ()) if plugin.name == name]
+    plugins = [
+        plugin for plugin in list_plugins(kind, reserved=()) if plugin.name == name
+    ]
     return _load(plugins[0], check) if plugins else None
 
 

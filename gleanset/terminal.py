@@ -150,6 +150,7 @@ def _split_word(word: str, max_width: int) -> Iterator[str]:
 def _fill_lines(
     parts: list[str], between: str, indent: str, max_width: int
 ) -> Iterator[str]:
+    """Yield lines of parts; those after the first line are indented further."""
     if not parts:
         return
 

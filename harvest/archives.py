@@ -353,9 +353,10 @@ def _read_zip_name(info: zipfile.ZipInfo) -> str | bytes:
     """Return the name as text where the zip has it in UTF-8, else its bytes."""
     if info.flag_bits & _UTF8:
         return info.filename
+    # zipfile decoded the bytes as cp437, which has a character for each.
     raw = info.orig_filename.encode("cp437")
     checksum = struct.pack("<L", zlib.crc32(raw))
-    extra = info.extra
+    extra = info.extra  # fields: each has its kind, its size, and its content
 
     while len(extra) >= 4:
         kind, size = struct.unpack("<HH", extra[:4])

@@ -192,6 +192,7 @@ class SourceQueue(CandidateQueue):
         self.visits.tally.update(self._skipped)
 
     def _next(self) -> Candidate | None:
+        """Return the next candidate, or None: not found yet, or the search has ended."""
         if not self._is_asked:
             self._is_asked = True
             self._demands.put(True)
@@ -205,6 +206,7 @@ class SourceQueue(CandidateQueue):
         if isinstance(result, Candidate):
             return result
 
+        # None at the end of the search, or the error with which it ended.
         self._is_exhausted = True
         if isinstance(result, GleansetError):
             self.error = result

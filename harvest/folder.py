@@ -235,8 +235,9 @@ def _record(
         measured = image.measured
         credit = credit.fill_from(image.credit)
         if image.opt_out:
-            name = format_origin(item.origin)
-            options.opted_out_files.append(f"{name}: {image.opt_out}")
+            options.opted_out_files.append(
+                f"{format_origin(item.origin)}: {image.opt_out}"
+            )
 
     credit = credit.fill_from(options.credit)
     origin = replace(
@@ -295,8 +296,7 @@ def find_images(
         siblings = frozenset(names)
         for name in names:
             path = folder / name
-            is_table = is_source_table(path)
-            reason = SOURCE_TABLE if is_table else get_ignored_reason(path)
+            reason = SOURCE_TABLE if is_source_table(path) else get_ignored_reason(path)
             if reason:
                 ignored[reason] += 1
                 if reason in READ_OTHERWISE or path.suffix.lower() in TABLE_SUFFIXES:
@@ -338,7 +338,8 @@ def _make_image_file(
     try:
         status = path.stat()
     except OSError:
-        return ImageFile(path, origin, "")
+        # Without its size and time: reading it says what is wrong.
+        return ImageFile(path, origin, stamp="")
 
     stamp = f"{status.st_size}:{status.st_mtime_ns}:{origin.hint or ''}"
     stamp += make_credit_stamp(origin.post, credit, options.credit, origin.tags)

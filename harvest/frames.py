@@ -88,8 +88,9 @@ class FrameHarvest:
 
         with dataset.stage(STAGE) as scratch:
             self._store = dataset.originals(scratch)
-            images = () if self.sampling.limit is None else (self._images,)
-            self._importer = Importer(dataset, STAGE, self._store, images)
+            self._importer = Importer(
+                dataset, STAGE, self._store, images=(self._images,)
+            )
             total = sum(_iter_lengths(inputs)) or None
             with self.progress.meter("frames", total, " s of video") as meter:
                 self._advance = meter.advance
@@ -149,8 +150,9 @@ class FrameHarvest:
         def may_start(in_flight: int) -> bool:
             return in_flight < max_at_once
 
-        tasks = self._iter_tasks(inputs)
-        for outcome in run_over(sample_video, tasks, threads, may_start):
+        for outcome in run_over(
+            sample_video, self._iter_tasks(inputs), threads, may_start
+        ):
             self._record(outcome)
 
     def _stop(self) -> None:
@@ -322,6 +324,7 @@ class FrameHarvest:
         ]
 
     def _is_fresh(self, frame: StoredFrame, repeats: list[RepeatedSegment]) -> bool:
+        """Return whether to import a frame: a repeated one only in place of a missing file."""
         if not _is_inside(frame.time, repeats):
             return True
         image = self.dataset.images.get(frame.measured.sha256)

@@ -111,8 +111,7 @@ class Importer:
 
         is_forgotten = False
         if fetch_state == "rejected":
-            fetches = self._dataset.fetches
-            is_forgotten = fetches.is_forgotten(origin.source, origin.key)
+            is_forgotten = self._dataset.fetches.is_forgotten(origin.source, origin.key)
         self.tally["forgotten" if is_forgotten else "known"] += 1
         if fetch_state == "done":
             self._note_known(origin, stamp)
@@ -319,8 +318,10 @@ class SimulatedImporter(Importer):
         """Return whether a file is known, or was imported with another label, group or credit."""
         if self.is_known(origin, stamp):
             return True
-        fetches = self._dataset.fetches
-        if not fetches.get_image(origin.source, origin.key, content_stamp):
+        image = self._dataset.fetches.get_image(
+            origin.source, origin.key, content_stamp
+        )
+        if not image:
             return False
         self.tally["duplicate"] += 1
         self._note_known(origin)

@@ -55,5 +55,4 @@ class RedirectTargets:
 
 
 def _file_name(url: str) -> str:
-    path = urlsplit(url).path
-    return path.rpartition("/")[2].casefold()
+    return urlsplit(url).path.rpartition("/")[2].casefold()

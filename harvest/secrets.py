@@ -138,8 +138,9 @@ def store_login(
     """Store verified secrets by name; return the result of the command."""
     for name, value in secrets.items():
         store_secret(name, value)
-    file = str(find_secrets_file())
-    result = LoginResult(logged_in=site, kept_in=file, account=account)
+    result = LoginResult(
+        logged_in=site, kept_in=str(find_secrets_file()), account=account
+    )
 
     # The environment takes precedence: an old value there would still be used.
     if any(read_secret(name) != value for name, value in secrets.items()):

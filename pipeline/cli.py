@@ -503,7 +503,6 @@ def merge(job: CommandJob, other: Path) -> CommandResult:
     from pipeline.maintenance.merge import MergePreview, merge_dataset
 
     with job.open() as dataset:
-        option = dataset.option
         result, conflicts = merge_dataset(
             dataset,
             other,
@@ -519,7 +518,8 @@ def merge(job: CommandJob, other: Path) -> CommandResult:
 
     if result.decided:
         job.say(
-            f"images and samples stay; to undo the merged labels: labeler undo {option}"
+            "images and samples stay; to undo the merged labels: "
+            f"labeler undo {dataset.option}"
         )
 
     return result
@@ -532,7 +532,7 @@ def parse_age(text: str) -> float:
         raise UsageError(
             f"not an age: {text!r}", "use a number and a unit: 12h, 1d or 2w"
         )
-    return float(match.group(1)) * _SECONDS[match.group(2)]
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 @commands.command(epilog="Example: gleanset doctor")

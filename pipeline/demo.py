@@ -149,6 +149,7 @@ def render_search_page(
     if not results:
         return f'<div class="no_results">There are no results for <b>{escape(query)}</b></div>'
     size = max(1, min(count, PAGE_SIZE))
+    # `first` counts from 1.
     start = max(0, first - 1)
     if start >= len(results):
         # The last page begins at a multiple of its size.
@@ -171,6 +172,7 @@ def make_image_id(result: SearchResult) -> str:
 
 
 def _get_size(result: SearchResult) -> tuple[int, int]:
+    # All images of the sample are 640 x 360.
     return (320, 180) if result.variant == "resized" else (640, 360)
 
 
@@ -275,6 +277,7 @@ class SampleSite(ThreadingHTTPServer):
             super().__init__(("127.0.0.1", PORT), _Handler)
         except OSError:  # in use
             super().__init__(("127.0.0.1", 0), _Handler)
+        # It looks for a shutdown every 50 ms.
         self._thread = threading.Thread(
             target=self.serve_forever,
             args=(0.05,),
@@ -311,6 +314,7 @@ class SampleSite(ThreadingHTTPServer):
         return _NOT_FOUND
 
     def _find_results(self, keyword: str) -> list[SearchResult]:
+        # A search may have more words than a keyword of the listing, such as "hana anime".
         for word in keyword.lower().split():
             if word in self._listing:
                 return self._listing[word]

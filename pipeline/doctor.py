@@ -150,8 +150,7 @@ def _run_check(
 ) -> Component:
     """Return the result of a check, also of one that raises an error."""
     try:
-        finding = check()
-        return Component(name, purpose, ok=True, finding=finding, needed=needed)
+        return Component(name, purpose, ok=True, finding=check(), needed=needed)
     except GleansetError as error:
         problem = error
     except Exception as error:  # a broken installation may raise anything on import

@@ -40,6 +40,7 @@ def iter_images(dataset: Dataset) -> Iterator[Line]:
     """Yield all images with their origins."""
     for image in dataset.images.iterate():
         line = asdict(image)
+        # 64 bits as 16 digits, since other programs read large numbers as floats.
         line["phash"] = f"{image.phash:016x}"
         line["origins"] = [
             _rename_field(origin, "key", "source_id") for origin in line["origins"]
@@ -240,6 +241,7 @@ def iter_reports(dataset: Dataset) -> Iterator[Line]:
         copies = find_copies(dataset, reports)
         for report in reports:
             claim = asdict(report.claim)
+            # Only the search for copies uses it.
             del claim["phash"]
             rivals = rivals_by_report.get(report.id, ())
             # A rival without a report is the sample itself.
@@ -351,6 +353,7 @@ def _check_field(kind: str, field: str, line: Line) -> None:
 def _iter_field_names(line: Line) -> Iterator[str]:
     """Yield the fields; of a list of records those of its items."""
     for name, value in line.items():
+        # A dict as an ordered set: the items may have different fields.
         inner_names: dict[str, None] = {}
         items = value if isinstance(value, list) else []
         for item in items:

@@ -122,9 +122,10 @@ def _refuse_placeholders(path: Path) -> None:
     # An upgrade would overwrite changes to a bundled file.
     if path.resolve().parent == bundled_data() / "recipes":
         fix = f"edit a copy: gleanset recipes {path.stem} > my-{path.stem}.toml"
-    texts = "; ".join(placeholders)
-    number = min(placeholders.values())
-    raise RecipeError(f"{path}, line {number}: not filled in: {texts!r}", fix)
+    first_line = min(placeholders.values())
+    raise RecipeError(
+        f"{path}, line {first_line}: not filled in: {'; '.join(placeholders)!r}", fix
+    )
 
 
 class RecipeList(CommandResult):

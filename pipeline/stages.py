@@ -103,12 +103,12 @@ class Stages:
     command: str = ""
 
     def __iter__(self) -> Iterator[Stage]:
-        yield from _number_equal_names(self._iter_source_stages())
+        source_stages = [
+            (self._name_source(source), partial(self._run_source, source))
+            for source in self.recipe.sources
+        ]
+        yield from _number_equal_names(source_stages)
         yield from self._iter_later_stages()
-
-    def _iter_source_stages(self) -> Iterator[Stage]:
-        for source in self.recipe.sources:
-            yield self._name_source(source), partial(self._run_source, source)
 
     def _name_source(self, source: Source) -> str:
         """Return the name of a source's stage, as it is printed."""
@@ -235,6 +235,7 @@ class Stages:
         yield partial(_check_split, recipe, root)
 
         if recipe.export:
+            # Both raise an error if the table is wrong; what they return is not used here.
             yield partial(recipe.export.folder_in, root)
             yield recipe.export.options
 
@@ -292,6 +293,7 @@ def find_errors(checks: Iterable[Check]) -> list[GleansetError]:
         try:
             check()
         except GleansetError as error:
+            # Several tables may have the same fault, such as a missing component.
             if str(error) not in map(str, errors):
                 errors.append(error)
     return errors
@@ -302,6 +304,7 @@ def raise_errors(errors: list[GleansetError]) -> None:
     if len(errors) == 1:
         raise errors[0]
     if errors:
+        # An error may have no fix.
         lines = [f"  {error.what}; {error.fix}".rstrip("; ") for error in errors]
         raise RecipeError("\n".join(("errors in the recipe:", *lines)), "fix them all")
 
@@ -419,7 +422,7 @@ class CompletedSearches:
     def __init__(self, cache: Path):
         self._file = cache / SEARCHES_FILE
         self._results: dict[str, StoredResult] = {}
-        # Without the file, or with a damaged one, the sites are asked again.
+        # Without the file, or if it is damaged, the sites are asked again.
         with suppress(FileNotFoundError, msgspec.MsgspecError):
             self._results = msgspec.json.decode(
                 self._file.read_bytes(), type=dict[str, StoredResult]

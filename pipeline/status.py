@@ -86,13 +86,14 @@ class _SampleCounts:
 
 
 def _next_labeling_step(dataset: Dataset, counts: _SampleCounts) -> str:
+    """Return the command to run next while there are not enough labels for a model."""
     command = _find_detection_command(dataset)
     if command is not None:
         return command
     if not counts.labelled:
         suggestion = suggest_whole_images(dataset)
         if suggestion is not None:
-            return suggestion[0]
+            return suggestion[0]  # the command, without why
 
     if dataset.journal.find_undone_kind() != "accept-hints" and any(
         find_obstacle(sample) is None for sample in Hints(dataset.db).iter_waiting()
@@ -113,7 +114,8 @@ def _next_model_step(
         partial(_find_split_command, dataset, duplicates),
         partial(_find_detection_command, dataset),
     ]
-    # The first split waits for the search. Later ones come first, so that new labels are used.
+    # Before the first split come the faces of new images, the last step here. Later splits do not
+    # wait for them, so that new labels are used.
     if not dataset.samples.has_splits():
         steps.insert(0, steps.pop())
     for find_command in steps:
@@ -155,6 +157,7 @@ def _has_unmarked_duplicates(dataset: Dataset, duplicates: DuplicatePlan) -> boo
     if SplitEvidence(dataset.db).count_not_searched() > sum(rejections.values()):
         return True
     is_undone = dataset.journal.find_undone_kind() == "set-aside"
+    # The places are what is to change in the catalogue.
     return bool(duplicates.places) and not is_undone
 
 

@@ -78,7 +78,9 @@ async def report(request: Request) -> Response:
     )
 
     spool = service.require_spool()
-    spool_entry = await _compute(request, CHECK_REPORT, (upload, claim), [upload])
+    spool_entry = await _compute(
+        request, CHECK_REPORT, (upload, claim), uploads=[upload]
+    )
     is_new, label = await spool.run(lambda: spool.add(spool_entry))
 
     # The dataset may have classes that are not for users of the page.

@@ -82,7 +82,7 @@ def redirect_with_cookies(
         response.set_cookie(
             name,
             value,
-            YEAR_SECONDS,
+            max_age=YEAR_SECONDS,
             secure=request.url.scheme == "https",
             httponly=True,
             samesite="strict",

@@ -36,7 +36,8 @@ class _ImageResult(NamedTuple):
     parts: Sequence[Any] = ()
     error: Unreadable | None = None
 
-    def to_json(self, name: str, parts: Iterable[JsonDict]) -> JsonDict:
+    def to_json(self, key: str, parts: Iterable[JsonDict]) -> JsonDict:
+        """Return the result of an image, with its parts under `key`."""
         if self.error is not None:
             return {
                 "name": self.name,
@@ -46,7 +47,7 @@ class _ImageResult(NamedTuple):
             "name": self.name,
             "width": self.width,
             "height": self.height,
-            name: list(parts),
+            key: list(parts),
         }
 
 
@@ -102,6 +103,7 @@ def _process(
 
 
 def _decode(upload: Upload, max_pixels: int) -> Image:
+    """Decode an image. Raises `RefusedRequest` for one that is alone, else `Unreadable`."""
     try:
         return decode(upload.data, max_pixels=max_pixels).pixels
     except Unreadable as error:
@@ -201,7 +203,7 @@ def _crop_boxes(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImageP
                 "box outside the image",
                 f"{list(box)} in {image.width} x {image.height} pixels",
             )
-        faces.append(Face(HAND, box_in_image, 1.0))
+        faces.append(Face(HAND, box_in_image, score=1.0))
     return model.cropping.read.faces(np.asarray(image), faces)
 
 

@@ -159,6 +159,7 @@ def strip_image(data: bytes, max_pixels: int) -> StrippedImage:
     kind = image.format
     content = data[: _find_end(kind, data)] if kind in _PARTS else b""
 
+    # Nothing is left of other formats, and of a file without its end mark.
     raw_bytes = 3 * image.width * image.height
     if not 0 < len(content) <= raw_bytes + MAX_METADATA_BYTES:
         kind, content = _encode_again(image)

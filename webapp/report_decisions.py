@@ -308,8 +308,7 @@ def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
 def undo_decision(dataset: Dataset, step: int) -> None:
     """Undo a step that settled reports. Raises `UsageError` if a label changed since."""
     with dataset.db.transaction():
-        result = dataset.journal.undo(step)
-        if result.changed_since:
+        if dataset.journal.undo(step).changed_since:
             fix = "label it again instead"
             later_step = find_blocking_step(
                 dataset.db, step, SampleTiles(dataset.db).find_undoing_step(step)
@@ -337,7 +336,7 @@ def find_copies(
         images = [] if claim.phash is None else similar[claim.phash]
         others = [image for image in images if image.sha256 != claim.sha256]
         if claim.kind == REMOVAL and dataset.images.get_id(claim.sha256):
-            others.insert(0, SimilarImage(claim.sha256, 0))
+            others.insert(0, SimilarImage(claim.sha256, bits=0))
         copies[report.id] = others
     return copies
 
@@ -556,6 +555,7 @@ def _find_decision(dataset: Dataset, report: Report) -> Rival | None:
         return None
     marks = SampleTiles(dataset.db).get_marks([sample.key]).values()
     no_class = UNLISTED_PERSON if UNLISTED_MARK in marks else NOT_A_FACE
+    # A rival without a report is the sample itself.
     return Rival(None, sample.label or no_class, sample.status)
 
 
@@ -587,7 +587,7 @@ def get_claimed_class(dataset: Dataset, report: Report) -> str | None:
     if report.status == ACCEPTED:
         decision = _find_decision(dataset, report)
         return None if decision is None else decision.name
-    return get_accepted_class(dataset, report, None)
+    return get_accepted_class(dataset, report, correct=None)
 
 
 def get_accepted_class(dataset: Dataset, report: Report, correct: str | None) -> str:

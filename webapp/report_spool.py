@@ -118,8 +118,8 @@ class ReportSpool:
             )
 
         spool_sizes = [file.stat().st_size for file in list_spooled_reports(self.root)]
-        store = dataset.report_images()
-        store_bytes = sum(size for _, size, _ in store.iter_files())
+        files = dataset.report_images().iter_files()
+        store_bytes = sum(size for _, size, _ in files)
         total_bytes = store_bytes + sum(spool_sizes) + len(report.image)
         pending = dataset.reports.count() + len(spool_sizes)
         if pending >= self._limits.reports or total_bytes > self._limits.report_bytes:
@@ -184,11 +184,11 @@ def _import_file(dataset: Dataset, file: Path) -> None:
 
     claim = report.claim
     with dataset.db.transaction():
-        store = dataset.report_images()
         if not (_is_forgotten(dataset, report) or dataset.reports.contains(claim)):
             # The image comes before its row, which refers to it.
             if not dataset.images.get_id(claim.sha256):
-                write_atomic(store.path(claim.sha256, claim.format), report.image)
+                file_of_image = dataset.report_images().path(claim.sha256, claim.format)
+                write_atomic(file_of_image, report.image)
             dataset.reports.add(claim)
 
     file.unlink(missing_ok=True)

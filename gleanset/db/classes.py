@@ -83,7 +83,7 @@ class Changes(Table):
         for what in ("split", "split_group"):
             sql = f"SELECT id FROM sample WHERE {what} IS NOT NULL AND id IN (:items)"
             rows = self._db.iter_rows_in(sql, samples)
-            changes += [Change(what, row["id"], None) for row in rows]
+            changes += [Change(what, row["id"], after=None) for row in rows]
         return changes
 
     def revert(self, step: int, undoing: int) -> list[tuple[str, int]]:
@@ -436,10 +436,11 @@ class LabelClasses:
 
         # A former name of another class gets a row as its alias, and is that again after an undo.
         sql = "SELECT id FROM class WHERE name=?"
-        owner = self.get_id(name)
-        number = self._db.fetch_int(sql, (name,)) or self._add_hidden(name, owner)
+        number = self._db.fetch_int(sql, (name,))
+        if not number:
+            number = self._add_hidden(name, self.get_id(name))
         aliases = self._leave_aliases(number)
-        self._changes.apply(step, [*aliases, Change("merged", number, None)])
+        self._changes.apply(step, [*aliases, Change("merged", number, after=None)])
 
     def _leave_aliases(self, row: int) -> list[Change]:
         """Return changes after which the names of an alias (row) lead to its class directly.

@@ -321,9 +321,10 @@ class Connection:
     ) -> Iterator[list[Row]]:
         """Yield pages of `size` rows of a query by ascending `key`.
 
-        `sql` ends with a WHERE; `key` names columns as in `sql` (`s.key`). Pages are read by keyset
-        pagination, so rows may be written meanwhile. `within` wraps the page in a query with its
-        own ORDER BY, for joins with several rows per row of the page.
+        `sql` ends with a WHERE clause (`WHERE TRUE` for all rows), to which conditions are added;
+        `values` are those of its `?`. `key` names columns as in `sql` (`s.key`). Pages are read by
+        keyset pagination, so rows may be written meanwhile. `within` wraps the page in a query with
+        its own ORDER BY, for joins with several rows per row of the page.
         """
         columns = ", ".join(key)
         names = [name.rpartition(".")[2] for name in key]

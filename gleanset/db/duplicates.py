@@ -114,8 +114,8 @@ class ImageHashes(Table):
         """Yield hashes of (un)searched samples, also retired ones, in pages."""
         for rows in self._db.iter_pages(
             "SELECT sample, plain, flipped, points, shapes FROM sample_hash WHERE searched=?",
-            ("sample",),
-            (searched,),
+            key=("sample",),
+            values=(searched,),
             size=size,
         ):
             # By column: unpacking each row would take as long as reading it.

@@ -362,7 +362,7 @@ class Faces(Table):
             FROM image
             WHERE EXISTS(SELECT 1 FROM face f WHERE f.image=image.id AND {VALID_FACE})
             """,
-            ("sha256",),
+            key=("sha256",),
             within=f"""
                 SELECT i.sha256, f.*
                 FROM ({{page}}) i
@@ -576,8 +576,9 @@ class CropMethod:
                 f"{count(self.samples, 'box', 'boxes')} imported with the images{crop}"
             )
         settings = self.settings or "unknown settings"
-        faces = count(self.samples, "face")
-        return f"{faces} found by {self.detector} ({settings}){crop}"
+        return (
+            f"{count(self.samples, 'face')} found by {self.detector} ({settings}){crop}"
+        )
 
 
 def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:

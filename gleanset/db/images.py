@@ -290,7 +290,7 @@ class Images(Table):
     def iterate(self) -> Iterator[Image]:
         """Yield all images by hash."""
         for rows in self._db.iter_pages(
-            "SELECT * FROM image WHERE TRUE", ("sha256",), size=200
+            "SELECT * FROM image WHERE TRUE", key=("sha256",), size=200
         ):
             yield from self._with_origins(rows)
 

@@ -414,7 +414,7 @@ class Journal:
             LEFT JOIN class c ON c.id=d.value
             WHERE TRUE
             """,
-            ("d.id",),
+            key=("d.id",),
         ):
             yield record_from_row(Decision, row, name=operation_from_row(row).text())
 
@@ -546,6 +546,7 @@ def has_effect(db: Connection, step: int) -> bool:
 
 def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
     """Return the last undoable step before `end` that overlaps with `step`."""
+    # m is a part of `step`, o one of a later step.
     overlapping_steps = " UNION ".join(
         f"""
         SELECT o.step

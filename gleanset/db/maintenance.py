@@ -307,8 +307,9 @@ class Contradiction(NamedTuple):
 def find_contradictions(db: Connection) -> dict[str, Contradiction]:
     """Return contradictions by kind; takes a second for 100,000 samples."""
     problems = {kind: db.fetch_column(sql) for kind, sql in _CONTRADICTIONS.items()}
-    disputes = Hints(db).list_disputed()
-    problems["disputed_labels"] = [f"{row.key} is {row.label}" for row in disputes]
+    problems["disputed_labels"] = [
+        f"{row.key} is {row.label}" for row in Hints(db).list_disputed()
+    ]
 
     return {
         kind: Contradiction(len(lines), tuple(lines[:_EXAMPLES]))
@@ -388,9 +389,9 @@ class DecidedState(NamedTuple):
     """Status and class of a sample, with action and provenance of its last decision."""
 
     status: str
-    label: str | None
-    action: str
-    provenance: str
+    label: str | None = None
+    action: str = ""
+    provenance: str = ""
 
 
 class CatalogueMerge(Table):

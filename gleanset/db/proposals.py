@@ -145,7 +145,7 @@ class Proposals(Table):
             JOIN sample s ON s.id=t.sample
             WHERE TRUE
             """,
-            ("t.position", "t.sample"),
+            key=("t.position", "t.sample"),
         ):
             proposals: dict[int, list[Proposal]] = {row["sample"]: [] for row in rows}
             for sample, *proposal in self._db.iter_rows_in(
@@ -161,8 +161,9 @@ class Proposals(Table):
                 proposals[sample].append(Proposal(*proposal))
 
             for number, key, position, cluster, outlier in rows:
-                own = tuple(proposals[number])
-                yield PrelabelledSample(key, position, own, cluster, outlier)
+                yield PrelabelledSample(
+                    key, position, tuple(proposals[number]), cluster, outlier
+                )
 
 
 class PrelabelSample(NamedTuple):
@@ -193,7 +194,7 @@ class PrelabelSamples(Table):
     def iterate(self) -> Iterator[PrelabelSample]:
         """Yield samples in use and labelled duplicates, by key."""
         for rows in self._db.iter_pages(
-            f"SELECT * FROM sample WHERE {_TAUGHT}", ("key",), within=_LIKE
+            f"SELECT * FROM sample WHERE {_TAUGHT}", key=("key",), within=_LIKE
         ):
             yield from self._make_samples(rows).values()
 
@@ -269,7 +270,7 @@ def iter_proposed_samples(db: Connection) -> Iterator[ProposedSample]:
                 WHERE p.sample=s.id AND c.merged_into IS NOT c.id
             )
         """,
-        ("key",),
+        key=("key",),
         within=_EACH,
     )
     for rows in pages:

@@ -115,8 +115,9 @@ class BoxedSamples(Table):
 
 
 def _read_boxed_sample(row: Row) -> BoxedSample:
-    by_hand = bool(row["by_hand"])
-    return record_from_row(BoxedSample, row, box=box_from_row(row), by_hand=by_hand)
+    return record_from_row(
+        BoxedSample, row, box=box_from_row(row), by_hand=bool(row["by_hand"])
+    )
 
 
 class FrameFace(NamedTuple):
@@ -312,7 +313,9 @@ class QualityMeasures(Table):
 
         # The pages that follow repeat none of the first.
         first_ids = frozenset(first_page)
-        for rows in self._db.iter_pages(missing_sql, ("s.id",), (version,), size=500):
+        for rows in self._db.iter_pages(
+            missing_sql, key=("s.id",), values=(version,), size=500
+        ):
             yield [row["id"] for row in rows if row["id"] not in first_ids]
 
     def save(

@@ -74,8 +74,9 @@ class Runs(Table):
 
 
 def _run_from_row(row: Row) -> Run:
-    settings = load(row["settings"])
-    return record_from_row(Run, row, settings=settings, result=load(row["result"]))
+    return record_from_row(
+        Run, row, settings=load(row["settings"]), result=load(row["result"])
+    )
 
 
 class EvaluationCounts(NamedTuple):

@@ -471,7 +471,7 @@ class SplitEvidence(Table):
         condition = "TRUE" if keys else _TIED
         for rows in self._db.iter_pages(
             f"SELECT * FROM sample WHERE ({condition})",
-            ("key",),
+            key=("key",),
             within=f"""
                 SELECT s.id, s.key, iif(s.status='labelled' AND s.kept, c.name, NULL),
                     s.split, s.last_split, s.split_group, s.image, s.phash,

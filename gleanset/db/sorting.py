@@ -368,7 +368,7 @@ class SortingQueue(Table):
             (label,),
         )
 
-        return list(dict.fromkeys([*self.list_typical(label, 1), *latest]))
+        return list(dict.fromkeys([*self.list_typical(label, limit=1), *latest]))
 
     def list_typical(self, label: int, limit: int) -> list[int]:
         """Return a class's most typical samples (rows) that no web report labelled."""

@@ -121,6 +121,7 @@ class Statistics(Table):
 
     def list_yields(self) -> list[SourceYield]:
         """Return yields by source and request; each origin of an image counts."""
+        # The counts are images, samples in use and labelled samples.
         return self._db.fetch_records(
             SourceYield,
             f"""
@@ -144,6 +145,7 @@ class Statistics(Table):
 
     def list_failures(self) -> list[FailureCount]:
         """Count rejections by stage and reason, the most frequent first."""
+        # With min(), SQLite takes `detail` from the row that has the minimum.
         return self._db.fetch_records(
             FailureCount,
             """

@@ -52,10 +52,13 @@ def filter_sql(sample_filter: SampleFilter) -> tuple[str, list[object]]:
     }
     used_tests = {test: value for test, value in origin_tests.items() if value}
     if used_tests:
-        condition = " AND ".join(used_tests)
-        tests += (
-            f" AND EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {condition})"
-        )
+        tests += f"""
+            AND EXISTS(
+                SELECT 1
+                FROM origin
+                WHERE image=s.image AND {" AND ".join(used_tests)}
+            )
+            """
         values += used_tests.values()
     return tests, values
 
@@ -155,7 +158,7 @@ class OrderedSamples(Table):
             # One string instead of very many rows, each of which would cost a switch of threads.
             text = self._db.fetch_text(f"SELECT group_concat(id) FROM ({sql})", values)
             if not text:
-                return OrderedRows(array("q"), ())
+                return OrderedRows(array("q"), sections=())
             ids = array("q", map(int, text.split(",")))
             return OrderedRows(ids, ((None, len(ids)),))
 
@@ -265,9 +268,9 @@ class Reviews(Table):
         self, flags: Sequence[QualityFlag], sample_filter: SampleFilter
     ) -> list[ReviewItem]:
         """Return flagged samples, each with its first flag, by flag and row."""
-        # CASE returns the first flag that matches.
+        # CASE returns the first flag that matches, as its index in `flags`.
         cases = " ".join(
-            f"WHEN {flag.sql} THEN {place}" for place, flag in enumerate(flags)
+            f"WHEN {flag.sql} THEN {index}" for index, flag in enumerate(flags)
         )
         tests, values = filter_sql(sample_filter)
         rows = self._db.fetch_all(
@@ -287,7 +290,9 @@ class Reviews(Table):
         )
 
         return [
-            ReviewItem(row["id"], flags[row["flag"]].name, None, row["label"])
+            ReviewItem(
+                row["id"], flags[row["flag"]].name, value=None, other=row["label"]
+            )
             for row in rows
         ]
 

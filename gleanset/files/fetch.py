@@ -162,7 +162,7 @@ def _write(
 ) -> None:
     start = out.tell()
     rest = int(response.headers.get("Content-Length", 0))
-    total = start + rest or None
+    total = start + rest if rest else None
     with progress.current.meter(file.name, total, "B", start) as meter:
         # Without content decoding: none was asked for, and some servers only announce gzip.
         for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):

@@ -107,6 +107,7 @@ def query_hub(file: HubFile) -> HubPin:
         *_, last_line = str(error).strip().split("\n")
         raise error_type(f"the hub has no {file}: {last_line}", _FIX) from error
 
+    # The ETag of a large file (in LFS) is its SHA-256, that of another file is not.
     commit, sha256 = str(facts.commit_hash), str(facts.etag)
     is_valid = _COMMIT.fullmatch(commit) and _SHA256.fullmatch(sha256)
     # A revision that is a commit, not a branch or tag, must be the one that comes back.
@@ -139,6 +140,7 @@ def _import_client() -> Any:
     try:
         import huggingface_hub.errors
     except ImportError as error:
-        fix = install_command("onnx")
-        raise MissingComponent(f"hub: needs huggingface_hub: {error}", fix) from error
+        raise MissingComponent(
+            f"hub: needs huggingface_hub: {error}", install_command("onnx")
+        ) from error
     return huggingface_hub

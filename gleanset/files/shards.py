@@ -137,7 +137,7 @@ class ShardSize(NamedTuple):
         match = re.fullmatch(
             r"(\d+(?:\.\d+)?)\s*([kmgt]|[kmg]i)b?", text.strip().lower()
         )
-        size = int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0
+        size = int(float(match[1]) * _UNITS[match[2]]) if match else 0
         if not 1_000 <= size <= 10**13:
             raise UsageError(
                 f"{text!r} is not a shard size",

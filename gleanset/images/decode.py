@@ -356,6 +356,7 @@ def _translate_error(error: Exception) -> Unreadable:
         return error
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     if isinstance(error, bombs):
+        # Without the end of Pillow's text: "…, could be decompression bomb DOS attack."
         return Unreadable("too large", str(error).partition(", could")[0])
 
     # Pillow raises the same types for all of these: only its texts differ.
@@ -383,4 +384,5 @@ def _explain_unidentified(data: bytes) -> Unreadable:
             )
         case "video":
             return Unreadable("not an image", "a video: use harvest frames")
+    # In quotes, without the b of bytes.
     return Unreadable("not an image", f"begins with {repr(head[:12])[1:]}")

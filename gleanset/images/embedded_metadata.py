@@ -146,6 +146,7 @@ def iter_jpeg_segments(data: Bytes, *, until_scan: bool = False) -> Iterator[Fil
             next_marker = _NEXT_MARKER.search(data, end)
             end = next_marker.start() if next_marker else len(data)
 
+        # Marker and length take four bytes.
         yield FilePart(bytes((marker,)), at, end, at + 4, end)
         if marker == _EOI or (marker == _SOS and until_scan):
             return

@@ -64,9 +64,7 @@ def find_opt_outs(data: bytes) -> Iterator[OptOutSignal]:
     """Yield the opt-out signals in an image file; damaged metadata is skipped."""
     xmp, manifest = _read_metadata(data)
     if mining := _DATA_MINING.search(xmp):
-        yield OptOutSignal(
-            "iptc", "iptc data mining prohibited", mining.group(1).decode()
-        )
+        yield OptOutSignal("iptc", "iptc data mining prohibited", mining[1].decode())
     if _forbids_training(manifest):
         yield OptOutSignal("c2pa", "c2pa training not allowed", "training-mining")
 
@@ -111,7 +109,7 @@ def _forbids_training(manifest: bytes) -> bool:
         if not content:
             continue
 
-        length = min(int.from_bytes(content.group(1), "big"), _MAX_ASSERTION_BYTES)
+        length = min(int.from_bytes(content[1], "big"), _MAX_ASSERTION_BYTES)
         if _REFUSED.search(manifest, content.end(), content.start() + length):
             return True
     return False

@@ -271,8 +271,9 @@ class Client:
                 except StopIteration as end:
                     response: HttpResponse = end.value
                     break
-        text = _decode_text(response)
-        return Page(response.status, text, response.url, response.headers)
+        return Page(
+            response.status, _decode_text(response), response.url, response.headers
+        )
 
     def call_api(
         self,
@@ -441,8 +442,9 @@ class Client:
         if self.slots.is_closed:
             raise Closed("the download was stopped") from cause
         if deadline.is_over:
-            seconds = deadline.total
-            raise Unreadable("too slow", f"{url}: more than {seconds:g} s") from cause
+            raise Unreadable(
+                "too slow", f"{url}: more than {deadline.total:g} s"
+            ) from cause
 
     def _headers(self, accept: str) -> dict[str, str]:
         return {

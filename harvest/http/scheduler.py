@@ -160,6 +160,7 @@ class Scheduler(Generic[Result]):
     def _fill_queues(self, queue: JobQueue) -> bool:
         """Take candidates while threads need them; return whether there is anything to wait for."""
         limit = _PENDING_PER_REQUEST * self._requests
+        # A thread found no job: all hosts of the pending ones are waiting.
         if self._is_starving:
             limit = self._pending_count + self._requests
         while self._pending_count < min(limit, MAX_PENDING):

@@ -400,7 +400,7 @@ def pages_until_repeated(ask: Callable[[int], ResultPage[Candidate]]) -> Pages:
         page = ask(position)
         return ask(position) if has_no_new_results(page) else page
 
-    for page in walk_pages(ask_again, 1):
+    for page in walk_pages(ask_again, start=1):
         keys = _list_keys(page)
         if has_no_new_results(page):
             if not keys & latest_keys:
@@ -466,11 +466,12 @@ def parse_day_range(text: str) -> tuple[date | None, date | None]:
     """Parse FROM..TO as its first and last day; None for an open side."""
     start, dots, end = (part.strip() for part in text.partition(".."))
     if not dots:
-        end = start
+        end = start  # a single day
     with suppress(ValueError):
         first = parse_day(start) if start else None
         last = parse_day(end) if end else None
-        if (first or last) and (first or date.min) <= (last or date.max):
+        is_in_order = (first or date.min) <= (last or date.max)
+        if is_in_order and (first or last):
             return first, last
     raise ValueError("days as 2020-01-01..2020-12-31, 2020-01-01.. or ..2020-12-31")
 

@@ -148,7 +148,10 @@ class FlickrApi:
     def post(
         self, url: str, data: Mapping[str, str], auth: Any, timeout: object
     ) -> Any:
-        """Sign and send a request of flickrapi through our client, whose limits apply."""
+        """Sign and send a request of flickrapi through our client, whose limits apply.
+
+        It replaces a method of flickrapi's session, hence the unused `timeout`.
+        """
         from requests import Request
 
         request = Request("POST", url, data=data, auth=auth).prepare()
@@ -237,7 +240,7 @@ def _list_pages(api: FlickrApi, params: Params) -> Iterator[ResultPage[Photo]]:
         earlier_ids.update(ids)
         return ResultPage(page.photo, next_page, error)
 
-    return walk_pages(ask, 1, _LAST_PAGE)
+    return walk_pages(ask, start=1, last=_LAST_PAGE)
 
 
 def _older_search(params: Params, last: list[Photo]) -> tuple[Params | None, str]:
@@ -382,9 +385,10 @@ class Flickr(Source):
         api = FlickrApi(query.text, client, self._pace, endpoint, _read_keys())
         has_readable = False
         params: Params = _build_params(query.text, settings)
-        list_pages = partial(_list_pages, api)
 
-        for photos in pages_in_windows(params, list_pages, _older_search):
+        for photos in pages_in_windows(
+            params, partial(_list_pages, api), _older_search
+        ):
             items: list[Item] = [
                 photo
                 if isinstance(photo, Skipped | Gap)

@@ -304,7 +304,9 @@ def _find_even_changes(window: FrameBuffer, span: float) -> list[_EvenChange]:
     last = np.searchsorted(times, times + span / 2, side="right") - 1
     change = np.abs(window.small[last] - window.small[first]).mean(axis=1)
 
+    # At the ends of the window a part of the span is missing.
     is_full = times[last] - times[first] >= 0.7 * span
+    # Frames between the middle and both ends show whether the change is even.
     has_neighbours = (last - middles >= 2) & (middles - first >= 2)
     is_large = change >= _MIN_GRADUAL_CHANGE
     middles = middles[is_full & has_neighbours & is_large]

@@ -283,7 +283,7 @@ def _clock_expression(facts: VideoFacts) -> str:
 
 
 def _input_options(plan: DecodePlan) -> dict[str, Any]:
-    options: dict[str, Any] = {"copyts": None}
+    options: dict[str, Any] = {"copyts": None}  # None: without a value
     if not plan.facts.rotated:
         # Rebuilding the filters would lose their state. (Rotation needs a constant size.)
         options["reinit_filter"] = 0

@@ -42,7 +42,8 @@ def open_video(path: Path) -> LocalVideo:
         raise Unreadable("cannot be read", error.strerror or str(error)) from error
     name = format_path(path)
     title = format_path(Path(path.name))
-    origin = Origin("video", "", path=name, video=sha256, title=title)
+    # The key is that of a frame, by its time.
+    origin = Origin(source="video", key="", path=name, video=sha256, title=title)
     return LocalVideo(path, name, sha256, origin)
 
 

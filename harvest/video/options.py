@@ -70,6 +70,7 @@ def parse_format(text: str) -> tuple[Format, int]:
     """Return format and quality of 'png', 'jpeg' or 'jpeg:80'. Raises `UsageError`."""
     name = text.strip().lower()
     match = _FORMAT.fullmatch(name)
+    # 0 is refused below; without a quality it is the default of `Sampling`.
     quality = int(match[1] or Sampling.quality) if match else 0
     if not 1 <= quality <= 100:
         raise UsageError(

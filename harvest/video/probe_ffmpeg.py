@@ -424,6 +424,7 @@ def _parse_frame_rate(description: str) -> float | None:
     rate = float(number.removesuffix("k"))
     if number.endswith("k"):
         rate *= 1000
+    # 29.97 is 30000/1001; 12.5 and 25 are what they are.
     ntsc_rate = round(rate * 1.001) / 1.001
     if rate % 1 and round(ntsc_rate, 2) == rate:
         return ntsc_rate

@@ -263,6 +263,7 @@ class RunningFfmpeg:
         """Return data: empty at the end, None for a new connection."""
         if not isinstance(key.fileobj, socket.socket):
             return os.read(key.fd, _CHUNK_BYTES)
+        # A listening socket: ffmpeg connects once, and its connection takes the place.
         if key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             connection = self._sockets.enter_context(key.fileobj.accept()[0])
             self._selector.unregister(key.fileobj)

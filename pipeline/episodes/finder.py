@@ -137,13 +137,14 @@ class SceneTracker:
         active = [
             track for track in self.tracks if time - track.ended <= MAX_GAP_SECONDS
         ]
-        costs = np.zeros((len(active), len(faces)))
+        costs = np.zeros((len(active), len(faces)))  # tracks x faces
         for row, track in enumerate(active):
             costs[row] = [track.cost(face, time) for face in faces]
 
         tracks = {}  # by the position of their face
         rows, columns = linear_sum_assignment(costs)
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+            # The assignment with the least cost may still have impossible pairs.
             if costs[row, column] < IMPOSSIBLE:
                 active[row].add(faces[column], time)
                 tracks[column] = active[row]
@@ -222,6 +223,7 @@ class ShotFrame:
     @property
     def full_size_faces(self) -> list[DetectedFace]:
         """Faces in pixels of the full frame."""
+        # Width by width.
         scale = self.candidate.frame.size[0] / self.grey.shape[1]
         return [
             detection._replace(face=_scale_face(detection.face, scale))
@@ -337,7 +339,7 @@ class FaceFinder:
 
     def _fill_window(self, frames: list[ShotFrame]) -> None:
         """Follow or search the faces between two frames."""
-        segments = deque([frames])
+        segments = deque([frames])  # each from one known frame to another
         while segments:
             segment = segments.popleft()
             ends = (self._wait(segment[0]), self._wait(segment[-1]))
@@ -392,6 +394,7 @@ def _has_changed(
     # Camera motion is not subtracted: that would save 5 of 89 searches, and cost more CPU
     # (docs/experiments.md).
     change = np.minimum.reduce(changes)
+    # Boxes may reach beyond the frame: to the right, slices end there; to the left, at 0.
     for x, y, width, height in excluded_boxes:
         edges = (x, y, x + width, y + height)
         left, top, right, bottom = (max(edge, 0) // REDUCTION for edge in edges)

@@ -129,7 +129,7 @@ class FaceChooser(FrameChooser):
         self, candidate: FrameCandidate, faces: list[DetectedFace]
     ) -> None:
         tracks = self._tracker.add_frame(candidate.time, faces)
-        frame = CandidateFrame(candidate, [])
+        frame = CandidateFrame(candidate, faces=[])
         for detection, track in zip(faces, tracks, strict=True):
             face = CandidateFace(
                 detection.face,
@@ -139,6 +139,7 @@ class FaceChooser(FrameChooser):
             )
             frame.faces.append(face)
             box = detection.face.box
+            # Smaller ones are tracked, and stored with a frame that is kept for a larger one.
             if min(box.width, box.height) >= MIN_FACE_SIDE:
                 portraits = self._portraits[track.number]
                 self._add_portrait(portraits, TrackPortrait(frame, face))

@@ -85,6 +85,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         else:
             name, settings = recorded_detector.name, recorded_detector.text
 
+        # `_find_recorded_detector` reads the detector from `asked` again.
         return Sampling(
             mode="seen",
             every=1 / self.rate,

@@ -115,9 +115,11 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
         if spans:
             # They may begin before the first fingerprint, and end after the last.
             segments = [
-                Segment(max(start, 0.0), min(end, length), ()) for start, end in spans
+                Segment(max(start, 0.0), min(end, length), tracks=())
+                for start, end in spans
             ]
-            people.append(PersonOnScreen(None, "left out", segments, None))
+            # Of no person: a row of its own for the repeated intros and outros.
+            people.append(PersonOnScreen(None, "left out", segments, face=None))
         timelines.append(VideoTimeline(title, length, people))
 
     return sorted(timelines, key=lambda timeline: timeline.title)
@@ -137,6 +139,7 @@ def _list_people(
     for (name, state), own_tracks in by_name.items():
         face = None
         if name is not None:
+            # Shown as a face beside the name.
             main_track = max(own_tracks, key=lambda row: row.track.frames)
             sample = dataset.samples.get(main_track.samples[0])
             face = thumbnails.of_sample(sample) if sample is not None else None

@@ -123,6 +123,7 @@ class _GarbageCollector:
 
         is_any_stage_running = self._is_any_stage_running()
         for orphan in find_orphan_files(self._dataset, self._latest_change):
+            # A running stage may have written the file, and adds its row next.
             if is_any_stage_running and orphan.awaits_row:
                 continue
             if self._simulate or remove_orphan(self._dataset, orphan):
@@ -460,7 +461,9 @@ class _ImageChecker:
             self.result.unreadable += 1
 
     def _repair(self, item: StoredImage, reason: str | None, detail: str) -> None:
+        """Restore a file, or mark its image as missing; `reason` is None for a sound file."""
         if reason is None:
+            # It was missing at an earlier check, and is back.
             if item.state == "missing":
                 self._mark_present(item)
         elif self._restore_file(item):
@@ -473,6 +476,8 @@ class _ImageChecker:
                 self.maintenance.mark_missing(item.sha256)
 
     def _restore_file(self, item: StoredImage) -> bool:
+        """Put a copy in the place of a missing or damaged file; return whether there is one."""
+        # Read again under the lock: another process may have restored it.
         if self.store.compute_hash(item.sha256, item.format) != item.sha256:
             data = self._find_copy(item.sha256)
             self.store.quarantine(self.store.path(item.sha256, item.format))

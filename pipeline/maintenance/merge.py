@@ -210,8 +210,9 @@ def _import_files(
 
 def plan_merge(merge: CatalogueMerge) -> MergePlan:
     """Compare both catalogues; nothing is written."""
-    plan = MergePlan(*merge.count_changes())
-    decided_keys: dict[str, None] = {}
+    origins, samples, forgotten_there = merge.count_changes()
+    plan = MergePlan(origins, samples, forgotten_there)
+    decided_keys: dict[str, None] = {}  # in order, without repeats
     for step, new_keys in _iter_other_steps(merge):
         plan.steps.append(step)
         plan.decisions += len(new_keys)
@@ -233,7 +234,7 @@ def _iter_other_steps(
     Steps are the same if author, time and kind agree, and their decisions on common samples. One
     side may lack decisions, after a removal or an import of some of its images.
     """
-    # Own steps, as far as they have no counterpart yet.
+    # Ids of own steps, as far as they have no counterpart yet.
     own_steps: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for step in merge.list_steps("main"):
         own_steps[_identify(step)].append(step["id"])
@@ -266,6 +267,7 @@ def _identify(step: Row) -> tuple[str, ...]:
 
 
 def _agree(decisions: dict[str, str], others: dict[str, str]) -> bool:
+    # Without a common sample, equal times would be a coincidence.
     common = decisions.keys() & others.keys()
     return bool(common) and all(decisions[key] == others[key] for key in common)
 
@@ -279,7 +281,7 @@ def _plan_sample(
         return
     local = merge.get_state("main", key)
     if local is None:  # added by this merge
-        local = DecidedState("queue", None, "", "")
+        local = DecidedState("queue")
 
     is_equal = (local.status, local.label) == (other.status, other.label)
     has_local_decision = local.status in _ACTIONS
@@ -305,6 +307,8 @@ def _plan_sample(
 def _apply(dataset: Dataset, merge: CatalogueMerge, plan: MergePlan, name: str) -> None:
     merge.add_origins()
     merge.add_samples()
+    # Our ids by theirs, because the undo of a step names it. Steps come in their order, so that
+    # the step which is undone is already there.
     local_ids: dict[int | None, int] = {}
 
     for step, local_id in plan.steps:

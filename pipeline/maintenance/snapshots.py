@@ -114,7 +114,6 @@ def create_snapshot(dataset: Dataset, name: str, note: str = "") -> SnapshotResu
 def restore_snapshot(dataset: Dataset, name: str) -> RestoreResult:
     """Replace the catalogue by a snapshot after a backup; close `dataset`."""
     user = dataset.journal.user
-    option = dataset.option
 
     with dataset.stage("restore") as scratch, dataset.snapshots.open(name) as snapshot:
         staged_file = scratch / CATALOGUE
@@ -133,7 +132,7 @@ def restore_snapshot(dataset: Dataset, name: str) -> RestoreResult:
     return RestoreResult(
         restored=name,
         before=backup.name,
-        undo=f"gleanset restore {backup.name} {option}",
+        undo=f"gleanset restore {backup.name} {dataset.option}",
     )
 
 

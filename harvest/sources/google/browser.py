@@ -295,6 +295,7 @@ def _make_options(settings: OptionValues) -> ChromeOptions:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
+    """Turn errors of selenium and of the connection to the driver into `Unreachable`."""
     try:
         yield
     except TimeoutException as error:

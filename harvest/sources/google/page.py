@@ -216,6 +216,7 @@ def _parse_url(literal: str | None) -> str | None:
 
 
 def _parse_string(literal: str | None) -> str | None:
+    """Return the text of a string literal of JavaScript; None for another literal."""
     if not literal or not literal.startswith('"'):
         return None
     try:

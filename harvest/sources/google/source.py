@@ -273,6 +273,7 @@ def build_search_url(text: str, settings: OptionValues) -> str:
         for name, (argument, words) in _PACKAGE_FILTERS.items():
             arguments[argument] = words.get(settings[name])
         filters = builder.build_url_parameters(arguments)
+        # Without an image, similar images, a site, and safe search, which `_add_filters` sets.
         address = builder.build_search_url(text, filters, None, None, None, False)
     # The package exits on errors.
     except (SystemExit, AttributeError, LookupError, TypeError) as error:

@@ -327,6 +327,7 @@ def _check_work_response(page: Page) -> None:
 
 
 def _api_error(body: Mapping[str, Any], page: Page) -> Exception | None:
+    """Return the error that a response states; None for one with data."""
     if page.status == 200 and not body.get("error") and not body.get("has_error"):
         return None
     message = " ".join(_iter_messages(body))
@@ -341,6 +342,7 @@ def _api_error(body: Mapping[str, Any], page: Page) -> Exception | None:
             "pip install -U pixivpy3",
         )
 
+    # Whatever its status is.
     if "rate limit" in text:
         page = page._replace(status=429)
     answer = f"Pixiv answered {page.status}"

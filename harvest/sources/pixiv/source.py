@@ -290,7 +290,7 @@ def _list_pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]
             raise format_error("works in an unknown format")
         return ResultPage(items, next_offset)
 
-    return walk_pages(ask, 0, _LAST_OFFSET)
+    return walk_pages(ask, start=0, last=_LAST_OFFSET)
 
 
 def _parse_item(value: Any) -> Work | Skipped:
