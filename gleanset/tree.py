@@ -5,7 +5,7 @@ All importers use it, so that their summaries account for every file.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path, PurePath
 
 from gleanset.dataset import is_dataset
@@ -16,7 +16,6 @@ from gleanset.files.names import (
     find_split_folders,
 )
 from gleanset.images.plugin_formats import guess_kind
-from gleanset.records import Origin
 
 HIDDEN = "hidden"
 SYSTEM = "thumbnails, recycle bins and system files"
@@ -192,11 +191,10 @@ def get_reason_by_name(name: str) -> str | None:
     return NOT_AN_IMAGE if suffix in _TEXT_SUFFIXES else None
 
 
-def count_tags(origin: Origin, ignored: Counter[str]) -> None:
-    """Count the text that gave an image its tags as such, and not as an unknown file."""
-    if origin.tags:
-        ignored[NOT_AN_IMAGE] -= 1
-        ignored[TAGS] += 1
+def count_tags(texts: Set[str] | Set[Path], ignored: Counter[str]) -> None:
+    """Count texts that gave images their tags as such, and not as unknown files."""
+    ignored[NOT_AN_IMAGE] -= len(texts)
+    ignored[TAGS] += len(texts)
 
 
 def find_splits(root: Path) -> frozenset[str]:

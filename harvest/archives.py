@@ -206,7 +206,8 @@ def find_members(
                 original_path="/".join(member.parts) or None,
                 tags=tags.get(member.stem, ()),
             )
-            count_tags(origin, ignored)
+            if origin.tags:
+                rules.texts.add(member.stem)
             folder = f"{key}:{'/'.join(inside)}"
             about = metadata.get(member.stem)
             origin, credit = rules.complete(
@@ -219,6 +220,7 @@ def find_members(
             )
             stamp = f"{origin.hint or ''}{credit_stamp}"
             yield ImageFile(Path(title), origin, stamp, credit, member.read)
+        count_tags(rules.texts, ignored)
         options.unmatched_rows.extend(rules.tables.list_unmatched())
 
 

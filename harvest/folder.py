@@ -10,7 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path, PurePath
@@ -106,13 +106,15 @@ class TreeRules:
     """Weak labels, groups and credit of the files of one folder or archive.
 
     `tables` are its `sources.csv`, `splits` the outermost folders that are not classes. Files
-    outside of all folders have the class folders `top`.
+    outside of all folders have the class folders `top`. `texts` gave images their tags: names
+    without extension, since images may share one.
     """
 
     options: ImportOptions
     tables: SourceTables
     splits: frozenset[str] | None = None
     top: Sequence[str] = ()
+    texts: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._names = FolderNames(self.tables.top, self.options.encoding)
@@ -303,9 +305,9 @@ def find_images(
                     options.ignored_files.append(format_short_path(str(path)))
             else:
                 relative = path.relative_to(root)
-                file = _make_image_file(path, relative, rules, options, siblings)
-                count_tags(file.origin, ignored)
-                yield file
+                yield _make_image_file(path, relative, rules, options, siblings)
+
+    count_tags(rules.texts, ignored)
 
     options.unmatched_rows.extend(rules.tables.list_unmatched())
     for error in unlisted:
@@ -331,6 +333,8 @@ def _make_image_file(
     metadata = read_metadata(path) if path.stem + METADATA_SUFFIX in siblings else None
     if any(path.stem + suffix in siblings for suffix in TAG_SUFFIXES):
         origin = replace(origin, tags=read_tags(path, options.encoding))
+        if origin.tags:
+            rules.texts.add(str(path.with_suffix("")))
     folder = format_path(path.parent)
     origin, credit = rules.complete(
         path, origin, relative.parent.parts, folder, metadata

@@ -256,7 +256,7 @@ def import_labelled(
         )
         command = "labeler dedup" if result.added else "gleanset status"
         result.next = f"{command} {dataset.option}"
-    unused = _summarize_unused(files, origins.values())
+    unused = _summarize_unused(files, origins)
     return result.with_facts(unused | groups.summary())
 
 
@@ -273,12 +273,13 @@ def _record_unreadable_folders(dataset: Dataset, files: LabelledFiles) -> None:
 
 
 def _summarize_unused(
-    files: LabelledFiles, origins: Iterable[Origin]
+    files: LabelledFiles, origins: Mapping[Path, Origin]
 ) -> dict[str, object]:
     """Return fields of `ImportResult` about files and annotations that are not imported."""
     ignored = files.count_ignored()
-    for origin in origins:
-        count_tags(origin, ignored)
+    # Images may share a text.
+    texts = {path.with_suffix("") for path, origin in origins.items() if origin.tags}
+    count_tags(texts, ignored)
     counts = Counter(reason for _, reason in files.dropped)
     annotations = [f"{file}: {reason}" for file, reason in files.dropped]
     missing_files = [format_short_path(name) for name in files.missing]

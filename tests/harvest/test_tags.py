@@ -21,13 +21,14 @@ TAGS = {
     "b.png": ("A girl", "on a bench.", "At night."),
     "c.png": (),
     "d.png": ("1girl",),
+    "d.jpg": ("1girl",),
 }
 
 
 @pytest.fixture
 def tagged(tmp_path: Path) -> Path:
     root = tmp_path / "tagged"
-    names = ["hana/a.png", "hana/b.png", "rei/c.png", "rei/d.png"]
+    names = ["hana/a.png", "hana/b.png", "rei/c.png", "rei/d.png", "rei/d.jpg"]
     write_pictures(root, names)
     for name, text in TEXTS.items():
         (root / name).write_text(text)
@@ -61,6 +62,7 @@ def test_edited_tags_are_read_by_the_next_run(tagged: Path, tmp_path: Path) -> N
 
 def test_imported_tags_are_exported_for_trainers(tagged: Path, tmp_path: Path) -> None:
     (tagged / "rei/c.txt").unlink()
+    (tagged / "rei/d.jpg").unlink()
     data = tmp_path / "data"
     ran = run_here("labeler.cli", "import", tagged, "-d", data).checked()
     assert "tags, read with their image: 3, not an image: 1" in ran.stdout
