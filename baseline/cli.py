@@ -96,7 +96,12 @@ def train(job: CommandJob, request: TrainRequest) -> CommandResult:
         note = SIMPLE_NOTE if settings.preset == "simple" else ""
         job.say(f"preset: {settings.preset}{note}")
         if request.folds is None:
-            return train_run(dataset, settings, progress=job.progress, say=job.say)
+            return train_run(
+                dataset,
+                settings,
+                progress=job.progress,
+                say=job.say,
+            )
         if job.simulate:
             return plan_folds(dataset, settings, request.folds)
         return run_cross_validation(
@@ -192,9 +197,9 @@ def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
             "--forget excludes --protect and --max-rejection-rate", "run two commands"
         )
     return RuleRequest(
-        dict(map(parse_protected_class, request.protect)),
-        None if rate is None else parse_share(rate),
-        request.forget,
+        protected=dict(map(parse_protected_class, request.protect)),
+        max_rejection_rate=None if rate is None else parse_share(rate),
+        forget=request.forget,
     )
 
 
@@ -254,7 +259,6 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> CommandResult:
 
 
 def _run_folder(job: CommandJob, run: str | None) -> Path:
-
     require_transfer()
     return find_run_folder(job.root, run)
 
@@ -300,12 +304,14 @@ def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
         predicted=[],
         rejections=[],
     )
-    folders = table = None
 
+    folders = None
     if request.copy_to is not None:
         folders = ClassFolders(Path(request.copy_to), model.facts.classes)
         files = folders.outside(files)
 
+    # The table is moved to its place at the end of the block.
+    table = None
     with ExitStack() as stack:
         if request.csv:
             table = stack.enter_context(
@@ -333,7 +339,7 @@ def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
 
 
 MIN_SHOWN_CONFIDENCE = 0.0005
-MIN_SHOWN_REST = 0.005
+MIN_SHOWN_REMAINDER = 0.005
 
 
 def format_prediction(prediction: FilePrediction) -> list[str]:
@@ -362,13 +368,14 @@ def format_prediction(prediction: FilePrediction) -> list[str]:
 def _format_scores(predictions: Sequence[Prediction]) -> str:
     """Return the classes that print more than 0.000, and the confidence that is left for others."""
     texts = []
-    rest = 1.0
+    remaining = 1.0
     for rank, prediction in enumerate(predictions):
+        # The likeliest class is printed in any case.
         if rank == 0 or prediction.confidence >= MIN_SHOWN_CONFIDENCE:
             texts.append(f"{prediction.label} {prediction.confidence:.3f}")
-            rest -= prediction.confidence
-    if rest >= MIN_SHOWN_REST:
-        texts.append(f"other {rest:.3f}")
+            remaining -= prediction.confidence
+    if remaining >= MIN_SHOWN_REMAINDER:
+        texts.append(f"other {remaining:.3f}")
     return ", ".join(texts)
 
 

@@ -18,9 +18,10 @@ FoldCount = Annotated[int, Meta(ge=2, le=100)]
 
 def parse_share(text: str) -> float:
     """Parse `99.9%` or `0.999` as 0.999. Raises `UsageError`."""
-    number, percent, rest = text.strip().partition("%")
+    # A text behind the sign makes the number invalid.
+    number, percent, suffix = text.strip().partition("%")
     try:
-        share = float(number + rest)
+        share = float(number + suffix)
     except ValueError:
         share = math.nan
     if percent:

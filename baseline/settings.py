@@ -150,7 +150,10 @@ def choose_views(settings: Transfer | Triplet, images: int) -> int:
     """Return the number of augmented views for this number of training images."""
     if settings.views != "auto":
         return settings.views
-    return next((views for limit, views in AUTO_VIEWS.items() if images <= limit), 2)
+    for max_images, views in AUTO_VIEWS.items():
+        if images <= max_images:
+            return views
+    return 2
 
 
 def preset_names() -> list[str]:
@@ -181,8 +184,8 @@ def check_preset(name: str) -> str:
         return name
 
     names += list_plugin_names("presets", names)
-    near = did_you_mean(name, names, _SUGGESTION)
-    raise UsageError(f"unknown preset: '{name}'{near}", _choices(names))
+    suggestion = did_you_mean(name, names, _SUGGESTION)
+    raise UsageError(f"unknown preset: '{name}'{suggestion}", _choices(names))
 
 
 def load_preset(
@@ -198,8 +201,8 @@ def load_preset(
     keys = _list_settable_keys(kind)
     for key, value in overrides.items():
         if key not in keys:
-            near = did_you_mean(key, keys, _SUGGESTION)
-            raise UsageError(f"unknown setting: '{key}'{near}", _choices(keys))
+            suggestion = did_you_mean(key, keys, _SUGGESTION)
+            raise UsageError(f"unknown setting: '{key}'{suggestion}", _choices(keys))
         values[key] = _parse_value(kind, key, value)
 
     if "backbone" in values:
@@ -263,11 +266,11 @@ def _validation_error(
 
 def _list_choices(kind: Any) -> list[str]:
     """Return the words that a setting may be; empty if it is not one of some words."""
-    # `Literal["a", "b"]`, or a union of one and other types.
-    parts = get_args(kind)
-    values = chain.from_iterable(map(get_args, (kind, *parts)))
+    # `Literal["a", "b"]`, or a union of one and other types: words are arguments of either.
+    arguments = get_args(kind)
+    values = chain.from_iterable(map(get_args, (kind, *arguments)))
     choices = [value for value in values if isinstance(value, str)]
-    if choices and int in parts:
+    if choices and int in arguments:
         choices.append("an integer")
     return choices
 
@@ -290,7 +293,7 @@ def _plain_message(problem: str) -> str:
 def _check_combination(settings: Settings) -> None:
     if isinstance(settings, Simple):
         blocks = len(settings.blocks)
-        # Each halves the image; the last must leave 2 x 2 values for its batch norm.
+        # Each block halves the image; the last must leave 2 x 2 values for its batch norm.
         if settings.size < 2 ** (blocks + 1):
             raise UsageError(
                 f"images of size {settings.size} are too small for {blocks} blocks",
@@ -320,10 +323,12 @@ def _choices(names: Iterable[str]) -> str:
 
 
 def _parse_value(kind: type[Settings], key: str, text: str) -> object:
+    # The only setting that is a list.
     value: object = text.strip()
     if key == "blocks":
-        value = [part.strip() for part in text.strip("[] ").split(",")]
+        value = [number.strip() for number in text.strip("[] ").split(",")]
 
+    # Without strictness, texts are converted to numbers.
     try:
         return msgspec.convert(value, get_type_hints(kind)[key], strict=False)
     except msgspec.ValidationError as error:

@@ -250,7 +250,13 @@ class RunningContainer:
         )
         self._reader.start()
         # Also called when this object or the process ends.
-        self.stop = weakref.finalize(self, _stop, self._process, engine, name)
+        self.stop = weakref.finalize(
+            self,
+            _stop,
+            self._process,
+            engine,
+            name,
+        )
 
     @property
     def stderr(self) -> str:

@@ -208,7 +208,13 @@ class DatasetSearch:
     ) -> ImageToSearch:
         faces = tuple(self.dataset.faces.list_in_image(sha256))
         regions = tuple(self.dataset.scans.list_regions_without_face(sha256))
-        return ImageToSearch(sha256, image_format, is_new, faces, regions)
+        return ImageToSearch(
+            sha256,
+            image_format,
+            is_new,
+            faces,
+            regions,
+        )
 
     def record(self, item: ImageToSearch, faces: ImageFaces) -> None:
         """Write the rows of one image."""
@@ -264,7 +270,13 @@ def find_faces(
     Images of `finished_searches` are not searched again; with None, nor is any image that was
     searched or has a sample. Returns counts.
     """
-    result = FaceSearchResult(images=0, faces=0, without_face=0, recut=0, rejected=0)
+    result = FaceSearchResult(
+        images=0,
+        faces=0,
+        without_face=0,
+        recut=0,
+        rejected=0,
+    )
     result.is_whole = spec.name == WHOLE
     reasons: Counter[str] = Counter()
     retired_before = _count_retired(dataset)

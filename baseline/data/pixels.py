@@ -261,7 +261,12 @@ def _memory_map(
     pixels: Pixels = np.zeros((0, *shape), np.uint8)
     if rows:
         # Copy on write: the file is a cache that other processes read.
-        pixels = np.memmap(path, np.uint8, mode="c", shape=(len(rows), *shape))
+        pixels = np.memmap(
+            path,
+            np.uint8,
+            mode="c",
+            shape=(len(rows), *shape),
+        )
     return DecodedPixels(np.asarray(pixels).transpose(0, 3, 1, 2), rows)
 
 

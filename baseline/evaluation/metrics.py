@@ -291,7 +291,12 @@ def compute_classification_metrics(
     top5_accuracy = None
     if len(classes) > TOP_K:
         top5_accuracy = float(
-            top_k_accuracy_score(y, log_probabilities, k=TOP_K, labels=numbers)
+            top_k_accuracy_score(
+                y,
+                log_probabilities,
+                k=TOP_K,
+                labels=numbers,
+            )
         )
 
     return SplitMetrics(
@@ -315,7 +320,10 @@ def compute_class_scores(
 
     numbers = range(len(classes))
     columns = precision_recall_fscore_support(
-        y, predictions, labels=numbers, zero_division=0.0
+        y,
+        predictions,
+        labels=numbers,
+        zero_division=0.0,
     )
     precision, recall, f1, support = (column.tolist() for column in columns)
     rows = zip(

@@ -283,7 +283,10 @@ def _minimize_cost(cost: Callable[[float], float]) -> float:
     # Between its neighbours on the grid.
     bounds = (grid[max(step - 1, 0)], grid[min(step + 1, _GRID_STEPS)])
     fit = minimize_scalar(
-        cost, bounds=bounds, method="bounded", options={"xatol": 1e-5}
+        cost,
+        bounds=bounds,
+        method="bounded",
+        options={"xatol": 1e-5},
     )
     return float(fit.x if fit.fun <= costs[step] else grid[step])
 
@@ -298,7 +301,12 @@ def _minimize_with_shift(
     starts = [(log_temperature, 0.0), (log_temperature, 0.5), (0.0, 1.0)]
     bounds = ((np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)), (0.0, 1.0))
     fits = [
-        minimize(lambda point: cost(*point), start, method="L-BFGS-B", bounds=bounds)
+        minimize(
+            lambda point: cost(*point),
+            start,
+            method="L-BFGS-B",
+            bounds=bounds,
+        )
         for start in starts
     ]
     best = min(fits, key=lambda fit: float(fit.fun))

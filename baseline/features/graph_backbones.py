@@ -367,13 +367,23 @@ class SmallBackbone(GraphBackbone):
                 kernel_shape=[3, 3],
                 pads=[1, 1, 1, 1],
             )
-            maps = graph.add("MaxPool", maps, kernel_shape=[2, 2], strides=[2, 2])
+            maps = graph.add(
+                "MaxPool",
+                maps,
+                kernel_shape=[2, 2],
+                strides=[2, 2],
+            )
             norm = [state[f"features.{number}.2.{part}"] for part in NORM]
             maps = graph.add("BatchNormalization", maps, *norm, epsilon=1e-5)
             maps = graph.add("Relu", maps)
 
         cell = [LastMaps(self.settings).kernel] * 2
-        maps = graph.add("AveragePool", maps, kernel_shape=cell, strides=cell)
+        maps = graph.add(
+            "AveragePool",
+            maps,
+            kernel_shape=cell,
+            strides=cell,
+        )
         flat = graph.add("Flatten", maps)
         weight = state["neck.1.weight"]
         features = graph.add(

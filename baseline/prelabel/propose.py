@@ -121,7 +121,7 @@ def propose(
     samples: Sequence[PrelabelSample],
     vectors: Float32Array,
     groups: Mapping[str, str],
-    unseen: Collection[str] = (),
+    unseen: Collection[str],
 ) -> PrelabelResult:
     """Suggest classes for samples with vectors (N x D, of length 1), and order them by similarity.
 

@@ -81,7 +81,12 @@ def cross_validate(
     if len(missing) > 1:
         _compute_features(dataset, settings, missing, progress)
     results = (_train_fold(dataset, settings, fold) for fold in folds)
-    yield from progress.over(results, name, total=len(folds), unit=" trainings")
+    yield from progress.over(
+        results,
+        name,
+        total=len(folds),
+        unit=" trainings",
+    )
 
 
 def is_cached(dataset: Dataset, settings: Settings, fold: Examples) -> bool:

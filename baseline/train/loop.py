@@ -18,8 +18,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Tensor, nn, optim
 
 from baseline.data.runs import CHECKPOINT_FILE
 from baseline.data.samples import Arrays, compute_class_weights
@@ -100,7 +99,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, State], Any] | None:
         return None
 
 
-def get_optimiser_state(optimiser: torch.optim.Optimizer) -> State:
+def get_optimiser_state(optimiser: optim.Optimizer) -> State:
     """Return the tensors of an optimizer, named `<number of the weight>/<name>`."""
     state: State = {}
     for number, values in optimiser.state_dict()["state"].items():
@@ -110,7 +109,7 @@ def get_optimiser_state(optimiser: torch.optim.Optimizer) -> State:
     return state
 
 
-def load_optimiser_state(optimiser: torch.optim.Optimizer, tensors: State) -> None:
+def load_optimiser_state(optimiser: optim.Optimizer, tensors: State) -> None:
     """Load saved tensors into an optimizer, in the memory format of their weights."""
     # An optimizer numbers the weights of all its groups.
     weights: list[Tensor] = []
@@ -192,7 +191,7 @@ def train_network(
 
 def build_optimiser(
     groups: Sequence[list[nn.Parameter]], settings: GradientSettings
-) -> torch.optim.Optimizer:
+) -> optim.Optimizer:
     """Build the optimizer over parameter groups."""
     rate = settings.learning_rate
     params: list[dict[str, Any]] = [
@@ -200,15 +199,20 @@ def build_optimiser(
     ]
     common: dict[str, Any] = {"lr": rate, "weight_decay": settings.weight_decay}
     if settings.optimiser == "adamax":
-        return torch.optim.Adamax(params, **common)
+        return optim.Adamax(params, **common)
 
     # Otherwise the small network spends a tenth of its time here.
     common["fused"] = True
     if settings.optimiser == "sgd":
-        return torch.optim.SGD(params, momentum=0.9, nesterov=True, **common)
+        return optim.SGD(
+            params,
+            momentum=0.9,
+            nesterov=True,
+            **common,
+        )
     if settings.optimiser == "adam":
-        return torch.optim.Adam(params, **common)
-    return torch.optim.AdamW(params, **common)
+        return optim.Adam(params, **common)
+    return optim.AdamW(params, **common)
 
 
 def compute_learning_rate_factor(step: int, steps: int) -> float:
@@ -300,7 +304,7 @@ class _Trainer:
 
         factors = [make_factor(group.start) for group in self.groups]
         last_step = (state.epoch - 1) * self.steps - 1
-        self.schedule = LambdaLR(self.optimiser, factors, last_step)
+        self.schedule = optim.lr_scheduler.LambdaLR(self.optimiser, factors, last_step)
         if self.val is not None and not self.stops_early:
             self.callback.say(
                 f"val has {len(self.val.y)} images, too few for early stopping: training for all "
@@ -439,7 +443,12 @@ class _Trainer:
 
         torch.autograd.backward(terms.loss / terms.weight)
         self.optimiser.step()
-        count = torch.full((), len(y), dtype=torch.float64, device=y.device)
+        count = torch.full(
+            (),
+            len(y),
+            dtype=torch.float64,
+            device=y.device,
+        )
         sums = [term.detach().double() for term in terms]
         return torch.stack([*sums, count])
 

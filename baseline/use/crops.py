@@ -200,7 +200,12 @@ def make_crop_plan(
             CropGeometry.parse(geometry_text) if geometry_text else CropGeometry()
         )
         read = PartReader(facts.size, cutting=geometry, fit=facts.fit)
-        return CropPlan(read, reason, settings="", crops=facts.crops)
+        return CropPlan(
+            read,
+            reason,
+            settings="",
+            crops=facts.crops,
+        )
 
     # The most frequent way in which faces were found.
     faces = next((method for method in crops if method.is_detected), None)

@@ -32,7 +32,7 @@ from gleanset.named_files import shorten_list
 from gleanset.platform import count_cores
 from gleanset.terminal import escape_name
 from gleanset.work.pool import Processes, run_over
-from gleanset.work.progress import NO_PROGRESS, Progress
+from gleanset.work.progress import Progress
 from gleanset.work.stage import stage
 
 GALLERY_FOLDER = "gallery"
@@ -95,7 +95,7 @@ def add_files(
     name: str,
     paths: Iterable[str],
     read: PartReader,
-    progress: Progress = NO_PROGRESS,
+    progress: Progress,
 ) -> GalleryAddition:
     """Add the images in files to the gallery as class `name`; return the counts and rejections.
 

@@ -81,7 +81,13 @@ class Ridge(NamedTuple):
         hat_left = np.column_stack([cho_solve(factor, x.T).T, np.ones(len(x))])
         hat_right = np.column_stack([scaled_x, sample_weights / total])
         return cls(
-            training, weights, row_mean, target_mean, residuals, hat_left, hat_right
+            training,
+            weights,
+            row_mean,
+            target_mean,
+            residuals,
+            hat_left,
+            hat_right,
         )
 
     def score(self, rows: Float32Array) -> Float64Array:

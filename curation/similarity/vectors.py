@@ -49,7 +49,13 @@ class VectorFile(NamedTuple):
     def read_rows(self, numbers: IntArray) -> Float32Array:
         """Read vectors by number (N x width). Raises `OSError` if the file was removed."""
         shape = (self.size, self.width)
-        vectors = np.memmap(self.path, np.float32, "r", self.start, shape)
+        vectors = np.memmap(
+            self.path,
+            np.float32,
+            "r",
+            self.start,
+            shape,
+        )
         return np.asarray(vectors)[numbers]
 
 

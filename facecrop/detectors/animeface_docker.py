@@ -128,7 +128,11 @@ class AnimeFaceContainer:
             line = self._running.ask(b"", START_SECONDS)
             self.greeting = _parse_greeting(line, description)
             self_test(
-                self._search, SELFTEST_IMAGE, SELFTEST_FACE, description, _REBUILD
+                self._search,
+                SELFTEST_IMAGE,
+                SELFTEST_FACE,
+                description,
+                _REBUILD,
             )
         except MissingComponent:
             self.stop()

@@ -244,7 +244,12 @@ class FaceNetwork:
         output = self.run(_resize(part, width, height))
         rows = convert_to_yolo_layout(output, width, height)
         layout = OutputLayout("v8", classes=1)
-        boxes = decode_boxes(rows, layout, face_class=0, threshold=threshold)
+        boxes = decode_boxes(
+            rows,
+            layout,
+            face_class=0,
+            threshold=threshold,
+        )
 
         x_scale = part_width / width
         y_scale = part_height / height

@@ -59,7 +59,10 @@ class LbpCascade(TiledDetector):
         self.smallest = parse_integer("smallest", smallest, 24, 1000)
         self.equalize = parse_switch("equalize", equalize)
         file = find_weights(
-            str(cascade), sha256="", option="--cascade ", default_file=LBPCASCADE
+            str(cascade),
+            sha256="",
+            option="--cascade ",
+            default_file=LBPCASCADE,
         )
         self._sha256 = hash_bytes(file.read_bytes())
         self._cascade = _load(file)

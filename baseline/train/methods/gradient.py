@@ -156,7 +156,12 @@ def _compute_discriminants(x: Float64Array, y: IntArray) -> Float64Array:
     # Whitened within classes, in a space of fewer dimensions.
     rank = min(COMPONENTS, *x.shape)
     _, _, components = randomized_svd(x - x.mean(0), rank, random_state=0)
-    rows = TrainRows(x @ components.T, y, weights=np.ones(len(y)), groups=y)
+    rows = TrainRows(
+        x @ components.T,
+        y,
+        weights=np.ones(len(y)),
+        groups=y,
+    )
     whitening = Whitening.fit(rows, [len(components)])
     white = whitening.transform(rows.x)
 

@@ -166,7 +166,12 @@ def _whitening_matrix(x: Float64Array, residuals: Float64Array) -> Float64Array:
     # Without variation within classes the matrix is the basis.
     precision = coordinates.T @ coordinates / (variance or 1.0) + identity
     factor = cholesky(precision, lower=True)
-    inverse = solve_triangular(factor, identity, lower=True, trans="T")
+    inverse = solve_triangular(
+        factor,
+        identity,
+        lower=True,
+        trans="T",
+    )
     return np.asarray(basis @ inverse)
 
 

@@ -138,6 +138,7 @@ class InferenceNet(nn.Module):
         if self.offsets is not None:
             scores = scores + self.offsets
 
+        # In the order that `name_outputs` expects.
         outputs = [torch.softmax(scores, 1), embeddings.float()]
         if self.membership is not None:
             outputs.append(self.membership(embeddings.float()))
@@ -165,10 +166,12 @@ class MembershipNet(nn.Module):
     weights: Tensor
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """Return the probabilities."""
+        """Return the probabilities, computed as by `ClassMembership`."""
         rows = (embeddings - self.mean) * self.factors
-        along = (rows @ self.directions.T) * self.shrinkage
-        shrunk = rows + along @ self.directions
+        change = (rows @ self.directions.T) * self.shrinkage
+        shrunk = rows + change @ self.directions
+
+        # To the centers (N x C), and to the background (N x 1).
         distances = [_compute_squared_distances(shrunk, self.centers)]
         if self.identity_centers.numel():
             identity = rows[:, self.identity]
@@ -177,10 +180,11 @@ class MembershipNet(nn.Module):
             )
         distances.append(_compute_squared_distances(shrunk, self.background))
 
+        # A weight for each distance, and the constant of the regression.
         *weights, constant = self.weights
         terms = zip(weights, distances, strict=True)
-        score = sum(weight * distance for weight, distance in terms)
-        return torch.sigmoid(score.amax(1) + constant)
+        scores = sum(weight * distance for weight, distance in terms)
+        return torch.sigmoid(scores.amax(1) + constant)
 
 
 def _compute_squared_distances(rows: Tensor, centers: Tensor) -> Tensor:
@@ -190,16 +194,18 @@ def _compute_squared_distances(rows: Tensor, centers: Tensor) -> Tensor:
 
 
 def _quantize(path: Path, calibration: Pixels) -> Path:
+    """Write an int8 file next to a float32 one, and return its path."""
     quantizer = import_module("ai_edge_quantizer.quantizer")
     recipes = import_module("ai_edge_quantizer.recipe")
     float_model: Any = quantizer.Quantizer(str(path))
     rules = recipes.static_wi8_ai8()
-    keep = {"algorithm_key": "no_quantize", "op_config": rules[0]["op_config"]}
+    exact_rule = {"algorithm_key": "no_quantize", "op_config": rules[0]["op_config"]}
     # The last matching rule wins.
     for regex, operation in EXACT:
-        rules.append(keep | {"regex": regex, "operation": operation})
+        rules.append(exact_rule | {"regex": regex, "operation": operation})
     float_model.load_quantization_recipe(rules)
 
+    # The converter names inputs and the signature so.
     inputs = [{"args_0": image[None]} for image in calibration]
     ranges = float_model.calibrate({"serving_default": inputs})
     target = path.with_name("int8.tflite")

@@ -93,12 +93,15 @@ def build_graph(run: RunEngine) -> ModelProto:
 
 
 def _scale_images(graph: GraphBuilder, shape: ImageShape) -> str:
+    """Add images in 0..1 with channels first: N x 1 or 3 x size x size."""
     graph.scope = "scaling"
     values = graph.add("Cast", INPUT_NAME, to=TensorProto.FLOAT)
-    first = graph.add("Transpose", values, perm=[0, 3, 1, 2])
-    floats = graph.add("Div", first, float32_array(255))
+    planes = graph.add("Transpose", values, perm=[0, 3, 1, 2])
+    floats = graph.add("Div", planes, float32_array(255))
     if shape.channels == 3:
         return floats
+
+    # Grayscale is a weighted sum of the channels.
     luma = graph.add("Mul", floats, float32_array(LUMA)[:, None, None])
     return graph.add("ReduceSum", luma, int64_array(1), keepdims=1)
 
@@ -147,6 +150,7 @@ def _export_with_torch(
 
 
 def _add_linear(graph: GraphBuilder, value: str, layer: LinearLayer) -> str:
+    # As saved, in float32.
     weight, bias = layer.tensors("").values()
     return graph.add(
         "Gemm",
@@ -165,10 +169,13 @@ def _add_scores(
     if not isinstance(head, GalleryHead):
         return _add_linear(graph, embeddings, head), None
 
+    # Similarities to all images at once, then by class (0 keeps the batch axis).
     classes, images_per_class, width = head.vectors.shape
     vectors = head.vectors.reshape(classes * images_per_class, width)
     flat = graph.add("MatMul", embeddings, vectors.T)
     similarity = graph.add("Reshape", flat, int64_array(0, classes, images_per_class))
+
+    # The most similar image of a class.
     best = graph.add("ReduceMax", similarity, int64_array(2), keepdims=0)
     scores = graph.add("Mul", best, float32_array(GALLERY_SCALE))
     return scores, Output(similarity, (classes, images_per_class))
@@ -177,7 +184,11 @@ def _add_scores(
 def add_membership(
     graph: GraphBuilder, membership: ClassMembership, embeddings: str
 ) -> str:
-    """Add the probability (N) that an embedding is of one of the classes."""
+    """Add the probability (N) that an embedding is of one of the classes.
+
+    The operators are those of `ClassMembership`.
+    """
+    # Unit vectors, with directions within classes shrunk.
     axis = int64_array(1)
     differences = graph.add("Sub", embeddings, membership.mean)
     rows = graph.add("Mul", differences, membership.factors)
@@ -186,21 +197,31 @@ def add_membership(
     change = graph.add("MatMul", shrunk, membership.directions)
     whole = graph.add_unit_rows(graph.add("Add", rows, change), MIN_LENGTH)
 
+    # Squared distances to the centers, of the identity block too, and to the background.
     distances = [_add_distances(graph, whole, membership.centers)]
     if membership.identity_centers.size:
         columns = membership.identity
-        ends = map(int64_array, (columns.start, columns.stop))
-        block = graph.add("Slice", rows, *ends, axis)
+        start = int64_array(columns.start)
+        end = int64_array(columns.stop)
+        block = graph.add(
+            "Slice",
+            rows,
+            start,
+            end,
+            axis,
+        )
         identity = graph.add_unit_rows(block, MIN_LENGTH)
         distances.append(_add_distances(graph, identity, membership.identity_centers))
     distances.append(_add_distances(graph, whole, membership.background))
 
+    # The class with the highest score decides.
     *weights, constant = membership.weights
-    score = graph.hold(float32_array([constant]))
+    scores = graph.hold(float32_array([constant]))
     for distance, weight in zip(distances, weights, strict=True):
         term = graph.add("Mul", distance, float32_array([weight]))
-        score = graph.add("Add", term, score)
-    return graph.add("Sigmoid", graph.add("ReduceMax", score, axis, keepdims=0))
+        scores = graph.add("Add", term, scores)
+    log_odds = graph.add("ReduceMax", scores, axis, keepdims=0)
+    return graph.add("Sigmoid", log_odds)
 
 
 def _add_distances(graph: GraphBuilder, units: str, centers: Float32Array) -> str:
@@ -263,6 +284,7 @@ def _quantize(path: Path, calibration: Pixels) -> Path:
     shapes = import_module("onnxruntime.quantization.shape_inference")
     ready = path.with_name("ready.onnx")
     target = path.with_name("int8.onnx")
+    # onnxruntime reads the calibration by calls of `get_next`, until it returns None.
     inputs = ({INPUT_NAME: image[None]} for image in calibration)
 
     with quiet_converters():
@@ -305,6 +327,7 @@ def _list_float32_nodes(before: Any, ready: Any) -> list[str]:
 
 def _list_other_sums(graph: Any) -> list[str]:
     """Return the names of sums of anything but convolutions and their sums."""
+    # The operator that computes each value.
     kinds = {}
     for node in graph.node:
         for value in node.output:
@@ -320,6 +343,7 @@ def _list_other_sums(graph: Any) -> list[str]:
 
 def _list_image_convolutions(graph: Any) -> list[str]:
     """Return the names of convolutions of the image itself."""
+    # Input channels of each weight of a convolution.
     channels = {
         entry.name: entry.dims[1] for entry in graph.initializer if len(entry.dims) == 4
     }
@@ -338,9 +362,13 @@ def _list_image_convolutions(graph: Any) -> list[str]:
 
 def _list_small_output_products(graph: Any) -> list[str]:
     """Return the names of small products that no other product separates from an output."""
-    node_of_value = {value: node for node in graph.node for value in node.output}
-    weights = {entry.name: math.prod(entry.dims) for entry in graph.initializer}
+    node_of_value = {}
+    for node in graph.node:
+        for value in node.output:
+            node_of_value[value] = node
+
     # From the outputs back to the first products.
+    weights = {entry.name: math.prod(entry.dims) for entry in graph.initializer}
     pending = [entry.name for entry in graph.output]
     seen_values: set[str] = set()
     small = []

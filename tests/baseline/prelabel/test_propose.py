@@ -61,7 +61,7 @@ def propose(samples: list[PrelabelSample], vectors: np.ndarray) -> PrelabelResul
         sample.key: sample.group or (sample.ties or (sample.key,))[0]
         for sample in samples
     }
-    return propose_by_groups(samples, vectors, groups)
+    return propose_by_groups(samples, vectors, groups, ())
 
 
 def by_key(result: PrelabelResult) -> dict[int, PrelabelledSample]:
@@ -305,7 +305,7 @@ def test_accepted_predictions_do_not_raise_confidence() -> None:
     pending = {n: one for n, one in by_key(result).items() if one.proposals}
     right = np.mean([one.proposals[0].label == truth[n] for n, one in pending.items()])
     confidence = np.mean([wait.proposals[0].confidence for wait in pending.values()])
-    all_reviewed = by_key(propose_by_groups(samples, vectors, groups))
+    all_reviewed = by_key(propose_by_groups(samples, vectors, groups, ()))
     before = np.mean([all_reviewed[n].proposals[0].confidence for n in pending])
     assert confidence < before - 0.03
     assert abs(confidence - right) < abs(before - right)
@@ -376,7 +376,7 @@ def prelabel_rows(
         for row in range(len(truth))
     ]
     groups = {sample.key: f"group {scene[row]}" for row, sample in enumerate(samples)}
-    return propose_by_groups(samples, vectors, groups)
+    return propose_by_groups(samples, vectors, groups, ())
 
 
 def probabilities_of(result: PrelabelResult, rows: Sequence[int]) -> Float64Array:
@@ -476,7 +476,7 @@ def test_folds_keep_groups_together() -> None:
         for row in range(160)
     ]
     groups = {sample.key: f"m{pair[row]}" for row, sample in enumerate(samples)}
-    result = propose_by_groups(samples, vectors, groups)
+    result = propose_by_groups(samples, vectors, groups, ())
     assert result.facts["groups"] == 80
     assert result.facts["accuracy"] < 0.45
 
@@ -505,7 +505,7 @@ def prelabel_points(
         status = {"status": "rejected"} if decided[row] and label is None else {}
         samples.append(make_sample(row, label, **status))
     groups = {sample.key: sample.key for sample in samples}
-    return propose_by_groups(samples, vectors.astype(np.float32), groups), decided
+    return propose_by_groups(samples, vectors.astype(np.float32), groups, ()), decided
 
 
 def confidence_and_correctness(
@@ -561,7 +561,7 @@ def test_classes_in_one_group_only_are_not_held_out() -> None:
     vectors, truth = draw_blobs(12)
     samples = make_samples(truth, set(range(len(truth))))
     groups = {s.key: s.key if s.label == CLASSES[0] else str(s.label) for s in samples}
-    facts = propose_by_groups(samples, vectors, groups).facts
+    facts = propose_by_groups(samples, vectors, groups, ()).facts
     assert (facts["held_out"], facts["held_out_classes"]) == (12, 1)
 
     report = PrelabelReport(prelabel=1, facts=facts, label_next=[], seconds={})

@@ -25,6 +25,7 @@ from baseline.use.model import open_engine
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import DatasetBusy, InputUnusable, UsageError
+from gleanset.work.progress import NO_PROGRESS
 from gleanset.work.stage import stage
 
 OPTIONS = {
@@ -91,7 +92,9 @@ def test_add_and_remove_files(root: Path, tmp_path: Path) -> None:
     files = cross_files(root)
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
-    results = add_files(folder, "cross", [*files[:8], str(bad)], PartReader(32))
+    results = add_files(
+        folder, "cross", [*files[:8], str(bad)], PartReader(32), NO_PROGRESS
+    )
     assert (results.added, results.known, results.rejected) == (8, 8, 1)
     assert count_images(folder) == {"disc": 12, "stripes": 12, "cross": 8}
     (weights,) = folder.glob("weights*")
@@ -101,14 +104,16 @@ def test_add_and_remove_files(root: Path, tmp_path: Path) -> None:
     assert answer.predictions[0].label == "cross"
     stored = folder / "gallery" / f"{answer.nearest[0].sample}.png"
     assert stored.read_bytes() == Path(files[0]).read_bytes()
-    again = add_files(folder, "cross", files[:8], PartReader(32))
+    again = add_files(folder, "cross", files[:8], PartReader(32), NO_PROGRESS)
     assert (again.added, again.known, again.duplicate) == (0, 8, 8)
     assert "added: 0, duplicate: 8, images in class: 8" in again.lines()[-1]
 
     assert remove_class(folder, "cross").images == 8
     assert "cross" not in baseline.load(folder).classes
     stored_files = [str(path) for path in (folder / "gallery").glob("*.png")]
-    assert add_files(folder, "cross", stored_files, PartReader(32)).known == 8
+    assert (
+        add_files(folder, "cross", stored_files, PartReader(32), NO_PROGRESS).known == 8
+    )
     assert baseline.load(folder).predict_image(files[0]).nearest == answer.nearest
     result = [
         json.loads(line)
@@ -121,7 +126,7 @@ def test_concurrent_change_is_refused(root: Path) -> None:
     folder = triplet_run(root)
     with stage(folder / "cache", GALLERY_FOLDER):
         with pytest.raises(DatasetBusy):
-            add_files(folder, "cross", cross_files(root), PartReader(32))
+            add_files(folder, "cross", cross_files(root), PartReader(32), NO_PROGRESS)
         with pytest.raises(DatasetBusy):
             remove_class(folder, "disc")
     assert count_images(folder) == {"disc": 12, "stripes": 12}
@@ -132,18 +137,21 @@ def test_invalid_addition_changes_nothing(
 ) -> None:
     folder = triplet_run(root)
     with pytest.raises(InputUnusable, match="file is gone"):
-        add_files(folder, "cross", [str(tmp_path / "gone.png")], PartReader(32))
+        add_files(
+            folder, "cross", [str(tmp_path / "gone.png")], PartReader(32), NO_PROGRESS
+        )
     assert count_images(folder) == {"disc": 12, "stripes": 12}
     with pytest.raises(UsageError, match="cannot remove 'disc'"):
         remove_class(folder, "disc")  # two classes must remain
     with pytest.raises(UsageError, match="missing class name"):
-        add_files(folder, " ", cross_files(root), PartReader(32))
+        add_files(folder, " ", cross_files(root), PartReader(32), NO_PROGRESS)
     with pytest.raises(UsageError, match="has no gallery"):
         add_files(
             Path(shutil.copytree(run_folder, tmp_path / "simple")),
             "x",
             [],
             PartReader(32),
+            NO_PROGRESS,
         )
 
 
@@ -163,7 +171,7 @@ def test_auto_precision_needs_images_of_every_class(
     monkeypatch.setattr(export_module, "MIN_COMPARED_IMAGES", 1)
     monkeypatch.setattr(export_module, "MIN_AGREEING_SHARE", 0)
     monkeypatch.setitem(export_module.MIN_AGREEMENT, "int8", 0)
-    add_files(triplet_run(root), added, cross_files(root), PartReader(32))
+    add_files(triplet_run(root), added, cross_files(root), PartReader(32), NO_PROGRESS)
     assert export_run(root, None, tmp_path / "m.onnx", "auto").precision == precision
 
 
