@@ -38,6 +38,7 @@ class PluginDetector:
             ) from error
 
     def _check_face(self, detection: Face, pixels: Pixels) -> Face:
+        """Return a valid face. Raises `ValueError`, and the errors of a conversion."""
         # Converted, because wrong types would only fail much later.
         face = msgspec.convert(msgspec.to_builtins(detection), Face)
         if face.detector != self.name:

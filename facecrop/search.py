@@ -270,19 +270,14 @@ def find_faces(
     Images of `finished_searches` are not searched again; with None, nor is any image that was
     searched or has a sample. Returns counts.
     """
-    result = FaceSearchResult(
-        images=0,
-        faces=0,
-        without_face=0,
-        recut=0,
-        rejected=0,
-    )
+    result = FaceSearchResult(images=0, faces=0, without_face=0, recut=0, rejected=0)
     result.is_whole = spec.name == WHOLE
     reasons: Counter[str] = Counter()
     retired_before = _count_retired(dataset)
     with dataset.stage(STAGE) as scratch:
         search = DatasetSearch(dataset, spec, geometry, finished_searches)
         total = search.count_to_search() + search.count_to_crop()
+        # Crops of other settings are replaced; with None all images stay as they are.
         if finished_searches is not None:
             dataset.scans.mark_outdated_crops(str(geometry))
         cropper = FaceCropper(geometry, dataset.crops(scratch))

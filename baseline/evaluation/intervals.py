@@ -206,6 +206,7 @@ def difference_interval(gain: Float64Array, groups: Groups) -> Interval:
         correlation = (gain_share * loss_share / others) ** 0.5
 
     def combine(first: float, second: float) -> float:
+        """Add two deviations; exclusive shares vary in opposite directions."""
         return float((first**2 + second**2 + 2 * correlation * first * second) ** 0.5)
 
     # How far the limits are from the difference.

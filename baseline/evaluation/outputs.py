@@ -288,6 +288,7 @@ def _minimize_cost(cost: Callable[[float], float]) -> float:
         method="bounded",
         options={"xatol": 1e-5},
     )
+    # The search may end beside the minimum, above the best point of the grid.
     return float(fit.x if fit.fun <= costs[step] else grid[step])
 
 

@@ -355,6 +355,7 @@ class _Trainer:
         self.next_save = time.monotonic() + SECONDS_BETWEEN_SAVES
 
     def _run_epoch(self) -> None:
+        """Train and validate for one epoch, and report it."""
         state = self.state
         self.net.train()
         if self.task.frozen is not None and self.frozen_epochs:
@@ -381,6 +382,7 @@ class _Trainer:
                 net, self.val, VALIDATION_BATCH
             )
 
+        # The learning rate of the last step, of the weights that are trained from the start.
         last_step = state.epoch * self.steps - 1
         total = self.steps * self.settings.epochs
         factor = compute_learning_rate_factor(last_step, total)

@@ -269,6 +269,7 @@ def _compute_scores(
     if not isinstance(head, GalleryHead):
         return scores
 
+    # Only images of train are in the gallery.
     row_by_key = {key: row for row, key in enumerate(keys)}
     for number, gallery_keys in enumerate(head.keys):
         for position, key in enumerate(gallery_keys):

@@ -293,6 +293,7 @@ class LiteRtEngine:
                 "ai-edge-litert is not installed", "pip install ai-edge-litert"
             )
 
+        # The card is in a zip behind the model.
         name, data = _read_model(model, "model.tflite")
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:

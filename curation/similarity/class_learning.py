@@ -302,6 +302,7 @@ class SelfTraining(NamedTuple):
         labels_per_class = len(y) / self.training.classes
         smoothing = np.float32(1 / (1 + labels_per_class / SMOOTHING_LABELS))
 
+        # Labels stay certain, before and after the neighbors are mixed in.
         for _ in range(ROUNDS):
             shares[seeds] = seed_shares
             soft_targets = UNLABELLED_WEIGHT * (self.others.T @ shares)

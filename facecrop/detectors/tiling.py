@@ -151,15 +151,7 @@ def search_tiles(
             if box is not None:
                 score = _clip_score(raw.score)
                 landmarks = _convert_landmarks(raw.landmarks, place)
-                faces.append(
-                    Face(
-                        name,
-                        box,
-                        score,
-                        landmarks,
-                        raw.evidence,
-                    )
-                )
+                faces.append(Face(name, box, score, landmarks, raw.evidence))
 
     if len(tiles) > 1:
         faces = drop_overlapping_faces(faces)
