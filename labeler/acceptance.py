@@ -9,12 +9,11 @@ calibrate confidences.
 from collections import Counter
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from gleanset import Dataset
-from gleanset.command_result import AliasedResult
+from gleanset.command_result import AliasedResult, JsonDict
 from gleanset.db.classes import normalize_class_name
 from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import Prelabeling, Proposals, iter_proposed_samples
@@ -52,7 +51,7 @@ class AcceptanceResult(AliasedResult, kw_only=True):
     next: str = ""
     disputed: dict[str, str] = {}
 
-    def brief(self) -> dict[str, Any]:
+    def brief(self) -> JsonDict:
         """Return the numbers of labels and classes, and why samples stay in the queue."""
         return {
             "alias": self.alias,
@@ -103,11 +102,8 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
     for sample in hints.iter_waiting():
         reason = find_obstacle(sample)
         if reason is None:
-            plan.choices.append(
-                Choice(
-                    sample.key, "label", normalize_class_name(sample.hint or ""), "hint"
-                )
-            )
+            label = normalize_class_name(sample.hint or "")
+            plan.choices.append(Choice(sample.key, "label", label, "hint"))
         else:
             plan.left_out[reason] += 1
 
@@ -174,9 +170,11 @@ def accept_proposals(
 def _accept(
     dataset: Dataset, kind: str, make_plan: Callable[[], AcceptancePlan], simulate: bool
 ) -> AcceptancePlan:
+    """Plan, and unless it is simulated, apply the plan as a step of this kind."""
     if simulate:
         return make_plan()
-    # Planned and applied in one transaction: no other process decides a sample in between.
+    # Planned and applied in one transaction: no other process decides a sample in between. The
+    # labels come last, so that `labeler undo` reverts them first.
     with dataset.db.transaction():
         plan = make_plan()
         for step, choices in ((AUTOMATIC, plan.withdrawals), (kind, plan.choices)):

@@ -13,13 +13,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from curation.split_groups import MAX_SIMILAR_BITS, load_split_groups
 from gleanset import Dataset
-from gleanset.command_result import CommandResult
+from gleanset.command_result import CommandResult, JsonDict
 from gleanset.db.duplicates import DOUBTFUL, SAME, Pair, Pairs, SampleHashes
 from gleanset.errors import InputUnusable
 from gleanset.images.staging import read_image_file
@@ -27,8 +27,8 @@ from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
 from gleanset.terminal import escape_name
 from gleanset.tree import summarize_ignored
-from gleanset.work.pool import Processes, run_batches
-from gleanset.work.progress import NO_PROGRESS, Progress
+from gleanset.work.pool import Processes, run_over
+from gleanset.work.progress import Progress
 from labeler.duplicates.candidates import CandidateSearch, make_batch, to_columns
 from labeler.duplicates.duplicate_sets import order_pair
 from labeler.duplicates.hashes import GREY_SIDE, compute_hashes
@@ -97,7 +97,7 @@ class AuditResult(CommandResult, kw_only=True):
     not_read: list[UnreadFile]
     pairs: list[Leak]
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the result with the first pairs and files as lines."""
         note = {"note": _POSSIBLE_COPY_NOTE} if POSSIBLE_COPY in self.kinds else {}
         files = [f"{escape_name(row.file)}: {row.reason}" for row in self.not_read]
@@ -172,26 +172,26 @@ def find_leaks(
     dataset: Dataset | None = None,
     *,
     workers: int = 0,
-    progress: Progress = NO_PROGRESS,
+    progress: Progress,
 ) -> Audit:
     """Compare all splits with each other; return the audit with its leaks and unreadable images.
 
     If all images are samples of `dataset`, its groups and earlier verdicts on pairs apply.
     """
     images = audit.images
+    # One pool for both steps: starting processes takes long.
     with Processes(workers).keep(compare_files.__module__) as pool:
         image_hashes = _hash_images(audit, pool, progress)
         equal_files = _group_equal_files(images, image_hashes)
         kinds = dict.fromkeys(_iter_equal_pairs(equal_files, image_hashes), "same file")
 
         hashes = {number: image_hashes[number].hashes for number in equal_files}
-        candidates = _find_candidates(
-            [images[number] for number in equal_files], hashes
-        )
+        candidates = _find_candidates(images, hashes)
         # Equal files need no comparison of pixels.
         pairs = sorted(candidates - kinds.keys())
         kinds |= _compare_pairs(images, pairs, hashes, dataset, pool, progress)
 
+    # Images of one scene or post leak, too, even if they look different.
     if dataset is not None:
         for pair in _iter_group_pairs(dataset, images):
             if kinds.get(pair, "alike") == "alike":
@@ -237,7 +237,10 @@ def _group_equal_files(
 def _iter_equal_pairs(
     numbers: Iterable[int], image_hashes: Mapping[int, HashedImage]
 ) -> Iterator[Pair]:
-    """Yield pairs of equal files; all are of different splits."""
+    """Yield pairs of equal files.
+
+    They are of two splits, because `numbers` has only the first of the equal files of a split.
+    """
     numbers_by_digest: dict[str, list[int]] = defaultdict(list)
     for number in numbers:
         numbers_by_digest[image_hashes[number].digest].append(number)
@@ -252,27 +255,25 @@ def _hash_images(
 ) -> dict[int, HashedImage]:
     """Return the hashes of readable images by number; note the others."""
     image_hashes = {}
-    for batch in progress.batches(
-        run_batches(hash_image, audit.images, pool),
-        "hashing",
-        len(audit.images),
-        " images",
-    ):
-        for outcome in batch:
-            if outcome.result is not None:
-                image_hashes[outcome.item.number] = outcome.result
-            else:
-                audit.unreadable[outcome.item.name] = outcome.reason or "failed"
+    outcomes = run_over(hash_image, audit.images, pool)
+    for outcome in progress.over(outcomes, "hashing", len(audit.images)):
+        if outcome.result is not None:
+            image_hashes[outcome.item.number] = outcome.result
+        else:
+            audit.unreadable[outcome.item.name] = outcome.reason or "failed"
     return image_hashes
 
 
 def _find_candidates(
     images: Sequence[AuditImage], hashes: Mapping[int, SampleHashes]
 ) -> set[Pair]:
-    """Return pairs of two splits that may be copies, a < b."""
+    """Return pairs (numbers, a < b) of images of two splits that may be copies.
+
+    Only images with `hashes`, which are by number, are compared.
+    """
     by_split: dict[str, list[SampleHashes]] = defaultdict(list)
-    for image in images:
-        by_split[image.split].append(hashes[image.number])
+    for number, image_hashes in hashes.items():
+        by_split[images[number].split].append(image_hashes)
 
     batches = [make_batch(to_columns(members)) for members in by_split.values()]
     pairs = set[Pair]()
@@ -291,7 +292,7 @@ def _compare_pairs(
     pool: Processes,
     progress: Progress,
 ) -> dict[Pair, str]:
-    """Return the kinds of pairs that may leak; an earlier verdict takes precedence."""
+    """Return the kinds of pairs (numbers) that may leak; an earlier verdict takes precedence."""
     file_pairs = []
     verdicts: dict[Pair, str | None] = {}
     table = Pairs(dataset.db) if dataset else None
@@ -303,21 +304,28 @@ def _compare_pairs(
             # Frames of one video have stricter limits.
             is_one_film = table.share_video(rows[a], rows[b])
             verdicts[a, b] = table.get_verdict(rows[a], rows[b])
-        pair = FilePair((a, b), images[a].file, images[b].file, is_one_film)
+        pair = FilePair(
+            (a, b),
+            images[a].file,
+            images[b].file,
+            is_one_film,
+        )
         file_pairs.append(pair)
 
     kinds = {}
-    for batch in progress.batches(
-        run_batches(compare_files, file_pairs, pool), "verifying", len(pairs), " pairs"
-    ):
-        for outcome in batch:
-            if outcome.result is not None:
-                a, b = outcome.item.rows
-                # In bits of the perceptual hashes.
-                distance = (hashes[a].plain ^ hashes[b].plain).bit_count()
-                kind = _classify_pair(outcome.result, verdicts.get((a, b)), distance)
-                if kind is not None:
-                    kinds[a, b] = kind
+    outcomes = run_over(compare_files, file_pairs, pool)
+    for outcome in progress.over(outcomes, "verifying", len(pairs), " pairs"):
+        if outcome.result is not None:
+            a, b = outcome.item.rows
+            # In bits of the perceptual hashes.
+            distance = (hashes[a].plain ^ hashes[b].plain).bit_count()
+            kind = _classify_pair(
+                outcome.result,
+                verdicts.get((a, b)),
+                distance,
+            )
+            if kind is not None:
+                kinds[a, b] = kind
     return kinds
 
 
@@ -361,6 +369,7 @@ def collect_tree(root: Path) -> Audit:
     """
     if not root.is_dir():
         raise InputUnusable(f"there is no folder {root}", "check its name")
+
     tree = ImportTree.from_folder(root)
     audit = Audit(ignored=tree.count_ignored())
     for error in tree.unreadable:
@@ -376,12 +385,13 @@ def collect_tree(root: Path) -> Audit:
         if match is None:
             audit.ignored["in no split"] += 1
             continue
+
         inside = folders[level + 1 :]
         audit.add(
             "/".join(parts),
             match[1].lower(),
-            inside[0] if inside else "",
-            SampleFile(root.joinpath(*parts)),
+            label=inside[0] if inside else "",
+            file=SampleFile(root.joinpath(*parts)),
         )
 
     sizes = audit.sizes()
@@ -400,7 +410,12 @@ def collect_dataset(dataset: Dataset) -> Audit:
     samples = list(dataset.samples.iter_in_splits())
     rows = Pairs(dataset.db).get_ids([sample.key for sample in samples])
     for sample, file in zip(samples, list_sample_files(dataset, rows), strict=True):
-        audit.add(sample.key, str(sample.split), str(sample.label), file)
+        audit.add(
+            sample.key,
+            str(sample.split),
+            str(sample.label),
+            file,
+        )
     if not samples:
         raise InputUnusable(
             "nothing to audit: no sample of this dataset has a split",

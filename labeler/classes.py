@@ -23,7 +23,7 @@ class ClassEdit(NamedTuple):
 
 
 class ClassEditor:
-    """Editor for the classes of a dataset; all names may be aliases."""
+    """Editor for the classes of a dataset; names of existing classes may be aliases of them."""
 
     def __init__(self, dataset: Dataset):
         self._dataset = dataset
@@ -56,6 +56,7 @@ class ClassEditor:
         with self._dataset.db.transaction():
             old = self._classes.resolve(old)
             into = self._classes.resolve(into)
+
             samples = self._tiles.get_keys(self._tiles.list_labelled(old))
             step = self._apply(
                 "merge-class",
@@ -97,6 +98,7 @@ class ClassEditor:
         """Add an alias of a class. Raises `UsageError` if it is the name of another class."""
         alias = normalize_alias(alias)
         with self._dataset.db.transaction():
+            # An error below undoes the step.
             name = self._classes.resolve(name)
             step = self._apply("add-alias", alias=alias, name=name)
             if self._classes.get_id(name) is None:

@@ -78,10 +78,10 @@ class WindowGroup(CommandGroup):
         if self.get_command(ctx, first) is not None or not Path(first).is_dir():
             return super().resolve_command(ctx, args)
 
-        # The command would silently ignore one of them.
-        if ctx.get_parameter_source("dataset") is ParameterSource.COMMANDLINE or any(
-            word.startswith(("-d", "--dataset")) for word in rest
-        ):
+        # Of a folder and -d, before or after it, click would silently ignore one.
+        source = ctx.get_parameter_source("dataset")
+        is_repeated = any(word.startswith(("-d", "--dataset")) for word in rest)
+        if is_repeated or source is ParameterSource.COMMANDLINE:
             raise click.UsageError(
                 f"{first!r} and -d both name a dataset: leave out one"
             )
@@ -105,12 +105,14 @@ def add_window(commands: click.Group) -> None:
             if context.get_parameter_source(option) == ParameterSource.COMMANDLINE
         }
         command = commands.commands[name]
-        parts = getattr(command, "commands", {})
-        params = chain.from_iterable(part.params for part in (command, *parts.values()))
+        # A group, such as `classes`, has commands of its own.
+        subcommands = getattr(command, "commands", {})
+        all_commands = (command, *subcommands.values())
+        params = chain.from_iterable(command.params for command in all_commands)
         unknown_options = sorted(defaults.keys() - {param.name for param in params})
         if unknown_options:
             raise click.UsageError(f"{name!r} has no option --{unknown_options[0]}")
-        context.default_map = {name: defaults | dict.fromkeys(parts, defaults)}
+        context.default_map = {name: defaults | dict.fromkeys(subcommands, defaults)}
 
     commands.add_command(open_)
     commands.invoke_without_command = True
@@ -143,19 +145,14 @@ class ClassList(CommandResult):
 
     def lines(self) -> list[str]:
         """Return a table of the classes with their other names, and their number."""
-        has_aliases = any(row.aliases for row in self.classes)
-        rows = [
-            ("class", "samples", "key", *(["other names"] if has_aliases else [])),
-            *(
-                (
-                    row.name,
-                    str(row.samples),
-                    row.key or "",
-                    *([", ".join(row.aliases)] if has_aliases else []),
-                )
-                for row in self.classes
-            ),
-        ]
+        rows = [["class", "samples", "key", "other names"]]
+        for row in self.classes:
+            cells = [row.name, str(row.samples), row.key or "", ", ".join(row.aliases)]
+            rows.append(cells)
+
+        # Most datasets have no aliases, and so no last column.
+        if not any(row.aliases for row in self.classes):
+            rows = [cells[:-1] for cells in rows]
         return [*format_table(rows), f"classes: {len(self.classes)}"]
 
 
@@ -207,6 +204,7 @@ def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> ClassEditResult
         edits: list[ClassEdit] = []
         current = dataset.classes.resolve(name)
         notes = dataset.classes.explain_aliases([name], dataset.option)
+        # Without aliases the class is what is asked for: an error if it exists.
         if not aliases or current not in dataset.classes.list_names():
             edits.append(editor.add(name))
             if notes:
@@ -216,6 +214,7 @@ def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> ClassEditResult
 
 
 def _edit_result(dataset: Dataset, *edits: ClassEdit) -> ClassEditResult:
+    """Return the result of one or more edits, which were just made."""
     texts = {
         step.id: step.operation.text()
         for step in SampleTiles(dataset.db).list_steps(edits[0].step - 1)
@@ -457,6 +456,7 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
         in_clusters = selection.list_cluster_keys(dataset)
         keys = selection.list_keys(dataset, in_clusters)
         samples = dataset.samples.add_undecided_copies(keys)
+
         name = ""
         notes: dict[str, str] = {}
         if label is None:
@@ -469,6 +469,7 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
             name = dataset.classes.resolve(label)
             notes = dataset.classes.explain_aliases([label], dataset.option)
             operation = make_operation("label-by-command", count=len(keys), label=name)
+            # Samples of a cluster were not looked at one by one.
             choices = [
                 Choice(key, "label", name, TOGETHER if key in in_clusters else PERSON)
                 for key in samples
@@ -534,10 +535,14 @@ class Selection(NamedTuple):
 
 
 def _is_typo(name: str, other: str) -> bool:
-    """Return whether names differ by a letter before the end, or by two that are swapped."""
+    """Return whether names differ by a letter before the end, or by two that are swapped.
+
+    The last letter may differ, as it does in numbered names.
+    """
     short, long = sorted((fold_name(name), fold_name(other)), key=len)
     if len(short) < 2:
         return False
+
     for position, letter in enumerate(long[: len(short)]):
         start = long[:position]
         rest = long[position + 1 :]

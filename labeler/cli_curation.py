@@ -95,6 +95,7 @@ def groups(
     from labeler.duplicates.finder import DuplicateFinder
     from labeler.duplicates.plan import judge
 
+    # A decision about two samples, and nothing is printed about others.
     if same or differ:
         with job.open() as dataset:
             a, b = map(dataset.samples.resolve_key, same or differ or ())
@@ -104,6 +105,7 @@ def groups(
 
     with job.open(rehearse=True) as dataset:
         plan = DuplicateFinder(dataset, progress=job.progress).plan()
+        # Without an option, or with both, everything is printed.
         if conflicts or not doubtful:
             for group in plan.sets:
                 if group.conflict or group.hints or not conflicts:
@@ -115,6 +117,7 @@ def groups(
 
 
 def _make_set_line(dataset: Dataset, group: DuplicateSet) -> JsonDict:
+    """Return the line of a duplicate set."""
     line = {
         "kept": group.best_key,
         "others": group.others,
@@ -129,6 +132,7 @@ def _make_set_line(dataset: Dataset, group: DuplicateSet) -> JsonDict:
 
 
 def _make_doubt_line(dataset: Dataset, doubt: DuplicateSet) -> JsonDict:
+    """Return the line of a pair; the best copy is not first, as nothing is decided yet."""
     members = sorted(doubt.members, key=lambda member: member.id)
     samples = [member.key for member in members]
     return {

@@ -41,7 +41,7 @@ class BoxEdit(NamedTuple):
     key: str
 
 
-def list_images(dataset: Dataset, selection: str, text: str = "") -> list[str]:
+def list_images(dataset: Dataset, selection: str, text: str) -> list[str]:
     """Return the hashes of images without a face (`MISSED`), or of all that match a text."""
     if selection == MISSED:
         return [image.sha256 for image in dataset.scans.iter_faceless()]
@@ -80,11 +80,17 @@ def put_box(
         raise UsageError("the box is too small", f"draw at least {MIN_BOX_SIDE} pixels")
 
     with dataset.stage(STAGE) as scratch:
-        face = Face(HAND, box, 1.0, _make_eye_landmarks(box, angle))
+        face = Face(
+            HAND,
+            box,
+            1.0,
+            _make_eye_landmarks(box, angle),
+        )
         crop = crop_face(dataset, image, face, scratch)
         with dataset.db.transaction():
             if not dataset.faces.add_manual(image.sha256, crop):
                 raise _existing_box_error()
+
             action = "draw-box"
             choices = [Choice(crop.key, "add", None, PROVENANCE)]
             # The present label, which may differ from the one that the window shows.
@@ -125,7 +131,12 @@ def get_box(dataset: Dataset, key: str) -> BoxedSample:
 
 
 def _choose_removal(box: BoxedSample) -> Choice:
-    return Choice(box.key, "remove" if box.by_hand else "reject", provenance=PROVENANCE)
+    """Return the choice that removes a box, or rejects one that a detector would find again."""
+    return Choice(
+        box.key,
+        "remove" if box.by_hand else "reject",
+        provenance=PROVENANCE,
+    )
 
 
 def _find_free_box(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
@@ -136,6 +147,7 @@ def _find_free_box(dataset: Dataset, image: Image, box: Box, angle: float) -> Bo
     sample = dataset.samples.get(make_sample_key(image.sha256, box))
     if not angle and (sample is None or sample.status == "retired"):
         return box
+
     for extra in range(64):
         # One pixel more each time: in height, then in width.
         larger_box = box._replace(
@@ -155,6 +167,8 @@ def _make_eye_landmarks(box: Box, angle: float) -> tuple[Landmark, ...]:
     """
     if not angle:
         return ()
+
+    # The line through the eyes gives the rotation of the crop.
     center_x = box.x + box.width / 2
     center_y = box.y + box.height / 2
     distance = 0.2 * box.width  # of an eye from the center, in pixels

@@ -78,11 +78,17 @@ def load_review_page(
         items = reviews.list_items(name, sample_filter)
     if name in ("doubtful", "label-issues"):
         return _group_by_confusion(items)
+
+    # A section for each class, in the order of the items.
     sections = tuple(
         ReviewSection(name, "", count)
         for name, count in Counter(item.label or "" for item in items).items()
     )
-    return ReviewPage(array("q", (item.id for item in items)), sections, {})
+    return ReviewPage(
+        array("q", (item.id for item in items)),
+        sections,
+        {},
+    )
 
 
 def _group_by_confusion(items: Sequence[ReviewItem]) -> ReviewPage:
@@ -171,21 +177,23 @@ def list_doubtful(
         for row in SampleTiles(dataset.db).get_counts().classes
         if row.count
     }
+
+    # The same number of each class, so that frequent ones do not suppress the others.
     each = max(MIN_PER_CLASS, MAX_COMPARED // max(1, len(names)))
     queue = SortingQueue(dataset.db)
     all_samples = queue.get_features(queue.list_decided(list(names), each))
     space = SimilaritySpaces(dataset).choose_space(all_samples)
-    vectors, has_vector = space(all_samples)
+    vectors, has_vector = space(all_samples)  # N x D, and N
+
     # A sample without a vector cannot be compared.
     samples = list(compress(all_samples, has_vector))
-    # The class of each sample, as a position in `classes`.
-    classes, y = np.unique(
-        [sample.label or 0 for sample in samples],
-        return_inverse=True,
-    )
+    # The class (row) of each sample, as a position in `classes`.
+    labels = [sample.label or 0 for sample in samples]
+    classes, y = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         return []
 
+    # Near copies of a sample would confirm its label, right or wrong.
     keys = [sample.key for sample in samples]
     groups = assign_split_groups(dataset.db, keys)
     _, group_numbers = np.unique([groups[key] for key in keys], return_inverse=True)
@@ -204,9 +212,9 @@ def list_doubtful(
             items.append(
                 ReviewItem(
                     sample.id,
-                    names[int(classes[y[row]])],
-                    round(float(confidences[row]), 2),
-                    names[int(classes[best[row]])],
+                    label=names[int(classes[y[row]])],
+                    value=round(float(confidences[row]), 2),
+                    other=names[int(classes[best[row]])],
                 )
             )
     return sorted(items, key=lambda item: (-(item.value or 0), item.id))

@@ -1,9 +1,12 @@
-"""Reading the pixels of samples from image files, at a reduced size where possible."""
+"""Reading the pixels of samples, and saving what workers compute of them.
+
+Image files are read at a reduced size where possible.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -14,6 +17,7 @@ from gleanset.files.store import Store, read_original
 from gleanset.images.cropping import crop_region
 from gleanset.images.decode import Mode, decode
 from gleanset.records import Box, Region
+from gleanset.work.pool import Outcome
 
 
 class SampleFile(NamedTuple):
@@ -60,8 +64,8 @@ def decode_region(
     """Return the pixels of a sample from the bytes of its file, see `read_pixels`."""
     if file.region is None:
         return decode(data, min_side=min_side, mode=mode).pixels
-
     box, angle = file.region
+
     # The reduced image needs as many pixels as make `min_side` in the region.
     region_share = max(box.width, box.height) / max(file.width, file.height, 1)
     min_image_side = math.ceil(min_side / max(region_share, 0.01))
@@ -72,3 +76,32 @@ def decode_region(
     x, y, width, height = (round(side * scale) for side in box)
     reduced_box = Box(x, y, max(1, width), max(1, height))
     return crop_region(image.pixels, reduced_box, angle)
+
+
+def save_results(
+    dataset: Dataset,
+    stage: str,
+    batches: Iterable[Sequence[Outcome[Any, Any]]],
+    save: Callable[[Sequence[tuple[SampleRegion, Any]]], None],
+) -> tuple[int, int]:
+    """Save results in a transaction for each batch; return their number and that of failures.
+
+    Items are tuples that begin with the region of the sample. Failures become rejections of the
+    stage, until the same sample succeeds.
+    """
+    saved = failed = 0
+    for batch in batches:
+        results = []
+        with dataset.db.transaction():
+            for outcome in batch:
+                region = outcome.item[0]
+                if outcome.result is not None:
+                    results.append((region, outcome.result))
+                dataset.rejections.settle(
+                    stage, region.key, outcome.reason, outcome.detail
+                )
+            save(results)
+
+        saved += len(results)
+        failed += len(batch) - len(results)
+    return saved, failed

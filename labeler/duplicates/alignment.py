@@ -59,19 +59,19 @@ class Alignment(NamedTuple):
 
 
 class Edges(NamedTuple):
-    """The normalized gradient (x, y) of each pixel and its squared length, 0..1."""
+    """The normalized gradient (x, y) of each pixel; its squared length is the `strength`, 0..1."""
 
     x: Float32Array
     y: Float32Array
-    own: Float32Array
+    strength: Float32Array
 
 
 @dataclass(frozen=True)
 class CommonPart:
-    """The part that two images both show, on one grid of at most 256 pixels per side.
+    """What two images both show, on one grid of at most 256 pixels per side.
 
     `a` and `b` are grey values, height x width; `mask` marks the pixels that both have; `part_a`
-    and `part_b` are the parts (0..1) of each image. `to_a` maps the grid to the first image.
+    and `part_b` are the parts (0..1) of each image's pixels. `to_a` maps the grid to the first one.
     """
 
     a: Pixels
@@ -80,10 +80,6 @@ class CommonPart:
     part_a: float
     part_b: float
     to_a: Float64Array
-
-    def with_b(self, b: Pixels) -> "CommonPart":
-        """Return the part with the second image moved."""
-        return replace(self, b=b)
 
     @cached_property
     def windows(self) -> ComparedWindows:
@@ -96,6 +92,7 @@ class CommonPart:
         return self._find_edges(self.a), self._find_edges(self.b)
 
     def _find_edges(self, grey: Pixels) -> Edges:
+        """Divide the gradients by their lengths, so that contrast does not count."""
         x, y = measure_gradient(blur(grey.astype(np.float32), 1.0))
         squares = x * x + y * y
         noise = 1.0
@@ -104,11 +101,15 @@ class CommonPart:
 
         # Noise makes the gradients of plain areas short, so they do not count as edges.
         length: Float32Array = np.sqrt(squares + noise, dtype=np.float32)
-        return Edges(x / length, y / length, squares / (length * length))
+        return Edges(
+            x / length,
+            y / length,
+            squares / (length * length),
+        )
 
 
 def match_points(a: Points, b: Points) -> tuple[Float32Array, Float32Array]:
-    """Return the places in b and in a of points that are each other's most similar."""
+    """Return the places in b and in a (n x 2 each) of points that are each other's most similar."""
     if not len(a.places) or not len(b.places):
         return b.places[:0], a.places[:0]
 
@@ -140,7 +141,7 @@ def estimate_alignment(a: Points, b: Points) -> Alignment | None:
         return None
 
     if count >= 2 * _MIN_POINTS:
-        # A copy may be squeezed: use an affine motion if it explains more points.
+        # A copy may be squeezed: use an affine motion if it explains as many points or more.
         affine, inliers = cv2.estimateAffine2D(
             source, target, ransacReprojThreshold=3.0, maxIters=500
         )
@@ -149,7 +150,7 @@ def estimate_alignment(a: Points, b: Points) -> Alignment | None:
             count = int(inliers.sum())
 
     motion = matrix.astype(np.float64)
-    # The factors by which the motion stretches the most and the least.
+    # The singular values are the factors by which the motion stretches the most and the least.
     large, small = np.linalg.svd(motion[:, :2])[1]
     is_mirrored = np.linalg.det(motion[:, :2]) <= 0
     if is_mirrored or small <= large * _MIN_SQUEEZE or small <= _MIN_STRETCH:
@@ -161,32 +162,37 @@ def fit_frames(
     a: Pixels, b: Pixels, max_difference: float = MAX_ASPECT_DIFFERENCE
 ) -> Alignment | None:
     """Map one frame onto the other if their aspect ratios differ by at most `max_difference`."""
-    high_a, wide_a = a.shape
-    high_b, wide_b = b.shape
-    # The ratios wide / high, both multiplied by the heights.
-    ratio_a = wide_a * high_b
-    ratio_b = wide_b * high_a
+    height_a, width_a = a.shape
+    height_b, width_b = b.shape
+    # The ratios width / height, both multiplied by the two heights: whole numbers.
+    ratio_a = width_a * height_b
+    ratio_b = width_b * height_a
     if abs(ratio_a - ratio_b) > max_difference * max(ratio_a, ratio_b):
         return None
 
-    matrix = np.array([[wide_a / wide_b, 0, 0], [0, high_a / high_b, 0]])
+    matrix = np.array([[width_a / width_b, 0, 0], [0, height_a / height_b, 0]])
     return Alignment(matrix, points=0)
 
 
 def crop_common_part(
     a: Pixels, b: Pixels, matrix: Float64Array, max_side: int = GRID_SIDE
 ) -> CommonPart | None:
-    """Warp b onto a and crop what both show, at the lower of both resolutions."""
+    """Warp b onto a and crop what both show, at the lower of both resolutions.
+
+    `matrix` maps b to a. None if less than 16 pixels of a side are in common.
+    """
+    # The rectangle around b in a, as far as it is inside: x, y and width, height.
     corners = move_points(list_corners(b), matrix)
-    # Width and height, x and y.
     start = np.maximum(corners.min(axis=0), 0)
     extent = np.minimum(corners.max(axis=0), a.shape[::-1]) - start
     if extent.min() < MIN_GRID_SIDE:
         return None
 
+    # Neither image is enlarged.
     zoom = measure_zoom(matrix)
     scale = min(max_side / extent.max(), 1.0, 1.0 / zoom)
     size = np.maximum((extent * scale).astype(int), MIN_GRID_SIDE).tolist()
+
     motion_a = scale * np.eye(2, 3)
     motion_a[:, 2] = -scale * start
     motion_b = scale * matrix
@@ -215,27 +221,32 @@ def is_framed(image: Pixels, part: Pixels, matrix: Float64Array) -> bool:
 
     The image continues beyond the border of a crop, but ends at the border of what was pasted in.
     """
-    high, wide = part.shape
-    corners = np.sort(move_points([(0, 0), (wide, high)], matrix), axis=0)
+    height, width = part.shape
+    # Sorted, because a mirrored part has its left side at the right.
+    corners = np.sort(move_points([(0, 0), (width, height)], matrix), axis=0)
     (left, top), (right, bottom) = np.rint(corners).astype(int).tolist()
+
+    # The strips of the image in which the sides of the part are.
     rows = image[max(0, top) : bottom].astype(np.float32)
     columns = image[:, max(0, left) : right].astype(np.float32)
     if not rows.size or not columns.size:
         return False
 
+    # Lines parallel to each side: columns of pixels, then rows. Undecided sides do not count.
     seams = [
-        _has_seam(rows.T, left, 1),
-        _has_seam(rows.T, right - 1, -1),
-        _has_seam(columns, top, 1),
-        _has_seam(columns, bottom - 1, -1),
+        _has_seam(rows.T, left, inwards=1),
+        _has_seam(rows.T, right - 1, inwards=-1),
+        _has_seam(columns, top, inwards=1),
+        _has_seam(columns, bottom - 1, inwards=-1),
     ]
     return seams.count(True) > seams.count(False)
 
 
 def _has_seam(lines: Float32Array, edge: int, inwards: int) -> bool | None:
-    """Return whether an image ends at an edge; None if this cannot be decided.
+    """Return whether an image ends at a line; None if this cannot be decided.
 
-    It does where pixels change abruptly, or where everything beyond has one color.
+    It does where pixels change abruptly, or where everything beyond has one color. `inwards` is 1
+    if later `lines` are inside, otherwise -1.
     """
     step = inwards * _SEAM_STEP
     positions = (edge - step, edge + step, edge + 3 * step)
@@ -251,6 +262,8 @@ def _has_seam(lines: Float32Array, edge: int, inwards: int) -> bool | None:
     outside_deviation = max(1.0, float(outside.std()))
     if outside_deviation > _MAX_PLAIN_DEVIATION:
         return False
+
+    # One color is outside.
     if np.median(change) > _SEAM_FACTOR * np.median(usual_change) + _SEAM_NOISE:
         return True
     if inside.std() > _VARIED_FACTOR * outside_deviation:
@@ -274,6 +287,7 @@ def refine_alignment(common: CommonPart) -> CommonPart:
     By the enhanced correlation coefficient (Evangelidis and Psarakis, "Parametric image alignment
     using enhanced correlation coefficient maximization", 2008), which is invariant to contrast.
     """
+    # At most 12 steps, or until the correlation grows by less than 0.001.
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 1e-3)
     identity = np.eye(2, 3, dtype=np.float32)
     try:
@@ -283,8 +297,8 @@ def refine_alignment(common: CommonPart) -> CommonPart:
             identity.copy(),
             cv2.MOTION_AFFINE,
             stop,
-            common.mask.astype(np.uint8),
-            3,
+            inputMask=common.mask.astype(np.uint8),
+            gaussFiltSize=3,
         )
     except cv2.error:  # they have too little in common for it
         return common
@@ -298,4 +312,4 @@ def refine_alignment(common: CommonPart) -> CommonPart:
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return common.with_b(moved.astype(np.uint8))
+    return replace(common, b=moved.astype(np.uint8))

@@ -8,6 +8,7 @@ pairs.
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, product
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -42,15 +43,17 @@ _NEARLY_EQUAL_DISTANCE = 4
 # Motions are compared in cells of an eighth of a turn and 0.6 of a doubling.
 _ANGLE_CELL = 32
 _SCALE_CELL = 10
-# Numbers of cells of all grids.
-_MOTION_CELLS = 4 * 2 * 8 * 128
+# Numbers of grids, of cells with and without mirroring, of angles and of scales.
+_MOTION_SHAPE = (4, 2, 8, 128)
+_MOTION_CELLS = prod(_MOTION_SHAPE)
 _MAX_PAIRS_IN_MEMORY = 4_000_000
 
 
 class Batch(NamedTuple):
-    """Hashes of n samples (catalogue rows) as arrays.
+    """Hashes of n samples (catalogue rows) and of their m points as arrays.
 
-    `owner` is the position (0..n-1) of the sample that each of the m points belongs to.
+    `owner` (m) is the position (0..n-1) of the sample that each point belongs to, `shapes` (m x 3)
+    are scale, angle and whether the point was mirrored, see `compute_hashes`.
     """
 
     samples: IntArray
@@ -68,14 +71,15 @@ def sort_by_content(hashes: HashColumns) -> HashColumns:
 
 
 def make_batch(hashes: HashColumns) -> Batch:
-    """Convert hashes to arrays; those of 64 bits are signed, as stored."""
-    counts = np.fromiter(map(len, hashes.points), np.int64, len(hashes.points)) // 8
+    """Convert stored hashes to arrays: SQLite has only signed numbers, hashes are unsigned."""
+    # A point has eight bytes.
+    point_counts = np.fromiter(map(len, hashes.points), np.int64) // 8
     return Batch(
-        np.array(hashes.samples, dtype=np.int64),
-        np.array(hashes.plain, dtype=np.int64).astype(np.uint64),
-        np.array(hashes.flipped, dtype=np.int64).astype(np.uint64),
-        np.frombuffer(b"".join(hashes.points), dtype="<u8").astype(np.uint64),
-        np.repeat(np.arange(len(counts), dtype=np.int64), counts),
+        np.array(hashes.samples, np.int64),
+        np.array(hashes.plain, np.int64).astype(np.uint64),
+        np.array(hashes.flipped, np.int64).astype(np.uint64),
+        np.frombuffer(b"".join(hashes.points), "<u8").astype(np.uint64),
+        np.repeat(np.arange(len(point_counts)), point_counts),
         np.frombuffer(b"".join(hashes.shapes), np.uint8).reshape(-1, 3),
     )
 
@@ -94,26 +98,31 @@ def to_columns(hashes: Sequence[SampleHashes]) -> HashColumns:
 
 def find_candidates_within(new: Batch) -> set[Pair]:
     """Return candidate pairs of samples of one batch."""
+    plain = find_near_pairs(new.plain, MAX_WHOLE_DISTANCE)
     nearest = _keep_nearest(
-        _concatenate(
-            chain(find_near_pairs(new.plain, MAX_WHOLE_DISTANCE), _find_mirrored(new))
-        ),
-        by_later=True,
+        _concatenate(chain(plain, _find_mirrored(new))), by_later=True
     )
 
-    # Samples in a dense neighbourhood are reached through their neighbours.
-    neighbours = np.bincount(
-        nearest.b[nearest.distance <= _NEARLY_EQUAL_DISTANCE],
-        minlength=len(new.samples),
+    # Samples in a dense neighbourhood are reached through their neighbours, without points.
+    nearly_equal = nearest.b[nearest.distance <= _NEARLY_EQUAL_DISTANCE]
+    neighbours = np.bincount(nearly_equal, minlength=len(new.samples))
+    rare = _drop_common_points(new, neighbours < MAX_CANDIDATES_BY_HASH)
+
+    point_pairs = HashIndex(rare.points, MAX_POINT_DISTANCE).find_pairs_within()
+    a, b = _find_pairs_by_points(rare, rare, point_pairs)
+    return _to_row_pairs(
+        new,
+        new,
+        np.append(nearest.a, a),
+        np.append(nearest.b, b),
     )
-    informative = _drop_common_points(new, neighbours < MAX_CANDIDATES_BY_HASH)
-    point_pairs = HashIndex(informative.points, MAX_POINT_DISTANCE).find_pairs_within()
-    a, b = _pairs_by_points(informative, informative, point_pairs)
-    return _to_row_pairs(new, new, np.append(nearest.a, a), np.append(nearest.b, b))
 
 
 def _find_mirrored(new: Batch) -> Iterator[NearPairs]:
-    """Yield pairs of which one is near the mirror image of the other."""
+    """Yield pairs (positions, the smaller first) in which one is near the other's mirror image.
+
+    Of samples with equal hashes only the first one is paired.
+    """
     unique = find_distinct(new.plain)
     flipped = new.flipped[unique.first]
     for near in HashIndex(flipped, MAX_WHOLE_DISTANCE).find_pairs_with(unique.hashes):
@@ -129,8 +138,8 @@ class CandidateSearch:
 
     def __init__(self, new: Batch):
         self._new = new
-        self._informative = _drop_common_points(new)
-        self._points = HashIndex(self._informative.points, MAX_POINT_DISTANCE)
+        self._rare = _drop_common_points(new)
+        self._points = HashIndex(self._rare.points, MAX_POINT_DISTANCE)
         self._image_hashes = [
             HashIndex(hashes, MAX_WHOLE_DISTANCE) for hashes in (new.plain, new.flipped)
         ]
@@ -138,26 +147,35 @@ class CandidateSearch:
     def find_candidates(self, old: Batch) -> set[Pair]:
         """Return candidate pairs of a sample of this batch and one of `old`."""
         new = self._new
+        # Plain and mirrored hashes of new samples are looked up among plain hashes of old ones.
         matches = [index.find_pairs_with(old.plain) for index in self._image_hashes]
         nearest = _keep_nearest(
             _concatenate(chain.from_iterable(matches)), by_later=False
         )
 
         point_pairs = self._points.find_pairs_with(old.points, MAX_IMAGES_PER_POINT)
-        a, b = _pairs_by_points(self._informative, old, point_pairs)
-        return _to_row_pairs(new, old, np.append(nearest.a, a), np.append(nearest.b, b))
+        a, b = _find_pairs_by_points(self._rare, old, point_pairs)
+        return _to_row_pairs(
+            new,
+            old,
+            np.append(nearest.a, a),
+            np.append(nearest.b, b),
+        )
 
 
-def _to_row_pairs(left: Batch, right: Batch, a: IntArray, b: IntArray) -> set[Pair]:
-    """Return pairs of catalogue rows from positions in two batches, without order."""
-    rows_a = left.samples[a].tolist()
-    rows_b = right.samples[b].tolist()
+def _to_row_pairs(
+    left: Batch, right: Batch, positions_a: IntArray, positions_b: IntArray
+) -> set[Pair]:
+    """Return pairs of catalogue rows, the smaller first, from positions in two batches."""
+    rows_a = left.samples[positions_a].tolist()
+    rows_b = right.samples[positions_b].tolist()
     pairs = zip(rows_a, rows_b, strict=True)
-    return {(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]}
+    return {(min(a, b), max(a, b)) for a, b in pairs if a != b}
 
 
 def _concatenate(parts: Iterable[NearPairs]) -> NearPairs:
-    joined = NearPairs(*[np.zeros(0, dtype=np.int64)] * 3)
+    """Join pairs; of too many for the memory only the nearest of each sample are kept."""
+    joined = NearPairs(*[np.zeros(0, np.int64)] * 3)
     for part in parts:
         joined = NearPairs(*map(np.append, joined, part))
         if len(joined.a) > _MAX_PAIRS_IN_MEMORY:
@@ -169,15 +187,21 @@ def _keep_nearest(near: NearPairs, *, by_later: bool) -> NearPairs:
     """Keep the nearest few for each sample (the later one of a pair, or the new one)."""
     own = near.b if by_later else near.a
     other = near.a if by_later else near.b
+    # By sample, then by distance; the last key of `lexsort` comes first.
     order = np.lexsort((other, near.distance, own))
     nearest = order[compute_run_ranks(own[order]) < MAX_CANDIDATES_BY_HASH]
-    return NearPairs(near.a[nearest], near.b[nearest], near.distance[nearest])
+    return NearPairs(
+        near.a[nearest],
+        near.b[nearest],
+        near.distance[nearest],
+    )
 
 
 def _drop_common_points(batch: Batch, selected: BoolArray | None = None) -> Batch:
+    """Return a batch without points of too many images, and only those of `selected` samples."""
     # The first images with a common point keep it.
     order = np.argsort(batch.points, kind="stable")
-    keep = np.empty(len(order), dtype=np.bool_)
+    keep = np.empty(len(order), np.bool_)
     keep[order] = compute_run_ranks(batch.points[order]) < MAX_IMAGES_PER_POINT
     if selected is not None:
         keep &= selected[batch.owner]
@@ -186,26 +210,26 @@ def _drop_common_points(batch: Batch, selected: BoolArray | None = None) -> Batc
     )
 
 
-def _pairs_by_points(
+def _find_pairs_by_points(
     left: Batch, right: Batch, points: Iterable[NearPairs]
 ) -> tuple[IntArray, IntArray]:
-    """Return positions in `left` and `right` of pairs whose points agree on a motion.
+    """Return positions in `left` and `right` of pairs of samples whose points agree on a motion.
 
-    A vote is one number: the pair times the number of motions, plus the motion.
+    Each pair of near `points` votes for the cells of its motion. Pairs with enough votes for one
+    cell are returned, up to `MAX_CANDIDATES_BY_POINTS` for each sample on the left.
     """
+    # A pair of samples is one number, its row and column in a table; a vote is one number, too.
     width = max(1, len(right.samples))
-    votes = [np.zeros((0, 4), dtype=np.int64)]
+    votes = [np.zeros((0, 4), np.int64)]
     for near in points:
         a = left.owner[near.a]
         b = right.owner[near.b]
-        motions = _motion_cells(left.shapes[near.a], right.shapes[near.b])
+        motions = _find_motion_cells(left.shapes[near.a], right.shapes[near.b])
         pair_votes = (a * width + b)[:, None] * _MOTION_CELLS + motions
         is_other = a != b if left is right else np.ones(len(a), np.bool_)
-        votes += [
-            pair_votes[is_other],
-            # Close points vote twice.
-            pair_votes[is_other & (near.distance <= MAX_CLOSE_DISTANCE)],
-        ]
+        # Close points vote twice.
+        is_close = near.distance <= MAX_CLOSE_DISTANCE
+        votes += [pair_votes[is_other], pair_votes[is_other & is_close]]
 
     keys, counts = np.unique(np.concatenate(votes), return_counts=True)
     enough = counts >= MIN_VOTES
@@ -213,28 +237,32 @@ def _pairs_by_points(
     if not len(pairs):
         return pairs, pairs
 
+    # The keys are sorted, so those of a pair are neighbours: its cell with the most votes counts.
     max_votes = np.maximum.reduceat(counts[enough], first)
     pairs = pairs[np.lexsort((pairs, -max_votes, pairs // width))]
     pairs = pairs[compute_run_ranks(pairs // width) < MAX_CANDIDATES_BY_POINTS]
     return pairs // width, pairs % width
 
 
-def _motion_cells(a: Pixels, b: Pixels) -> IntArray:
-    """Return n x 4 cells (two overlapping grids in each dimension) of the motions of n point pairs.
+def _find_motion_cells(a: Pixels, b: Pixels) -> IntArray:
+    """Return the numbers of the cells (n x 4) of the motions between n pairs of points.
 
-    Shapes are (scale, angle, mirrored); points agree when their motions are in the same cell.
+    `a` and `b` are shapes, n x 3. Points agree if their motions are in the same cell of one of four
+    grids, which are shifted by half a cell in angle, in scale and in both: motions near the border
+    of a cell are in the middle of another.
     """
     scale_a, angle_a, mirrored_a = a.astype(np.int64).T
     scale_b, angle_b, mirrored_b = b.astype(np.int64).T
     mirrored = mirrored_a ^ mirrored_b
     # Mirroring turns an angle into half a turn minus the angle.
     rotation = np.where(mirrored == 1, 128 - angle_a, angle_a) - angle_b
-    scale = scale_a - scale_b + 256
+    scale = scale_a - scale_b + 256  # not negative
 
     cells = []
-    grids = product((0, _ANGLE_CELL // 2), (0, _SCALE_CELL // 2))
-    for number, (angle_shift, scale_shift) in enumerate(grids):
+    shifts = product((0, _ANGLE_CELL // 2), (0, _SCALE_CELL // 2))
+    for grid, (angle_shift, scale_shift) in enumerate(shifts):
         angle_cell = (rotation + angle_shift) % 256 // _ANGLE_CELL
         scale_cell = (scale + scale_shift) // _SCALE_CELL
-        cells.append(((number * 2 + mirrored) * 8 + angle_cell) * 128 + scale_cell)
+        cell = (grid, mirrored, angle_cell, scale_cell)
+        cells.append(np.ravel_multi_index(cell, _MOTION_SHAPE))
     return np.column_stack(cells)

@@ -97,6 +97,8 @@ def find_lettering(
     is_darker = (-difference > limit) & common.mask
 
     lettering: BoolArray = np.zeros(common.a.shape, np.bool_)
+    # Light edges are those of the brighter image: b, then a. Lettering has at least 12 pixels, and
+    # its soft edge is up to 4 pixels wide.
     for drawn, opposite, light_edges, dark_edges in (
         (is_brighter, is_darker, lost_b, lost_a),
         (is_darker, is_brighter, lost_a, lost_b),
@@ -108,8 +110,12 @@ def find_lettering(
 
 
 def find_pieces(mask: BoolArray, min_pixels: int = 3) -> list[Piece]:
-    """Return the connected pieces of a mask of at least `min_pixels` pixels, across small gaps."""
-    width = max(5, round(max(mask.shape) * _MAX_LETTER_GAP_PIXELS / GRID_SIDE)) | 1
+    """Return the connected pieces of a mask of at least `min_pixels` pixels.
+
+    Gaps between letters are closed, so that a line of them is one piece.
+    """
+    gap = round(max(mask.shape) * _MAX_LETTER_GAP_PIXELS / GRID_SIDE)
+    width = max(5, gap) | 1  # odd, so that the kernel has a center
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
@@ -124,10 +130,12 @@ def find_pieces(mask: BoolArray, min_pixels: int = 3) -> list[Piece]:
 def _measure_piece(
     piece_numbers: npt.NDArray[np.int32], number: int, box: list[int]
 ) -> Piece:
+    """Measure the piece with a number; `box` is left, top, width, height and area."""
     left, top, width, height, _ = box
     rows = slice_with_margin(top, height, _BOX_MARGIN)
     columns = slice_with_margin(left, width, _BOX_MARGIN)
     mask = piece_numbers[rows, columns] == number
+
     mask_sums = cv2.moments(mask.astype(np.uint8), binaryImage=True)
     pixels = mask_sums["m00"]
     x = columns.start + mask_sums["m10"] / pixels
@@ -142,7 +150,15 @@ def _measure_piece(
     long = _STROKE_DEVIATIONS * max(0.1, mean + half) ** 0.5
     short = _STROKE_DEVIATIONS * max(0.1, mean - half) ** 0.5
     angle = 0.5 * float(np.arctan2(2 * covariance, variance_x - variance_y))
-    return Piece(rows, columns, mask, (x, y), long, short, angle)
+    return Piece(
+        rows,
+        columns,
+        mask,
+        (x, y),
+        long,
+        short,
+        angle,
+    )
 
 
 def _measure_brighter(common: CommonPart) -> tuple[Float32Array, Float32Array]:
@@ -163,8 +179,11 @@ def _measure_brighter(common: CommonPart) -> tuple[Float32Array, Float32Array]:
 
 
 def fit_brightness(common: CommonPart) -> tuple[float, float]:
-    """Return the slope and level that map a to b; every other row and column is enough."""
-    sparse = slice(None, None, 2), slice(None, None, 2)
+    """Return the slope and level of the line that maps grey values of a to those of b."""
+    sparse = (
+        slice(None, None, 2),
+        slice(None, None, 2),
+    )  # enough, and four times as fast
     mask = common.mask[sparse]
     return fit_robust_line(common.a[sparse][mask], common.b[sparse][mask])
 
@@ -172,7 +191,11 @@ def fit_brightness(common: CommonPart) -> tuple[float, float]:
 def fit_robust_line(
     source: npt.NDArray[Number], target: npt.NDArray[Number]
 ) -> tuple[float, float]:
-    """Return the slope and level of a line through the 72 % of the points that it fits best."""
+    """Return the slope and level of a line through the 72 % of the points that it fits best.
+
+    Least squares, twice; the second time without the points farthest from the line. Of fewer than
+    two points: 0, 0.
+    """
     x = source.astype(np.float64)
     y = target.astype(np.float64)
     slope = level = 0.0
@@ -185,7 +208,7 @@ def fit_robust_line(
         slope = float(offsets @ (y - mean_y)) / (len(x) - 1) / variance
         level = float(mean_y - slope * mean_x)
 
-        # 0.85 of 0.85 are the 72 %.
+        # The nearest 0.85, for the next line; 0.85 of these are the 72 %.
         errors = np.abs(y - slope * x - level)
         last = int(0.85 * (len(errors) - 1))
         is_near = errors <= np.partition(errors, last)[last]
@@ -203,10 +226,11 @@ def _is_line_of_letters(
 ) -> bool:
     """Return whether a piece is a line of letters, which only brightens or only darkens.
 
-    It is a piece of `drawn`; `opposite` marks where the images differ the other way round. Edges
-    are those that only the brighter image has, and those of the other.
+    It is a piece of `drawn`; `opposite` marks where the images differ the other way round.
+    `light_edges` are those that only the brighter image has, `dark_edges` those of the other.
     """
     size: int = max(drawn.shape)
+    # Letters only brighten or only darken what is beneath.
     mixed = piece.select(opposite).sum() / max(1, piece.select(drawn).sum())
     if (
         mixed > _MAX_MIXED
@@ -215,6 +239,7 @@ def _is_line_of_letters(
     ):
         return False
 
+    # The edges of light letters are in the brighter image.
     ratio = piece.long / piece.short
     with_seam = piece.dilate(1)
     light = float(with_seam.select(light_edges).sum())
@@ -222,11 +247,14 @@ def _is_line_of_letters(
     is_light = mixed < _MAX_LIGHT_MIXED and dark < _MAX_DARK_EDGES * light
     if is_light and ratio >= _MIN_LIGHT_RATIO:
         return piece.long >= max(_MIN_LIGHT_PIXELS, _MIN_LIGHT_LENGTH * size)
+
     if ratio < _MIN_LINE_RATIO:
         return False
+    # A caption that replaces another one removes edges, too.
     if min(light, dark) > _MAX_OTHER_EDGES * max(light, dark):
         return False
 
+    # Several strokes make it more likely that they are letters, so the line may be shorter.
     inside = drawn[piece.rows, piece.columns] & piece.mask
     letters = cv2.connectedComponents(inside.astype(np.uint8))[0] - 1
     if letters >= _MIN_LETTERS:
@@ -279,15 +307,16 @@ def measure_replaced_windows(common: CommonPart) -> float:
         return cv2.blur(inside, (window, window)).astype(np.float32)
 
     a, b = common.edges
-    of_a = average(a.own * a.own)
-    of_b = average(b.own * b.own)
-    shared = a.x * b.x + a.y * b.y
-    of_both = average(shared * shared)
-    is_inside = average(np.ones_like(a.own)) > 0.5
+    energy_a = average(a.strength * a.strength)
+    energy_b = average(b.strength * b.strength)
+    shared = a.x * b.x + a.y * b.y  # scalar product: the gradients that both have
+    shared_energy = average(shared * shared)
+    is_inside = average(np.ones_like(a.strength)) > 0.5
 
-    has_edges = np.maximum(of_a, of_b) > _MIN_WINDOW_STRENGTH
-    fewer = np.minimum(of_a, of_b)
-    is_lacking = of_both + 0.02 < (1 - _MIN_REPLACED_EDGES) * (fewer + 0.02)
+    # If one image only adds edges, the shared ones are all edges of the other.
+    has_edges = np.maximum(energy_a, energy_b) > _MIN_WINDOW_STRENGTH
+    fewer = np.minimum(energy_a, energy_b)
+    is_lacking = shared_energy + 0.02 < (1 - _MIN_REPLACED_EDGES) * (fewer + 0.02)
     replaced = np.count_nonzero(has_edges & is_lacking & is_inside)
     return float(1000 * replaced / max(1, is_inside.sum()))
 
@@ -298,9 +327,10 @@ def find_strongest_change(common: CommonPart) -> StrongestChange:
     Copies stay below 0.5 at 256 pixels per side, another mouth is 1 to 10.
     """
     a, b = common.edges
-    unlike = enlarge(common.windows.unexplained, common.a.shape)
-    lost_a = _find_lost_edges(a, b, common.mask, unlike)
-    lost_b = _find_lost_edges(b, a, common.mask, unlike)
+    unexplained = enlarge(common.windows.unexplained, common.a.shape)
+    lost_a = _find_lost_edges(a, b, common.mask, unexplained)
+    lost_b = _find_lost_edges(b, a, common.mask, unexplained)
+    # A replaced line is lost on both sides, a line that one image adds is not.
     replaced = np.minimum(lost_a.summed, lost_b.summed)
     # Nothing stands out.
     if max(lost_a.summed.max(), lost_b.summed.max()) < _MIN_SUMMED_LOSS:
@@ -312,6 +342,7 @@ def find_strongest_change(common: CommonPart) -> StrongestChange:
     strongest = float(replaced[~marks].max(initial=0.0))
     strength = max(strongest, added_to_a, added_to_b)
 
+    # The image with the mark has more edges there.
     on_a = float(lost_a.plain[marks].sum())
     on_b = float(lost_b.plain[marks].sum())
     if on_a > _MIN_MARK_FACTOR * on_b:
@@ -322,14 +353,17 @@ def find_strongest_change(common: CommonPart) -> StrongestChange:
 
 
 def _find_added(own: _LostEdges, other: _LostEdges, marks: BoolArray) -> float:
-    """Return the strength of the strongest added piece, and add those at the rim to `marks`."""
+    """Return the strength of the strongest piece that an image adds.
+
+    Pieces at the rim, where logos are, are drawn on `marks` instead, and pieces on marks ignored.
+    """
     strongest = 0.0
     for piece in find_pieces(own.summed > _MIN_SUMMED_LOSS):
         covered_edges = piece.select(other.plain).sum()
         if piece.select(own.plain).sum() < _MIN_ADDED_RATIO * covered_edges:
             continue
-        position = np.divide(piece.centre, marks.shape[::-1])
-        # Where marks and logos are.
+
+        position = np.divide(piece.centre, marks.shape[::-1])  # x, y: 0..1
         if np.minimum(position, 1 - position).min() < _MAX_RIM_DISTANCE:
             piece.dilate(4).draw_on(marks)
         elif piece.select(marks).mean() < 0.5:
@@ -339,19 +373,23 @@ def _find_added(own: _LostEdges, other: _LostEdges, marks: BoolArray) -> float:
 
 
 def _find_lost_edges(
-    own: Edges, other: Edges, mask: BoolArray, unlike: Float32Array
+    own: Edges, other: Edges, mask: BoolArray, unexplained: Float32Array
 ) -> _LostEdges:
-    """Find edges of `own` that `other` does not have within a pixel, in the same direction."""
-    is_edge = (own.own > _MIN_EDGE) & mask
+    """Find edges of `own` that `other` does not have within a pixel, in the same direction.
+
+    `unexplained` (0..1 for each pixel) weighs them: no edge is lost where brightness agrees.
+    """
+    is_edge = (own.strength > _MIN_EDGE) & mask
     shared = own.x[is_edge] * other.x[is_edge] + own.y[is_edge] * other.y[is_edge]
-    losses = own.own[is_edge] ** 2 - shared * shared
-    # Only few are left for the comparison with all neighbours.
+    losses = own.strength[is_edge] ** 2 - shared * shared
+    # Only few are left for the slower comparison with all neighbours.
     is_edge[is_edge] = losses > _MIN_LOSS
     rows, columns = np.nonzero(is_edge)
     x = own.x[is_edge]
     y = own.y[is_edge]
-    squares = own.own[is_edge] ** 2
+    squares = own.strength[is_edge] ** 2
 
+    # Padded by a pixel, so that row r of the image is row r + 1, and its neighbours r and r + 2.
     padded_x = np.pad(other.x, 1)
     padded_y = np.pad(other.y, 1)
     max_shared = np.zeros_like(squares)
@@ -360,9 +398,9 @@ def _find_lost_edges(
         shared = x * padded_x[position] + y * padded_y[position]
         np.maximum(max_shared, shared * shared, out=max_shared)
 
-    plain = np.zeros_like(own.own)
+    plain = np.zeros_like(own.strength)
     plain[rows, columns] = np.maximum(squares - max_shared, 0)
     # A blur is a weighted mean; times the area of its Gaussian it is a sum.
     area = np.float32(2 * np.pi * _LOSS_SIGMA**2)
-    summed = blur(plain, _LOSS_SIGMA) * area * unlike
-    return _LostEdges(plain * unlike, summed)
+    summed = blur(plain, _LOSS_SIGMA) * area * unexplained
+    return _LostEdges(plain * unexplained, summed)

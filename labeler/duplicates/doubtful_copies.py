@@ -57,14 +57,14 @@ _MIN_VEIL_PIXELS = 50
 class _Change(NamedTuple):
     """How b differs from a, in grey values of each pixel.
 
-    `expected` is a at the brightness of b, `by` what b has more than that. `is_off` marks where it
-    is more or less by over `slack`.
+    `expected` is a at the brightness of b, `residual` is b minus that. `is_different` marks where
+    the residual is above `tolerance` or below its negative.
     """
 
     expected: Float32Array
-    by: Float32Array
-    slack: Float32Array
-    is_off: BoolArray
+    residual: Float32Array
+    tolerance: Float32Array
+    is_different: BoolArray
 
 
 def is_overlaid(common: CommonPart) -> bool:
@@ -74,50 +74,59 @@ def is_overlaid(common: CommonPart) -> bool:
 
 
 def _is_overlay_on_b(common: CommonPart) -> bool:
+    """Return whether b is a with rounded corners, a sticker, subtitles or a veil."""
     change = _find_change(common, common.mask)
-    if change.is_off.sum() > _MAX_OVERLAY_PART * common.mask.sum():
+    if change.is_different.sum() > _MAX_OVERLAY_PART * common.mask.sum():
         return False
-    # An overlay affects the brightness by which most pixels seem to differ.
-    change = _find_change(common, common.mask & ~change.is_off)
+    # Fit again without the overlay: it affects the brightness by which most pixels seem to differ.
+    change = _find_change(common, common.mask & ~change.is_different)
 
     # Single pixels and thin lines are artifacts of scaling.
-    drawn = _apply_morphology(change.is_off, cv2.MORPH_OPEN)
-    pieces = sorted(find_pieces(drawn, 12), key=lambda piece: -piece.mask.sum())
+    overlay = _apply_morphology(change.is_different, cv2.MORPH_OPEN)
+    pieces = sorted(find_pieces(overlay, 12), key=lambda piece: -piece.mask.sum())
 
-    def covers(overlay: BoolArray) -> bool:
-        """Return whether nothing differs elsewhere."""
-        outside = drawn & ~dilate_mask(overlay, 4)
+    def is_within(mask: BoolArray) -> bool:
+        """Return whether nothing differs outside of a mask."""
+        outside = overlay & ~dilate_mask(mask, 4)
         max_outside = _MAX_OUTSIDE * common.mask.sum()
-        return bool(overlay.any() and outside.sum() <= max_outside)
+        return bool(mask.any() and outside.sum() <= max_outside)
 
-    shape = drawn.shape
-    if covers(_draw_corners(shape)):
+    shape = overlay.shape
+    if is_within(_draw_corners(shape)):
         return True
 
+    # A sticker is one large piece, perhaps with small ones next to it.
     hull = _fill_hull(_draw(pieces, shape))
     largest = _fill_hull(_draw(pieces[:1], shape))
     is_compact = largest.sum() >= _MIN_LARGEST_PART * hull.sum()
-    if is_compact and covers(hull) and _is_sticker(change, common, hull):
+    if is_compact and is_within(hull) and _is_sticker(change, common, hull):
         return True
 
+    # Subtitles have at most two lines, the largest pieces.
     lines = pieces[:2]
-    if covers(_draw(lines, shape)) and _is_subtitle(change, common, lines):
+    if is_within(_draw(lines, shape)) and _is_subtitle(change, common, lines):
         return True
     return _is_veil(change, common)
 
 
 def _find_change(common: CommonPart, fitted: BoolArray) -> _Change:
-    """Find where b differs; the pixels `fitted` determine its brightness."""
+    """Find where b differs from a at the brightness of b.
+
+    How brightness maps from a to b is fitted to the pixels of the mask `fitted`.
+    """
     slope, level = fit_brightness(replace(common, mask=fitted))
     expected = (slope * common.a.astype(np.float32) + level).astype(np.float32)
-    nearby = np.float32(_NEIGHBOUR_FACTOR) * _measure_range(expected, 3)
-    slack = np.float32(_GREY_NOISE) + nearby
-    by = common.b.astype(np.float32) - expected
-    return _Change(expected, by, slack, (np.abs(by) > slack) & common.mask)
+    residual = common.b.astype(np.float32) - expected
+
+    # Along edges pixels differ more, because alignments are never exact.
+    edge_tolerance = np.float32(_NEIGHBOUR_FACTOR) * _measure_range(expected, 3)
+    tolerance = np.float32(_GREY_NOISE) + edge_tolerance
+    is_different = (np.abs(residual) > tolerance) & common.mask
+    return _Change(expected, residual, tolerance, is_different)
 
 
 def _measure_range(values: Float32Array, side: int) -> Float32Array:
-    """Return the range of the values around each pixel."""
+    """Return highest minus lowest value in a square of `side` pixels around each pixel."""
     around = np.ones((side, side), np.uint8)
     highest = cv2.dilate(values, around)
     lowest = cv2.erode(values, around)
@@ -125,7 +134,7 @@ def _measure_range(values: Float32Array, side: int) -> Float32Array:
 
 
 def _draw_corners(shape: tuple[int, ...]) -> BoolArray:
-    """Return the mask of the four corners of an image."""
+    """Return the mask of the four corners of an image of a shape (height, width)."""
     rows, columns = (np.arange(side) for side in shape)
     reach = _CORNER * min(shape)
     is_outer_row = np.minimum(rows, rows[::-1]) < reach
@@ -134,6 +143,7 @@ def _draw_corners(shape: tuple[int, ...]) -> BoolArray:
 
 
 def _draw(pieces: list[Piece], shape: tuple[int, ...]) -> BoolArray:
+    """Return the mask of all pieces together."""
     mask = np.zeros(shape, np.bool_)
     for piece in pieces:
         piece.draw_on(mask)
@@ -141,6 +151,7 @@ def _draw(pieces: list[Piece], shape: tuple[int, ...]) -> BoolArray:
 
 
 def _fill_hull(mask: BoolArray) -> BoolArray:
+    """Return the mask of the convex hull; empty for an empty mask."""
     hull = np.zeros(mask.shape, np.uint8)
     if mask.any():
         outline = cv2.convexHull(cv2.findNonZero(mask.astype(np.uint8)))
@@ -149,24 +160,25 @@ def _fill_hull(mask: BoolArray) -> BoolArray:
 
 
 def _is_sticker(change: _Change, common: CommonPart, hull: BoolArray) -> bool:
+    """Return whether the hull of all that differs is compact, of one color, with an outline."""
     short, long = sorted(cv2.boundingRect(hull.astype(np.uint8))[2:])
     if short < _MIN_STICKER_SIDE * min(common.mask.shape):
         return False
     if long > _MAX_STICKER_RATIO * short:
         return False
 
-    inside = common.b[hull].astype(np.int64)
-    is_off = change.is_off[hull]
-    if len(inside) > _MAX_STICKER_PART * common.mask.sum():
+    levels = common.b[hull].astype(np.int64)  # the grey values within the hull
+    is_different = change.is_different[hull]
+    if len(levels) > _MAX_STICKER_PART * common.mask.sum():
         return False
-    if is_off.mean() < _MIN_STICKER_FILL:
+    if is_different.mean() < _MIN_STICKER_FILL:
         return False
 
-    # The main brightness is the middle of the range that most of what differs has.
-    histogram = np.bincount(inside[is_off], minlength=256).astype(np.float64)
-    main = np.convolve(histogram, np.ones(2 * _MAIN_LEVELS + 1), "same").argmax()
-    has_main_color = np.abs(inside - main) <= _MAIN_LEVELS
-    return bool(has_main_color.mean() >= _MIN_MAIN_PART) and _is_outlined(common, hull)
+    # The main level is the middle of the range of levels that most of what differs has.
+    histogram = np.bincount(levels[is_different], minlength=256).astype(np.float64)
+    main_level = np.convolve(histogram, np.ones(2 * _MAIN_LEVELS + 1), "same").argmax()
+    has_main_level = np.abs(levels - main_level) <= _MAIN_LEVELS
+    return bool(has_main_level.mean() >= _MIN_MAIN_PART) and _is_outlined(common, hull)
 
 
 def _is_outlined(common: CommonPart, hull: BoolArray) -> bool:
@@ -177,6 +189,7 @@ def _is_outlined(common: CommonPart, hull: BoolArray) -> bool:
     )
     cv2.drawContours(outline, contours, -1, 1)
 
+    # The outline may be three pixels away from the edge.
     slopes = measure_slopes(blur(common.b.astype(np.float32), 1.0))
     steepest = cv2.dilate(slopes, np.ones((7, 7)))
     is_compared = (outline > 0) & erode_mask(common.mask, 3)
@@ -185,6 +198,7 @@ def _is_outlined(common: CommonPart, hull: BoolArray) -> bool:
 
 
 def _is_subtitle(change: _Change, common: CommonPart, lines: list[Piece]) -> bool:
+    """Return whether lines near the top or bottom have light letters with a dark outline."""
     height = len(common.mask)
     for line in lines:
         from_middle = abs(line.centre[1] / height - 0.5)
@@ -193,9 +207,11 @@ def _is_subtitle(change: _Change, common: CommonPart, lines: list[Piece]) -> boo
         if from_middle < _MIN_FROM_MIDDLE:
             return False
 
-    lettering = _draw(lines, common.mask.shape) & change.is_off
+    lettering = _draw(lines, common.mask.shape) & change.is_different
     if not lettering.any():
         return False
+
+    # Letters and outline are light and dark where the other image is neither.
     dark, light = np.quantile(common.b[lettering], (0.05, 0.95))
     range_in_a = _measure_range(change.expected, 5)
     range_in_b = _measure_range(common.b.astype(np.float32), 5)
@@ -206,26 +222,26 @@ def _is_subtitle(change: _Change, common: CommonPart, lines: list[Piece]) -> boo
 
 
 def _is_veil(change: _Change, common: CommonPart) -> bool:
-    # A veil only brightens or only darkens.
-    inner = _apply_morphology(change.is_off, cv2.MORPH_ERODE)
-    is_brighter = inner & (change.by > 0)
-    veil = max(is_brighter, inner & ~is_brighter, key=np.sum)
-    rows, columns = np.nonzero(veil)
-    if len(rows) < _MIN_VEIL_PIXELS:
+    """Return whether blending with one brightness explains all that differs."""
+    # A veil only brightens or only darkens: take what most of the changed pixels do.
+    inner = _apply_morphology(change.is_different, cv2.MORPH_ERODE)
+    is_brighter = inner & (change.residual > 0)
+    is_darker = inner & ~is_brighter
+    veil = max(is_brighter, is_darker, key=np.sum)
+    positions = np.nonzero(veil)  # rows, columns
+    if len(positions[0]) < _MIN_VEIL_PIXELS:
         return False
 
-    # The part of a side that nine of ten positions span.
-    extents = [
-        np.subtract(*np.quantile(positions, (0.95, 0.05))) / side
-        for positions, side in zip((rows, columns), veil.shape, strict=True)
-    ]
-    if max(extents) < _MIN_VEIL_EXTENT:
+    # The part of the height and of the width that nine of ten positions span.
+    spans = np.ptp(np.quantile(positions, (0.05, 0.95), axis=1), axis=0)
+    if max(spans / veil.shape) < _MIN_VEIL_EXTENT:
         return False
 
+    # A veil of one opacity and brightness maps the grey values of a to those of b by a line.
     slope, level = fit_robust_line(change.expected[veil], common.b[veil])
     # Thin letters cover only half of most of their pixels, so fit again to those covered more.
     usual_change = (slope - 1) * change.expected + level
-    more_covered = veil & (np.abs(change.by) >= np.abs(usual_change))
+    more_covered = veil & (np.abs(change.residual) >= np.abs(usual_change))
     slope, level = fit_robust_line(
         change.expected[more_covered], common.b[more_covered]
     )
@@ -233,11 +249,12 @@ def _is_veil(change: _Change, common: CommonPart) -> bool:
     if not _MIN_OPACITY <= opacity <= _MAX_OPACITY:
         return False
 
+    # Each pixel has to be between its own brightness and the veiled one.
     veiled = slope * change.expected + level
     darkest = np.minimum(veiled, change.expected)
     lightest = np.maximum(veiled, change.expected)
     excess = common.b - np.clip(common.b, darkest, lightest)
-    unexplained = (np.abs(excess) > change.slack) & common.mask
+    unexplained = (np.abs(excess) > change.tolerance) & common.mask
     return bool(unexplained.sum() <= _MAX_UNEXPLAINED * common.mask.sum())
 
 
@@ -256,7 +273,8 @@ _MAX_MEDIAN_PIXELS = 0.8
 # How far the corners are from a parallelogram, as a part of the longer side.
 _MIN_PERSPECTIVE = 0.05
 _MIN_COVERED = 0.85
-# Blurs that coarse detail lies between, and the window and its variance that it is compared by.
+# Coarse detail is the difference of two blurs. It is compared in windows in which at least one of
+# the images has this variance.
 _FINE_SIGMA = 1.5
 _COARSE_SIGMA = 8.0
 _WINDOW = (17, 17)
@@ -265,22 +283,36 @@ _MIN_CORRELATION, _MIN_AGREEING_PART = 0.6, 0.85
 
 
 def is_photograph(a: PreparedImage, b: PreparedImage) -> bool:
-    """Return whether `b` is a photograph of `a`."""
+    """Return whether `b` is a photograph of `a`: in perspective, with the same coarse detail."""
     motion = _find_perspective(a, b)
     if motion is None:
         return False
 
-    high, wide = a.grey.shape
-    scale = _GRID_SIDE / max(high, wide)
-    size = round(wide * scale), round(high * scale)
+    # Warp both to a small grid, which leaves moire and noise out.
+    height, width = a.grey.shape
+    scale = _GRID_SIDE / max(height, width)
+    size = round(width * scale), round(height * scale)
     to_grid = np.diag([scale, scale, 1.0]) @ motion
     covered = cv2.warpPerspective(np.ones_like(b.grey), to_grid, size)
+    if covered.mean() < _MIN_COVERED:
+        return False
     mask = cv2.erode(covered, np.ones((5, 5), np.uint8)) > 0
     # Blurred first, or shrinking makes edges that are not there.
-    smooth = cv2.GaussianBlur(b.grey, (0, 0), max(0.3, 0.45 / measure_zoom(to_grid)))
+    smooth = cv2.GaussianBlur(
+        b.grey,
+        (0, 0),
+        max(0.3, 0.45 / measure_zoom(to_grid)),
+    )
 
     detail_a = _coarse_detail(cv2.resize(a.grey, size, interpolation=cv2.INTER_AREA))
     detail_b = _coarse_detail(cv2.warpPerspective(smooth, to_grid, size))
+    return _agree_nearly_everywhere(detail_a, detail_b, mask)
+
+
+def _agree_nearly_everywhere(
+    detail_a: Float32Array, detail_b: Float32Array, mask: BoolArray
+) -> bool:
+    """Return whether details (height x width, mean 0) correlate in most windows of a mask."""
     variance_a = cv2.blur(detail_a * detail_a, _WINDOW)[mask]
     variance_b = cv2.blur(detail_b * detail_b, _WINDOW)[mask]
     covariance = cv2.blur(detail_a * detail_b, _WINDOW)[mask]
@@ -289,8 +321,7 @@ def is_photograph(a: PreparedImage, b: PreparedImage) -> bool:
     # Rounding may make one of the variances negative.
     deviations = np.sqrt(np.maximum(variance_a * variance_b, 0))
     agrees = (covariance > _MIN_CORRELATION * deviations)[has_detail]
-    enough = agrees.sum() > _MIN_AGREEING_PART * len(agrees)
-    return bool(enough and covered.mean() >= _MIN_COVERED)
+    return bool(agrees.sum() > _MIN_AGREEING_PART * len(agrees))
 
 
 def _find_perspective(a: PreparedImage, b: PreparedImage) -> Float64Array | None:
@@ -314,16 +345,16 @@ def _find_perspective(a: PreparedImage, b: PreparedImage) -> Float64Array | None
     if np.median(distances) > _MAX_MEDIAN_PIXELS:
         return None
 
-    # The diagonals of a parallelogram halve each other.
+    # The diagonals of a parallelogram halve each other: the sums of opposite corners are equal.
     first, second, third, fourth = _project(list_corners(b.grey), motion)
-    off = np.linalg.norm(first - second + third - fourth)
-    if off / max(a.grey.shape) < _MIN_PERSPECTIVE:
+    deviation = np.linalg.norm(first - second + third - fourth)
+    if deviation / max(a.grey.shape) < _MIN_PERSPECTIVE:
         return None
     return np.asarray(motion, np.float64)
 
 
 def _project(points: npt.ArrayLike, motion: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return n positions (n x 2) after a motion in perspective."""
+    """Return n positions (n x 2: x, y) after a motion in perspective (3 x 3)."""
     positions = cv2.perspectiveTransform(np.array([points], np.float64), motion)
     return np.asarray(positions[0])
 

@@ -10,6 +10,7 @@ was aligned already. Of the others, most copies are done without a finer alignme
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
@@ -109,25 +110,34 @@ def measure_drawn_change(
 
     `alignment` maps b to a, `common` is the part that both show.
     """
-    is_trimmed = min(a.filled_part, b.filled_part) <= _MAX_TRIMMED_PART
+    # Trimming removed a ground of one color, too: look for it in the whole images.
+    is_trimmed = min(a.trimmed.filled, b.trimmed.filled) <= _MAX_TRIMMED_PART
     if is_trimmed:
         common = _crop_untrimmed(a.trimmed, b.trimmed, alignment.matrix) or common
-    may_have_ground = (
-        is_trimmed or min(a.median_slope, b.median_slope) < _MAX_GROUND_MEDIAN
-    )
-    has_ground = may_have_ground and _find_drawn(common) is not None
+
+    is_gentle = min(a.median_slope, b.median_slope) < _MAX_GROUND_MEDIAN
+    has_ground = (is_trimmed or is_gentle) and _find_drawn(common) is not None
+    # Of pairs without a ground, only those that differ are read again at full size.
     if not has_ground:
         change = _measure_replaced(common, common.mask)
         if change.mutual_loss < _MAX_COARSE_CHANGE:
             return DrawnChange()
 
-    return _compare_fine(a.read_fine(), b.read_fine(), alignment, has_ground)
+    return _compare_fine(
+        a.read_fine(),
+        b.read_fine(),
+        alignment,
+        has_ground,
+    )
 
 
 def _crop_untrimmed(
     a: TrimmedImage, b: TrimmedImage, matrix: Float64Array
 ) -> CommonPart | None:
-    """Crop the part that two images both show, with their uniform borders."""
+    """Crop the part that two images both show, with their uniform borders.
+
+    `matrix` maps the trimmed b to the trimmed a.
+    """
     motion = matrix.copy()
     motion[:, 2] += (a.left, a.top)
     motion[:, 2] -= matrix[:, :2] @ (b.left, b.top)
@@ -139,11 +149,12 @@ def _find_drawn(common: CommonPart) -> BoolArray | None:
     slopes = np.maximum(
         measure_smooth_slopes(common.a), measure_smooth_slopes(common.b)
     )
+    # Only what both images show, without the rim.
     rim = max(1, round(_RIM * max(slopes.shape)))
     inner = np.zeros(slopes.shape, np.bool_)
     inner[rim:-rim, rim:-rim] = common.mask[rim:-rim, rim:-rim]
 
-    # Every few pixels are enough for quantiles.
+    # Every few pixels are enough for quantiles, and sorting all of them takes longer.
     step = max(1, max(slopes.shape) // _SORTED_SIDE)
     sparse = (slice(None, None, step), slice(None, None, step))
     some_slopes = slopes[sparse][inner[sparse]]
@@ -153,6 +164,7 @@ def _find_drawn(common: CommonPart) -> BoolArray | None:
     median, upper = np.quantile(some_slopes, (0.5, 0.75))
     if upper > _MAX_GROUND_FACTOR * median + _MAX_GROUND_SLOPE:
         return None
+
     limit = upper + _MIN_DISTANCES * (upper - median) + _MIN_DRAWN_SLOPE
     return np.asarray(inner & (slopes > limit))
 
@@ -172,11 +184,12 @@ class _FinePair(NamedTuple):
         self, frame: CommonPart, rows: slice, columns: slice
     ) -> CommonPart | None:
         """Crop what both show in rows and columns of a frame, which is smaller than they are."""
-        high, wide = frame.a[rows, columns].shape
+        height, width = frame.a[rows, columns].shape
         x = columns.start
         y = rows.start
-        corners = move_points([(x, y), (x + wide, y + high)], frame.to_a)
+        corners = move_points([(x, y), (x + width, y + height)], frame.to_a)
         (left, top), (right, bottom) = np.maximum(np.rint(corners), 0).astype(int)
+
         motion = self.motion.copy()
         motion[:, 2] -= (left, top)
         return crop_common_part(
@@ -187,6 +200,11 @@ class _FinePair(NamedTuple):
 def _compare_fine(
     a: FineImage, b: FineImage, alignment: Alignment, has_ground: bool
 ) -> DrawnChange:
+    """Compare what is drawn in two images at full size.
+
+    `alignment` maps b to a, both at the small size and trimmed.
+    """
+    # From b at full size to its small version, to that of a, and to a at full size.
     motion = join_motions(invert_motion(b.motion), alignment.matrix)
     motion = join_motions(motion, a.motion)
     is_aligned = alignment.points >= RELIABLE_POINTS
@@ -197,11 +215,14 @@ def _compare_fine(
         frame = pair.crop(_FRAME_SIDE)
         if frame is None:
             break
+
         drawn = _find_drawn(frame) if has_ground else None
         if drawn is None:
             # All is compared, and what only one image has may be a mark or a caption.
             part = pair.crop(_DRAWN_SIDE) or frame
             return _compare_places(part, part.mask, _measure_replaced, is_aligned)
+
+        # Nothing is drawn in this version.
         if not drawn.any():
             continue
         if max(frame.part_a, frame.part_b) < _MIN_CONTAINED_PART:
@@ -213,6 +234,7 @@ def _compare_fine(
 def _compare_drawings(
     pair: _FinePair, frame: CommonPart, drawn: BoolArray, is_aligned: bool
 ) -> DrawnChange:
+    """Compare the rectangle around all that is drawn, which may need a higher resolution."""
     left, top, width, height = cv2.boundingRect(drawn.astype(np.uint8))
     margin = round(_MARGIN * max(drawn.shape))
     rows = slice_with_margin(top, height, margin)
@@ -221,20 +243,29 @@ def _compare_drawings(
     if part is None:
         return DrawnChange()
 
-    places = cv2.resize(
-        drawn[rows, columns].astype(np.uint8),
-        part.a.shape[::-1],
-        interpolation=cv2.INTER_NEAREST,
-    )
+    places = _resize_mask(drawn[rows, columns], part.a.shape) > 0
     return _compare_places(
-        part, dilate_mask(places > 0, 1), _measure_change, is_aligned
+        part,
+        dilate_mask(places, 1),
+        _measure_change,
+        is_aligned,
     )
+
+
+def _resize_mask(mask: BoolArray, shape: tuple[int, ...]) -> Pixels:
+    """Scale a mask to a shape (height, width): 0 or 1."""
+    size = shape[::-1]
+    scaled = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    return scaled.astype(np.uint8)
 
 
 def _compare_places(
     part: CommonPart, places: BoolArray, measure: _Measure, is_aligned: bool
 ) -> DrawnChange:
-    """Compare some places, with finer alignments until the change is small."""
+    """Compare some places, with finer alignments until the change is small.
+
+    Otherwise return the change by the alignment with which the images have the most in common.
+    """
     changes = list[DrawnChange]()
     for aligned_part in _align_more_finely(part, is_aligned):
         change = measure(aligned_part, places)
@@ -245,15 +276,18 @@ def _compare_places(
 
 
 def _align_more_finely(part: CommonPart, is_aligned: bool) -> Iterator[CommonPart]:
+    """Yield a part as it is, then with b moved: by brightness, by points if not `is_aligned`."""
     yield part
     yield refine_alignment(part)
-    # A cropped copy may have been aligned by its frame, which is not that of the whole image.
+    # A cropped copy may have been aligned by its frame, which is not that of the whole image. If
+    # points had aligned it, finding them again saves no pair and takes long (docs/experiments.md).
     if not is_aligned:
         points_a = find_points(part.a, _DRAWN_SIDE)
         points_b = find_points(part.b, _DRAWN_SIDE)
         alignment = estimate_alignment(points_a, points_b)
         if alignment is not None:
-            yield part.with_b(warp(part.b, alignment.matrix, part.a.shape[::-1]))
+            moved = warp(part.b, alignment.matrix, part.a.shape[::-1])
+            yield replace(part, b=moved)
 
 
 class _Contrasts(NamedTuple):
@@ -265,27 +299,35 @@ class _Contrasts(NamedTuple):
 
     def measure_lost(self) -> DrawnChange:
         """Return the part of the contrast of each image that the other lacks."""
-        lost_a, lost_b = (
-            float((contrast * self.unexplained).sum() / max(1.0, float(contrast.sum())))
-            for contrast in (self.a, self.b)
+        return DrawnChange(
+            self._measure_unexplained(self.a),
+            self._measure_unexplained(self.b),
         )
-        return DrawnChange(lost_a, lost_b)
+
+    def _measure_unexplained(self, contrast: Float32Array) -> float:
+        unexplained = (contrast * self.unexplained).sum()
+        return float(unexplained / max(1.0, float(contrast.sum())))
 
 
 def _measure_contrasts(part: CommonPart, places: BoolArray) -> _Contrasts:
     """Measure the contrast in some places; elsewhere it is zero."""
     windows = part.windows
-    size = windows.unexplained.shape[::-1]
-    inside = cv2.resize(places.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    contrast_a, contrast_b = (
-        (np.sqrt(np.maximum(variance - NOISE_VARIANCE, 0)) * inside).astype(np.float32)
-        for variance in (windows.variance_a, windows.variance_b)
+    inside = _resize_mask(places, windows.unexplained.shape)
+
+    def measure(variance: Float32Array) -> Float32Array:
+        """Return the standard deviation beyond that of noise."""
+        deviation = np.sqrt(np.maximum(variance - NOISE_VARIANCE, 0))
+        return np.asarray(deviation * inside, np.float32)
+
+    return _Contrasts(
+        measure(windows.variance_a),
+        measure(windows.variance_b),
+        windows.unexplained,
     )
-    return _Contrasts(contrast_a, contrast_b, windows.unexplained)
 
 
 def _measure_replaced(part: CommonPart, places: BoolArray) -> DrawnChange:
-    """Return what both images lack of each other in some places."""
+    """Return what both images lack of each other in some places, as the loss of both."""
     replaced = _measure_contrasts(part, places).measure_lost().mutual_loss
     return DrawnChange(replaced, replaced)
 
@@ -297,16 +339,17 @@ def _measure_change(part: CommonPart, places: BoolArray) -> DrawnChange:
     if not change.is_small:
         return change
 
-    # The same of each neighbourhood, where both images have something drawn.
+    # Little changed in all, but perhaps one digit: compare each neighbourhood.
     nearby_a = blur(contrasts.a, _NEIGHBOURHOOD_SIGMA)
     nearby_b = blur(contrasts.b, _NEIGHBOURHOOD_SIGMA)
+    unexplained_a = blur(contrasts.a * contrasts.unexplained, _NEIGHBOURHOOD_SIGMA)
+    unexplained_b = blur(contrasts.b * contrasts.unexplained, _NEIGHBOURHOOD_SIGMA)
+    lost_a = unexplained_a / np.maximum(nearby_a, 1e-3)
+    lost_b = unexplained_b / np.maximum(nearby_b, 1e-3)
+
+    # Where both images have something drawn: elsewhere it may be a mark of one of them.
     drawn = (contrasts.a > 0) | (contrasts.b > 0)
     usual = np.median(np.maximum(nearby_a, nearby_b)[drawn]) if drawn.any() else 1
     in_both = drawn & (np.minimum(nearby_a, nearby_b) > _MIN_CONTRAST * usual)
-    lost_a, lost_b = (
-        blur(contrast * contrasts.unexplained, _NEIGHBOURHOOD_SIGMA)
-        / np.maximum(nearby, 1e-3)
-        for contrast, nearby in ((contrasts.a, nearby_a), (contrasts.b, nearby_b))
-    )
     redrawn = np.minimum(lost_a, lost_b)[in_both].max(initial=0)
     return change._replace(redrawn=float(redrawn))

@@ -16,8 +16,9 @@ the pixels. Then the pixels of those that show the whole image are compared (`or
 equals the earliest is kept.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from math import log2
 from statistics import median
 
@@ -69,13 +70,15 @@ def find_duplicate_sets(
     units = _join_by_person(similarities, by_person)
     remaining = set(similarities)
 
-    def rank(row: int) -> tuple[float, float, float, str]:
+    def rank_hub(row: int) -> tuple[float, float, float, str]:
+        """Rank by number of copies, their similarity in twentieths, quality."""
         others = similarities[row].values()
         member = members[row]
         mean = round(20 * sum(others) / len(others))
         return -len(others), -mean, -quality_score(member), member.key
 
-    def neighbours(hub: int, row: int) -> list[int]:
+    def list_neighbours(hub: int, row: int) -> list[int]:
+        """Return copies of a row that are not in a set, the most similar to the hub first."""
         nearest = similarities[hub]
         return sorted(
             similarities[row].keys() & remaining,
@@ -86,9 +89,9 @@ def find_duplicate_sets(
         return not _is_refused(unit, copies, by_person) and may_join(copies, unit)
 
     sets: list[list[DuplicateSetMember]] = []
-    for hub in sorted(similarities, key=rank):
+    for hub in sorted(similarities, key=rank_hub):
         if hub in remaining:
-            copies = _collect_copies(hub, units, neighbours, joins)
+            copies = _collect_copies(hub, units, list_neighbours, joins)
             remaining.difference_update(copies)
             if len(copies) > 1:
                 sets.append([members[row] for row in copies])
@@ -98,13 +101,17 @@ def find_duplicate_sets(
 def _collect_copies(
     hub: int,
     units: Mapping[int, list[int]],
-    neighbours: Callable[[int, int], list[int]],
+    list_neighbours: Callable[[int, int], list[int]],
     joins: MayJoin,
 ) -> list[int]:
+    """Return a set of copies (rows), the hub first.
+
+    `units` are the rows that a person joined, of each row: they are added together or not at all.
+    """
     copies = _begin_with(hub, units[hub])
     visited = set(copies)
     for member in copies:  # grows while we go through it
-        for row in neighbours(hub, member):
+        for row in list_neighbours(hub, member):
             if row not in visited:
                 unit = _begin_with(row, units[row])
                 visited.update(unit)
@@ -114,25 +121,30 @@ def _collect_copies(
 
 
 def _begin_with(row: int, rows: list[int]) -> list[int]:
+    """Return rows with one of them first, the others in their order."""
     return sorted(rows, key=lambda other: other != row)
 
 
 def _join_by_person(
     rows: Iterable[int], by_person: Mapping[Pair, bool]
 ) -> dict[int, list[int]]:
+    """Return for each row the rows that a person said are the same, including itself."""
     units = {row: [row] for row in rows}
     for (a, b), equal in sorted(by_person.items()):
         if equal and a in units and b in units and b not in units[a]:
-            first, second = units[a], units[b]
-            if not _is_refused(first, second, by_person):
-                first += second
-                units |= dict.fromkeys(second, first)
+            unit = units[a]
+            other = units[b]
+            if not _is_refused(unit, other, by_person):
+                # All members share one list.
+                unit += other
+                units |= dict.fromkeys(other, unit)
     return units
 
 
 def _is_refused(
     rows: Iterable[int], others: Iterable[int], by_person: Mapping[Pair, bool]
 ) -> bool:
+    """Return whether a person said that any of the rows and any other are not the same."""
     return any(
         by_person.get(order_pair(row, other)) is False
         for row in rows
@@ -147,12 +159,14 @@ def find_contested_pairs(
 
     `compare` is called for pairs that show more than a third sample, as few as possible.
     """
+    # By row: the copies that show all of it and more.
     additions: dict[int, list[int]] = defaultdict(list)
     for (a, b), relation in sorted(same.items()):
         if relation.b_adds_content:
             additions[a].append(b)
         if relation.swap().b_adds_content:
             additions[b].append(a)
+
     return {
         order_pair(contained, row)
         for contained, rows in additions.items()
@@ -161,6 +175,10 @@ def find_contested_pairs(
 
 
 def _find_contradicted(rows: Sequence[int], compare: CompareRows) -> set[int]:
+    """Return the rows that are not copies of all others.
+
+    A row that is equal to an earlier one shares its fate, and is not compared with the others.
+    """
     contradicted = set[int]()
     distinct = list[int]()
     equal = dict[int, int]()
@@ -168,24 +186,23 @@ def _find_contradicted(rows: Sequence[int], compare: CompareRows) -> set[int]:
         for other in distinct:
             verdict = compare(*order_pair(row, other))
             if verdict is None:
+                # Not compared yet: the next plan continues here.
                 break
             if verdict.verdict != SAME:
                 contradicted |= {row, other}
-            elif not (
-                verdict.relation.b_adds_content
-                or verdict.relation.swap().b_adds_content
-            ):
+            elif not verdict.relation & ~Relation.MIRRORED:
                 equal[row] = other
                 break
         else:
             distinct.append(row)
+
     return contradicted | {row for row, other in equal.items() if other in contradicted}
 
 
 def is_refusal(verdict: PairVerdict) -> bool:
-    """Return whether two copies of one image differ in the part that both show.
+    """Return whether a verdict says that two samples differ in the part that both show.
 
-    Crops that only overlap do not contradict each other, nor do small details.
+    Crops of one image that only overlap do not contradict each other, nor do small details.
     """
     aligned = verdict.changed < _NOT_ALIGNED and verdict.overlap >= MIN_SHARED_PART
     return verdict.verdict == NOT_SAME and aligned
@@ -203,6 +220,7 @@ def quality_score(member: DuplicateSetMember) -> float:
     if member.format in LOSSLESS_FORMATS:
         bytes_per_pixel = _LOSSLESS_BYTES
 
+    # Decisions, licences and sources only count between copies of nearly the same quality.
     score = log2(pixels) + 0.5 * log2(bytes_per_pixel)
     if member.status in DECIDED_STATUSES:
         score += 0.3
@@ -240,27 +258,32 @@ def rank_copies(
     members: Sequence[DuplicateSetMember],
     relations: Mapping[Pair, Relation],
     overlaps: Mapping[Pair, float],
-    original: Callable[[Sequence[int], Sequence[bool]], int],
+    find_original: Callable[[Sequence[int], Sequence[bool]], int],
 ) -> tuple[list[DuplicateSetMember], dict[int, set[str]]]:
     """Return the members of a duplicate set, the best copy first, and how each was altered.
 
     `members` begin with the hub. `overlaps` are the parts (0..1) that pairs have in common.
-    `original` returns the original of copies (rows), mirrored or not, by pixels.
+    `find_original` compares the pixels of copies (rows, and whether each is mirrored) and returns
+    the row of the original.
     """
     hub_relations = _relations_to_hub(members, relations)
     altered = _find_alterations(members, hub_relations, overlaps)
 
     def score(member: DuplicateSetMember) -> float:
         cost = sum(_ALTERATION_COSTS[way] for way in altered[member.id])
+        # What surrounds the image in a screenshot does not count as its pixels.
         if "framed" in altered[member.id]:
-            cost -= log2(
-                max(0.01, overlaps.get(order_pair(members[0].id, member.id), 1.0))
-            )
+            overlap = overlaps.get(order_pair(members[0].id, member.id), 1.0)
+            cost -= log2(max(0.01, overlap))
         return quality_score(member) - cost
 
     order = sorted(members, key=lambda member: (-round(score(member), 2), member.id))
+    excluded = _ADVANTAGES.keys() - {"bordered"}
     # A marked copy is the best one only if it is larger, and not enlarged.
-    excluded = _ADVANTAGES.keys() - {"bordered"} - ({"marked"} & altered[order[0].id])
+    if "marked" in altered[order[0].id]:
+        excluded -= {"marked"}
+
+    # Those without a mark or border first: they win if the pixels do not decide.
     comparable = [member for member in order if altered[member.id].isdisjoint(excluded)]
     comparable.sort(key=lambda member: len(altered[member.id] & {"marked", "bordered"}))
     comparable = comparable[:_MAX_COMPARED_COPIES]
@@ -268,8 +291,9 @@ def rank_copies(
         return order, altered
 
     rows = [member.id for member in comparable]
-    ways = [hub_relations[rows[0]] ^ hub_relations[row] for row in rows]
-    best = original(rows, [bool(way & Relation.MIRRORED) for way in ways])
+    # How each differs from the first one, since both differ from the hub in a known way.
+    changes = [hub_relations[rows[0]] ^ hub_relations[row] for row in rows]
+    best = find_original(rows, [bool(way & Relation.MIRRORED) for way in changes])
     return sorted(order, key=lambda member: member.id != best), altered
 
 
@@ -282,40 +306,18 @@ def _find_alterations(
 
     Where most members differ from the hub in the same way, it is the hub that was altered.
     """
-    hub = members[0]
     number = len(members)
-    counts = {
-        flag: sum(bool(relation & flag) for relation in hub_relations.values())
-        for flag in Relation
-    }
+    counts = Counter(chain.from_iterable(hub_relations.values()))
+    typical = _find_typical_relation(counts, number)
+    # If half of them are mirrored, it is not known which half.
+    is_mirroring_known = 2 * counts[Relation.MIRRORED] != number
 
-    typical = Relation(0)
-    for flag, voters in (
-        (Relation.MARKED_A, number - 1),
-        (Relation.FRAMED_A, number - 1),
-        (Relation.MIRRORED, number),
-        (Relation.CHANGED, number),
-    ):
-        if 2 * counts[flag] > voters:
-            typical |= flag
-
-    has_majority = number >= _MIN_MAJORITY_COPIES
-    parts = [member.filled for member in members]  # 0..1
-    # Noise hides a border, so the median of many copies is more reliable.
-    filled = median(parts) if has_majority else max(parts)
-    extents = {}
-    for member in members:
-        overlap = overlaps.get(order_pair(hub.id, member.id), 1.0)
-        extent = _measure_extent(hub_relations[member.id], overlap)
-        # How much of it is border is not certain.
-        if abs(member.filled - filled) > _MIN_BORDER:
-            extent = min(1.0, extent)
-        extents[member.id] = extent
-
-    # Extents including the border.
+    # Sizes relative to the hub: of the image, and including its border.
+    extents = _measure_extents(members, hub_relations, overlaps)
     frames = {
         member.id: extents[member.id] / max(0.01, member.filled) for member in members
     }
+    has_majority = number >= _MIN_MAJORITY_COPIES
     frame = median(frames.values()) if has_majority else min(frames.values())
 
     def list_ways(member: DuplicateSetMember) -> dict[str, object]:
@@ -327,8 +329,7 @@ def _find_alterations(
             "cropped": frames[member.id] < _MAX_CROP_EXTENT * max(extents.values()),
             "marked": relation & Relation.MARKED_B or like_hub & Relation.MARKED_A,
             "framed": relation & Relation.FRAMED_B or like_hub & Relation.FRAMED_A,
-            "mirrored": unlike & Relation.MIRRORED
-            and 2 * counts[Relation.MIRRORED] != number,
+            "mirrored": unlike & Relation.MIRRORED and is_mirroring_known,
             "bordered": member.filled < 1 - _MIN_BORDER
             and frames[member.id] > (1 + _MIN_BORDER) * frame,
             "changed": unlike & Relation.CHANGED,
@@ -338,6 +339,41 @@ def _find_alterations(
         member.id: {way for way, applies in list_ways(member).items() if applies}
         for member in members
     }
+
+
+def _find_typical_relation(counts: Mapping[Relation, int], number: int) -> Relation:
+    """Return in which ways more than half of the members of a set differ from the hub."""
+    typical = Relation(0)
+    # The hub cannot have a mark or a frame that it lacks itself, so it has no vote about these.
+    for flag, voters in (
+        (Relation.MARKED_A, number - 1),
+        (Relation.FRAMED_A, number - 1),
+        (Relation.MIRRORED, number),
+        (Relation.CHANGED, number),
+    ):
+        if 2 * counts[flag] > voters:
+            typical |= flag
+    return typical
+
+
+def _measure_extents(
+    members: Sequence[DuplicateSetMember],
+    hub_relations: Mapping[int, Relation],
+    overlaps: Mapping[Pair, float],
+) -> dict[int, float]:
+    """Return how much each member (row) shows relative to the hub, without borders."""
+    parts = [member.filled for member in members]  # 0..1
+    # Noise hides a border, so the median of many copies is more reliable.
+    filled = median(parts) if len(parts) >= _MIN_MAJORITY_COPIES else max(parts)
+    extents = {}
+    for member in members:
+        overlap = overlaps.get(order_pair(members[0].id, member.id), 1.0)
+        extent = _measure_extent(hub_relations[member.id], overlap)
+        # How much of it is border is not certain.
+        if abs(member.filled - filled) > _MIN_BORDER:
+            extent = min(1.0, extent)
+        extents[member.id] = extent
+    return extents
 
 
 def _relations_to_hub(
@@ -367,35 +403,41 @@ def explain_choice(
     others: Sequence[DuplicateSetMember],
     altered: Mapping[int, set[str]],
 ) -> tuple[KeepReason, ...]:
-    """Return why a copy is better than the best of the others."""
+    """Return why a copy is better than the best of the others.
+
+    `altered` has the alterations of each copy (row), see `rank_copies`.
+    """
     rival = max(others, key=lambda member: (quality_score(member), -member.id))
+    disadvantages = altered.get(rival.id, set()) - altered.get(best.id, set())
+
     pixels = best.width * best.height * best.filled
     rival_pixels = rival.width * rival.height * rival.filled
     sizes = f"{best.width} x {best.height} vs. {rival.width} x {rival.height}"
-    disadvantages = altered.get(rival.id, set()) - altered.get(best.id, set())
-    is_as_whole = disadvantages.isdisjoint(_ADVANTAGES)
-    is_lossless, rival_is_lossless = (
-        m.format in LOSSLESS_FORMATS for m in (best, rival)
-    )
+    is_smaller = rival_pixels > 1.05 * pixels
+    is_lossless = best.format in LOSSLESS_FORMATS
+    has_lossless = is_lossless or rival.format in LOSSLESS_FORMATS
     is_denser = best.bytes_per_pixel > 1.1 * rival.bytes_per_pixel
-    is_decided, rival_is_decided = (m.status in DECIDED_STATUSES for m in (best, rival))
+    is_decided = best.status in DECIDED_STATUSES
+
+    # In the order in which they are listed.
     reasons = {
         KeepReason(Advantage.LARGER, sizes): pixels > 1.05 * rival_pixels,
-        KeepReason(Advantage.NOT_ENLARGED, sizes): is_as_whole
-        and rival_pixels > 1.05 * pixels,
+        # A smaller copy of the whole image was chosen because the rival is an enlargement.
+        KeepReason(Advantage.NOT_ENLARGED, sizes): is_smaller
+        and disadvantages.isdisjoint(_ADVANTAGES),
         **{
             KeepReason(advantage): alteration in disadvantages
             for alteration, advantage in _ADVANTAGES.items()
         },
         KeepReason(Advantage.LOSSLESS, best.format): is_lossless
-        and not rival_is_lossless,
-        KeepReason(Advantage.LESS_COMPRESSED): is_denser
-        and not (is_lossless or rival_is_lossless),
-        KeepReason(Advantage.DECIDED): is_decided and not rival_is_decided,
-        KeepReason(Advantage.LICENSED, best.licence or ""): not rival.licence
-        and bool(best.licence),
-        KeepReason(Advantage.SOURCED, best.source or ""): not rival.source
-        and bool(best.source),
+        and rival.format not in LOSSLESS_FORMATS,
+        KeepReason(Advantage.LESS_COMPRESSED): is_denser and not has_lossless,
+        KeepReason(Advantage.DECIDED): is_decided
+        and rival.status not in DECIDED_STATUSES,
+        KeepReason(Advantage.LICENSED, best.licence or ""): best.licence
+        and not rival.licence,
+        KeepReason(Advantage.SOURCED, best.source or ""): best.source
+        and not rival.source,
     }
     applicable = tuple(reason for reason, applies in reasons.items() if applies)
     return applicable or (KeepReason(Advantage.EARLIEST),)

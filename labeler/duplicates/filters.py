@@ -28,22 +28,29 @@ class ComparedWindows(NamedTuple):
 
 
 def compare_windows(a: Pixels, b: Pixels) -> ComparedWindows:
-    """Compare the brightness of two aligned images."""
-    first = blur(a.astype(np.float32), 0.8)
-    second = blur(b.astype(np.float32), 0.8)
+    """Compare the brightness of two aligned images (height x width)."""
+    smooth_a = blur(a.astype(np.float32), 0.8)
+    smooth_b = blur(b.astype(np.float32), 0.8)
 
-    mean_a = _average(first)
-    mean_b = _average(second)
-    variance_a = np.maximum(_average(first * first) - mean_a * mean_a, 0)
-    variance_b = np.maximum(_average(second * second) - mean_b * mean_b, 0)
+    # Mean of squares minus square of the mean; rounding may make it negative.
+    mean_a = _average(smooth_a)
+    mean_b = _average(smooth_b)
+    variance_a = np.maximum(_average(smooth_a * smooth_a) - mean_a * mean_a, 0)
+    variance_b = np.maximum(_average(smooth_b * smooth_b) - mean_b * mean_b, 0)
 
-    covariance = _average(first * second) - mean_a * mean_b
+    # 1 - r^2, where noise counts as unexplained.
+    covariance = _average(smooth_a * smooth_b) - mean_a * mean_b
     product = (variance_a + NOISE_VARIANCE) * (variance_b + NOISE_VARIANCE)
     unexplained = np.clip(1 - covariance * covariance / product, 0, 1)
-    return ComparedWindows(variance_a, variance_b, unexplained.astype(np.float32))
+    return ComparedWindows(
+        variance_a,
+        variance_b,
+        unexplained.astype(np.float32),
+    )
 
 
 def _average(values: Float32Array) -> Float32Array:
+    """Return the weighted mean around each pixel, at half the resolution."""
     return blur(shrink(values, 2), _WINDOW_SIGMA / 2)
 
 
@@ -62,13 +69,13 @@ def measure_slopes(values: Float32Array) -> Float32Array:
 
 
 def measure_smooth_slopes(grey: Pixels) -> Float32Array:
-    """Return the slopes of an image, averaged nearby, which tell lines from the ground."""
+    """Return the slopes of an image, averaged nearby, which distinguish lines from the ground."""
     return blur(measure_slopes(grey.astype(np.float32)), _SLOPE_SIGMA)
 
 
 def shrink(values: Float32Array, factor: int) -> Float32Array:
     """Return an image whose sides are smaller by a factor, rounded up."""
-    size = [-(-side // factor) for side in values.shape[::-1]]
+    size = [-(-side // factor) for side in values.shape[::-1]]  # rounded up
     return cv2.resize(values, size, interpolation=cv2.INTER_AREA).astype(np.float32)
 
 

@@ -23,7 +23,7 @@ from gleanset.db.samples import SplitEvidence
 from gleanset.errors import Unreadable
 from gleanset.operations import NAMED, Operation, make_operation
 from gleanset.records import Rejection
-from gleanset.work.pool import Processes, run_batches
+from gleanset.work.pool import Processes, run_batches, run_over
 from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.duplicates.candidates import (
     CandidateSearch,
@@ -47,6 +47,7 @@ from labeler.sample_pixels import (
     get_sample_file,
     list_sample_files,
     read_pixels,
+    save_results,
 )
 
 STAGE = "dedup"
@@ -72,7 +73,8 @@ class DuplicateFinder:
         self, dataset: Dataset, *, workers: int = 0, progress: Progress = NO_PROGRESS
     ):
         self._dataset = dataset
-        self._hashes, self._pairs = ImageHashes(dataset.db), Pairs(dataset.db)
+        self._hashes = ImageHashes(dataset.db)
+        self._pairs = Pairs(dataset.db)
         self._processes = Processes(workers)
         self._progress = progress
 
@@ -83,6 +85,7 @@ class DuplicateFinder:
         computed again only by a later version. Raises `DatasetBusy` when another process is
         searching.
         """
+        # One pool for all steps: starting processes takes long.
         workers = self._processes.keep(compare_files.__module__)
         with self._dataset.stage(STAGE), workers as processes:
             hashed, failed = self._hash_new(processes, labelled)
@@ -90,7 +93,12 @@ class DuplicateFinder:
             verdicts, unreadable = self._compare_all(processes)
             self._find_originals(processes)
         same = sum(verdict.verdict == SAME for verdict in verdicts)
-        return SearchCounts(hashed, len(verdicts), same, failed + unreadable)
+        return SearchCounts(
+            hashed,
+            len(verdicts),
+            same,
+            failed + unreadable,
+        )
 
     def search_labelled(self) -> dict[str, object]:
         """Compare labelled samples that were never compared, before a split; mark no duplicates.
@@ -103,6 +111,7 @@ class DuplicateFinder:
             or not SplitEvidence(self._dataset.db).count_not_searched()
         ):
             return {}
+
         counts = self.search(labelled=True)
         numbers = {
             "compared": counts.described,
@@ -142,6 +151,7 @@ class DuplicateFinder:
         return plan
 
     def _hash_new(self, processes: Processes, labelled: bool) -> tuple[int, int]:
+        """Hash samples without hashes; return the numbers of hashed and of failed ones."""
         total = self._hashes.count_missing(labelled=labelled)
         missing = self._hashes.iter_missing(labelled=labelled)
         originals = self._dataset.originals(self._dataset.cache)
@@ -149,33 +159,24 @@ class DuplicateFinder:
             (region, get_sample_file(region, originals)) for region in missing
         )
         batches = run_batches(hash_sample, regions_and_files, processes)
-
-        hashed = failed = 0
-        for batch in self._progress.batches(batches, "hashing", total, " samples"):
-            hashes = []
-            with self._dataset.db.transaction():
-                for outcome in batch:
-                    region, _ = outcome.item
-                    if outcome.result is not None:
-                        hashes.append((region, outcome.result))
-                    self._dataset.rejections.settle(
-                        STAGE, region.key, outcome.reason, outcome.detail
-                    )
-                self._hashes.save(hashes)
-            hashed += len(hashes)
-            failed += len(batch) - len(hashes)
-        return hashed, failed
+        progress = self._progress.batches(batches, "hashing", total, " samples")
+        return save_results(self._dataset, STAGE, progress, self._hashes.save)
 
     def _find_candidates(self) -> None:
-        """Find candidates of new samples among all samples; each block is one transaction."""
+        """Find candidates of new samples among all samples; each block is one transaction.
+
+        A block becomes searched, so the next block is compared with it.
+        """
         while block := next(
             self._hashes.iter_pages(searched=False, size=SEARCH_BLOCK_SIZE), None
         ):
+            # Candidates must not depend on the order in which images came.
             new = make_batch(sort_by_content(block))
             pairs = find_candidates_within(new)
             search = CandidateSearch(new)
             for page in self._hashes.iter_pages(searched=True, size=SEARCH_PAGE_SIZE):
                 pairs |= search.find_candidates(make_batch(page))
+
             with self._dataset.db.transaction():
                 self._pairs.add_candidates(sorted(pairs))
                 self._hashes.mark_searched(block.samples)
@@ -187,6 +188,7 @@ class DuplicateFinder:
         """
         settled: list[PairVerdict] = []
         tried: set[Pair] = set()
+        # A plan may miss further pairs once it has those that it missed before.
         while due := self._list_due(tried):
             tried |= due
             batches = run_batches(compare_files, self._read_pairs(due), processes)
@@ -199,6 +201,7 @@ class DuplicateFinder:
                         failed.append(outcome.item)
                     else:
                         verdicts.append(outcome.result.to_store(outcome.item.rows))
+
                 self._pairs.save_verdicts(verdicts)
                 settled += verdicts
                 self._forget_unreadable_files(failed)
@@ -210,10 +213,16 @@ class DuplicateFinder:
         return uncompared - tried or self.plan().missing - tried
 
     def _read_pairs(self, pairs: Iterable[Pair]) -> list[FilePair]:
+        """Return the files of pairs (rows)."""
         rows = sorted(set(chain.from_iterable(pairs)))
         files = dict(zip(rows, list_sample_files(self._dataset, rows), strict=True))
         return [
-            FilePair((a, b), files[a], files[b], self._pairs.share_video(a, b))
+            FilePair(
+                (a, b),
+                files[a],
+                files[b],
+                self._pairs.share_video(a, b),
+            )
             for a, b in sorted(pairs)
         ]
 
@@ -224,25 +233,27 @@ class DuplicateFinder:
             UnrankedCopies(rows, mirrored, list_sample_files(self._dataset, rows))
             for rows, mirrored in self.plan().unranked
         ]
-        batches = run_batches(find_originals, items, processes)
-        for batch in self._progress.batches(batches, "choosing", len(items), " sets"):
-            for outcome in batch:
-                if outcome.result is None:  # unreadable: tried again by the next search
-                    continue
+        outcomes = run_over(find_originals, items, processes)
+        for outcome in self._progress.over(outcomes, "choosing", len(items), " sets"):
+            if outcome.result is None:  # unreadable: tried again by the next search
+                continue
 
-                rows = outcome.item.rows
-                best, *equals = (rows[position] for position in outcome.result)
-                better_copies = {}
-                for row in set(rows) - {best}:
+            # Stored for pairs: which of both is better, in the order of their rows.
+            rows = outcome.item.rows
+            best, *equals = (rows[position] for position in outcome.result)
+            better_copies = {}
+            for row in set(rows) - {best}:
+                better = EVEN
+                if row not in equals:
                     better = FIRST if best < row else SECOND
-                    better = EVEN if row in equals else better
-                    better_copies[order_pair(best, row)] = better
-                self._pairs.save_better_copies(better_copies)
+                better_copies[order_pair(best, row)] = better
+            self._pairs.save_better_copies(better_copies)
 
     def _forget_unreadable_files(self, failed: Iterable[FilePair]) -> None:
         """Forget unreadable files and their open pairs.
 
-        A file that comes back is hashed again like a new one.
+        A file that comes back is hashed again like a new one. Of a pair that failed, one or both
+        files may be unreadable: each is tried.
         """
         files = dict[int, SampleFile]()
         for pair in failed:

@@ -69,8 +69,8 @@ class Points(NamedTuple):
 class TrimmedImage(NamedTuple):
     """An image in grey without uniform borders, at most 384 pixels per side.
 
-    `filled` is the part (0..1) that is left. `left` and `top` are the columns and rows of `whole`,
-    the image before, that were cut off in front of it.
+    `whole` is the image before trimming, `left` and `top` are the position of `grey` in it, and
+    `filled` is the part (0..1) of the pixels that is left.
     """
 
     grey: Pixels
@@ -100,25 +100,36 @@ def find_content(values: npt.NDArray[Any], min_side: int) -> tuple[slice, slice]
 
 
 def to_grey(pixels: Image.Image) -> TrimmedImage:
-    """Scale and trim an image; borders stay where almost nothing would be left."""
+    """Scale an image to at most 384 pixels per side and trim uniform borders.
+
+    They stay if less than 16 rows or columns would be left.
+    """
     small = pixels.convert("L")  # always a copy
     small.thumbnail((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
     grey = whole = np.asarray(small)
     left = top = 0
     content = find_content(grey.astype(np.float32), _MIN_SIDE)
     if content is not None:
-        left = content[1].start
-        top = content[0].start
+        rows, columns = content
+        left = columns.start
+        top = rows.start
         grey = grey[content]
 
+    # Of the scaled size before rounding, so that thin images have the right part.
     shrunk = min(1.0, GREY_SIDE / max(pixels.size))
     area = max(1.0, pixels.width * shrunk) * max(1.0, pixels.height * shrunk)
     filled = min(1.0, grey.size / area)
-    return TrimmedImage(np.ascontiguousarray(grey), filled, left, top, whole)
+    return TrimmedImage(
+        np.ascontiguousarray(grey),
+        filled,
+        left,
+        top,
+        whole,
+    )
 
 
 def find_points(grey: Pixels, side: int = SIFT_SIDE) -> Points:
-    """Find the SIFT points of a grey image scaled to `side` pixels, the strongest first."""
+    """Find the SIFT points of a grey image scaled to `side` pixels, the best ones first."""
     height, width = grey.shape
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -131,6 +142,8 @@ def find_points(grey: Pixels, side: int = SIFT_SIDE) -> Points:
     # Root-SIFT: the square roots of the shares of the directions.
     totals = descriptors.sum(axis=1, keepdims=True)
     roots = np.sqrt(descriptors / (totals + 1e-6))
+
+    # By response alone watermarked copies are lost, by size alone crops (docs/experiments.md).
     order = np.argsort([-p.response * p.size**2 for p in keypoints], kind="stable")
     places = np.array([p.pt for p in keypoints], np.float32).reshape(-1, 2)
     return Points(
@@ -147,7 +160,8 @@ def compute_hashes(pixels: Image.Image, sample: int) -> SampleHashes:
     A point's shape is three bytes: its scale in sixteenths of a doubling, its angle in 256ths of a
     turn, and whether its mirror image was hashed.
     """
-    grey, filled, *_ = to_grey(pixels)
+    trimmed = to_grey(pixels)
+    grey = trimmed.grey
     # The hash is computed at this size, so the image is scaled only once.
     small = Image.fromarray(grey).resize(
         (_HASHED_SIDE, _HASHED_SIDE), Image.Resampling.LANCZOS
@@ -156,29 +170,36 @@ def compute_hashes(pixels: Image.Image, sample: int) -> SampleHashes:
 
     points = find_points(grey)
     order = _choose_points(points.places, grey)
-    points = Points(*(values[order] for values in points))
-    hashes, mirrored = hash_descriptors(points.descriptors)
-    turns = np.floor(points.angles / DEGREES_PER_STEP).astype(np.int64) % 256
-    scales = np.clip(np.log2(np.maximum(points.sizes, 1)) * STEPS_PER_OCTAVE, 0, 255)
+    hashes, mirrored = hash_descriptors(points.descriptors[order])
+    turns = np.floor(points.angles[order] / DEGREES_PER_STEP).astype(np.int64) % 256
+    octaves = np.log2(np.maximum(points.sizes[order], 1))
+    scales = np.clip(octaves * STEPS_PER_OCTAVE, 0, 255)
     shapes = np.stack([scales, turns, mirrored], axis=1).astype(np.uint8)
+
     return SampleHashes(
         sample,
         compute_dct_hash(small),
         compute_dct_hash(flipped),
-        round(filled, 3),
+        round(trimmed.filled, 3),
         hashes.astype("<u8").tobytes(),
         shapes.tobytes(),
     )
 
 
 def _choose_points(places: Float32Array, grey: Pixels) -> npt.NDArray[np.intp]:
-    """Return positions of points: the strongest of each quarter, then other strong ones."""
-    is_right, is_low = (places > np.array(grey.shape[::-1]) / 2).T
-    quarters = is_right + 2 * is_low
+    """Return positions of points: the best ones of each quarter, then the best others.
+
+    `places` (n x 2: x, y) are sorted, the best ones first.
+    """
+    height, width = grey.shape
+    is_right, is_low = (places > (width / 2, height / 2)).T
+    quarters = is_right + 2 * is_low  # 0..3
+
     is_chosen = np.zeros(len(places), np.bool_)
     for quarter in range(4):
-        strongest = np.flatnonzero(quarters == quarter)[:_MAX_POINTS_OF_QUARTER]
-        is_chosen[strongest] = True
+        best = np.flatnonzero(quarters == quarter)[:_MAX_POINTS_OF_QUARTER]
+        is_chosen[best] = True
+    # A stable sort: the chosen ones first, both in their order.
     return np.argsort(~is_chosen, kind="stable")[:MAX_POINTS]
 
 
@@ -200,6 +221,7 @@ def hash_descriptors(
     upright = descriptors - _MEAN_DESCRIPTOR
     mirror = upright[:, MIRRORED_ORDER]
     projections = _make_projections()
+    # One of the 64 directions is the fixed one.
     is_mirrored = (upright - mirror) @ projections[:, 5] < 0
     rows = np.where(is_mirrored[:, None], mirror, upright)
     bits = np.packbits(rows @ projections > 0, axis=1)

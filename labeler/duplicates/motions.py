@@ -11,10 +11,11 @@ from gleanset.arrays import Float64Array, Pixels
 def scale_positions(
     across: float, down: float, left: float, top: float
 ) -> Float64Array:
-    """Return the motion from a part of an image, at `left` and `top`, to a scaled version.
+    """Return the motion from a part of an image to the whole image at another size.
 
-    Centers of pixels are half a pixel from the edge in both versions.
+    The part begins at `left` and `top` of the image, which is scaled by `across` and `down`.
     """
+    # The center of a pixel is half a pixel from its edge at both sizes.
     x = across * (left + 0.5) - 0.5
     y = down * (top + 0.5) - 0.5
     return np.array([[across, 0, x], [0, down, y]])
@@ -22,6 +23,7 @@ def scale_positions(
 
 def join_motions(first: Float64Array, second: Float64Array) -> Float64Array:
     """Return the motion that applies the first motion, then the second."""
+    # Only a square matrix can be multiplied.
     square = np.vstack([first, [0, 0, 1]])
     return np.asarray(second @ square, np.float64)
 
@@ -39,7 +41,7 @@ def measure_zoom(motion: Float64Array) -> float:
 def move_points(
     points: Sequence[tuple[int, int]], motion: Float64Array
 ) -> Float64Array:
-    """Return n positions after a motion (n x 2)."""
+    """Return n positions (n x 2: x, y) after a motion."""
     positions = cv2.transform(np.array([points], np.float64), motion)
     return np.asarray(positions[0], np.float64)
 

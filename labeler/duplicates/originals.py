@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.arrays import Float32Array, Pixels
+from gleanset.arrays import Float32Array, FloatArray, Pixels
 from labeler.duplicates.alignment import MAX_ASPECT_DIFFERENCE
 from labeler.duplicates.filters import blur, measure_slopes
 from labeler.duplicates.hashes import find_content
@@ -45,7 +45,10 @@ _MIN_EDGE_DEVIATION = 1.0
 
 
 class UnrankedCopies(NamedTuple):
-    """Copies of one image (rows), those first that are preferred if the pixels do not decide."""
+    """Copies of one image, by row of the sample, whether it is mirrored, and file.
+
+    Those are first that are preferred if the pixels do not decide.
+    """
 
     rows: Sequence[int]
     mirrored: Sequence[bool]
@@ -53,7 +56,7 @@ class UnrankedCopies(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A copy: the size (width, height) of the whole image, and its middle in grey."""
+    """The size (width, height) of a copy without borders, and its middle in grey."""
 
     size: tuple[int, int]
     middle: Pixels
@@ -66,13 +69,13 @@ class Copy(NamedTuple):
     @property
     def corner(self) -> tuple[int, int]:
         """The top left corner of the middle, x and y in the whole image."""
-        high, wide = self.middle.shape
-        return (self.size[0] - wide) // 2, (self.size[1] - high) // 2
+        height, width = self.middle.shape
+        return (self.size[0] - width) // 2, (self.size[1] - height) // 2
 
 
 def read_copy(file: SampleFile, mirrored: bool) -> Copy:
     """Read a copy at full size without uniform borders. Raises `Unreadable`."""
-    pixels = np.asarray(read_pixels(file, 2**20, "L"))
+    pixels = np.asarray(read_pixels(file, min_side=2**20, mode="L"))
     content = find_content(pixels, _MIN_COMPARED_SIDE)
     if content is not None:
         pixels = pixels[content]
@@ -91,11 +94,13 @@ def find_originals(unranked: UnrankedCopies) -> list[int]:
     Runs in a worker process. Raises `Unreadable`.
     """
     copies = [
-        read_copy(*copy) for copy in zip(unranked.files, unranked.mirrored, strict=True)
+        read_copy(file, mirrored)
+        for file, mirrored in zip(unranked.files, unranked.mirrored, strict=True)
     ]
     if min(side for copy in copies for side in copy.size) < _MIN_COMPARED_SIDE:
         return list(range(len(copies)))
 
+    # From the largest size to the smallest.
     best, *smaller_levels = _group_by_size(copies)
     for level in smaller_levels:
         originals = [
@@ -126,23 +131,28 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
     """Return whether the larger of two copies has no detail that the smaller one lacks.
 
     The reference is what the smaller one loses when it is reduced by the same factor. A squeezed
-    copy lost detail in one direction only, so it does not tell.
+    copy lost detail in one direction only: by these, 6 of 10 originals were taken for enlargements
+    (docs/experiments.md).
     """
-    factor = large.side / small.side
+    # The aspect ratio of the smaller one divided by that of the larger one.
     stretch = small.size[0] * large.size[1] / (small.size[1] * large.size[0])
     if abs(stretch - 1) > MAX_ASPECT_DIFFERENCE:
         return False
 
-    high, wide = small.middle.shape
-    size = (
-        max(_MIN_REDUCED_SIDE, round(wide / factor)),
-        max(_MIN_REDUCED_SIDE, round(high / factor)),
+    factor = large.side / small.side
+    height, width = small.middle.shape
+    reduced_size = (
+        max(_MIN_REDUCED_SIDE, round(width / factor)),
+        max(_MIN_REDUCED_SIDE, round(height / factor)),
     )
-    reduced = cv2.resize(small.middle, size, interpolation=cv2.INTER_AREA)
-    middle_alone = Copy((wide, high), small.middle)
-    references = _measure_detail(middle_alone, Copy(size, reduced.astype(np.uint8)))
+    reduced = cv2.resize(small.middle, reduced_size, interpolation=cv2.INTER_AREA)
+    references = _measure_detail(
+        Copy((width, height), small.middle),
+        Copy(reduced_size, reduced.astype(np.uint8)),
+    )
     details = _measure_detail(large, small)
 
+    # Two numbers each: of all edges, and without those that may be a mark.
     own_limit = np.interp(factor, _FACTORS, _MAX_OWN_DETAIL)
     limits = np.maximum(_MAX_ENLARGED_DETAIL * references, own_limit)
     return bool(np.any(details < limits))
@@ -151,7 +161,7 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
 class _AlignedMiddles(NamedTuple):
     """The middle of a larger image, and a smaller one warped onto it, in grey.
 
-    The latter both smoothly and with repeated pixels.
+    The smaller one was interpolated (`smooth`), and its pixels were `repeated`.
     """
 
     large: Float32Array
@@ -160,13 +170,15 @@ class _AlignedMiddles(NamedTuple):
 
 
 def _align_middles(large: Copy, small: Copy) -> _AlignedMiddles:
+    """Crop the middle of the larger copy, and warp the smaller copy onto it."""
     # Width and height, x and y.
     size = np.array(large.size)
-    wide, high = np.minimum(size, _COMPARED_SIDE).tolist()
-    start = (size - (wide, high)) // 2
+    width, height = np.minimum(size, _COMPARED_SIDE).tolist()
+    start = (size - (width, height)) // 2
     x, y = start - large.corner
-    part = large.middle[y : y + high, x : x + wide].astype(np.float32)
+    part = large.middle[y : y + height, x : x + width].astype(np.float32)
 
+    # From the middle of the smaller image to the compared part of the larger one.
     across, down = size / small.size
     motion = scale_positions(across, down, *small.corner)
     motion[:, 2] -= start
@@ -174,7 +186,7 @@ def _align_middles(large: Copy, small: Copy) -> _AlignedMiddles:
         cv2.warpAffine(
             small.middle.astype(np.float32),
             motion,
-            (wide, high),
+            (width, height),
             flags=interpolation,
             borderMode=cv2.BORDER_REPLICATE,
         ).astype(np.float32)
@@ -184,37 +196,31 @@ def _align_middles(large: Copy, small: Copy) -> _AlignedMiddles:
 
 
 def _measure_detail(large: Copy, small: Copy) -> Float32Array:
-    """Return the part (0..1) of an image's edges that no linear filter makes of a smaller one.
+    """Return the parts (0..1) of an image's edges that no linear filter makes of a smaller one.
 
-    Least squares over 5 x 5 pixels and their surroundings, without clipped pixels; the second
-    number is without the most different pixels, which may be a mark.
+    Least squares over 5 x 5 pixels and their surroundings, without clipped pixels. Two numbers: of
+    all edges, and without the most different ones, which may be a mark.
     """
     image, smooth, repeated = _align_middles(large, small)
     rows, columns = _choose_edge_pixels(image)
     background = blur(smooth, 4.0)[rows, columns]
 
-    # One column for each weight of the filter: 5 x 5 pixels, and 3 x 3 that are blurred.
+    # One column for each weight of the filter: 5 x 5 pixels, 3 x 3 that are blurred, the repeated
+    # pixel, and a constant.
     inputs = []
     for values, reach in ((smooth, 2), (blur(smooth, 2.0), 1)):
         shifts = range(-reach, reach + 1)
         inputs += [values[rows + y, columns + x] for y, x in product(shifts, shifts)]
     inputs.append(repeated[rows, columns])
-    factors = np.stack(
-        [*(values - background for values in inputs), np.ones_like(background)], axis=1
-    )
+    differences = [values - background for values in inputs]
+    factors = np.stack([*differences, np.ones_like(background)], axis=1)
     target = image[rows, columns] - background
     edges = (image - blur(image, 1.0))[rows, columns]
 
     details = list[float]()
     is_used = np.ones(len(target), np.bool_)
     for _ in range(2):
-        used_factors = factors[is_used]
-        gram = (used_factors.T @ used_factors).astype(np.float64)
-        # A ridge, because neighbouring pixels are nearly alike.
-        gram[np.diag_indices_from(gram)] += 1e-4 * np.trace(gram) / len(gram) + 1e-3
-        products = (used_factors.T @ target[is_used]).astype(np.float64)
-        weights = np.linalg.solve(gram, products)
-
+        weights = _fit_ridge(factors[is_used], target[is_used])
         squares = (target - factors @ weights) ** 2
         unexplained = float(squares[is_used].mean() ** 0.5)
         strength = float((edges[is_used] ** 2).mean() ** 0.5)
@@ -223,16 +229,27 @@ def _measure_detail(large: Copy, small: Copy) -> Float32Array:
     return np.array(details, np.float32)
 
 
+def _fit_ridge(factors: Float32Array, target: Float32Array) -> FloatArray:
+    """Return the weights (D) by which factors (N x D) give a target (N)."""
+    gram = (factors.T @ factors).astype(np.float64)
+    # A ridge, because neighbouring pixels are nearly alike.
+    gram[np.diag_indices_from(gram)] += 1e-4 * np.trace(gram) / len(gram) + 1e-3
+    products = (factors.T @ target).astype(np.float64)
+    return np.linalg.solve(gram, products)
+
+
 def _choose_edge_pixels(
     image: Float32Array,
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return rows and columns of strong edges; always the same ones."""
+    """Return rows and columns (n each) of strong edges; always the same ones."""
     inner = (slice(_RIM, -_RIM), slice(_RIM, -_RIM))
     slopes = measure_slopes(image)[inner]
     values = image[inner]
+    # No linear filter explains clipped values.
     is_clipped = (values <= 4) | (values >= 251)
     slopes = np.where(is_clipped, 0, slopes).ravel()
 
+    # The steepest third of random pixels.
     candidates = np.random.RandomState(0).randint(0, len(slopes), 3 * _EDGE_PIXELS)
     order = np.argpartition(-slopes[candidates], _EDGE_PIXELS)
     strongest = candidates[order[:_EDGE_PIXELS]]

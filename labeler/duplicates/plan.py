@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, combinations, product, starmap
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from gleanset import Dataset
-from gleanset.command_result import CommandResult
+from gleanset.command_result import CommandResult, JsonDict
 from gleanset.db.classes import Placement, Placements
 from gleanset.db.duplicates import (
     EVEN,
@@ -101,6 +101,7 @@ class DuplicateSet(NamedTuple):
         """Whether no decision of a person is needed."""
         if not (self.conflict or self.doubtful):
             return True
+        # In a conflict the decision of the copy that a person chose counts.
         has_decision = not self.conflict or self.members[0].status in ACTION_BY_STATUS
         return self.is_chosen and has_decision
 
@@ -111,10 +112,11 @@ class DuplicateSet(NamedTuple):
 
     def with_best(self, key: str) -> "DuplicateSet":
         """Return the set with another best copy, chosen by a person."""
-        best, *rest = sorted(self.members, key=lambda member: member.key != key)
+        best, *others = sorted(self.members, key=lambda member: member.key != key)
+        # No member has this key.
         if best.key != key:
             return self
-        return self._replace(members=(best, *rest), reasons=_BY_PERSON)
+        return self._replace(members=(best, *others), reasons=_BY_PERSON)
 
 
 class DuplicateResult(CommandResult, kw_only=True):
@@ -136,12 +138,12 @@ class DuplicateResult(CommandResult, kw_only=True):
     labels_taken_back: int
     doubtful: int
     unreadable: int = 0
-    labels_changed: dict[str, Any] = {}
-    labelled_differently: dict[str, Any] = {}
-    hinted_differently: dict[str, Any] = {}
-    doubtful_pairs: dict[str, Any] = {}
+    labels_changed: JsonDict = {}
+    labelled_differently: JsonDict = {}
+    hinted_differently: JsonDict = {}
+    doubtful_pairs: JsonDict = {}
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return one line for all duplicates, then what changed and what needs a decision."""
         compared = count((self.looked_at or 0) + self.looked_at_before, "sample")
         duplicates = (
@@ -207,9 +209,11 @@ class DuplicatePlan(msgspec.Struct, frozen=True):
     def find_relabelled(self) -> set[str]:
         """Return the members (keys) whose label is changed or withdrawn."""
         new_labels = {choice.sample: choice.label for choice in self.choices}
+        members = chain.from_iterable(copies.members for copies in self.sets)
         return {
             member.key
-            for member in chain.from_iterable(copies.members for copies in self.sets)
+            for member in members
+            # Without a choice the label stays.
             if member.label and new_labels.get(member.key, member.label) != member.label
         }
 
@@ -235,6 +239,8 @@ def make_plan(pairs: Pairs) -> DuplicatePlan:
 
 
 class _Planner:
+    """Makes one plan; all pairs are rows, a < b."""
+
     def __init__(self, pairs: Pairs):
         self._pairs = pairs
         self._plan = DuplicatePlan()
@@ -246,6 +252,7 @@ class _Planner:
             self._similarities[pair] = verdict.similarity
             self._relations[pair] = verdict.relation
 
+        # Copies that other copies contradict, unless a person said that they are the same.
         confirmed = {pair for pair, equal in self._by_person.items() if equal}
         self._contested = find_contested_pairs(self._relations, self._compare)
         self._contested -= confirmed
@@ -260,11 +267,13 @@ class _Planner:
             *self._contested - self._by_person.keys(),
         }
 
+        # Also members of earlier sets, which may have to leave them.
         self._grouped_before = pairs.get_duplicate_ids()
         in_pairs = chain.from_iterable([*self._same, *self._unsure])
         self._members = pairs.get_members(self._grouped_before.union(in_pairs))
 
     def make(self) -> DuplicatePlan:
+        """Return the sets, the changes that follow from them, and what a person has to decide."""
         plan = self._plan
         chosen_by_person = self._pairs.get_chosen_copies()
         sets = find_duplicate_sets(
@@ -276,34 +285,39 @@ class _Planner:
         for copies in plan.sets:
             plan.choices.extend(label_changes(copies.members))
             placements.extend(plan_placements(copies))
+        # Those that are in no set any more are kept.
         remaining = self._grouped_before - {place.sample for place in placements}
-        placements += [Placement(row, True, None) for row in sorted(remaining)]
+        placements += [
+            Placement(row, kept=True, group=None) for row in sorted(remaining)
+        ]
         for place in placements:
             member = self._members[place.sample]
             if (member.kept, member.group) != (place.kept, place.group):
                 plan.places.append(place)
 
-        best = dict[int, int]()
+        best_copies = dict[int, int]()  # by member
         for copies in plan.sets:
-            best |= dict.fromkeys(copies.rows, copies.members[0].id)
-        plan.doubts.extend(map(self._make_doubt, self._open_questions(best)))
+            best_copies |= dict.fromkeys(copies.rows, copies.members[0].id)
+        plan.doubts.extend(map(self._make_doubt, self._open_questions(best_copies)))
         plan.doubts.sort(
             key=lambda doubt: sorted(member.key for member in doubt.members)
         )
         return plan
 
     def _compare(self, a: int, b: int) -> PairVerdict | None:
+        """Return the verdict on a pair; None for one that is noted as missing."""
         verdict = self._pairs.get_comparison(a, b)
         if verdict is None:
             self._plan.missing.add((a, b))
         return verdict
 
     def _may_join(self, copies: list[int], unit: list[int]) -> bool:
-        with_hub = order_pair(copies[0], unit[0])
+        """Return whether samples are copies of all in a set, see `MayJoin`."""
+        hub, *others = copies
+        with_hub = order_pair(hub, unit[0])
         verdict = None if with_hub in self._contested else self._compare(*with_hub)
         if verdict is None or verdict.verdict != SAME:
             return False
-        hub, *others = copies
 
         def differs(row: int) -> bool:
             relation = self._relations.get(order_pair(hub, row), Relation.CHANGED)
@@ -314,6 +328,7 @@ class _Planner:
         for row, other in product(unit, others):
             if differs(row) or differs(other):
                 self._compare(*order_pair(row, other))
+
         refused = set[int]()
         for verdict in chain.from_iterable(map(self._pairs.list_refused, unit)):
             if is_refusal(verdict):
@@ -327,6 +342,8 @@ class _Planner:
     def _make_set(
         self, hub_first: Sequence[DuplicateSetMember], chosen_by_person: set[int]
     ) -> DuplicateSet:
+        """Return a set with its best copy first, the one that a person chose if there is one."""
+        # Unsupported labels do not make a copy better.
         consensus = label_consensus(hub_first)
         ordered, altered = rank_copies(
             consensus.members, self._relations, self._similarities, self._find_original
@@ -341,9 +358,12 @@ class _Planner:
         return DuplicateSet(members, reasons, consensus.decisions, consensus.hints)
 
     def _find_original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
+        """Return the copy (row) that is as good as any other; the first one if it is not known."""
+
         def is_as_good(row: int, other: int) -> bool:
             better = self._pairs.get_better_copy(*order_pair(row, other))
-            return better in (EVEN, FIRST if row < other else SECOND)
+            is_better = better == (FIRST if row < other else SECOND)
+            return is_better or better == EVEN
 
         for row in rows:
             if all(is_as_good(row, other) for other in rows if other != row):
@@ -351,22 +371,26 @@ class _Planner:
         self._plan.unranked.append((rows, mirrored))
         return rows[0]
 
-    def _open_questions(self, best: Mapping[int, int]) -> list[Pair]:
+    def _open_questions(self, best_copies: Mapping[int, int]) -> list[Pair]:
         """Return pairs that no person has judged and that link sets, as few as possible.
 
-        Of three sets two pairs are asked: the third follows, or is asked after the answers.
+        Of three sets two pairs are asked: the third follows, or is asked after the answers. Asking
+        about each pair of sets would be three times as many (docs/experiments.md).
         """
 
         def to_sets(pair: Pair) -> Pair:
-            a, b = (best.get(row, row) for row in pair)
+            """Return the best copies of the sets that two samples are in."""
+            a, b = (best_copies.get(row, row) for row in pair)
             return order_pair(a, b)
 
         def rank(pair: Pair) -> tuple[int, float, Pair]:
-            duplicates = sum(best.get(row, row) != row for row in pair)
+            """Rank pairs of best copies first, then by similarity."""
+            duplicates = sum(best_copies.get(row, row) != row for row in pair)
             return duplicates, -self._similarities.get(pair, 0.0), pair
 
         questions = []
         judged_sets = {to_sets(pair) for pair in self._by_person}
+        # Sets that are linked by questions, as in union-find.
         linked_to = dict[int, int]()
         for pair in sorted(self._unsure - self._by_person.keys(), key=rank):
             sets = to_sets(pair)
@@ -377,6 +401,7 @@ class _Planner:
         return questions
 
     def _make_doubt(self, pair: Pair) -> DuplicateSet:
+        """Return a pair as a set that a person has to decide about."""
         members = [self._members[row] for row in pair]
         (best, other), altered = rank_copies(
             members, self._relations, {}, lambda rows, mirrored: rows[0]
@@ -392,6 +417,7 @@ class _Planner:
 
 
 def _follow(links: Mapping[int, int], row: int) -> int:
+    """Return the end of the links that begin at a row."""
     while row in links:
         row = links[row]
     return row
@@ -403,7 +429,7 @@ def plan_placements(copies: DuplicateSet, *, settled: bool = False) -> list[Plac
     all_stay = copies.conflict and not settled
     return [
         Placement(best.id, True, copies.name, copies.is_chosen),
-        *(Placement(other.id, all_stay, copies.name) for other in others),
+        *(Placement(other.id, kept=all_stay, group=copies.name) for other in others),
     ]
 
 
@@ -426,23 +452,28 @@ def label_consensus(members: Sequence[DuplicateSetMember]) -> LabelConsensus:
     reviewed = [member for member in labelled if member.label_by not in _UNREVIEWED]
     hints = frozenset[str]().union(*(member.hints for member in members))
     is_disputed = not reviewed and len(hints) > 1
-    sources = [] if is_disputed else reviewed or labelled
+
+    # Labels that a person has seen overrule others; disputed weak labels do not count.
+    sources = reviewed or labelled
+    if is_disputed:
+        sources = []
     accepted_labels = {member.label for member in sources}
     # As with equal files, an import does not change a label that was accepted: a person decides.
     if len(hints) < 2 and all(member.label_by == "import" for member in reviewed):
         accepted_labels |= {m.label for m in labelled if m.label_by == "hint"}
+
     decisions = {str(label) for label in accepted_labels}
     decisions |= {member.status for member in members if member.status == "rejected"}
 
-    new_members = []
+    supported_members = []
     for member in members:
         if member.status == "labelled" and member.label not in accepted_labels:
             member = member._replace(status="queue", label=None)
-        new_members.append(member)
+        supported_members.append(member)
     return LabelConsensus(
         tuple(sorted(decisions)),
         tuple(sorted(hints)) if is_disputed else (),
-        new_members,
+        supported_members,
     )
 
 
@@ -466,11 +497,18 @@ def label_changes(members: Sequence[DuplicateSetMember]) -> list[Choice]:
     if len(consensus.decisions) > 1 or source is None:
         return withdrawals
 
+    # The decisions agree. That of the best copy stays, unless a person has seen only the other.
     is_unseen = source.label_by in UNSEEN
     if best.status in ACTION_BY_STATUS and (is_unseen or best.label_by not in UNSEEN):
         return withdrawals
+
     action = ACTION_BY_STATUS[source.status]
-    choice = Choice(best.key, action, source.label, source.label_by)
+    choice = Choice(
+        best.key,
+        action,
+        source.label,
+        source.label_by,
+    )
     return [*(other for other in withdrawals if other.sample != best.key), choice]
 
 
@@ -503,8 +541,9 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
             if copies.doubtful:
                 best, other = copies.members
                 verdicts[best.id, other.id] = SAME
-        count_of_others = sum(len(copies.others) for copies in unchanged)
-        operation = make_operation("set-aside", count=count_of_others)
+
+        number = sum(len(copies.others) for copies in unchanged)
+        operation = make_operation("set-aside", count=number)
         return apply_step(dataset, operation, choices, placements, verdicts)
 
 
@@ -542,7 +581,11 @@ def judge(dataset: Dataset, a: str, b: str, *, same: bool) -> int:
     if a == b:
         raise UsageError(f"{a!r} was named twice", "name two different samples")
     first, second = Pairs(dataset.db).get_ids([a, b])
-    operation = make_operation("same" if same else "not-same", one=a[:8], other=b[:8])
+    operation = make_operation(
+        "same" if same else "not-same",
+        one=a[:8],
+        other=b[:8],
+    )
     return apply_step(
         dataset, operation, verdicts={(first, second): SAME if same else NOT_SAME}
     )
@@ -553,10 +596,11 @@ def keep_all(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
 
     Members of a doubtful set stay in the sets that they are in.
     """
+    # By row, because a sample may be in several doubtful sets.
     members = {member.id: member for copies in sets for member in copies.members}
     certain = {row for copies in sets if not copies.doubtful for row in copies.rows}
     placements = [
-        Placement(member.id, True, None)
+        Placement(member.id, kept=True, group=None)
         for member in members.values()
         if member.id in certain and (member.group or not member.kept)
     ]
@@ -582,13 +626,12 @@ def restore_duplicates(dataset: Dataset, rows: Sequence[int]) -> int:
             raise UsageError(
                 "none of these is marked as a duplicate any more", "check them again"
             )
+        set_mates = starmap(order_pair, pairs.list_set_mates(restored))
         return apply_step(
             dataset,
             make_operation("take-back-copies", count=len(restored)),
-            placements=[Placement(row, True, None) for row in restored],
-            verdicts=dict.fromkeys(
-                starmap(order_pair, pairs.list_set_mates(restored)), NOT_SAME
-            ),
+            placements=[Placement(row, kept=True, group=None) for row in restored],
+            verdicts=dict.fromkeys(set_mates, NOT_SAME),
         )
 
 
@@ -602,6 +645,7 @@ def _list_accepted_changes(copies: DuplicateSet) -> list[Choice]:
     if best.status not in ACTION_BY_STATUS or not copies.conflict:
         return label_changes(copies.members)
 
+    # A person chose the best copy, and so its decision.
     action = ACTION_BY_STATUS[best.status]
     choices = [
         Choice(other.key, action, best.label)
@@ -614,6 +658,7 @@ def _list_accepted_changes(copies: DuplicateSet) -> list[Choice]:
 
 
 def _decision(member: DuplicateSetMember) -> str:
+    """Return the label, or the status of a sample without one, such as "rejected"."""
     return member.label or member.status
 
 
@@ -621,9 +666,11 @@ CONFLICTS_COMMAND = "labeler groups --conflicts"
 DOUBTS_COMMAND = "labeler groups --doubtful"
 
 
-def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]:
-    """Return what `labeler dedup` says of copies whose labels change or need a decision."""
+def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> JsonDict:
+    """Return what `labeler dedup` prints of copies whose labels change or need a decision.
 
+    The names are fields of `DuplicateResult`.
+    """
     new_labels = {choice.sample: choice.label or "no label" for choice in plan.choices}
 
     def describe(member: DuplicateSetMember) -> str:
@@ -640,6 +687,7 @@ def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]
         for copies in plan.sets
         if not relabelled.isdisjoint(member.key for member in copies.members)
     ]
+    # Each with the command that lists all of them.
     unsettled = {
         "labels_changed": (relabelled_sets, "gleanset list samples"),
         "labelled_differently": (plan.conflicts, CONFLICTS_COMMAND),
@@ -672,7 +720,7 @@ def find_conflicting_samples(dataset: Dataset) -> dict[str, str]:
 
 def conflicting_label_summary(
     dataset: Dataset, labels: Mapping[str, str] | None = None
-) -> dict[str, object]:
+) -> JsonDict:
     """Describe the `find_conflicting_samples`, which have no split until a person decides."""
     if labels is None:
         labels = find_conflicting_samples(dataset)

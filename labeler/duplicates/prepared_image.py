@@ -17,7 +17,6 @@ from labeler.duplicates.hashes import (
     Points,
     TrimmedImage,
     find_points,
-    to_grey,
 )
 from labeler.duplicates.motions import scale_positions
 
@@ -40,7 +39,10 @@ class FineImage(NamedTuple):
 
 @dataclass(eq=False)
 class PreparedImage:
-    """A grey and trimmed image, mirrored or not; `read` returns the image at its full size."""
+    """A grey and trimmed image, mirrored or not.
+
+    `read` returns the image as it is in the file, at its full size.
+    """
 
     trimmed: TrimmedImage
     read: Callable[[], Image.Image]
@@ -51,15 +53,11 @@ class PreparedImage:
         """The grey values, height x width, at most 384 pixels per side."""
         return self.trimmed.grey
 
-    @property
-    def filled_part(self) -> float:
-        """The part (0..1) of the image that is left after trimming uniform borders."""
-        return self.trimmed.filled
-
     @cached_property
     def points(self) -> Points:
         """The strongest points, searched more finely in pages of text and plain drawings."""
         points = find_points(self.grey)
+        # Letters and thin lines are too small at the usual size.
         finer = min(2 * SIFT_SIDE, max(self.grey.shape))
         if len(points.places) < _MIN_COMPARED_POINTS and finer > SIFT_SIDE:
             points = find_points(self.grey, finer)
@@ -78,6 +76,7 @@ class PreparedImage:
         # Set here, or they would be found again, which takes longer.
         other.points = points._replace(
             places=places,
+            # Right and left change places, up and down do not.
             angles=(180 - points.angles) % 360,
             descriptors=points.descriptors[:, MIRRORED_ORDER],
         )
@@ -106,13 +105,9 @@ class PreparedImage:
         trimmed = self.trimmed
         height, width = trimmed.whole.shape
         motion = scale_positions(
-            fine.width / width, fine.height / height, trimmed.left, trimmed.top
+            fine.width / width,
+            fine.height / height,
+            trimmed.left,
+            trimmed.top,
         )
         return FineImage(fine, motion)
-
-
-def prepare_image(
-    pixels: Image.Image, read: Callable[[], Image.Image] | None = None
-) -> PreparedImage:
-    """Prepare an image, RGB or grey, for comparison; `read` returns it at its full size."""
-    return PreparedImage(to_grey(pixels), read or (lambda: pixels))

@@ -35,9 +35,9 @@ from labeler.duplicates.differences import (
 from labeler.duplicates.doubtful_copies import is_overlaid, is_photograph
 from labeler.duplicates.drawings import measure_drawn_change
 from labeler.duplicates.duplicate_sets import MIN_SHARED_PART
-from labeler.duplicates.hashes import GREY_SIDE
+from labeler.duplicates.hashes import GREY_SIDE, to_grey
 from labeler.duplicates.motions import invert_motion
-from labeler.duplicates.prepared_image import PreparedImage, prepare_image
+from labeler.duplicates.prepared_image import PreparedImage
 from labeler.sample_pixels import SampleFile, read_pixels
 
 # Limits of replaced windows (per mille of the common part): of a copy, of a doubtful pair, and of
@@ -113,12 +113,12 @@ class Verdict(NamedTuple):
 
 
 class _Pair(NamedTuple):
-    """Two images to compare, the second `mirrored` or not; `one_film` as in `FilePair`."""
+    """Two images to compare; `mirrored`: b is a mirror image; `one_film` as in `FilePair`."""
 
     a: PreparedImage
     b: PreparedImage
-    mirrored: bool
-    one_film: bool
+    mirrored: bool = False
+    one_film: bool = False
 
 
 def compare_images(
@@ -128,9 +128,10 @@ def compare_images(
 
     Uniform images are never copies: blank pages, drawings hidden by their background.
     """
+    # Blank images all look the same, whatever they are of.
     if min(a.grey.std(), b.grey.std()) < _MAX_FLAT_DEVIATION:
         return Verdict()
-    verdict = _compare_orientations(a, b, one_film)
+    verdict = _compare_orientations(_Pair(a, b, one_film=one_film))
     if verdict.same or verdict.doubtful or one_film:
         return verdict
     return verdict._replace(doubtful=is_photograph(a, b) or is_photograph(b, a))
@@ -144,6 +145,7 @@ def compare_files(pair: FilePair) -> Verdict:
     first, second = sorted(
         (pair.a, pair.b), key=lambda file: (str(file.path), file.region or ())
     )
+
     verdict = compare_images(
         _prepare_file(first), _prepare_file(second), one_film=pair.one_film
     )
@@ -154,7 +156,8 @@ def compare_files(pair: FilePair) -> Verdict:
 
 @lru_cache(maxsize=_CACHED_IMAGES)
 def _prepare_file(file: SampleFile) -> PreparedImage:
-    return prepare_image(read_pixels(file, GREY_SIDE, "L"), partial(_read_fine, file))
+    grey = to_grey(read_pixels(file, GREY_SIDE, "L"))
+    return PreparedImage(grey, partial(_read_fine, file))
 
 
 @lru_cache(maxsize=_CACHED_FINE_IMAGES)
@@ -162,25 +165,24 @@ def _read_fine(file: SampleFile) -> Image.Image:
     return read_pixels(file, _MAX_FINE_SIDE, "RGB")
 
 
-def _compare_orientations(
-    a: PreparedImage, b: PreparedImage, one_film: bool
-) -> Verdict:
+def _compare_orientations(pair: _Pair) -> Verdict:
     """Compare a with b, and with b mirrored unless the plain alignment is right.
 
     Most copies show the whole image: they are compared by their frames first, without points.
     """
-    frames = _compare_frames(a, b, one_film)
+    frames = _compare_frames(pair)
     if frames is not None and frames.same:
         return frames
 
     plain = Verdict()
     if frames is None or not (frames.mirrored and frames.aligned):
-        plain = _compare_by_points(_Pair(a, b, False, one_film), frames)
-        if plain.aligned or one_film:
+        plain = _compare_by_points(pair, frames)
+        if plain.aligned or pair.one_film:
             return plain
 
-    # Frontal faces match their mirror image too, so both are compared.
-    flipped = _compare_by_points(_Pair(a, b.mirror_image, True, False), frames)
+    # Frontal faces match their mirror image too, so both are compared (docs/experiments.md).
+    mirrored_pair = _Pair(pair.a, pair.b.mirror_image, mirrored=True)
+    flipped = _compare_by_points(mirrored_pair, frames)
     return max(
         plain,
         flipped,
@@ -188,13 +190,14 @@ def _compare_orientations(
     )
 
 
-def _compare_frames(
-    a: PreparedImage, b: PreparedImage, one_film: bool
-) -> Verdict | None:
+def _compare_frames(pair: _Pair) -> Verdict | None:
     """Compare by frames, mirrored if that is more similar; None if neither is similar."""
+    a = pair.a
+    b = pair.b
+    # Cosines: the tiny images have mean 0 and norm 1. No frame of a film is mirrored.
     plain = float((a.tiny * b.tiny).sum())
     flipped = float((a.tiny * b.tiny[:, ::-1]).sum())
-    mirrored = flipped > plain and not one_film
+    mirrored = flipped > plain and not pair.one_film
     similarity = flipped if mirrored else plain
     if similarity < _MIN_FRAME_SIMILARITY:
         return None
@@ -206,7 +209,8 @@ def _compare_frames(
     if alignment is None:
         return None
 
-    pair = _Pair(a, b.mirror_image if mirrored else b, mirrored, one_film)
+    if mirrored:
+        pair = pair._replace(b=b.mirror_image, mirrored=True)
     return _compare_aligned(pair, alignment)
 
 
@@ -223,6 +227,7 @@ def _compare_by_points(pair: _Pair, frames: Verdict | None) -> Verdict:
         if alignment is not None:
             verdicts.append(_compare_aligned(pair, alignment))
 
+    # The alignment by which they are most alike is the right one.
     return min(
         verdicts,
         key=lambda verdict: (not verdict.same, not verdict.doubtful, verdict.changed),
@@ -231,6 +236,7 @@ def _compare_by_points(pair: _Pair, frames: Verdict | None) -> Verdict:
 
 
 def _compare_aligned(pair: _Pair, alignment: Alignment) -> Verdict:
+    """Compare two images by the motion that maps b to a."""
     common = crop_common_part(pair.a.grey, pair.b.grey, alignment.matrix)
     if common is None:
         return Verdict()
@@ -238,6 +244,7 @@ def _compare_aligned(pair: _Pair, alignment: Alignment) -> Verdict:
     if not verdict.same:
         return verdict
 
+    # Small type is lost at the size that was compared.
     change = measure_drawn_change(pair.a, pair.b, alignment, common)
     if change.is_small:
         return verdict
@@ -251,13 +258,17 @@ def _compare_aligned(pair: _Pair, alignment: Alignment) -> Verdict:
 def _compare_common_part(
     pair: _Pair, alignment: Alignment, common: CommonPart
 ) -> Verdict:
+    """Compare the edges of the common part, the coarse ones first.
+
+    A pair that is neither a copy nor certainly different is doubtful; frames of one film never are.
+    """
     one_film = pair.one_film
     overlap = round(float(min(common.part_a, common.part_b)), 3)
     if max(common.part_a, common.part_b) < MIN_CONTAINED_PART:
         return Verdict(overlap=overlap, points=alignment.points)
 
     replaced = measure_replaced_windows(common)
-    other = Verdict(
+    not_same = Verdict(
         changed=round(replaced, 2),
         overlap=overlap,
         mirrored=pair.mirrored,
@@ -265,33 +276,35 @@ def _compare_common_part(
     )
 
     # The empty border of a text page is a larger loss than a crop.
-    part_a = common.part_a / pair.b.filled_part
-    part_b = common.part_b / pair.a.filled_part
+    part_a = common.part_a / pair.b.trimmed.filled
+    part_b = common.part_b / pair.a.trimmed.filled
     if min(part_a, part_b) < MIN_SHARED_PART:
         frames = Relation.FRAMED_A | Relation.FRAMED_B
         has_frame = bool(_find_extents(pair, alignment, common) & frames)
         in_collage = has_frame and not one_film and replaced <= MAX_REPLACED_DOUBTFUL
-        return other._replace(doubtful=in_collage, aligned=in_collage)
+        return not_same._replace(doubtful=in_collage, aligned=in_collage)
 
-    if replaced > (MAX_REPLACED_IN_VIDEO if one_film else MAX_REPLACED_DOUBTFUL):
+    max_replaced = MAX_REPLACED_IN_VIDEO if one_film else MAX_REPLACED_DOUBTFUL
+    if replaced > max_replaced:
         doubtful = not one_film and is_overlaid(common)
-        return other._replace(doubtful=doubtful, aligned=doubtful)
+        return not_same._replace(doubtful=doubtful, aligned=doubtful)
 
     change = _measure_change(common)
+    # Here `one_film` is not set, as its limit is lower.
     if replaced > MAX_REPLACED:
         doubtful = change.strength <= 1 or is_overlaid(common)
-        return other._replace(doubtful=doubtful, aligned=doubtful)
+        return not_same._replace(doubtful=doubtful, aligned=doubtful)
     if change.strength > 1:
         is_weak = change.strength <= DOUBTFUL_FACTOR
         doubtful = not one_film and (is_weak or is_overlaid(common))
-        return other._replace(doubtful=doubtful, aligned=True)
+        return not_same._replace(doubtful=doubtful, aligned=True)
 
     relation = _find_extents(pair, alignment, common) | change.marks
     if max(change.strength, replaced / MAX_REPLACED) > _EQUAL_FACTOR:
         relation |= Relation.CHANGED
     if pair.mirrored:
         relation |= Relation.MIRRORED
-    return other._replace(same=True, aligned=True, relation=relation)
+    return not_same._replace(same=True, aligned=True, relation=relation)
 
 
 def _find_extents(pair: _Pair, alignment: Alignment, common: CommonPart) -> Relation:

@@ -6,9 +6,9 @@ added later changes little.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
+import msgspec
 import numpy as np
 from PIL import Image
 
@@ -20,16 +20,15 @@ BALANCED_SPLIT = "train"
 """Copies in val or test would count errors twice."""
 
 
-@dataclass(frozen=True)
-class Balance:
+class Balance(msgspec.Struct, frozen=True):
     """The number of `copies` of samples, samples `left_out`, and the `table` of class sizes.
 
     The table has the sizes in train `before` and `after`, by class.
     """
 
-    copies: Mapping[str, int] = field(default_factory=dict)
+    copies: dict[str, int] = {}
     left_out: frozenset[str] = frozenset()
-    table: dict[str, dict[str, int]] = field(default_factory=dict)
+    table: dict[str, dict[str, int]] = {}
 
 
 def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
@@ -53,6 +52,7 @@ def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
         if options.balance == "down":
             left_out.update(random_keys[target:])
             continue
+
         # Each sample is repeated before any gets another copy.
         each, rest = divmod(max(0, target - len(keys)), len(keys))
         copies |= dict.fromkeys(keys, each)
@@ -81,7 +81,7 @@ def augment_image(
 ) -> Image.Image:
     """Return an augmented copy of an image (RGB or L), as a training makes it."""
     array = np.atleast_3d(np.asarray(pixels))  # H x W x C
-    # A batch of one image: 1 x C x H x W.
+    # A batch of one image (1 x C x H x W), with the random numbers of its view.
     batch = apply_augmentation(
         array.transpose(2, 0, 1)[None],
         draw_view_numbers(key, copy, options.seed)[None],

@@ -66,27 +66,33 @@ class CardFacts:
     def __init__(self, options: ExportOptions, undecided: int = 0):
         self.options = options
         self.undecided = undecided
-        self.items = 0
-        self.ai_generated = 0
+        self.example_row: Mapping[str, object] = {}
+
+        # Of files, which several samples may share.
+        self.changes = Counter[str]()
         self.with_gps = 0
         self.with_exif_rotation = 0
-        self.without_half_body = 0
-        self.copies = Counter[str]()
-        self.changes = Counter[str]()
-        self.example_row: Mapping[str, object] = {}
+        self.endings = set[str]()
+
+        # Of samples; `counts` by class and split, `copies` by class.
+        self.items = 0
         self.counts = Counter[tuple[str, str]]()
+        self.copies = Counter[str]()
         self.splits = Counter[str]()
         self.sources = Counter[str]()
         self.collections = Counter[str]()
         self.licences = Counter[str]()
         self.methods = Counter[CropMethod]()
-        self.split_of: dict[str, str] = {}
-        self.endings = set[str]()
+        self.ai_generated = 0
+        self.without_half_body = 0
+        self.split_of: dict[str, str] = {}  # by key
 
     def add(self, db: Connection, items: Sequence[ExportItem]) -> None:
         """Count items; all samples of one file must be in the same call."""
         self.items += len(items)
-        for item in {item.path: item for item in items}.values():
+        # Of each file, whatever the number of its samples.
+        file_items = {item.path: item for item in items}
+        for item in file_items.values():
             self.changes[item.changes] += 1
             self.with_gps += item.has_gps
             self.with_exif_rotation += item.needs_exif_rotation
@@ -124,6 +130,7 @@ class CardFacts:
             words.get(change, change): number
             for change, number in sorted(self.changes.items())
         }
+
         return ExportResult(
             exported=self.items,
             images=self.changes.total() if self.options.has_boxes else 0,
@@ -176,6 +183,7 @@ def format_card(dataset: Dataset, facts: CardFacts) -> str:
     """Return the card as Markdown with front matter for the Hugging Face hub."""
     name = get_title(dataset)
     settings = dataset.settings
+    # Texts of others are escaped; `bibtex` is in a block of code.
     creator = " and ".join(list_authors(dataset)) or settings.contact or "not specified"
     description = settings.description
     licences = ", ".join(sorted(facts.licences))
@@ -249,12 +257,12 @@ def _task(facts: CardFacts) -> str:
 
 
 def _reading_example(facts: CardFacts) -> str:
+    """Return lines of Python that read the first split with samples."""
     options = facts.options
     splits = (split for split in facts.parts if facts.splits[split])
     split = next(splits, SPLITS[0])
-    lines = options.form.reading.format(
-        split, _hub_name(split), "." if options.no_split else split
-    )
+    folder = "." if options.no_split else split
+    lines = options.form.reading.format(split, _hub_name(split), folder)
     return (
         f"In this folder:\n\n```python\n{lines}\n```\n\n"
         "`original_path` in `LICENSES.csv` is the path of the file before import, "
@@ -268,6 +276,7 @@ def _hub_name(split: str) -> str:
 
 
 def _class_table(facts: CardFacts) -> str:
+    """Return a Markdown table of the samples of each class in each split."""
     lines = [
         f"| class | {' | '.join(facts.parts)} |",
         "|---" * (1 + len(facts.parts)) + "|",
@@ -279,6 +288,7 @@ def _class_table(facts: CardFacts) -> str:
 
 
 def _count_table(values: Counter[str], column: str) -> str:
+    """Return a Markdown table of values with their numbers of images, the most frequent first."""
     lines = [f"| {column} | images | share |", "|---|---|---|"]
     for value, number in _sort_by_count(values):
         share = 100 * number / values.total()
@@ -293,6 +303,7 @@ def _sort_by_count(values: Counter[str]) -> list[tuple[str, int]]:
 
 
 def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
+    """Return whether groups are in several splits, and whether copies were searched."""
     if facts.items > MAX_COMPARED_SAMPLES:
         return (
             f"Groups ({_GROUP_KINDS}) were not checked again: the dataset is too large."
@@ -341,6 +352,7 @@ def iter_processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     methods = [
         replace(method, samples=number) for method, number in facts.methods.items()
     ]
+    # The most frequent first; the other fields make the order the same each time.
     methods.sort(key=lambda m: (-m.samples, m.detector, m.settings, m.cut))
     for method in methods:
         yield method.description
@@ -350,6 +362,7 @@ def iter_processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     if not options.no_split:
         split = settings.describe() if settings else "by hand"
     yield f"split: {split}"
+
     grey = ", grey" if options.grayscale else ""
     yield f"export: {options.format_label}, size {options.size or 'unchanged'}{grey}"
     if options.balance is not None:
@@ -363,6 +376,7 @@ def iter_processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
 
 
 def _describe_balance(facts: CardFacts) -> str:
+    """Return how train was balanced, with the number of copies of each class."""
     options = facts.options
     if options.balance == "down":
         return "images of larger classes were left out"
@@ -416,6 +430,9 @@ def format_front_matter(name: str, facts: CardFacts) -> str:
 
 
 CROISSANT = "croissant.json"
+Node = dict[str, object]
+"""A JSON-LD node."""
+
 _PARQUET = "application/x-parquet"
 _ENCODINGS = {
     SHARD_EXTENSIONS["webdataset"]: "application/x-tar",
@@ -428,7 +445,7 @@ _CROISSANT_TERMS = """
     format includes isLiveDataset jsonPath key md5 parentField path recordSet references regex
     repeated replace samplingRate separator source subField transform
 """
-_CONTEXT: dict[str, object] = {
+_CONTEXT: Node = {
     "@language": "en",
     "@vocab": "https://schema.org/",
     "sc": "https://schema.org/",
@@ -445,8 +462,6 @@ _CONTEXT: dict[str, object] = {
 
 _OPTIONAL = ("alternateName", "creator", "citeAs", "license")
 """Left out of `croissant.json` where nothing is known."""
-
-Node = dict[str, object]
 
 
 def write_descriptions(
@@ -493,6 +508,7 @@ def write_descriptions(
         "distribution": list(_files(folder, facts, shards or {})),
         "recordSet": [_image_records(facts)] if _has_records(facts) else [],
     }
+    # Others that are empty are required by the specification.
     present_facts = {
         name: value
         for name, value in description.items()
@@ -503,12 +519,14 @@ def write_descriptions(
 
 
 def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterator[Node]:
+    """Yield the files and sets of files of Croissant's `distribution`."""
     yield _file(LICENCE_FILE, "text/csv", hash_file(folder / LICENCE_FILE))
     endings = sorted(facts.endings)
     images = _node("FileSet", "files") | {
         "encodingFormat": sorted({_MIMES.get(e, f"image/{e}") for e in endings}),
         "includes": [f"*.{ending}" for ending in endings],
     }
+    # Tables have their images in a column, so their shards are the files.
     if _is_table(facts):
         yield images | {"encodingFormat": _PARQUET, "includes": ["*.parquet"]}
         return
@@ -555,10 +573,15 @@ def _node(kind: str, key: str) -> Node:
 
 
 def _image_records(facts: CardFacts) -> Node:
+    """Return the record set of the images; other fields come from a table with a row for each.
+
+    That is a Parquet file, or `LICENSES.csv`, whose rows are found by their file.
+    """
     columns = {"label": "label"}
     if not facts.options.no_split:
         columns["split"] = "split"
     columns |= {name: name for name in CREDIT_COLUMNS}
+
     files: Node = {"fileSet": {"@id": "files"}}
     if _is_table(facts):
         columns["label"] = "class"
@@ -578,6 +601,7 @@ def _image_records(facts: CardFacts) -> Node:
         _field(name, table | {"extract": {"column": column}})
         for name, column in columns.items()
     )
+    # The key by which a file finds its row.
     if not _is_table(facts):
         fields[0]["references"] = table | {"extract": {"column": "file"}}
     return _node("RecordSet", "images") | {

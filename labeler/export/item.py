@@ -82,6 +82,7 @@ def find_original_path(origins: Iterable[Origin]) -> str:
 
     Only its name where the path was not recorded; empty for images that were not files.
     """
+    # A frame has the path of its video.
     files = [
         origin for origin in origins if origin.path is not None and origin.video is None
     ]

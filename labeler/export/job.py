@@ -35,7 +35,6 @@ from labeler.export.plan import (
     count_left_out,
     get_balance,
     iter_items,
-    make_copy_suffix,
     nothing_to_export_error,
     plan_boxes,
     plan_export,
@@ -96,6 +95,7 @@ class ShardManifest(NamedTuple):
 def plan_shards(dataset: Dataset, options: ExportOptions) -> Iterator[Shard]:
     """Yield the shards of an export, one of each split in memory at a time."""
     limit = ShardSize.parse(options.shard_size or SHARD_SIZE)
+    # The next shard of each split: its items, their bytes, its number.
     open_items: dict[str, list[ExportItem]] = defaultdict(list)
     open_bytes: dict[str, float] = defaultdict(float)
     shard_numbers = Counter[str]()
@@ -104,15 +104,25 @@ def plan_shards(dataset: Dataset, options: ExportOptions) -> Iterator[Shard]:
         split = item.split
         members = open_items[split]
         if members and not limit.has_room(len(members), open_bytes[split] + size):
-            yield Shard(f"{split}-{shard_numbers[split]:06}", split, tuple(members))
+            yield Shard(
+                f"{split}-{shard_numbers[split]:06}",
+                split,
+                tuple(members),
+            )
             shard_numbers[split] += 1
             members.clear()
             open_bytes[split] = 0.0
+
         members.append(item)
         open_bytes[split] += size
 
+    # The last one of each split, which is smaller.
     for split, members in open_items.items():
-        yield Shard(f"{split}-{shard_numbers[split]:06}", split, tuple(members))
+        yield Shard(
+            f"{split}-{shard_numbers[split]:06}",
+            split,
+            tuple(members),
+        )
 
 
 def _estimate_bytes(item: ExportItem, options: ExportOptions) -> float:
@@ -150,20 +160,24 @@ class ShardWriter:
         digest = hash_bytes(json.dumps(plan).encode())
         path = self.folder / f"{shard.name}{self.options.form.ending}"
         with disk_errors(path):
+            # Of an interrupted run, or of the export that is being replaced.
             for folder in (self.folder, self.earlier):
                 manifest = read_complete_manifest(folder, shard.name)
                 if manifest is None or manifest.plan_sha256 != digest:
                     continue
+
                 if folder != self.folder:
                     name = manifest.shard
                     link_or_copy(folder / name, self.folder / name)
                     write_manifest(self.folder, shard.name, manifest)
                 return manifest
+
             return self._write(path, shard, facts, digest)
 
     def _write(
         self, path: Path, shard: Shard, facts: list[dict[str, object]], digest: str
     ) -> ShardManifest:
+        """Write a shard, then its manifest; `digest` is the hash of its plan."""
         open_shard = self.options.form.open_shard
         assert open_shard is not None, "the format has shards"
         images = []
@@ -179,6 +193,7 @@ class ShardWriter:
                 except Unreadable as error:
                     failed[item.path] = f"{error.reason}: {error.detail}"
                     continue
+
                 row = row | {"sha256": file_item.sha256}
                 file = get_shard_file_name(item)
                 put(ShardRecord(file, data, row))
@@ -259,12 +274,11 @@ def write_shards(
     numbers = {name: number for number, name in enumerate(names)}
     write = ShardWriter(folder, earlier, options, numbers)
     pool = Processes(workers, SHARD_TIMEOUT_SECONDS)
+    outcomes = run_over(write, plan_shards(dataset, options), pool)
     facts = CardFacts(options)
     shards = []
     failed: dict[str, str] = {}
-    for outcome in progress.over(
-        run_over(write, plan_shards(dataset, options), pool), "export", unit=" shards"
-    ):
+    for outcome in progress.over(outcomes, "export", unit=" shards"):
         shard = outcome.item
         manifest = outcome.result
         if manifest is None:
@@ -272,6 +286,7 @@ def write_shards(
                 f"shard {shard.name} was not written: {outcome.reason}: {outcome.detail}",
                 "run the same command again: complete shards are kept",
             )
+
         shards.append(shard.name)
         failed |= manifest.failed
         # Any row: the card shows columns and types.
@@ -283,8 +298,15 @@ def write_shards(
 
     if not facts.items:
         raise none_readable_error(failed)
+
     write_text(folder / "classes.txt", "\n".join(names) + "\n")
-    _write_summaries(dataset, folder, sorted(shards), options, facts)
+    _write_summaries(
+        dataset,
+        folder,
+        sorted(shards),
+        options,
+        facts,
+    )
     result = facts.result(failed)
     result.shards = len(shards)
     return result
@@ -324,6 +346,7 @@ def _write_summaries(
     facts: CardFacts,
 ) -> None:
     """Write the files for all shards, and remove files that do not belong to this export."""
+    # Shards of an interrupted run with other data, or of another format.
     names = {"classes.txt", "manifest.json"}
     for shard in shards:
         names |= {f"{shard}{options.form.ending}", f"{shard}.json"}
@@ -346,14 +369,14 @@ def _write_summaries(
                 "images": len(manifest.images),
             }
         )
+
     content = {
         **options.marker_facts,
         "images": facts.items,
         "shards": entries,
     }
-    write_text(
-        folder / "manifest.json", json.dumps(content, ensure_ascii=False, indent=1)
-    )
+    text = json.dumps(content, ensure_ascii=False, indent=1)
+    write_text(folder / "manifest.json", text)
 
     write_rows(
         folder / LICENCE_FILE,
@@ -365,6 +388,7 @@ def _write_summaries(
 
 
 def _read_manifests(folder: Path, shards: Iterable[str]) -> Iterator[ShardManifest]:
+    """Yield the manifests of shards (names) one by one."""
     for name in shards:
         manifest = read_manifest(folder, name)
         assert manifest is not None, "just written"
@@ -372,6 +396,7 @@ def _read_manifests(folder: Path, shards: Iterable[str]) -> Iterator[ShardManife
 
 
 def _iter_shard_rows(folder: Path, shards: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Yield the rows of `LICENSES.csv`."""
     # Read again one by one: all rows of a large export would fill the memory.
     for manifest in _read_manifests(folder, shards):
         for row in manifest.images:
@@ -385,9 +410,8 @@ def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
         items: list[ExportItem] = []
         for shard in plan_shards(dataset, options):
             items += shard.items
-            for item in shard.items:
-                name = f"{item.sample.key}{make_copy_suffix(item.copy, options)}"
-                paths.append(f"{shard.name}/{name}")
+            # Without the extension, which depends on how the image is made.
+            paths += [f"{shard.name}/{Path(item.path).stem}" for item in shard.items]
     else:
         items, _ = _plan_items(dataset, options)
         paths += [item.path for item in items]
@@ -438,6 +462,7 @@ def write_tree(
         raise none_readable_error(errors)
     record_failures(dataset, errors)
 
+    # Several samples may share a file.
     exported_items = []
     for item in items:
         if item.path in files:
@@ -487,6 +512,7 @@ def _write_images(
 def _write_tree_marker(
     folder: Path, options: ExportOptions, items: Iterable[ExportItem]
 ) -> None:
+    """Write what `labeler import` needs to read moved files back: their samples and labels."""
     entries = {}
     copies = []
     for item in items:

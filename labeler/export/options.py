@@ -33,7 +33,7 @@ SHARD_SIZE = "1GB"
 
 def normalize_size(text: str) -> str:
     """Return a size as WIDTHxHEIGHT. Raises `UsageError`."""
-    return "x".join(map(str, parse_size(text) or ()))
+    return "x".join(map(str, parse_size(text)))
 
 
 class ExportOptions(Request, frozen=True, kw_only=True):
@@ -166,6 +166,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
 
     def _conflicts(self) -> Iterator[tuple[object, str, str]]:
         """Yield whether options conflict, the problem, and its fix."""
+        # Options of formats that the chosen one does not have.
         yield (
             not self.is_sharded and self.shard_size,
             f"the format {self.format} has no shards",
@@ -181,6 +182,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             f"the format {self.format} has no captions",
             f"leave out --caption, or use --format {CAPTIONS}",
         )
+        # Whole images stay as they are.
         yield (
             self.repeats is not None and self.format != CAPTIONS,
             "only trainers of image generators read repeats",
@@ -202,6 +204,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             "cannot be balanced",
             "leave out --balance and use class weights of the trainer, or use --format imagefolder",
         )
+        # Balancing.
         yield (
             self.no_split and self.balance is not None,
             "only train is balanced, which needs splits",
@@ -212,6 +215,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             "--target is the size of balanced classes",
             "add --balance copies, --balance augment or --balance down",
         )
+        # Links.
         yield (
             self.link and self.must_reencode(whole_images=True),
             "only unchanged images can be linked",
@@ -255,7 +259,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     @property
     def target_size(self) -> tuple[int, int] | None:
         """Width and height of all images in pixels; None to keep them."""
-        return parse_size(self.size)
+        return parse_size(self.size) if self.size else None
 
     def must_reencode(self, *, whole_images: bool) -> bool:
         """Return whether whole images, or crops, are decoded and encoded again."""
@@ -280,10 +284,9 @@ class ExportOptions(Request, frozen=True, kw_only=True):
         return " ".join(map(str, settings))
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
+def parse_size(text: str) -> tuple[int, int]:
     """Parse '120x120' or '300' as width and height in pixels. Raises `UsageError`."""
-    if text is None:
-        return None
+    # One number is both sides.
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip().lower())
     width = int(match[1]) if match else 0
     height = int(match[2]) if match and match[2] else width

@@ -52,6 +52,8 @@ def plan_file(
     has_whole_box = sample.box == Box(0, 0, image.width, image.height)
     is_whole = options.has_boxes or (has_whole_box and not sample.angle)
     is_augmented = options.is_augmented(copy)
+
+    # Unchanged, if that is possible: encoding again loses quality.
     if not (is_augmented or options.must_reencode(whole_images=is_whole)):
         if not is_whole:
             return FilePlan("crop", "jpg", f"cropped, {_JPEG}")
@@ -62,6 +64,7 @@ def plan_file(
     is_flat = image.format == "GIF" and options.file != "jpeg"
     is_png = options.file == "png" or is_flat
     encoding = "PNG" if is_png else _JPEG
+
     changes = [f"cropped, {encoding}"]
     if is_whole:
         changes = [f"re-encoded from {image.format} to {encoding}"]
@@ -71,7 +74,11 @@ def plan_file(
         changes.append("grey")
     if is_augmented:
         changes.append(f"augmented ({options.augmentation})")
-    return FilePlan("made", "png" if is_png else "jpg", ", ".join(changes))
+    return FilePlan(
+        "made",
+        "png" if is_png else "jpg",
+        ", ".join(changes),
+    )
 
 
 WITHOUT_SPLIT = "labelled, without a split"
@@ -126,15 +133,12 @@ def make_copy_suffix(copy: int, options: ExportOptions) -> str:
     return f"-{kind}-{copy}" if copy else ""
 
 
-def plan_export(
-    dataset: Dataset, options: ExportOptions | None = None
-) -> list[ExportItem]:
+def plan_export(dataset: Dataset, options: ExportOptions) -> list[ExportItem]:
     """Return an item for each labelled sample that has a split and an allowed licence.
 
     With `no_split`, for each labelled sample that is not a duplicate. Raises `InputUnusable` if
     there are none.
     """
-    options = options or ExportOptions()
     allowed_samples = list(_iter_allowed(dataset, options))
     if not allowed_samples:
         raise nothing_to_export_error(dataset, options)
@@ -143,7 +147,7 @@ def plan_export(
     labels = (str(sample.label) for sample in samples)
     folders = assign_folder_names(labels, RESERVED_NAMES)
     suffixes = _number_faces(samples)
-    # Images of other licences do not count.
+    # Images of other licences do not count for it.
     balance = plan_balance(samples, options)
 
     paths = UniquePaths(options.form.has_unique_stems)
@@ -185,6 +189,7 @@ def get_balance(dataset: Dataset, options: ExportOptions) -> Balance:
 
 
 def _iter_samples(dataset: Dataset, options: ExportOptions) -> Iterator[Sample]:
+    """Yield labelled samples with a split, or with `no_split` all except duplicates."""
     if not options.no_split:
         yield from dataset.samples.iter_in_splits()
         return
@@ -215,11 +220,16 @@ def _crop_half_body(dataset: Dataset, sample: Sample, image: Image) -> Sample:
     if sample.detector == "whole" or not faces:
         return sample
 
+    # The face without padding, in the middle.
     _, face = faces[0]
     side = max(face.width, face.height)
     x = face.x + face.width // 2 - 2 * side
     y = face.y - round(HAIR_HEIGHT * side)
-    box = clip_box(Box(x, y, 4 * side, 5 * side), image.width, image.height)
+    box = clip_box(
+        Box(x, y, 4 * side, 5 * side),
+        image.width,
+        image.height,
+    )
     # The crop is upright, also of a face that is not.
     return replace(sample, box=box or sample.box, angle=0.0)
 
@@ -240,18 +250,20 @@ def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
 
 
 def _count_samples_left_out(dataset: Dataset, options: ExportOptions) -> Counter[str]:
-    counts = Counter[str]()
+    """Count samples that are not exported, by reason; those that are have the reason ""."""
     reasons = dict(_STATUS_REASONS)
     if options.no_split:
         reasons["labelled"] = ""
-    for (status, duplicate_status, split), number in dataset.samples.count_by(
-        "status", "kept", "split"
-    ).items():
+
+    counts = Counter[str]()
+    totals = dataset.samples.count_by("status", "kept", "split")
+    for (status, duplicate_status, split), number in totals.items():
         if duplicate_status != "kept" and status != "retired":
             counts[DUPLICATES] += number
         elif status != "labelled" or split is None:
             counts[reasons[str(status)]] += number
 
+    # A part of the labelled samples without a split, which the user can change.
     if not options.no_split:
         counts["in val or test with an unreviewed label"] = count_unseen_in_evaluation(
             dataset.db
@@ -282,6 +294,7 @@ def _count_images_left_out(dataset: Dataset, options: ExportOptions) -> Counter[
     for sample in dataset.samples.iter_by_key():
         if sample.image in allowed_images or sample.status == "retired":
             continue
+
         if sample.split and sample.image in private:
             reason = FROM_REPORTS
         elif sample.split:
@@ -290,9 +303,9 @@ def _count_images_left_out(dataset: Dataset, options: ExportOptions) -> Counter[
             reason = DUPLICATES
         else:
             reason = _STATUS_REASONS[sample.status]
-        reasons[sample.image] = min(
-            reasons.get(sample.image, reason), reason, key=_IMAGE_REASONS.index
-        )
+        # Of several samples of an image, the reason that is listed first.
+        other_reason = reasons.get(sample.image, reason)
+        reasons[sample.image] = min(other_reason, reason, key=_IMAGE_REASONS.index)
 
     counts = Counter(reasons.values())
     for samples in _group_by_image(dataset, options, allowed_images).values():
@@ -305,6 +318,7 @@ def _count_images_left_out(dataset: Dataset, options: ExportOptions) -> Counter[
 
 
 def _list_private_images(dataset: Dataset, options: ExportOptions) -> frozenset[str]:
+    """Return the images that only came with web reports, unless these are exported, too."""
     return frozenset() if options.with_reports else dataset.images.list_report_only()
 
 
@@ -358,6 +372,7 @@ def has_allowed_licence(image: Image, patterns: Sequence[str]) -> bool:
 
 
 def _load_image(dataset: Dataset, sample: Sample) -> Image:
+    """Return the image of a sample."""
     image = dataset.images.get(sample.image)
     assert image is not None, "a sample always has its image"
     return image
@@ -374,9 +389,8 @@ def name_originals(
         image = images[sample.image]
         folder = "images" if options.no_split else f"images/{sample.split}"
         stem = f"{folder}/{choose_file_stem(image.origins)}"
-        paths[sample.image] = names.add(
-            sample, stem, plan_file(sample, image, options).extension
-        )
+        extension = plan_file(sample, image, options).extension
+        paths[sample.image] = names.add(sample, stem, extension)
     return paths
 
 
@@ -404,18 +418,21 @@ def choose_file_stem(origins: Iterable[Origin]) -> str:
     origin = next(iter(origins), None)
     if origin is None:
         return "image"
+
+    # A frame: the name of the video and the second.
     if origin.video is not None and origin.time is not None:
         stem = PurePosixPath(origin.title or "video").stem
         return make_safe_name(f"{stem}-{origin.time:.3f}")
+    # An imported file keeps its name.
     if origin.source in ("folder", "archive", "import") and origin.title:
         return make_portable_name(PurePosixPath(origin.title).stem)
 
     key = origin.key
+    # An address, whose last part is the name of the image.
     if "://" in key:
         key = re.split("[?#]", key)[0].rstrip("/")
-    return make_safe_name(
-        _EXTENSION.sub("", f"{origin.source}-{key.rpartition('/')[2]}")
-    )
+    name = key.rpartition("/")[2]
+    return make_safe_name(_EXTENSION.sub("", f"{origin.source}-{name}"))
 
 
 class UniquePaths:
@@ -436,6 +453,7 @@ class UniquePaths:
         return f"{stem}.{extension}"
 
     def _fold(self, stem: str, extension: str) -> str:
+        """Return what is equal for paths that cannot be in one folder."""
         path = stem if self._by_stem else f"{stem}.{extension}"
         return path.casefold()
 
@@ -452,6 +470,7 @@ def plan_boxes(
     images = {sample.image: image for sample, image in _iter_allowed(dataset, options)}
     if not images:
         raise nothing_to_export_error(dataset, options)
+
     by_image = _group_by_image(dataset, options, images)
     decided_images = {
         sha256: samples
@@ -486,7 +505,7 @@ def _group_by_image(
     Undecided samples have no label; duplicates have the label of their best copy.
     """
     splits: dict[str, str] = {}  # by image
-    set_labels = {}
+    set_labels = {}  # by duplicate set
     for sample in _iter_samples(dataset, options):
         splits.setdefault(sample.image, str(sample.split))
         if sample.group:
@@ -499,6 +518,7 @@ def _group_by_image(
         is_labelled = sample.status == "labelled"
         if sample.image not in images or not (is_undecided or is_labelled):
             continue
+
         label = sample.label if is_labelled else None
         if not sample.kept and sample.group:
             label = label or set_labels.get(sample.group)
@@ -506,6 +526,7 @@ def _group_by_image(
             replace(sample, label=label, split=splits[sample.image])
         )
 
+    # Undecided samples last: the first one names the file.
     for samples in samples_of.values():
         samples.sort(key=lambda sample: (sample.label is None, sample.key))
     return samples_of
@@ -515,10 +536,16 @@ def _iter_face_boxes(
     dataset: Dataset, samples: list[Sample], image: Image
 ) -> Iterator[tuple[Sample, Box]]:
     """Yield samples with their boxes without padding, clipped to the image."""
-    boxes = {}  # by sample
+    # The key of a sample is made of its box without padding. Whole images have no face.
+    boxes = {}
     for row in dataset.faces.list_in_image(image.sha256):
         boxes[make_sample_key(image.sha256, row.face.box)] = row.face.box
+
     for sample in samples:
-        box = clip_box(boxes.get(sample.key, sample.box), image.width, image.height)
+        box = clip_box(
+            boxes.get(sample.key, sample.box),
+            image.width,
+            image.height,
+        )
         if box is not None:
             yield sample, box

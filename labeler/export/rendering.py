@@ -39,10 +39,13 @@ def render_image(item: ExportItem, options: ExportOptions) -> tuple[bytes, Expor
 
 
 def _render(item: ExportItem, options: ExportOptions) -> bytes:
+    """Return the bytes of an item's file. Raises `Unreadable`."""
+    # A missing crop is made again below.
     if item.method == "crop":
         crop = _read_crop(item.crop)
         if crop is not None:
             return crop
+
     if item.method == "original":
         data = read_original(item.original)
         if hash_bytes(data) != item.image.sha256:
@@ -73,11 +76,14 @@ def _encode_png(pixels: Image.Image) -> bytes:
 
 
 def _decode_sample(item: ExportItem, options: ExportOptions) -> Image.Image:
+    """Return the pixels of a sample, or of its whole image in an export with boxes."""
     sample = item.sample
+    # Only faces have a crop, and half bodies are another part of the image.
     if not options.has_boxes and sample.detector != "whole" and options.crop == "face":
         crop = _read_crop(item.crop)
         if crop is not None:
             return decode(crop).pixels
+
     pixels = decode(read_original(item.original)).pixels
     if options.has_boxes:
         return pixels
@@ -89,6 +95,7 @@ def write_image(item: ExportItem, folder: Path, options: ExportOptions) -> Expor
     target = folder / item.path
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
+        # Without reading the pixels, where that is possible.
         if options.link and _link_original(item, target):
             return item._replace(
                 sha256=item.image.sha256,
@@ -96,6 +103,7 @@ def write_image(item: ExportItem, folder: Path, options: ExportOptions) -> Expor
             )
         if item.method == "crop" and link_or_copy(item.crop, target):
             return item._replace(sha256=hash_file(target))
+
         data, rendered_item = render_image(item, options)
         target.write_bytes(data)
 
@@ -124,6 +132,7 @@ def _link_original(item: ExportItem, target: Path) -> bool:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - len(_END_OF_JPEG)))
             end = file.read()
+        # A file that was changed since the import.
         if size != item.image.bytes:
             return False
         if item.image.format == "JPEG" and end != _END_OF_JPEG:

@@ -1,14 +1,11 @@
 """Results of exports, and of their simulation."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from gleanset.command_result import CommandResult, JsonDict
 from gleanset.errors import DoneInPart
 from gleanset.named_files import format_short_path, shorten_list, summarize_lines
-from gleanset.records import SPLITS
 from labeler.class_table import format_class_table
-from labeler.export.item import ALL_SAMPLES
 
 
 class ExportResult(CommandResult, kw_only=True):
@@ -65,13 +62,10 @@ class ExportPreview(CommandResult, kw_only=True):
     balance: dict[str, dict[str, int]] = {}
     paths: list[str]
 
-    def summary(self) -> Mapping[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the result with a table of classes, without the paths."""
-        heads = [
-            part
-            for part in [*SPLITS, ALL_SAMPLES]
-            if any(part in row for row in self.classes.values())
-        ]
+        # All rows have the same columns.
+        heads = list(next(iter(self.classes.values())))
         return self.to_json() | {
             "classes": format_class_table(heads, self.classes),
             "balance": format_balance(self.balance),

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from gleanset.command_result import JsonDict
 from gleanset.files.parquet import Column
 from gleanset.files.shards import get_dtype
 from gleanset.records import SPLITS
@@ -46,7 +47,7 @@ def number_classes(items: Sequence[ExportItem], first: int = 0) -> dict[str, int
     return {label: number for number, label in enumerate(labels, start=first)}
 
 
-def sample_facts(item: ExportItem, classes: Mapping[str, int]) -> dict[str, object]:
+def sample_facts(item: ExportItem, classes: Mapping[str, int]) -> JsonDict:
     """Return all facts of a sample that do not depend on the bytes of its file."""
     return {
         **sample_row(item),
@@ -86,9 +87,7 @@ PATH_COLUMN: Mapping[str, Column] = {"file_name": "string"}
 """The path of an image relative to the table; `datasets` loads it as the column `image`."""
 
 
-def make_table_row(
-    facts: Mapping[str, object], *empty_columns: str
-) -> dict[str, object]:
+def make_table_row(facts: Mapping[str, object], *empty_columns: str) -> JsonDict:
     """Return facts as columns for `datasets`: `label` is the class number, `class` its name."""
     # `label` and `class` come first in the table.
     row = {"label": facts["class"], "class": facts["label"]}
@@ -99,11 +98,12 @@ def make_table_row(
 
 def describe_features(
     row: Mapping[str, object], classes: Sequence[str]
-) -> list[dict[str, object]]:
+) -> list[JsonDict]:
     """Return the features of table rows, for the front matter of a card."""
-    dtypes: dict[str, object] = {"image": "image"}
+    dtypes: JsonDict = {"image": "image"}
     for name, value in row.items():
         dtypes[name] = get_dtype(value)
+    # The column has the numbers of the classes, whose names are here.
     if "label" in row:
         names = {str(number): label for number, label in enumerate(classes)}
         dtypes["label"] = {"class_label": {"names": names}}
@@ -117,7 +117,7 @@ def write_licences(folder: Path, items: Sequence[ExportItem]) -> None:
     )
 
 
-def _iter_licence_rows(items: Sequence[ExportItem]) -> Iterator[dict[str, object]]:
+def _iter_licence_rows(items: Sequence[ExportItem]) -> Iterator[JsonDict]:
     """Yield a row for each file, with the classes of all its samples."""
     numbers = number_classes(items)
     labels: dict[str, set[str]] = defaultdict(set)

@@ -7,10 +7,11 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import msgspec
+
+from gleanset.command_result import JsonDict
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import disk_errors, write_atomic
 from gleanset.files.store import hash_file
@@ -28,16 +29,15 @@ FileState = tuple[int, int]
 """Modification time in nanoseconds, and size in bytes."""
 
 
-@dataclass(frozen=True)
-class Replacement:
+class Replacement(msgspec.Struct, frozen=True):
     """A new tree; `kept_files` are user files that were moved into it when it was swapped in."""
 
     folder: Path
-    kept_files: list[str] = field(default_factory=list)
+    kept_files: list[str] = []
 
 
 @contextmanager
-def replace_tree(target: Path, *, resume: bool = False) -> Iterator[Replacement]:
+def replace_tree(target: Path, *, resume: bool) -> Iterator[Replacement]:
     """Provide a folder next to `target` that replaces it when the block succeeds.
 
     With `resume` a failed block leaves its files for the next attempt. Files that are added or
@@ -48,11 +48,13 @@ def replace_tree(target: Path, *, resume: bool = False) -> Iterator[Replacement]
     partial = target.with_name(f".{target.name}.gleanset-partial")
     old = target.with_name(f".{target.name}.gleanset-old")
     with disk_errors(target):
+        # An earlier export may have been killed while it swapped the trees.
         _recover(target, old)
         states = check_replaceable(target)
         if not resume:
             shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True, exist_ok=True)
+
         replacement = Replacement(partial)
         try:
             yield replacement
@@ -62,6 +64,7 @@ def replace_tree(target: Path, *, resume: bool = False) -> Iterator[Replacement]
             if not (resume and any(partial.glob("*.json"))):
                 shutil.rmtree(partial, ignore_errors=True)
             raise
+
         replacement.kept_files.extend(_remove_old(old, target, states))
 
 
@@ -73,7 +76,7 @@ def resolve_target(target: Path) -> Path:
     return path
 
 
-def write_marker(folder: Path, facts: Mapping[str, Any]) -> None:
+def write_marker(folder: Path, facts: JsonDict) -> None:
     """Write the marker of an export: its files and their content, for the next export."""
     files = sorted(
         path.relative_to(folder).as_posix()
@@ -83,17 +86,17 @@ def write_marker(folder: Path, facts: Mapping[str, Any]) -> None:
     texts = {
         name: hash_file(folder / name) for name in files if name.endswith(TEXT_SUFFIXES)
     }
+    # Texts with their hashes, because a person may edit them.
     marker = {
         "files": files,
         "texts": texts,
         **facts,
     }
-    write_atomic(
-        folder / MARKER, json.dumps(marker, ensure_ascii=False, sort_keys=True).encode()
-    )
+    content = json.dumps(marker, ensure_ascii=False, sort_keys=True)
+    write_atomic(folder / MARKER, content.encode())
 
 
-def read_marker(folder: Path) -> dict[str, Any]:
+def read_marker(folder: Path) -> JsonDict:
     """Return the marker of an export; empty if there is none."""
     try:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
@@ -112,6 +115,7 @@ def check_replaceable(target: Path) -> dict[str, FileState]:
     marker = read_marker(target)
     exported_names = _list_exported_names(marker)
     files = dict(_iter_files(target))
+    # Neither written by the export, nor by the tool that reads it.
     foreign = sorted(
         name
         for name in files
@@ -124,6 +128,7 @@ def check_replaceable(target: Path) -> dict[str, FileState]:
             f"labeler import {shlex.quote(str(target))}",
         )
 
+    # Edited captions and cards would be lost; images are not edited here.
     hashes = marker.get("texts", {})
     edited_files = sorted(
         name for name in hashes.keys() & files if hash_file(files[name]) != hashes[name]
@@ -136,7 +141,7 @@ def check_replaceable(target: Path) -> dict[str, FileState]:
     return {name: _file_state(path) for name, path in files.items()}
 
 
-def _list_exported_names(marker: Mapping[str, Any]) -> set[str]:
+def _list_exported_names(marker: JsonDict) -> set[str]:
     """Return the names of the files that an export wrote, with its marker."""
     return {MARKER, *map(str, marker["files"])} if marker else set()
 
@@ -160,7 +165,8 @@ def _file_state(path: Path) -> FileState:
     return status.st_mtime_ns, status.st_size
 
 
-def _is_reader_file(marker: Mapping[str, Any], path: str) -> bool:
+def _is_reader_file(marker: JsonDict, path: str) -> bool:
+    """Return whether a file is one that the tool of the format writes, such as a cache."""
     form = find_format(marker.get("format"))
     return form is not None and re.fullmatch(form.reader_file_pattern, path) is not None
 
@@ -173,6 +179,7 @@ def _swap(partial: Path, target: Path, old: Path) -> None:
         if target.exists():
             # Rename it to `old` first: after a kill, `old` is emptied without losing user files.
             partial.replace(old)
+            # Where the system cannot exchange two folders, `target` is missing for a moment.
             if not exchange_paths(old, target):
                 old.replace(partial)
                 target.replace(old)

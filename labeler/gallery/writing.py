@@ -146,6 +146,7 @@ def _group_by_class(
 def _group_by_cluster(
     dataset: Dataset, private: frozenset[str]
 ) -> dict[str, list[Sample]]:
+    """Return the pending samples of each cluster of the latest prelabeling."""
     clusters = list_clusters(dataset.db)
     if not clusters:
         if SortingQueue(dataset.db).list_waiting(1):
@@ -155,24 +156,20 @@ def _group_by_cluster(
             )
         raise InputUnusable("there are no unlabelled samples", dataset.status_advice)
 
-    sections = {}
-    for cluster in clusters:
-        samples = _list_public_samples(dataset, cluster.pending, private)
-        if samples:
-            sections[cluster.id] = samples
+    pending = {cluster.id: cluster.pending for cluster in clusters}
+    return _load_public_samples(dataset, pending, private)
+
+
+def _load_public_samples(
+    dataset: Dataset, pending: Mapping[str, Iterable[str]], private: frozenset[str]
+) -> dict[str, list[Sample]]:
+    """Return the samples (keys) of each section that did not come with reports, if it has any."""
+    sections: dict[str, list[Sample]] = defaultdict(list)
+    for name, keys in pending.items():
+        for sample in map(dataset.samples.get, keys):
+            if sample is not None and sample.image not in private:
+                sections[name].append(sample)
     return sections
-
-
-def _list_public_samples(
-    dataset: Dataset, keys: Iterable[str], private: frozenset[str]
-) -> list[Sample]:
-    """Return the samples that did not come with reports."""
-    samples = map(dataset.samples.get, keys)
-    return [
-        sample
-        for sample in samples
-        if sample is not None and sample.image not in private
-    ]
 
 
 def _group_by_track(
@@ -180,12 +177,8 @@ def _group_by_track(
 ) -> dict[str, list[Sample]]:
     """Return the pending samples of each track, by video and time."""
     tracks = Tracks(dataset.db)
-    sections = {}
-    for track in tracks.iterate():
-        samples = _list_public_samples(dataset, track.pending, private)
-        if samples:
-            sections[track.track.name] = samples
-
+    pending = {track.track.name: track.pending for track in tracks.iterate()}
+    sections = _load_public_samples(dataset, pending, private)
     if not sections and tracks.count():
         raise InputUnusable(
             "nothing to show: the samples of all tracks are decided or not sure",
@@ -200,10 +193,10 @@ def _group_by_track(
 
 
 def _describe_tracks(dataset: Dataset, names: Iterable[str]) -> dict[str, str]:
-    """Return the video and the time of tracks."""
+    """Return the video and the time of tracks, by name."""
     tracks = Tracks(dataset.db)
-    texts = {}
     videos = tracks.get_videos()
+    texts = {}
     for row in tracks.iterate([*names]):
         track = row.track
         title, _ = videos.get(row.video, ("", None))
@@ -230,7 +223,7 @@ def select_samples(
             len(entries),
             {mark: sum(mark in entry.flags for entry in entries) for mark in MARKS},
         )
-        # The order by quality stays among samples without a label issue.
+        # The clearest label issues first, then the others in their order by quality.
         entries.sort(key=lambda entry: -entry.issue.margin if entry.issue else math.inf)
         selection.entries.extend(entries[:share])
     return selection
@@ -242,6 +235,7 @@ def order_by_quality(
     """Return samples without flags and sharp ones first, one of each group before the second."""
 
     def rank(row: tuple[Sample, Quality | None]) -> tuple[bool, float, str]:
+        """Rank samples that are not measured among flagged ones."""
         sample, quality = row
         if quality is None:
             return True, -sample.sharpness, sample.key
@@ -250,7 +244,8 @@ def order_by_quality(
     # By position in its group: all first ones, then all second ones ...
     turns: dict[int, list[Sample]] = defaultdict(list)
     sizes = Counter[str]()
-    for sample, _ in sorted(QualityMeasures(dataset.db).join(samples), key=rank):
+    rows = QualityMeasures(dataset.db).join(samples)
+    for sample, _ in sorted(rows, key=rank):
         group = groups.get(sample.key, sample.key)
         turns[sizes[group]].append(sample)
         sizes[group] += 1
@@ -272,11 +267,13 @@ def divide_limit(sizes: Mapping[str, int], limit: int) -> dict[str, int]:
 def _iter_entries(
     dataset: Dataset, label: str, samples: Sequence[Sample]
 ) -> Iterator[GalleryEntry]:
+    """Yield samples with their marks, flags and provenance, in their order."""
     keys = [sample.key for sample in samples]
     issues = LabelIssues(dataset.db).get_many(keys)
     provenances = get_label_provenances(dataset.db, Pairs(dataset.db).get_ids(keys))
     for sample, quality in QualityMeasures(dataset.db).join(samples):
         issue = issues.get(sample.key)
+        # Marks first, then flags of quality.
         flags = []
         if issue is not None:
             flags.append(LABEL_ISSUE)
@@ -284,6 +281,7 @@ def _iter_entries(
             flags.append(DUPLICATE)
         if quality is not None:
             flags += flags_of(quality)
+
         provenance = None
         if sample.label:
             provenance = classify_provenance(provenances.get(sample.key, ""))
@@ -308,6 +306,7 @@ def write_gallery(
     in .html, `InputUnusable` if `out` is a file other than a gallery, and `NotWritable` or
     `DiskFull`.
     """
+    # Before anything is measured: a wrong name is reported at once.
     _check_target(out)
     sections = group_samples(dataset, request)
     assess_quality(dataset, progress=progress)
@@ -338,10 +337,12 @@ def write_gallery(
 
 
 def _check_target(out: Path) -> None:
+    """Raise `UsageError` for another ending than .html, `InputUnusable` for a file of others."""
     if out.suffix.lower() not in HTML_SUFFIXES:
         raise UsageError(f"a gallery is an HTML file: {out}", f"name it {out}.html")
     if not out.exists():
         return
+    # Galleries begin with this tag.
     if not out.is_file() or GENERATOR_TAG not in out.read_bytes()[:HEAD_BYTES]:
         raise InputUnusable(
             f"{out} exists and is not a gallery",
@@ -383,7 +384,6 @@ def _make_sample_data(dataset: Dataset, entry: GalleryEntry) -> JsonDict:
         "score": sample.score if sample.score is None else round(sample.score, 2),
         "decided": "weak label" if entry.provenance == "hint" else entry.provenance,
         "flags": list(entry.flags) or None,
-        "issue": None,
     }
     if entry.issue is not None:
         facts["issue"] = [entry.issue.suggested, round(entry.issue.confidence, 2)]

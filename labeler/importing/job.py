@@ -43,7 +43,7 @@ from gleanset.records import (
 from gleanset.source_table import SourceTables, summarize_unmatched
 from gleanset.tree import count_tags, summarize_ignored
 from gleanset.work.pool import Processes, run_over
-from gleanset.work.progress import NO_PROGRESS, Progress
+from gleanset.work.progress import Progress
 from labeler.export.tree import read_marker
 from labeler.importing.labelled import (
     FILE_KINDS,
@@ -65,12 +65,16 @@ from labeler.requests import SOURCE, ImportRequest
 STAGE = "import"
 
 
+LabelFiles = dict[str, dict[str, str]]
+"""For each sample (key) its labels, each with the file that has it."""
+
+
 class ImportedImage(NamedTuple):
     """Result of a worker: the image, its crops with labels, and the reasons of dropped boxes."""
 
     measures: Measured
-    crops: tuple[tuple[FaceCrop, str], ...]
-    drop_reasons: tuple[str, ...]
+    crops: list[tuple[FaceCrop, str]]
+    drop_reasons: list[str]
 
 
 def import_image(
@@ -94,6 +98,7 @@ def import_image(
         except Unreadable as error:
             errors.append(error)
             continue
+
         # A box around everything is the whole image, as a sample without a face is.
         detector = "whole" if pixel_box == image_box else HAND
         face = Face(detector, pixel_box, 1.0)
@@ -101,27 +106,24 @@ def import_image(
 
     if errors and not crops:
         raise errors[0]
-    return ImportedImage(
-        measures,
-        tuple(crops),
-        tuple(error.reason for error in errors),
-    )
+    return ImportedImage(measures, crops, [error.reason for error in errors])
 
 
 def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box:
-    """Convert a box relative to `frame` into whole pixels of the upright image.
+    """Convert a box (x, y, width, height) relative to `frame` into whole pixels of the image.
 
     Raises `Unreadable` for a box outside of the image, and for a frame of another shape.
     """
     if frame is not None and frame != (image.width, image.height):
+        # The same aspect ratio, if each side was rounded to whole pixels.
         frame_width, frame_height = frame
-        # The same aspect ratio, up to rounding.
         difference = abs(frame_width * image.height - frame_height * image.width)
         if frame != FRACTIONS and difference > frame_width + frame_height:
             raise Unreadable(
                 "another size than annotated",
                 f"{image.width} x {image.height}, annotated at {frame_width:g} x {frame_height:g}",
             )
+
         scale_x = image.width / frame_width
         scale_y = image.height / frame_height
         left, top, width, height = box
@@ -179,6 +181,7 @@ class ImportResult(AliasedResult, kw_only=True):
         else:
             facts["imported"] = f"{count(self.added, 'new image')} from {kind}"
 
+        # These do not count files, so they would not add up with the other counts.
         other_units = {}
         for name in ("unreadable_folders", "groups", "without_group"):
             if facts.get(name):
@@ -196,8 +199,8 @@ def import_labelled(
     dataset: Dataset,
     request: ImportRequest,
     *,
-    simulate: bool = False,
-    progress: Progress = NO_PROGRESS,
+    simulate: bool,
+    progress: Progress,
 ) -> ImportResult | MovesResult:
     """Import labelled images as one step that can be undone; return the counts.
 
@@ -211,6 +214,7 @@ def import_labelled(
     if is_export_of(dataset, marker):
         return _read_own_export(dataset, request, path, simulate=simulate)
 
+    # What the folder says: labels, groups, credit, licence texts.
     files = read_labelled(path, request.class_level, request.encoding)
     classes = files.count_classes()
     groups = FileGroups(request.group_by, (image.path.name for image in files.images))
@@ -218,13 +222,21 @@ def import_labelled(
     level = None
     if files.kind in ("tree", "export"):
         level = request.class_level or 1
+
     tables = SourceTables(path, encoding=request.encoding)
     tables.read(path)
-    origins = _make_origins(files, tables, level, groups, request.name or path.name)
+    origins = _make_origins(
+        files,
+        tables,
+        level,
+        groups,
+        request.name or path.name,
+    )
     collections = {str(origin.collection) for origin in origins.values()}
     licence_texts = read_licence_files(path)
     _check_class_names(dataset, classes, distinct=bool(marker))
 
+    # Splits of the folder are only counted: `labeler split` makes new ones, by groups.
     outermost = Counter(image.relative_to(path).parts[0] for image in origins)
     result = ImportResult(
         kind=files.kind,
@@ -241,6 +253,7 @@ def import_labelled(
         dataset.classes.explain_aliases(classes, dataset.option)
         | summarize_unmatched(tables.list_unmatched())
     )
+    # A simulation reads no image, so it counts those that may be unreadable or known.
     if simulate:
         for origin in origins.values():
             groups.note(origin)
@@ -261,6 +274,7 @@ def import_labelled(
 
 
 def _record_unreadable_folders(dataset: Dataset, files: LabelledFiles) -> None:
+    """Add a rejection for each folder that cannot be listed."""
     for error in files.tree.unreadable:
         dataset.rejections.add(
             Rejection(
@@ -272,9 +286,7 @@ def _record_unreadable_folders(dataset: Dataset, files: LabelledFiles) -> None:
         )
 
 
-def _summarize_unused(
-    files: LabelledFiles, origins: Mapping[Path, Origin]
-) -> dict[str, object]:
+def _summarize_unused(files: LabelledFiles, origins: Mapping[Path, Origin]) -> JsonDict:
     """Return fields of `ImportResult` about files and annotations that are not imported."""
     ignored = files.count_ignored()
     # Images may share a text.
@@ -300,6 +312,10 @@ def _make_origins(
     groups: FileGroups,
     collection: str,
 ) -> dict[Path, Origin]:
+    """Return the origin of each image: its names, credit and group.
+
+    Class folders are `level` folders deep, None if folders do not name classes.
+    """
     splits = None if level is None else files.splits
     origins = {}
     for image in files.images:
@@ -316,10 +332,12 @@ def _make_origins(
             level,
             splits,
         )
+
         title = info.title or path.name
-        # The title of a frame is that of its video.
+        # The title of a frame is that of its video, which all its frames share.
         if PurePath(title).suffix.lower() in VIDEO_EXTENSIONS:
             title = path.name
+
         origins[path] = Origin(
             SOURCE,
             str(path),
@@ -347,6 +365,7 @@ def _check_class_names(
     names_by_fold = {fold_name(name): name for name in sorted(classes, reverse=True)}
     # Nothing is left of a name of symbols alone: such names are not compared.
     names_by_fold.pop("", None)
+
     for label in sorted(set(map(dataset.classes.resolve, labels)) - classes):
         fold = fold_name(label)
         similar_name = names_by_fold.get(fold)
@@ -381,6 +400,7 @@ def _read_own_export(
     if simulate:
         return result
 
+    # Both labels of a dispute were given by a person: none of them is changed.
     for name, detail in moves.disputes.items():
         dataset.rejections.add(Rejection(STAGE, str(path / name), "disputed", detail))
     choices = [
@@ -411,10 +431,10 @@ def _import_images(
     origins: Mapping[Path, Origin],
     groups: FileGroups,
     progress: Progress,
-) -> dict[str, object]:
+) -> JsonDict:
     """Add images with labelled samples, in one step; return the counts."""
     tally = Counter(added=0, duplicate=0)
-    labels_of: dict[str, dict[str, str]] = {}  # by sample: labels with their files
+    label_files: LabelFiles = {}
     errors = {}
     with dataset.stage(STAGE) as scratch:
         cropper = FaceCropper(dataset.settings.crop, dataset.crops(scratch))
@@ -429,10 +449,11 @@ def _import_images(
             origin = origins[path]
             try:
                 image = outcome.unwrap()
-                is_new = _store_image(dataset, store, image, origin, labels_of)
+                is_new = _store_image(dataset, store, image, origin, label_files)
             except Unreadable as problem:
                 errors[path] = problem
                 continue
+
             tally["added" if is_new else "duplicate"] += 1
             for reason in image.drop_reasons:
                 files.drop(path, reason)
@@ -442,8 +463,9 @@ def _import_images(
             dataset.rejections.add(
                 Rejection(STAGE, format_path(path), error.reason, error.detail)
             )
+        # Last, because a sample may be in several files with different labels.
         disputes = _label_samples(
-            dataset, labels_of, Path(request.path).absolute().name
+            dataset, label_files, Path(request.path).absolute().name
         )
 
     rejections = [
@@ -457,8 +479,9 @@ def _import_images(
             f"list the reasons: {list_command}",
         )
 
-    labels = Counter(min(names) for names in labels_of.values() if len(names) == 1)
-    counts: dict[str, object] = {
+    # Samples with one label: a name is the only one of its sample.
+    labels = Counter(min(names) for names in label_files.values() if len(names) == 1)
+    counts: JsonDict = {
         **tally,
         "rejected": len(errors),
         "labels": dict(sorted(labels.items())),
@@ -475,9 +498,12 @@ def _store_image(
     store: Store,
     image: ImportedImage,
     origin: Origin,
-    labels_of: dict[str, dict[str, str]],
+    label_files: LabelFiles,
 ) -> bool:
-    """Store an image with its samples; return whether it is new. Raises `Unreadable`."""
+    """Store an image with its samples; return whether it is new. Raises `Unreadable`.
+
+    The labels of its samples are added to `label_files`.
+    """
     with dataset.db.transaction():
         try:
             is_new = dataset.take_original(store, image.measures, origin)
@@ -489,35 +515,37 @@ def _store_image(
             raise
 
         sha256 = image.measures.sha256
+        # Importing again updates credit and groups.
         if not is_new:
             dataset.images.update_credit(sha256, origin)
         for crop, label in image.crops:
             dataset.faces.add_manual(sha256, crop)
-            files_by_label = labels_of.setdefault(crop.key, {})
+            files_by_label = label_files.setdefault(crop.key, {})
             files_by_label[dataset.classes.resolve(label)] = origin.key
         dataset.rejections.remove(STAGE, origin.key)
 
     return is_new
 
 
-def _label_samples(
-    dataset: Dataset, labels_of: dict[str, dict[str, str]], folder: str
-) -> list[str]:
-    """Label undecided samples with one class; record all others as disputed and describe them."""
+def _label_samples(dataset: Dataset, label_files: LabelFiles, folder: str) -> list[str]:
+    """Label undecided samples with one class; record all others as disputed and describe them.
+
+    `folder` is the name of the imported folder in the step.
+    """
     choices = []
     disputes = []
-    for key, paths in labels_of.items():
+    for key, files in label_files.items():
         sample = dataset.samples.get(key)
         is_undecided = sample is None or sample.status in ("queue", "retired")
-        if is_undecided and len(paths) == 1:
-            choices.append(Choice(key, "label", min(paths), SOURCE))
+        if is_undecided and len(files) == 1:
+            choices.append(Choice(key, "label", min(files), SOURCE))
         elif is_undecided:
             # The journal shows the labels to the person.
-            choices.append(Choice(key, "add", provenance=" or ".join(sorted(paths))))
-            disputes.append(_record_dispute(dataset, paths, None))
-        elif sample is not None and paths.keys() != {sample.label}:
+            choices.append(Choice(key, "add", provenance=" or ".join(sorted(files))))
+            disputes.append(_record_dispute(dataset, files, None))
+        elif sample is not None and files.keys() != {sample.label}:
             decision = sample.label or sample.status
-            disputes.append(_record_dispute(dataset, paths, decision))
+            disputes.append(_record_dispute(dataset, files, decision))
 
     if choices:
         dataset.journal.apply(
@@ -527,25 +555,25 @@ def _label_samples(
 
 
 def _record_dispute(
-    dataset: Dataset, paths: dict[str, str], decision: str | None
+    dataset: Dataset, files: Mapping[str, str], decision: str | None
 ) -> str:
-    """Record the files with differing labels of a sample as rejections; return a description."""
-    files = {
-        label: format_short_path(path)
-        for label, path in paths.items()
+    """Record the files with differing labels of a sample as rejections; return a description.
+
+    `files` are those by label, `decision` is the label or status that the sample has already.
+    """
+    texts = {
+        label: f"{format_short_path(file)}: {label}"
+        for label, file in files.items()
         if label != decision
     }
-    for label in files:
-        others = [f"{file}: {other}" for other, file in files.items() if other != label]
-        if decision:
-            others = [f"decided: {decision}"]
-        detail = f"label {label}, {', '.join(others)}"
-        dataset.rejections.add(Rejection(STAGE, paths[label], "disputed", detail))
+    decided = [f"decided: {decision}"] if decision else []
+    for label in texts:
+        others = [text for other, text in texts.items() if other != label]
+        detail = ", ".join([f"label {label}", *(decided or others)])
+        dataset.rejections.add(Rejection(STAGE, files[label], "disputed", detail))
 
-    parts = [f"{file}: {label}" for label, file in sorted(files.items())]
-    if decision:
-        parts.append(f"decided: {decision}")
-    return ", ".join(parts)
+    sorted_texts = [texts[label] for label in sorted(texts)]
+    return ", ".join([*sorted_texts, *decided])
 
 
 _LICENCE_NAME = re.compile(
@@ -564,6 +592,7 @@ def read_licence_files(folder: Path) -> dict[str, str]:
             _LICENCE_NAME.fullmatch(path.name)
             and path.suffix.lower() not in _TABLE_SUFFIXES
         )
+        # Larger files are not licences, and the catalogue would store them.
         if is_licence and path.is_file() and path.stat().st_size <= MAX_LICENCE_BYTES:
             data = path.read_bytes()
             text = data.decode("utf-8", "replace").strip()

@@ -53,6 +53,7 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
     for file, document in documents.items():
         _annotate(document, file, _read_images(document, file, labels), labels)
 
+    # An error, instead of reading class folders: the file is meant to have the labels.
     if not labels.images:
         problem = ", ".join(sorted({reason for _, reason in labels.dropped}))
         if not problem and labels.missing:
@@ -79,6 +80,7 @@ def _read_documents(
         except (ValueError, RecursionError, InputUnusable):
             damaged_files.append(file)
             continue
+
         is_coco = isinstance(document, dict) and all(
             isinstance(document.get(table), list) for table in TABLES
         )
@@ -117,6 +119,7 @@ def _read_images(
             labels.sources[path] = _read_source(row, licence)
             image = path, parse_frame(row)
 
+        # An image may be listed twice, as long as both rows are equal.
         key = _parse_id(row.get("id"))
         if images.setdefault(key, image) != image:
             ambiguous_keys.add(key)
@@ -148,11 +151,10 @@ def _annotate(
     labels: LabelledFiles,
 ) -> None:
     """Add the annotations of a document to `labels`."""
-    names: dict[str | None, str | None] = {}
+    names: dict[str | None, str | None] = {}  # by id; None for an ambiguous id
     for row in _iter_rows(document, "categories"):
         key = _parse_id(row.get("id"))
         name = parse_name(row.get("name"))
-        # An id of several classes is ambiguous.
         is_clear = key is not None and names.get(key, name) == name
         names[key] = name if is_clear else None
 
@@ -161,6 +163,7 @@ def _annotate(
         if key not in images:
             labels.drop(file, "annotation of an image that is not listed")
             continue
+
         image = images[key]
         if image is not None:
             path, frame = image
@@ -172,19 +175,19 @@ def _annotate(
             )
 
 
-def _read_source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:
+def _read_source(row: JsonDict, licence: str | None) -> SourceInfo:
+    """Return the credit and names in a row of `images`; exports of Gleanset have all of them."""
+    # The first valid address.
     pages = (
         clean_page_url(parse_name(row.get(key)))
         for key in ("page", "flickr_url", "coco_url")
     )
+    page = next(filter(None, pages), None)
+    author = clean_credit_text(parse_name(row.get("author")))
     return SourceInfo(
-        Credit(
-            clean_credit_text(parse_name(row.get("author"))),
-            clean_credit_text(licence),
-            next(filter(None, pages), None),
-        ),
-        parse_name(row.get("title")),
-        parse_name(row.get("original_path")),
+        Credit(author, clean_credit_text(licence), page),
+        title=parse_name(row.get("title")),
+        original_path=parse_name(row.get("original_path")),
     )
 
 
@@ -213,14 +216,17 @@ def _read_coco_box(row: JsonDict) -> Rectangle | None:
     """
     if row.get("iscrowd") in (1, True, "1"):
         raise ValueError("crowd (iscrowd), not one object")
+
     polygons = row.get("segmentation")
     bbox = row.get("bbox")
     if bbox:
         try:
             return box_from_size(bbox)
         except ValueError:
+            # The polygon has a box as well.
             if not polygons:
                 raise
+
     if polygons:
         return make_bounding_box(_flatten_polygons(polygons))
     if row.get("keypoints"):
@@ -229,6 +235,7 @@ def _read_coco_box(row: JsonDict) -> Rectangle | None:
 
 
 def _flatten_polygons(polygons: Any) -> list[float]:
+    """Return the coordinates x, y, x, y, … of all polygons. Raises `ValueError`."""
     try:
         # One polygon may be written without a list around it.
         parts = polygons if isinstance(polygons[0], list) else [polygons]
@@ -279,12 +286,14 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
             if not _LINE.fullmatch(line):
                 labels.drop(image, "not a line of YOLO")
                 continue
-            number, *values = line.split()
+
+            number, *texts = line.split()
+            values = list(map(float, texts))
             labels.annotate(
                 image,
                 FRACTIONS,
                 names.get(int(number)),
-                partial(_read_yolo_box, list(map(float, values)), has_keypoints),
+                partial(_read_yolo_box, values, has_keypoints),
             )
     return labels
 
@@ -298,12 +307,14 @@ class _LabelFile(NamedTuple):
 
 
 def _iter_label_files(tree: ImportTree) -> Iterator[_LabelFile]:
+    """Yield the text files that have an image of the same name, and numbers."""
     for file in tree.iter_files(".txt"):
         try:
             lines = [line for line in tree.read_text(file).splitlines() if line.strip()]
         except InputUnusable:
             continue
-        # A damaged line is dropped without refusing the file.
+
+        # A damaged line is dropped without refusing the file. Captions have hardly any numbers.
         is_yolo = any(map(_LINE.fullmatch, lines)) or all(map(_has_coordinates, lines))
         image = tree.find_sibling(file) if is_yolo else None
         if image is not None:
@@ -311,6 +322,7 @@ def _iter_label_files(tree: ImportTree) -> Iterator[_LabelFile]:
 
 
 def _has_coordinates(line: str) -> bool:
+    """Return whether most words of a line are numbers, and there are at least three."""
     words = re.findall(r"[^\s,;]+", line)
     numbers = list(filter(_COORDINATE.fullmatch, words))
     return len(numbers) >= _MIN_COORDINATES and 2 * len(numbers) > len(words)
@@ -355,6 +367,7 @@ def _read_yaml_names(text: str) -> dict[int, str]:
 
     names = document.get("names") if isinstance(document, dict) else None
     if isinstance(names, dict):
+        # Keys that are not numbers name no class of a label file.
         return _tidy_names(
             (int(key), name)
             for key, name in names.items()
@@ -422,15 +435,17 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
         if rows is None:
             labels.drop(file, "table that cannot be read")
             continue
-        sample = rows[:_SAMPLE_SIZE]
-        columns = set().union(*sample)
+
+        first_rows = rows[:_SAMPLE_SIZE]
+        columns = set().union(*first_rows)
         label_columns = (c for c in (*LABEL_COLUMNS, _OBJECTS) if c in columns)
         label_column = next(label_columns, None)
-        image_column = _find_image_column(tree, file, sample)
+        image_column = _find_image_column(tree, file, first_rows)
         if image_column is None or label_column is None:
             continue
-        box_columns = _BOX_COLUMNS & columns
+
         # Without its box, a label would be that of the whole image.
+        box_columns = _BOX_COLUMNS & columns
         if box_columns:
             raise InputUnusable(
                 f"boxes in a table are not read: column {min(box_columns)} of {file}",
@@ -489,16 +504,19 @@ def _find_image_column(
 
 
 def _iter_json_rows(text: str) -> Iterator[Mapping[str, str]]:
+    """Yield the rows of JSON Lines, with empty texts for values that are not names."""
     for line in filter(str.strip, text.split("\n")):
-        cells = json.loads(line)
-        for name, value in cells.items():
+        row = {}
+        for column, value in json.loads(line).items():
             # An image with a list of several labels has no class of its own.
             if isinstance(value, list) and len(value) == 1:
-                cells[name] = value[0]
-        yield {name.lower(): parse_name(value) or "" for name, value in cells.items()}
+                value = value[0]
+            row[column.lower()] = parse_name(value) or ""
+        yield row
 
 
 def _iter_csv_rows(text: str) -> Iterator[Mapping[str, str]]:
+    """Return the rows of CSV or TSV; the first line names the columns."""
     lines = list(io.StringIO(text, newline=""))
     reader = csv.reader(lines, delimiter=find_delimiter(lines[0] if lines else ""))
     names = [name.strip().lower() for name in next(reader, [])]

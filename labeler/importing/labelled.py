@@ -4,7 +4,6 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
@@ -48,8 +47,7 @@ class LabelledImage(NamedTuple):
     frame: Frame | None = None
 
 
-@dataclass
-class ImportTree:
+class ImportTree(msgspec.Struct, dict=True):
     """The files below a folder: `images`, `others` that may contain labels, and `ignored` ones.
 
     `encoding` is that of names and texts that are not UTF-8, None to guess it.
@@ -57,11 +55,11 @@ class ImportTree:
 
     root: Path
     encoding: str | None = None
-    images: list[Path] = field(default_factory=list)
-    others: list[Path] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
-    unreadable: list[OSError] = field(default_factory=list)
-    _encodings: dict[Path, TextEncoding] = field(default_factory=dict)
+    images: list[Path] = []
+    others: list[Path] = []
+    ignored: Counter[str] = msgspec.field(default_factory=Counter)
+    unreadable: list[OSError] = []
+    _encodings: dict[Path, TextEncoding] = {}
 
     @classmethod
     def from_folder(cls, root: Path, encoding: str | None = None) -> Self:
@@ -77,6 +75,7 @@ class ImportTree:
         return tree
 
     def _add(self, path: Path) -> None:
+        """Add a file to the images, the others or the ignored ones."""
         reason = get_ignored_reason(path)
         if reason is None:
             self.images.append(path)
@@ -94,7 +93,10 @@ class ImportTree:
         return FolderNames(self.root, self.encoding)
 
     def read_text(self, file: Path) -> str:
-        """Read a text; see `report_encodings`. Raises `InputUnusable`."""
+        """Read a text in UTF-8 or the encoding that is set or guessed. Raises `InputUnusable`.
+
+        A guess is printed by `report_encodings`.
+        """
         try:
             if file.stat().st_size > MAX_TEXT_BYTES:
                 raise InputUnusable(
@@ -149,11 +151,13 @@ class ImportTree:
 
         None if no image has that name, or several match equally well.
         """
+        # Paths of Windows and of other systems; `..` cannot be followed in them.
         parts = [
             part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")
         ]
         if not parts:
             return None
+
         last = _fold_name(parts[-1])
         paths = self._paths_by_name.get(last) or self._paths_by_stem.get(last, [])
         return self._find_best_match(paths, parts, table)
@@ -168,10 +172,10 @@ class ImportTree:
     def _find_best_match(
         self, paths: Sequence[Path], parts: Sequence[str], table: Path
     ) -> Path | None:
+        """Return the path with the best score; None if several have it."""
         scores = {path: self._score(path, parts, table) for path in paths}
         best_score = max(scores.values(), default=None)
         matches = [path for path, score in scores.items() if score == best_score]
-        # Of several equally good ones none is chosen.
         return matches[0] if len(matches) == 1 else None
 
     def _score(self, path: Path, parts: Sequence[str], table: Path) -> tuple[int, ...]:
@@ -181,7 +185,7 @@ class ImportTree:
         of the table names (such as train), the folder of the table, and images near the root.
         """
         *folders, name = path.relative_to(self.root).parts
-        lower_folders = list(map(_fold_name, folders))
+        folded_folders = list(map(_fold_name, folders))
         table_folders = table.relative_to(self.root).parts[:-1]
         table_words = set(re.split(r"[\W_]+", _fold_name(table.stem)))
 
@@ -189,25 +193,27 @@ class ImportTree:
         last = parts[-1]
         if _fold_name(last) == _fold_name(name):
             last = PurePosixPath(last).stem
+
         return (
             _common_length(
                 reversed((*folders, path.stem)),
                 reversed((*parts[:-1], last)),
             ),
             int(name == parts[-1]),
-            sum(folder in table_words for folder in lower_folders),
+            sum(folder in table_words for folder in folded_folders),
             _common_length((*folders, name), table_folders),
-            int(any("images" in folder for folder in lower_folders)),
+            int(any("images" in folder for folder in folded_folders)),
             -len(folders),
         )
 
 
 def _group_paths(
-    paths: Iterable[Path], name: Callable[[Path], str]
+    paths: Iterable[Path], get_name: Callable[[Path], str]
 ) -> dict[str, list[Path]]:
+    """Return the paths by their folded name or stem."""
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
-        groups[_fold_name(name(path))].append(path)
+        groups[_fold_name(get_name(path))].append(path)
     return groups
 
 
@@ -222,6 +228,7 @@ def _common_length(first: Iterable[str], second: Iterable[str]) -> int:
 
 
 def _fold_name(name: str) -> str:
+    # macOS decomposes accents in file names; tables of Windows differ in case.
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -284,6 +291,7 @@ class LabelledFiles(msgspec.Struct):
             self.drop(path, "annotation without a known class")
             return
 
+        # Counted, because it may be a mistake of the tool that wrote the file.
         if box is not None and (box, label) in self._labels.get(path, ()):
             self.dropped.append((format_short_path(str(path)), "repeated annotation"))
         self.label(path, label, box)
@@ -315,7 +323,8 @@ class LabelledFiles(msgspec.Struct):
             if path not in self._labels:
                 counts[self.ignored.get(path, self.default_reason)] += 1
         for path in self.tree.others:
-            counts["file with labels" if path in self.tables else NOT_AN_IMAGE] += 1
+            reason = "file with labels" if path in self.tables else NOT_AN_IMAGE
+            counts[reason] += 1
         return counts
 
 
@@ -337,11 +346,12 @@ def make_bounding_box(points: Sequence[float]) -> Rectangle:
     """Return the bounding box of points x, y, x, y, …. Raises `ValueError` with the reason."""
     if len(points) < 2 or len(points) % 2:
         raise ValueError("not a polygon")
+
     xs = points[::2]
     ys = points[1::2]
-    width = max(xs) - min(xs)
-    height = max(ys) - min(ys)
-    return box_from_size((min(xs), min(ys), width, height))
+    left = min(xs)
+    top = min(ys)
+    return box_from_size((left, top, max(xs) - left, max(ys) - top))
 
 
 def parse_frame(row: Mapping[str, Any]) -> Frame | None:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.command_result import AliasedResult, JsonDict
@@ -65,14 +65,17 @@ class ExportMoves(NamedTuple):
     result: MovesResult
 
 
-def is_export_of(dataset: Dataset, marker: Mapping[str, Any]) -> bool:
+def is_export_of(dataset: Dataset, marker: JsonDict) -> bool:
     """Return whether a marker belongs to an export of this dataset."""
     keys = (str(entry.get("sample")) for entry in marker_entries(marker).values())
     return any(dataset.samples.get(key) is not None for key in keys)
 
 
-def marker_entries(marker: Mapping[str, Any]) -> dict[str, JsonDict]:
-    """Return the valid entries of a marker by file name."""
+def marker_entries(marker: JsonDict) -> dict[str, JsonDict]:
+    """Return the valid entries of a marker by file name, as `write_marker` stored them.
+
+    An entry has the label, the key of the sample, and the SHA-256 of the file.
+    """
     entries = marker.get("images")
     if not isinstance(entries, dict):
         return {}
@@ -83,7 +86,7 @@ def marker_entries(marker: Mapping[str, Any]) -> dict[str, JsonDict]:
     }
 
 
-def check_class_folders(root: Path, marker: Mapping[str, Any]) -> None:
+def check_class_folders(root: Path, marker: JsonDict) -> None:
     """Raise `InputUnusable` for exports without class folders."""
     form = find_format(marker.get("format"))
     if marker and (form is None or form.layout != "class folders"):
@@ -103,15 +106,14 @@ def read_export(tree: ImportTree) -> LabelledFiles | None:
     if not marker or marker.get("format") in _WITH_BOXES:
         return None
     check_class_folders(root, marker)
-    files = LabelledFiles(
-        "export",
-        tree,
-        NO_CLASS_FOLDER,
-        splits=frozenset(() if marker.get("no_split") else SPLITS),
-    )
+
+    files = LabelledFiles("export", tree, NO_CLASS_FOLDER)
+    if not marker.get("no_split"):
+        files.splits = frozenset(SPLITS)
     labels = _map_folders_to_labels(marker)
     for path in tree.images:
         folder = _find_class_folder(_get_relative_name(root, path), marker)
+        # A folder that the export did not write is a class that a person added.
         if folder:
             files.label(path, labels.get(folder) or tree.folder_names.decode(folder))
     return files
@@ -122,6 +124,7 @@ def list_files(folder: Path, encoding: str | None = None) -> ImportTree:
     tree = ImportTree.from_folder(folder, encoding)
     root = _find_export_root(folder)
     copies = read_marker(root).get(COPIES)
+    # A marker may have been edited.
     if isinstance(copies, list):
         paths = {root / str(name) for name in copies}
         images = [path for path in tree.images if path not in paths]
@@ -130,7 +133,7 @@ def list_files(folder: Path, encoding: str | None = None) -> ImportTree:
     return tree
 
 
-def _map_folders_to_labels(marker: Mapping[str, Any]) -> dict[str, str]:
+def _map_folders_to_labels(marker: JsonDict) -> dict[str, str]:
     """Return the class of each class folder, whose name may be shortened."""
     return {
         _find_class_folder(name, marker): str(entry["label"])
@@ -138,13 +141,15 @@ def _map_folders_to_labels(marker: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _find_class_folder(name: str, marker: Mapping[str, Any]) -> str:
+def _find_class_folder(name: str, marker: JsonDict) -> str:
+    """Return the class folder in the name of an exported file, "" if it is in none."""
     if marker.get("no_split"):
         return _get_top_folder(name)
     return find_class_folder(name.split("/")[:-1]) or ""
 
 
 def _get_top_folder(name: str) -> str:
+    """Return the outermost folder of a name, "" for a file without one."""
     return name.partition("/")[0] if "/" in name else ""
 
 
@@ -158,16 +163,19 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     entries = marker_entries(marker)
     labels = _map_folders_to_labels(marker)
     tree = list_files(root)
-    counts: dict[str, Any] = Counter(unchanged=0, other_split=0, unknown=0, new_files=0)
-    new_labels = {}
-    disputes = {}
     # A link that a user adds is not an image that was moved.
     files = [path for path in tree.images if not path.is_symlink()]
     exported_names = match_files(root, files, entries)
+
+    counts: JsonDict = Counter(unchanged=0, other_split=0, unknown=0, new_files=0)
+    new_labels = {}
+    disputes = {}
     for name, exported_name in exported_names.items():
         if exported_name is None:
             counts["new_files"] += 1
             continue
+
+        # The folder of the file now, and the label that it was exported with.
         entry = entries[exported_name]
         folder = _find_class_folder(name, marker)
         label = labels.get(folder, folder)
@@ -180,6 +188,7 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
                 counts["other_split"] += 1
             else:
                 counts["unchanged"] += 1
+        # Moved, but also labelled otherwise in the dataset since the export.
         elif sample.status == "labelled" and sample.label != entry["label"]:
             disputes[name] = f"{label} in the export, {sample.label} in the dataset"
         else:
@@ -191,22 +200,22 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
         labels=dict(sorted(Counter(new_labels.values()).items())),
         disputed=len(disputes),
         gone=len(entries.keys() - set(exported_names.values())),
-        note="new files were not imported: import them from another folder"
-        if counts["new_files"]
-        else "",
         **counts,
     ).with_facts(summarize_ignored(tree.count_ignored()))
+    if result.new_files:
+        result.note = "new files were not imported: import them from another folder"
     return ExportMoves(new_labels, disputes, result)
 
 
 def match_files(
-    root: Path, files: Iterable[Path], entries: Mapping[str, Mapping[str, Any]]
+    root: Path, files: Iterable[Path], entries: Mapping[str, JsonDict]
 ) -> dict[str, str | None]:
     """Return the exported name of each file, by its name below `root`; None for new files.
 
     Files are matched by name and content, then by content alone (moved files), then by name alone
     (edited images). So a copy of an unchanged file is a new file.
     """
+    # By name and content.
     digests = _hash_files(root, files)
     exported_digests = {name: str(entry["sha256"]) for name, entry in entries.items()}
     matches: dict[str, str | None] = {
@@ -225,6 +234,7 @@ def match_files(
         if candidates:
             matches[name] = candidates.pop()
 
+    # By name alone, if that exported file was not found elsewhere.
     exported_names = set(matches.values())
     for name in other_names:
         is_edited = name in entries and name not in exported_names
@@ -249,11 +259,14 @@ def add_credits(files: LabelledFiles) -> None:
     table = _read_licence_table(root / LICENCE_FILE, files.tree)
     if not table:
         return
+
+    # Moved files have the rows of their exported names, which only a marker knows.
     paths = {_get_relative_name(root, path): path for path in files.tree.images}
     entries = marker_entries(read_marker(root))
     exported_names: Mapping[str, str | None] = {name: name for name in paths}
     if entries:
         exported_names = match_files(root, files.tree.images, entries)
+
     for name, exported_name in exported_names.items():
         if exported_name in table:
             files.sources[paths[name]] = table[exported_name]
@@ -269,12 +282,13 @@ def _read_licence_table(file: Path, tree: ImportTree) -> dict[str | None, Source
     table = {}
     for row in rows:
         cells = {name: unescape_formula(text) for name, text in row.items()}
+        credit = Credit(
+            clean_credit_text(cells.get("author")),
+            clean_credit_text(cells.get("licence")),
+            clean_page_url(cells.get("page")),
+        )
         table[cells.get("file")] = SourceInfo(
-            Credit(
-                clean_credit_text(cells.get("author")),
-                clean_credit_text(cells.get("licence")),
-                clean_page_url(cells.get("page")),
-            ),
+            credit,
             title=cells.get("title") or None,
             original_path=cells.get("original_path") or None,
             collection=cells.get("collection") or None,
@@ -315,6 +329,7 @@ def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:
     check_class_folders(tree.root, marker)
     files = LabelledFiles("tree", tree, NO_CLASS_FOLDER)
     folders = {path: path.relative_to(tree.root).parts[:-1] for path in tree.images}
+    # In an export without splits a folder called test is a class.
     if not marker.get("no_split"):
         files.splits = find_split_folders(folders.values())
     for path, inside in folders.items():
@@ -329,6 +344,7 @@ def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:
             f"{tree.root} has no folders with images{depth}",
             _suggest_labels(tree),
         )
+    # A person who gives the level means these folders.
     if level is None:
         _check_names(tree, files, names)
     return files
@@ -349,6 +365,7 @@ def _check_names(tree: ImportTree, files: LabelledFiles, names: Counter[str]) ->
             f"rename them; or if all images are {min(names)}: --class-level 1",
         )
 
+    # Imported, but the person may have meant other folders.
     depths = {len(path.relative_to(tree.root).parts) for path in tree.images}
     if len(names) == 1 and max(depths) > 2:
         files.note = (
@@ -365,6 +382,7 @@ def _suggest_labels(tree: ImportTree) -> str:
     captions = [
         path.name for path in tree.iter_files(".txt") if tree.find_sibling(path)
     ]
+    # Text files next to images that are neither YOLO labels nor lists of classes.
     if captions:
         return f"write a CSV of file_name and label; not read: {', '.join(shorten_list(captions))}"
     if any(tree.iter_files(".json", ".xml", ".csv", ".txt")):

@@ -3,8 +3,8 @@
 It can be killed at any time and resumes where it stopped.
 """
 
+from functools import partial
 from itertools import chain
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,13 +13,13 @@ from PIL import Image
 from curation.similarity.descriptor import compute_descriptor
 from gleanset import Dataset
 from gleanset.arrays import BoolArray, Float32Array
-from gleanset.command_result import CommandResult
+from gleanset.command_result import CommandResult, JsonDict
 from gleanset.db.regions import FLAGS, PixelMeasures, QualityMeasures
 from gleanset.images.photo_classifier import estimate_photo_probability, shrink_copy
 from gleanset.work.pool import Processes, run_batches
-from gleanset.work.progress import NO_PROGRESS, Progress
+from gleanset.work.progress import Progress
 from labeler.quality.due_samples import VERSION, DueSample, iter_due_samples
-from labeler.sample_pixels import read_pixels
+from labeler.sample_pixels import read_pixels, save_results
 
 BLUR_SIDE = 512
 """Pixels of the longer side at which blur is measured, so that sizes are comparable."""
@@ -49,9 +49,10 @@ def measure_edge_blur(pixels: Image.Image) -> float:
     ratio for each edge; edge width as a measure of an image is that of Marziliano et al., "A
     no-reference perceptual blur metric" (2002).
     """
-    grey = np.asarray(shrink_copy(pixels, BLUR_SIDE).convert("L"), dtype=np.float32)
+    grey = np.asarray(shrink_copy(pixels, BLUR_SIDE).convert("L"), np.float32)
     across, down = _compute_slopes(grey, NARROW_SIGMA)
     slope = np.hypot(across, down)  # H x W, grey values per pixel
+
     # H x W, the pixels in the middle of an edge.
     edges = _find_ridges(slope, np.abs(across) >= np.abs(down))
     # Not the maximum: a single pixel of noise would set it.
@@ -82,9 +83,11 @@ def _find_ridges(slope: Float32Array, is_across: BoolArray) -> BoolArray:
 
     `is_across` is where the slope is rather horizontal. All arrays are H x W.
     """
-    ridges = np.zeros(slope.shape, dtype=np.bool_)
+    ridges = np.zeros(slope.shape, np.bool_)
     if min(slope.shape) < 6:
         return ridges
+
+    # Not less steep than both neighbours.
     is_steepest_in_row = slope >= cv2.dilate(slope, np.ones((1, 3), np.uint8))
     is_steepest_in_column = slope >= cv2.dilate(slope, np.ones((3, 1), np.uint8))
     inner = (slice(2, -2), slice(2, -2))
@@ -106,7 +109,7 @@ class QualityCounts(CommandResult):
     samples: int
     flags: dict[str, int]
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonDict:
         """Return the counts without flags of no sample."""
         return self.to_json() | {
             "flags": {name: number for name, number in self.flags.items() if number}
@@ -114,7 +117,7 @@ class QualityCounts(CommandResult):
 
 
 def assess_quality(
-    dataset: Dataset, *, workers: int = 0, progress: Progress = NO_PROGRESS
+    dataset: Dataset, *, workers: int = 0, progress: Progress
 ) -> QualityCounts:
     """Measure samples that have no measures of their present region.
 
@@ -122,8 +125,6 @@ def assess_quality(
     measuring.
     """
     qualities = QualityMeasures(dataset.db)
-    measure_count = 0
-    failure_count = 0
     # Page by page, so that few samples are in memory.
     due = chain.from_iterable(
         iter_due_samples(dataset, page) for page in qualities.iter_missing(VERSION)
@@ -132,27 +133,17 @@ def assess_quality(
         total = qualities.count_missing(VERSION)
         # Without new samples no processes are started.
         batches = run_batches(measure_sample, due, Processes(workers)) if total else ()
-        for batch in progress.batches(batches, "measuring", total, " samples"):
-            measures = []
-            with dataset.db.transaction():
-                for outcome in batch:
-                    region = outcome.item.region
-                    if outcome.result is not None:
-                        measures.append((region, outcome.result))
-                    dataset.rejections.settle(
-                        STAGE,
-                        region.key,
-                        outcome.reason,
-                        outcome.detail,
-                    )
-                qualities.save(measures, VERSION)
-            measure_count += len(measures)
-            failure_count += len(batch) - len(measures)
+        measured, failed = save_results(
+            dataset,
+            STAGE,
+            progress.batches(batches, "measuring", total, " samples"),
+            partial(qualities.save, version=VERSION),
+        )
 
     samples, flags = qualities.count_flagged(FLAGS)
     return QualityCounts(
-        measured=measure_count,
-        failed=failure_count,
+        measured=measured,
+        failed=failed,
         samples=samples,
         flags=flags,
     )
@@ -162,6 +153,7 @@ def measure_sample(item: DueSample) -> PixelMeasures:
     """Measure a sample; runs in a worker process. Raises `Unreadable`."""
     pixels = read_pixels(item.file, MIN_READ_SIDE, "RGB")
     grey = np.asarray(shrink_copy(pixels, BLUR_SIDE).convert("L"))
+    # Not the extremes, which a few pixels of noise would set.
     darkest, lightest = np.percentile(grey, (1, 99))
     return PixelMeasures(
         measure_edge_blur(pixels),

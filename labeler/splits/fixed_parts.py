@@ -1,7 +1,8 @@
 """Groups whose part is fixed before the others are placed: held out, or split before."""
 
-from dataclasses import dataclass, field
 from enum import Enum
+
+import msgspec
 
 from curation.split_groups import SplitGroup
 from labeler.splits.split_spec import SplitSpec
@@ -30,8 +31,7 @@ TIED_REASONS = {LeftOut.TIED_TO_HELD_OUT, *_TIED_TO.values()}
 """Reasons of samples that are left out because of their group."""
 
 
-@dataclass(frozen=True)
-class FixedPart:
+class FixedPart(msgspec.Struct, frozen=True):
     """Constraints on a group before the others are placed.
 
     `part` is its part, None if it is free; `left_out` has a reason for each excluded sample.
@@ -40,7 +40,7 @@ class FixedPart:
     """
 
     part: str | None = None
-    left_out: dict[str, LeftOut] = field(default_factory=dict)
+    left_out: dict[str, LeftOut] = {}
     is_tied: bool = False
     only_train: bool = False
     is_held_out: bool = False
@@ -51,7 +51,8 @@ def fix_held_out(group: SplitGroup, spec: SplitSpec) -> FixedPart | None:
     held_out_keys = set()
     for member in group.members:
         for kind, name in spec.hold_out:
-            if name in (member.sources if kind == "source" else member.videos):
+            names = member.sources if kind == "source" else member.videos
+            if name in names:
                 held_out_keys.add(member.key)
 
     if not held_out_keys:
@@ -75,8 +76,10 @@ def keep_previous(group: SplitGroup) -> FixedPart:
     left out. A sample with a group but no part was left out before: it can only return to the part
     that it had before that, or to train.
     """
+    # Duplicates count, too: a sample that replaces one must not leak into another part.
     members = (*group.members, *group.copies)
     previous_parts = {member.split or member.last_split for member in members} - {None}
+    # A group without a part: left out by the last split.
     excluded_keys = {
         member.key
         for member in group.members
@@ -94,6 +97,5 @@ def keep_previous(group: SplitGroup) -> FixedPart:
         if was_elsewhere or (is_excluded and not may_return):
             left_out[member.key] = _TIED_TO[part]
 
-    return FixedPart(
-        part, left_out, is_tied=len({member.split for member in members} - {None}) > 1
-    )
+    splits = {member.split for member in members} - {None}
+    return FixedPart(part, left_out, is_tied=len(splits) > 1)

@@ -1,7 +1,6 @@
 """`labeler split`: searching for copies, splitting, and what is printed about it."""
 
 from collections import Counter
-from collections.abc import Mapping
 from itertools import islice
 
 from curation.labelling_command import suggest_reviewed_split
@@ -18,7 +17,7 @@ from gleanset.named_files import (
 )
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
-from gleanset.work.progress import NO_PROGRESS, Progress
+from gleanset.work.progress import Progress
 from labeler.class_table import format_class_table
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import conflicting_label_summary
@@ -104,7 +103,7 @@ def split_dataset(
     settings: SplitSettings,
     *,
     simulate: bool = False,
-    progress: Progress = NO_PROGRESS,
+    progress: Progress,
 ) -> SplitResult:
     """Search labelled samples for copies, split, and return the result.
 
@@ -143,9 +142,10 @@ def make_result(plan: SplitPlan) -> SplitResult:
         tied=shorten_list(
             [f"{key}: {reason}" for key, reason in _list_tied(plan).items()]
         ),
-        short=_list_missing_classes(plan.table, totals),
-        few_test_images=_warn_of_small_test(plan.table),
+        short=_list_missing_classes(plan),
+        few_test_images=_warn_of_small_test(plan),
         unreviewed_labels=_count_unreviewed(plan),
+        # Labels of persons alone need no mention.
         val_and_test_labels_by=(
             plan.evaluation_labels if plan.evaluation_labels.keys() - {PERSON} else {}
         ),
@@ -163,9 +163,11 @@ def _list_tied(plan: SplitPlan) -> dict[str, str]:
 
 
 def _describe_tied_files(dataset: Dataset, plan: SplitPlan) -> JsonDict:
+    """Return a note and the first files that are left out because of their group."""
     tied_reasons = _list_tied(plan)
     if not tied_reasons:
         return {}
+
     lines = []
     for key, reason in islice(tied_reasons.items(), MAX_LISTED):
         path = format_short_path(find_location(dataset, key).describe())
@@ -178,21 +180,21 @@ def _describe_tied_files(dataset: Dataset, plan: SplitPlan) -> JsonDict:
     }
 
 
-def _list_missing_classes(
-    table: Mapping[str, Mapping[str, int]], totals: Mapping[str, int]
-) -> list[str]:
+def _list_missing_classes(plan: SplitPlan) -> list[str]:
     """Return a line for each class that a split lacks; empty splits lack none."""
+    totals = plan.totals
     lines = []
-    for label, row in table.items():
+    for label, row in plan.table.items():
         missing = [split for split in SPLITS if totals[split] and not row[split]]
         lines += [f"{label}: nothing in {split}" for split in missing]
     return lines
 
 
-def _warn_of_small_test(table: Mapping[str, Mapping[str, int]]) -> list[str]:
+def _warn_of_small_test(plan: SplitPlan) -> list[str]:
+    """Return a warning and the classes with few test images; those without any have another."""
     small_classes = [
         f"{label}: {row['test']}"
-        for label, row in table.items()
+        for label, row in plan.table.items()
         if 0 < row["test"] < MIN_TEST_IMAGES
     ]
     if not small_classes:
@@ -204,13 +206,16 @@ def _warn_of_small_test(table: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _count_unreviewed(plan: SplitPlan) -> dict[str, int]:
+    """Count the samples whose labels no person has seen, in train and without a split."""
     if not plan.unseen:
         return {}
+    # They are in no other split, because they must not evaluate.
     in_train = sum(plan.splits[key].split is not None for key in plan.unseen)
     return {"in_train": in_train, "left_out": len(plan.unseen) - in_train}
 
 
 def _describe_uneven(uneven: Uneven) -> str:
+    """Return the sizes of splits that are far from their shares, and why."""
     largest = count(uneven.largest_group, "image")
     groups = f"{count(uneven.groups, 'group')}, the largest of {largest}"
     reason = {

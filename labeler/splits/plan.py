@@ -74,7 +74,7 @@ class SplitPlan(msgspec.Struct, kw_only=True):
     tied_count: int
     moved_count: int
     unseen: frozenset[str]
-    uneven: Uneven | None
+    uneven: Uneven | None = None
     conflicting: dict[str, str] = {}
     not_searched: int = 0
     evaluation_labels: dict[str, int] = {}
@@ -146,6 +146,7 @@ def plan_groups(
     Held-out videos are named by content (SHA-256). Raises `InputUnusable` if everything is held
     out.
     """
+    # What is fixed before the other groups are placed.
     reviewed_groups = _remove_members(groups, unseen)
     fixed_parts = {
         group.key: _fix_part(group, spec, keeps_splits=keeps_splits)
@@ -184,7 +185,13 @@ def plan_groups(
 
     # Last, because they follow the other members of their group.
     for group in groups:
-        _place_unseen(group, spec, parts_by_key.get(group.key), splits, left_out)
+        _place_unseen(
+            group,
+            spec,
+            parts_by_key.get(group.key),
+            splits,
+            left_out,
+        )
 
     members = list(chain.from_iterable(group.members for group in groups))
     plan = SplitPlan(
@@ -197,7 +204,6 @@ def plan_groups(
         tied_count=sum(fixed_part.is_tied for fixed_part in fixed_parts.values()),
         moved_count=_count_moved(members, splits),
         unseen=frozenset(unseen).intersection(member.key for member in members),
-        uneven=None,
     )
     plan.uneven = _find_uneven(plan, spec, reviewed_groups)
     if spec.settings.test_per_class is not None:
@@ -218,6 +224,7 @@ def _remove_members(
 
 
 def _fix_part(group: SplitGroup, spec: SplitSpec, *, keeps_splits: bool) -> FixedPart:
+    """Return the part that a group has to be in, or one without constraints."""
     # What is held out overrules the previous split.
     held_out = fix_held_out(group, spec)
     if held_out is not None:
@@ -250,8 +257,10 @@ def _place_unseen(
     left_out: dict[str, LeftOut],
 ) -> None:
     """Put samples that have no split yet, because their labels are unseen, into train."""
+    # A group of unseen labels alone has no part yet.
     if part is None and fix_held_out(group, spec) is None:
         part = "train"
+
     for member in group.members:
         if member.key in splits:
             continue
@@ -312,6 +321,7 @@ def _find_uneven(
     sizes = Counter(
         place.split for key, place in plan.splits.items() if key not in plan.unseen
     )
+    # With a number of test images, the ratio only divides the others.
     all_shares = dict(zip(SPLITS, spec.shares, strict=True))
     if spec.settings.test_per_class is not None:
         all_shares = dict(zip(REMAINDER, divide_remainder(spec), strict=True))
@@ -330,6 +340,7 @@ def _find_uneven(
     if not far_sizes:
         return None
 
+    # The first reason that applies: the later ones can be changed less easily.
     largest_group = _get_largest_size(groups)
     smallest_share = min(shares.values())
     min_size = 1 if largest_group > 1 else tolerance
@@ -342,4 +353,10 @@ def _find_uneven(
         reason = UnevenReason.GROUPS
     else:
         reason = UnevenReason.EARLIER_SPLITS
-    return Uneven(far_sizes, total, reason, len(groups), largest_group)
+    return Uneven(
+        far_sizes,
+        total,
+        reason,
+        len(groups),
+        largest_group,
+    )

@@ -40,11 +40,13 @@ class SplitSpec(NamedTuple):
         # Sorted, so that equal settings are the same.
         names = sorted(set(settings.hold_out))
         hold_out = tuple(_parse_hold_out(name) for name in names)
+
         shares = parse_ratio(settings.ratio)
         # In lowest terms, so that 80:10:10 and 0.8:0.1:0.1 are 8:1:1.
         unit = lcm(*(share.denominator for share in shares))
         ratio = ":".join(str(share * unit) for share in shares)
 
+        # Test is what is held out, so the ratio only divides the rest into train and val.
         if hold_out:
             train, val, _ = shares
             shares = train / (train + val), val / (train + val), Fraction(0)
@@ -63,18 +65,21 @@ class SplitSpec(NamedTuple):
 
 def parse_ratio(text: str) -> tuple[Fraction, ...]:
     """Parse '8:1:1' as fractions of train, val and test. Raises `UsageError`."""
-    texts = text.split(":")
-    are_numbers = all(re.fullmatch(r"\d+(\.\d+)?", part) for part in texts)
-    parts = list(map(Fraction, texts)) if are_numbers else []
+    numbers = text.split(":")
+    # Fraction also takes 1/3, 1e3 and -1.
+    are_valid = all(re.fullmatch(r"\d+(\.\d+)?", number) for number in numbers)
+    parts = list(map(Fraction, numbers)) if are_valid else []
     if len(parts) != 3 or parts[0] <= 0:
         fix = "for example: 8:1:1"
         if len(parts) == 2:
-            fix = f"for train and test without val: {texts[0]}:0:{texts[1]}"
+            fix = f"for train and test without val: {numbers[0]}:0:{numbers[1]}"
         raise UsageError(f"{text!r} is not a ratio of train, val and test", fix)
+
     return tuple(part / sum(parts) for part in parts)
 
 
 def _parse_hold_out(text: str) -> HeldOut:
+    """Parse `source=NAME` or `video=NAME`. Raises `UsageError`."""
     kind, _, name = text.partition("=")
     if kind not in ("source", "video") or not name:
         raise UsageError(
@@ -100,6 +105,7 @@ def resolve_held_out(spec: SplitSpec, evidence: SplitEvidence) -> SplitSpec:
                 for sha256, title in videos.items()
                 if _is_video_name(name, title, sha256)
             ]
+
         if not matches:
             raise UsageError(
                 f"there is no {kind} {name!r} in this dataset",

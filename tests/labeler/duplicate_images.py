@@ -9,9 +9,18 @@ from tools_for_tests import encode, exif_orientation
 
 from gleanset import Dataset, Origin
 from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.hashes import to_grey
 from labeler.duplicates.plan import DuplicatePlan
+from labeler.duplicates.prepared_image import PreparedImage
 
 WIDTH, HEIGHT = 320, 260
+
+
+def prepare_image(
+    pixels: Image.Image, read: Callable[[], Image.Image] | None = None
+) -> PreparedImage:
+    """Prepare an image for comparison; `read` returns it at its full size."""
+    return PreparedImage(to_grey(pixels), read or (lambda: pixels))
 
 
 def drawing(seed: int) -> Image.Image:

@@ -20,6 +20,7 @@ from gleanset.images.cropping import (
 from gleanset.images.decode import decode
 from gleanset.images.measure import compute_phash_and_sharpness, measure
 from gleanset.records import FaceCrop
+from gleanset.work.progress import NO_PROGRESS
 from labeler.export.job import export
 from labeler.export.options import ExportOptions
 from labeler.importing.job import import_labelled
@@ -128,7 +129,9 @@ def run_import(
     dataset: Dataset, path: Path, *, simulate: bool = False, **options: Any
 ) -> dict[str, Any]:
     request = ImportRequest(path=str(path), workers=1, **options)
-    return import_labelled(dataset, request, simulate=simulate).to_json()
+    return import_labelled(
+        dataset, request, simulate=simulate, progress=NO_PROGRESS
+    ).to_json()
 
 
 def run_export(

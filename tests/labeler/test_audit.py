@@ -17,6 +17,7 @@ from tools_for_tests import Ran, encode, run_here, write_pictures
 from gleanset import Dataset, Origin
 from gleanset.db.duplicates import Pairs, SampleHashes
 from gleanset.errors import InputUnusable
+from gleanset.work.progress import NO_PROGRESS
 from labeler.audit import Audit, collect_dataset, collect_tree, find_leaks
 from labeler.duplicates.candidates import make_batch, to_columns
 from labeler.duplicates.plan import judge
@@ -54,7 +55,7 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def leaky_audit(leaky: Path) -> Audit:
-    return find_leaks(collect_tree(leaky), workers=1)
+    return find_leaks(collect_tree(leaky), workers=1, progress=NO_PROGRESS)
 
 
 def test_all_kinds_of_copies_are_found(leaky_audit: Audit) -> None:
@@ -153,7 +154,7 @@ def test_dataset_audit_finds_copies_and_groups(empty: Dataset) -> None:
     put(empty, encode(drawing(2)), "c", split="train", origin=frame("c", time=1))
     put(empty, encode(drawing(3)), "d", split="test", origin=frame("d", time=2))
     put(empty, encode(drawing(4)), "e", split="test")
-    audit = find_leaks(collect_dataset(empty), empty, workers=1)
+    audit = find_leaks(collect_dataset(empty), empty, workers=1, progress=NO_PROGRESS)
     assert [leak.kind for leak in audit.leaks] == ["copy", "same group"]
     assert audit.result().to_json()["leaking"] == {"test in train": 2}
 
@@ -188,10 +189,10 @@ def test_frames_have_stricter_limits(empty: Dataset) -> None:
         data = encode(image.convert("L"), quality=95)
         put(empty, data, name, split=split, origin=origin)
     audited = collect_dataset(empty)
-    assert [leak.kind for leak in find_leaks(audited, workers=1).leaks] == [
-        "perhaps a copy"
-    ]
-    result = find_leaks(audited, empty, workers=1).leaks
+    assert [
+        leak.kind for leak in find_leaks(audited, workers=1, progress=NO_PROGRESS).leaks
+    ] == ["perhaps a copy"]
+    result = find_leaks(audited, empty, workers=1, progress=NO_PROGRESS).leaks
     assert [leak.kind for leak in result] == ["same group"], "not a copy"
     plan = search(empty)
     assert (plan.sets, plan.doubts) == ([], [])

@@ -8,7 +8,15 @@ from random import Random
 from typing import Any
 
 import pytest
-from duplicate_images import COPIES, add_picture, drawing, encoded, face, search
+from duplicate_images import (
+    COPIES,
+    add_picture,
+    drawing,
+    encoded,
+    face,
+    prepare_image,
+    search,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from labeler_makers import add_faces, add_image, label, sample_states
@@ -42,8 +50,8 @@ from labeler.duplicates.advantages import describe_reasons
 from labeler.duplicates.duplicate_sets import is_refusal, order_pair
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import DuplicatePlan, accept, conflict_summary, judge
-from labeler.duplicates.prepared_image import prepare_image
 from labeler.duplicates.verification import compare_images
+from labeler.export.options import ExportOptions
 from labeler.export.plan import plan_export
 from tools.sample.character import CAST, Character
 from tools.sample.scene import face_box, paint_scene, plan_scene
@@ -298,7 +306,7 @@ def test_dedup_and_undo(empty: Dataset, copies: dict[str, str]) -> None:
     first = run(empty, "dedup", "--simulate")
     assert (first["set_aside"], first["looked_at"]) == (1, 3)
     assert "looked_at_before" not in first
-    assert len(plan_export(empty)) == 3
+    assert len(plan_export(empty, ExportOptions())) == 3
     result = run(empty, "dedup")
     assert (result["looked_at"], result["looked_at_before"]) == (0, 3)
     assert (result["groups"], result["set_aside"], result["conflicts"]) == (1, 1, 0)
@@ -306,12 +314,12 @@ def test_dedup_and_undo(empty: Dataset, copies: dict[str, str]) -> None:
     group = run(empty, "groups")
     assert (group["kept"], group["others"]) == (copies["large"], [copies["small"]])
     assert "larger (320 x 260 vs. 160 x 130)" in group["reason"]
-    assert {item.sample.key for item in plan_export(empty)} == {
+    assert {item.sample.key for item in plan_export(empty, ExportOptions())} == {
         copies["large"],
         copies["other"],
     }
     run(empty, "undo")
-    assert len(plan_export(empty)) == 3
+    assert len(plan_export(empty, ExportOptions())) == 3
     run(empty, "dedup")
     run(empty, "groups", "--differ", copies["small"], copies["large"])
     run(empty, "dedup")
@@ -331,7 +339,9 @@ def test_conflicting_labels_are_left_out(
     printed = run_here("labeler.cli", "split", "-d", empty.root).checked().stdout
     assert "copies labelled differently: 2" in printed
     assert "…" not in printed
-    assert {item.sample.key for item in plan_export(empty)} == {copies["other"]}
+    assert {item.sample.key for item in plan_export(empty, ExportOptions())} == {
+        copies["other"]
+    }
     run(empty, "groups", "--differ", copies["small"], copies["large"])
     assert run(empty, "dedup")["groups"] == 0
     assert "left_out" not in run(empty, "split")

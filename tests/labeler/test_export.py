@@ -41,6 +41,7 @@ from gleanset.images.decode import decode
 from gleanset.images.measure import measure
 from harvest.request import FolderRequest
 from labeler.export.item import find_original_path
+from labeler.export.options import ExportOptions
 from labeler.export.plan import choose_file_stem, plan_export
 from labeler.export.tree import MARKER, replace_tree, write_marker
 from pipeline.listing import list_records
@@ -53,7 +54,7 @@ def read_tree(folder: Path) -> dict[str, bytes]:
 
 
 def planned_paths(dataset: Dataset) -> list[str]:
-    return sorted(item.path for item in plan_export(dataset))
+    return sorted(item.path for item in plan_export(dataset, ExportOptions()))
 
 
 def export_tree(dataset: Dataset, out: Path) -> dict[str, bytes]:
@@ -117,7 +118,9 @@ def test_foreign_files_are_not_replaced(
 def test_unreadable_images_exit_with_code_3(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encode(picture(0)), "kept.jpg")
     put(empty, encode(picture(1)), "lost.jpg")
-    next(i for i in plan_export(empty) if "lost" in i.path).original.unlink()
+    next(
+        i for i in plan_export(empty, ExportOptions()) if "lost" in i.path
+    ).original.unlink()
     ran = run_labeler("export", tmp_path / "out", "-q", "-d", empty.root)
     assert (ran.code, ran.stdout) == (3, "")
     assert "left out 1 unreadable images" in ran.stderr
@@ -198,7 +201,9 @@ def test_kill_keeps_previous_export(empty: Dataset, tmp_path: Path) -> None:
     for number in range(40):
         put(empty, encode(picture(number, (1100, 800)), quality=60), f"{number}.jpg")
     out, partial = tmp_path / "out", tmp_path / ".out.gleanset-partial"
-    exported_keys = [item.sample.key for item in plan_export(empty)][:3]
+    exported_keys = [item.sample.key for item in plan_export(empty, ExportOptions())][
+        :3
+    ]
     all_splits = {s.key: (s.key, s.split) for s in empty.samples.iter_by_key()}
     empty.samples.set_splits({key: (key, "train") for key in exported_keys})
     before = export_tree(empty, out)
@@ -279,11 +284,11 @@ def test_files_changed_during_export_are_kept(
             "labeler.export.tree.exchange_paths", lambda path, other: False
         )
     out = tmp_path / "out"
-    with replace_tree(out) as new:
+    with replace_tree(out, resume=False) as new:
         for name in ("a.txt", "b.txt", "gone.txt", "folder"):
             (new.folder / name).write_text("first")
         write_marker(new.folder, {})
-    with replace_tree(out) as new:
+    with replace_tree(out, resume=False) as new:
         for name in ("a.txt", "b.txt", "folder/x.txt"):
             (new.folder / name).parent.mkdir(exist_ok=True)
             (new.folder / name).write_text("second")
@@ -447,7 +452,9 @@ def test_rare_formats_are_reencoded(empty: Dataset, tmp_path: Path) -> None:
 def test_altered_original_is_not_exported(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encode(picture(0)), "good.jpg")
     put(empty, encode(picture(1)), "altered.jpg")
-    item = next(item for item in plan_export(empty) if "altered" in item.path)
+    item = next(
+        item for item in plan_export(empty, ExportOptions()) if "altered" in item.path
+    )
     item.original.write_bytes(encode(picture(9)))
     result = run_export(empty, tmp_path / "out")
     assert list(result["failed"]) == ["train/hana/altered.jpg"]

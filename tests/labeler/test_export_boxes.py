@@ -19,6 +19,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.images.decode import DecodedImage, decode
 from labeler.export.formats import FORMATS
+from labeler.export.options import ExportOptions
 from labeler.export.plan import plan_export
 from labeler.importing.job import convert_box
 from labeler.importing.labelled import FRACTIONS
@@ -430,4 +431,4 @@ def test_unsplit_class_folders_round_trip(empty: Dataset, tmp_path: Path) -> Non
     shutil.move(next((out / "test class").glob("*")), out / "rei")
     assert run_import(empty, out)["relabelled"] == 1
     with pytest.raises(InputUnusable, match="no labelled sample has a split"):
-        plan_export(empty)
+        plan_export(empty, ExportOptions())

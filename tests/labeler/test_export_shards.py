@@ -19,6 +19,7 @@ from tools_for_tests import encode, read_files
 from gleanset import Box, Dataset, Origin
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.shards import ShardSize
+from labeler.export.options import ExportOptions
 from labeler.export.plan import plan_export
 
 SPLITS = ("train", "val", "test")
@@ -196,7 +197,9 @@ def test_missing_image_is_exported_once_restored(
     empty: Dataset, tmp_path: Path
 ) -> None:
     fill(empty, 3)
-    item = next(i for i in plan_export(empty) if i.method == "original")
+    item = next(
+        i for i in plan_export(empty, ExportOptions()) if i.method == "original"
+    )
     item.original.rename(tmp_path / "lost")
     out = tmp_path / "out"
     result = run_export(empty, out, format="webdataset", **SMALL)

@@ -19,6 +19,7 @@ from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import SplitSettings
+from gleanset.work.progress import NO_PROGRESS
 from harvest.request import FolderRequest
 from labeler.classes import ClassEditor
 from labeler.export.job import export
@@ -306,7 +307,9 @@ def first_of(tree: Path, label: str) -> Path:
 
 def test_swapped_files_are_relabelled(dataset: Dataset, tree: Path) -> None:
     hana, rei = first_of(tree, "hana"), first_of(tree, "rei")
-    keys = {item.path: item.sample.key for item in plan_export(dataset)}
+    keys = {
+        item.path: item.sample.key for item in plan_export(dataset, ExportOptions())
+    }
     hana.rename(tree / "between")
     rei.rename(hana)
     (tree / "between").rename(rei)
@@ -368,7 +371,9 @@ def test_moves_are_one_step_and_new_files_are_counted(
     first_of(tree, "hana").unlink()
     (tree / "train" / "hana" / "new.jpg").write_bytes(encode(picture(99)))
     request = ImportRequest(path=str(tree), workers=1)
-    simulated = import_labelled(dataset, request, simulate=True).to_json()
+    simulated = import_labelled(
+        dataset, request, simulate=True, progress=NO_PROGRESS
+    ).to_json()
     assert labels(dataset) == {"hana": 8, "rei": 8}
     result = run_import(dataset, tree)
     assert result == simulated

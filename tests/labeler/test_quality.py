@@ -30,7 +30,7 @@ from gleanset.db.sorting import SampleFeatures, SortingQueue
 from gleanset.db.views import NO_FILTER
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import FaceCrop, Region
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.gallery.writing import (
     MARKS,
     GallerySelection,
@@ -149,7 +149,7 @@ def test_best_samples_come_first(empty: Dataset) -> None:
     put(empty, encode(face(40)), "tiny", label="hana")
     with pytest.raises(UsageError):
         select(empty, names=("rei",))
-    assess_quality(empty, workers=1)
+    assess_quality(empty, workers=1, progress=NO_PROGRESS)
     order = [entry.sample.box.width for entry in select(empty).entries]
     assert set(order[:4]) == {100, 101, 102, 103}
 
@@ -426,7 +426,7 @@ def test_quality_command_and_list_flags(empty: Dataset) -> None:
 
 def test_only_changed_samples_are_measured(empty: Dataset) -> None:
     keys = fill(empty)
-    assert assess_quality(empty, workers=1).measured == len(keys)
+    assert assess_quality(empty, workers=1, progress=NO_PROGRESS).measured == len(keys)
     (sample,) = (s for s in empty.samples.iter_by_key() if s.key == keys["blurred"])
     assert flags(empty, [sample.key]) == {sample.key: ["blurred"]}
     part = FaceCrop(
@@ -436,7 +436,7 @@ def test_only_changed_samples_are_measured(empty: Dataset) -> None:
     assert not flags(empty, [sample.key])
     put(empty, encode(face(11)), "new")
     assert QualityMeasures(empty.db).count_missing(VERSION) == 2
-    assert assess_quality(empty, workers=1).measured == 2
+    assert assess_quality(empty, workers=1, progress=NO_PROGRESS).measured == 2
     (again,) = QualityMeasures(empty.db).get_many([sample.key]).values()
     assert again.size == 30
 
@@ -448,7 +448,7 @@ def test_broken_file_is_rejected_until_repaired(empty: Dataset) -> None:
     data = path.read_bytes()
     path.chmod(0o644)
     path.write_bytes(data[:300])
-    result = assess_quality(empty, workers=1)
+    result = assess_quality(empty, workers=1, progress=NO_PROGRESS)
     assert (result.measured, result.failed) == (1, 1)
     assert set(QualityMeasures(empty.db).get_many([good, bad])) == {good}
     (rejection,) = empty.rejections.iterate()
@@ -458,7 +458,7 @@ def test_broken_file_is_rejected_until_repaired(empty: Dataset) -> None:
         "truncated",
     )
     path.write_bytes(data)
-    assert assess_quality(empty, workers=1).measured == 1
+    assert assess_quality(empty, workers=1, progress=NO_PROGRESS).measured == 1
     assert not list(empty.rejections.iterate())
 
 

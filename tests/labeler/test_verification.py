@@ -12,18 +12,25 @@ from unittest.mock import Mock
 import cv2
 import numpy as np
 import pytest
-from duplicate_images import COPIES, add_picture, drawing, encoded, search
+from duplicate_images import (
+    COPIES,
+    add_picture,
+    drawing,
+    encoded,
+    prepare_image,
+    search,
+)
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from tools_for_tests import encode
 from weak_copies import WEAK_COPIES, encode_weak_copy
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs, Relation
+from gleanset.work.progress import NO_PROGRESS
 from labeler.audit import POSSIBLE_COPY, collect_tree, find_leaks
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.originals import UnrankedCopies, find_originals
 from labeler.duplicates.plan import DuplicatePlan, judge, keep_all
-from labeler.duplicates.prepared_image import prepare_image
 from labeler.duplicates.verification import Verdict, compare_images
 from labeler.sample_pixels import SampleFile
 from tools.sample.character import CAST, random_character
@@ -485,7 +492,7 @@ def test_overlaid_copies_are_possible_leaks(tmp_path: Path) -> None:
     for seed, (kind, lay) in enumerate(OVERLAYS.items()):
         (tmp_path / f"train/{seed}.jpg").write_bytes(encoded(drawing(seed), 75))
         (tmp_path / f"test/{kind}.jpg").write_bytes(encoded(lay(drawing(seed)), 75))
-    result = find_leaks(collect_tree(tmp_path), workers=1)
+    result = find_leaks(collect_tree(tmp_path), workers=1, progress=NO_PROGRESS)
     assert {(leak.a, leak.b, leak.kind) for leak in result.leaks} == {
         (f"train/{seed}.jpg", f"test/{kind}.jpg", POSSIBLE_COPY)
         for seed, kind in enumerate(OVERLAYS)

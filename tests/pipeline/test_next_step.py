@@ -22,6 +22,7 @@ from gleanset.db.journal import Choice
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals, list_clusters
 from gleanset.db.reports import ACCEPTED, REMOVAL, Claim, Reports
 from gleanset.db.sorting import SampleTiles
+from gleanset.work.progress import NO_PROGRESS
 from harvest.archives import harvest_files
 from harvest.importer import ImportOptions
 from labeler.acceptance import accept_hints
@@ -165,7 +166,12 @@ def import_cut_short(dataset: Dataset, place: Path) -> None:
     folder = tree(place / "sorted", {"cat": 6, "owls": 6})
     killed = patch.object(dataset.journal, "apply", side_effect=KeyboardInterrupt)
     with killed, pytest.raises(KeyboardInterrupt):
-        import_labelled(dataset, ImportRequest(path=str(folder), workers=1))
+        import_labelled(
+            dataset,
+            ImportRequest(path=str(folder), workers=1),
+            simulate=False,
+            progress=NO_PROGRESS,
+        )
 
 
 def trained(dataset: Dataset, place: Path) -> None:

@@ -11,6 +11,7 @@ from string import Formatter
 
 import yaml
 
+from gleanset.command_result import JsonDict
 from gleanset.errors import UsageError
 from gleanset.files.parquet import BATCH_ROWS, import_pyarrow, open_parquet_writer
 from gleanset.files.shards import (
@@ -99,17 +100,23 @@ def write_split_tables(folder: Path, items: Sequence[ExportItem]) -> None:
     """Write a `metadata.parquet` for each split, with paths relative to the split."""
     numbers = number_classes(items)
 
-    def row(item: ExportItem) -> dict[str, object]:
+    def row(item: ExportItem) -> JsonDict:
         return make_table_row(sample_facts(item, numbers))
 
-    columns, schema = describe_columns(PATH_COLUMN, row(items[0]), list(numbers))
+    # All rows have the columns and types of the first.
+    columns, schema = describe_columns(
+        PATH_COLUMN,
+        row(items[0]),
+        list(numbers),
+    )
     for split, members in items_by_split(items):
         with open_parquet_writer(folder / split / METADATA, columns, schema) as write:
             for first in range(0, len(members), BATCH_ROWS):
+                batch = members[first : first + BATCH_ROWS]
                 write(
                     [
                         {"file_name": item.path.removeprefix(f"{split}/")} | row(item)
-                        for item in members[first : first + BATCH_ROWS]
+                        for item in batch
                     ]
                 )
 
@@ -147,11 +154,13 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
     class_ids = number_classes(items, first=1)
     licences = sorted({item.origin.licence for item in items if item.origin.licence})
     licence_ids = {name: index for index, name in enumerate(licences, start=1)}
+
     (folder / "annotations").mkdir()
     for split, members in items_by_split(items):
         # Several samples share the file of their image.
         file_items = {item.path: item for item in members}
         image_ids = {path: id_ for id_, path in enumerate(sorted(file_items), start=1)}
+
         dataset = {
             "licenses": _coco_names(licence_ids),
             "images": [
@@ -178,15 +187,14 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
         )
 
 
-def _coco_names(ids: Mapping[str, int]) -> list[dict[str, object]]:
+def _coco_names(ids: Mapping[str, int]) -> list[JsonDict]:
     return [{"id": id_, "name": name} for name, id_ in ids.items()]
 
 
-def _coco_image(
-    id_: int, item: ExportItem, licence_ids: Mapping[str, int]
-) -> dict[str, object]:
+def _coco_image(id_: int, item: ExportItem, licence_ids: Mapping[str, int]) -> JsonDict:
+    """Return the row of an image; fields that COCO does not define come last."""
     origin = item.origin
-    row: dict[str, object] = {
+    row: JsonDict = {
         "id": id_,
         "file_name": item.path,
         "width": item.image.width,
@@ -219,7 +227,7 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
     for split, members in items_by_split(items):
         folders[split] = f"images/{split}"
         (folder / "labels" / split).mkdir(parents=True)
-        # They are sorted by path, so those of one image are adjacent.
+        # Members are sorted by path, so those of one image are adjacent.
         for path, boxes in groupby(members, key=lambda item: item.path):
             lines = [
                 f"{class_ids[item.label]} {_yolo_box(item.face, item.image)}\n"
@@ -240,13 +248,14 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
 
 
 def _yolo_box(box: Box, image: Image) -> str:
-    parts = (
+    """Return center x, center y, width and height as fractions of the image."""
+    fractions = (
         (box.x + box.width / 2) / image.width,
         (box.y + box.height / 2) / image.height,
         box.width / image.width,
         box.height / image.height,
     )
-    return " ".join(f"{part:.8f}" for part in parts)
+    return " ".join(f"{fraction:.8f}" for fraction in fractions)
 
 
 def add_empty_classes(folder: Path, items: Sequence[ExportItem]) -> None:
