@@ -186,6 +186,10 @@ class Person:
             idle_polls = idle_polls + 1 if is_settled(self.window.view) else 0
             time.sleep(0.004)
 
+    def _has_unseen(self) -> bool:
+        tiles = self.view.view
+        return bool(tiles.unseen(range(tiles.tiles.rowCount())))
+
     def _locate(self, row: int) -> tuple[int, int]:
         """Return the screen position of the center of a tile's visible part."""
         tiles = self.view.view
@@ -273,7 +277,7 @@ class Person:
                     [(tile, page_class or tile.label) for tile in visible]
                 )
             done |= {tile.row for tile in visible}
-            if not self.view.view.unseen():
+            if not self._has_unseen():
                 break
             self._scroll()
         if self.view.page is not page:
@@ -309,7 +313,7 @@ class Person:
         for number, (name, clusters) in enumerate(runs, 1):
             self._stage = "naming clusters"
             is_last = number == len(runs) and self._is_single_new_class(name, clusters)
-            leaves = is_last and not self.view.view.unseen()
+            leaves = is_last and not self._has_unseen()
             self._label_clusters(name, clusters, "ctrl+Return" if leaves else "Return")
             self._stage = "outliers of clusters"
             for cluster in clusters:

@@ -151,8 +151,8 @@ class SessionWorker(QObject):
         super().__init__()
         self.root = root
         self.progress: SortingProgress | None = None
-        self.decision_count = self.unsaved_count = self.lost_count = 0
-        """Numbers of decisions: all, without an answer yet, and not saved."""
+        self.unsaved_count = self.lost_count = 0
+        """Numbers of decisions: without an answer yet, and not saved."""
         self._dataset: Dataset | None = (
             None  # like the session, owned by the worker's thread
         )
@@ -237,7 +237,6 @@ class SessionWorker(QObject):
 
         Refused if one of `classes` exists now and is removed before the decision runs.
         """
-        self.decision_count += 1
         existing = set(classes) & self.keys.keys()
 
         def check_and_work(session: SortingSession) -> StepResult:
@@ -249,7 +248,7 @@ class SessionWorker(QObject):
     def take_back(self, kind: StepKind) -> None:
         """Undo or redo the last step."""
         is_undo = kind is StepKind.UNDO
-        self.decide(lambda session: session.undo() if is_undo else session.redo())
+        self.decide(SortingSession.undo if is_undo else SortingSession.redo)
 
     def show_message(self, text: str) -> None:
         self.message.emit(text, False)

@@ -71,7 +71,8 @@ def match_exact_name(typed: str, names: Iterable[KnownName]) -> KnownName | None
 
 
 def _words(text: str) -> list[str]:
-    in_word = (c.isalnum() or unicodedata.category(c).startswith("M") for c in text)
+    # Marks, such as vowels of Hindi, belong to words.
     return "".join(
-        c if keep else " " for c, keep in zip(text, in_word, strict=True)
+        c if c.isalnum() or unicodedata.category(c).startswith("M") else " "
+        for c in text
     ).split()

@@ -82,6 +82,11 @@ class PageState:
         return not (self.shown.sent or self.shown.lifted or self.name)
 
     @property
+    def is_just_lit(self) -> bool:
+        """Whether a person has hardly seen which card a key acts on."""
+        return self.now - self.lit_at < MIN_LOOK_SECONDS
+
+    @property
     def offers_better(self) -> bool:
         """Whether to offer better suggestions for what is left."""
         return self.is_ready and (self.has_better or self.shown.is_corrected)
@@ -302,6 +307,9 @@ def send(
     state: PageState, tiles: Iterable[int], target: str, is_sweep: bool = False
 ) -> Result:
     """Send tiles to a class or place: by a class key, a menu or a drop on the class list."""
+    # A key that is pressed twice by mistake must not label the next card, too.
+    if state.under < 0 <= state.card and state.is_just_lit:
+        return state.say(Message.JUST_APPEARED)
     if not is_sweep:
         return state.label(tiles, target)
     # A sweep takes what it crosses, except what has just appeared.
@@ -556,8 +564,7 @@ def reject(
     """Send tiles to a place for what is not collected."""
     tiles = state.targets(selected)
     # A whole card is only sent once it has been lit as the target, and has said so.
-    is_new = state.now - state.lit_at < MIN_LOOK_SECONDS
-    if len(tiles) > 1 and not selected and is_new:
+    if len(tiles) > 1 and not selected and state.is_just_lit:
         return state.say(Message.JUST_APPEARED)
     return state.label(tiles, place.target)
 

@@ -394,12 +394,13 @@ class SortingSession:
 
     def rename_class(self, old: str, new: str) -> StepResult:
         """Rename a class, or merge it into another one that typing this name would mean."""
-        if normalize_class_name(new) == old:
+        new = normalize_class_name(new)
+        if new == old:
             return NO_STEP
         others = [
             KnownName(name, name) for name in self.classes.list_names() if name != old
         ]
-        if match := match_exact_name(normalize_class_name(new), others):
+        if match := match_exact_name(new, others):
             return self._finish(self.editor.merge(old, match.label).step)
         return self._finish(self.editor.rename(old, new).step)
 

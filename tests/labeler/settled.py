@@ -1,5 +1,6 @@
 """When a window has loaded what it shows, for tests, benchmarks and screenshots."""
 
+from labeler.qt.grid.tile_view import TileView
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.views.base import LabelerView
 from labeler.qt.views.class_pages import ClassPagesView
@@ -24,3 +25,8 @@ def is_settled(view: LabelerView) -> bool:
     if isinstance(view, ClassPagesView) and (view.state.is_preparing or view._events):
         return False
     return not (isinstance(view, LabelingView) and view._refit.isActive())
+
+
+def list_unseen(view: TileView) -> list[int]:
+    """Return all tiles that were not painted since they are shown."""
+    return view.unseen(range(view.tiles.rowCount()))

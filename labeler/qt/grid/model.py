@@ -25,7 +25,8 @@ from labeler.sorting.session import Place
 
 Index = QModelIndex | QPersistentModelIndex
 BLOCK_SIZE = 256
-MAX_CACHED_TILES = 20_000
+MAX_CACHED_TILES = 6_000
+"""Details of tiles take about a kilobyte each."""
 
 
 class TileMark(StrEnum):

@@ -193,18 +193,15 @@ class TileMouse(QObject):
             self.anchor = max(self.anchor, 0)
             self.extend_to(row)
         else:
-            self._plain_click(row)
+            self._view.selectionModel().clearSelection()
+            if row >= 0:
+                self._view.click_tile(row)
+                self.anchor = row
+            else:
+                self._view.click_outside(self._pressed_at)
         if row >= 0:
             index = self._view.tiles.index(row)
             self._view.selectionModel().setCurrentIndex(index, Select.NoUpdate)
-
-    def _plain_click(self, row: int) -> None:
-        self._view.selectionModel().clearSelection()
-        if row < 0:
-            self._view.click_outside(self._pressed_at)
-            return
-        self._view.click_tile(row)
-        self.anchor = row
 
     def extend_to(self, row: int) -> None:
         first, last = sorted((max(self.anchor, 0), row))

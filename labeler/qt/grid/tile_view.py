@@ -362,9 +362,8 @@ class TileView(QListView):
             and visible.width() >= required.width()
         )
 
-    def unseen(self, rows: Iterable[int] | None = None) -> list[int]:
-        """Return the tiles, of these or all, that were not painted since they are shown."""
-        rows = range(self.tiles.rowCount()) if rows is None else rows
+    def unseen(self, rows: Iterable[int]) -> list[int]:
+        """Return the tiles that were not painted since they are shown."""
         return [row for row in rows if self.tiles.id(row) not in self.seen_samples]
 
     def look_from(self, row: int) -> None:

@@ -57,7 +57,8 @@ class CropView(LabelerView):
         self._index = 0
         self._sheet: ImageBoxes | None = None
         self._requested = ""
-        self._late_act: Callable[[], None] | None = None
+        self._late_act: Callable[[], None] = lambda: None
+        """What waits until the mouse button is released."""
         self._keys: dict[int, str] = {}
         """The samples that boxes (by id) became, written on the worker's thread."""
         self._pending_changes: Counter[str] = Counter()
@@ -157,9 +158,8 @@ class CropView(LabelerView):
 
     def _run_late_act(self) -> None:
         act = self._late_act
-        self._late_act = None
-        if act is not None:
-            act()
+        self._late_act = lambda: None
+        act()
 
     def _ask(self, sha256: str) -> None:
         self.worker.ask(

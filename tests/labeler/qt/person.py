@@ -24,7 +24,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu, QWidget
-from settled import is_settled
+from settled import is_settled, list_unseen
 
 from baseline.prelabel.prelabeling import save_vectors
 from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name
@@ -530,6 +530,6 @@ class Person:
 
     def scroll_through(self) -> None:
         """Scroll until all tiles were visible; scrolling is not counted."""
-        while unseen := self.view.view.unseen():
+        while unseen := list_unseen(self.view.view):
             self.view.view.look_from(unseen[0])
             settle(self.window)

@@ -223,6 +223,25 @@ def test_earlier_page_shows_excluded_face_labelled_elsewhere(person: Person) -> 
     assert view.model.state(0).mark == "lifted"
 
 
+def test_heading_says_how_many_faces_a_name_is_for(clusters_person: Person) -> None:
+    person = clusters_person
+    grid = class_pages(person).view
+    first = card(person, 0)
+
+    def notes() -> list[str]:
+        return [grid._note(placed) for placed in grid._grid.placed]
+
+    person.point(first[1])
+    assert notes()[0] == f"Del: reject {len(first)}"
+    QTest.keyClick(grid, "M")
+    assert notes()[0] == f"Enter: {len(first)} faces"
+    assert notes()[1] == str(len(card(person, 1)))
+    QTest.keyClick(person.window.focusWidget(), Qt.Key.Key_Escape)
+    person.click(first[1])  # taken out of its cluster
+    QTest.keyClick(grid, "R")
+    assert notes()[0] == f"Enter: {len(first) - 1} faces"
+
+
 def mark_duplicates(person: Person, rows: Sequence[int]) -> None:
     """Mark samples (rows of the catalogue) as duplicates in another view."""
     person.window.show_view("duplicates")

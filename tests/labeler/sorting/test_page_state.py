@@ -390,6 +390,24 @@ def test_del_rejects_only_a_lit_cluster() -> None:
     assert {*window.labels} == {*window.state.shown.samples(range(5, 9))}
 
 
+def test_class_key_goes_on_to_next_card() -> None:
+    window = clusters_window()
+    window.take(point_at, 2)
+    window.take(send, window.state.targets(), "Miku", True)
+    assert window.state.targets() == tuple(range(5, 9))
+    # A second press by mistake labels nothing, nor does the mouse matter that rests.
+    again = (send, window.state.targets(), "Miku", True)
+    assert window.take(*again) == (Say(Message.JUST_APPEARED),)
+    window.take(type_name, "Rin")
+    window.take(accept_name, "Rin")
+    names = dict.fromkeys(window.state.shown.samples(range(5)), "Miku")
+    names |= dict.fromkeys(window.state.shown.samples(range(5, 9)), "Rin")
+    assert window.labels == names
+    window.now += MIN_LOOK_SECONDS
+    window.take(send, window.state.targets(), "Miku", True)
+    assert window.state.targets() == ()
+
+
 def test_name_typed_ahead_takes_one_enter() -> None:
     window = clusters_window()
     window.take(press, show_next)
