@@ -106,7 +106,7 @@ def _fill(
     layout.setContentsMargins(*margins)
     layout.setSpacing(spacing)
     for part in parts:
-        stretch = 1 if part is grows else 0
+        stretch = int(part is grows)
         if isinstance(part, QWidget):
             layout.addWidget(part, stretch)
         elif isinstance(part, QLayout):

@@ -198,11 +198,10 @@ class CropView(LabelerView):
         sheet = self._sheet
         text = self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}")
         assert sheet is not None
-        number, count = f"{self._index + 1:,}", f"{len(self._images):,}"
         self.title.setText(
             text.format(
-                number=number,
-                count=count,
+                number=f"{self._index + 1:,}",
+                count=f"{len(self._images):,}",
                 name=sheet.title,
                 width=sheet.width,
                 height=sheet.height,
