@@ -1,17 +1,24 @@
 """Accuracy of each preset on real images, on three splits and seeds.
 
     python benchmarks/presets.py WORK [--seeds 3] [--set NAME=FOLDER ...] [--only NAME] [--tables]
+    python benchmarks/presets.py WORK --cost PYTHON ...    # CPU seconds of the command
 
 WORK keeps datasets, features and `results.jsonl`, with one line for each finished part, so that an
 interrupted run can continue. `--tables` prints the tables of docs/results.md from existing results.
 Accuracies are pooled over the seeds; 95% intervals come from a bootstrap over groups (2,000
 resamples). Needs gleanset[train] and timm.
+
+`--cost` trains **transfer** on all sets together (34 images a class) with features that are ready,
+by each of some environments in turn, and prints the CPU seconds with all child processes.
 """
 
 import argparse
+import resource
+import shutil
+import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -21,7 +28,7 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from labelled_tree import iter_tree, open_set, parse_sets, split
+from labelled_tree import NamedImages, iter_tree, open_set, parse_sets, split
 from result_file import ResultFile, Row
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -40,6 +47,7 @@ NEAREST_NEIGHBOR = "nearest neighbour on raw features"
 LOGISTIC_REGRESSION = "logistic regression on timm's features"
 REFERENCE = "transfer"
 """Row that the others are compared with."""
+IMAGES_PER_CLASS, COST_ROUNDS = 34, 5
 # Smaller and shorter than the presets where two cores would take too long.
 TABLE: dict[str, tuple[str, dict[str, str]]] = {
     NEAREST_NEIGHBOR: ("", {}),
@@ -197,6 +205,44 @@ def format_tables(results: ResultFile, sets: Iterable[str]) -> Iterator[str]:
                 )
 
 
+def iter_some(folders: Iterable[Path]) -> NamedImages:
+    """Yield the first images of each class of some trees."""
+    counts = Counter[str]()
+    for folder in folders:
+        for name, label, post, data in iter_tree(folder):
+            counts[label] += 1
+            if counts[label] <= IMAGES_PER_CLASS:
+                own_post = post and f"{folder.name} {post}"
+                yield f"{folder.name}/{name}", label, own_post, data
+
+
+def print_costs(work: Path, folders: Iterable[Path], pythons: list[str]) -> None:
+    """Print the CPU seconds of the command in each environment."""
+    with open_set(work / "cost", iter_some(folders)) as dataset:
+        split(dataset, 0)
+        print(
+            f"{dataset.images.count()} images, {len(dataset.classes.list_names())} classes"
+        )
+
+    costs: dict[str, list[float]] = defaultdict(list)
+    # The first round computes the features.
+    for _ in range(COST_ROUNDS + 1):
+        for python in pythons:
+            shutil.rmtree(work / "cost" / "runs", ignore_errors=True)
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            command = [python, "-m", "baseline", "train", "--preset", "transfer"]
+            subprocess.run(
+                [*command, "-d", str(work / "cost")], check=True, capture_output=True
+            )
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            seconds = after.ru_utime + after.ru_stime
+            costs[python].append(seconds - before.ru_utime - before.ru_stime)
+
+    for python, seconds_by_round in costs.items():
+        each = " ".join(f"{seconds:.1f}" for seconds in seconds_by_round[1:])
+        print(f"{python}: {np.median(seconds_by_round[1:]):.1f} CPU s ({each})")
+
+
 def main() -> None:
     """Run the missing parts, then print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -208,8 +254,12 @@ def main() -> None:
     parser.add_argument(
         "--tables", action="store_true", help="only print stored results"
     )
+    parser.add_argument("--cost", nargs="+", metavar="PYTHON")
     sets = parse_sets(parser, ("characters", "photos"))
     arguments = parser.parse_args()
+    if arguments.cost:
+        print_costs(arguments.work, sets.values(), arguments.cost)
+        return
     # Otherwise worker processes would import this script, and torch with it, each time.
     vars(sys.modules["__main__"]).pop("__file__", None)
     results = ResultFile(arguments.work / "results.jsonl")

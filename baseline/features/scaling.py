@@ -42,7 +42,11 @@ class Scaling(NamedTuple):
         weight.
         """
         flat = vectors.reshape(-1, vectors.shape[-1])
-        spread = flat.std(0, dtype=np.float64)
+        mean = flat.mean(0, dtype=np.float64)
+        centered = flat - mean.astype(flat.dtype)
+        # NumPy's `std` takes seven times longer in double precision.
+        squares = np.einsum("nd,nd->d", centered, centered, dtype=np.float64)
+        spread = np.sqrt(squares / len(flat))
         deviation = np.ones(len(spread))
         first_variance = 0.0
         start = 0
@@ -69,7 +73,7 @@ class Scaling(NamedTuple):
             else:
                 deviation[columns] = np.inf
 
-        return cls(flat.mean(0, dtype=np.float64), deviation)
+        return cls(mean, deviation)
 
     def transform(self, vectors: FloatArray) -> Float32Array:
         """Return scaled features."""

@@ -133,7 +133,7 @@ def fit_transfer(
     """Fit the regression; choose its strength unless the settings say it."""
     frozen = FrozenFeatures.compute(data, settings, callback)
     layers = frozen.backbone.layers
-    rows = frozen.rows._replace(x=frozen.rows.x.astype(np.float64))
+    rows = frozen.rows
 
     facts: dict[str, Any]
     if settings.strength:
