@@ -13,7 +13,6 @@ by each of some environments in turn, and prints the CPU seconds with all child 
 """
 
 import argparse
-import resource
 import shutil
 import subprocess
 import sys
@@ -29,6 +28,7 @@ import numpy as np
 import timm
 import torch
 from labelled_tree import NamedImages, iter_tree, open_set, parse_sets, split
+from process_usage import read_cpu_seconds
 from result_file import ResultFile, Row
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -47,7 +47,8 @@ NEAREST_NEIGHBOR = "nearest neighbour on raw features"
 LOGISTIC_REGRESSION = "logistic regression on timm's features"
 REFERENCE = "transfer"
 """Row that the others are compared with."""
-IMAGES_PER_CLASS, COST_ROUNDS = 34, 5
+IMAGES_PER_CLASS = 34
+COST_ROUNDS = 5
 # Smaller and shorter than the presets where two cores would take too long.
 TABLE: dict[str, tuple[str, dict[str, str]]] = {
     NEAREST_NEIGHBOR: ("", {}),
@@ -229,14 +230,18 @@ def print_costs(work: Path, folders: Iterable[Path], pythons: list[str]) -> None
     for _ in range(COST_ROUNDS + 1):
         for python in pythons:
             shutil.rmtree(work / "cost" / "runs", ignore_errors=True)
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
             command = [python, "-m", "baseline", "train", "--preset", "transfer"]
-            subprocess.run(
-                [*command, "-d", str(work / "cost")], check=True, capture_output=True
+            process = subprocess.Popen(
+                [*command, "-d", str(work / "cost")],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
             )
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            seconds = after.ru_utime + after.ru_stime
-            costs[python].append(seconds - before.ru_utime - before.ru_stime)
+            seconds = 0.0
+            while process.poll() is None:
+                seconds = max(seconds, read_cpu_seconds(process.pid))
+                time.sleep(0.02)
+            costs[python].append(seconds)
 
     for python, seconds_by_round in costs.items():
         each = " ".join(f"{seconds:.1f}" for seconds in seconds_by_round[1:])

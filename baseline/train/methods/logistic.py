@@ -39,6 +39,7 @@ FOLDS = 4
 MAX_SAMPLES = 1000
 """Samples, or views of them, that choices are made on: more is slow and changes little."""
 MAX_ITERATIONS = 2000
+TOLERANCE = 3e-5
 UNSEEN_CLASS_PROBABILITY = 1e-4
 """Probability of a class that is missing from a fold, equal for each strength."""
 
@@ -221,7 +222,7 @@ def fit_path(
 
     Each fit starts from the one before, in the same object.
     """
-    model = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True)
+    model = LogisticRegression(tol=TOLERANCE, max_iter=MAX_ITERATIONS, warm_start=True)
     for strength in strengths:
         model.C = strength
         with warnings.catch_warnings():
