@@ -82,13 +82,14 @@ class Evidence(NamedTuple):
         is_judged = votes.any(axis=1) & is_judge
         groups = training.groups[is_judged]
 
-        # Each group is one case, however many samples it has.
+        # Each group is one case, however many samples it has: its share of correct votes.
         group_count = int(training.groups.max()) + 1
         voters = np.bincount(groups, minlength=group_count)
         hits = np.bincount(groups, correct[is_judged], group_count)
         shares = hits / np.maximum(voters, 1)
         is_case = voters > 0
 
+        # The mean share, with that of the prior, is the probability that a vote is right.
         prior = self.prior_share * self.prior_groups
         cases = is_case.sum() + self.prior_groups
         trust = np.full(len(self.votes), (shares.sum() + prior) / cases)
@@ -97,6 +98,7 @@ class Evidence(NamedTuple):
         trust[training.rows] = trust_without_group[training.groups]
         trust = np.minimum(trust, DUPLICATE_TRUST)
 
+        # A wrong vote may be of any other class.
         other_classes = max(self.votes.shape[1] - 1, 1)
         log_odds = np.log(trust) - np.log((1 - trust) / other_classes)
         return np.asarray(self.votes * log_odds[:, None])
@@ -164,6 +166,7 @@ def predict_classes(
     temperature, _ = calibrate(held_out, training, is_judge & is_tied[rows], 1.0)
     probabilities[is_tied] = softmax((scores + shared_gains)[is_tied] / temperature)
 
+    # Samples that seem to be of no labelled class: all probabilities become lower.
     known_odds = None
     if open_set:
         highest = ridge_scores.max(axis=1)
