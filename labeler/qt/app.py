@@ -71,11 +71,13 @@ def open_window(root: Path, view: str | None = None) -> None:
     finally:
         ctrl_c.release()
         lost = program.shut_down()
+
     if lost:
         raise DatasetBusy(
             f"{lost} decisions could not be saved to {root} and are lost",
             "open the window again and repeat them",
         )
+
     if ctrl_c.pressed:
         raise KeyboardInterrupt
 

@@ -93,6 +93,7 @@ class ClassListModel(QAbstractListModel):
             self._request_portraits()
         elif not self._portrait_timer.isActive():  # not after every key
             self._portrait_timer.start()
+
         if [row.target for row in rows] == [row.target for row in self._rows]:
             self._rows = rows
             self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
@@ -113,10 +114,12 @@ class ClassListModel(QAbstractListModel):
             for name, key in progress.keys.items()
             if self._filter.casefold() in name.casefold()
         ]
+
         places = [
             ClassListRow(target, target_name(target), key, count_known(counts, target))
             for target, key in reversed(PLACE_KEYS.items())
         ]
+
         duplicates = ClassListRow(
             DUPLICATES, self.tr("Duplicates"), "", counts.duplicates
         )
@@ -169,6 +172,7 @@ class ClassListModel(QAbstractListModel):
             if row.key:
                 spoken = self.tr("{name}, key {key}, {count} faces")
             return format_count(spoken, row.count, name=row.name, key=row.key)
+
         return None
 
     def flags(self, index: Index) -> Qt.ItemFlag:
@@ -258,6 +262,7 @@ class ClassListDelegate(QStyledItemDelegate):
             painter.drawText(
                 line, Qt.AlignmentFlag.AlignBottom, self.tr("Everything else")
             )
+
         is_target = self._list.drop_row == index.row()
         is_lit = is_target or self._list.place == row.target
         has_focus = self._list.currentIndex() == index and self._list.hasFocus()
@@ -272,6 +277,7 @@ class ClassListDelegate(QStyledItemDelegate):
         line = rect.adjusted(theme.SPACE_M, 0, -theme.SPACE_M, 0)
         if row.is_class:
             line.setLeft(self._paint_portrait(painter, line, row.target, ground))
+        # From right to left: the key, the count, and the name in the room that is left.
         if row.key:
             painter.setFont(theme.scale_font(font, theme.SMALL, bold=False))
             key = row.key.title()
@@ -280,6 +286,7 @@ class ClassListDelegate(QStyledItemDelegate):
                 painter, line.adjusted(line.width() - width, 0, 0, 0), key, palette
             )
             line.setRight(line.right() - width - theme.SPACE_M)
+
         painter.setFont(font)
         count = f"{row.count:,}"
         painter.setPen(theme.muted_text(palette))
@@ -289,6 +296,7 @@ class ClassListDelegate(QStyledItemDelegate):
             - painter.fontMetrics().horizontalAdvance(count)
             - theme.SPACE_M
         )
+
         name = self._list.drop_text if is_target else row.name
         painter.setPen(palette.color(Role.Text))
         # The end of a name distinguishes members of one family.
@@ -315,6 +323,7 @@ class ClassListDelegate(QStyledItemDelegate):
         elif not portrait:
             painter.setPen(theme.muted_text(palette))
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, target[:1].upper())
+
         theme.round_corners(painter, box, ground, side / 2)
         return box.right() + theme.SPACE_M + 2
 
@@ -413,6 +422,7 @@ class ClassListView(QListView):
         elif event.type() == QEvent.Type.FocusIn and not self.currentIndex().isValid():
             row_number = self._classes.row_of(self.place or Place.QUEUE.target)
             self.setCurrentIndex(self._classes.index(row_number))
+
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -512,6 +522,7 @@ class ClassPanel(QWidget):
                 margins=(theme.SPACE_L, theme.SPACE_M, 0, theme.SPACE_M),
             )
         )
+
         self._worker = worker
         self.field.textEdited.connect(self._filter)  # not by what was completed
         self.field.textChanged.connect(self._on_text_changed)
@@ -557,7 +568,9 @@ class ClassPanel(QWidget):
                 "No class is named {name}, but it is in other names ({count}): press Tab "
                 "or click to pick one, + to create it"
             )
+
             self._worker.show_message(message.format(name=text, count=match_count))
             return
+
         self.field.clear()
         self.name_entered.emit(self.field.resolve(text))

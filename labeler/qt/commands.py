@@ -179,4 +179,5 @@ def command_title(words: Sequence[str]) -> str:
         "quality": tr("Find quality issues"),
         "label-issues": tr("Find label issues"),
     }
+
     return titles.get(words[1], "")

@@ -108,10 +108,12 @@ class BoxDraft:
             rect.setLeft(min(point.x(), rect.right() - 4))
         elif across == 1:
             rect.setRight(max(point.x(), rect.left() + 4))
+
         if down == 0:
             rect.setTop(min(point.y(), rect.bottom() - 4))
         elif down == 1:
             rect.setBottom(max(point.y(), rect.top() + 4))
+
         return replace(self, rect=rect)
 
     def clamp_to(self, width: int, height: int) -> "BoxDraft":
@@ -401,6 +403,7 @@ class CropCanvas(QGraphicsView):
             painter.end()
             super().paintEvent(event)
             painter.begin(self.viewport())
+
         focus_ring(painter, place, self)
 
     def _map_to_image(self, event: QMouseEvent) -> QPointF:
@@ -445,6 +448,7 @@ class CropCanvas(QGraphicsView):
             if side * self.transform().m11() < HANDLE_MARGIN:
                 return
             self.show_boxes([*self.boxes, box], len(self.boxes))
+
         self._place_current(box)
 
     def _span(self, box: BoxDraft, point: QPointF) -> BoxDraft:
@@ -472,6 +476,7 @@ class CropCanvas(QGraphicsView):
                 self._place_current(gesture.before)
             elif box.is_unsent:
                 self.edited.emit()
+
         self.gesture_ended.emit()
 
     def focusNextPrevChild(self, next: bool) -> bool:  # noqa: A002 - the name that Qt gives it
@@ -491,7 +496,9 @@ class CropCanvas(QGraphicsView):
                 self._end_gesture(cancelled=True)
             else:
                 event.ignore()
+
             return
+
         if event.isAutoRepeat() and key not in REPEATABLE_KEYS:
             return
         code = self.codes.read(event)

@@ -238,6 +238,7 @@ class ImportBar(QFrame):
             if self._import.whole_images
             else self.tr("Detecting faces: {done} of {total} images"),
         }
+
         counts_images = self.tr("{words}: {done} of {total} images")
         usual = counts_images if stage.unit == "images" else "{words}"
         title = command_title(self._import.commands[number - 1])
@@ -246,6 +247,7 @@ class ImportBar(QFrame):
             done=f"{stage.done:,.0f}",
             total=f"{stage.total or 0:,.0f}",
         )
+
         if count > 1:
             text += self.tr("  ·  step {at} of {count}").format(at=number, count=count)
         return text
@@ -272,6 +274,7 @@ class ImportBar(QFrame):
                         "the default detector finds drawn faces: add others as whole images"
                     )
                 )
+
         for facts in results:
             parts += self._output_texts(facts)
         return "  ·  ".join([*parts, *self._import.errors])
@@ -299,11 +302,13 @@ class ImportBar(QFrame):
             texts.append(
                 self.tr("Not readable: {names}").format(names=", ".join(names))
             )
+
         if output := facts.to or facts.timeline or facts.report:
             path = Path(output)
             root = self._import.root
             path = path.relative_to(root) if path.is_relative_to(root) else path
             texts.append(self.tr("see {path}").format(path=path))
+
         if sizes := facts.split_sizes:
             texts.append(", ".join(f"{name} {size:,}" for name, size in sizes.items()))
         if facts.left_out:
@@ -315,6 +320,7 @@ class ImportBar(QFrame):
             )
             count = facts.left_out.get(WITHOUT_SPLIT, 0)
             texts += [format_count(text, count)] if count else []
+
         lines = chain.from_iterable(map(shorten_list, facts.split_warnings))
         return [*texts, *map(split_words, lines), *facts.warnings]
 
@@ -432,6 +438,7 @@ class ImportDialog(CommandDialog):
             self.tr("{count} already in the dataset"): report.known_images,
             self.tr("{count} videos"): videos,
         }
+
         parts = _list_counts(counts)
         if not self.can_import:
             parts = [self.tr("No images or videos found")]
@@ -442,6 +449,7 @@ class ImportDialog(CommandDialog):
             PACKED: self.tr("{count} archives are ignored: unpack first"),
             NOT_AN_IMAGE: self.tr("{count} files are ignored: not an image"),
         }
+
         ignored = Counter[str]()
         for reason, count in report.ignored.items():
             ignored[texts.get(reason, others)] += count
@@ -450,6 +458,7 @@ class ImportDialog(CommandDialog):
             common = report.hints.most_common()
             names = shorten_list([f"{name} ({count:,})" for name, count in common])
             lines.append(self.tr("Folders: {names}").format(names=", ".join(names)))
+
         return "\n".join(lines)
 
     def commands(self, root: Path) -> list[list[str]]:
@@ -479,6 +488,7 @@ class SearchDialog(CommandDialog):
                 self.tr("Site"): (self.site,),
             }
         )
+
         self.words.textChanged.connect(
             lambda text: self.start_button.setEnabled(bool(text.strip()))
         )
@@ -539,6 +549,7 @@ class FileDropHandler(QObject):
             if kind == QEvent.Type.Drop and paths:
                 self.offer(paths)
             return True
+
         return False
 
     def offer(self, paths: Sequence[Path], label: str | None = None) -> None:

@@ -70,11 +70,13 @@ class ThumbnailLoader(QObject):
             region.region,
             min(max(1, round(side * ratio)), THUMBNAIL_SIDES[-1]),
         )
+
         thumbnail = self._cache.get(key)
         if thumbnail is None:
             self._request(key, region)
         else:
             self._cache.move_to_end(key)
+
         return thumbnail
 
     def get_any(self, region: SampleRegion) -> QPixmap | str | None:
@@ -100,12 +102,14 @@ class ThumbnailLoader(QObject):
                 return
             key, region = self._requests.popitem()
             self._loading.add(key)
+
         try:
             thumbnail: QImage | str = to_qimage(self._files.fit(region, key[2]))
         except Unreadable as error:
             thumbnail = f"⚠ {error.reason}"
         except Exception as error:  # whatever it is, only this tile shows it
             thumbnail = f"⚠ {error}"
+
         with suppress(RuntimeError):
             self._loaded.emit(key, thumbnail)
 
@@ -117,10 +121,12 @@ class ThumbnailLoader(QObject):
         self._cache[key] = thumbnail
         self._last_keys[key[:2]] = key
         self._bytes += _byte_size(thumbnail)
+        # The least recently used go first. One that is larger than the limit stays.
         while self._bytes > CACHE_BYTES and len(self._cache) > 1:
             oldest, dropped = self._cache.popitem(last=False)
             self._last_keys.pop(oldest[:2], None)
             self._bytes -= _byte_size(dropped)
+
         self.ready.emit(key[0])
 
     def close(self) -> None:
@@ -140,9 +146,11 @@ def draw_fitted(painter: QPainter, area: QRect, image: QPixmap | str | None) -> 
             QPoint(),
             image.size().scaled(area.size(), Qt.AspectRatioMode.KeepAspectRatio),
         )
+
         rect.moveCenter(area.center())
         painter.drawPixmap(rect, image)
         return rect
+
     centred = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
     painter.drawText(area.adjusted(4, 4, -4, -4), centred, image or "")
     return area
@@ -182,6 +190,7 @@ def load(path: Path) -> LoadedImage:
         return path, f"⚠ {error.strerror}"
     except Unreadable as error:
         return path, f"⚠ {error.reason}"
+
     pixels.thumbnail((MAX_LOADED_SIDE, MAX_LOADED_SIDE))
     return path, to_qimage(pixels)
 
@@ -268,6 +277,7 @@ class DetailPanel(QWidget):
                 spacing=theme.SPACE_M,
             )
         )
+
         self._show_pending: Callable[[], None] = lambda: None
         self.shown_id: int | None = None
         self._timer = timer(self, lambda: self._show_pending(), HOVER_MS)
@@ -298,6 +308,7 @@ class DetailPanel(QWidget):
             if tile
             else self.tr("Point at a face to see it enlarged, with its source.")
         )
+
         self.show_suggestions(())
         self.show_neighbours(())
 
@@ -312,6 +323,7 @@ class DetailPanel(QWidget):
             width=tile.region.width,
             height=tile.region.height,
         )
+
         # Zero-width spaces let a long file name wrap.
         title = re.sub(".{8}", "\\g<0>\u200b", tile.title or "")
         place = "rejected" if tile.status == "rejected" else tile.mark or ""

@@ -89,17 +89,20 @@ class ClassKeyReader(QObject):
                 # Says that there is none.
                 self._worker.class_for_key(first + key_name(event))
             return first + second if second else None
+
         # The other one may be a command.
         codes = (
             PREFIXES[0],
             *self._worker.keys.values(),
         )
+
         if prefix and any(key.startswith(prefix) for key in codes):
             self.first = prefix
             self._timer.start()
             text = self.tr("{key} … now the second key of a class")
             self._worker.show_message(text.format(key=prefix))
             return None
+
         return second if second and second in KEYS else ""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -191,6 +194,7 @@ class InputFilter(QObject):
             self._typed_at = event.timestamp()
             if self._is_typing:
                 self.typed_name.emit()
+
         return self._is_typing
 
     def _continues_name(self, key: int, text: str, gap: int) -> bool:
@@ -221,6 +225,7 @@ class InputFilter(QObject):
             event.setAccepted(repeat.isAccepted())
         elif late:
             event.accept()
+
         return late
 
 
@@ -235,6 +240,7 @@ def _as_repeat(event: QKeyEvent) -> QKeyEvent:
         event.text(),
         autorep=True,
     )
+
     repeat.setTimestamp(event.timestamp())
     return repeat
 
@@ -306,6 +312,7 @@ def _column(*sections: tuple[str, dict[str, str]]) -> QFormLayout:
             caps.setLayout(row_layout(*labels, None))
             caps.setMaximumHeight(caps.sizeHint().height())
             form.addRow(caps, plain_label(meaning))
+
     return form
 
 

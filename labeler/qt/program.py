@@ -47,6 +47,7 @@ class Welcome(QDialog):
                 "Your own files are never changed."
             )
         )
+
         browse = button(self.tr("Choose…"), self._choose_target)
         form = form_layout({self.tr("Dataset"): (self.target, browse)})
         other = button(self.tr("Open a dataset…"), self._choose_dataset)
@@ -65,6 +66,7 @@ class Welcome(QDialog):
                 spacing=SPACE_L,
             )
         )
+
         self.target.textChanged.connect(self._show_target)
         self._propose_target()
 
@@ -158,6 +160,7 @@ class Program(QObject):
         except GleansetError as error:
             self.welcome.problem.setText(str(error))
             return
+
         self.welcome.close()
         self.welcome.deleteLater()
         self.welcome = None

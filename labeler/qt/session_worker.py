@@ -237,6 +237,7 @@ class SessionWorker(QObject):
 
         Refused if one of `classes` exists now and is removed before the decision runs.
         """
+        # A class that is new now cannot have been deleted; it is created by the decision.
         existing = set(classes) & self.keys.keys()
 
         def check_and_work(session: SortingSession) -> StepResult:
@@ -292,7 +293,9 @@ class SessionWorker(QObject):
                 reason = self.tr(
                     "another process may be writing to the dataset; retrying"
                 )
+
             self.save_delayed.emit(reason)
+
         if not self.busy:
             self.ask(lambda session: session.poll(), self._on_poll)
 
@@ -331,6 +334,7 @@ class SessionWorker(QObject):
                 self._emit(self._answered, (job, None, None, reported))
             finally:
                 self._job = None
+
         if self._dataset is not None:
             self._dataset.close()
 
@@ -358,6 +362,7 @@ class SessionWorker(QObject):
                     self._dataset is not None and self._dataset.read_only
                 ) or not job.decides:
                     raise
+
                 if self._closed.is_set():
                     self._gives_up = True  # each of the others would wait as long
                     raise

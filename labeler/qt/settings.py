@@ -86,6 +86,7 @@ class SettingsDialog(QDialog):
             {"light": self.tr("Light"), "dark": self.tr("Dark")},
             get_theme(),
         )
+
         form = form_layout(
             {
                 self.tr("Language"): (self.language,),
@@ -94,6 +95,7 @@ class SettingsDialog(QDialog):
                 self.tr("Letters"): (self.letters,),
             }
         )
+
         note = plain_label(
             self.tr("Another language is shown when the window is opened again.")
         )

@@ -213,6 +213,7 @@ class Learning(QObject):
                 )
 
     def _on_update_end(self, result: LearningResult) -> None:
+        # On a slow machine, most of the time must be left to the window.
         pause_ms = 1000 * PAUSE_FACTOR * (time.monotonic() - self._started_at)
         self._update_timer.setInterval(max(MIN_UPDATE_INTERVAL_MS, round(pause_ms)))
         self.has_model = result.has_model
@@ -299,10 +300,12 @@ class LearningButton(QToolButton):
                 self.tr("Comparing faces: {left} faces left"), self._left
             )
             text = comparing.format(left=f"{self._left:,}")
+
         self.setText(text)
         self.setAccessibleName(text)
         usual = self.tr(
             "Suggestions are updated from your labels and appear on the next page. "
             "Click to switch updates off or on."
         )
+
         self.setToolTip(_as_tooltip(reason or usual))

@@ -60,6 +60,7 @@ def show_theme(name: str) -> None:
             not name and hints.colorScheme() is Qt.ColorScheme.Dark
         )
         application.setPalette(_palette(*_COLOURS["dark" if dark else "light"]))
+
     application.setStyleSheet(_style_sheet(application.palette()))
 
 
@@ -95,6 +96,7 @@ def _palette(
         Role.ToolTipText,
         Role.BrightText,
     )
+
     # Pairs, as the surface may be white, too.
     for colour, roles in (
         (ground, (Role.Window, Role.AlternateBase)),
@@ -107,6 +109,7 @@ def _palette(
     ):
         for role in roles:
             palette.setColor(role, QColor(colour))
+
     for role in text_roles:
         palette.setColor(QPalette.ColorGroup.Disabled, role, QColor(muted))
     return palette
@@ -129,6 +132,7 @@ def _style_sheet(palette: QPalette) -> str:
             palette.color(Role.Highlight), palette.color(Role.HighlightedText), 0.12
         ),
     }
+
     names = {name: colour.name() for name, colour in colours.items()}
     points = QApplication.font().pointSizeF()
     sizes = {
@@ -138,6 +142,7 @@ def _style_sheet(palette: QPalette) -> str:
         "heading": points * HEADING,
         "title": points * TITLE,
     }
+
     template = Template(_STYLE.read_text(encoding="utf-8"))
     return template.substitute(names, **sizes, folder=_STYLE.parent.as_posix())
 

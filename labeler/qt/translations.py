@@ -94,6 +94,7 @@ def language_for(locale: str | None) -> str:
         is_same = tag.split("_")[0] == language.split("_")[0]
         if is_same and QLocale(tag).script() == QLocale(language).script():
             return language
+
     if locale:
         names = ", ".join(LANGUAGE_NAMES)
         raise UsageError(f"unknown language: {locale!r}", f"choose one of {names}")
@@ -111,6 +112,7 @@ def install(application: QApplication, locale: str | None = None) -> str:
         folder = QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)
         if qt_translator.load(f"qtbase_{language}", folder):
             application.installTranslator(qt_translator)
+
     application.installTranslator(Words(language, application))
     return language
 
@@ -135,6 +137,7 @@ def _place_texts() -> dict[str, tuple[str, ...]]:
         tr("Not a face"),
         tr("Something else, such as a hand or a wheel. Left out of exports."),
     )
+
     return {
         Place.QUEUE: (
             tr("Not sorted yet"),

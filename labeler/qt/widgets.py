@@ -113,6 +113,7 @@ def _fill(
             layout.addLayout(part, stretch)
         else:
             layout.addStretch(1)
+
     return layout
 
 
@@ -243,6 +244,7 @@ class KeyHints(SwitchedLabel):
             text = what[0] if what else key
             if self.has_classes or key != CLASS_KEYS:
                 hints.append((key, text, cap, cap + metrics.horizontalAdvance(text)))
+
         room = self.width() - theme.SPACE_M + HINT_GAP if self.isEnabled() else 0
         while hints and sum(hint[-1] + HINT_GAP for hint in hints) > room:
             del hints[-2 if hints[-1][0] == "F1" and hints[1:] else -1]
@@ -462,6 +464,7 @@ class NameField(HintedField):
                 and (self._complete(step) or event.key() == Key.Key_Tab)
             ):
                 return True
+
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

@@ -92,6 +92,7 @@ class CloseRequest(QObject):
             )
             worker.show_error(text.format(why=unfinished))
             self._timer.start()
+
         return not unfinished
 
     def _retry(self) -> None:
@@ -149,6 +150,7 @@ class LabelerWindow(QMainWindow):
             self._show_in_grid,
             self.show_view,
         )
+
         self.status = MessageBar(self.worker)
         self.status.insertPermanentWidget(0, self._learning_button)
         self.setStatusBar(self.status)
@@ -185,6 +187,7 @@ class LabelerWindow(QMainWindow):
             row_layout(bar, grows=bar, margins=(SPACE_L, SPACE_S, SPACE_M, SPACE_S)),
             grows=self.class_panel,
         )
+
         self.split = QSplitter()
         for part, stretch in ((left, 0), (middle, 1), (self.details, 0)):
             self.split.addWidget(part)

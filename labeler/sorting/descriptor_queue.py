@@ -42,6 +42,7 @@ def measure_in_batches(dataset: Dataset) -> Generator[int, None, None]:
             qualities.save(measure_readable(batch), VERSION)
             yield len(batch)
         return
+
     for outcome in run_over(measure_readable, batches, Processes(1)):
         qualities.save(outcome.result or [], VERSION)
         yield len(outcome.item)

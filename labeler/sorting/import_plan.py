@@ -68,6 +68,7 @@ def sort_paths(paths: Sequence[Path]) -> DroppedPaths:
             kinds["videos"].append(path)
         elif ending in IMAGE_EXTENSIONS or ending in ARCHIVE_EXTENSIONS:
             kinds["files"].append(path)
+
     return DroppedPaths(
         **{kind: tuple(kind_paths) for kind, kind_paths in kinds.items()}
     )

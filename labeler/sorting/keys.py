@@ -72,6 +72,7 @@ class ClassKeys:
                 name if name in names else self._dataset.classes.find_renamed(name)
             )
             keys_now.setdefault(current or name, key)
+
         assigned_keys = assign_keys(names, keys_now)
         merged = _merge_free_keys(assigned_keys, keys_now)
         # A merged or deleted class keeps its place, for an undo.

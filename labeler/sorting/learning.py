@@ -59,11 +59,13 @@ def learn(
         sample.key: round_confidences(top) if sample.status == "queue" else ()
         for sample, top in zip(usable, model.list_proposals(), strict=True)
     }
+
     changed = [
         sample._replace(proposals=predictions[sample.sample])
         for sample in Proposals(dataset.db).iterate()
         if predictions.get(sample.sample, sample.proposals) != sample.proposals
     ]
+
     _store(dataset, latest, changed, model.classes)
     return LearningResult(missing, has_model=True)
 
@@ -80,6 +82,7 @@ def _store(
     if not changed and facts == latest.facts:
         return
     with dataset.db.transaction():
+        # A newer prelabelling has predictions of its own.
         current = proposals.get_latest()
         if current is not None and current.id == latest.id:
             proposals.update(changed, facts)

@@ -30,10 +30,12 @@ def list_known_names(dataset: Dataset) -> list[KnownName]:
         dataset.db, with_former_names=True
     ).items():
         meanings |= {name: label for name in others if name not in meanings}
+
     for text, label in meanings.items():
         with suppress(UsageError):
             alias = classes.normalize_alias(text)
             names.append(KnownName(alias, classes.normalize_class_name(label)))
+
     return names
 
 
@@ -57,6 +59,7 @@ def complete_name(typed: str, names: Iterable[KnownName]) -> Sequence[KnownName]
             matches.append(name)
         elif any(fold_name(word).startswith(prefix) for word in _words(name.text)[1:]):
             later_matches.append(name)
+
     return [*matches, *later_matches]
 
 

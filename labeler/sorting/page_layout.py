@@ -62,14 +62,17 @@ def build_stacks(
                 if sample.time - (samples[other[-1]].time or 0.0)
                 <= MAX_STACK_GAP_SECONDS
             ]
+
             similar = (
                 s for s in recent if _belongs_to_stack(number, s, samples, vectors)
             )
             stack = next(similar, stack)
             open_stacks[sample.video] = recent if stack else [*recent, stack]
+
         if not stack:
             stacks.append(stack)
         stack.append(number)
+
     return stacks
 
 
@@ -202,6 +205,7 @@ class ClassPage(NamedTuple):
             t._replace(rows=tuple(row for row in t.rows if row in rows))
             for t in self.tiles
         ]
+
         is_left = [bool(tile.rows) for tile in tiles]
         sizes = (sum(is_left[number] for number in members) for members in self.cards)
         return self._replace(
@@ -242,6 +246,8 @@ def compose_page(
         compose_class_page(label, class_stacks, vectors, room)
         for label, class_stacks in by_class.items()
     ]
+
+    # A page for each of ten classes costs ten presses of Enter: see MIN_MIXED_TILES.
     largest = max((len(page.tiles) for page in pages), default=0)
     full_size = room * MIN_CLASS_PAGE_PART if len(pages) > 1 else MIN_CLASS_TILES
     # Avoid a small page that is followed by another small page.
@@ -250,6 +256,7 @@ def compose_page(
             pages,
             key=lambda page: (len(page.tiles) - page.expected_wrong, page.label or ""),
         )
+
         if (label := str(best.label)) in tested:
             return best._replace(tested=True)
         return compose_class_page(
@@ -258,6 +265,7 @@ def compose_page(
             vectors,
             min(room, max(FIRST_PAGE_TILES, decided_counts[label])),
         )
+
     if not predicted:
         return None
     first_size = max(FIRST_PAGE_TILES, sum(decided_counts.values()))
@@ -285,12 +293,15 @@ def compose_class_page(
             len(tiles) >= MIN_CLASS_TILES
             and errors / (len(tiles) + 1) > max_rate + 0.001
         )
+
         # The hundredth is a tolerance for rounding errors.
         if tiles and (
             errors > MAX_EXPECTED_ERRORS + 0.01 or len(tiles) >= room or is_mixed
         ):
             break
+
         tiles.append(stack)
+
     by_confidence = sorted(
         tiles, key=lambda stack: (stack.prediction.confidence, stack.number)
     )
@@ -327,13 +338,16 @@ def compose_mixed_page(
             errors > MAX_EXPECTED_ERRORS
             and all_errors - errors > MIN_ERRORS_FOR_ANOTHER_PAGE
         )
+
         if count >= MIN_MIXED_TILES and (has_enough_errors or is_full):
             break
         by_label[stack.prediction.label or ""].append(stack)
+
     cards = [
         order_by_similarity(by_label[label][::-1], vectors)
         for label in sorted(by_label)
     ]
+
     total = sum(len(stack.rows) for stack in stacks)
     return ClassPage(
         PageKind.MIXED, None, tuple(chain(*cards)), 0, total, tuple(map(len, cards))
@@ -419,6 +433,7 @@ def cluster_stacks(
         for a, b in in_one_image
         if a in positions and b in positions
     ]
+
     clusters = cluster_rows(rows, max(1, len(rows) // MEAN_CLUSTER_SIZE), cannot_link)
     if len(rows) < FEW_STACKS:
         clusters = max(clusters, cluster_rows(rows, apart=cannot_link), key=len)
@@ -431,6 +446,7 @@ def cluster_stacks(
         ]
         ordered = tuple(usable[n] for n in typical_first)
         sample_clusters.append(StackCluster(ordered, len(cluster) - len(members)))
+
     return sorted(
         (g for g in sample_clusters if g.stacks),
         key=lambda g: (-len(g.stacks), g.stacks[0].number),
@@ -465,13 +481,16 @@ def find_novel_stacks(
     is_known = np.zeros(end, np.bool_)
     left_at = end + len(class_vectors)
     for at, label in enumerate(class_vectors, end):
+        # A cluster left without a name is of somebody else than the classes known then.
         rivals = [
             n
             for n, cluster in enumerate(left, left_at)
             if label in cluster.known or similarities[n, at] < MAX_KNOWN_SIMILARITY
         ]
+
         limits = similarities[:end, rivals].max(axis=1, initial=MAX_KNOWN_SIMILARITY)
         is_known |= similarities[:end, at] >= limits
+
     return {stack.number for c in compress(clusters, ~is_known) for stack in c.stacks}
 
 
@@ -505,18 +524,21 @@ def compose_clusters_page(
         for g in clusters
         if g.is_unknown and len(g.stacks) >= min_size
     ]
+
     page_clusters: list[Sequence[Stack]] = []
     free = max_tiles
     for cluster in unknown:
         if not page_clusters or len(cluster) + HEADING_TILES <= free:
             free -= len(cluster) + HEADING_TILES
             page_clusters.append(cluster)
+
     if not page_clusters:
         return None
     means = [
         vectors[[stack.number for stack in cluster]].mean(axis=0)
         for cluster in page_clusters
     ]
+
     neighbours = [page_clusters[n] for n in chain_by_similarity(np.array(means))]
     ordered = chain(*(order_by_similarity(cluster, vectors) for cluster in neighbours))
     tiles = tuple(stack._replace(prediction=NO_PREDICTION) for stack in ordered)

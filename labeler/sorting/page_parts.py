@@ -204,6 +204,7 @@ class Shown:
     def send(self, tiles: Iterable[int], target: str) -> Shown:
         """Send tiles; a card of which none is left has the name that most of its tiles got."""
         sent = {**self.sent, **dict.fromkeys(tiles, target)}
+        # A face with a label of its own is excluded no longer.
         lifted = self.lifted.difference(tiles)
         names = dict(self.names)
 

@@ -139,6 +139,7 @@ class PageState:
         if len(tiles) > 1 and shown.cards:
             provenance = WITH_PAGE
         after = self.change(shown.send(tiles, target))
+        # As after a typed name: the next key or name is for the next card.
         is_card = shown.has_clusters and {*tiles} == {
             *shown.targets(shown.cards[tiles[0]])
         }
@@ -161,6 +162,7 @@ class PageState:
             page.kind in SUGGESTIONS or label or self.shown.sent or self.shown.others
         ):
             return self.say(Message.POINT_TO_NAME)
+
         refusal = self.refuse(range(len(page.tiles)))
         if refusal is not None:
             return self, (refusal,)
@@ -185,6 +187,7 @@ class PageState:
             name=None if is_here else name,
             earlier=earlier,
         )
+
         excluded = [self.shown.page.tiles[tile] for tile in self.shown.lifted]
         commands = (Ask(Pages.exclude, (excluded,), ignore),) if excluded else ()
         return state, (*commands, *(report(name) if is_here else ()))
@@ -209,10 +212,13 @@ class PageState:
             state = replace(
                 state, seen_at={}, under=-1, has_better=False, earlier=earlier
             )
+
+        # A mouse that leads decides; otherwise the first card is lit.
         if state.under >= 0:
             point = state.under
         elif point < 0 and state.shown.has_clusters:
             point = state.shown.next_open(0)
+
         card = shown.cluster_of(point)
         state = replace(state, point=point, card=card, lit_at=self.now)
         if state.name is not None and is_new:
@@ -220,6 +226,7 @@ class PageState:
             tiles = state.name_targets() if state.card >= 0 else ()
             is_for_page = shown.page.kind is PageKind.CLASS
             state = replace(state, name=Name(state.name.text, tiles, is_for_page))
+
         return state
 
     def arrange(
@@ -231,6 +238,7 @@ class PageState:
             for tile in tiles
             if tile in self.shown.sent or tile in self.shown.others
         ]
+
         samples = self.shown.samples(labelled)
         state = self.change(after, None if labelled else kind).show(after, point)
         if labelled:
@@ -246,6 +254,7 @@ class PageState:
             undone += (change,)
         else:
             changes += (change,)
+
         state = replace(self, changes=changes, undone=undone)
         arrangement = change.arrangement
         commands = (SayChange(arrangement, kind),) if arrangement is not None else ()
@@ -482,6 +491,7 @@ def note_saved(state: PageState, serial: int, root: int) -> Result:
             changes.append(change._replace(root=root))
         elif change.after is shown:
             shown = change.before
+
     return replace(state, shown=shown, changes=tuple(changes)), ()
 
 

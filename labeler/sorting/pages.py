@@ -132,6 +132,7 @@ class Pages:
             is_better = self._is_learned if is_hinted else analysis.compared
             is_better |= grows and not has_clusters
             return self._show_page(analysis) if is_better else None
+
         if not has_clusters:
             return None
         shown_samples = (
@@ -166,14 +167,17 @@ class Pages:
         resolve = self._session.classes.resolve
         for n, sample in enumerate(samples):
             names = self._excluded.get(sample.id, ())
+            # A class may have been renamed since its page was left.
             excluded = {resolve(name) for name in names if name is not None}
             predictions[n] = predictions[n].without(excluded, class_counts)
+
         stacks = []
         for members in build_stacks(samples, self._split):
             prediction = average_predictions([predictions[n] for n in members])
             stacks.append(
                 Stack(members[0], tuple(samples[n].id for n in members), prediction)
             )
+
         vectors, has_vector = space(samples)
         decided_vectors, has_decided_vector = space(decided_samples)
         # Samples of a track are compared as one.
@@ -183,6 +187,7 @@ class Pages:
         )
         vectors = refined[: len(samples)]
         decided_vectors = refined[len(samples) :]
+        # What cannot be read never gets a vector, and must not keep clusters away.
         unreadable_count = sum(sample.id in self._unreadable for sample in samples)
         compared = bool(
             has_vector.sum()
@@ -190,6 +195,7 @@ class Pages:
                 MAX_CLUSTERED_STACKS, MIN_COVERAGE * len(has_vector) - unreadable_count
             )
         )
+
         is_covered = has_decided_vector.sum() >= MIN_COVERAGE * len(has_decided_vector)
         self._is_learned = compared and bool(is_covered or self._all_measured)
         in_one_image = find_pairs_in_one_image(stacks, samples)
@@ -198,6 +204,7 @@ class Pages:
             if compared
             else []
         )
+
         labels = np.array([sample.label or 0 for sample in decided_samples])
         class_vectors = {n: decided_vectors[labels == n] for n in {*labels.tolist()}}
         left = [
@@ -205,6 +212,7 @@ class Pages:
             for row_names, known in self._left
             if (rows := self._still_waiting(row_names))
         ]
+
         novel = find_novel_stacks(clusters, vectors, class_vectors, left)
         for n, stack in enumerate(stacks):
             # Once people were left without a name, novel clusters are mostly of them, too.
@@ -214,6 +222,7 @@ class Pages:
                 and stack.prediction.label in class_counts
             ):
                 stacks[n] = stack._replace(prediction=NO_PREDICTION)
+
         return QueueAnalysis(stacks, clusters, novel, vectors, class_counts, compared)
 
     def _choose_rows(self) -> list[int]:
@@ -272,6 +281,7 @@ class Pages:
                     refused |= dict.fromkeys(tile.rows, name)
                 elif number not in sent:
                     labels |= dict.fromkeys(tile.rows, name)
+
         with self._session.dataset.db.transaction():
             pending, refused = self._still_waiting(labels), self._still_waiting(refused)
             result = NO_STEP
@@ -284,14 +294,17 @@ class Pages:
                     operation = make_operation(
                         "label", count=len(pending), label=names.pop()
                     )
+
                 result = self._session.label_each(
                     pending, operation, WITH_PAGE, refused
                 )
+
         # Not earlier, because labelling is retried while the disk refuses.
         if page.kind is not PageKind.CLUSTERS:
             self._tested |= {
                 tile.prediction.label for tile in page.tiles if tile.prediction.label
             }
+
         return result
 
     def _still_waiting(self, labels: Mapping[int, str]) -> dict[int, str]:
@@ -315,12 +328,14 @@ def _compose_next_page(
             or stack.prediction.confidence < MAX_CLUSTERED_CONFIDENCE
         )
     }
+
     uncertain_clusters = [
         cluster._replace(
             stacks=tuple(s for s in cluster.stacks if s.number in uncertain)
         )
         for cluster in analysis.clusters
     ]
+
     vectors = analysis.vectors
     min_size = MIN_CLUSTER_SIZE
     if analysis.class_counts:
@@ -331,6 +346,7 @@ def _compose_next_page(
         analysis.stacks, vectors, room, tested, analysis.class_counts
     ):
         return page
+
     without_prediction = [
         stack for stack in analysis.stacks if stack.prediction.label is None
     ]

@@ -146,6 +146,7 @@ class Predictor:
                 names[row] for row in refused.get(sample.id, ()) if row in names
             }
             predictions.append(prediction.without(refused_names, names.values()))
+
         return predictions
 
     def _predict(
@@ -160,6 +161,7 @@ class Predictor:
             *self._queue.get_features(self._queue.list_rejected(MAX_DECIDED_SAMPLES)),
             *samples,
         ]
+
         vectors, has_vector = space(features)
         rows = [features[n].id for n in np.flatnonzero(has_vector)]
         stored = PrelabelSamples(self._db).get_many(rows)
@@ -210,6 +212,7 @@ class Predictor:
             candidates = self.read_decided_samples(
                 self._session.tiles.get_counts().classes
             )
+
         sample = self._queue.get_features([row])
         others = [
             decided_sample for decided_sample in candidates if decided_sample.id != row
@@ -219,8 +222,10 @@ class Predictor:
             space(sample),
             space(others),
         )
+
         if not has_query_vector.any():
             return []
         similarity = np.where(has_vector, other_vectors @ vectors[0], -np.inf)
+        # Samples without a vector have -inf, and are the last ones.
         order = np.argsort(-similarity)[: min(MAX_NEAREST, int(has_vector.sum()))]
         return [others[number].id for number in order.tolist()]

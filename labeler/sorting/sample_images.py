@@ -69,6 +69,7 @@ class ThumbnailCache:
             (stored for stored in THUMBNAIL_SIDES if stored >= side),
             THUMBNAIL_SIDES[-1],
         )
+
         pixels = self.pixels(region, enough)
         scale = side / max(pixels.size)
         width, height = (max(1, round(length * scale)) for length in pixels.size)

@@ -76,6 +76,7 @@ class History:
                 step = before._replace(id=row.id, depth=before.depth + 1)
                 with suppress(ValueError):
                     self._stack(before).remove(before)
+
             self.steps[row.id] = step
             self.last = max(self.last, row.id)
             if can_undo(row.id):
@@ -229,6 +230,7 @@ class SortingSession:
             for row, label in labels.items()
             if row in tiles
         ]
+
         with self.dataset.db.transaction():
             result = self._step(operation, choices)
             self.refuse(result.step, refused or {})
@@ -254,6 +256,7 @@ class SortingSession:
                 changes.append(
                     Change("refused", sample, ",".join(map(str, sorted(classes))))
                 )
+
         self.changes.apply(step, changes)
 
     def decide(
@@ -267,11 +270,13 @@ class SortingSession:
             label = self.classes.resolve(target)
             choice = Choice("", "label", label, provenance)
             return self._decide(ids, "label", choice, label=label)
+
         place = target[1:]
         if place not in PLACE_ACTIONS:
             raise UsageError(
                 f"there is no place {place!r}", f"choose one of {', '.join(Place)}"
             )
+
         kind, action, mark = PLACE_ACTIONS[place]
         return self._decide(ids, kind, Choice("", action, None, provenance), mark)
 
@@ -288,6 +293,7 @@ class SortingSession:
                 raise UsageError(
                     "none of these samples exists any more", "check them again"
                 )
+
             states = {
                 (status, choice.label, mark) for status in STATUSES[choice.action]
             }
@@ -357,6 +363,7 @@ class SortingSession:
                     "undo this step first, where it was done or by labeler undo: "
                     + after.text(),
                 )
+
         return self._finish(new, undone.changed_since, kind)
 
     def poll(self) -> bool:

@@ -119,7 +119,9 @@ class GestureView(TileView):
                 self.worker.show_message(
                     tr("This has just appeared: look at it, then press the key again")
                 )
+
             return not is_new
+
         if unseen[0] in self.in_sight():
             text = self.tr("{count} images are still loading: try again in a moment")
         else:
@@ -128,6 +130,7 @@ class GestureView(TileView):
             text = self.tr(
                 "{count} faces were not shown yet: scroll to them, then try again"
             )
+
         self.worker.show_message(format_count(text, len(unseen)))
         return False
 
@@ -139,6 +142,7 @@ class GestureView(TileView):
                 self._release_timer.stop()
                 return
             self.end_stroke()
+
         if self.is_composing or repeated or self._handle_grid_shortcut(event):
             return
         shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
@@ -168,6 +172,7 @@ class GestureView(TileView):
             self.selectionModel().clearSelection()
         else:
             return False
+
         return True
 
     def _handle_grid_shortcut(self, event: QKeyEvent) -> bool:
@@ -182,6 +187,7 @@ class GestureView(TileView):
             self.zoom(1 / ZOOM_FACTOR)
         else:
             return False
+
         return True
 
     def class_key(self, key: str, shift: bool) -> None:
@@ -195,6 +201,7 @@ class GestureView(TileView):
                 self.tr("Point at a face first: {key} did nothing").format(key=key)
             )
             return
+
         if not self.all_seen(rows):
             return
         self.held_key = key
@@ -250,6 +257,7 @@ class GestureView(TileView):
         if self.held_key:
             rows = [*self.stroke]
             key = self.held_key
+            # The view marks them again if it labels them: a refused label leaves no mark.
             self.tiles.set_states(self.stroke)
             self.held_key = ""
             self.stroke = {}
@@ -267,6 +275,7 @@ class GestureView(TileView):
             self.selectionModel().setCurrentIndex(
                 self.tiles.index(self.point), Select.NoUpdate
             )
+
         before = self.currentIndex().row()
         self.mouse.leads = False
         is_by_card = bool(modifiers & Qt.KeyboardModifier.ControlModifier)
@@ -279,6 +288,7 @@ class GestureView(TileView):
             self.mouse.extend_to(index.row())
         else:
             self.mouse.anchor = index.row()
+
         self.selectionModel().setCurrentIndex(index, Select.NoUpdate)
         self.set_point(index.row())
         self.scrollTo(index)
@@ -292,6 +302,7 @@ class GestureView(TileView):
             card = self.section_rows(row)
             neighbor = min(card.stop, last) if across + down > 0 else card.start - 1
             return self.section_rows(neighbor).start
+
         if not self.currentIndex().isValid():
             return row
         return self._grid.neighbour(row, across, down)
@@ -379,6 +390,7 @@ class GestureView(TileView):
         elif rows:
             row = row if row in rows else rows[0]
             point = self.visualRect(self.tiles.index(row)).center()
+
         rows.sort(key=lambda other: other != row)  # the one pointed at is the first
         if rows:
             self.menu_asked.emit(rows, self.viewport().mapToGlobal(point))

@@ -106,6 +106,7 @@ def break_into_shelves(
     The sections keep their order; a shelf is at most `width` wide. All shelves together are as low
     as possible.
     """
+    # `best[n]` is the lowest arrangement of the first n sections, with its height.
     best: list[tuple[int, list[tuple[Sequence[Section], int]]]] = [(0, [])]
     for end in range(1, len(sections) + 1):
         options = []
@@ -118,7 +119,9 @@ def break_into_shelves(
                 height, shelves = best[start]
                 height += lines * cell + shelf[0].heading_height(cell) + 2 * INSET
                 options.append((height, [*shelves, (shelf, lines)]))
+
         best.append(min(options, key=itemgetter(0)))
+
     return best[-1][1]
 
 
@@ -162,12 +165,14 @@ class GridLayout:
             elif section.count > columns:
                 # Distribute the rest of the width over the tiles.
                 cell = max(1, room // columns)
+
             top = self.height + section.heading_height(self._side)
             shelf.append(
                 PlacedSection(section, self.count, top, cell, columns, left + inset)
             )
             self.count += section.count
             left = shelf[-1].right + SECTION_GAP - INSET
+
         self._frame(shelf)
 
     def _frame(self, shelf: list[PlacedSection]) -> None:
@@ -218,12 +223,14 @@ class GridLayout:
                 placed.cell,
                 placed.lines,
             )
+
             columns = self._find_cells(
                 area.left() - placed.left,
                 area.right() - placed.left,
                 placed.cell,
                 placed.columns,
             )
+
             if lines and columns:
                 yield from self._rows_of_lines(placed, lines, columns)
 
@@ -261,4 +268,5 @@ class GridLayout:
             if rows := self.list_rows(line):
                 # The nearest one beside the column of this tile.
                 return min(rows, key=lambda other: abs(self.rect(other).x() - rect.x()))
+
         return row

@@ -102,6 +102,7 @@ class TileModel(QAbstractListModel):
                 self._tiles[tile.id] = tile._replace(
                     status=state.target, label=None, mark=None
                 )
+
         self.beginResetModel()
         self._ids = ids
         self._rows = {}
@@ -166,6 +167,7 @@ class TileModel(QAbstractListModel):
             self._requested_blocks &= {block} if ids is self._ids else set()
             first = 0
             last = len(self._ids) // BLOCK_SIZE
+
         self._tiles |= tiles
         if ids is self._ids:
             end = min((last + 1) * BLOCK_SIZE, len(self._ids)) - 1
@@ -199,6 +201,7 @@ class TileModel(QAbstractListModel):
                 self.only_label is not None and tile.label != self.only_label
             ):
                 return self._read_state(tile, TileMark.DONE)
+
         return state
 
     def _read_state(self, tile: SampleTile, mark: TileMark) -> TileState:
@@ -254,11 +257,13 @@ class TileModel(QAbstractListModel):
                 number=row + 1, count=len(self._ids)
             )
         ]
+
         ends = accumulate(section.count for section in self.sections)
         title = next(
             (s.title for s, end in zip(self.sections, ends, strict=True) if row < end),
             "",
         )
+
         parts += [title] if title else []
         if predictions.count > 1:
             parts.append(self.tr("stack of {count}").format(count=predictions.count))
@@ -275,4 +280,5 @@ class TileModel(QAbstractListModel):
             parts.append(
                 self.tr("moved to {target}").format(target=target_name(state.target))
             )
+
         return ", ".join(parts)

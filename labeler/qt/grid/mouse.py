@@ -122,6 +122,7 @@ class TileMouse(QObject):
 
     def _has_moved(self, point: QPoint) -> bool:
         far = (point - self._pressed_at).manhattanLength()
+        # A hand that slips does so within an instant; a slow move is meant as a drag.
         steady = time.monotonic() - self._press_time > SLIP_SECONDS
         limit = (
             MAX_STEADY_SLIP_PIXELS
@@ -138,6 +139,7 @@ class TileMouse(QObject):
             rows = self._view.selected_rows()
             if self._pressed_row not in set(rows):
                 rows = [self._pressed_row]
+
         if rows and not modifiers & (Modifier.ShiftModifier | Modifier.ControlModifier):
             self._drag(rows)
             return
@@ -199,6 +201,7 @@ class TileMouse(QObject):
                 self.anchor = row
             else:
                 self._view.click_outside(self._pressed_at)
+
         if row >= 0:
             index = self._view.tiles.index(row)
             self._view.selectionModel().setCurrentIndex(index, Select.NoUpdate)

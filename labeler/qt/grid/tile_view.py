@@ -92,11 +92,13 @@ def paint_tile(
         draw_filling(painter, rect, tile.thumbnail)
     else:
         draw_fitted(painter, rect, tile.thumbnail)
+
     painter.setOpacity(1.0)
     if tile.caption:
         _paint_caption(
             painter, rect, tile.caption, key if is_captioned else "", palette
         )
+
     theme.round_corners(painter, rect, ground, theme.TILE_RADIUS)
     badge = "✕" if tile.state.mark is TileMark.LIFTED else "" if is_captioned else key
     if badge:
@@ -158,6 +160,7 @@ def _paint_caption(
         min(painter.fontInfo().pixelSize(), max(10, rect.height() // 6)),
         bold=False,
     )
+
     metrics = painter.fontMetrics()
     room = OUTLINE_WIDTH + 1  # keep text clear of the outline
     height = metrics.height() + room
@@ -313,12 +316,14 @@ class TileView(QListView):
         size = self.viewport().size()
         sections = self.tiles.sections
         area = size.width() * size.height() // max(1, self.tiles.rowCount())
+        # No larger tile can fit: this side would fill the area without any gap or heading.
         sides = range(min(self.max_side, isqrt(area)), self.min_side, -4)
         fitting = (
             candidate
             for candidate in sides
             if GridLayout(sections, size.width(), candidate).height <= size.height()
         )
+
         self.side = next(fitting, self.min_side)
         self.lay_out()
 
@@ -558,9 +563,11 @@ class TileView(QListView):
             tile = self.tiles.tile(row)
             # An image of another size, shown until this one is loaded, does not count.
             is_loaded = tile is not None and rect not in self._missing.get(tile.key, ())
+            # Only what a person could see whole may be labelled by a key.
             if is_new and is_loaded and self._is_visible(rect, painted):
                 self.seen_samples[self.tiles.id(row)] = time.monotonic()
                 new_rows.append(row)
+
         theme.focus_ring(painter, self.viewport().rect(), self)
         painter.end()
         if new_rows:
@@ -581,6 +588,7 @@ class TileView(QListView):
                 line = QRect(box.topLeft(), QSize(box.width(), HEADING_HEIGHT))
                 line.adjust(INSET + 2, 0, -INSET - 2, 0)
                 self.paint_heading(painter, line, placed, ground)
+
         painter.setFont(self.font())
         return grounds
 
@@ -598,6 +606,7 @@ class TileView(QListView):
                 + theme.key_width(painter.fontMetrics(), key)
                 + theme.SPACE_M
             )
+
         painter.setFont(theme.scale_font(self.font(), 1.0))
         elided = painter.fontMetrics().elidedText(
             name, Qt.TextElideMode.ElideRight, line.width()
@@ -609,6 +618,7 @@ class TileView(QListView):
             + painter.fontMetrics().horizontalAdvance(elided)
             + theme.SPACE_M
         )
+
         painter.setFont(self.font())
         painter.setPen(theme.muted_text(self.palette()))
         note = painter.fontMetrics().elidedText(

@@ -197,6 +197,7 @@ class EmptyNotice(QWidget):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             label.setFixedWidth(em(self, WIDTH_EM))
             self._column.addWidget(label, 0, Qt.AlignmentFlag.AlignHCenter)
+
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Window)
         self.hide()
@@ -274,6 +275,7 @@ def no_faces(view: LabelerView, image_count: int, is_detecting: bool) -> Notice:
         is_whole = view.context.imports.whole_images
         title = tr("Preparing images…") if is_whole else tr("Detecting faces…")
         return Notice(title, tr("They appear here, one after the other."))
+
     if not image_count:
         return _first_steps(view)
     return Notice(
@@ -349,6 +351,7 @@ def all_sorted(
         texts.append(format_count(tr("{count} labels look doubtful."), doubtful))
     elif doubtful == 0:
         texts.append(tr("No label looks doubtful."))
+
     review = to_view(view, "review", tr("Review labels"))
     steps.insert(0 if doubtful else len(steps), review)
     if faceless:
@@ -445,6 +448,7 @@ def empty_wall(view: LabelerView, wall: str) -> Notice:
             tr("Find quality issues"), partial(run, "labeler", "quality")
         ),
     }
+
     first_steps = [searches[wall]] if wall in searches else []
     return Notice(
         tr("Nothing to review in this list"), text, (*first_steps, *next_steps(view))

@@ -115,12 +115,14 @@ class ClassPagesView(LabelingView):
             TakeBack: self.worker.take_back,
             Ask: self._ask,
         }
+
         QShortcut(
             QKeySequence("Ctrl+R"),
             self,
             partial(self._press, suggest_again),
             context=Qt.ShortcutContext.WidgetWithChildrenShortcut,
         )
+
         set_column(self, self.header, self.view, self.hints)
         timer = QTimer(self)
         timer.timeout.connect(self._tick)
@@ -180,12 +182,14 @@ class ClassPagesView(LabelingView):
             self.header.name.read_names()
             self.hints.setText(page_hints(state.shown.page))
             self.set_current_place(self._rename_page().label or "")
+
         if state.name != before.name or state.is_ready != before.is_ready:
             self._draw_name(before.name)
         drawn = [
             (page.shown, page.is_ready, page.is_preparing, page.has_better)
             for page in (before, state)
         ]
+
         if drawn[0] != drawn[1]:
             self._show_header()
             self._show_notice()
@@ -207,6 +211,7 @@ class ClassPagesView(LabelingView):
             is_begun=bool(state.shown.sent),
             offers_better=state.offers_better,
         )
+
         self.hints.has_classes = bool(self.worker.keys)
         self.hints.update()
 
@@ -232,6 +237,7 @@ class ClassPagesView(LabelingView):
             if field.hasFocus() or (before is not None and not field.isVisible()):
                 self.focus_home()
             return
+
         self._place_field()
         field.show()
         field.setFocus()
@@ -252,6 +258,7 @@ class ClassPagesView(LabelingView):
                 field.blockSignals(True)  # it loses the focus for a moment
                 field.setParent(viewport)
                 field.blockSignals(False)
+
             field.setGeometry(place)
 
     # -- events
@@ -339,6 +346,7 @@ class ClassPagesView(LabelingView):
                 name = shown.name_of(other) or self.tr("Who is this?")
                 join = partial(self.take, drop, tuple(rows), box.first)
                 others.addAction(self.view.portrait_icon(box), name, join)
+
         return menu
 
     def _show_step(self, step: StepResult) -> None:

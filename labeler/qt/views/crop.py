@@ -84,6 +84,7 @@ class CropView(LabelerView):
                 "Del: delete · class key: label · Enter, PgDn: next image"
             )
         )
+
         head = row_layout(
             self.title, self.selection_box, self.text, grows=self.title, margins=HEAD
         )
@@ -127,6 +128,7 @@ class CropView(LabelerView):
             self.title.setText(self.selection_box.currentText())
             self._show_notice()
             return
+
         self.empty.show_notice(None)
         self._index = min(max(index, 0), len(self._images) - 1)
         self._requested = self._images[self._index]
@@ -154,6 +156,7 @@ class CropView(LabelerView):
             self.tr("Boxes can be drawn on any image."),
             (show_all, detect_faces(self, self.tr("Detect faces in new images"))),
         )
+
         self.empty.show_notice(notice if state[0] else no_faces(self, *state))
 
     def _run_late_act(self) -> None:
@@ -287,7 +290,9 @@ class CropView(LabelerView):
                 box = replace(draft, sample=sample)
             elif draft is not None:
                 box = replace(box, id=draft.id)
+
             shown_boxes.append(box)
+
         new_boxes = edited - {box.id for box in shown_boxes}
         shown_boxes += [
             replace(box, sample=None) for box in drafts if box.id in new_boxes

@@ -136,6 +136,7 @@ class DuplicatesView(LabelingView):
             grows=self.title,
             margins=HEAD,
         )
+
         foot = row_layout(
             self.hint,
             self.none_button,
@@ -143,6 +144,7 @@ class DuplicatesView(LabelingView):
             grows=self.hint,
             margins=(0, 0, HEAD[2], 0),
         )
+
         self._column = set_column(self, head, self.view, foot)
         self._planning.done.connect(self._show_plan)
         self._planning.failed.connect(self._planning_failed)
@@ -224,6 +226,7 @@ class DuplicatesView(LabelingView):
             [member.id for copies in self.view.sets for member in copies.members],
             [section_of(group, self._reason(group)) for group in page],
         )
+
         uncertain = len(self._uncertain_sets())
         for page_button, text, count in (
             (
@@ -244,6 +247,7 @@ class DuplicatesView(LabelingView):
         ):
             page_button.setVisible(count > 0)
             page_button.setText(format_count(text, count))
+
         self.view.fit_page()
         self._show_title()
 
@@ -281,14 +285,17 @@ class DuplicatesView(LabelingView):
                 if is_compared
                 else self.tr("Not searched yet")
             )
+
             missing = format_count(
                 self.tr("{count} images are not searched for duplicates yet."),
                 self._missing,
             )
+
             steps = [find_duplicates(self)]
             if is_compared and not self._missing:
                 steps = next_steps(self, copies=False)
             notice = Notice(text, missing if self._missing else "", tuple(steps))
+
         self.title.setText(text)
         self.empty.show_notice(notice)
 

@@ -47,11 +47,13 @@ class GridView(FilteredView):
                 "Space: enlarge · F1: all keys"
             )
         )
+
         places = ((target_name(target), target) for target in PLACE_KEYS)
         others = (
             (self.tr("Duplicates"), DUPLICATES),
             (self.tr("All faces"), ALL_PLACES),
         )
+
         self.bar = FilterBar(places=[*places, *others])
         self.view.set_side(int(str(QSettings().value(SIDE_SETTING, self.view.side))))
         self._lay_out()
@@ -69,6 +71,7 @@ class GridView(FilteredView):
             (self.tr("By size"), "size"),
         ):
             self.order.addItem(title, name)
+
         self.order.setToolTip(self.tr("Sort by"))
         self.order.setAccessibleName(self.tr("Sort by"))
         head = row_layout(
@@ -139,6 +142,7 @@ class GridView(FilteredView):
             "source": self.tr("No source"),
             "time": self.tr("Not from a video"),
         }
+
         order = self._query.order
         if len(rows.sections) <= 1 and order not in untitled:
             return [Section("", len(rows.ids))]
@@ -165,6 +169,7 @@ class GridView(FilteredView):
             text += self.tr("  ·  {count} new: press Enter to show them").format(
                 count=self._new_count
             )
+
         self.title.setText(text)
 
     def _recount(self, progress: SortingProgress) -> None:
@@ -209,10 +214,13 @@ class GridView(FilteredView):
             new_count = sum(self.model.row_of(row) < 0 for row in rows.ids)
             if shows:
                 if new_count:
+                    # What one looks at stays where it is.
                     scrolled = self.view.verticalOffset()
                     self._show_rows(query, rows)
                     self.view.verticalScrollBar().setValue(scrolled)
+
                 return
+
             self._new_count = new_count
             self._count = len(rows.ids)
             self._show_title()

@@ -166,6 +166,7 @@ class EnlargedFaceOverlay(QWidget):
             hint = self.tr(
                 "← →: video frames · ↑ ↓: other faces · class keys · Esc: back"
             )
+
         painter.drawText(lower.translated(0, line), centre, hint)
         for face in self.frame_file.frame.faces if self.ready else ():
             width = 3 if face.id == self._id else 1
@@ -240,6 +241,7 @@ class EnlargedFaceOverlay(QWidget):
                 self._view.set_point(row)
                 self._view.scrollTo(self._view.tiles.index(row))
                 self.show_row(row)
+
         return bool(across or down)
 
     def end(self) -> None:
@@ -414,7 +416,9 @@ class LabelingView(LabelerView):
                 menu.addAction(
                     target_name(place) + f"\t{key}" * has_keys, partial(send, place)
                 )
+
             menu.addSeparator()
+
         menu.addAction(
             self.tr("Enlarge") + "\t" + self.tr("Space"), partial(self._enlarge, ids[0])
         )
@@ -437,6 +441,7 @@ class LabelingView(LabelerView):
             self.model.set_state(named, AS_STORED)
             self.model.refresh()
             self.class_changed(operation)
+
         if step.kind is StepKind.STEP:
             return
         self._undone ^= {step.root}

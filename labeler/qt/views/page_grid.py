@@ -89,6 +89,7 @@ class PageGrid(GestureView):
         """Paint a page that takes no more labels paler."""
         super().paintEvent(event)
         if self.page_state.is_preparing:
+            # The page stays readable, but looks as if it were behind glass.
             veil = self.palette().color(Role.Window)
             veil.setAlphaF(VEIL_OPACITY)
             QPainter(self.viewport()).fillRect(event.rect(), veil)
@@ -106,6 +107,7 @@ class PageGrid(GestureView):
             if state.point >= 0 and state.under < 0 and not is_new:
                 self.mouse.leads = False
             super().set_point(state.point)
+
         drawn = [(s.card, s.name, s.is_preparing) for s in (before, state)]
         if drawn[0] != drawn[1]:
             self.viewport().update()
@@ -134,12 +136,14 @@ class PageGrid(GestureView):
             suggestions_by_sample(page),
             {tile.rows[0]: tile.rows for tile in page.tiles},
         )
+
         self.fit_page()
         # Faces that were not on the screen come out of their portraits.
         for card in self._grid.placed:
             if card.section.portrait >= 0:
                 start = card.portrait.topLeft()
                 places = dict.fromkeys(self.tiles.ids(card.rows), start) | places
+
         self.slide_from(places)
 
     def _show_marks(self, shown: Shown) -> None:
@@ -208,6 +212,7 @@ class PageGrid(GestureView):
             tag = tile.state.key or state.shown.tag(card)
             is_lit = tile.pointed or card == self._lit_card()
             return tile._replace(state=tile.state._replace(key=tag), pointed=is_lit)
+
         is_named = tile.caption == self._current(state.shown.name_of(card)) != ""
         if is_named and not state.shown.open(state.shown.members(card)):
             return tile._replace(state=UNMARKED, caption="")
@@ -247,6 +252,7 @@ class PageGrid(GestureView):
             placed = placed._replace(section=section)
             super().paint_heading(painter, line, placed, ground)
             return
+
         pen = QPen(blend(edge(palette), palette.color(Role.Text), 0.1), 1)
         draw_frame(painter, line, pen, palette.color(Role.Base), CONTROL_RADIUS)
         painter.setPen(muted_text(palette))

@@ -46,6 +46,7 @@ def page_hints(page: ClassPage) -> str:
             "Ctrl + Enter: name, then next page · Click: exclude a face · "
             ".: nobody I collect · −: split · F1: all keys"
         )
+
     return tr(
         "Enter: all correct · A – Z: type a name · 1–9: its class · "
         "Click: exclude a face · Ctrl + Z: undo · F1: all keys"
@@ -76,6 +77,7 @@ def _card_section(
         faces = sum(len(tile.rows) for tile in tiles)
         similar = tr("{count} similar").format(count=faces)
         title = tr("No similar face") if faces == 1 else similar
+
     return Section(
         title,
         len(tiles),
@@ -93,13 +95,16 @@ def page_title(page: ClassPage) -> str:
         return tr(
             "Comparing faces…  Cards of similar ones follow; or point and type a name"
         )
+
     if page.kind is PageKind.CLUSTERS:
         title = tr("Who is this?  {number} · type the name")
         if len(page.cards) > 1:
             title = tr(
                 "Who are they?  {count} people to name · {number} · point and type"
             )
+
         return format_count(title, len(page.cards), number=_describe_number(page))
+
     return _suggestions_title(page)
 
 
@@ -111,6 +116,7 @@ def _suggestions_title(page: ClassPage) -> str:
         quality = tr("about {wrong} may be wrong").format(wrong=max(1, round(wrong)))
     else:
         quality = tr("probably all correct")
+
     text = tr("{label}?  {number} · {how}")
     if len(labels) > 1:
         text = tr("Several classes · {number} · {how}")
@@ -151,6 +157,7 @@ class PageHeader(QWidget):
             self.tr("Better suggestions (Ctrl+R)"),
             partial(press, suggest_again),
         )
+
         self.name.setAccessibleName(self.tr("Who is this?"))
         self.title.setMinimumHeight(em(self, TITLE_EM))
         parts = (
@@ -161,6 +168,7 @@ class PageHeader(QWidget):
             self.file_button,
             self.skip_button,
         )
+
         self.controls = row_layout(*parts, grows=self.title)
         self._rows = column_layout(self.controls, margins=HEAD)
         self._asks = False
@@ -189,6 +197,7 @@ class PageHeader(QWidget):
             action = self.tr("Enter: all correct ({count})")
         elif kind is PageKind.CLUSTERS and count:
             action = self.tr("Enter: next page ({count} faces left)")
+
         self.file_button.setEnabled(count > 0 or not files)
         self.file_button.setText(format_count(action, count))
         title = page_title(page)

@@ -64,6 +64,7 @@ class FilterBar(QWidget):
             self._choice(),
             self._choice(),
         )
+
         self._boxes = (self.source, self.video)
         """The boxes whose first entry means no filter."""
         self.text = QLineEdit(clearButtonEnabled=True)
@@ -91,6 +92,7 @@ class FilterBar(QWidget):
             self.tr("Episode"): self.video,
             self.tr("Text"): self.text,
         }
+
         row: list[QWidget] = []
         for name, part in parts.items():
             label = QLabel(name)
@@ -98,6 +100,7 @@ class FilterBar(QWidget):
             part.setAccessibleName(name)
             part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             row += [label, part]
+
         self.setLayout(row_layout(*row, margins=(6, 4, 6, 4)))
 
     def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
@@ -242,6 +245,7 @@ class ReviewView(FilteredView):
             (self.tr("Quality issues"), "flags"),
         ):
             self.wall.addItem(title, name)
+
         self.wall.setAccessibleName(self.tr("Show"))
         self.wall.currentIndexChanged.connect(self.reload)
         self._wall: ReviewPage | None = None
@@ -328,6 +332,7 @@ class ReviewView(FilteredView):
             "white": self.tr("Nearly white"),
             "tiny": self.tr("Tiny"),
         }
+
         names = flags if self.wall.currentData() == "flags" else {}
         sections = []
         for section in page.sections:
@@ -339,6 +344,7 @@ class ReviewView(FilteredView):
                     shares_shelf=bool(title) and section.size <= MAX_SHELF_TILES,
                 )
             )
+
         return sections
 
     @staticmethod
@@ -371,11 +377,13 @@ class ReviewView(FilteredView):
             for row in self.view.list_unmarked(rows)
             if self.model.id(row) in suggested
         ]
+
         if not targets:
             self.worker.show_message(
                 self.tr("No suggestion to accept: K keeps the label")
             )
             return
+
         if not self.view.all_seen(targets):
             return
         ids = self.model.ids(targets)
@@ -383,6 +391,7 @@ class ReviewView(FilteredView):
             row: self.model.send_state(suggested[self.model.id(row)].label)
             for row in targets
         }
+
         self.decide_rows(
             states, lambda session: accept_suggestions(session, ids, suggested)
         )
@@ -424,6 +433,7 @@ class ReviewView(FilteredView):
             text = self.tr(
                 "Enter: accept suggestion · K: keep label · class key: relabel"
             )
+
         # All shown are reviewed: Enter loads the next ones.
         if not self.view.list_unmarked():
             text = self.tr("Enter: show what is left to review")

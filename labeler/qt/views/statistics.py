@@ -93,6 +93,7 @@ class ClassTable(QTreeWidget):
                 item.setTextAlignment(number, ALIGN_RIGHT)
                 spoken = f"{row.name}, {title}: {text or '–'}"
                 item.setData(number, Qt.ItemDataRole.AccessibleTextRole, spoken)
+
             if row.name in selected:
                 self.setCurrentItem(item)
 
@@ -168,6 +169,7 @@ class StatisticsView(LabelerView):
             sum(counts[split] for counts in counts_by_split.values())
             for split in SPLITS
         )
+
         shares = " : ".join(f"{total:,}" for total in totals)
         text = self.tr("train : val : test = {shares}").format(shares=shares)
         self._has_split = bool(counts_by_split)
@@ -177,4 +179,5 @@ class StatisticsView(LabelerView):
             self.tr("Type a name on a class page, or press N over a face in the grid."),
             (to_pages(self), to_queue(self)),
         )
+
         self.empty.show_notice(None if rows else notice)
