@@ -276,8 +276,7 @@ class SharedQueue(JobQueue):
 
     def _measure_progress(self) -> tuple[int, int]:
         """Return the numbers of images and of unfinished queues."""
-        queues = self._queues.values()
-        images = sum(len(queue.images) for queue in queues)
+        images = sum(len(queue.images) for queue in self._queues.values())
         return images, len(self._list_active())
 
     def _list_active(self) -> list[CandidateQueue]:

@@ -410,6 +410,8 @@ def _resolve_names(
         opinions = _list_opinions(dataset, report)
         numbers_about_face = {opinion.report for opinion in opinions}
         rivals: list[Rival] = []
+        # Another class than the claimed one was chosen against the others. Reports that are
+        # accepted together are compared by the classes that they get, below.
         if claims[report.id] is None:
             rivals += [rival for rival in opinions if rival.report not in keys]
         for other, key in keys.items():

@@ -177,9 +177,8 @@ def _import_file(dataset: Dataset, file: Path) -> None:
     except FileNotFoundError:
         return  # imported by another server
     except msgspec.MsgspecError:
-        log.exception(
-            "not a report: %s", file.replace(file.with_suffix(DAMAGED_SUFFIX))
-        )
+        renamed_file = file.replace(file.with_suffix(DAMAGED_SUFFIX))
+        log.exception("not a report: %s", renamed_file)
         return
 
     claim = report.claim

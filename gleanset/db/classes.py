@@ -439,8 +439,10 @@ class LabelClasses:
         number = self._db.fetch_int(sql, (name,))
         if not number:
             number = self._add_hidden(name, self.get_id(name))
-        aliases = self._leave_aliases(number)
-        self._changes.apply(step, [*aliases, Change("merged", number, after=None)])
+        self._changes.apply(
+            step,
+            [*self._leave_aliases(number), Change("merged", number, after=None)],
+        )
 
     def _leave_aliases(self, row: int) -> list[Change]:
         """Return changes after which the names of an alias (row) lead to its class directly.

@@ -264,6 +264,7 @@ class Pairs(Table):
 
     def save_verdicts(self, verdicts: Sequence[PairVerdict]) -> None:
         """Save verdicts of pixel comparisons."""
+        # The values are the fields of a verdict.
         with self._db.transaction():
             self._db.execute_many(
                 f"""INSERT OR REPLACE INTO pair(a,b,kind,distance,overlap,verdict,relation,version)

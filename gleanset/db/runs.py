@@ -174,6 +174,7 @@ class LabelIssues(Table):
         with self._db.transaction():
             self._db.execute("DELETE FROM label_issue")
             decision = self._db.fetch_int("SELECT coalesce(max(id), 0) FROM decision")
+            # The values are the fields of an issue; g is the given class, w the one suggested.
             self._db.execute_many(
                 """
                 INSERT INTO label_issue(

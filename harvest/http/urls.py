@@ -94,8 +94,9 @@ def _encode_host(name: str) -> str:
     mapped = idna.uts46_remap(name, std3_rules=False, transitional=False)
     labels = []
     for label in mapped.split("."):
-        is_ascii = label.isascii()
-        labels.append(label if is_ascii else f"xn--{label.encode('punycode').decode()}")
+        if not label.isascii():
+            label = f"xn--{label.encode('punycode').decode()}"
+        labels.append(label)
     return ".".join(labels)
 
 

@@ -271,8 +271,9 @@ def _read_visible_text(page: Page) -> str:
 def _has_no_results(page: Page, query: Query) -> bool:
     if _find_results(page) or _is_blocked(page, query):
         return False
-    text = _read_visible_text(page)
-    return _has_no_results_box(page) or _contains(text, query, "no results")
+    return _has_no_results_box(page) or _contains(
+        _read_visible_text(page), query, "no results"
+    )
 
 
 def _has_no_results_box(page: Page) -> bool:

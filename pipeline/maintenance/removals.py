@@ -132,8 +132,10 @@ def plan_removal(
 
     if not hashes:
         raise UsageError("nothing to forget", "name it: --image, --origin or --author")
-    list_keys = Maintenance(dataset.db).list_sample_keys
-    keys = list(chain.from_iterable(map(list_keys, hashes)))
+    maintenance = Maintenance(dataset.db)
+    keys: list[str] = []
+    for sha256 in hashes:
+        keys += maintenance.list_sample_keys(sha256)
     samples = filter(None, map(dataset.samples.get, keys))
     all_reports = chain.from_iterable(
         map(dataset.reports.iterate, (PENDING, ACCEPTED, REFUSED))
