@@ -112,7 +112,7 @@ def _requirement(extras: tuple[str, ...]) -> list[str]:
     if vcs := origin.get("vcs_info"):
         return [f"{_NAME}{brackets} @ {vcs['vcs']}+{url}@{vcs['commit_id']}"]
 
-    # Of a wheel that was deleted only the name is known.
+    # The wheel was deleted since: its name is advised, for the user to put the file here again.
     parts = urlsplit(url)
     file = Path(unquote(parts.path))
     if parts.scheme == "file" and not file.exists():

@@ -49,11 +49,12 @@ def format_short_path(path: str) -> str:
 
 
 def format_origin(origin: Origin) -> str:
-    """Return the short name of a file, of a member after that of its archive."""
+    """Return the short name of a file; of one in an archive as `ARCHIVE: NAME`."""
     if origin.source != "archive":
         return format_short_path(origin.key)
 
     archive = escape_name(PurePath(origin.path or "").name)
+    # The key is the hash of the archive, a colon, and the name in it.
     _, _, member = origin.key.partition(":")
     return f"{archive}: {format_short_path(member)}" if member else archive
 

@@ -68,7 +68,7 @@ class ReviewPage(NamedTuple):
 def load_review_page(
     dataset: Dataset, name: str, sample_filter: SampleFilter
 ) -> ReviewPage:
-    """Load one list of samples to review, by its name."""
+    """Load "doubtful", "flags" or another list of `Reviews`, by its name."""
     reviews = Reviews(dataset.db)
     if name == "doubtful":
         items = list_doubtful(dataset, sample_filter)
@@ -79,11 +79,9 @@ def load_review_page(
     if name in ("doubtful", "label-issues"):
         return _group_by_confusion(items)
 
-    # A section for each class, in the order of the items.
-    sections = tuple(
-        ReviewSection(name, "", count)
-        for name, count in Counter(item.label or "" for item in items).items()
-    )
+    # The items of a class follow each other: they are its section.
+    counts = Counter(item.label or "" for item in items)
+    sections = tuple(ReviewSection(label, "", count) for label, count in counts.items())
     return ReviewPage(
         array("q", (item.id for item in items)),
         sections,

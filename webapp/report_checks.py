@@ -106,8 +106,9 @@ def _resolve_class(report: SentReport, model: LoadedModel) -> str:
     except UsageError as error:
         raise RefusedRequest(422, reason, error.what, error.fix) from error
 
-    # Device names of Windows, and the words for "unknown"; the page has the same rule.
-    if make_folder_name(name) == f"_{name.rstrip('. ')}" or name.casefold() in UNKNOWN:
+    # `make_folder_name` puts a `_` before device names of Windows. The page has the same rule.
+    is_device = make_folder_name(name) == f"_{name.rstrip('. ')}"
+    if is_device or name.casefold() in UNKNOWN:
         raise RefusedRequest(422, reason, f"reserved: {name!r}", hint)
 
     for model_class in model.visible_classes:

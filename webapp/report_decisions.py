@@ -601,6 +601,10 @@ def get_accepted_class(dataset: Dataset, report: Report, correct: str | None) ->
 def _read_and_crop(
     dataset: Dataset, report: Report, originals: Store
 ) -> tuple[Measured, FaceCrop]:
+    """Write the image of a report and the crop of its face for the store; return what was written.
+
+    Both are in its scratch folder, from which it takes them when the decision is recorded.
+    """
     import numpy as np
 
     data = read_report_image(dataset, report)

@@ -259,8 +259,9 @@ def randomization_test(gains: Sequence[int]) -> float:
     A gain is the difference in correct images of a group; each has either sign with probability
     1/2. For groups of one image it is McNemar's test.
     """
-    # Probabilities of all sums from the lowest to the highest; the sum of nothing is 0. A group
-    # moves half of each to a sum that is lower by its gain, and half to one that is higher.
+    # Probabilities of all sums from the lowest to the highest: the sum 0 stays in the middle. A
+    # group adds `size` places on each side. So half of a probability that keeps its place is that
+    # of a sum lower by `size`, and half that moves by 2 * `size` is that of a higher one.
     probabilities = np.ones(1)
     for size in map(abs, gains):
         if size:

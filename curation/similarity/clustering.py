@@ -14,7 +14,7 @@ from gleanset.arrays import Float32Array, IntArray, normalize_rows, thin_out
 MIN_DISTANCE = 1e-4
 """Smaller distances are rounding errors: the vectors are equal."""
 
-SAME_IMAGE_DISTANCE = 10.0
+DISTANCE_APART = 10.0
 """Added distance of two faces in one image: mostly two people, but a mirror or a photograph shows
 one twice. It is large because it is averaged over all pairs of two clusters."""
 
@@ -88,9 +88,10 @@ def cluster_rows(
         return [[row] for row in range(size)]
 
     distances = np.maximum(1 - vectors @ vectors.T, 0)
+    # Both halves of the symmetric matrix.
     for first, second in apart:
-        distances[first, second] += SAME_IMAGE_DISTANCE
-        distances[second, first] += SAME_IMAGE_DISTANCE
+        distances[first, second] += DISTANCE_APART
+        distances[second, first] += DISTANCE_APART
     tree = linkage(distances[np.triu_indices(size, 1)], "average")
     if count is None:
         count = _choose_cluster_count(distances, tree)

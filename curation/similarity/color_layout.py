@@ -64,9 +64,9 @@ def compute_layout(rgb: Any, cells: Any, library: Any) -> Any:
     `library` is numpy or torch, `cells` the result of `compute_cell_weights` in it.
     """
     lightness, red, yellow = _convert_to_lab(rgb, library)
-    lightness = _subtract_mean(lightness, USUAL_LIGHTNESS)
-    red = _subtract_mean(red, 0)
-    yellow = _subtract_mean(yellow, 0)
+    lightness = _subtract_mean(lightness, usual=USUAL_LIGHTNESS)
+    red = _subtract_mean(red, usual=0)
+    yellow = _subtract_mean(yellow, usual=0)
 
     tone_bins = assign_soft_bins(lightness, *LIGHTNESS, TONES, library)
     red_bins = assign_soft_bins(red, *TINT, TINTS, library)
@@ -75,10 +75,12 @@ def compute_layout(rgb: Any, cells: Any, library: Any) -> Any:
     bins = tone_bins[..., None, None] * tint_bins[..., None, :, :]
 
     shares = cells @ bins.reshape(*lightness.shape, -1)
+    # Distances of roots of shares are Hellinger distances. A share of 0 stays 0.
     return (shares + FLOOR) ** 0.5 - FLOOR**0.5
 
 
-def _subtract_mean(axis: Any, usual: float) -> Any:
+def _subtract_mean(axis: Any, *, usual: float) -> Any:
+    """Move values of pixels so that their mean comes closer to the usual mean of images."""
     return axis - SUBTRACTED_SHARE * (axis.mean(-1) - usual)[..., None]
 
 

@@ -90,10 +90,10 @@ class SimilaritySpaces:
 def find_dissimilar_proposals(dataset: Dataset, labels: Mapping[str, str]) -> set[str]:
     """Return the samples (keys) that are unlike the labelled samples of their predicted class.
 
-    `labels` are the predicted classes by key. Of samples that are returned, the maximum cosine
-    similarity to labelled samples of the class is below the `MIN_SIMILARITY_QUANTILE` among the
-    similarities of labelled samples to others of their class. Empty if fewer than `MIN_REFERENCES`
-    labelled samples can be compared.
+    `labels` are the predicted classes by key. The similarity of a sample to a class is the largest
+    cosine similarity to its labelled samples. A sample is returned if labelled samples are rarely
+    (`MIN_SIMILARITY_QUANTILE`) as dissimilar to the others of their own class. Empty if fewer than
+    `MIN_REFERENCES` labelled samples can be compared.
     """
     space = EmbeddingSpace.from_dataset(dataset)
     samples = list(dataset.samples.iter_by_key())
@@ -106,13 +106,13 @@ def find_dissimilar_proposals(dataset: Dataset, labels: Mapping[str, str]) -> se
     vectors, has_vector = space.get_vectors(names)
     rows = np.flatnonzero(has_vector).tolist()
 
-    rows_by_label: dict[str, list[int]] = {}
+    labelled_rows: dict[str, list[int]] = {}
     for row in rows:
         if samples[row].status == "labelled":
-            rows_by_label.setdefault(str(samples[row].label), []).append(row)
+            labelled_rows.setdefault(str(samples[row].label), []).append(row)
     references = {
         label: vectors[thin_out(rows_of_label, MAX_VECTORS)]
-        for label, rows_of_label in rows_by_label.items()
+        for label, rows_of_label in labelled_rows.items()
     }
     min_similarity = _find_min_similarity(references.values())
     if min_similarity is None:

@@ -99,7 +99,8 @@ class Tracks(Table):
     ) -> Iterator[StoredTrack]:
         """Yield tracks in use (all or `names`) by video and time.
 
-        Duplicates count only `with_duplicates`: each has the decision about its best copy.
+        Duplicates count only `with_duplicates`. The decision about a duplicate is that about the
+        copy that is kept of it.
         """
         tracks = _TRACKS if with_duplicates else f"{_TRACKS} AND s.kept"
         rows: Iterable[Row]
@@ -110,6 +111,7 @@ class Tracks(Table):
                 f"{tracks} AND t.name IN (:items) {_ORDER}", names
             )
 
+        # The order by video and time keeps the rows of a track together.
         for _, track_rows in groupby(rows, key=lambda row: str(row["name"])):
             members = list(track_rows)
             first = members[0]
@@ -123,6 +125,7 @@ class Tracks(Table):
                 pending=tuple(row["key"] for row in members if row["waits"]),
                 labels=tuple(label for label in labels if label),
                 undecided=[status for status, _ in states].count("queue"),
+                # Marked as a person who is not collected, unlike a rejected region.
                 others=states.count(("rejected", "other")),
             )
 

@@ -141,7 +141,7 @@ class Client:
     def fetch_image(self, url: str, referer: str | None) -> Fetch:
         """Fetch an image; see `fetch`.
 
-        Raises `Unreadable`, as does `extract_image`, for this item alone. Reasons: `http NNN`,
+        Raises `Unreadable` if only this image fails; so does `extract_image`. Reasons: `http NNN`,
         `timed out`, `too slow`, `too large`, `connection failed`, `cut off`, `empty`, `private
         address`, `bad redirect`, `bad url`, `not an image`, `robots tag <directive>`, and those of
         `robots.RobotsPolicy`.

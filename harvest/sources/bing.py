@@ -197,7 +197,8 @@ def _build_params(text: str, settings: OptionValues, first: int) -> dict[str, st
         "q": text,
         "first": str(first),
         "count": str(_PAGE_SIZE),
-        # Bing knows one of each pair; see docs/sources.md.
+        # Some servers of Bing know `async` and `mkt`, others `mmasync` with `setlang` and `cc`: all
+        # are sent (docs/sources.md).
         "async": "1",
         "mmasync": "1",
         "adlt": settings["safe"],

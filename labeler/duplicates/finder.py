@@ -85,7 +85,8 @@ class DuplicateFinder:
         computed again only by a later version. Raises `DatasetBusy` when another process is
         searching.
         """
-        # One pool for all steps: starting processes takes long.
+        # One pool for all steps: starting processes takes long. They begin by importing the module
+        # of the comparison.
         workers = self._processes.keep(compare_files.__module__)
         with self._dataset.stage(STAGE), workers as processes:
             hashed, failed = self._hash_new(processes, labelled)

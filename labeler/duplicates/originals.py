@@ -98,9 +98,11 @@ def find_originals(unranked: UnrankedCopies) -> list[int]:
         for file, mirrored in zip(unranked.files, unranked.mirrored, strict=True)
     ]
     if min(side for copy in copies for side in copy.size) < _MIN_COMPARED_SIDE:
+        # Too small to tell whether one is enlarged: each may be the original.
         return list(range(len(copies)))
 
-    # From the largest size to the smallest.
+    # From the largest size to the smallest. A copy that is not enlarged from a smaller one may be
+    # the original.
     best, *smaller_levels = _group_by_size(copies)
     for level in smaller_levels:
         originals = [

@@ -239,10 +239,14 @@ class SampleImage(QWidget):
         side = max(self.width(), self.height())
         thumbnail = self._thumbs.get(self._region, side, self.devicePixelRatioF())
         rect = draw_fitted(painter, self.rect(), thumbnail)
-        if isinstance(thumbnail, QPixmap):
-            ground = self.palette().window().color()
-            theme.round_corners(painter, rect, ground, theme.CONTROL_RADIUS)
-        if self._box is not None and isinstance(thumbnail, QPixmap):
+        # Else it is being loaded, or a text that says why it cannot be shown.
+        if not isinstance(thumbnail, QPixmap):
+            return
+
+        ground = self.palette().window().color()
+        theme.round_corners(painter, rect, ground, theme.CONTROL_RADIUS)
+        if self._box is not None:
+            # In pixels of the region that is shown.
             scale = rect.width() / max(1, self._region.region.box.width)
             box = QRect(self._box.topLeft() * scale, self._box.bottomRight() * scale)
             theme.draw_box(painter, box.translated(rect.topLeft()), self.palette(), 2)

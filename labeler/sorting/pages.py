@@ -208,8 +208,8 @@ class Pages:
         labels = np.array([sample.label or 0 for sample in decided_samples])
         class_vectors = {n: decided_vectors[labels == n] for n in {*labels.tolist()}}
         left = [
-            LeftCluster(space(self._queue.get_features([*rows]))[0], known)
-            for row_names, known in self._left
+            LeftCluster(space(self._queue.get_features([*rows]))[0], known_classes)
+            for row_names, known_classes in self._left
             if (rows := self._still_waiting(row_names))
         ]
 
@@ -247,12 +247,12 @@ class Pages:
         """Show other pages first, and suggest no class for faces like those of its clusters."""
         self._skipped.update(page.rows)
         if page.kind is PageKind.CLUSTERS:
-            clusters = ([page.tiles[n].rows for n in members] for members in page.cards)
             counts = self._session.tiles.get_counts().classes
-            known = frozenset(row.id for row in counts if row.count)
-            self._left += [
-                (dict.fromkeys(chain(*rows), ""), known) for rows in clusters
-            ]
+            known_classes = frozenset(row.id for row in counts if row.count)
+            for card in page.cards:
+                rows = chain.from_iterable(page.tiles[n].rows for n in card)
+                # A cluster was shown without the name of a class.
+                self._left.append((dict.fromkeys(rows, ""), known_classes))
 
     def part(self, page: ClassPage, tiles: Sequence[int]) -> tuple[int, ...]:
         """Return which of some tiles (by number) are the smaller half by similarity."""

@@ -347,24 +347,24 @@ class SortingSession:
         return self._take_back(self.history.redoable(), StepKind.REDO)
 
     def _take_back(self, step: HistoryStep | None, kind: StepKind) -> StepResult:
+        """Undo or redo a step. Raises `UsageError` if later steps changed all that it changed."""
         if step is None:
             raise UsageError(f"there is nothing to {kind}")
         with self.dataset.db.transaction():
             undone = self.dataset.journal.undo(step.id)
-            new = self.tiles.find_undoing_step(step.id)
-            idle = undone.changed_since and not has_effect(self.dataset.db, new)
-            if (
-                idle
-                and (after := find_blocking_step(self.dataset.db, step.id, new))
-                is not None
-            ):
+            undoing_step = self.tiles.find_undoing_step(step.id)
+            later_step = None
+            if undone.changed_since and not has_effect(self.dataset.db, undoing_step):
+                later_step = find_blocking_step(self.dataset.db, step.id, undoing_step)
+            if later_step is not None:
+                # Leaving the transaction drops the undo, too.
                 raise UsageError(
                     f"nothing of “{step.operation.text()}” is left to {kind}: all changed since",
                     "undo this step first, where it was done or by labeler undo: "
-                    + after.text(),
+                    + later_step.text(),
                 )
 
-        return self._finish(new, undone.changed_since, kind)
+        return self._finish(undoing_step, undone.changed_since, kind)
 
     def poll(self) -> bool:
         """Return whether another process has changed the dataset since the last call."""

@@ -236,7 +236,10 @@ def test_page_stays_untested_when_filing_fails(empty: Dataset) -> None:
     with locked(empty.root), pytest.raises(DatasetBusy):
         pages.label_page(page, lifted=[0])
     assert not only(pages.next()).tested
-    assert pages.label_page(page, lifted=[0]).count == FIRST_PAGE_TILES - 1
+    assert (
+        pages.label_page(page, lifted=[0]).operation.arguments["count"]
+        == FIRST_PAGE_TILES - 1
+    )
     assert only(pages.next()).tested
 
 

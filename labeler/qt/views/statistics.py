@@ -34,9 +34,11 @@ def count_by_split(session: SortingSession) -> tuple[SplitCounts, bool]:
     """Count the samples that have a split, and return whether faces were tracked in episodes."""
     counts: SplitCounts = {}
     for label, by_split in Statistics(session.dataset.db).count_labelled().items():
+        # Those without a split; a Counter need not have any.
         del by_split[""]
         if by_split:
             counts[label] = dict.fromkeys(SPLITS, 0) | by_split
+    # Frames with faces that are seen are sampled from episodes only.
     return counts, bool(session.dataset.videos.get_latest_seen_settings())
 
 
