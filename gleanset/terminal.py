@@ -208,8 +208,8 @@ def _split_columns(widths: Sequence[int], max_width: int) -> Iterator[list[int]]
 def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
     """Format a result as lines: texts, then numbers side by side, then nested values.
 
-    Only the first number of the result is shown if it is zero; empty values are left out. Commands
-    to run next come last.
+    Empty values are left out, and numbers that are zero, unless it is the first number. Commands to
+    run next come last.
     """
     values = {}
     has_number = False

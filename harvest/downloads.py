@@ -193,6 +193,7 @@ def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> Retr
         tally += importer.tally
         reasons += importer.reasons
 
+    # Another run has fetched these since: they were not tried.
     tally.pop("known", None)
     result = RetryResult(added=0, duplicate=0, rejected=0, nothing_to_retry=not tally)
     return result.with_facts({**tally, "reasons": dict(reasons.most_common())})

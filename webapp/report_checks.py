@@ -151,16 +151,16 @@ MAX_METADATA_BYTES = 65_536
 
 
 def strip_image(data: bytes, max_pixels: int) -> StrippedImage:
-    """Decode an image and drop everything else in its file. Raises `Unreadable`.
+    """Decode an image and drop data that its file may carry. Raises `Unreadable`.
 
-    A JPEG or PNG is cut after its end, which keeps the hash of ordinary files. Other formats, and
-    files much larger than their pixels, are encoded again.
+    A JPEG or PNG keeps its bytes up to its end mark, with up to `MAX_METADATA_BYTES` more than its
+    pixels, so that ordinary files keep their hash. Other files are encoded again.
     """
     image = decode(data, max_pixels=max_pixels)
     kind = image.format
     content = data[: _find_end(kind, data)] if kind in _PARTS else b""
 
-    # Nothing is left of other formats, and of a file without its end mark.
+    # Empty: another format, or a file without an end mark.
     raw_bytes = 3 * image.width * image.height
     if not 0 < len(content) <= raw_bytes + MAX_METADATA_BYTES:
         kind, content = _encode_again(image)

@@ -180,9 +180,10 @@ def choose_unknown_threshold(
         groups=int(numbers.max()) + 1,
         unknown=int((similarity < below).sum()),
         on_average=on_average,
-        # With that many groups and the additional one, one of them is `max_share`. 1e-9 is more
-        # than a rounding error of the quotient.
+        # Of n groups and the additional one, that one is a share of 1 / (n + 1), at most
+        # `max_share` from this n on. 1e-9 is more than a rounding error of the quotient.
         needed=math.ceil(1 / max_share - 1 - 1e-9) if max_share else 0,
+        # The average has the additional group among the rejected ones.
         guaranteed=on_average <= max_share + ROUNDING,
     )
 

@@ -256,6 +256,7 @@ class _Trainer:
         self.steps = len(sizes)
         self.images = sum(sizes)
         self.largest_batch = max(sizes)
+        # Those of an epoch, set when it begins: the loader reads them from this list.
         self.batch_keys: list[BatchKey] = []
         self.batches = make_batch_loader(
             task.train,
@@ -272,8 +273,8 @@ class _Trainer:
         )
 
         # A checkpoint of other settings or labels is not resumed.
-        val = b"" if self.val is None else self.val.y.tobytes()
-        facts = (self.settings, task.frozen_epochs, task.train.y.tobytes(), val)
+        val_labels = b"" if self.val is None else self.val.y.tobytes()
+        facts = (self.settings, task.frozen_epochs, task.train.y.tobytes(), val_labels)
         self.checkpoint_folder = checkpoint_folder
         self.tag = compute_training_tag(self.net, *facts)
         self.next_save = time.monotonic() + SECONDS_BETWEEN_SAVES

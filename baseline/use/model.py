@@ -257,6 +257,7 @@ class Model:
         if outputs.membership is not None:
             return outputs.membership.astype(np.float64)
         if outputs.similarity is not None:
+            # To the nearest image of any class of a gallery.
             return np.asarray(outputs.similarity.max((1, 2)), np.float64)
         if self.facts.scale is None:
             return None

@@ -494,12 +494,16 @@ class LabelClasses:
             (row, step),
         )
 
+        # Before and after are values of `merged_into`: NULL for a class in use, its own row for a
+        # hidden one, else the class that it was an alias of.
         if change and change["before"] not in (None, change["after"]):
             operation = Operation(change["kind"], json.loads(change["arguments"]))
             kind = operation.first().kind
             was_alias = change["before"] != row
+            # Another class took the name of a hidden one.
             if kind == "rename-class" and not was_alias:
                 return None
+            # The alias became a class of its own: older images belong to what it stood for.
             if kind == "new-class" and was_alias and change["after"] is None:
                 row = change["before"]
 

@@ -230,7 +230,8 @@ def _scan_lines(file: IO[bytes]) -> _LineScan:
         if line.isascii():
             continue
         if len(line) == _MAX_LINE_BYTES:
-            # It may end within a character; whether all of it is UTF-8 is seen when it is read.
+            # The piece may end within a character, so the scan ends here: whether
+            # it is UTF-8 is seen when it is read.
             break
         try:
             line.decode()

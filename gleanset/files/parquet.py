@@ -128,6 +128,7 @@ def _to_text(cell: object, path: Path, encoding: str | None) -> str | None:
     with suppress(UnicodeDecodeError):
         return cell.decode()
     try:
+        # Without `encoding` this fails again, for the error below.
         return cell.decode(encoding or "utf-8")
     except UnicodeError as error:
         raise wrong_encoding_error(

@@ -89,7 +89,7 @@ def read_copy(file: SampleFile, mirrored: bool) -> Copy:
 
 
 def find_originals(unranked: UnrankedCopies) -> list[int]:
-    """Return the position of the original, then the positions of copies of its size.
+    """Return the position of an original, then those of other copies that may be it as well.
 
     Runs in a worker process. Raises `Unreadable`.
     """

@@ -53,7 +53,8 @@ def plan_file(
     is_whole = options.has_boxes or (has_whole_box and not sample.angle)
     is_augmented = options.is_augmented(copy)
 
-    # Unchanged, if that is possible: encoding again loses quality.
+    # As it is stored (a crop is stored as JPEG), if that is possible: encoding again loses quality.
+    # An original that other programs cannot read is encoded below.
     if not (is_augmented or options.must_reencode(whole_images=is_whole)):
         if not is_whole:
             return FilePlan("crop", "jpg", f"cropped, {_JPEG}")
@@ -65,9 +66,10 @@ def plan_file(
     is_png = options.file == "png" or is_flat
     encoding = "PNG" if is_png else _JPEG
 
-    changes = [f"cropped, {encoding}"]
     if is_whole:
         changes = [f"re-encoded from {image.format} to {encoding}"]
+    else:
+        changes = [f"cropped, {encoding}"]
     if options.size:
         changes.append(f"{options.fit} to {options.size}")
     if options.grayscale:

@@ -501,6 +501,7 @@ class CropCanvas(QGraphicsView):
 
         if event.isAutoRepeat() and key not in REPEATABLE_KEYS:
             return
+        # None: it was used up by a code of two keys. Empty: not a class key.
         code = self.codes.read(event)
         if code is None:
             return
@@ -510,6 +511,7 @@ class CropCanvas(QGraphicsView):
             box = self.boxes[self.current]
             self._place_current(box.resize_by(step) if control else box.move_by(step))
             self.nudged.emit()
+        # The second letter of a code is not a command.
         elif key in COMMAND_BY_KEY and not control and len(code) < 2:
             self.commanded.emit(COMMAND_BY_KEY[key])
         elif code:

@@ -152,8 +152,9 @@ class InputFilter(QObject):
         super().__init__(window)
         self._window, self._is_key = window, is_key
         self._letters, self._typed_at = "", 0
-        """The letters and digits since another gesture."""
+        """The letters and digits typed since another gesture, and the time of the last one."""
         self._is_typing = self._has_ended = False
+        """Whether keys continue a name, and whether Enter has ended it."""
         self._release: tuple[int, int] | None = None
         """Key and timestamp of the last release."""
         # A window that is being built gets no input, but very many events.

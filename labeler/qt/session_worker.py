@@ -330,7 +330,9 @@ class SessionWorker(QObject):
                 if not isinstance(error, GleansetError):
                     traceback.print_exc(file=sys.stderr)
                     reported = GleansetError(f"bug in Gleanset: {error!r}")
-                self.lost_count += job.decides and self._closed.is_set()
+                if job.decides and self._closed.is_set():
+                    # No window is left to show it: the program says so at its end.
+                    self.lost_count += 1
                 self._emit(self._answered, (job, None, None, reported))
             finally:
                 self._job = None

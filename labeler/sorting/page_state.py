@@ -316,8 +316,10 @@ def send(
     state: PageState, tiles: Iterable[int], target: str, is_sweep: bool = False
 ) -> Result:
     """Send tiles to a class or place: by a class key, a menu or a drop on the class list."""
-    # A key that is pressed twice by mistake must not label the next card, too.
-    if state.under < 0 <= state.card and state.is_just_lit:
+    # A key that is pressed twice by mistake must not label the next card, too. The mouse points at
+    # no tile when keys have lit a card.
+    is_lit_by_key = state.under < 0 and state.card >= 0
+    if is_lit_by_key and state.is_just_lit:
         return state.say(Message.JUST_APPEARED)
     if not is_sweep:
         return state.label(tiles, target)

@@ -332,6 +332,7 @@ class FaceFinder:
         """Follow the faces of a frame from an earlier one if nothing changed, or search it."""
         frame = self._frames[index]
         if before >= 0:
+            # One end of a gap: each of its faces is a person without a counterpart.
             ends = [self._wait(self._frames[before])]
             if frame.follow(ends, _pair_faces(ends)):
                 return

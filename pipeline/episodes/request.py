@@ -85,7 +85,8 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         else:
             name, settings = recorded_detector.name, recorded_detector.text
 
-        # `_find_recorded_detector` reads the detector from `asked` again.
+        # `_find_recorded_detector` reads the detector from `asked` again. Blanks divide settings
+        # of detectors, and also fields of the sampling that `asked` is stored in.
         return Sampling(
             mode="seen",
             every=1 / self.rate,
