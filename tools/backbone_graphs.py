@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
-from baseline.features.backbone import TINY
+from baseline.features.backbone import MIN_VARIANCE
 from baseline.features.graph_backbones import INPUT_NAME, NORM, int64_array
 from baseline.features.graph_builder import GraphBuilder, Output, image_input
 from curation.similarity import color_layout as formula
@@ -244,7 +244,9 @@ def _add_mean_and_deviation(graph: GraphBuilder, maps: str) -> tuple[str, str]:
         "ReduceMean", graph.add("Mul", maps, maps), SPATIAL_AXES, keepdims=0
     )
     variance = graph.add("Sub", squares, graph.add("Mul", mean, mean))
-    stable = graph.add("Add", graph.add("Relu", variance), np.array(TINY, np.float32))
+    stable = graph.add(
+        "Add", graph.add("Relu", variance), np.array(MIN_VARIANCE, np.float32)
+    )
     return mean, graph.add("Sqrt", stable)
 
 
