@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QPoint, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QImage, QPainter, QPaintEvent, QPixmap
+from PySide6.QtGui import QGuiApplication, QImage, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from gleanset import Dataset
@@ -29,10 +29,22 @@ if TYPE_CHECKING:
 
 
 THREAD_COUNT = 2
-CACHE_BYTES = 64_000_000
+MIN_CACHE_BYTES = 32_000_000
+CACHED_SCREENS = 3
+"""An image that fills a tile may be twice as large as it; one more to scroll back."""
 MAX_WAITING = 600
 ThumbnailKey = tuple[str, Region, int]
 """Sample key, region and side in pixels."""
+
+
+def _find_cache_limit() -> int:
+    """Return the bytes of `CACHED_SCREENS` of the largest screen, 4 a pixel."""
+    sizes = [
+        screen.size() * screen.devicePixelRatio()
+        for screen in QGuiApplication.screens()
+    ]
+    pixels = max((size.width() * size.height() for size in sizes), default=0)
+    return max(MIN_CACHE_BYTES, 4 * CACHED_SCREENS * pixels)
 
 
 class ThumbnailLoader(QObject):
@@ -54,6 +66,7 @@ class ThumbnailLoader(QObject):
         self._last_keys: dict[tuple[str, Region], ThumbnailKey] = {}
         """The size of each region that was loaded last."""
         self._bytes = 0
+        self._max_bytes = _find_cache_limit()
         self._requests: OrderedDict[ThumbnailKey, SampleRegion] = OrderedDict()
         self._loading: set[ThumbnailKey] = set()
         self._lock = threading.Lock()
@@ -122,7 +135,7 @@ class ThumbnailLoader(QObject):
         self._last_keys[key[:2]] = key
         self._bytes += _byte_size(thumbnail)
         # The least recently used go first. One that is larger than the limit stays.
-        while self._bytes > CACHE_BYTES and len(self._cache) > 1:
+        while self._bytes > self._max_bytes and len(self._cache) > 1:
             oldest, dropped = self._cache.popitem(last=False)
             self._last_keys.pop(oldest[:2], None)
             self._bytes -= _byte_size(dropped)
