@@ -42,6 +42,7 @@ EXCLUDED = [
     ("detectors.md", "facecrop run --detector hub:", "fetches a model from a hub"),
     ("detectors.md", "python benchmarks/", "pictures with truth, and hours"),
     ("detectors.md", "pytest", "of a detector that the page writes"),
+    ("episodes.md", "labeler label", "tracks and samples of the reader's own"),
     (
         "recipes.md",
         "gleanset run cats-vs-owls",
