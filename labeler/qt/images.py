@@ -38,13 +38,13 @@ ThumbnailKey = tuple[str, Region, int]
 
 
 def _find_cache_limit() -> int:
-    """Return the bytes of `CACHED_SCREENS` of the largest screen, 4 a pixel."""
+    """Return the bytes of `CACHED_SCREENS` of the largest screen, 4 for each pixel."""
     sizes = [
         screen.size() * screen.devicePixelRatio()
         for screen in QGuiApplication.screens()
     ]
-    pixels = max((size.width() * size.height() for size in sizes), default=0)
-    return max(MIN_CACHE_BYTES, 4 * CACHED_SCREENS * pixels)
+    limits = [4 * CACHED_SCREENS * size.width() * size.height() for size in sizes]
+    return max([MIN_CACHE_BYTES, *limits])
 
 
 class ThumbnailLoader(QObject):
