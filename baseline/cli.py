@@ -310,8 +310,8 @@ def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
         folders = ClassFolders(Path(request.copy_to), model.facts.classes)
         files = folders.outside(files)
 
-    # The table is moved to its place at the end of the block.
     table = None
+    # At the end of the block the table is moved to its place.
     with ExitStack() as stack:
         if request.csv:
             table = stack.enter_context(

@@ -18,13 +18,12 @@ FoldCount = Annotated[int, Meta(ge=2, le=100)]
 
 def parse_share(text: str) -> float:
     """Parse `99.9%` or `0.999` as 0.999. Raises `UsageError`."""
-    # A text behind the sign makes the number invalid.
-    number, percent, suffix = text.strip().partition("%")
+    number = text.strip()
     try:
-        share = float(number + suffix)
+        share = float(number.removesuffix("%"))
     except ValueError:
         share = math.nan
-    if percent:
+    if number.endswith("%"):
         share /= 100
     # Not a number is in no range, either.
     if not 0 <= share <= 1:

@@ -323,8 +323,8 @@ def _choices(names: Iterable[str]) -> str:
 
 
 def _parse_value(kind: type[Settings], key: str, text: str) -> object:
-    # The only setting that is a list.
     value: object = text.strip()
+    # The only setting that is a list.
     if key == "blocks":
         value = [number.strip() for number in text.strip("[] ").split(",")]
 

@@ -121,7 +121,7 @@ class _LinkedSamples:
         """Link duplicates, and return the pairs that a person says are none."""
         different = set()
         for rows, is_same in verdicts.items():
-            # Others are of samples that take no part in splits.
+            # Rows without a number are of samples that take no part in splits.
             if all(row in self._number_of_row for row in rows):
                 a, b = sorted(self._number_of_row[row] for row in rows)
                 if is_same:

@@ -1,4 +1,4 @@
-"""Decisions about samples as one step, with the mark of a sample: unlisted person, or not sure."""
+"""Apply decisions and marks (unlisted person, not sure) as one step."""
 
 from collections.abc import Sequence
 

@@ -5,7 +5,7 @@ All importers use it, so that their summaries account for every file.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePath
 
 from gleanset.dataset import is_dataset
@@ -191,10 +191,10 @@ def get_reason_by_name(name: str) -> str | None:
     return NOT_AN_IMAGE if suffix in _TEXT_SUFFIXES else None
 
 
-def count_tags(texts: Set[str] | Set[Path], ignored: Counter[str]) -> None:
-    """Count texts that gave images their tags as such, and not as unknown files."""
-    ignored[NOT_AN_IMAGE] -= len(texts)
-    ignored[TAGS] += len(texts)
+def count_tags(number: int, ignored: Counter[str]) -> None:
+    """Count texts that gave images their tags as `TAGS`, not as `NOT_AN_IMAGE`."""
+    ignored[NOT_AN_IMAGE] -= number
+    ignored[TAGS] += number
 
 
 def find_splits(root: Path) -> frozenset[str]:

@@ -30,6 +30,7 @@ from gleanset.records import Origin
 from gleanset.source_table import SourceTables, is_source_table
 from gleanset.tree import (
     ARCHIVE,
+    NOT_AN_IMAGE,
     SOURCE_TABLE,
     VIDEO,
     count_tags,
@@ -174,7 +175,7 @@ def find_members(
     counts = Counter[str]()  # of each name so far
     with _open_archive(path, options.encoding) as members:
         metadata = _read_metadata(members)
-        tags = _read_tags(members, options.encoding)
+        tags = _read_tags(members, options)
         parents = [member.parts[:-1] for member in members]
         folders = [
             parts for parts in parents if parts and not get_junk_reason(parts[0])
@@ -220,7 +221,7 @@ def find_members(
             )
             stamp = f"{origin.hint or ''}{credit_stamp}"
             yield ImageFile(Path(title), origin, stamp, credit, member.read)
-        count_tags(rules.texts, ignored)
+        count_tags(len(rules.texts), ignored)
         options.unmatched_rows.extend(rules.tables.list_unmatched())
 
 
@@ -243,7 +244,7 @@ def _read_metadata(members: Iterable[Member]) -> dict[str, ImageMetadata]:
     metadata = {}
     for member in members:
         if member.name.endswith(".json") and member.size <= MAX_METADATA_BYTES:
-            with suppress(Unreadable):  # rejected when its turn comes
+            with suppress(Unreadable):  # counted as ignored
                 about = parse_metadata(member.read())
                 if about:
                     metadata[member.stem] = about
@@ -251,15 +252,18 @@ def _read_metadata(members: Iterable[Member]) -> dict[str, ImageMetadata]:
 
 
 def _read_tags(
-    members: Iterable[Member], encoding: str | None
+    members: Iterable[Member], options: ImportOptions
 ) -> dict[str, tuple[str, ...]]:
     """Return the tags of images by their name without extension."""
     tags: dict[str, tuple[str, ...]] = {}
     for member in members:
-        if member.name.endswith(TAG_SUFFIXES) and member.size <= MAX_TAG_BYTES:
-            with suppress(Unreadable):  # rejected when its turn comes
+        is_text = member.name.endswith(TAG_SUFFIXES) and member.size <= MAX_TAG_BYTES
+        reason = _find_ignored_reason(PurePosixPath(*member.parts), options.exclude)
+        # Not a text that is excluded, or in a folder of a system.
+        if is_text and reason == NOT_AN_IMAGE:
+            with suppress(Unreadable):  # counted as ignored
                 text = member.read()
-                parsed_tags = parse_tags(text, member.name, encoding)
+                parsed_tags = parse_tags(text, member.name, options.encoding)
                 tags[member.stem] = tags.get(member.stem) or parsed_tags
     return tags
 

@@ -13,6 +13,7 @@ from gleanset.command_result import CommandResult
 from gleanset.errors import UsageError
 from gleanset.request import as_tuple, request_options
 from harvest.request import (
+    DownloadRequest,
     FolderRequest,
     FramesRequest,
     HarvestRequest,
@@ -41,7 +42,9 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> CommandResult:
         if isinstance(result, HarvestResult):
             if result.added:
                 result.next = f"{result.NEXT} {dataset.option}"
-            elif any(map(is_temporary, result.reasons)):
+            elif isinstance(request, DownloadRequest) and any(
+                map(is_temporary, result.reasons)
+            ):
                 command = f"{RetryRequest.COMMAND} {dataset.option}"
                 result.note = f"try the rejected ones again later: {command}"
     return result

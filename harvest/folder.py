@@ -114,7 +114,7 @@ class TreeRules:
     tables: SourceTables
     splits: frozenset[str] | None = None
     top: Sequence[str] = ()
-    texts: set[str] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self._names = FolderNames(self.tables.top, self.options.encoding)
@@ -307,7 +307,7 @@ def find_images(
                 relative = path.relative_to(root)
                 yield _make_image_file(path, relative, rules, options, siblings)
 
-    count_tags(rules.texts, ignored)
+    count_tags(len(rules.texts), ignored)
 
     options.unmatched_rows.extend(rules.tables.list_unmatched())
     for error in unlisted:

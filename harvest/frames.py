@@ -88,9 +88,9 @@ class FrameHarvest:
 
         with dataset.stage(STAGE) as scratch:
             self._store = dataset.originals(scratch)
-            self._importer = Importer(
-                dataset, STAGE, self._store, images=(self._images,)
-            )
+            # Only a limit counts them: without one, they would fill memory in a long run.
+            images = () if self.sampling.limit is None else (self._images,)
+            self._importer = Importer(dataset, STAGE, self._store, images=images)
             total = sum(_iter_lengths(inputs)) or None
             with self.progress.meter("frames", total, " s of video") as meter:
                 self._advance = meter.advance

@@ -119,6 +119,7 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
 
     # They were accepted when nothing disputed them yet.
     plan.withdrawals = [withdraw_label(sample.key) for sample in hints.list_disputed()]
+    # Adding a Counter leaves out a count of zero.
     plan.left_out += Counter({"disputed weak label": len(plan.withdrawals)})
     if plan.left_out["disputed weak label"]:
         # Not `groups --conflicts`: an image in folders of two classes is in no duplicate set.
@@ -227,7 +228,6 @@ def plan_acceptance(
             plan.choices.append(Choice(sample.sample, "label", first.label, MODEL))
             plan.likely_wrong += 1 - first.confidence
 
-    # Adding a Counter leaves out a count of zero.
     pending = SampleTiles(dataset.db).get_counts().pending
     plan.left_out += Counter({"without a prediction": pending - len(waiting_samples)})
     return plan

@@ -108,7 +108,7 @@ def add_window(commands: click.Group) -> None:
         # A group, such as `classes`, has commands of its own.
         subcommands = getattr(command, "commands", {})
         all_commands = (command, *subcommands.values())
-        params = chain.from_iterable(command.params for command in all_commands)
+        params = chain.from_iterable(part.params for part in all_commands)
         unknown_options = sorted(defaults.keys() - {param.name for param in params})
         if unknown_options:
             raise click.UsageError(f"{name!r} has no option --{unknown_options[0]}")
@@ -535,9 +535,9 @@ class Selection(NamedTuple):
 
 
 def _is_typo(name: str, other: str) -> bool:
-    """Return whether names differ by a letter before the end, or by two that are swapped.
+    """Return whether one name has an extra letter before its end, or two letters are swapped.
 
-    The last letter may differ, as it does in numbered names.
+    An extra letter at the end is not a typo: numbered names have one.
     """
     short, long = sorted((fold_name(name), fold_name(other)), key=len)
     if len(short) < 2:

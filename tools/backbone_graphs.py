@@ -19,7 +19,7 @@ from onnx import ModelProto, TensorProto, helper
 from baseline.features.backbone import MIN_VARIANCE
 from baseline.features.graph_backbones import INPUT_NAME, NORM, int64_array
 from baseline.features.graph_builder import GraphBuilder, Output, image_input
-from curation.similarity import color_layout as formula
+from curation.similarity import color_layout
 from gleanset.arrays import Array
 
 LAB_ROWS = ((0, 1, 0), (1, -1, 0), (0, 1, -1))
@@ -32,23 +32,26 @@ def build_color_graph() -> ModelProto:
     graph = GraphBuilder()
     lab = _add_lab(graph, graph.add("Reshape", INPUT_NAME, int64_array(0, 3, -1)))
     common = graph.add("ReduceMean", lab, int64_array(2), keepdims=1)
-    usual = _floats((formula.USUAL_LIGHTNESS, 0, 0))[:, None]
+    usual = _floats((color_layout.USUAL_LIGHTNESS, 0, 0))[:, None]
     tint = graph.add(
-        "Mul", graph.add("Sub", common, usual), _floats(formula.SUBTRACTED_SHARE)
+        "Mul", graph.add("Sub", common, usual), _floats(color_layout.SUBTRACTED_SHARE)
     )
     even = graph.add("Sub", lab, tint)
-    tone = _add_soft_bins(graph, even, 0, formula.LIGHTNESS, formula.TONES)
+    tone = _add_soft_bins(graph, even, 0, color_layout.LIGHTNESS, color_layout.TONES)
     red, yellow = (
-        _add_soft_bins(graph, even, n, formula.TINT, formula.TINTS) for n in (1, 2)
+        _add_soft_bins(graph, even, n, color_layout.TINT, color_layout.TINTS)
+        for n in (1, 2)
     )
     colours = _add_products(graph, tone, _add_products(graph, red, yellow))
-    shares = graph.add("MatMul", formula.compute_cell_weights(), colours)
-    roots = graph.add("Sqrt", graph.add("Add", shares, _floats(formula.FLOOR)))
+    shares = graph.add("MatMul", color_layout.compute_cell_weights(), colours)
+    roots = graph.add("Sqrt", graph.add("Add", shares, _floats(color_layout.FLOOR)))
     layouts = graph.add(
-        "Flatten", graph.add("Sub", roots, _floats(formula.FLOOR**0.5)), axis=1
+        "Flatten", graph.add("Sub", roots, _floats(color_layout.FLOOR**0.5)), axis=1
     )
-    images = image_input(INPUT_NAME, TensorProto.FLOAT, 3, formula.SIDE, formula.SIDE)
-    return graph.model(images, {"features": Output(layouts, (formula.WIDTH,))})
+    images = image_input(
+        INPUT_NAME, TensorProto.FLOAT, 3, color_layout.SIDE, color_layout.SIDE
+    )
+    return graph.model(images, {"features": Output(layouts, (color_layout.WIDTH,))})
 
 
 def _floats(numbers: object) -> Array:
@@ -61,14 +64,14 @@ def _add_lab(graph: GraphBuilder, rgb: str) -> str:
     bent = graph.add("Pow", graph.add("Relu", shifted), _floats(2.4))
     dark = graph.add("LessOrEqual", rgb, _floats(0.04045))
     linear = graph.add("Where", dark, graph.add("Div", rgb, _floats(12.92)), bent)
-    to_xyz = _floats(formula.TO_XYZ) / _floats(formula.WHITE)[:, None]
+    to_xyz = _floats(color_layout.TO_XYZ) / _floats(color_layout.WHITE)[:, None]
     xyz = graph.add("MatMul", to_xyz, linear)
     root = graph.add(
-        "Pow", graph.add("Max", xyz, _floats(formula.CUBE)), _floats(1 / 3)
+        "Pow", graph.add("Max", xyz, _floats(color_layout.CUBE)), _floats(1 / 3)
     )
-    scaled = graph.add("Mul", xyz, _floats(formula.LINEAR))
-    line = graph.add("Add", scaled, _floats(formula.OFFSET))
-    light = graph.add("Greater", xyz, _floats(formula.CUBE))
+    scaled = graph.add("Mul", xyz, _floats(color_layout.LINEAR))
+    line = graph.add("Add", scaled, _floats(color_layout.OFFSET))
+    light = graph.add("Greater", xyz, _floats(color_layout.CUBE))
     differences = graph.add(
         "MatMul", _floats(LAB_ROWS), graph.add("Where", light, root, line)
     )

@@ -160,8 +160,8 @@ def strip_image(data: bytes, max_pixels: int) -> StrippedImage:
     kind = image.format
     content = data[: _find_end(kind, data)] if kind in _PARTS else b""
 
-    # Empty: another format, or a file without an end mark.
     raw_bytes = 3 * image.width * image.height
+    # `content` is empty for other formats, and for files without an end mark.
     if not 0 < len(content) <= raw_bytes + MAX_METADATA_BYTES:
         kind, content = _encode_again(image)
     return StrippedImage(content, kind, image.width, image.height)

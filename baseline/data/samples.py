@@ -403,9 +403,9 @@ def _collect_samples(groups: Groups, names: Iterable[str]) -> tuple[Sample, ...]
 
 
 def compute_class_weights(y: IntArray, classes: int, balance: str) -> Float32Array:
-    """Return the class weights of the loss (C), 1 with balance 'none'.
+    """Return the class weights of the loss (C).
 
-    Otherwise all classes count equally.
+    With balance 'none' they are 1; otherwise all classes count equally.
     """
     if balance == "none":
         return np.ones(classes, np.float32)

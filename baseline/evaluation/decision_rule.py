@@ -433,9 +433,9 @@ def fit_recall_thresholds(
     outputs_of_class = {
         name: val.outputs.at(np.flatnonzero(val.of_class(name))) for name in recalls
     }
-    # Until no threshold rises.
     thresholds = dict(rule.thresholds) | dict.fromkeys(recalls, 0.0)
     previous: dict[str, float] = {}
+    # Until no threshold rises.
     while thresholds != previous:
         previous = dict(thresholds)
         for name, recall in recalls.items():
@@ -476,7 +476,7 @@ def _find_lowest_threshold(
     image_thresholds = np.where(is_reachable, others_probability, np.inf)
     image_thresholds[is_right] = 0.0
 
-    # Rounding errors must not lose an image: (1 - 0.9) * 10 is a little below 1.
+    # 1e-9 is for rounding errors: (1 - 0.9) * 10 is a little below 1, but one image may be lost.
     max_lost_images = math.floor((1 - recall) * len(outputs) + 1e-9)
     if max_lost_images >= len(outputs):
         return 0.0

@@ -170,7 +170,7 @@ def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Wei
 def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
     """Load the weights of one backbone, as in `load_backbone`; return their source."""
     if weights == "none":
-        # Others are built with random weights.
+        # All but this one are built with random weights.
         if isinstance(member, LiteBackbone):
             member.fill(draw_random_weights(member.shapes, seed))
         return Weights("none", None)

@@ -352,8 +352,8 @@ class SmallBackbone(GraphBackbone):
         return shapes
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
-        # Names of values in the graph, by the names of tensors.
         graph.scope = self.name
+        # Names of values in the graph, by the names of tensors.
         state = {name: graph.hold(self._state[name], name) for name in self.shapes}
         differences = graph.add("Sub", images, float32_array(MEAN))
         maps = graph.add("Div", differences, float32_array(DEVIATION))

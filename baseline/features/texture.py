@@ -65,7 +65,7 @@ def get_prior_weights(
     progress: Progress,
 ) -> PartWeights:
     """Return the prior weights of feature blocks by the shape and texture of samples."""
-    # Only these blocks have a weight that depends on the images, which need not be read then.
+    # Without such a block no weight depends on the images: they are not read.
     if not any(part.name in DRAWING_WEIGHTS for part in parts[1:]):
         return PartWeights(tuple(1.0 for _ in parts), "all alike")
 

@@ -36,7 +36,7 @@ from gleanset.files.store import hash_bytes
 from gleanset.records import Sample
 from gleanset.work.progress import NO_PROGRESS, Progress
 
-FORMAT = 2
+FORMAT = 3
 """To be increased when the same training gives other predictions."""
 FOLDER = "trainings"
 RESULT = "result.json"

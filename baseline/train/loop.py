@@ -256,7 +256,7 @@ class _Trainer:
         self.steps = len(sizes)
         self.images = sum(sizes)
         self.largest_batch = max(sizes)
-        # Those of an epoch, set when it begins: the loader reads them from this list.
+        # Refilled in place when an epoch begins, because the loader keeps this list.
         self.batch_keys: list[BatchKey] = []
         self.batches = make_batch_loader(
             task.train,

@@ -31,7 +31,7 @@ FOLDS = 10
 DIRECTIONS = 32
 """Directions within classes that are shrunk; as good as all of them (docs/experiments.md)."""
 MAX_FOLD_ROWS = 2000
-"""Training samples that folds are made of, and rows of them with their augmented views."""
+"""Maximum of training samples in folds, and of augmented views that centers are fitted to."""
 MIN_CLASSES = 3
 """Classes from which one can be left out."""
 IDENTITY_WEIGHT = 1.0
@@ -302,8 +302,8 @@ def _fit_centers(
 
     # Directions are shrunk by how much more they vary than the mean of all.
     variance = float(np.square(residuals).sum()) / residuals.shape[1] or 1.0
-    # All directions would be as good, and add 12 MB to a run (docs/experiments.md). Seven
-    # iterations instead of four tell people of no class no better.
+    # All directions would be as good, and add 12 MB to a run (docs/experiments.md). Four
+    # iterations separate people of no class as well as seven.
     rank = min(DIRECTIONS, *residuals.shape)
     _, spread, directions = randomized_svd(residuals, rank, n_iter=4, random_state=0)
     shrinkage = (1 / np.sqrt(1 + spread**2 / variance) - 1).astype(np.float32)

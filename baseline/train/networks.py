@@ -335,7 +335,7 @@ def configure_batch_norm(
 
     Returns 'kept' or 'learnt' for the metrics.
     """
-    # Statistics of small batches are worse than those of ImageNet.
+    # Statistics of small batches are worse than pretrained ones.
     backbone.keeps_norms = weights != "none" and batch_size < SMALL_BATCH
     if backbone.keeps_norms:
         callback.say(

@@ -3,7 +3,6 @@
 Networks of all methods are evaluated, saved, used and exported in this form.
 """
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ from baseline.train.membership import ClassMembership
 from gleanset.arrays import Array, Float32Array, FloatArray, IntArray, normalize_rows
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
+from gleanset.files.store import hash_bytes
 
 GALLERY = "head.vectors"
 BACKBONE, PROJECTION, HEAD = "backbone.", "projection.1", "head.1"
@@ -274,7 +274,7 @@ def save_model(
     """
     state = {name: np.ascontiguousarray(value) for name, value in model.state.items()}
     weights = safetensors.numpy.save(state)
-    digest = hashlib.sha256(weights).hexdigest()
+    digest = hash_bytes(weights)
     path = folder / _choose_weights_name(folder, digest)
     gallery = model.head.keys if isinstance(model.head, GalleryHead) else UNSET
     description = _ModelDescription(
@@ -334,7 +334,7 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
     # Only the name: the file is in this folder.
     path = folder / Path(description.weights).name
     weights = _read_file(path)
-    if hashlib.sha256(weights).hexdigest() != description.weights_sha256:
+    if hash_bytes(weights) != description.weights_sha256:
         raise _damage_error(path, f"its hash differs from that in {SETTINGS}")
     net = _load_net(path, settings, len(description.classes), weights)
 

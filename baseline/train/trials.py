@@ -146,10 +146,10 @@ def list_label_issues(
     """
     reviewed_rows = [row for row, key in enumerate(outputs.keys) if key not in unseen]
     rows = reviewed_rows or list(range(len(outputs)))
-    reviewed = outputs.at(np.array(rows, np.int64))
-    groups = [examples.groups[key] for key in reviewed.keys]
+    fitted = outputs.at(np.array(rows, np.int64))
+    groups = [examples.groups[key] for key in fitted.keys]
     shift = compute_prior_shift(examples, settings)
-    calibration = fit_calibration(reviewed.logits, reviewed.y, groups, shift)
+    calibration = fit_calibration(fitted.logits, fitted.y, groups, shift)
     probabilities = softmax(calibration.apply(outputs.logits))
     return find_suspect_labels(probabilities, outputs, examples.classes, run)
 

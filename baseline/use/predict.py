@@ -270,7 +270,7 @@ def _is_class_name(label: str) -> bool:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file unless it is there; another file of that name makes it add its hash."""
+    """Copy a file unless it is there; if its name is taken, add its hash."""
     digest = hash_file(source)
     target_with_hash = target.with_name(f"{target.stem}-{digest[:8]}{target.suffix}")
     for path in (target, target_with_hash):

@@ -108,7 +108,7 @@ class AnimeFaceContainer:
         for is_last_try in (False, True):
             engine = choose_engine(self._image, self._engine_name)
             try:
-                return self._start_in(engine)
+                self._start_in(engine)
             except ContainerDied as error:
                 # The engine itself may have stopped since it was chosen.
                 trouble = engine.find_trouble(self._image)
@@ -117,7 +117,8 @@ class AnimeFaceContainer:
                         f"the image {self._image} in {engine.name} does not work: {error}",
                         f"{_REBUILD}; or see what `{engine.name} info` says",
                     ) from error
-        return None
+            else:
+                return
 
     def _start_in(self, engine: ContainerEngine) -> None:
         """Start and test the container. Raises `ContainerDied` and `MissingComponent`."""

@@ -142,7 +142,7 @@ class Fetches(Table):
     ) -> None:
         """Record that a fetch is done (with the hash of its image), rejected, failed or unsettled.
 
-        Counts the attempt. One that stayed unsettled does not count.
+        Counts the attempt; after an unsettled one, the count begins at 1 again.
         """
         texts = (clean(text) for text in (origin.source, origin.key, stamp, origin.url))
         with self._db.transaction():

@@ -191,10 +191,10 @@ def fit_brightness(common: CommonPart) -> tuple[float, float]:
 def fit_robust_line(
     source: npt.NDArray[Number], target: npt.NDArray[Number]
 ) -> tuple[float, float]:
-    """Return the slope and level of a line through the 72 % of the points that it fits best.
+    """Return the slope and level of a line that ignores outliers.
 
-    Least squares, twice; the second time without the points farthest from the line. Of fewer than
-    two points: 0, 0.
+    Least squares, twice; the second time for the 85 % of the points nearest to the first line. Of
+    fewer than two points: 0, 0.
     """
     x = source.astype(np.float64)
     y = target.astype(np.float64)
@@ -208,7 +208,7 @@ def fit_robust_line(
         slope = float(offsets @ (y - mean_y)) / (len(x) - 1) / variance
         level = float(mean_y - slope * mean_x)
 
-        # The nearest 0.85, for the next line; 0.85 of these are the 72 %.
+        # The nearest ones, for the second line.
         errors = np.abs(y - slope * x - level)
         last = int(0.85 * (len(errors) - 1))
         is_near = errors <= np.partition(errors, last)[last]

@@ -239,7 +239,7 @@ def make_plan(pairs: Pairs) -> DuplicatePlan:
 
 
 class _Planner:
-    """Makes one plan; all pairs are rows, a < b."""
+    """Maker of one plan; all pairs are rows, a < b."""
 
     def __init__(self, pairs: Pairs):
         self._pairs = pairs

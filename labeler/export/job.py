@@ -346,10 +346,10 @@ def _write_summaries(
     facts: CardFacts,
 ) -> None:
     """Write the files for all shards, and remove files that do not belong to this export."""
-    # Shards of an interrupted run with other data, or of another format.
     names = {"classes.txt", "manifest.json"}
     for shard in shards:
         names |= {f"{shard}{options.form.ending}", f"{shard}.json"}
+    # Other files are of an interrupted run with other data, or of another format.
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)

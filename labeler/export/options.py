@@ -182,12 +182,12 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             f"the format {self.format} has no captions",
             f"leave out --caption, or use --format {CAPTIONS}",
         )
-        # Whole images stay as they are.
         yield (
             self.repeats is not None and self.format != CAPTIONS,
             "only trainers of image generators read repeats",
             f"leave out --repeats, or use --format {CAPTIONS}",
         )
+        # Whole images stay as they are.
         yield (
             self.has_boxes and self.size is not None,
             f"the format {self.format} keeps image sizes, because boxes refer to them",

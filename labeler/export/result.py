@@ -65,7 +65,7 @@ class ExportPreview(CommandResult, kw_only=True):
     def summary(self) -> JsonDict:
         """Return the result with a table of classes, without the paths."""
         # All rows have the same columns.
-        heads = list(next(iter(self.classes.values())))
+        heads = list(next(iter(self.classes.values()), {}))
         return self.to_json() | {
             "classes": format_class_table(heads, self.classes),
             "balance": format_balance(self.balance),

@@ -291,7 +291,7 @@ def _summarize_unused(files: LabelledFiles, origins: Mapping[Path, Origin]) -> J
     ignored = files.count_ignored()
     # Images may share a text.
     texts = {path.with_suffix("") for path, origin in origins.items() if origin.tags}
-    count_tags(texts, ignored)
+    count_tags(len(texts), ignored)
     counts = Counter(reason for _, reason in files.dropped)
     annotations = [f"{file}: {reason}" for file, reason in files.dropped]
     missing_files = [format_short_path(name) for name in files.missing]
@@ -479,7 +479,7 @@ def _import_images(
             f"list the reasons: {list_command}",
         )
 
-    # Samples with one label: a name is the only one of its sample.
+    # Disputed samples have several labels; `min` takes the only one of the others.
     labels = Counter(min(names) for names in label_files.values() if len(names) == 1)
     counts: JsonDict = {
         **tally,

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -486,7 +486,7 @@ def find_unread_table(tree: ImportTree) -> Path | None:
     for file in tree.iter_files(".csv", ".tsv"):
         for row in (read_rows(tree, file) or [])[:_SAMPLE_SIZE]:
             # A number may be a measurement, not the name of a file.
-            names = [name for name in row.values() if PurePath(name).suffix]
+            names = [name for name in row.values() if not _COORDINATE.fullmatch(name)]
             if any(tree.find_by_path(name, file) for name in names):
                 return file
     return None

@@ -60,8 +60,9 @@ from labeler.sorting.session import Place, SortingProgress
 
 PORTRAIT_DELAY_MS = 700
 DRAG_MARGIN_PX = 24
+"""A drag so near to the upper or lower edge scrolls the list."""
 SCROLL_MS = 120
-"""A drag so near to the upper or lower edge scrolls the list, by a row each time."""
+"""The list scrolls by a row after each such time."""
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class ThumbnailLoader(QObject):
         )
         self._cache: OrderedDict[ThumbnailKey, QPixmap | str] = OrderedDict()
         self._last_keys: dict[tuple[str, Region], ThumbnailKey] = {}
-        """The size of each region that was loaded last."""
+        """For each region, the key of the size that was loaded last."""
         self._bytes = 0
         self._max_bytes = _find_cache_limit()
         self._requests: OrderedDict[ThumbnailKey, SampleRegion] = OrderedDict()
@@ -137,7 +137,9 @@ class ThumbnailLoader(QObject):
         # The least recently used go first. One that is larger than the limit stays.
         while self._bytes > self._max_bytes and len(self._cache) > 1:
             oldest, dropped = self._cache.popitem(last=False)
-            self._last_keys.pop(oldest[:2], None)
+            # Another size of the region may be newer.
+            if self._last_keys.get(oldest[:2]) == oldest:
+                del self._last_keys[oldest[:2]]
             self._bytes -= _byte_size(dropped)
 
         self.ready.emit(key[0])

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Literal, NamedTuple
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
 from gleanset.db.faces import StoredTrack
-from gleanset.db.fetches import Videos
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.files.names import make_portable_name
@@ -104,7 +103,7 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
         )
 
     videos = dataset.tracks.get_videos()
-    states = dict(Videos(dataset.db).iter_states("seen"))
+    states = dict(dataset.videos.iter_states("seen"))
     thumbnails = Thumbnails(dataset, FACE_SIZE)
     timelines = []
     for sha256, tracks in tracks_by_video.items():
@@ -247,13 +246,15 @@ def _write_table(timelines: Iterable[VideoTimeline]) -> str:
 
 def _write_subtitles(folder: Path, timelines: Iterable[VideoTimeline]) -> list[str]:
     """Write the names on screen as WebVTT, a file for each video; return the file names."""
-    files = []
-    numbers = Counter[str]()  # of videos with equal titles
+    files: dict[str, str] = {}  # by name in one case: some file systems ignore it
     for timeline in timelines:
         stem = make_portable_name(Path(timeline.title).stem)
-        numbers[stem.casefold()] += 1
-        number = numbers[stem.casefold()]
-        file = f"{stem} ({number}).vtt" if number > 1 else f"{stem}.vtt"
+        file = f"{stem}.vtt"
+        number = 1
+        while file.casefold() in files:
+            number += 1
+            file = f"{stem} ({number}).vtt"
+        files[file.casefold()] = file
         cues = sorted(
             (segment.started, segment.ended, person.name)
             for person in timeline.people
@@ -265,8 +266,7 @@ def _write_subtitles(folder: Path, timelines: Iterable[VideoTimeline]) -> list[s
             times = f"{_format_cue_time(started)} --> {_format_cue_time(ended)}"
             lines.append(f"{times}\n{escape(name, quote=False)}\n")
         write_atomic(folder / file, "\n".join(lines).encode())
-        files.append(file)
-    return files
+    return list(files.values())
 
 
 def _format_cue_time(seconds: float) -> str:

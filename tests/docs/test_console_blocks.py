@@ -53,7 +53,7 @@ EXCLUDED = [
         "gleanset run memes.toml",
         "a folder of photos has to be filled in first",
     ),
-    ("start.md", "labeler label dogs --cluster", "a cluster of the reader's own"),
+    ("start.md", "labeler label", "clusters and images of the reader's own"),
     ("start.md", "rsync", "needs another computer"),
     (
         "start.md",

@@ -359,6 +359,8 @@ def test_damaged_archive_is_named_before_its_members(tmp_path: Path) -> None:
     archive.write_bytes(archive.read_bytes()[: 9 * 1024])
     done = run_here("harvest.cli", "folder", archive, "-d", tmp_path / "set", "--json")
     assert done.json["rejected_files"]["files"][0] == "holiday.tar: cut off"
+    # Only downloads can be tried again.
+    assert "retry" not in done.stdout
 
 
 def test_huge_tar_name_is_damage(dataset: Dataset, tmp_path: Path) -> None:

@@ -52,6 +52,18 @@ def test_tags_of_folders_and_archives_are_stored(
     assert read_dataset(data) == TAGS
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_excluded_texts_give_no_tags(
+    tagged: Path, tmp_path: Path, *, packed: bool
+) -> None:
+    source = shutil.make_archive(str(tagged), "zip", tagged) if packed else tagged
+    data = tmp_path / "data"
+    words = ("folder", source, "--exclude", "*.txt", "-d", data)
+    ran = run_here("harvest.cli", *words).checked()
+    assert "excluded: 4, tags, read with their image: 1" in ran.stdout
+    assert read_dataset(data) == dict.fromkeys(TAGS, ()) | {"b.png": TAGS["b.png"]}
+
+
 def test_edited_tags_are_read_by_the_next_run(tagged: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     run_here("harvest.cli", "folder", tagged, "-d", data).checked()

@@ -227,6 +227,12 @@ def test_shard_size_units() -> None:
             ShardSize.parse(wrong)
 
 
+def test_simulation_without_samples_prints_none(empty: Dataset) -> None:
+    words = ("--format", "webdataset", "--simulate", "-d", empty.root)
+    ran = run_labeler("export", "shards", *words).checked()
+    assert "would export: 0" in ran.stdout
+
+
 def test_url_is_refused_with_a_hint(dataset: Dataset) -> None:
     for words in (("--simulate",), ()):
         refused = run_labeler("export", "s3://bucket/set", "-d", dataset.root, *words)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelled_images import picture, run_import, run_labeler
-from tools_for_tests import encode, examples
+from tools_for_tests import encode, examples, write_pictures
 
 from gleanset import Box, Dataset
 from gleanset.errors import InputUnusable
@@ -511,3 +511,15 @@ def test_yaml_names_with_escapes_of_json_are_read(tmp_path: Path) -> None:
     write(tmp_path, "a.jpg")
     write(tmp_path, "a.txt", text="0 0.5 0.5 0.2 0.4\n")
     assert labels(read_labelled(tmp_path)) == {"a.jpg": ["😀 cat"]}
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_refused"), [("a.png", True), ("a", True), ("12", False)]
+)
+def test_table_of_images_in_other_columns_is_refused(
+    tmp_path: Path, cell: str, *, is_refused: bool
+) -> None:
+    folder = write_pictures(tmp_path / "pets" / "cat", ["a.png", "12.png"])
+    (folder / "notes.csv").write_text(f"picture,kind\n{cell},tabby\n")
+    ran = run_labeler("import", tmp_path / "pets", "-d", tmp_path / "data")
+    assert ("no columns called file_name" in ran.stderr) == is_refused

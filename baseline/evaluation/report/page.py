@@ -66,11 +66,9 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     metrics = metrics.with_names(names)
     rule = load_decision_rule(folder)
     thumbnails = Thumbnails(dataset)
-    # Test if it was evaluated, else val.
-    main = None
-    for name, figures in metrics.splits.items():
-        if name != "train":
-            main = build_main_section(thumbnails, name, figures)
+    name = "test" if metrics.test else "val"
+    figures = metrics.splits.get(name)
+    main = build_main_section(thumbnails, name, figures) if figures else None
 
     evaluations = SplitEvaluations(dataset.db)
     return {

@@ -108,8 +108,8 @@ class PageGrid(GestureView):
                 self.mouse.leads = False
             super().set_point(state.point)
 
-        drawn = [(s.card, s.name, s.is_preparing) for s in (before, state)]
-        if drawn[0] != drawn[1]:
+        drawn = (state.card, state.name, state.is_preparing)
+        if drawn != (before.card, before.name, before.is_preparing):
             self.viewport().update()
 
     def rename(self, names: dict[str, str]) -> None:

@@ -214,6 +214,7 @@ INVALID_OPTIONS = [
     (["--protect", "photo"], 2, "not CLASS=SHARE"),
     (["--protect", "cat=much"], 2, "not a share"),
     (["--protect", "cat=101%"], 2, "not a share"),
+    (["--protect", "cat=5%0"], 2, "not a share"),
     (["--forget", "--protect", "cat=90%"], 2, "--forget excludes"),
     (["nobody"], 3, "no finished run nobody"),
     (["--protect", "dog=90%"], 2, "does not know class 'dog'"),
