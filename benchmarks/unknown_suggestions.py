@@ -12,13 +12,14 @@ confidence of samples of unlabelled classes.
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
 import numpy as np
 from embedding_quality import SETS, LabelledSet, format_interval, read_set
 from labelled_tree import DATA
+from prelabel_samples import make_sample
 
 from curation.similarity.class_learning import learn_classes
-from gleanset.db.proposals import PrelabelSample
-from gleanset.records import Box, Region
 
 DRAWS, CONFIDENT = 12, 0.9
 GROUPS_PER_CLASS = (8, 20)
@@ -39,22 +40,12 @@ def measure_draw(
         ]
         is_labelled |= (names == name) & np.isin(groups, learned_groups)
     samples = [
-        PrelabelSample(
-            str(row),
-            "labelled" if is_labelled[row] else "queue",
-            str(names[row]) if is_labelled[row] else None,
-            None,
-            (),
-            None,
-            frozenset(),
-            True,
-            Region(Box(0, 0, 0, 0)),
-            None,
-            "person",
-        )
+        make_sample(row, str(names[row]) if is_labelled[row] else None)
         for row in range(len(names))
     ]
-    group_names = {str(row): str(group) for row, group in enumerate(groups)}
+    group_names = {
+        sample.key: str(group) for sample, group in zip(samples, groups, strict=True)
+    }
     model = learn_classes(
         samples, labelled_set.vectors["prelabel"], group_names, open_set=True
     )

@@ -9,7 +9,7 @@ import msgspec
 from facecrop.detector_names import DETECTORS, is_auto
 from gleanset.command_result import CommandResult
 from gleanset.config import Param
-from gleanset.db.faces import WHOLE, Tracks
+from gleanset.db.faces import WHOLE
 from gleanset.db.statistics import Statistics
 from gleanset.request import Request, WorkerCount
 from gleanset.settings import CropGeometry, CropSettings
@@ -233,7 +233,7 @@ def suggest_whole_images(dataset: Dataset) -> tuple[str, str] | None:
     Detectors find faces in 4 % of photos of pets, and miss the face in 18 % of face crops of 256
     pixels, so both kinds of datasets should use whole images.
     """
-    if Tracks(dataset.db).count():
+    if dataset.tracks.count():
         return None
     counts = Statistics(dataset.db).count_searched(WHOLE)
     without_face = counts.all - counts.with_face

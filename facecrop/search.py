@@ -165,7 +165,7 @@ class DatasetSearch:
 
     def __post_init__(self) -> None:
         # Crops may have been deleted by hand: they count as work, too.
-        crops = self.dataset.crops(self.dataset.cache)
+        crops = self.dataset.crops()
         self.dataset.scans.find_lost_crops(crops.list_names)
 
     @property

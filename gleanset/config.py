@@ -243,7 +243,7 @@ def _find_struct(shape: Any) -> Any:
 
 
 def find_line(text: str, steps: list[str]) -> int:
-    """Return the number of the line in a TOML text that has a key, or the table it belongs in.
+    """Return the line number of a key, or of its table if it is missing.
 
     `steps` is the path to the key; digits are the index of a table in an array: `export`, `1`,
     `format` is in the second [[export]].
@@ -268,7 +268,7 @@ def find_line(text: str, steps: list[str]) -> int:
         else:
             continue
 
-        # The line of a table, for a key that is missing in it, unless the key follows.
+        # Of the table for now: the key itself may be missing.
         if path == keys[: len(path)] and table_index == index:
             best_line = number
             if len(path) == len(keys):

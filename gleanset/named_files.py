@@ -49,7 +49,7 @@ def format_short_path(path: str) -> str:
 
 
 def format_origin(origin: Origin) -> str:
-    """Return the short name of a file; of one in an archive as `ARCHIVE: NAME`."""
+    """Return the short name of a file, or `ARCHIVE: NAME` for a file in an archive."""
     if origin.source != "archive":
         return format_short_path(origin.key)
 

@@ -191,7 +191,7 @@ def format_table(
 
 
 def _split_columns(widths: Sequence[int], max_width: int) -> Iterator[list[int]]:
-    """Yield the indices of columns that fit in a line, after the first one in each."""
+    """Yield the indices of the columns of each line, after column 0 that all lines repeat."""
     block: list[int] = []
     used = widths[0]
     for column in range(1, len(widths)):

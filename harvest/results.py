@@ -16,21 +16,6 @@ OK = "ok"
 Counts = dict[str, int]
 
 
-# Temporary failures: a run that meets the item again retries it, a few times.
-TEMPORARY_REASONS = frozenset(
-    {
-        "connection failed",
-        "timed out",
-        "too slow",
-        "cut off",
-        "http 408",
-        "http 425",
-        "http 429",
-        "robots.txt could not be read",
-    }
-)
-
-
 class HarvestCounts(CommandResult, kw_only=True):
     """What a harvest or its simulation counts.
 
@@ -129,9 +114,24 @@ def _explain_reasons(reasons: Mapping[str, int]) -> Counts:
     }
 
 
+# Temporary failures: a run that meets the item again retries it, a few times.
+_TEMPORARY_REASONS = frozenset(
+    {
+        "connection failed",
+        "timed out",
+        "too slow",
+        "cut off",
+        "http 408",
+        "http 425",
+        "http 429",
+        "robots.txt could not be read",
+    }
+)
+
+
 def is_temporary(reason: str) -> bool:
     """Return whether a download that was rejected for this reason is worth another attempt."""
-    return reason in TEMPORARY_REASONS or reason.startswith("http 5")
+    return reason in _TEMPORARY_REASONS or reason.startswith("http 5")
 
 
 class HarvestResult(HarvestCounts, kw_only=True):

@@ -16,7 +16,6 @@ from gleanset.class_names import fold_name
 from gleanset.cli import Command, CommandGroup, CommandJob, create_program, job_options
 from gleanset.command_result import AliasedResult, CommandResult, JsonDict
 from gleanset.db.classes import list_aliases, normalize_alias
-from gleanset.db.faces import Tracks
 from gleanset.db.journal import PERSON, TOGETHER, Choice, SampleState
 from gleanset.db.proposals import get_cluster
 from gleanset.db.samples import Hints
@@ -629,7 +628,7 @@ def undo(job: CommandJob) -> UndoneStep:
 def _list_pending_in_track(dataset: Dataset, name: str) -> tuple[str, ...]:
     """Return the pending samples of a track. Raises `UsageError` if there are none."""
     list_command = f"gleanset list tracks {dataset.option}"
-    track = Tracks(dataset.db).get(name)
+    track = dataset.tracks.get(name)
     if track is None:
         raise UsageError(f"there is no track {name!r}", f"list them: {list_command}")
     if not track.pending:

@@ -45,7 +45,7 @@ def get_sample_file(region: SampleRegion, originals: Store) -> SampleFile:
 def list_sample_files(dataset: Dataset, rows: Sequence[int]) -> list[SampleFile]:
     """Return the files and regions of samples (rows)."""
     regions = ImageHashes(dataset.db).get_regions(rows)
-    originals = dataset.originals(dataset.cache)
+    originals = dataset.originals()
     return [get_sample_file(regions[row], originals) for row in rows]
 
 

@@ -183,7 +183,7 @@ def _adjust_hue(image: Pixels, numbers: Float64Array, limits: Limits) -> Pixels:
 def _degrade(image: Pixels, numbers: Float64Array, limits: Limits) -> Pixels:
     """Blur, compress and erase, each with its probability.
 
-    Of two random numbers (0..1) of a change, one decides whether it happens, the other how strong.
+    `numbers` (0..1) decide for each change whether it happens, and how strongly.
     """
     if numbers[_BLUR] < limits.blur:
         sigma = max(0.3, MAX_BLUR * image.shape[0] * numbers[_BLUR_BY])

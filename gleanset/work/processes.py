@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
@@ -115,8 +115,8 @@ class WorkerPool:
     _number: int
     _seconds: float
     _job: str
-    _start_count: int = 0
-    _workers: "_Workers | None" = None
+    _start_count: int = field(default=0, init=False)
+    _workers: "_Workers | None" = field(default=None, init=False)
 
     def schedule(self, function: Callable[[Any], Any], item: Any) -> Future[Any]:
         """Run an item in a free worker. Raises `GleansetError` after `MAX_POOL_STARTS` starts."""

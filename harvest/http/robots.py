@@ -139,7 +139,7 @@ class _RulesCache:
             self._rules[origin] = rules
             self._size += rules.size + _ENTRY_BYTES
             while self._size > _MAX_CACHED_BYTES:
-                # The oldest whose files are read: others would be read again, and never complete.
+                # The oldest complete entry: others would read their files again, without end.
                 oldest = next(iter(self._rules))
                 complete = (
                     name for name, other in self._rules.items() if other.is_complete

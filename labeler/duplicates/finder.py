@@ -155,7 +155,7 @@ class DuplicateFinder:
         """Hash samples without hashes; return the numbers of hashed and of failed ones."""
         total = self._hashes.count_missing(labelled=labelled)
         missing = self._hashes.iter_missing(labelled=labelled)
-        originals = self._dataset.originals(self._dataset.cache)
+        originals = self._dataset.originals()
         regions_and_files = (
             (region, get_sample_file(region, originals)) for region in missing
         )

@@ -21,7 +21,6 @@ from gleanset import Dataset
 from gleanset.command_result import CommandResult, JsonDict
 from gleanset.credit import clean_page_url
 from gleanset.db.duplicates import Pairs
-from gleanset.db.faces import Tracks
 from gleanset.db.journal import classify_provenance, get_label_provenances
 from gleanset.db.proposals import list_clusters
 from gleanset.db.regions import Quality, QualityMeasures, flags_of
@@ -176,7 +175,7 @@ def _group_by_track(
     dataset: Dataset, private: frozenset[str]
 ) -> dict[str, list[Sample]]:
     """Return the pending samples of each track, by video and time."""
-    tracks = Tracks(dataset.db)
+    tracks = dataset.tracks
     pending = {track.track.name: track.pending for track in tracks.iterate()}
     sections = _load_public_samples(dataset, pending, private)
     if not sections and tracks.count():
@@ -194,7 +193,7 @@ def _group_by_track(
 
 def _describe_tracks(dataset: Dataset, names: Iterable[str]) -> dict[str, str]:
     """Return the video and the time of tracks, by name."""
-    tracks = Tracks(dataset.db)
+    tracks = dataset.tracks
     videos = tracks.get_videos()
     texts = {}
     for row in tracks.iterate([*names]):

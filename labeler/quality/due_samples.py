@@ -29,6 +29,6 @@ def iter_due_samples(dataset: Dataset, rows: Sequence[int]) -> Iterator[DueSampl
         get_sample_file,  # slow: not needed to start a window
     )
 
-    originals = dataset.originals(dataset.cache)
+    originals = dataset.originals()
     for region in ImageHashes(dataset.db).get_regions(rows).values():
         yield DueSample(region, get_sample_file(region, originals))
