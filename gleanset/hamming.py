@@ -197,6 +197,7 @@ def _pair_with_ranges(
     first = 0
     while first < len(rows):
         limit = pairs_before[first] + MAX_BATCH_PAIRS
+        # The last row before which there are at most `limit` pairs.
         last = int(np.searchsorted(pairs_before, limit, "right")) - 1
         last = max(first + 1, last)
 

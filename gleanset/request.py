@@ -234,6 +234,8 @@ def _make_option(field: Field) -> Callable[[Any], Any]:
     if field.has_opposite:
         name += "/" + (param.opposite or f"--no-{name.removeprefix('--')}")
     is_flag = isinstance(field.kind, inspect.BoolType)
+    # Other options that are not given are None here: `_build_request` leaves them out, and the
+    # request has its own default.
     has_default = is_flag or param.show_default is True
     spellings = [param.short, name] if param.short else [name]
     return click.option(

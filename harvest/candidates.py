@@ -102,8 +102,10 @@ class CandidateQueue(JobQueue):
         return self.limit - len(self.images) - self._pending_count
 
     def _classify(self, candidate: Candidate) -> None:
+        # This counts a known image as one of `images`.
         visit_state = self.visits.look_up(candidate.origin)
         if visit_state == "failed" and self.limit is not None:
+            # Without a limit all are tried, in their order.
             self._failed.append(candidate)
         elif visit_state != "known":
             # A new one is needed: the failed ones before it come first.
@@ -285,7 +287,7 @@ class SharedQueue(JobQueue):
     def _set_limits(self) -> None:
         """Give each active queue an equal share of what is missing."""
         active = self._list_active()
-        # The limit of a queue also counts the images that it has.
+        # `self.images` are those of all queues. The limit of a queue also counts those it has.
         own_images = sum(len(queue.images) for queue in active)
         total = self.limit - len(self.images) + own_images
         # Where the shares cannot be equal, the first ones are one larger.

@@ -538,6 +538,7 @@ def _list_opinions(dataset: Dataset, report: Report) -> list[Rival]:
         if name is not None:
             opinions.append(Rival(other.id, name, other.status))
 
+    # The present label counts as one more opinion, unless an accepted report gave it.
     decision = _find_decision(dataset, report)
     if decision is not None and not any(
         opinion.name == decision.name and opinion.status == ACCEPTED

@@ -43,7 +43,8 @@ def serve_page(
     Prints the URL with `show`. Raises what `find_served_file`, `load_facts` and `run_server` raise.
     """
     with ExitStack() as stack:
-        # uvicorn raises the signal again after it has shut down.
+        # SIGTERM ends the `with` as Ctrl-C does: uvicorn raises it again after it has shut down,
+        # and by default it would end the process before the private copy is removed.
         previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
         stack.callback(signal.signal, signal.SIGTERM, previous)
 
@@ -68,6 +69,7 @@ def serve_page(
             detector=request.detector,
             processes=request.workers or count_cores(),
             limits=RequestLimits(per_minute=request.per_minute),
+            # All processes load this copy, also when `file` is replaced while it is served.
             copy=str(stack.enter_context(private_copy(file))),
         )
 

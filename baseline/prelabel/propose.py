@@ -43,9 +43,10 @@ def choose_label_next(
     def rank(sample: PrelabelledSample) -> tuple[float, float]:
         if sample.proposals:
             return sample.proposals[0].confidence, 0.0
+        # The most typical image of a cluster has the lowest outlier score.
         return -sizes[sample.cluster], sample.outlier or 0.0
 
-    # The first of each cluster has turn 0, the second turn 1.
+    # The first of each cluster has turn 0, the second turn 1: lower turns are met first.
     samples = [sample for sample in all_samples if sample.sample in pending]
     turns: Counter[int | None] = Counter()
     keys_by_turn: dict[int, list[str]] = defaultdict(list)

@@ -279,7 +279,10 @@ def _measure_rejected(
     scale: FeatureScale | None,
     rule: DecisionRule,
 ) -> dict[str, Any]:
-    """Return what `UnknownThreshold` says of images that a person rejected; empty without any."""
+    """Count how images that a person rejected are answered; empty without any.
+
+    The keys are fields of `UnknownThreshold`.
+    """
     outputs = _predict_rejected(data, net)
     if outputs is None:
         return {}

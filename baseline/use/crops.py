@@ -237,7 +237,7 @@ def _choose_detector(
     if faces is not None and spec.name == faces.detector:
         record = RecordedDetector.from_text(spec.name, faces.settings)
         return record.spec(dict(spec.settings))
-    # Without the recorded settings: scores of two detectors do not compare.
+    # Another detector than in training: its scores do not compare with the recorded threshold.
     return dataset_detector(settings, text)
 
 

@@ -92,6 +92,7 @@ class RawFrame:
             return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
         data = grey.tobytes()
+        # `reduce_grey` makes both sides even, as color planes of half the size need.
         half_size = (width // 2, height // 2)
         for plane in self._split_planes()[1:]:
             color = cv2.resize(plane, half_size, interpolation=cv2.INTER_AREA)

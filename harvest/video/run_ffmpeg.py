@@ -202,8 +202,10 @@ class RunningFfmpeg:
             self._process = resources.enter_context(start_ffmpeg(words, **options))
             assert self._process.stderr is not None
             self._log: IO[bytes] | None = self._process.stderr
+            # Elsewhere only sockets can be waited for; the log is then read at intervals.
             if _CAN_INHERIT_PIPES:
                 self._selector.register(self._log, selectors.EVENT_READ, LOG)
+            # From here on `close` closes them; after an error above, the `with` does.
             self._resources = resources.pop_all()
 
     def _open_pipe(self, name: str, child_ends: ExitStack) -> int:

@@ -302,6 +302,7 @@ def refine_alignment(common: CommonPart) -> CommonPart:
         )
     except cv2.error:  # they have too little in common for it
         return common
+    # The shift is what can exceed the limit: the other entries hardly differ from 0 and 1.
     if np.abs(motion - identity).max() > _MAX_REFINEMENT_PIXELS:
         return common
 

@@ -165,6 +165,7 @@ def _find_drawn(common: CommonPart) -> BoolArray | None:
     if upper > _MAX_GROUND_FACTOR * median + _MAX_GROUND_SLOPE:
         return None
 
+    # Steeper than the ground by several times the distance of its quartile from its median.
     limit = upper + _MIN_DISTANCES * (upper - median) + _MIN_DRAWN_SLOPE
     return np.asarray(inner & (slopes > limit))
 

@@ -78,8 +78,10 @@ class CloseRequest(QObject):
 
     def may_close(self) -> bool:
         """Return whether the window may close now; otherwise show a message."""
+        # The second request within the wait: close without what is unfinished.
         if self._timer.isActive():
             return True
+
         errors_before = self._error_count
         self._window.flush()
         worker = self._window.worker
@@ -434,6 +436,6 @@ class LabelerWindow(QMainWindow):
         self.learning.end()
         self.drops.close_dialog()
         self.imports.queue.stop()
-        self.flush()
+        self.flush()  # hands them to the worker, which saves or discards them
         self.worker.close(give_up)
         self.thumbs.close()

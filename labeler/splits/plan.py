@@ -294,7 +294,7 @@ def _count_moved(
     """Count samples that go from one split to another."""
     number = 0
     for member in members:
-        # One that is left out now does not count.
+        # `member.split` is the old one. A sample that the new plan leaves out does not count.
         if member.split and splits[member.key].split not in (None, member.split):
             number += 1
     return number

@@ -106,6 +106,7 @@ class ClassPagesView(LabelingView):
         self.view.send = self.take
         self.header = PageHeader(self.worker, self._press)
         self.hints = KeyHints()
+        # What carries out each kind of command that `page_state.step` returns.
         self._run: dict[type, Callable[..., object]] = {
             Say: self._say,
             SayChange: self._say_change,
