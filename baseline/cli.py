@@ -92,6 +92,7 @@ def train(job: CommandJob, request: TrainRequest) -> CommandResult:
     from baseline.train.trials import plan_folds, run_cross_validation
 
     with job.open() as dataset:
+        # Again, because the dataset says which revision of a model from a hub it uses.
         settings = load_preset(request.preset, request.texts(), dataset.pin_of)
         note = SIMPLE_NOTE if settings.preset == "simple" else ""
         job.say(f"preset: {settings.preset}{note}")

@@ -50,8 +50,9 @@ def hash_model_files(folder: Path) -> str:
 def is_export_current(file: Path, folder: Path) -> bool:
     """Return whether a file exists and was exported from the present files of a run.
 
-    Its card has their hash; times of files change in copies. A file whose run was not copied is
-    current.
+    ONNX and LiteRT files alike hold the hash as text, among the facts of the model, so no format
+    has to be parsed. Times of files would not do: copies change them. A file whose run was not
+    copied is current.
     """
     if not file.is_file():
         return False

@@ -112,6 +112,7 @@ def fit_decision_rule(
 
     `shift` is from `compute_prior_shift`.
     """
+    # Which share of `shift` is added to the scores; None if there is nothing to add.
     calibration = ScoreCalibration(share=0.0 if len(shift) else None)
     if val is not None and len(val):
         groups = [examples.groups[key] for key in val.keys]
@@ -351,6 +352,7 @@ def _check_not_trained_on(
     trained_keys = set(json.loads(file.read_text()))
     samples = examples.splits[split]
     keys = trained_keys.union(sample.key for sample in samples)
+    # Of all samples of the splits, and of `keys`, which may have left the splits.
     groups = assign_split_groups(dataset.db, keys)
     # Groups that have left train; those that are in both are a leak of the split itself.
     former_train_groups = {groups[key] for key in trained_keys}

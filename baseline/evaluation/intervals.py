@@ -259,9 +259,10 @@ def randomization_test(gains: Sequence[int]) -> float:
     A gain is the difference in correct images of a group; each has either sign with probability
     1/2. For groups of one image it is McNemar's test.
     """
-    # Probabilities of all sums from the lowest to the highest: the sum 0 stays in the middle. A
-    # group adds `size` places on each side. So half of a probability that keeps its place is that
-    # of a sum lower by `size`, and half that moves by 2 * `size` is that of a higher one.
+    # The probability of each sum of signed gains, from the lowest to the highest possible sum; the
+    # sum 0 is in the middle. With one more group the lowest is lower by `size`, so what stays at
+    # its index is now the probability of a sum lower by `size` (the group has the sign -). What
+    # moves up by 2 * `size` is that of a sum higher by `size` (the sign +).
     probabilities = np.ones(1)
     for size in map(abs, gains):
         if size:

@@ -67,7 +67,10 @@ class Outputs:
 
 
 def concatenate_outputs(parts: Sequence[Outputs]) -> Outputs:
-    """Concatenate outputs, without embeddings."""
+    """Concatenate outputs of several networks, without embeddings and memberships.
+
+    Those of different networks cannot be compared.
+    """
     # Empty ones have no distances. If all are empty, the first has the number of classes.
     parts = [part for part in parts if len(part)] or parts[:1]
     distances = [part.distances for part in parts if part.distances is not None]
@@ -256,7 +259,8 @@ def fit_calibration(
     if is_balanced:
         log_temperature, share = _minimize_with_shift(cost, log_temperature)
 
-    # Without enough evidence scores stay as they are: temperature 1, no share.
+    # Without enough evidence scores stay as they are: temperature 1, no share. The fewer groups,
+    # the more each must gain, see `MIN_EVIDENCE_NATS`.
     gain = group_count * (loss(0.0, 0.0) - loss(log_temperature, share))
     if gain < MIN_EVIDENCE_NATS / group_count:
         log_temperature = 0.0

@@ -268,8 +268,9 @@ def _choose_class_threshold(
     max_share: float,
     highest: float,
 ) -> ClassUnknownThreshold:
-    # Half a group is between the share of these images and a bound for a new one, which would
-    # find a tenth fewer unknown images (docs/results.md).
+    # As if half a group more had been seen, and were rejected: without it the share holds for these
+    # images only; with a whole one it bounds that of a new image, but then a tenth fewer unknown
+    # images are found (docs/results.md).
     below, share = _find_highest_threshold(
         similarity, numbers, max_share, additional=0.5
     )

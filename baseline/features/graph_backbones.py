@@ -291,6 +291,7 @@ class IdentityBackbone(GraphBackbone):
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         import onnx
 
+        # Another scope than the model's own operators, whose names could be the same.
         graph.scope = f"{IDENTITY_SCOPE}/taken"
         # Rows and columns are multiplied by these, so that values become 0..255.
         sides = compute_area_weights(shape.size) * np.float32(255**0.5)
@@ -442,6 +443,7 @@ class OnnxBackbone(GraphBackbone):
         backbone = _OPEN.get(name)
         if backbone is None:
             require_graphs()
+            # The hub is only asked for what the name leaves out.
             spec = pin_embedding(name, query_hub)
             backbone = cls(spec, _read_model(spec, run_folder))
             _OPEN[name] = backbone

@@ -88,6 +88,7 @@ class GraphBuilder:
         fails.
         """
         # Sorted: readers and exporters list tensors in the order of a set.
+        # `hold` puts the scope before a name, as `add_prefix` does for the inputs of the model.
         for name in sorted(weights):
             self.hold(weights[name], name)
         prefix = f"{self.scope}/"

@@ -78,6 +78,7 @@ def fit_principal_axes(features: Float32Array, backbone: Backbone) -> PrincipalA
     scaling = Scaling.fit(features, backbone)
     standard = scaling.transform(features).astype(np.float64)
 
+    # Features of networks are standardized, those of colors are not.
     width = sum(
         NETWORK_COMPONENTS if part.is_standardized else NETWORK_COMPONENTS // 2
         for part in backbone.parts
@@ -275,6 +276,8 @@ class PrelabelReport(CommandResult, kw_only=True):
         return lines | {"other classes": self._describe_other_classes(facts)}
 
     def _describe_other_classes(self, facts: PrelabelFacts) -> str:
+        # The expected number, which the promised errors count. If it is 0 they do not count such
+        # samples, and `of_no_class_at_most` bounds their share, from what a person rejected.
         if facts.of_other_classes:
             samples = count(facts.of_other_classes, "sample")
             return (
@@ -424,7 +427,7 @@ def _suggest_next_commands(
     labelling = suggest_labelling_command(dataset)
     if report.pending and labelling is not None:
         commands.append(labelling)
-    # Without a window the clusters are suggested for labelling already.
+    # Without a window `labelling` is the command for clusters already.
     if report.pending and has_window() and not has_classes:
         commands.append(f"{CLUSTERS_COMMAND} {dataset.option}")
     if report.acceptable:

@@ -194,6 +194,7 @@ def _order_by_similarity(
     # `track` (N) has the number of each sample's track, `firsts` a row of each track.
     names = np.array([sample.track or sample.key for sample in samples])
     _, firsts, track = np.unique(names, return_index=True, return_inverse=True)
+    # All rows of a track are its mean now.
     points = refine_with_tracks(vectors, split_by_number(track))
     if model is not None:
         # Roots of probabilities have length 1, as the vectors have.

@@ -101,6 +101,8 @@ class ClassMembership(NamedTuple):
         """Return unit vectors of embeddings (N x D)."""
         rows = (embeddings - self.mean) * self.factors
         along = rows @ self.directions.T  # N x R, coordinates on the directions
+        # Shrinkage is negative: -0.3 leaves .7 of a coordinate. The identity block has its own
+        # distance below, in its own coordinates.
         shrunk = rows + (along * self.shrinkage) @ self.directions
 
         identity = None
@@ -208,8 +210,9 @@ def fit_membership(
         # out several times.
         left_out_classes = classes[number % len(classes) :: len(folds)]
         is_outsider = np.isin(sample.y, left_out_classes)
-        # Fitted again without them: the center of all features would know these classes, and
-        # promise .92 to .99 where .73 to .94 is true (docs/experiments.md).
+        # Fitted again without them, also the scaling: the mean of all features would know these
+        # classes, and promise that .92 to .99 of them are called unknown where .73 to .94 are
+        # (docs/experiments.md).
         insider_rows = train_rows[~is_outsider[train_rows]]
         outsider_rows = np.flatnonzero(is_outsider)
         outsider_parts += _leave_out(fit, sample, insider_rows, outsider_rows)
@@ -300,7 +303,8 @@ def _fit_centers(
     divisors = np.sqrt(np.bincount(view_y)[view_y] * classes)
     residuals /= divisors[:, None].astype(np.float32)
 
-    # Directions are shrunk by how much more they vary than the mean of all.
+    # A direction with variance v, where the mean of all is m, is multiplied by 1 / sqrt(1 + v / m):
+    # within-class covariance normalization, with the mean as a ridge.
     variance = float(np.square(residuals).sum()) / residuals.shape[1] or 1.0
     # All directions would be as good, and add 12 MB to a run (docs/experiments.md). Four
     # iterations separate people of no class as well as seven.
@@ -387,7 +391,9 @@ def _fit_weights(
             sample_weight=1 / case_sizes[case],
         )
 
-        # Weights of the distances themselves.
+        # Weights of the distances themselves: the first column is their sum by prior weights, the
+        # second adds to that of the identity block. `strength` enlarged the first column, so its
+        # slope is smaller and costs less.
         slopes = model.coef_[0] / deviation
         weights = slopes[0] * prior
         weights[1:-1] += slopes[1:]

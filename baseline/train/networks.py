@@ -279,6 +279,7 @@ def make_trainable_backbone(backbone: Backbone) -> LearningBackbone:
         return copy.deepcopy(backbone.network)
     if isinstance(backbone, IdentityBackbone):
         return DrawnIdentity(backbone)
+    # Colors have no weights. Nor have models of a hub, but the settings refuse to fine-tune them.
     if not backbone.shapes:
         return ColourLayout()
 

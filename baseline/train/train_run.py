@@ -90,6 +90,7 @@ def train_run(
         facts = {**settings.to_json(), "data": examples.fingerprint()}
         finished_run = find_equal_run(dataset, TRAINING_KIND, facts, say)
         if finished_run is not None:
+            # It may have been killed between its end and the removal of its checkpoint.
             _complete(dataset, finished_run.id)
             # Images may have been searched since.
             copies = summarize_copy_search(dataset, examples, TEST)

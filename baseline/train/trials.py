@@ -161,7 +161,8 @@ def find_suspect_labels(
 
     A suggestion is confident if it reaches the mean probability of its class among the images
     labelled so (Northcutt, Jiang and Chuang, "Confident learning", 2021). On easy sets that mean is
-    so high that half of the wrong labels stay below it, so it hides none of them.
+    so high that half of the suggestions for wrong labels stay below it. So labels below it are
+    listed, too, as less confident.
     """
     y = outputs.y
     rows = np.arange(len(outputs))

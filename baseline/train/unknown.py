@@ -222,8 +222,9 @@ def _has_few_groups(examples: Examples) -> bool:
 
 
 def measure_outsiders(left_out: LeftOutImages, limits: Float64Array) -> dict[str, Any]:
-    """Return what `UnknownThreshold` says of left-out classes; only images for a few classes.
+    """Return how images of classes that were left out are answered: fields of `UnknownThreshold`.
 
+    With fewer than `MIN_MEASURED_CLASSES` of them there are counts of images, but no interval.
     `limits` (C) are the similarities below which images of the known classes are unknown.
     """
     is_unknown = left_out.outsiders < limits[left_out.nearest_classes]

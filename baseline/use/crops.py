@@ -108,7 +108,7 @@ class PartReader:
     def _read_whole(self, image: Image.Image) -> ImagePart:
         full_box = Box(0, 0, image.width, image.height)
         geometry = CropGeometry()
-        # With a detector, `cutting` is for faces.
+        # With a detector, `cutting` is for faces. A whole image has no landmarks to level it by.
         if self.detector is None:
             geometry = msgspec.structs.replace(self.cutting, level=False)
         whole = Face(WHOLE, full_box, 1.0)
@@ -156,6 +156,7 @@ class CropPlan(NamedTuple):
     def _matches(self, method: CropMethod) -> bool:
         geometry = self.read.cutting
         if self.read.detector is None:
+            # For whole images `cut` is empty or says that they are made square.
             return method.detector == WHOLE and bool(method.cut) == geometry.square
         return (
             method.detector == self.read.detector.name
@@ -235,6 +236,7 @@ def _choose_detector(
     text = detector or (faces.detector if faces else settings.detector)
     spec = parse_detector(text)
     if faces is not None and spec.name == faces.detector:
+        # The recorded settings, except for those that the text gives.
         record = RecordedDetector.from_text(spec.name, faces.settings)
         return record.spec(dict(spec.settings))
     # Another detector than in training: its scores do not compare with the recorded threshold.

@@ -134,8 +134,8 @@ def initialize_with_discriminants(
 ) -> None:
     """Initialize `layer` with discriminants of `x` (N x views x D, standardized) by classes `y`.
 
-    There are fewer discriminants than classes; the other rows are directions of least variance
-    within classes.
+    There are fewer discriminants than classes; the other rows are other directions of the data,
+    whitened within classes.
     """
     _, views, width = x.shape
     flat = x.reshape(-1, width).astype(np.float64)
@@ -168,7 +168,7 @@ def _compute_discriminants(x: Float64Array, y: IntArray) -> Float64Array:
     means = np.stack([white[y == name].mean(0) for name in np.unique(y)])
     # All right singular vectors, by descending variance between the classes.
     _, _, directions = np.linalg.svd(means - means.mean(0))
-    # C means span C - 1 dimensions.
+    # C means span C - 1 dimensions. The others are arbitrary: whitened data vary alike in all.
     is_discriminant = np.arange(len(directions)) < len(means) - 1
     weights = np.where(is_discriminant, 1.0, OTHER_DIRECTION_WEIGHT)
     discriminants = whitening.transform_coefficients(weights[:, None] * directions)
