@@ -58,7 +58,8 @@ def to_network(x: torch.Tensor, device: torch.device) -> torch.Tensor:
 def reproducible(seed: int) -> Iterator[None]:
     """Seed torch, and restore the random states of torch and numpy afterwards.
 
-    Training steps seed numpy, for objectives that use its global state. Results are deterministic on the CPU; on CUDA the last digits may differ.
+    Training steps seed numpy, for objectives that use its global state. Results are deterministic
+    on the CPU; on CUDA the last digits may differ.
     """
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     before = np.random.get_state()
