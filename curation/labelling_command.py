@@ -54,7 +54,8 @@ def suggest_labelling_command(dataset: Dataset) -> str | None:
         # A track shows one person; a cluster may show several.
         return f"{TRACKS_COMMAND} {dataset.option}"
 
-    # Clusters lack only samples that the newest prelabeling could not read: do not suggest another.
+    # There are no clusters or tracks. If the newest prelabeling could not read what waits, another
+    # one would not help.
     newest = Proposals(dataset.db).get_latest()
     fact = newest.facts.get("unreadable") if newest else 0
     unreadable = fact if isinstance(fact, int) else 0

@@ -112,7 +112,8 @@ class _LinkedSamples:
         for frame, following in pairwise(sorted(frames)):
             seconds = following.time - frame.time
             cuts = following.scene - frame.scene
-            # No cut is between frames of the same time: their scene numbers are of two samplings.
+            # Scene numbers of two samplings do not compare. They may differ at the same time, by
+            # more than a second has cuts, or decrease.
             has_cut = seconds > 0 and 0 < cuts <= CUTS_BETWEEN_NEIGHBOURS
             if seconds < NEIGHBOUR_SECONDS and not has_cut:
                 self._links.append((frame.number, following.number))

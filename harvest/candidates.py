@@ -93,6 +93,7 @@ class CandidateQueue(JobQueue):
         return candidate
 
     def _is_full(self) -> bool:
+        """Return whether to take no more results: there are none, or too many wait as repeats."""
         return self._is_exhausted or self._repeat_count >= MAX_PENDING
 
     def _count_missing(self) -> float:

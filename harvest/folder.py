@@ -143,6 +143,7 @@ class TreeRules:
                 path.name, folder, inside, level, self.splits
             )
 
+        # Names of folders can be bytes in an old encoding, see `FolderNames`.
         if hint:
             hint = self._names.decode(hint)
         origin = replace(origin, hint=hint, post=group)
@@ -394,7 +395,7 @@ class ImageMetadata(NamedTuple):
 
 
 def parse_metadata(data: bytes) -> ImageMetadata | None:
-    """Return the metadata of an image; None for other files."""
+    """Return the metadata of an image, as img2dataset writes them; None for other files."""
     try:
         row = json.loads(data)
     except (ValueError, RecursionError):

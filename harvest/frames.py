@@ -239,6 +239,7 @@ class FrameHarvest:
             self._videos["a copy"] += 1
         elif frames is not None:
             self._videos["sampled before"] += 1
+            # These are counted over all samplings of the video, `frames` are those of this one.
             forgotten = min(self.dataset.videos.count_forgotten_frames(sha256), frames)
             self._importer.tally["known"] += frames - forgotten
             self._importer.tally["forgotten"] += forgotten

@@ -158,6 +158,7 @@ class Importer:
             self._store.discard(image, outcome.result.format)
             for undo in self._targets.imports.pop(target, []):
                 undo()
+            # Unless the same image is also a file of the user, or a person decided about it.
             if not Maintenance(self._dataset.db).is_own_or_decided(image):
                 self._dataset.remove_image(image, f"{NOTICE}: {target}")
             self._reject(origin, NOTICE, target)
@@ -282,6 +283,8 @@ class Importer:
             self.tally["taken_back"] = label_count
         self._hinted_images.clear()
 
+        # The earlier hint is stored without the folder that it came from, so it is known by its
+        # name: that of a folder above the file.
         with self._dataset.db.transaction():
             for image, origin in self._replaced_hints:
                 names = _list_possible_hints(origin)

@@ -75,7 +75,8 @@ def compute_layout(rgb: Any, cells: Any, library: Any) -> Any:
     bins = tone_bins[..., None, None] * tint_bins[..., None, :, :]
 
     shares = cells @ bins.reshape(*lightness.shape, -1)
-    # Distances of roots of shares are Hellinger distances. A share of 0 stays 0.
+    # Distances of roots of shares are Hellinger distances. A share of 0 stays 0, so that the floor
+    # changes no sparse layout into a dense one.
     return (shares + FLOOR) ** 0.5 - FLOOR**0.5
 
 

@@ -141,4 +141,6 @@ def _is_permanent(error: Exception) -> bool:
         return any(
             isinstance(part, ssl.SSLCertVerificationError) for part in error.args
         )
+    # Those of urllib3 are of the network. Others are of the address or this machine: a host name
+    # that cannot be encoded, a file of certificates that cannot be read.
     return not isinstance(error, HTTPError)

@@ -189,7 +189,7 @@ class RobotsPolicy:
         )
         self._retry_delay = limits.robots_retry_delay
         self._cache = _RulesCache()
-        # Of a host whose tdmrep.json is not yet read, or need not be.
+        # Of a host whose tdmrep.json was not read: None if it has to be, () if it need not.
         self._reservations_before: tuple[PathRule, ...] | None = (
             None if TDM in self.respected else ()
         )
@@ -341,7 +341,9 @@ def _iter_directives(lines: Sequence[str]) -> Iterator[str]:
         is_applicable = True
         for part in line.lower().split(","):
             name, colon, rest = map(str.strip, part.partition(":"))
-            # The date of `unavailable_after` may have a comma, and always has colons.
+            # No agents: "max-snippet: 50", and the parts of "unavailable_after: Fri, 25 Dec 2026
+            # 15:00 GMT", whose date may have a comma ("25 dec 2026 15" has spaces), or begin with
+            # its hour ("15:00 ...").
             is_agent = (
                 name not in _VALUED_DIRECTIVES
                 and " " not in name
@@ -365,7 +367,8 @@ def parse_content_signals(text: str) -> Protego | None:
         return None
     from protego import Protego
 
-    # Signals above all groups apply to all agents.
+    # Signals above all groups apply to all agents. A line that allows and forbids nothing ends the
+    # names of this group; without it an agent named next would join them.
     lines = ["User-agent: *", _NO_RULE, *map(_as_access_rule, text.splitlines())]
     return Protego.parse("\n".join(lines))
 

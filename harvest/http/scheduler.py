@@ -108,11 +108,11 @@ class Scheduler(Generic[Result]):
         # Origins whose rules are being fetched.
         self._fetching_rules = set[str]()
         self._active_count = 0
-        # Candidates without a further request that are not yet settled.
+        # Those of the pending ones that need no further request: their outcome is yielded or waits.
         self._unsettled_count = 0
         self._is_starving = False
         self._has_ended = False
-        # Candidates whose outcome was not yielded yet.
+        # Candidates that were taken from the queue and are not settled yet.
         self._pending_count = 0
         self._error: Exception | None = None
         self._events = SimpleQueue[Outcome[Candidate, Result] | BaseException | None]()

@@ -177,6 +177,7 @@ def _parse_page(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
     elif not results and not _read_visible_text(page):
         description = "an empty page"
     error = changed_error("Bing", query.text, f"{description} ({page.url})")
+    # `walk_pages` requests the page again, and raises the error if it stays so.
     return ResultPage([], first, error)
 
 

@@ -160,6 +160,7 @@ class FlickrApi:
             for name, value in request.headers.items()
         }
         body = request.body if isinstance(request.body, str | bytes) else None
+        # `search` retries, because each request has to be signed anew.
         page = self._client.call_api(
             url, self._check, headers=headers, form=body, pace=self._pace, retry=False
         )
@@ -235,7 +236,8 @@ def _list_pages(api: FlickrApi, params: Params) -> Iterator[ResultPage[Photo]]:
 
         next_page = number + 1 if number < page.pages else None
         if ids and ids <= earlier_ids:
-            # The end of what is listed, and not of the results if there are more pages.
+            # The end of what is listed, and not of the results if there are more pages: a next page
+            # beyond the last one is not requested, but says that older photos are left.
             next_page = _LAST_PAGE + 1 if page.pages > _LAST_PAGE else None
         earlier_ids.update(ids)
         return ResultPage(page.photo, next_page, error)
@@ -245,8 +247,10 @@ def _list_pages(api: FlickrApi, params: Params) -> Iterator[ResultPage[Photo]]:
 
 def _older_search(params: Params, last: list[Photo]) -> tuple[Params | None, str]:
     """Return the search for older photos than a page, and what it does not reach."""
+    # By relevance there is no "older": list from the newest on, and continue from there.
     if params["sort"] != NEWEST_FIRST:
         return {**params, "sort": NEWEST_FIRST}, ""
+
     if not last:
         return None, "photos after pages that stayed empty"
 

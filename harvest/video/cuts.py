@@ -164,6 +164,7 @@ class CutFinder:
                 yield from self._resolve_cut(window, cut)
 
         self.settled_until = max(self.settled_until, until)
+        # The most there was to see since the last cut; without it no scene precedes the next one.
         in_scene = is_pending & (window.times > self._last_cut)
         largest = float(window.spread[in_scene].max(initial=0.0))
         self._spread = max(self._spread, largest)
@@ -233,7 +234,8 @@ def _find_typical_step(steps: Float64Array, index: int) -> float:
     if not len(after):
         return median_before
 
-    # A step that stands out less from both its neighbors is motion, not a cut.
+    # A cut stands out from both its neighbors by `_SPIKE_RATIO`, else it is motion. The smaller
+    # neighbor will do, as a flash or a second cut beside it is large.
     neighbour = min(float(before[-1]), float(after[0]))
     return max(median_before, float(np.median(after)), neighbour * _SPIKE_RATIO)
 
@@ -260,6 +262,7 @@ def _find_gradual_cuts(window: FrameBuffer) -> list[SceneCut]:
         cut = _make_gradual_cut(window, change)
         if not any(_is_part_of(cut, larger) for larger in larger_cuts):
             cuts.append(cut)
+        # Also those that are parts: a long dissolve is found in several spans, each near the next.
         larger_cuts.append(cut)
     return cuts
 
@@ -287,8 +290,10 @@ def _is_part_of(cut: SceneCut, larger: SceneCut) -> bool:
 
     A fade out is never part of the fade in after it.
     """
+    # A change that starts a scene within a fade out, which starts none.
     if cut.starts_scene and not larger.starts_scene:
         return larger.begin - _GRADUAL_GAP_SECONDS <= cut.time < larger.end
+    # Two of a kind at the same time. A fade out and the fade in after it are of different kinds.
     return (
         cut.starts_scene == larger.starts_scene
         and abs(cut.time - larger.time) <= _GRADUAL_GAP_SECONDS

@@ -181,6 +181,7 @@ class FfmpegDecoder:
             return end, ""
 
         tolerance = max(MAX_MISSING_SECONDS, packets.max_gap)
+        # Then the end is that of the sound, which is often longer than the images.
         images_end_first = packets.end - packets.last_image > tolerance
         # Some containers count from zero, others from their first time stamp.
         missing = length - max(packets.end, packets.end + self._plan.facts.start)
@@ -287,6 +288,7 @@ class FfmpegDecoder:
         thumbs = np.frombuffer(data, np.uint8).reshape(count, 3, height, width)
         block = FrameBlock(times, thumbs, full_frames)
         self._frame_count += count
+        # Of the frame before the next block, whatever its time (NaN, too).
         self._previous_time = float(times[-1])
 
         # Leave out frames whose time does not increase: later than the latest before, not NaN.

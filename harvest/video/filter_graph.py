@@ -217,6 +217,8 @@ def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
     thumbs = small.filter("format", "yuv444p").filter_multi_output("split", 2)
     full = _make_full_frames(branches[1], plan).filter_multi_output("split", 3)
     raw = {"thumbs": thumbs[0], FULL_FRAMES: full[0]}
+    # `framecrc` prints the time and the bytes of each frame. Full frames can change their size in
+    # the middle of a video: those shrunk to one row have as many bytes as columns, and the reverse.
     summaries = {
         "times": thumbs[1],
         "widths": _shrink(full[1], "iw", 1),
@@ -272,6 +274,9 @@ def _clock_expression(facts: VideoFacts) -> str:
     after_jitter = f"PREV_OUTPTS+max(1,ceil({_JITTER_STEP_SECONDS!r}/TB))"
     after_previous = f"PREV_OUTPTS+max(1,round({1 / (facts.fps or 25.0)!r}/TB))"
     corrected = f"PTS+{correction}"
+    # In this order: the first frame sets the correction; the usual next frame; one slightly out of
+    # order; the second frame after a jump, from which a new correction counts; a second long gap in
+    # a row, which is a pause after all; and a frame that may be the first after a jump or alone.
     return (
         f"if(isnan(PREV_OUTPTS),st(0,-{start});if(isnan(PTS),0,{corrected}),"
         f"st(1,{corrected}-PREV_OUTPTS);st(2,PTS-PREV_INPTS);"

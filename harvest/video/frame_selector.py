@@ -215,12 +215,15 @@ class FrameSelector(FrameChooser):
         return fresh
 
     def _is_repeat(self) -> bool:
+        """Return whether the interval shows what is kept already, or what was seen before."""
         max_bits = self._sampling.skip_similar or 0
+        # Where one frame of the interval is kept, one like an earlier kept frame says enough.
         if self._max_frames() == 1 and any(
             _has_near_hash(self._kept_hashes, code, max_bits) for code in self._hashes
         ):
             return True
 
+        # A repeated part of the video, such as an opening: most of its frames were seen before.
         max_repeat_bits = min(_MAX_REPEAT_BITS, max_bits)
         repeats = [
             code

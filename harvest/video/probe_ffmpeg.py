@@ -370,6 +370,7 @@ def _parse_facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
         is_length_guessed="Estimating duration from bitrate" in log,
         transfer=transfer if converts else None,
         is_pale=transfer is not None and not converts,
+        # What the frames say themselves is more reliable than the container.
         field_order=None if codec in _FRAME_FLAGS else field_order,
         is_order_unclear=(
             codec not in _ANIMATED_IMAGES and has_tv_rate and field_order is None
