@@ -160,7 +160,7 @@ class FlickrApi:
             for name, value in request.headers.items()
         }
         body = request.body if isinstance(request.body, str | bytes) else None
-        # `search` retries, because each request has to be signed anew.
+        # `search` retries, because each request has to be signed again.
         page = self._client.call_api(
             url, self._check, headers=headers, form=body, pace=self._pace, retry=False
         )
