@@ -366,7 +366,7 @@ def _report_unexpected_error(name: str) -> int:
 
 def _prepare_output() -> None:
     if own_process.owns_process:
-        # Their lines are then written by the log handler, which knows the bars.
+        # Warnings are then written by the log handler, which does not write into progress bars.
         logging.captureWarnings(capture=True)
         logging.getLogger("py.warnings").setLevel(logging.WARNING)
     if isinstance(sys.stdout, io.TextIOWrapper):

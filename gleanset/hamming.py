@@ -98,6 +98,8 @@ class HashIndex:
     def __init__(self, hashes: Hashes, distance: int):
         self._hashes = hashes
         self._distance = distance
+        # Hashes within the distance differ in at most `distance` bands, so they agree in two bands,
+        # which are the key that they are found by.
         band_count = distance + 2
         ends = [64 * band // band_count for band in range(band_count + 1)]
         self._bands = [_Band(low, high - low) for low, high in pairwise(ends)]

@@ -70,6 +70,7 @@ def end_when_closed(pipe: int) -> None:
         with suppress(ImportError):
             import fcntl
 
+            # The kernel then sends SIGIO, which by default ends the process.
             fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
             fcntl.fcntl(pipe, fcntl.F_SETFL, os.O_ASYNC)
 

@@ -149,7 +149,10 @@ def _find_split_command(dataset: Dataset, duplicates: DuplicatePlan) -> str | No
 
 
 def _has_unmarked_duplicates(dataset: Dataset, duplicates: DuplicatePlan) -> bool:
-    """Return whether `labeler dedup` was not run since images were labelled, nor just undone."""
+    """Return whether `labeler dedup` has images to search or copies to mark.
+
+    Copies whose marking was just undone are left as they are.
+    """
     from labeler.duplicates.finder import STAGE  # imports OpenCV
 
     # Samples whose file is damaged are never searched.

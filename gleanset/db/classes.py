@@ -93,7 +93,7 @@ class Changes(Table):
             (step,),
         )
         rows_to_keep = [row for row in rows if self._keeps_class(row)]
-        # Where a class stays one, the aliases of its owner before that do not return to it.
+        # A class that stays one keeps the names that it took along when it was an alias.
         staying_classes = {row["item"] for row in rows_to_keep}
         candidates = []
         for row in rows:
@@ -134,10 +134,10 @@ class Changes(Table):
         return owner, change["item"]
 
     def _keeps_class(self, change: Row) -> bool:
-        """Return whether a change of a class (`merged`) is not to be reverted.
+        """Return whether a change of a class (`merged`) has to stay when its step is undone.
 
-        It is not where a class was hidden or shown and is as before by now, nor where a former
-        alias or hidden class is the label of samples, and so has to stay a class.
+        That is where a class was hidden or shown, and is as before again; and where a former alias
+        or hidden class is the label of samples by now. `before` is NULL for a class in use.
         """
         if change["what"] != "merged":
             return False
@@ -311,7 +311,10 @@ def class_after_merges_sql(column: str, condition: str, schema: str = "main") ->
 
 
 def last_class_with_name_sql(name: str) -> str:
-    """Return SQL for the class (row) that last had a name, by a renaming that is not undone."""
+    """Return SQL for the class (row) that last had a name, by a renaming that is not undone.
+
+    Depth 0 is the step itself, 1 its undo, 2 its redo: at an even depth it is in force.
+    """
     return f"""
         (
             SELECT item
@@ -570,7 +573,11 @@ class LabelClasses:
         )
 
     def hide_corrected(self, step: int) -> None:
-        """Hide classes without samples after a relabelling, if their only labelling made them."""
+        """Hide classes that a mistyped name made, after it was corrected.
+
+        They have no samples since the relabelling `step`, and were made by the only labelling that
+        ever used them.
+        """
         emptied = self._db.fetch_column(
             """
             SELECT DISTINCT before_label
@@ -672,6 +679,7 @@ def list_class_names(db: Connection) -> dict[str, str]:
         )
         SELECT name, meaning
         FROM (
+            -- SQLite takes the other columns from the row with the smallest place.
             SELECT name, meaning, min(place) AS place, number
             FROM names
             WHERE place<0 OR number<={MAX_CLASS_NAMES}

@@ -173,7 +173,11 @@ class Fetches(Table):
         return starmap(FailedFetch, rows)
 
     def list_yields(self) -> list[FetchYield]:
-        """Return yields by source and query (or hint, or video title)."""
+        """Return yields by source and query (or hint, or video title).
+
+        An origin is `first` if it brought its image, `new` if it is the earliest of its item. Items
+        without either in a query were known before.
+        """
         rows = self._db.fetch_all(
             f"""
             WITH found AS (

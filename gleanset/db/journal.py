@@ -298,7 +298,10 @@ class Journal:
         return Counter({SampleState(state): number for state, number in rows})
 
     def find_undone_kind(self) -> str | None:
-        """Return the kind of the operation that the newest step undid; None if it undid none."""
+        """Return the kind of the operation that the newest step undid; None if it undid none.
+
+        A redo (the undo of an undo) undid none; the undo of a redo undid the operation again.
+        """
         row = self._db.fetch_one(
             "SELECT kind, arguments FROM step ORDER BY id DESC LIMIT 1"
         )
@@ -306,7 +309,6 @@ class Journal:
         undone = None
         while operation and operation.kind == UNDO:
             operation = operation.undone()
-            # The undo of an undo is a redo.
             undone = None if undone else operation.kind
         return undone
 
@@ -501,7 +503,8 @@ def get_label_provenances(
         provenances_before[key][step] = current
         if provenance == "undo":
             provenances[key] = provenances_before[key].get(undone_step, current)
-        # A merge repeats decisions of the other dataset, whose steps came before it.
+        # A merge adds steps of the other dataset as well, with their provenances: its own decision
+        # repeats one of them.
         elif provenance != MERGE or not current:
             provenances[key] = provenance
 

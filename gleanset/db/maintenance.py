@@ -568,7 +568,7 @@ class CatalogueMerge(Table):
         )
 
     def add_step(self, step: Row, our_step: int | None, undoes: int | None) -> int:
-        """Append the other's step, or complete our step `here`; return its number."""
+        """Append the other's step, or complete `our_step`, our copy of it; return its number."""
         if not our_step:
             # A step is undone by one other step at most.
             is_undone = self._db.has_rows(

@@ -300,9 +300,9 @@ class QualityMeasures(Table):
         return self._db.fetch_int(f"SELECT count(*) {_MISSING}", (version,))
 
     def iter_missing(self, version: int, first: int = 0) -> Iterator[list[int]]:
-        """Yield pages of ids of unmeasured samples, first one of up to `first` queued ones.
+        """Yield pages of ids of unmeasured samples; the first page has at most `first` queued ones.
 
-        That is drawn evenly (`FAIR_ORDER`), to have something of each source soon.
+        It is drawn evenly (`FAIR_ORDER`), to have something of each source soon.
         """
         missing_sql = f"SELECT s.id {_MISSING}"
         in_queue_sql = f"{missing_sql} AND s.status='queue' AND s.kept"

@@ -14,7 +14,10 @@ class Runs(Table):
     """The `run` table."""
 
     def start(self, run_id: str, room: str, settings: Mapping[str, object]) -> Run:
-        """Start a run, or resume an unfinished one with the same settings."""
+        """Start a run, or resume an unfinished one with the same settings.
+
+        `room` is the kind of work, such as training or cross-validation.
+        """
         text = dump(settings)
         with self._db.transaction():
             unfinished = "settings=? AND status IN ('running','interrupted')"

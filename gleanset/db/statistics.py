@@ -253,7 +253,11 @@ class Statistics(Table):
         return counts
 
     def count_searched(self, not_by: str) -> SearchedImages:
-        """Count images searched by built-in detectors other than `not_by`."""
+        """Count images searched by built-in detectors other than `not_by`.
+
+        All of them, those with a confident face, those that it fills, and those that are as small
+        and square as crops: they tell whether a dataset of crops was searched for faces.
+        """
         [counts] = self._db.fetch_records(
             SearchedImages,
             f"""

@@ -159,7 +159,7 @@ def find_split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
     """Return which outermost folders are splits, from all images' folders.
 
     A single split name next to other folders, such as train next to bus and car, is a class, unless
-    its images are in subfolders and those of all the others are not.
+    its images are in subfolders and another folder has images of its own.
     """
     outermost = set[str]()
     with_images = set()  # directly, not in subfolders alone

@@ -172,6 +172,7 @@ class _Workers:
         try:
             _ = self._pool.active  # reading `active` starts the pool
         except (RuntimeError, OSError):
+            # `schedule` fails then, and `WorkerPool` starts others or says what is wrong.
             self._pool.stop()
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -204,6 +205,7 @@ class _Workers:
             self._pool.join()
         # Pebble forgets items that it got while its workers were lost.
         self._fail_pending()
+        # Without workers, the locks can be deleted.
         self._context.locks.clear()
 
     def _watch(self) -> None:

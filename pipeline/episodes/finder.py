@@ -254,6 +254,7 @@ class ShotFrame:
                 return False
             faces.append(face)
 
+        # After too long a new face may be hidden: compare with the frames that were searched.
         last_time = ends[-1].candidate.time if len(ends) > 1 else self.candidate.time
         search_time, _ = ends[0].reference
         if last_time - search_time > MAX_UNSEEN_SECONDS:
@@ -304,7 +305,8 @@ class FaceFinder:
         """Add the next frame; yield frames whose faces are known, in order."""
         self._frames.append(ShotFrame(candidate, self._side))
         last = len(self._frames) - 1
-        # 684 searches of three films instead of 1,101, for the same tracks (docs/experiments.md).
+        # One frame of a window is searched, the faces of the others are followed: 684 searches of
+        # three films instead of 1,101, for the same tracks (docs/experiments.md).
         if last % WINDOW == 0:
             self._follow_or_search(last, last - WINDOW)
         # One window later, so that workers search while ffmpeg decodes.

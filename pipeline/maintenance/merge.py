@@ -219,6 +219,7 @@ def plan_merge(merge: CatalogueMerge) -> MergePlan:
         decided_keys |= new_keys
 
     common_steps = {step.local_id for step in plan.steps}
+    # Steps that the other dataset lacks: what was decided here since both were the same.
     own_steps = {step["id"] for step in merge.list_steps("main")} - common_steps
     for key in decided_keys:
         steps = merge.list_steps_of_sample(key)
@@ -296,6 +297,7 @@ def _plan_sample(
         plan.choices.append(Choice(key, "clear", None, conflict))
         return
 
+    # Also our own state is decided again, because the other's decisions are appended before.
     state = local if is_local_new else other
     action = _ACTIONS.get(state.status, "clear")
     # A sample in the queue keeps the action that put it there.
