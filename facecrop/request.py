@@ -216,6 +216,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
             finished_searches |= {
                 (search.detector, search.settings)
                 for search in searches
+                # Settings belong to one detector, so faces of others do not change with them.
                 if search.detector != spec.name or not has_settings
             }
         return spec, tuple(sorted(finished_searches))
@@ -240,7 +241,8 @@ def suggest_whole_images(dataset: Dataset) -> tuple[str, str] | None:
     if not without_face:
         return None
 
-    # Face crops are small squares, and some are filled by their face.
+    # Face crops are small squares, and some are filled by their face. The constants are divisors:
+    # at most one of so many images is of another kind, at least one of so many faces is large.
     other_images = counts.all - counts.small_squares
     are_small = other_images * MIN_FACE_SHARE <= counts.all
     are_filled = counts.filled * _MIN_FILLED_SHARE >= counts.with_face

@@ -113,11 +113,12 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
     accepted_hints = [
         name
         for name in hints.list_names()
+        # A name without a class or alias is the class itself: there is nothing to explain.
         if classes.get_id(name) and classes.resolve_alias(name) in labels
     ]
     plan.aliases = classes.explain_aliases(accepted_hints, dataset.option)
 
-    # They were accepted when nothing disputed them yet.
+    # These weak labels were accepted when nothing disputed them yet.
     plan.withdrawals = [withdraw_label(sample.key) for sample in hints.list_disputed()]
     # Adding a Counter leaves out a count of zero.
     plan.left_out += Counter({"disputed weak label": len(plan.withdrawals)})

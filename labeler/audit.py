@@ -200,7 +200,8 @@ def find_leaks(
     audit.leaks = []
     for pair, kind in kinds.items():
         first, second = sorted((images[number] for number in pair), key=_split_rank)
-        # A pair of a group may name any of several equal files; other pairs name the first.
+        # Of equal files only the first was compared: what it leaks, all of them leak. A pair of a
+        # group may name any of them.
         for number in equal_files.get(second.number, [second.number]):
             leaking_image = images[number]
             audit.leaks.append(
@@ -316,7 +317,7 @@ def _compare_pairs(
     outcomes = run_over(compare_files, file_pairs, pool)
     for outcome in progress.over(outcomes, "verifying", len(pairs), " pairs"):
         if outcome.result is not None:
-            a, b = outcome.item.rows
+            a, b = outcome.item.rows  # here: numbers of images
             # In bits of the perceptual hashes.
             distance = (hashes[a].plain ^ hashes[b].plain).bit_count()
             kind = _classify_pair(

@@ -85,7 +85,8 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
 
     style = BOX_STYLES.get(detector.name, BoxStyle())
     height, width = pixels.shape[:2]
-    # The browser finds nothing there yet, so these have the lowest score.
+    # The probabilities were fitted to scores of the browser's detector, whatever the own one says.
+    # It found nothing there yet, so these have the lowest score.
     candidates = [_Candidate(face, is_own=True, score=_MIN_SCORE) for face in faces]
     for face in DetectorSpec.create(BROWSER).build().detect(pixels):
         box = clip_box(_convert_box(face.box, style), width, height) or face.box
@@ -106,7 +107,10 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
 
 
 def _convert_box(box: Box, style: BoxStyle) -> Box:
-    """Return the box that a detector of this style would draw for a face of drawnface."""
+    """Return the box that a detector of this style would draw for a face of drawnface.
+
+    drawnface is the browser's detector. `right` and `down` of a style are in sides of its box.
+    """
     width = box.width * style.width
     height = box.height * style.height
     center_x = box.x + box.width * (0.5 + style.right)

@@ -144,7 +144,9 @@ class Guard:
         except TimeoutError:
             if not body.timeout.expired():
                 raise  # a bug, not our timeout
-            if not body.complete.is_set():  # otherwise the client has disconnected
+            # The limit ends when the body is complete. After that `expire_on_disconnect` lets the
+            # time run out, so that no work is done for a client that has gone.
+            if not body.complete.is_set():
                 raise RefusedRequest(
                     408,
                     "too slow",

@@ -278,8 +278,10 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
         name = next(names, group.key)
 
         for member in group.members:
+            # A split group without a split: the user's last split left it out on purpose.
             if member.key not in keys or member.split or member.split_group:
                 continue
+
             is_disputed = split != "train" and any(
                 other.split and other.label != member.label for other in members
             )

@@ -49,6 +49,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Process bytes; refuse headers that are too large."""
+        # The timer runs while the header of a request is read.
         if self._timer:
             self._head_bytes += len(data)
         super().data_received(data)

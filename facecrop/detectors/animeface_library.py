@@ -98,7 +98,9 @@ def pillow4_image(pixels: Pixels) -> Pillow4Image:
     Raises `MissingComponent` on a Python implementation with another layout of ctypes objects.
     """
     image = Pillow4Image(pixels)
-    # In CPython `id` is the address of the object, and a plain `object` is only the header.
+    # The extension reads the fields of a C struct behind the header of an object. There a ctypes
+    # structure has a pointer to its memory, as a Pillow image had. In CPython `id` is the address
+    # of the object, and a plain `object` is only the header.
     after_header = id(image) + object.__basicsize__
     if ctypes.c_void_p.from_address(after_header).value != ctypes.addressof(image):
         raise MissingComponent(

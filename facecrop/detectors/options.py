@@ -119,7 +119,7 @@ def dataset_detector(
     spec = parse_detector(detector, options, cascade, **overrides)
 
     settings = dict(spec.settings)
-    # Whole images have no score.
+    # A recorded search of whole images has no score to compare with.
     has_scores = not (record and spec.name == WHOLE)
     if crop_settings.threshold is not None and is_default and has_scores:
         settings.setdefault("threshold", crop_settings.threshold)

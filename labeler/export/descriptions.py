@@ -601,7 +601,7 @@ def _image_records(facts: CardFacts) -> Node:
         _field(name, table | {"extract": {"column": column}})
         for name, column in columns.items()
     )
-    # The key by which a file finds its row.
+    # In Parquet each row holds its image. Else a file finds its row by its name.
     if not _is_table(facts):
         fields[0]["references"] = table | {"extract": {"column": "file"}}
     return _node("RecordSet", "images") | {

@@ -115,7 +115,8 @@ def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box
     Raises `Unreadable` for a box outside of the image, and for a frame of another shape.
     """
     if frame is not None and frame != (image.width, image.height):
-        # The same aspect ratio, if each side was rounded to whole pixels.
+        # The same aspect ratio, if each side was rounded: w * H and W * h then differ by at most
+        # half a pixel of each of the four sides. A whole one leaves room for rounding down.
         frame_width, frame_height = frame
         difference = abs(frame_width * image.height - frame_height * image.width)
         if frame != FRACTIONS and difference > frame_width + frame_height:
@@ -540,7 +541,7 @@ def _label_samples(dataset: Dataset, label_files: LabelFiles, folder: str) -> li
         if is_undecided and len(files) == 1:
             choices.append(Choice(key, "label", min(files), SOURCE))
         elif is_undecided:
-            # The journal shows the labels to the person.
+            # The sample waits for a person, to whom the journal shows the labels as its provenance.
             choices.append(Choice(key, "add", provenance=" or ".join(sorted(files))))
             disputes.append(_record_dispute(dataset, files, None))
         elif sample is not None and files.keys() != {sample.label}:

@@ -279,7 +279,8 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
     for file, image, lines in label_files:
         labels.tables.add(file)
         labels.ignored[image] = "YOLO label file without a box"
-        # A folder may contain several sets with classes of their own.
+        # A folder may contain several sets with classes of their own; what is outside of them has
+        # the classes of the folder that comes first.
         folders = (folder for folder in file.parents if folder in names_by_folder)
         names = names_by_folder[next(folders, min(names_by_folder))]
         for line in lines:

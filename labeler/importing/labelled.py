@@ -182,7 +182,8 @@ class ImportTree(msgspec.Struct, dict=True):
         """Return how well an image matches the parts of a path in a table.
 
         What counts most comes first: the end of the path, the exact name, folders that the name
-        of the table names (such as train), the folder of the table, and images near the root.
+        of the table names (such as train), the folder of the table, folders called images (a copy
+        may be in one of crops), and nearness to the root.
         """
         *folders, name = path.relative_to(self.root).parts
         folded_folders = list(map(_fold_name, folders))

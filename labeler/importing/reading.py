@@ -429,11 +429,15 @@ def read_labelled(
     if class_level is not None:
         if read_coco(tree) is not None:
             raise class_level_error(path)
-        return read_class_folders(tree, class_level)
+        files = read_class_folders(tree, class_level)
+    else:
+        files = (
+            read_export(tree)
+            or read_coco(tree)
+            or read_yolo(tree)
+            or _read_folders_or_tables(tree)
+        )
 
-    files = read_export(tree) or read_coco(tree) or read_yolo(tree)
-    if files is None:
-        files = _read_folders_or_tables(tree)
     tree.report_encodings(files.tables)
     add_credits(files)
     return files

@@ -48,6 +48,7 @@ def build_stacks(
     times = [(sample.video or "", sample.time or 0.0, sample.id) for sample in samples]
     for number in sorted(range(len(samples)), key=times.__getitem__):
         sample = samples[number]
+        # A new stack is filled below, after tracks and open stacks refer to it.
         stack: list[int] = []
         if sample.id in split:
             pass
@@ -206,6 +207,7 @@ class ClassPage(NamedTuple):
             for t in self.tiles
         ]
 
+        # If only doubtful tiles are left, none stands out as doubtful: n % n is 0.
         is_left = [bool(tile.rows) for tile in tiles]
         sizes = (sum(is_left[number] for number in members) for members in self.cards)
         return self._replace(
@@ -288,7 +290,8 @@ def compose_class_page(
         max_rate = (
             max(MAX_ERROR_RATE, 1 - tiles[0].prediction.confidence) if tiles else 1.0
         )
-        # No part of equally doubtful stacks is purer than all of them.
+        # The page ends where its errors rise above the limit. But if the most confident stack is
+        # above it already, shorter pages are no purer: equally doubtful ones stay together.
         is_mixed = (
             len(tiles) >= MIN_CLASS_TILES
             and errors / (len(tiles) + 1) > max_rate + 0.001
@@ -481,7 +484,8 @@ def find_novel_stacks(
     is_known = np.zeros(end, np.bool_)
     left_at = end + len(class_vectors)
     for at, label in enumerate(class_vectors, end):
-        # A cluster left without a name is of somebody else than the classes known then.
+        # A cluster left without a name is of another person than the classes known then. To a class
+        # that was named since it is a rival only if it is unlike it.
         rivals = [
             n
             for n, cluster in enumerate(left, left_at)
@@ -501,7 +505,9 @@ def _mean_similarities(sets: Sequence[Float32Array]) -> Float32Array:
     sizes = np.array([len(rows) for rows in sets])
     means = np.array([rows.sum(axis=0) / max(1, len(rows)) for rows in sets])
     between = means @ means.T
-    # Exclude the similarity of each row to itself from the mean over all pairs.
+    # Of unit vectors: the mean over all n * n pairs is that of the mean vector with itself. Without
+    # the n pairs of a row with itself, which are 1, it is (n * n * mean - n) / (n * n - n). The
+    # floor keeps a set of unlike rows from being similar to everything.
     within = np.maximum((np.diag(between) * sizes - 1) / np.maximum(sizes - 1, 1), 0.05)
     several = sizes > 1
     within = np.where(several, within, within[several].mean() if several.any() else 1)

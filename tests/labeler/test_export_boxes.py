@@ -362,7 +362,10 @@ def test_format_without_import_raises_error(empty: Dataset, tmp_path: Path) -> N
         run_import(empty, tmp_path / "out")
 
 
-def test_moved_images_keep_their_credit(empty: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("level", [None, 1])
+def test_moved_images_keep_their_credit(
+    empty: Dataset, tmp_path: Path, level: int | None
+) -> None:
     for number, name in enumerate(("hana", "rei")):
         origin = Origin("folder", name, title=f"{name}.jpg", author=name, licence="CC0")
         put(empty, encode(picture(number)), name, label=name, origin=origin)
@@ -372,7 +375,7 @@ def test_moved_images_keep_their_credit(empty: Dataset, tmp_path: Path) -> None:
         out / "train" / "rei" / "renamed.jpg"
     )
     with Dataset.create(tmp_path / "other") as other:
-        run_import(other, out)
+        run_import(other, out, class_level=level)
         origins = [
             origin for image in other.images.iterate() for origin in image.origins
         ]
