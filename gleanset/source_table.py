@@ -1,4 +1,4 @@
-"""`sources.csv` next to images: author, licence, page and group of each file."""
+"""Files next to images: credit and group in `sources.csv`, tags in texts and `metadata.jsonl`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ import io
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TextIO
 
 from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable
 from gleanset.files.encodings import find_encoding
 from gleanset.files.names import format_path
+from gleanset.files.tags import TAG_SUFFIXES, parse_tag_rows, parse_tags
 from gleanset.named_files import summarize_lines
 
 NAME = "sources.csv"
+TAG_TABLE = "metadata.jsonl"
 COLUMNS = ("file", "author", "licence", "page", "group")
 MAX_TABLE_BYTES = 100_000_000
+SIDECAR_SUFFIXES = (*TAG_SUFFIXES, ".json")
+"""Extensions of files that are about one image."""
+MAX_SIDECAR_BYTES = 1_000_000
 _SYNONYMS = {
     "license": "licence",
     "url": "page",
@@ -30,10 +36,11 @@ _SYNONYMS = {
 
 
 class SourceTableRow(NamedTuple):
-    """The row of a file: its credit, and the name of its group, if any."""
+    """The row of a file: its credit, the name of its group, if any, and its tags."""
 
     credit: Credit = NO_CREDIT
     group: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 EMPTY_ROW = SourceTableRow()
@@ -48,51 +55,99 @@ def _list_folder(folder: Path) -> Iterable[Path]:
         return ()
 
 
+def _open_file(path: Path) -> IO[bytes]:
+    if not path.is_file():
+        raise OSError("it is not a file")  # a named pipe would never end
+    return path.open("rb")
+
+
 @dataclass
 class SourceTables:
-    """The tables of a folder and its subfolders, each read when first needed.
+    """The tables and texts of a folder and its subfolders, each read when first needed.
 
-    `list_files` and `open_file` access folders, or the members of an archive. `encoding` is that of
-    tables that are not UTF-8, None to guess it. Raises `InputUnusable` for a table that cannot be
+    `list_files` and `open_file` access folders, or the members of an archive. Files that are
+    excluded are not read. `encoding` is that of files that are not UTF-8, None to guess it. `texts`
+    receives those that gave an image its tags. Raises `InputUnusable` for a table that cannot be
     read.
     """
 
     top: Path
     list_files: Callable[[Path], Iterable[Path]] = _list_folder
-    open_file: Callable[[Path], IO[bytes]] = lambda table: table.open("rb")
+    open_file: Callable[[Path], IO[bytes]] = _open_file
     encoding: str | None = None
-    _rows: dict[Path, SourceRows] = field(default_factory=dict)
+    is_excluded: Callable[[Path], bool] = lambda _: False
+    texts: set[Path] = field(default_factory=set)
+    _rows: dict[Path, SourceRows] = field(default_factory=dict)  # by table
+    _sidecars: dict[Path, set[Path]] = field(default_factory=dict)  # by folder
 
     def get_row(self, path: Path) -> SourceTableRow:
-        """Return credit and group of a file; nearer tables win."""
+        """Return credit, group and tags of a file; nearer files win, texts before tables."""
         if not path.is_relative_to(self.top):
             return EMPTY_ROW
 
         name = _normalize(path)
         credit = NO_CREDIT
         group = None
+        tags = self._read_tags(path)
         for folder in path.parents:
             self.read(folder)
-            row = self._rows[folder].get(name, EMPTY_ROW)
-            credit = credit.fill_from(row.credit)
-            group = group or row.group
+            for table in (folder / NAME, folder / TAG_TABLE):
+                row = self._rows[table].get(name, EMPTY_ROW)
+                credit = credit.fill_from(row.credit)
+                group = group or row.group
+                if row.tags and not tags:
+                    tags = row.tags
+                    self.texts.add(table)
             if folder == self.top:
                 break
-        return SourceTableRow(credit, group)
+        return SourceTableRow(credit, group, tags)
 
     def read(self, folder: Path) -> None:
-        """Read the table of a folder, so that `list_unmatched` includes its rows."""
-        if folder not in self._rows:
-            self._rows[folder] = self._read_table(folder)
+        """Read the tables of a folder, so that `list_unmatched` includes their rows."""
+        if folder in self._sidecars:
+            return
+        files = list(self.list_files(folder))
+        self._sidecars[folder] = {
+            path for path in files if path.suffix in SIDECAR_SUFFIXES
+        }
+        for name, parse in ((NAME, _parse_rows), (TAG_TABLE, _parse_tag_table)):
+            tables = [path for path in files if path.name.lower() == name]
+            self._rows[folder / name] = self._read_table(tables, name, parse)
 
-    def _read_table(self, folder: Path) -> SourceRows:
-        files = filter(is_source_table, self.list_files(folder))
-        tables = [path for path in files if not path.is_dir()]
+    def _read_tags(self, image: Path) -> tuple[str, ...]:
+        """Return the tags in the text of an image; none without one."""
+        for suffix in TAG_SUFFIXES:
+            path = image.with_suffix(suffix)
+            tags = parse_tags(self.read_sidecar(path), str(path), self.encoding)
+            if tags:
+                self.texts.add(path)
+                return tags
+        return ()
+
+    def read_sidecar(self, path: Path) -> bytes:
+        """Return the bytes of a file that is about one image; none if it is not there.
+
+        Of a larger file than `MAX_SIDECAR_BYTES` one byte more is returned.
+        """
+        self.read(path.parent)
+        if path in self._sidecars[path.parent] and not self.is_excluded(path):
+            # An unreadable file is counted as ignored.
+            with suppress(OSError, InputUnusable), self.open_file(path) as file:
+                return file.read(MAX_SIDECAR_BYTES + 1)
+        return b""
+
+    def _read_table(
+        self,
+        tables: Iterable[Path],
+        name: str,
+        parse: Callable[[Path, TextIO], Iterable[tuple[Path, SourceTableRow]]],
+    ) -> SourceRows:
+        tables = [path for path in tables if not path.is_dir()]
         if not tables:
             return {}
 
         # The exact spelling first: other files may differ from it in case.
-        table = min(tables, key=lambda path: (path.name != NAME, path))
+        table = min(tables, key=lambda path: (path.name != name, path))
         try:
             with self.open_file(table) as file:
                 if file.seek(0, os.SEEK_END) > MAX_TABLE_BYTES:
@@ -104,10 +159,7 @@ class SourceTables:
                 encoding = find_encoding(file, str(table), self.encoding)
                 encoding.report(str(table))
                 text = io.TextIOWrapper(file, encoding=encoding.name, newline="")
-                delimiter = find_delimiter(text.readline())
-                text.seek(0)
-                rows = csv.DictReader(text, delimiter=delimiter)
-                return dict(_parse_rows(table, rows))
+                return dict(parse(table, text))
         except (OSError, UnicodeError, csv.Error) as error:
             raise InputUnusable(
                 f"{table} cannot be read: {error}",
@@ -118,16 +170,17 @@ class SourceTables:
         """Return the names in rows without a file, with their tables."""
         names = []
         files = {}
-        for folder, rows in self._rows.items():
-            table = format_path(Path(folder.name, NAME))
+        for table, rows in self._rows.items():
+            folder = _normalize(table.parent)
+            label = format_path(Path(table.parent.name, table.name))
             for path in sorted(rows):
                 parent = path.parent
                 # A file not passed to `get_row`, such as an image without a class, may still exist.
                 if parent not in files:
                     files[parent] = set(map(_normalize, self.list_files(parent)))
                 if path not in files[parent]:
-                    name = format_path(path.relative_to(_normalize(folder)))
-                    names.append(f"{table}: {name}")
+                    name = format_path(Path(os.path.relpath(path, folder)))
+                    names.append(f"{label}: {name}")
         return names
 
 
@@ -153,9 +206,24 @@ def is_source_table(path: PurePath) -> bool:
     return path.name.lower() == NAME
 
 
-def _parse_rows(
-    table: Path, rows: csv.DictReader[str]
+def _parse_tag_table(
+    table: Path, lines: TextIO
 ) -> Iterator[tuple[Path, SourceTableRow]]:
+    for name, tags in parse_tag_rows(lines):
+        file = clean_credit_text(name)
+        if file:
+            yield _locate(file, table), SourceTableRow(tags=tags)
+
+
+def _locate(name: str, table: Path) -> Path:
+    """Return the path of a file that a table names."""
+    return _normalize(table.parent / PurePosixPath(name.replace("\\", "/")))
+
+
+def _parse_rows(table: Path, text: TextIO) -> Iterator[tuple[Path, SourceTableRow]]:
+    delimiter = find_delimiter(text.readline())
+    text.seek(0)
+    rows = csv.DictReader(text, delimiter=delimiter)
     names = {}
     for title in rows.fieldnames or ():
         name = title.strip().lower()
@@ -179,5 +247,4 @@ def _parse_rows(
             page=clean_page_url(cells.get("page")),
         )
         group = clean_credit_text(cells.get("group"))
-        path = table.parent / PurePosixPath(file.replace("\\", "/"))
-        yield _normalize(path), SourceTableRow(credit, group)
+        yield _locate(file, table), SourceTableRow(credit, group)

@@ -24,13 +24,16 @@ from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.encodings import decode_names
 from gleanset.files.names import ARCHIVE_EXTENSIONS, find_split_folders, format_path
 from gleanset.files.store import hash_file
-from gleanset.files.tags import MAX_TAG_BYTES, TAG_SUFFIXES, parse_tags
 from gleanset.images.decode import MAX_BYTES
 from gleanset.records import Origin
-from gleanset.source_table import SourceTables, is_source_table
+from gleanset.source_table import (
+    MAX_SIDECAR_BYTES,
+    SIDECAR_SUFFIXES,
+    SourceTables,
+    is_source_table,
+)
 from gleanset.tree import (
     ARCHIVE,
-    NOT_AN_IMAGE,
     SOURCE_TABLE,
     VIDEO,
     count_tags,
@@ -39,16 +42,13 @@ from gleanset.tree import (
 )
 from harvest.folder import (
     EXCLUDED,
-    MAX_METADATA_BYTES,
     ImageFile,
-    ImageMetadata,
     TreeRules,
     find_images,
     find_shards,
     import_images,
     is_excluded,
     make_credit_stamp,
-    parse_metadata,
     resolve_folder,
 )
 from harvest.importer import ImportOptions
@@ -96,12 +96,6 @@ class Member(NamedTuple):
         """Folders and name, without what would leave the archive."""
         path = PurePosixPath(self.name)
         return tuple(part for part in path.parts if part not in ("/", ".."))
-
-    @property
-    def stem(self) -> str:
-        """Name without its last extension."""
-        stem, _, _ = self.name.rpartition(".")
-        return stem
 
 
 def is_archive(path: Path) -> bool:
@@ -174,14 +168,12 @@ def find_members(
     file_name = format_path(Path(path.name))
     counts = Counter[str]()  # of each name so far
     with _open_archive(path, options.encoding) as members:
-        metadata = _read_metadata(members)
-        tags = _read_tags(members, options)
         parents = [member.parts[:-1] for member in members]
         folders = [
             parts for parts in parents if parts and not get_junk_reason(parts[0])
         ]
         top = () if folders else (_SUFFIXES.sub("", file_name),)
-        tables = _open_source_tables(path, members, options.encoding)
+        tables = _open_source_tables(path, members, options)
         rules = TreeRules(options, tables, find_split_folders(folders), top)
 
         for member in members:
@@ -191,7 +183,7 @@ def find_members(
             if reason:
                 ignored[reason] += 1
                 if reason == SOURCE_TABLE:
-                    rules.tables.read(path / relative.parent)
+                    tables.read(path / relative.parent)
                 continue
 
             # The entry of a damaged archive has no name.
@@ -205,24 +197,19 @@ def find_members(
                 path=format_path(path),
                 title=title,
                 original_path="/".join(member.parts) or None,
-                tags=tags.get(member.stem, ()),
             )
-            if origin.tags:
-                rules.texts.add(member.stem)
             folder = f"{key}:{'/'.join(inside)}"
-            about = metadata.get(member.stem)
-            origin, credit = rules.complete(
-                path / relative, origin, inside, folder, about
-            )
+            origin, credit = rules.complete(path / relative, origin, inside, folder)
 
-            own_credit = (credit,) if about or credit != NO_CREDIT else ()
+            # Only images with metadata have an address.
+            own_credit = (credit,) if origin.url or credit != NO_CREDIT else ()
             credit_stamp = make_credit_stamp(
                 origin.post, options.credit, *own_credit, origin.tags
             )
             stamp = f"{origin.hint or ''}{credit_stamp}"
             yield ImageFile(Path(title), origin, stamp, credit, member.read)
-        count_tags(len(rules.texts), ignored)
-        options.unmatched_rows.extend(rules.tables.list_unmatched())
+        count_tags(len(tables.texts), ignored)
+        options.unmatched_rows.extend(tables.list_unmatched())
 
 
 def _find_ignored_reason(member: PurePosixPath, exclude: Sequence[str]) -> str | None:
@@ -239,47 +226,23 @@ def _find_ignored_reason(member: PurePosixPath, exclude: Sequence[str]) -> str |
     return {ARCHIVE: NESTED, VIDEO: PACKED_VIDEO}.get(reason or "", reason)
 
 
-def _read_metadata(members: Iterable[Member]) -> dict[str, ImageMetadata]:
-    """Return the metadata of images by their name without extension."""
-    metadata = {}
-    for member in members:
-        if member.name.endswith(".json") and member.size <= MAX_METADATA_BYTES:
-            with suppress(Unreadable):  # counted as ignored
-                about = parse_metadata(member.read())
-                if about:
-                    metadata[member.stem] = about
-    return metadata
-
-
-def _read_tags(
-    members: Iterable[Member], options: ImportOptions
-) -> dict[str, tuple[str, ...]]:
-    """Return the tags of images by their name without extension."""
-    tags: dict[str, tuple[str, ...]] = {}
-    for member in members:
-        is_text = member.name.endswith(TAG_SUFFIXES) and member.size <= MAX_TAG_BYTES
-        reason = _find_ignored_reason(PurePosixPath(*member.parts), options.exclude)
-        # Not a text that is excluded, or in a folder of a system.
-        if is_text and reason == NOT_AN_IMAGE:
-            with suppress(Unreadable):  # counted as ignored
-                text = member.read()
-                parsed_tags = parse_tags(text, member.name, options.encoding)
-                tags[member.stem] = tags.get(member.stem) or parsed_tags
-    return tags
-
-
 def _open_source_tables(
-    path: Path, members: Iterable[Member], encoding: str | None
+    path: Path, members: Iterable[Member], options: ImportOptions
 ) -> SourceTables:
     """Return the tables of an archive, as if it were a folder of its name."""
-    files: dict[Path, dict[Path, Member]] = {}
+    files: dict[Path, dict[Path, Callable[[], bytes]]] = {}
     for member in members:
         file = path.joinpath(*member.parts)
-        files.setdefault(file.parent, {})[file] = member
+        read = member.read
+        if file.suffix in SIDECAR_SUFFIXES and member.size <= MAX_SIDECAR_BYTES:
+            # In their order, because a compressed tar is read from its beginning to go back.
+            with suppress(Unreadable):
+                read = partial(bytes, member.read())
+        files.setdefault(file.parent, {})[file] = read
 
     def open_table(table: Path) -> IO[bytes]:
         try:
-            return io.BytesIO(files[table.parent][table].read())
+            return io.BytesIO(files[table.parent][table]())
         except Unreadable as error:
             fix = "unpack the archive, then name its folder"
             raise InputUnusable(
@@ -289,7 +252,13 @@ def _open_source_tables(
     def list_folder(folder: Path) -> Iterable[Path]:
         return files.get(folder, ())
 
-    return SourceTables(path, list_folder, open_table, encoding)
+    return SourceTables(
+        path,
+        list_folder,
+        open_table,
+        options.encoding,
+        lambda file: is_excluded(file.relative_to(path), options.exclude),
+    )
 
 
 @contextmanager

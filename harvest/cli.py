@@ -76,6 +76,9 @@ def folder(job: CommandJob, request: FolderRequest) -> CommandResult:
     sources.csv next to the images (columns file, author, licence, page, group), else from the file
     (EXIF, IPTC or XMP), else from --author, --licence and --page; groups from that table, else from
     --group-by.
+
+    Tags and captions are read from name.txt or name.caption next to name.jpg, else from a
+    metadata.jsonl (file_name, text or caption, tags).
     """
     return carry_out(job, request)
 

@@ -8,9 +8,9 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path, PurePath
@@ -22,7 +22,6 @@ from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.encodings import FolderNames
 from gleanset.files.names import find_class_folder, format_path
-from gleanset.files.tags import TAG_SUFFIXES, read_tags
 from gleanset.images.embedded_credit import read_embedded_credit
 from gleanset.images.embedded_opt_outs import find_opt_outs
 from gleanset.images.staging import StageBytes, read_image_file
@@ -50,7 +49,6 @@ EXCLUDED = "excluded"
 # Of metadata that img2dataset writes for each image, in a KEY.json next to KEY.jpg, in its formats
 # `webdataset` and `files`: https://github.com/rom1504/img2dataset.
 METADATA_SUFFIX = ".json"
-MAX_METADATA_BYTES = 1_000_000
 _SHARD = re.compile(r"\d+\.tar")
 
 
@@ -106,15 +104,13 @@ class TreeRules:
     """Weak labels, groups and credit of the files of one folder or archive.
 
     `tables` are its `sources.csv`, `splits` the outermost folders that are not classes. Files
-    outside of all folders have the class folders `top`. `texts` gave images their tags: names
-    without extension, since images may share one.
+    outside of all folders have the class folders `top`.
     """
 
     options: ImportOptions
     tables: SourceTables
     splits: frozenset[str] | None = None
     top: Sequence[str] = ()
-    texts: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self._names = FolderNames(self.tables.top, self.options.encoding)
@@ -125,9 +121,8 @@ class TreeRules:
         origin: Origin,
         inside: Sequence[str],
         folder: str,
-        metadata: ImageMetadata | None,
     ) -> tuple[Origin, Credit]:
-        """Return the origin of a file with weak label and group, and its credit.
+        """Return the origin of a file with weak label, group and tags, and its credit.
 
         `inside` are the folders above the file, `folder` is the name of the last one as a group.
         """
@@ -146,7 +141,10 @@ class TreeRules:
         # Names of folders can be bytes in an old encoding, see `FolderNames`.
         if hint:
             hint = self._names.decode(hint)
-        origin = replace(origin, hint=hint, post=group)
+        origin = replace(origin, hint=hint, post=group, tags=row.tags)
+        metadata = parse_metadata(
+            self.tables.read_sidecar(path.with_suffix(METADATA_SUFFIX))
+        )
         if not metadata:
             return origin, row.credit
 
@@ -290,13 +288,17 @@ def find_images(
 
     unlisted: list[OSError] = []
     splits = find_splits(root) if options.hints else None
-    rules = TreeRules(options, SourceTables(root, encoding=options.encoding), splits)
+    tables = SourceTables(
+        root,
+        encoding=options.encoding,
+        is_excluded=lambda path: is_excluded(path.relative_to(root), options.exclude),
+    )
+    rules = TreeRules(options, tables, splits)
     tree = _walk_included(root, options.exclude, ignored, unlisted)
     for folder, folders, names in tree:
         if folder == root and not folders:
             rules.top = (root.name,)
-        rules.tables.read(folder)
-        siblings = frozenset(names)
+        tables.read(folder)
         for name in names:
             path = folder / name
             reason = SOURCE_TABLE if is_source_table(path) else get_ignored_reason(path)
@@ -306,11 +308,10 @@ def find_images(
                     options.ignored_files.append(format_short_path(str(path)))
             else:
                 relative = path.relative_to(root)
-                yield _make_image_file(path, relative, rules, options, siblings)
+                yield _make_image_file(path, relative, rules, options)
 
-    count_tags(len(rules.texts), ignored)
-
-    options.unmatched_rows.extend(rules.tables.list_unmatched())
+    count_tags(len(tables.texts), ignored)
+    options.unmatched_rows.extend(tables.list_unmatched())
     for error in unlisted:
         path = Path(os.fsdecode(error.filename))
         yield _make_image_file(path, path.relative_to(root), rules, options)
@@ -321,7 +322,6 @@ def _make_image_file(
     relative: Path,
     rules: TreeRules,
     options: ImportOptions,
-    siblings: Set[str] = frozenset(),
 ) -> ImageFile:
     text = format_path(path)
     origin = Origin(
@@ -331,15 +331,8 @@ def _make_image_file(
         title=format_path(Path(path.name)),
         original_path=format_path(relative).replace(os.sep, "/"),
     )
-    metadata = read_metadata(path) if path.stem + METADATA_SUFFIX in siblings else None
-    if any(path.stem + suffix in siblings for suffix in TAG_SUFFIXES):
-        origin = replace(origin, tags=read_tags(path, options.encoding))
-        if origin.tags:
-            rules.texts.add(str(path.with_suffix("")))
     folder = format_path(path.parent)
-    origin, credit = rules.complete(
-        path, origin, relative.parent.parts, folder, metadata
-    )
+    origin, credit = rules.complete(path, origin, relative.parent.parts, folder)
     try:
         status = path.stat()
     except OSError:
@@ -414,16 +407,6 @@ def parse_metadata(data: bytes) -> ImageMetadata | None:
         page=clean_page_url(texts.get("page_url")),
     )
     return ImageMetadata(url, clean_credit_text(texts.get("caption")), credit)
-
-
-def read_metadata(image: Path) -> ImageMetadata | None:
-    """Return the metadata next to an image file, if any."""
-    path = image.with_suffix(METADATA_SUFFIX)
-    try:
-        is_small = path.stat().st_size <= MAX_METADATA_BYTES
-        return parse_metadata(path.read_bytes()) if is_small else None
-    except OSError:
-        return None
 
 
 def find_shards(folder: Path) -> list[Path]:

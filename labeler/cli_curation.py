@@ -254,7 +254,8 @@ def import_(job: CommandJob, request: ImportRequest) -> CommandResult:
     train|val|test, if there are any) or those at --class-level. Boxes become faces. An export
     of this dataset is read back: images that were moved to another class folder are relabelled.
     A sources.csv next to the images gives the credit (columns file, author, licence, page) and
-    the group of each image; importing again updates both. labeler undo reverts an import.
+    the group of each image, name.txt or metadata.jsonl its tags and caption; importing again
+    updates them. labeler undo reverts an import.
     """
     from labeler.importing.job import import_labelled
     from labeler.importing.reading import check_importable

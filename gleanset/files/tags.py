@@ -1,8 +1,11 @@
-"""Tags of images in text files of the same name, as trainers of image generators read them."""
+"""Tags and captions of images, as trainers of image generators read them.
 
+They are in a text of the same name as the image, or in a `metadata.jsonl` (diffusers, kohya).
+"""
+
+import json
 import re
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 from gleanset.errors import InputUnusable
 from gleanset.files.encodings import decode_text
@@ -11,6 +14,7 @@ TAG_SUFFIXES = (".txt", ".caption")
 MAX_TAG_BYTES = 100_000
 _OTHER_DATA = re.compile(r"\0|(?:(?<!\S)[-+]?[\d.]+\s+){4}")
 """Four numbers are part of a box, such as a line of YOLO."""
+_TAG_COLUMNS = ("text", "caption", "tags")
 
 
 def parse_tags(
@@ -29,21 +33,36 @@ def parse_tags(
         return ()
 
     guess.report(source)
+    return _split_tags(text)
+
+
+def _split_tags(text: str) -> tuple[str, ...]:
     if _OTHER_DATA.search(text):
         return ()
     parts = (" ".join(part.split()) for part in re.split(r"[,\n]", text))
     return tuple(dict.fromkeys(filter(None, parts)))
 
 
-def read_tags(image: Path, encoding: str | None = None) -> tuple[str, ...]:
-    """Return the tags in the text file of an image; none without one."""
-    for suffix in TAG_SUFFIXES:
-        path = image.with_suffix(suffix)
-        # Without a file there are no tags; a named pipe would never end.
-        with suppress(OSError):
-            if path.is_file():
-                with path.open("rb") as file:
-                    data = file.read(MAX_TAG_BYTES + 1)
-                if tags := parse_tags(data, str(path), encoding):
-                    return tags
-    return ()
+def parse_tag_rows(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the file name and the tags of each row of a `metadata.jsonl` that has both.
+
+    A line that is not JSON is yielded as a name without tags.
+    """
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            if line.strip():
+                yield f"line {number} is not JSON", ()
+            continue
+        # A table of labels or boxes has no tags.
+        if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
+            continue
+
+        values: list[object] = []
+        for column in _TAG_COLUMNS:
+            value = row.get(column)
+            values += value if isinstance(value, list) else [value]
+        texts = [value for value in values if isinstance(value, str)]
+        if tags := _split_tags(", ".join(texts)):
+            yield row["file_name"], tags

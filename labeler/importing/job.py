@@ -18,7 +18,6 @@ from gleanset.errors import FORGOTTEN, InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups
 from gleanset.files.names import VIDEO_EXTENSIONS, format_path
 from gleanset.files.store import Store
-from gleanset.files.tags import read_tags
 from gleanset.html.words import count
 from gleanset.images.cropping import FaceCropper, clip_box
 from gleanset.images.decode import DecodedImage, decode
@@ -270,7 +269,7 @@ def import_labelled(
         )
         command = "labeler dedup" if result.added else "gleanset status"
         result.next = f"{command} {dataset.option}"
-    unused = _summarize_unused(files, origins)
+    unused = _summarize_unused(files, tables)
     return result.with_facts(unused | groups.summary())
 
 
@@ -287,12 +286,11 @@ def _record_unreadable_folders(dataset: Dataset, files: LabelledFiles) -> None:
         )
 
 
-def _summarize_unused(files: LabelledFiles, origins: Mapping[Path, Origin]) -> JsonDict:
+def _summarize_unused(files: LabelledFiles, tables: SourceTables) -> JsonDict:
     """Return fields of `ImportResult` about files and annotations that are not imported."""
     ignored = files.count_ignored()
-    # Images may share a text.
-    texts = {path.with_suffix("") for path, origin in origins.items() if origin.tags}
-    count_tags(len(texts), ignored)
+    # A table may also have the labels.
+    count_tags(len(tables.texts - files.tables), ignored)
     counts = Counter(reason for _, reason in files.dropped)
     annotations = [f"{file}: {reason}" for file, reason in files.dropped]
     missing_files = [format_short_path(name) for name in files.missing]
@@ -350,7 +348,7 @@ def _make_origins(
             post=group,
             original_path=info.original_path or PurePath(*inside, path.name).as_posix(),
             collection=info.collection or collection,
-            tags=read_tags(path, files.tree.encoding),
+            tags=source.tags,
         )
     return origins
 

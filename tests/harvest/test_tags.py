@@ -1,10 +1,11 @@
 """Tags and captions in text files beside images: read, stored and exported again."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
-from tools_for_tests import run_here, write_pictures
+from tools_for_tests import make_archive, run_here, write_pictures
 
 from gleanset import Dataset
 from gleanset.files.tags import MAX_TAG_BYTES, parse_tags
@@ -109,3 +110,63 @@ def test_imported_tags_are_exported_for_trainers(tagged: Path, tmp_path: Path) -
 )
 def test_texts_are_divided_into_tags(data: bytes, tags: tuple[str, ...]) -> None:
     assert parse_tags(data, "a.txt", "cp932") == tags
+
+
+ROWS = """
+{"file_name": "hana/a.png", "text": "a girl, smiling"}
+{"file_name": "hana/b.png", "caption": "on a bench", "tags": ["1girl", "hat"]}
+{"file_name": "rei/c.png", "tags": "1girl, rain, 1girl"}
+{"file_name": "rei/d.png", "text": "text beside it wins"}
+{"file_name": "gone.png", "text": "no file"}
+{"file_name": "rei/d.jpg", "label": "a label is not a tag"}
+{"file_name": ["odd"], "text": 3}
+broken
+"""
+TAGS_OF_ROWS = {
+    "a.png": ("a girl", "smiling"),
+    "b.png": ("on a bench", "1girl", "hat"),
+    "c.png": ("1girl", "rain"),
+    "d.png": ("beside",),
+    "d.jpg": ("beside",),
+}
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz", "import"])
+def test_captions_and_tags_of_a_table_are_stored(tmp_path: Path, kind: str) -> None:
+    root = tmp_path / "set"
+    write_pictures(root, [f"{'hana' if n < 'c' else 'rei'}/{n}" for n in TAGS_OF_ROWS])
+    (root / "metadata.jsonl").write_text(ROWS)
+    (root / "rei/d.txt").write_text("beside")
+    data = tmp_path / "data"
+    if kind == "import":
+        ran = run_here("labeler.cli", "import", root, "-d", data).checked()
+    else:
+        source = root
+        if kind != "folder":
+            names = sorted(path for path in root.rglob("*") if path.is_file())
+            files = {str(path.relative_to(root)): path.read_bytes() for path in names}
+            source = make_archive(tmp_path / f"set.{kind}", files)
+        ran = run_here("harvest.cli", "folder", source, "-d", data).checked()
+    assert read_dataset(data) == TAGS_OF_ROWS
+    assert "tags, read with their image: 2" in ran.stdout
+    for name in ("metadata.jsonl: gone.png", "metadata.jsonl: line 9 is not JSON"):
+        assert name in ran.stdout
+
+
+def test_edited_row_is_read_by_the_next_run(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set", ["a.png"])
+    table = tmp_path / "set/metadata.jsonl"
+    for text in ("one", "two"):
+        table.write_text(f'{{"file_name": "./a.png", "text": "{text}"}}')
+        run_here("harvest.cli", "folder", tmp_path / "set", "-d", tmp_path / "data")
+    assert read_dataset(tmp_path / "data") == {"a.png": ("two",)}
+
+
+def test_paths_of_a_table_may_lead_elsewhere(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set", ["a.png"])
+    rows = [{"file_name": name, "text": "x"} for name in ("/etc/passwd", "../b", "a\0")]
+    text = "\n".join(map(json.dumps, rows))
+    (tmp_path / "set/metadata.jsonl").write_text(text)
+    ran = run_here("harvest.cli", "folder", tmp_path / "set", "-d", tmp_path / "data")
+    assert "1 new image" in ran.checked().stdout or "added: 1" in ran.stdout
+    assert "../b" in ran.stdout
