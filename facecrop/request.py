@@ -242,7 +242,7 @@ def suggest_whole_images(dataset: Dataset) -> tuple[str, str] | None:
         return None
 
     # Face crops are small squares, and some are filled by their face. The constants are divisors:
-    # at most one of so many images is of another kind, at least one of so many faces is large.
+    # at most one image of that number is of another kind, at least one face of that number large.
     other_images = counts.all - counts.small_squares
     are_small = other_images * MIN_FACE_SHARE <= counts.all
     are_filled = counts.filled * _MIN_FILLED_SHARE >= counts.with_face

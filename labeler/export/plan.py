@@ -515,7 +515,7 @@ def _group_by_image(
 
     samples_of: dict[str, list[Sample]] = defaultdict(list)
     for sample in dataset.samples.iter_by_key():
-        # The image itself as a sample that waits is no box that lacks a label.
+        # A whole image that waits as a sample does not lack a box.
         is_undecided = sample.status == "queue" and sample.detector != "whole"
         is_labelled = sample.status == "labelled"
         if sample.image not in images or not (is_undecided or is_labelled):

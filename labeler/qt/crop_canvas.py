@@ -96,7 +96,7 @@ class BoxDraft:
         rect = QRectF(self.rect)
         rect.setWidth(max(4.0, rect.width() + by.x()))
         rect.setHeight(max(4.0, rect.height() + by.y()))
-        return replace(self, rect=rect)
+        return self._with_sides(rect)
 
     def with_handle_at(self, number: int, to: QPointF) -> "BoxDraft":
         """Return the box with a handle moved to a point; the opposite side stays."""
@@ -114,6 +114,16 @@ class BoxDraft:
         elif down == 1:
             rect.setBottom(max(point.y(), rect.top() + 4))
 
+        return self._with_sides(rect)
+
+    def _with_sides(self, rect: QRectF) -> "BoxDraft":
+        """Return the box with the sides of `rect`, which is rotated about the present center.
+
+        The result is rotated about its own center, so that is moved to where it is drawn now.
+        """
+        middle = self.rect.center()
+        around = QTransform().rotate(self.angle)
+        rect.moveCenter(around.map(rect.center() - middle) + middle)
         return replace(self, rect=rect)
 
     def clamp_to(self, width: int, height: int) -> "BoxDraft":

@@ -291,7 +291,7 @@ def compose_class_page(
             max(MAX_ERROR_RATE, 1 - tiles[0].prediction.confidence) if tiles else 1.0
         )
         # The page ends where its errors rise above the limit. But if the most confident stack is
-        # above it already, shorter pages are no purer: equally doubtful ones stay together.
+        # above it already, shorter pages are not purer: equally doubtful ones stay together.
         is_mixed = (
             len(tiles) >= MIN_CLASS_TILES
             and errors / (len(tiles) + 1) > max_rate + 0.001

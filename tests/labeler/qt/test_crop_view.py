@@ -7,13 +7,15 @@ import pytest
 from catalogue_rows import locked
 from drawn_faces import FaceSet, step_texts
 from person import CONTROL, NONE, SHIFT, OpenWindow, hover, settle, wait_until
-from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
+from PySide6.QtGui import QTransform
 from PySide6.QtTest import QTest
 
 from gleanset import Dataset
 from gleanset.db.regions import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
 from labeler.cropping import BoxEdit
+from labeler.qt.crop_canvas import HANDLES, BoxDraft
 from labeler.qt.views import crop
 from labeler.qt.views.crop import CropView
 from labeler.qt.window import LabelerWindow
@@ -294,3 +296,36 @@ def test_requested_image_waits_for_drag_end(window: LabelerWindow) -> None:
     assert view._sheet.sha256 != before
     with Dataset.open(window.worker.root) as dataset:
         assert len(BoxedSamples(dataset.db).list_in_image(before)) == 1
+
+
+@pytest.mark.parametrize("number", range(len(HANDLES)))
+def test_dragging_a_handle_of_a_rotated_box_keeps_the_opposite_side(
+    number: int,
+) -> None:
+    box = BoxDraft(QRectF(100, 80, 60, 40), angle=30)
+    opposite = HANDLES.index((1 - HANDLES[number][0], 1 - HANDLES[number][1]))
+    before = _drawn_handle(box, opposite)
+    # Outwards along the line between both handles.
+    outwards = _drawn_handle(box, number) - before
+    to = before + 1.5 * outwards
+
+    moved = box.with_handle_at(number, to)
+    for drawn, expected in (
+        (_drawn_handle(moved, opposite), before),
+        (_drawn_handle(moved, number), to),
+    ):
+        assert (drawn - expected).manhattanLength() < 1e-6
+
+
+def test_resizing_a_rotated_box_by_keys_keeps_its_upper_left_corner() -> None:
+    box = BoxDraft(QRectF(100, 80, 60, 40), angle=-20)
+    larger = box.resize_by(QPointF(10, 4))
+    assert (larger.rect.width(), larger.rect.height()) == (70, 44)
+    moved = _drawn_handle(larger, 0) - _drawn_handle(box, 0)
+    assert moved.manhattanLength() < 1e-6
+
+
+def _drawn_handle(box: BoxDraft, number: int) -> QPointF:
+    """Return where a handle is drawn: rotated clockwise about the center of its box."""
+    middle = box.rect.center()
+    return QTransform().rotate(box.angle).map(box.handle(number) - middle) + middle
