@@ -49,14 +49,14 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
         )
         try:
             await queue.start()
-            if spool is not None:
+            if spool:
                 queue.run_in_background(_import_reports(spool))
             yield
         finally:
             await queue.stop()
 
     routes = [*ROUTES, *page_routes()]
-    if settings.admin is not None:
+    if settings.admin:
         from webapp import admin  # imports much that only this page needs
 
         routes += admin.ROUTES

@@ -219,7 +219,7 @@ def accept_claims(
         accepted=len(claims),
         disputed=len(unclear[Obstacle.CONTRADICTORY] & skipped_reports),
     )
-    if step is None:
+    if not step:
         return result
 
     result.new_classes = list(step.new_classes)

@@ -146,14 +146,14 @@ class TrainedNet:
 
     def embed_features(self, features: Float32Array) -> Float32Array:
         """Map features (N x width) to embeddings (N x D)."""
-        if self.projection is None:
+        if not self.projection:
             return features
         return normalize_rows(self.projection(features))
 
     @property
     def width(self) -> int:
         """Dimension of an embedding."""
-        if self.projection is None:
+        if not self.projection:
             return self.backbone.width
         return len(self.projection.bias)
 
@@ -164,14 +164,14 @@ class TrainedNet:
         tensors = self.backbone.state.items()
         state = {f"{prefix}{name}": tensor for name, tensor in tensors}
         state |= self._head_state
-        if self.membership is not None:
+        if self.membership:
             state |= self.membership.state
         return state
 
     @property
     def _head_state(self) -> dict[str, Array]:
         state: dict[str, Array] = {}
-        if self.projection is not None:
+        if self.projection:
             state |= self.projection.tensors(PROJECTION)
         return state | self.head.tensors(HEAD)
 

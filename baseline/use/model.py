@@ -259,7 +259,7 @@ class Model:
         if outputs.similarity is not None:
             # To the nearest image of any class of a gallery.
             return np.asarray(outputs.similarity.max((1, 2)), np.float64)
-        if self.facts.scale is None:
+        if not self.facts.scale:
             return None
         distances = self.facts.scale.distances(outputs.embeddings)
         return compute_training_similarity(scores, distances)
@@ -280,7 +280,7 @@ class Model:
 
 
 def _area(part: ImagePart) -> int:
-    if part.box is None:
+    if not part.box:
         return 0
     return part.box.width * part.box.height
 

@@ -255,7 +255,7 @@ def _iter_other_steps(
                 own_decisions = candidate_decisions
                 break
 
-        if local_id is not None:
+        if local_id:
             candidates.remove(local_id)
         yield (
             ImportedStep(step, local_id),
@@ -278,11 +278,10 @@ def _plan_sample(
 ) -> None:
     """Plan the label of a sample with new decisions there; `is_decided_here`: also here."""
     other = merge.get_state("other", key)
-    if other is None:
+    if not other:
         return
-    local = merge.get_state("main", key)
-    if local is None:  # added by this merge
-        local = DecidedState("queue")
+    # A sample added by this merge has no state here yet.
+    local = merge.get_state("main", key) or DecidedState("queue")
 
     is_equal = (local.status, local.label) == (other.status, other.label)
     has_local_decision = local.status in _ACTIONS
