@@ -82,7 +82,7 @@ def train(job: CommandJob, request: TrainRequest) -> CommandResult:
     """
     request.check()
     settings = load_preset(request.preset, request.texts())
-    if job.simulate and not request.folds:
+    if job.simulate and request.folds is None:
         return TrainingPreview(
             settings=settings.to_json(), mirroring=settings.mirroring
         )
@@ -96,7 +96,7 @@ def train(job: CommandJob, request: TrainRequest) -> CommandResult:
         settings = load_preset(request.preset, request.texts(), dataset.pin_of)
         note = SIMPLE_NOTE if settings.preset == "simple" else ""
         job.say(f"preset: {settings.preset}{note}")
-        if not request.folds:
+        if request.folds is None:
             return train_run(
                 dataset,
                 settings,
@@ -193,13 +193,13 @@ def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
     from baseline.evaluation.decision_rule import RuleRequest
 
     rate = request.max_rejection_rate
-    if request.forget and (request.protect or rate):
+    if request.forget and (request.protect or rate is not None):
         raise UsageError(
             "--forget excludes --protect and --max-rejection-rate", "run two commands"
         )
     return RuleRequest(
         protected=dict(map(parse_protected_class, request.protect)),
-        max_rejection_rate=parse_share(rate) if rate else None,
+        max_rejection_rate=None if rate is None else parse_share(rate),
         forget=request.forget,
     )
 
@@ -322,9 +322,9 @@ def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
         predictions = predict_files(model, files, cropping.read, request.top)
         for prediction in job.progress.over(predictions, "predict"):
             result.add(prediction, job)
-            if folders:
+            if folders is not None:
                 folders.put(prediction)
-            if table:
+            if table is not None:
                 table.add(prediction)
 
     result.raise_if_nothing_exists()
@@ -346,7 +346,7 @@ MIN_SHOWN_REMAINDER = 0.005
 def format_prediction(prediction: FilePrediction) -> list[str]:
     """Return the lines that are printed for a file."""
     path = escape_name(prediction.path)
-    if prediction.rejection:
+    if prediction.rejection is not None:
         return [
             f"{path}: not predicted: {prediction.rejection.reason} ({prediction.rejection.detail})"
         ]
@@ -403,7 +403,7 @@ class PredictionResult(CommandResult, kw_only=True):
 
     def add(self, prediction: FilePrediction, job: CommandJob) -> None:
         """Count and print a file; its predictions are kept for `--json`."""
-        if prediction.rejection:
+        if prediction.rejection is not None:
             self.rejected += 1
             self.rejections.append(prediction.to_json())
         else:
@@ -411,7 +411,7 @@ class PredictionResult(CommandResult, kw_only=True):
             self.parts += len(prediction.parts)
             self.answers.update(answer.outcome for _, answer in prediction.parts)
 
-        if job.as_json and not prediction.rejection:
+        if job.as_json and prediction.rejection is None:
             self.predicted.append(prediction.to_json())
         elif not job.as_json:
             for line in format_prediction(prediction):

@@ -92,7 +92,7 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
     """
     from pipeline.status import next_step
 
-    if folder:
+    if folder is not None:
         if (
             click.get_current_context().get_parameter_source("dataset")
             is ParameterSource.COMMANDLINE
@@ -461,7 +461,7 @@ def forget(job: CommandJob, request: ForgetRequest) -> CommandResult:
 
 def _name_image(dataset: Dataset, sha256: str) -> str:
     image = dataset.images.get(sha256)
-    if not image or not image.origins:
+    if image is None or not image.origins:
         return sha256[:12]
     location = locate(image.origins[0]).describe()
     return f"{sha256[:12]} {escape_name(location)}".rstrip()
@@ -528,7 +528,7 @@ def merge(job: CommandJob, other: Path) -> CommandResult:
 def parse_age(text: str) -> float:
     """Return seconds for '12h', '1d' or '2w'. Raises `UsageError`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([hdw])", text.strip())
-    if not match:
+    if match is None:
         raise UsageError(
             f"not an age: {text!r}", "use a number and a unit: 12h, 1d or 2w"
         )

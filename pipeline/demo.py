@@ -61,7 +61,7 @@ def run_demo(
         )
         result = run_recipe(stages, root)
 
-    if result.serve and not shutil.which("webapp"):
+    if result.serve and shutil.which("webapp") is None:
         # The environment is not active.
         scripts = shlex.quote(sysconfig.get_path("scripts"))
         result.serve = f"{scripts}/{result.serve}"
@@ -386,7 +386,7 @@ class _Handler(BaseHTTPRequestHandler):
         response = self.server.answer(target, f"http://{host}")
         self.send_response(response.status)
         self.send_header("Content-Type", response.kind)
-        length = response.length or len(response.body)
+        length = len(response.body) if response.length is None else response.length
         self.send_header("Content-Length", str(length))
         self.end_headers()
         self.wfile.write(response.body)

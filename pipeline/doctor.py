@@ -235,7 +235,7 @@ def _check_login(secret: str) -> str:
     from harvest.secrets import read_secret
 
     site = secret.partition(".")[0]
-    if not read_secret(secret):
+    if read_secret(secret) is None:
         raise MissingComponent("not logged in", f"harvest login {site}")
     return "logged in"
 

@@ -92,7 +92,7 @@ def iter_groups(dataset: Dataset) -> Iterator[Line]:
     """Yield duplicate sets with their samples."""
     keys_by_set: dict[str, list[str]] = defaultdict(list)
     for sample in dataset.samples.iter_by_key():
-        if sample.group:
+        if sample.group is not None:
             keys_by_set[sample.group].append(sample.key)
     for name, keys in sorted(keys_by_set.items()):
         yield {"group": name, "samples": keys, **_list_files(dataset, keys)}
@@ -154,7 +154,7 @@ def iter_confusion(dataset: Dataset) -> Iterator[Line]:
     Samples whose label has changed since are left out.
     """
     run = dataset.runs.get_latest("baseline")
-    if run:
+    if run is not None:
         yield from _add_files(dataset, _list_wrong_predictions(dataset, run.id))
 
 
@@ -178,7 +178,7 @@ def _list_wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
             metrics.classes,
         ):
             sample = dataset.samples.get(mistake.key)
-            if sample and sample.label == mistake.true:
+            if sample is not None and sample.label == mistake.true:
                 yield {
                     "sample": mistake.key,
                     "label": mistake.true,
@@ -265,7 +265,7 @@ def iter_images_without_face(dataset: Dataset) -> Iterator[Line]:
     """Yield searched images without a face."""
     for sha256, kind in dataset.scans.iter_faceless():
         image = dataset.images.get(sha256)
-        if image:
+        if image is not None:
             yield {
                 "image": sha256,
                 "file": str(dataset.image_path(sha256, kind)),
@@ -304,7 +304,7 @@ def list_records(
     filters = [_parse_condition(kind, text) for text in conditions]
     lines = KINDS[kind](dataset)
     first = next(lines, None)
-    if not first:
+    if first is None:
         return
     # The first line has the fields of all.
     for condition in filters:
@@ -327,7 +327,7 @@ class _Condition(NamedTuple):
 
 def _parse_condition(kind: str, text: str) -> _Condition:
     match = re.fullmatch(r"([\w.]+)\s*=\s*(.*)", text, re.DOTALL)
-    if not match:
+    if match is None:
         raise UsageError(
             f"--where is not FIELD=VALUE: {text!r}",
             f"filter with jq: gleanset list {kind} | jq -c 'select(.FIELD >= 0.8)'",

@@ -131,7 +131,7 @@ class Stages:
 
         searches = CompletedSearches(dataset.cache)
         earlier_result = searches.find(request)
-        if earlier_result:
+        if earlier_result is not None:
             self.say("completed before the run was interrupted: not asked again")
             return earlier_result
 
@@ -318,7 +318,7 @@ def _check_split(recipe: Recipe, root: Path) -> None:
 
     if (root / CATALOGUE).is_file():
         with Dataset.open(root) as dataset:
-            if next(dataset.samples.iter_in_splits(), None):
+            if next(dataset.samples.iter_in_splits(), None) is not None:
                 return
 
     raise UsageError(
@@ -378,14 +378,14 @@ def _run_stages(
             result.stages[name] = stage(dataset)
         except GleansetError as error:
             # Of a stage that was done in part.
-            if error.result:
+            if error.result is not None:
                 result.stages[name] = error.result
             if not isinstance(error, Incomplete):
                 error.result = result if result.stages else None
                 raise
             incomplete = incomplete or error
 
-    if incomplete:
+    if incomplete is not None:
         raise Incomplete(incomplete.what, incomplete.fix, result)
     return result
 

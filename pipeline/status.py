@@ -52,10 +52,10 @@ def next_step(dataset: Dataset, duplicates: DuplicatePlan | None = None) -> str:
 
     counts = _SampleCounts(dataset)
     # With a model, one class may be all that is labelled further.
-    needs_classes = counts.classes < 2 and not find_latest_model(dataset)
+    needs_classes = counts.classes < 2 and find_latest_model(dataset) is None
     if not counts.labelled or needs_classes:
         return _next_labeling_step(dataset, counts)
-    if not duplicates:
+    if duplicates is None:
         duplicates = _plan_duplicates(dataset)
     return _next_model_step(dataset, counts, duplicates)
 
@@ -88,20 +88,20 @@ class _SampleCounts:
 def _next_labeling_step(dataset: Dataset, counts: _SampleCounts) -> str:
     """Return the command to run next while there are not enough labels for a model."""
     command = _find_detection_command(dataset)
-    if command:
+    if command is not None:
         return command
     if not counts.labelled:
         suggestion = suggest_whole_images(dataset)
-        if suggestion:
+        if suggestion is not None:
             return suggestion[0]  # the command, without why
 
     if dataset.journal.find_undone_kind() != "accept-hints" and any(
-        not find_obstacle(sample) for sample in Hints(dataset.db).iter_waiting()
+        find_obstacle(sample) is None for sample in Hints(dataset.db).iter_waiting()
     ):
         return f"labeler accept hints {dataset.option}"
     if counts.pending:
         command = _find_labelling_command(dataset)
-        if command:
+        if command is not None:
             return command
     return f"harvest folder DIR --hints-from-folders {dataset.option}"
 
@@ -120,12 +120,12 @@ def _next_model_step(
         steps.insert(0, steps.pop())
     for find_command in steps:
         command = find_command()
-        if command:
+        if command is not None:
             return command
 
     latest_run = find_latest_model(dataset)
-    can_serve = latest_run and find_spec("starlette")
-    if (not latest_run or _is_outdated(dataset, latest_run)) and can_transfer():
+    can_serve = latest_run is not None and find_spec("starlette") is not None
+    if (latest_run is None or _is_outdated(dataset, latest_run)) and can_transfer():
         return suggest_training_command(dataset)
     if dataset.reports.count():
         command = "webapp serve --admin" if can_serve else "webapp reports list"
@@ -133,9 +133,9 @@ def _next_model_step(
 
     # Before the first model all of them are worth labelling, later only if they are many.
     has_many = counts.pending * MIN_SHARE_TO_LABEL >= counts.labelled
-    if counts.pending and (has_many or not latest_run):
+    if counts.pending and (has_many or latest_run is None):
         command = _find_labelling_command(dataset)
-        if command:
+        if command is not None:
             return command
     command = "webapp serve" if can_serve else "labeler export"
     return f"{command} {dataset.option}"
@@ -184,7 +184,7 @@ def _find_accept_command(dataset: Dataset, counts: _SampleCounts) -> str | None:
 def _find_labelling_command(dataset: Dataset) -> str | None:
     """Return the command that labels pending samples, if it can run here."""
     command = suggest_labelling_command(dataset)
-    is_prelabel = command and command.startswith(PRELABEL_COMMAND)
+    is_prelabel = command is not None and command.startswith(PRELABEL_COMMAND)
     return None if is_prelabel and not can_transfer() else command
 
 
@@ -194,7 +194,7 @@ def _find_detection_command(dataset: Dataset) -> str | None:
     if dataset.images.count_new() <= sum(rejections.values()):
         return None
     folder = dataset.images.find_interrupted_import(IMPORT)
-    if folder and folder.exists():
+    if folder is not None and folder.exists():
         # A face search would add samples beside those of the interrupted import.
         return f"labeler import {shlex.quote(str(folder))} {dataset.option}"
 
@@ -378,6 +378,6 @@ def _count_images_by_query(dataset: Dataset) -> dict[str, dict[str, int]]:
 
 def suggest_page_command(dataset: Dataset) -> str:
     """Return the command that serves the page; "" without a model."""
-    if not find_latest_model(dataset):
+    if find_latest_model(dataset) is None:
         return ""
     return f"webapp serve -d {shlex.quote(str(dataset.root))}"

@@ -166,7 +166,7 @@ def report_image(service: Service, request: Request, _: bytes) -> Response:
     )
     with open_for_writing(service.require_spool().root) as dataset:
         report = dataset.reports.get(number)
-        if not report:
+        if report is None:
             raise RefusedRequest(404, "no such report", str(number), "reload the page")
         if request.path_params["part"] == "face":
             face = report_decisions.crop_report_face(dataset, report, FACE_SIZE)
@@ -236,9 +236,11 @@ def _add_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[Report]:
     for report in pending:
         numbers[report.id] = None
         for rival in report_decisions.find_rivals(dataset, report):
-            if rival.report and rival.status == PENDING:
+            if rival.report is not None and rival.status == PENDING:
                 numbers[rival.report] = None
-    return list(filter(None, map(dataset.reports.get, numbers)))
+    return [
+        report for report in map(dataset.reports.get, numbers) if report is not None
+    ]
 
 
 def _report_to_json(

@@ -49,14 +49,14 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
         )
         try:
             await queue.start()
-            if spool:
+            if spool is not None:
                 queue.run_in_background(_import_reports(spool))
             yield
         finally:
             await queue.stop()
 
     routes = [*ROUTES, *page_routes()]
-    if settings.admin:
+    if settings.admin is not None:
         from webapp import admin  # imports much that only this page needs
 
         routes += admin.ROUTES

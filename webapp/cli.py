@@ -219,7 +219,7 @@ def accept_claims(
         accepted=len(claims),
         disputed=len(unclear[Obstacle.CONTRADICTORY] & skipped_reports),
     )
-    if not step:
+    if step is None:
         return result
 
     result.new_classes = list(step.new_classes)

@@ -55,7 +55,7 @@ class ComputeProcess:
 
     async def compute(self, task: Task, seconds: float) -> Any:
         """Return the result of a task. Raises its error, `TimeoutError` or `ProcessEnded`."""
-        if not self._pipe:
+        if self._pipe is None:
             raise ProcessEnded("the compute process is not running")
         _, writer = self._pipe
         data = ForkingPickler.dumps(task)
@@ -64,16 +64,16 @@ class ComputeProcess:
 
     def kill(self) -> None:
         """Kill the process."""
-        if self._process:
+        if self._process is not None:
             self._process.kill()
 
     async def stop(self) -> None:
         """Kill the process and wait for its end."""
-        if self._starting:
+        if self._starting is not None:
             await asyncio.gather(self._starting, return_exceptions=True)
         self.kill()
         self._close()
-        if self._process:
+        if self._process is not None:
             await asyncio.to_thread(self._process.join)
 
     async def _start(self) -> None:
@@ -94,7 +94,7 @@ class ComputeProcess:
         self._pipe = await asyncio.open_connection(sock=own_end)
 
     async def _read_result(self, seconds: float) -> Any:
-        assert self._pipe
+        assert self._pipe is not None
         reader, _ = self._pipe
         try:
             async with asyncio.timeout(seconds):
@@ -113,7 +113,7 @@ class ComputeProcess:
         return answer
 
     def _close(self) -> None:
-        if self._pipe:
+        if self._pipe is not None:
             self._pipe[1].close()
         self._pipe = None
 
@@ -135,7 +135,7 @@ def _work_on_tasks(
             data = ForkingPickler.dumps(answer)
             pipe.writelines((len(data).to_bytes(LENGTH_BYTES), data))
             pipe.flush()
-            length = pipe.read(LENGTH_BYTES) if work else b""
+            length = b"" if work is None else pipe.read(LENGTH_BYTES)
             if not length:
                 return
 

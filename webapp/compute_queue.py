@@ -182,7 +182,7 @@ class ComputeQueue:
         return None
 
     def _dispatch(self) -> None:
-        while process := self._find_free_process():
+        while (process := self._find_free_process()) is not None:
             jobs = self._take_next_jobs()
             if not jobs:
                 return
@@ -200,7 +200,7 @@ class ComputeQueue:
         first = self._take(
             lambda job: not (is_slow_lane_full and self._is_slow(job.client))
         )
-        if not first:
+        if first is None:
             return []
 
         jobs = [first]
@@ -208,7 +208,7 @@ class ComputeQueue:
             other = self._take(
                 lambda job: job.is_small and job.computation == first.computation
             )
-            if not other:
+            if other is None:
                 break
             jobs.append(other)
         return jobs

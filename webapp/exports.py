@@ -32,7 +32,7 @@ def find_served_file(
 
     Raises what `find_run_folder` and `export_if_outdated` raise.
     """
-    if run and run.endswith(".onnx"):
+    if run is not None and run.endswith(".onnx"):
         return Path(run).resolve()
 
     folder = (
@@ -84,7 +84,7 @@ def _export(folder: Path, out: Path, progress: Progress) -> None:
     [outcome] = run_over(
         _export_here, [(folder, out)], Processes(1, EXPORT_TIMEOUT_SECONDS)
     )
-    if not outcome.result:
+    if outcome.result is None:
         raise InputUnusable(
             f"export of {folder.name} failed: {outcome.detail or outcome.reason}",
             f"to see the error, run: baseline export --precision auto {folder} {out}",

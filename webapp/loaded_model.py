@@ -88,7 +88,7 @@ class LoadedModel(NamedTuple):
     @property
     def of_faces(self) -> bool:
         """Whether the model classifies faces, not whole images."""
-        return bool(self.predictor.cropping.read.detector)
+        return self.predictor.cropping.read.detector is not None
 
 
 def make_device_facts(model: LoadedModel) -> JsonDict:
@@ -134,9 +134,9 @@ def make_page_facts(settings: ServeSettings, model: LoadedModel) -> JsonDict:
         "cropping": model.predictor.cropping.to_json(),
         "finder": "browser" if detector == BROWSER else "server",
         "box_style": list(BOX_STYLES.get(detector, BoxStyle())),
-        "portraits": bool(settings.web.faces and settings.dataset),
+        "portraits": settings.web.faces and settings.dataset is not None,
         "on_device": settings.on_device,
-        "reports": bool(settings.dataset),
+        "reports": settings.dataset is not None,
     }
 
 

@@ -42,7 +42,7 @@ def model_card(model: LoadedModel, _: None, settings: ServeSettings) -> JsonDict
         **_describe_training(folder),
         "contact": settings.web.contact,
         "description": settings.web.description,
-        "takes_requests": bool(settings.dataset),
+        "takes_requests": settings.dataset is not None,
     }
 
 
@@ -60,7 +60,7 @@ def _count_images_by_class(
     rows: dict[str, JsonDict] = {
         name: {"name": name, **dict.fromkeys(SPLITS)} for name in names
     }
-    if metrics:
+    if metrics is not None:
         for split, figures in metrics.splits.items():
             for score in figures.classes:
                 if score.name in rows:
@@ -69,11 +69,11 @@ def _count_images_by_class(
 
 
 def _describe_evaluation(metrics: RunMetrics | None) -> JsonDict | None:
-    if not metrics:
+    if metrics is None:
         return None
     for split in ("test", "val"):
         figures = metrics.splits.get(split)
-        if figures:
+        if figures is not None:
             return {
                 "split": split,
                 **_split_to_json(figures),
@@ -88,7 +88,7 @@ def _describe_unknown_rule(folder: Path | None, rule: DecisionRule) -> JsonDict 
     except GleansetError:
         return None
     # The figures only hold for the threshold they were measured with.
-    is_same = threshold and threshold.below == rule.unfamiliar_below
+    is_same = threshold is not None and threshold.below == rule.unfamiliar_below
     return msgspec.to_builtins(threshold) if is_same else None
 
 

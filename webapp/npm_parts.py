@@ -38,7 +38,7 @@ def fetch_parts() -> bool:
     Raises `CalledProcessError` or `OSError`.
     """
     npm = shutil.which("npm")
-    if not npm:
+    if npm is None:
         return False
     with TemporaryDirectory(prefix="gleanset-npm-") as folder:
         for name in ("package.json", LOCK):

@@ -33,7 +33,7 @@ def portraits(model: LoadedModel, _: None, settings: ServeSettings) -> JsonDict:
 
     Images that only came with reports are never shown.
     """
-    if not settings.dataset or not settings.web.faces:
+    if settings.dataset is None or not settings.web.faces:
         return NOTHING
     try:
         with Dataset.open(Path(settings.dataset)) as dataset:
@@ -55,7 +55,7 @@ def _choose_portraits(model: LoadedModel, dataset: Dataset) -> JsonDict:
     faces = {}
     for name in model.visible_classes:
         face = _make_face(dataset, samples, name)
-        if face:
+        if face is not None:
             faces[name] = face
     return {"faces": faces, "example": _make_example(dataset, samples)}
 

@@ -38,7 +38,7 @@ class _ImageResult(NamedTuple):
 
     def to_json(self, key: str, parts: Iterable[JsonDict]) -> JsonDict:
         """Return the result of an image, with its parts under `key`."""
-        if self.error:
+        if self.error is not None:
             return {
                 "name": self.name,
                 "error": {"reason": self.error.reason, "detail": self.error.detail},
@@ -159,7 +159,7 @@ def find_faces(
     Raises `RefusedRequest` for a model of whole images.
     """
     spec = model.predictor.cropping.read.detector
-    if not spec:
+    if spec is None:
         raise RefusedRequest(
             409,
             "no faces",
@@ -198,7 +198,7 @@ def _crop_boxes(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImageP
     faces = []
     for box in boxes:
         box_in_image = clip_box(box, image.width, image.height)
-        if not box_in_image:
+        if box_in_image is None:
             raise Unreadable(
                 "box outside the image",
                 f"{list(box)} in {image.width} x {image.height} pixels",

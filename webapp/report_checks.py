@@ -50,7 +50,7 @@ def check_report(
             "`note` is empty",
             "say in `note` why the image should be removed",
         )
-    if not is_removal and model.of_faces and not report.box:
+    if not is_removal and model.of_faces and report.box is None:
         raise RefusedRequest(
             422,
             "no box",
@@ -119,10 +119,10 @@ def _resolve_class(report: SentReport, model: LoadedModel) -> str:
 
 def _resolve_box(report: SentReport, image: StrippedImage) -> Box:
     """Return the box of a report within its image; the whole image for a removal."""
-    if not report.box or report.kind == REMOVAL:
+    if report.box is None or report.kind == REMOVAL:
         return Box(0, 0, image.width, image.height)
     box = clip_box(Box(*report.box), image.width, image.height)
-    if not box or min(box.width, box.height) < MIN_BOX_SIDE:
+    if box is None or min(box.width, box.height) < MIN_BOX_SIDE:
         raise RefusedRequest(
             422,
             "box too small or outside the image",
@@ -136,7 +136,7 @@ def _predict(
     model: LoadedModel, upload: Upload, report: SentReport, limits: RequestLimits
 ) -> tuple[str | None, float | None]:
     """Return the answer of the model and its confidence. Raises `Unreadable`."""
-    boxes = (Box(*report.box),) if report.box else None
+    boxes = None if report.box is None else (Box(*report.box),)
     (response,) = predict_values(model, [[upload._replace(boxes=boxes)]], limits)
     (image,) = response["images"]
     if "error" in image:

@@ -171,13 +171,13 @@ def _find_samples(
     for report in reports:
         claim = report.claim
         key = _find_same_face(dataset, report)
-        if not key:
+        if key is None:
             # Several users may report one face, each with a box of their own.
             for other in new_reports:
                 is_same_image = other.claim.sha256 == claim.sha256
                 if is_same_image and are_nested(other.claim.box, claim.box):
                     key = keys[other.id]
-        if not key:
+        if key is None:
             key = make_sample_key(claim.sha256, claim.box)
             new_reports.append(report)
         keys[report.id] = key
@@ -191,7 +191,7 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
     """
     claim = report.claim
     image = dataset.images.get(claim.sha256)
-    if not image:
+    if image is None:
         return None
 
     whole_box = Box(0, 0, image.width, image.height)
@@ -201,7 +201,7 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
         box = row.face.box
         key = make_sample_key(claim.sha256, box)
         sample = dataset.samples.get(key)
-        if not sample or sample.status == "retired":
+        if sample is None or sample.status == "retired":
             continue
         overlaps[key] = overlap(box, claim.box)
         if are_nested(box, claim.box) and box != whole_box:
@@ -227,7 +227,7 @@ def _label(
         new_names = {}
         for key, name in names.items():
             sample = dataset.samples.get(key)
-            if not sample or sample.label != name:
+            if sample is None or sample.label != name:
                 new_names[key] = name
         names = new_names
 
@@ -261,7 +261,7 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
         return 0
 
     settings = samples.get_split_settings()
-    is_by_ratio = settings and not settings.hold_out
+    is_by_ratio = settings is not None and not settings.hold_out
     train_classes = {
         label for label, split in samples.count_by("label", "split") if split == "train"
     }
@@ -315,7 +315,7 @@ def undo_decision(dataset: Dataset, step: int) -> None:
             later_step = find_blocking_step(
                 dataset.db, step, SampleTiles(dataset.db).find_undoing_step(step)
             )
-            if later_step:
+            if later_step is not None:
                 fix = f"undo this first: {later_step.text()}"
             # Raised within the transaction, which is rolled back.
             raise UsageError("a label changed since", fix)
@@ -435,7 +435,7 @@ def _contradiction_error(
     correct = "NAME" if name else '""'
     accept = f"webapp reports accept {report.id} --class {correct} {option}"
     says = f"report {report.id} says {name or NONE!r}"
-    if not rival.report:
+    if rival.report is None:
         state = rival.status if rival.name in NO_CLASS else f"labelled {rival.name!r}"
         return UsageError(
             f"{says}, but in the dataset it is {state}",
@@ -542,7 +542,7 @@ def _list_opinions(dataset: Dataset, report: Report) -> list[Rival]:
 
     # The present label counts as one more opinion, unless an accepted report gave it.
     decision = _find_decision(dataset, report)
-    if decision and not any(
+    if decision is not None and not any(
         opinion.name == decision.name and opinion.status == ACCEPTED
         for opinion in opinions
     ):
@@ -555,8 +555,8 @@ def _find_decision(dataset: Dataset, report: Report) -> Rival | None:
     if report.claim.kind == REMOVAL:
         return None
     key = _find_same_face(dataset, report)
-    sample = dataset.samples.get(key) if key else None
-    if not sample or sample.status not in ("labelled", "rejected"):
+    sample = None if key is None else dataset.samples.get(key)
+    if sample is None or sample.status not in ("labelled", "rejected"):
         return None
     marks = SampleTiles(dataset.db).get_marks([sample.key]).values()
     no_class = UNLISTED_PERSON if UNLISTED_MARK in marks else NOT_A_FACE
@@ -591,7 +591,7 @@ def get_claimed_class(dataset: Dataset, report: Report) -> str | None:
         return REMOVAL_REQUEST
     if report.status == ACCEPTED:
         decision = _find_decision(dataset, report)
-        return decision.name if decision else None
+        return None if decision is None else decision.name
     return get_accepted_class(dataset, report, correct=None)
 
 

@@ -73,7 +73,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(self.head_seconds, self.transport.close)
 
     def _end_head(self) -> None:
-        if self._timer:
+        if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 

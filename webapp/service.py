@@ -35,7 +35,7 @@ class CachedResult:
         # Requests that arrive meanwhile wait for the same result.
         async with self._lock:
             age = time.monotonic() - self._result_time
-            if not self._result or age > MAX_AGE_SECONDS:
+            if self._result is None or age > MAX_AGE_SECONDS:
                 # Not in the name of a client: others wait for the same result.
                 self._result = await self._queue.compute(
                     client="", computation=self._computation, request=None, size=0
@@ -57,7 +57,7 @@ class Service(NamedTuple):
 
     def require_spool(self) -> ReportSpool:
         """Return the spool of reports. Raises `RefusedRequest` without a dataset."""
-        if not self.spool:
+        if self.spool is None:
             raise RefusedRequest(
                 404,
                 "no reports here",

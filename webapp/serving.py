@@ -83,7 +83,7 @@ def serve_page(
             for host in list_reachable_hosts(address.host, request.host_name):
                 base = _make_base_url(address, host, port)
                 show(f"{base}?token={token}" if token else base)
-                if admin:
+                if admin is not None:
                     show(f"admin: {base}admin?token={admin}")
             progress.say("press Ctrl-C to stop")
 

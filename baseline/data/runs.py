@@ -111,7 +111,7 @@ def make_run_id(dataset: Dataset, name: str) -> str:
     first_id = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{name}"
     run_id = first_id
     number = 1
-    while dataset.runs.get(run_id):
+    while dataset.runs.get(run_id) is not None:
         number += 1
         run_id = f"{first_id}-{number}"
     return run_id
@@ -124,7 +124,7 @@ def find_equal_run(
 
     Runs whose files were deleted are recorded as such, so that they are trained again.
     """
-    while run := dataset.runs.find_finished(kind, facts):
+    while (run := dataset.runs.find_finished(kind, facts)) is not None:
         if has_files(dataset, run):
             say(
                 f"already trained with this data and settings: {run.id} (to train again, set "
@@ -176,7 +176,7 @@ def read_current_names(folder: Path, classes: Sequence[str]) -> dict[str, str]:
     There are none for a file, and outside of a dataset.
     """
     root = find_run_dataset(folder) if folder.is_dir() else None
-    if root:
+    if root is not None:
         with suppress(GleansetError), Dataset.open(root) as dataset:
             return find_renamed_classes(dataset, classes)
     return {}
@@ -206,12 +206,12 @@ def list_finished_runs(dataset: Dataset, run_or_preset: str | None = None) -> li
 def find_finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
     """Return the id and folder of a run, by default the latest. Raises `InputUnusable`."""
     run = dataset.runs.get(run_id) if run_id else find_latest_model(dataset)
-    if run and run.room == CROSS_VALIDATION_KIND:
+    if run is not None and run.room == CROSS_VALIDATION_KIND:
         raise InputUnusable(
             f"run {run.id} is a cross-validation and has no model",
             f"train one: baseline train --preset {run.settings.get('preset')} {dataset.option}",
         )
-    if not run or not _is_finished(run) or not can_be_served(dataset, run):
+    if run is None or not _is_finished(run) or not can_be_served(dataset, run):
         raise _missing_run_error(dataset, run_id)
     return run.id, dataset.runs_folder / run.id
 
@@ -221,7 +221,7 @@ def find_run_folder(root: Path, run: str | None) -> Path:
 
     None is the latest finished run. Raises `InputUnusable` or `DatasetMissing`.
     """
-    if run and (Path(run) / SETTINGS).is_file():
+    if run is not None and (Path(run) / SETTINGS).is_file():
         return Path(run)
     with Dataset.open(root) as dataset:
         return find_finished_run(dataset, run)[1]
@@ -240,7 +240,7 @@ def find_run_dataset(folder: Path, root: Path | None = None) -> Path | None:
     """Return the dataset that contains a run, else `root`; None if that is not a dataset."""
     # Runs are in the folder `runs` of their dataset.
     for candidate in (folder.resolve().parent.parent, root):
-        if candidate and is_dataset(candidate):
+        if candidate is not None and is_dataset(candidate):
             return candidate
     return None
 

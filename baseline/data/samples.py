@@ -190,7 +190,7 @@ def pixel_sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[Pixel
     """Yield the pixel source of each sample whose image is in the catalogue."""
     for sample in samples:
         image = dataset.images.get(sample.image)
-        if image:
+        if image is not None:
             yield PixelSource(
                 key=sample.key,
                 crop=dataset.crop_path(sample.key),

@@ -127,11 +127,11 @@ class Comparison(CommandResult):
 
 def _comparison_row(row: ComparedRun) -> tuple[str, ...]:
     interval = "-"
-    if row.interval:
+    if row.interval is not None:
         interval = f"{100 * row.interval.low:.1f}-{row.interval.high:.1%}"
     difference = "-"
     p = "-"
-    if row.against:
+    if row.against is not None:
         mark = "*" if row.against.clear else ""
         difference = f"{row.against.difference:+.1%}{mark}"
         p = f"{row.against.p:.3g}"
@@ -225,14 +225,14 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
 
 def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
     run = dataset.runs.get(name)
-    if not run or run.status != "done" or run.room != TRAINING_KIND:
+    if run is None or run.status != "done" or run.room != TRAINING_KIND:
         raise InputUnusable(
             f"no finished run {name}", "list the runs: gleanset list runs"
         )
 
     folder = dataset.runs_folder / name
     outputs = load_outputs(folder).get(split)
-    if not outputs:
+    if outputs is None or not len(outputs):
         raise InputUnusable(
             f"run {name} was not evaluated on {split}",
             f"evaluate it: baseline evaluate {name} --split {split} {dataset.option}",

@@ -114,7 +114,7 @@ def fit_decision_rule(
     """
     # Which share of `shift` is added to the scores; None if there is nothing to add.
     calibration = ScoreCalibration(share=0.0 if len(shift) else None)
-    if val:
+    if val is not None and len(val):
         groups = [examples.groups[key] for key in val.keys]
         calibration = fit_calibration(val.logits, val.y, groups, shift)
     offsets = dict(zip(examples.classes, calibration.offsets, strict=False))
@@ -174,7 +174,7 @@ def compute_split_metrics(split: SplitAnswers, rule: DecisionRule) -> SplitMetri
         figures,
         groups=len(set(split.groups)),
         effective_groups=effective_groups(split.groups),
-        intervals={"accuracy": interval} if interval else {},
+        intervals={} if interval is None else {"accuracy": interval},
         ece=after.ece,
         bins=after.bins,
         uncalibrated=replace(

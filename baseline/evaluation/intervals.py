@@ -231,7 +231,7 @@ class PairedComparison:
     @property
     def clear(self) -> bool:
         """Whether the difference is significant by both the interval and `p`."""
-        if not self.interval:
+        if self.interval is None:
             return False
         excludes_zero = self.interval.low > 0 or self.interval.high < 0
         return excludes_zero and self.p < SIGNIFICANCE_LEVEL

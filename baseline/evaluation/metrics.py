@@ -518,7 +518,7 @@ def read_metrics(folder: Path, dataset: Dataset | None = None) -> RunMetrics:
             f"{path} cannot be read: {error}", "baseline train"
         ) from error
 
-    if not dataset:
+    if dataset is None:
         return metrics
     return metrics.with_names(find_renamed_classes(dataset, metrics.classes))
 

@@ -109,7 +109,7 @@ class TrainedRun(CommandResult, kw_only=True):
             lines["accuracy"] = "unknown: no images in test or val"
             if self.lacks_images:
                 lines["accuracy"] += "; label images of other scenes, then split again"
-        elif self.metrics:
+        elif self.metrics is not None:
             lines |= summarize_accuracy(split, self.metrics, self.copies)
             lines["most confused"] = _describe_confusions(self.metrics)
 
@@ -131,7 +131,7 @@ class TrainedRun(CommandResult, kw_only=True):
 
     def _training_images(self) -> str:
         words = f"{self.data['train']:,} ({count(self.classes, 'class', 'classes')})"
-        if self.epochs:
+        if self.epochs is not None:
             words += f", {count(self.epochs, 'epoch')} (best: {self.best_epoch})"
         if self.unseen_labels:
             words += f"; {count(self.unseen_labels, 'label')} not reviewed"
@@ -175,7 +175,7 @@ def _describe_confusions(metrics: SplitMetrics) -> str:
 
 def reuse_warning(earlier: EvaluationCounts | None) -> str:
     """Return a warning if other runs were evaluated on test before, or empty."""
-    if not earlier or not earlier.times:
+    if earlier is None or not earlier.times:
         return ""
     runs = ", ".join(shorten_list(earlier.runs))
     return (
@@ -218,11 +218,11 @@ class EvaluationResult(CommandResult, kw_only=True):
         }
 
         values: Summary = {"run": self.run, self.split: figures, "copies": self.copies}
-        if self.earlier:
+        if self.earlier is not None:
             values["looked_before"] = self.earlier._asdict()
         if self.effects.protected:
             values["protected"] = self.effects.protected
-        if self.effects.unfamiliar:
+        if self.effects.unfamiliar is not None:
             values["unfamiliar"] = self.effects.unfamiliar
         values["report"] = self.report
         return dict(msgspec.to_builtins(values))
@@ -243,13 +243,13 @@ class EvaluationResult(CommandResult, kw_only=True):
         lines["log loss"] = f"{metrics.log_loss:.3f}"
         lines["calibration error (ECE)"] = f"{metrics.ece:.3f}"
 
-        if before := metrics.uncalibrated:
+        if (before := metrics.uncalibrated) is not None:
             lines["log loss"] += f" ({before.log_loss:.3f} before calibration)"
             lines["calibration error (ECE)"] += (
                 f" ({before.ece:.3f} before calibration)"
             )
 
-        if self.earlier and self.earlier.times:
+        if self.earlier is not None and self.earlier.times:
             lines["earlier test evaluations"] = str(self.earlier.times)
 
         lines["classes"] = {

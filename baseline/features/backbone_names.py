@@ -130,7 +130,7 @@ def parse_embedding(name: str) -> EmbeddingSpec:
     sha256 = fragment.removeprefix("sha256=")
     repository = HubFile.parse(file).repository
     kind = list_known_models().get(repository)
-    if not kind:
+    if kind is None:
         raise UsageError(
             f"{repository} is not a known repository of embeddings",
             f"use one of: {', '.join(list_known_models())}; or a network of timm: "
@@ -146,7 +146,7 @@ def pin_embedding(name: str, ask: Ask | None) -> EmbeddingSpec:
     Without `ask` they are left out. Raises `UsageError`, and the errors of `ask`.
     """
     spec = parse_embedding(name)
-    if not ask:
+    if ask is None:
         return spec
     file, sha256 = pin_hub_name(str(spec.file), spec.sha256, ask)
     return spec._replace(file=HubFile.parse(file), sha256=sha256)

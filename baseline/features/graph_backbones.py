@@ -253,7 +253,7 @@ class IdentityBackbone(GraphBackbone):
     def __init__(self, run_folder: Path | None = None):
         super().__init__(FACES, (IDENTITY,), is_standardized=False)
         path = run_folder / FILE if run_folder else None
-        if not path or not path.is_file():
+        if path is None or not path.is_file():
             path = WEIGHTS
         self._data = path.read_bytes()
 
@@ -441,7 +441,7 @@ class OnnxBackbone(GraphBackbone):
         Raises `InputUnusable` for an unusable file, `MissingComponent` without onnx or the file.
         """
         backbone = _OPEN.get(name)
-        if not backbone:
+        if backbone is None:
             require_graphs()
             # The hub is only asked for what the name leaves out.
             spec = pin_embedding(name, query_hub)
@@ -502,7 +502,7 @@ _OPEN: weakref.WeakValueDictionary[str, OnnxBackbone] = weakref.WeakValueDiction
 
 def _read_model(spec: EmbeddingSpec, run_folder: Path | None) -> bytes:
     path = run_folder / spec.file_name if run_folder else None
-    if not path or not path.is_file():
+    if path is None or not path.is_file():
         fix = "download it into the cache of the hub: hf download"
         path = fetch_file(PublishedFile(str(spec.file), spec.sha256), fix)
 

@@ -174,7 +174,7 @@ class TimmBackbone(Backbone):
 
     @property
     def run_files(self) -> dict[str, bytes]:
-        if not self.description:
+        if self.description is None:
             return {}
         return {_hub_file_name(self.name): msgspec.json.encode(self.description)}
 
@@ -256,7 +256,7 @@ def _read_hub_file(name: str, run_folder: Path | None) -> HubDescription:
     file = _hub_file_name(name)
     if run_folder:
         description = read_run_json(run_folder, file, HubDescription, fix)
-        if description:
+        if description is not None:
             return description
 
     from timm.models import load_model_config_from_hf

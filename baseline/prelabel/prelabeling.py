@@ -207,7 +207,7 @@ class PrelabelReport(CommandResult, kw_only=True):
         """Return how good the suggestions are, or how many clusters there are."""
         facts = msgspec.convert(self.facts, PrelabelFacts)
         lines: dict[str, Any] = {}
-        if not facts.classes:
+        if facts.classes is None:
             lines["suggestions"] = "none: label samples of at least two classes"
             lines["clusters"] = f"{facts.clusters:,}, to label together"
         else:
@@ -236,7 +236,7 @@ class PrelabelReport(CommandResult, kw_only=True):
             )
 
         held_out_classes = facts.held_out_classes
-        if held_out_classes and held_out_classes < facts.classes:
+        if held_out_classes is not None and held_out_classes < facts.classes:
             samples += f", {describe_coverage(held_out_classes, facts.classes)}"
 
         name = "out-of-fold accuracy"
@@ -357,7 +357,7 @@ def _run_prelabel(
     sorting_start = time.monotonic()
     parts = sample_components.parts
     weights = parse_part_weights(settings.part_weights, parts)
-    if not weights:
+    if weights is None:
         weights = get_prior_weights(parts, dataset, crops, progress)
 
     regions = {sample.key: Region(sample.box, sample.angle) for sample in crops}
@@ -425,7 +425,7 @@ def _suggest_next_commands(
 ) -> list[str]:
     commands = []
     labelling = suggest_labelling_command(dataset)
-    if report.pending and labelling:
+    if report.pending and labelling is not None:
         commands.append(labelling)
     # Without a window `labelling` is the command for clusters already.
     if report.pending and has_window() and not has_classes:

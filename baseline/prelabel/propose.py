@@ -139,7 +139,7 @@ def propose(
     )
     order = _order_by_similarity(samples, vectors, model)
 
-    if not model:
+    if model is None:
         facts: dict[str, object] = {"clusters": len(np.unique(order.cluster))}
         outliers = compute_outlier_scores(vectors, order.cluster)
     else:
@@ -154,7 +154,7 @@ def propose(
         "samples": len(results),
         "labelled": sum(bool(sample.label) and sample.kept for sample in samples),
     }
-    return PrelabelResult(results, facts, bool(model))
+    return PrelabelResult(results, facts, model is not None)
 
 
 def _count_of_other_classes(
@@ -196,7 +196,7 @@ def _order_by_similarity(
     _, firsts, track = np.unique(names, return_index=True, return_inverse=True)
     # All rows of a track are its mean now.
     points = refine_with_tracks(vectors, split_by_number(track))
-    if model:
+    if model is not None:
         # Roots of probabilities have length 1, as the vectors have.
         probabilities = PROBABILITY_WEIGHT * np.sqrt(model.probabilities)
         points = np.concatenate([points, probabilities], axis=1).astype(np.float32)

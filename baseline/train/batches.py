@@ -43,7 +43,7 @@ class ImageSamples(NamedTuple):
     def load(self, index: IntArray, random: np.random.Generator | None) -> Tensor:
         """Return uint8 N x C x H x W, channels last."""
         images = self.arrays.pick(index)
-        if random:
+        if random is not None:
             images = augment(images, random, self.kind)
         channels_last = torch.from_numpy(images.transpose(0, 2, 3, 1))
         return channels_last.permute(0, 3, 1, 2)
@@ -57,7 +57,7 @@ class FeatureSamples(NamedTuple):
 
     def load(self, index: IntArray, random: np.random.Generator | None) -> Tensor:
         """Return one view of each (float32, N x D), the plain one without a generator."""
-        if not random:
+        if random is None:
             return torch.from_numpy(self.x[index, 0])
         views = random.integers(0, self.x.shape[1], len(index))
         return torch.from_numpy(self.x[index, views])
@@ -279,7 +279,7 @@ def embed_samples(
         parts.append(functional.normalize(net(x).float(), dim=1).cpu())
         labels.append(y.cpu())
         count += len(y)
-        if limit and count >= limit:
+        if limit is not None and count >= limit:
             break
 
     return torch.cat(parts), torch.cat(labels)

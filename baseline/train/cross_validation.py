@@ -118,7 +118,7 @@ def _train_fold(dataset: Dataset, settings: Settings, fold: Examples) -> FoldRes
     folder = _training_folder(dataset, settings, fold)
     fix = f"remove {folder} and run again"
     result = read_run_json(folder, RESULT, _CachedResult, fix)
-    if result:
+    if result is not None:
         outputs = load_outputs(folder).get(HELD_OUT)
         if outputs is not None:
             return FoldResult(outputs, result.seconds)

@@ -247,7 +247,7 @@ class _Trainer:
         self.callback = callback
         self.compute = choose_compute(task.settings.precision)
         self.net = task.net.to(self.compute.device)
-        self.val = task.val if task.val and len(task.val.y) else None
+        self.val = task.val if task.val is not None and len(task.val.y) else None
         self.stops_early = self.val is not None and len(self.val.y) >= MIN_VAL_TO_STOP
 
         # Drawn to count: each epoch has as many steps and images as the first.
@@ -273,7 +273,7 @@ class _Trainer:
         )
 
         # A checkpoint of other settings or labels is not resumed.
-        val_labels = self.val.y.tobytes() if self.val else b""
+        val_labels = b"" if self.val is None else self.val.y.tobytes()
         facts = (self.settings, task.frozen_epochs, task.train.y.tobytes(), val_labels)
         self.checkpoint_folder = checkpoint_folder
         self.tag = compute_training_tag(self.net, *facts)
@@ -306,7 +306,7 @@ class _Trainer:
         factors = [make_factor(group.start) for group in self.groups]
         last_step = (state.epoch - 1) * self.steps - 1
         self.schedule = optim.lr_scheduler.LambdaLR(self.optimiser, factors, last_step)
-        if self.val and not self.stops_early:
+        if self.val is not None and not self.stops_early:
             self.callback.say(
                 f"val has {len(self.val.y)} images, too few for early stopping: training for all "
                 "epochs"
@@ -323,10 +323,10 @@ class _Trainer:
         self._save()
 
     def _resume(self) -> None:
-        if not self.checkpoint_folder:
+        if self.checkpoint_folder is None:
             return
         checkpoint = load_checkpoint(self.checkpoint_folder)
-        if not checkpoint:
+        if checkpoint is None:
             return
         states, values = checkpoint
         if values["tag"] != self.tag:  # of another training
@@ -340,7 +340,7 @@ class _Trainer:
         self.callback.say(f"resumed after epoch {self.state.epoch - 1}")
 
     def _save(self) -> None:
-        if not self.checkpoint_folder:
+        if self.checkpoint_folder is None:
             return
 
         states = {
@@ -377,7 +377,7 @@ class _Trainer:
 
         val_loss = None
         val_accuracy = None
-        if self.val:
+        if self.val is not None:
             net = self.net.eval()
             val_loss, val_accuracy = self.task.objective.evaluate(
                 net, self.val, VALIDATION_BATCH

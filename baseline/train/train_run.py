@@ -89,7 +89,7 @@ def train_run(
 
         facts = {**settings.to_json(), "data": examples.fingerprint()}
         finished_run = find_equal_run(dataset, TRAINING_KIND, facts, say)
-        if finished_run:
+        if finished_run is not None:
             # It may have been killed between its end and the removal of its checkpoint.
             _complete(dataset, finished_run.id)
             # Images may have been searched since.
@@ -152,7 +152,7 @@ def _train_and_evaluate(
     start = time.monotonic()
     folder = run_folder(data.dataset, run_id)
     with _make_logger(data, folder, say) as logger:
-        if val_notice:
+        if val_notice is not None:
             logger.say(val_notice)
         training = fit_method(data, data.settings, logger)
 
@@ -169,9 +169,9 @@ def _train_and_evaluate(
         split: compute_split_outputs(training.net, data, split) for split in SPLITS
     }
     scale = None
-    if not training.net.membership:
+    if training.net.membership is None:
         scale = feature_scale(training.net, outputs["train"])
-    if scale:
+    if scale is not None:
         write_run_json(folder, SCALE_FILE, scale)
         outputs = {
             split: with_distances(split_outputs, scale)

@@ -146,14 +146,14 @@ class TrainedNet:
 
     def embed_features(self, features: Float32Array) -> Float32Array:
         """Map features (N x width) to embeddings (N x D)."""
-        if not self.projection:
+        if self.projection is None:
             return features
         return normalize_rows(self.projection(features))
 
     @property
     def width(self) -> int:
         """Dimension of an embedding."""
-        if not self.projection:
+        if self.projection is None:
             return self.backbone.width
         return len(self.projection.bias)
 
@@ -164,14 +164,14 @@ class TrainedNet:
         tensors = self.backbone.state.items()
         state = {f"{prefix}{name}": tensor for name, tensor in tensors}
         state |= self._head_state
-        if self.membership:
+        if self.membership is not None:
             state |= self.membership.state
         return state
 
     @property
     def _head_state(self) -> dict[str, Array]:
         state: dict[str, Array] = {}
-        if self.projection:
+        if self.projection is not None:
             state |= self.projection.tensors(PROJECTION)
         return state | self.head.tensors(HEAD)
 

@@ -91,7 +91,7 @@ class RunLogger(TrainingCallback):
     def __exit__(
         self, kind: object, error: BaseException | None, trace: object
     ) -> None:
-        if error:
+        if error is not None:
             self.write(f"stopped by {type(error).__name__}: {error}")
         self._bar.close()
 
@@ -226,7 +226,7 @@ def feature_scale(net: TrainedNet, train: Outputs) -> FeatureScale | None:
 
 def with_distances(outputs: Outputs, scale: FeatureScale | None) -> Outputs:
     """Add the distances of the embeddings to outputs; unchanged without a scale."""
-    if not scale or outputs.distances is not None:
+    if scale is None or outputs.distances is not None:
         return outputs
     assert outputs.embeddings is not None, "a network's outputs have embeddings"
     return replace(outputs, distances=scale.distances(outputs.embeddings))

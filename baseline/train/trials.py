@@ -351,7 +351,7 @@ def run_cross_validation(
         facts = {**settings.to_json(), "folds": folds, "data": data}
         result: Mapping[str, Any]
         finished_run = find_equal_run(dataset, CROSS_VALIDATION_KIND, facts, say)
-        if finished_run:
+        if finished_run is not None:
             run = finished_run.id
             result = finished_run.result
         else:

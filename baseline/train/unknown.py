@@ -124,7 +124,7 @@ def add_membership(
             data.settings.seed,
         )
 
-    if not fit:
+    if fit is None:
         return None
     net.membership, left_out = fit
     return left_out
@@ -167,7 +167,7 @@ def add_unknown_rule(
     # What it finds among images that are not of the classes.
     rule = rule.with_unknown_threshold(threshold)
     figures = _measure_rejected(data, training.net, scale, rule)
-    if left_out:
+    if left_out is not None:
         figures |= measure_outsiders(left_out, rule.similarity_limits(data.classes))
     threshold = msgspec.structs.replace(threshold, folds=evidence.folds, **figures)
     return rule.but(effects=ThresholdEffects(unfamiliar=threshold))
@@ -194,7 +194,7 @@ def _collect_held_out(
 
     # Images of val, and those that folds of the membership left out.
     similarity = measure(val)
-    if left_out:
+    if left_out is not None:
         known_scores = zip(left_out.known_keys, left_out.known.tolist(), strict=True)
         return _HeldOut(similarity | dict(known_scores), MEMBERSHIP_FOLDS)
 

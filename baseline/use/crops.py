@@ -86,7 +86,7 @@ class PartReader:
         self, image: Image.Image, detect: DetectFaces = _detect_directly
     ) -> list[ImagePart]:
         """Return at least one part of an upright RGB image. Raises `Unreadable`."""
-        if not self.detector:
+        if self.detector is None:
             return [self._read_whole(image)]
         pixels = np.asarray(image)
         faces = detect(self.detector.build(), pixels)
@@ -109,7 +109,7 @@ class PartReader:
         full_box = Box(0, 0, image.width, image.height)
         geometry = CropGeometry()
         # With a detector, `cutting` is for faces. A whole image has no landmarks to level it by.
-        if not self.detector:
+        if self.detector is None:
             geometry = msgspec.structs.replace(self.cutting, level=False)
         whole = Face(WHOLE, full_box, 1.0)
         region = compute_region(whole, geometry, image.width, image.height)
@@ -136,7 +136,7 @@ class CropPlan(NamedTuple):
 
     def _describe_method(self) -> str:
         geometry = self.read.cutting
-        if not self.read.detector:
+        if self.read.detector is None:
             return f"whole images ({geometry})" if geometry.square else "whole images"
 
         words = f"faces found by {self.read.detector.name}"
@@ -155,7 +155,7 @@ class CropPlan(NamedTuple):
 
     def _matches(self, method: CropMethod) -> bool:
         geometry = self.read.cutting
-        if not self.read.detector:
+        if self.read.detector is None:
             # For whole images `cut` is empty or says that they are made square.
             return method.detector == WHOLE and bool(method.cut) == geometry.square
         return (
@@ -210,7 +210,7 @@ def make_crop_plan(
 
     # The most frequent way in which faces were found.
     faces = next((method for method in crops if method.is_detected), None)
-    if not faces and not is_requested:
+    if faces is None and not is_requested:
         raise UsageError(
             f"this model was trained on manual boxes, which no detector finds "
             f"({', '.join(method.description for method in crops)})",
@@ -235,7 +235,7 @@ def _choose_detector(
 ) -> DetectorSpec:
     text = detector or (faces.detector if faces else settings.detector)
     spec = parse_detector(text)
-    if faces and spec.name == faces.detector:
+    if faces is not None and spec.name == faces.detector:
         # The recorded settings, except for those that the text gives.
         record = RecordedDetector.from_text(spec.name, faces.settings)
         return record.spec(dict(spec.settings))
@@ -276,7 +276,7 @@ def _iter_images(root: Path, ignored_counts: Counter[str]) -> Iterator[str]:
         for name in files:
             path = folder / name
             reason = get_ignored_reason(path)
-            if not reason:
+            if reason is None:
                 yield str(path)
             else:
                 ignored_counts[reason] += 1

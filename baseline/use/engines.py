@@ -265,7 +265,7 @@ class OnnxEngine:
         expected_gallery = None if facts.gallery is None else (1, labels)
         gallery = None if outputs.similarity is None else outputs.similarity.shape[:2]
         width = outputs.embeddings.shape[1]
-        has_other_scale = facts.scale and len(facts.scale.mean) != width
+        has_other_scale = facts.scale is not None and len(facts.scale.mean) != width
         if gallery != expected_gallery or has_other_scale:
             raise _mismatch_error(
                 name, "its gallery or its scale belongs to another model"
@@ -288,7 +288,7 @@ class LiteRtEngine:
 
     def __init__(self, model: Path | bytes):
         """Raise `InputUnusable` for another file, `MissingComponent` without the runtime."""
-        if not find_spec("ai_edge_litert"):
+        if find_spec("ai_edge_litert") is None:
             raise MissingComponent(
                 "ai-edge-litert is not installed", "pip install ai-edge-litert"
             )

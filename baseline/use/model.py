@@ -259,7 +259,7 @@ class Model:
         if outputs.similarity is not None:
             # To the nearest image of any class of a gallery.
             return np.asarray(outputs.similarity.max((1, 2)), np.float64)
-        if not self.facts.scale:
+        if self.facts.scale is None:
             return None
         distances = self.facts.scale.distances(outputs.embeddings)
         return compute_training_similarity(scores, distances)
@@ -280,7 +280,7 @@ class Model:
 
 
 def _area(part: ImagePart) -> int:
-    if not part.box:
+    if part.box is None:
         return 0
     return part.box.width * part.box.height
 

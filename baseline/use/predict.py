@@ -40,7 +40,7 @@ class FilePrediction(NamedTuple):
 
     def to_json(self) -> dict[str, object]:
         """Return JSON values; `answer` is null for unknown and unsure."""
-        if self.rejection:
+        if self.rejection is not None:
             return {
                 "path": self.path,
                 "reason": self.rejection.reason,
@@ -165,7 +165,7 @@ class PredictionTable:
         data = prediction.path.encode("utf-8", "surrogateescape")
         path = data.decode("utf-8", "backslashreplace")
 
-        if prediction.rejection:
+        if prediction.rejection is not None:
             rejection = prediction.rejection
             reason = f"{rejection.reason}: {rejection.detail}".removesuffix(": ")
             self._rows.writerow({"path": path, "rejected": reason})
@@ -176,7 +176,7 @@ class PredictionTable:
 def _row_cells(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
     # Keys that are not columns are left out.
     cells = part_to_json(part, answer)
-    if part.box:
+    if part.box is not None:
         cells |= part.box._asdict()
     for rank, prediction in enumerate(answer.predictions, 1):
         cells[f"label_{rank}"] = prediction.label
@@ -221,11 +221,11 @@ class ClassFolders:
 
     def put(self, prediction: FilePrediction) -> None:
         """Copy a file unless it was rejected. Raises `DiskFull` or `NotWritable`."""
-        if prediction.rejection:
+        if prediction.rejection is not None:
             return
         source = Path(prediction.path)
         answers = [answer for _, answer in prediction.parts]
-        labels = [answer.label for answer in answers if answer.label]
+        labels = [answer.label for answer in answers if answer.label is not None]
         if not labels:
             is_unsure = any(answer.unsure for answer in answers)
             labels = [self._others[UNSURE if is_unsure else UNKNOWN]]

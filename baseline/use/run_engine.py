@@ -50,7 +50,7 @@ class RunEngine:
             crops=load_crops(folder),
             scale=load_feature_scale(folder) if has_scale else None,
             fit=settings.fit,
-            has_membership=bool(net.membership),
+            has_membership=net.membership is not None,
         )
         return cls(facts, net, settings)
 
@@ -68,7 +68,7 @@ class RunEngine:
         if isinstance(head, GalleryHead):
             similarity = head.similarity(embeddings)
         membership = None
-        if self.net.membership:
+        if self.net.membership is not None:
             membership = self.net.membership(embeddings).astype(np.float32)
 
         probabilities = softmax(scores).astype(np.float32)

@@ -250,7 +250,7 @@ class ShotFrame:
             edges = [np.interp(self.candidate.time, times, edge) for edge in boxes.T]
             box = FloatBox(*map(float, edges))
             face = follow_face(self.grey, box, pair)
-            if not face:
+            if face is None:
                 return False
             faces.append(face)
 
@@ -359,7 +359,7 @@ class FaceFinder:
 
     def _wait(self, frame: ShotFrame) -> ShotFrame:
         """Return the frame with its faces; search again once if the worker died."""
-        if frame.search:
+        if frame.search is not None:
             try:
                 frame.faces = frame.search.result()
             except ProcessExpired:

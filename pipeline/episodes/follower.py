@@ -174,7 +174,7 @@ class FaceChooser(FrameChooser):
                 self._kept_count += 1
                 yield frame.candidate
 
-        if not self._selection and self._interval:
+        if not self._selection and self._interval is not None:
             self.left_out["shots without a face"] += 1
         self._begin_scene()
         self._interval = None
@@ -274,7 +274,7 @@ class FaceFollower:
 
     def chooser(self, limit: int | None) -> FaceChooser:
         """Return the frame selection for one video."""
-        assert self.search
+        assert self.search is not None
         detector = self.detector.build()
         threshold = getattr(detector, "threshold", 0.0)  # those of plugins may differ
         side = SEARCH_SIDE
@@ -295,8 +295,8 @@ class FaceFollower:
         faces: Sequence[FollowedFace],
     ) -> None:
         """Store the faces of a frame and their tracks. Call inside a write transaction."""
-        crops = [face.crop for face in faces if face.crop]
-        small = [face.face for face in faces if not face.crop]
+        crops = [face.crop for face in faces if face.crop is not None]
+        small = [face.face for face in faces if face.crop is None]
         if not dataset.images.get_id(sha256):  # forgotten: it stays removed
             for crop in crops:
                 dataset.crop_path(crop.key).unlink(missing_ok=True)
@@ -314,7 +314,7 @@ class FaceFollower:
         source = f"{frame.video} {self.sampling.settings}"
         prefix = hashlib.sha256(source.encode()).hexdigest()[:_TRACK_PREFIX_LENGTH]
         for face in faces:
-            if face.crop:
+            if face.crop is not None:
                 track = face.track._replace(name=f"{prefix}-{face.track.name}")
                 dataset.tracks.add(track, frame, face.crop.key)
 

@@ -78,7 +78,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         """
         start, end = parse_time_range(self.start, self.end)
         recorded_detector = self._find_recorded_detector(dataset)
-        if not recorded_detector:
+        if recorded_detector is None:
             spec = self._make_spec(dataset)
             name = spec.name
             settings = spec.build().settings
@@ -137,7 +137,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     def _find_recorded_detector(
         self, dataset: Dataset | None
     ) -> RecordedDetector | None:
-        if not dataset or self.detector != DETECTOR:
+        if dataset is None or self.detector != DETECTOR:
             return None
         settings = dataset.videos.get_latest_seen_settings()
         if not settings:
@@ -156,7 +156,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         if recorded := self._find_recorded_detector(dataset):
             return recorded.spec({})
         if (
-            not dataset
+            dataset is None
             or self.detector != DETECTOR
             or dataset.settings.crop.detector == WHOLE
         ):

@@ -64,7 +64,7 @@ class PersonOnScreen(NamedTuple):
     @property
     def title(self) -> str:
         """The name, or a description of the state."""
-        return self.name or STATE_WORDS[self.state]
+        return self.name if self.name is not None else STATE_WORDS[self.state]
 
     @property
     def seconds(self) -> float:
@@ -131,23 +131,23 @@ def _list_people(
     by_name: dict[tuple[str | None, State], list[StoredTrack]] = defaultdict(list)
     for row in tracks:
         state = _get_state(row)
-        if state:
+        if state is not None:
             by_name[row.label, state].append(row)
 
     people = []
     for (name, state), own_tracks in by_name.items():
         face = None
-        if name:
+        if name is not None:
             # Shown as a face beside the name.
             main_track = max(own_tracks, key=lambda row: row.track.frames)
             sample = dataset.samples.get(main_track.samples[0])
-            face = thumbnails.of_sample(sample) if sample else None
+            face = thumbnails.of_sample(sample) if sample is not None else None
         people.append(PersonOnScreen(name, state, _join_segments(own_tracks), face))
     return sorted(people, key=_rank_person)
 
 
 def _rank_person(person: PersonOnScreen) -> tuple[bool, str, float, str]:
-    return not person.name, person.state, -person.seconds, person.title
+    return person.name is None, person.state, -person.seconds, person.title
 
 
 def _get_state(row: StoredTrack) -> State | None:
@@ -258,7 +258,7 @@ def _write_subtitles(folder: Path, timelines: Iterable[VideoTimeline]) -> list[s
         cues = sorted(
             (segment.started, segment.ended, person.name)
             for person in timeline.people
-            if person.name
+            if person.name is not None
             for segment in person.segments
         )
         lines = ["WEBVTT\n"]

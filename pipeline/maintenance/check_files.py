@@ -177,7 +177,7 @@ class _GarbageCollector:
         """
         migration = backup.name.partition(".before-")[2]
         migration_time = self._maintenance.get_migration_time(migration)
-        if migration_time:
+        if migration_time is not None:
             return migration_time
         times = backup.stat()
         return max(times.st_mtime, times.st_ctime)
@@ -282,7 +282,7 @@ def check_hash(store: Store, item: StoredImage) -> bool:
         sha256 = store.compute_hash(item.sha256, item.format)
     except OSError as error:
         raise Unreadable(FILE_UNREADABLE, str(error)) from error
-    if not sha256:
+    if sha256 is None:
         raise Unreadable(FILE_GONE)
     if sha256 != item.sha256:
         raise Unreadable(DAMAGED, f"SHA-256 of the file: {sha256}")
@@ -438,7 +438,7 @@ class _ImageChecker:
         self.result = VerifyResult(**counts)
 
     def record(self, item: StoredImage, reason: str | None, detail: str) -> None:
-        is_sound = not reason and item.state == "ok"
+        is_sound = reason is None and item.state == "ok"
         # An unreadable file may be intact.
         if not self.repair or is_sound or reason == FILE_UNREADABLE:
             self._count(reason)
@@ -451,7 +451,7 @@ class _ImageChecker:
                 self._repair(item, reason, detail)
 
     def _count(self, reason: str | None) -> None:
-        if not reason:
+        if reason is None:
             self.result.sound += 1
         elif reason == FILE_GONE:
             self.result.gone += 1
@@ -462,7 +462,7 @@ class _ImageChecker:
 
     def _repair(self, item: StoredImage, reason: str | None, detail: str) -> None:
         """Restore a file, or mark its image as missing; `reason` is None for a sound file."""
-        if not reason:
+        if reason is None:
             # It was missing at an earlier check, and is back.
             if item.state == "missing":
                 self._mark_present(item)
@@ -481,7 +481,7 @@ class _ImageChecker:
         if self.store.compute_hash(item.sha256, item.format) != item.sha256:
             data = self._find_copy(item.sha256)
             self.store.quarantine(self.store.path(item.sha256, item.format))
-            if not data:
+            if data is None:
                 return False
             self.store.put(item.sha256, item.format, data)
         self._mark_present(item)
@@ -511,7 +511,7 @@ def _check_crops(
     for outcome in progress.over(outcomes, "crops", total=len(files), unit=" crops"):
         if outcome.reason == FILE_UNREADABLE:
             result.unreadable_crops += 1
-        elif not outcome.result:
+        elif outcome.result is None:
             result.damaged_crops += 1
             if repair:
                 crops.quarantine(outcome.item)

@@ -255,7 +255,7 @@ def _iter_other_steps(
                 own_decisions = candidate_decisions
                 break
 
-        if local_id:
+        if local_id is not None:
             candidates.remove(local_id)
         yield (
             ImportedStep(step, local_id),
@@ -278,10 +278,11 @@ def _plan_sample(
 ) -> None:
     """Plan the label of a sample with new decisions there; `is_decided_here`: also here."""
     other = merge.get_state("other", key)
-    if not other:
+    if other is None:
         return
-    # A sample added by this merge has no state here yet.
-    local = merge.get_state("main", key) or DecidedState("queue")
+    local = merge.get_state("main", key)
+    if local is None:  # added by this merge
+        local = DecidedState("queue")
 
     is_equal = (local.status, local.label) == (other.status, other.label)
     has_local_decision = local.status in _ACTIONS

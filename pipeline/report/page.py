@@ -76,7 +76,7 @@ _HTTP = {
 def explain_reason(reason: str) -> str:
     """Explain why an item was rejected or is not labelled; empty for an unknown reason."""
     match = re.fullmatch(r"http (\d{3})", reason)
-    if not match:
+    if match is None:
         return _MEANINGS.get(reason, "")
     code = match[1]
     is_server_error = code.startswith("5")
@@ -188,7 +188,7 @@ class _Tally:
         # Keys are hashes: the first ones are a random sample, and always the same.
         if len(self.first[label]) < MAX_EXAMPLES:
             self.first[label].append(sample)
-        if sample.split_group and split:
+        if sample.split_group is not None and split:
             self.groups[sample.split_group].append(sample)
 
     def list_shared_groups(self) -> list[list[Sample]]:

@@ -145,7 +145,7 @@ def write_folds_report(dataset: Dataset, run_id: str) -> Path:
     thumbnails = Thumbnails(dataset)
     fix = "measure again: baseline train --folds K -o seed=1"
     metrics = read_run_json(folder, METRICS, CrossValidationMetrics, fix)
-    if not metrics:
+    if metrics is None:
         raise InputUnusable(f"{folder / METRICS} is missing", fix)
 
     values = collect_shared_values(folder, thumbnails)

@@ -101,7 +101,7 @@ class FrozenFeatures(NamedTuple):
 
         parts = backbone.parts
         weights = parse_part_weights(settings.part_weights, parts)
-        if not weights:
+        if weights is None:
             prior = get_prior_weights(parts, data.dataset, train, data.progress)
             standard = Scaling.fit(rows.x, backbone).transform(rows.x[:, 0])
             plain = rows._replace(x=standard.astype(np.float64))

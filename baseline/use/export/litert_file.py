@@ -47,7 +47,7 @@ membership."""
 
 def require_litert() -> None:
     """Raise `MissingComponent` if the LiteRT exporter or runtime is not installed."""
-    if not find_spec("litert_torch") or not find_spec("ai_edge_litert"):
+    if find_spec("litert_torch") is None or find_spec("ai_edge_litert") is None:
         raise MissingComponent(
             "LiteRT export needs litert-torch, which requires an older PyTorch",
             "use a separate environment: python -m venv litert && "
@@ -116,7 +116,7 @@ class InferenceNet(nn.Module):
         self.register_buffer("offsets", offsets, persistent=False)
 
         self.membership = None
-        if run.net.membership:
+        if run.net.membership is not None:
             self.membership = MembershipNet(run.net.membership)
 
         self.grey = run.settings.channels == 1

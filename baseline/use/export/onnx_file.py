@@ -74,7 +74,7 @@ def build_graph(run: RunEngine) -> ModelProto:
         "probabilities": Output(probabilities, (net.head.classes,)),
         "embedding": Output(embeddings, (net.width,)),
     }
-    if similarity:
+    if similarity is not None:
         outputs["similarity"] = similarity
     if net.membership:
         graph.scope = MEMBERSHIP
