@@ -44,7 +44,7 @@ from labeler.qt.images import ThumbnailLoader
 from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role
-from labeler.qt.translations import describe_target, format_count, target_name
+from labeler.qt.translations import describe_target, target_name, tr
 from labeler.qt.widgets import (
     ENTER,
     HintedField,
@@ -121,9 +121,7 @@ class ClassListModel(QAbstractListModel):
             for target, key in reversed(PLACE_KEYS.items())
         ]
 
-        duplicates = ClassListRow(
-            DUPLICATES, self.tr("Duplicates"), "", counts.duplicates
-        )
+        duplicates = ClassListRow(DUPLICATES, tr("Duplicates"), "", counts.duplicates)
         return [*classes, *places, *([duplicates] if counts.duplicates else [])]
 
     def filter_by(self, text: str) -> None:
@@ -169,10 +167,14 @@ class ClassListModel(QAbstractListModel):
         if role == roles.ToolTipRole:
             return row.name if row.target == DUPLICATES else describe_target(row.target)
         if role == roles.AccessibleTextRole:
-            spoken = self.tr("{name}, {count} faces")
-            if row.key:
-                spoken = self.tr("{name}, key {key}, {count} faces")
-            return format_count(spoken, row.count, name=row.name, key=row.key)
+            return tr(
+                "{name}, key {key}, {count} faces"
+                if row.key
+                else "{name}, {count} faces",
+                name=row.name,
+                key=row.key,
+                count=row.count,
+            )
 
         return None
 
@@ -217,8 +219,9 @@ class ClassListDelegate(QStyledItemDelegate):
         def hint(text: str) -> None:
             others = [KnownName(name, name) for name in worker.keys if name != own]
             other = match_exact_name(text, others)
-            words = self.tr("= {name}: merges them")
-            field.show_hint(words.format(name=other.label) if other else "")
+            field.show_hint(
+                tr("= {name}: merges them", name=other.label) if other else ""
+            )
 
         field.textChanged.connect(hint)
         return field
@@ -260,9 +263,7 @@ class ClassListDelegate(QStyledItemDelegate):
             line = option.rect.adjusted(
                 theme.SPACE_M, 0, 0, -rect.height() - theme.SPACE_S
             )
-            painter.drawText(
-                line, Qt.AlignmentFlag.AlignBottom, self.tr("Everything else")
-            )
+            painter.drawText(line, Qt.AlignmentFlag.AlignBottom, tr("Everything else"))
 
         is_target = self._list.drop_row == index.row()
         is_lit = is_target or self._list.place == row.target
@@ -355,7 +356,7 @@ class ClassListView(QListView):
         # A click leaves the keys to the faces.
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setEditTriggers(QListView.EditTrigger.EditKeyPressed)
-        self.setAccessibleName(self.tr("Classes"))
+        self.setAccessibleName(tr("Classes"))
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self._classes = model
@@ -391,15 +392,13 @@ class ClassListView(QListView):
         def rename(new: str) -> None:
             worker.decide(lambda session: session.rename_class(row.target, new))
 
-        menu.addAction(self.tr("Rename (F2)"), lambda: self.rename(index))
-        merge = menu.addMenu(self.tr("Merge into"))
+        menu.addAction(tr("Rename (F2)"), lambda: self.rename(index))
+        merge = menu.addMenu(tr("Merge into"))
         for name in worker.keys:
             if name != row.target:
                 merge.addAction(name.replace("&", "&&"), partial(rename, name))
         merge.setEnabled(not merge.isEmpty())
-        text = format_count(
-            self.tr("Delete: {count} faces are no longer sorted"), row.count
-        )
+        text = tr("Delete: {count} faces are no longer sorted", count=row.count)
         menu.addAction(
             text, lambda: worker.decide(lambda s: s.delete_class(row.target))
         )
@@ -467,10 +466,12 @@ class ClassListView(QListView):
         point, count = self._drag
         row = self._classes.row(self.indexAt(point).row())
         if row is not None and row.target != DUPLICATES:
-            text = self.tr("Drop {count} → {name}")
-            text = self.tr("Drop files → {name}") if count is None else text
             self.drop_row = self.indexAt(point).row()
-            self.drop_text = text.format(count=f"{count or 0:,}", name=row.name)
+            self.drop_text = tr(
+                "Drop files → {name}" if count is None else "Drop {count} → {name}",
+                count=count,
+                name=row.name,
+            )
 
     def _end_drag(self) -> None:
         self._drag = None
@@ -507,13 +508,11 @@ class ClassPanel(QWidget):
         self.model = ClassListModel(worker, self)
         self.list = ClassListView(self.model, thumbs)
         self.field = NameField(worker)
-        self.field.setPlaceholderText(self.tr("Find or create a class (/)"))
-        self.field.setAccessibleName(self.tr("Find a class, or type a new name"))
-        self.add = button(self.tr("+ New person"), self._add_class)
-        self.add.setToolTip(
-            self.tr("Add somebody new, such as Miku: type the name above")
-        )
-        self.heading = plain_label(self.tr("Classes"), "caption")
+        self.field.setPlaceholderText(tr("Find or create a class (/)"))
+        self.field.setAccessibleName(tr("Find a class, or type a new name"))
+        self.add = button(tr("+ New person"), self._add_class)
+        self.add.setToolTip(tr("Add somebody new, such as Miku: type the name above"))
+        self.heading = plain_label(tr("Classes"), "caption")
         self.setLayout(
             column_layout(
                 self.field,
@@ -539,9 +538,7 @@ class ClassPanel(QWidget):
     def _filter(self, text: str) -> None:
         self.model.filter_by(text)
         is_empty = bool(text.strip()) and not self.model.class_count
-        self.heading.setText(
-            self.tr("No class contains this") if is_empty else self.tr("Classes")
-        )
+        self.heading.setText(tr("No class contains this" if is_empty else "Classes"))
 
     def _choose(self, index: QModelIndex) -> None:
         if row := self.model.row(index.row()):
@@ -565,12 +562,13 @@ class ClassPanel(QWidget):
         """Choose the class that is meant, or create one if no shown name contains the text."""
         match_count = self.model.class_count
         if self.field.is_new(text) and match_count:
-            message = self.tr(
+            message = tr(
                 "No class is named {name}, but it is in other names ({count}): press Tab "
-                "or click to pick one, + to create it"
+                "or click to pick one, + to create it",
+                name=text,
+                count=match_count,
             )
-
-            self._worker.show_message(message.format(name=text, count=match_count))
+            self._worker.show_message(message)
             return
 
         self.field.clear()

@@ -39,6 +39,7 @@ from labeler.qt.grid.gesture_view import ARROWS
 from labeler.qt.keyboard import ClassKeyReader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role, backdrop, focus_ring
+from labeler.qt.translations import tr
 
 HANDLES = ((0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5))
 """Corners and sides as parts of width and height, clockwise from the top left."""
@@ -299,7 +300,7 @@ class CropCanvas(QGraphicsView):
         # Repainted with the canvas when focus changes.
         self.viewport().setAutoFillBackground(False)
         self.viewport().setCursor(Qt.CursorShape.CrossCursor)
-        self.setAccessibleName(self.tr("Image to draw boxes on"))
+        self.setAccessibleName(tr("Image to draw boxes on"))
 
     @property
     def boxes(self) -> list[BoxDraft]:
@@ -373,12 +374,14 @@ class CropCanvas(QGraphicsView):
         self._describe()
 
     def _describe(self) -> None:
-        text = self.tr("no box")
+        text = tr("no box")
         if self.current >= 0:
             place = "{}, {}, {} x {}".format(*self.boxes[self.current].box)
-            text = self.tr("box {number} of {count}: {box}")
-            text = text.format(
-                number=self.current + 1, count=len(self._items), box=place
+            text = tr(
+                "box {number} of {count}: {box}",
+                number=self.current + 1,
+                count=len(self._items),
+                box=place,
             )
         self.setAccessibleDescription(text)
 

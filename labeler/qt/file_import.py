@@ -45,7 +45,7 @@ from labeler.qt.commands import (
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import SPACE_L, SPACE_M
-from labeler.qt.translations import Words, format_count, split_words
+from labeler.qt.translations import Words, singular, split_words, tr
 from labeler.qt.widgets import (
     announce,
     button,
@@ -101,7 +101,7 @@ class BackgroundImport(QObject):
         self.queue.emptied.connect(self._finish)
         self._reading = timer(self, lambda: None, READING_MS)
         worker.stepped.connect(self._dismiss_if_read)
-        running = self.tr("a command is running")
+        running = tr("a command is running")
         worker.unfinished_checks.append(lambda: running if self.running else "")
 
     def _reset(self) -> None:
@@ -165,7 +165,7 @@ class BackgroundImport(QObject):
         self.results.append(end.facts)
         error = last_error(end.words) if end.code else ""
         if end.facts.no_results:
-            error = self.tr("The site finds nothing for these words")
+            error = tr("The site finds nothing for these words")
         if error and error not in self.errors:
             self.errors.append(error)
         self.images_added.emit()
@@ -190,15 +190,15 @@ class ImportBar(QFrame):
         self._import = imports
         self.text = plain_label()
         self.bar = QProgressBar()
-        self.stop = button(self.tr("Stop"), imports.stop)
+        self.stop = button(tr("Stop"), imports.stop)
         self.resume_button = button("", imports.resume)
-        self.close_button = button(self.tr("Close"), imports.dismiss)
+        self.close_button = button(tr("Close"), imports.dismiss)
         self.setObjectName("card")
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.setSizePolicy(
             QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
         )
-        self.bar.setAccessibleName(self.tr("Import progress"))
+        self.bar.setAccessibleName(tr("Import progress"))
         self.buttons = (self.resume_button, self.stop, self.close_button)
         buttons = row_layout(*self.buttons, None)
         self.setLayout(
@@ -215,7 +215,7 @@ class ImportBar(QFrame):
         self.bar.setVisible(running)
         self.stop.setVisible(running)
         self.resume_button.setVisible(stopped or state is ImportState.FAILED)
-        self.resume_button.setText(self.tr("Resume") if stopped else self.tr("Retry"))
+        self.resume_button.setText(tr("Resume" if stopped else "Retry"))
         self.close_button.setVisible(not running)
         self.text.setText(
             self._progress_text() if running else self._result_text(state)
@@ -231,15 +231,17 @@ class ImportBar(QFrame):
         count = len(self._import.commands)
         number = count - len(self._import.queue.pending)
         templates = {
-            "": self.tr("Starting…"),
-            "files": self.tr("Importing images: {done}"),
-            "frames": self.tr("Extracting frames: {done} of {total} seconds"),
-            "faces": self.tr("Preparing images: {done} of {total}")
-            if self._import.whole_images
-            else self.tr("Detecting faces: {done} of {total} images"),
+            "": tr("Starting…"),
+            "files": tr("Importing images: {done}"),
+            "frames": tr("Extracting frames: {done} of {total} seconds"),
+            "faces": tr(
+                "Preparing images: {done} of {total}"
+                if self._import.whole_images
+                else "Detecting faces: {done} of {total} images"
+            ),
         }
 
-        counts_images = self.tr("{words}: {done} of {total} images")
+        counts_images = tr("{words}: {done} of {total} images")
         usual = counts_images if stage.unit == "images" else "{words}"
         title = command_title(self._import.commands[number - 1])
         text = templates.get(stage.name, usual).format(
@@ -249,13 +251,13 @@ class ImportBar(QFrame):
         )
 
         if count > 1:
-            text += self.tr("  ·  step {at} of {count}").format(at=number, count=count)
+            text += tr("  ·  step {at} of {count}", at=number, count=count)
         return text
 
     def _result_text(self, state: ImportState) -> str:
-        ended = self.tr("Incomplete") if self._import.errors else self.tr("Finished")
-        stopped = state is ImportState.STOPPED
-        parts = [self.tr("Stopped; finished steps are kept") if stopped else ended]
+        parts = [tr("Incomplete" if self._import.errors else "Finished")]
+        if state is ImportState.STOPPED:
+            parts = [tr("Stopped; finished steps are kept")]
         results = self._import.results
         counts = Counter[str]()
         for facts in results:
@@ -264,13 +266,13 @@ class ImportBar(QFrame):
 
         faces = [facts.faces for facts in results]
         if 0 in faces and not any(faces):
-            parts.append(self.tr("no new faces"))
+            parts.append(tr("no new faces"))
             only_known = any(facts.known for facts in results) and not any(
                 facts.added for facts in results
             )
             if not (self._import.whole_images or only_known):
                 parts.append(
-                    self.tr(
+                    tr(
                         "the default detector finds drawn faces: add others as whole images"
                     )
                 )
@@ -280,34 +282,31 @@ class ImportBar(QFrame):
         return "  ·  ".join([*parts, *self._import.errors])
 
     def _count_texts(self, facts: CommandFacts) -> dict[str, int]:
-        samples = self.tr("{count} faces detected")
-        if self._import.whole_images:
-            samples = self.tr("{count} images prepared")
         return {
-            self.tr("{count} new images"): facts.added,
-            self.tr("{count} already in the dataset"): facts.known,
-            self.tr("{count} duplicates left out"): facts.duplicate,
-            samples: facts.faces or 0,
-            self.tr(
-                "{count} images without a face (F4: draw boxes)"
-            ): facts.without_face,
-            self.tr("{count} images compared"): facts.looked_at or 0,
-            self.tr("{count} images exported"): facts.exported,
+            tr("{count} new images"): facts.added,
+            tr("{count} already in the dataset"): facts.known,
+            tr("{count} duplicates left out"): facts.duplicate,
+            tr(
+                "{count} images prepared"
+                if self._import.whole_images
+                else "{count} faces detected"
+            ): facts.faces or 0,
+            tr("{count} images without a face (F4: draw boxes)"): facts.without_face,
+            tr("{count} images compared"): facts.looked_at or 0,
+            tr("{count} images exported"): facts.exported,
         }
 
     def _output_texts(self, facts: CommandFacts) -> list[str]:
         """Return what was not read, where the result is, and what the splits have and lack."""
         texts = []
         if names := facts.unreadable:
-            texts.append(
-                self.tr("Not readable: {names}").format(names=", ".join(names))
-            )
+            texts.append(tr("Not readable: {names}", names=", ".join(names)))
 
         if output := facts.to or facts.timeline or facts.report:
             path = Path(output)
             root = self._import.root
             path = path.relative_to(root) if path.is_relative_to(root) else path
-            texts.append(self.tr("see {path}").format(path=path))
+            texts.append(tr("see {path}", path=path))
 
         if sizes := facts.split_sizes:
             texts.append(", ".join(f"{name} {size:,}" for name, size in sizes.items()))
@@ -315,11 +314,8 @@ class ImportBar(QFrame):
             # Loads NumPy: not at the start.
             from labeler.export.plan import WITHOUT_SPLIT
 
-            text = self.tr(
-                "{count} labelled faces left out: press Split, then export again"
-            )
-            count = facts.left_out.get(WITHOUT_SPLIT, 0)
-            texts += [format_count(text, count)] if count else []
+            text = tr("{count} labelled faces left out: press Split, then export again")
+            texts += _list_counts({text: facts.left_out.get(WITHOUT_SPLIT, 0)})
 
         lines = chain.from_iterable(map(shorten_list, facts.split_warnings))
         return [*texts, *map(split_words, lines), *facts.warnings]
@@ -327,7 +323,11 @@ class ImportBar(QFrame):
 
 def _list_counts(counts: Mapping[str, int]) -> list[str]:
     """Return the texts with their counts, without zeros."""
-    return [format_count(text, count) for text, count in counts.items() if count]
+    return [
+        singular(text, count).format(count=f"{count:,}")
+        for text, count in counts.items()
+        if count
+    ]
 
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
@@ -350,9 +350,9 @@ class CommandDialog(QDialog):
         self.buttons.rejected.connect(self.reject)
         self.finished.connect(self.deleteLater)
         # Buttons without a common parent would not exclude each other.
-        self.faces = QRadioButton(self.tr("Detect faces"), self)
+        self.faces = QRadioButton(tr("Detect faces"), self)
         self.whole_images = QRadioButton(
-            self.tr("Whole images, or faces that are already cropped"), self
+            tr("Whole images, or faces that are already cropped"), self
         )
         self.faces.setChecked(True)
         self.tiles = column_layout(
@@ -378,12 +378,10 @@ class ImportDialog(CommandDialog):
     def __init__(
         self, parent: QWidget, dropped: DroppedPaths, root: Path, label: str | None
     ):
-        super().__init__(parent, self.tr("Import"), self.tr("Import"))
-        self.summary = plain_label(self.tr("Scanning files…"))
-        self.names = QCheckBox(self.tr("Folder names are class names"))
-        self.names.setToolTip(
-            self.tr("Weak labels: suggested, never applied automatically")
-        )
+        super().__init__(parent, tr("Import"), tr("Import"))
+        self.summary = plain_label(tr("Scanning files…"))
+        self.names = QCheckBox(tr("Folder names are class names"))
+        self.names.setToolTip(tr("Weak labels: suggested, never applied automatically"))
         self.names.hide()
         self.whole_images.setChecked(Words.are_images and not dropped.videos)
         self._dropped = dropped
@@ -393,7 +391,7 @@ class ImportDialog(CommandDialog):
         self._simulation.ended.connect(self._add_to_report)
         self._simulation.emptied.connect(self._show_result)
         self.finished.connect(self._simulation.stop)
-        note = self.tr(
+        note = tr(
             "Images and frames of videos are copied; the originals are not changed."
         )
         self.lay_out(self.summary, self.tiles, self.names, plain_label(note))
@@ -434,20 +432,20 @@ class ImportDialog(CommandDialog):
             return report.error
         videos = report.videos.total() + len(self._dropped.videos)
         counts = {
-            self.tr("{count} new files"): report.images,
-            self.tr("{count} already in the dataset"): report.known_images,
-            self.tr("{count} videos"): videos,
+            tr("{count} new files"): report.images,
+            tr("{count} already in the dataset"): report.known_images,
+            tr("{count} videos"): videos,
         }
 
         parts = _list_counts(counts)
         if not self.can_import:
-            parts = [self.tr("No images or videos found")]
+            parts = [tr("No images or videos found")]
         lines = ["  ·  ".join(parts)]
-        others = self.tr("{count} files are ignored: hidden, system or linked")
+        others = tr("{count} files are ignored: hidden, system or linked")
         texts = {
-            ARCHIVE: self.tr("{count} archives are ignored: drop archives directly"),
-            PACKED: self.tr("{count} archives are ignored: unpack first"),
-            NOT_AN_IMAGE: self.tr("{count} files are ignored: not an image"),
+            ARCHIVE: tr("{count} archives are ignored: drop archives directly"),
+            PACKED: tr("{count} archives are ignored: unpack first"),
+            NOT_AN_IMAGE: tr("{count} files are ignored: not an image"),
         }
 
         ignored = Counter[str]()
@@ -457,7 +455,7 @@ class ImportDialog(CommandDialog):
         if report.hints:
             common = report.hints.most_common()
             names = shorten_list([f"{name} ({count:,})" for name, count in common])
-            lines.append(self.tr("Folders: {names}").format(names=", ".join(names)))
+            lines.append(tr("Folders: {names}", names=", ".join(names)))
 
         return "\n".join(lines)
 
@@ -476,16 +474,16 @@ class SearchDialog(CommandDialog):
     """Asks for what to search, where, and how many images."""
 
     def __init__(self, parent: QWidget):
-        super().__init__(parent, self.tr("Search a site"), self.tr("Search"))
+        super().__init__(parent, tr("Search a site"), tr("Search"))
         self.words, self.site = QLineEdit(), QComboBox()
         self.limit = QSpinBox(minimum=1, maximum=MAX_LIMIT, value=DEFAULT_LIMIT)
         for name in SITES:
             self.site.addItem(name.capitalize(), name)
         form = form_layout(
             {
-                self.tr("Words"): (self.words,),
-                self.tr("Images"): (self.limit,),
-                self.tr("Site"): (self.site,),
+                tr("Words"): (self.words,),
+                tr("Images"): (self.limit,),
+                tr("Site"): (self.site,),
             }
         )
 
@@ -518,9 +516,7 @@ class FileDropHandler(QObject):
         self._window, self._worker, self._import = window, worker, imports
         self.dialog: CommandDialog | None = None
         self._folder = worker.root.absolute().parent
-        self._hint = QLabel(
-            self.tr("Drop here to import, or drop onto a class"), window
-        )
+        self._hint = QLabel(tr("Drop here to import, or drop onto a class"), window)
         self._hint.setObjectName("card")
         self._hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._hint.hide()
@@ -556,7 +552,7 @@ class FileDropHandler(QObject):
         """Ask how to import files, with a class as the weak label of all."""
         dropped = sort_paths(paths)
         if not dropped:
-            self._worker.show_error(self.tr("No images or videos found"))
+            self._worker.show_error(tr("No images or videos found"))
             return
         self._open(ImportDialog(self._window, dropped, self._worker.root, label))
 
@@ -581,19 +577,15 @@ class FileDropHandler(QObject):
             self.dialog.reject()
 
     def choose_files(self) -> None:
-        self.choose(
-            self.tr("Add images and videos"), QFileDialog.FileMode.ExistingFiles
-        )
+        self.choose(tr("Add images and videos"), QFileDialog.FileMode.ExistingFiles)
 
     def choose_folder(self) -> None:
-        self.choose(self.tr("Add a folder"), QFileDialog.FileMode.Directory)
+        self.choose(tr("Add a folder"), QFileDialog.FileMode.Directory)
 
     def choose_videos(self) -> None:
-        dialog = self.choose(
-            self.tr("Open an episode"), QFileDialog.FileMode.ExistingFiles
-        )
+        dialog = self.choose(tr("Open an episode"), QFileDialog.FileMode.ExistingFiles)
         endings = " ".join(f"*{ending}" for ending in sorted(VIDEO_EXTENSIONS))
-        dialog.setNameFilter(self.tr("Videos ({endings})").format(endings=endings))
+        dialog.setNameFilter(tr("Videos ({endings})", endings=endings))
 
     def choose(self, title: str, mode: QFileDialog.FileMode) -> QFileDialog:
         """Ask for files or a folder to import; begin in the folder of the last ones."""
@@ -612,14 +604,14 @@ class AddButton(QToolButton):
     def __init__(self, drops: FileDropHandler):
         super().__init__()
         # Qt would paint its own arrow over the text.
-        self.setText(self.tr("Add") + " ▾")
+        self.setText(tr("Add") + " ▾")
         self.setToolTip(
-            self.tr("Import images, videos or folders; or drop them on the window")
+            tr("Import images, videos or folders; or drop them on the window")
         )
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)
-        menu.addAction(self.tr("Images and videos…"), drops.choose_files)
-        menu.addAction(self.tr("Folder…"), drops.choose_folder)
-        menu.addAction(self.tr("Video…"), drops.choose_videos)
-        menu.addAction(self.tr("Search a site…"), drops.search)
+        menu.addAction(tr("Images and videos…"), drops.choose_files)
+        menu.addAction(tr("Folder…"), drops.choose_folder)
+        menu.addAction(tr("Video…"), drops.choose_videos)
+        menu.addAction(tr("Search a site…"), drops.search)
         self.setMenu(menu)

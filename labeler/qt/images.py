@@ -20,7 +20,7 @@ from gleanset.errors import Unreadable
 from gleanset.platform import lower_thread_priority
 from gleanset.records import Region
 from labeler.qt import theme
-from labeler.qt.translations import target_name
+from labeler.qt.translations import target_name, tr
 from labeler.qt.widgets import column_layout, plain_label, row_layout, timer
 from labeler.sorting.sample_images import THUMBNAIL_SIDES, ThumbnailCache, whole_image
 
@@ -272,15 +272,13 @@ class DetailPanel(QWidget):
 
     def __init__(self, thumbs: ThumbnailLoader):
         super().__init__()
-        self._face = SampleImage(thumbs, SQUARE, self.tr("Enlarged face"))
-        self._frame = SampleImage(thumbs, WIDE, self.tr("Full image"))
+        self._face = SampleImage(thumbs, SQUARE, tr("Enlarged face"))
+        self._frame = SampleImage(thumbs, WIDE, tr("Full image"))
         self._about = plain_label(style="muted")
         self._suggestions = plain_label()
-        name = self.tr("Similar labelled face")
+        name = tr("Similar labelled face")
         self._neighbours = [SampleImage(thumbs, SQUARE, name) for _ in range(4)]
-        self._neighbours_label = plain_label(
-            self.tr("Most similar with a label"), "caption"
-        )
+        self._neighbours_label = plain_label(tr("Most similar with a label"), "caption")
         neighbours = row_layout(*self._neighbours)
         neighbours.setSpacing(theme.SPACE_S)
         self.setLayout(
@@ -325,18 +323,18 @@ class DetailPanel(QWidget):
         self._about.setText(
             self._describe(tile)
             if tile
-            else self.tr("Point at a face to see it enlarged, with its source.")
+            else tr("Point at a face to see it enlarged, with its source.")
         )
 
         self.show_suggestions(())
         self.show_neighbours(())
 
     def _describe(self, tile: SampleTile) -> str:
-        text = self.tr("{w} x {h} px of {width} x {height} px")
-        if _is_whole(tile.region):
-            text = self.tr("{width} x {height} px")
         box = tile.region.region.box
-        size = text.format(
+        size = tr(
+            "{width} x {height} px"
+            if _is_whole(tile.region)
+            else "{w} x {h} px of {width} x {height} px",
             w=box.width,
             h=box.height,
             width=tile.region.width,

@@ -99,8 +99,9 @@ class ClassKeyReader(QObject):
         if prefix and any(key.startswith(prefix) for key in codes):
             self.first = prefix
             self._timer.start()
-            text = self.tr("{key} … now the second key of a class")
-            self._worker.show_message(text.format(key=prefix))
+            self._worker.show_message(
+                tr("{key} … now the second key of a class", key=prefix)
+            )
             return None
 
         return second if second and second in KEYS else ""
@@ -119,8 +120,9 @@ class ClassKeyReader(QObject):
         return not prefix_key(event) and plain_key(event) in (prefix[-1:], "")
 
     def _expire(self) -> None:
-        text = self.tr("{key} has no effect: the second key came too late")
-        self._worker.show_message(text.format(key=self.first))
+        self._worker.show_message(
+            tr("{key} has no effect: the second key came too late", key=self.first)
+        )
         self.forget()
 
     def forget(self) -> None:
@@ -269,10 +271,10 @@ class ShortcutsPopup(QFrame):
     def __init__(self, window: QWidget):
         super().__init__(window, Qt.WindowType.Popup)
         self._owner = window
-        self.setAccessibleName(self.tr("Keyboard shortcuts"))
+        self.setAccessibleName(tr("Keyboard shortcuts"))
 
     def _lay_out(self) -> None:
-        title = plain_label(self.tr("Keyboard shortcuts"), "title")
+        title = plain_label(tr("Keyboard shortcuts"), "title")
         faces, pages, views, window_keys = shortcut_sections().items()
         columns = row_layout(_column(faces, views), _column(pages, window_keys))
         columns.setSpacing(SPACE_XL)

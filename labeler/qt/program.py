@@ -12,7 +12,7 @@ from gleanset.errors import GleansetError
 from gleanset.settings import SETTINGS_FILE
 from labeler.qt.settings import get_language, get_theme
 from labeler.qt.theme import SPACE_L, SPACE_XL, show_theme
-from labeler.qt.translations import install
+from labeler.qt.translations import install, tr
 from labeler.qt.widgets import (
     button,
     choose_paths,
@@ -35,22 +35,22 @@ class Welcome(QDialog):
     def __init__(self, folder: Path):
         super().__init__()
         self.folder = folder.resolve()
-        self.setWindowTitle(self.tr("Gleanset labeler"))
+        self.setWindowTitle(tr("Gleanset labeler"))
         self.title = plain_label(style="title")
         self.target = QLineEdit()
         self.problem = plain_label()
-        self.take = QCheckBox(self.tr("Import the images of this folder"))
+        self.take = QCheckBox(tr("Import the images of this folder"))
         self.make = button("", self.create_dataset, primary=True)
         intro = plain_label(
-            self.tr(
+            tr(
                 "A dataset is a folder with images, detected faces and your labels. "
                 "Your own files are never changed."
             )
         )
 
-        browse = button(self.tr("Choose…"), self._choose_target)
-        form = form_layout({self.tr("Dataset"): (self.target, browse)})
-        other = button(self.tr("Open a dataset…"), self._choose_dataset)
+        browse = button(tr("Choose…"), self._choose_target)
+        form = form_layout({tr("Dataset"): (self.target, browse)})
+        other = button(tr("Open a dataset…"), self._choose_dataset)
         self.make.setDefault(True)
         buttons = row_layout(other, None, self.make)
         self.setLayout(
@@ -75,18 +75,19 @@ class Welcome(QDialog):
         folder = self.folder
         is_target = (folder / SETTINGS_FILE).is_file() or not any(folder.glob("*"))
         target = folder if is_target else folder / f"{folder.name}-dataset"
-        title = self.tr("No dataset in {folder} yet")
-        if is_dataset(target):
-            title = self.tr("{folder} has a dataset")
-        self.title.setText(title.format(folder=self.folder))
+        title = tr(
+            "{folder} has a dataset"
+            if is_dataset(target)
+            else "No dataset in {folder} yet",
+            folder=folder,
+        )
+        self.title.setText(title)
         self.target.setText(str(target))
         self.take.setVisible(not is_target)
         self.take.setChecked(not (is_target or is_dataset(target)))
 
     def _show_target(self, text: str) -> None:
-        self.make.setText(
-            self.tr("Open") if is_dataset(Path(text)) else self.tr("Create dataset")
-        )
+        self.make.setText(tr("Open" if is_dataset(Path(text)) else "Create dataset"))
         self.make.setEnabled(bool(text.strip()))
 
     def create_dataset(self) -> None:
@@ -102,7 +103,7 @@ class Welcome(QDialog):
     def _choose_target(self) -> None:
         choose_paths(
             self,
-            self.tr("Choose a folder"),
+            tr("Choose a folder"),
             str(self.folder),
             lambda paths: self.target.setText(paths[0]),
         )
@@ -110,7 +111,7 @@ class Welcome(QDialog):
     def _choose_dataset(self) -> None:
         choose_paths(
             self,
-            self.tr("Open a dataset"),
+            tr("Open a dataset"),
             str(self.folder),
             lambda paths: self.opened.emit(Path(paths[0]), []),
         )

@@ -31,6 +31,7 @@ from PySide6.QtCore import (
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, DiskFull, GleansetError, NotWritable
 from gleanset.platform import lower_thread_priority
+from labeler.qt.translations import tr
 from labeler.sorting.session import (
     SortingProgress,
     SortingSession,
@@ -189,7 +190,7 @@ class SessionWorker(QObject):
     def describe_unfinished_work(self) -> str:
         """Return what would be lost if the window closed now; '' for nothing."""
         if self.unsaved_count:
-            return self.tr("changes are being saved")
+            return tr("changes are being saved")
         return next(filter(None, (check() for check in self.unfinished_checks)), "")
 
     def wait_until_saved(self, timeout: float) -> None:
@@ -212,9 +213,7 @@ class SessionWorker(QObject):
         """Return the class of a key; if there is none, say so."""
         label = next((name for name, its in self.keys.items() if its == key), None)
         if label is None:
-            self.show_message(
-                self.tr("No class has the key {key}").format(key=key.upper())
-            )
+            self.show_message(tr("No class has the key {key}", key=key.upper()))
         return label
 
     def ask(
@@ -287,17 +286,16 @@ class SessionWorker(QObject):
         slow = time.monotonic() - self._job_started > SAVE_DELAY_SECONDS
         if job is not None and slow and self.unsaved_count:
             self._is_delay_reported = True
-            reason = self.tr("the next page is computed first")
-            if job.decides:
-                # SQLite reports a busy database only after half a minute.
-                reason = self.tr(
-                    "another process may be writing to the dataset; retrying"
-                )
-
+            # SQLite reports a busy database only after half a minute.
+            reason = tr(
+                "another process may be writing to the dataset; retrying"
+                if job.decides
+                else "the next page is computed first"
+            )
             self.save_delayed.emit(reason)
 
         if not self.busy:
-            self.ask(lambda session: session.poll(), self._on_poll)
+            self.ask(SortingSession.poll, self._on_poll)
 
     def _on_poll(self, changed: bool) -> None:
         if changed:
@@ -305,7 +303,7 @@ class SessionWorker(QObject):
             self.refresh()
 
     def refresh(self) -> None:
-        self.ask(lambda session: session.progress(), self._on_progress)
+        self.ask(SortingSession.progress, self._on_progress)
 
     def _on_progress(self, progress: SortingProgress) -> None:
         before = set(self.keys)

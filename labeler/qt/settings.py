@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from labeler.qt.theme import SPACE_L, show_theme
-from labeler.qt.translations import LANGUAGE_NAMES
+from labeler.qt.translations import LANGUAGE_NAMES, tr
 from labeler.qt.widgets import (
     KeyHints,
     LetterKeysChip,
@@ -73,31 +73,31 @@ class SettingsDialog(QDialog):
     def __init__(self, parent: QWidget):
         super().__init__(parent)
         self._window = parent
-        self.setWindowTitle(self.tr("Settings"))
+        self.setWindowTitle(tr("Settings"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.language, self.theme = QComboBox(), QComboBox()
-        self.hints = self._make_box(self.tr("Key hints below the faces"), KeyHints)
+        self.hints = self._make_box(tr("Key hints below the faces"), KeyHints)
         self.letters = self._make_box(
-            self.tr("Class keys on class pages, too"), LetterKeysChip
+            tr("Class keys on class pages, too"), LetterKeysChip
         )
         self._fill(self.language, LANGUAGE_NAMES, get_language())
         self._fill(
             self.theme,
-            {"light": self.tr("Light"), "dark": self.tr("Dark")},
+            {"light": tr("Light"), "dark": tr("Dark")},
             get_theme(),
         )
 
         form = form_layout(
             {
-                self.tr("Language"): (self.language,),
-                self.tr("Colours"): (self.theme,),
-                self.tr("Keys"): (self.hints,),
-                self.tr("Letters"): (self.letters,),
+                tr("Language"): (self.language,),
+                tr("Colours"): (self.theme,),
+                tr("Keys"): (self.hints,),
+                tr("Letters"): (self.letters,),
             }
         )
 
         note = plain_label(
-            self.tr("Another language is shown when the window is opened again.")
+            tr("Another language is shown when the window is opened again.")
         )
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
@@ -111,7 +111,7 @@ class SettingsDialog(QDialog):
     def _fill(
         self, box: QComboBox, names: Mapping[str, str], current: str | None
     ) -> None:
-        box.addItem(self.tr("System default"), "")
+        box.addItem(tr("System default"), "")
         for value, name in names.items():
             box.addItem(name, value)
         box.setCurrentIndex(max(box.findData(current), 0))

@@ -30,7 +30,7 @@ from labeler.qt.commands import (
 )
 from labeler.qt.session_worker import BackgroundTask, SessionWorker
 from labeler.qt.theme import em
-from labeler.qt.translations import report_change, singular, step_words
+from labeler.qt.translations import report_change, step_words, tr
 from labeler.qt.widgets import announce, timer
 from labeler.sorting.session import SortingProgress, StepResult
 
@@ -75,9 +75,12 @@ class MessageBar(QStatusBar):
 
     def _show_progress(self, progress: SortingProgress) -> None:
         counts = progress.counts
-        text = self.tr("{done} of {total} sorted")
         self.sorted.setText(
-            text.format(done=f"{counts.total_decided:,}", total=f"{counts.total:,}")
+            tr(
+                "{done} of {total} sorted",
+                done=f"{counts.total_decided:,}",
+                total=f"{counts.total:,}",
+            )
         )
         self.sorted.setVisible(counts.total > 0)
         self._show_save_delay("")
@@ -106,14 +109,12 @@ class MessageBar(QStatusBar):
     def name_undo(self, what: str) -> None:
         """Say on the button what it undoes; hide it for ''."""
         self.undo.setVisible(bool(what))
-        _set_elided(self.undo, self.tr("Undo: {what}").format(what=what))
+        _set_elided(self.undo, tr("Undo: {what}", what=what))
 
     def _show_step(self, step: StepResult) -> None:
         text = report_change(step_words(step.operation), step.kind)
         if step.changed_since:
-            text += self.tr(" · {count} already changed since").format(
-                count=step.changed_since
-            )
+            text += tr(" · {count} already changed since", count=step.changed_since)
         self._show_message(text, False)
 
     def _show_message(self, text: str, bad: bool) -> None:
@@ -124,8 +125,8 @@ class MessageBar(QStatusBar):
         announce(self, text)
 
     def _show_save_delay(self, reason: str) -> None:
-        unsaved = self.tr("not saved yet: {why}").format(why=reason)
-        _set_elided(self.saved, unsaved if reason else self.tr("saved"))
+        text = tr("not saved yet: {why}" if reason else "saved", why=reason)
+        _set_elided(self.saved, text)
         self.saved.setProperty("saved", not reason)  # for the style sheet
         self.saved.style().polish(self.saved)
 
@@ -191,7 +192,7 @@ class Learning(QObject):
         self._update_timer.stop()
         self._prelabel_timer.stop()
         self._prelabel.stop()
-        self._report(self.tr("Suggestion updates off"))
+        self._report(tr("Suggestion updates off"))
 
     def _report(self, text: str, reason: str = "") -> None:
         self.reported.emit(text, reason)
@@ -207,9 +208,8 @@ class Learning(QObject):
             self._started_at = time.monotonic()
             self._task.start(_learn)
             if not self._failure:
-                starting = self.tr("Getting ready…")
                 self._report(
-                    self.tr("Updating suggestions…") if self.has_model else starting
+                    tr("Updating suggestions…" if self.has_model else "Getting ready…")
                 )
 
     def _on_update_end(self, result: LearningResult) -> None:
@@ -222,29 +222,32 @@ class Learning(QObject):
         if not result.without_vectors:
             self._failure = ""
         if self._failure:
-            self._report(self.tr("Suggestions unavailable"), self._failure)
+            self._report(tr("Suggestions unavailable"), self._failure)
         elif result.without_vectors and not self._prelabel_timer.isActive():
-            self._report(self.tr("Getting ready…"))
+            self._report(tr("Getting ready…"))
             self._prelabel.add(
                 [["baseline", "prelabel", "-d", str(self._worker.root.absolute())]]
             )
         else:
-            self._report(
-                self.tr("Up to date") if self.has_model else self.tr("Faces compared")
-            )
+            self._report(tr("Up to date" if self.has_model else "Faces compared"))
 
     def _report_stage(self, stage: CommandStage) -> None:
         if stage.name == FEATURES_STAGE and stage.total:
-            text = self.tr("Comparing faces: {done} of {total}")
             self._report(
-                text.format(done=f"{stage.done:,.0f}", total=f"{stage.total:,.0f}")
+                tr(
+                    "Comparing faces: {done} of {total}",
+                    done=f"{stage.done:,.0f}",
+                    total=f"{stage.total:,.0f}",
+                )
             )
 
     def _on_prelabel_end(self, words: list[str], end: CommandEnd) -> None:
         if end.code == MISSING_EXIT_CODE:
-            text = self.tr("To update suggestions while you sort, run: {command}")
-            self._failure = text.format(command=install_command("transfer"))
-            self._report(self.tr("Suggestions unavailable"), self._failure)
+            self._failure = tr(
+                "To update suggestions while you sort, run: {command}",
+                command=install_command("transfer"),
+            )
+            self._report(tr("Suggestions unavailable"), self._failure)
         # Another window may be computing features: its results end this state.
         elif end.code:
             self._failure = end.words or f"exit code {end.code}"
@@ -254,10 +257,8 @@ class Learning(QObject):
             self._update()
 
     def _fail(self, reason: str) -> None:
-        self._report(self.tr("Suggestions unavailable"), reason)
-        self._worker.show_message(
-            self.tr("Cannot update suggestions: {why}").format(why=reason)
-        )
+        self._report(tr("Suggestions unavailable"), reason)
+        self._worker.show_message(tr("Cannot update suggestions: {why}", why=reason))
 
 
 def _learn(dataset: Dataset, task: BackgroundTask) -> LearningResult:
@@ -274,7 +275,7 @@ class LearningButton(QToolButton):
 
     def __init__(self, learning: Learning, worker: SessionWorker):
         super().__init__(autoRaise=True)
-        self._report = (self.tr("Suggestion updates off"), "")
+        self._report = (tr("Suggestion updates off"), "")
         self._left = 0
         self.hide()
         self.clicked.connect(lambda: learning.set_enabled(not learning.active))
@@ -296,14 +297,11 @@ class LearningButton(QToolButton):
     def _show(self) -> None:
         text, reason = self._report
         if self._left:
-            comparing = singular(
-                self.tr("Comparing faces: {left} faces left"), self._left
-            )
-            text = comparing.format(left=f"{self._left:,}")
+            text = tr("Comparing faces: {count} faces left", count=self._left)
 
         self.setText(text)
         self.setAccessibleName(text)
-        usual = self.tr(
+        usual = tr(
             "Suggestions are updated from your labels and appear on the next page. "
             "Click to switch updates off or on."
         )

@@ -117,9 +117,20 @@ def install(application: QApplication, locale: str | None = None) -> str:
     return language
 
 
-def tr(text: str) -> str:
-    """Return the translation of a text, or the text itself."""
-    return QCoreApplication.translate("", text)
+def tr(text: str, /, **values: object) -> str:
+    """Return the translation of a text, or the text itself, with values for its names in braces.
+
+    A whole number `count` chooses between singular and plural.
+    """
+    translated = QCoreApplication.translate("", text)
+    if not values:
+        return translated
+
+    count = values.get("count")
+    if isinstance(count, int):
+        translated = singular(translated, count)
+        values["count"] = f"{count:,}"
+    return translated.format(**values)
 
 
 def target_name(target: str) -> str:
@@ -161,7 +172,7 @@ def _place_texts() -> dict[str, tuple[str, ...]]:
 def step_words(operation: Operation) -> str:
     """Return the translated description of a step."""
     if operation.kind == UNDO:
-        return tr("Undo: {what}").format(what=step_words(operation.undone()))
+        return tr("Undo: {what}", what=step_words(operation.undone()))
     template = STEP_TEXTS.get(operation.kind, "")
     translated = tr(template)
     if translated == template:
@@ -173,11 +184,12 @@ def step_words(operation: Operation) -> str:
 
 def report_change(what: str, kind: StepKind) -> str:
     """Return what was done, undone or redone."""
-    templates = {
-        StepKind.UNDO: tr("Undone: {what}"),
-        StepKind.REDO: tr("Redone: {what}"),
+    texts = {
+        StepKind.STEP: what,
+        StepKind.UNDO: tr("Undone: {what}", what=what),
+        StepKind.REDO: tr("Redone: {what}", what=what),
     }
-    return templates.get(kind, "{what}").format(what=what)
+    return texts[kind]
 
 
 def split_words(line: str) -> str:
@@ -188,7 +200,7 @@ def split_words(line: str) -> str:
             values = {
                 name: split_words(value) for name, value in match.groupdict().items()
             }
-            return line if tr(text) == text else tr(text).format(**values)
+            return line if tr(text) == text else tr(text, **values)
     return line
 
 
@@ -214,8 +226,3 @@ def singular(text: str, count: int) -> str:
     return _NOUN.sub(
         lambda match: match[1] + _VERBS.get(match[2] or "", ""), text, count=1
     )
-
-
-def format_count(text: str, count: int, **values: object) -> str:
-    """Format a text with a count, in the singular or the plural."""
-    return singular(text, count).format(count=f"{count:,}", **values)

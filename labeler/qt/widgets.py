@@ -48,6 +48,7 @@ from gleanset.errors import UsageError
 from labeler.qt import theme
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role
+from labeler.qt.translations import tr
 from labeler.sorting.name_matching import (
     KnownName,
     complete_name,
@@ -257,7 +258,7 @@ class LetterKeysChip(SwitchedLabel):
     SETTING = "letter_keys"
 
     def __init__(self) -> None:
-        super().__init__(self.tr("Letters are class keys"), "accent")
+        super().__init__(tr("Letters are class keys"), "accent")
 
 
 def timer(owner: QObject, act: Callable[[], object], milliseconds: int = 0) -> QTimer:
@@ -432,9 +433,9 @@ class NameField(HintedField):
         match = match_exact_name(text, self._names)
         words = "" if match is None or match.label == text else f"= {match.label}"
         if text.strip() and match is None:
-            words = self.tr("new")
+            words = tr("new")
             if self._matching:
-                words = self.tr("new · Tab: {name}").format(name=self._matching[0].text)
+                words = tr("new · Tab: {name}", name=self._matching[0].text)
         self.show_hint(words)
 
     def _complete(self, step: int) -> bool:
@@ -478,7 +479,7 @@ class NameField(HintedField):
                 ):
                     self.ended.emit()
             elif not self.text().strip():
-                self._worker.show_message(self.tr("No name was typed"))
+                self._worker.show_message(tr("No name was typed"))
                 self.left.emit()
         elif event.key() == Key.Key_Escape:
             self.clear()

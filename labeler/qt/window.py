@@ -89,10 +89,11 @@ class CloseRequest(QObject):
         if self._error_count > errors_before:
             return False
         if unfinished := worker.describe_unfinished_work():
-            text = self.tr(
-                "Please wait: {why}. The window then closes; close it again to close at once"
+            text = tr(
+                "Please wait: {why}. The window then closes; close it again to close at once",
+                why=unfinished,
             )
-            worker.show_error(text.format(why=unfinished))
+            worker.show_error(text)
             self._timer.start()
 
         return not unfinished
@@ -134,9 +135,7 @@ class LabelerWindow(QMainWindow):
         self.class_panel = ClassPanel(self.worker, self.thumbs)
         self.tabs, self.stack = ViewTabs(), QStackedWidget()
         self._views: dict[str, LabelerView] = {}
-        self.setWindowTitle(
-            self.tr("{name} – Gleanset labeler").format(name=root.absolute().name)
-        )
+        self.setWindowTitle(tr("{name} – Gleanset labeler", name=root.absolute().name))
         self.imports = BackgroundImport(self.worker)
         self.drops = FileDropHandler(self, self.worker, self.imports)
         self._lay_out()
@@ -173,8 +172,8 @@ class LabelerWindow(QMainWindow):
         settings = QToolButton()
         bar = ImportBar(self.imports)
         settings.setAutoRaise(True)
-        settings.setText(self.tr("Settings"))
-        settings.setToolTip(self.tr("Language, colours, key hints (Ctrl+,)"))
+        settings.setText(tr("Settings"))
+        settings.setToolTip(tr("Language, colours, key hints (Ctrl+,)"))
         settings.clicked.connect(self.show_settings)
         buttons = (add, settings)
         self._tab_after_view = (*buttons, *bar.buttons)
@@ -210,21 +209,21 @@ class LabelerWindow(QMainWindow):
         action.triggered.connect(lambda checked=False: act())
 
     def _add_actions(self) -> None:
-        self._add_action(self.tr("Undo"), self.undo, QKeySequence.StandardKey.Undo)
-        self._add_action(self.tr("Redo"), self.redo, "Ctrl+Shift+Z", "Ctrl+Y")
-        self._add_action(self.tr("Quit"), self.close, "Ctrl+Q")
-        self._add_action(self.tr("Keyboard shortcuts"), self.sheet.toggle, "F1", "?")
-        self._add_action(self.tr("Find a class"), self._name_class, "/")
-        self._add_action(self.tr("Details panel"), self._toggle_details, "F9")
-        self._add_action(self.tr("Settings"), self.show_settings, "Ctrl+,")
-        self._add_action(self.tr("Context menu"), partial(open_menu, self), "Shift+F10")
+        self._add_action(tr("Undo"), self.undo, QKeySequence.StandardKey.Undo)
+        self._add_action(tr("Redo"), self.redo, "Ctrl+Shift+Z", "Ctrl+Y")
+        self._add_action(tr("Quit"), self.close, "Ctrl+Q")
+        self._add_action(tr("Keyboard shortcuts"), self.sheet.toggle, "F1", "?")
+        self._add_action(tr("Find a class"), self._name_class, "/")
+        self._add_action(tr("Details panel"), self._toggle_details, "F9")
+        self._add_action(tr("Settings"), self.show_settings, "Ctrl+,")
+        self._add_action(tr("Context menu"), partial(open_menu, self), "Shift+F10")
         for kind in VIEWS:
             self._add_action(
                 tr(kind.title), partial(self._press_view_key, kind.name), kind.key
             )
 
     def _connect(self) -> None:
-        text = self.tr("Taken for a name and ignored · /: type a name")
+        text = tr("Taken for a name and ignored · /: type a name")
         self._input.typed_name.connect(lambda: self.worker.show_message(text))
         self.class_panel.field.left.connect(lambda: self.view.focus_home())
         self.class_panel.field.unfocused.connect(
@@ -310,9 +309,11 @@ class LabelerWindow(QMainWindow):
             self.show_view("grid")
         else:
             self.worker.show_message(
-                self.tr("Already shown · F2 renames a class in the grid")
-                if name == "grid"
-                else self.tr("Already shown")
+                tr(
+                    "Already shown · F2 renames a class in the grid"
+                    if name == "grid"
+                    else "Already shown"
+                )
             )
 
     def _is_key(self, letter: str) -> bool:
@@ -335,8 +336,9 @@ class LabelerWindow(QMainWindow):
         elif focus is not home and not self._forwarding:
             self._forward(home, event)
         else:
-            text = self.tr("{key} does nothing here · F1: all shortcuts")
-            self.worker.show_message(text.format(key=key_name(event)))
+            self.worker.show_message(
+                tr("{key} does nothing here · F1: all shortcuts", key=key_name(event))
+            )
             event.ignore()  # the focus stays in a field
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
@@ -352,7 +354,7 @@ class LabelerWindow(QMainWindow):
             )
             QCoreApplication.sendEvent(classes.list, event)
         else:
-            self.worker.show_message(self.tr("Point at a face first"))
+            self.worker.show_message(tr("Point at a face first"))
 
     def _forward(self, home: QWidget, event: QKeyEvent) -> None:
         self._forwarding = True

@@ -26,7 +26,7 @@ from labeler.qt.grid.tile_view import ZOOM_FACTOR, Select, TileView
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.keyboard import ClassKeyReader
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.translations import format_count, tr
+from labeler.qt.translations import tr
 from labeler.qt.widgets import timer
 from labeler.sorting.session import MIN_LOOK_SECONDS
 
@@ -123,15 +123,19 @@ class GestureView(TileView):
             return not is_new
 
         if unseen[0] in self.in_sight():
-            text = self.tr("{count} images are still loading: try again in a moment")
+            text = tr(
+                "{count} images are still loading: try again in a moment",
+                count=len(unseen),
+            )
         else:
             self.mouse.leads = False  # keep the pointer on its tile while tiles move
             self.look_from(unseen[0])
-            text = self.tr(
-                "{count} faces were not shown yet: scroll to them, then try again"
+            text = tr(
+                "{count} faces were not shown yet: scroll to them, then try again",
+                count=len(unseen),
             )
 
-        self.worker.show_message(format_count(text, len(unseen)))
+        self.worker.show_message(text)
         return False
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -179,8 +183,8 @@ class GestureView(TileView):
         """Handle Ctrl with A, plus or minus; return whether it was one."""
         if event.matches(QKeySequence.StandardKey.SelectAll):
             self.selectAll()
-            count = f"{len(self.selected_rows()):,}"
-            self.worker.show_message(self.tr("{count} selected").format(count=count))
+            count = len(self.selected_rows())
+            self.worker.show_message(tr("{count} selected", count=count))
         elif event.matches(QKeySequence.StandardKey.ZoomIn):
             self.zoom(ZOOM_FACTOR)
         elif event.matches(QKeySequence.StandardKey.ZoomOut):
@@ -198,7 +202,7 @@ class GestureView(TileView):
         rows = self.target_rows()
         if not rows:
             self.worker.show_message(
-                self.tr("Point at a face first: {key} did nothing").format(key=key)
+                tr("Point at a face first: {key} did nothing", key=key)
             )
             return
 
@@ -281,7 +285,7 @@ class GestureView(TileView):
         is_by_card = bool(modifiers & Qt.KeyboardModifier.ControlModifier)
         index = self.tiles.index(self._next_row(max(before, 0), key, is_by_card))
         if not index.isValid() or index.row() == before == self.point:
-            self.worker.show_message(self.tr("No other face there"))
+            self.worker.show_message(tr("No other face there"))
             return
         if modifiers & Qt.KeyboardModifier.ShiftModifier:
             self.mouse.anchor = before if self.mouse.anchor < 0 else self.mouse.anchor
@@ -311,7 +315,7 @@ class GestureView(TileView):
         """Enlarge the tile under the pointer; with Ctrl select or lift it."""
         rows = self.selected_rows() or [self.point] * (self.point >= 0)
         if not rows:
-            self.worker.show_message(self.tr("Point at a face first"))
+            self.worker.show_message(tr("Point at a face first"))
         elif not mark:
             self.commanded.emit(
                 GridCommand.ENLARGE, [self.point if self.point >= 0 else rows[0]]

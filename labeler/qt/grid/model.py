@@ -20,7 +20,7 @@ from gleanset.errors import GleansetError
 from labeler.qt.grid.layout import Section
 from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.translations import target_name
+from labeler.qt.translations import target_name, tr
 from labeler.sorting.session import Place
 
 Index = QModelIndex | QPersistentModelIndex
@@ -252,11 +252,7 @@ class TileModel(QAbstractListModel):
         tile = self._tiles.get(self._ids[row])
         predictions = self.prediction(row)
         state = self.state(row)
-        parts = [
-            self.tr("Face {number} of {count}").format(
-                number=row + 1, count=len(self._ids)
-            )
-        ]
+        parts = [tr("Face {number} of {count}", number=row + 1, count=len(self._ids))]
 
         ends = accumulate(section.count for section in self.sections)
         title = next(
@@ -266,19 +262,17 @@ class TileModel(QAbstractListModel):
 
         parts += [title] if title else []
         if predictions.count > 1:
-            parts.append(self.tr("stack of {count}").format(count=predictions.count))
+            parts.append(tr("stack of {count}", count=predictions.count))
         if predictions.label is not None:
-            parts.append(self.tr("suggested: {label}").format(label=predictions.label))
+            parts.append(tr("suggested: {label}", label=predictions.label))
         if predictions.confidence is not None:
             percent = round(predictions.confidence * 100)
-            parts.append(self.tr("{percent} percent").format(percent=percent))
+            parts.append(tr("{percent} percent", percent=percent))
         if tile is not None and tile.label:
             parts.append(tile.label)
         if state.mark is TileMark.LIFTED:
-            parts.append(self.tr("excluded"))
+            parts.append(tr("excluded"))
         elif state.mark in (TileMark.SENT, TileMark.DONE):
-            parts.append(
-                self.tr("moved to {target}").format(target=target_name(state.target))
-            )
+            parts.append(tr("moved to {target}", target=target_name(state.target)))
 
         return ", ".join(parts)

@@ -42,6 +42,7 @@ from labeler.qt.grid.layout import GAP, HEADING_HEIGHT, INSET, GridLayout, Place
 from labeler.qt.grid.model import Index, TileMark, TileModel, TilePrediction, TileState
 from labeler.qt.images import ThumbnailLoader, draw_fitted
 from labeler.qt.theme import Role
+from labeler.qt.translations import tr
 
 Select = QItemSelectionModel.SelectionFlag
 
@@ -267,7 +268,7 @@ class TileView(QListView):
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.setFrameShape(QListView.Shape.NoFrame)
         self.setMouseTracking(True)
-        self.setAccessibleName(self.tr("Faces"))
+        self.setAccessibleName(tr("Faces"))
         model.sections_changed.connect(self._on_model_shown)
         thumbs.ready.connect(self._on_thumbnail_ready)
 

@@ -25,7 +25,7 @@ from labeler.qt.file_import import BackgroundImport, FileDropHandler
 from labeler.qt.images import DetailPanel, ThumbnailLoader
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.theme import SPACE_L, SPACE_M, SPACE_S, em
-from labeler.qt.translations import format_count, tr
+from labeler.qt.translations import tr
 from labeler.qt.widgets import (
     announce,
     button,
@@ -148,7 +148,7 @@ class ViewTabs(QTabBar):
     def __init__(self) -> None:
         super().__init__(expanding=False, drawBase=False, usesScrollButtons=False)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setAccessibleName(self.tr("Views"))
+        self.setAccessibleName(tr("Views"))
         for kind in VIEWS:
             number = self.addTab(tr(kind.title))
             self.setTabToolTip(number, f"{tr(kind.title)}  {kind.key}")
@@ -273,14 +273,14 @@ def no_faces(view: LabelerView, image_count: int, is_detecting: bool) -> Notice:
     """Return the notice of a dataset without samples, in this state of the detection."""
     if view.context.imports.running or is_detecting:
         is_whole = view.context.imports.whole_images
-        title = tr("Preparing images…") if is_whole else tr("Detecting faces…")
+        title = tr("Preparing images…" if is_whole else "Detecting faces…")
         return Notice(title, tr("They appear here, one after the other."))
 
     if not image_count:
         return _first_steps(view)
     return Notice(
         tr("No faces detected yet"),
-        format_count(tr("{count} images are in the dataset."), image_count),
+        tr("{count} images are in the dataset.", count=image_count),
         (
             detect_faces(view, tr("Detect faces")),
             to_view(view, "crop", tr("Draw boxes manually")),
@@ -341,21 +341,21 @@ def all_sorted(
     """Return the notice when no face is unsorted: what follows, the most useful first."""
     doubtful, faceless, copies = work or OpenWork()
     show = view.context.show_place
-    unsure = tr("Show faces you were not sure of: {count}")
     unsure_step = NextStep(
-        format_count(unsure, counts.later), lambda: show(Place.LATER.target)
+        tr("Show faces you were not sure of: {count}", count=counts.later),
+        lambda: show(Place.LATER.target),
     )
     texts = [tr("Everything is sorted.")]
     steps = [find_duplicates(view)] if copies else []
     if doubtful:
-        texts.append(format_count(tr("{count} labels look doubtful."), doubtful))
+        texts.append(tr("{count} labels look doubtful.", count=doubtful))
     elif doubtful == 0:
         texts.append(tr("No label looks doubtful."))
 
     review = to_view(view, "review", tr("Review labels"))
     steps.insert(0 if doubtful else len(steps), review)
     if faceless:
-        texts.append(format_count(tr("{count} images have no face."), faceless))
+        texts.append(tr("{count} images have no face.", count=faceless))
         steps.append(to_view(view, "crop", tr("Draw boxes manually")))
     first_steps = [unsure_step] if counts.later else []
     return Notice(
@@ -369,13 +369,15 @@ def all_sorted(
 
 def _describe_work(view: LabelerView, counts: LabelCounts) -> str:
     person_count = sum(row.count > 0 for row in counts.classes)
-    people = tr("1 person") if person_count == 1 else tr("{count} people")
     progress = view.worker.progress
     step_count = progress.step_count if progress else 0
-    return tr("{done}, {people}, {steps}").format(
-        done=format_count(tr("{count} faces"), counts.total - counts.later),
-        people=format_count(people, person_count),
-        steps=format_count(tr("{count} steps"), step_count),
+    return tr(
+        "{done}, {people}, {steps}",
+        done=tr("{count} faces", count=counts.total - counts.later),
+        people=tr(
+            "1 person" if person_count == 1 else "{count} people", count=person_count
+        ),
+        steps=tr("{count} steps", count=step_count),
     )
 
 
@@ -431,7 +433,7 @@ def next_steps(view: LabelerView, *, copies: bool = True) -> list[NextStep]:
 
 def empty_place(view: LabelerView, name: str) -> Notice:
     """Return the notice of a class or place without faces."""
-    title = tr("No faces of {name}").format(name=name)
+    title = tr("No faces of {name}", name=name)
     text = tr("Point at a face and press the key of this row, or drag faces onto it.")
     return Notice(title, text, (to_queue(view), to_pages(view)))
 

@@ -221,8 +221,8 @@ class ClassPagesView(LabelingView):
         if self.state.shown.page.tiles:
             self.empty.show_notice(None)
         elif self.state.is_preparing and (counts is None or counts.pending):
-            text = self.tr("You can already type a name.")
-            self.empty.show_notice(Notice(self.tr("Preparing pages…"), text))
+            text = tr("You can already type a name.")
+            self.empty.show_notice(Notice(tr("Preparing pages…"), text))
         elif counts is not None and counts.total:
             self.show_all_sorted(counts)
         elif counts is not None:
@@ -337,14 +337,14 @@ class ClassPagesView(LabelingView):
             return menu
 
         menu.addSeparator()
-        menu.addAction(self.tr("Name"), partial(self.take, click_heading, rows[0]))
+        menu.addAction(tr("Name"), partial(self.take, click_heading, rows[0]))
         if shown.has_clusters:
             part = partial(self._press, split, rows)
             menu.addAction(tr(Message.PARTED.value) + "\t−", part)
-        others = menu.addMenu(self.tr("Join with"))
+        others = menu.addMenu(tr("Join with"))
         for other, box in self.view.cards():
             if other != card:
-                name = shown.name_of(other) or self.tr("Who is this?")
+                name = shown.name_of(other) or tr("Who is this?")
                 join = partial(self.take, drop, tuple(rows), box.first)
                 others.addAction(self.view.portrait_icon(box), name, join)
 
@@ -440,7 +440,7 @@ class ClassPagesView(LabelingView):
     # -- messages
 
     def _say(self, message: Message, name: str) -> None:
-        self.worker.show_message(tr(message.value).format(name=name))
+        self.worker.show_message(tr(message.value, name=name))
 
     def _say_change(self, change: Message, kind: StepKind) -> None:
         what = tr(change.value)
@@ -449,5 +449,5 @@ class ClassPagesView(LabelingView):
             # A tile that is crossed out says so itself.
             if change is Message.EXCLUDED:
                 return
-            what = self.tr("{what} · Ctrl+Z: undo").format(what=what)
+            what = tr("{what} · Ctrl+Z: undo", what=what)
         self.worker.show_message(report_change(what, kind))

@@ -26,6 +26,7 @@ from labeler.cropping import (
 from labeler.qt.crop_canvas import BoxDraft, CropCanvas, CropCommand
 from labeler.qt.images import LoadedImage, load
 from labeler.qt.theme import em
+from labeler.qt.translations import tr
 from labeler.qt.views.base import (
     EmptyNotice,
     LabelerView,
@@ -72,14 +73,14 @@ class CropView(LabelerView):
         self.home = self.canvas
 
     def _lay_out(self) -> None:
-        self.selection_box.addItem(self.tr("Without a box"), MISSED)
-        self.selection_box.addItem(self.tr("All images"), ALL)
-        self.selection_box.setAccessibleName(self.tr("Images to show"))
-        self.text.setPlaceholderText(self.tr("Image name or hash"))
-        self.text.setAccessibleName(self.tr("Image name or hash"))
+        self.selection_box.addItem(tr("Without a box"), MISSED)
+        self.selection_box.addItem(tr("All images"), ALL)
+        self.selection_box.setAccessibleName(tr("Images to show"))
+        self.text.setPlaceholderText(tr("Image name or hash"))
+        self.text.setAccessibleName(tr("Image name or hash"))
         self.text.setMinimumWidth(em(self, 14))
         self.hints = KeyHints(
-            self.tr(
+            tr(
                 "Drag: new box · arrows: move 1 px (Shift: 10, Ctrl: resize) · N: new · "
                 "Del: delete · class key: label · Enter, PgDn: next image"
             )
@@ -138,8 +139,8 @@ class CropView(LabelerView):
         if self.text.text().strip():
             self.empty.show_notice(
                 Notice(
-                    self.tr("No matching image"),
-                    steps=(NextStep(self.tr("Clear search"), self.text.clear),),
+                    tr("No matching image"),
+                    steps=(NextStep(tr("Clear search"), self.text.clear),),
                 )
             )
         else:
@@ -149,12 +150,12 @@ class CropView(LabelerView):
         if self._images:
             return
         show_all = NextStep(
-            self.tr("Show all images"), lambda: self.selection_box.setCurrentIndex(1)
+            tr("Show all images"), lambda: self.selection_box.setCurrentIndex(1)
         )
         notice = Notice(
-            self.tr("Every image has a box"),
-            self.tr("Boxes can be drawn on any image."),
-            (show_all, detect_faces(self, self.tr("Detect faces in new images"))),
+            tr("Every image has a box"),
+            tr("Boxes can be drawn on any image."),
+            (show_all, detect_faces(self, tr("Detect faces in new images"))),
         )
 
         self.empty.show_notice(notice if state[0] else no_faces(self, *state))
@@ -199,12 +200,12 @@ class CropView(LabelerView):
 
     def _show_title(self) -> None:
         sheet = self._sheet
-        text = self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}")
         assert sheet is not None
         self.title.setText(
-            text.format(
+            tr(
+                "{number} of {count}  ·  {name}  ·  {width} x {height}",
                 number=f"{self._index + 1:,}",
-                count=f"{len(self._images):,}",
+                count=len(self._images),
                 name=sheet.title,
                 width=sheet.width,
                 height=sheet.height,
@@ -311,7 +312,7 @@ class CropView(LabelerView):
     def _on_command(self, command: CropCommand) -> None:
         step = {CropCommand.NEXT_PAGE: 1, CropCommand.PREVIOUS_PAGE: -1}.get(command, 0)
         if not 0 <= self._index + step < len(self._images):
-            self.worker.show_message(self.tr("No other image"))
+            self.worker.show_message(tr("No other image"))
         elif step:
             self.turn_to(self._index + step)
         elif command is CropCommand.NEW:
@@ -319,9 +320,7 @@ class CropView(LabelerView):
         elif command is CropCommand.LEAVE and self.canvas.current >= 0:
             self.canvas.choose(-1)
         elif self.canvas.current < 0:
-            self.worker.show_message(
-                self.tr("Select a box first: click it or press Tab")
-            )
+            self.worker.show_message(tr("Select a box first: click it or press Tab"))
         else:
             self._delete()
 
@@ -344,7 +343,7 @@ class CropView(LabelerView):
             target
         ):
             self.worker.show_message(
-                self.tr("Select a saved box first, then press a class key")
+                tr("Select a saved box first, then press a class key")
             )
 
     def send(self, target: str) -> bool:

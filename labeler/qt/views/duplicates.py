@@ -19,7 +19,7 @@ from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.tile_view import Select, TileAppearance
 from labeler.qt.session_worker import BackgroundTask
-from labeler.qt.translations import format_count, report_change, tr
+from labeler.qt.translations import report_change, tr
 from labeler.qt.views.base import Notice, ViewContext, find_duplicates, next_steps
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.widgets import (
@@ -113,7 +113,7 @@ class DuplicatesView(LabelingView):
     def __init__(self, context: ViewContext):
         super().__init__(context)
         self.sets: list[DuplicateSet] = []
-        self._choice_name = self.tr("Choose the copy to keep")
+        self._choice_name = tr("Choose the copy to keep")
         self._choices: list[CopyChoice] = []
         self._undone_choices: list[CopyChoice] = []
         self._stale, self._page_size = True, 1
@@ -121,7 +121,7 @@ class DuplicatesView(LabelingView):
         self._planning = self.worker.create_task()
         self.title = TitleLabel()
         self.hint = KeyHints(
-            self.tr("Click: keep this one · K: not duplicates · PgDn: next page")
+            tr("Click: keep this one · K: not duplicates · PgDn: next page")
         )
         self.accept_button = button("", self.accept_page, primary=True)
         self.search_button = button(*find_duplicates(self))
@@ -186,9 +186,9 @@ class DuplicatesView(LabelingView):
 
         if self._planning.start(work):
             self._stale = False
-            self.title.setText(self.tr("Finding duplicates…"))
+            self.title.setText(tr("Finding duplicates…"))
             if not self.sets:
-                self.empty.show_notice(Notice(self.tr("Finding duplicates…")))
+                self.empty.show_notice(Notice(tr("Finding duplicates…")))
 
     def _planning_failed(self, error: str) -> None:
         self._stale = True
@@ -227,26 +227,20 @@ class DuplicatesView(LabelingView):
             [section_of(group, self._reason(group)) for group in page],
         )
 
+        settled = sum(copies.is_settled for copies in page)
         uncertain = len(self._uncertain_sets())
-        for page_button, text, count in (
-            (
-                self.accept_button,
-                self.tr("Enter: keep the best of {count} sets"),
-                sum(copies.is_settled for copies in page),
-            ),
-            (
-                self.best_button,
-                self.tr("Uncertain: keep the best of {count} sets"),
-                uncertain,
-            ),
-            (
-                self.none_button,
-                self.tr("Uncertain: no duplicates in {count} sets"),
-                uncertain,
-            ),
-        ):
-            page_button.setVisible(count > 0)
-            page_button.setText(format_count(text, count))
+        self.accept_button.setVisible(settled > 0)
+        self.accept_button.setText(
+            tr("Enter: keep the best of {count} sets", count=settled)
+        )
+        self.best_button.setVisible(uncertain > 0)
+        self.best_button.setText(
+            tr("Uncertain: keep the best of {count} sets", count=uncertain)
+        )
+        self.none_button.setVisible(uncertain > 0)
+        self.none_button.setText(
+            tr("Uncertain: no duplicates in {count} sets", count=uncertain)
+        )
 
         self.view.fit_page()
         self._show_title()
@@ -263,38 +257,40 @@ class DuplicatesView(LabelingView):
 
     def _reason(self, group: DuplicateSet) -> str:
         if group.conflict and not group.is_settled:
-            return "⚠ " + self.tr(
-                "Conflicting labels ({all}): click the correct one"
-            ).format(all=", ".join(group.decisions))
+            return "⚠ " + tr(
+                "Conflicting labels ({all}): click the correct one",
+                all=", ".join(group.decisions),
+            )
         if group.doubtful and not group.is_settled:
-            return self.tr("Duplicates?")
+            return tr("Duplicates?")
         return "✓ " + reason_words(group.reasons)
 
     def _show_title(self) -> None:
         count = len(self.sets)
         notice = None
-        text = self.tr("Duplicate sets left: {count}").format(count=f"{count:,}")
+        text = tr("Duplicate sets left: {count}", count=count)
         if not count and self.context.imports.running:
-            text = self.tr("A command is running…")
+            text = tr("A command is running…")
             notice = Notice(text)
         elif not count:
-            compared = self.tr("{count} images compared, no duplicates to review")
             is_compared = self._compared > 0
-            text = (
-                format_count(compared, self._compared)
+            text = tr(
+                "{count} images compared, no duplicates to review"
                 if is_compared
-                else self.tr("Not searched yet")
+                else "Not searched yet",
+                count=self._compared,
             )
 
-            missing = format_count(
-                self.tr("{count} images are not searched for duplicates yet."),
-                self._missing,
-            )
-
+            missing = ""
             steps = [find_duplicates(self)]
-            if is_compared and not self._missing:
+            if self._missing:
+                missing = tr(
+                    "{count} images are not searched for duplicates yet.",
+                    count=self._missing,
+                )
+            elif is_compared:
                 steps = next_steps(self, copies=False)
-            notice = Notice(text, missing if self._missing else "", tuple(steps))
+            notice = Notice(text, missing, tuple(steps))
 
         self.title.setText(text)
         self.empty.show_notice(notice)
@@ -305,7 +301,7 @@ class DuplicatesView(LabelingView):
         elif command not in (GridCommand.LIFT, GridCommand.KEEP_ALL):
             super().run_command(command, rows)
         elif not rows:
-            self.worker.show_message(self.tr("Point at an image first"))
+            self.worker.show_message(tr("Point at an image first"))
         elif command is GridCommand.LIFT:
             self._set_best(*self.view.member(rows[0]))
         else:
@@ -318,7 +314,7 @@ class DuplicatesView(LabelingView):
 
     def _turn_pages(self, pages: int) -> None:
         if len(self.sets) <= self._page_size:
-            self.worker.show_message(self.tr("All remaining sets are shown"))
+            self.worker.show_message(tr("All remaining sets are shown"))
             return
         self._turn_to(pages * self._page_size)
 
@@ -402,9 +398,12 @@ class DuplicatesView(LabelingView):
         if not self.view.all_seen():
             return
         if not page:
-            text = self.tr("Nothing to accept: click the image to keep in each set")
-            none = self.tr("No duplicates to accept")
-            self.worker.show_message(text if self.model.rowCount() else none)
+            text = tr(
+                "Nothing to accept: click the image to keep in each set"
+                if self.model.rowCount()
+                else "No duplicates to accept"
+            )
+            self.worker.show_message(text)
             return
         self._decide(lambda session: session.adopt(accept(session.dataset, page)), page)
 
@@ -430,7 +429,7 @@ class DuplicatesView(LabelingView):
 
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Refuse labels."""
-        text = self.tr("This view only marks duplicates: label faces in the grid (F2)")
+        text = tr("This view only marks duplicates: label faces in the grid (F2)")
         self.worker.show_message(text)
 
     def step_reverted(self, step: StepResult) -> None:

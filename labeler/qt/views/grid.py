@@ -12,7 +12,7 @@ from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TileState
 from labeler.qt.keyboard import PLACE_KEYS
-from labeler.qt.translations import singular, target_name
+from labeler.qt.translations import target_name, tr
 from labeler.qt.views.base import ViewContext, empty_place
 from labeler.qt.views.review import FilterBar, FilteredView
 from labeler.qt.widgets import HEAD, KeyHints, row_layout, set_column
@@ -42,7 +42,7 @@ class GridView(FilteredView):
         self._count = self._new_count = 0
         self.order = QComboBox()
         self.hints = KeyHints(
-            self.tr(
+            tr(
                 "G: class pages, ten times quicker · 1–9: class of a face · /: new class · "
                 "Space: enlarge · F1: all keys"
             )
@@ -50,8 +50,8 @@ class GridView(FilteredView):
 
         places = ((target_name(target), target) for target in PLACE_KEYS)
         others = (
-            (self.tr("Duplicates"), DUPLICATES),
-            (self.tr("All faces"), ALL_PLACES),
+            (tr("Duplicates"), DUPLICATES),
+            (tr("All faces"), ALL_PLACES),
         )
 
         self.bar = FilterBar(places=[*places, *others])
@@ -64,16 +64,16 @@ class GridView(FilteredView):
 
     def _lay_out(self) -> None:
         for title, name in (
-            (self.tr("By order added"), "arrival"),
-            (self.tr("By suggestion"), "proposal"),
-            (self.tr("By video time"), "time"),
-            (self.tr("By source"), "source"),
-            (self.tr("By size"), "size"),
+            (tr("By order added"), "arrival"),
+            (tr("By suggestion"), "proposal"),
+            (tr("By video time"), "time"),
+            (tr("By source"), "source"),
+            (tr("By size"), "size"),
         ):
             self.order.addItem(title, name)
 
-        self.order.setToolTip(self.tr("Sort by"))
-        self.order.setAccessibleName(self.tr("Sort by"))
+        self.order.setToolTip(tr("Sort by"))
+        self.order.setAccessibleName(tr("Sort by"))
         head = row_layout(
             self.title, self.order, self.filter_button, grows=self.title, margins=HEAD
         )
@@ -138,9 +138,9 @@ class GridView(FilteredView):
 
     def _sections(self, rows: OrderedRows) -> list[Section]:
         untitled = {
-            "proposal": self.tr("No suggestion"),
-            "source": self.tr("No source"),
-            "time": self.tr("Not from a video"),
+            "proposal": tr("No suggestion"),
+            "source": tr("No source"),
+            "time": tr("Not from a video"),
         }
 
         order = self._query.order
@@ -158,16 +158,19 @@ class GridView(FilteredView):
         counts = self.worker.progress.counts if self.worker.progress else None
         total = count_known(counts, self._query.target) if counts is not None else 0
         is_filtered = self._query.sample_filter != NO_FILTER
-        text = self.tr("{name} · {count} faces")
-        if is_filtered:
-            text = self.tr("{name} · {count} of {all} faces")
-        text = singular(text, total if is_filtered else self._count)
-        text = text.format(name=name, count=f"{self._count:,}", all=f"{total:,}")
+        text = tr(
+            "{name} · {shown} of {count} faces"
+            if is_filtered
+            else "{name} · {count} faces",
+            name=name,
+            shown=f"{self._count:,}",
+            count=total if is_filtered else self._count,
+        )
         if self._query.target == DUPLICATES:
-            text += self.tr("  ·  Q or K: not a duplicate, restore")
+            text += tr("  ·  Q or K: not a duplicate, restore")
         if self._new_count:
-            text += self.tr("  ·  {count} new: press Enter to show them").format(
-                count=self._new_count
+            text += tr(
+                "  ·  {count} new: press Enter to show them", count=self._new_count
             )
 
         self.title.setText(text)
@@ -235,14 +238,12 @@ class GridView(FilteredView):
             self._restore_duplicates(rows)
         else:
             self.worker.show_message(
-                self.tr(
-                    "These are marked as duplicates: press Q or K to restore them first"
-                )
+                tr("These are marked as duplicates: press Q or K to restore them first")
             )
 
     def _restore_duplicates(self, rows: Sequence[int]) -> None:
         if not rows:
-            self.worker.show_message(self.tr("Point at a face first"))
+            self.worker.show_message(tr("Point at a face first"))
             return
         ids = self.model.ids(rows)
         self.decide_rows(
@@ -253,7 +254,7 @@ class GridView(FilteredView):
     def run_command(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENTER:
             self.enter()
-            self.worker.show_message(self.tr("Refreshed"))
+            self.worker.show_message(tr("Refreshed"))
         elif command is GridCommand.KEEP_ALL and self._query.target == DUPLICATES:
             self._restore_duplicates(rows)
         else:

@@ -32,7 +32,7 @@ from labeler.qt.grid.model import AS_STORED, UNMARKED, TileMark, TileModel, Tile
 from labeler.qt.images import LoadedImage, draw_fitted, load
 from labeler.qt.keyboard import PLACE_KEYS, ClassKeyReader
 from labeler.qt.theme import backdrop, draw_box, em
-from labeler.qt.translations import format_count, target_name
+from labeler.qt.translations import target_name, tr
 from labeler.qt.views.base import (
     EmptyNotice,
     LabelerView,
@@ -72,7 +72,7 @@ class EnlargedFaceOverlay(QWidget):
     def __init__(self, view: GestureView):
         super().__init__(view)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName(self.tr("Face in its image"))
+        self.setAccessibleName(tr("Face in its image"))
         self.hide()
         self.codes = ClassKeyReader(view.worker, self)
         self._view = view
@@ -109,7 +109,7 @@ class EnlargedFaceOverlay(QWidget):
 
     def _show_frame(self, index: int) -> None:
         if not self._frames.files:
-            self._image = self.tr("This face no longer exists")
+            self._image = tr("This face no longer exists")
             self.update()
             return
         self.at = index
@@ -161,12 +161,11 @@ class EnlargedFaceOverlay(QWidget):
             self.caption(), elided, lower.width() - 8
         )
         painter.drawText(lower, centre, caption)
-        hint = self.tr("← ↑ ↓ →: other faces · class keys · Esc: back")
-        if len(self._frames.files) > 1:
-            hint = self.tr(
-                "← →: video frames · ↑ ↓: other faces · class keys · Esc: back"
-            )
-
+        hint = tr(
+            "← →: video frames · ↑ ↓: other faces · class keys · Esc: back"
+            if len(self._frames.files) > 1
+            else "← ↑ ↓ →: other faces · class keys · Esc: back"
+        )
         painter.drawText(lower.translated(0, line), centre, hint)
         for face in self.frame_file.frame.faces if self.ready else ():
             width = 3 if face.id == self._id else 1
@@ -185,9 +184,10 @@ class EnlargedFaceOverlay(QWidget):
         tile = self._view.tiles.tile(row) if row >= 0 else None
         parts = [self._label_text(row, tile), tile.title if tile else ""]
         if len(self._frames.files) > 1:
-            text = self.tr("frame {number} of {count}")
             count = len(self._frames.files)
-            parts.append(text.format(number=self.at + 1, count=count))
+            parts.append(
+                tr("frame {number} of {count}", number=self.at + 1, count=count)
+            )
         return "   ·   ".join(part for part in parts if part)
 
     def _label_text(self, row: int, tile: SampleTile | None) -> str:
@@ -218,7 +218,7 @@ class EnlargedFaceOverlay(QWidget):
             self.end()
         elif not self._step(event.key()) and not self._run_command(event.key()):
             self._worker.show_message(
-                self.tr("This key does nothing here: press Esc to return to the grid")
+                tr("This key does nothing here: press Esc to return to the grid")
             )
 
     def _run_command(self, key: int) -> bool:
@@ -312,12 +312,12 @@ class LabelingView(LabelerView):
             if rows:
                 self.send_rows(rows, PLACE_COMMANDS[command].target, BY_HAND)
             else:
-                self.worker.show_message(self.tr("Point at a face first"))
+                self.worker.show_message(tr("Point at a face first"))
         elif command in PAGE_STEPS:
             self._turn_pages(PAGE_STEPS[command])
         else:
             self.worker.show_message(
-                self.tr("This key works in another view · F1: all keys")
+                tr("This key works in another view · F1: all keys")
             )
 
     def _turn_pages(self, pages: int) -> None:
@@ -325,8 +325,9 @@ class LabelingView(LabelerView):
         before = bar.value()
         bar.setValue(before + pages * bar.pageStep())
         if bar.value() == before:
-            ends = (self.tr("Already at the top"), self.tr("Already at the end"))
-            self.worker.show_message(ends[pages > 0])
+            self.worker.show_message(
+                tr("Already at the end" if pages > 0 else "Already at the top")
+            )
 
     def send(self, target: str) -> bool:
         rows = self.view.target_rows()
@@ -344,7 +345,7 @@ class LabelingView(LabelerView):
         state = self.model.send_state(target)
         rows = [row for row in rows if self.model.state(row) != state]
         if not rows:
-            self.worker.show_message(self.tr("Already there: nothing changed"))
+            self.worker.show_message(tr("Already there: nothing changed"))
         elif target in UNDECIDED or self.view.all_seen(rows):
             ids = self.model.ids(rows)
             states = dict.fromkeys(rows, state)
@@ -404,10 +405,10 @@ class LabelingView(LabelerView):
             *self.view.target_rows()
         }  # else they act on the whole card
         if len(rows) > 1:
-            text = format_count(self.tr("{count} faces"), len(self.model.ids(rows)))
+            text = tr("{count} faces", count=len(self.model.ids(rows)))
             menu.addAction(text).setEnabled(False)
         if self.can_label:
-            classes = menu.addMenu(self.tr("Label as"))
+            classes = menu.addMenu(tr("Label as"))
             classes.setEnabled(bool(self.worker.keys))
             for name, key in self.worker.keys.items():
                 text = name.replace("&", "&&") + f"\t{key.upper()}" * has_keys
@@ -420,7 +421,7 @@ class LabelingView(LabelerView):
             menu.addSeparator()
 
         menu.addAction(
-            self.tr("Enlarge") + "\t" + self.tr("Space"), partial(self._enlarge, ids[0])
+            tr("Enlarge") + "\t" + tr("Space"), partial(self._enlarge, ids[0])
         )
         return menu
 

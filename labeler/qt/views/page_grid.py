@@ -41,7 +41,7 @@ from labeler.qt.theme import (
     muted_text,
     round_corners,
 )
-from labeler.qt.translations import format_count, target_name
+from labeler.qt.translations import target_name, tr
 from labeler.qt.views.page_header import page_sections
 from labeler.qt.widgets import LetterKeysChip
 from labeler.sorting.page_layout import ClassPage
@@ -256,7 +256,7 @@ class PageGrid(GestureView):
         pen = QPen(blend(edge(palette), palette.color(Role.Text), 0.1), 1)
         draw_frame(painter, line, pen, palette.color(Role.Base), CONTROL_RADIUS)
         painter.setPen(muted_text(palette))
-        text = f"{tag} {self.tr('Who is this?')}".strip()
+        text = f"{tag} {tr('Who is this?')}".strip()
         painter.drawText(line.adjusted(SPACE_M, 0, 0, 0), centre, text)
 
     def _note(self, placed: PlacedSection) -> str:
@@ -264,15 +264,15 @@ class PageGrid(GestureView):
         state = self.page_state
         if state.name is not None and placed == self._named_box():
             named = len(state.shown.samples(state.name.tiles))
-            return f"Enter: {format_count(self.tr('{count} faces'), named)}"
+            return f"Enter: {tr('{count} faces', count=named)}"
 
         card = self._heading_card(placed.first)
         tiles = state.shown.targets(card)
-        count = f"{len(state.shown.samples(tiles)):,}"
+        count = len(state.shown.samples(tiles))
         is_target = card == self._lit_card() and tiles == state.targets()
         if is_target and len(tiles) > 1 and not self.selected_rows():
-            return self.tr("Del: reject {count}").format(count=count)
-        return count
+            return tr("Del: reject {count}", count=count)
+        return f"{count:,}"
 
     def _portrait(self, placed: PlacedSection) -> QPixmap | str | None:
         # The best face, unless it was taken out of the card.

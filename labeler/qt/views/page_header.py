@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from labeler.qt.grid.layout import Section
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
-from labeler.qt.translations import format_count, tr
+from labeler.qt.translations import tr
 from labeler.qt.widgets import (
     HEAD,
     LetterKeysChip,
@@ -75,8 +75,7 @@ def _card_section(
     title = f"{name}?"
     if page.kind is PageKind.CLUSTERS:
         faces = sum(len(tile.rows) for tile in tiles)
-        similar = tr("{count} similar").format(count=faces)
-        title = tr("No similar face") if faces == 1 else similar
+        title = tr("No similar face" if faces == 1 else "{count} similar", count=faces)
 
     return Section(
         title,
@@ -97,13 +96,13 @@ def page_title(page: ClassPage) -> str:
         )
 
     if page.kind is PageKind.CLUSTERS:
-        title = tr("Who is this?  {number} · type the name")
-        if len(page.cards) > 1:
-            title = tr(
-                "Who are they?  {count} people to name · {number} · point and type"
-            )
-
-        return format_count(title, len(page.cards), number=_describe_number(page))
+        return tr(
+            "Who are they?  {count} people to name · {number} · point and type"
+            if len(page.cards) > 1
+            else "Who is this?  {number} · type the name",
+            count=len(page.cards),
+            number=_describe_number(page),
+        )
 
     return _suggestions_title(page)
 
@@ -113,24 +112,24 @@ def _suggestions_title(page: ClassPage) -> str:
     if not page.tested:
         quality = tr("accuracy unknown: check each face")
     elif wrong > ALL_CORRECT_MAX_WRONG or page.total < ALL_CORRECT_MIN_FACES:
-        quality = tr("about {wrong} may be wrong").format(wrong=max(1, round(wrong)))
+        quality = tr("about {wrong} may be wrong", wrong=max(1, round(wrong)))
     else:
         quality = tr("probably all correct")
 
-    text = tr("{label}?  {number} · {how}")
-    if len(labels) > 1:
-        text = tr("Several classes · {number} · {how}")
-    return text.format(
-        label=next(iter(labels), ""), number=_describe_number(page), how=quality
+    return tr(
+        "Several classes · {number} · {how}"
+        if len(labels) > 1
+        else "{label}?  {number} · {how}",
+        label=next(iter(labels), ""),
+        number=_describe_number(page),
+        how=quality,
     )
 
 
 def _describe_number(page: ClassPage) -> str:
     if len(page.rows) == page.total:
-        return format_count(tr("{count} faces"), page.total)
-    return format_count(
-        tr("{shown} of {count} faces"), page.total, shown=f"{len(page.rows):,}"
-    )
+        return tr("{count} faces", count=page.total)
+    return tr("{shown} of {count} faces", shown=f"{len(page.rows):,}", count=page.total)
 
 
 ONE_ROW_EM = 46
@@ -150,15 +149,13 @@ class PageHeader(QWidget):
         self.title = TitleLabel()
         self.name = NameField(worker)
         self.file_button = button("", partial(press, file_page), primary=True)
-        self.skip_button = button(
-            self.tr("Next page (PgDn)"), partial(press, show_next)
-        )
+        self.skip_button = button(tr("Next page (PgDn)"), partial(press, show_next))
         self.better_button = button(
-            self.tr("Better suggestions (Ctrl+R)"),
+            tr("Better suggestions (Ctrl+R)"),
             partial(press, suggest_again),
         )
 
-        self.name.setAccessibleName(self.tr("Who is this?"))
+        self.name.setAccessibleName(tr("Who is this?"))
         self.title.setMinimumHeight(em(self, TITLE_EM))
         parts = (
             self.title,
@@ -188,18 +185,16 @@ class PageHeader(QWidget):
         if self._asks:
             self.insert_name_field()
         self.name.setVisible(self._asks or bool(self.name.text()))
-        self.name.setPlaceholderText(
-            self.tr("Who is this?") if files else self.tr("Type a name")
-        )
+        self.name.setPlaceholderText(tr("Who is this?" if files else "Type a name"))
         self._place_title()
-        action = self.tr("Enter: next page")
+        action = tr("Enter: next page")
         if files:
-            action = self.tr("Enter: all correct ({count})")
+            action = tr("Enter: all correct ({count})", count=count)
         elif kind is PageKind.CLUSTERS and count:
-            action = self.tr("Enter: next page ({count} faces left)")
+            action = tr("Enter: next page ({count} faces left)", count=count)
 
         self.file_button.setEnabled(count > 0 or not files)
-        self.file_button.setText(format_count(action, count))
+        self.file_button.setText(action)
         title = page_title(page)
         if self.title.text() != title:
             self.title.setText(title)

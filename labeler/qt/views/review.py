@@ -24,7 +24,7 @@ from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TilePrediction, TileState
-from labeler.qt.translations import format_count
+from labeler.qt.translations import tr
 from labeler.qt.views.base import NextStep, Notice, ViewContext, empty_wall
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
@@ -57,7 +57,7 @@ class FilterBar(QWidget):
 
     def __init__(self, places: Choices = ()):
         super().__init__()
-        self._places = tuple(places) or ((self.tr("all"), None),)
+        self._places = tuple(places) or ((tr("all"), None),)
         self._by_place = bool(places)
         self.label, self.source, self.video = (
             self._choice(),
@@ -68,7 +68,7 @@ class FilterBar(QWidget):
         self._boxes = (self.source, self.video)
         """The boxes whose first entry means no filter."""
         self.text = QLineEdit(clearButtonEnabled=True)
-        self.text.setPlaceholderText(self.tr("Title, query, author, tag…"))
+        self.text.setPlaceholderText(tr("Title, query, author, tag…"))
         self._timer = timer(self, self.changed.emit, TYPING_MS)
         self._lay_out()
         self.offer(FilterChoices((), ()), ())
@@ -87,10 +87,10 @@ class FilterBar(QWidget):
 
     def _lay_out(self) -> None:
         parts = {
-            self.tr("Class"): self.label,
-            self.tr("Source"): self.source,
-            self.tr("Episode"): self.video,
-            self.tr("Text"): self.text,
+            tr("Class"): self.label,
+            tr("Source"): self.source,
+            tr("Episode"): self.video,
+            tr("Text"): self.text,
         }
 
         row: list[QWidget] = []
@@ -109,7 +109,7 @@ class FilterBar(QWidget):
             (self.source, [(name, name) for name in traits.sources]),
             (self.video, [(name, sha256) for sha256, name in traits.videos]),
         ):
-            self._fill(box, [(self.tr("all"), None), *values])
+            self._fill(box, [(tr("all"), None), *values])
         self._fill(self.label, [*self._places, *((name, name) for name in classes)])
 
     @staticmethod
@@ -157,8 +157,8 @@ class FilteredView(LabelingView):
         self._request = 0
         self.title, self.filter_button = TitleLabel(), QToolButton()
         self.filter_button.setCheckable(True)
-        self.filter_button.setText(self.tr("Filters"))
-        self.filter_button.setToolTip(self.tr("Filters (Ctrl+F)"))
+        self.filter_button.setText(tr("Filters"))
+        self.filter_button.setToolTip(tr("Filters (Ctrl+F)"))
         self.filter_button.toggled.connect(self._show_filters)
         self.worker.classes_changed.connect(self.read_choices)
         QShortcut(
@@ -182,8 +182,8 @@ class FilteredView(LabelingView):
         """Explain that the filters leave nothing."""
         self.empty.show_notice(
             Notice(
-                self.tr("No faces match the filters"),
-                steps=(NextStep(self.tr("Clear filters"), self.bar.clear),),
+                tr("No faces match the filters"),
+                steps=(NextStep(tr("Clear filters"), self.bar.clear),),
             )
         )
 
@@ -239,14 +239,14 @@ class ReviewView(FilteredView):
         super().__init__(context)
         self.bar, self.wall = FilterBar(), QComboBox()
         for title, name in (
-            (self.tr("Doubtful labels"), "doubtful"),
-            (self.tr("By class, outliers first"), "outliers"),
-            (self.tr("Label issues"), "label-issues"),
-            (self.tr("Quality issues"), "flags"),
+            (tr("Doubtful labels"), "doubtful"),
+            (tr("By class, outliers first"), "outliers"),
+            (tr("Label issues"), "label-issues"),
+            (tr("Quality issues"), "flags"),
         ):
             self.wall.addItem(title, name)
 
-        self.wall.setAccessibleName(self.tr("Show"))
+        self.wall.setAccessibleName(tr("Show"))
         self.wall.currentIndexChanged.connect(self.reload)
         self._wall: ReviewPage | None = None
         self.wall.activated.connect(self._note_choice)
@@ -308,17 +308,15 @@ class ReviewView(FilteredView):
         self._sent.clear()
         self.view.point = -1
         self.model.show(page.ids, self._sections(page), self._suggestions(page))
-        self.title.setText(format_count(self.tr("{count} faces"), len(page.ids)))
+        self.title.setText(tr("{count} faces", count=len(page.ids)))
         self._show_hints()
         if len(page.ids):
             self.empty.show_notice(None)
         elif (name := self.bar.sample_filter().label) is not None:
-            title = self.tr("Nothing to review of {name} in this list").format(
-                name=name
-            )
-            text = self.tr("Show {name} in the grid").format(name=name)
+            title = tr("Nothing to review of {name} in this list", name=name)
+            text = tr("Show {name} in the grid", name=name)
             in_grid = NextStep(text, partial(self.context.show_place, name))
-            clear = NextStep(self.tr("Show all classes"), self.bar.clear)
+            clear = NextStep(tr("Show all classes"), self.bar.clear)
             self.empty.show_notice(Notice(title, steps=(in_grid, clear)))
         elif self.bar.sample_filter() != NO_FILTER:
             self.show_no_match()
@@ -327,10 +325,10 @@ class ReviewView(FilteredView):
 
     def _sections(self, page: ReviewPage) -> list[Section]:
         flags = {
-            "blurred": self.tr("Blurred"),
-            "black": self.tr("Nearly black"),
-            "white": self.tr("Nearly white"),
-            "tiny": self.tr("Tiny"),
+            "blurred": tr("Blurred"),
+            "black": tr("Nearly black"),
+            "white": tr("Nearly white"),
+            "tiny": tr("Tiny"),
         }
 
         names = flags if self.wall.currentData() == "flags" else {}
@@ -379,9 +377,7 @@ class ReviewView(FilteredView):
         ]
 
         if not targets:
-            self.worker.show_message(
-                self.tr("No suggestion to accept: K keeps the label")
-            )
+            self.worker.show_message(tr("No suggestion to accept: K keeps the label"))
             return
 
         if not self.view.all_seen(targets):
@@ -399,7 +395,7 @@ class ReviewView(FilteredView):
 
     def _keep_labels(self, rows: Sequence[int]) -> None:
         if not (rows := self.view.list_unmarked(rows)):
-            self.worker.show_message(self.tr("Point at a face first"))
+            self.worker.show_message(tr("Point at a face first"))
             return
         if not self.view.all_seen(rows):
             return
@@ -428,14 +424,13 @@ class ReviewView(FilteredView):
             self.reload()
 
     def _show_hints(self) -> None:
-        text = self.tr("K: keep label · class key: relabel")
-        if self._wall is not None and self._wall.suggestions:
-            text = self.tr(
-                "Enter: accept suggestion · K: keep label · class key: relabel"
-            )
-
+        text = tr(
+            "Enter: accept suggestion · K: keep label · class key: relabel"
+            if self._wall is not None and self._wall.suggestions
+            else "K: keep label · class key: relabel"
+        )
         # All shown are reviewed: Enter loads the next ones.
         if not self.view.list_unmarked():
-            text = self.tr("Enter: show what is left to review")
+            text = tr("Enter: show what is left to review")
         self.hints.setText(text)
         self.hints.setVisible(self.model.rowCount() > 0)

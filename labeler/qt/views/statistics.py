@@ -68,7 +68,7 @@ class ClassTable(QTreeWidget):
         super().__init__()
         titles = list(class_texts(ClassCount(0, "", 0), {}))
         self.setHeaderLabels(titles)
-        self.setAccessibleName(self.tr("Classes"))
+        self.setAccessibleName(tr("Classes"))
         self.setRootIsDecorated(False)
         self.setUniformRowHeights(True)
         header = self.header()
@@ -123,19 +123,17 @@ class StatisticsView(LabelerView):
         self.table, self.title = ClassTable(), TitleLabel()
         self._has_split = False
         run = context.imports.run_command
-        self.split_button = button(self.tr("Split"), partial(run, "labeler", "split"))
+        self.split_button = button(tr("Split"), partial(run, "labeler", "split"))
         self.split_button.setToolTip(
-            self.tr("labeler split: train, val and test without leaks")
+            tr("labeler split: train, val and test without leaks")
         )
-        self.export_button = button(self.tr("Export"), self._export)
-        self.export_button.setToolTip(
-            self.tr("labeler export: class folders, in exports/")
-        )
+        self.export_button = button(tr("Export"), self._export)
+        self.export_button.setToolTip(tr("labeler export: class folders, in exports/"))
         self.timeline_button = button(
-            self.tr("Video timeline"), partial(run, "gleanset", "timeline")
+            tr("Video timeline"), partial(run, "gleanset", "timeline")
         )
         self.timeline_button.setToolTip(
-            self.tr("gleanset timeline: of videos with detected faces")
+            tr("gleanset timeline: of videos with detected faces")
         )
         self._recount = timer(self, self.enter, RECOUNT_DELAY_MS)
         buttons = (self.timeline_button, self.split_button, self.export_button)
@@ -173,12 +171,12 @@ class StatisticsView(LabelerView):
         )
 
         shares = " : ".join(f"{total:,}" for total in totals)
-        text = self.tr("train : val : test = {shares}").format(shares=shares)
+        text = tr("train : val : test = {shares}", shares=shares)
         self._has_split = bool(counts_by_split)
-        self.title.setText(text if counts_by_split else self.tr("No split yet"))
+        self.title.setText(text if counts_by_split else tr("No split yet"))
         notice = Notice(
-            self.tr("No classes yet"),
-            self.tr("Type a name on a class page, or press N over a face in the grid."),
+            tr("No classes yet"),
+            tr("Type a name on a class page, or press N over a face in the grid."),
             (to_pages(self), to_queue(self)),
         )
 

@@ -373,9 +373,15 @@ def translatable_texts() -> Iterator[str]:
             )
             place = CALLS.get(name)
             if place is not None and len(node.args) > place:
-                text = node.args[place]
-                if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                    yield text.value
+                yield from literals(node.args[place])
+
+
+def literals(text: ast.expr) -> Iterator[str]:
+    """Yield a literal, or those that a condition chooses between."""
+    if isinstance(text, ast.IfExp):
+        yield from chain(literals(text.body), literals(text.orelse))
+    elif isinstance(text, ast.Constant) and isinstance(text.value, str):
+        yield text.value
 
 
 def placeholders(text: str) -> list[str]:
