@@ -43,7 +43,7 @@ from labeler.qt.grid.tile_view import draw_filling
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import Role
+from labeler.qt.theme import Role, colour
 from labeler.qt.translations import describe_target, target_name, tr
 from labeler.qt.widgets import (
     ENTER,
@@ -252,26 +252,29 @@ class ClassListDelegate(QStyledItemDelegate):
         row = self._classes.row(index.row())
         if row is None:
             return
-        palette = self._list.palette()
         heading = self._heading_height(row)
         font = self._list.font()
-        centre = Qt.AlignmentFlag.AlignVCenter
         rect: QRect = option.rect.adjusted(0, heading, 0, 0)
         if heading:
             painter.setFont(theme.scale_font(font, theme.SMALL))
-            painter.setPen(theme.muted_text(palette))
             line = option.rect.adjusted(
                 theme.SPACE_M, 0, 0, -rect.height() - theme.SPACE_S
             )
-            painter.drawText(line, Qt.AlignmentFlag.AlignBottom, tr("Everything else"))
+            theme.draw_text(
+                painter,
+                line,
+                tr("Everything else"),
+                theme.muted_text(),
+                align=Qt.AlignmentFlag.AlignBottom,
+            )
 
         is_target = self._list.drop_row == index.row()
         is_lit = is_target or self._list.place == row.target
         has_focus = self._list.currentIndex() == index and self._list.hasFocus()
-        ground = theme.lit(palette) if is_lit else palette.color(Role.Window)
+        ground = theme.lit() if is_lit else colour(Role.Window)
         pen = QPen(Qt.PenStyle.NoPen)
         if is_target or has_focus:
-            pen = QPen(palette.color(Role.Highlight), 2)
+            pen = QPen(colour(Role.Highlight), 2)
         theme.draw_frame(
             painter, rect.adjusted(1, 2, -1, -2), pen, ground, theme.CONTROL_RADIUS
         )
@@ -284,34 +287,33 @@ class ClassListDelegate(QStyledItemDelegate):
             painter.setFont(theme.scale_font(font, theme.SMALL, bold=False))
             key = row.key.title()
             width = theme.key_width(painter.fontMetrics(), key)
-            theme.draw_key(
-                painter, line.adjusted(line.width() - width, 0, 0, 0), key, palette
-            )
+            cap = line.adjusted(line.width() - width, 0, 0, 0)
+            theme.draw_key(painter, cap, key)
             line.setRight(line.right() - width - theme.SPACE_M)
 
         painter.setFont(font)
-        count = f"{row.count:,}"
-        painter.setPen(theme.muted_text(palette))
-        painter.drawText(line, Qt.AlignmentFlag.AlignRight | centre, count)
-        line.setRight(
-            line.right()
-            - painter.fontMetrics().horizontalAdvance(count)
-            - theme.SPACE_M
+        count_width = theme.draw_text(
+            painter,
+            line,
+            f"{row.count:,}",
+            theme.muted_text(),
+            align=Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
         )
+        line.setRight(line.right() - count_width - theme.SPACE_M)
 
-        name = self._list.drop_text if is_target else row.name
-        painter.setPen(palette.color(Role.Text))
-        # The end of a name distinguishes members of one family.
-        middle = Qt.TextElideMode.ElideMiddle
-        painter.drawText(
-            line, centre, painter.fontMetrics().elidedText(name, middle, line.width())
+        theme.draw_text(
+            painter,
+            line,
+            self._list.drop_text if is_target else row.name,
+            colour(Role.Text),
+            # The end of a name distinguishes members of one family.
+            elide=Qt.TextElideMode.ElideMiddle,
         )
 
     def _paint_portrait(
         self, painter: QPainter, line: QRect, target: str, ground: QColor
     ) -> int:
         side = line.height() - theme.SPACE_M
-        palette = self._list.palette()
         box = QRect(line.left(), line.top() + theme.SPACE_S, side, side)
         portrait = self._classes.portraits.get(target)
         ratio = self._list.devicePixelRatioF()
@@ -319,11 +321,11 @@ class ClassListDelegate(QStyledItemDelegate):
         if portrait:
             thumbnail = self._thumbs.get(portrait[0], side, ratio)
             thumbnail = thumbnail or self._thumbs.get_any(portrait[0])
-        painter.fillRect(box, theme.backdrop(palette))
+        painter.fillRect(box, theme.backdrop())
         if isinstance(thumbnail, QPixmap):
             draw_filling(painter, box, thumbnail)
         elif not portrait:
-            painter.setPen(theme.muted_text(palette))
+            painter.setPen(theme.muted_text())
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, target[:1].upper())
 
         theme.round_corners(painter, box, ground, side / 2)

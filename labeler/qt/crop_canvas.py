@@ -16,7 +16,6 @@ from PySide6.QtGui import (
     QMouseEvent,
     QPainter,
     QPaintEvent,
-    QPalette,
     QPen,
     QPixmap,
     QPolygonF,
@@ -38,7 +37,7 @@ from labeler.cropping import MIN_BOX_SIDE
 from labeler.qt.grid.gesture_view import ARROWS
 from labeler.qt.keyboard import ClassKeyReader
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import Role, backdrop, focus_ring
+from labeler.qt.theme import Role, backdrop, colour, focus_ring
 from labeler.qt.translations import tr
 
 HANDLES = ((0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5))
@@ -159,10 +158,9 @@ class BoxHandle(QGraphicsItem):
     def paint(
         self, painter: QPainter, option: object, widget: QWidget | None = None
     ) -> None:
-        palette = widget.palette() if widget else QPalette()
         half = QPointF(HANDLE_HALF_SIDE, HANDLE_HALF_SIDE)
-        painter.setPen(QPen(palette.color(Role.Base), 2))
-        painter.setBrush(palette.color(Role.Highlight))
+        painter.setPen(QPen(colour(Role.Base), 2))
+        painter.setBrush(colour(Role.Highlight))
         painter.drawRect(QRectF(-half, half))
 
 
@@ -198,14 +196,13 @@ class BoxItem(QGraphicsItem):
     ) -> None:
         """Paint the outline: thicker if selected, dashed if rejected."""
         sample = self.draft.sample
-        palette = widget.palette() if widget else QPalette()
         rejected = sample is not None and sample.status == "rejected"
         style = Qt.PenStyle.DashLine if rejected else Qt.PenStyle.SolidLine
         line = (Role.Highlight, 3) if self.isSelected() else (Role.Text, 2)
         outline = painter.transform().map(QPolygonF(self.draft.rect))
         painter.resetTransform()  # lines and texts do not scale with the zoom
         for role, width in ((Role.Base, line[1] + 2), line):
-            painter.setPen(QPen(palette.color(role), width, style))
+            painter.setPen(QPen(colour(role), width, style))
             painter.drawPolygon(outline)
         if sample is not None and (sample.label or rejected):
             text = "✗" if rejected else str(sample.label)
@@ -217,8 +214,8 @@ class BoxItem(QGraphicsItem):
             left = max(0, corner.x())
             top = max(0, corner.y() - height - 2)
             plate = QRectF(left, top, width, height)
-            painter.fillRect(plate, palette.color(Role.Base))
-            painter.setPen(palette.color(Role.Text))
+            painter.fillRect(plate, colour(Role.Base))
+            painter.setPen(colour(Role.Text))
             painter.drawText(plate, Qt.AlignmentFlag.AlignCenter, text)
 
 
@@ -407,8 +404,8 @@ class CropCanvas(QGraphicsView):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self.viewport())
         place = self.viewport().rect()
-        painter.fillRect(place, backdrop(self.palette()))
-        painter.setPen(self.palette().text().color())
+        painter.fillRect(place, backdrop())
+        painter.setPen(colour(Role.Text))
         if self.image.isNull():
             centred = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(place, centred, self.placeholder)

@@ -258,13 +258,13 @@ class SampleImage(QWidget):
         if not isinstance(thumbnail, QPixmap):
             return
 
-        ground = self.palette().window().color()
+        ground = theme.colour(theme.Role.Window)
         theme.round_corners(painter, rect, ground, theme.CONTROL_RADIUS)
         if self._box is not None:
             # In pixels of the region that is shown.
             scale = rect.width() / max(1, self._region.region.box.width)
             box = QRect(self._box.topLeft() * scale, self._box.bottomRight() * scale)
-            theme.draw_box(painter, box.translated(rect.topLeft()), self.palette(), 2)
+            theme.draw_box(painter, box.translated(rect.topLeft()), 2)
 
 
 class DetailPanel(QWidget):

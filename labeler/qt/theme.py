@@ -61,7 +61,7 @@ def show_theme(name: str) -> None:
         )
         application.setPalette(_palette(*_COLOURS["dark" if dark else "light"]))
 
-    application.setStyleSheet(_style_sheet(application.palette()))
+    application.setStyleSheet(_style_sheet(is_dark(application.palette())))
 
 
 def _desktop_asks(preference: str, value: str) -> bool:
@@ -118,22 +118,22 @@ def _palette(
 _STYLE = Path(__file__).with_name("style.qss")
 
 
-def _style_sheet(palette: QPalette) -> str:
+def _style_sheet(dark: bool) -> str:
     colours = {
-        "muted": muted_text(palette),
-        "line": edge(palette),
-        "hover": hovered(palette),
-        "soft": lit(palette),
-        "handle": blend(palette.color(Role.Window), palette.color(Role.Text), 0.36),
-        "trough": backdrop(palette),
-        "saved": QColor(SAVED[is_dark(palette)]),
-        "pending": QColor(PENDING[is_dark(palette)]),
+        "muted": muted_text(),
+        "line": edge(),
+        "hover": hovered(),
+        "soft": lit(),
+        "handle": blend(colour(Role.Window), colour(Role.Text), 0.36),
+        "trough": backdrop(),
+        "saved": QColor(SAVED[dark]),
+        "pending": QColor(PENDING[dark]),
         "accent_hover": blend(
-            palette.color(Role.Highlight), palette.color(Role.HighlightedText), 0.12
+            colour(Role.Highlight), colour(Role.HighlightedText), 0.12
         ),
     }
 
-    names = {name: colour.name() for name, colour in colours.items()}
+    names = {name: mixed.name() for name, mixed in colours.items()}
     points = QApplication.font().pointSizeF()
     sizes = {
         "radius": CONTROL_RADIUS,
@@ -145,6 +145,11 @@ def _style_sheet(palette: QPalette) -> str:
 
     template = Template(_STYLE.read_text(encoding="utf-8"))
     return template.substitute(names, **sizes, folder=_STYLE.parent.as_posix())
+
+
+def colour(role: Role) -> QColor:
+    """Return the colour of a role in the theme that is shown."""
+    return QGuiApplication.palette().color(role)
 
 
 def blend(under: QColor, over: QColor, share: float) -> QColor:
@@ -162,8 +167,8 @@ def _mix(under: int, over: int, share: float) -> int:
     return mixed
 
 
-def _mixing(under: Role, over: Role, share: float) -> Callable[[QPalette], QColor]:
-    return lambda palette: blend(palette.color(under), palette.color(over), share)
+def _mixing(under: Role, over: Role, share: float) -> Callable[[], QColor]:
+    return lambda: blend(colour(under), colour(over), share)
 
 
 backdrop = _mixing(Role.Base, Role.Text, 0.14)
@@ -195,13 +200,10 @@ def scale_font(font: QFont, times: float, *, bold: bool = True) -> QFont:
     return copy
 
 
-def draw_card(
-    painter: QPainter, rect: QRect, palette: QPalette, *, is_target: bool
-) -> QColor:
+def draw_card(painter: QPainter, rect: QRect, *, is_target: bool) -> QColor:
     """Draw a card, lit up as the target of a key or a drop; return its background."""
-    ground = lit(palette) if is_target else palette.color(Role.Base)
-    accent = QPen(palette.color(Role.Highlight), 2)
-    pen = accent if is_target else QPen(edge(palette), 1)
+    ground = lit() if is_target else colour(Role.Base)
+    pen = QPen(colour(Role.Highlight), 2) if is_target else QPen(edge(), 1)
     draw_frame(painter, rect, pen, ground, CARD_RADIUS)
     return ground
 
@@ -211,15 +213,31 @@ def key_width(metrics: QFontMetrics, key: str) -> int:
     return max(metrics.horizontalAdvance(key) + 2 * SPACE_S + 2, metrics.height() + 2)
 
 
-def draw_key(painter: QPainter, rect: QRect, key: str, palette: QPalette) -> None:
+def draw_text(
+    painter: QPainter,
+    rect: QRect,
+    text: str,
+    pen: QColor,
+    *,
+    align: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignVCenter,
+    elide: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+) -> int:
+    """Draw as much of a line of text as fits; return its width."""
+    elided = painter.fontMetrics().elidedText(text, elide, rect.width())
+    painter.setPen(pen)
+    painter.drawText(rect, align, elided)
+    return painter.fontMetrics().horizontalAdvance(elided)
+
+
+def draw_key(painter: QPainter, rect: QRect, key: str) -> None:
     """Draw a key cap at the left of a rectangle, in the font of the painter."""
     metrics = painter.fontMetrics()
     cap = QRect(0, 0, key_width(metrics, key), metrics.height() + 2)
     cap.moveCenter(rect.center())
     cap.moveLeft(rect.left())
-    line = QPen(blend(edge(palette), palette.color(Role.Text), 0.16), 1)
-    draw_frame(painter, cap, line, hovered(palette), SPACE_S)
-    painter.setPen(palette.color(Role.Text))
+    line = QPen(blend(edge(), colour(Role.Text), 0.16), 1)
+    draw_frame(painter, cap, line, hovered(), SPACE_S)
+    painter.setPen(colour(Role.Text))
     painter.drawText(cap, Qt.AlignmentFlag.AlignCenter, key)
 
 
@@ -252,10 +270,10 @@ def _corner_mask(
     return mask
 
 
-def draw_box(painter: QPainter, rect: QRect, palette: QPalette, width: int) -> None:
+def draw_box(painter: QPainter, rect: QRect, width: int) -> None:
     """Draw a box in the highlight colour, with a border that is visible on any image."""
     for role, thickness in ((Role.Base, width + 3), (Role.Highlight, width)):
-        painter.setPen(QPen(palette.color(role), thickness))
+        painter.setPen(QPen(colour(role), thickness))
         painter.drawRect(rect)
 
 
@@ -263,9 +281,8 @@ def focus_ring(painter: QPainter, rect: QRect, widget: QWidget) -> None:
     """Draw a frame around the widget that got the focus by the keyboard."""
     by_key = Qt.WidgetAttribute.WA_KeyboardFocusChange
     if widget.hasFocus() and widget.window().testAttribute(by_key):
-        palette = widget.palette()
-        colour = blend(edge(palette), palette.color(Role.Text), 0.25)
-        draw_frame(painter, rect, QPen(colour, 1), TRANSPARENT, CARD_RADIUS)
+        pen = QPen(blend(edge(), colour(Role.Text), 0.25), 1)
+        draw_frame(painter, rect, pen, TRANSPARENT, CARD_RADIUS)
 
 
 def draw_frame(

@@ -148,8 +148,7 @@ class TitleLabel(QLabel):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         title, *rest = _SEPARATOR.split(self.text(), maxsplit=1)
-        bold = theme.scale_font(self.font(), theme.HEADING)
-        painter.setFont(bold)
+        painter.setFont(theme.scale_font(self.font(), theme.HEADING))
         first = self.contentsRect()
         second = self.contentsRect()
         line_height = self.fontMetrics().height()
@@ -160,15 +159,9 @@ class TitleLabel(QLabel):
             width = painter.fontMetrics().horizontalAdvance(title)
             second.setLeft(first.left() + width + theme.SPACE_L)
 
-        elided = Qt.TextElideMode.ElideRight
-        for text, area, font, colour in (
-            (title, first, bold, self.palette().color(Role.WindowText)),
-            ("".join(rest), second, self.font(), theme.muted_text(self.palette())),
-        ):
-            painter.setFont(font)
-            painter.setPen(colour)
-            fitting = painter.fontMetrics().elidedText(text, elided, area.width())
-            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, fitting)
+        theme.draw_text(painter, first, title, theme.colour(Role.WindowText))
+        painter.setFont(self.font())
+        theme.draw_text(painter, second, "".join(rest), theme.muted_text())
 
 
 CLASS_KEYS = "1–9"
@@ -229,10 +222,9 @@ class KeyHints(SwitchedLabel):
         for key, text, cap, width in self.fitting_hints(painter.fontMetrics()):
             line = QRect(left, 0, width + 1, self.height())
             if cap:
-                theme.draw_key(painter, line, key, self.palette())
-            painter.setPen(theme.muted_text(self.palette()))
-            painter.drawText(
-                line.adjusted(cap, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, text
+                theme.draw_key(painter, line, key)
+            theme.draw_text(
+                painter, line.adjusted(cap, 0, 0, 0), text, theme.muted_text()
             )
             left += width + HINT_GAP
 

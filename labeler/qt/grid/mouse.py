@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QRubberBand
 
 from labeler.qt.grid.model import TilePrediction
 from labeler.qt.grid.tile_view import Select, TileView, paint_tile
+from labeler.qt.theme import Role, colour
 
 TILES_MIME = "application/x-gleanset-tiles"
 DRAG_IMAGE_SIDE = 96
@@ -39,7 +40,7 @@ def paint_drag_image(view: TileView, rows: Sequence[int]) -> QPixmap:
     tile = view.appearance(rows[0])
     tile = tile._replace(selected=False, pointed=False, prediction=stack)
     painter = QPainter(image)
-    paint_tile(painter, square, tile, view.palette(), view.palette().base().color())
+    paint_tile(painter, square, tile, colour(Role.Base))
     painter.end()
     return image
 

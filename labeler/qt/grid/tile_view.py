@@ -25,10 +25,8 @@ from PySide6.QtGui import (
     QColor,
     QFocusEvent,
     QFont,
-    QFontMetrics,
     QPainter,
     QPaintEvent,
-    QPalette,
     QPen,
     QPixmap,
     QRegion,
@@ -41,7 +39,7 @@ from labeler.qt import theme
 from labeler.qt.grid.layout import GAP, HEADING_HEIGHT, INSET, GridLayout, PlacedSection
 from labeler.qt.grid.model import Index, TileMark, TileModel, TilePrediction, TileState
 from labeler.qt.images import ThumbnailLoader, draw_fitted
-from labeler.qt.theme import Role
+from labeler.qt.theme import Role, colour
 from labeler.qt.translations import tr
 
 Select = QItemSelectionModel.SelectionFlag
@@ -74,21 +72,20 @@ def paint_tile(
     painter: QPainter,
     rect: QRect,
     tile: TileAppearance,
-    palette: QPalette,
     ground: QColor,
 ) -> None:
     """Paint a tile into its square, on `ground`; the painter's state is restored."""
     painter.save()
     if tile.prediction.count > 1:
-        rect = _paint_stack_plates(painter, rect, palette)
-    painter.fillRect(rect, theme.backdrop(palette))
+        rect = _paint_stack_plates(painter, rect)
+    painter.fillRect(rect, theme.backdrop())
     is_sent = tile.state.mark in (TileMark.SENT, TileMark.DONE)
     key = (tile.state.key or ("→" if is_sent else "")).title()
     is_captioned = is_sent and tile.caption == tile.state.target != ""
     painter.setOpacity(
         CAPTIONED_OPACITY if is_captioned else OPACITY_BY_MARK[tile.state.mark]
     )
-    painter.setPen(palette.color(Role.Text))
+    painter.setPen(colour(Role.Text))
     if tile.fills:
         draw_filling(painter, rect, tile.thumbnail)
     else:
@@ -96,20 +93,18 @@ def paint_tile(
 
     painter.setOpacity(1.0)
     if tile.caption:
-        _paint_caption(
-            painter, rect, tile.caption, key if is_captioned else "", palette
-        )
+        _paint_caption(painter, rect, tile.caption, key if is_captioned else "")
 
     theme.round_corners(painter, rect, ground, theme.TILE_RADIUS)
     badge = "✕" if tile.state.mark is TileMark.LIFTED else "" if is_captioned else key
     if badge:
-        _paint_badge(painter, rect, badge, palette)
+        _paint_badge(painter, rect, badge)
     if tile.prediction.count > 1:
-        _paint_count(painter, rect, str(tile.prediction.count), palette)
+        _paint_count(painter, rect, str(tile.prediction.count))
     if tile.selected or tile.pointed:
-        _paint_outline(painter, rect, palette, selected=tile.selected)
+        _paint_outline(painter, rect, selected=tile.selected)
     if tile.selected:
-        _paint_tick(painter, rect, palette)
+        _paint_tick(painter, rect)
     painter.restore()
 
 
@@ -124,37 +119,33 @@ def draw_filling(painter: QPainter, area: QRect, image: QPixmap | str | None) ->
     painter.drawPixmap(area, image, source)
 
 
-def _paint_stack_plates(painter: QPainter, rect: QRect, palette: QPalette) -> QRect:
+def _paint_stack_plates(painter: QPainter, rect: QRect) -> QRect:
     step = max(3, rect.width() // 32)
-    ground = theme.blend(theme.backdrop(palette), palette.color(Role.Text), 0.5)
-    pen = QPen(palette.color(Role.Base), 1)
+    ground = theme.blend(theme.backdrop(), colour(Role.Text), 0.5)
+    pen = QPen(colour(Role.Base), 1)
     plate = rect.adjusted(2 * step, 0, 0, -2 * step)
     theme.draw_frame(painter, plate, pen, ground, theme.TILE_RADIUS)
     return rect.adjusted(0, 2 * step, -2 * step, 0)
 
 
-def _paint_badge(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
+def _paint_badge(painter: QPainter, rect: QRect, text: str) -> None:
     side = max(22, min(rect.width(), rect.height()) * 2 // 5)
     disc = QRectF(0, 0, side, side)
     disc.moveCenter(QRectF(rect).center())
     pixels = round(side * (0.56 if len(text) == 1 else 0.4))
-    _paint_disc(
-        painter, disc, text, pixels, palette.color(Role.Text), palette.color(Role.Base)
-    )
+    _paint_disc(painter, disc, text, pixels, colour(Role.Text), colour(Role.Base))
 
 
-def _paint_count(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
+def _paint_count(painter: QPainter, rect: QRect, text: str) -> None:
     _set_font(painter, max(12, rect.height() // 8), bold=True)
     box = painter.fontMetrics().boundingRect(f" {text} ").adjusted(-3, -1, 3, 1)
     box.moveTopRight(rect.topRight() + QPoint(-3, 3))
-    painter.fillRect(box, palette.color(Role.Text))
-    painter.setPen(palette.color(Role.Base))
+    painter.fillRect(box, colour(Role.Text))
+    painter.setPen(colour(Role.Base))
     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
 
-def _paint_caption(
-    painter: QPainter, rect: QRect, text: str, mark: str, palette: QPalette
-) -> None:
+def _paint_caption(painter: QPainter, rect: QRect, name: str, key: str) -> None:
     """Paint a line at the lower edge: the key if there is room for it, then the name."""
     _set_font(
         painter,
@@ -166,29 +157,17 @@ def _paint_caption(
     room = OUTLINE_WIDTH + 1  # keep text clear of the outline
     height = metrics.height() + room
     line = QRect(rect.left(), rect.bottom() - height - 1, rect.width(), height + 2)
-    painter.fillRect(line, palette.color(Role.Base))
-    painter.setPen(palette.color(Role.Text))
-    caption = caption_text(metrics, text, mark, line.width() - 8 - room)
-    painter.drawText(
-        line.adjusted(4 + room, 0, -4, -room), Qt.AlignmentFlag.AlignVCenter, caption
-    )
+    painter.fillRect(line, colour(Role.Base))
+    line.adjust(4 + room, 0, -4, -room)
+    caption = f"{key} {name}".strip()
+    fits = metrics.horizontalAdvance(caption) <= line.width()
+    theme.draw_text(painter, line, caption if fits else name, colour(Role.Text))
 
 
-def caption_text(metrics: QFontMetrics, name: str, mark: str, width: int) -> str:
-    """Return the beginning of a name that fits, after its key if there is room for both."""
-    full_text = f"{mark} {name}".strip()
-    fits = metrics.horizontalAdvance(full_text) <= width
-    return (
-        full_text
-        if fits
-        else metrics.elidedText(name, Qt.TextElideMode.ElideRight, width)
-    )
-
-
-def _paint_tick(painter: QPainter, rect: QRect, palette: QPalette) -> None:
+def _paint_tick(painter: QPainter, rect: QRect) -> None:
     side = max(18, rect.height() // 6)
     disc = QRectF(rect.left() + 5, rect.top() + 5, side, side)
-    colours = palette.color(Role.Highlight), palette.color(Role.HighlightedText)
+    colours = colour(Role.Highlight), colour(Role.HighlightedText)
     _paint_disc(painter, disc, "✓", round(side * 0.62), *colours)
 
 
@@ -203,13 +182,11 @@ def _paint_disc(
     painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, text)
 
 
-def _paint_outline(
-    painter: QPainter, rect: QRect, palette: QPalette, *, selected: bool
-) -> None:
+def _paint_outline(painter: QPainter, rect: QRect, *, selected: bool) -> None:
     """Paint a frame with a gap, so that it is visible on any image."""
     outer = Role.Highlight if selected else Role.Text
     for role, width in ((outer, OUTLINE_WIDTH), (Role.Base, 1)):
-        pen = QPen(palette.color(role), width)
+        pen = QPen(colour(role), width)
         theme.draw_frame(painter, rect, pen, theme.TRANSPARENT, theme.TILE_RADIUS - 1)
         rect = rect.adjusted(width, width, -width, -width)
 
@@ -543,8 +520,8 @@ class TileView(QListView):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self.viewport())
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        palette, offset = self.palette(), self.verticalOffset()
-        painter.fillRect(event.rect(), palette.window())
+        offset = self.verticalOffset()
+        painter.fillRect(event.rect(), colour(Role.Window))
         area = event.region().translated(0, offset)
         grounds = self._paint_cards(painter, area.boundingRect(), offset)
         new_rows: list[int] = []
@@ -554,11 +531,9 @@ class TileView(QListView):
             rect = self._grid.rect(row)
             appearance = self.appearance(row)
             placed = self._grid.section_of(row)
-            ground = grounds.get(
-                placed.first if placed else -1, palette.color(Role.Window)
-            )
+            ground = grounds.get(placed.first if placed else -1, colour(Role.Window))
             place = self._sliding(row, rect.translated(0, -offset))
-            paint_tile(painter, place, appearance, palette, ground)
+            paint_tile(painter, place, appearance, ground)
             painted = area.intersected(rect).boundingRect()
             is_new = self.tiles.id(row) not in self.seen_samples
             tile = self.tiles.tile(row)
@@ -584,7 +559,7 @@ class TileView(QListView):
             if placed.section.title and placed.box.intersects(area):
                 lit = placed.first in lit_sections
                 box = placed.box.translated(0, -offset)
-                ground = theme.draw_card(painter, box, self.palette(), is_target=lit)
+                ground = theme.draw_card(painter, box, is_target=lit)
                 grounds[placed.first] = ground
                 line = QRect(box.topLeft(), QSize(box.width(), HEADING_HEIGHT))
                 line.adjust(INSET + 2, 0, -INSET - 2, 0)
@@ -601,7 +576,7 @@ class TileView(QListView):
         name, _, note = placed.section.title.partition("  ·  ")
         if key:
             painter.setFont(theme.scale_font(self.font(), theme.SMALL))
-            theme.draw_key(painter, line, key, self.palette())
+            theme.draw_key(painter, line, key)
             line.setLeft(
                 line.left()
                 + theme.key_width(painter.fontMetrics(), key)
@@ -609,23 +584,10 @@ class TileView(QListView):
             )
 
         painter.setFont(theme.scale_font(self.font(), 1.0))
-        elided = painter.fontMetrics().elidedText(
-            name, Qt.TextElideMode.ElideRight, line.width()
-        )
-        painter.setPen(self.palette().color(Role.Text))
-        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, elided)
-        line.setLeft(
-            line.left()
-            + painter.fontMetrics().horizontalAdvance(elided)
-            + theme.SPACE_M
-        )
-
+        name_width = theme.draw_text(painter, line, name, colour(Role.Text))
+        line.setLeft(line.left() + name_width + theme.SPACE_M)
         painter.setFont(self.font())
-        painter.setPen(theme.muted_text(self.palette()))
-        note = painter.fontMetrics().elidedText(
-            note, Qt.TextElideMode.ElideRight, line.width()
-        )
-        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, note)
+        theme.draw_text(painter, line, note, theme.muted_text())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         QAbstractItemView.resizeEvent(self, event)

@@ -31,7 +31,7 @@ from labeler.qt.grid.gesture_view import (
 from labeler.qt.grid.model import AS_STORED, UNMARKED, TileMark, TileModel, TileState
 from labeler.qt.images import LoadedImage, draw_fitted, load
 from labeler.qt.keyboard import PLACE_KEYS, ClassKeyReader
-from labeler.qt.theme import backdrop, draw_box, em
+from labeler.qt.theme import Role, backdrop, colour, draw_box, draw_text, em
 from labeler.qt.translations import target_name, tr
 from labeler.qt.views.base import (
     EmptyNotice,
@@ -149,18 +149,15 @@ class EnlargedFaceOverlay(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.fillRect(self.rect(), backdrop(self.palette()))
-        painter.setPen(self.palette().text().color())
+        painter.fillRect(self.rect(), backdrop())
+        painter.setPen(colour(Role.Text))
         line = em(self, 1.7)
         area = self.rect().adjusted(4, 4, -4, -2 * line)
         target = draw_fitted(painter, area, self._image)
         centre = Qt.AlignmentFlag.AlignCenter
         lower = QRect(0, self.height() - 2 * line, self.width(), line)
-        elided = Qt.TextElideMode.ElideRight
-        caption = painter.fontMetrics().elidedText(
-            self.caption(), elided, lower.width() - 8
-        )
-        painter.drawText(lower, centre, caption)
+        caption = lower.adjusted(4, 0, -4, 0)
+        draw_text(painter, caption, self.caption(), colour(Role.Text), align=centre)
         hint = tr(
             "← →: video frames · ↑ ↓: other faces · class keys · Esc: back"
             if len(self._frames.files) > 1
@@ -169,7 +166,7 @@ class EnlargedFaceOverlay(QWidget):
         painter.drawText(lower.translated(0, line), centre, hint)
         for face in self.frame_file.frame.faces if self.ready else ():
             width = 3 if face.id == self._id else 1
-            draw_box(painter, self.box_on_screen(target, face), self.palette(), width)
+            draw_box(painter, self.box_on_screen(target, face), width)
 
     def box_on_screen(self, target: QRect, face: FrameFace) -> QRect:
         """Return the box of a face when the image is painted into `target`."""

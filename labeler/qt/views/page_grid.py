@@ -36,6 +36,7 @@ from labeler.qt.theme import (
     SPACE_S,
     Role,
     blend,
+    colour,
     draw_frame,
     edge,
     muted_text,
@@ -90,7 +91,7 @@ class PageGrid(GestureView):
         super().paintEvent(event)
         if self.page_state.is_preparing:
             # The page stays readable, but looks as if it were behind glass.
-            veil = self.palette().color(Role.Window)
+            veil = colour(Role.Window)
             veil.setAlphaF(VEIL_OPACITY)
             QPainter(self.viewport()).fillRect(event.rect(), veil)
 
@@ -228,14 +229,13 @@ class PageGrid(GestureView):
             super().paint_heading(painter, line, placed, ground)
             return
 
-        palette = self.palette()
         centre = Qt.AlignmentFlag.AlignVCenter
         place = placed.portrait.translated(0, -self.verticalOffset())
         draw_filling(painter, place, self._portrait(placed))
         round_corners(painter, place, ground, place.width() / 2)
         line = self._name_line(placed)
         painter.setFont(self.font())
-        painter.setPen(muted_text(palette))
+        painter.setPen(muted_text())
         painter.drawText(
             line.translated(SPACE_S, line.height()), centre, self._note(placed)
         )
@@ -253,9 +253,9 @@ class PageGrid(GestureView):
             super().paint_heading(painter, line, placed, ground)
             return
 
-        pen = QPen(blend(edge(palette), palette.color(Role.Text), 0.1), 1)
-        draw_frame(painter, line, pen, palette.color(Role.Base), CONTROL_RADIUS)
-        painter.setPen(muted_text(palette))
+        pen = QPen(blend(edge(), colour(Role.Text), 0.1), 1)
+        draw_frame(painter, line, pen, colour(Role.Base), CONTROL_RADIUS)
+        painter.setPen(muted_text())
         text = f"{tag} {tr('Who is this?')}".strip()
         painter.drawText(line.adjusted(SPACE_M, 0, 0, 0), centre, text)
 
