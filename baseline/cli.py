@@ -68,9 +68,7 @@ class TrainingPreview(CommandResult, kw_only=True):
     mirroring: str
 
 
-@commands.command(
-    epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset"
-)
+@commands.command
 @job_options(simulate=True)
 @request_options(TrainRequest)
 def train(job: CommandJob, request: TrainRequest) -> CommandResult:
@@ -79,6 +77,8 @@ def train(job: CommandJob, request: TrainRequest) -> CommandResult:
     An interrupted run resumes from its last checkpoint.
 
     With --folds, cross-validate on train and val instead, without saving a model.
+
+    Example: baseline train --preset simple -o epochs=10 -d my-dataset
     """
     request.check()
     settings = load_preset(request.preset, request.texts())
@@ -120,15 +120,18 @@ class BackboneList(CommandResult, kw_only=True):
     backbones: list[str]
 
 
-@commands.command(epilog="Example: baseline backbones --json")
+@commands.command
 @job_options(dataset=False)
 def backbones(job: CommandJob) -> BackboneList:
-    """List the bundled backbones and known models on a hub."""
+    """List the bundled backbones and known models on a hub.
+
+    Example: baseline backbones --json
+    """
     names = load_hub_models("baseline.features")["names"]
     return BackboneList(backbones=[f"{name}: {text}" for name, text in names.items()])
 
 
-@commands.command(epilog="Example: baseline prelabel -d my-dataset")
+@commands.command
 @job_options()
 @request_options(PrelabelRequest)
 def prelabel(job: CommandJob, request: PrelabelRequest) -> CommandResult:
@@ -139,6 +142,8 @@ def prelabel(job: CommandJob, request: PrelabelRequest) -> CommandResult:
     labels: the labeler shows them for review. Label about 30 samples, prelabel again, and so on.
 
     The labeler's window runs this for new samples and updates suggestions after labelling.
+
+    Example: baseline prelabel -d my-dataset
     """
     require_transfer()
     options = {key: str(value) for key, value in request.options.items()}
@@ -156,9 +161,7 @@ _TEST_WARNING = (
 )
 
 
-@commands.command(
-    epilog="Example: baseline evaluate --protect photo=99.9% --max-rejection-rate 5%"
-)
+@commands.command
 @job_options()
 @request_options(EvaluateRequest)
 def evaluate(job: CommandJob, request: EvaluateRequest) -> CommandResult:
@@ -167,6 +170,8 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> CommandResult:
     The default is the latest run. Its report is rewritten. Thresholds are chosen on val and
     stored with the run, for predict and exported models. Evaluations on test are counted over
     all runs.
+
+    Example: baseline evaluate --protect photo=99.9% --max-rejection-rate 5%
     """
     require_transfer()
     from baseline.evaluation.evaluate import reevaluate_run
@@ -204,7 +209,7 @@ def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
     )
 
 
-@commands.command(epilog="Example: baseline compare --split val -d my-dataset")
+@commands.command
 @job_options()
 @request_options(CompareRunsRequest)
 def compare(job: CommandJob, request: CompareRunsRequest) -> CommandResult:
@@ -214,6 +219,8 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> CommandResult:
     the current samples. Each run is compared with the first by an interval and an exact test
     over groups (* is significant). Accuracy is that of the predictions users get; log loss, ECE
     and macro F1 are of the scores, before any image is predicted as "unknown".
+
+    Example: baseline compare --split val -d my-dataset
     """
     from baseline.evaluation.compare import compare as compare_runs
 
@@ -230,7 +237,7 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> CommandResult:
     return comparison
 
 
-@commands.command(epilog="Example: baseline label-issues --folds 5 -d my-dataset")
+@commands.command
 @job_options()
 @request_options(LabelIssuesRequest)
 def label_issues(job: CommandJob, request: LabelIssuesRequest) -> CommandResult:
@@ -238,6 +245,8 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> CommandResult:
 
     Cross-validates the settings of a run (default: latest) on all labelled samples. Label issues
     are stored for review and shown in the report of the run.
+
+    Example: baseline label-issues --folds 5 -d my-dataset
     """
     require_transfer()
     from baseline.evaluation.report.page import write_report
@@ -274,7 +283,7 @@ def _crop_plan(
     return cropping
 
 
-@commands.command(epilog="Example: baseline predict episode.jpg holiday/ -d my-dataset")
+@commands.command
 @job_options()
 @request_options(PredictRequest)
 def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
@@ -283,6 +292,8 @@ def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
     Images are cropped like the training images: a model of faces detects faces and predicts a
     class for each, with the detector of training or --detector. Confidences are calibrated if the
     run has a val split. Unreadable files are reported and skipped.
+
+    Example: baseline predict episode.jpg holiday/ -d my-dataset
     """
     from baseline.use.crops import expand_paths
     from baseline.use.model import load
@@ -439,7 +450,7 @@ class PredictionResult(CommandResult, kw_only=True):
         }
 
 
-@commands.command(epilog="Example: baseline export model.onnx -d my-dataset")
+@commands.command
 @job_options()
 @request_options(ExportRequest)
 def export(job: CommandJob, request: ExportRequest) -> CommandResult:
@@ -448,6 +459,8 @@ def export(job: CommandJob, request: ExportRequest) -> CommandResult:
     RUN is an id or a folder; default: the latest. Preprocessing, labels and thresholds are
     inside the file and described in OUT.json. The file is kept only if its predictions on up to
     200 images equal those of the run. int8 is calibrated on images of train.
+
+    Example: baseline export model.onnx -d my-dataset
     """
     names = request.names
     if len(names) > 2:
@@ -468,9 +481,7 @@ def export(job: CommandJob, request: ExportRequest) -> CommandResult:
     )
 
 
-@commands.command(
-    epilog="Example: baseline gallery --class mei new/*.png -d my-dataset"
-)
+@commands.command
 @job_options()
 @request_options(GalleryImagesRequest)
 def gallery(job: CommandJob, request: GalleryImagesRequest) -> CommandResult:
@@ -479,6 +490,8 @@ def gallery(job: CommandJob, request: GalleryImagesRequest) -> CommandResult:
     With --class, images are added: files, folders, or patterns such as 'new/*.jpg'. They are
     cropped like the training images, or by --detector. The files are kept in the folder of the
     run, with a log of all changes in gallery/changes.jsonl.
+
+    Example: baseline gallery --class mei new/*.png -d my-dataset
     """
     if bool(request.paths) != (request.label is not None):
         raise UsageError(

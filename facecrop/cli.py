@@ -21,7 +21,7 @@ commands = create_program(
 commands.add_command(docker)
 
 
-@commands.command(epilog="Example: facecrop run --margin 0.3 -d my-dataset")
+@commands.command
 @job_options(simulate=True)
 @request_options(FaceSearch)
 def run(job: CommandJob, request: FaceSearch) -> CommandResult:
@@ -31,6 +31,8 @@ def run(job: CommandJob, request: FaceSearch) -> CommandResult:
     faces, and new ones use the same detector, or drawnface at first; name a detector to search all
     images again. Changing margin, square, pad, level or min-size only crops again. For images that
     do not show faces, use --detector whole.
+
+    Example: facecrop run --margin 0.3 -d my-dataset
     """
     with job.open() as dataset:
         if job.simulate:
@@ -65,10 +67,13 @@ class DetectorList(CommandResult, kw_only=True):
     on_hub: list[str] = msgspec.field(default_factory=list, name="on a hub")
 
 
-@commands.command(epilog="Example: facecrop detectors --json")
+@commands.command
 @job_options(dataset=False)
 def detectors(job: CommandJob) -> DetectorList:
-    """List the detectors, and suitable models on Hugging Face. See docs/detectors.md."""
+    """List the detectors, and suitable models on Hugging Face. See docs/detectors.md.
+
+    Example: facecrop detectors --json
+    """
     from facecrop.detectors import check_detector_class, find_detector_class
     from facecrop.detectors.options import DEFAULT_DETECTOR
 

@@ -24,7 +24,7 @@ class DockerResult(CommandResult, kw_only=True):
     seconds: float | None = None
 
 
-@click.command(cls=Command, epilog="Example: facecrop docker build --engine podman")
+@click.command(cls=Command)
 @job_options(dataset=False)
 @click.argument("action", type=click.Choice([BUILD, CHECK]))
 @click.option(
@@ -44,6 +44,8 @@ def docker(
 
     Both run it once on a test image. It is named gleanset-animeface-2009, or
     $GLEANSET_CONTAINER_IMAGE. Output of the engine goes to stderr.
+
+    Example: facecrop docker build --engine podman
     """
     from facecrop.detectors.animeface_docker import choose_image_name
     from facecrop.run_docker import choose_engine

@@ -6,6 +6,7 @@ hint and the documented exit code.
 """
 
 import functools
+import inspect
 import io
 import json
 import logging
@@ -132,7 +133,16 @@ class CommandJob(NamedTuple):
 
 
 class Command(click.Command):
-    """A command with the help option `-h`."""
+    """A command with the help option `-h`, whose docstring ends with an example."""
+
+    def __init__(self, *args: Any, **values: Any):
+        super().__init__(*args, **values)
+        text, mark, example = inspect.cleandoc(self.help or "").rpartition(
+            "\n\nExample: "
+        )
+        if mark:
+            self.help = text
+            self.epilog = f"Example: {example}"
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
         """Return the names regardless of the context, because click caches the first result."""
@@ -168,6 +178,9 @@ class CommandGroup(Command, click.Group):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+CommandGroup.group_class = CommandGroup
 
 
 def create_program(

@@ -50,19 +50,18 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> CommandResult:
     return result
 
 
-@commands.command(
-    epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets"
-)
+@commands.command
 @job_options(simulate=True)
 @request_options(KeywordRequest)
 def keyword(job: CommandJob, request: KeywordRequest) -> CommandResult:
-    """Search sites for keywords and download the results."""
+    """Search sites for keywords and download the results.
+
+    Example: harvest keyword cat owl --source bing --limit 200 -d pets
+    """
     return carry_out(job, request)
 
 
-@commands.command(
-    epilog="Example: harvest folder ~/faces --hints-from-folders -d my-dataset"
-)
+@commands.command
 @job_options(simulate=True)
 @request_options(FolderRequest)
 def folder(job: CommandJob, request: FolderRequest) -> CommandResult:
@@ -79,13 +78,13 @@ def folder(job: CommandJob, request: FolderRequest) -> CommandResult:
 
     Tags and captions are read from name.txt or name.caption next to name.jpg, else from a
     metadata.jsonl (file_name, text or caption, tags).
+
+    Example: harvest folder ~/faces --hints-from-folders -d my-dataset
     """
     return carry_out(job, request)
 
 
-@commands.command(
-    epilog="Example: harvest urls list.parquet --column caption=TEXT -d my-dataset"
-)
+@commands.command
 @job_options(simulate=True)
 @request_options(UrlsRequest)
 def urls(job: CommandJob, request: UrlsRequest) -> CommandResult:
@@ -94,6 +93,8 @@ def urls(job: CommandJob, request: UrlsRequest) -> CommandResult:
     A .parquet, .csv or .tsv file is a table with named columns, a .json or .jsonl file the output
     of gallery-dl -j. Standard input is -:
     gallery-dl -j URL | harvest urls -
+
+    Example: harvest urls list.parquet --column caption=TEXT -d my-dataset
     """
     with _replace_stdin(request) as request:
         return carry_out(job, request)
@@ -118,9 +119,7 @@ def _replace_stdin(request: UrlsRequest) -> Iterator[UrlsRequest]:
         yield msgspec.structs.replace(request, file=paths)
 
 
-@commands.command(
-    epilog="Example: harvest frames ~/episodes --skip-openings -d my-dataset"
-)
+@commands.command
 @job_options(simulate=True)
 @request_options(FramesRequest)
 def frames(job: CommandJob, request: FramesRequest) -> CommandResult:
@@ -130,15 +129,20 @@ def frames(job: CommandJob, request: FramesRequest) -> CommandResult:
     Near-duplicates, black and blurred frames and fades are skipped.
 
     VIDEO is a file, a folder (searched recursively) or a pattern.
+
+    Example: harvest frames ~/episodes --skip-openings -d my-dataset
     """
     return carry_out(job, request)
 
 
-@commands.command(epilog="Example: harvest retry --reason truncated -d my-dataset")
+@commands.command
 @job_options()
 @request_options(RetryRequest)
 def retry(job: CommandJob, request: RetryRequest) -> RetryResult:
-    """Retry failed downloads of lists and searches."""
+    """Retry failed downloads of lists and searches.
+
+    Example: harvest retry --reason truncated -d my-dataset
+    """
     from harvest.downloads import DownloadRun
     from harvest.downloads import retry as retry_downloads
 
@@ -147,11 +151,14 @@ def retry(job: CommandJob, request: RetryRequest) -> RetryResult:
         return retry_downloads(dataset, run, request.reason)
 
 
-@commands.command(epilog="Example: harvest login pixiv")
+@commands.command
 @job_options()
 @request_options(LoginRequest)
 def login(job: CommandJob, request: LoginRequest) -> LoginResult:
-    """Log in to a site. The secret is stored in a private file of yours, never in a dataset."""
+    """Log in to a site. The secret is stored in a private file of yours, never in a dataset.
+
+    Example: harvest login pixiv
+    """
     from harvest.sources import Query, load_source
 
     options = group_options_by_source(request.options, (request.site,))[request.site]

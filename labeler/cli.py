@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from curation.labelling_command import suggest_labelling_command
 from gleanset import Dataset
 from gleanset.class_names import fold_name
-from gleanset.cli import Command, CommandGroup, CommandJob, create_program, job_options
+from gleanset.cli import CommandGroup, CommandJob, create_program, job_options
 from gleanset.command_result import AliasedResult, CommandResult, JsonDict
 from gleanset.db.classes import list_aliases, normalize_alias
 from gleanset.db.journal import PERSON, TOGETHER, Choice, SampleState
@@ -27,43 +27,11 @@ from gleanset.operations import make_operation
 from gleanset.terminal import format_table
 from labeler.acceptance import AcceptanceResult, accept_hints, accept_proposals
 from labeler.classes import ClassEdit, ClassEditor
-from labeler.cli_curation import COMMANDS
+from labeler.cli_curation import commands as curation_commands
 from labeler.sorting.keys import ClassKeys
 from labeler.sorting.name_matching import find_similar_name
 
 VIEWS = ("grid", "pages", "duplicates", "crop", "review", "statistics")
-
-
-@click.command("open", cls=Command, epilog="Example: labeler open -d my-dataset")
-@job_options()
-@click.option(
-    "--view",
-    type=click.Choice(VIEWS),
-    help="The first view. Default: the last one used.",
-)
-def open_(job: CommandJob, view: str | None) -> None:
-    """Open the window to sort, check duplicates, review and export.
-
-    If there is no dataset, the window offers to create one and to import the files of the folder.
-    Language and colors are in its settings (Ctrl+,).
-    """
-    try:
-        from gleanset.platform import has_display
-        from labeler.qt.app import open_window
-    except ImportError as error:
-        raise MissingComponent(
-            f"the window needs PySide6, which cannot be loaded ({error})",
-            install_command("gui"),
-        ) from error
-
-    try:
-        with job.open():
-            pass  # reports errors of the dataset before there is a window
-    except DatasetMissing:
-        if not has_display():
-            raise
-
-    open_window(job.root, view)
 
 
 class WindowGroup(CommandGroup):
@@ -87,44 +55,94 @@ class WindowGroup(CommandGroup):
         return open_.name, open_, ["-d", first, *rest]
 
 
-def add_window(commands: click.Group) -> None:
-    """Make opening the window the default command."""
-
-    def begin(**values: Any) -> None:
-        context = click.get_current_context()
-        name = context.invoked_subcommand
-        if name is None:
-            context.invoke(open_, **values)
-            return
-
-        # Options before a command are defaults of the command, or of those of a group.
-        defaults = {
-            option: value
-            for option, value in values.items()
-            if context.get_parameter_source(option) == ParameterSource.COMMANDLINE
-        }
-        command = commands.commands[name]
-        # A group, such as `classes`, has commands of its own.
-        subcommands = getattr(command, "commands", {})
-        all_commands = (command, *subcommands.values())
-        params = chain.from_iterable(part.params for part in all_commands)
-        unknown_options = sorted(defaults.keys() - {param.name for param in params})
-        if unknown_options:
-            raise click.UsageError(f"{name!r} has no option --{unknown_options[0]}")
-        context.default_map = {name: defaults | dict.fromkeys(subcommands, defaults)}
-
-    commands.add_command(open_)
-    commands.invoke_without_command = True
-    commands.no_args_is_help = False
-    commands.params += open_.params
-    commands.callback = begin
+SECTIONS = {
+    "Label": "open label accept hints classes undo",
+    "Clean up": "dedup groups quality",
+    "Split": "split audit",
+    "Import and export": "import export gallery",
+}
+commands = create_program(
+    "labeler",
+    "Label, split and export a dataset. Without a command, or with a folder instead, it opens the "
+    "window.",
+    WindowGroup,
+    SECTIONS,
+)
+commands.commands.update(curation_commands.commands)
 
 
-@click.group(cls=CommandGroup, epilog="Example: labeler classes list -d my-dataset")
+@commands.command("open")
+@job_options()
+@click.option(
+    "--view",
+    type=click.Choice(VIEWS),
+    help="The first view. Default: the last one used.",
+)
+def open_(job: CommandJob, view: str | None) -> None:
+    """Open the window to sort, check duplicates, review and export.
+
+    If there is no dataset, the window offers to create one and to import the files of the folder.
+    Language and colors are in its settings (Ctrl+,).
+
+    Example: labeler open -d my-dataset
+    """
+    try:
+        from gleanset.platform import has_display
+        from labeler.qt.app import open_window
+    except ImportError as error:
+        raise MissingComponent(
+            f"the window needs PySide6, which cannot be loaded ({error})",
+            install_command("gui"),
+        ) from error
+
+    try:
+        with job.open():
+            pass  # reports errors of the dataset before there is a window
+    except DatasetMissing:
+        if not has_display():
+            raise
+
+    open_window(job.root, view)
+
+
+def open_by_default(**values: Any) -> None:
+    """Open the window, unless a command is named."""
+    context = click.get_current_context()
+    name = context.invoked_subcommand
+    if name is None:
+        context.invoke(open_, **values)
+        return
+
+    # Options before a command are defaults of the command, or of those of a group.
+    defaults = {
+        option: value
+        for option, value in values.items()
+        if context.get_parameter_source(option) == ParameterSource.COMMANDLINE
+    }
+    command = commands.commands[name]
+    # A group, such as `classes`, has commands of its own.
+    subcommands = getattr(command, "commands", {})
+    all_commands = (command, *subcommands.values())
+    params = chain.from_iterable(part.params for part in all_commands)
+    unknown_options = sorted(defaults.keys() - {param.name for param in params})
+    if unknown_options:
+        raise click.UsageError(f"{name!r} has no option --{unknown_options[0]}")
+    context.default_map = {name: defaults | dict.fromkeys(subcommands, defaults)}
+
+
+commands.invoke_without_command = True
+commands.no_args_is_help = False
+commands.params += open_.params
+commands.callback = open_by_default
+
+
+@commands.group
 def classes() -> None:
     """List, create, rename, merge and delete classes. `labeler undo` reverts an edit.
 
     Their order is in dataset.toml, under [keys].
+
+    Example: labeler classes list -d my-dataset
     """
 
 
@@ -155,10 +173,13 @@ class ClassList(CommandResult):
         return [*format_table(rows), f"classes: {len(self.classes)}"]
 
 
-@classes.command("list", epilog="Example: labeler classes list --json -d my-dataset")
+@classes.command("list")
 @job_options()
 def list_classes(job: CommandJob) -> ClassList:
-    """List the classes with counts, keys and aliases."""
+    """List the classes with counts, keys and aliases.
+
+    Example: labeler classes list --json -d my-dataset
+    """
     with job.open() as dataset:
         sizes = {
             row.name: row.count for row in SampleTiles(dataset.db).get_counts().classes
@@ -186,7 +207,7 @@ class ClassEditResult(AliasedResult):
     next: str = ""
 
 
-@classes.command(epilog="Example: labeler classes add hana --alias はな -d my-dataset")
+@classes.command
 @job_options()
 @click.argument("name")
 @click.option(
@@ -197,7 +218,10 @@ class ClassEditResult(AliasedResult):
     help="Another name of the class in weak labels, imports and typed names; repeatable.",
 )
 def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> ClassEditResult:
-    """Create a class, or add aliases to one."""
+    """Create a class, or add aliases to one.
+
+    Example: labeler classes add hana --alias はな -d my-dataset
+    """
     with job.open() as dataset:
         editor = ClassEditor(dataset)
         edits: list[ClassEdit] = []
@@ -223,22 +247,28 @@ def _edit_result(dataset: Dataset, *edits: ClassEdit) -> ClassEditResult:
     )
 
 
-@classes.command(epilog="Example: labeler classes rename hana hanako -d my-dataset")
+@classes.command
 @job_options()
 @click.argument("old")
 @click.argument("new")
 def rename(job: CommandJob, old: str, new: str) -> ClassEditResult:
-    """Rename a class; its old name becomes an alias."""
+    """Rename a class; its old name becomes an alias.
+
+    Example: labeler classes rename hana hanako -d my-dataset
+    """
     with job.open() as dataset:
         return _edit_result(dataset, ClassEditor(dataset).rename(old, new))
 
 
-@classes.command(epilog="Example: labeler classes merge hanna hana -d my-dataset")
+@classes.command
 @job_options()
 @click.argument("old")
 @click.argument("into")
 def merge(job: CommandJob, old: str, into: str) -> ClassEditResult:
-    """Move all samples of class OLD to class INTO. OLD becomes an alias of INTO."""
+    """Move all samples of class OLD to class INTO. OLD becomes an alias of INTO.
+
+    Example: labeler classes merge hanna hana -d my-dataset
+    """
     with job.open() as dataset:
         edit = ClassEditor(dataset).merge(old, into)
         result = _edit_result(dataset, edit)
@@ -246,11 +276,14 @@ def merge(job: CommandJob, old: str, into: str) -> ClassEditResult:
         return result
 
 
-@classes.command(epilog="Example: labeler classes delete hana -d my-dataset")
+@classes.command
 @job_options()
 @click.argument("name")
 def delete(job: CommandJob, name: str) -> ClassEditResult:
-    """Delete a class, or an alias. Samples of a class lose their label and split."""
+    """Delete a class, or an alias. Samples of a class lose their label and split.
+
+    Example: labeler classes delete hana -d my-dataset
+    """
     name = normalize_alias(name)
     with job.open() as dataset:
         editor = ClassEditor(dataset)
@@ -276,11 +309,12 @@ def delete(job: CommandJob, name: str) -> ClassEditResult:
         return result
 
 
-@click.group(
-    cls=CommandGroup, epilog="Example: labeler hints drop Downloads -d my-dataset"
-)
+@commands.group
 def hints() -> None:
-    """Weak labels: class names from folders, lists and searches."""
+    """Weak labels: class names from folders, lists and searches.
+
+    Example: labeler hints drop Downloads -d my-dataset
+    """
 
 
 class HintDropped(CommandResult):
@@ -289,13 +323,15 @@ class HintDropped(CommandResult):
     dropped_from_images: int
 
 
-@hints.command(epilog="Example: labeler hints drop Downloads -d my-dataset")
+@hints.command
 @job_options()
 @click.argument("name")
 def drop(job: CommandJob, name: str) -> HintDropped:
     """Drop a weak label. `labeler accept hints` then no longer creates its class.
 
     Labels do not change. Only a harvest with other options, or of new files, adds it again.
+
+    Example: labeler hints drop Downloads -d my-dataset
     """
     with job.open() as dataset:
         hints = Hints(dataset.db)
@@ -309,27 +345,7 @@ def drop(job: CommandJob, name: str) -> HintDropped:
     return HintDropped(number)
 
 
-SECTIONS = {
-    "Label": "open label accept hints classes undo",
-    "Clean up": "dedup groups quality",
-    "Split": "split audit",
-    "Import and export": "import export gallery",
-}
-commands = create_program(
-    "labeler",
-    "Label, split and export a dataset. Without a command, or with a folder instead, it opens the "
-    "window.",
-    WindowGroup,
-    SECTIONS,
-)
-for part in (classes, hints, *COMMANDS):
-    commands.add_command(part)
-add_window(commands)
-
-
-@commands.command(
-    epilog="Example: labeler accept predictions --above 0.98 -d my-dataset"
-)
+@commands.command
 @job_options(simulate=True)
 @click.argument("kind", type=click.Choice(("hints", "predictions")))
 @click.option(
@@ -360,6 +376,8 @@ def accept(
     predictions` prints them. Their labels have the provenance "model", and `likely_wrong` is the
     expected number of errors among samples of known classes. Other samples stay in the queue, by
     reason. `labeler undo` reverts everything.
+
+    Example: labeler accept predictions --above 0.98 -d my-dataset
     """
     with job.open() as dataset:
         if not dataset.samples.count():
@@ -404,7 +422,7 @@ class LabelResult(AliasedResult, kw_only=True):
         }
 
 
-@commands.command(epilog="Example: labeler label hana --cluster 5d0c2e71 -d my-dataset")
+@commands.command
 @job_options()
 @click.argument("label", metavar="LABEL", required=False)
 @click.argument("samples", nargs=-1, metavar="[SAMPLE]...")
@@ -439,6 +457,8 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
     with a letter missing, added or swapped, it is refused as a typo until `labeler classes add` has
     created it. Wrong samples of a cluster or a track can be labelled by id afterwards. The kept
     copy of a duplicate gets its label, too, unless it was decided otherwise.
+
+    Example: labeler label hana --cluster 5d0c2e71 -d my-dataset
     """
     selection = Selection(**options)
     if selection.has_no_class and label is not None:
@@ -598,10 +618,13 @@ class UndoneStep(AliasedResult):
         return facts
 
 
-@commands.command(epilog="Example: labeler undo -d my-dataset")
+@commands.command
 @job_options()
 def undo(job: CommandJob) -> UndoneStep:
-    """Undo the last step that is not undone yet."""
+    """Undo the last step that is not undone yet.
+
+    Example: labeler undo -d my-dataset
+    """
     with job.open() as dataset:
         step = dataset.journal.undo()
         operation = step.operation.first()

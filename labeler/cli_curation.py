@@ -12,7 +12,7 @@ import msgspec
 from click.core import ParameterSource
 
 from gleanset import Dataset
-from gleanset.cli import Command, CommandJob, job_options, workers_option
+from gleanset.cli import CommandGroup, CommandJob, job_options, workers_option
 from gleanset.command_result import CommandResult, JsonDict
 from gleanset.dataset import is_dataset
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 _SMALL_DIFFERENCE = "equal except for a small area or an overlay"
 _COMMON_PART = "they share a part that also occurs in images that are not the same"
 
+commands = CommandGroup()
 
-@click.command(cls=Command, epilog="Example: labeler dedup --simulate -d my-dataset")
+
+@commands.command
 @job_options(simulate=True)
 @workers_option
 def dedup(job: CommandJob, workers: int | None) -> CommandResult:
@@ -42,6 +44,8 @@ def dedup(job: CommandJob, workers: int | None) -> CommandResult:
     pixels such a difference may be too small to detect. Labels move to the best copy; copies with
     different labels are listed by labeler groups --conflicts. Nothing is deleted, and labeler undo
     reverts it. --simulate stores the comparisons, but marks nothing.
+
+    Example: labeler dedup --simulate -d my-dataset
     """
     from labeler.duplicates.finder import DuplicateFinder
 
@@ -67,7 +71,7 @@ class PairDecision(CommandResult):
         }
 
 
-@click.command(cls=Command, epilog="Example: labeler groups --conflicts -d my-dataset")
+@commands.command
 @job_options()
 @click.option(
     "--conflicts", is_flag=True, help="Only sets with different labels or weak labels."
@@ -91,6 +95,8 @@ def groups(
     If copies are labelled differently, give all of them one label: labeler label CLASS SAMPLE...
     `files` are the original paths, the best copy first. Undecided pairs come last, and both samples
     are kept: decide with --same or --differ, then run labeler dedup. Such decisions are permanent.
+
+    Example: labeler groups --conflicts -d my-dataset
     """
     from labeler.duplicates.finder import DuplicateFinder
     from labeler.duplicates.plan import judge
@@ -153,7 +159,7 @@ def _list_locations(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[Any
     return lists
 
 
-@click.command(cls=Command, epilog="Example: labeler audit ~/their-dataset --fail")
+@commands.command
 @job_options()
 @click.argument("tree", required=False, type=click.Path(path_type=Path))
 @click.option("--fail", is_flag=True, help="Exit with code 3 if there is a leak.")
@@ -166,6 +172,8 @@ def audit(
     TREE has folders train, val or test on its first level (or images/train and so on). Default:
     the dataset itself. Nothing is changed. Images that differ only in a small area are possible
     copies; images that are only alike are not leaks.
+
+    Example: labeler audit ~/their-dataset --fail
     """
     from labeler.audit import collect_dataset, collect_tree, find_leaks
 
@@ -185,7 +193,7 @@ def audit(
     return result
 
 
-@click.command(cls=Command, epilog="Example: labeler quality -d my-dataset")
+@commands.command
 @job_options()
 @workers_option
 def quality(job: CommandJob, workers: int | None) -> CommandResult:
@@ -193,6 +201,8 @@ def quality(job: CommandJob, workers: int | None) -> CommandResult:
 
     Only new and re-cropped samples are measured, and no labels change. List the samples with
     `gleanset list samples --where flags=blurred`.
+
+    Example: labeler quality -d my-dataset
     """
     from labeler.quality.assessment import assess_quality
 
@@ -205,9 +215,7 @@ def quality(job: CommandJob, workers: int | None) -> CommandResult:
         return assess_quality(dataset, workers=workers or 0, progress=job.progress)
 
 
-@click.command(
-    cls=Command, epilog="Example: labeler split --ratio 8:1:1 --seed 0 -d my-dataset"
-)
+@commands.command
 @job_options(simulate=True)
 @request_options(SplitSettings)
 def split(job: CommandJob, request: SplitSettings) -> CommandResult:
@@ -218,6 +226,8 @@ def split(job: CommandJob, request: SplitSettings) -> CommandResult:
     train is left out. Without options, the settings of the last split are kept; before it, those of
     [split] in dataset.toml are used. Samples that were not compared by labeler dedup are compared
     first, so that copies stay together; the comparisons are stored, also with --simulate.
+
+    Example: labeler split --ratio 8:1:1 --seed 0 -d my-dataset
     """
     from labeler.splits.job import split_dataset
 
@@ -240,11 +250,7 @@ def split(job: CommandJob, request: SplitSettings) -> CommandResult:
         )
 
 
-@click.command(
-    "import",
-    cls=Command,
-    epilog="Example: labeler import ~/sorted-images -d my-dataset",
-)
+@commands.command("import")
 @job_options(simulate=True)
 @request_options(ImportRequest)
 def import_(job: CommandJob, request: ImportRequest) -> CommandResult:
@@ -256,6 +262,8 @@ def import_(job: CommandJob, request: ImportRequest) -> CommandResult:
     A sources.csv next to the images gives the credit (columns file, author, licence, page) and
     the group of each image, name.txt or metadata.jsonl its tags and caption; importing again
     updates them. labeler undo reverts an import.
+
+    Example: labeler import ~/sorted-images -d my-dataset
     """
     from labeler.importing.job import import_labelled
     from labeler.importing.reading import check_importable
@@ -270,9 +278,7 @@ def import_(job: CommandJob, request: ImportRequest) -> CommandResult:
         )
 
 
-@click.command(
-    cls=Command, epilog="Example: labeler export out --format yolo-detect -d my-dataset"
-)
+@commands.command
 @job_options(simulate=True)
 @click.argument("out", required=False, metavar="[OUT]")
 @workers_option
@@ -284,6 +290,8 @@ def export(
 
     Default for OUT: a folder in the dataset's exports. OUT is replaced once the export is complete;
     other files in it are never replaced. Complete shards of an interrupted export are kept.
+
+    Example: labeler export out --format yolo-detect -d my-dataset
     """
     from labeler.export.job import export as export_to_folder
     from labeler.export.job import simulate_export
@@ -313,7 +321,7 @@ def export(
         return result
 
 
-@click.command(cls=Command, epilog="Example: labeler gallery faces.html -d my-dataset")
+@commands.command
 @job_options()
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html")
 @request_options(GalleryRequest)
@@ -324,6 +332,8 @@ def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> CommandResul
     self-contained file without camera metadata, which can be sent to other people. New samples are
     measured first, as by `labeler quality`. --clusters shows the clusters of queued samples from
     `baseline prelabel`: `labeler label NAME --cluster ID` labels a cluster at once.
+
+    Example: labeler gallery faces.html -d my-dataset
     """
     from labeler.export.result import unreadable_images_error
     from labeler.gallery.writing import write_gallery
@@ -334,6 +344,3 @@ def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> CommandResul
         if result.unreadable:
             raise unreadable_images_error(result.unreadable, result)
         return result
-
-
-COMMANDS = (dedup, groups, audit, quality, split, import_, export, gallery)

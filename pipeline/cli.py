@@ -75,7 +75,7 @@ class InitResult(CommandResult):
     next: str
 
 
-@commands.command(epilog="Example: gleanset init my-dataset")
+@commands.command
 @job_options()
 @click.argument("folder", metavar="[DIR]", required=False, type=FOLDER)
 @click.option("--name", help="Name of the dataset. Default: the name of its folder.")
@@ -89,6 +89,8 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
 
     Name, description and contact appear in dataset cards, reports and on the page; title, author
     and citation in the exports. They are stored in dataset.toml.
+
+    Example: gleanset init my-dataset
     """
     from pipeline.status import next_step
 
@@ -124,20 +126,20 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
         )
 
 
-@commands.command(epilog="Example: gleanset status -d my-dataset --json")
+@commands.command
 @job_options()
 def status(job: CommandJob) -> CommandResult:
-    """Show the counts of a dataset and the command to run next."""
+    """Show the counts of a dataset and the command to run next.
+
+    Example: gleanset status -d my-dataset --json
+    """
     from pipeline.status import gather_status
 
     with job.open() as dataset:
         return gather_status(dataset)
 
 
-@commands.command(
-    "list",
-    epilog="Example: gleanset list samples --where label=hana | jq -c 'select(.score > 0.8)'",
-)
+@commands.command("list")
 @job_options()
 @click.argument("kind", metavar="KIND", type=click.Choice(KINDS.split()))
 @click.option(
@@ -152,6 +154,8 @@ def list_(job: CommandJob, kind: str, conditions: tuple[str, ...]) -> None:
 
     KIND is images, faces, samples, decisions, groups, rejections, yields, runs, predictions,
     clusters, tracks, label-issues, confusion, snapshots, reports or missed.
+
+    Example: gleanset list samples --where label=hana | jq -c 'select(.score > 0.8)'
     """
     from pipeline.listing import list_records
 
@@ -160,7 +164,7 @@ def list_(job: CommandJob, kind: str, conditions: tuple[str, ...]) -> None:
             job.show_json(line)
 
 
-@commands.command(epilog="Example: gleanset run my-recipe.toml --into my-dataset")
+@commands.command
 @job_options(simulate=True)
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option(
@@ -199,6 +203,8 @@ def run(
     """Run a recipe stage by stage, or resume it.
 
     RECIPE is a file, or the name of a bundled recipe (see gleanset recipes).
+
+    Example: gleanset run my-recipe.toml --into my-dataset
     """
     from labeler.export.result import ExportResult, unreadable_images_error
     from pipeline.recipe import find_recipe, read_recipe
@@ -226,11 +232,14 @@ def run(
     return result
 
 
-@commands.command(epilog="Example: gleanset recipes memes")
+@commands.command
 @job_options(dataset=False)
 @click.argument("name", required=False)
 def recipes(job: CommandJob, name: str | None) -> CommandResult:
-    """List the bundled recipes, or print one to start your own."""
+    """List the bundled recipes, or print one to start your own.
+
+    Example: gleanset recipes memes
+    """
     from pipeline.recipe import (
         RecipeList,
         RecipeText,
@@ -249,7 +258,7 @@ class ReportResult(CommandResult):
     report: str
 
 
-@commands.command(epilog="Example: gleanset report -d my-dataset")
+@commands.command
 @job_options()
 @click.option("--title", help="Title of the report. Default: the name of the dataset.")
 @click.option(
@@ -267,7 +276,10 @@ class ReportResult(CommandResult):
 def report(
     job: CommandJob, title: str | None, out: Path | None, run_id: str | None
 ) -> ReportResult:
-    """Write a report on the dataset and its model as one HTML page."""
+    """Write a report on the dataset and its model as one HTML page.
+
+    Example: gleanset report -d my-dataset
+    """
     from pipeline.report.page import write_report
 
     with job.open() as dataset:
@@ -283,7 +295,7 @@ def report(
         )
 
 
-@commands.command(epilog="Example: gleanset demo --into demo")
+@commands.command
 @job_options(dataset=False)
 @click.option(
     "--into",
@@ -301,6 +313,8 @@ def demo(job: CommandJob, into: Path, site: bool) -> CommandResult | None:
     """Build the bundled sample dataset and train a model on it.
 
     Works offline, and prints the path of the report.
+
+    Example: gleanset demo --into demo
     """
     from pipeline.demo import run_demo, serve_sample_site
 
@@ -310,7 +324,7 @@ def demo(job: CommandJob, into: Path, site: bool) -> CommandResult | None:
     return run_demo(into, job.progress, job.say)
 
 
-@commands.command(epilog="Example: gleanset episodes ~/episodes -d my-dataset")
+@commands.command
 @job_options(simulate=True)
 @request_options(EpisodesRequest)
 def episodes(job: CommandJob, request: EpisodesRequest) -> CommandResult:
@@ -321,13 +335,15 @@ def episodes(job: CommandJob, request: EpisodesRequest) -> CommandResult:
     (labeler label NAME --cluster TRACK). Repeated intros and outros are used once.
 
     VIDEO is a file, a folder (searched recursively) or a pattern.
+
+    Example: gleanset episodes ~/episodes -d my-dataset
     """
     from harvest.cli import carry_out
 
     return carry_out(job, request)
 
 
-@commands.command(epilog="Example: gleanset timeline -d my-dataset")
+@commands.command
 @job_options()
 @click.option(
     "--out",
@@ -344,6 +360,8 @@ def timeline(job: CommandJob, out: Path | None, *, subtitles: bool) -> CommandRe
     """Write who is on screen when, as a page and a table.
 
     It shows the tracks of gleanset episodes; most of its faces decide the class of a track.
+
+    Example: gleanset timeline -d my-dataset
     """
     from pipeline.episodes.timeline import write_timelines
 
@@ -354,7 +372,7 @@ def timeline(job: CommandJob, out: Path | None, *, subtitles: bool) -> CommandRe
 _SECONDS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-@commands.command(epilog="Example: gleanset verify --repair -d my-dataset")
+@commands.command
 @job_options()
 @click.option(
     "--repair",
@@ -372,6 +390,8 @@ def verify(job: CommandJob, repair: bool) -> CommandResult:
     missing, so that their harvest downloads them again. Unreadable files stay as they are.
 
     The exit code is 3 if missing, damaged or unreadable files remain.
+
+    Example: gleanset verify --repair -d my-dataset
     """
     from pipeline.maintenance.check_files import verify as verify_dataset
 
@@ -421,7 +441,7 @@ class ForgetRequest(Request, frozen=True, kw_only=True):
     yes: Annotated[bool, Param("Do not ask for confirmation.", short="-y")] = False
 
 
-@commands.command(epilog="Example: gleanset forget --author Hokusai -d my-dataset")
+@commands.command
 @job_options(simulate=True)
 @request_options(ForgetRequest)
 def forget(job: CommandJob, request: ForgetRequest) -> CommandResult:
@@ -430,6 +450,8 @@ def forget(job: CommandJob, request: ForgetRequest) -> CommandResult:
     Reports about them are removed, too. A tombstone keeps harvests from downloading them again.
     This cannot be undone. Earlier exports and trained models are not changed: export and train
     again.
+
+    Example: gleanset forget --author Hokusai -d my-dataset
     """
     from pipeline.maintenance.removals import (
         RemovalPreview,
@@ -467,7 +489,7 @@ def _name_image(dataset: Dataset, sha256: str) -> str:
     return f"{sha256[:12]} {escape_name(location)}".rstrip()
 
 
-@commands.command(epilog="Example: gleanset gc --older 1d --simulate -d my-dataset")
+@commands.command
 @job_options(simulate=True)
 @click.option(
     "--older",
@@ -481,6 +503,8 @@ def gc(job: CommandJob, older: str) -> CommandResult:
 
     Also old copies of the catalogue; the one made by the last upgrade is always kept.
     --simulate lists the first paths, with --json all of them.
+
+    Example: gleanset gc --older 1d --simulate -d my-dataset
     """
     from pipeline.maintenance.check_files import collect_garbage
 
@@ -489,7 +513,7 @@ def gc(job: CommandJob, older: str) -> CommandResult:
         return collect_garbage(dataset, age, simulate=job.simulate)
 
 
-@commands.command(epilog="Example: gleanset merge ../anas-dataset -d my-dataset")
+@commands.command
 @job_options(simulate=True)
 @click.argument("other", type=FOLDER)
 def merge(job: CommandJob, other: Path) -> CommandResult:
@@ -499,6 +523,8 @@ def merge(job: CommandJob, other: Path) -> CommandResult:
     one side has decided since both were the same dataset, its decision wins. Merging again adds
     only what is new. OTHER is not changed. labeler undo reverts the decisions of a merge, not
     the images, faces and samples it added.
+
+    Example: gleanset merge ../anas-dataset -d my-dataset
     """
     from pipeline.maintenance.merge import MergePreview, merge_dataset
 
@@ -535,13 +561,15 @@ def parse_age(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-@commands.command(epilog="Example: gleanset doctor")
+@commands.command
 @job_options()
 def doctor(job: CommandJob) -> CommandResult:
     """Check which components work here, and how to fix the others.
 
     Nothing is downloaded, started or changed, and no site is contacted. The exit code is 6 if a
     required component is missing.
+
+    Example: gleanset doctor
     """
     from pipeline.doctor import DoctorResult, examine_components
 
@@ -555,9 +583,7 @@ def doctor(job: CommandJob) -> CommandResult:
     return result
 
 
-@commands.command(
-    epilog="Example: gleanset snapshot audited --note checked -d my-dataset"
-)
+@commands.command
 @job_options()
 @click.argument("name", required=False)
 @click.option("--note", default="", help="A note to store with the snapshot.")
@@ -568,6 +594,8 @@ def snapshot(
     """Save a copy of the catalogue as NAME, or list the snapshots.
 
     Images are not copied, but gc keeps those a snapshot needs. dataset.toml is not included.
+
+    Example: gleanset snapshot audited --note checked -d my-dataset
     """
     from pipeline.maintenance.snapshots import (
         SnapshotDeletion,
@@ -595,7 +623,7 @@ def snapshot(
         )
 
 
-@commands.command(epilog="Example: gleanset restore audited -d my-dataset")
+@commands.command
 @job_options(simulate=True)
 @click.argument("name")
 def restore(job: CommandJob, name: str) -> CommandResult:
@@ -603,6 +631,8 @@ def restore(job: CommandJob, name: str) -> CommandResult:
 
     The current one is saved as a snapshot first. Fails while another program has the dataset
     open. Forgotten images stay forgotten. To undo, restore the snapshot saved first.
+
+    Example: gleanset restore audited -d my-dataset
     """
     from pipeline.maintenance.snapshots import (
         RestorePreview,

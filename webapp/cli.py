@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from gleanset import Dataset
-from gleanset.cli import Command, CommandGroup, CommandJob, create_program, job_options
+from gleanset.cli import CommandJob, create_program, job_options
 from gleanset.command_result import AliasedResult, CommandResult
 from gleanset.db.reports import REMOVAL, Report, list_spooled_reports
 from gleanset.errors import UsageError
@@ -28,7 +28,7 @@ commands = create_program(
 )
 
 
-@commands.command(cls=Command, epilog="Example: webapp serve -d my-dataset --port 8080")
+@commands.command
 @job_options()
 @request_options(ServeRequest)
 def serve(job: CommandJob, request: ServeRequest) -> None:
@@ -38,6 +38,8 @@ def serve(job: CommandJob, request: ServeRequest) -> None:
     latest. [web] also configures the page (title, languages, classes, thresholds, contact).
     Users need the token in $GLEANSET_WEB_TOKEN. Without it, one is created and printed if --host
     lets other machines in.
+
+    Example: webapp serve -d my-dataset --port 8080
     """
     need_web()
     job.warn_of_lost_settings()
@@ -46,7 +48,7 @@ def serve(job: CommandJob, request: ServeRequest) -> None:
     serve_page(job.root, request, job.show, job.progress)
 
 
-@commands.command(cls=Command, epilog="Example: webapp export public -d my-dataset")
+@commands.command
 @job_options()
 @request_options(StaticPageRequest)
 def export(job: CommandJob, request: StaticPageRequest) -> StaticPage:
@@ -54,6 +56,8 @@ def export(job: CommandJob, request: StaticPageRequest) -> StaticPage:
 
     The model runs in the browser, also offline. There are no reports, and everyone who can open the
     page can download the model. The default run is the one named in [web], else the latest.
+
+    Example: webapp export public -d my-dataset
     """
     need_web()
     job.warn_of_lost_settings()
@@ -93,9 +97,12 @@ report_numbers = click.argument(
 )
 
 
-@click.group(cls=CommandGroup, epilog="Example: webapp reports accept 12 -d my-dataset")
+@commands.group
 def reports() -> None:
-    """List the pending reports of users, and accept or refuse them."""
+    """List the pending reports of users, and accept or refuse them.
+
+    Example: webapp reports accept 12 -d my-dataset
+    """
 
 
 class PendingReports(CommandResult, kw_only=True):
@@ -105,12 +112,14 @@ class PendingReports(CommandResult, kw_only=True):
     reports: list[str]
 
 
-@reports.command("list", epilog="Example: webapp reports list -d my-dataset")
+@reports.command("list")
 @job_options()
 def list_pending(job: CommandJob) -> PendingReports:
     """List the pending reports, and why `accept all` would skip one.
 
     `gleanset list reports` prints all reports with every field.
+
+    Example: webapp reports list -d my-dataset
     """
     from webapp.report_decisions import find_unclear_reports
 
@@ -171,7 +180,7 @@ class AcceptedReports(AliasedResult, kw_only=True):
     waiting_for_split: int = 0
 
 
-@reports.command("accept", epilog="Example: webapp reports accept 12 13 -d my-dataset")
+@reports.command("accept")
 @job_options()
 @report_numbers
 @click.option(
@@ -188,6 +197,8 @@ def accept_claims(
     which become unlisted persons. Labels of faces in the dataset stay unless you choose a class.
     Labels accepted by `all` are unreviewed and only used for training. To settle a removal request,
     run gleanset forget --report NUMBER.
+
+    Example: webapp reports accept 12 13 -d my-dataset
     """
     from webapp.report_decisions import (
         Obstacle,
@@ -259,11 +270,14 @@ class RefusedReports(CommandResult, kw_only=True):
     refused: int
 
 
-@reports.command("refuse", epilog="Example: webapp reports refuse 14 -d my-dataset")
+@reports.command("refuse")
 @job_options()
 @report_numbers
 def refuse_claims(job: CommandJob, numbers: tuple[str, ...]) -> RefusedReports:
-    """Refuse reports; `gleanset gc` deletes their images a day later."""
+    """Refuse reports; `gleanset gc` deletes their images a day later.
+
+    Example: webapp reports refuse 14 -d my-dataset
+    """
     from webapp.report_decisions import refuse_reports
 
     with _open(job) as dataset:
@@ -289,6 +303,3 @@ def _select_reports(
         _report_unlisted(job, pending, dataset.option)
         return [report.id for report in pending if report.claim.kind != REMOVAL]
     return list(dict.fromkeys(map(int, numbers)))
-
-
-commands.add_command(reports)
