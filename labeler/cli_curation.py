@@ -1,7 +1,5 @@
 """`labeler dedup`, `groups`, `audit`, `quality`, `split`, `import`, `export` and `gallery`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -122,7 +120,7 @@ def groups(
     return None
 
 
-def _make_set_line(dataset: Dataset, group: DuplicateSet) -> JsonDict:
+def _make_set_line(dataset: Dataset, group: "DuplicateSet") -> JsonDict:
     """Return the line of a duplicate set."""
     line = {
         "kept": group.best_key,
@@ -137,7 +135,7 @@ def _make_set_line(dataset: Dataset, group: DuplicateSet) -> JsonDict:
     return line
 
 
-def _make_doubt_line(dataset: Dataset, doubt: DuplicateSet) -> JsonDict:
+def _make_doubt_line(dataset: Dataset, doubt: "DuplicateSet") -> JsonDict:
     """Return the line of a pair; the best copy is not first, as nothing is decided yet."""
     members = sorted(doubt.members, key=lambda member: member.id)
     samples = [member.key for member in members]

@@ -3,8 +3,6 @@
 A label is doubtful if the other labelled samples suggest another class.
 """
 
-from __future__ import annotations
-
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -43,11 +41,11 @@ class ReviewSection(NamedTuple):
 class ReviewPage(NamedTuple):
     """Samples (rows) in the order of review, section by section."""
 
-    ids: array[int]
+    ids: "array[int]"
     sections: tuple[ReviewSection, ...]
     suggestions: Mapping[int, Suggestion]
 
-    def with_new_names(self, names: Mapping[str, str]) -> ReviewPage:
+    def with_new_names(self, names: Mapping[str, str]) -> "ReviewPage":
         """Return the page with new names of classes."""
         sections = [
             section._replace(

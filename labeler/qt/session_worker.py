@@ -5,8 +5,6 @@ return on the window's thread. A decision that the disk refuses stays first in t
 saved. Long work runs on a thread of its own (`create_task`).
 """
 
-from __future__ import annotations
-
 import sys
 import threading
 import time
@@ -40,6 +38,13 @@ from labeler.sorting.session import (
 )
 
 T = TypeVar("T")
+
+
+POLL_MS = 500
+RETRY_SECONDS = 1.0
+CLOSE_TIMEOUT_SECONDS = 1.0
+SAVE_DELAY_SECONDS = 3.0
+Work = Callable[[Dataset, "BackgroundTask"], Any]
 
 
 class BackgroundTask(QObject):
@@ -117,18 +122,12 @@ class BackgroundTask(QObject):
             self._thread.join()
 
 
-Work = Callable[[Dataset, BackgroundTask], Any]
-POLL_MS = 500
-RETRY_SECONDS = 1.0
-CLOSE_TIMEOUT_SECONDS = 1.0
-SAVE_DELAY_SECONDS = 3.0
-
-
 class _Job(NamedTuple):
     work: Callable[[SortingSession], Any]
-    on_result: Callable[[Any], None] | None
-    on_error: Callable[[GleansetError], None] | None
-    decides: bool
+    on_result: Callable[[Any], object] | None
+    on_failure: Callable[[], object] | None
+    decides: bool = False
+    is_quiet: bool = False
 
 
 class SessionWorker(QObject):
@@ -219,17 +218,19 @@ class SessionWorker(QObject):
     def ask(
         self,
         work: Callable[[SortingSession], T],
-        on_result: Callable[[T], None] | None = None,
-        on_error: Callable[[GleansetError], None] | None = None,
+        on_result: Callable[[T], object] | None = None,
+        on_failure: Callable[[], object] | None = None,
+        *,
+        is_quiet: bool = False,
     ) -> None:
-        """Read something. Errors go to `on_error`, by default to `message`."""
-        self._put(_Job(work, on_result, on_error, decides=False))
+        """Read something. An error goes to `message`, unless `is_quiet`, after `on_failure`."""
+        self._put(_Job(work, on_result, on_failure, is_quiet=is_quiet))
 
     def decide(
         self,
         work: Callable[[SortingSession], StepResult],
-        on_result: Callable[[StepResult], None] | None = None,
-        on_error: Callable[[GleansetError], None] | None = None,
+        on_result: Callable[[StepResult], object] | None = None,
+        on_failure: Callable[[], object] | None = None,
         classes: Iterable[str] = (),
     ) -> None:
         """Make a decision, retried until it is saved.
@@ -243,7 +244,7 @@ class SessionWorker(QObject):
             session.check_classes_exist(existing)
             return work(session)
 
-        self._put(_Job(check_and_work, on_result, on_error, decides=True))
+        self._put(_Job(check_and_work, on_result, on_failure, decides=True))
 
     def take_back(self, kind: StepKind) -> None:
         """Undo or redo the last step."""
@@ -388,7 +389,10 @@ class SessionWorker(QObject):
             self._is_delay_reported = False
             self.save_delayed.emit("")
         if error is not None:
-            _call(job.on_error or self.show_error, error)
+            if job.on_failure is not None:
+                _call(job.on_failure)
+            if not job.is_quiet:
+                self.show_error(error)
             return
         if progress is not None:
             self._on_progress(progress)
@@ -398,11 +402,11 @@ class SessionWorker(QObject):
             _call(job.on_result, answer)
 
 
-def _call(function: Callable[[T], object], argument: T) -> None:
+def _call(function: Callable[..., object], *arguments: object) -> None:
     # The widget of a callback may have been deleted.
     owner = getattr(function, "__self__", None)
     if not isinstance(owner, QObject) or shiboken6.isValid(owner):
-        function(argument)
+        function(*arguments)
 
 
 EMBEDDING_PAUSE_SECONDS = 0.01

@@ -4,8 +4,6 @@ Suggestions are updated from the labels while a user sorts: features by `baselin
 classifier in a thread here. New suggestions appear with the next page.
 """
 
-from __future__ import annotations
-
 import time
 from html import escape
 from typing import TYPE_CHECKING
@@ -212,7 +210,7 @@ class Learning(QObject):
                     tr("Updating suggestions…" if self.has_model else "Getting ready…")
                 )
 
-    def _on_update_end(self, result: LearningResult) -> None:
+    def _on_update_end(self, result: "LearningResult") -> None:
         # On a slow machine, most of the time must be left to the window.
         pause_ms = 1000 * PAUSE_FACTOR * (time.monotonic() - self._started_at)
         self._update_timer.setInterval(max(MIN_UPDATE_INTERVAL_MS, round(pause_ms)))
@@ -261,7 +259,7 @@ class Learning(QObject):
         self._worker.show_message(tr("Cannot update suggestions: {why}", why=reason))
 
 
-def _learn(dataset: Dataset, task: BackgroundTask) -> LearningResult:
+def _learn(dataset: Dataset, task: BackgroundTask) -> "LearningResult":
     # Loads NumPy: not before the window is shown.
     from labeler.sorting.learning import (
         learn,

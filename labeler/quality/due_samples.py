@@ -1,7 +1,5 @@
 """The samples to measure, without loading OpenCV."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +18,7 @@ class DueSample(NamedTuple):
     """A sample to measure, and where its pixels are."""
 
     region: SampleRegion
-    file: SampleFile
+    file: "SampleFile"
 
 
 def iter_due_samples(dataset: Dataset, rows: Sequence[int]) -> Iterator[DueSample]:

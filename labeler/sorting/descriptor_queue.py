@@ -3,8 +3,6 @@
 Many are measured in a process of their own, because Python's lock would block a window.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from itertools import chain, islice

@@ -3,8 +3,6 @@
 A person's statements about single samples override the model.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -54,14 +52,14 @@ class ClassPrediction(NamedTuple):
         """The probability of the most likely class; 0 if unknown."""
         return self.top[0][1] if self.top else 0.0
 
-    def rename(self, names: Mapping[str, str]) -> ClassPrediction:
+    def rename(self, names: Mapping[str, str]) -> "ClassPrediction":
         """Return the prediction with new names of classes."""
         entries = ((names.get(name, name), confidence) for name, confidence in self.top)
         return ClassPrediction(tuple(entries))
 
     def without(
         self, refused: Collection[str], class_names: Collection[str]
-    ) -> ClassPrediction:
+    ) -> "ClassPrediction":
         """Return the prediction without refused classes.
 
         If none is left, the others have equal probability.

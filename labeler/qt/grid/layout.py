@@ -4,8 +4,6 @@ A hundred thousand tiles cost no more than a hundred. All lengths are logical pi
 left corner of the content.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby

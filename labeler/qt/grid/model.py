@@ -16,7 +16,6 @@ from PySide6.QtCore import (
 )
 
 from gleanset.db.sorting import SampleTile
-from gleanset.errors import GleansetError
 from labeler.qt.grid.layout import Section
 from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.session_worker import SessionWorker
@@ -154,7 +153,7 @@ class TileModel(QAbstractListModel):
         self._worker.ask(
             lambda session: session.tiles.get_many(samples),
             lambda tiles: self._store_block(block, ids, tiles),
-            lambda error: self._on_block_failed(block, ids, error),
+            lambda: self._forget_block(block, ids),
         )
 
     def _store_block(
@@ -173,12 +172,9 @@ class TileModel(QAbstractListModel):
             end = min((last + 1) * BLOCK_SIZE, len(self._ids)) - 1
             self.dataChanged.emit(self.index(first * BLOCK_SIZE), self.index(end))
 
-    def _on_block_failed(
-        self, block: int, ids: Sequence[int], error: GleansetError
-    ) -> None:
+    def _forget_block(self, block: int, ids: Sequence[int]) -> None:
         if ids is self._ids:
             self._requested_blocks.discard(block)
-        self._worker.show_error(error)
 
     def refresh(self) -> None:
         """Read the shown samples again; previous details are shown until then."""

@@ -1,7 +1,5 @@
 """Base class of the views, their context, the list of all views, and notices of empty views."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -170,7 +168,7 @@ class Notice(NamedTuple):
     title: str
     text: str = ""
     steps: tuple[NextStep, ...] = ()
-    cards: tuple[Notice, ...] = ()
+    cards: tuple["Notice", ...] = ()
     counts: LabelCounts | None = None
     """The numbers that it is about."""
 

@@ -15,7 +15,6 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QMenu
 
-from gleanset.errors import GleansetError
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import TileMark
 from labeler.qt.translations import report_change, tr
@@ -394,13 +393,9 @@ class ClassPagesView(LabelingView):
             self.worker.ask(
                 work_on_pages,
                 lambda answer: self.take(then, *arguments, answer),
-                report,
+                lambda: self.take(note_failure, then),
+                is_quiet=then is offer_better,  # asked again from time to time
             )
-
-        def report(error: GleansetError) -> None:
-            self.take(note_failure, then)
-            if then is not offer_better:  # asked again from time to time
-                self.worker.show_error(error)
 
         QTimer.singleShot(0, self, send_work)  # a new window has its size by then
 
@@ -428,14 +423,12 @@ class ClassPagesView(LabelingView):
         work: Callable[[SortingSession], StepResult],
         classes: set[str],
     ) -> None:
-        def note_step(step: StepResult) -> None:
-            self.take(note_saved, serial, step.root if step.step else 0)
-
-        def report(error: GleansetError) -> None:
-            self.take(note_saved, serial, 0)
-            self.worker.show_error(error)
-
-        self.worker.decide(work, note_step, report, classes)
+        self.worker.decide(
+            work,
+            lambda step: self.take(note_saved, serial, step.root if step.step else 0),
+            lambda: self.take(note_saved, serial, 0),
+            classes,
+        )
 
     # -- messages
 

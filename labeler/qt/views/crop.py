@@ -12,7 +12,7 @@ from PySide6.QtCore import QRectF
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QComboBox, QLineEdit
 
-from gleanset.errors import GleansetError, UsageError
+from gleanset.errors import UsageError
 from labeler.cropping import (
     ALL,
     MISSED,
@@ -242,10 +242,8 @@ class CropView(LabelerView):
         work: Callable[[SortingSession], StepResult],
         classes: Sequence[str] = (),
     ) -> None:
-        def note_answer(answer: StepResult | GleansetError) -> None:
+        def note_answer(*step: StepResult) -> None:
             self._pending_changes[sha256] -= 1
-            if isinstance(answer, GleansetError):
-                self.worker.show_error(answer)
 
         self._pending_changes[sha256] += 1
         self.worker.decide(work, note_answer, note_answer, classes)

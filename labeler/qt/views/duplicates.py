@@ -12,7 +12,6 @@ from PySide6.QtCore import QRect
 
 from gleanset import Dataset
 from gleanset.db.duplicates import ImageHashes
-from gleanset.errors import GleansetError
 from labeler.duplicates.advantages import KeepReason
 from labeler.duplicates.plan import DuplicateSet, accept, keep_all
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
@@ -420,12 +419,8 @@ class DuplicatesView(LabelingView):
         self._show()
         # The last decision may lead to another set.
         self.worker.decide(
-            work, None if self.sets else self.step_reverted, self._decision_failed
+            work, None if self.sets else self.step_reverted, self._search_ended
         )
-
-    def _decision_failed(self, error: GleansetError) -> None:
-        self.worker.show_error(error)
-        self._search_ended()
 
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Refuse labels."""

@@ -19,7 +19,6 @@ from gleanset.db.duplicates import Pairs
 from gleanset.db.regions import FrameFace
 from gleanset.db.samples import SplitEvidence
 from gleanset.db.sorting import LabelCounts, SampleTile
-from gleanset.errors import GleansetError
 from gleanset.operations import Operation
 from labeler.duplicates.plan import make_plan
 from labeler.qt.grid.gesture_view import (
@@ -382,11 +381,7 @@ class LabelingView(LabelerView):
             else:
                 put_back()
 
-        def report(error: GleansetError) -> None:
-            put_back()
-            self.worker.show_error(error)
-
-        self.worker.decide(decision, note_step, report, classes)
+        self.worker.decide(decision, note_step, put_back, classes)
 
     def _show_menu(self, rows: list[int], point: QPoint) -> None:
         menu = self.make_menu(rows)
