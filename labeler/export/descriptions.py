@@ -8,12 +8,13 @@ split, licence and source.
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
 
 import yaml
+from markupsafe import Markup
 
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
@@ -29,6 +30,7 @@ from gleanset.db.journal import (
 )
 from gleanset.files.shards import SHARD_EXTENSIONS
 from gleanset.files.store import hash_file
+from gleanset.html.fill import get_templates
 from gleanset.html.words import count
 from gleanset.records import SPLITS
 from labeler.export.item import ALL_SAMPLES, ExportItem
@@ -181,53 +183,30 @@ class CardFacts:
 
 def format_card(dataset: Dataset, facts: CardFacts) -> str:
     """Return the card as Markdown with front matter for the Hugging Face hub."""
-    name = get_title(dataset)
-    settings = dataset.settings
-    # Texts of others are escaped; `bibtex` is in a block of code.
-    creator = " and ".join(list_authors(dataset)) or settings.contact or "not specified"
-    description = settings.description
-    licences = ", ".join(sorted(facts.licences))
-    licence_texts = ", ".join(_select_licence_texts(dataset, facts))
-    bibtex = make_bibtex(dataset)
-
-    parts = [format_front_matter(name, facts), f"# {_escape_markdown(name)}"]
-    if description:
-        parts.append(_escape_markdown(description))
-    parts += [
-        "## General information",
-        f"{describe_export(facts)} {_describe_groups(dataset, facts)}",
-        f"- Created by: {_escape_markdown(creator)}\n"
-        f"- Task: {_task(facts).replace('-', ' ')}\n"
-        f"- Licences: {_escape_markdown(licences)} (each image has its own)\n"
-        "- Machine-readable: `croissant.json` ([Croissant](https://mlcommons.org/croissant) 1.0)",
-        "## Structure",
-        _class_table(facts),
-        _reading_example(facts),
-        "## Sources",
-        _count_table(facts.sources, "source"),
-        _count_table(facts.licences, "licence"),
-        "`LICENSES.csv` lists the author, licence, page and changes of every file.",
-    ]
-    # Some licences require that their text goes along.
-    if licence_texts:
-        parts.append(
-            f"Imported sets with licence files: {_escape_markdown(licence_texts)}. "
-            f"Their texts are in `{SOURCE_LICENCES_FILE}`."
-        )
-
-    parts += [
-        "## Processing",
-        _bullet_list(iter_processing_lines(dataset, facts)),
-        "## Annotations",
-        _bullet_list(iter_annotation_lines(dataset, facts)),
-        "## Personal information and known limits",
-        _bullet_list(iter_limit_lines(facts)),
-    ]
-    if bibtex:
-        parts += ["## Citation", f"```bibtex\n{bibtex}```"]
-    if settings.contact:
-        parts += ["## Contact", _escape_markdown(settings.contact)]
-    return "\n\n".join(parts) + "\n"
+    templates = get_templates("labeler.export")
+    templates.filters["markdown"] = _escape_markdown
+    card = templates.get_template("card.md.jinja").render(
+        front_matter=format_front_matter(get_title(dataset), facts),
+        title=get_title(dataset),
+        settings=dataset.settings,
+        authors=list_authors(dataset),
+        facts=facts,
+        extent=describe_export(facts),
+        groups=_describe_groups(dataset, facts),
+        task=_task(facts),
+        reading=_format_reading(facts),
+        sources=_sort_by_count(facts.sources),
+        licences=_sort_by_count(facts.licences),
+        licence_texts=_select_licence_texts(dataset, facts),
+        licence_file=SOURCE_LICENCES_FILE,
+        sections={
+            "Processing": iter_processing_lines(dataset, facts),
+            "Annotations": iter_annotation_lines(dataset, facts),
+            "Personal information and known limits": iter_limit_lines(facts),
+        },
+        bibtex=make_bibtex(dataset),
+    )
+    return card.rstrip() + "\n"
 
 
 def _select_licence_texts(dataset: Dataset, facts: CardFacts) -> dict[str, str]:
@@ -248,52 +227,21 @@ def describe_export(facts: CardFacts) -> str:
     return f"{contents}, collected {'' if facts.options.no_split else 'and split '}with Gleanset."
 
 
-def _bullet_list(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {_escape_markdown(line)}" for line in lines)
-
-
 def _task(facts: CardFacts) -> str:
     return "object-detection" if facts.options.has_boxes else "image-classification"
 
 
-def _reading_example(facts: CardFacts) -> str:
+def _format_reading(facts: CardFacts) -> str:
     """Return lines of Python that read the first split with samples."""
-    options = facts.options
     splits = (split for split in facts.parts if facts.splits[split])
     split = next(splits, SPLITS[0])
-    folder = "." if options.no_split else split
-    lines = options.form.reading.format(split, _hub_name(split), folder)
-    return (
-        f"In this folder:\n\n```python\n{lines}\n```\n\n"
-        "`original_path` in `LICENSES.csv` is the path of the file before import, "
-        "relative to the imported folder or archive."
-    )
+    folder = "." if facts.options.no_split else split
+    return facts.options.form.reading.format(split, _hub_name(split), folder)
 
 
 def _hub_name(split: str) -> str:
     """Return the name of a split on the Hugging Face hub."""
     return "validation" if split == "val" else split
-
-
-def _class_table(facts: CardFacts) -> str:
-    """Return a Markdown table of the samples of each class in each split."""
-    lines = [
-        f"| class | {' | '.join(facts.parts)} |",
-        "|---" * (1 + len(facts.parts)) + "|",
-    ]
-    for label in facts.labels:
-        counts = " | ".join(str(facts.counts[label, part]) for part in facts.parts)
-        lines.append(f"| {_escape_markdown(label)} | {counts} |")
-    return "\n".join(lines)
-
-
-def _count_table(values: Counter[str], column: str) -> str:
-    """Return a Markdown table of values with their numbers of images, the most frequent first."""
-    lines = [f"| {column} | images | share |", "|---|---|---|"]
-    for value, number in _sort_by_count(values):
-        share = 100 * number / values.total()
-        lines.append(f"| {_escape_markdown(value)} | {number} | {share:.0f} % |")
-    return "\n".join(lines)
 
 
 def _sort_by_count(values: Counter[str]) -> list[tuple[str, int]]:
@@ -399,10 +347,10 @@ def iter_limit_lines(facts: CardFacts) -> Iterator[str]:
     yield "It was not checked whether images show people, or whether they consented."
 
 
-def _escape_markdown(text: str) -> str:
+def _escape_markdown(text: str) -> Markup:
     # Texts of others must not become markup of the card.
     line = " ".join(text.split()).replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", line)
+    return Markup(re.sub(r"([\\`*_\[\]|#])", r"\\\1", line))  # noqa: S704 - escaped here
 
 
 def format_front_matter(name: str, facts: CardFacts) -> str:
@@ -440,24 +388,9 @@ _ENCODINGS = {
 }
 _MIMES = {"jpg": "image/jpeg", "tif": "image/tiff"}
 """Types of endings that are not their own names."""
-_CROISSANT_TERMS = """
-    citeAs column conformsTo equivalentProperty extract field fileObject fileProperty fileSet
-    format includes isLiveDataset jsonPath key md5 parentField path recordSet references regex
-    repeated replace samplingRate separator source subField transform
-"""
-_CONTEXT: Node = {
-    "@language": "en",
-    "@vocab": "https://schema.org/",
-    "sc": "https://schema.org/",
-    "cr": "http://mlcommons.org/croissant/",
-    "rai": "http://mlcommons.org/croissant/RAI/",
-    "dct": "http://purl.org/dc/terms/",
-    **{name: f"cr:{name}" for name in _CROISSANT_TERMS.split()},
-    "conformsTo": "dct:conformsTo",
-    "data": {"@id": "cr:data", "@type": "@json"},
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "examples": {"@id": "cr:examples", "@type": "@json"},
-}
+_CONTEXT = json.loads(
+    Path(__file__).with_name("croissant_context.json").read_text(encoding="utf-8")
+)
 """The JSON-LD context of the specification."""
 
 _OPTIONAL = ("alternateName", "creator", "citeAs", "license")
