@@ -85,6 +85,7 @@ def open_window(root: Path, view: str | None = None) -> None:
 def make_application() -> QApplication:
     """Return the `QApplication` of the process, made if there is none."""
     existing = QApplication.instance()
+    # How long another thread may hold the interpreter while the window waits to draw.
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     application = (
         existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])

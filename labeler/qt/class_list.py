@@ -418,6 +418,7 @@ class ClassListView(QListView):
         ):
             row = self._classes.row(self.currentIndex().row())
             if event.key() == Qt.Key.Key_F2 and row is not None and row.is_class:
+                # The window leaves the focus here until the name is written.
                 event.accept()
                 self.keeps_focus = True
                 return True

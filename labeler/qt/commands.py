@@ -146,6 +146,7 @@ class CommandQueue(QObject):
             BUG_EXIT_CODE if crashed else code, "\n".join(self._last), facts
         )
         self.ended.emit(self._words, end)
+        # Who got the signal may have started the next command.
         if not self.running:
             self._start_next()
 

@@ -265,6 +265,7 @@ class ImportBar(QFrame):
         parts += _list_counts(counts)
 
         faces = [facts.faces for facts in results]
+        # None where no faces were searched for.
         if 0 in faces and not any(faces):
             parts.append(tr("no new faces"))
             only_known = any(facts.known for facts in results) and not any(

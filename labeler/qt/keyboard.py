@@ -49,6 +49,7 @@ def plain_key(event: QKeyEvent) -> str:
     """Return the letter or digit of an event; empty for other keys, and with Ctrl, Alt or Meta."""
     if event.modifiers() & ~TEXT_MODIFIERS:
         return ""
+    # Digits by their place: on AZERTY, for example, they need Shift.
     place = event.nativeScanCode() - _FIRST_DIGIT_SCAN_CODE
     if event.nativeScanCode() and 0 <= place < len(DIGITS):
         return DIGITS[place]
@@ -90,7 +91,7 @@ class ClassKeyReader(QObject):
                 self._worker.class_for_key(first + key_name(event))
             return first + second if second else None
 
-        # The other one may be a command.
+        # The first prefix always begins a key, the second only if a class has such a key.
         codes = (
             PREFIXES[0],
             *self._worker.keys.values(),
@@ -188,7 +189,7 @@ class InputFilter(QObject):
         )
         if not in_view or not event.timestamp() or event.isAutoRepeat():
             self._letters, self._is_typing = "", False
-        # Not the same one sent to a parent.
+        # With the same time it is the same event, sent to a parent of the view.
         elif gap and event.key() not in MODIFIER_KEYS:
             text = "" if event.modifiers() & ~TEXT_MODIFIERS else event.text()
             self._is_typing = self._continues_name(event.key(), text, gap)
@@ -201,11 +202,13 @@ class InputFilter(QObject):
         return self._is_typing
 
     def _continues_name(self, key: int, text: str, gap: int) -> bool:
+        # Two different letters, if typed quickly or if the first has no meaning here as a key.
         last = self._letters[-1:]
         if text.isalpha() and last not in ("", text):
             is_idle = last.isalpha() and not self._is_key(last)
             if self._is_typing or is_idle or gap < LETTER_GAP_MS:
                 return True
+        # Enter after letters that are not one key pressed again and again.
         if key in ENTER and len({*filter(str.isalpha, self._letters)}) > 1:
             return True
         is_end = self._has_ended or not text or key == Qt.Key.Key_Escape

@@ -370,7 +370,8 @@ class SessionWorker(QObject):
                 self._is_delay_reported = True
                 self._emit(self.save_delayed, str(error))
                 self._closed.wait(RETRY_SECONDS)
-                # Only an attempt that waits for SQLite is slow.
+                # The pause does not make the next attempt a slow one, which would be reported with
+                # another reason.
                 self._job_started = time.monotonic()
 
     def _emit(self, signal: SignalInstance, value: object) -> None:

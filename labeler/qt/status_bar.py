@@ -221,6 +221,7 @@ class Learning(QObject):
             self._failure = ""
         if self._failure:
             self._report(tr("Suggestions unavailable"), self._failure)
+        # What the last prelabeling left without vectors is unreadable. Later it is tried again.
         elif result.without_vectors and not self._prelabel_timer.isActive():
             self._report(tr("Getting ready…"))
             self._prelabel.add(
@@ -246,7 +247,7 @@ class Learning(QObject):
                 command=install_command("transfer"),
             )
             self._report(tr("Suggestions unavailable"), self._failure)
-        # Another window may be computing features: its results end this state.
+        # Another window may be computing features. The next update with all vectors ends this.
         elif end.code:
             self._failure = end.words or f"exit code {end.code}"
             self._fail(self._failure)

@@ -97,7 +97,7 @@ def _palette(
         Role.BrightText,
     )
 
-    # Pairs, as the surface may be white, too.
+    # Not a dictionary by colour: the surface may be white, as highlighted text is.
     for colour, roles in (
         (ground, (Role.Window, Role.AlternateBase)),
         (surface, (Role.Base, Role.Button, Role.ToolTipBase)),

@@ -193,7 +193,10 @@ def report_change(what: str, kind: StepKind) -> str:
 
 
 def split_words(line: str) -> str:
-    """Return the translation of a warning of `labeler split`, or the line itself."""
+    """Return the translation of a warning of `labeler split`, or the line itself.
+
+    The values in a warning can be words of another text. The line has "1 image" for "1 images".
+    """
     for text in SPLIT_TEXTS:
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(text))
         if match := re.fullmatch(re.sub("(image|group)s", r"\1s?", pattern), line):

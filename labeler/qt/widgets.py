@@ -434,6 +434,7 @@ class NameField(HintedField):
         # Write the next or previous matching name into the field.
         if not self._matching:
             return False
+        # Backwards from nothing (-1): the last one.
         first = self._at < 0 and step < 0
         self._at = (self._at + step + first) % len(self._matching)
         self.setText(self._matching[self._at].text)

@@ -301,6 +301,7 @@ class LabelerWindow(QMainWindow):
 
     def _press_view_key(self, name: str) -> None:
         place = self.view.current_place if isinstance(self.view, FilteredView) else ""
+        # F2 shows the grid, and renames the class that the grid shows.
         if name == "grid" and place and not place.startswith(":"):
             self.class_panel.rename(place)
         elif self.stack.currentWidget() is not self._views.get(name):
@@ -412,7 +413,8 @@ class LabelerWindow(QMainWindow):
         # Show faces that another process adds, unless a name is being typed.
         view = self.view
         progress = self.worker.progress
-        if progress is None or not progress.counts.total:  # then words stay as they are
+        # The first images decide whether the window speaks of faces or of images.
+        if progress is None or not progress.counts.total:
             self.worker.ask(lambda s: are_whole_images(s.dataset.db), Words.call_images)
         is_empty = isinstance(view, LabelingView) and not view.model.rowCount()
         if is_empty and not isinstance(self.focusWidget(), QLineEdit):

@@ -214,7 +214,8 @@ class GestureView(TileView):
     def sweep(self, row: int) -> None:
         """Add a tile that the mouse crosses while a class key is held.
 
-        A busy window gets the release and the next moves at once: they are not of the sweep.
+        A busy window gets the release of the key and later moves at once. While the release waits
+        (see `keyReleaseEvent`), moves are later ones, which are not of the sweep.
         """
         is_held = self.held_key and not self._release_timer.isActive()
         if is_held and row >= 0 and row not in self.stroke:
@@ -247,6 +248,8 @@ class GestureView(TileView):
             and self.held_key
             and self.codes.ends(event, self.held_key)
         ):
+            # On X11 a held key arrives as pairs of release and press: a press that follows at once
+            # takes the release back.
             if QGuiApplication.platformName() != "xcb":
                 self.end_stroke()
             else:
@@ -312,7 +315,10 @@ class GestureView(TileView):
         return self._grid.neighbour(row, across, down)
 
     def _handle_space(self, *, mark: bool) -> None:
-        """Enlarge the tile under the pointer; with Ctrl select or lift it."""
+        """Enlarge the tile under the pointer; with Ctrl select it, or on a page lift it.
+
+        What is lifted is not labelled with its page.
+        """
         rows = self.selected_rows() or [self.point] * (self.point >= 0)
         if not rows:
             self.worker.show_message(tr("Point at a face first"))

@@ -96,7 +96,9 @@ class TileModel(QAbstractListModel):
     ) -> None:
         """Show samples (rows of the catalogue). `members` are all samples of a stack."""
         self.replaced.emit()
-        for row, state in self.states.items():  # as they are, until they are read again
+        # What was decided here stays visible until the tiles are read again: a target in the place
+        # of the status says that a tile waits no longer.
+        for row, state in self.states.items():
             if state.target and (tile := self._tiles.get(self._ids[row])) is not None:
                 self._tiles[tile.id] = tile._replace(
                     status=state.target, label=None, mark=None
@@ -188,9 +190,11 @@ class TileModel(QAbstractListModel):
         tile = self._tiles.get(self._ids[row])
         if tile is None:
             return state
+        # Decided here, and perhaps changed since by an undo or elsewhere: the catalogue tells.
         if state == AS_STORED:
             is_back = self.only_waiting and tile.waits
             return UNMARKED if is_back else self._read_state(tile, TileMark.SENT)
+        # Nothing was decided here: what left this list was decided elsewhere.
         if state.mark in (TileMark.IN, TileMark.LIFTED):
             is_gone = self.only_waiting and not tile.waits
             if is_gone or (

@@ -81,6 +81,7 @@ def paint_tile(
     painter.fillRect(rect, theme.backdrop())
     is_sent = tile.state.mark in (TileMark.SENT, TileMark.DONE)
     key = (tile.state.key or ("→" if is_sent else "")).title()
+    # The caption already says which class a tile was sent to, so its key goes there.
     is_captioned = is_sent and tile.caption == tile.state.target != ""
     painter.setOpacity(
         CAPTIONED_OPACITY if is_captioned else OPACITY_BY_MARK[tile.state.mark]
@@ -263,7 +264,8 @@ class TileView(QListView):
         height = self.viewport().height()
         bar.setRange(0, max(0, self._grid.height - height))
         bar.setEnabled(self._grid.height > height)  # an idle one is not painted
-        # A page step shows partly visible lines whole, so that none is skipped.
+        # A page step leaves half a line: a line of which less is visible is whole on the next page,
+        # and one of which more is visible was seen.
         line = max((placed.cell for placed in self._grid.placed), default=self.side)
         step = max(height - line // 2 - GAP, height // 4, 1)
         bar.setPageStep(step)
@@ -494,6 +496,7 @@ class TileView(QListView):
         if tile is None:
             return None
         box = tile.region.region.box
+        # The shorter side of a face that is not square fills the square.
         shape = max(box.width, box.height) / max(1, min(box.width, box.height))
         ratio = self.devicePixelRatioF() * min(shape, MAX_SHAPE)
         image = self._thumbs.get(tile.region, rect.width(), ratio)

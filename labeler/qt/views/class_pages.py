@@ -324,7 +324,8 @@ class ClassPagesView(LabelingView):
             return
         is_click = command in (GridCommand.LIFT, GridCommand.SPLIT)
         if not is_click and rows == self.view.target_rows():
-            rows = self.view.selected_rows()  # else those of an enlarged face
+            # The page state itself finds what is pointed at. Other rows are of an enlarged face.
+            rows = self.view.selected_rows()
         self._press(KEY_ACTIONS[command], rows)
 
     def make_menu(self, rows: list[int]) -> QMenu:

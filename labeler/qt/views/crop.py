@@ -266,6 +266,7 @@ class CropView(LabelerView):
         key = self._sample_of(draft)
         if key is None:
             raise UsageError("the box was not saved", "draw it again")
+        # A sample is named by its box, which may have been moved since.
         key = get_box(session.dataset, key).key
         return session.decide(list(session.tiles.get_ids([key]).values()), target)
 
@@ -292,6 +293,7 @@ class CropView(LabelerView):
 
             shown_boxes.append(box)
 
+        # Boxes without a sample: new ones, and those whose sample was deleted meanwhile.
         new_boxes = edited - {box.id for box in shown_boxes}
         shown_boxes += [
             replace(box, sample=None) for box in drafts if box.id in new_boxes

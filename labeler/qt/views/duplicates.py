@@ -417,7 +417,7 @@ class DuplicatesView(LabelingView):
         if self._planning.busy:  # that search does not know of this decision
             self._plan()
         self._show()
-        # The last decision may lead to another set.
+        # After the last decision the plan is made again, as it may lead to another set.
         self.worker.decide(
             work, None if self.sets else self.step_reverted, self._search_ended
         )

@@ -261,6 +261,7 @@ PAGE_STEPS = {GridCommand.NEXT_PAGE: 1, GridCommand.PREVIOUS_PAGE: -1}
 def _find_open_work(session: SortingSession) -> OpenWork:
     db = session.dataset.db
     doubtful = list_doubtful(session.dataset)
+    # None: not known before all samples are measured.
     number = len(doubtful) or (None if count_unmeasured(session.dataset) else 0)
     copies = bool(
         SplitEvidence(db).count_not_searched() or make_plan(Pairs(db)).open_sets()
@@ -437,6 +438,7 @@ class LabelingView(LabelerView):
 
         if step.kind is StepKind.STEP:
             return
+        # Tiles of the step are as before, but for those that another step in force was about.
         self._undone ^= {step.root}
         rows = self._rows_of(self._sent.get(step.root, ()))
         in_force = (ids for root, ids in self._sent.items() if root not in self._undone)
@@ -540,6 +542,5 @@ class LabelingView(LabelerView):
 
         self._find_nearest = self._find_nearest or Predictor(session).find_nearest
         tiles = session.tiles.get_many(self._find_nearest(sample)).values()
-        return [
-            tile for tile in tiles if tile.label
-        ]  # others were labelled when the page was made
+        # The search knows what was labelled when the page was made; some may not be so any more.
+        return [tile for tile in tiles if tile.label]

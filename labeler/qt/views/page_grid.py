@@ -105,6 +105,7 @@ class PageGrid(GestureView):
         if state.shown is not before.shown:
             self._show_marks(state.shown)
         if state.point != self.point:
+            # A key moved the point away from what is under the mouse.
             if state.point >= 0 and state.under < 0 and not is_new:
                 self.mouse.leads = False
             super().set_point(state.point)
@@ -202,7 +203,7 @@ class PageGrid(GestureView):
         return "" if target in list(Place) else target
 
     def appearance(self, row: int) -> TileAppearance:
-        """Show a tile with the name of its card as it is: the heading says the name."""
+        """Show a tile without the name if it is that of its card, which the heading says."""
         tile = super().appearance(row)
         state = self.page_state
         if not state.shown.cards:

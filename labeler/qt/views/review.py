@@ -301,8 +301,9 @@ class ReviewView(FilteredView):
         )
 
     def _show(self, page: ReviewPage) -> None:
+        # An empty first list is shown only until the next one is loaded.
         if self._wall is None and not (self._is_chosen or page.ids):
-            self.wall.setCurrentIndex(1)  # loads the next list
+            self.wall.setCurrentIndex(1)
         self._wall = page
         self.set_current_place(self.bar.label.currentData() or "")
         self._sent.clear()

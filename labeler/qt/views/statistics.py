@@ -38,7 +38,7 @@ def count_by_split(session: SortingSession) -> tuple[SplitCounts, bool]:
         del by_split[""]
         if by_split:
             counts[label] = dict.fromkeys(SPLITS, 0) | by_split
-    # Frames with faces that are seen are sampled from episodes only.
+    # Only `gleanset episodes` follows faces, and records with which settings it saw a video.
     return counts, bool(session.dataset.videos.get_latest_seen_settings())
 
 
