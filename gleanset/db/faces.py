@@ -586,7 +586,8 @@ class CropMethod:
 
 def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
     """Return the crop methods of these samples, the most frequent first."""
-    # Padding has no effect on whole images: only a square crop differs from the image.
+    # A sample has the settings of its image's last search if that found its face. Padding has no
+    # effect on whole images: only a square crop differs from the image.
     methods = db.fetch_records(
         CropMethod,
         f"""

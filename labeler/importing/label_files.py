@@ -315,7 +315,8 @@ def _iter_label_files(tree: ImportTree) -> Iterator[_LabelFile]:
         except InputUnusable:
             continue
 
-        # A damaged line is dropped without refusing the file. Captions have hardly any numbers.
+        # A damaged line is dropped without refusing the file. Captions have hardly any numbers. An
+        # empty file is one of YOLO, too: an image without boxes.
         is_yolo = any(map(_LINE.fullmatch, lines)) or all(map(_has_coordinates, lines))
         image = tree.find_sibling(file) if is_yolo else None
         if image is not None:

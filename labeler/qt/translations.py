@@ -175,6 +175,7 @@ def step_words(operation: Operation) -> str:
         return tr("Undo: {what}", what=step_words(operation.undone()))
     template = STEP_TEXTS.get(operation.kind, "")
     translated = tr(template)
+    # The words of the operation itself, which call a sample a face: the window may translate them.
     if translated == template:
         return tr(operation.text("face"))
     return singular(translated, operation.arguments.get("count", 0)).format(

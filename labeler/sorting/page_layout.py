@@ -337,6 +337,7 @@ def compose_mixed_page(
     for count, stack in enumerate(by_confidence):
         errors += 1 - stack.prediction.confidence
         is_full = count + HEADING_TILES * len(by_label) >= room
+        # As many errors as a page may have, but only if the rest is worth another page.
         has_enough_errors = (
             errors > MAX_EXPECTED_ERRORS
             and all_errors - errors > MIN_ERRORS_FOR_ANOTHER_PAGE
@@ -346,6 +347,7 @@ def compose_mixed_page(
             break
         by_label[stack.prediction.label or ""].append(stack)
 
+    # The order begins at the first one: the least confident.
     cards = [
         order_by_similarity(by_label[label][::-1], vectors)
         for label in sorted(by_label)
