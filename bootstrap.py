@@ -42,13 +42,15 @@ OPTIONAL = {
     "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core",
     "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc": "fonts-noto-cjk",
 }
-# For tests: a virtual display, certificates for local copies of the sites, an NTFS file system.
+# For tests: a virtual display, certificates for local copies of the sites, an NTFS file system,
+# a reader of XMP.
 TEST_ONLY = {
     "Xvfb": "xvfb",
     "xdotool": "xdotool",
     "openssl": "openssl",
     "certutil": "libnss3-tools",
     "lowntfs-3g": "ntfs-3g",
+    "exiv2": "exiv2",
 }
 # Pages are tested in it in half the time. Not every release has it.
 HEADLESS_BROWSER = {"chromium-headless-shell": "chromium-headless-shell"}

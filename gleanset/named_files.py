@@ -16,8 +16,8 @@ MAX_LISTED = 5
 def summarize_lines(
     lines: Sequence[str], see: str, number: int | None = None
 ) -> dict[str, object]:
-    """Return summary entries: the first lines, and where to `see` all."""
-    return {"see": see, "files": shorten_list(lines, number)}
+    """Return summary entries: the first lines, and where to `see` all; none without lines."""
+    return {"see": see, "files": shorten_list(lines, number)} if lines else {}
 
 
 def shorten_list(lines: Sequence[str], number: int | None = None) -> list[str]:

@@ -23,7 +23,7 @@ NAME = "sources.csv"
 TAG_TABLE = "metadata.jsonl"
 COLUMNS = ("file", "author", "licence", "page", "group")
 MAX_TABLE_BYTES = 100_000_000
-SIDECAR_SUFFIXES = (*TAG_SUFFIXES, ".json")
+SIDECAR_SUFFIXES = (*TAG_SUFFIXES, ".json", ".xmp")
 """Extensions of files that are about one image."""
 MAX_SIDECAR_BYTES = 1_000_000
 _SYNONYMS = {
@@ -185,9 +185,7 @@ class SourceTables:
 
 
 def summarize_unmatched(names: Sequence[str]) -> dict[str, object]:
-    """Return the summary entries for rows that match no file, if any."""
-    if not names:
-        return {}
+    """Return the summary entries for rows that match no file."""
     summary = summarize_lines(names, "docs/legal.md#pictures-of-your-own")
     return {"rows_without_file": len(names), "rows_without_file_names": summary}
 

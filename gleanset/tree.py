@@ -27,6 +27,7 @@ ARCHIVE = "archive: only read if named itself (harvest folder FILE)"
 PACKED = "archive that is not zip or tar: unpack it first"
 NOT_AN_IMAGE = "not an image"
 TAGS = "tags, read with their image"
+XMP = "XMP: --people reads its names of faces"
 
 READ_OTHERWISE = (VIDEO, ARCHIVE, PACKED)
 """Reasons of files that are read in another way."""
@@ -63,7 +64,7 @@ _SYSTEM_SUFFIXES = ("@synoeastream", "@synoresource")
 _PACKED_SUFFIXES = frozenset(
     {".rar", ".7z", ".lzh", ".lha", ".cab", ".ace", ".zst", ".cbr", ".cb7"}
 )
-_TEXTS = ".txt .caption .json .jsonl .xml .xmp .csv .tsv .yaml .yml .md .html"
+_TEXTS = ".txt .caption .json .jsonl .xml .csv .tsv .yaml .yml .md .html"
 _TEXT_SUFFIXES = frozenset(_TEXTS.split())
 """Text files next to images: recognized by name, so that they are not opened."""
 _OTHER_IMAGES = (
@@ -188,6 +189,8 @@ def get_reason_by_name(name: str) -> str | None:
         return ARCHIVE
     if suffix in _PACKED_SUFFIXES:
         return PACKED
+    if suffix == ".xmp":
+        return XMP
     return NOT_AN_IMAGE if suffix in _TEXT_SUFFIXES else None
 
 

@@ -52,6 +52,7 @@ from harvest.folder import (
     resolve_folder,
 )
 from harvest.importer import ImportOptions
+from harvest.people import import_people
 from harvest.results import HarvestCounts, merge_results
 
 FOLDER_STAGE = "harvest-folder"
@@ -149,7 +150,10 @@ def harvest_files(
         for stage, roots, find in batches
         if roots
     ]
-    return merge_results(results)
+    result = merge_results(results)
+    if options.people and not options.simulate:
+        return import_people(dataset, trees, options, result)
+    return result
 
 
 def find_members(

@@ -76,6 +76,9 @@ def folder(job: CommandJob, request: FolderRequest) -> CommandResult:
     (EXIF, IPTC or XMP), else from --author, --licence and --page; groups from that table, else from
     --group-by.
 
+    With --people, faces that a photo program named are labelled, as one step: labeler undo takes
+    it back. Run it again after naming more.
+
     Tags and captions are read from name.txt or name.caption next to name.jpg, else from a
     metadata.jsonl (file_name, text or caption, tags).
 

@@ -281,18 +281,14 @@ def find_images(
     count as changed. Raises `InputUnusable` for a `sources.csv` that cannot be read.
     """
     if root.is_file():
-        tables = SourceTables(root.parent, encoding=options.encoding)
+        tables = open_tables(root.parent, options)
         rules = TreeRules(options, tables, top=(root.parent.name,))
         yield _make_image_file(root, Path(root.name), rules, options)
         return
 
     unlisted: list[OSError] = []
     splits = find_splits(root) if options.hints else None
-    tables = SourceTables(
-        root,
-        encoding=options.encoding,
-        is_excluded=lambda path: is_excluded(path.relative_to(root), options.exclude),
-    )
+    tables = open_tables(root, options)
     rules = TreeRules(options, tables, splits)
     tree = _walk_included(root, options.exclude, ignored, unlisted)
     for folder, folders, names in tree:
@@ -342,6 +338,15 @@ def _make_image_file(
     stamp = f"{status.st_size}:{status.st_mtime_ns}:{origin.hint or ''}"
     stamp += make_credit_stamp(origin.post, credit, options.credit, origin.tags)
     return ImageFile(path, origin, stamp, credit)
+
+
+def open_tables(top: Path, options: ImportOptions) -> SourceTables:
+    """Return the tables and sidecars of a folder, without what is excluded."""
+    return SourceTables(
+        top,
+        encoding=options.encoding,
+        is_excluded=lambda path: is_excluded(path.relative_to(top), options.exclude),
+    )
 
 
 def is_excluded(relative: PurePath, exclude: Sequence[str]) -> bool:

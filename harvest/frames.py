@@ -115,9 +115,8 @@ class FrameHarvest:
             **msgspec.structs.asdict(counts), video_states=dict(self._videos)
         )
         result.left_out = dict(self._left_out.most_common())
-        if self._unreadable_videos:
-            see = rejections_command(dataset, STAGE)
-            result.unreadable_videos = summarize_lines(self._unreadable_videos, see)
+        see = rejections_command(dataset, STAGE)
+        result.unreadable_videos = summarize_lines(self._unreadable_videos, see)
         return result
 
     def _report_videos(self, names: list[str], problem: str, fix: str) -> None:

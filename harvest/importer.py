@@ -50,7 +50,8 @@ class ImportOptions:
     `groups` apply where a `sources.csv` and the file itself say nothing. `encoding`: of names and
     tables that are not UTF-8; None to guess it. The import appends to
     `rejected_files`, `opted_out_files`, `ignored_files` (archives, tables and videos) and
-    `unmatched_rows` (rows of a `sources.csv` without a file). With `simulate` nothing is imported.
+    `unmatched_rows` (rows of a `sources.csv` without a file). With `people` named faces in XMP are
+    labelled. With `simulate` nothing is imported.
     """
 
     hints: bool = False
@@ -66,6 +67,7 @@ class ImportOptions:
     unmatched_rows: list[str] = field(default_factory=list)
     workers: int = 0
     progress: Progress = NO_PROGRESS
+    people: bool = False
     simulate: bool = False
 
 

@@ -380,6 +380,13 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         tuple[str, ...],
         Param("Exclude folders and files with this name or path.", metavar="GLOB"),
     ] = ()
+    people: Annotated[
+        bool,
+        Param(
+            "Label faces with the names that digiKam, Lightroom and others stored in XMP, in the "
+            "images or in sidecars (name.xmp, name.jpg.xmp)."
+        ),
+    ] = False
     label: Label = None
     group_by: GroupByOption = None
     encoding: Encoding = None
@@ -414,7 +421,12 @@ class FolderRequest(Request, frozen=True, kw_only=True):
                 "--class-level has no effect without --hints-from-folders",
                 "add --hints-from-folders, in a recipe hints_from_folders = true",
             )
-        split_archives(map(Path, as_tuple(self.path)), root)
+        _, archives = split_archives(map(Path, as_tuple(self.path)), root)
+        if self.people and archives:
+            raise UsageError(
+                f"names of people in an archive are not read: {archives[0]}",
+                "unpack it and name its folder, or leave out --people",
+            )
 
     def run(
         self,
@@ -439,19 +451,18 @@ class FolderRequest(Request, frozen=True, kw_only=True):
             exclude=self.exclude,
             workers=self.workers or 0,
             progress=progress,
+            people=self.people,
             simulate=simulate,
         )
         result = harvest_files(dataset, paths, options)
         result.ignored_files = shorten_list(options.ignored_files)
-        if options.rejected_files:
-            result.rejected_files = summarize_lines(
-                options.rejected_files, rejections_command(dataset)
-            )
-        if options.opted_out_files:
-            result.reserved = len(options.opted_out_files)
-            result.reserved_files = summarize_lines(
-                options.opted_out_files, "docs/legal.md"
-            )
+        result.rejected_files = summarize_lines(
+            options.rejected_files, rejections_command(dataset)
+        )
+        result.reserved = len(options.opted_out_files)
+        result.reserved_files = summarize_lines(
+            options.opted_out_files, "docs/legal.md"
+        )
         unmatched = summarize_unmatched(options.unmatched_rows)
         return result.with_facts({**unmatched, **groups.summary()})
 

@@ -47,6 +47,9 @@ class HarvestCounts(CommandResult, kw_only=True):
     rejected_files: JsonDict = {}
     reserved: int = 0
     reserved_files: JsonDict = {}
+    people: Counts = {}
+    unlabelled_faces: int = 0
+    unlabelled_face_files: JsonDict = {}
     groups: int | None = None
     without_group: int = 0
     note: str = ""
@@ -78,10 +81,13 @@ class HarvestCounts(CommandResult, kw_only=True):
             "ignored": self.ignored,
             "rows without a file": self.rows_without_file,
             "with an opt-out signal": self.reserved,
+            "named faces": sum(self.people.values()),
+            "faces without a label": self.unlabelled_faces,
             "groups": self.groups,
             "without a group": self.without_group,
             "reasons": _explain_reasons(self.reasons),
             "weak labels": self.hints,
+            "people": self.people,
             "keywords": _describe_parts(self.keywords),
             "sources": _describe_parts(self.sources),
             "ignored, by reason": self.ignored_reasons,
@@ -89,6 +95,7 @@ class HarvestCounts(CommandResult, kw_only=True):
             "names without a file": self.rows_without_file_names,
             "rejected files": self.rejected_files,
             "files with an opt-out signal": self.reserved_files,
+            "unlabelled faces": self.unlabelled_face_files,
             "maybe parts of one image": self.maybe_parts_of_one_image,
             "next": self.next,
         }

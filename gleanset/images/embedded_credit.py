@@ -15,11 +15,10 @@ from xml.etree import ElementTree as ET
 from PIL import Image, IptcImagePlugin
 
 from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url
+from gleanset.images.xmp import RDF, parse_xmp
 
-MAX_XMP_BYTES = 1_000_000
 _ARTIST, _COPYRIGHT = 0x013B, 0x8298
 _BY_LINE, _NOTICE = (2, 80), (2, 116)
-_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _DC = "{http://purl.org/dc/elements/1.1/}"
 _RIGHTS = "{http://ns.adobe.com/xap/1.0/rights/}"
 _LICENCES = (
@@ -52,15 +51,8 @@ def _make_credit(fields: Any, author: object, licence: object) -> Credit:
 
 
 def _read_xmp(packet: bytes | str | None) -> Credit:
-    if not packet or len(packet) > MAX_XMP_BYTES:
-        return NO_CREDIT
-    raw = packet.encode() if isinstance(packet, str) else packet
-    # XMP has no DOCTYPE, which could declare entities that expand endlessly.
-    if b"<!" in raw:
-        return NO_CREDIT
-    try:
-        root = ET.fromstring(raw.strip(b"\0 \r\n\t"))  # noqa: S314 - no entities, see above
-    except (ET.ParseError, ValueError):
+    root = parse_xmp(packet.encode() if isinstance(packet, str) else packet or b"")
+    if root is None:
         return NO_CREDIT
 
     author = _read_property(root, f"{_DC}creator")
@@ -76,8 +68,8 @@ def _read_property(root: ET.Element, name: str) -> str | None:
         if name in node.attrib:
             return clean_credit_text(node.attrib[name])
         if node.tag == name:
-            resource = node.attrib.get(f"{_RDF}resource")
-            items = [item.text for item in node.iter(f"{_RDF}li") if item.text]
+            resource = node.attrib.get(f"{RDF}resource")
+            items = [item.text for item in node.iter(f"{RDF}li") if item.text]
             return clean_credit_text(resource or ", ".join(items) or node.text)
     return None
 

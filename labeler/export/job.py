@@ -571,6 +571,5 @@ def export(
     if not options.has_boxes:
         result.images_without_a_face = dataset.images.count_without_sample()
     result.see_failed = rejections_command(dataset, STAGE)
-    if new.kept_files:
-        result.kept_files = summarize_lines(new.kept_files, str(target))
+    result.kept_files = summarize_lines(new.kept_files, str(target))
     return result.with_facts(conflicting_label_summary(dataset))

@@ -43,7 +43,7 @@ class ExportResult(CommandResult, kw_only=True):
         return {
             **super().summary(),
             "splits without a class": shorten_list(self.short),
-            "failed": summarize_lines(lines, self.see_failed) if lines else {},
+            "failed": summarize_lines(lines, self.see_failed),
             "balance": format_balance(self.balance),
         }
 

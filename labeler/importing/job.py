@@ -4,24 +4,20 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path, PurePath
-from typing import NamedTuple
-
-import numpy as np
 
 from gleanset import Dataset
 from gleanset.class_names import fold_name
 from gleanset.command_result import AliasedResult, JsonDict
 from gleanset.db.journal import Choice
-from gleanset.errors import FORGOTTEN, InputUnusable, Unreadable, UsageError
+from gleanset.errors import InputUnusable, UsageError
 from gleanset.file_groups import FileGroups
 from gleanset.files.names import VIDEO_EXTENSIONS, format_path
-from gleanset.files.store import Store
 from gleanset.html.words import count
-from gleanset.images.cropping import FaceCropper, clip_box
-from gleanset.images.decode import DecodedImage, decode
-from gleanset.images.staging import StageBytes, read_image_file
+from gleanset.labelled_images import (
+    STAGE,
+    add_labelled,
+)
 from gleanset.named_files import (
     format_short_path,
     rejections_command,
@@ -30,26 +26,16 @@ from gleanset.named_files import (
 )
 from gleanset.operations import make_operation
 from gleanset.records import (
-    HAND,
-    Box,
-    Face,
-    FaceCrop,
-    Measured,
     Origin,
-    Rectangle,
     Rejection,
 )
 from gleanset.source_table import SourceTables, summarize_unmatched
 from gleanset.tree import count_tags, summarize_ignored
-from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import read_marker
 from labeler.importing.labelled import (
     FILE_KINDS,
-    FRACTIONS,
-    Frame,
     LabelledFiles,
-    LabelledImage,
     SourceInfo,
 )
 from labeler.importing.reading import (
@@ -60,83 +46,6 @@ from labeler.importing.reading import (
     read_labelled,
 )
 from labeler.requests import SOURCE, ImportRequest
-
-STAGE = "import"
-
-
-LabelFiles = dict[str, dict[str, str]]
-"""For each sample (key) its labels, each with the file that has it."""
-
-
-class ImportedImage(NamedTuple):
-    """Result of a worker: the image, its crops with labels, and the reasons of dropped boxes."""
-
-    measures: Measured
-    crops: list[tuple[FaceCrop, str]]
-    drop_reasons: list[str]
-
-
-def import_image(
-    item: LabelledImage, keep: StageBytes, cropper: FaceCropper
-) -> ImportedImage:
-    """Store an image and crop its boxes, in a worker process.
-
-    Raises `Unreadable` if it is not an image or no box is usable.
-    """
-    data = read_image_file(item.path)
-    measures = keep(data)
-    image_box = Box(0, 0, measures.width, measures.height)
-    image = decode(data)
-    pixels = np.asarray(image.pixels)
-
-    crops = []
-    errors = []
-    for box, label in item.labels:
-        try:
-            pixel_box = convert_box(box, item.frame, image) if box else image_box
-        except Unreadable as error:
-            errors.append(error)
-            continue
-
-        # A box around everything is the whole image, as a sample without a face is.
-        detector = "whole" if pixel_box == image_box else HAND
-        face = Face(detector, pixel_box, 1.0)
-        crops.append((cropper.crop(measures.sha256, pixels, face), label))
-
-    if errors and not crops:
-        raise errors[0]
-    return ImportedImage(measures, crops, [error.reason for error in errors])
-
-
-def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box:
-    """Convert a box (x, y, width, height) relative to `frame` into whole pixels of the image.
-
-    Raises `Unreadable` for a box outside of the image, and for a frame of another shape.
-    """
-    if frame is not None and frame != (image.width, image.height):
-        # The same aspect ratio, if each side was rounded: w * H and W * h then differ by at most
-        # half a pixel of each of the four sides. A whole one leaves room for rounding down.
-        frame_width, frame_height = frame
-        difference = abs(frame_width * image.height - frame_height * image.width)
-        if frame != FRACTIONS and difference > frame_width + frame_height:
-            raise Unreadable(
-                "another size than annotated",
-                f"{image.width} x {image.height}, annotated at {frame_width:g} x {frame_height:g}",
-            )
-
-        scale_x = image.width / frame_width
-        scale_y = image.height / frame_height
-        left, top, width, height = box
-        box = (left * scale_x, top * scale_y, width * scale_x, height * scale_y)
-
-    pixel_box = Box(*map(round, box))
-    box_in_image = clip_box(pixel_box, image.width, image.height)
-    if box_in_image is None:
-        raise Unreadable(
-            "box outside",
-            f"{tuple(pixel_box)} in {image.width} x {image.height} pixels",
-        )
-    return box_in_image
 
 
 class ImportResult(AliasedResult, kw_only=True):
@@ -412,14 +321,13 @@ def _read_own_export(
             choices,
         )
 
-    if moves.disputes:
-        result.disputed_files = summarize_lines(
-            [
-                f"{format_short_path(name)}: {detail}"
-                for name, detail in moves.disputes.items()
-            ],
-            rejections_command(dataset, STAGE),
-        )
+    result.disputed_files = summarize_lines(
+        [
+            f"{format_short_path(name)}: {detail}"
+            for name, detail in moves.disputes.items()
+        ],
+        rejections_command(dataset, STAGE),
+    )
     return result
 
 
@@ -432,147 +340,37 @@ def _import_images(
     progress: Progress,
 ) -> JsonDict:
     """Add images with labelled samples, in one step; return the counts."""
-    tally = Counter(added=0, duplicate=0)
-    label_files: LabelFiles = {}
-    errors = {}
-    with dataset.stage(STAGE) as scratch:
-        cropper = FaceCropper(dataset.settings.crop, dataset.crops(scratch))
-        store = dataset.originals(scratch)
-        outcomes = run_over(
-            partial(import_image, keep=StageBytes(store), cropper=cropper),
-            files.images,
-            Processes(request.workers or 0),
-        )
-        for outcome in progress.over(outcomes, "import", total=len(origins)):
-            path = outcome.item.path
-            origin = origins[path]
-            try:
-                image = outcome.unwrap()
-                is_new = _store_image(dataset, store, image, origin, label_files)
-            except Unreadable as problem:
-                errors[path] = problem
-                continue
+    imported = add_labelled(
+        dataset,
+        files.images,
+        origins,
+        Path(request.path).absolute().name,
+        workers=request.workers or 0,
+        progress=progress,
+    )
+    for path, reason in imported.dropped:
+        files.drop(path, reason)
+    for path in imported.images:
+        groups.note(origins[path])
 
-            tally["added" if is_new else "duplicate"] += 1
-            for reason in image.drop_reasons:
-                files.drop(path, reason)
-            groups.note(origin)
-
-        for path, error in errors.items():
-            dataset.rejections.add(
-                Rejection(STAGE, format_path(path), error.reason, error.detail)
-            )
-        # Last, because a sample may be in several files with different labels.
-        disputes = _label_samples(
-            dataset, label_files, Path(request.path).absolute().name
-        )
-
-    rejections = [
-        f"{format_short_path(str(path))}: {error.reason}"
-        for path, error in errors.items()
-    ]
     list_command = rejections_command(dataset, STAGE)
-    if errors and not tally.total():
+    rejections = imported.rejections
+    if rejections and not imported.images:
         raise InputUnusable(
-            f"none of the {len(errors)} images could be read, such as {rejections[0]}",
+            f"none of the {len(rejections)} images could be read, such as {rejections[0]}",
             f"list the reasons: {list_command}",
         )
 
-    # Disputed samples have several labels; `min` takes the only one of the others.
-    labels = Counter(min(names) for names in label_files.values() if len(names) == 1)
-    counts: JsonDict = {
-        **tally,
-        "rejected": len(errors),
-        "labels": dict(sorted(labels.items())),
-        "disputed": len(disputes),
+    added = sum(imported.images.values())
+    return {
+        "added": added,
+        "duplicate": len(imported.images) - added,
+        "rejected": len(rejections),
+        "labels": dict(sorted(imported.labels.items())),
+        "disputed": len(imported.disputes),
+        "disputed_files": summarize_lines(imported.disputes, list_command),
+        "rejected_files": summarize_lines(rejections, list_command),
     }
-    for name, lines in (("disputed_files", disputes), ("rejected_files", rejections)):
-        if lines:
-            counts[name] = summarize_lines(lines, list_command)
-    return counts
-
-
-def _store_image(
-    dataset: Dataset,
-    store: Store,
-    image: ImportedImage,
-    origin: Origin,
-    label_files: LabelFiles,
-) -> bool:
-    """Store an image with its samples; return whether it is new. Raises `Unreadable`.
-
-    The labels of its samples are added to `label_files`.
-    """
-    with dataset.db.transaction():
-        try:
-            is_new = dataset.take_original(store, image.measures, origin)
-        except Unreadable as error:
-            if error.reason == FORGOTTEN:
-                # A removed image must not leave crops.
-                for crop, _ in image.crops:
-                    dataset.crop_path(crop.key).unlink(missing_ok=True)
-            raise
-
-        sha256 = image.measures.sha256
-        # Importing again updates credit and groups.
-        if not is_new:
-            dataset.images.update_credit(sha256, origin)
-        for crop, label in image.crops:
-            dataset.faces.add_manual(sha256, crop)
-            files_by_label = label_files.setdefault(crop.key, {})
-            files_by_label[dataset.classes.resolve(label)] = origin.key
-        dataset.rejections.remove(STAGE, origin.key)
-
-    return is_new
-
-
-def _label_samples(dataset: Dataset, label_files: LabelFiles, folder: str) -> list[str]:
-    """Label undecided samples with one class; record all others as disputed and describe them.
-
-    `folder` is the name of the imported folder in the step.
-    """
-    choices = []
-    disputes = []
-    for key, files in label_files.items():
-        sample = dataset.samples.get(key)
-        is_undecided = sample is None or sample.status in ("queue", "retired")
-        if is_undecided and len(files) == 1:
-            choices.append(Choice(key, "label", min(files), SOURCE))
-        elif is_undecided:
-            # The sample waits for a person, to whom the journal shows the labels as its provenance.
-            choices.append(Choice(key, "add", provenance=" or ".join(sorted(files))))
-            disputes.append(_record_dispute(dataset, files, None))
-        elif sample is not None and files.keys() != {sample.label}:
-            decision = sample.label or sample.status
-            disputes.append(_record_dispute(dataset, files, decision))
-
-    if choices:
-        dataset.journal.apply(
-            make_operation("import", count=len(choices), folder=folder), choices
-        )
-    return disputes
-
-
-def _record_dispute(
-    dataset: Dataset, files: Mapping[str, str], decision: str | None
-) -> str:
-    """Record the files with differing labels of a sample as rejections; return a description.
-
-    `files` are those by label, `decision` is the label or status that the sample has already.
-    """
-    texts = {
-        label: f"{format_short_path(file)}: {label}"
-        for label, file in files.items()
-        if label != decision
-    }
-    decided = [f"decided: {decision}"] if decision else []
-    for label in texts:
-        others = [text for other, text in texts.items() if other != label]
-        detail = ", ".join([f"label {label}", *(decided or others)])
-        dataset.rejections.add(Rejection(STAGE, files[label], "disputed", detail))
-
-    sorted_texts = [texts[label] for label in sorted(texts)]
-    return ", ".join([*sorted_texts, *decided])
 
 
 _LICENCE_NAME = re.compile(

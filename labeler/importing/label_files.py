@@ -18,17 +18,15 @@ import yaml
 from gleanset.command_result import JsonDict
 from gleanset.credit import Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable
+from gleanset.labelled_images import FRACTIONS, Frame, parse_frame
 from gleanset.records import Rectangle
 from gleanset.source_table import find_delimiter
 from labeler.importing.labelled import (
-    FRACTIONS,
-    Frame,
     ImportTree,
     LabelledFiles,
     SourceInfo,
     box_from_size,
     make_bounding_box,
-    parse_frame,
     parse_name,
 )
 

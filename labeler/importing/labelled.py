@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
@@ -13,18 +13,13 @@ import msgspec
 from gleanset.credit import NO_CREDIT, Credit
 from gleanset.errors import InputUnusable
 from gleanset.files.encodings import FolderNames, TextEncoding, decode_text
+from gleanset.labelled_images import MAX_COORDINATE, Frame, LabelledImage
 from gleanset.named_files import format_short_path
 from gleanset.records import Rectangle
 from gleanset.source_table import is_source_table
 from gleanset.tree import NOT_AN_IMAGE, SOURCE_TABLE, get_ignored_reason, walk_tree
 
 MAX_TEXT_BYTES = 500_000_000
-MAX_COORDINATE = 1e9
-FRACTIONS = (1.0, 1.0)
-"""The frame of boxes in fractions of the image."""
-
-Frame = tuple[float, float]
-"""Image width and height that box coordinates refer to."""
 
 
 class SourceInfo(NamedTuple):
@@ -34,17 +29,6 @@ class SourceInfo(NamedTuple):
     title: str | None = None
     original_path: str | None = None
     collection: str | None = None
-
-
-class LabelledImage(NamedTuple):
-    """An image with labels, each of a box or of the whole image (None).
-
-    Boxes are relative to `frame`, or in pixels of the upright image without one.
-    """
-
-    path: Path
-    labels: tuple[tuple[Rectangle | None, str], ...]
-    frame: Frame | None = None
 
 
 class ImportTree(msgspec.Struct, dict=True):
@@ -353,17 +337,6 @@ def make_bounding_box(points: Sequence[float]) -> Rectangle:
     left = min(xs)
     top = min(ys)
     return box_from_size((left, top, max(xs) - left, max(ys) - top))
-
-
-def parse_frame(row: Mapping[str, Any]) -> Frame | None:
-    """Return the image size in a row; None if it has no valid one."""
-    try:
-        width = float(row["width"])
-        height = float(row["height"])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-    is_valid = 1 <= width <= MAX_COORDINATE and 1 <= height <= MAX_COORDINATE
-    return (width, height) if is_valid else None
 
 
 def parse_name(value: Any) -> str | None:

@@ -18,11 +18,10 @@ from gleanset.credit import clean_credit_text
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.images.decode import DecodedImage, decode
+from gleanset.labelled_images import FRACTIONS, convert_box
 from labeler.export.formats import FORMATS
 from labeler.export.options import ExportOptions
 from labeler.export.plan import plan_export
-from labeler.importing.job import convert_box
-from labeler.importing.labelled import FRACTIONS
 
 SIZE = (120, 80)
 CAT = "猫 - 'a' #1, [b]"

@@ -13,8 +13,9 @@ from tools_for_tests import encode, examples, write_pictures
 
 from gleanset import Box, Dataset
 from gleanset.errors import InputUnusable
+from gleanset.labelled_images import FRACTIONS
 from harvest.folder import ImportOptions, find_images
-from labeler.importing.labelled import FRACTIONS, LabelledFiles
+from labeler.importing.labelled import LabelledFiles
 from labeler.importing.reading import read_labelled
 
 IMAGE = encode(picture(1, (16, 16)))
