@@ -24,7 +24,6 @@ from PySide6.QtGui import (
     QKeySequence,
     QPainter,
     QPaintEvent,
-    QResizeEvent,
 )
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -343,25 +342,23 @@ _MARGIN = 6
 class HintedField(QLineEdit):
     """Line edit with a hint behind the text."""
 
-    def __init__(self, parent: QWidget | None = None):
-        super().__init__(parent)
-        self.hint = QLabel(self)
-        self.hint.setObjectName("muted")
-        self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+    hint = ""
 
     def show_hint(self, words: str) -> None:
-        self.hint.setText(words)
-        self._place_hint()
+        self.hint = words
+        self.setAccessibleDescription(words)
+        self.update()
 
-    def _place_hint(self) -> None:
-        text_width = self.fontMetrics().horizontalAdvance(self.text()) + 3 * _MARGIN
-        room = max(0, self.width() - text_width - _MARGIN)
-        width = min(self.hint.sizeHint().width(), room)
-        self.hint.setGeometry(self.width() - width - _MARGIN, 0, width, self.height())
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._place_hint()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        text_width = self.fontMetrics().horizontalAdvance(self.text())
+        theme.draw_text(
+            QPainter(self),
+            self.rect().adjusted(text_width + 3 * _MARGIN, 0, -_MARGIN, 0),
+            self.hint,
+            theme.muted_text(),
+            align=Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
+        )
 
 
 class NameField(HintedField):
