@@ -1,6 +1,6 @@
 """The grid of one class page: it draws a `PageState` and sends events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from PySide6.QtCore import QEvent, QPoint, QRect, Qt
@@ -17,7 +17,7 @@ from PySide6.QtGui import (
 )
 
 from labeler.qt.grid.gesture_view import GestureView
-from labeler.qt.grid.layout import INSET, PlacedSection
+from labeler.qt.grid.layout import INSET, PlacedSection, Section
 from labeler.qt.grid.model import (
     UNMARKED,
     TileMark,
@@ -43,9 +43,8 @@ from labeler.qt.theme import (
     round_corners,
 )
 from labeler.qt.translations import target_name, tr
-from labeler.qt.views.page_header import page_sections
 from labeler.qt.widgets import LetterKeysChip
-from labeler.sorting.page_layout import ClassPage
+from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.page_parts import Shown
 from labeler.sorting.page_state import (
     PageState,
@@ -433,6 +432,42 @@ class PageGrid(GestureView):
     def _light(self, tile: int) -> None:
         self._drop_tile = tile
         self.viewport().update()
+
+
+LOW_CONFIDENCE_SCALE = 1.5
+
+
+def page_sections(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
+    """Return the cards or parts of a page; `keys` are the keys of the classes."""
+    if page.cards:
+        return [_card_section(page, members, keys) for members in page.cards]
+    if page.doubtful:
+        return [
+            Section(tr("Low confidence"), page.doubtful, LOW_CONFIDENCE_SCALE),
+            Section(tr("High confidence"), len(page.tiles) - page.doubtful),
+        ]
+    return [Section("", len(page.tiles))]
+
+
+def _card_section(
+    page: ClassPage, members: Sequence[int], keys: Mapping[str, str]
+) -> Section:
+    """Return a card with its most confident face, of a cluster the most typical, as portrait."""
+    tiles = [page.tiles[tile] for tile in members]
+    best = max(tiles, key=lambda tile: tile.prediction.confidence)
+    name = best.prediction.label or ""
+    title = f"{name}?"
+    if page.kind is PageKind.CLUSTERS:
+        faces = sum(len(tile.rows) for tile in tiles)
+        title = tr("No similar face" if faces == 1 else "{count} similar", count=faces)
+
+    return Section(
+        title,
+        len(tiles),
+        shares_shelf=len(page.cards) > 1,
+        key=keys.get(name, ""),
+        portrait=tiles.index(best),
+    )
 
 
 def suggestions_by_sample(page: ClassPage) -> dict[int, TilePrediction]:

@@ -38,7 +38,7 @@ from labeler.qt.grid.model import UNMARKED
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.views import page_grid
 from labeler.qt.views.base import VIEWS, EmptyNotice
-from labeler.qt.views.page_header import page_sections
+from labeler.qt.views.page_grid import page_sections
 from labeler.qt.window import LabelerWindow
 from labeler.sorting import page_layout, page_state
 from labeler.sorting.page_layout import ClassPage, PageKind, Stack
