@@ -1,2 +1,2 @@
 # Part of Gleanset. (gleanset/start.py looks for this line.)
-"""Operations on whole datasets: groups, similarity, reports, boxes by hand."""
+"""Operations on whole datasets: groups, similarity, reports."""

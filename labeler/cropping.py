@@ -8,15 +8,20 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from curation.manual_boxes import PROVENANCE, STAGE, clip_to_image, crop_face
+import numpy as np
+
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.regions import BoxedSample, BoxedSamples
-from gleanset.errors import UsageError
-from gleanset.images.cropping import make_sample_key
+from gleanset.errors import InputUnusable, Unreadable, UsageError
+from gleanset.images.cropping import FaceCropper, clip_box, make_sample_key
+from gleanset.images.decode import decode
 from gleanset.operations import make_operation
-from gleanset.records import HAND, Box, Face, Image, Landmark
+from gleanset.records import HAND, Box, Face, FaceCrop, Image, Landmark
+from gleanset.settings import CropGeometry
 
+STAGE = "facecrop-by-hand"
+PROVENANCE = "box by hand"
 MISSED = "missed"
 ALL = "all"
 MIN_BOX_SIDE = 4
@@ -75,7 +80,7 @@ def put_box(
     `UsageError` for an invalid or existing box, and `InputUnusable` for an unreadable image.
     """
     image = dataset.images.resolve(sha256)
-    box = _find_free_box(dataset, image, clip_to_image(box, image), angle)
+    box = _find_free_box(dataset, image, _clip_to_image(box, image), angle)
     if min(box.width, box.height) < MIN_BOX_SIDE:
         raise UsageError("the box is too small", f"draw at least {MIN_BOX_SIDE} pixels")
 
@@ -86,7 +91,7 @@ def put_box(
             1.0,
             _make_eye_landmarks(box, angle),
         )
-        crop = crop_face(dataset, image, face, scratch)
+        crop = _crop_face(dataset, image, face, scratch)
         with dataset.db.transaction():
             if not dataset.faces.add_manual(image.sha256, crop):
                 raise _existing_box_error()
@@ -178,3 +183,31 @@ def _make_eye_landmarks(box: Box, angle: float) -> tuple[Landmark, ...]:
         Landmark("left_eye", center_x + across, center_y + down),
         Landmark("right_eye", center_x - across, center_y - down),
     )
+
+
+def _crop_face(dataset: Dataset, image: Image, face: Face, scratch: Path) -> FaceCrop:
+    """Crop a face like the image's others. Raises `InputUnusable` for an unreadable file."""
+    text = dataset.scans.get_crop_settings(image.sha256)
+    geometry = CropGeometry.parse(text) if text else dataset.settings.crop
+    path = dataset.image_path(image.sha256, image.format)
+
+    try:
+        pixels = np.asarray(decode(path.read_bytes()).pixels)
+    except (OSError, Unreadable) as error:
+        raise InputUnusable(
+            f"{path} cannot be read: {error}",
+            "put the images folder of the dataset back",
+        ) from error
+    cropper = FaceCropper(geometry, dataset.crops(scratch))
+    return cropper.crop(image.sha256, pixels, face)
+
+
+def _clip_to_image(box: Box, image: Image) -> Box:
+    """Return the part of a box inside the image. Raises `UsageError` if empty."""
+    part = clip_box(box, image.width, image.height)
+    if part is None:
+        raise UsageError(
+            f"the box {','.join(map(str, box))} is outside the image",
+            f"it has {image.width} x {image.height} pixels",
+        )
+    return part

@@ -21,8 +21,8 @@ from gleanset.work.progress import Progress
 from labeler.class_table import format_class_table
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import conflicting_label_summary
-from labeler.splits.fixed_parts import TIED_REASONS
 from labeler.splits.plan import (
+    TIED_REASONS,
     SplitPlan,
     Uneven,
     UnevenReason,

@@ -19,9 +19,8 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import Settings, SplitSettings
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import judge
-from labeler.splits.fixed_parts import LeftOut
 from labeler.splits.job import make_result
-from labeler.splits.plan import SplitPlan, apply_split, plan_split
+from labeler.splits.plan import LeftOut, SplitPlan, apply_split, plan_split
 from pipeline.status import gather_status, next_step
 
 CLASSES = ("hana", "rei", "sora")

@@ -21,8 +21,7 @@ from gleanset.errors import InputUnusable
 from gleanset.images.measure import measure
 from gleanset.settings import SplitSettings
 from labeler.splits.allocate import PartTable, PlaceableGroup, allocate
-from labeler.splits.fixed_parts import LeftOut, fix_held_out
-from labeler.splits.plan import SplitPlan, plan_groups
+from labeler.splits.plan import LeftOut, SplitPlan, fix_held_out, plan_groups
 from labeler.splits.split_spec import SplitSpec
 
 CLASSES = ("hana", "rei", "sora")
