@@ -39,6 +39,9 @@ class ImageBoxes(NamedTuple):
     boxes: tuple[BoxedSample, ...]
 
 
+NO_IMAGE = ImageBoxes("", Path(), "", 1, 1, ())
+
+
 class BoxEdit(NamedTuple):
     """The step of a change, and the sample that results from it."""
 

@@ -63,6 +63,9 @@ class ReviewPage(NamedTuple):
         return ReviewPage(self.ids, tuple(sections), suggestions)
 
 
+NO_PAGE = ReviewPage(array("q"), (), {})
+
+
 def load_review_page(
     dataset: Dataset, name: str, sample_filter: SampleFilter
 ) -> ReviewPage:

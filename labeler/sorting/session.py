@@ -59,8 +59,9 @@ class History:
     def __init__(self, steps: Iterable[StepRow]):
         self.last = 0
         self.steps: dict[int, HistoryStep] = {}
-        self._undo: list[HistoryStep] = []
-        self._redo: list[HistoryStep] = []
+        self.undoable: list[HistoryStep] = []
+        """Steps that undo reverts, from the last one on; `redoable` has undone steps."""
+        self.redoable: list[HistoryStep] = []
         self.add_steps(steps, can_undo=lambda step: True)
 
     def add_steps(
@@ -83,7 +84,7 @@ class History:
                 self._push(step)
 
     def _stack(self, step: HistoryStep) -> list[HistoryStep]:
-        return self._redo if step.depth % 2 else self._undo
+        return self.redoable if step.depth % 2 else self.undoable
 
     def _push(self, step: HistoryStep) -> None:
         if step.operation.first().kind == AUTOMATIC:
@@ -95,24 +96,15 @@ class History:
     def adopt(self, step: int) -> None:
         """Make a step of another session undoable here."""
         stored = self.steps.get(step)
-        if stored is not None and stored not in (*self._undo[-50:], *self._redo[-50:]):
+        if stored is not None and stored not in (
+            *self.undoable[-50:],
+            *self.redoable[-50:],
+        ):
             self._push(stored)
 
     def forget_redo(self) -> None:
         """Leave nothing to redo, because something was changed that is not a step."""
-        self._redo.clear()
-
-    def undoable(self) -> HistoryStep | None:
-        """Return the step that an undo reverts."""
-        return self._undo[-1] if self._undo else None
-
-    def count_undoable(self) -> int:
-        """Return the number of steps that undo could revert, one after the other."""
-        return len(self._undo)
-
-    def redoable(self) -> HistoryStep | None:
-        """Return the undo that a redo reverts."""
-        return self._redo[-1] if self._redo else None
+        self.redoable.clear()
 
 
 BY_HAND, WITH_PAGE, BY_SWEEP = "by hand", TOGETHER, "by sweep"
@@ -340,16 +332,21 @@ class SortingSession:
 
     def undo(self) -> StepResult:
         """Undo the last step of this window. Raises `UsageError` if there is none."""
-        return self._take_back(self.history.undoable(), StepKind.UNDO)
+        return self._take_back(self.history.undoable, StepKind.UNDO)
 
     def redo(self) -> StepResult:
         """Redo the last undone step."""
-        return self._take_back(self.history.redoable(), StepKind.REDO)
+        return self._take_back(self.history.redoable, StepKind.REDO)
 
-    def _take_back(self, step: HistoryStep | None, kind: StepKind) -> StepResult:
-        """Undo or redo a step. Raises `UsageError` if later steps changed all that it changed."""
-        if step is None:
+    def _take_back(self, steps: list[HistoryStep], kind: StepKind) -> StepResult:
+        """Undo or redo the last of some steps.
+
+        Raises `UsageError` if there is none, or later steps changed all that it changed.
+        """
+        if not steps:
             raise UsageError(f"there is nothing to {kind}")
+
+        step = steps[-1]
         with self.dataset.db.transaction():
             undone = self.dataset.journal.undo(step.id)
             undoing_step = self.tiles.find_undoing_step(step.id)
@@ -391,8 +388,8 @@ class SortingSession:
         return SortingProgress(
             counts,
             self.keys.assign([row.name for row in counts.classes]),
-            self.history.undoable(),
-            self.history.count_undoable(),
+            next(reversed(self.history.undoable), None),
+            len(self.history.undoable),
         )
 
     def add_class(self, name: str) -> StepResult:

@@ -16,6 +16,7 @@ from gleanset.errors import UsageError
 from labeler.cropping import (
     ALL,
     MISSED,
+    NO_IMAGE,
     ImageBoxes,
     get_box,
     list_images,
@@ -56,7 +57,7 @@ class CropView(LabelerView):
         self.text = QLineEdit(clearButtonEnabled=True)
         self._images: list[str] = []
         self._index = 0
-        self._sheet: ImageBoxes | None = None
+        self._sheet = NO_IMAGE
         self._requested = ""
         self._late_act: Callable[[], None] = lambda: None
         """What waits until the mouse button is released."""
@@ -123,7 +124,8 @@ class CropView(LabelerView):
         self.save()
         self.hints.setVisible(bool(self._images))
         if not self._images:
-            self._sheet, self._requested = None, ""
+            self._sheet = NO_IMAGE
+            self._requested = ""
             self.canvas.show_boxes([], -1)
             self.canvas.show_image(QImage(), (1, 1))
             self.title.setText(self.selection_box.currentText())
@@ -171,17 +173,13 @@ class CropView(LabelerView):
         )
 
     def _reload_image(self) -> None:
-        if (
-            self._sheet is not None
-            and self._requested == self._sheet.sha256
-            and self.isVisible()
-        ):
+        if self._requested == self._sheet.sha256 != "" and self.isVisible():
             self._ask(self._requested)
 
     def _show_sheet(self, boxes: ImageBoxes) -> None:
         if boxes.sha256 != self._requested:
             return
-        if self._sheet is not None and self._sheet.sha256 == boxes.sha256:
+        if self._sheet.sha256 == boxes.sha256:
             self._sheet = boxes
             self._show_saved(boxes)
             self._show_title()
@@ -200,7 +198,6 @@ class CropView(LabelerView):
 
     def _show_title(self) -> None:
         sheet = self._sheet
-        assert sheet is not None
         self.title.setText(
             tr(
                 "{number} of {count}  ·  {name}  ·  {width} x {height}",
@@ -214,7 +211,7 @@ class CropView(LabelerView):
 
     def _on_loaded(self, loaded: LoadedImage) -> None:
         path, image = loaded
-        if self._sheet is not None and path == self._sheet.path:
+        if path == self._sheet.path:
             size = (self._sheet.width, self._sheet.height)
             if isinstance(image, str):
                 self.canvas.show_image(QImage(), size, image)
@@ -227,8 +224,6 @@ class CropView(LabelerView):
     def save(self) -> None:
         """Save all changed boxes, except one that the mouse holds."""
         self._save_timer.stop()
-        if self._sheet is None:
-            return
         sha256 = self._sheet.sha256
         for box in self.canvas.boxes:
             if box.is_unsent and box.id != self.canvas.mouse_box:
@@ -325,7 +320,7 @@ class CropView(LabelerView):
             self._delete()
 
     def _new(self) -> None:
-        if self._sheet is not None and not self.canvas.image.isNull():
+        if not self.canvas.image.isNull():
             width, height = self._sheet.width, self._sheet.height
             side = max(16, min(width, height) // 4)
             rect = QRectF((width - side) // 2, (height - side) // 2, side, side)
@@ -335,7 +330,7 @@ class CropView(LabelerView):
     def _delete(self) -> None:
         deleted = self.canvas.boxes[self.canvas.current]
         self.canvas.remove_current(self.canvas.current)
-        if deleted.sent is not None and self._sheet is not None:
+        if deleted.sent is not None:
             self._decide(self._sheet.sha256, partial(self._remove, deleted))
 
     def _on_key(self, key: str) -> None:
@@ -347,7 +342,7 @@ class CropView(LabelerView):
             )
 
     def send(self, target: str) -> bool:
-        if self.canvas.current < 0 or self.canvas.busy or self._sheet is None:
+        if self.canvas.current < 0 or self.canvas.busy:
             return False
         self.save()
         draft = self.canvas.boxes[self.canvas.current]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import QSettings
-from PySide6.QtWidgets import QComboBox
 
 from gleanset.db.views import NO_FILTER, FilterChoices, OrderedRows
 from gleanset.operations import Operation
@@ -14,8 +13,7 @@ from labeler.qt.grid.model import TileMark, TileState
 from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.translations import target_name, tr
 from labeler.qt.views.base import ViewContext, empty_place
-from labeler.qt.views.review import FilterBar, FilteredView
-from labeler.qt.widgets import HEAD, KeyHints, row_layout, set_column
+from labeler.qt.views.review import FilteredView
 from labeler.sorting.grid_query import (
     ALL_PLACES,
     DUPLICATES,
@@ -36,48 +34,34 @@ class GridView(FilteredView):
     """
 
     def __init__(self, context: ViewContext):
-        super().__init__(context)
+        orders = {
+            tr("By order added"): "arrival",
+            tr("By suggestion"): "proposal",
+            tr("By video time"): "time",
+            tr("By source"): "source",
+            tr("By size"): "size",
+        }
+        places = [
+            *((target_name(target), target) for target in PLACE_KEYS),
+            (tr("Duplicates"), DUPLICATES),
+            (tr("All faces"), ALL_PLACES),
+        ]
+        super().__init__(context, tr("Sort by"), orders, places)
+        self.choice.setToolTip(tr("Sort by"))
         self.place = Place.QUEUE.target
         self._query = GridQuery(self.place)
         self._count = self._new_count = 0
-        self.order = QComboBox()
-        self.hints = KeyHints(
+        self.hints.setText(
             tr(
                 "G: class pages, ten times quicker · 1–9: class of a face · /: new class · "
                 "Space: enlarge · F1: all keys"
             )
         )
 
-        places = ((target_name(target), target) for target in PLACE_KEYS)
-        others = (
-            (tr("Duplicates"), DUPLICATES),
-            (tr("All faces"), ALL_PLACES),
-        )
-
-        self.bar = FilterBar(places=[*places, *others])
         self.view.set_side(int(str(QSettings().value(SIDE_SETTING, self.view.side))))
-        self._lay_out()
-        self.order.currentIndexChanged.connect(self.reload)
         self.bar.changed.connect(self._filters_changed)
         self.worker.progressed.connect(self._recount)
         self.worker.changed_outside.connect(self._count_new)
-
-    def _lay_out(self) -> None:
-        for title, name in (
-            (tr("By order added"), "arrival"),
-            (tr("By suggestion"), "proposal"),
-            (tr("By video time"), "time"),
-            (tr("By source"), "source"),
-            (tr("By size"), "size"),
-        ):
-            self.order.addItem(title, name)
-
-        self.order.setToolTip(tr("Sort by"))
-        self.order.setAccessibleName(tr("Sort by"))
-        head = row_layout(
-            self.title, self.order, self.filter_button, grows=self.title, margins=HEAD
-        )
-        set_column(self, head, self.bar, self.view, self.hints)
 
     def enter(self) -> None:
         self.read_choices()
@@ -97,7 +81,7 @@ class GridView(FilteredView):
     def reload(self) -> None:
         self._request += 1
         query = GridQuery(
-            self.place, self.bar.sample_filter(), str(self.order.currentData())
+            self.place, self.bar.sample_filter(), str(self.choice.currentData())
         )
         self.ask_last(
             lambda session: list_grid_rows(session.dataset, query),

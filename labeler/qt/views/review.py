@@ -4,7 +4,7 @@ The review shows outliers, contradicted labels or quality issues. Enter accepts 
 the selected faces, K keeps their labels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -29,6 +29,7 @@ from labeler.qt.views.base import NextStep, Notice, ViewContext, empty_wall
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
 from labeler.review import (
+    NO_PAGE,
     ReviewPage,
     accept_suggestions,
     confirm_labels,
@@ -148,13 +149,27 @@ class FilterBar(QWidget):
 
 
 class FilteredView(LabelingView):
-    """Faces that match the filters of a `bar`; only the last request is shown."""
+    """Faces that match the filters of a `bar`, in a list or an order that is chosen in a box.
 
-    bar: FilterBar
+    Only the last request is shown.
+    """
 
-    def __init__(self, context: ViewContext):
+    def __init__(
+        self,
+        context: ViewContext,
+        name: str,
+        choices: Mapping[str, str],
+        places: Choices = (),
+    ):
         super().__init__(context)
         self._request = 0
+        self.bar = FilterBar(places)
+        self.choice = QComboBox()
+        self.choice.setAccessibleName(name)
+        for title, value in choices.items():
+            self.choice.addItem(title, value)
+        self.choice.currentIndexChanged.connect(self.reload)
+        self.hints = KeyHints()
         self.title, self.filter_button = TitleLabel(), QToolButton()
         self.filter_button.setCheckable(True)
         self.filter_button.setText(tr("Filters"))
@@ -167,6 +182,15 @@ class FilteredView(LabelingView):
             self._focus_search,
             context=Qt.ShortcutContext.WidgetWithChildrenShortcut,
         )
+
+        head = row_layout(
+            self.title, self.choice, self.filter_button, grows=self.title, margins=HEAD
+        )
+        set_column(self, head, self.bar, self.view, self.hints)
+
+    def reload(self) -> None:
+        """Read the faces again."""
+        raise NotImplementedError
 
     def _show_filters(self, visible: bool) -> None:
         self.bar.setVisible(visible)
@@ -236,50 +260,36 @@ class ReviewView(FilteredView):
     view: ReviewGrid
 
     def __init__(self, context: ViewContext):
-        super().__init__(context)
-        self.bar, self.wall = FilterBar(), QComboBox()
-        for title, name in (
-            (tr("Doubtful labels"), "doubtful"),
-            (tr("By class, outliers first"), "outliers"),
-            (tr("Label issues"), "label-issues"),
-            (tr("Quality issues"), "flags"),
-        ):
-            self.wall.addItem(title, name)
-
-        self.wall.setAccessibleName(tr("Show"))
-        self.wall.currentIndexChanged.connect(self.reload)
-        self._wall: ReviewPage | None = None
-        self.wall.activated.connect(self._note_choice)
+        choices = {
+            tr("Doubtful labels"): "doubtful",
+            tr("By class, outliers first"): "outliers",
+            tr("Label issues"): "label-issues",
+            tr("Quality issues"): "flags",
+        }
+        super().__init__(context, tr("Show"), choices)
+        self._page = NO_PAGE
+        self.choice.activated.connect(self._note_choice)
         self._is_chosen = False
-        self.hints = KeyHints()
-        head = row_layout(
-            self.title, self.wall, self.filter_button, grows=self.title, margins=HEAD
-        )
-        set_column(self, head, self.bar, self.view, self.hints)
         self.bar.changed.connect(self.reload)
         self.worker.classes_changed.connect(self._remove_classes)
 
     def enter(self) -> None:
         self.read_choices()
         if not self._is_chosen and self.bar.sample_filter() == NO_FILTER:
-            self._wall = None
-            self.wall.setCurrentIndex(0)
+            self._page = NO_PAGE
+            self.choice.setCurrentIndex(0)
         self.reload()
 
     def _note_choice(self) -> None:
         self._is_chosen = True
 
     def class_changed(self, operation: Operation) -> None:
-        if self._wall is not None:
-            names = self.current_names(operation)
-            self._wall = self._wall.with_new_names(names)
-            self.model.set_titles(
-                self._sections(self._wall), self._suggestions(self._wall)
-            )
-            self.view.lay_out()
+        self._page = self._page.with_new_names(self.current_names(operation))
+        self.model.set_titles(self._sections(self._page), self._suggestions(self._page))
+        self.view.lay_out()
 
     def _remove_classes(self, removed: set[str]) -> None:
-        suggestions = self._wall.suggestions.values() if self._wall else ()
+        suggestions = self._page.suggestions.values()
         if any(suggestion.label in removed for suggestion in suggestions):
             self.reload()
 
@@ -293,7 +303,7 @@ class ReviewView(FilteredView):
         return True
 
     def reload(self) -> None:
-        name, sample_filter = self.wall.currentData(), self.bar.sample_filter()
+        name, sample_filter = self.choice.currentData(), self.bar.sample_filter()
         self._request += 1
         self.ask_last(
             lambda session: load_review_page(session.dataset, name, sample_filter),
@@ -302,9 +312,9 @@ class ReviewView(FilteredView):
 
     def _show(self, page: ReviewPage) -> None:
         # An empty first list is shown only until the next one is loaded.
-        if self._wall is None and not (self._is_chosen or page.ids):
-            self.wall.setCurrentIndex(1)
-        self._wall = page
+        if self._page is NO_PAGE and not (self._is_chosen or page.ids):
+            self.choice.setCurrentIndex(1)
+        self._page = page
         self.set_current_place(self.bar.label.currentData() or "")
         self._sent.clear()
         self.view.point = -1
@@ -322,7 +332,7 @@ class ReviewView(FilteredView):
         elif self.bar.sample_filter() != NO_FILTER:
             self.show_no_match()
         else:
-            self.empty.show_notice(empty_wall(self, self.wall.currentData()))
+            self.empty.show_notice(empty_wall(self, self.choice.currentData()))
 
     def _sections(self, page: ReviewPage) -> list[Section]:
         flags = {
@@ -332,7 +342,7 @@ class ReviewView(FilteredView):
             "tiny": tr("Tiny"),
         }
 
-        names = flags if self.wall.currentData() == "flags" else {}
+        names = flags if self.choice.currentData() == "flags" else {}
         sections = []
         for section in page.sections:
             title = names.get(section.title, section.title)
@@ -370,7 +380,7 @@ class ReviewView(FilteredView):
             super().run_command(command, rows)
 
     def _accept_suggestions(self, rows: Sequence[int]) -> None:
-        suggested = self._wall.suggestions if self._wall else {}
+        suggested = self._page.suggestions
         targets = [
             row
             for row in self.view.list_unmarked(rows)
@@ -427,7 +437,7 @@ class ReviewView(FilteredView):
     def _show_hints(self) -> None:
         text = tr(
             "Enter: accept suggestion · K: keep label · class key: relabel"
-            if self._wall is not None and self._wall.suggestions
+            if self._page.suggestions
             else "K: keep label · class key: relabel"
         )
         # All shown are reviewed: Enter loads the next ones.

@@ -350,7 +350,7 @@ def labelled_faces(faces: FaceSet) -> FaceSet:
 def show_list(person: Person, wall: str) -> ReviewView:
     view = person.window.view
     settle(person.window)
-    view.wall.setCurrentIndex(view.wall.findData(wall))
+    view.choice.setCurrentIndex(view.choice.findData(wall))
     view.reload()
     settle(person.window)
     return view
@@ -394,7 +394,7 @@ def test_outliers_come_first_and_filters_narrow(
     person.window.class_panel.selected.emit(labelled_faces.names[1])
     QTest.keyClick(person.window.windowHandle(), Qt.Key.Key_F5)
     settle(person.window)
-    assert (view.wall.currentData(), set(shown_keys(view))) == ("outliers", expected)
+    assert (view.choice.currentData(), set(shown_keys(view))) == ("outliers", expected)
     person.window.class_panel.selected.emit(labelled_faces.names[-1])
     show_list(person, "label-issues")
     assert f"Nothing to review of {labelled_faces.names[-1]}" in view.empty.title.text()
@@ -405,7 +405,7 @@ def test_outliers_come_first_and_filters_narrow(
     )
     person.window.show_view("review")
     settle(person.window)
-    assert view.wall.currentData() == "label-issues", (
+    assert view.choice.currentData() == "label-issues", (
         "it stays as long as there is a filter"
     )
 
@@ -479,7 +479,7 @@ def test_review_leads_with_doubtful_labels(
     wrong = set(list(labelled_faces.truth)[:WRONG])
     settle(person.window)
     shown = shown_keys(view)
-    assert view.wall.currentData() == "doubtful"
+    assert view.choice.currentData() == "doubtful"
     assert len(wrong & set(shown)) >= WRONG - 1
     assert len(set(shown) - wrong) <= 1
     person.point(0)
@@ -500,11 +500,11 @@ def test_review_leads_with_doubtful_labels(
     assert "look doubtful" in person.window.view.empty.text.text()
     for is_chosen in (False, True):
         # Also what it falls back to without doubtful labels.
-        view.wall.setCurrentIndex(1)
+        view.choice.setCurrentIndex(1)
         if is_chosen:
-            view.wall.activated.emit(1)
+            view.choice.activated.emit(1)
         person.window.show_view("review")
-        assert (view.wall.currentData() == "outliers") is is_chosen
+        assert (view.choice.currentData() == "outliers") is is_chosen
         person.window.show_view("pages")
 
 

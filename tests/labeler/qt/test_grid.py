@@ -462,7 +462,7 @@ def test_faces_of_other_process_are_announced(person: Person) -> None:
 
 def test_prediction_order_has_section_per_class(person: Person) -> None:
     view = grid_view(person)
-    choose(view.order, "proposal")
+    choose(view.choice, "proposal")
     settle(person.window)
     titles = [section.title for section in view.model.sections]
     assert [title.split("?")[0] for title in titles] == sorted(person.keys)
