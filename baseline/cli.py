@@ -31,7 +31,7 @@ from baseline.request import (
     parse_share,
 )
 from baseline.settings import load_preset
-from gleanset.cli import CommandJob, create_program, job_options
+from gleanset.cli import CommandJob, create_program
 from gleanset.command_result import CommandResult
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.files.hub import load_hub_models
@@ -68,8 +68,7 @@ class TrainingPreview(CommandResult, kw_only=True):
     mirroring: str
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @request_options(TrainRequest)
 def train(job: CommandJob, request: TrainRequest) -> CommandResult:
     """Train a model and evaluate it on test.
@@ -120,8 +119,7 @@ class BackboneList(CommandResult, kw_only=True):
     backbones: list[str]
 
 
-@commands.command
-@job_options(dataset=False)
+@commands.job(dataset=False)
 def backbones(job: CommandJob) -> BackboneList:
     """List the bundled backbones and known models on a hub.
 
@@ -131,8 +129,7 @@ def backbones(job: CommandJob) -> BackboneList:
     return BackboneList(backbones=[f"{name}: {text}" for name, text in names.items()])
 
 
-@commands.command
-@job_options()
+@commands.job()
 @request_options(PrelabelRequest)
 def prelabel(job: CommandJob, request: PrelabelRequest) -> CommandResult:
     """Suggest classes for samples, and which to label next.
@@ -161,8 +158,7 @@ _TEST_WARNING = (
 )
 
 
-@commands.command
-@job_options()
+@commands.job()
 @request_options(EvaluateRequest)
 def evaluate(job: CommandJob, request: EvaluateRequest) -> CommandResult:
     """Evaluate a run on the current samples.
@@ -209,8 +205,7 @@ def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
     )
 
 
-@commands.command
-@job_options()
+@commands.job()
 @request_options(CompareRunsRequest)
 def compare(job: CommandJob, request: CompareRunsRequest) -> CommandResult:
     """Compare runs on the images they were all evaluated on.
@@ -237,8 +232,7 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> CommandResult:
     return comparison
 
 
-@commands.command
-@job_options()
+@commands.job()
 @request_options(LabelIssuesRequest)
 def label_issues(job: CommandJob, request: LabelIssuesRequest) -> CommandResult:
     """Find labels that out-of-fold predictions contradict.
@@ -283,8 +277,7 @@ def _crop_plan(
     return cropping
 
 
-@commands.command
-@job_options()
+@commands.job()
 @request_options(PredictRequest)
 def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
     """Predict classes of images. Give files, folders, or patterns such as 'holiday/*.jpg'.
@@ -450,8 +443,7 @@ class PredictionResult(CommandResult, kw_only=True):
         }
 
 
-@commands.command
-@job_options()
+@commands.job()
 @request_options(ExportRequest)
 def export(job: CommandJob, request: ExportRequest) -> CommandResult:
     """Export RUN as OUT: .onnx for servers, .tflite for phones.
@@ -481,8 +473,7 @@ def export(job: CommandJob, request: ExportRequest) -> CommandResult:
     )
 
 
-@commands.command
-@job_options()
+@commands.job()
 @request_options(GalleryImagesRequest)
 def gallery(job: CommandJob, request: GalleryImagesRequest) -> CommandResult:
     """List or change the known images of a triplet run. A new class needs no training.

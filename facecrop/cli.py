@@ -8,7 +8,7 @@ import msgspec
 from facecrop.cli_docker import docker
 from facecrop.detector_names import DETECTORS
 from facecrop.request import FaceSearch, suggest_whole_images
-from gleanset.cli import CommandJob, create_program, job_options
+from gleanset.cli import CommandJob, create_program
 from gleanset.command_result import CommandResult
 from gleanset.db.faces import WHOLE
 from gleanset.files.hub import load_hub_models
@@ -21,8 +21,7 @@ commands = create_program(
 commands.add_command(docker)
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @request_options(FaceSearch)
 def run(job: CommandJob, request: FaceSearch) -> CommandResult:
     """Detect faces in new images, and crop them.
@@ -67,8 +66,7 @@ class DetectorList(CommandResult, kw_only=True):
     on_hub: list[str] = msgspec.field(default_factory=list, name="on a hub")
 
 
-@commands.command
-@job_options(dataset=False)
+@commands.job(dataset=False)
 def detectors(job: CommandJob) -> DetectorList:
     """List the detectors, and suitable models on Hugging Face. See docs/detectors.md.
 

@@ -158,6 +158,19 @@ class CommandGroup(Command, click.Group):
     command_class = Command
     sections: Mapping[str, str] = MappingProxyType({})
 
+    def job(
+        self, name: str | None = None, *, simulate: bool = False, dataset: bool = True
+    ) -> Callable[[Callable[..., CommandResult | None]], click.Command]:
+        """Add a command with the common options, whose function gets a `CommandJob` first."""
+        add_options = job_options(simulate=simulate, dataset=dataset)
+        return lambda function: self.command(name)(add_options(function))
+
+    def subgroup(self, function: Callable[[], None]) -> "CommandGroup":
+        """Add a group of commands, named and described as a function that does nothing."""
+        group = click.group(cls=CommandGroup)(function)
+        self.add_command(group)
+        return group
+
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
@@ -180,15 +193,12 @@ class CommandGroup(Command, click.Group):
                     formatter.write_dl(rows)
 
 
-CommandGroup.group_class = CommandGroup
-
-
 def create_program(
     name: str,
     text: str,
     kind: type[CommandGroup] = CommandGroup,
     sections: Mapping[str, str] | None = None,
-) -> click.Group:
+) -> CommandGroup:
     """Create a command-line program with subcommands."""
     program = kind(name=name, help=text, context_settings=HELP)
     program.sections = sections or {}

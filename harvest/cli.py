@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from gleanset.cli import CommandJob, create_program, job_options, prompt_text
+from gleanset.cli import CommandJob, create_program, prompt_text
 from gleanset.command_result import CommandResult
 from gleanset.errors import UsageError
 from gleanset.request import as_tuple, request_options
@@ -50,8 +50,7 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> CommandResult:
     return result
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @request_options(KeywordRequest)
 def keyword(job: CommandJob, request: KeywordRequest) -> CommandResult:
     """Search sites for keywords and download the results.
@@ -61,8 +60,7 @@ def keyword(job: CommandJob, request: KeywordRequest) -> CommandResult:
     return carry_out(job, request)
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @request_options(FolderRequest)
 def folder(job: CommandJob, request: FolderRequest) -> CommandResult:
     """Import images from folders, files, and zip or tar archives.
@@ -87,8 +85,7 @@ def folder(job: CommandJob, request: FolderRequest) -> CommandResult:
     return carry_out(job, request)
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @request_options(UrlsRequest)
 def urls(job: CommandJob, request: UrlsRequest) -> CommandResult:
     """Download the URLs in lists. A line has a URL, and optionally a tab and a weak label.
@@ -122,8 +119,7 @@ def _replace_stdin(request: UrlsRequest) -> Iterator[UrlsRequest]:
         yield msgspec.structs.replace(request, file=paths)
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @request_options(FramesRequest)
 def frames(job: CommandJob, request: FramesRequest) -> CommandResult:
     """Sample frames from videos.
@@ -138,8 +134,7 @@ def frames(job: CommandJob, request: FramesRequest) -> CommandResult:
     return carry_out(job, request)
 
 
-@commands.command
-@job_options()
+@commands.job()
 @request_options(RetryRequest)
 def retry(job: CommandJob, request: RetryRequest) -> RetryResult:
     """Retry failed downloads of lists and searches.
@@ -154,8 +149,7 @@ def retry(job: CommandJob, request: RetryRequest) -> RetryResult:
         return retry_downloads(dataset, run, request.reason)
 
 
-@commands.command
-@job_options()
+@commands.job()
 @request_options(LoginRequest)
 def login(job: CommandJob, request: LoginRequest) -> LoginResult:
     """Log in to a site. The secret is stored in a private file of yours, never in a dataset.

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from curation.labelling_command import suggest_labelling_command
 from gleanset import Dataset
 from gleanset.class_names import fold_name
-from gleanset.cli import CommandGroup, CommandJob, create_program, job_options
+from gleanset.cli import CommandGroup, CommandJob, create_program
 from gleanset.command_result import AliasedResult, CommandResult, JsonDict
 from gleanset.db.classes import list_aliases, normalize_alias
 from gleanset.db.journal import PERSON, TOGETHER, Choice, SampleState
@@ -71,8 +71,7 @@ commands = create_program(
 commands.commands.update(curation_commands.commands)
 
 
-@commands.command("open")
-@job_options()
+@commands.job("open")
 @click.option(
     "--view",
     type=click.Choice(VIEWS),
@@ -136,7 +135,7 @@ commands.params += open_.params
 commands.callback = open_by_default
 
 
-@commands.group
+@commands.subgroup
 def classes() -> None:
     """List, create, rename, merge and delete classes. `labeler undo` reverts an edit.
 
@@ -173,8 +172,7 @@ class ClassList(CommandResult):
         return [*format_table(rows), f"classes: {len(self.classes)}"]
 
 
-@classes.command("list")
-@job_options()
+@classes.job("list")
 def list_classes(job: CommandJob) -> ClassList:
     """List the classes with counts, keys and aliases.
 
@@ -207,8 +205,7 @@ class ClassEditResult(AliasedResult):
     next: str = ""
 
 
-@classes.command
-@job_options()
+@classes.job()
 @click.argument("name")
 @click.option(
     "--alias",
@@ -247,8 +244,7 @@ def _edit_result(dataset: Dataset, *edits: ClassEdit) -> ClassEditResult:
     )
 
 
-@classes.command
-@job_options()
+@classes.job()
 @click.argument("old")
 @click.argument("new")
 def rename(job: CommandJob, old: str, new: str) -> ClassEditResult:
@@ -260,8 +256,7 @@ def rename(job: CommandJob, old: str, new: str) -> ClassEditResult:
         return _edit_result(dataset, ClassEditor(dataset).rename(old, new))
 
 
-@classes.command
-@job_options()
+@classes.job()
 @click.argument("old")
 @click.argument("into")
 def merge(job: CommandJob, old: str, into: str) -> ClassEditResult:
@@ -276,8 +271,7 @@ def merge(job: CommandJob, old: str, into: str) -> ClassEditResult:
         return result
 
 
-@classes.command
-@job_options()
+@classes.job()
 @click.argument("name")
 def delete(job: CommandJob, name: str) -> ClassEditResult:
     """Delete a class, or an alias. Samples of a class lose their label and split.
@@ -309,7 +303,7 @@ def delete(job: CommandJob, name: str) -> ClassEditResult:
         return result
 
 
-@commands.group
+@commands.subgroup
 def hints() -> None:
     """Weak labels: class names from folders, lists and searches.
 
@@ -323,8 +317,7 @@ class HintDropped(CommandResult):
     dropped_from_images: int
 
 
-@hints.command
-@job_options()
+@hints.job()
 @click.argument("name")
 def drop(job: CommandJob, name: str) -> HintDropped:
     """Drop a weak label. `labeler accept hints` then no longer creates its class.
@@ -345,8 +338,7 @@ def drop(job: CommandJob, name: str) -> HintDropped:
     return HintDropped(number)
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @click.argument("kind", type=click.Choice(("hints", "predictions")))
 @click.option(
     "--above",
@@ -422,8 +414,7 @@ class LabelResult(AliasedResult, kw_only=True):
         }
 
 
-@commands.command
-@job_options()
+@commands.job()
 @click.argument("label", metavar="LABEL", required=False)
 @click.argument("samples", nargs=-1, metavar="[SAMPLE]...")
 @click.option(
@@ -618,8 +609,7 @@ class UndoneStep(AliasedResult):
         return facts
 
 
-@commands.command
-@job_options()
+@commands.job()
 def undo(job: CommandJob) -> UndoneStep:
     """Undo the last step that is not undone yet.
 

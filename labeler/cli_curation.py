@@ -10,7 +10,7 @@ import msgspec
 from click.core import ParameterSource
 
 from gleanset import Dataset
-from gleanset.cli import CommandGroup, CommandJob, job_options, workers_option
+from gleanset.cli import CommandGroup, CommandJob, workers_option
 from gleanset.command_result import CommandResult, JsonDict
 from gleanset.dataset import is_dataset
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
@@ -30,8 +30,7 @@ _COMMON_PART = "they share a part that also occurs in images that are not the sa
 commands = CommandGroup()
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @workers_option
 def dedup(job: CommandJob, workers: int | None) -> CommandResult:
     """Find duplicates and keep the best copy of each image.
@@ -69,8 +68,7 @@ class PairDecision(CommandResult):
         }
 
 
-@commands.command
-@job_options()
+@commands.job()
 @click.option(
     "--conflicts", is_flag=True, help="Only sets with different labels or weak labels."
 )
@@ -157,8 +155,7 @@ def _list_locations(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[Any
     return lists
 
 
-@commands.command
-@job_options()
+@commands.job()
 @click.argument("tree", required=False, type=click.Path(path_type=Path))
 @click.option("--fail", is_flag=True, help="Exit with code 3 if there is a leak.")
 @workers_option
@@ -191,8 +188,7 @@ def audit(
     return result
 
 
-@commands.command
-@job_options()
+@commands.job()
 @workers_option
 def quality(job: CommandJob, workers: int | None) -> CommandResult:
     """Count samples that are blurred, black, white or tiny.
@@ -213,8 +209,7 @@ def quality(job: CommandJob, workers: int | None) -> CommandResult:
         return assess_quality(dataset, workers=workers or 0, progress=job.progress)
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @request_options(SplitSettings)
 def split(job: CommandJob, request: SplitSettings) -> CommandResult:
     """Assign labelled samples to train, val and test, without leaks.
@@ -248,8 +243,7 @@ def split(job: CommandJob, request: SplitSettings) -> CommandResult:
         )
 
 
-@commands.command("import")
-@job_options(simulate=True)
+@commands.job("import", simulate=True)
 @request_options(ImportRequest)
 def import_(job: CommandJob, request: ImportRequest) -> CommandResult:
     """Import labelled images from class folders, COCO, YOLO or tables.
@@ -276,8 +270,7 @@ def import_(job: CommandJob, request: ImportRequest) -> CommandResult:
         )
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @click.argument("out", required=False, metavar="[OUT]")
 @workers_option
 @request_options(ExportOptions)
@@ -319,8 +312,7 @@ def export(
         return result
 
 
-@commands.command
-@job_options()
+@commands.job()
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html")
 @request_options(GalleryRequest)
 def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> CommandResult:

@@ -17,7 +17,6 @@ from gleanset.cli import (
     CommandJob,
     confirm,
     create_program,
-    job_options,
     parse_key_values,
 )
 from gleanset.command_result import CommandResult
@@ -75,8 +74,7 @@ class InitResult(CommandResult):
     next: str
 
 
-@commands.command
-@job_options()
+@commands.job()
 @click.argument("folder", metavar="[DIR]", required=False, type=FOLDER)
 @click.option("--name", help="Name of the dataset. Default: the name of its folder.")
 @click.option("--title", help="Full title, for citing it. Default: the name.")
@@ -126,8 +124,7 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
         )
 
 
-@commands.command
-@job_options()
+@commands.job()
 def status(job: CommandJob) -> CommandResult:
     """Show the counts of a dataset and the command to run next.
 
@@ -139,8 +136,7 @@ def status(job: CommandJob) -> CommandResult:
         return gather_status(dataset)
 
 
-@commands.command("list")
-@job_options()
+@commands.job("list")
 @click.argument("kind", metavar="KIND", type=click.Choice(KINDS.split()))
 @click.option(
     "--where",
@@ -164,8 +160,7 @@ def list_(job: CommandJob, kind: str, conditions: tuple[str, ...]) -> None:
             job.show_json(line)
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option(
     "--into",
@@ -232,8 +227,7 @@ def run(
     return result
 
 
-@commands.command
-@job_options(dataset=False)
+@commands.job(dataset=False)
 @click.argument("name", required=False)
 def recipes(job: CommandJob, name: str | None) -> CommandResult:
     """List the bundled recipes, or print one to start your own.
@@ -258,8 +252,7 @@ class ReportResult(CommandResult):
     report: str
 
 
-@commands.command
-@job_options()
+@commands.job()
 @click.option("--title", help="Title of the report. Default: the name of the dataset.")
 @click.option(
     "--out",
@@ -295,8 +288,7 @@ def report(
         )
 
 
-@commands.command
-@job_options(dataset=False)
+@commands.job(dataset=False)
 @click.option(
     "--into",
     type=FOLDER,
@@ -324,8 +316,7 @@ def demo(job: CommandJob, into: Path, site: bool) -> CommandResult | None:
     return run_demo(into, job.progress, job.say)
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @request_options(EpisodesRequest)
 def episodes(job: CommandJob, request: EpisodesRequest) -> CommandResult:
     """Detect the faces in videos and track each within its shot.
@@ -343,8 +334,7 @@ def episodes(job: CommandJob, request: EpisodesRequest) -> CommandResult:
     return carry_out(job, request)
 
 
-@commands.command
-@job_options()
+@commands.job()
 @click.option(
     "--out",
     type=FOLDER,
@@ -372,8 +362,7 @@ def timeline(job: CommandJob, out: Path | None, *, subtitles: bool) -> CommandRe
 _SECONDS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-@commands.command
-@job_options()
+@commands.job()
 @click.option(
     "--repair",
     is_flag=True,
@@ -441,8 +430,7 @@ class ForgetRequest(Request, frozen=True, kw_only=True):
     yes: Annotated[bool, Param("Do not ask for confirmation.", short="-y")] = False
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @request_options(ForgetRequest)
 def forget(job: CommandJob, request: ForgetRequest) -> CommandResult:
     """Remove images for good: files, faces, samples and decisions.
@@ -489,8 +477,7 @@ def _name_image(dataset: Dataset, sha256: str) -> str:
     return f"{sha256[:12]} {escape_name(location)}".rstrip()
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @click.option(
     "--older",
     default="1d",
@@ -513,8 +500,7 @@ def gc(job: CommandJob, older: str) -> CommandResult:
         return collect_garbage(dataset, age, simulate=job.simulate)
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @click.argument("other", type=FOLDER)
 def merge(job: CommandJob, other: Path) -> CommandResult:
     """Import images, faces, samples and decisions of another dataset.
@@ -561,8 +547,7 @@ def parse_age(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-@commands.command
-@job_options()
+@commands.job()
 def doctor(job: CommandJob) -> CommandResult:
     """Check which components work here, and how to fix the others.
 
@@ -583,8 +568,7 @@ def doctor(job: CommandJob) -> CommandResult:
     return result
 
 
-@commands.command
-@job_options()
+@commands.job()
 @click.argument("name", required=False)
 @click.option("--note", default="", help="A note to store with the snapshot.")
 @click.option("--delete", is_flag=True, help="Delete this snapshot.")
@@ -623,8 +607,7 @@ def snapshot(
         )
 
 
-@commands.command
-@job_options(simulate=True)
+@commands.job(simulate=True)
 @click.argument("name")
 def restore(job: CommandJob, name: str) -> CommandResult:
     """Restore the catalogue from a snapshot.

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from gleanset import Dataset
-from gleanset.cli import CommandJob, create_program, job_options
+from gleanset.cli import CommandJob, create_program
 from gleanset.command_result import AliasedResult, CommandResult
 from gleanset.db.reports import REMOVAL, Report, list_spooled_reports
 from gleanset.errors import UsageError
@@ -28,8 +28,7 @@ commands = create_program(
 )
 
 
-@commands.command
-@job_options()
+@commands.job()
 @request_options(ServeRequest)
 def serve(job: CommandJob, request: ServeRequest) -> None:
     """Serve a RUN, or an exported .onnx file, until Ctrl-C.
@@ -48,8 +47,7 @@ def serve(job: CommandJob, request: ServeRequest) -> None:
     serve_page(job.root, request, job.show, job.progress)
 
 
-@commands.command
-@job_options()
+@commands.job()
 @request_options(StaticPageRequest)
 def export(job: CommandJob, request: StaticPageRequest) -> StaticPage:
     """Export the page of a RUN as static files for any web host.
@@ -97,7 +95,7 @@ report_numbers = click.argument(
 )
 
 
-@commands.group
+@commands.subgroup
 def reports() -> None:
     """List the pending reports of users, and accept or refuse them.
 
@@ -112,8 +110,7 @@ class PendingReports(CommandResult, kw_only=True):
     reports: list[str]
 
 
-@reports.command("list")
-@job_options()
+@reports.job("list")
 def list_pending(job: CommandJob) -> PendingReports:
     """List the pending reports, and why `accept all` would skip one.
 
@@ -180,8 +177,7 @@ class AcceptedReports(AliasedResult, kw_only=True):
     waiting_for_split: int = 0
 
 
-@reports.command("accept")
-@job_options()
+@reports.job("accept")
 @report_numbers
 @click.option(
     "--class", "name", help='The correct class, "" for none, if the reported is wrong.'
@@ -270,8 +266,7 @@ class RefusedReports(CommandResult, kw_only=True):
     refused: int
 
 
-@reports.command("refuse")
-@job_options()
+@reports.job("refuse")
 @report_numbers
 def refuse_claims(job: CommandJob, numbers: tuple[str, ...]) -> RefusedReports:
     """Refuse reports; `gleanset gc` deletes their images a day later.
