@@ -59,8 +59,7 @@ def suggest_labelling_command(dataset: Dataset) -> str | None:
     newest = Proposals(dataset.db).get_latest()
     fact = newest.facts.get("unreadable") if newest else 0
     unreadable = fact if isinstance(fact, int) else 0
-    waiting = SortingQueue(dataset.db).list_waiting(unreadable + 1)
-    if len(waiting) > unreadable:
+    if len(SortingQueue(dataset.db).list_waiting(unreadable + 1)) > unreadable:
         return f"{PRELABEL_COMMAND} {dataset.option}"
     return None
 

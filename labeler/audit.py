@@ -186,9 +186,8 @@ def find_leaks(
         kinds = dict.fromkeys(_iter_equal_pairs(equal_files, image_hashes), "same file")
 
         hashes = {number: image_hashes[number].hashes for number in equal_files}
-        candidates = _find_candidates(images, hashes)
         # Equal files need no comparison of pixels.
-        pairs = sorted(candidates - kinds.keys())
+        pairs = sorted(_find_candidates(images, hashes) - kinds.keys())
         kinds |= _compare_pairs(images, pairs, hashes, dataset, pool, progress)
 
     # Images of one scene or post leak, too, even if they look different.

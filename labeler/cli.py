@@ -540,8 +540,7 @@ class Selection(NamedTuple):
                 "missing SAMPLE",
                 "name samples, a cluster: --cluster ID, or a track: --track ID",
             )
-        keys = map(dataset.samples.resolve_key, names)
-        return list(dict.fromkeys(keys))
+        return list(dict.fromkeys(map(dataset.samples.resolve_key, names)))
 
 
 def _is_typo(name: str, other: str) -> bool:

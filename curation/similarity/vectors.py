@@ -48,13 +48,12 @@ class VectorFile(NamedTuple):
 
     def read_rows(self, numbers: IntArray) -> Float32Array:
         """Read vectors by number (N x width). Raises `OSError` if the file was removed."""
-        shape = (self.size, self.width)
         vectors = np.memmap(
             self.path,
             np.float32,
             "r",
             self.start,
-            shape,
+            (self.size, self.width),
         )
         return np.asarray(vectors)[numbers]
 

@@ -147,8 +147,7 @@ def _link_original(item: ExportItem, target: Path) -> bool:
 
 def check_links(items: Sequence[ExportItem], folder: Path) -> None:
     """Check that originals can be linked into a folder. Raises `InputUnusable`."""
-    originals = (item.original for item in items if item.method == "original")
-    source = next(originals, None)
+    source = next((item.original for item in items if item.method == "original"), None)
     if source is None:
         return
     trial = folder / ".trial"

@@ -178,8 +178,7 @@ def import_labelled(
         )
         command = "labeler dedup" if result.added else "gleanset status"
         result.next = f"{command} {dataset.option}"
-    unused = _summarize_unused(files, tables)
-    return result.with_facts(unused | groups.summary())
+    return result.with_facts(_summarize_unused(files, tables) | groups.summary())
 
 
 def _record_unreadable_folders(dataset: Dataset, files: LabelledFiles) -> None:

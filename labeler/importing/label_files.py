@@ -287,12 +287,11 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
                 continue
 
             number, *texts = line.split()
-            values = list(map(float, texts))
             labels.annotate(
                 image,
                 FRACTIONS,
                 names.get(int(number)),
-                partial(_read_yolo_box, values, has_keypoints),
+                partial(_read_yolo_box, list(map(float, texts)), has_keypoints),
             )
     return labels
 

@@ -373,12 +373,11 @@ class CropCanvas(QGraphicsView):
     def _describe(self) -> None:
         text = tr("no box")
         if self.current >= 0:
-            place = "{}, {}, {} x {}".format(*self.boxes[self.current].box)
             text = tr(
                 "box {number} of {count}: {box}",
                 number=self.current + 1,
                 count=len(self._items),
-                box=place,
+                box="{}, {}, {} x {}".format(*self.boxes[self.current].box),
             )
         self.setAccessibleDescription(text)
 

@@ -243,9 +243,8 @@ class ImportBar(QFrame):
 
         counts_images = tr("{words}: {done} of {total} images")
         usual = counts_images if stage.unit == "images" else "{words}"
-        title = command_title(self._import.commands[number - 1])
         text = templates.get(stage.name, usual).format(
-            words=title or stage.name,
+            words=command_title(self._import.commands[number - 1]) or stage.name,
             done=f"{stage.done:,.0f}",
             total=f"{stage.total or 0:,.0f}",
         )
@@ -431,11 +430,10 @@ class ImportDialog(CommandDialog):
     def _summary_text(self, report: SimulatedImport) -> str:
         if report.error:
             return report.error
-        videos = report.videos.total() + len(self._dropped.videos)
         counts = {
             tr("{count} new files"): report.images,
             tr("{count} already in the dataset"): report.known_images,
-            tr("{count} videos"): videos,
+            tr("{count} videos"): report.videos.total() + len(self._dropped.videos),
         }
 
         parts = _list_counts(counts)

@@ -256,10 +256,9 @@ SHORTCUTS = Path(__file__).with_name("shortcuts.toml")
 
 def shortcut_sections() -> dict[str, dict[str, str]]:
     """Return all shortcuts in the current language: sections of keys with what they do."""
-    sections = tomllib.loads(SHORTCUTS.read_text(encoding="utf-8"))
     return {
         tr(name): {tr(keys): tr(meaning) for keys, meaning in rows.items()}
-        for name, rows in sections.items()
+        for name, rows in tomllib.loads(SHORTCUTS.read_text(encoding="utf-8")).items()
     }
 
 

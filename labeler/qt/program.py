@@ -52,7 +52,6 @@ class Welcome(QDialog):
         form = form_layout({tr("Dataset"): (self.target, browse)})
         other = button(tr("Open a dataset…"), self._choose_dataset)
         self.make.setDefault(True)
-        buttons = row_layout(other, None, self.make)
         self.setLayout(
             column_layout(
                 self.title,
@@ -61,7 +60,7 @@ class Welcome(QDialog):
                 self.take,
                 self.problem,
                 None,
-                buttons,
+                row_layout(other, None, self.make),
                 margins=(SPACE_XL,) * 4,
                 spacing=SPACE_L,
             )

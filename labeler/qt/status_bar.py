@@ -87,9 +87,8 @@ class MessageBar(QStatusBar):
         """Return the place of the message, and as much of it as fits there."""
         end = self.childrenRect().left()  # of the visible parts
         room = self.rect().adjusted(MARGIN_PX, 0, end - self.width() - MARGIN_PX, 0)
-        elided = Qt.TextElideMode.ElideRight
         text = self.fontMetrics().elidedText(
-            self.currentMessage(), elided, room.width()
+            self.currentMessage(), Qt.TextElideMode.ElideRight, room.width()
         )
         return room, text
 

@@ -149,8 +149,7 @@ class PageState:
 
     def go_on(self, tiles: Iterable[int]) -> PageState:
         """Point at the next open tile after labelled ones, or at another one under the mouse."""
-        under = -1 if self.under in self.shown.sent else self.under
-        state = replace(self, under=under)
+        state = replace(self, under=-1 if self.under in self.shown.sent else self.under)
         return state.show(state.shown, state.shown.next_open(max(tiles)))
 
     def file(self, label: str | None = None) -> Result:

@@ -368,14 +368,13 @@ def all_sorted(
 def _describe_work(view: LabelerView, counts: LabelCounts) -> str:
     person_count = sum(row.count > 0 for row in counts.classes)
     progress = view.worker.progress
-    step_count = progress.step_count if progress else 0
     return tr(
         "{done}, {people}, {steps}",
         done=tr("{count} faces", count=counts.total - counts.later),
         people=tr(
             "1 person" if person_count == 1 else "{count} people", count=person_count
         ),
-        steps=tr("{count} steps", count=step_count),
+        steps=tr("{count} steps", count=progress.step_count if progress else 0),
     )
 
 

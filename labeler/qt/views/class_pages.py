@@ -581,8 +581,7 @@ class ClassPagesView(LabelingView):
         page = shown.page.rename(self.view.names)
 
         def work(session: SortingSession) -> StepResult:
-            pages = self.pages(session)
-            return pages.label_page(page, shown.lifted, shown.sent, label)
+            return self.pages(session).label_page(page, shown.lifted, shown.sent, label)
 
         self._save(serial, work, {label} if label else page.labels)
 

@@ -346,6 +346,5 @@ class CropView(LabelerView):
             return False
         self.save()
         draft = self.canvas.boxes[self.canvas.current]
-        work = partial(self._label, draft, target)
-        self._decide(self._sheet.sha256, work, [target])
+        self._decide(self._sheet.sha256, partial(self._label, draft, target), [target])
         return True
