@@ -221,7 +221,7 @@ def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> ClassEditResult
     """
     with job.open() as dataset:
         editor = ClassEditor(dataset)
-        edits: list[ClassEdit] = []
+        edits = []
         current = dataset.classes.resolve(name)
         notes = dataset.classes.explain_aliases([name], dataset.option)
         # Without aliases the class is what is asked for: an error if it exists.
@@ -468,7 +468,7 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
         samples = dataset.samples.add_undecided_copies(keys)
 
         name = ""
-        notes: dict[str, str] = {}
+        notes = {}
         if label is None:
             operation = make_operation(
                 "other" if selection.unlisted else "reject-by-command", count=len(keys)
@@ -617,7 +617,7 @@ def undo(job: CommandJob) -> UndoneStep:
     with job.open() as dataset:
         step = dataset.journal.undo()
         operation = step.operation.first()
-        notes: dict[str, str] = {}
+        notes = {}
         if operation.kind == "new-class":
             # The name may be an alias again.
             notes = dataset.classes.explain_aliases(

@@ -42,14 +42,14 @@ def build_stacks(
     vectors, has_vector = get_uncentered_space().get_vectors(
         [sample.descriptor for sample in samples]
     )
-    stacks: list[list[int]] = []
+    stacks = []
     open_stacks: dict[str, list[list[int]]] = defaultdict(list)
     tracks: dict[str, list[int]] = defaultdict(list)
     times = [(sample.video or "", sample.time or 0.0, sample.id) for sample in samples]
     for number in sorted(range(len(samples)), key=times.__getitem__):
         sample = samples[number]
         # A new stack is filled below, after tracks and open stacks refer to it.
-        stack: list[int] = []
+        stack = []
         if sample.id in split:
             pass
         elif sample.track is not None:

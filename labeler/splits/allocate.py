@@ -155,7 +155,7 @@ def _find_best_exchange(kinds: Sequence[_Kind], table: PartTable) -> list[_Move]
         if len(kinds) <= _MAX_KINDS_FOR_PAIRS:
             subsets += [(kind, other) for other in kinds[position:]]
 
-    best_moves: list[_Move] = []
+    best_moves = []
     best_cost = -_MIN_GAIN
     for a, b in permutations(range(table.part_count), 2):
         # Nothing comes back, or a subset. The exchange of the same groups is tried once, with

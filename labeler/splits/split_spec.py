@@ -93,7 +93,7 @@ def resolve_held_out(spec: SplitSpec, evidence: SplitEvidence) -> SplitSpec:
     """Replace video names by content hashes. Raises `UsageError` for unknown names."""
     videos = evidence.list_videos()
     sources = evidence.list_sources()
-    hold_out: list[HeldOut] = []
+    hold_out = []
     for kind, name in spec.hold_out:
         if kind == "source":
             choices = sources

@@ -151,7 +151,7 @@ class GridLayout:
 
     def _place_shelf(self, sections: Sequence[Section], lines: int) -> None:
         """Place sections side by side, in a number of lines, or if it is 0 as wide as possible."""
-        shelf: list[PlacedSection] = []
+        shelf = []
         left = GAP
         for section in sections:
             inset = INSET if section.title else 0

@@ -527,7 +527,7 @@ class TileView(QListView):
         painter.fillRect(event.rect(), colour(Role.Window))
         area = event.region().translated(0, offset)
         grounds = self._paint_cards(painter, area.boundingRect(), offset)
-        new_rows: list[int] = []
+        new_rows = []
         # Repaint only the tiles that have changed.
         rows = (row for part in area for row in self._grid.list_rows(part))  # type: ignore[attr-defined]
         for row in sorted({*rows}):

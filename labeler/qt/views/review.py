@@ -94,7 +94,7 @@ class FilterBar(QWidget):
             tr("Text"): self.text,
         }
 
-        row: list[QWidget] = []
+        row = []
         for name, part in parts.items():
             label = QLabel(name)
             label.setBuddy(part)

@@ -32,7 +32,7 @@ SplitCounts = dict[str, dict[str, int]]
 
 def count_by_split(session: SortingSession) -> tuple[SplitCounts, bool]:
     """Count the samples that have a split, and return whether faces were tracked in episodes."""
-    counts: SplitCounts = {}
+    counts = {}
     for label, by_split in Statistics(session.dataset.db).count_labelled().items():
         # Those without a split; a Counter need not have any.
         del by_split[""]
