@@ -401,8 +401,10 @@ def _resolve_names(
 ) -> dict[str, str]:
     """Return the names of samples by key. Raises `UsageError` for contradictions.
 
-    `reports` must not contradict each other; unchanged claims must not contradict anything.
+    `keys` has the sample of each report, by its number. Reports that are accepted together must not
+    contradict each other; a claim that is accepted unchanged must not contradict any other report.
     """
+    # By the number of the report.
     names = {
         report.id: get_accepted_class(dataset, report, claims[report.id])
         for report in reports
@@ -412,13 +414,15 @@ def _resolve_names(
         opinions = _list_opinions(dataset, report)
         numbers_about_face = {opinion.report for opinion in opinions}
         rivals: list[Rival] = []
-        # Another class than the claimed one was chosen against the others. Reports that are
-        # accepted together are compared by the classes that they get, below.
+
+        # A person who accepts another class than the claimed one has decided against the others.
+        # Reports that are accepted together are compared by the classes that they get, below.
         if claims[report.id] is None:
             rivals += [rival for rival in opinions if rival.report not in keys]
         for other, key in keys.items():
             if other in numbers_about_face or key == keys[report.id]:
                 rivals.append(Rival(other, names[other], PENDING))
+
         for rival in rivals:
             if rival.name != name:
                 raise _contradiction_error(dataset, report, name, rival)

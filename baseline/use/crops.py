@@ -185,13 +185,14 @@ def make_crop_plan(
     Missing settings are those of `dataset`. Raises `UsageError` if the model was trained on manual
     boxes or a detector lacks its file, and the errors of building a detector.
     """
+    # None if the model does not say how its training images were cropped.
     crops = facts.crops or ()
     is_requested = detector is not None
     reason = "not recorded" if facts.crops is None else "recorded"
     if is_requested:
         reason = "asked"
 
-    # The way of most training images decides.
+    # Without a request, the way of most training images decides: faces, or whole images.
     whole_images = [method for method in crops if method.detector == WHOLE]
     samples = sum(method.samples for method in crops)
     mostly_faces = 2 * sum(method.samples for method in whole_images) < samples

@@ -127,19 +127,10 @@ def import_labelled(
     files = read_labelled(path, request.class_level, request.encoding)
     classes = files.count_classes()
     groups = FileGroups(request.group_by, (image.path.name for image in files.images))
-    # Only folders that name classes have a level.
-    level = None
-    if files.kind in ("tree", "export"):
-        level = request.class_level or 1
-
     tables = SourceTables(path, encoding=request.encoding)
     tables.read(path)
     origins = _make_origins(
-        files,
-        tables,
-        level,
-        groups,
-        request.name or path.name,
+        files, tables, groups, request.class_level or 1, request.name or path.name
     )
     collections = {str(origin.collection) for origin in origins.values()}
     licence_texts = read_licence_files(path)
@@ -215,15 +206,19 @@ def _summarize_unused(files: LabelledFiles, tables: SourceTables) -> JsonDict:
 def _make_origins(
     files: LabelledFiles,
     tables: SourceTables,
-    level: int | None,
     groups: FileGroups,
+    class_level: int,
     collection: str,
 ) -> dict[Path, Origin]:
     """Return the origin of each image: its names, credit and group.
 
-    Class folders are `level` folders deep, None if folders do not name classes.
+    If folders name the classes, they are `class_level` folders deep.
     """
-    splits = None if level is None else files.splits
+    level = splits = None
+    if files.kind in ("tree", "export"):
+        level = class_level
+        splits = files.splits
+
     origins = {}
     for image in files.images:
         path = image.path
