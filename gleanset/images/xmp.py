@@ -11,11 +11,12 @@ could expand endlessly or name files.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
+from xml.sax.saxutils import quoteattr
 
 from PIL import Image
 
@@ -116,3 +117,54 @@ def turn_box(box: Rectangle, orientation: int) -> Rectangle:
     if orientation in (3, 4, 7, 8):
         y = 1 - y
     return x, y, width, height
+
+
+_SIDECAR = """<?xml version="1.0" encoding="UTF-8"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about=""
+    xmlns:mwg-rs="http://www.metadataworkinggroup.com/schemas/regions/"
+    xmlns:stArea="http://ns.adobe.com/xmp/sType/Area#"
+    xmlns:stDim="http://ns.adobe.com/xap/1.0/sType/Dimensions#">
+   <mwg-rs:Regions rdf:parseType="Resource">
+    <mwg-rs:AppliedToDimensions stDim:w="{width}" stDim:h="{height}" stDim:unit="pixel"/>
+    <mwg-rs:RegionList><rdf:Bag>{faces}
+    </rdf:Bag></mwg-rs:RegionList>
+   </mwg-rs:Regions>
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+"""
+
+
+_REGION = """
+     <rdf:li><rdf:Description mwg-rs:Name={name} mwg-rs:Type="Face">
+      <mwg-rs:Area stArea:x="{x:.9f}" stArea:y="{y:.9f}" stArea:w="{w:.9f}" stArea:h="{h:.9f}"
+       stArea:unit="normalized"/>
+     </rdf:Description></rdf:li>"""
+
+
+def format_sidecar(
+    faces: Iterable[tuple[str, Rectangle]],
+    size: tuple[int, int],
+    orientation: int,
+) -> str:
+    """Return a sidecar with named faces.
+
+    Boxes (center x and y, width, height) are fractions of the upright image of `size` pixels, which
+    EXIF turns by `orientation`.
+    """
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)
+    regions = []
+    for name, box in faces:
+        x, y, across, down = turn_box(box, inverse)
+        regions.append(_REGION.format(name=quoteattr(name), x=x, y=y, w=across, h=down))
+
+    width, height = size
+    if orientation >= 5:
+        width, height = height, width
+    return _SIDECAR.format(
+        width=width,
+        height=height,
+        faces="".join(regions),
+    )

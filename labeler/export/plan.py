@@ -311,7 +311,8 @@ def _count_images_left_out(dataset: Dataset, options: ExportOptions) -> Counter[
 
     counts = Counter(reasons.values())
     for samples in _group_by_image(dataset, options, allowed_images).values():
-        if not all(sample.label for sample in samples):
+        is_decided = all(sample.label for sample in samples)
+        if options.form.needs_all_faces and not is_decided:
             counts[UNDECIDED] += 1
     counts["without a face, or not searched for faces"] = (
         dataset.images.count_without_sample()
@@ -467,18 +468,19 @@ def plan_boxes(
 
     A detector takes everything outside of the boxes for background. So all labelled samples of an
     image get a box, also duplicates; rejected ones get none. Images with an undecided sample are
-    left out. An image has the split of its first sample. Raises `InputUnusable` if none is left.
+    left out of formats that need all faces. An image has the split of its first sample. Raises
+    `InputUnusable` if none is left.
     """
     images = {sample.image: image for sample, image in _iter_allowed(dataset, options)}
     if not images:
         raise nothing_to_export_error(dataset, options)
 
     by_image = _group_by_image(dataset, options, images)
-    decided_images = {
-        sha256: samples
-        for sha256, samples in by_image.items()
-        if all(sample.label for sample in samples)
-    }
+    decided_images = {}
+    for sha256, samples in by_image.items():
+        decided_samples = [sample for sample in samples if sample.label]
+        if decided_samples == samples or not options.form.needs_all_faces:
+            decided_images[sha256] = decided_samples
     undecided_count = len(by_image) - len(decided_images)
     if not decided_images:
         raise InputUnusable(

@@ -21,7 +21,7 @@ from labeler.export.formats import find_format
 MARKER = ".gleanset-export.json"
 COPIES = "copies"
 """Key of a marker: the files that repeat an image in a balanced export."""
-TEXT_SUFFIXES = (".txt", ".md", ".csv", ".yaml", ".bib")
+TEXT_SUFFIXES = (".txt", ".md", ".csv", ".yaml", ".bib", ".xmp")
 """Files of an export that people edit, such as captions and the card."""
 
 

@@ -1,4 +1,4 @@
-"""Named faces in XMP: what photo programs write is labelled."""
+"""Named faces in XMP: what photo programs write is labelled, and written for them again."""
 
 import shutil
 import subprocess
@@ -190,9 +190,7 @@ NAMES = [
 
 
 @needs_exiv2
-def test_faces_of_other_programs_are_read_to_the_pixel(
-    library: Path, tmp_path: Path
-) -> None:
+def test_faces_go_to_other_programs_and_back(library: Path, tmp_path: Path) -> None:
     """136 faces written by exiv2, in images of every orientation."""
     boxes = {}
     rng = np.random.default_rng(7)
@@ -216,6 +214,17 @@ def test_faces_of_other_programs_are_read_to_the_pixel(
         (name, show(box, orientation=int(name.partition(".")[0]) % 8 + 1))
         for (name, _), box in boxes.items()
     }
+
+    out = tmp_path / "out"
+    words = ("export", out, "--format", "xmp", "--no-split", "-d", tmp_path / "data")
+    run_here("labeler.cli", *words).checked()
+    for path in sorted((out / "images").glob("*.jpg")):
+        sidecar = read_regions(path.with_name(f"{path.name}.xmp"))
+        assert sidecar == [boxes[path.name, face] for face in range(1, 5)]
+        assert path.read_bytes() == (library / path.name).read_bytes()
+    words = ("folder", out, "--people", "-d", tmp_path / "again")
+    run_here("harvest.cli", *words).checked()
+    assert rows(tmp_path / "again") == rows(tmp_path / "data")
 
 
 def show(stored: tuple[int, int, int, int], orientation: int) -> Box:
@@ -256,7 +265,27 @@ def write_regions(path: Path, boxes: dict[int, tuple[int, ...]]) -> None:
     commands.unlink()
 
 
-def test_odd_names_become_classes(library: Path, tmp_path: Path) -> None:
+def read_regions(sidecar: Path) -> list[tuple[float, ...]]:
+    """Return the boxes of a sidecar in pixels of the stored image, as exiv2 reads it."""
+    command = ["exiv2", "-PXkt", sidecar]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    fields = dict(line for line in lines if len(line) == 2)
+    faces = {}
+    for number in range(1, 5):
+        face = f"Xmp.mwg-rs.Regions/mwg-rs:RegionList[{number}]/mwg-rs"
+        x, y, width, height = (
+            float(fields[f"{face}:Area/stArea:{side}"]) for side in "xywh"
+        )
+        left = (x - width / 2) * 200
+        top = (y - height / 2) * 160
+        box = tuple(map(round, (left, top, width * 200, height * 160)))
+        assert box == pytest.approx((left, top, width * 200, height * 160), abs=1e-5)
+        faces[fields[f"{face}:Name"].strip()] = box
+    return [faces[f"Person {number}"] for number in range(1, 5)]
+
+
+def test_odd_names_go_out_and_come_back(library: Path, tmp_path: Path) -> None:
     names = {}
     for number, name in enumerate(NAMES):
         (library / f"{number}.jpg").write_bytes(draw(number, 1))
@@ -268,8 +297,15 @@ def test_odd_names_become_classes(library: Path, tmp_path: Path) -> None:
     refused = [".hidden", "x" * 101, "", " ", 'the "boss"', "<b>", "A|B"]
     kept = [" ".join(name.split()) for name in NAMES if name not in refused]
     assert f"named faces: {len(kept)}, faces without a label: {len(refused)}" in printed
-    labels = [label for _, label, _, _ in rows(tmp_path / "data")]
-    assert sorted(labels) == sorted(kept)
+    first = rows(tmp_path / "data")
+    assert sorted(label for _, label, _, _ in first) == sorted(kept)
+
+    out = tmp_path / "out"
+    words = ("export", out, "--format", "xmp", "--no-split", "-d", tmp_path / "data")
+    run_here("labeler.cli", *words).checked()
+    words = ("folder", out, "--people", "-d", tmp_path / "again")
+    run_here("harvest.cli", *words).checked()
+    assert rows(tmp_path / "again") == first
 
 
 def escape_attribute(text: str) -> str:

@@ -18,6 +18,7 @@ from gleanset.credit import clean_credit_text
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.images.decode import DecodedImage, decode
+from gleanset.images.xmp import read_face_regions
 from gleanset.labelled_images import FRACTIONS, convert_box
 from labeler.export.formats import FORMATS
 from labeler.export.options import ExportOptions
@@ -434,3 +435,39 @@ def test_unsplit_class_folders_round_trip(empty: Dataset, tmp_path: Path) -> Non
     assert run_import(empty, out)["relabelled"] == 1
     with pytest.raises(InputUnusable, match="no labelled sample has a split"):
         plan_export(empty, ExportOptions())
+
+
+def test_sidecars_have_the_named_faces_of_each_image(
+    mixed_images: Dataset, tmp_path: Path
+) -> None:
+    """Also of images in which another face is undecided."""
+    dataset = mixed_images
+    put(dataset, encode(picture(5)), "one of two.jpg", [LEFT, RIGHT], label=CAT)
+    undecided = next(
+        sample.key
+        for sample in dataset.samples.iter_by_key()
+        if sample.label == CAT and sample.box.x > 40 and sample.split == "train"
+    )
+    dataset.journal.apply("clear", [Choice(undecided, "clear")])
+    out = tmp_path / "out"
+    result = run_export(dataset, out, format="xmp", no_split=True)
+    sidecars = {}
+    for path in sorted((out / "images").glob("*.xmp")):
+        assert path.with_suffix("").is_file()
+        regions = read_face_regions(path.read_bytes())
+        assert regions.size == {"width": "120", "height": "80"}
+        faces = []
+        for name, (x, y, width, height) in regions.faces:
+            corners = (x - width / 2) * 120, (y - height / 2) * 80
+            box = Box(*map(round, (*corners, width * 120, height * 80)))
+            faces.append((name, box))
+        sidecars[path.name] = faces
+    assert sidecars["one of two.jpg.xmp"] == [(CAT, LEFT)]
+    assert sorted(box for _, box in sidecars["two.jpg.xmp"]) == [LEFT, RIGHT]
+    assert sidecars["whole.jpg.xmp"] == []
+    assert len(sidecars) == result["images"] == 6
+
+    # A sidecar that a photo program changed is not overwritten.
+    (out / "images/two.jpg.xmp").write_text("changed")
+    with pytest.raises(InputUnusable, match=r"edited, such as images/two\.jpg\.xmp"):
+        run_export(dataset, out, format="xmp", no_split=True)

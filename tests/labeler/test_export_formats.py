@@ -124,7 +124,7 @@ READERS: dict[str, tuple[str, Callable[[Any], Counter[str]]]] = {
     [
         pytest.param(name, marks=pytest.mark.long if name in SLOW_READERS else [])
         for name in FORMATS
-        if name in READERS or not name.startswith(("yolo", "captions"))
+        if name in READERS or not name.startswith(("yolo", "captions", "xmp"))
     ],
 )
 def test_code_of_card_reads_export(

@@ -35,7 +35,8 @@ class ExportFormat:
     `ending`. `data_files` are those of a split for `datasets`. `required_splits` are the splits
     that the tool needs, `reader_file_pattern` matches files that it leaves in the tree. With
     `has_unique_stems` no two names differ only in their extension; with `split_optional` no split
-    is needed. `check` raises an error if the format cannot be written here.
+    is needed. `needs_all_faces`: images with an undecided face are left out. `check` raises an
+    error if the format cannot be written here.
     """
 
     layout: ImageLayout
@@ -49,4 +50,5 @@ class ExportFormat:
     reader_file_pattern: str = ""
     has_unique_stems: bool = False
     split_optional: bool = False
+    needs_all_faces: bool = True
     check: Callable[[], object] | None = None

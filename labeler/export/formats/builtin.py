@@ -21,7 +21,8 @@ from gleanset.files.shards import (
     open_parquet,
     open_tar,
 )
-from gleanset.records import Box, Image
+from gleanset.images.xmp import format_sidecar
+from gleanset.records import Rectangle
 from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem, find_original_path
 from labeler.export.rows import (
@@ -216,6 +217,9 @@ CACHES = r"(labels/)?(train|val|test)\.cache"
 """Cache files that Ultralytics writes next to labels."""
 
 
+_YOLO_LINE = "{} {:.8f} {:.8f} {:.8f} {:.8f}\n"
+
+
 def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
     """Write `labels/<split>/name.txt` for `images/<split>/name.*`, and `data.yaml`.
 
@@ -230,7 +234,7 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
         # Members are sorted by path, so those of one image are adjacent.
         for path, boxes in groupby(members, key=lambda item: item.path):
             lines = [
-                f"{class_ids[item.label]} {_yolo_box(item.face, item.image)}\n"
+                _YOLO_LINE.format(class_ids[item.label], *_box_fractions(item))
                 for item in boxes
             ]
             stem = path.removeprefix("images/").rpartition(".")[0]
@@ -247,15 +251,32 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
     )
 
 
-def _yolo_box(box: Box, image: Image) -> str:
-    """Return center x, center y, width and height as fractions of the image."""
-    fractions = (
+def _box_fractions(item: ExportItem) -> Rectangle:
+    """Return center x, center y, width and height of a face as fractions of its image."""
+    box = item.face
+    image = item.image
+    return (
         (box.x + box.width / 2) / image.width,
         (box.y + box.height / 2) / image.height,
         box.width / image.width,
         box.height / image.height,
     )
-    return " ".join(f"{fraction:.8f}" for fraction in fractions)
+
+
+def write_xmp(folder: Path, items: Sequence[ExportItem]) -> None:
+    """Write `name.jpg.xmp` with its named faces next to each image; whole images have none."""
+    for path, group in groupby(items, key=lambda item: item.path):
+        faces = []
+        for item in group:
+            if item.sample.detector != "whole":
+                faces.append((item.label, _box_fractions(item)))
+        image = item.image
+        text = format_sidecar(
+            faces,
+            size=(image.width, image.height),
+            orientation=image.orientation if item.needs_exif_rotation else 1,
+        )
+        write_text(folder / f"{path}.xmp", text)
 
 
 def add_empty_classes(folder: Path, items: Sequence[ExportItem]) -> None:
@@ -333,6 +354,14 @@ FORMATS = {
         required_splits=TRAINS_ON,
         reader_file_pattern=CACHES,
         has_unique_stems=True,
+    ),
+    "xmp": ExportFormat(
+        layout="whole",
+        about="whole images with named faces in sidecars, for digiKam and others",
+        reading='from pathlib import Path\n\n{0} = sorted(Path("images/{2}").glob("*.xmp"))',
+        write=write_xmp,
+        split_optional=True,
+        needs_all_faces=False,
     ),
     "yolo-classify": ExportFormat(
         layout="class folders",
