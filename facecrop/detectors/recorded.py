@@ -60,6 +60,10 @@ class RecordedDetector(NamedTuple):
             if width == height:
                 fields["size"] = width
 
+        # Before it searched mirrored images ("m"), the default threshold of drawnface was 0.35.
+        if "m" not in fields.get("looks", "") and fields.get("threshold") == "0.35":
+            del fields["threshold"]
+
         defaults = _list_defaults(name)
         settings = {
             key: value

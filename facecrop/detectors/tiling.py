@@ -24,6 +24,10 @@ silently finds nothing."""
 MAX_ASPECT_RATIO = 2
 """Aspect ratio from which images are searched in tiles, and of those tiles."""
 
+CUT_MARGIN = 0.02
+"""Share of the shorter side. Boxes nearer to the end of a tile may be parts of faces, such as a
+chin; the next tile contains the whole face."""
+
 MIN_SHARED_AREA = 0.5
 """Share of the smaller box from which two boxes are of the same face."""
 
@@ -148,7 +152,7 @@ def search_tiles(
         )
         for raw in find(part):
             box = _convert_box(raw.rect, place, width, height)
-            if box is not None:
+            if box is not None and not _is_cut(box, tile, width, height):
                 score = _clip_score(raw.score)
                 landmarks = _convert_landmarks(raw.landmarks, place)
                 faces.append(Face(name, box, score, landmarks, raw.evidence))
@@ -179,6 +183,19 @@ class _TilePlace(NamedTuple):
     y: int
     x_scale: float
     y_scale: float
+
+
+def _is_cut(box: Box, tile: Box, width: int, height: int) -> bool:
+    """Return whether a box reaches an end of its tile that is not one of the image."""
+    # Index of the coordinate along which the image is divided, in boxes x, y, width, height.
+    axis = 0 if width > height else 1
+    margin = CUT_MARGIN * min(width, height)
+    tile_end = tile[axis] + tile[axis + 2]
+    is_cut_at_start = tile[axis] > 0 and box[axis] < tile[axis] + margin
+    is_cut_at_end = (
+        tile_end < max(width, height) and box[axis] + box[axis + 2] > tile_end - margin
+    )
+    return is_cut_at_start or is_cut_at_end
 
 
 def _clip_score(score: float) -> float:

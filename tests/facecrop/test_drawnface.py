@@ -9,11 +9,13 @@ import pytest
 from annotated_faces import CRITERIA, match_faces, read_annotations, sum_tallies
 from built_detectors import build_detector
 from facecrop_scenes import face_at, scene
+from PIL import Image
 
 from facecrop.detectors import Detector
 from facecrop.detectors.drawnface import MODEL, FaceNetwork
 from gleanset.errors import MissingComponent
 from gleanset.files.store import hash_bytes
+from gleanset.images.cropping import crop_region, expand_box
 from gleanset.images.decode import decode
 from gleanset.records import overlap
 from tools.sample.character import CAST
@@ -74,6 +76,33 @@ def test_hair_ornament_is_not_a_face(drawnface: Detector) -> None:
     assert counts == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize(("columns", "rows", "side"), [(12, 12, 50), (10, 1, 120)])
+def test_faces_side_by_side(
+    drawnface: Detector, columns: int, rows: int, side: int
+) -> None:
+    """All faces that are found alone; at the scales of ordinary images it found few."""
+    sheet = Image.new("RGB", (columns * side, rows * side))
+    places = set()
+    for number in range(columns * rows):
+        # The upper half of a portrait: a face fills most of it.
+        cast = [random_character(number)]
+        image, (face,) = draw_scene(cast, number, (320, 180))
+        head = crop_region(np.asarray(image), expand_box(face, 0.2))
+        place = number % columns, number // columns
+        sheet.paste(head.resize((side, side)), (place[0] * side, place[1] * side))
+        if drawnface.detect(np.asarray(head.resize((side, side)))):
+            places.add(place)
+
+    centers = [
+        (face.box.x + face.box.width // 2, face.box.y + face.box.height // 2)
+        for face in drawnface.detect(np.asarray(sheet))
+    ]
+    assert len(centers) == len(set(centers))
+    found = {(x // side, y // side) for x, y in centers}
+    assert len(places) >= 0.9 * columns * rows
+    assert len(places - found) <= 0.05 * len(places)
+
+
 @pytest.mark.long
 def test_recall_and_precision_on_annotated_images(
     drawnface: Detector, shared_data: Path
@@ -87,8 +116,9 @@ def test_recall_and_precision_on_annotated_images(
         )
     total = sum_tallies(tally for confident in tallies.values() for tally in confident)
     assert total.faces == 124
-    assert total.recall >= 0.75
-    assert total.precision >= 0.9
+    assert total.recall >= 0.84
+    assert total.precision >= 0.85
+    assert total.f1 >= 0.85
     assert sum_tallies(tallies["simpsons"]).recall >= 0.48
 
 

@@ -706,11 +706,12 @@ def repeat_scene(
     return image
 
 
-# Heights of 4.5 x 32 at scale 256, a face of score .344 (the threshold is .35), an image that is
-# reduced first, and a strip that is searched in tiles.
+# Heights of 4.5 x 32 at scale 256, an elongated image, ten faces that are searched once more, an
+# image that is reduced first, and a strip that is searched in tiles.
 SCENES = [
     ((640, 360), 1, 2),
-    ((640, 1728), 3, 5),
+    ((640, 1728), 3, 6),
+    ((600, 1000), 5, 10),
     ((2300, 1278), 1, 2),
     ((500, 6000), 20, 40),
 ]
@@ -730,7 +731,9 @@ def test_browser_and_drawnface_find_same_boxes(
     assert find_faces(page, tmp_path / "faces.png") == len(faces) == count
     edges = "[style.left, style.top, style.width, style.height].map(Number.parseFloat)"
     shares = np.array(page.evaluate(f"{BOXES}.map(({{style}}) => {edges})")) / 100
-    assert np.round(shares * (size * 2)).tolist() == [list(face.box) for face in faces]
+    boxes = np.array([face.box for face in faces])
+    # OpenCV interpolates in fixed point, the browser in floating point.
+    assert np.abs(np.round(shares * (size * 2)) - boxes).max() <= 1
 
 
 @pytest.mark.long

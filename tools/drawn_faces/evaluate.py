@@ -17,7 +17,7 @@ from facecrop.detectors.drawnface import THRESHOLD, DrawnFace, FaceNetwork
 from facecrop.detectors.tiling import FloatBox
 from gleanset.records import Face, overlap
 
-THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+THRESHOLDS = (0.2, 0.25, 0.28, 0.31, 0.34, 0.4, 0.45, 0.5)
 MIN_SIDE = 12
 """Minimum side of a face in pixels; smaller faces are ignored."""
 

@@ -9,13 +9,13 @@ export function reduceTo(image, maxSide) {
   return resample(image, width, height, weighBox, true);
 }
 
-/** Scale an image, as `FaceNetwork.boxes` in facecrop/detectors/drawnface.py. */
+/** Scale an image, as `ImagePyramid` in facecrop/detectors/drawnface.py. */
 export function scaleTo(image, width, height) {
   const reduction = () => Math.min(image.width / width, image.height / height);
   // Kept for the other scales of this image.
-  while (reduction() > 4) image = image.half ??= resample(image, Math.floor(image.width / 2), Math.floor(image.height / 2), weighHalf);
+  while (reduction() > 2) image = image.half ??= resample(image, Math.floor(image.width / 2), Math.floor(image.height / 2), weighHalf);
   const isHalf = image.width === 2 * width && image.height === 2 * height; // OpenCV takes the mean of four pixels then
-  return resample(image, width, height, reduction() > 2 || isHalf ? weighArea : weighLinear);
+  return resample(image, width, height, isHalf ? weighHalf : weighLinear);
 }
 
 /** As `round` in Python: `Math.round` makes 5 of 4.5. */
@@ -42,19 +42,6 @@ function weighBox(length, size) {
 
 /** Pairs of pixels; an odd last one is left out. */
 const weighHalf = (_, size) => Array.from({ length: size }, (_, position) => ({ first: 2 * position, weights: Float64Array.of(0.5, 0.5) }));
-
-/** Pixels by their share of the new pixel (OpenCV's INTER_AREA). */
-function weighArea(length, size) {
-  const scale = length / size;
-  return Array.from({ length: size }, (_, position) => {
-    const [start, end] = [position * scale, Math.min((position + 1) * scale, length)];
-    const first = Math.floor(start + 1e-3);
-    const shares = [];
-    for (let at = first; at < end - 1e-3; at++) shares.push(Math.min(at + 1, end) - Math.max(at, start));
-    const sum = shares.reduce((one, other) => one + other, 0);
-    return { first, weights: Float64Array.from(shares, (share) => share / sum) };
-  });
-}
 
 /** The two nearest pixels (OpenCV's INTER_LINEAR). */
 function weighLinear(length, size) {
