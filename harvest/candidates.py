@@ -38,7 +38,7 @@ class CandidateQueue(JobQueue):
         candidates: Iterable[Candidate],
         visits: Importer,
         images: set[str],
-        limit: int | None = None,
+        limit: int | None,
     ):
         super().__init__(candidates)
         self.visits = visits

@@ -99,7 +99,7 @@ class Importer:
         self.reasons = Counter[str]()
         self.hints = Counter[str]()
 
-    def is_known(self, origin: Origin, stamp: str = "") -> bool:
+    def is_known(self, origin: Origin, stamp: str) -> bool:
         """Return whether an item is known; a known image gets the new origin as well."""
         return self.look_up(origin, stamp) == "known"
 

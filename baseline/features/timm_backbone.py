@@ -154,7 +154,7 @@ class TimmNetwork(LearningBackbone):
 class TimmBackbone(Backbone):
     """A frozen network of timm."""
 
-    def __init__(self, name: str, run_folder: Path | None = None, seed: int = 0):
+    def __init__(self, name: str, run_folder: Path | None, seed: int):
         """Build it with random weights.
 
         `run_folder` is that of a run with the hub's description. Raises `UsageError`,

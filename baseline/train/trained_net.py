@@ -101,9 +101,8 @@ class GalleryHead(NamedTuple):
 
     def similarity(self, embeddings: Float32Array) -> Float32Array:
         """Return the cosine similarities to gallery images, N x classes x K."""
-        classes, images_per_class, width = self.vectors.shape
-        flat = embeddings @ self.vectors.reshape(classes * images_per_class, width).T
-        return flat.reshape(-1, classes, images_per_class)
+        # The last axis of both is the embedding.
+        return np.tensordot(embeddings, self.vectors, (1, 2))
 
     @property
     def classes(self) -> int:

@@ -17,9 +17,7 @@ _OTHER_DATA = re.compile(r"\0|(?:(?<!\S)[-+]?[\d.]+\s+){4}")
 _TAG_COLUMNS = ("text", "caption", "tags")
 
 
-def parse_tags(
-    data: bytes, source: str, encoding: str | None = None
-) -> tuple[str, ...]:
+def parse_tags(data: bytes, source: str, encoding: str | None) -> tuple[str, ...]:
     """Return the parts of a text between commas and line ends; none of other data.
 
     A sentence with commas is restored when its parts are joined. `encoding` is that of texts that

@@ -62,7 +62,7 @@ class Deadline:
     lead to private addresses.
     """
 
-    def __init__(self, seconds: float, allow_private: bool = False):
+    def __init__(self, seconds: float, allow_private: bool):
         self.total = seconds
         self.allow_private = allow_private
         self.is_over = False

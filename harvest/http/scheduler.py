@@ -47,7 +47,7 @@ class JobQueue:
     limit: int | None = None
     images: Set[str] = frozenset()
 
-    def __init__(self, candidates: Iterable[Candidate] = ()):
+    def __init__(self, candidates: Iterable[Candidate]):
         self._candidates = iter(candidates)
 
     @property

@@ -118,7 +118,7 @@ class CutFinder:
     the block size. Cuts at or before `since` (seconds) are not reported.
     """
 
-    def __init__(self, since: float = -math.inf):
+    def __init__(self, since: float):
         self._last_cut = -math.inf
         self.settled_until = since
         # Largest spread within the current scene.

@@ -404,7 +404,10 @@ def _iter_shard_rows(folder: Path, shards: Iterable[str]) -> Iterator[dict[str, 
 
 
 def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
-    """Return the content of an export without writing it. Raises as `export`."""
+    """Return the content of an export without writing it.
+
+    Raises `InputUnusable` if there is nothing to export; with shards the counts are 0 instead.
+    """
     paths = []
     if options.is_sharded:
         items: list[ExportItem] = []

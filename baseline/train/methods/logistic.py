@@ -40,6 +40,8 @@ MAX_SAMPLES = 1000
 """Samples, or views of them, that choices are made on: more is slow and changes little."""
 MAX_ITERATIONS = 2000
 TOLERANCE = 3e-5
+"""scikit-learn's `tol`. On 1,000 generated samples the log loss is within 0.0006 of the exact one:
+with the default 1e-4 within 0.005, and 1e-5 takes over half more CPU time."""
 UNSEEN_CLASS_PROBABILITY = 1e-4
 """Probability of a class that is missing from a fold, equal for each strength."""
 
