@@ -124,6 +124,25 @@ def test_names_that_are_added_later_are_found(library: Path) -> None:
     assert "named faces" not in harvest_people(library, "--exclude", "*.xmp")
 
 
+PRINTED = """\
+added: 7, ignored: 7, named faces: 1, faces without a label: 6
+people:
+  Ann: 1
+ignored, by reason:
+  XMP: --people reads its names of faces: 7
+unlabelled faces:
+  see: gleanset list rejections --where stage=import -d data
+  files:
+    library/cropped since.jpg: another size than annotated
+    library/slash.jpg: 'AC/DC' is not a class name
+    library/unnamed.jpg: face without a name
+    library/flat.jpg: box outside
+    library/outside.jpg: box outside
+    and 1 more
+next: facecrop run -d data
+"""
+
+
 def test_unusable_faces_are_listed(library: Path) -> None:
     packets = {
         "unnamed": as_digikam(" "),
@@ -137,9 +156,11 @@ def test_unusable_faces_are_listed(library: Path) -> None:
     for number, (name, packet) in enumerate(packets.items()):
         (library / f"{name}.jpg").write_bytes(draw(number, 1))
         (library / f"{name}.jpg.xmp").write_text(packet)
-    printed = harvest_people(library)
-    assert "named faces: 1, faces without a label: 6" in printed
-    ran = run_here("pipeline.cli", "list", "rejections", "-d", library.parent / "data")
+    data = library.parent / "data"
+    words = ("folder", "library", "--people", "--workers", "1", "-d", "data")
+    ran = run_here("harvest.cli", *words, cwd=library.parent).checked()
+    assert ran.stdout == PRINTED
+    ran = run_here("pipeline.cli", "list", "rejections", "-d", data)
     for text in (
         "face without a name",
         "'AC/DC' is not a class name",

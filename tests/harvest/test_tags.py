@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tools_for_tests import make_archive, run_here, write_pictures
+from tools_for_tests import ROOT, make_archive, run_here, write_pictures
 
 from gleanset import Dataset
 from gleanset.files.tags import MAX_TAG_BYTES, parse_tags
@@ -94,6 +94,23 @@ def test_imported_tags_are_exported_for_trainers(tagged: Path, tmp_path: Path) -
     }
     ran = run_here("labeler.cli", "export", out, "--repeats", "2", "-d", data)
     assert (ran.code, "leave out --repeats" in ran.stderr) == (2, True)
+
+
+def test_lines_of_the_page_write_a_table_for_diffusers(
+    tagged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tagged / "rei/c.txt").unlink()
+    data = tmp_path / "data"
+    run_here("labeler.cli", "import", tagged, "-d", data).checked()
+    words = ("export", tmp_path / "out", "--format", "captions", "--no-split")
+    run_here("labeler.cli", *words, "-d", data).checked()
+    page = (ROOT / "docs/image-generators.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "out")
+    exec(page.partition("```python\n")[2].partition("```")[0])
+    lines = Path("metadata.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = list(map(json.loads, lines))
+    assert rows[0] == {"file_name": "hana/a.png", "text": "hana, 1girl, smile"}
+    assert len(rows) == 5
 
 
 @pytest.mark.parametrize(
