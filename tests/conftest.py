@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from itertools import pairwise
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +74,10 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None]:
-    """Run slow tests first, so that none runs alone at the end; skip long ones.
+    """Run modules with slow tests first, so that none runs alone at the end; skip long ones.
 
-    Each process gets an equal contiguous part of the list and begins with the slow tests of its
-    part, so that one process makes what the tests of a module share.
+    Each process gets an equal contiguous part of the list and begins with the modules of its part
+    that have slow tests. A module stays together, so that what its tests share is made once.
     """
     yield
     if not _wants_long_tests(config):
@@ -88,9 +87,14 @@ def pytest_collection_modifyitems(
                 item.add_marker(
                     pytest.mark.skip(reason="long: use --all, or select it")
                 )
+    slow_modules = {
+        item.path for item in items if item.get_closest_marker("slow") is not None
+    }
     ends = [len(items) * worker // WORKERS for worker in range(WORKERS + 1)]
     for begin, end in pairwise(ends):
-        items[begin:end] = sorted(items[begin:end], key=_is_quick)
+        items[begin:end] = sorted(
+            items[begin:end], key=lambda item: item.path not in slow_modules
+        )
 
 
 def _wants_long_tests(config: pytest.Config) -> bool:
@@ -98,10 +102,6 @@ def _wants_long_tests(config: pytest.Config) -> bool:
     by_name = any("::" in argument for argument in config.args)
     is_selected = by_name or config.option.markexpr or config.option.keyword
     return bool(is_selected or tools_for_tests.AT_LENGTH)
-
-
-def _is_quick(item: pytest.Item) -> bool:
-    return item.get_closest_marker("slow") is None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -115,29 +115,14 @@ def pytest_runtest_protocol(
     return True
 
 
-# Imports of the workers of most tests: they take longer than the work itself.
-WORK = (
-    "facecrop.search",
-    "gleanset.images.staging",
-    "gleanset.work.processes",
-    "harvest.archives",
-    "harvest.folder",
-    "labeler.duplicates.verification",
-    "labeler.export.job",
-    "labeler.quality.assessment",
-    "preload_hashes",
-)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _server_of_workers(request: pytest.FixtureRequest) -> None:
     """Preload the workers' imports once for all pools of this process.
 
     Only in parallel runs (pytest-xdist): a run of a few tests should not wait for it.
     """
-    if sys.platform == "linux" and hasattr(request.config, "workerinput"):
-        forkserver.set_forkserver_preload(["__main__", *WORK])
-        forkserver.ensure_running()
+    if hasattr(request.config, "workerinput"):
+        tools_for_tests.start_server_of_workers()
 
 
 @pytest.fixture(autouse=True)

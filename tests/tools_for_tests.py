@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from importlib.util import find_spec
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -39,6 +40,20 @@ AT_LENGTH = "GLEANSET_TESTS_AT_LENGTH" in os.environ
 WITHOUT_POSIX = os.name == "nt" or "without_posix" in os.environ.get("PYTHONPATH", "")
 TARS = {"tar": "w:", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}
 
+
+# Imports of the workers of most tests: they take longer than the work itself.
+WORK = (
+    "facecrop.search",
+    "gleanset.images.staging",
+    "gleanset.work.processes",
+    "harvest.archives",
+    "harvest.folder",
+    "labeler.duplicates.verification",
+    "labeler.export.job",
+    "labeler.quality.assessment",
+    "webapp.model_process",
+    "preload_hashes",
+)
 
 Server = TypeVar("Server", bound=ThreadingHTTPServer)
 
@@ -260,6 +275,17 @@ def run_here(
     return Ran(
         code, *(text.decode(console, errors="backslashreplace") for text in message)
     )
+
+
+def start_server_of_workers() -> None:
+    """Start the process that forks all workers of this one, with their imports."""
+    if sys.platform != "linux":
+        return
+    forkserver.set_forkserver_preload(["__main__", *WORK])
+    with pytest.MonkeyPatch.context() as patch:
+        # The server ignores `sys.path`, and modules that it does not find.
+        patch.setenv("PYTHONPATH", python_path(ROOT / "tests"))
+        forkserver.ensure_running()
 
 
 class QuietHandler(BaseHTTPRequestHandler):

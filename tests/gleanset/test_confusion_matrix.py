@@ -1,7 +1,9 @@
 """The confusion matrix of reports, as a browser shows and prints it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +22,22 @@ MEASURE = """() => {
 }"""
 
 
-@needs_chromium
-@pytest.mark.parametrize("number", [3, 14, 60, 100])
-def test_matrix_is_printed_and_shown_whole(tmp_path: Path, number: int) -> None:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Start one browser for all sizes of the matrix."""
     from playwright.sync_api import sync_playwright
 
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@needs_chromium
+@pytest.mark.parametrize("number", [3, 14, 60, 100])
+def test_matrix_is_printed_and_shown_whole(
+    browser: Any, tmp_path: Path, number: int
+) -> None:
     counts = np.random.default_rng(0).integers(0, 20, (number, number + 1)).tolist()
     classes = [SimpleNamespace(name=f"class number {i:02}") for i in range(number)]
     figures = SimpleNamespace(
@@ -33,16 +46,14 @@ def test_matrix_is_printed_and_shown_whole(tmp_path: Path, number: int) -> None:
     page = get_templates("gleanset.html").from_string(PAGE).render(figures=figures)
     (tmp_path / "page.html").write_text(page, "utf-8")
 
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        # A4 within 1 cm, 96 dpi.
-        tab = browser.new_page(viewport={"width": 718, "height": 1047})
-        tab.goto((tmp_path / "page.html").as_uri())
-        tab.emulate_media(media="print")
-        right, _ = tab.evaluate(MEASURE)
-        tab.emulate_media(media="screen")
-        tab.set_viewport_size({"width": 1920, "height": 1080})
-        _, hidden = tab.evaluate(MEASURE)
-        browser.close()
+    # A4 within 1 cm, 96 dpi.
+    tab = browser.new_page(viewport={"width": 718, "height": 1047})
+    tab.goto((tmp_path / "page.html").as_uri())
+    tab.emulate_media(media="print")
+    right, _ = tab.evaluate(MEASURE)
+    tab.emulate_media(media="screen")
+    tab.set_viewport_size({"width": 1920, "height": 1080})
+    _, hidden = tab.evaluate(MEASURE)
+    tab.close()
     assert right <= 718
     assert hidden <= 0 or number == 100

@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pool_jobs
 import pytest
-from tools_for_tests import ROOT, Ran, python_path, run_to_its_end
+from tools_for_tests import (
+    ROOT,
+    Ran,
+    python_path,
+    run_to_its_end,
+    start_server_of_workers,
+)
 
 from gleanset.errors import GleansetError
 from gleanset.work import processes
@@ -42,6 +48,15 @@ def python_with_broken_workers(folder: Path, shell_code: str) -> str:
     )
     file.chmod(0o755)
     return str(file)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _server_for_later_tests() -> Iterator[None]:
+    """Start again, in a parallel run, the server that these tests stop."""
+    yield
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]
+        start_server_of_workers()
 
 
 @pytest.fixture

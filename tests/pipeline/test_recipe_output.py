@@ -14,7 +14,7 @@ import tomli_w
 from drawn_sites import DrawnSites
 from syrupy.assertion import SnapshotAssertion
 from terminal_for_tests import mask, run_in_terminal
-from tools_for_tests import ROOT, run_cli, running, write_pictures
+from tools_for_tests import ROOT, run_here, running, write_pictures
 
 RECIPES = ROOT / "datasets" / "recipes"
 SAMPLE = ROOT / "datasets" / "sample"
@@ -136,7 +136,5 @@ def test_recipe_prints_its_results(
         masked = mask(join_broken_lines(without_judgement(shown.lines)), folder, ROOT)
         assert "\n".join(masked) == snapshot
 
-        again = run_cli(
-            "pipeline.cli", *line, timeout=300, cwd=folder, **sites.environment
-        )
+        again = run_here("pipeline.cli", *line, cwd=folder, **sites.environment)
         check_output(again.checked().stdout.splitlines())

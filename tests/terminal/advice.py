@@ -142,7 +142,11 @@ def source_hints() -> Iterator[SourceHint]:
     """Yield the texts of errors' hints in the product that name a command."""
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            source = path.read_text(encoding="utf-8")
+            # Parsing takes long, and most modules print no command.
+            if not _COMMAND.search(source):
+                continue
+            for node in ast.walk(ast.parse(source)):
                 if isinstance(node, ast.Call):
                     for text in _hint_texts(node):
                         yield SourceHint(

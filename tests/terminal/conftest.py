@@ -2,28 +2,17 @@
 
 import shutil
 from collections.abc import Iterator
-from multiprocessing import forkserver
 
 import pytest
 from states import States
-
-WORK = (
-    "facecrop.search",
-    "harvest.folder",
-    "labeler.duplicates.verification",
-    "labeler.export.job",
-    "labeler.quality.assessment",
-    "preload_hashes",
-)
-"""Imports of worker processes."""
+from tools_for_tests import start_server_of_workers
 
 
 @pytest.fixture(scope="session")
 def states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[States]:
     """Make each state once."""
     folder = tmp_path_factory.mktemp("states")
-    # Otherwise every pool would import them again.
-    forkserver.set_forkserver_preload(["__main__", *WORK])
-    forkserver.ensure_running()
+    # Otherwise every pool would import the same again.
+    start_server_of_workers()
     yield States(folder)
     shutil.rmtree(folder)
