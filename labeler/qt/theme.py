@@ -4,6 +4,7 @@ Every view takes its lengths and colours from here. The accent marks what a key 
 and the one button that Enter presses; everything else is neutral.
 """
 
+import tomllib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -35,12 +36,9 @@ SMALL, HEADING, TITLE = 0.88, 1.1, 1.5
 MOTION_MS = 120
 TRANSPARENT = QColor(0, 0, 0, 0)
 SCHEMES = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}
-_COLOURS = {  # ground, surface, text, muted text, line, accent
-    "light": (0xF4F4F7, 0xFFFFFF, 0x1B1B22, 0x5F5F6B, 0xDCDCE3, 0x4F52D3),
-    "dark": (0x16161A, 0x212127, 0xECECF1, 0xA6A6B3, 0x3A3A44, 0x6467DD),
-}
-SAVED, PENDING = {False: 0x1B7A4B, True: 0x63C992}, {False: 0x8F5A00, True: 0xE5B567}
-"""Colours of the states of a decision, by whether the theme is dark."""
+COLOURS = tomllib.loads(
+    Path(__file__).with_name("colours.toml").read_text(encoding="utf-8")
+)
 
 
 def show_theme(name: str) -> None:
@@ -59,7 +57,7 @@ def show_theme(name: str) -> None:
         dark = name == "dark" or (
             not name and hints.colorScheme() is Qt.ColorScheme.Dark
         )
-        application.setPalette(_palette(*_COLOURS["dark" if dark else "light"]))
+        application.setPalette(_palette("dark" if dark else "light"))
 
     application.setStyleSheet(_style_sheet(is_dark(application.palette())))
 
@@ -85,33 +83,15 @@ def is_dark(palette: QPalette) -> bool:
     return ground.lightness() < text.lightness()
 
 
-def _palette(
-    ground: int, surface: int, text: int, muted: int, line: int, accent: int
-) -> QPalette:
-    palette = QPalette(QColor(surface), QColor(ground))
-    text_roles = (
-        Role.WindowText,
-        Role.Text,
-        Role.ButtonText,
-        Role.ToolTipText,
-        Role.BrightText,
-    )
-
-    # Not a dictionary by colour: the surface may be white, as highlighted text is.
-    for colour, roles in (
-        (ground, (Role.Window, Role.AlternateBase)),
-        (surface, (Role.Base, Role.Button, Role.ToolTipBase)),
-        (text, text_roles),
-        (muted, (Role.PlaceholderText,)),
-        (line, (Role.Mid, Role.Midlight)),
-        (accent, (Role.Highlight, Role.Accent, Role.Link)),
-        (0xFFFFFF, (Role.HighlightedText,)),
-    ):
-        for role in roles:
-            palette.setColor(role, QColor(colour))
-
-    for role in text_roles:
-        palette.setColor(QPalette.ColorGroup.Disabled, role, QColor(muted))
+def _palette(theme: str) -> QPalette:
+    colours = COLOURS[theme]["palette"]
+    palette = QPalette(QColor(colours["Base"]), QColor(colours["Window"]))
+    for role, value in colours.items():
+        palette.setColor(QPalette.ColorRole[role], QColor(value))
+    for role, value in COLOURS[theme]["disabled"].items():
+        palette.setColor(
+            QPalette.ColorGroup.Disabled, QPalette.ColorRole[role], QColor(value)
+        )
     return palette
 
 
@@ -126,8 +106,6 @@ def _style_sheet(dark: bool) -> str:
         "soft": lit(),
         "handle": blend(colour(Role.Window), colour(Role.Text), 0.36),
         "trough": backdrop(),
-        "saved": QColor(SAVED[dark]),
-        "pending": QColor(PENDING[dark]),
         "accent_hover": blend(
             colour(Role.Highlight), colour(Role.HighlightedText), 0.12
         ),
@@ -144,7 +122,10 @@ def _style_sheet(dark: bool) -> str:
     }
 
     template = Template(_STYLE.read_text(encoding="utf-8"))
-    return template.substitute(names, **sizes, folder=_STYLE.parent.as_posix())
+    states = COLOURS["dark" if dark else "light"]["states"]
+    return template.substitute(
+        names, **sizes, **states, folder=_STYLE.parent.as_posix()
+    )
 
 
 def colour(role: Role) -> QColor:

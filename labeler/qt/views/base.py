@@ -50,6 +50,38 @@ class ViewContext(NamedTuple):
     show_view: Callable[[str], object]
 
 
+class NextStep(NamedTuple):
+    """A button with its action."""
+
+    text: str
+    do: Callable[[], object]
+
+
+class Notice(NamedTuple):
+    """Why a view is empty, and what to do next, the most likely first; or several ways to begin."""
+
+    title: str
+    text: str = ""
+    steps: tuple[NextStep, ...] = ()
+    cards: tuple["Notice", ...] = ()
+    counts: LabelCounts | None = None
+    """The numbers that it is about."""
+
+
+class OpenWork(NamedTuple):
+    """Labels to review (None: not known), images without a box, whether duplicates may be left."""
+
+    doubtful: int | None = None
+    faceless: int = 0
+    copies: bool = True
+
+
+def get_detection_state(session: SortingSession) -> tuple[int, bool]:
+    """Return the number of images, and whether a process detects faces in them now."""
+    dataset = session.dataset
+    return dataset.images.count(), is_running(dataset.cache, "facecrop")
+
+
 class LabelerView(QWidget):
     """One view in the middle of the window; keys act in its widget `home`.
 
@@ -109,6 +141,205 @@ class LabelerView(QWidget):
     def flush(self) -> None:
         """Pass unsaved changes to the worker."""
 
+    # -- what an empty view offers
+
+    def to_view(self, name: str, text: str) -> NextStep:
+        """Return a step that shows another self."""
+        return NextStep(text, lambda: self.context.show_view(name))
+
+    def to_queue(self) -> NextStep:
+        """Return a step that shows the unsorted faces."""
+        return NextStep(
+            tr("Go to unsorted faces"),
+            lambda: self.context.show_place(Place.QUEUE.target),
+        )
+
+    def to_pages(self) -> NextStep:
+        """Return a step that shows the class pages."""
+        return self.to_view("pages", tr("Go to class pages"))
+
+    def no_faces(self, image_count: int, is_detecting: bool) -> Notice:
+        """Return the notice of a dataset without samples, in this state of the detection."""
+        if self.context.imports.running or is_detecting:
+            is_whole = self.context.imports.whole_images
+            title = tr("Preparing images…" if is_whole else "Detecting faces…")
+            return Notice(title, tr("They appear here, one after the other."))
+
+        if not image_count:
+            return self._first_steps()
+        return Notice(
+            tr("No faces detected yet"),
+            tr("{count} images are in the dataset.", count=image_count),
+            (
+                self.detect_faces(tr("Detect faces")),
+                self.to_view("crop", tr("Draw boxes manually")),
+            ),
+        )
+
+    def detect_faces(self, text: str) -> NextStep:
+        """Return a step that detects faces in new images."""
+        return NextStep(
+            text, lambda: self.context.imports.run_command("facecrop", "run", "--new")
+        )
+
+    def _first_steps(self) -> Notice:
+        drops = self.context.drops
+        sample = DroppedPaths(folders=(bundled_data() / "sample" / "pictures",))
+        try_sample = partial(
+            self.context.imports.start, import_commands(self.worker.root, sample)
+        )
+        return Notice(
+            tr("No faces yet"),
+            tr(
+                "Add images. Similar faces are put together: you type who it is, once for each."
+            ),
+            (NextStep(tr("Try it with the sample images"), try_sample),),
+            (
+                Notice(
+                    tr("Drop a folder"),
+                    tr(
+                        "Anywhere in this window. Your files are never moved or changed."
+                    ),
+                    (NextStep(tr("Folder…"), drops.choose_folder),),
+                ),
+                Notice(
+                    tr("Search a site"),
+                    tr(
+                        "Type the name of a character or a thing. The images appear here."
+                    ),
+                    (NextStep(tr("Search…"), drops.search),),
+                ),
+                Notice(
+                    tr("Open an episode"),
+                    tr(
+                        "Faces are followed through each shot, so that each is named once."
+                    ),
+                    (NextStep(tr("Video…"), drops.choose_videos),),
+                ),
+            ),
+        )
+
+    def all_sorted(self, counts: LabelCounts, work: OpenWork | None = None) -> Notice:
+        """Return the notice when no face is unsorted: what follows, the most useful first."""
+        doubtful, faceless, copies = work or OpenWork()
+        show = self.context.show_place
+        unsure_step = NextStep(
+            tr("Show faces you were not sure of: {count}", count=counts.later),
+            lambda: show(Place.LATER.target),
+        )
+        texts = [tr("Everything is sorted.")]
+        steps = [self.find_duplicates()] if copies else []
+        if doubtful:
+            texts.append(tr("{count} labels look doubtful.", count=doubtful))
+        elif doubtful == 0:
+            texts.append(tr("No label looks doubtful."))
+
+        review = self.to_view("review", tr("Review labels"))
+        steps.insert(0 if doubtful else len(steps), review)
+        if faceless:
+            texts.append(tr("{count} images have no face.", count=faceless))
+            steps.append(self.to_view("crop", tr("Draw boxes manually")))
+        first_steps = [unsure_step] if counts.later else []
+        return Notice(
+            self._describe_work(counts),
+            " ".join(texts),
+            (*first_steps, *steps),
+            self._last_steps(),
+            counts,
+        )
+
+    def _describe_work(self, counts: LabelCounts) -> str:
+        person_count = sum(row.count > 0 for row in counts.classes)
+        progress = self.worker.progress
+        return tr(
+            "{done}, {people}, {steps}",
+            done=tr("{count} faces", count=counts.total - counts.later),
+            people=tr(
+                "1 person" if person_count == 1 else "{count} people",
+                count=person_count,
+            ),
+            steps=tr("{count} steps", count=progress.step_count if progress else 0),
+        )
+
+    def _last_steps(self) -> tuple[Notice, ...]:
+        """Return what to do with a sorted set, each with its button."""
+        run = self.context.imports.run_command
+        split = partial(run, "labeler", "split")
+
+        def run_split(*words: str) -> None:
+            # Images that have a split keep it.
+            split()
+            run(*words)
+
+        export = partial(run_split, "labeler", "export")
+        train = partial(run_split, "baseline", "train", "--preset", "transfer")
+        return (
+            Notice(
+                tr("Split"),
+                tr("Train, val and test. Similar images stay together."),
+                (NextStep(tr("Split"), split),),
+            ),
+            Notice(
+                tr("Export"),
+                tr("A folder for each class, which other tools read."),
+                (NextStep(tr("Export"), export),),
+            ),
+            Notice(
+                tr("Train"),
+                tr("A model that names new images, and a report of its errors."),
+                (NextStep(tr("Train"), train),),
+            ),
+        )
+
+    def find_duplicates(self) -> NextStep:
+        """Return a step that compares new images next to the window, then shows duplicates."""
+
+        def find() -> None:
+            self.context.imports.run_command("labeler", "dedup", "--simulate")
+            self.context.show_view("duplicates")
+
+        return NextStep(tr("Find duplicates"), find)
+
+    def next_steps(self, *, copies: bool = True) -> list[NextStep]:
+        """Return steps to unsorted faces, or what follows after sorting; `copies` as there."""
+        progress = self.worker.progress
+        if (
+            progress is not None
+            and progress.counts.total
+            and not progress.counts.pending
+        ):
+            find = [self.find_duplicates()] if copies else []
+            return [*find, self.to_view("statistics", tr("Split and export"))]
+        return [self.to_pages(), self.to_queue()]
+
+    def empty_place(self, name: str) -> Notice:
+        """Return the notice of a class or place without faces."""
+        title = tr("No faces of {name}", name=name)
+        text = tr(
+            "Point at a face and press the key of this row, or drag faces onto it."
+        )
+        return Notice(title, text, (self.to_queue(), self.to_pages()))
+
+    def empty_wall(self, wall: str) -> Notice:
+        """Return the notice of an empty list of the review."""
+        run = self.context.imports.run_command
+        text = tr("Choose another list above, or continue:")
+        searches = {
+            "label-issues": NextStep(
+                tr("Find label issues"), partial(run, "baseline", "label-issues")
+            ),
+            "flags": NextStep(
+                tr("Find quality issues"), partial(run, "labeler", "quality")
+            ),
+        }
+
+        first_steps = [searches[wall]] if wall in searches else []
+        return Notice(
+            tr("Nothing to review in this list"),
+            text,
+            (*first_steps, *self.next_steps()),
+        )
+
 
 class ViewKind(NamedTuple):
     """A view: its name on the command line, title, key and class (`module:name`).
@@ -153,24 +384,6 @@ class ViewTabs(QTabBar):
 
 
 WIDTH_EM = 34
-
-
-class NextStep(NamedTuple):
-    """A button with its action."""
-
-    text: str
-    do: Callable[[], object]
-
-
-class Notice(NamedTuple):
-    """Why a view is empty, and what to do next, the most likely first; or several ways to begin."""
-
-    title: str
-    text: str = ""
-    steps: tuple[NextStep, ...] = ()
-    cards: tuple["Notice", ...] = ()
-    counts: LabelCounts | None = None
-    """The numbers that it is about."""
 
 
 class EmptyNotice(QWidget):
@@ -242,213 +455,3 @@ class EmptyNotice(QWidget):
         parts = (title, text, None, *(button(*step) for step in card.steps))
         frame.setLayout(column_layout(*parts, margins=(SPACE_L,) * 4))
         return frame
-
-
-def to_view(view: LabelerView, name: str, text: str) -> NextStep:
-    """Return a step that shows another view."""
-    return NextStep(text, lambda: view.context.show_view(name))
-
-
-def to_queue(view: LabelerView) -> NextStep:
-    """Return a step that shows the unsorted faces."""
-    return NextStep(
-        tr("Go to unsorted faces"), lambda: view.context.show_place(Place.QUEUE.target)
-    )
-
-
-def to_pages(view: LabelerView) -> NextStep:
-    """Return a step that shows the class pages."""
-    return to_view(view, "pages", tr("Go to class pages"))
-
-
-def get_detection_state(session: SortingSession) -> tuple[int, bool]:
-    """Return the number of images, and whether a process detects faces in them now."""
-    dataset = session.dataset
-    return dataset.images.count(), is_running(dataset.cache, "facecrop")
-
-
-def no_faces(view: LabelerView, image_count: int, is_detecting: bool) -> Notice:
-    """Return the notice of a dataset without samples, in this state of the detection."""
-    if view.context.imports.running or is_detecting:
-        is_whole = view.context.imports.whole_images
-        title = tr("Preparing images…" if is_whole else "Detecting faces…")
-        return Notice(title, tr("They appear here, one after the other."))
-
-    if not image_count:
-        return _first_steps(view)
-    return Notice(
-        tr("No faces detected yet"),
-        tr("{count} images are in the dataset.", count=image_count),
-        (
-            detect_faces(view, tr("Detect faces")),
-            to_view(view, "crop", tr("Draw boxes manually")),
-        ),
-    )
-
-
-def detect_faces(view: LabelerView, text: str) -> NextStep:
-    """Return a step that detects faces in new images."""
-    return NextStep(
-        text, lambda: view.context.imports.run_command("facecrop", "run", "--new")
-    )
-
-
-def _first_steps(view: LabelerView) -> Notice:
-    drops = view.context.drops
-    sample = DroppedPaths(folders=(bundled_data() / "sample" / "pictures",))
-    try_sample = partial(
-        view.context.imports.start, import_commands(view.worker.root, sample)
-    )
-    return Notice(
-        tr("No faces yet"),
-        tr(
-            "Add images. Similar faces are put together: you type who it is, once for each."
-        ),
-        (NextStep(tr("Try it with the sample images"), try_sample),),
-        (
-            Notice(
-                tr("Drop a folder"),
-                tr("Anywhere in this window. Your files are never moved or changed."),
-                (NextStep(tr("Folder…"), drops.choose_folder),),
-            ),
-            Notice(
-                tr("Search a site"),
-                tr("Type the name of a character or a thing. The images appear here."),
-                (NextStep(tr("Search…"), drops.search),),
-            ),
-            Notice(
-                tr("Open an episode"),
-                tr("Faces are followed through each shot, so that each is named once."),
-                (NextStep(tr("Video…"), drops.choose_videos),),
-            ),
-        ),
-    )
-
-
-class OpenWork(NamedTuple):
-    """Labels to review (None: not known), images without a box, whether duplicates may be left."""
-
-    doubtful: int | None = None
-    faceless: int = 0
-    copies: bool = True
-
-
-def all_sorted(
-    view: LabelerView, counts: LabelCounts, work: OpenWork | None = None
-) -> Notice:
-    """Return the notice when no face is unsorted: what follows, the most useful first."""
-    doubtful, faceless, copies = work or OpenWork()
-    show = view.context.show_place
-    unsure_step = NextStep(
-        tr("Show faces you were not sure of: {count}", count=counts.later),
-        lambda: show(Place.LATER.target),
-    )
-    texts = [tr("Everything is sorted.")]
-    steps = [find_duplicates(view)] if copies else []
-    if doubtful:
-        texts.append(tr("{count} labels look doubtful.", count=doubtful))
-    elif doubtful == 0:
-        texts.append(tr("No label looks doubtful."))
-
-    review = to_view(view, "review", tr("Review labels"))
-    steps.insert(0 if doubtful else len(steps), review)
-    if faceless:
-        texts.append(tr("{count} images have no face.", count=faceless))
-        steps.append(to_view(view, "crop", tr("Draw boxes manually")))
-    first_steps = [unsure_step] if counts.later else []
-    return Notice(
-        _describe_work(view, counts),
-        " ".join(texts),
-        (*first_steps, *steps),
-        _last_steps(view),
-        counts,
-    )
-
-
-def _describe_work(view: LabelerView, counts: LabelCounts) -> str:
-    person_count = sum(row.count > 0 for row in counts.classes)
-    progress = view.worker.progress
-    return tr(
-        "{done}, {people}, {steps}",
-        done=tr("{count} faces", count=counts.total - counts.later),
-        people=tr(
-            "1 person" if person_count == 1 else "{count} people", count=person_count
-        ),
-        steps=tr("{count} steps", count=progress.step_count if progress else 0),
-    )
-
-
-def _last_steps(view: LabelerView) -> tuple[Notice, ...]:
-    """Return what to do with a sorted set, each with its button."""
-    run = view.context.imports.run_command
-    split = partial(run, "labeler", "split")
-
-    def run_split(*words: str) -> None:
-        # Images that have a split keep it.
-        split()
-        run(*words)
-
-    export = partial(run_split, "labeler", "export")
-    train = partial(run_split, "baseline", "train", "--preset", "transfer")
-    return (
-        Notice(
-            tr("Split"),
-            tr("Train, val and test. Similar images stay together."),
-            (NextStep(tr("Split"), split),),
-        ),
-        Notice(
-            tr("Export"),
-            tr("A folder for each class, which other tools read."),
-            (NextStep(tr("Export"), export),),
-        ),
-        Notice(
-            tr("Train"),
-            tr("A model that names new images, and a report of its errors."),
-            (NextStep(tr("Train"), train),),
-        ),
-    )
-
-
-def find_duplicates(view: LabelerView) -> NextStep:
-    """Return a step that compares new images next to the window, then shows the duplicate sets."""
-
-    def find() -> None:
-        view.context.imports.run_command("labeler", "dedup", "--simulate")
-        view.context.show_view("duplicates")
-
-    return NextStep(tr("Find duplicates"), find)
-
-
-def next_steps(view: LabelerView, *, copies: bool = True) -> list[NextStep]:
-    """Return steps to unsorted faces, or what follows after sorting; `copies` as there."""
-    progress = view.worker.progress
-    if progress is not None and progress.counts.total and not progress.counts.pending:
-        find = [find_duplicates(view)] if copies else []
-        return [*find, to_view(view, "statistics", tr("Split and export"))]
-    return [to_pages(view), to_queue(view)]
-
-
-def empty_place(view: LabelerView, name: str) -> Notice:
-    """Return the notice of a class or place without faces."""
-    title = tr("No faces of {name}", name=name)
-    text = tr("Point at a face and press the key of this row, or drag faces onto it.")
-    return Notice(title, text, (to_queue(view), to_pages(view)))
-
-
-def empty_wall(view: LabelerView, wall: str) -> Notice:
-    """Return the notice of an empty list of the review."""
-    run = view.context.imports.run_command
-    text = tr("Choose another list above, or continue:")
-    searches = {
-        "label-issues": NextStep(
-            tr("Find label issues"), partial(run, "baseline", "label-issues")
-        ),
-        "flags": NextStep(
-            tr("Find quality issues"), partial(run, "labeler", "quality")
-        ),
-    }
-
-    first_steps = [searches[wall]] if wall in searches else []
-    return Notice(
-        tr("Nothing to review in this list"), text, (*first_steps, *next_steps(view))
-    )

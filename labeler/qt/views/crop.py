@@ -34,9 +34,7 @@ from labeler.qt.views.base import (
     NextStep,
     Notice,
     ViewContext,
-    detect_faces,
     get_detection_state,
-    no_faces,
 )
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
 from labeler.sorting.session import NO_STEP, SortingSession, StepKind, StepResult
@@ -157,10 +155,10 @@ class CropView(LabelerView):
         notice = Notice(
             tr("Every image has a box"),
             tr("Boxes can be drawn on any image."),
-            (show_all, detect_faces(self, tr("Detect faces in new images"))),
+            (show_all, self.detect_faces(tr("Detect faces in new images"))),
         )
 
-        self.empty.show_notice(notice if state[0] else no_faces(self, *state))
+        self.empty.show_notice(notice if state[0] else self.no_faces(*state))
 
     def _run_late_act(self) -> None:
         act = self._late_act

@@ -19,7 +19,7 @@ from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.tile_view import Select, TileAppearance
 from labeler.qt.session_worker import BackgroundTask
 from labeler.qt.translations import report_change, tr
-from labeler.qt.views.base import Notice, ViewContext, find_duplicates, next_steps
+from labeler.qt.views.base import Notice, ViewContext
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.widgets import (
     HEAD,
@@ -123,7 +123,7 @@ class DuplicatesView(LabelingView):
             tr("Click: keep this one · K: not duplicates · PgDn: next page")
         )
         self.accept_button = button("", self.accept_page, primary=True)
-        self.search_button = button(*find_duplicates(self))
+        self.search_button = button(*self.find_duplicates())
         self.best_button = button("", self._keep_best)
         self.none_button = button("", self._keep_uncertain)
         for page_button in (self.best_button, self.none_button, self.accept_button):
@@ -281,14 +281,14 @@ class DuplicatesView(LabelingView):
             )
 
             missing = ""
-            steps = [find_duplicates(self)]
+            steps = [self.find_duplicates()]
             if self._missing:
                 missing = tr(
                     "{count} images are not searched for duplicates yet.",
                     count=self._missing,
                 )
             elif is_compared:
-                steps = next_steps(self, copies=False)
+                steps = self.next_steps(copies=False)
             notice = Notice(text, missing, tuple(steps))
 
         self.title.setText(text)

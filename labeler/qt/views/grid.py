@@ -12,7 +12,7 @@ from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TileState
 from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.translations import target_name, tr
-from labeler.qt.views.base import ViewContext, empty_place
+from labeler.qt.views.base import ViewContext
 from labeler.qt.views.review import FilteredView
 from labeler.sorting.grid_query import (
     ALL_PLACES,
@@ -118,7 +118,7 @@ class GridView(FilteredView):
         elif query.target in (Place.QUEUE.target, ALL_PLACES):
             self.show_all_sorted(counts)
         else:
-            self.empty.show_notice(empty_place(self, self.bar.label.currentText()))
+            self.empty.show_notice(self.empty_place(self.bar.label.currentText()))
 
     def _sections(self, rows: OrderedRows) -> list[Section]:
         untitled = {

@@ -37,9 +37,7 @@ from labeler.qt.views.base import (
     LabelerView,
     OpenWork,
     ViewContext,
-    all_sorted,
     get_detection_state,
-    no_faces,
 )
 from labeler.qt.widgets import KeyHints, announce, column_layout, timer
 from labeler.review import list_doubtful
@@ -458,14 +456,14 @@ class LabelingView(LabelerView):
     def show_all_sorted(self, counts: LabelCounts) -> None:
         """Say that everything is sorted; then how many labels look doubtful."""
         before = self.empty.notice
-        notice = all_sorted(self, counts)
+        notice = self.all_sorted(counts)
         # It stays until the answer, on which the order of steps depends.
         if before is None or before.counts != counts:
             self.empty.show_notice(notice._replace(steps=()))
 
         def offer(open_work: OpenWork) -> None:
             if not self.model.rowCount():
-                self.empty.show_notice(all_sorted(self, counts, open_work))
+                self.empty.show_notice(self.all_sorted(counts, open_work))
 
         self.worker.ask(_find_open_work, offer)
 
@@ -474,7 +472,7 @@ class LabelingView(LabelerView):
 
         def explain(state: tuple[int, bool]) -> None:
             if not self.model.rowCount():
-                self.empty.show_notice(no_faces(self, *state))
+                self.empty.show_notice(self.no_faces(*state))
 
         self.worker.ask(get_detection_state, explain)
 

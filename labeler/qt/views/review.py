@@ -25,7 +25,7 @@ from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TilePrediction, TileState
 from labeler.qt.translations import tr
-from labeler.qt.views.base import NextStep, Notice, ViewContext, empty_wall
+from labeler.qt.views.base import NextStep, Notice, ViewContext
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
 from labeler.review import (
@@ -332,7 +332,7 @@ class ReviewView(FilteredView):
         elif self.bar.sample_filter() != NO_FILTER:
             self.show_no_match()
         else:
-            self.empty.show_notice(empty_wall(self, self.choice.currentData()))
+            self.empty.show_notice(self.empty_wall(self.choice.currentData()))
 
     def _sections(self, page: ReviewPage) -> list[Section]:
         flags = {

@@ -20,8 +20,6 @@ from labeler.qt.views.base import (
     LabelerView,
     Notice,
     ViewContext,
-    to_pages,
-    to_queue,
 )
 from labeler.qt.widgets import TitleLabel, button, column_layout, row_layout, timer
 from labeler.sorting.session import SortingSession
@@ -177,7 +175,7 @@ class StatisticsView(LabelerView):
         notice = Notice(
             tr("No classes yet"),
             tr("Type a name on a class page, or press N over a face in the grid."),
-            (to_pages(self), to_queue(self)),
+            (self.to_pages(), self.to_queue()),
         )
 
         self.empty.show_notice(None if rows else notice)

@@ -22,7 +22,7 @@ from labeler.qt.file_import import ImportBar, ImportDialog, ImportState
 from labeler.qt.program import Program, Welcome
 from labeler.qt.settings import SettingsDialog, get_theme
 from labeler.qt.status_bar import Learning
-from labeler.qt.theme import SAVED, is_dark, show_theme
+from labeler.qt.theme import COLOURS, is_dark, show_theme
 from labeler.qt.translations import install
 from labeler.qt.widgets import KeyHints
 from labeler.qt.window import LabelerWindow
@@ -430,7 +430,7 @@ def test_settings_change_theme_now_and_language_later(
         settle(window)
         assert window.view.empty.title.font().bold()
         saved_color = window.status.saved.palette().windowText().color()
-        assert saved_color.rgb() & 0xFFFFFF == SAVED[dark]
+        assert saved_color.name() == COLOURS[theme]["states"]["saved"]
         ticked = dialog.hints.grab().toImage()
         pixels = [ticked.pixelColor(x, ticked.height() // 2) for x in range(16)]
         assert dialog.palette().highlight().color() in pixels
