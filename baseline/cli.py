@@ -298,7 +298,7 @@ def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
     model = load(path)
     model.rename_classes(read_current_names(path, model.classes))
     cropping = _crop_plan(job, model.facts, path, request.detector)
-    ignored_counts: Counter[str] = Counter()
+    ignored_counts = Counter[str]()
     files = expand_paths(request.paths, ignored_counts)
     result = PredictionResult(
         run=model.facts.run,
@@ -509,7 +509,7 @@ def gallery(job: CommandJob, request: GalleryImagesRequest) -> CommandResult:
     cropping = _crop_plan(
         job, RunEngine.from_folder(folder).facts, folder, request.detector
     )
-    ignored_counts: Counter[str] = Counter()
+    ignored_counts = Counter[str]()
     files = expand_paths(request.paths, ignored_counts)
     result = add_files(
         folder,

@@ -131,7 +131,7 @@ def split_archives(paths: Iterable[Path], root: Path) -> tuple[list[Path], list[
 
 
 def harvest_files(
-    dataset: Dataset, paths: Iterable[Path], options: ImportOptions | None = None
+    dataset: Dataset, paths: Iterable[Path], options: ImportOptions
 ) -> HarvestCounts:
     """Import the images in folders and archives, and single images; return the counts.
 
@@ -140,7 +140,6 @@ def harvest_files(
     when the archive was moved. Raises `InputUnusable` for other paths.
     """
     trees, archives = split_archives(paths, dataset.root)
-    options = options or ImportOptions()
     batches = (
         (FOLDER_STAGE, trees, find_images),
         (ARCHIVE_STAGE, archives, find_members),

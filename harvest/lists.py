@@ -91,7 +91,7 @@ def check_file_exists(file: Path) -> Path:
     return file
 
 
-def check_list(file: Path, options: ListOptions = NO_OPTIONS) -> None:
+def check_list(file: Path, options: ListOptions) -> None:
     """Check the beginning of a list.
 
     Raises `InputUnusable` if it does not exist, cannot be read or lacks a column,
@@ -148,9 +148,7 @@ def read_rows(file: Path, options: ListOptions = NO_OPTIONS) -> Iterator[Row]:
         yield from starmap(Row, read_lines(file, options.encoding))
 
 
-def read_lines(
-    file: Path, encoding: str | None = None
-) -> Iterator[tuple[str, str | None]]:
+def read_lines(file: Path, encoding: str | None) -> Iterator[tuple[str, str | None]]:
     """Yield the text of each line, and the weak label after its tab, if any.
 
     `#` begins a comment. Raises `InputUnusable` for a file that is not text.

@@ -90,7 +90,7 @@ def iter_samples(dataset: Dataset) -> Iterator[Line]:
 
 def iter_groups(dataset: Dataset) -> Iterator[Line]:
     """Yield duplicate sets with their samples."""
-    keys_by_set: dict[str, list[str]] = defaultdict(list)
+    keys_by_set = defaultdict[str, list[str]](list)
     for sample in dataset.samples.iter_by_key():
         if sample.group is not None:
             keys_by_set[sample.group].append(sample.key)

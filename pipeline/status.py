@@ -313,7 +313,7 @@ def _describe_counts(counts: Mapping[str, int]) -> dict[str, int]:
 def gather_status(dataset: Dataset) -> StatusResult:
     """Return all counts, and the next command."""
     counts_by_label = Statistics(dataset.db).count_labelled()
-    splits: dict[str, dict[str, int]] = defaultdict(dict)
+    splits = defaultdict[str, dict[str, int]](dict)
     for label, by_split in counts_by_label.items():
         for split, number in by_split.items():
             splits[split][label] = number
@@ -369,7 +369,7 @@ def _count_samples(dataset: Dataset) -> dict[str, int]:
 
 
 def _count_images_by_query(dataset: Dataset) -> dict[str, dict[str, int]]:
-    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    counts = defaultdict[str, dict[str, int]](dict)
     for row in dataset.fetches.list_yields():
         if row.images:
             counts[row.source][row.asked or "(no weak label)"] = row.images

@@ -23,8 +23,8 @@ EXPORT_TIMEOUT_SECONDS = 3600.0
 def find_served_file(
     root: Path,
     run: str | None,
-    default: str | None = None,
-    progress: Progress = NO_PROGRESS,
+    default: str | None,
+    progress: Progress,
 ) -> Path:
     """Return the ONNX file of a run: of `run`, else of `default`, else of the newest one.
 
@@ -43,7 +43,7 @@ def find_served_file(
     return export_if_outdated(folder.resolve(), progress)
 
 
-def export_if_outdated(folder: Path, progress: Progress = NO_PROGRESS) -> Path:
+def export_if_outdated(folder: Path, progress: Progress) -> Path:
     """Return the ONNX file in a run's folder; export it if it is missing or outdated.
 
     One process exports at a time, others wait for its file. Raises `MissingComponent` without

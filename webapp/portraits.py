@@ -83,7 +83,7 @@ def _make_face(dataset: Dataset, samples: list[Sample], name: str) -> str | None
 
 def _make_example(dataset: Dataset, samples: list[Sample]) -> str | None:
     """Return an image that was not trained on, preferably with faces of several classes."""
-    samples_by_image: dict[str, list[Sample]] = defaultdict(list)
+    samples_by_image = defaultdict[str, list[Sample]](list)
     for sample in samples:
         samples_by_image[sample.image].append(sample)
 

@@ -125,7 +125,7 @@ def _choose_admin_token(root: Path, token: str | None) -> str:
     return admin
 
 
-def list_reachable_hosts(host: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
+def list_reachable_hosts(host: str, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the hosts of the page's URLs: if it listens everywhere, those for other devices."""
     if host not in ("0.0.0.0", "::"):  # noqa: S104
         return (host,)

@@ -48,7 +48,7 @@ def warn_of_mirrored_classes(
 
 def _select_samples(examples: Examples) -> tuple[Sample, ...]:
     """Return some samples of each class of train that has enough."""
-    by_class: dict[str, list[Sample]] = defaultdict(list)
+    by_class = defaultdict[str, list[Sample]](list)
     for sample in examples.splits["train"]:
         by_class[str(sample.label)].append(sample)
 

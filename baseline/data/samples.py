@@ -258,8 +258,8 @@ def _choose_val_groups(
     train: Sequence[Sample], groups: Mapping[str, str], seed: int
 ) -> set[str]:
     """Draw groups for val in random order, up to the limit of each class."""
-    label_counts: dict[str, Counter[str]] = defaultdict(Counter)
-    totals: Counter[str] = Counter()
+    label_counts = defaultdict[str, Counter[str]](Counter)
+    totals = Counter[str]()
     for sample in train:
         label_counts[groups[sample.key]][str(sample.label)] += 1
         totals[str(sample.label)] += 1
@@ -271,7 +271,7 @@ def _choose_val_groups(
 
     # A group is drawn if none of its classes then exceeds its limit.
     val_groups = set()
-    counts: Counter[str] = Counter()
+    counts = Counter[str]()
     names = np.random.default_rng(seed).permutation(sorted(label_counts))
     for name in names.tolist():
         sums = counts + label_counts[name]
@@ -316,7 +316,7 @@ def make_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
 
 def _find_holdout(groups: Groups, unseen: Collection[str]) -> Groups:
     """Return the groups that can be held out, with their samples that are not in `unseen`."""
-    group_counts: Counter[str] = Counter()
+    group_counts = Counter[str]()
     for samples in groups.values():
         group_counts.update(_list_labels(samples))
 

@@ -250,7 +250,7 @@ class IdentityBackbone(GraphBackbone):
     A run stores the weights it was trained with in its folder `kept`.
     """
 
-    def __init__(self, run_folder: Path | None = None):
+    def __init__(self, run_folder: Path | None):
         super().__init__(FACES, (IDENTITY,), is_standardized=False)
         path = run_folder / FILE if run_folder else None
         if path is None or not path.is_file():

@@ -48,8 +48,8 @@ def choose_label_next(
 
     # The first of each cluster has turn 0, the second turn 1: lower turns are met first.
     samples = [sample for sample in all_samples if sample.sample in pending]
-    turns: Counter[int | None] = Counter()
-    keys_by_turn: dict[int, list[str]] = defaultdict(list)
+    turns = Counter[int | None]()
+    keys_by_turn = defaultdict[int, list[str]](list)
     for sample in sorted(samples, key=rank):
         keys_by_turn[turns[sample.cluster]].append(sample.sample)
         turns[sample.cluster] += 1

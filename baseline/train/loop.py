@@ -116,7 +116,7 @@ def load_optimiser_state(optimiser: optim.Optimizer, tensors: State) -> None:
     for group in optimiser.param_groups:
         weights += group["params"]
 
-    state: dict[int, State] = defaultdict(dict)
+    state = defaultdict[int, State](dict)
     for path, value in tensors.items():
         number, _, name = path.partition("/")
         weight = weights[int(number)]

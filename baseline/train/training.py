@@ -73,8 +73,8 @@ class RunLogger(TrainingCallback):
     def __init__(
         self,
         folder: Path,
-        progress: Progress = NO_PROGRESS,
-        say: Callable[[str], None] = lambda line: None,
+        progress: Progress,
+        say: Callable[[str], None],
     ):
         self.folder = folder
         self._say = say

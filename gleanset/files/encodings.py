@@ -120,7 +120,7 @@ def find_encoding(file: IO[bytes], source: str, named: str | None) -> TextEncodi
 
 
 def decode_text(
-    data: bytes, source: str, named: str | None = None
+    data: bytes, source: str, named: str | None
 ) -> tuple[str, TextEncoding]:
     """Return a text and its encoding, as `find_encoding`, which also raises `InputUnusable`."""
     encoding = find_encoding(io.BytesIO(data), source, named)

@@ -272,7 +272,7 @@ class ShotFrame:
 def _pair_faces(ends: Sequence[ShotFrame]) -> list[tuple[DetectedFace, ...]] | None:
     """Return the faces of each person in all frames; None if one is not in all of them."""
     tracker = SceneTracker()
-    faces_by_track: dict[int, list[DetectedFace]] = defaultdict(list)
+    faces_by_track = defaultdict[int, list[DetectedFace]](list)
     for end in ends:
         tracks = tracker.add_frame(end.candidate.time, end.faces)
         for track, face in zip(tracks, end.faces, strict=True):
@@ -294,7 +294,7 @@ class FaceFinder:
     `search` starts the search of a frame, reduced to `side` pixels.
     """
 
-    def __init__(self, search: SearchFrame, side: int = SEARCH_SIDE):
+    def __init__(self, search: SearchFrame, side: int):
         self._search = search
         self._side = side
         self._frames: list[ShotFrame] = []

@@ -92,7 +92,7 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
 
     Raises `InputUnusable` if there are none.
     """
-    tracks_by_video: dict[str, list[StoredTrack]] = defaultdict(list)
+    tracks_by_video = defaultdict[str, list[StoredTrack]](list)
     for row in dataset.tracks.iterate(with_duplicates=True):
         tracks_by_video[row.video].append(row)
 
@@ -128,7 +128,7 @@ def _list_people(
     dataset: Dataset, tracks: Iterable[StoredTrack], thumbnails: Thumbnails
 ) -> list[PersonOnScreen]:
     """Return the people of a video, those with a name first."""
-    by_name: dict[tuple[str | None, State], list[StoredTrack]] = defaultdict(list)
+    by_name = defaultdict[tuple[str | None, State], list[StoredTrack]](list)
     for row in tracks:
         state = _get_state(row)
         if state is not None:
@@ -187,7 +187,7 @@ class TimelineResult(CommandResult, kw_only=True):
 
 
 def write_timelines(
-    dataset: Dataset, folder: Path, *, subtitles: bool = False
+    dataset: Dataset, folder: Path, *, subtitles: bool
 ) -> TimelineResult:
     """Write page, table and, if wanted, subtitles to a folder; return paths and counts.
 

@@ -236,7 +236,7 @@ def _iter_other_steps(
     side may lack decisions, after a removal or an import of some of its images.
     """
     # Ids of own steps, as far as they have no counterpart yet.
-    own_steps: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    own_steps = defaultdict[tuple[str, ...], list[int]](list)
     for step in merge.list_steps("main"):
         own_steps[_identify(step)].append(step["id"])
 

@@ -106,7 +106,7 @@ MAX_ROWS = 60
 def gather_origins(dataset: Dataset) -> dict[str, object]:
     """Gather the section about sources."""
     yields = Statistics(dataset.db).list_yields()
-    rows: dict[str, list[SourceYield]] = defaultdict(list)
+    rows = defaultdict[str, list[SourceYield]](list)
     for row in yields[:MAX_ROWS]:
         rows[row.source].append(row)
 

@@ -162,7 +162,7 @@ def test_text_of_two_encodings_is_refused(tmp_path: Path) -> None:
         list(read_list(path))
     # Two Chinese characters that are valid UTF-8 by chance do not make a list one of UTF-8.
     chinese = "模\n图片\n新建文件夹\n照片\n"
-    assert decode_text(chinese.encode("gbk"), "l.txt")[0] == chinese
+    assert decode_text(chinese.encode("gbk"), "l.txt", None)[0] == chinese
 
 
 def test_marks_of_unicode_win_over_a_named_encoding() -> None:

@@ -584,7 +584,7 @@ def test_unreadable_table_raises_error(
         harvest_files(dataset, [tmp_path], ImportOptions(workers=1))
     archive = make_archive(tmp_path / "a.zip", {"Sources.csv": text.encode("latin-1")})
     with pytest.raises(InputUnusable, match=message):
-        harvest_files(dataset, [archive])
+        harvest_files(dataset, [archive], ImportOptions())
 
 
 def test_rows_match_normalized_names(tmp_path: Path) -> None:

@@ -527,7 +527,7 @@ def test_missing_pyarrow_error_has_install_command(
     (tmp_path / "l.parquet").write_bytes(as_parquet(ROWS))
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(MissingComponent, match="pyarrow") as caught:
-        check_list(tmp_path / "l.parquet")
+        check_list(tmp_path / "l.parquet", ListOptions())
     assert caught.value.fix == install_command("parquet")
 
 

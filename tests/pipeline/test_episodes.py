@@ -32,7 +32,7 @@ from gleanset.records import Box, Face, FaceTrack
 from harvest.video.frame import RawFrame
 from harvest.video.frame_selector import FrameCandidate
 from labeler.sorting.session import Place, SortingSession
-from pipeline.episodes.follower import FaceFinder, SceneTracker
+from pipeline.episodes.follower import SEARCH_SIDE, FaceFinder, SceneTracker
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.episodes.timeline import VideoTimeline, gather_timelines
 from tools.sample.clip_ffmpeg import SHOTS
@@ -543,7 +543,7 @@ def find(frames: list[Pixels]) -> tuple[list[list[Box]], int]:
             future.set_result(search(pixels))
         return future
 
-    finder = FaceFinder(submit)
+    finder = FaceFinder(submit, SEARCH_SIDE)
     results = list[Any]()
     for number, pixels in enumerate(frames):
         raw = RawFrame(pixels.tobytes(), pixels.shape[1::-1], rgb=True)

@@ -170,7 +170,7 @@ def test_files_with_bom_and_crlf_are_read(dataset: Dataset, tmp_path: Path) -> N
     urls = save_as_windows(
         tmp_path / "urls.txt", f"# mine\nhttps://a.example/1.jpg\t{CJK}\n\n"
     )
-    assert list(read_lines(urls)) == [("https://a.example/1.jpg", CJK)]
+    assert list(read_lines(urls, None)) == [("https://a.example/1.jpg", CJK)]
     save_as_windows(tmp_path / "sources.csv", f"file,author\nsub\\1.jpg,{CJK}\n")
     assert (
         SourceTables(tmp_path).get_row(tmp_path / "sub" / "1.jpg").credit.author == CJK

@@ -172,7 +172,7 @@ def test_timeline_excludes_reports(mixed_dataset: Dataset, tmp_path: Path) -> No
         track = FaceTrack(f"t-{sample.key[:8]}", 1.0, 2.0, frames)
         with mixed_dataset.db.transaction():
             Tracks(mixed_dataset.db).add(track, frame, sample.key)
-    assert write_timelines(mixed_dataset, tmp_path).people == 3
+    assert write_timelines(mixed_dataset, tmp_path, subtitles=False).people == 3
     page = (tmp_path / "timeline.html").read_text(encoding="utf-8")
     assert colors_in(page) == {"red", "blue"}
 

@@ -209,7 +209,9 @@ def test_port_in_use_raises_error(settings: ServeSettings) -> None:
 def test_urls_of_all_interfaces_work_on_other_devices() -> None:
     assert list_reachable_hosts("::1", ("a.example",)) == ("::1",)
     assert list_reachable_hosts("0.0.0.0", ("a.example",)) == ("a.example",)
-    *addresses, name = list_reachable_hosts("0.0.0.0")  # without a network only a name
+    *addresses, name = list_reachable_hosts(
+        "0.0.0.0", ()
+    )  # without a network only a name
     assert name == socket.gethostname()
     assert not any(ip_address(address).is_loopback for address in addresses)
 

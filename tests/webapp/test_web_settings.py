@@ -24,7 +24,7 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable, RecipeError, UsageError
 from gleanset.files.store import hash_bytes
 from gleanset.settings import WebSettings, read_settings
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from webapp.computations import Upload
 from webapp.exports import export_if_outdated, find_served_file
 from webapp.loaded_model import load_model
@@ -115,12 +115,15 @@ def runs(dataset: Dataset) -> Dataset:
 def test_argument_or_table_chooses_run_or_preset(runs: Dataset) -> None:
     chosen = {None: "3-finetune", "mobile": "2-mobile", "1-finetune": "1-finetune"}
     for setting, run in chosen.items():
-        assert find_served_file(runs.root, None, setting).parent.name == run
+        assert (
+            find_served_file(runs.root, None, setting, NO_PROGRESS).parent.name == run
+        )
     assert (
-        find_served_file(runs.root, "3-finetune", "mobile").parent.name == "3-finetune"
+        find_served_file(runs.root, "3-finetune", "mobile", NO_PROGRESS).parent.name
+        == "3-finetune"
     )
     with pytest.raises(InputUnusable, match="no finished run transfer"):
-        find_served_file(runs.root, None, "transfer")
+        find_served_file(runs.root, None, "transfer", NO_PROGRESS)
 
 
 @pytest.fixture
@@ -136,7 +139,7 @@ def test_outdated_file_is_not_served(tmp_path: Path) -> None:
     write_model(run / "served.onnx", run_sha256=hash_model_files(run))
     copy = shutil.copytree(run, tmp_path / "copy", copy_function=shutil.copyfile)
     os.utime(copy / "served.onnx", (0, 0))
-    assert export_if_outdated(copy) == copy / "served.onnx", (
+    assert export_if_outdated(copy, NO_PROGRESS) == copy / "served.onnx", (
         "times of copies do not count"
     )
     assert not is_export_current(copy / "missing.onnx", copy)
@@ -147,7 +150,7 @@ def test_outdated_file_is_not_served(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_run_is_exported_on_first_use(root: Path) -> None:
     with patch.object(Progress, "say") as say:
-        file = find_served_file(root, None, progress=Progress(quiet=True))
+        file = find_served_file(root, None, None, Progress(quiet=True))
     [[[line], _]] = say.call_args_list
     assert line.startswith(f"exporting {RUN} to ONNX (")
     folder = root / "runs" / RUN
@@ -167,7 +170,8 @@ def test_run_is_exported_on_first_use(root: Path) -> None:
 def test_one_of_two_servers_exports(root: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from webapp.exports import export_if_outdated;"
-        "print(export_if_outdated(Path(sys.argv[1])).stat().st_ino)"
+        "from gleanset.work.progress import NO_PROGRESS;"
+        "print(export_if_outdated(Path(sys.argv[1]), NO_PROGRESS).stat().st_ino)"
     )
     line = [sys.executable, "-c", code, root / "runs" / RUN]
     processes = [

@@ -193,7 +193,9 @@ def test_shipped_features_are_the_same_in_onnx_and_torch(kind: str, size: int) -
     planes = pictures.transpose(0, 3, 1, 2)
     tolerance = 1e-4 if kind == "colours" else 1e-5
     assert np.abs(expected - extract(backbone, planes)).max() < tolerance
-    network = ColourLayout() if kind == "colours" else DrawnIdentity(IdentityBackbone())
+    network = (
+        ColourLayout() if kind == "colours" else DrawnIdentity(IdentityBackbone(None))
+    )
     from_torch = network(torch.from_numpy(planes.copy()) / 255).numpy()
     assert np.abs(expected - from_torch).max() < tolerance
     grey = extract(backbone, planes[:, :1])
@@ -201,7 +203,7 @@ def test_shipped_features_are_the_same_in_onnx_and_torch(kind: str, size: int) -
 
 
 def test_run_keeps_its_identity_network(tmp_path: Path) -> None:
-    backbone = IdentityBackbone()
+    backbone = IdentityBackbone(None)
     for name, data in backbone.run_files.items():
         (tmp_path / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     loaded = build_backbone("faces", tmp_path)

@@ -34,6 +34,7 @@ from baseline.train.loop import load_checkpoint, make_classifier_task, train_net
 from baseline.train.networks import Net, build_net
 from baseline.train.training import LOG, RunLogger, TrainingCallback
 from gleanset.errors import UsageError
+from gleanset.work.progress import NO_PROGRESS
 
 SMALL = {
     "size": "32",
@@ -218,7 +219,7 @@ def test_training_writes_log(tmp_path: Path) -> None:
     task = make_classifier_task(
         build_net(options, 3), pictures, patterns((9, 9, 9), 2), options
     )
-    with RunLogger(tmp_path) as callback:
+    with RunLogger(tmp_path, NO_PROGRESS, print) as callback:
         fitted = train_network(task, callback, tmp_path / "checkpoint")
     log = (tmp_path / LOG).read_text()
     assert f"epoch 3/3: loss {fitted.history[-1].train_loss:.3f}" in log
