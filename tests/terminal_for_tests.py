@@ -137,6 +137,8 @@ def python_line(code: str, *args: str) -> list[str]:
 
 
 _MASKS = [
+    # With a number where two were made in one second.
+    (re.compile(r"(?<=before-restore-)\d+T\d+(-\d+)?"), "TIME"),
     (re.compile(r"\b20\d{6}-\d{6}-"), "RUN-"),
     (
         re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00|Z)?"),

@@ -8,12 +8,16 @@ from typing import NamedTuple
 
 from drawn_dataset import CLASSES, patterns
 from PIL import Image
-from tools_for_tests import ROOT, run_here
+from tools_for_tests import ROOT, pixels, run_here
 
 from gleanset import Dataset
 
 NUMBER = 12
 """Images per class: enough for a split with 2 for val and test each."""
+
+SIZE = (96, 96)
+ALIKE = 7
+"""How many images, of the first class, have no background of their own."""
 
 SMALL_TRAINING = "-o size=32 -o epochs=30 -o blocks=8,16 -o dense=16"
 NAME = "shapes"
@@ -35,12 +39,20 @@ EPISODE = ROOT / "datasets" / "sample" / "episode.mp4"
 
 
 def write_images(folder: Path, seed: int, number: int) -> None:
-    """Write drawn images into a folder for each class."""
+    """Write drawn images into a folder for each class.
+
+    Only the first ones, stripes, look alike, so that some pairs are undecided. All others have
+    backgrounds of their own: a search for copies takes seconds where all images look alike.
+    """
     drawn = patterns((number,) * len(CLASSES), seed)
-    for index, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
+    for index, (gray, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
         path = folder / CLASSES[int(kind)] / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels[0]).resize((96, 96)).convert("RGB").save(path)
+        image = Image.fromarray(gray[0]).resize(SIZE).convert("RGB")
+        if index >= ALIKE:
+            background = pixels(1000 * seed + index, SIZE)
+            image = Image.blend(image, background, 0.2)
+        image.save(path)
 
 
 def run(home: Path, line: str) -> None:
