@@ -195,16 +195,19 @@ class _Threshold(NamedTuple):
     share: float
 
 
-def _find_highest_threshold(
-    similarity: Float64Array, numbers: IntArray, max_share: float, additional: float
-) -> _Threshold:
-    """Return the highest threshold for a share.
+class _RejectedShares(NamedTuple):
+    """Similarities (N, ascending), and the share of the groups below each (N)."""
 
-    `additional` groups count as rejected. If no threshold fits, it is that below all values.
-    """
+    similarity: Float64Array
+    shares: Float64Array
+
+
+def _measure_rejected_shares(
+    similarity: Float64Array, numbers: IntArray, additional: float
+) -> _RejectedShares:
+    """Return what thresholds reject; `additional` groups count as rejected by each."""
     # The images of a group share its weight of 1.
     order = np.argsort(similarity, kind="stable")
-    ascending = similarity[order]
     sizes = np.bincount(numbers)
     image_weights = 1 / sizes[numbers]
     weights = image_weights[order]
@@ -212,7 +215,14 @@ def _find_highest_threshold(
     # What is rejected by a threshold just below each value.
     weight_below = np.append(0.0, weights.cumsum()[:-1])
     shares = (weight_below + additional) / (len(sizes) + additional)
+    return _RejectedShares(similarity[order], shares)
 
+
+def _find_highest_threshold(
+    similarity: Float64Array, numbers: IntArray, max_share: float, additional: float
+) -> _Threshold:
+    """Return the highest threshold for a share, or that below all values if none fits."""
+    ascending, shares = _measure_rejected_shares(similarity, numbers, additional)
     # No threshold is between equal values.
     is_first_of_equal = np.append(True, ascending[1:] != ascending[:-1])
     fits = np.flatnonzero(is_first_of_equal & (shares <= max_share + ROUNDING))
@@ -234,7 +244,8 @@ def choose_class_thresholds(
 
     A threshold is that of `choose_unknown_threshold`, or lower for a class whose held-out images
     (by `labels`, N) it would reject more often: a class with few images differs from most training
-    images. A class of `classes` without images gets the lowest threshold of all.
+    images. It is higher for a class that has enough groups to hold `max_share` with a higher one. A
+    class of `classes` without images gets the lowest threshold of all.
     """
     overall = choose_unknown_threshold(similarity, groups, max_share)
     numbers = group_numbers(groups)
@@ -248,8 +259,7 @@ def choose_class_thresholds(
                 name,
                 similarity[rows],
                 group_numbers(numbers[rows]),
-                max_share,
-                highest=overall.below,
+                overall,
             )
             thresholds.append(threshold)
         else:
@@ -265,23 +275,33 @@ def _choose_class_threshold(
     name: str,
     similarity: Float64Array,
     numbers: IntArray,
-    max_share: float,
-    highest: float,
+    overall: UnknownThreshold,
 ) -> ClassUnknownThreshold:
-    # As if half a group more had been seen, and were rejected: without it the share holds for these
-    # images only; with a whole one it bounds that of a new image, but then a tenth fewer unknown
-    # images are found (docs/results.md).
-    below, share = _find_highest_threshold(
-        similarity, numbers, max_share, additional=0.5
+    """Choose the threshold of a class by its own images, and measure it on them."""
+
+    # Half a group is between the share of these images and a bound for a new one, which would
+    # find a tenth fewer unknown images (docs/results.md).
+    lowered, _ = _find_highest_threshold(
+        similarity, numbers, overall.target, additional=0.5
     )
-    below = min(below, highest)
+    below = min(lowered, overall.below)
     cases = int(numbers.max()) + 1
+    # Above that of all classes only by what a whole group allows, and with enough groups: else 10
+    # to 12 % of known images were lost (docs/experiments.md). Between the two images where the
+    # target lies: at the lower one, many fewer are lost (6.7 % of 29 groups instead of 8 %).
+    if cases >= overall.needed:
+        ascending, shares = _measure_rejected_shares(similarity, numbers, additional=1)
+        raised = float(np.interp(overall.target, shares, ascending))
+        below = max(below, raised - THRESHOLD_MARGIN)
+
+    is_unknown = similarity < below
+    # Each group is one case, and one more is assumed to be rejected as a whole.
+    rejected_cases = (is_unknown / np.bincount(numbers)[numbers]).sum()
     return ClassUnknownThreshold(
         name=name,
         below=below,
         count=len(similarity),
         groups=cases,
-        unknown=int((similarity < below).sum()),
-        # With one more rejected group instead of half a group.
-        on_average=(share * (cases + 0.5) + 0.5) / (cases + 1),
+        unknown=int(is_unknown.sum()),
+        on_average=float(rejected_cases + 1) / (cases + 1),
     )

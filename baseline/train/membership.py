@@ -3,9 +3,10 @@
 Outsiders are simulated: folds leave out images, and once more whole classes, and a logistic
 regression on distances separates left-out classes from left-out images. The distances are those of
 unit vectors to the nearest class mean, with the directions that vary most within classes shrunk
-(within-class covariance normalization, as in `methods/logistic.py`), of the identity
-block alone, and to the mean of a background of people of no class. Features are those of a frozen
-backbone, so no network is trained for it.
+(within-class covariance normalization, as in `methods/logistic.py`), of the identity block alone,
+and of both to the nearest of a background of people of no class: a face that is as similar to some
+of them as to a class is of none (cohort normalization, as in speaker verification). Features are
+those of a frozen backbone, so no network is trained for it.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,8 +36,13 @@ MAX_FOLD_ROWS = 2000
 MIN_CLASSES = 3
 """Classes from which one can be left out."""
 IDENTITY_WEIGHT = 1.0
-BACKGROUND_WEIGHT = -0.25
-"""Weights of these distances relative to that of all columns, before classes are left out."""
+"""Weight of the distance by the identity block relative to that of all columns, before classes are
+left out."""
+BACKGROUND_WEIGHT = -0.35
+"""Weight of the distance to the background relative to that to a class, in both kinds."""
+BACKGROUND_SHARPNESS = 10.0
+"""How much more near images of the background count than far ones: about as the five nearest of 64
+(docs/experiments.md)."""
 PRIOR_STRENGTH, REGULARIZATION, ROUNDS = 2.0, 10.0, 3
 """How firmly the relative weights stay, scikit-learn's C, and fits with new nearest classes."""
 
@@ -57,8 +63,9 @@ class ClassMembership(NamedTuple):
     directions, shrinkage : orthonormal directions (R x D) and what is added along them (R)
     centers : mean unit vector of each class (C x D)
     identity_centers : the same of the identity block (C x its width; no column without it)
-    background : mean unit vector of the background (1 x D)
-    weights : of the distances (all columns, identity block, background), and a constant
+    background : unit vectors of people of no class (M x D); their mean in older runs (1 x D)
+    identity_background : the same of the identity block (M x its width; none in older runs)
+    weights : of the distances in the order of `distances`, and a constant
     identity : columns of the identity block
     """
 
@@ -69,6 +76,7 @@ class ClassMembership(NamedTuple):
     centers: Float32Array
     identity_centers: Float32Array
     background: Float32Array
+    identity_background: Float32Array
     weights: Float32Array
     identity: slice
 
@@ -85,16 +93,27 @@ class ClassMembership(NamedTuple):
         return np.asarray(1 / (1 + np.exp(-log_odds)))
 
     def distances(self, embeddings: Float32Array) -> Float64Array:
-        """Return squared distances to the centers and the background (N x C x their number)."""
-        units = self.unit_vectors(embeddings)
-        columns = [_compute_squared_distances(units.whole, self.centers)]
-        if units.identity is not None:
-            columns.append(
-                _compute_squared_distances(units.identity, self.identity_centers)
-            )
-        columns.append(_compute_squared_distances(units.whole, self.background))
+        """Return squared distances to the centers and the background (N x C x their number).
 
-        # The background is one for all classes: its column is N x 1.
+        They are to the centers, by all columns and by the identity block if it counts, then to the
+        background in the same order.
+        """
+        units = self.unit_vectors(embeddings)
+        blocks = [(units.whole, self.centers, self.background)]
+        if units.identity is not None:
+            blocks.append(
+                (units.identity, self.identity_centers, self.identity_background)
+            )
+        columns = [
+            _compute_squared_distances(rows, centers) for rows, centers, _ in blocks
+        ]
+        # The background is one for all classes: its columns are N x 1. The identity block of an
+        # older run has none.
+        columns += [
+            _compute_background_distances(rows, background)
+            for rows, _, background in blocks
+            if background.size
+        ]
         return np.stack(np.broadcast_arrays(*columns), 2).astype(np.float64)
 
     def unit_vectors(self, embeddings: Float32Array) -> _UnitVectors:
@@ -131,6 +150,8 @@ class ClassMembership(NamedTuple):
         if not tensors:
             return None
 
+        # Runs of older versions have the mean of the background alone.
+        tensors.setdefault("identity_background", np.zeros((0, 0), np.float32))
         # Their last axis is that of the embeddings.
         rows = ("mean", "factors", "directions", "centers", "background")
         is_complete = set(tensors) == _tensor_names()
@@ -322,17 +343,20 @@ def _fit_centers(
         centers=empty,
         identity_centers=empty,
         background=empty,
+        identity_background=empty,
         weights=empty,
         identity=identity,
     )
-    # One mean of 64 people is as good as the nearest of 300 (docs/experiments.md).
     units = space.unit_vectors(train.x[:, 0])
-    if units.identity is not None:
-        centers = _average_by_class(units.identity, y)
-        space = space._replace(identity_centers=centers)
+    background_units = space.unit_vectors(background)
+    if units.identity is not None and background_units.identity is not None:
+        space = space._replace(
+            identity_centers=_average_by_class(units.identity, y),
+            identity_background=background_units.identity,
+        )
     return space._replace(
         centers=_average_by_class(units.whole, y),
-        background=space.unit_vectors(background).whole.mean(0, keepdims=True),
+        background=background_units.whole,
     )
 
 
@@ -343,6 +367,18 @@ def _compute_squared_distances(
     # |u - c|^2 = 1 - 2 u c' + |c|^2 for a unit vector u.
     products = 2 * units @ centers.T
     return np.asarray(1 - products + np.square(centers).sum(1))
+
+
+def _compute_background_distances(
+    units: Float32Array, background: Float32Array
+) -> Float32Array:
+    """Return a squared distance (N x 1) of unit vectors (N x D) to the nearest of others (M x D).
+
+    It is a soft minimum over the M distances, and for one vector the distance itself.
+    """
+    distances = _compute_squared_distances(units, background)
+    nearness = np.exp(-BACKGROUND_SHARPNESS * distances).mean(1, keepdims=True)
+    return np.asarray(-np.log(nearness) / BACKGROUND_SHARPNESS)
 
 
 def _average_by_class(rows: Float32Array, y: IntArray) -> Float32Array:
@@ -369,20 +405,23 @@ def _fit_weights(
         2 * y + is_known, return_inverse=True, return_counts=True
     )
 
-    # The regression has two columns: distances summed by their prior weights, and the distances of
-    # the identity block alone, if it counts (one or none). The first is penalized less.
-    identity_count = left_out[0].shape[2] - 2
-    prior = np.array([1.0, *[IDENTITY_WEIGHT] * identity_count, BACKGROUND_WEIGHT])
-    strength = np.array([PRIOR_STRENGTH, *[1.0] * identity_count])
+    # The regression has two columns: distances summed by their prior weights, and those of the
+    # identity block alone, if it counts. The first is penalized less.
+    blocks = np.array([[1.0, 0.0], [IDENTITY_WEIGHT, 1.0]])
+    if left_out[0].shape[2] == 2:  # no identity block
+        blocks = blocks[:1, :1]
+    # Relative to a class, the background has the same weight in both (distances x columns).
+    mixture = np.kron([[1.0], [BACKGROUND_WEIGHT]], blocks)
+    strength = np.array([PRIOR_STRENGTH, 1.0])[: len(blocks)]
 
     # Which class is nearest depends on the weights, so they are fitted again.
-    weights = -prior
+    weights = -mixture[:, 0]
     constant = 0.0
     for _ in range(ROUNDS):
         nearest = np.concatenate(
             [_select_nearest(distances, weights) for distances in left_out]
         )
-        columns = np.column_stack([nearest @ prior, nearest[:, 1:-1]])
+        columns = nearest @ mixture
         mean = columns.mean(0)
         deviation = np.maximum(columns.std(0), MIN_LENGTH) / strength
         model = LogisticRegression(C=REGULARIZATION).fit(
@@ -391,12 +430,9 @@ def _fit_weights(
             sample_weight=1 / case_sizes[case],
         )
 
-        # Weights of the distances themselves: the first column is their sum by prior weights, the
-        # second adds to that of the identity block. `strength` enlarged the first column, so its
-        # slope is smaller and costs less.
+        # Weights of the distances themselves.
         slopes = model.coef_[0] / deviation
-        weights = slopes[0] * prior
-        weights[1:-1] += slopes[1:]
+        weights = mixture @ slopes
         constant = model.intercept_[0] - slopes @ mean
 
     return np.append(weights, constant).astype(np.float32)

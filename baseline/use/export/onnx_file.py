@@ -26,7 +26,7 @@ from baseline.features.graph_backbones import (
     int64_array,
 )
 from baseline.features.graph_builder import GraphBuilder, Output, image_input
-from baseline.train.membership import ClassMembership
+from baseline.train.membership import BACKGROUND_SHARPNESS, ClassMembership
 from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
 from baseline.use.engines import KEY, Card
 from baseline.use.export import quiet_converters
@@ -197,8 +197,8 @@ def add_membership(
     change = graph.add("MatMul", shrunk, membership.directions)
     whole = graph.add_unit_rows(graph.add("Add", rows, change), MIN_LENGTH)
 
-    # Squared distances to the centers, of the identity block too, and to the background.
-    distances = [_add_distances(graph, whole, membership.centers)]
+    # Squared distances to the centers and to the background, of the identity block too.
+    blocks = [(whole, membership.centers, membership.background)]
     if membership.identity_centers.size:
         columns = membership.identity
         start = int64_array(columns.start)
@@ -211,8 +211,14 @@ def add_membership(
             axis,
         )
         identity = graph.add_unit_rows(block, MIN_LENGTH)
-        distances.append(_add_distances(graph, identity, membership.identity_centers))
-    distances.append(_add_distances(graph, whole, membership.background))
+        others = membership.identity_background
+        blocks.append((identity, membership.identity_centers, others))
+    distances = [_add_distances(graph, units, centers) for units, centers, _ in blocks]
+    distances += [
+        _add_background_distances(graph, units, background)
+        for units, _, background in blocks
+        if background.size  # none in the identity block of an older run
+    ]
 
     # The class with the highest score decides.
     *weights, constant = membership.weights
@@ -229,6 +235,18 @@ def _add_distances(graph: GraphBuilder, units: str, centers: Float32Array) -> st
     # |u - c|^2 = 1 - 2 u c' + |c|^2 for a unit vector u.
     products = graph.add("MatMul", units, -2 * centers.T)
     return graph.add("Add", products, 1 + np.square(centers).sum(1))
+
+
+def _add_background_distances(
+    graph: GraphBuilder, units: str, background: Float32Array
+) -> str:
+    """Add a squared distance (N x 1) of unit vectors to the nearest of others (M x D)."""
+    distances = _add_distances(graph, units, background)
+    exponents = graph.add("Mul", distances, float32_array(-BACKGROUND_SHARPNESS))
+    # The logarithm of the mean, from that of the sum.
+    total = graph.add("ReduceLogSumExp", exponents, int64_array(1), keepdims=1)
+    mean = graph.add("Sub", total, float32_array(np.log(len(background))))
+    return graph.add("Mul", mean, float32_array(-1 / BACKGROUND_SHARPNESS))
 
 
 EXACT = (COLOUR_SCOPE, PREPARING, MEMBERSHIP)

@@ -368,7 +368,9 @@ def test_rare_class_is_not_rejected_for_the_common_one() -> None:
     )
     assert chosen.limits["rare"] < 0.6 < 0.8 < chosen.limits["common"]
     unknown = {part.name: part.unknown for part in chosen.by_class}
-    assert unknown == {"common": 1, "rare": 0, "lone": 0}
+    # The common class may lose 8 % of its own images, with one more group.
+    assert unknown == {"common": 9, "rare": 0, "lone": 0}
+    assert chosen.limits["common"] > alone.below
     assert chosen.limits["lone"] == chosen.limits["rare"]
     assert [part.name for part in chosen.exceptions] == ["lone", "rare"]
     assert chosen.exceptions[1].on_average == pytest.approx(1 / 9)
@@ -408,12 +410,11 @@ def test_share_of_rejected_images_is_held_for_each_class() -> None:
         chosen = choose_class_thresholds(similarity, np.arange(74), 0.08, labels, names)
         assert not chosen.exceptions
         assert all(part.unknown <= 0.08 * part.count for part in chosen.by_class)
-        assert max(chosen.limits.values()) <= chosen.below
         rates.append((ndtr(chosen.limits["a"] - 1), ndtr(chosen.limits["b"])))
     rates_of_a, rates_of_b = np.mean(rates, axis=0)
-    assert rates_of_a < 0.08
+    assert 0.07 < rates_of_a < 0.082
     # One threshold for both rejects 17 % of the smaller class.
-    assert 0.05 < rates_of_b < 0.08
+    assert 0.07 < rates_of_b < 0.082
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")

@@ -107,6 +107,43 @@ def test_saved_membership_is_the_same(fitted: Fitted) -> None:
         ClassMembership.from_state(state, 24, IDENTITY)
 
 
+def test_older_run_has_the_mean_of_the_background_alone(fitted: Fitted) -> None:
+    membership, rows = fitted[0], fitted[2]
+    state = dict(membership.state)
+    del state["membership.identity_background"]
+    mean = membership.background.mean(0, keepdims=True)
+    # Weights of all columns, the identity block and the background, and the constant.
+    state |= {
+        "membership.background": mean,
+        "membership.weights": np.array([-2, -3, 0.5, 4], np.float32),
+    }
+    older = ClassMembership.from_state(state, WIDTH, IDENTITY)
+    units = membership.unit_vectors(rows)
+
+    def measure(vectors: Float32Array, others: Float32Array) -> Float32Array:
+        return ((vectors[:, None] - others) ** 2).sum(2)
+
+    scores = -2 * (measure(units.whole, membership.centers) - 1)
+    scores -= 3 * (measure(units.identity, membership.identity_centers) - 1)
+    scores += 0.5 * (measure(units.whole, mean) - 1)
+    expected = 1 / (1 + np.exp(-(scores.max(1) + 4 - 2 - 3 + 0.5)))
+    assert older(rows) == pytest.approx(expected, abs=1e-5)
+
+
+def test_face_like_one_of_the_background_is_no_member(fitted: Fitted) -> None:
+    membership, rows = fitted[0], fitted[2]
+    # Halfway between a class and somebody of the background, or a stranger.
+    scale = np.linalg.norm(rows, axis=1, keepdims=True)
+    strangers = np.random.default_rng(4).normal(0, 1, BACKGROUND.shape)
+    members = []
+    for others in (BACKGROUND, strangers.astype(np.float32)):
+        unit = others[: len(rows)] / np.linalg.norm(
+            others[: len(rows)], axis=1, keepdims=True
+        )
+        members.append(membership(rows + scale * unit))
+    assert members[0].mean() < members[1].mean() - 0.05
+
+
 def test_exported_membership_is_the_same(fitted: Fitted) -> None:
     membership = fitted[0]
     rows = fitted[2] + np.float32(0.3)
