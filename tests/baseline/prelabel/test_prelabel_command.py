@@ -84,17 +84,17 @@ def test_learning_matches_prelabel(dataset: Dataset) -> None:
     assert learn(dataset) == LearningResult(0)
     keys = sorted(truth)
     dataset.journal.apply(
-        "Page", [Choice(key, "label", truth[key]) for key in keys[:18]]
+        "Page", [Choice(key, "label", truth[key]) for key in keys[:12]]
     )
     before = suggestions(dataset)
     assert learn(dataset) == LearningResult(0, has_model=True)
     suggested = suggestions(dataset)
     changed = [key for key in keys if suggested[key] != before[key]]
-    assert len(changed) >= len(keys) - 18
+    assert len(changed) >= len(keys) - 12
     learn(dataset)
     assert suggestions(dataset) == suggested
     newest = Proposals(dataset.db).get_latest()
-    assert newest.facts["known"] == sorted({truth[key] for key in keys[:18]})
+    assert newest.facts["known"] == sorted({truth[key] for key in keys[:12]})
     prelabel(dataset, SETTINGS)
     assert suggestions(dataset) == suggested
     new = fill(dataset, 2, (), seed=5)
@@ -123,15 +123,15 @@ def test_prelabel_command_output(tmp_path: Path) -> None:
         assert "accept predictions" not in first["next"]
         keys = sorted(truth)
         dataset.journal.apply(
-            "Label", [Choice(key, "label", truth[key]) for key in keys[:18]]
+            "Label", [Choice(key, "label", truth[key]) for key in keys[:12]]
         )
         second = prelabel_output()
-        assert second["samples"] == "24 (18 labelled, 6 unlabelled)"
-        assert {*second["label next"].split()} <= {key[:8] for key in keys[18:]}
-        result = r"6/6 samples, about \d errors? among 3 known classes"
+        assert second["samples"] == "24 (12 labelled, 12 unlabelled)"
+        assert {*second["label next"].split()} <= {key[:8] for key in keys[12:]}
+        result = r"12/12 samples, about \d errors? among 3 known classes"
         assert re.fullmatch(result, second["suggestions"])
         assert "are additional errors" in second["other classes"]
-        assert "% (18 labelled samples" in second["out-of-fold accuracy"]
+        assert "% (12 labelled samples" in second["out-of-fold accuracy"]
         accept = ["accept", "predictions", "--simulate", "--json", "-d", str(root)]
         confident = json.loads(CliRunner().invoke(labeler, accept).stdout)["accepted"]
         assert second.get("confident", "0 at").startswith(f"{confident} at")
@@ -139,7 +139,7 @@ def test_prelabel_command_output(tmp_path: Path) -> None:
             confident > 0
         )
         dataset.journal.apply(
-            "Label", [Choice(key, "label", truth[key]) for key in keys[18:]]
+            "Label", [Choice(key, "label", truth[key]) for key in keys[12:]]
         )
         last = prelabel_output()
         assert last["suggestions"] == "none: no unlabelled samples"

@@ -58,7 +58,7 @@ function describeUnknownRule({ has_unknown_rule: tells, unknown_rule: rule, dete
     const [low, high] = (rule.left_out_interval ?? [0, 1]).map(percent);
     add(paragraphs, classes
       ? words("Of images of classes that it had not learned, {share} were “unknown” ({low} to {high}; {classes} classes left out of training in turn).", { share, low, high, classes })
-      : words("Of images of classes that it had not learned, {share} were “unknown” (classes left out of training in turn; a rough estimate, because they are few).", { share }));
+      : words("Of images of classes that it had not learned, {share} were “unknown” (classes left out of training in turn; a rough estimate, often too high, because they are few).", { share }));
     if (rule.left_out_sure !== null) add(paragraphs, words("At most {share} got a class with a confidence of 50 % or more.", { share: formatCount(rule.left_out_sure, rule.left_out) }));
   }
   if (rule?.rejected) {
