@@ -251,7 +251,6 @@ def choose_class_thresholds(
     numbers = group_numbers(groups)
     label_array = np.array(labels)
     thresholds = []
-    empty_classes = []
     for name in classes:
         rows = label_array == name
         if rows.any():
@@ -262,12 +261,12 @@ def choose_class_thresholds(
                 overall,
             )
             thresholds.append(threshold)
-        else:
-            empty_classes.append(name)
 
     unknown = sum(threshold.unknown for threshold in thresholds)
     lowest = min((threshold.below for threshold in thresholds), default=overall.below)
-    thresholds += [ClassUnknownThreshold(name, lowest) for name in empty_classes]
+    thresholds += [
+        ClassUnknownThreshold(name, lowest) for name in classes if name not in labels
+    ]
     return msgspec.structs.replace(overall, unknown=unknown, by_class=tuple(thresholds))
 
 

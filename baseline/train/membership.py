@@ -347,16 +347,15 @@ def _fit_centers(
         weights=empty,
         identity=identity,
     )
-    units = space.unit_vectors(train.x[:, 0])
-    background_units = space.unit_vectors(background)
-    if units.identity is not None and background_units.identity is not None:
+    whole, identity = space.unit_vectors(np.append(train.x[:, 0], background, axis=0))
+    if identity is not None:
         space = space._replace(
-            identity_centers=_average_by_class(units.identity, y),
-            identity_background=background_units.identity,
+            identity_centers=_average_by_class(identity[:count], y),
+            identity_background=identity[count:],
         )
     return space._replace(
-        centers=_average_by_class(units.whole, y),
-        background=background_units.whole,
+        centers=_average_by_class(whole[:count], y),
+        background=whole[count:],
     )
 
 

@@ -130,7 +130,9 @@ def test_older_run_has_the_mean_of_the_background_alone(fitted: Fitted) -> None:
     assert older(rows) == pytest.approx(expected, abs=1e-5)
 
 
-def test_face_like_one_of_the_background_is_no_member(fitted: Fitted) -> None:
+def test_face_like_one_of_the_background_is_less_likely_a_member(
+    fitted: Fitted,
+) -> None:
     membership, rows = fitted[0], fitted[2]
     # Halfway between a class and somebody of the background, or a stranger.
     scale = np.linalg.norm(rows, axis=1, keepdims=True)
