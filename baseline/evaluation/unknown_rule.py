@@ -209,8 +209,7 @@ def _measure_rejected_shares(
     # The images of a group share its weight of 1.
     order = np.argsort(similarity, kind="stable")
     sizes = np.bincount(numbers)
-    image_weights = 1 / sizes[numbers]
-    weights = image_weights[order]
+    weights = (1 / sizes[numbers])[order]
 
     # What is rejected by a threshold just below each value.
     weight_below = np.append(0.0, weights.cumsum()[:-1])
@@ -254,13 +253,10 @@ def choose_class_thresholds(
     for name in classes:
         rows = label_array == name
         if rows.any():
-            threshold = _choose_class_threshold(
-                name,
-                similarity[rows],
-                group_numbers(numbers[rows]),
-                overall,
+            own_numbers = group_numbers(numbers[rows])
+            thresholds.append(
+                _choose_class_threshold(name, similarity[rows], own_numbers, overall)
             )
-            thresholds.append(threshold)
 
     unknown = sum(threshold.unknown for threshold in thresholds)
     lowest = min((threshold.below for threshold in thresholds), default=overall.below)
@@ -284,7 +280,8 @@ def _choose_class_threshold(
         similarity, numbers, overall.target, additional=0.5
     )
     below = min(lowered, overall.below)
-    cases = int(numbers.max()) + 1
+    sizes = np.bincount(numbers)
+    cases = len(sizes)
     # Above that of all classes only by what a whole group allows, and with enough groups: else 10
     # to 12 % of known images were lost (docs/experiments.md). Between the two images where the
     # target lies: at the lower one, many fewer are lost (6.7 % of 29 groups instead of 8 %).
@@ -295,7 +292,7 @@ def _choose_class_threshold(
 
     is_unknown = similarity < below
     # Each group is one case, and one more is assumed to be rejected as a whole.
-    rejected_cases = (is_unknown / np.bincount(numbers)[numbers]).sum()
+    rejected_cases = np.sum(is_unknown / sizes[numbers])
     return ClassUnknownThreshold(
         name=name,
         below=below,

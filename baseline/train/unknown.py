@@ -83,13 +83,7 @@ def read_background(shape: ImageShape) -> Pixels:
     # Axes: row, y, column, x, channel; then row, column, channel, y, x.
     tile_axes = (SHEET_SIDE, shape.size)
     tiles = np.asarray(sheet).reshape(*tile_axes, *tile_axes, shape.channels)
-    images = tiles.transpose(
-        0,
-        2,
-        4,
-        1,
-        3,
-    )
+    images = tiles.transpose(0, 2, 4, 1, 3)
     return images.reshape(-1, shape.channels, shape.size, shape.size)
 
 

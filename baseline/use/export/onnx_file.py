@@ -211,8 +211,9 @@ def add_membership(
             axis,
         )
         identity = graph.add_unit_rows(block, MIN_LENGTH)
-        others = membership.identity_background
-        blocks.append((identity, membership.identity_centers, others))
+        blocks.append(
+            (identity, membership.identity_centers, membership.identity_background)
+        )
     distances = [_add_distances(graph, units, centers) for units, centers, _ in blocks]
     distances += [
         _add_background_distances(graph, units, background)
