@@ -195,33 +195,28 @@ class _Threshold(NamedTuple):
     share: float
 
 
-class _RejectedShares(NamedTuple):
-    """Similarities (N, ascending), and the share of the groups below each (N)."""
-
-    similarity: Float64Array
-    shares: Float64Array
-
-
 def _measure_rejected_shares(
     similarity: Float64Array, numbers: IntArray, additional: float
-) -> _RejectedShares:
-    """Return what thresholds reject; `additional` groups count as rejected by each."""
+) -> Float64Array:
+    """Return the shares of the groups (N) below each similarity, in ascending order.
+
+    `additional` groups count as rejected by each threshold.
+    """
     # The images of a group share its weight of 1.
-    order = np.argsort(similarity, kind="stable")
     sizes = np.bincount(numbers)
-    weights = (1 / sizes[numbers])[order]
+    weights = (1 / sizes[numbers])[np.argsort(similarity, kind="stable")]
 
     # What is rejected by a threshold just below each value.
     weight_below = np.append(0.0, weights.cumsum()[:-1])
-    shares = (weight_below + additional) / (len(sizes) + additional)
-    return _RejectedShares(similarity[order], shares)
+    return np.asarray((weight_below + additional) / (len(sizes) + additional))
 
 
 def _find_highest_threshold(
     similarity: Float64Array, numbers: IntArray, max_share: float, additional: float
 ) -> _Threshold:
     """Return the highest threshold for a share, or that below all values if none fits."""
-    ascending, shares = _measure_rejected_shares(similarity, numbers, additional)
+    ascending = np.sort(similarity)
+    shares = _measure_rejected_shares(similarity, numbers, additional)
     # No threshold is between equal values.
     is_first_of_equal = np.append(True, ascending[1:] != ascending[:-1])
     fits = np.flatnonzero(is_first_of_equal & (shares <= max_share + ROUNDING))
@@ -286,8 +281,8 @@ def _choose_class_threshold(
     # to 12 % of known images were lost (docs/experiments.md). Between the two images where the
     # target lies: at the lower one, many fewer are lost (6.7 % of 29 groups instead of 8 %).
     if cases >= overall.needed:
-        ascending, shares = _measure_rejected_shares(similarity, numbers, additional=1)
-        raised = float(np.interp(overall.target, shares, ascending))
+        shares = _measure_rejected_shares(similarity, numbers, additional=1)
+        raised = float(np.interp(overall.target, shares, np.sort(similarity)))
         below = max(below, raised - THRESHOLD_MARGIN)
 
     is_unknown = similarity < below

@@ -35,14 +35,8 @@ MAX_FOLD_ROWS = 2000
 """Maximum of training samples in folds, and of augmented views that centers are fitted to."""
 MIN_CLASSES = 3
 """Classes from which one can be left out."""
-IDENTITY_WEIGHT = 1.0
-"""Weight of the distance by the identity block relative to that of all columns, before classes are
-left out."""
 BACKGROUND_WEIGHT = -0.35
 """Weight of the distance to the background relative to that to a class, in both kinds."""
-BACKGROUND_SHARPNESS = 10.0
-"""How much more near images of the background count than far ones: about as the five nearest of 64
-(docs/experiments.md)."""
 PRIOR_STRENGTH, REGULARIZATION, ROUNDS = 2.0, 10.0, 3
 """How firmly the relative weights stay, scikit-learn's C, and fits with new nearest classes."""
 
@@ -107,10 +101,10 @@ class ClassMembership(NamedTuple):
         columns = [
             _compute_squared_distances(rows, centers) for rows, centers, _ in blocks
         ]
-        # The background is one for all classes: its columns are N x 1. The identity block of an
-        # older run has none.
+        # The nearest person of the background is one for all classes: N x 1. (The nearest five are
+        # as good: docs/experiments.md.) The identity block of an older run has no background.
         columns += [
-            _compute_background_distances(rows, background)
+            _compute_squared_distances(rows, background).min(1, keepdims=True)
             for rows, _, background in blocks
             if background.size
         ]
@@ -368,18 +362,6 @@ def _compute_squared_distances(
     return np.asarray(1 - products + np.square(centers).sum(1))
 
 
-def _compute_background_distances(
-    units: Float32Array, background: Float32Array
-) -> Float32Array:
-    """Return a squared distance (N x 1) of unit vectors (N x D) to the nearest of others (M x D).
-
-    It is a soft minimum over the M distances, and for one vector the distance itself.
-    """
-    distances = _compute_squared_distances(units, background)
-    nearness = np.exp(-BACKGROUND_SHARPNESS * distances).mean(1, keepdims=True)
-    return np.asarray(-np.log(nearness) / BACKGROUND_SHARPNESS)
-
-
 def _average_by_class(rows: Float32Array, y: IntArray) -> Float32Array:
     """Return the mean (C x D) of the rows (N x D) of each class; zeros without rows."""
     members = np.zeros((int(y.max()) + 1, len(y)), np.float32)  # C x N
@@ -406,7 +388,7 @@ def _fit_weights(
 
     # The regression has two columns: distances summed by their prior weights, and those of the
     # identity block alone, if it counts. The first is penalized less.
-    blocks = np.array([[1.0, 0.0], [IDENTITY_WEIGHT, 1.0]])
+    blocks = np.array([[1.0, 0.0], [1.0, 1.0]])
     if left_out[0].shape[2] == 2:  # no identity block
         blocks = blocks[:1, :1]
     # Relative to a class, the background has the same weight in both (distances x columns).

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from baseline.features.timm_backbone import load_state
-from baseline.train.membership import BACKGROUND_SHARPNESS, PREFIX, ClassMembership
+from baseline.train.membership import PREFIX, ClassMembership
 from baseline.train.networks import NearestImageHead, build_net
 from baseline.train.trained_net import GalleryHead
 from baseline.use.engines import FILE, Card
@@ -172,7 +172,7 @@ class MembershipNet(nn.Module):
         change = (rows @ self.directions.T) * self.shrinkage
         shrunk = rows + change @ self.directions
 
-        # To the centers (N x C), and to the background (N x 1).
+        # To the centers (N x C), and to the nearest of the background (N x 1).
         blocks = [(shrunk, self.centers, self.background)]
         if self.identity_centers.numel():
             identity = rows[:, self.identity]
@@ -181,7 +181,7 @@ class MembershipNet(nn.Module):
             _compute_squared_distances(block, centers) for block, centers, _ in blocks
         ]
         distances += [
-            _compute_background_distances(block, background)
+            _compute_squared_distances(block, background).amin(1, keepdim=True)
             for block, _, background in blocks
             if background.numel()  # none in the identity block of an older run
         ]
@@ -197,13 +197,6 @@ def _compute_squared_distances(rows: Tensor, centers: Tensor) -> Tensor:
     """Return the squared distances (N x C) of rows, scaled to length 1, to centers (C x D)."""
     unit = torch.nn.functional.normalize(rows, eps=MIN_LENGTH)
     return 1 - 2 * unit @ centers.T + centers.square().sum(1)
-
-
-def _compute_background_distances(rows: Tensor, background: Tensor) -> Tensor:
-    """Return a squared distance (N x 1) of rows to the nearest of others (M x D)."""
-    distances = _compute_squared_distances(rows, background)
-    nearness = (-BACKGROUND_SHARPNESS * distances).exp().mean(1, keepdim=True)
-    return -nearness.log() / BACKGROUND_SHARPNESS
 
 
 def _quantize(path: Path, calibration: Pixels) -> Path:

@@ -26,7 +26,7 @@ from baseline.features.graph_backbones import (
     int64_array,
 )
 from baseline.features.graph_builder import GraphBuilder, Output, image_input
-from baseline.train.membership import BACKGROUND_SHARPNESS, ClassMembership
+from baseline.train.membership import ClassMembership
 from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
 from baseline.use.engines import KEY, Card
 from baseline.use.export import quiet_converters
@@ -197,7 +197,8 @@ def add_membership(
     change = graph.add("MatMul", shrunk, membership.directions)
     whole = graph.add_unit_rows(graph.add("Add", rows, change), MIN_LENGTH)
 
-    # Squared distances to the centers and to the background, of the identity block too.
+    # Squared distances to the centers and to the nearest of the background, of the identity block
+    # too.
     blocks = [(whole, membership.centers, membership.background)]
     if membership.identity_centers.size:
         columns = membership.identity
@@ -216,7 +217,9 @@ def add_membership(
         )
     distances = [_add_distances(graph, units, centers) for units, centers, _ in blocks]
     distances += [
-        _add_background_distances(graph, units, background)
+        graph.add(
+            "ReduceMin", _add_distances(graph, units, background), axis, keepdims=1
+        )
         for units, _, background in blocks
         if background.size  # none in the identity block of an older run
     ]
@@ -236,18 +239,6 @@ def _add_distances(graph: GraphBuilder, units: str, centers: Float32Array) -> st
     # |u - c|^2 = 1 - 2 u c' + |c|^2 for a unit vector u.
     products = graph.add("MatMul", units, -2 * centers.T)
     return graph.add("Add", products, 1 + np.square(centers).sum(1))
-
-
-def _add_background_distances(
-    graph: GraphBuilder, units: str, background: Float32Array
-) -> str:
-    """Add a squared distance (N x 1) of unit vectors to the nearest of others (M x D)."""
-    distances = _add_distances(graph, units, background)
-    exponents = graph.add("Mul", distances, float32_array(-BACKGROUND_SHARPNESS))
-    # The logarithm of the mean, from that of the sum.
-    total = graph.add("ReduceLogSumExp", exponents, int64_array(1), keepdims=1)
-    mean = graph.add("Sub", total, float32_array(np.log(len(background))))
-    return graph.add("Mul", mean, float32_array(-1 / BACKGROUND_SHARPNESS))
 
 
 EXACT = (COLOUR_SCOPE, PREPARING, MEMBERSHIP)
