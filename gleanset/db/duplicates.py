@@ -129,7 +129,7 @@ class ImageHashes(Table):
         )
 
 
-COMPARISON_VERSION = 2
+COMPARISON_VERSION = 3
 """Increment with any change that affects verdicts: pairs are compared again."""
 
 SAME, NOT_SAME, DOUBTFUL = "same", "not", "doubtful"

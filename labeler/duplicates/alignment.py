@@ -158,9 +158,7 @@ def estimate_alignment(a: Points, b: Points) -> Alignment | None:
     return Alignment(motion, count)
 
 
-def fit_frames(
-    a: Pixels, b: Pixels, max_difference: float = MAX_ASPECT_DIFFERENCE
-) -> Alignment | None:
+def fit_frames(a: Pixels, b: Pixels, max_difference: float) -> Alignment | None:
     """Map one frame onto the other if their aspect ratios differ by at most `max_difference`."""
     height_a, width_a = a.shape
     height_b, width_b = b.shape

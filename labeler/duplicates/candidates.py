@@ -35,6 +35,9 @@ MIN_VOTES = 3
 
 MAX_CANDIDATES_BY_HASH = 8
 MAX_CANDIDATES_BY_POINTS = 30
+RANKS_PER_VOTE = 2
+"""Of the candidates of a sample, every second one needs another vote (docs/experiments.md)."""
+
 MAX_IMAGES_PER_POINT = 100
 """A point shared by more images is not informative (a logo, a corner of a frame)."""
 
@@ -109,13 +112,8 @@ def find_candidates_within(new: Batch) -> set[Pair]:
     rare = _drop_common_points(new, neighbours < MAX_CANDIDATES_BY_HASH)
 
     point_pairs = HashIndex(rare.points, MAX_POINT_DISTANCE).find_pairs_within()
-    a, b = _find_pairs_by_points(rare, rare, point_pairs)
-    return _to_row_pairs(
-        new,
-        new,
-        np.append(nearest.a, a),
-        np.append(nearest.b, b),
-    )
+    by_points = _find_pairs_by_points(rare, rare, point_pairs)
+    return _to_row_pairs(new, new, nearest, by_points)
 
 
 def _find_mirrored(new: Batch) -> Iterator[NearPairs]:
@@ -154,21 +152,16 @@ class CandidateSearch:
         )
 
         point_pairs = self._points.find_pairs_with(old.points, MAX_IMAGES_PER_POINT)
-        a, b = _find_pairs_by_points(self._rare, old, point_pairs)
-        return _to_row_pairs(
-            new,
-            old,
-            np.append(nearest.a, a),
-            np.append(nearest.b, b),
-        )
+        by_points = _find_pairs_by_points(self._rare, old, point_pairs)
+        return _to_row_pairs(new, old, nearest, by_points)
 
 
 def _to_row_pairs(
-    left: Batch, right: Batch, positions_a: IntArray, positions_b: IntArray
+    left: Batch, right: Batch, nearest: NearPairs, by_points: tuple[IntArray, IntArray]
 ) -> set[Pair]:
     """Return pairs of catalogue rows, the smaller first, from positions in two batches."""
-    rows_a = left.samples[positions_a].tolist()
-    rows_b = right.samples[positions_b].tolist()
+    rows_a = left.samples[np.append(nearest.a, by_points[0])].tolist()
+    rows_b = right.samples[np.append(nearest.b, by_points[1])].tolist()
     pairs = zip(rows_a, rows_b, strict=True)
     return {(min(a, b), max(a, b)) for a, b in pairs if a != b}
 
@@ -190,11 +183,7 @@ def _keep_nearest(near: NearPairs, *, by_later: bool) -> NearPairs:
     # By sample, then by distance; the last key of `lexsort` comes first.
     order = np.lexsort((other, near.distance, own))
     nearest = order[compute_run_ranks(own[order]) < MAX_CANDIDATES_BY_HASH]
-    return NearPairs(
-        near.a[nearest],
-        near.b[nearest],
-        near.distance[nearest],
-    )
+    return NearPairs(*(values[nearest] for values in near))
 
 
 def _drop_common_points(batch: Batch, selected: BoolArray | None = None) -> Batch:
@@ -215,33 +204,39 @@ def _find_pairs_by_points(
 ) -> tuple[IntArray, IntArray]:
     """Return positions in `left` and `right` of pairs of samples whose points agree on a motion.
 
-    Each pair of near `points` votes for the cells of its motion. Pairs with enough votes for one
-    cell are returned, up to `MAX_CANDIDATES_BY_POINTS` for each sample on the left.
+    `points` are near pairs of their points. A pair of samples has as many votes as its motion that
+    most of its points agree on.
     """
-    # A pair of samples is one number, its row and column in a table; a vote is one number, too.
+    # One number for each pair of samples: a cell of a table with a row for each left sample.
     width = max(1, len(right.samples))
-    votes = [np.zeros((0, 4), np.int64)]
+    cells = [np.zeros((0, 4), np.int64)]
     for near in points:
         a = left.owner[near.a]
         b = right.owner[near.b]
         motions = _find_motion_cells(left.shapes[near.a], right.shapes[near.b])
-        pair_votes = (a * width + b)[:, None] * _MOTION_CELLS + motions
+        # One number for each pair of samples and cell of their motion.
+        voted_cells = (a * width + b)[:, None] * _MOTION_CELLS + motions
         is_other = a != b if left is right else np.ones(len(a), np.bool_)
         # Close points vote twice.
         is_close = near.distance <= MAX_CLOSE_DISTANCE
-        votes += [pair_votes[is_other], pair_votes[is_other & is_close]]
+        cells += [voted_cells[is_other], voted_cells[is_other & is_close]]
 
-    keys, counts = np.unique(np.concatenate(votes), return_counts=True)
-    enough = counts >= MIN_VOTES
-    pairs, first = np.unique(keys[enough] // _MOTION_CELLS, return_index=True)
+    # The cells are sorted, so those of a pair are neighbours: that with the most votes counts.
+    numbers, counts = np.unique(np.concatenate(cells), return_counts=True)
+    is_enough = counts >= MIN_VOTES
+    pairs, first = np.unique(numbers[is_enough] // _MOTION_CELLS, return_index=True)
     if not len(pairs):
         return pairs, pairs
+    votes = np.maximum.reduceat(counts[is_enough], first)
 
-    # The keys are sorted, so those of a pair are neighbours: its cell with the most votes counts.
-    max_votes = np.maximum.reduceat(counts[enough], first)
-    pairs = pairs[np.lexsort((pairs, -max_votes, pairs // width))]
-    pairs = pairs[compute_run_ranks(pairs // width) < MAX_CANDIDATES_BY_POINTS]
-    return pairs // width, pairs % width
+    # For each left sample, the pair with the most votes first.
+    order = np.lexsort((pairs, -votes, pairs // width))
+    ranks = compute_run_ranks(pairs[order] // width)
+    # Drawings in one style agree on a few points by chance, with more images the more there are.
+    # Most copies of an image in a large set agree on far more.
+    is_likely = votes[order] >= MIN_VOTES + ranks // RANKS_PER_VOTE
+    best = pairs[order[is_likely & (ranks < MAX_CANDIDATES_BY_POINTS)]]
+    return best // width, best % width
 
 
 def _find_motion_cells(a: Pixels, b: Pixels) -> IntArray:

@@ -264,7 +264,10 @@ def _apply_morphology(mask: BoolArray, operator: int) -> BoolArray:
 
 
 _GRID_SIDE = 128
-_MIN_MATCHES, _MIN_INLIERS, _MAX_DISTANCE_PIXELS = 20, 16, 6.0
+MIN_INLIERS = 16
+"""Points of a photograph that agree in perspective; without it, about half of them do."""
+
+_MIN_MATCHES, _MAX_DISTANCE_PIXELS = 20, 6.0
 # RANSAC trials: of a photograph, at least two in five matches agree.
 _MAX_TRIALS = 200
 # Median distance of agreeing points. Drawings of one person in two poses agree less: 1.5 pixels,
@@ -333,7 +336,7 @@ def _find_perspective(a: PreparedImage, b: PreparedImage) -> Float64Array | None
     motion, inliers = cv2.findHomography(
         source, target, cv2.RANSAC, _MAX_DISTANCE_PIXELS, maxIters=_MAX_TRIALS
     )
-    if motion is None or inliers.sum() < _MIN_INLIERS:
+    if motion is None or inliers.sum() < MIN_INLIERS:
         return None
     if np.linalg.det(motion[:2, :2]) <= 0:  # mirrored
         return None

@@ -119,7 +119,7 @@ def measure_drawn_change(
     has_ground = (is_trimmed or is_gentle) and _find_drawn(common) is not None
     # Of pairs without a ground, only those that differ are read again at full size.
     if not has_ground:
-        change = _measure_replaced(common, common.mask)
+        change = measure_replaced(common, common.mask)
         if change.mutual_loss < _MAX_COARSE_CHANGE:
             return DrawnChange()
 
@@ -177,10 +177,6 @@ class _FinePair(NamedTuple):
     b: Pixels
     motion: Float64Array
 
-    def crop(self, max_side: int) -> CommonPart | None:
-        """Crop what both images show."""
-        return crop_common_part(self.a, self.b, self.motion, max_side)
-
     def crop_part(
         self, frame: CommonPart, rows: slice, columns: slice
     ) -> CommonPart | None:
@@ -213,15 +209,15 @@ def _compare_fine(
     # First in grey; then in each channel, until something is drawn in it.
     for version_a, version_b in zip(a.versions(), b.versions(), strict=True):
         pair = _FinePair(version_a, version_b, motion)
-        frame = pair.crop(_FRAME_SIDE)
+        frame = crop_common_part(*pair, _FRAME_SIDE)
         if frame is None:
             break
 
         drawn = _find_drawn(frame) if has_ground else None
         if drawn is None:
             # All is compared, and what only one image has may be a mark or a caption.
-            part = pair.crop(_DRAWN_SIDE) or frame
-            return _compare_places(part, part.mask, _measure_replaced, is_aligned)
+            part = crop_common_part(*pair, _DRAWN_SIDE) or frame
+            return _compare_places(part, part.mask, measure_replaced, is_aligned)
 
         # Nothing is drawn in this version.
         if not drawn.any():
@@ -327,7 +323,7 @@ def _measure_contrasts(part: CommonPart, places: BoolArray) -> _Contrasts:
     )
 
 
-def _measure_replaced(part: CommonPart, places: BoolArray) -> DrawnChange:
+def measure_replaced(part: CommonPart, places: BoolArray) -> DrawnChange:
     """Return what both images lack of each other in some places, as the loss of both."""
     replaced = _measure_contrasts(part, places).measure_lost().mutual_loss
     return DrawnChange(replaced, replaced)

@@ -29,13 +29,12 @@ _COMPARED_SIDE = 400
 _EDGE_PIXELS = 2000
 # The middle of an image that is read, in pixels per side.
 _MAX_MIDDLE_SIDE = 1024
-# An enlarged image has less detail beyond the smaller one than this part of what the smaller one
-# has beyond its own reduction by the same factor.
-_MAX_ENLARGED_DETAIL = 0.57
-# Or less than these parts of its own edges, if it is larger by these factors: of drawings and soft
-# photographs, the smaller one loses little when it is reduced. Originals have at least 0.67 beyond
-# copies of half the size, while JPEG noise adds up to 0.5 to most enlargements.
-_FACTORS, _MAX_OWN_DETAIL = (1.5, 2.0), (0.34, 0.5)
+# An image is enlarged by one of these factors if the sum of two numbers is below a limit: the part
+# of its edges that the smaller one lacks, and the same divided by what the smaller one has beyond
+# its own reduction. At twice the size enlargements have up to 1.5, originals 1.6 and more.
+_FACTORS, _MAX_DETAIL_SUMS = (1.5, 2.0, 3.0), (1.25, 1.52, 1.9)
+# The limit is lower without the edges that may be a mark.
+_UNMARKED_FACTOR = 0.92
 # The part of the edge pixels that are fitted again.
 _UNMARKED_PART = 0.95
 _MIN_REDUCED_SIDE = 24
@@ -155,9 +154,9 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
     details = _measure_detail(large, small)
 
     # Two numbers each: of all edges, and without those that may be a mark.
-    own_limit = np.interp(factor, _FACTORS, _MAX_OWN_DETAIL)
-    limits = np.maximum(_MAX_ENLARGED_DETAIL * references, own_limit)
-    return bool(np.any(details < limits))
+    sums = details + details / np.maximum(references, 1e-3)
+    limit = np.interp(factor, _FACTORS, _MAX_DETAIL_SUMS)
+    return bool(sums[0] < limit or sums[1] < _UNMARKED_FACTOR * limit)
 
 
 class _AlignedMiddles(NamedTuple):
