@@ -27,7 +27,7 @@ ARCHIVE = "archive: only read if named itself (harvest folder FILE)"
 PACKED = "archive that is not zip or tar: unpack it first"
 NOT_AN_IMAGE = "not an image"
 TAGS = "tags, read with their image"
-XMP = "XMP: --people reads its names of faces"
+XMP = "XMP: names of faces are read with --people"
 
 READ_OTHERWISE = (VIDEO, ARCHIVE, PACKED)
 """Reasons of files that are read in another way."""

@@ -99,7 +99,7 @@ def test_faces_follow_images_that_exif_turns(library: Path, place: str) -> None:
 
     printed = harvest_people(library)
     assert "named faces: 8\npeople:\n  Ann: 8" in printed
-    assert ("XMP: --people reads its names of faces: 8" in printed) == (
+    assert ("XMP: names of faces are read with --people: 8" in printed) == (
         place != "image"
     )
     with Dataset.open(library.parent / "data") as dataset:
@@ -129,7 +129,7 @@ added: 7, ignored: 7, named faces: 1, faces without a label: 6
 people:
   Ann: 1
 ignored, by reason:
-  XMP: --people reads its names of faces: 7
+  XMP: names of faces are read with --people: 7
 unlabelled faces:
   see: gleanset list rejections --where stage=import -d data
   files:
