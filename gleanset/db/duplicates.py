@@ -129,7 +129,7 @@ class ImageHashes(Table):
         )
 
 
-COMPARISON_VERSION = 3
+COMPARISON_VERSION = 4
 """Increment with any change that affects verdicts: pairs are compared again."""
 
 SAME, NOT_SAME, DOUBTFUL = "same", "not", "doubtful"
@@ -171,8 +171,18 @@ class Relation(IntFlag):
 
     @property
     def b_adds_content(self) -> bool:
-        """Whether b shows anything that a does not."""
-        return bool(self & (Relation.MORE_B | Relation.MARKED_B | Relation.CHANGED))
+        """Whether b shows anything that a does not, except small details."""
+        return bool(self & (Relation.MORE_B | Relation.MARKED_B))
+
+    @property
+    def b_adds_words(self) -> bool:
+        """Whether b has a frame or a mark that a has not, which may hold words."""
+        return bool(self & (Relation.FRAMED_B | Relation.MARKED_B))
+
+    @property
+    def both_add_words(self) -> bool:
+        """Whether each has a frame or mark of its own, so that only the rest is the same."""
+        return self.b_adds_words and self.swap().b_adds_words
 
 
 _OF_A = Relation.MORE_A | Relation.FRAMED_A | Relation.MARKED_A

@@ -47,6 +47,8 @@ _SEAM_STEP = 3
 # A seam differs by this factor and offset from the usual difference of two lines.
 _SEAM_FACTOR, _SEAM_NOISE = 2.0, 4.0
 _MAX_PLAIN_DEVIATION, _VARIED_FACTOR = 3.0, 5.0
+# Radians from which a copy is rotated, and the standard deviation of the color of its corners.
+_MIN_ROTATION, _MAX_CORNER_DEVIATION = 0.01, 12.0
 # The noise of gradients as a part of their mean square.
 _EDGE_NOISE = 0.0625
 
@@ -218,8 +220,13 @@ def is_framed(image: Pixels, part: Pixels, matrix: Float64Array) -> bool:
     """Return whether an image that contains all of another has it pasted in, as in a screenshot.
 
     The image continues beyond the border of a crop, but ends at the border of what was pasted in.
+    Of a rotated part, one color fills the corners.
     """
     height, width = part.shape
+    if abs(np.arctan2(matrix[1, 0], matrix[0, 0])) > _MIN_ROTATION:
+        corners = image[[0, 0, -1, -1], [0, -1, 0, -1]]
+        return bool(corners.std() < _MAX_CORNER_DEVIATION)
+
     # Sorted, because a mirrored part has its left side at the right.
     corners = np.sort(move_points([(0, 0), (width, height)], matrix), axis=0)
     (left, top), (right, bottom) = np.rint(corners).astype(int).tolist()

@@ -1,14 +1,15 @@
 """Duplicate sets from verdicts on pairs, without chaining, and the best copy of each.
 
 Being a copy is not transitive in practice. So every member of a set has been compared with the hub,
-the sample that most others are copies of (a crop and a screenshot have less in common with each
-other than with the original), and with each member that may contradict it. A sample that fails
-starts a set of its own. Samples that a person says are the same stay together; no others that a
-person or a comparison refused are in one set.
+the whole and plain sample that most others are copies of (a crop and a screenshot have less in
+common with each other than with the original), and with each member that may contradict it. A
+sample that fails starts a set of its own. Samples that a person says are the same stay together; no
+others that a person or a comparison refused are in one set, except different frames of the hub.
 
 Copies may contradict each other. A blank template is contained in every captioned one, a crop
 without the mouth in faces with different mouths. Two images that each show more than a third one
-and are not copies of each other cannot both be copies of it: a person has to decide.
+and are not copies of each other cannot both be copies of it: a person has to decide. Only where an
+image has many plain copies, a phone around one and a caption above another say nothing about it.
 
 Copies are ranked by their metadata first: size, storage, and how each copy differs from the hub of
 its set. A crop, a mark, a screenshot or a mirror image is equivalent to losing some doublings of
@@ -38,6 +39,9 @@ MayJoin = Callable[[list[int], list[int]], bool]
 CompareRows = Callable[[int, int], PairVerdict | None]
 """Returns the verdict on two samples (rows, a < b), or None."""
 
+SAME_LAYOUT_OVERLAP = 0.97
+"""Images that show so much in common differ in it, not in what surrounds it."""
+
 MIN_SHARED_PART = 0.35
 """Copies share at least this part of each image."""
 
@@ -45,6 +49,8 @@ LOSSLESS_FORMATS = ("PNG", "BMP", "TIFF")
 DECIDED_STATUSES = ("labelled", "rejected")
 # `changed` (per mille of windows) of images that could not be aligned.
 _NOT_ALIGNED = 1000.0
+# How many times as many plain copies there are of an image that is not a template.
+_PLAIN_COPIES_FACTOR = 2
 # Bytes per pixel that count for quality; the last two clip those of other lossy formats.
 _LOSSLESS_BYTES, _GIF_BYTES, _MIN_BYTES, _MAX_BYTES = 2.0, 0.1, 0.05, 1.0
 
@@ -57,6 +63,7 @@ def order_pair(a: int, b: int) -> Pair:
 def find_duplicate_sets(
     members: Mapping[int, DuplicateSetMember],
     same: Mapping[Pair, float],
+    relations: Mapping[Pair, Relation],
     by_person: Mapping[Pair, bool],
     may_join: MayJoin,
 ) -> list[list[DuplicateSetMember]]:
@@ -71,11 +78,20 @@ def find_duplicate_sets(
     remaining = set(similarities)
 
     def rank_hub(row: int) -> tuple[float, float, float, str]:
-        """Rank by number of copies, their similarity in twentieths, quality."""
-        others = similarities[row].values()
+        """Rank by number of copies, their similarity in twentieths, quality.
+
+        A hub is whole and plain: copies that show more do not count, nor do those with fewer words.
+        """
+        others = similarities[row]
+        copies = [
+            other
+            for other in others
+            if not find_relation(relations, row, other).b_adds_content
+            and not find_relation(relations, other, row).b_adds_words
+        ]
         member = members[row]
-        mean = round(20 * sum(others) / len(others))
-        return -len(others), -mean, -quality_score(member), member.key
+        mean = round(20 * sum(others.values()) / len(others))
+        return -len(copies), -mean, -quality_score(member), member.key
 
     def list_neighbours(hub: int, row: int) -> list[int]:
         """Return copies of a row that are not in a set, the most similar to the hub first."""
@@ -152,50 +168,64 @@ def _is_refused(
     )
 
 
+def find_relation(relations: Mapping[Pair, Relation], a: int, b: int) -> Relation:
+    """Return how two copies differ; of a pair that only a person judged, it is not known."""
+    relation = relations.get(order_pair(a, b), Relation.CHANGED)
+    return relation if a < b else relation.swap()
+
+
 def find_contested_pairs(
     same: Mapping[Pair, Relation], compare: CompareRows
 ) -> set[Pair]:
-    """Return pairs of copies (rows, a < b) that another copy of either contradicts.
+    """Return pairs of copies (rows, a < b) that their words or another copy of either contradict.
 
     `compare` is called for pairs that show more than a third sample, as few as possible.
     """
-    # By row: the copies that show all of it and more.
-    additions: dict[int, list[int]] = defaultdict(list)
+    # By row: how its copies differ from it, as `a`.
+    relations: dict[int, dict[int, Relation]] = defaultdict(dict)
     for (a, b), relation in sorted(same.items()):
-        if relation.b_adds_content:
-            additions[a].append(b)
-        if relation.swap().b_adds_content:
-            additions[b].append(a)
+        relations[a][b] = relation
+        relations[b][a] = relation.swap()
 
-    return {
-        order_pair(contained, row)
-        for contained, rows in additions.items()
-        for row in _find_contradicted(rows, compare)
-    }
+    # Between two captions or frames only a part is the same.
+    contested = {pair for pair, relation in same.items() if relation.both_add_words}
+    for contained, copies in relations.items():
+        for row in _find_contradicted(copies, compare):
+            contested.add(order_pair(contained, row))
+    return contested
 
 
-def _find_contradicted(rows: Sequence[int], compare: CompareRows) -> set[int]:
-    """Return the rows that are not copies of all others.
+def _find_contradicted(
+    copies: Mapping[int, Relation], compare: CompareRows
+) -> set[int]:
+    """Return copies (rows) of one sample that add something, and contradict each other by it.
 
     A row that is equal to an earlier one shares its fate, and is not compared with the others.
     """
     contradicted = set[int]()
     distinct = list[int]()
     equal = dict[int, int]()
-    for row in rows:
+    additions = [row for row, relation in copies.items() if relation.b_adds_content]
+    for row in additions:
         for other in distinct:
             verdict = compare(*order_pair(row, other))
             if verdict is None:
-                # Not compared yet: the next plan continues here.
-                break
-            if verdict.verdict != SAME:
+                continue  # compared before the next plan
+            relation = verdict.relation
+            is_copy = verdict.verdict == SAME and not relation.both_add_words
+            have_words = copies[row].b_adds_words and copies[other].b_adds_words
+            if is_refusal(verdict) or (have_words and not is_copy):
                 contradicted |= {row, other}
-            elif not verdict.relation & ~Relation.MIRRORED:
+            elif is_copy and not relation & ~Relation.MIRRORED:
                 equal[row] = other
                 break
         else:
             distinct.append(row)
 
+    # Of an image with many plain copies, a screenshot and a caption are two more copies.
+    plain = sum(not relation.b_adds_words for relation in copies.values())
+    if plain >= _PLAIN_COPIES_FACTOR * len(contradicted):
+        return set()
     return contradicted | {row for row, other in equal.items() if other in contradicted}
 
 
@@ -266,7 +296,9 @@ def rank_copies(
     `find_original` compares the pixels of copies (rows, and whether each is mirrored) and returns
     the row of the original.
     """
-    hub_relations = _relations_to_hub(members, relations)
+    hub, *others = (member.id for member in members)
+    hub_relations = {row: find_relation(relations, hub, row) for row in others}
+    hub_relations[hub] = Relation(0)
     altered = _find_alterations(members, hub_relations, overlaps)
 
     def score(member: DuplicateSetMember) -> float:
@@ -374,18 +406,6 @@ def _measure_extents(
             extent = min(1.0, extent)
         extents[member.id] = extent
     return extents
-
-
-def _relations_to_hub(
-    members: Sequence[DuplicateSetMember], relations: Mapping[Pair, Relation]
-) -> dict[int, Relation]:
-    """Return how each member differs from the first one, which is `a`."""
-    hub = members[0]
-    hub_relations = {hub.id: Relation(0)}
-    for member in members[1:]:
-        relation = relations.get(order_pair(hub.id, member.id), Relation(0))
-        hub_relations[member.id] = relation if hub.id < member.id else relation.swap()
-    return hub_relations
 
 
 def _measure_extent(relation: Relation, overlap: float) -> float:

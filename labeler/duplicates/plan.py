@@ -41,9 +41,11 @@ from gleanset.named_files import (
 from gleanset.operations import Operation, make_operation
 from labeler.duplicates.advantages import Advantage, KeepReason
 from labeler.duplicates.duplicate_sets import (
+    SAME_LAYOUT_OVERLAP,
     explain_choice,
     find_contested_pairs,
     find_duplicate_sets,
+    find_relation,
     is_refusal,
     order_pair,
     rank_copies,
@@ -277,7 +279,11 @@ class _Planner:
         plan = self._plan
         chosen_by_person = self._pairs.get_chosen_copies()
         sets = find_duplicate_sets(
-            self._members, self._same, self._by_person, self._may_join
+            self._members,
+            self._same,
+            self._relations,
+            self._by_person,
+            self._may_join,
         )
         plan.sets.extend(self._make_set(members, chosen_by_person) for members in sets)
 
@@ -319,20 +325,23 @@ class _Planner:
         if verdict is None or verdict.verdict != SAME:
             return False
 
-        def differs(row: int) -> bool:
-            relation = self._relations.get(order_pair(hub, row), Relation.CHANGED)
-            return bool(relation & ~Relation.MIRRORED)
-
         # Two samples that are practically equal to the hub are copies. The others are compared,
         # the missing ones in one batch.
+        relations = {
+            row: find_relation(self._relations, hub, row) for row in others + unit
+        }
         for row, other in product(unit, others):
-            if differs(row) or differs(other):
+            if (relations[row] | relations[other]) & ~Relation.MIRRORED:
                 self._compare(*order_pair(row, other))
 
+        # Two frames may differ: those that contest the hub are not in its set.
+        framed = {row for row in relations if relations[row].b_adds_words}
         refused = set[int]()
         for verdict in chain.from_iterable(map(self._pairs.list_refused, unit)):
-            if is_refusal(verdict):
-                refused |= {verdict.a, verdict.b}
+            pair = {verdict.a, verdict.b}
+            in_one_layout = verdict.overlap >= SAME_LAYOUT_OVERLAP
+            if is_refusal(verdict) and (in_one_layout or not pair <= framed):
+                refused |= pair
         if not refused.isdisjoint(copies):
             self._contested.add(with_hub)
             self._unsure.add(with_hub)
