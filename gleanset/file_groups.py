@@ -117,7 +117,7 @@ class FileGroups:
         path = PurePath(origin.key)
         name = origin.title or path.name
         match = _NUMBERED_NAME.fullmatch(name[:MAX_SEARCHED_CHARACTERS])
-        if match is not None:
+        if match:
             self._names_by_stem[match[1]].add(name)
             self._stems_by_folder[str(path.parent)][match[1]] += 1
 

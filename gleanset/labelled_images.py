@@ -252,14 +252,14 @@ def _label_samples(dataset: Dataset, label_files: LabelFiles, folder: str) -> li
     disputes = []
     for key, files in label_files.items():
         sample = dataset.samples.get(key)
-        is_undecided = sample is None or sample.status in ("queue", "retired")
+        is_undecided = not sample or sample.status in ("queue", "retired")
         if is_undecided and len(files) == 1:
             choices.append(Choice(key, "label", min(files), IMPORT))
         elif is_undecided:
             # The sample waits for a person, to whom the journal shows the labels as its provenance.
             choices.append(Choice(key, "add", provenance=" or ".join(sorted(files))))
             disputes.append(_record_dispute(dataset, files, None))
-        elif sample is not None and files.keys() != {sample.label}:
+        elif sample and files.keys() != {sample.label}:
             decision = sample.label or sample.status
             disputes.append(_record_dispute(dataset, files, decision))
 

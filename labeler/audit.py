@@ -382,7 +382,7 @@ def collect_tree(root: Path) -> Audit:
     for parts in files:
         *folders, _ = parts
         match = _SPLIT.match(folders[level]) if len(folders) > level else None
-        if match is None:
+        if not match:
             audit.ignored["in no split"] += 1
             continue
 

@@ -153,7 +153,7 @@ def _find_free_box(dataset: Dataset, image: Image, box: Box, angle: float) -> Bo
     A sample is named by its image and box, without the angle.
     """
     sample = dataset.samples.get(make_sample_key(image.sha256, box))
-    if not angle and (sample is None or sample.status == "retired"):
+    if not angle and (not sample or sample.status == "retired"):
         return box
 
     for extra in range(64):

@@ -471,7 +471,7 @@ def forget(job: CommandJob, request: ForgetRequest) -> CommandResult:
 
 def _name_image(dataset: Dataset, sha256: str) -> str:
     image = dataset.images.get(sha256)
-    if image is None or not image.origins:
+    if not image or not image.origins:
         return sha256[:12]
     location = locate(image.origins[0]).describe()
     return f"{sha256[:12]} {escape_name(location)}".rstrip()
@@ -540,7 +540,7 @@ def merge(job: CommandJob, other: Path) -> CommandResult:
 def parse_age(text: str) -> float:
     """Return seconds for '12h', '1d' or '2w'. Raises `UsageError`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([hdw])", text.strip())
-    if match is None:
+    if not match:
         raise UsageError(
             f"not an age: {text!r}", "use a number and a unit: 12h, 1d or 2w"
         )

@@ -178,7 +178,7 @@ def _list_wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
             metrics.classes,
         ):
             sample = dataset.samples.get(mistake.key)
-            if sample is not None and sample.label == mistake.true:
+            if sample and sample.label == mistake.true:
                 yield {
                     "sample": mistake.key,
                     "label": mistake.true,
@@ -327,7 +327,7 @@ class _Condition(NamedTuple):
 
 def _parse_condition(kind: str, text: str) -> _Condition:
     match = re.fullmatch(r"([\w.]+)\s*=\s*(.*)", text, re.DOTALL)
-    if match is None:
+    if not match:
         raise UsageError(
             f"--where is not FIELD=VALUE: {text!r}",
             f"filter with jq: gleanset list {kind} | jq -c 'select(.FIELD >= 0.8)'",

@@ -93,7 +93,7 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
         box = clip_box(_convert_box(face.box, style), width, height) or face.box
         matches = (c for c in candidates if is_same_face(box, c.face.box))
         match = next(matches, None)
-        if match is None:
+        if not match:
             new_face = replace(face, box=box)
             candidates.append(_Candidate(new_face, is_own=False, score=face.score))
         else:

@@ -32,7 +32,7 @@ def find_served_file(
 
     Raises what `find_run_folder` and `export_if_outdated` raise.
     """
-    if run is not None and run.endswith(".onnx"):
+    if run and run.endswith(".onnx"):
         return Path(run).resolve()
 
     folder = (

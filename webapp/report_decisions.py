@@ -201,7 +201,7 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
         box = row.face.box
         key = make_sample_key(claim.sha256, box)
         sample = dataset.samples.get(key)
-        if sample is None or sample.status == "retired":
+        if not sample or sample.status == "retired":
             continue
         overlaps[key] = overlap(box, claim.box)
         if are_nested(box, claim.box) and box != whole_box:
@@ -227,7 +227,7 @@ def _label(
         new_names = {}
         for key, name in names.items():
             sample = dataset.samples.get(key)
-            if sample is None or sample.label != name:
+            if not sample or sample.label != name:
                 new_names[key] = name
         names = new_names
 
@@ -560,7 +560,7 @@ def _find_decision(dataset: Dataset, report: Report) -> Rival | None:
         return None
     key = _find_same_face(dataset, report)
     sample = None if key is None else dataset.samples.get(key)
-    if sample is None or sample.status not in ("labelled", "rejected"):
+    if not sample or sample.status not in ("labelled", "rejected"):
         return None
     marks = SampleTiles(dataset.db).get_marks([sample.key]).values()
     no_class = UNLISTED_PERSON if UNLISTED_MARK in marks else NOT_A_FACE

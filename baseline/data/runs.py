@@ -206,12 +206,12 @@ def list_finished_runs(dataset: Dataset, run_or_preset: str | None = None) -> li
 def find_finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
     """Return the id and folder of a run, by default the latest. Raises `InputUnusable`."""
     run = dataset.runs.get(run_id) if run_id else find_latest_model(dataset)
-    if run is not None and run.room == CROSS_VALIDATION_KIND:
+    if run and run.room == CROSS_VALIDATION_KIND:
         raise InputUnusable(
             f"run {run.id} is a cross-validation and has no model",
             f"train one: baseline train --preset {run.settings.get('preset')} {dataset.option}",
         )
-    if run is None or not _is_finished(run) or not can_be_served(dataset, run):
+    if not run or not _is_finished(run) or not can_be_served(dataset, run):
         raise _missing_run_error(dataset, run_id)
     return run.id, dataset.runs_folder / run.id
 

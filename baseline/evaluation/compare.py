@@ -225,7 +225,7 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
 
 def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
     run = dataset.runs.get(name)
-    if run is None or run.status != "done" or run.room != TRAINING_KIND:
+    if not run or run.status != "done" or run.room != TRAINING_KIND:
         raise InputUnusable(
             f"no finished run {name}", "list the runs: gleanset list runs"
         )

@@ -221,7 +221,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     # By name: torch is not imported here.
     if type(error).__name__ == "OutOfMemoryError":
         return True
-    return _MEMORY_FULL.search(str(error).lower()) is not None
+    return bool(_MEMORY_FULL.search(str(error).lower()))
 
 
 def batch_slices(count: int, size: int) -> list[slice]:

@@ -390,7 +390,7 @@ class Connection:
 
     def has_rows(self, sql: str, values: Sequence[Any] = ()) -> bool:
         """Return whether a query has a result."""
-        return self.fetch_one(sql, values) is not None
+        return bool(self.fetch_one(sql, values))
 
     def get_data_version(self) -> int:
         """Return a number that changes when another connection commits."""

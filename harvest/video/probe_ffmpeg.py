@@ -366,7 +366,7 @@ def _parse_facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
         bt709=converts or _is_bt709(description, height),
         alpha=alpha,
         decoder=decoder,
-        has_start=_START.search(log) is not None,
+        has_start=bool(_START.search(log)),
         is_length_guessed="Estimating duration from bitrate" in log,
         transfer=transfer if converts else None,
         is_pale=transfer is not None and not converts,

@@ -204,8 +204,9 @@ def fit_robust_line(
         mean_x = x.mean()
         mean_y = y.mean()
         offsets = x - mean_x
-        variance = max(1.0, float(offsets @ offsets) / len(x))
-        slope = float(offsets @ (y - mean_y)) / (len(x) - 1) / variance
+        # The squares of equal values are rounding errors.
+        squares = max(len(x), float(offsets @ offsets))
+        slope = float(offsets @ (y - mean_y)) / squares
         level = float(mean_y - slope * mean_x)
 
         # The nearest ones, for the second line.

@@ -166,7 +166,7 @@ def _load_public_samples(
     sections: dict[str, list[Sample]] = defaultdict(list)
     for name, keys in pending.items():
         for sample in map(dataset.samples.get, keys):
-            if sample is not None and sample.image not in private:
+            if sample and sample.image not in private:
                 sections[name].append(sample)
     return sections
 

@@ -204,7 +204,7 @@ class BoxItem(QGraphicsItem):
         for role, width in ((Role.Base, line[1] + 2), line):
             painter.setPen(QPen(colour(role), width, style))
             painter.drawPolygon(outline)
-        if sample is not None and (sample.label or rejected):
+        if sample and (sample.label or rejected):
             text = "✗" if rejected else str(sample.label)
             metrics = painter.fontMetrics()
             height = metrics.height() + 4

@@ -420,8 +420,8 @@ class NameField(HintedField):
 
     def _show_meaning(self, text: str) -> None:
         match = match_exact_name(text, self._names)
-        words = "" if match is None or match.label == text else f"= {match.label}"
-        if text.strip() and match is None:
+        words = "" if not match or match.label == text else f"= {match.label}"
+        if text.strip() and not match:
             words = tr("new")
             if self._matching:
                 words = tr("new · Tab: {name}", name=self._matching[0].text)

@@ -141,7 +141,7 @@ def _list_people(
             # Shown as a face beside the name.
             main_track = max(own_tracks, key=lambda row: row.track.frames)
             sample = dataset.samples.get(main_track.samples[0])
-            face = thumbnails.of_sample(sample) if sample is not None else None
+            face = thumbnails.of_sample(sample) if sample else None
         people.append(PersonOnScreen(name, state, _join_segments(own_tracks), face))
     return sorted(people, key=_rank_person)
 

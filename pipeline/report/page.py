@@ -76,7 +76,7 @@ _HTTP = {
 def explain_reason(reason: str) -> str:
     """Explain why an item was rejected or is not labelled; empty for an unknown reason."""
     match = re.fullmatch(r"http (\d{3})", reason)
-    if match is None:
+    if not match:
         return _MEANINGS.get(reason, "")
     code = match[1]
     is_server_error = code.startswith("5")
