@@ -164,7 +164,7 @@ def _resolve_claim(dataset: Dataset, report: KeptReport) -> Claim:
             )
 
     image = dataset.images.get(report.upload_sha256)
-    if image is not None:
+    if image:
         # A file of the dataset, which may have been stripped of other data.
         claim = replace(claim, sha256=image.sha256, format=image.format)
     return claim

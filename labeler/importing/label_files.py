@@ -455,7 +455,7 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
         for row in rows:
             name = row.get(image_column, "").strip()
             image = labels.find_image(name, file) if name else None
-            if image is None:
+            if not image:
                 continue
             label = row.get(label_column, "").strip()
             if label:
