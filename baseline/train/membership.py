@@ -341,11 +341,12 @@ def _fit_centers(
         weights=empty,
         identity=identity,
     )
-    whole, identity = space.unit_vectors(np.append(train.x[:, 0], background, axis=0))
-    if identity is not None:
+    # Those of the training samples, then those of the background.
+    whole, block = space.unit_vectors(np.append(train.x[:, 0], background, axis=0))
+    if block is not None:
         space = space._replace(
-            identity_centers=_average_by_class(identity[:count], y),
-            identity_background=identity[count:],
+            identity_centers=_average_by_class(block[:count], y),
+            identity_background=block[count:],
         )
     return space._replace(
         centers=_average_by_class(whole[:count], y),
