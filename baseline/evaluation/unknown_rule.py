@@ -278,12 +278,12 @@ def _choose_class_threshold(
     sizes = np.bincount(numbers)
     cases = len(sizes)
     # Above that of all classes only by what a whole group allows, and with enough groups: else 10
-    # to 12 % of known images were lost (docs/experiments.md). Between the two images where the
-    # target lies: at the lower one, many fewer are lost (6.7 % of 29 groups instead of 8 %).
+    # to 12 % of known images were lost (docs/experiments.md).
     if cases >= overall.needed:
-        shares = _measure_rejected_shares(similarity, numbers, additional=1)
-        raised = float(np.interp(overall.target, shares, np.sort(similarity)))
-        below = max(below, raised - THRESHOLD_MARGIN)
+        raised, _ = _find_highest_threshold(
+            similarity, numbers, overall.target, additional=1
+        )
+        below = max(below, raised)
 
     is_unknown = similarity < below
     # Each group is one case, and one more is assumed to be rejected as a whole.

@@ -21,7 +21,6 @@ from gleanset.files.shards import (
     open_parquet,
     open_tar,
 )
-from gleanset.images.xmp import format_sidecar
 from gleanset.records import Rectangle
 from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem, find_original_path
@@ -265,6 +264,8 @@ def _box_fractions(item: ExportItem) -> Rectangle:
 
 def write_xmp(folder: Path, items: Sequence[ExportItem]) -> None:
     """Write `name.jpg.xmp` with its named faces next to each image; whole images have none."""
+    from gleanset.images.xmp import format_sidecar  # loads Pillow
+
     for path, group in groupby(items, key=lambda item: item.path):
         faces = []
         for item in group:

@@ -368,8 +368,8 @@ def test_rare_class_is_not_rejected_for_the_common_one() -> None:
     )
     assert chosen.limits["rare"] < 0.6 < 0.8 < chosen.limits["common"]
     unknown = {part.name: part.unknown for part in chosen.by_class}
-    # The common class may lose 8 % of its own images, with one more group.
-    assert unknown == {"common": 9, "rare": 0, "lone": 0}
+    # The common class may lose 8 % of its own images, counting one more group as lost.
+    assert unknown == {"common": 7, "rare": 0, "lone": 0}
     assert chosen.limits["common"] > alone.below
     assert chosen.limits["lone"] == chosen.limits["rare"]
     assert [part.name for part in chosen.exceptions] == ["lone", "rare"]
@@ -412,9 +412,9 @@ def test_share_of_rejected_images_is_held_for_each_class() -> None:
         assert all(part.unknown <= 0.08 * part.count for part in chosen.by_class)
         rates.append((ndtr(chosen.limits["a"] - 1), ndtr(chosen.limits["b"])))
     rates_of_a, rates_of_b = np.mean(rates, axis=0)
-    assert 0.07 < rates_of_a < 0.082
+    assert 0.06 < rates_of_a < 0.08
     # One threshold for both rejects 17 % of the smaller class.
-    assert 0.07 < rates_of_b < 0.082
+    assert 0.06 < rates_of_b < 0.08
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
