@@ -195,28 +195,23 @@ class _Threshold(NamedTuple):
     share: float
 
 
-def _measure_rejected_shares(
-    similarity: Float64Array, numbers: IntArray, additional: float
-) -> Float64Array:
-    """Return the shares of the groups (N) below each similarity, in ascending order.
-
-    `additional` groups count as rejected by each threshold.
-    """
-    # The images of a group share its weight of 1.
-    sizes = np.bincount(numbers)
-    weights = (1 / sizes[numbers])[np.argsort(similarity, kind="stable")]
-
-    # What is rejected by a threshold just below each value.
-    weight_below = np.append(0.0, weights.cumsum()[:-1])
-    return np.asarray((weight_below + additional) / (len(sizes) + additional))
-
-
 def _find_highest_threshold(
     similarity: Float64Array, numbers: IntArray, max_share: float, additional: float
 ) -> _Threshold:
-    """Return the highest threshold for a share, or that below all values if none fits."""
-    ascending = np.sort(similarity)
-    shares = _measure_rejected_shares(similarity, numbers, additional)
+    """Return the highest threshold for a share.
+
+    `additional` groups count as rejected. If no threshold fits, it is that below all values.
+    """
+    # The images of a group share its weight of 1.
+    order = np.argsort(similarity, kind="stable")
+    ascending = similarity[order]
+    sizes = np.bincount(numbers)
+    weights = (1 / sizes[numbers])[order]
+
+    # What is rejected by a threshold just below each value.
+    weight_below = np.append(0.0, weights.cumsum()[:-1])
+    shares = (weight_below + additional) / (len(sizes) + additional)
+
     # No threshold is between equal values.
     is_first_of_equal = np.append(True, ascending[1:] != ascending[:-1])
     fits = np.flatnonzero(is_first_of_equal & (shares <= max_share + ROUNDING))

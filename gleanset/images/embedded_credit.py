@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 from PIL import Image, IptcImagePlugin
 
 from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url
-from gleanset.images.xmp import RDF, parse_xmp
+from gleanset.images.xmp import RDF, get_packet, parse_xmp
 
 _ARTIST, _COPYRIGHT = 0x013B, 0x8298
 _BY_LINE, _NOTICE = (2, 80), (2, 116)
@@ -34,7 +34,7 @@ def read_embedded_credit(data: bytes) -> Credit:
     with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data)) as image:
-            credit = _read_xmp(image.info.get("xmp"))
+            credit = _read_xmp(get_packet(image))
             # Damage of one kind of metadata leaves the others.
             with suppress(Exception):
                 iptc = IptcImagePlugin.getiptcinfo(image) or {}
@@ -50,8 +50,8 @@ def _make_credit(fields: Any, author: object, licence: object) -> Credit:
     return Credit(_to_text(fields.get(author)), _to_text(fields.get(licence)))
 
 
-def _read_xmp(packet: bytes | str | None) -> Credit:
-    root = parse_xmp(packet.encode() if isinstance(packet, str) else packet or b"")
+def _read_xmp(packet: bytes) -> Credit:
+    root = parse_xmp(packet)
     if root is None:
         return NO_CREDIT
 

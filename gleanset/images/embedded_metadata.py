@@ -106,12 +106,12 @@ def iter_parts(data: Bytes) -> Iterator[FilePart]:
 def _has_position_in_pillow(data: Bytes) -> bool:
     from PIL import Image
 
+    from gleanset.images.xmp import get_packet
+
     detect_heic(data[:_HEADER_BYTES])  # loads its plugin
     with Image.open(io.BytesIO(data)) as image:
-        packet = image.info.get("xmp", b"")
-        xmp = packet.encode() if isinstance(packet, str) else packet
         latitude = image.getexif().get_ifd(_GPS).get(_LATITUDE)
-        return bool(latitude) or _has_latitude(xmp)
+        return bool(latitude) or _has_latitude(get_packet(image))
 
 
 def _has_latitude(payload: bytes) -> bool:

@@ -43,6 +43,12 @@ class FaceRegions(NamedTuple):
     size: Mapping[str, str]
 
 
+def get_packet(image: Image.Image) -> bytes:
+    """Return the XMP packet of an opened image, empty without one."""
+    packet = image.info.get("xmp") or b""
+    return packet.encode() if isinstance(packet, str) else packet
+
+
 def read_packet(file: Path) -> bytes:
     """Return the XMP packet in an image file, without decoding the image; none if unreadable."""
     # Pillow's plugins raise any exception.
@@ -51,8 +57,7 @@ def read_packet(file: Path) -> bytes:
         detect_heic(stream.read(_HEAD_BYTES))  # loads its plugin
         stream.seek(0)
         with Image.open(stream) as image:
-            packet = image.info.get("xmp", b"")
-            return packet.encode() if isinstance(packet, str) else packet
+            return get_packet(image)
     return b""
 
 
