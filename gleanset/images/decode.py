@@ -24,21 +24,15 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from gleanset import own_process
 from gleanset.errors import Unreadable
-from gleanset.images.color_key import apply_color_key
-from gleanset.images.deep_tiff import (
-    check_planes,
-    get_size,
-    is_misread,
-    open_deep_tiff,
-    read_deep_tags,
-)
 from gleanset.images.embedded_metadata import iter_png_chunks
 from gleanset.images.plugin_formats import (
+    CAMERA_RAW,
     HEIF,
+    UNUSUAL_TIFF,
+    check_tiff,
     detect_heic,
     guess_kind,
     is_camera_raw,
-    is_raw_preview,
 )
 from gleanset.images.repair import iter_repairs
 from gleanset.images.rgb import (
@@ -94,6 +88,8 @@ _UNSUPPORTED_MAGICS = (
     (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
     (b"\xff\x0a", "JPEG XL"),
     (b"\xd0\xcf\x11\xe0", "OLE document"),
+    (b"II*\0", UNUSUAL_TIFF),
+    (b"MM\0*", UNUSUAL_TIFF),
 )
 
 # EXIF orientation to the transposition that makes the image upright (EXIF 2.3, tag 0x0112).
@@ -107,7 +103,9 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION_TAG = 0x0112
-_CAMERA_RAW = "camera RAW: export it as JPEG or TIFF from your RAW program"
+_KEY_OF_16_BITS = (
+    "PNG of 16 bits with a transparent color: convert it: magick IN.png PNG32:OUT.png"
+)
 
 
 class DecodedImage(NamedTuple):
@@ -164,9 +162,6 @@ def _decode_once(
                 _check_rows(image, data)
             return decoded
     except UnidentifiedImageError as error:
-        tiff = _decode_deep_tiff(data, mode, max_pixels)
-        if tiff:
-            return tiff
         if formats == (HEIF,):
             raise Unreadable("damaged", "a broken HEIC") from error
         raise _explain_unidentified(data) from error
@@ -174,18 +169,6 @@ def _decode_once(
         raise Unreadable("too large", "not enough memory to decode it") from error
     except Exception as error:  # Pillow's decoders raise any exception
         raise _translate_error(error) from error
-
-
-def _decode_deep_tiff(data: bytes, mode: Mode, max_pixels: int) -> DecodedImage | None:
-    try:
-        tags = read_deep_tags(data)
-        if tags is None:
-            return None
-        _check_size(*get_size(tags), min(max_pixels, MAX_PIXELS))
-        pixels = open_deep_tiff(data, tags).convert(mode)
-    except Exception as error:  # Pillow's decoders raise any exception
-        raise _translate_error(error) from error
-    return DecodedImage(pixels, "TIFF", *pixels.size, frames=1, orientation=1)
 
 
 def _check_rows(image: Image.Image, data: bytes) -> None:
@@ -248,7 +231,7 @@ def _count_png_bytes(data: bytes) -> int:
 def _possible_formats(data: bytes) -> tuple[str, ...]:
     """Return the possible formats. Raises `Unreadable` for RAW, or if the plugin is missing."""
     if is_camera_raw(data):
-        raise Unreadable("unsupported format", _CAMERA_RAW)
+        raise Unreadable("unsupported format", CAMERA_RAW)
     return (HEIF,) if detect_heic(data) else FORMATS
 
 
@@ -292,11 +275,7 @@ def _decode_opened(
         image.draft(mode, (math.ceil(width * scale), math.ceil(height * scale)))
 
     if isinstance(image, TiffImageFile):
-        check_planes(image.tag_v2)
-        if is_misread(image.tag_v2):
-            raise UnidentifiedImageError
-        if is_raw_preview(image.tag_v2):
-            raise Unreadable("unsupported format", _CAMERA_RAW)
+        check_tiff(image.tag_v2)
 
     # Pillow rotates a TIFF upright when loading and then removes the orientation tag.
     tiff_orientation = _read_orientation(image) if kind == "TIFF" else 1
@@ -331,7 +310,7 @@ def _convert(image: ImageFile.ImageFile, data: bytes, mode: Mode) -> Image.Image
     pixels = drop_unused_alpha(image)
     # Not with a separate default image: the frame that was decoded is another one.
     if image.format == "PNG" and not getattr(image, "default_image", False):
-        pixels = apply_color_key(pixels, data)
+        _fit_transparent_color(pixels, bits=data[24])
     if mode == "RGB" and "icc_profile" in pixels.info:
         pixels = convert_to_srgb(pixels)
 
@@ -340,6 +319,22 @@ def _convert(image: ImageFile.ImageFile, data: bytes, mode: Mode) -> Image.Image
         return pixels
     rgb = convert_to_rgb(pixels)
     return rgb if mode == "RGB" else rgb.convert(mode)
+
+
+def _fit_transparent_color(image: Image.Image, bits: int) -> None:
+    """Scale the transparent gray of a PNG (tRNS) to 8 bits, as Pillow scales its samples.
+
+    Pillow leaves it as it is in the file, so that none or another one would become transparent
+    (PNG, third edition, 11.3.2.1). Raises `Unreadable` for one of 16 bits.
+    """
+    key = image.info.get("transparency")
+    if key is None:
+        return
+    if bits == 16:
+        raise Unreadable("unsupported format", _KEY_OF_16_BITS)
+    if image.mode == "L":
+        levels = 2**bits - 1
+        image.info["transparency"] = (key & levels) * 255 // levels
 
 
 def _read_orientation(image: Image.Image) -> int:

@@ -1,16 +1,18 @@
-"""Kinds of files by their first bytes, HEIC through a Pillow plugin, rejection of camera RAW.
+"""Kinds of files by their first bytes, HEIC through a Pillow plugin, rejection of some TIFF.
 
 The format is detected from the first bytes. The plugin is loaded with the first such image.
 """
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from gleanset.errors import Unreadable
 
 HEIF = "HEIF"
 """Pillow's name of HEIC."""
+CAMERA_RAW = "camera RAW: export it as JPEG or TIFF from your RAW program"
+UNUSUAL_TIFF = "unusual or damaged TIFF: convert it: magick IN.tif -auto-level OUT.png"
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
@@ -99,7 +101,26 @@ def is_camera_raw(data: bytes) -> bool:
     return is_cr2 or is_cr3 or data.startswith(_RAW_BEGINNINGS)
 
 
-def is_raw_preview(tags: Mapping[int, object]) -> bool:
-    """Return whether the tags of an opened TIFF are those of a preview in a camera RAW."""
+# Tags of a TIFF (TIFF 6.0).
+_BITS, _MAX_SAMPLE, _PLANES, _SAMPLE_FORMAT = 258, 281, 284, 339
+_SEPARATE, _SIGNED = 2, 2
+# White of 10, 12 and 14 bits, which cameras and microscopes store in 16 bits. Other values of
+# MaxSampleValue are statistics, which must not change what is seen.
+_CAMERA_WHITES = (1023, 4095, 16383)
+
+
+def check_tiff(tags: Mapping[int, Any]) -> None:
+    """Raise `Unreadable` for an opened TIFF of which Pillow returns wrong or black pixels.
+
+    That is also the preview in a camera RAW.
+    """
     is_reduced = tags.get(_SUBFILE_TYPE) == 1 and _SUB_IFDS in tags
-    return is_reduced or _DNG_VERSION in tags
+    if is_reduced or _DNG_VERSION in tags:
+        raise Unreadable("unsupported format", CAMERA_RAW)
+
+    bits = max(tags.get(_BITS, (1,)))
+    is_signed = bits == 8 and _SIGNED in tags.get(_SAMPLE_FORMAT, ())
+    is_in_planes = bits > 8 and tags.get(_PLANES) == _SEPARATE
+    is_padded = bits == 16 and max(tags.get(_MAX_SAMPLE, (0,))) in _CAMERA_WHITES
+    if is_signed or is_in_planes or is_padded:
+        raise Unreadable("unsupported format", UNUSUAL_TIFF)

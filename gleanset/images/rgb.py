@@ -8,16 +8,12 @@ the camera.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from gleanset.arrays import Pixels
-
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from PIL import ImageCms
 
 WHITE, GRAY = (255, 255, 255), (128, 128, 128)
@@ -42,7 +38,7 @@ def drop_unused_alpha(image: Image.Image) -> Image.Image:
 def convert_to_rgb(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return scale_to_8_bit(image).convert("RGB")
+        return _scale_to_8_bit(image).convert("RGB")
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         return composite_on_background(image.convert("RGBA"))
     return image.convert("RGB")
@@ -72,61 +68,41 @@ def choose_background(layer: Image.Image) -> Color | None:
 
 
 # Tags of a TIFF (TIFF 6.0).
-BITS, PHOTOMETRIC, _MAX_SAMPLE, SAMPLE_FORMAT = 258, 262, 281, 339
-WHITE_IS_ZERO, _UNSIGNED = 0, 1
-# White of 10, 12 and 14 bits, which cameras and microscopes store in 16 bits. Other values of
-# MaxSampleValue are statistics, which must not change what is seen.
-_CAMERA_WHITES = (1023, 4095, 16383)
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO, _UNSIGNED = 0, 1
 # Smaller maxima would make all of an image black, where 1.0 is white.
 _MIN_WHITE = 1 / 255
 
 
-def find_camera_white(tags: Mapping[int, Any]) -> int | None:
-    """Return the white of 16-bit samples that use fewer bits, if the file states it."""
-    white = max(tags.get(_MAX_SAMPLE, (0,)))
-    is_padded = max(tags.get(BITS, (1,))) == 16
-    return white if is_padded and white in _CAMERA_WHITES else None
+def _scale_to_8_bit(image: Image.Image) -> Image.Image:
+    """Scale gray values of more than 8 bits.
 
-
-def scale_to_8_bit(image: Image.Image) -> Image.Image:
-    """Scale gray values of more than 8 bits, by their bit depth where it says what is white."""
+    By their bit depth up to 16 bits, floats from 0..1 if all are within it, all others by their own
+    range.
+    """
     # Few images have over 8 bits, and a window opens faster without numpy.
     import numpy as np
 
     values = np.asarray(image)
     tags = getattr(image, "tag_v2", {})
-    high = None
     if image.mode.startswith("I;16"):
-        bits = min(max(tags.get(BITS, (16,))), 16)
-        high = find_camera_white(tags) or 2**bits - 1
-    elif image.mode == "I" and tags.get(SAMPLE_FORMAT, (_UNSIGNED,))[0] == _UNSIGNED:
-        values = values.view(np.uint32)  # Pillow reads them as signed
-
-    invert = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
-    return Image.fromarray(scale_values(values, high, invert=invert))
-
-
-def scale_values(values: npt.NDArray[Any], high: int | None, *, invert: bool) -> Pixels:
-    """Scale values to 0..255: integers from 0..`high`, floats from 0..1 if all are within it.
-
-    All others are scaled by their own range.
-    """
-    import numpy as np
-
-    if high is not None:
-        table = (np.arange(65536) * (255 / high)).clip(0, 255).round().astype(np.uint8)
-        scaled = table[values]
+        white = 2 ** min(max(tags.get(_BITS, (16,))), 16) - 1
+        table = (np.arange(65536) * (255 / white)).clip(0, 255)
+        scaled = table.round().astype(np.uint8)[values]
     else:
+        if image.mode == "I" and _UNSIGNED in tags.get(_SAMPLE_FORMAT, (_UNSIGNED,)):
+            values = values.view(np.uint32)  # Pillow reads them as signed
         # In 64 bits: the difference of two 32-bit floats may overflow.
         numbers = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
         low, peak = float(numbers.min()), float(numbers.max())
-        if values.dtype.kind == "f" and low >= 0 and _MIN_WHITE <= peak <= 1:
+        if image.mode == "F" and low >= 0 and _MIN_WHITE <= peak <= 1:
             low, peak = 0.0, 1.0
         value_range = (peak - low) or 1.0  # 0 in a uniform image
         scaled = ((numbers - low) * (255 / value_range)).round().astype(np.uint8)
 
-    gray: Pixels = 255 - scaled if invert else scaled
-    return gray
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        scaled = 255 - scaled
+    return Image.fromarray(scaled)
 
 
 # Printer profiles have half a megabyte and more; images do not need larger ones than this.

@@ -141,8 +141,8 @@ def test_animation_begins_after_its_separate_default_image() -> None:
     assert (image.frames, image.pixels.getpixel((9, 9))) == (3, RED)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
-def test_transparent_gray_of_any_depth(depth: int) -> None:
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_transparent_gray_up_to_8_bits(depth: int) -> None:
     levels = 2**depth - 1
     values = [number * levels // 7 for number in range(8)]
     key = values[5]
@@ -174,22 +174,14 @@ def test_transparent_gray_of_an_animation() -> None:
     assert [image.pixels.getpixel((x, 0)) for x in (0, 1)] == [(255,) * 3, (68,) * 3]
 
 
-def test_transparent_color_of_16_bits_is_compared_exactly() -> None:
-    # The second and third differ in the low byte only.
-    colors = [
-        (0, 0, 0),
-        (0x1234, 0x5678, 0x9ABC),
-        (0x1234, 0x5678, 0x9ABD),
-        *[(9, 9, 9)] * 5,
-    ]
-    row = b"".join(struct.pack(">3H", *color) for color in colors)
-    key = chunk(b"tRNS", struct.pack(">3H", *colors[1]))
-    pixels = decode(make_png([row] * 2, 16, 2, key)).pixels
-    assert [pixels.getpixel((x, 0)) for x in range(3)] == [
-        (0, 0, 0),
-        (255, 255, 255),
-        (0x12, 0x56, 0x9A),
-    ]
+@pytest.mark.parametrize("color_type", [0, 2], ids=["gray", "rgb"])
+def test_transparent_color_of_16_bits_is_refused(color_type: int) -> None:
+    channels = 1 + color_type
+    row = struct.pack(f">{8 * channels}H", *range(8 * channels))
+    key = chunk(b"tRNS", struct.pack(f">{channels}H", *range(channels)))
+    decode(make_png([row] * 2, 16, color_type))
+    with pytest.raises(Unreadable, match=r"unsupported format: .*magick IN\.png"):
+        decode(make_png([row] * 2, 16, color_type, key))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])
@@ -256,9 +248,15 @@ def make_tiff(
     return head + b"".join(tags[tag] for tag in sorted(tags)) + bytes(4) + lists + data
 
 
-@pytest.mark.parametrize("order", ["<", ">"], ids=["little", "big"])
-@pytest.mark.parametrize("bits", [10, 12, 14, 16])
-@pytest.mark.parametrize("photometric", [WHITE_IS_ZERO, BLACK_IS_ZERO])
+@pytest.mark.parametrize(
+    ("order", "bits", "photometric"),
+    [
+        ("<", 12, BLACK_IS_ZERO),
+        ("<", 16, BLACK_IS_ZERO),
+        (">", 16, BLACK_IS_ZERO),
+        ("<", 16, WHITE_IS_ZERO),
+    ],
+)
 def test_gray_tiff_is_scaled_by_its_depth(
     order: str, bits: int, photometric: int
 ) -> None:
@@ -273,28 +271,35 @@ def test_gray_tiff_is_scaled_by_its_depth(
     assert read_image_size(io.BytesIO(data)) == (4, 1)
 
 
-@pytest.mark.parametrize("bits", [12, 32, 64])
-def test_deep_color_tiff_is_read(bits: int) -> None:
-    white = 4095 if bits == 12 else 1.0
-    values = [white, 0, 0, 0, white, 0, 0, 0, white, white / 2, white / 2, white / 2]
-    sample_format = UNSIGNED if bits == 12 else FLOAT
-    pixels = decode(make_tiff(values, bits, RGB, sample_format, "<")).pixels
-    first = [pixels.getpixel((x, 0)) for x in range(3)]
-    assert first == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
-    assert pixels.getpixel((3, 0))[0] in (127, 128)  # type: ignore[index]
-
-
-def test_gray_of_16_bits_with_alpha_keeps_its_brightness() -> None:
-    values = [0, 65535, 32768, 65535, 65535, 65535]
-    data = make_tiff(values, 16, BLACK_IS_ZERO, UNSIGNED, "<", samples=2)
-    pixels = decode(data).pixels.convert("L")
-    assert [pixels.getpixel((x, 0)) for x in range(3)] == [0, 128, 255]
-
-
-def test_deep_colors_in_planes_are_refused() -> None:
-    # Pillow and OpenCV return other pixels.
-    data = make_tiff([65535, 0, 0, 65535, 0, 0], 16, RGB, UNSIGNED, "<", planes=2)
-    with pytest.raises(Unreadable, match="TIFF of 16-bit samples in planes"):
+@pytest.mark.parametrize(
+    ("bits", "photometric", "sample_format", "samples", "planes"),
+    [
+        (10, BLACK_IS_ZERO, UNSIGNED, 1, 1),
+        (24, BLACK_IS_ZERO, UNSIGNED, 1, 1),
+        (12, WHITE_IS_ZERO, UNSIGNED, 1, 1),
+        (16, BLACK_IS_ZERO, UNSIGNED, 2, 1),
+        (12, RGB, UNSIGNED, 3, 1),
+        (16, RGB, SIGNED, 3, 1),
+        (32, RGB, UNSIGNED, 3, 1),
+        (32, RGB, FLOAT, 3, 1),
+        (16, RGB, UNSIGNED, 3, 2),
+    ],
+)
+def test_tiff_that_pillow_misreads_is_refused(
+    bits: int, photometric: int, sample_format: int, samples: int, planes: int
+) -> None:
+    data = make_tiff(
+        [1, 0, 0, 0, 1, 0],
+        bits,
+        photometric,
+        sample_format,
+        "<",
+        samples=samples,
+        planes=planes,
+    )
+    with pytest.raises(
+        Unreadable, match=r"unsupported format: unusual .*magick IN\.tif"
+    ):
         decode(data)
 
 
@@ -313,11 +318,6 @@ def test_floats_within_one_are_not_stretched() -> None:
         128,
         255,
     ]
-
-
-def test_unreadable_depth_is_named() -> None:
-    with pytest.raises(Unreadable, match="TIFF of 24-bit samples"):
-        decode(make_tiff([0, 1], 24, BLACK_IS_ZERO, UNSIGNED, "<"))
 
 
 @pytest.mark.parametrize(
