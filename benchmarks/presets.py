@@ -36,7 +36,7 @@ from timm.data import create_transform, resolve_data_config
 
 from baseline.data.pixels import read_crop
 from baseline.data.samples import ensure_val, find_examples, pixel_sources
-from baseline.features.backbones import PACKAGED
+from baseline.features.backbones import CHECKPOINT, PACKAGE
 from baseline.features.features import FeatureSpec, compute_features
 from baseline.settings import load_preset
 from baseline.train.training import TrainingData, fit_method, network_outputs
@@ -109,8 +109,8 @@ def train_and_test(dataset: Dataset, data_name: str, row: str, seed: int) -> Any
 def compute_timm_features(root: Path) -> dict[str, Any]:
     """Return the features of all images by timm's model and transforms, by sample key."""
     model = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
-    package, file, _ = PACKAGED["efficientnet_lite0"]
-    weights = torch.load(Path(str(find_spec(package).origin)).parent / file).values()
+    package_folder = Path(str(find_spec(PACKAGE).origin)).parent
+    weights = torch.load(package_folder / CHECKPOINT).values()
     model.load_state_dict(dict(zip(model.state_dict(), weights, strict=False)))
     transform = create_transform(**resolve_data_config(model.pretrained_cfg))
     with Dataset.open(root) as dataset, torch.inference_mode():

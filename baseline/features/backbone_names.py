@@ -1,4 +1,4 @@
-"""Names of backbones: timm, its hub, embeddings, `colours` and `faces`, joined by `+`.
+"""Names of backbones: timm, embeddings, `colours` and `faces`, joined by `+`.
 
 Does not need torch, so that settings can be validated without it.
 """
@@ -23,9 +23,6 @@ JOIN = "+"
 DEFAULT = "efficientnet_lite0"
 COLOURS = "colours"
 FACES = "faces"
-TIMM_HUBS = ("hf-hub:", "hf_hub:")
-"""Prefixes of models that timm loads from a hub."""
-
 
 Ask = Callable[[HubFile], HubPin]
 
@@ -58,8 +55,7 @@ def _pin_name(name: str, ask: Ask | None) -> str:
     check_backbone_name(name)
     if has_hub_prefix(name):
         return pin_embedding(name, ask).format_pin()
-    # Models of timm are published in the hub's repositories timm/NAME.
-    return f"{TIMM_HUBS[0]}{name}" if name.startswith("timm/") else name
+    return name
 
 
 Channels = Annotated[tuple[float, ...], Meta(min_length=3, max_length=3)]
@@ -113,8 +109,7 @@ def check_backbone_name(name: str) -> None:
     if path.startswith(("http://", "https://")) or path.endswith(_FILE_SUFFIXES):
         raise UsageError(
             f"an ONNX file cannot be a backbone: {name}",
-            "use a network of timm (or hf-hub:OWNER/NAME), or a model listed by: "
-            "baseline backbones",
+            "use a network of timm, or a model listed by: baseline backbones",
         )
 
 
@@ -133,8 +128,7 @@ def parse_embedding(name: str) -> EmbeddingSpec:
     if kind is None:
         raise UsageError(
             f"{repository} is not a known repository of embeddings",
-            f"use one of: {', '.join(list_known_models())}; or a network of timm: "
-            "hf-hub:OWNER/NAME",
+            f"use one of: {', '.join(list_known_models())}; or a network of timm",
         )
 
     return EmbeddingSpec(HubFile.parse(file, kind.file), sha256, kind)

