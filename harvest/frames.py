@@ -35,9 +35,6 @@ from harvest.video.sampler import (
 from harvest.video.sampling import Sampling
 
 STAGE = "harvest-frames"
-# From this number and share of a video's frames on, subtitles are reported: speech pauses.
-MIN_SUBTITLED_FRAMES = 4
-MIN_SUBTITLED_SHARE = 0.2
 DAMAGED = "damaged video"
 # Frames per transaction, so that other programs can write to the catalogue in between.
 _BATCH_FRAMES = 50
@@ -78,7 +75,6 @@ class FrameHarvest:
         rejections = dataset.rejections.iterate()
         self._damaged = {r.item: r.detail for r in rejections if r.reason == DAMAGED}
         self._left_out = Counter[str]()
-        self._subtitled_videos: list[str] = []
         self._pale_videos: list[str] = []
         # Images of this run by SHA-256, and the number of frames of videos known before.
         self._images = set[str]()
@@ -99,17 +95,7 @@ class FrameHarvest:
             self._importer.finish()
 
         self._raise_if_all_unusable()
-        self._report_videos(
-            self._subtitled_videos,
-            "many frames have burnt-in subtitles",
-            "cut them off first: ffmpeg -i VIDEO -vf crop=iw:ih*0.85:0:0 OUT.mkv",
-        )
-        self._report_videos(
-            self._pale_videos,
-            "frames of HDR video are pale",
-            "put an ffmpeg with the filters zscale and tonemap first in PATH, such as that of "
-            "Debian or imageio-ffmpeg, and sample it in a new dataset",
-        )
+        self._report_pale_videos()
         counts = self._importer.result()
         result = FramesResult(
             **msgspec.structs.asdict(counts), video_states=dict(self._videos)
@@ -119,13 +105,17 @@ class FrameHarvest:
         result.unreadable_videos = summarize_lines(self._unreadable_videos, see)
         return result
 
-    def _report_videos(self, names: list[str], problem: str, fix: str) -> None:
-        if not names:
+    def _report_pale_videos(self) -> None:
+        if not self._pale_videos:
             return
-        videos = names[0]
-        if len(names) > 1:
-            videos += f" and {len(names) - 1} more videos"
-        self.progress.say(f"{problem}: {videos}\nhint: {fix}")
+        videos, *others = self._pale_videos
+        if others:
+            videos += f" and {len(others)} more videos"
+        self.progress.say(
+            f"frames of HDR video are pale: {videos}\nhint: put an ffmpeg with the filters zscale "
+            "and tonemap first in PATH, such as that of Debian or imageio-ffmpeg, and sample it in "
+            "a new dataset"
+        )
 
     @property
     def _remaining_count(self) -> int | None:
@@ -260,9 +250,6 @@ class FrameHarvest:
 
         name = task.video.name
         self._left_out.update(sampled.left_out)
-        share = MIN_SUBTITLED_SHARE * len(sampled.frames)
-        if sampled.subtitled_count >= max(MIN_SUBTITLED_FRAMES, share):
-            self._subtitled_videos.append(name)
         if sampled.is_pale:
             self._pale_videos.append(name)
         start = self.sampling.start or 0.0

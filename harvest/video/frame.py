@@ -1,4 +1,4 @@
-"""Decoded frames: color conversion, reduced copies, quality, subtitles, encoding as JPEG or PNG.
+"""Decoded frames: color conversion, reduced copies, quality, encoding as JPEG or PNG.
 
 A frame may be black, of one color or blurred. Drawn art has large areas of one color, so that mean
 sharpness is not informative. In a blurred frame, even the sharpest edges take many pixels from dark
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gleanset.arrays import BoolArray, Float64Array, Pixels
+from gleanset.arrays import Float64Array, Pixels
 from gleanset.files.store import hash_bytes
 from gleanset.images.measure import compute_phash_and_sharpness
 from gleanset.records import Box, Measured
@@ -240,89 +240,3 @@ def _measure_rows(values: NDArray[np.int16]) -> float | None:
         return None
     steps = np.abs(np.diff(segments[strongest], axis=1)).max(axis=1)
     return float(np.quantile(steps / np.maximum(rises, 1), _STEEPNESS_QUANTILE))
-
-
-# Burnt-in subtitles: lines of thin bright strokes in the middle of the lower third of a frame.
-
-TEXT_HEIGHT = 360
-"""Frames are compared at this height in pixels; the following sizes are in its pixels."""
-TEXT_TOP_SHARE = 0.7
-STROKE_WIDTH = 9
-MIN_STROKE_CONTRAST = 70
-MIN_STROKE_BRIGHTNESS = 150
-MIN_STROKES_PER_ROW = 10
-MIN_LINE_HEIGHT = 6
-MAX_LINE_HEIGHT = 30
-MIN_LINE_WIDTH = 0.12
-"""Share of the frame's width."""
-MAX_TEXT_OFFSET = 0.06
-"""Distance of a line's middle from the frame's, in frame widths."""
-MIN_STROKE_DENSITY = 0.05
-MAX_STROKE_DENSITY = 0.3
-"""Strokes per pixel of a line's width."""
-MIN_INK_SHARE = 0.12
-MAX_INK_SHARE = 0.6
-MAX_TEXT_MARGIN = 0.5
-"""Strokes per row just above and below a line, as a share of those within it."""
-
-
-def has_subtitle(grey: Pixels) -> bool:
-    """Return whether a frame (height, width, 0..255) seems to have a subtitle.
-
-    Three of four lines of text with an outline or on a box were found in 400 frames of films,
-    cartoons and photographs, and nothing in the same frames without text.
-    """
-    strokes = _find_strokes(grey)
-    begins_stroke = strokes[:, 1:] & ~strokes[:, :-1]
-    strokes_per_row = np.count_nonzero(begins_stroke, axis=1)
-
-    # Lines are runs of rows with many strokes; edges are their first rows, and those after them.
-    is_text_row = strokes_per_row >= MIN_STROKES_PER_ROW
-    padded = np.concatenate([[False], is_text_row, [False]])
-    edges = np.flatnonzero(np.diff(padded)).tolist()
-    return any(
-        _is_text_line(strokes[top:bottom], strokes_per_row, top, bottom)
-        for top, bottom in zip(edges[::2], edges[1::2], strict=True)
-    )
-
-
-def _find_strokes(grey: Pixels) -> BoolArray:
-    """Return where the lower part of a frame, reduced, has thin bright strokes."""
-    height, width = grey.shape
-    size = max(round(width * TEXT_HEIGHT / height), 1), TEXT_HEIGHT
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    lower = small[int(TEXT_HEIGHT * TEXT_TOP_SHARE) :]
-    # The top hat is what is brighter than its surroundings, and narrower than the square.
-    square = cv2.getStructuringElement(cv2.MORPH_RECT, (STROKE_WIDTH, STROKE_WIDTH))
-    contrast = cv2.morphologyEx(lower, cv2.MORPH_TOPHAT, square)
-    return (contrast >= MIN_STROKE_CONTRAST) & (lower >= MIN_STROKE_BRIGHTNESS)
-
-
-def _is_text_line(
-    line: BoolArray, strokes_per_row: NDArray[np.intp], top: int, bottom: int
-) -> bool:
-    """Return whether strokes (height x width) of these rows look like a line of a subtitle."""
-    if not MIN_LINE_HEIGHT <= bottom - top <= MAX_LINE_HEIGHT:
-        return False
-
-    frame_width = line.shape[1]
-    # Percentiles, so that a few bright pixels of the image beside the text do not widen it.
-    left, right = np.percentile(np.flatnonzero(line.any(axis=0)), [2, 98])
-    width = max(right - left, 1) / frame_width
-    offset = abs((left + right) / 2 / frame_width - 0.5)
-    strokes = float(np.median(strokes_per_row[top:bottom]))
-    density = strokes / max(right - left, 1)
-    ink_share = float(line.mean()) / width
-
-    # Text has empty rows above and below, a texture does not. The rows next to it may be blurred.
-    above = strokes_per_row[max(top - 4, 0) : max(top - 2, 0)]
-    below = strokes_per_row[bottom + 2 : bottom + 4]
-    max_in_margin = MAX_TEXT_MARGIN * strokes
-    return bool(
-        width >= MIN_LINE_WIDTH
-        and offset <= MAX_TEXT_OFFSET
-        and MIN_STROKE_DENSITY <= density <= MAX_STROKE_DENSITY
-        and MIN_INK_SHARE <= ink_share <= MAX_INK_SHARE
-        and above.sum() < max_in_margin * max(len(above), 1)
-        and below.sum() < max_in_margin * max(len(below), 1)
-    )

@@ -19,7 +19,7 @@ from gleanset.records import FollowedFace, Measured
 from harvest.video.cuts import CutFinder, KeyFrameCuts, SceneCut
 from harvest.video.decoder import FfmpegDecoder, FrameBlock
 from harvest.video.filter_graph import DecodePlan, make_plan
-from harvest.video.frame import RawFrame, encode, has_subtitle
+from harvest.video.frame import RawFrame, encode
 from harvest.video.frame_selector import (
     FrameCandidate,
     FrameChooser,
@@ -171,14 +171,12 @@ class SampledVideo:
     """Result of sampling one video; `error` is set if sampling was aborted.
 
     `left_out` counts intervals without a frame by reason; `damage` describes damage to the video,
-    `seconds` is its length; `subtitled_count` frames seem to have a burnt-in subtitle.
-    If `is_pale`, colors are HDR, which this ffmpeg cannot convert.
+    `seconds` is its length. If `is_pale`, colors are HDR, which this ffmpeg cannot convert.
     """
 
     frames: list[StoredFrame] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     damage: str = ""
-    subtitled_count: int = 0
     is_pale: bool = False
     seconds: float | None = None
     fingerprints: list[Fingerprint] = field(default_factory=list)
@@ -281,8 +279,6 @@ class VideoSampler:
 
     def _store_frames(self, candidates: Iterable[FrameCandidate]) -> None:
         for candidate in candidates:
-            if has_subtitle(np.asarray(candidate.frame.grey)):
-                self._result.subtitled_count += 1
             data, measured = encode(candidate.frame, self._sampling)
             self._store.stage(measured.sha256, measured.format, data)
             faces = self._chooser.faces(candidate, data, measured)

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from faulty_server import NO_COUNTS
@@ -21,8 +20,6 @@ from gleanset.work.progress import NO_PROGRESS, Progress
 from harvest.frames import FrameHarvest
 from harvest.video.sampling import Sampling
 from pipeline.maintenance.check_files import verify
-from tools.sample.character import CAST
-from tools.sample.scene import draw_scene
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 Frame = tuple[str, float, int | None, int | None, str]
@@ -138,33 +135,6 @@ def test_missing_frame_is_sampled_again(dataset: Dataset, episodes: list[Path]) 
     assert {image.state for image in dataset.images.iterate()} == {"ok"}
     assert not list(dataset.rejections.iterate())
     assert harvest(dataset, *episodes, skip_openings=True)["added"] == 0
-
-
-def test_burnt_in_subtitles_are_reported(
-    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    frames = [
-        np.array(draw_scene(CAST[:2], number, (640, 360))[0]) for number in range(8)
-    ]
-    for name in ("plain", "subtitled"):
-        (tmp_path / name).mkdir()
-        for number, pixels in enumerate(frames):
-            if name == "subtitled":
-                text = f"I saw it on day {number}, near the river."
-                font = cv2.FONT_HERSHEY_SIMPLEX
-                for color, thickness in [((0, 0, 0), 6), ((255, 255, 255), 2)]:
-                    cv2.putText(pixels, text, (106, 335), font, 0.8, color, thickness)
-            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
-        film = tmp_path / f"{name}.mp4"
-        images = f"-framerate 1 -i {tmp_path / name}/%d.png -pix_fmt yuv420p {film}"
-        subprocess.run(
-            f"ffmpeg -v error {images}".split(), check=True, stdin=subprocess.DEVNULL
-        )
-        harvest(dataset, film, progress=Progress(quiet=False))
-        is_reported = (
-            f"burnt-in subtitles: {film}\nhint: cut" in capsys.readouterr().err
-        )
-        assert is_reported == (name == "subtitled")
 
 
 @pytest.mark.parametrize(
