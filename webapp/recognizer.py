@@ -16,7 +16,7 @@ from gleanset.errors import Unreadable
 from gleanset.images.cropping import clip_box, encode_jpeg
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Box, Face
-from webapp.box_styles import detect_with_both
+from webapp.box_styles import detect_for_page
 from webapp.computations import Upload
 from webapp.loaded_model import LoadedModel
 from webapp.problems import RefusedRequest, unreadable_error
@@ -67,7 +67,7 @@ def _find_all_parts(
 
     def find_parts(image: Image, upload: Upload) -> Sequence[ImagePart]:
         if upload.boxes is None:
-            parts = read.parts(image, detect_with_both)
+            parts = read.parts(image, detect_for_page)
         else:
             parts = _crop_boxes(model.predictor, image, upload.boxes)
         if len(parts) > limits.faces:
@@ -171,7 +171,7 @@ def find_faces(
     limits = settings.limits
 
     def find_best_faces(image: Image, _: Upload) -> Sequence[JsonDict]:
-        faces = detect_with_both(detector, np.asarray(image))
+        faces = detect_for_page(detector, np.asarray(image))
         faces.sort(key=lambda face: -face.score)
         return [
             {

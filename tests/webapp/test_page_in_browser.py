@@ -34,7 +34,7 @@ from gleanset.db.reports import REMOVAL, Reports
 from gleanset.images.decode import decode
 from gleanset.records import Box, overlap
 from gleanset.settings import WebSettings
-from webapp.box_styles import detect_with_both
+from webapp.box_styles import detect_for_page
 from webapp.report_decisions import NOT_A_FACE, accept_reports
 from webapp.settings import RequestLimits
 
@@ -726,7 +726,7 @@ def test_browser_and_drawnface_find_same_boxes(
 ) -> None:
     size, rows, count = scene
     image = repeat_scene(two_faces, tmp_path / "faces.png", size, rows)
-    faces = detect_with_both(build_detector("drawnface"), np.asarray(image))
+    faces = detect_for_page(build_detector("drawnface"), np.asarray(image))
     page = open_page()
     assert find_faces(page, tmp_path / "faces.png") == len(faces) == count
     edges = "[style.left, style.top, style.width, style.height].map(Number.parseFloat)"

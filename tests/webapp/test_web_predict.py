@@ -15,15 +15,15 @@ from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
 from tools_for_tests import encode, run_here
 
-from baseline.use.crops import PartReader
 from facecrop.detectors import DetectorSpec
 from facecrop.detectors.drawnface import DrawnFace
+from facecrop.detectors.tiling import sort_in_reading_order
 from gleanset.arrays import Pixels
 from gleanset.db.faces import CropMethod
 from gleanset.errors import InputUnusable
 from gleanset.images.decode import decode
-from gleanset.records import Box, Face, overlap
-from webapp.box_styles import BOX_STYLES, detect_with_both
+from gleanset.records import Box, Face
+from webapp.box_styles import BOX_STYLES, detect_for_page
 from webapp.loaded_model import load_model
 from webapp.serving import load_facts
 from webapp.settings import ServeSettings
@@ -284,38 +284,19 @@ class FakeDetector:
         return self.faces
 
 
-def test_boxes_of_two_detectors_are_merged(two_faces: Path) -> None:
+def test_faces_of_the_browser_replace_those_that_are_missing(two_faces: Path) -> None:
     pixels = np.asarray(decode(two_faces.read_bytes()).pixels)
-    second, first = sorted(
-        detect_with_both(FakeDetector(), pixels), key=lambda face: face.score
-    )
-    assert {face.detector for face in (first, second)} == {"drawnface"}
-    assert 1 >= first.score >= second.score >= 0.5
+    faces = detect_for_page(FakeDetector(), pixels)
+    drawn = sort_in_reading_order(DrawnFace().detect(pixels))
+    assert [face.detector for face in faces] == ["drawnface"] * len(drawn)
     drawn_as = BOX_STYLES["animeface"]
-    detection = next(
-        one for one in DrawnFace().detect(pixels) if overlap(one.box, first.box) > 0.3
-    )
-    assert first.box.height == pytest.approx(
-        drawn_as.height * detection.box.height, abs=1
-    )
-    # The box of the model's detector wins; its other faces stay with lower scores.
-    own = Box(*first.box)._replace(x=first.box.x + 4)
+    for face, own in zip(faces, drawn, strict=True):
+        assert face.box.height == pytest.approx(drawn_as.height * own.box.height, abs=1)
+    # Not where the detector of the model finds any.
     corner = Box(0, 0, 50, 50)
-    result = detect_with_both(FakeDetector(own, corner), pixels)
-    assert [face.box for face in result] == sorted([own, second.box, corner])
-    scores = {face.box: face.score for face in result}
-    assert scores[own] > first.score > scores[corner] > 0.5
-    # Faces that only drawnface finds within a face of the model's detector are dropped.
-    assert [
-        face.box for face in detect_with_both(FakeDetector(Box(0, 0, 720, 400)), pixels)
-    ] == [Box(0, 0, 720, 400)]
-    # An image without boxes is processed in the same way.
-    read = PartReader(16, DetectorSpec("drawnface"))
-    parts = read.parts(
-        decode(two_faces.read_bytes()).pixels,
-        lambda _, detection: detect_with_both(FakeDetector(own), detection),
-    )
-    assert [part.box for part in parts] == sorted([own, second.box])
+    assert [face.box for face in detect_for_page(FakeDetector(corner), pixels)] == [
+        corner
+    ]
 
 
 def test_faces_are_in_reading_order() -> None:
@@ -327,7 +308,7 @@ def test_faces_are_in_reading_order() -> None:
         (200, 95),
     ]  # the first row ends at 100
     detector = FakeDetector(*(Box(x, y, 80, 80) for x, y in sorted(rows)))
-    faces = detect_with_both(detector, np.zeros((200, 500, 3), np.uint8))
+    faces = detect_for_page(detector, np.zeros((200, 500, 3), np.uint8))
     assert [(face.box.x, face.box.y) for face in faces] == rows
 
 
