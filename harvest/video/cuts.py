@@ -73,8 +73,6 @@ def measure_distance(first: Pixels, other: Pixels) -> Float64Array:
 MIN_HARD_STEP = 14.0
 MIN_STEP_RATIO = 1.7
 _SPIKE_RATIO = 1.2
-# Key frames are seconds apart, so motion between them must not count as a cut.
-_MIN_KEY_FRAME_STEP = 2.0 * MIN_HARD_STEP
 # Frames after a hard cut must differ from those before by at least this share of the step.
 _MIN_CHANGE_SHARE = 0.4
 # Maximum length of a flash and minimum length of a scene, in seconds.
@@ -203,26 +201,6 @@ class CutFinder:
         after = window.thumbs[is_after][None, :]
         nearest = float(measure_distance(before, after).min())
         return nearest >= _MIN_CHANGE_SHARE * step
-
-
-class KeyFrameCuts(CutFinder):
-    """Cut detector for key frames: a scene begins where one differs from the previous one.
-
-    Between key frames motion is unknown: it measures none.
-    """
-
-    _previous: Pixels | None = None
-
-    def feed(self, times: Float64Array, thumbs: Pixels) -> Iterator[SceneCut]:
-        """Add key frames and yield the cuts among them."""
-        for time, thumb in zip(times.tolist(), thumbs, strict=True):
-            previous = self._previous
-            self._previous = thumb
-            if previous is None or time <= self.settled_until:
-                continue
-            if float(measure_distance(previous, thumb)) >= _MIN_KEY_FRAME_STEP:
-                yield SceneCut(time, time, time)
-        self.settled_until = max(self.settled_until, float(times[-1]))
 
 
 def _find_typical_step(steps: Float64Array, index: int) -> float:

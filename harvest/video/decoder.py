@@ -105,7 +105,6 @@ class FfmpegDecoder:
         self._previous_time = math.nan
         self._frame_count = 0
         self._untimed_count = 0
-        self._max_gap = 0.0
         self._log_lines: list[str] = []
         self._damage_line = ""
         self.last_time = -math.inf
@@ -141,9 +140,7 @@ class FfmpegDecoder:
         if is_cut and not reason:
             reason = "its last page is missing"
 
-        # Key frames alone do not tell the last seconds.
-        unseen = self._max_gap if self._plan.skip == "nokey" else 0.0
-        missing = 0.0 if length is None else length - end - unseen
+        missing = 0.0 if length is None else length - end
         if length is not None and not reason and missing > MAX_MISSING_SECONDS:
             # The sound may be longer than the images, or the last image stay: ask the packets.
             packets = measure_packets(self._video, facts)
@@ -174,8 +171,8 @@ class FfmpegDecoder:
         self, end: float, length: float, packets: PacketTimes
     ) -> tuple[float, str]:
         """Return the seconds read and the damage, empty if the file is as long as stated."""
-        has_last_image = self._frame_count > 0 and self._plan.skip != "nokey"
-        if has_last_image and abs(packets.last_image - end) > MAX_MISSING_SECONDS:
+        is_other_clock = abs(packets.last_image - end) > MAX_MISSING_SECONDS
+        if self._frame_count > 0 and is_other_clock:
             # The time stamps jump: only the decoder's clock tells the length.
             self.length = end
             return end, ""
@@ -295,8 +292,6 @@ class FfmpegDecoder:
         latest = np.fmax.accumulate(np.concatenate([[self.last_time], times]))
         increasing = np.flatnonzero(times > latest[:-1])
         self._untimed_count += count - len(increasing)
-        gaps = np.diff(latest[np.isfinite(latest)])
-        self._max_gap = max(self._max_gap, float(gaps.max(initial=0.0)))
         self.last_time = float(latest[-1])
         if len(increasing):
             yield block.select(increasing)

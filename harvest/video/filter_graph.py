@@ -31,20 +31,18 @@ _ROUNDING_STEPS = 1e-6
 
 
 class Schedule(NamedTuple):
-    """Schedule of frames to examine: the first in each `step` seconds, or all if that is None.
+    """Schedule of frames to examine: the first in each `step` seconds.
 
     With `within`, only in the first `within` seconds of every `period`. ffmpeg evaluates the
     expression; `find_due` repeats that on the times of all frames.
     """
 
-    step: float | None
+    step: float
     period: float = 0.0
     within: float = 0.0
 
     def build_expression(self) -> str:
         """Return the expression for ffmpeg's `select` filter."""
-        if self.step is None:
-            return "1"
         # In ffmpeg's expressions `+` is "or", `*` is "and"; the first frame has no `prev_t`.
         is_due = f"isnan(prev_t)+{_later_bin_expression(self.step)}"
         if not self.within:
@@ -56,8 +54,6 @@ class Schedule(NamedTuple):
 
     def find_due(self, times: Float64Array, before: float) -> BoolArray:
         """Return a mask of selected frames; `before`: previous time or NaN."""
-        if self.step is None:
-            return np.ones(len(times), dtype=bool)
         earlier = np.concatenate([[before], times[:-1]])
         is_first = np.isnan(earlier)
         bins = self.find_bins(times, self.step)
@@ -89,8 +85,6 @@ def _bin_expression(time: str, step: float) -> str:
 
 def make_schedule(sampling: Sampling, pixels: int) -> Schedule:
     """Return the schedule for frames of `pixels` pixels after resizing."""
-    if sampling.mode == "keyframes":
-        return Schedule(None)
     if sampling.mode in ("useful", "scenes"):
         is_large = pixels > _LARGE_PIXELS
         return Schedule(_LARGE_STEP_SECONDS if is_large else _STEP_SECONDS)
@@ -175,14 +169,12 @@ def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
     width = max(round(full_width * scale), 1)
     height = max(round(full_height * scale), 1)
 
-    skip = "nokey" if sampling.mode == "keyframes" else None
-    if sampling.mode in ("useful", "scenes", "seen") and facts.skips_safely:
-        skip = "noref"
+    skips_frames = sampling.mode != "every" and facts.skips_safely
     return DecodePlan(
         facts=facts,
         schedule=make_schedule(sampling, width * height),
         size=(width, height),
-        skip=skip,
+        skip="noref" if skips_frames else None,
         # Pillow writes PNG from RGB; frames with alpha become RGB anyway.
         rgb=sampling.format == "png" or facts.alpha,
         thin=sampling.mode == "every" and facts.skips_safely,
@@ -297,10 +289,6 @@ def _input_options(plan: DecodePlan) -> dict[str, Any]:
         options["c:v"] = plan.facts.decoder
     if plan.skip:
         options["skip_frame"] = plan.skip
-    if plan.skip == "nokey" and plan.facts.codec in ("h264", "hevc", "theora"):
-        # Frame threads do not help with key frames alone: passing packets on costs a third more,
-        # and ffmpeg's decoder of Theora fails at the first other frame.
-        options["thread_type"] = "slice"
 
     if plan.since is not None and not plan.from_start:
         # -ss counts from the file's first time stamp and seeks to the key frame before.

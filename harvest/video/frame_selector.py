@@ -131,7 +131,7 @@ class FrameSelector(FrameChooser):
     def offer(self, candidate: FrameCandidate, interval: Interval) -> None:
         """Add a candidate of an interval; close the previous interval first."""
         self._interval = interval
-        if self._sampling.plain and self._sampling.mode in ("every", "keyframes"):
+        if self._sampling.plain and self._sampling.mode == "every":
             self._candidates = self._candidates or [candidate]
             return
         if not candidate.fades:

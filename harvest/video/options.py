@@ -121,9 +121,6 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             parse=make_validator(parse_every),
         ),
     ] = None
-    keyframes: Annotated[
-        bool, Param("Sample the key frames of the codec (fastest).")
-    ] = False
     scenes: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=1000)] | None,
         Param("Sample the N sharpest frames of each scene.", metavar="N"),
@@ -167,17 +164,17 @@ class SamplingTable(Request, frozen=True, kw_only=True):
 
     def sampling(self) -> Sampling:
         """Return the sampling. Raises `UsageError` for options that contradict each other."""
-        all_modes: tuple[Mode, ...] = ("every", "keyframes", "scenes")
-        modes = [mode for mode in all_modes if getattr(self, mode)]
-        if len(modes) > 1:
-            options = " and ".join(f"--{mode}" for mode in modes)
-            raise UsageError(f"{options} do not go together", "choose one of them")
+        if self.every and self.scenes:
+            raise UsageError(
+                "--every and --scenes do not go together", "choose one of them"
+            )
+        mode: Mode = "scenes" if self.scenes else "useful"
 
         width, height = parse_size(self.size) if self.size else (None, None)
         kind, quality = parse_format(self.format or "jpeg")
         start, end = parse_time_range(self.start, self.end)
         return Sampling(
-            mode=modes[0] if modes else "useful",
+            mode="every" if self.every else mode,
             every=parse_every(self.every) if self.every else Sampling.every,
             per_scene=self.scenes or 1,
             start=start,

@@ -186,12 +186,9 @@ def probe(video: Path) -> VideoFacts:
     return facts._replace(seconds=max(facts.seconds or 0.0, full_length))
 
 
-def find_field_order(video: Path, facts: VideoFacts, *, is_quick: bool) -> VideoFacts:
-    """Return the facts with the order of fields that images show where the file states none.
-
-    With `is_quick`, video that is said to be progressive is not examined.
-    """
-    if not facts.is_order_unclear or (is_quick and not facts.interlaced):
+def find_field_order(video: Path, facts: VideoFacts) -> VideoFacts:
+    """Return the facts with the order of fields that images show where the file states none."""
+    if not facts.is_order_unclear:
         return facts
 
     counts = _count_field_orders(video, facts)

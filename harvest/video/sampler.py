@@ -16,7 +16,7 @@ from PIL import Image
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.records import FollowedFace, Measured
-from harvest.video.cuts import CutFinder, KeyFrameCuts, SceneCut
+from harvest.video.cuts import CutFinder, SceneCut
 from harvest.video.decoder import FfmpegDecoder, FrameBlock
 from harvest.video.filter_graph import DecodePlan, make_plan
 from harvest.video.frame import RawFrame, encode
@@ -53,8 +53,7 @@ class VideoSegment:
         self._fingerprints = fingerprints
         self._since = -math.inf if plan.since is None else plan.since
         self._until = math.inf if plan.until is None else plan.until
-        detector_class = KeyFrameCuts if sampling.mode == "keyframes" else CutFinder
-        self._detector = detector_class(self._since)
+        self._detector = CutFinder(self._since)
         # Frames whose scene is not yet certain, with their times.
         self._pending = deque[tuple[float, RawFrame]]()
         self._cuts = deque[SceneCut]()
@@ -83,15 +82,12 @@ class VideoSegment:
     def find_interval(self, candidate: FrameCandidate) -> Interval:
         """Return the interval in which a candidate competes with others.
 
-        It is a pair: the number of a scene, frame or period, and one of a period within a scene.
+        It is a pair: the number of a scene or period, and one of a period within a scene.
         """
         mode = self._sampling.mode
         every = self._sampling.every
         if mode in ("scenes", "seen"):
             return candidate.scene, 0
-        if mode == "keyframes":
-            # Each key frame is kept: its time in microseconds is an interval of its own.
-            return round(candidate.time * 1e6), 0
         if mode == "useful":
             time_in_scene = candidate.time - (self._scene_start or 0.0)
             return candidate.scene, int(time_in_scene // every)
@@ -238,9 +234,7 @@ class VideoSampler:
         return self._result
 
     def _sample(self) -> None:
-        is_quick = self._sampling.mode == "keyframes"
-        facts = read_facts(self._video)
-        facts = find_field_order(self._video, facts, is_quick=is_quick)
+        facts = find_field_order(self._video, read_facts(self._video))
         self._facts = facts
         self._result.seconds = facts.seconds
         self._result.is_pale = facts.is_pale

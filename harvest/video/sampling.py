@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Literal
 
-Mode = Literal["useful", "every", "keyframes", "scenes", "seen"]
+Mode = Literal["useful", "every", "scenes", "seen"]
 Format = Literal["jpeg", "png"]
 
 # Maximum hash distance (bits of 64) of frames that look the same.
@@ -15,9 +15,9 @@ class Sampling:
     """Settings of one sampling; picklable, equal if they select the same frames.
 
     - `mode`: `useful` keeps the sharpest frame of each scene, and another one for every `every`
-      seconds of a long scene; `every` one for each `every` seconds; `keyframes` the codec's key
-      frames; `scenes` the `per_scene` sharpest of each scene; `seen` those that a `FrameFollower`
-      selects from frames `every` seconds apart (`asked` identifies its settings).
+      seconds of a long scene; `every` one for each `every` seconds; `scenes` the `per_scene`
+      sharpest of each scene; `seen` those that a `FrameFollower` selects from frames `every`
+      seconds apart (`asked` identifies its settings).
     - `start`, `end`: seconds from the start of the video, as a player shows them.
     - `limit`: maximum number of distinct images in all videos of a run together.
     - `width`, `height`: box in pixels that frames are reduced to fit; one side may be None.

@@ -301,7 +301,6 @@ SAMPLINGS: list[tuple[dict[str, Any], Sampling]] = [
     ({}, Sampling()),
     ({"every": "5s"}, Sampling("every", every=5.0)),
     ({"every": "1/5fps"}, Sampling("every", every=5.0)),
-    ({"keyframes": True}, Sampling("keyframes")),
     ({"scenes": 3}, Sampling("scenes", per_scene=3)),
     (
         {"start": "1:00", "end": "2:00", "limit": 7},
@@ -327,7 +326,6 @@ def test_request_gives_sampling(options: dict[str, Any], sampling: Sampling) -> 
 
 
 CONTRADICTIONS: list[dict[str, Any]] = [
-    {"keyframes": True, "scenes": 1},
     {"every": "1s", "scenes": 1},
     {"format": "png:90"},
     {"format": "jpeg:0"},

@@ -139,15 +139,6 @@ def test_jumping_timestamps_lose_no_frame(
     assert sample(dataset, video) == pytest.approx(range(4), abs=0.15)
 
 
-def test_key_frames_of_theora(dataset: Dataset, tmp_path: Path) -> None:
-    theora = ("-c:v", "libtheora", "-g", "25")
-    video = drawn_video(tmp_path / "v.ogg", lavfi_source(3), *theora)
-    sampling = Sampling("keyframes", skip_similar=None, drop_bad=False)
-    FrameHarvest(dataset, sampling, workers=1).run([video])
-    assert [time for time, _ in stored_frames(dataset)] == [0, 1, 2]
-    assert list(dataset.rejections.iterate()) == []
-
-
 def test_thousands_of_full_frames_are_read(tmp_path: Path) -> None:
     source = "testsrc2=s=64x48:r=25:d=41"
     video = drawn_video(tmp_path / "long.mp4", source, *H264)
