@@ -105,7 +105,7 @@ def main() -> int:
     if command == "demo":
         return run([BIN / "gleanset", "demo", *arguments])
     # Without npm the page works on the server only; the script prints how to install it.
-    run([BIN / "python", ROOT / "webapp" / "npm_parts.py"])
+    run([BIN / "python", ROOT / "tools" / "npm_parts.py"])
     if command == "test":
         return run_tests(arguments)
     print(f"installed in {VENV}; now run: source {BIN / 'activate'}")

@@ -23,7 +23,7 @@ class PagePartsHook(BuildHookInterface[Any]):
         """Add both to a wheel. An editable install reads the packages from the source folder."""
         if version == "editable":
             return
-        script = Path(self.root, "webapp", "npm_parts.py")
+        script = Path(self.root, "tools", "npm_parts.py")
         subprocess.run([sys.executable, str(script)], check=False)  # noqa: S603 - a script of this repository
         build_data["artifacts"].append("webapp/page/vendor/**")
         # Inside the wheel, as PEP 770 specifies. Not next to it: twine checks and uploads dist/*.

@@ -61,7 +61,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "urllib.request": ("harvest/", "gleanset/files/fetch.py"),
     "huggingface_hub": ("gleanset/files/hub.py",),
     "pyarrow": ("gleanset/files/parquet.py",),
-    "subprocess": ("{ffmpeg}", "{docker}", "{npm}"),
+    "subprocess": ("{ffmpeg}", "{docker}"),
     "tools": (),
     "benchmarks": (),
     # Windows lacks these modules: imported where the system is known.

@@ -35,7 +35,7 @@ class PageFiles(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file, gzipped if possible."""
         is_accepted = "gzip" in Headers(scope=scope).get("accept-encoding", "")
-        # `npm_parts.py` compresses the large files once.
+        # `tools/npm_parts.py` compresses the large files once.
         gzip_path = f"{path}.gz"
         # `lookup_path` also returns the status of the file; None for a missing one.
         is_gzipped = is_accepted and self.lookup_path(gzip_path)[1] is not None

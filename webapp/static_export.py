@@ -21,20 +21,20 @@ from webapp.loaded_model import (
     make_page_facts,
 )
 from webapp.model_card import model_card
-from webapp.npm_parts import are_current
 from webapp.page_files import FINDER, MANIFEST, PAGE, make_manifest
 from webapp.portraits import portraits
 from webapp.request import StaticPageRequest
 from webapp.settings import ServeSettings, page_settings
 
 API = "api/v1"
+NPM_LOCK = "package-lock.json"
 API_FILES = ("api.html", "api_page.js", "snippets.js", "openapi.json")
 SERVER_FILES = (
     *API_FILES,
     "admin.html",
     "admin.css",
     "admin.js",
-    "package-lock.json",
+    NPM_LOCK,
     MANIFEST,
 )
 """Files of the page that only a server needs, or that are generated."""
@@ -75,11 +75,7 @@ def export_page(
             f"the folder has other files: {folder}",
             "use a new or empty folder",
         )
-    if not are_current():
-        raise MissingComponent(
-            "npm packages of the page are missing",
-            "python webapp/npm_parts.py",
-        )
+    _check_npm_packages()
 
     web = page_settings(root)
     sizes = []
@@ -107,6 +103,20 @@ def export_page(
         if web.contact
         else "no contact for removal requests: set contact under [web] in dataset.toml",
     )
+
+
+def _check_npm_packages() -> None:
+    """Raise `MissingComponent` unless the packages of the lock file were downloaded."""
+    lock = PAGE.with_name(NPM_LOCK)
+    downloaded_lock = PAGE / "vendor" / NPM_LOCK
+    is_current = (
+        downloaded_lock.is_file() and downloaded_lock.read_bytes() == lock.read_bytes()
+    )
+    if not is_current:
+        raise MissingComponent(
+            "npm packages of the page are missing",
+            "python tools/npm_parts.py",
+        )
 
 
 def _make_files(

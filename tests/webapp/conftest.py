@@ -20,10 +20,10 @@ from gleanset import Dataset
 from gleanset.db.faces import WHOLE, CropMethod
 from gleanset.db.journal import Choice
 from gleanset.settings import WebSettings
+from tools.npm_parts import are_current
 from tools.sample.character import random_character, random_expression
 from tools.sample.scene import Figure, Scene, paint_scene
 from webapp.app import create_app
-from webapp.npm_parts import are_current
 from webapp.settings import RequestLimits, ServeSettings
 
 
@@ -166,7 +166,7 @@ def browser() -> Iterator[Any]:
     """Yield a headless Chromium, which occupies the event loop of this thread, or skip."""
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None or not are_current():
-        pytest.skip("needs chromium, and the page's parts: webapp/npm_parts.py")
+        pytest.skip("needs chromium, and the page's parts: tools/npm_parts.py")
     with playwright.sync_playwright() as driver:
         webcam = [
             "--use-fake-device-for-media-stream",

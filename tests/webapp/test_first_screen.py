@@ -27,8 +27,8 @@ from gleanset.db.faces import CropMethod
 from gleanset.db.reports import Reports
 from gleanset.settings import WebSettings
 from pipeline.maintenance.removals import plan_removal, remove_images
+from tools.npm_parts import are_current
 from webapp.guard import POLICY
-from webapp.npm_parts import are_current
 from webapp.page_files import PAGE
 from webapp.report_decisions import refuse_reports
 from webapp.settings import ServeSettings
@@ -232,7 +232,7 @@ def test_static_page_works_offline(
 
 
 @pytest.mark.skipif(
-    not are_current(), reason="needs the page's parts: webapp/npm_parts.py"
+    not are_current(), reason="needs the page's parts: tools/npm_parts.py"
 )
 def test_export_refuses_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("mine")

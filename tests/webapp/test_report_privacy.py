@@ -36,7 +36,7 @@ from labeler.gallery.writing import write_gallery
 from labeler.requests import GalleryRequest
 from pipeline.episodes.timeline import write_timelines
 from pipeline.report.page import write_report
-from webapp.npm_parts import are_current
+from tools.npm_parts import are_current
 from webapp.report_decisions import accept_reports
 
 SENT = solid_image("green", (96, 72))
@@ -178,7 +178,7 @@ def test_timeline_excludes_reports(mixed_dataset: Dataset, tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(
-    not are_current(), reason="needs the page's parts: webapp/npm_parts.py"
+    not are_current(), reason="needs the page's parts: tools/npm_parts.py"
 )
 def test_static_export_excludes_reports(mixed_dataset: Dataset, tmp_path: Path) -> None:
     with (mixed_dataset.root / "dataset.toml").open("a", encoding="utf-8") as file:

@@ -284,7 +284,7 @@ class FakeDetector:
         return self.faces
 
 
-def test_faces_of_the_browser_replace_those_that_are_missing(two_faces: Path) -> None:
+def test_browser_detector_fills_in_missing_faces(two_faces: Path) -> None:
     pixels = np.asarray(decode(two_faces.read_bytes()).pixels)
     faces = detect_for_page(FakeDetector(), pixels)
     drawn = sort_in_reading_order(DrawnFace().detect(pixels))

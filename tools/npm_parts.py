@@ -1,6 +1,6 @@
-"""Downloads the page's npm packages, pinned by `package-lock.json`.
+"""Download the page's npm packages, pinned by `package-lock.json`.
 
-    python webapp/npm_parts.py
+    python tools/npm_parts.py
 
 npm checks the hashes of the lock file. Only the files that the page loads are copied to
 `page/vendor/`, with a gzipped copy. Imports nothing of Gleanset, because it runs before the
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / "webapp"
 VENDOR = FOLDER / "page" / "vendor"
 LOCK = "package-lock.json"
 PARTS = (
@@ -78,7 +78,7 @@ def main() -> int:
 
     sys.stderr.write(
         f"{reason}: the page cannot run the model in the browser, only on the server\n"
-        "hint: install npm, then run: python webapp/npm_parts.py\n"
+        "hint: install npm, then run: python tools/npm_parts.py\n"
     )
     return MISSING
 
