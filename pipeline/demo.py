@@ -30,7 +30,7 @@ from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import msgspec
 from PIL import Image
@@ -130,8 +130,7 @@ def read_listing(folder: Path) -> SiteListing:
 PAGE_SIZE = 35
 
 _ROW = """<li data-idx="{index}"><div class="iuscp isv"><div class="imgpt">\
-<a class="iusc" style="height:180px" m="{m}" mad="{mad}" href="{href}">\
-<div class="img_cont hoff"><img class="mimg" src="{thumb}" alt="{title}"/></div></a>\
+<a class="iusc" style="height:180px" m="{m}" href="{href}"></a>\
 <div class="img_info hon"><span class="nowrap">{width} × {height} · jpeg</span></div></div>\
 <div class="infopt"><div class="infnmpt"><div><ul class="b_dataList">\
 <li><a class="inflnk" title="{title}" href="{page}">{title}</a></li>\
@@ -189,10 +188,8 @@ def _render_row(result: SearchResult, index: int, base: str) -> str:
     }
     return _ROW.format(
         index=index + 1,
-        m=_to_attribute(metadata),
-        mad=_to_attribute({"turl": metadata["turl"], "maw": "320", "mah": "180"}),
+        m=escape(json.dumps(metadata)),
         href=escape(f"/images/search?{urlencode(link)}"),
-        thumb=escape(metadata["turl"]),
         title=escape(result.title),
         page=escape(metadata["purl"]),
         host=escape(f"{host}.example"),
@@ -210,15 +207,9 @@ def _build_metadata(result: SearchResult, base: str) -> dict[str, str]:
         first, rest = title.split(" ", 1)
         title = f"\ue000{first}\ue001 {rest}"
     return {
-        "cid": key[:8],
         "purl": base + result.page,
         "murl": base + result.path,
-        "turl": f"{base}/th?id=OIP.{quote(key)}&pid=15.1",
-        "md5": key,
-        "shkey": key[8:24],
         "t": title,
-        "mid": key.upper(),
-        "desc": f"{result.title}, by {result.author}",
     }
 
 
@@ -238,10 +229,6 @@ def _build_photo(result: SearchResult, base: str) -> dict[str, object]:
         "width_z": width,
         "height_z": height,
     }
-
-
-def _to_attribute(values: dict[str, str]) -> str:
-    return escape(json.dumps(values, ensure_ascii=False, separators=(",", ":")))
 
 
 PORT = 8427
@@ -271,7 +258,6 @@ class SampleSite(ThreadingHTTPServer):
         self._listing = read_listing(folder)
         results = list(chain.from_iterable(self._listing.values()))
         self._by_path = {urlsplit(result.path).path: result for result in results}
-        self._by_page = {result.page: result for result in results}
 
         try:
             super().__init__(("127.0.0.1", PORT), _Handler)
@@ -307,8 +293,6 @@ class SampleSite(ThreadingHTTPServer):
             return self._search(query, base)
         if path == "/services/rest/":
             return self._search_flickr(query, base)
-        if path in self._by_page:
-            return _render_page(self._by_page[path])
         if path in self._by_path:
             return self._send_image(self._by_path[path])
         return _NOT_FOUND
@@ -409,14 +393,6 @@ def _render_variant(path: Path, variant: str) -> bytes:
         else:
             image.save(buffer, "JPEG", quality=60)
     return buffer.getvalue()
-
-
-def _render_page(result: SearchResult) -> SiteResponse:
-    text = (
-        f"<!DOCTYPE html><html><head><title>{escape(result.title)}</title></head>"
-        f'<body><p>by {escape(result.author)}</p><img src="{escape(result.path)}"/></body></html>'
-    )
-    return SiteResponse(200, _HTML, text.encode())
 
 
 def _parse_number(query: dict[str, list[str]], name: str, default: int) -> int:

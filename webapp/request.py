@@ -1,11 +1,9 @@
 """Arguments of `webapp serve` and `webapp export`."""
 
-from __future__ import annotations
-
 import os
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 
@@ -14,9 +12,6 @@ from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.request import Request, WorkerCount
 from webapp.settings import PER_MINUTE
-
-if TYPE_CHECKING:
-    from webapp.server import ListenAddress
 
 DEFAULT_PORT = 8000
 
@@ -105,27 +100,17 @@ class ServeRequest(Request, frozen=True, kw_only=True):
     ] = PER_MINUTE
     detector: ModelDetector = None
 
-    def address(self) -> ListenAddress:
-        """Return the address to listen on. Raises `UsageError`."""
-        from webapp.server import ListenAddress
-
+    def check(self) -> None:
+        """Raise `UsageError` if the port, the certificate or its key is unusable."""
+        self.find_port()
         if bool(self.tls_cert) != bool(self.tls_key):
             raise UsageError("only one of --tls-cert and --tls-key", "use both")
-        files = [Path(name) for name in (self.tls_cert, self.tls_key) if name]
-        for file in files:
-            if not file.is_file():
-                raise UsageError(f"not a file: {file}", "check the path")
+        for name in (self.tls_cert, self.tls_key):
+            if name and not Path(name).is_file():
+                raise UsageError(f"not a file: {name}", "check the path")
 
-        cert, key = files or (None, None)
-        return ListenAddress(
-            self.host,
-            self._port(),
-            cert,
-            key,
-            self.forwarded_allow_ips,
-        )
-
-    def _port(self) -> int:
+    def find_port(self) -> int:
+        """Return the port to listen on. Raises `UsageError`."""
         if self.port is not None:
             return self.port
         text = os.environ.get("PORT") or str(DEFAULT_PORT)

@@ -3,8 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -12,20 +11,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gleanset.errors import InputUnusable
 from webapp.app import create_app
 from webapp.computations import ServedFacts
+from webapp.request import ServeRequest
 from webapp.settings import ServeSettings
-
-
-class ListenAddress(NamedTuple):
-    """Host, port and certificate of a server.
-
-    `proxies` are trusted proxies, as in uvicorn's `--forwarded-allow-ips`.
-    """
-
-    host: str
-    port: int
-    cert: Path | None
-    key: Path | None
-    proxies: str
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -79,18 +66,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
 
 def make_server_config(
-    settings: ServeSettings, facts: ServedFacts, address: ListenAddress
+    settings: ServeSettings, facts: ServedFacts, request: ServeRequest
 ) -> uvicorn.Config:
     """Return the configuration of uvicorn."""
     return uvicorn.Config(
         create_app(settings, facts),
         http=BoundedHttpProtocol,
         ws="none",
-        ssl_certfile=address.cert,
-        ssl_keyfile=address.key,
+        ssl_certfile=request.tls_cert,
+        ssl_keyfile=request.tls_key,
         # By default uvicorn trusts such headers from this machine.
-        proxy_headers=bool(address.proxies),
-        forwarded_allow_ips=address.proxies,
+        proxy_headers=bool(request.forwarded_allow_ips),
+        forwarded_allow_ips=request.forwarded_allow_ips,
         access_log=False,
         server_header=False,
         log_level="warning",
@@ -119,24 +106,25 @@ class _Server(uvicorn.Server):
 def run_server(
     settings: ServeSettings,
     facts: ServedFacts,
-    address: ListenAddress,
+    request: ServeRequest,
     ready: Callable[[int], None],
 ) -> None:
     """Serve until Ctrl-C or a signal; call `ready` with the port (port 0: any free one).
 
     Raises `InputUnusable` if the server cannot start.
     """
-    config = make_server_config(settings, facts, address)
+    config = make_server_config(settings, facts, request)
+    port = request.find_port()
     cannot_start = InputUnusable(
-        f"cannot listen on {address.host}:{address.port}",
+        f"cannot listen on {request.host}:{port}",
         "choose another port: --port PORT",
     )
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in request.host else socket.AF_INET
     listening = socket.socket(family)
     try:
         # A server that is started again gets its address at once.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((address.host, address.port))
+        listening.bind((request.host, port))
         listening.listen()
         port = listening.getsockname()[1]
         _Server(config, lambda: ready(port)).run([listening])

@@ -19,7 +19,7 @@ from gleanset.work.progress import Progress
 from webapp.computations import JOB, ServedFacts, load_served_facts
 from webapp.exports import FILE, find_served_file, private_copy
 from webapp.request import ServeRequest
-from webapp.server import ListenAddress, run_server
+from webapp.server import run_server
 from webapp.settings import RequestLimits, ServeSettings, page_settings
 
 TOKEN_VARIABLE = "GLEANSET_WEB_TOKEN"  # noqa: S105 - not a token, but its name
@@ -49,7 +49,7 @@ def serve_page(
         stack.callback(signal.signal, signal.SIGTERM, previous)
 
         web = page_settings(root)
-        address = request.address()
+        request.check()
         file = find_served_file(root, request.run, web.run, progress)
         hosts, token = choose_access_rules(
             request.host,
@@ -80,14 +80,14 @@ def serve_page(
         progress.say(f"serving {file.parent.name if file.name == FILE else file.stem}")
 
         def announce(port: int) -> None:
-            for host in list_reachable_hosts(address.host, request.host_name):
-                base = _make_base_url(address, host, port)
+            for host in list_reachable_hosts(request.host, request.host_name):
+                base = _make_base_url(request, host, port)
                 show(f"{base}?token={token}" if token else base)
                 if admin is not None:
                     show(f"admin: {base}admin?token={admin}")
             progress.say("press Ctrl-C to stop")
 
-        run_server(settings, facts, address, announce)
+        run_server(settings, facts, request, announce)
 
 
 def choose_access_rules(
@@ -136,7 +136,7 @@ def list_reachable_hosts(host: str, names: tuple[str, ...]) -> tuple[str, ...]:
     return names or (socket.gethostname(),)
 
 
-def _make_base_url(address: ListenAddress, host: str, port: int) -> str:
-    scheme = "https" if address.cert else "http"
+def _make_base_url(request: ServeRequest, host: str, port: int) -> str:
+    scheme = "https" if request.tls_cert else "http"
     name = f"[{host}]" if ":" in host else host
     return f"{scheme}://{name}:{port}/"

@@ -16,7 +16,8 @@ from tools_for_tests import encode
 
 from webapp.computations import ServedFacts
 from webapp.loaded_model import get_served_facts, load_model
-from webapp.server import BoundedHttpProtocol, ListenAddress, make_server_config
+from webapp.request import ServeRequest
+from webapp.server import BoundedHttpProtocol, make_server_config
 from webapp.settings import ServeSettings
 
 Serve = Callable[..., TestClient]
@@ -69,8 +70,8 @@ def running_server(
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
-        address = ListenAddress("127.0.0.1", 0, None, None, proxies)
-        config = make_server_config(settings, make_facts(settings), address)
+        request = ServeRequest(forwarded_allow_ips=proxies)
+        config = make_server_config(settings, make_facts(settings), request)
         config.http, config.log_level = protocol, "critical"
         server = uvicorn.Server(config)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))

@@ -27,7 +27,8 @@ from tools_for_tests import command, eventually
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
-from webapp.server import ListenAddress, run_server
+from webapp.request import ServeRequest
+from webapp.server import run_server
 from webapp.serving import list_reachable_hosts
 from webapp.settings import RequestLimits, ServeSettings
 
@@ -203,7 +204,7 @@ def test_port_in_use_raises_error(settings: ServeSettings) -> None:
             run_server(
                 settings,
                 make_facts(settings),
-                ListenAddress(host, port, None, None, ""),
+                ServeRequest(host=host, port=port),
                 lambda _: None,
             )
 
