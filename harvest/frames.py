@@ -78,7 +78,7 @@ class FrameHarvest:
         self._pale_videos: list[str] = []
         # Images of this run by SHA-256, and the number of frames of videos known before.
         self._images = set[str]()
-        self._known_frames: dict[str, int] = {}
+        self._known_count = 0
         # To skip intros, all videos are sampled first.
         self._sampled: list[tuple[VideoTask, SampledVideo]] = []
 
@@ -122,7 +122,7 @@ class FrameHarvest:
         """Number of images that may still be added; None without a limit."""
         if self.sampling.limit is None:
             return None
-        count = len(self._images) + sum(self._known_frames.values())
+        count = len(self._images) + self._known_count
         return max(self.sampling.limit - count, 0)
 
     @property
@@ -232,7 +232,7 @@ class FrameHarvest:
             forgotten = min(self.dataset.videos.count_forgotten_frames(sha256), frames)
             self._importer.tally["known"] += frames - forgotten
             self._importer.tally["forgotten"] += forgotten
-            self._known_frames[sha256] = frames
+            self._known_count += frames
             name = video.name
             if name in self._damaged:
                 self._note_unreadable(name, DAMAGED, self._damaged[name])
@@ -363,9 +363,7 @@ class FrameHarvest:
         sha256 = frame.measured.sha256
         origin = replace(
             video.origin,
-            source="video",
             key=f"{video.sha256[:16]}@{frame.time:.3f}",
-            video=video.sha256,
             time=round(frame.time, 6),
             scene=frame.scene,
             frame=frame.number,

@@ -55,9 +55,9 @@ def iter_faces(dataset: Dataset) -> Iterator[Line]:
         yield {
             "image": row.image,
             "detector": face.detector,
-            "box": list(face.box),
+            "box": face.box,
             "score": face.score,
-            "landmarks": [list(landmark) for landmark in face.landmarks],
+            "landmarks": face.landmarks,
         }
 
 
@@ -75,7 +75,6 @@ def iter_samples(dataset: Dataset) -> Iterator[Line]:
         for sample, quality in page:
             line = _rename_field(asdict(sample), "key", "id")
             line["mark"] = MARKS.get(marks[ids[sample.key]] or "")
-            line["box"] = list(sample.box)
             line["phash"] = f"{sample.phash:016x}"
             line["size"] = sample.size
             line |= origins.get(sample.image, NO_SUMMARY)._asdict()
@@ -98,34 +97,15 @@ def iter_groups(dataset: Dataset) -> Iterator[Line]:
         yield {"group": name, "samples": keys, **_list_files(dataset, keys)}
 
 
-def iter_yields(dataset: Dataset) -> Iterator[Line]:
-    """Yield the results of each source for each keyword, weak label or video."""
-    for row in dataset.fetches.list_yields():
-        yield {
-            "source": row.source,
-            "asked": row.asked or None,
-            "added": row.added,
-            "duplicate": row.duplicate,
-            "known": row.known,
-            "rejected": row.total_rejected,
-            "reasons": row.reasons,
-        }
-
-
 def iter_predictions(dataset: Dataset) -> Iterator[Line]:
     """Yield predictions of the latest prelabeling: the top class, its confidence, and `others`."""
     for row in iter_proposed_samples(dataset.db):
-        (label, confidence), *others = row.proposals
-        yield {
-            "sample": row.sample,
-            "status": row.status,
-            "waits": row.waits,
+        line = row._asdict()
+        (label, confidence), *others = line.pop("proposals")
+        yield line | {
             "label": label,
             "confidence": confidence,
             "others": [other._asdict() for other in others],
-            "position": row.position,
-            "cluster": row.cluster,
-            "outlier": row.outlier,
         }
 
 
@@ -253,7 +233,6 @@ def iter_reports(dataset: Dataset) -> Iterator[Line]:
                 "at": report.at,
                 "status": report.status,
                 **claim,
-                "box": list(report.claim.box),
                 "class": get_claimed_class(dataset, report),
                 "disputed_by": [rival.report for rival in rivals if rival.report],
                 "sample_is": labels[0] if labels else None,
@@ -281,7 +260,7 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "decisions": lambda dataset: map(asdict, dataset.journal.iterate()),
     "groups": iter_groups,
     "rejections": lambda dataset: map(asdict, dataset.rejections.iterate()),
-    "yields": iter_yields,
+    "yields": lambda dataset: (row._asdict() for row in dataset.fetches.list_yields()),
     "runs": lambda dataset: map(asdict, dataset.runs.iterate()),
     "predictions": iter_predictions,
     "clusters": iter_clusters,

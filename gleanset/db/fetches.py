@@ -37,17 +37,13 @@ class FetchYield(NamedTuple):
     """
 
     source: str
-    asked: str
+    asked: str | None
     images: int
     added: int
     duplicate: int
     known: int
+    rejected: int
     reasons: dict[str, int]
-
-    @property
-    def total_rejected(self) -> int:
-        """Number of rejected candidates."""
-        return sum(self.reasons.values())
 
 
 class Rejections(Table):
@@ -195,7 +191,8 @@ class Fetches(Table):
                 ) g
                 GROUP BY 1, 2
             ), refused AS (
-                SELECT source, asked, json_group_object(reason, items) AS reasons
+                SELECT source, asked, sum(items) AS rejected,
+                    json_group_object(reason, items) AS reasons
                 FROM (
                     SELECT f.source,
                         coalesce(
@@ -209,8 +206,9 @@ class Fetches(Table):
                 )
                 GROUP BY 1, 2
             )
-            SELECT source, asked, ifnull(images, 0) AS images, ifnull(added, 0) AS added,
-                ifnull(duplicate, 0) AS duplicate, ifnull(known, 0) AS known,
+            SELECT source, nullif(asked, '') AS asked, ifnull(images, 0) AS images,
+                ifnull(added, 0) AS added, ifnull(duplicate, 0) AS duplicate,
+                ifnull(known, 0) AS known, ifnull(rejected, 0) AS rejected,
                 ifnull(reasons, '{{}}') AS reasons
             FROM (SELECT source, asked FROM found UNION SELECT source, asked FROM refused)
             LEFT JOIN found USING(source, asked)

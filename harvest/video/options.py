@@ -13,7 +13,6 @@ from harvest.video.sampling import SIMILAR, Format, Mode, Sampling
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
 _CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
-_RATE = re.compile(r"(\d{1,9})(?:/(\d{1,9}))?fps")
 _SIZE = re.compile(r"(\d{0,5})\s*[xX×]\s*(\d{0,5})")
 _FORMAT = re.compile(r"png|jpe?g(?::(\d{1,3}))?")
 MAX_SIDE = 16384
@@ -30,27 +29,15 @@ def parse_time(text: str) -> float:
     if match := _DURATION.fullmatch(text.strip()):
         return float(match[1]) * _UNITS[match[2]]
     raise UsageError(
-        f"{text!r} is not a time", "write for instance 12:34, 1:02:03.5 or 90s"
+        f"{text!r} is not a time", "write for instance 12:34, 1:02:03.5, 90s or 500ms"
     )
 
 
 def parse_every(text: str) -> float:
-    """Convert an interval ('5s', '500ms') or a rate ('2fps', '1/5fps') to seconds.
-
-    Raises `UsageError`.
-    """
-    seconds = 0.0
-    if match := _RATE.fullmatch(text.strip()):
-        frames = int(match[1])
-        period = int(match[2] or 1)
-        seconds = period / frames if frames else 0.0
-    elif match := _DURATION.fullmatch(text.strip()):
-        seconds = float(match[1]) * _UNITS[match[2]]
-
-    if seconds <= 0:
-        raise UsageError(
-            f"{text!r} is not an interval", "write for instance 5s, 500ms or 2fps"
-        )
+    """Return an interval in seconds, written as a time. Raises `UsageError`."""
+    seconds = parse_time(text)
+    if not seconds:
+        raise UsageError(f"{text!r} is not an interval", "write for instance 5s")
     return seconds
 
 
@@ -116,7 +103,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     every: Annotated[
         str | None,
         Param(
-            "Sample at this interval, such as 5s or 500ms, or rate, such as 2fps or 1/5fps.",
+            "Sample at this interval, such as 5s or 500ms.",
             metavar="TIME",
             parse=make_validator(parse_every),
         ),

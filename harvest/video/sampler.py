@@ -213,10 +213,7 @@ class VideoSampler:
     """Sampler of one video."""
 
     def __init__(self, task: VideoTask):
-        self._video = task.video.path
-        self._sampling = task.sampling
-        self._store = task.store
-        self._advance = task.advance
+        self._task = task
         self._chooser: FrameChooser = (
             task.follower.chooser(task.sampling.limit)
             if task.follower
@@ -234,15 +231,17 @@ class VideoSampler:
         return self._result
 
     def _sample(self) -> None:
-        facts = find_field_order(self._video, read_facts(self._video))
+        video = self._task.video.path
+        sampling = self._task.sampling
+        facts = find_field_order(video, read_facts(video))
         self._facts = facts
         self._result.seconds = facts.seconds
         self._result.is_pale = facts.is_pale
-        self._advance(0.0)
+        self._task.advance(0.0)
 
-        plan = make_plan(self._sampling, facts)
-        segment = VideoSegment(plan, self._sampling, self._result.fingerprints)
-        decoder = FfmpegDecoder(self._video, plan)
+        plan = make_plan(sampling, facts)
+        segment = VideoSegment(plan, sampling, self._result.fingerprints)
+        decoder = FfmpegDecoder(video, plan)
         with closing(decoder.iter_blocks()) as blocks:
             for block in blocks:
                 self._offer_candidates(segment, segment.add_block(block))
@@ -273,8 +272,8 @@ class VideoSampler:
 
     def _store_frames(self, candidates: Iterable[FrameCandidate]) -> None:
         for candidate in candidates:
-            data, measured = encode(candidate.frame, self._sampling)
-            self._store.stage(measured.sha256, measured.format, data)
+            data, measured = encode(candidate.frame, self._task.sampling)
+            self._task.store.stage(measured.sha256, measured.format, data)
             faces = self._chooser.faces(candidate, data, measured)
             frame = StoredFrame(
                 measured, candidate.time, candidate.scene, candidate.number, faces
@@ -283,5 +282,5 @@ class VideoSampler:
 
     def _report_progress(self, time: float) -> None:
         done_seconds = min(max(time, 0.0), self._facts.seconds or 0.0)
-        self._advance(max(done_seconds - self._done_seconds, 0.0))
+        self._task.advance(max(done_seconds - self._done_seconds, 0.0))
         self._done_seconds = max(done_seconds, self._done_seconds)

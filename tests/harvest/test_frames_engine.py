@@ -300,7 +300,7 @@ def test_parse_time(text: str, seconds: float) -> None:
 SAMPLINGS: list[tuple[dict[str, Any], Sampling]] = [
     ({}, Sampling()),
     ({"every": "5s"}, Sampling("every", every=5.0)),
-    ({"every": "1/5fps"}, Sampling("every", every=5.0)),
+    ({"every": "0:05"}, Sampling("every", every=5.0)),
     ({"scenes": 3}, Sampling("scenes", per_scene=3)),
     (
         {"start": "1:00", "end": "2:00", "limit": 7},
@@ -335,6 +335,7 @@ CONTRADICTIONS: list[dict[str, Any]] = [
     {"start": "2:00", "end": "1:00"},
     {"format": "webp"},
     {"every": "0s"},
+    {"every": "2fps"},
     {"end": "0"},
     {"every": ""},
     {"size": ""},

@@ -551,7 +551,6 @@ def test_search_url_contains_only_required_parameters() -> None:
         ("licence", "creative-commons", "il:cl"),
         ("date", "week", "qdr:w"),
         ("date", "2020-01-31..2021-12-01", "cdr:1,cd_min:01/31/2020,cd_max:12/01/2021"),
-        ("format", "webp", "ift:webp"),
     ],
 )
 def test_filters_are_sent_as_google_parameters(name: str, word: str, tbs: str) -> None:

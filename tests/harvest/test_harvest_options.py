@@ -22,7 +22,6 @@ from harvest.downloads import DownloadRun, harvest_urls, retry
 from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from harvest.result_filter import parse_filter
 from harvest.sources import Source
-from pipeline.listing import iter_yields
 from pipeline.maintenance.removals import RemovalPlan, remove_images
 from pipeline.recipe import read_recipe
 from pipeline.stages import Stages
@@ -369,7 +368,10 @@ def test_yields_by_source_and_query(
     urls = tmp_path / "l"
     urls.write_text(f"{bing.site.url}/p/x9.jpg\tnine\n{bing.site.url}/p/10.jpg\tten\n")
     harvest_urls(dataset, [urls], DownloadRun(open_client))
-    rows = [tuple(line.values()) for line in iter_yields(dataset)]
+    rows = [
+        (r.source, r.asked, r.added, r.duplicate, r.known, r.rejected, r.reasons)
+        for r in dataset.fetches.list_yields()
+    ]
     assert rows == [
         ("one", "thing", 2, 1, 0, 1, {"http 404": 1}),
         ("two", "else", 0, 0, 2, 0, {}),

@@ -2,7 +2,7 @@
 
 The package `google-images-download` builds the URL of a search. The rest of it is not used: it
 prints, exits and writes into the current folder. `_OUR_FILTERS` replace filters that are wrong in
-the package (teal, webp, more than 1024x768) or missing.
+the package (teal, more than 1024x768) or missing.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 _MODULE = "google_images_download.google_images_download"
 _PLAIN_COLOURS = "red orange yellow green blue purple pink white gray black brown"
-_MEGAPIXELS = (2, 4, 6, 8, 10, 12, 15, 20, 40, 70)
 # Our option -> argument of the package -> our value -> its value.
 _PACKAGE_FILTERS = {
     "size": (
@@ -55,8 +54,7 @@ _PACKAGE_FILTERS = {
         | {
             f"{size}+": f">{size.replace('x', '*')}"
             for size in ("400x300", "640x480", "800x600")
-        }
-        | {f"{size}mp+": f">{size}MP" for size in _MEGAPIXELS},
+        },
     ),
     "colour": ("color", {word: word for word in _PLAIN_COLOURS.split()}),
     "type": (
@@ -86,10 +84,6 @@ _PACKAGE_FILTERS = {
         "aspect_ratio",
         {word: word for word in ("tall", "square", "wide", "panoramic")},
     ),
-    "format": (
-        "format",
-        {word: word for word in ("jpg", "gif", "png", "bmp", "svg", "ico")},
-    ),
 }
 # Our option -> our value -> Google's value.
 _OUR_FILTERS = {
@@ -98,7 +92,6 @@ _OUR_FILTERS = {
     | {"transparent": "ic:trans"},
     # As in the current menu of the site.
     "licence": {"creative-commons": "il:cl", "other": "il:ol"},
-    "format": {"webp": "ift:webp"},
 }
 CHOICES = {
     name: [*values, *_OUR_FILTERS.get(name, {})]
@@ -157,7 +150,6 @@ class Google(Source):
             parse=parse_day_range,
         ),
         Option("aspect", "aspect ratio", "", CHOICES["aspect"]),
-        Option("format", "file format", "", CHOICES["format"]),
     )
 
     def __init__(
