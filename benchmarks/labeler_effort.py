@@ -69,6 +69,8 @@ TIMEOUT_SECONDS = 120.0
 """A window that stays busy for longer is a failure."""
 NO_FACE = ""
 """True class of a sample that is not a face."""
+MANY_OUTLIERS = 3
+"""From this number of wrong faces in a cluster, ask for better suggestions instead of fixing it."""
 RELABEL_SHARE = 0.6
 """If more than this share of a class page has one other class, relabel the whole page."""
 
@@ -312,6 +314,11 @@ class Person:
         runs.sort(key=lambda run: self._is_single_new_class(*run))
         for number, (name, clusters) in enumerate(runs, 1):
             self._stage = "naming clusters"
+            # Outliers of a named cluster have a label, and are not suggested again.
+            is_mixed = self._count_outliers(name, clusters) >= MANY_OUTLIERS
+            if is_mixed and self.view.header.better_button.isVisible():
+                self.press("ctrl+r", "suggest again")
+                return
             is_last = number == len(runs) and self._is_single_new_class(name, clusters)
             leaves = is_last and not self._has_unseen()
             self._label_clusters(name, clusters, "ctrl+Return" if leaves else "Return")
@@ -323,8 +330,15 @@ class Person:
         self, name: str, clusters: list[list[PaintedTile]]
     ) -> bool:
         """Return whether this is a single pure cluster of a new class."""
-        is_pure = all(self.truth[tile.key] == name for tile in clusters[0])
-        return len(clusters) == 1 and is_pure and name not in self.keys
+        is_single = len(clusters) == 1 and name not in self.keys
+        return is_single and not self._count_outliers(name, clusters)
+
+    def _count_outliers(self, name: str, clusters: list[list[PaintedTile]]) -> int:
+        """Return how many faces of clusters have another class."""
+        classes = Counter(
+            self.truth[tile.key] for cluster in clusters for tile in cluster
+        )
+        return classes.total() - classes[name]
 
     def _label_clusters(
         self, name: str, clusters: list[list[PaintedTile]], enter: str
@@ -377,12 +391,13 @@ class Person:
             enumerate(wrong), lambda item: (item[1][0] - item[0], item[1][1])
         )
         for (_, name), run in runs:
-            if self.view.header.better_button.isVisible():
+            has_clusters = self.view.state.shown.has_clusters
+            if self.view.header.better_button.isVisible() and not has_clusters:
                 self.press("ctrl+r", "suggest again")
                 return
             rows = [row for _, (row, _) in run]
-            # Exclude them from the cluster, then label them.
-            if self.view.state.shown.has_clusters:
+            # A key is for a face of the named cluster, a new name only after it is excluded.
+            if has_clusters and name not in self.keys:
                 for row in rows:
                     self._count("click")
                     self._move(PRESS_SECONDS, self._locate(row), "click", 1)

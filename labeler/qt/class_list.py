@@ -264,7 +264,6 @@ class ClassListDelegate(QStyledItemDelegate):
                 painter,
                 line,
                 tr("Everything else"),
-                theme.muted_text(),
                 align=Qt.AlignmentFlag.AlignBottom,
             )
 
@@ -296,8 +295,7 @@ class ClassListDelegate(QStyledItemDelegate):
             painter,
             line,
             f"{row.count:,}",
-            theme.muted_text(),
-            align=Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
+            align=theme.ALIGN_RIGHT,
         )
         line.setRight(line.right() - count_width - theme.SPACE_M)
 

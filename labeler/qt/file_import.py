@@ -476,6 +476,8 @@ class SearchDialog(CommandDialog):
         super().__init__(parent, tr("Search a site"), tr("Search"))
         self.words, self.site = QLineEdit(), QComboBox()
         self.limit = QSpinBox(minimum=1, maximum=MAX_LIMIT, value=DEFAULT_LIMIT)
+        # A style sheet has no effect on the field of a spin box.
+        self.limit.lineEdit().setTextMargins(SPACE_M, 0, 0, 0)
         for name in SITES:
             self.site.addItem(name.capitalize(), name)
         form = form_layout(

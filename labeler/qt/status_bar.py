@@ -27,7 +27,7 @@ from labeler.qt.commands import (
     CommandStage,
 )
 from labeler.qt.session_worker import BackgroundTask, SessionWorker
-from labeler.qt.theme import em
+from labeler.qt.theme import Role, colour, draw_text, em
 from labeler.qt.translations import report_change, step_words, tr
 from labeler.qt.widgets import announce, timer
 from labeler.sorting.session import SortingProgress, StepResult
@@ -83,25 +83,25 @@ class MessageBar(QStatusBar):
         self.sorted.setVisible(counts.total > 0)
         self._show_save_delay("")
 
-    def elide_message(self) -> tuple[QRect, str]:
-        """Return the place of the message, and as much of it as fits there."""
+    def message_room(self) -> QRect:
+        """Return the place of the message."""
         end = self.childrenRect().left()  # of the visible parts
-        room = self.rect().adjusted(MARGIN_PX, 0, end - self.width() - MARGIN_PX, 0)
-        text = self.fontMetrics().elidedText(
-            self.currentMessage(), Qt.TextElideMode.ElideRight, room.width()
-        )
-        return room, text
+        return self.rect().adjusted(MARGIN_PX, 0, end - self.width() - MARGIN_PX, 0)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the message; Qt would cut it within a word."""
         painter = QPainter(self)
         panel = QStyleOption()
-        (room, text) = self.elide_message()
         panel.initFrom(self)
         self.style().drawPrimitive(
             QStyle.PrimitiveElement.PE_PanelStatusBar, panel, painter, self
         )
-        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, text)
+        draw_text(
+            painter,
+            self.message_room(),
+            self.currentMessage(),
+            colour(Role.WindowText),
+        )
 
     def name_undo(self, what: str) -> None:
         """Say on the button what it undoes; hide it for ''."""

@@ -32,6 +32,7 @@ SPACE_S, SPACE_M, SPACE_L, SPACE_XL = 4, 8, 12, 24
 TILE_RADIUS, CONTROL_RADIUS, CARD_RADIUS = 5, 7, 10
 SMALL, HEADING, TITLE = 0.88, 1.1, 1.5
 """Type scale: multiples of the desktop's font size for key caps, headings and titles."""
+MIN_TEXT_PIXELS = 10
 
 MOTION_MS = 120
 TRANSPARENT = QColor(0, 0, 0, 0)
@@ -194,20 +195,35 @@ def key_width(metrics: QFontMetrics, key: str) -> int:
     return max(metrics.horizontalAdvance(key) + 2 * SPACE_S + 2, metrics.height() + 2)
 
 
+ALIGN_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+
+
 def draw_text(
     painter: QPainter,
     rect: QRect,
     text: str,
-    pen: QColor,
+    pen: QColor | None = None,
     *,
     align: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignVCenter,
     elide: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
 ) -> int:
-    """Draw as much of a line of text as fits; return its width."""
-    elided = painter.fontMetrics().elidedText(text, elide, rect.width())
-    painter.setPen(pen)
+    """Draw a line of text, in grey without a `pen`; return its width.
+
+    A text that is too long is drawn smaller, and if that is not enough, elided.
+    """
+    painter.save()
+    if painter.fontMetrics().horizontalAdvance(text) > rect.width():
+        font = painter.font()
+        pixels = int(painter.fontInfo().pixelSize() * SMALL)
+        font.setPixelSize(max(pixels, MIN_TEXT_PIXELS))
+        painter.setFont(font)
+
+    metrics = painter.fontMetrics()
+    elided = metrics.elidedText(text, elide, rect.width())
+    painter.setPen(pen or muted_text())
     painter.drawText(rect, align, elided)
-    return painter.fontMetrics().horizontalAdvance(elided)
+    painter.restore()
+    return metrics.horizontalAdvance(elided)
 
 
 def draw_key(painter: QPainter, rect: QRect, key: str) -> None:

@@ -160,7 +160,7 @@ class TitleLabel(QLabel):
 
         theme.draw_text(painter, first, title, theme.colour(Role.WindowText))
         painter.setFont(self.font())
-        theme.draw_text(painter, second, "".join(rest), theme.muted_text())
+        theme.draw_text(painter, second, "".join(rest))
 
 
 CLASS_KEYS = "1–9"
@@ -222,9 +222,7 @@ class KeyHints(SwitchedLabel):
             line = QRect(left, 0, width + 1, self.height())
             if cap:
                 theme.draw_key(painter, line, key)
-            theme.draw_text(
-                painter, line.adjusted(cap, 0, 0, 0), text, theme.muted_text()
-            )
+            theme.draw_text(painter, line.adjusted(cap, 0, 0, 0), text)
             left += width + HINT_GAP
 
     def fitting_hints(self, metrics: QFontMetrics) -> list[tuple[str, str, int, int]]:
@@ -356,8 +354,7 @@ class HintedField(QLineEdit):
             QPainter(self),
             self.rect().adjusted(text_width + 3 * _MARGIN, 0, -_MARGIN, 0),
             self.hint,
-            theme.muted_text(),
-            align=Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
+            align=theme.ALIGN_RIGHT,
         )
 
 

@@ -82,6 +82,8 @@ class GestureView(TileView):
     menu_asked = Signal(list, QPoint)
     is_page = False
     """Whether tiles fit the window: a click lifts one, and Enter needs a look at them first."""
+    labels_page = False
+    """Whether Shift and a class key label the whole page."""
 
     def __init__(
         self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker
@@ -153,7 +155,7 @@ class GestureView(TileView):
         key = self.codes.read(event)
         if key is None:
             return
-        if key:
+        if key and (not shift or self.labels_page or self.selected_rows()):
             self.class_key(key, shift)
         elif event.key() in CURSOR_KEYS:
             self._move_cursor(Key(event.key()), event.modifiers())

@@ -147,22 +147,22 @@ def _paint_count(painter: QPainter, rect: QRect, text: str) -> None:
 
 
 def _paint_caption(painter: QPainter, rect: QRect, name: str, key: str) -> None:
-    """Paint a line at the lower edge: the key if there is room for it, then the name."""
+    """Paint a line at the lower edge: the key, then as much of the name as fits."""
     _set_font(
         painter,
-        min(painter.fontInfo().pixelSize(), max(10, rect.height() // 6)),
+        min(
+            painter.fontInfo().pixelSize(),
+            max(theme.MIN_TEXT_PIXELS, rect.height() // 6),
+        ),
         bold=False,
     )
 
-    metrics = painter.fontMetrics()
     room = OUTLINE_WIDTH + 1  # keep text clear of the outline
-    height = metrics.height() + room
+    height = painter.fontMetrics().height() + room
     line = QRect(rect.left(), rect.bottom() - height - 1, rect.width(), height + 2)
     painter.fillRect(line, colour(Role.Base))
     line.adjust(4 + room, 0, -4, -room)
-    caption = f"{key} {name}".strip()
-    fits = metrics.horizontalAdvance(caption) <= line.width()
-    theme.draw_text(painter, line, caption if fits else name, colour(Role.Text))
+    theme.draw_text(painter, line, f"{key} {name}".strip(), colour(Role.Text))
 
 
 def _paint_tick(painter: QPainter, rect: QRect) -> None:
@@ -590,7 +590,7 @@ class TileView(QListView):
         name_width = theme.draw_text(painter, line, name, colour(Role.Text))
         line.setLeft(line.left() + name_width + theme.SPACE_M)
         painter.setFont(self.font())
-        theme.draw_text(painter, line, note, theme.muted_text())
+        theme.draw_text(painter, line, note)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         QAbstractItemView.resizeEvent(self, event)

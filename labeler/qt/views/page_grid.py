@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from PySide6.QtCore import QEvent, QPoint, QRect, Qt
+from PySide6.QtCore import QEvent, QPoint, QRect
 from PySide6.QtGui import (
     QColor,
     QDropEvent,
@@ -38,8 +38,8 @@ from labeler.qt.theme import (
     blend,
     colour,
     draw_frame,
+    draw_text,
     edge,
-    muted_text,
     round_corners,
 )
 from labeler.qt.translations import target_name, tr
@@ -67,6 +67,7 @@ class PageGrid(GestureView):
     """The grid of one page; `send` takes its events."""
 
     is_page = True
+    labels_page = True
     min_side = 40
 
     def __init__(
@@ -229,18 +230,16 @@ class PageGrid(GestureView):
             super().paint_heading(painter, line, placed, ground)
             return
 
-        centre = Qt.AlignmentFlag.AlignVCenter
         place = placed.portrait.translated(0, -self.verticalOffset())
         draw_filling(painter, place, self._portrait(placed))
         round_corners(painter, place, ground, place.width() / 2)
         line = self._name_line(placed)
         painter.setFont(self.font())
-        painter.setPen(muted_text())
-        painter.drawText(
-            line.translated(SPACE_S, line.height()), centre, self._note(placed)
-        )
+        # On a narrow card the note needs the room below the triangle, too.
+        note = line.adjusted(SPACE_S, NAME_HEIGHT, FOLD_WIDTH, NAME_HEIGHT)
+        draw_text(painter, note, self._note(placed))
         mark = "▸" if placed.section.folded else "▾"
-        painter.drawText(line.translated(line.width() + SPACE_S, 0), centre, mark)
+        draw_text(painter, line.translated(line.width() + SPACE_S, 0), mark)
 
         tag = state.shown.tag(card)
         name = self._current(state.shown.name_of(card))
@@ -255,9 +254,8 @@ class PageGrid(GestureView):
 
         pen = QPen(blend(edge(), colour(Role.Text), 0.1), 1)
         draw_frame(painter, line, pen, colour(Role.Base), CONTROL_RADIUS)
-        painter.setPen(muted_text())
         text = f"{tag} {tr('Who is this?')}".strip()
-        painter.drawText(line.adjusted(SPACE_M, 0, 0, 0), centre, text)
+        draw_text(painter, line.adjusted(SPACE_M, 0, 0, 0), text)
 
     def _note(self, placed: PlacedSection) -> str:
         """Return how many faces a name is typed for, Del would reject, or a card has."""

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import (
 from gleanset.db.sorting import ClassCount
 from gleanset.db.statistics import Statistics
 from gleanset.records import SPLITS
-from labeler.qt.theme import SPACE_L, SPACE_M, focus_ring
+from labeler.qt.theme import ALIGN_RIGHT, SPACE_L, SPACE_M, focus_ring
 from labeler.qt.translations import tr
 from labeler.qt.views.base import (
     EmptyNotice,
@@ -41,7 +41,6 @@ def count_by_split(session: SortingSession) -> tuple[SplitCounts, bool]:
 
 
 NAME, COUNT = range(2)
-ALIGN_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 ROW_HEIGHT = 28
 RECOUNT_DELAY_MS = 400
 

@@ -9,6 +9,7 @@ from person import (
     CONTROL,
     NAMED_KEYS,
     NONE,
+    SHIFT,
     VIEW_NAMES,
     OpenWindow,
     Person,
@@ -296,6 +297,20 @@ def test_every_key_acts_or_explains(
             press(window, key)
             assert messages or state(window) != before, (name, key)
             assert not any("bug in Gleanset" in text for text in messages)
+
+
+@pytest.mark.parametrize("name", VIEW_NAMES)
+def test_shift_and_class_key_act_or_explain(
+    open_window: OpenWindow, faces: FaceSet, name: str
+) -> None:
+    hint(faces, 0.97)
+    window = open_window(faces.root, name)
+    settle(window)
+    messages = collect_messages(window)
+    before = state(window)
+    QTest.keyClick(window.windowHandle(), Key.Key_1, SHIFT)
+    settle(window)
+    assert messages or state(window) != before
 
 
 def state(window: LabelerWindow) -> tuple[bytes, int, bool, int]:

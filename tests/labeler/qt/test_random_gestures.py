@@ -114,7 +114,7 @@ class RandomUser(RuleBasedStateMachine):
         return (
             id(self.window.focusWidget()),
             bytes(shown.constBits()),
-            last and last.saved,
+            last and last.step_count,
         )
 
     @rule(

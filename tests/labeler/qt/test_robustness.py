@@ -23,14 +23,15 @@ from person import (
     wait_until,
 )
 from PIL import Image
-from PySide6.QtCore import QCoreApplication, QEvent
-from PySide6.QtGui import QPixmap, QTextDocument
+from PySide6.QtCore import QCoreApplication, QEvent, QRect
+from PySide6.QtGui import QPainter, QPixmap, QTextDocument
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileSystemModel, QLabel, QToolButton
 from settled import is_loading
 from tools_for_tests import run_cli
 
 from gleanset import Dataset
+from labeler.qt import theme
 from labeler.qt.file_import import ImportState
 from labeler.qt.grid.mouse import paint_drag_image
 from labeler.qt.grid.tile_view import Select
@@ -335,9 +336,31 @@ def test_long_texts_fit_a_small_window(
     assert bar.currentMessage() == LONG[0].upper() + LONG[1:]
     assert plain_text(bar.toolTip()) == bar.currentMessage()
     QApplication.processEvents()
-    room, text = bar.elide_message()
-    assert text.endswith("…")
-    assert bar.fontMetrics().horizontalAdvance(text) <= room.width()
+    # The message is drawn beside the other parts.
+    room = bar.message_room()
+    assert room.width() > 0
     assert not any(
         room.intersects(part.geometry()) for part in (status.undo, status.saved)
     )
+
+
+def test_text_that_is_slightly_too_long_is_drawn_smaller(
+    application: QApplication,
+) -> None:
+    """As on a narrow card: "Enter: 10 imag" was cut within a word."""
+    text = "Enter: 10 images"
+    image = QPixmap(200, 30)
+    painter = QPainter(image)
+    before = painter.font()
+    width = painter.fontMetrics().horizontalAdvance(text)
+    widths = [
+        theme.draw_text(painter, QRect(0, 0, round(width * share), 30), text)
+        for share in (1.05, 0.93, 0.5)
+    ]
+    assert painter.font() == before
+    painter.end()
+    assert widths[0] == width
+    assert (
+        0.8 * width < widths[1] <= 0.93 * width
+    )  # all of it: an elided one is narrower
+    assert widths[2] <= 0.5 * width
