@@ -173,13 +173,28 @@ class FaceCrop(NamedTuple):
     angle: float = 0.0
 
 
+class TrackBox(NamedTuple):
+    """Box of a track's face in the frame at a `time` in seconds, in pixels of the image."""
+
+    time: float
+    x: int
+    y: int
+    width: int
+    height: int
+
+
 class FaceTrack(NamedTuple):
-    """Detections of one face within a shot, from `started` to `ended` (seconds) in `frames`."""
+    """Detections of one face within a shot, from `started` to `ended` (seconds) in `frames`.
+
+    `boxes` has that of each frame by time; tracks of before version 0041 of the catalogue have
+    those of their stored frames.
+    """
 
     name: str
     started: float
     ended: float
     frames: int
+    boxes: tuple[TrackBox, ...]
 
 
 class FollowedFace(NamedTuple):

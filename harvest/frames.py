@@ -17,6 +17,7 @@ from gleanset.files.store import hash_file
 from gleanset.named_files import format_short_path, rejections_command, summarize_lines
 from gleanset.platform import count_cores
 from gleanset.records import Rejection
+from gleanset.video.run_ffmpeg import find_ffmpeg, kill_all
 from gleanset.work.pool import Outcome, Threads, run_over
 from gleanset.work.progress import NO_PROGRESS, Progress
 from harvest.importer import Importer
@@ -24,7 +25,6 @@ from harvest.results import FramesResult, VideosPreview
 from harvest.video.frame_selector import FrameFollower
 from harvest.video.inputs import LocalVideo, open_video
 from harvest.video.intros import Fingerprint, RepeatedSegment, find_repeats
-from harvest.video.run_ffmpeg import find_ffmpeg, kill_all
 from harvest.video.sampler import (
     SampledVideo,
     StoredFrame,

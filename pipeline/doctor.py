@@ -194,7 +194,7 @@ def _check_network() -> str:
 
 
 def _check_ffmpeg() -> str:
-    from harvest.video.run_ffmpeg import find_ffmpeg
+    from gleanset.video.run_ffmpeg import find_ffmpeg
 
     return find_ffmpeg()
 

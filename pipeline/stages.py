@@ -29,6 +29,7 @@ from gleanset.files.atomic import write_atomic
 from gleanset.named_files import shorten_list
 from gleanset.settings import Settings, SplitSettings, add_web
 from gleanset.terminal import format_result
+from gleanset.video.run_ffmpeg import find_ffmpeg
 from gleanset.work.progress import Progress
 from harvest.request import (
     FolderRequest,
@@ -37,7 +38,6 @@ from harvest.request import (
     UrlsRequest,
 )
 from harvest.sources import load_source
-from harvest.video.run_ffmpeg import find_ffmpeg
 from labeler.acceptance import accept_hints
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.job import export

@@ -65,7 +65,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "tools": (),
     "benchmarks": (),
     # Windows lacks these modules: imported where the system is known.
-    "fcntl": ("gleanset/platform.py", "harvest/video/run_ffmpeg.py"),
+    "fcntl": ("gleanset/platform.py", "gleanset/video/run_ffmpeg.py"),
     "resource": ("webapp/model_process.py",),
     "pwd": (),
     "grp": (),

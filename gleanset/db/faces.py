@@ -35,6 +35,7 @@ from gleanset.records import (
     Origin,
     Region,
     Rejection,
+    TrackBox,
     overlap,
 )
 
@@ -87,7 +88,12 @@ class Tracks(Table):
 
     def add(self, track: FaceTrack, frame: Origin, sample: str) -> None:
         """Assign an untracked sample (key) to a track. Call inside a transaction."""
-        row = row_from_record(track) | {"video": frame.video, "scene": frame.scene}
+        row = row_from_record(
+            track,
+            boxes=dump(track.boxes),
+            video=frame.video,
+            scene=frame.scene,
+        )
         self._db.insert_new("track", row)
         self._db.execute(
             "UPDATE sample SET track=? WHERE key=? AND track IS NULL",
@@ -118,7 +124,11 @@ class Tracks(Table):
             labels = [row["label"] for row in members]
             states = [(row["status"], row["mark"]) for row in members]
             yield StoredTrack(
-                track=record_from_row(FaceTrack, first),
+                track=record_from_row(
+                    FaceTrack,
+                    first,
+                    boxes=tuple(starmap(TrackBox, load(first["boxes"]))),
+                ),
                 video=first["video"],
                 scene=first["scene"],
                 samples=tuple(row["key"] for row in members),

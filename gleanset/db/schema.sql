@@ -145,7 +145,8 @@ CREATE TABLE track(  -- a face tracked within a shot of a video
     name TEXT PRIMARY KEY,
     video TEXT NOT NULL, scene INTEGER NOT NULL,
     started REAL NOT NULL, ended REAL NOT NULL,  -- seconds, from its first frame to its last one
-    frames INTEGER NOT NULL) WITHOUT ROWID;  -- searched frames with this face
+    frames INTEGER NOT NULL,  -- searched frames with this face
+    boxes TEXT NOT NULL DEFAULT '[]') WITHOUT ROWID;  -- [[seconds, x, y, w, h], …] by time
 
 -- The journal: steps and four kinds of changes. No row is ever rewritten.
 

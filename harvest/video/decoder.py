@@ -16,21 +16,20 @@ from PIL import Image
 from gleanset.arrays import Float64Array, IntArray, Pixels
 from gleanset.errors import Unreadable
 from gleanset.images.rgb import Color, choose_background, composite_on_background
-from harvest.video.filter_graph import (
+from gleanset.video.filter_graph import (
     OUTPUTS,
     THUMB,
     TICKS,
     DecodePlan,
     build_ffmpeg_command,
 )
-from harvest.video.frame import RawFrame
-from harvest.video.probe_ffmpeg import (
+from gleanset.video.probe_ffmpeg import (
     PacketTimes,
     is_cut_ogg,
     measure_packets,
     reports_damage,
 )
-from harvest.video.run_ffmpeg import (
+from gleanset.video.run_ffmpeg import (
     FULL_FRAMES,
     LOG,
     RunningFfmpeg,
@@ -38,6 +37,7 @@ from harvest.video.run_ffmpeg import (
     check_version,
     find_failure_reason,
 )
+from harvest.video.frame import RawFrame
 
 # Frames per block: enough for numpy to be fast, few enough to save memory.
 _BLOCK_FRAMES = 24

@@ -16,9 +16,10 @@ from PIL import Image
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.records import FollowedFace, Measured
+from gleanset.video.filter_graph import MAX_SIDE, DecodePlan, Schedule
+from gleanset.video.probe_ffmpeg import VideoFacts, find_field_order, probe
 from harvest.video.cuts import CutFinder, SceneCut
 from harvest.video.decoder import FfmpegDecoder, FrameBlock
-from harvest.video.filter_graph import DecodePlan, make_plan
 from harvest.video.frame import RawFrame, encode
 from harvest.video.frame_selector import (
     FrameCandidate,
@@ -29,12 +30,53 @@ from harvest.video.frame_selector import (
 )
 from harvest.video.inputs import LocalVideo
 from harvest.video.intros import Fingerprint
-from harvest.video.probe_ffmpeg import VideoFacts, find_field_order, probe
 from harvest.video.sampling import Sampling
 
 Advance = Callable[[float], None]
+# Seconds between examined frames; more for frames of many pixels, which are costly to pipe.
+_STEP_SECONDS = 0.5
+_LARGE_STEP_SECONDS = 1.0
+_LARGE_PIXELS = 1280 * 720
+# Window in seconds from which the sharpest frame is taken, and the frames examined in it.
+_WINDOW_SECONDS = 0.5
+_WINDOW_FRAMES = 4
 # Half of the longest gradual cut (seconds): a frame may still turn out to be in one until then.
 _HALF_FADE_SECONDS = 0.81
+
+
+def make_schedule(sampling: Sampling, pixels: int) -> Schedule:
+    """Return the schedule for frames of `pixels` pixels after resizing."""
+    if sampling.mode in ("useful", "scenes"):
+        is_large = pixels > _LARGE_PIXELS
+        return Schedule(_LARGE_STEP_SECONDS if is_large else _STEP_SECONDS)
+    if sampling.plain or sampling.mode == "seen":
+        return Schedule(sampling.every)
+    window = min(_WINDOW_SECONDS, sampling.every / 2)
+    return Schedule(step=window / _WINDOW_FRAMES, period=sampling.every, within=window)
+
+
+def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
+    """Return the plan for a video, from start to end of the sampling."""
+    full_width, full_height = facts.display_size
+    width_scale = (sampling.width or full_width) / full_width
+    height_scale = (sampling.height or full_height) / full_height
+    scale = min(width_scale, height_scale, 1.0)
+    width = max(round(full_width * scale), 1)
+    height = max(round(full_height * scale), 1)
+
+    skips_frames = sampling.mode != "every" and facts.skips_safely
+    return DecodePlan(
+        facts=facts,
+        schedule=make_schedule(sampling, width * height),
+        size=(width, height),
+        skip="noref" if skips_frames else None,
+        # Pillow writes PNG from RGB; frames with alpha become RGB anyway.
+        rgb=sampling.format == "png" or facts.alpha,
+        thin=sampling.mode == "every" and facts.skips_safely,
+        since=sampling.start,
+        until=sampling.end,
+        box=(sampling.width or MAX_SIDE, sampling.height or MAX_SIDE),
+    )
 
 
 class VideoSegment:

@@ -220,7 +220,7 @@ def _select_licence_texts(dataset: Dataset, facts: CardFacts) -> dict[str, str]:
 
 def describe_export(facts: CardFacts) -> str:
     """Return a sentence with the size and origin of an export."""
-    images = count(facts.changes.total(), "image")
+    images = count(facts.changes.total(), facts.options.noun)
     if facts.options.has_boxes:
         images = f"{count(facts.items, 'sample')} in {images}"
     contents = f"{images} of {len(facts.labels)} classes"
@@ -228,7 +228,9 @@ def describe_export(facts: CardFacts) -> str:
 
 
 def _task(facts: CardFacts) -> str:
-    return "object-detection" if facts.options.has_boxes else "image-classification"
+    if facts.options.has_boxes:
+        return "object-detection"
+    return "video-classification" if facts.options.is_clips else "image-classification"
 
 
 def _format_reading(facts: CardFacts) -> str:
@@ -317,7 +319,7 @@ def iter_processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
         yield f"balance of train: {_describe_balance(facts)}"
     for changes, number in sorted(facts.changes.items()):
         exactly = " (byte for byte)" if changes == UNCHANGED else ""
-        yield f"files: {count(number, 'image')}, {changes}{exactly}"
+        yield f"files: {count(number, options.noun)}, {changes}{exactly}"
 
     if options.licences:
         yield f"only images with a licence like {', '.join(options.licences)}"
@@ -339,8 +341,9 @@ def iter_limit_lines(facts: CardFacts) -> Iterator[str]:
     for (label, _), number in facts.counts.items():
         sizes[label] += number
 
-    yield f"{facts.licences[UNKNOWN]} of {facts.items} images have no known licence."
-    yield f"Images per class: {min(sizes.values())} to {max(sizes.values())}."
+    noun = facts.options.noun
+    yield f"{facts.licences[UNKNOWN]} of {facts.items} {noun}s have no known licence."
+    yield f"{noun.title()}s per class: {min(sizes.values())} to {max(sizes.values())}."
     yield from (f"{note}." for note in facts.iter_notes())
     if facts.ai_generated:
         yield f"{facts.ai_generated} images are AI-generated according to their source."
@@ -386,7 +389,7 @@ _ENCODINGS = {
     SHARD_EXTENSIONS["webdataset"]: "application/x-tar",
     SHARD_EXTENSIONS["parquet"]: _PARQUET,
 }
-_MIMES = {"jpg": "image/jpeg", "tif": "image/tiff"}
+_MIMES = {"jpg": "image/jpeg", "tif": "image/tiff", "mp4": "video/mp4"}
 """Types of endings that are not their own names."""
 _CONTEXT = json.loads(
     Path(__file__).with_name("croissant_context.json").read_text(encoding="utf-8")
@@ -468,7 +471,7 @@ def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterato
     encoding = _ENCODINGS.get(facts.options.form.ending, "application/octet-stream")
     for name, sha256 in shards.items():
         yield _file(name, encoding, sha256)
-    if _has_records(facts):
+    if _has_records(facts) or facts.options.is_clips:
         if shards:
             images["containedIn"] = [{"@id": name} for name in shards]
         yield images
@@ -477,8 +480,9 @@ def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterato
 def _has_records(facts: CardFacts) -> bool:
     """Return whether Croissant can describe the images; of shards only in our own formats."""
     options = facts.options
+    # mlcroissant reads no videos.
     if not options.is_sharded:
-        return True
+        return not options.is_clips
     return "plugin" not in options.marker_facts and options.form.ending in _ENCODINGS
 
 

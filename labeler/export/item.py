@@ -7,11 +7,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from gleanset.records import Box, Image, Origin, Sample
+from gleanset.records import Box, Image, Origin, Sample, TrackBox
 
 FileMethod = Literal["original", "crop", "made"]
 ALL_SAMPLES = "all"
 """Name of the only part of an export without splits."""
+
+
+class Clip(NamedTuple):
+    """Part of a video with a moving crop.
+
+    It begins at `started` (seconds) and has `frames` frames, `fps` a second. `boxes` are the crops
+    around the face by time, in pixels of the image.
+    """
+
+    started: float
+    frames: int
+    fps: int
+    boxes: tuple[TrackBox, ...]
 
 
 class ExportItem(NamedTuple):
@@ -21,7 +34,7 @@ class ExportItem(NamedTuple):
     that of the whole image, which several samples may share. `method` and `changes` state how the
     file is made. Once it is written, `sha256` is its hash and `has_gps` whether it contains a GPS
     position. `copy` numbers the copies of a sample in a balanced export from 1; it is 0 for the
-    sample itself.
+    sample itself. A sample that stands for its track has its `clip`, and `original` is the video.
     """
 
     sample: Sample
@@ -35,6 +48,7 @@ class ExportItem(NamedTuple):
     has_gps: bool = False
     sha256: str = ""
     copy: int = 0
+    clip: Clip | None = None
 
     @property
     def label(self) -> str:

@@ -37,6 +37,7 @@ from labeler.export.plan import (
     iter_items,
     nothing_to_export_error,
     plan_boxes,
+    plan_clips,
     plan_export,
 )
 from labeler.export.rendering import (
@@ -333,8 +334,8 @@ def record_failures(dataset: Dataset, failed: Mapping[str, str]) -> None:
 def none_readable_error(failed: Mapping[str, str]) -> InputUnusable:
     """Return the error for an export whose images are all unreadable."""
     return InputUnusable(
-        f"none of the {len(failed)} images can be read; the first: {min(failed.values())}",
-        "restore the images folder of the dataset",
+        f"none of the {len(failed)} files can be read; the first: {min(failed.values())}",
+        "restore the images folder of the dataset, or put videos back at their paths",
     )
 
 
@@ -442,6 +443,8 @@ def _plan_items(
     """Return the items of an export without shards, and the number of undecided images."""
     if options.has_boxes:
         return plan_boxes(dataset, options)
+    if options.is_clips:
+        return plan_clips(dataset, options), 0
     return plan_export(dataset, options), 0
 
 
@@ -571,7 +574,7 @@ def export(
     result.to = str(target)
     result.left_out = left_out
     result.balance = balance
-    if not options.has_boxes:
+    if not (options.has_boxes or options.is_clips):
         result.images_without_a_face = dataset.images.count_without_sample()
     result.see_failed = rejections_command(dataset, STAGE)
     result.kept_files = summarize_lines(new.kept_files, str(target))

@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
+import msgspec
+
 from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.files.shards import SHARD_SIZE_HELP, ShardSize
@@ -22,11 +24,13 @@ from labeler.export.formats.builtin import (
 
 Fit = Literal["stretch", "crop", "pad"]
 File = Literal["readable", "jpeg", "png"]
-CAPTIONS = "captions"
+CAPTION_FORMATS = ("captions", "clips")
 SHARD_FORMATS = tuple(name for name, form in FORMATS.items() if form.layout == "shards")
 UNSPLIT_FORMATS = tuple(name for name, form in FORMATS.items() if form.split_optional)
 MAX_SIDE = 10_000
 """Pixels of a side of an exported image."""
+FPS = 24
+"""Frames per second of clips: those of films, and of most models that generate videos."""
 SHARD_SIZE = "1GB"
 """Approximate size of a shard; WebDataset recommends 100 MB to 10 GB."""
 
@@ -62,9 +66,10 @@ class ExportOptions(Request, frozen=True, kw_only=True):
         Fit, Param("How --size treats another aspect ratio.", show_default=True)
     ] = "stretch"
     crop: Annotated[
-        Literal["face", "half-body"],
+        Literal["face", "half-body", "whole"],
         Param(
-            "What to crop from an image: the face as in the dataset, or the person's upper half.",
+            "What to crop from an image: the face as in the dataset, the person's upper half, or "
+            "nothing. In clips the crop follows the face.",
             show_default=True,
         ),
     ] = "face"
@@ -134,7 +139,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     caption: Annotated[
         str | None,
         Param(
-            f"For captions: the text of an image. Default: '{TEMPLATE}'; other fields: "
+            f"For captions and clips: the text of a file. Default: '{TEMPLATE}'; other fields: "
             f"{', '.join(f'{{{name}}}' for name in FIELDS[2:])}.",
             metavar="TEMPLATE",
             parse=check_template,
@@ -143,11 +148,21 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     repeats: Annotated[
         Count | None,
         Param(
-            "For captions: name the class folders N_CLASS, whose images kohya's trainers show N "
-            "times in each epoch.",
+            "For captions and clips: name the class folders N_CLASS, whose files kohya's trainers "
+            "show N times in each epoch.",
             metavar="N",
         ),
     ] = None
+    length: Annotated[
+        Annotated[float, msgspec.Meta(gt=0)] | None,
+        Param(
+            "For clips: maximum seconds of a clip. Default: those of its track.",
+            metavar="SECONDS",
+        ),
+    ] = None
+    fps: Annotated[
+        Count, Param("For clips: frames per second.", metavar="N", show_default=True)
+    ] = FPS
     shard_size: Annotated[
         str | None,
         Param(
@@ -178,14 +193,25 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             f"leave out --no-split, or use --format {' or '.join(UNSPLIT_FORMATS)}",
         )
         yield (
-            self.caption is not None and self.format != CAPTIONS,
+            self.caption is not None and self.format not in CAPTION_FORMATS,
             f"the format {self.format} has no captions",
-            f"leave out --caption, or use --format {CAPTIONS}",
+            f"leave out --caption, or use --format {' or '.join(CAPTION_FORMATS)}",
         )
         yield (
-            self.repeats is not None and self.format != CAPTIONS,
+            not self.is_clips and (self.length or self.fps != FPS),
+            f"the format {self.format} has no videos",
+            "leave out --length and --fps, or use --format clips",
+        )
+        yield (
+            self.is_clips
+            and (self.balance or self.link or self.must_reencode(whole_images=True)),
+            "clips are cut from videos, in their size",
+            "leave out --balance, --link, --size, --grayscale and --file",
+        )
+        yield (
+            self.repeats is not None and self.format not in CAPTION_FORMATS,
             "only trainers of image generators read repeats",
-            f"leave out --repeats, or use --format {CAPTIONS}",
+            f"leave out --repeats, or use --format {' or '.join(CAPTION_FORMATS)}",
         )
         # Whole images stay as they are.
         yield (
@@ -255,6 +281,16 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     def has_boxes(self) -> bool:
         """Whether it has whole images with the boxes of their samples."""
         return self.form.layout == "whole"
+
+    @property
+    def is_clips(self) -> bool:
+        """Whether it has a clip of each track instead of images."""
+        return self.form.layout == "clips"
+
+    @property
+    def noun(self) -> str:
+        """What its files are called in texts."""
+        return "clip" if self.is_clips else "image"
 
     @property
     def target_size(self) -> tuple[int, int] | None:

@@ -4,23 +4,30 @@ Many licences require a note of what was changed, so every file method has a des
 tables, `LICENSES.csv`, manifests and the card contain.
 """
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from gleanset import Dataset
+from gleanset.db.faces import StoredTrack
 from gleanset.db.journal import count_unseen_in_evaluation
 from gleanset.errors import InputUnusable
 from gleanset.files.names import assign_folder_names, make_portable_name, make_safe_name
 from gleanset.files.store import EXTENSIONS
-from gleanset.images.cropping import JPEG_QUALITY, clip_box, make_sample_key
-from gleanset.records import Box, Image, Origin, Sample
+from gleanset.images.cropping import (
+    JPEG_QUALITY,
+    clip_box,
+    compute_region,
+    make_sample_key,
+)
+from gleanset.records import Box, Face, FaceTrack, Image, Origin, Sample, TrackBox
 from labeler.export.balance import Balance, plan_balance
-from labeler.export.item import ALL_SAMPLES, ExportItem, FileMethod
+from labeler.export.item import ALL_SAMPLES, Clip, ExportItem, FileMethod
 from labeler.export.options import ExportOptions
 
 PORTABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
@@ -28,6 +35,10 @@ PORTABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 
 HAIR_HEIGHT = 0.8
 """Space above a face in a half-body crop, in face sizes."""
+FRAME_STEP = 4
+"""Models that generate videos read a frame and then groups of four (docs/image-generators.md)."""
+CUT_TOLERANCE_SECONDS = 0.001
+"""Containers store times of frames in milliseconds."""
 UNCHANGED = "unchanged"
 _EXTENSION = re.compile(r"\.(jpe?g|png|gif|webp|bmp|tiff?|avif)$", re.IGNORECASE)
 _JPEG = f"JPEG, quality {JPEG_QUALITY}, full colour"
@@ -86,6 +97,7 @@ def plan_file(
 WITHOUT_SPLIT = "labelled, without a split"
 OTHER_LICENCE = "of another licence"
 FROM_REPORTS = "from web reports (--with-reports adds them)"
+TOO_SHORT = "too short for five frames"
 DUPLICATES = "duplicates"
 UNDECIDED = "with an undecided face"
 _STATUS_REASONS = {
@@ -170,6 +182,80 @@ def plan_export(dataset: Dataset, options: ExportOptions) -> list[ExportItem]:
     return items
 
 
+def plan_clips(dataset: Dataset, options: ExportOptions) -> list[ExportItem]:
+    """Return an item for each track that has a class and samples to export.
+
+    Raises `InputUnusable` if there are none.
+    """
+    tracks = _select_tracks(dataset, options)
+    if not tracks:
+        raise nothing_to_export_error(dataset, options)
+
+    items = []
+    for item in plan_export(dataset, options):
+        row = tracks.get(item.sample.key)
+        if row is not None:
+            items.append(_make_clip_item(dataset, item, row, options))
+    return items
+
+
+def _select_tracks(dataset: Dataset, options: ExportOptions) -> dict[str, StoredTrack]:
+    """Return the tracks of an export by the key of a sample that stands for each."""
+    # The class of a track is that of most of its samples.
+    rows = {(row.track.name, row.label): row for row in dataset.tracks.iterate()}
+    tracks = {}
+    for sample, _ in _iter_allowed(dataset, options):
+        row = rows.pop((str(sample.track), sample.label), None)
+        if row is not None and count_clip_frames(row.track, options) > 1:
+            tracks[sample.key] = row
+    return tracks
+
+
+def count_clip_frames(track: FaceTrack, options: ExportOptions) -> int:
+    """Return the 4n+1 frames of a track's clip; 1 or less if it is too short."""
+    # Without the frame at the track's end, which may be the first of the next shot.
+    seconds = track.ended - track.started - CUT_TOLERANCE_SECONDS
+    steps = min(
+        math.ceil(seconds * options.fps / FRAME_STEP) - 1,
+        int((options.length or seconds) * options.fps / FRAME_STEP),
+    )
+    return FRAME_STEP * steps + 1
+
+
+def _make_clip_item(
+    dataset: Dataset, item: ExportItem, row: StoredTrack, options: ExportOptions
+) -> ExportItem:
+    """Return the item of a face as one that is cut out of the video of its track."""
+    image = item.image
+    crops = []
+    for time, *box in row.track.boxes:
+        crop = Box(*box)
+        if options.crop == "face":
+            face = Face("", crop, score=0.0)
+            settings = dataset.settings.crop
+            crop = compute_region(face, settings, image.width, image.height).box
+        else:
+            crop = _choose_crop(crop, image, options)
+        crops.append(TrackBox(time, *crop))
+
+    frame = next(origin for origin in image.origins if origin.video == row.video)
+    origin = replace(frame, time=row.track.started)
+    folder, _, _ = item.path.rpartition("/")
+    return item._replace(
+        image=replace(image, origins=(origin,)),
+        original=Path(str(origin.path)),
+        # Several tracks may begin with a shot.
+        path=f"{folder}/{choose_file_stem([origin])}-{row.track.name}.mp4",
+        changes="clip, H.264, without sound",
+        clip=Clip(
+            row.track.started,
+            count_clip_frames(row.track, options),
+            options.fps,
+            tuple(crops),
+        ),
+    )
+
+
 def _iter_balanced(
     allowed_samples: Iterable[tuple[Sample, Image]], balance: Balance
 ) -> Iterator[tuple[Sample, Image, int]]:
@@ -211,38 +297,45 @@ def _iter_allowed(
         image = _load_image(dataset, sample)
         if not has_allowed_licence(image, options.licences):
             continue
-        if options.crop == "half-body":
-            sample = _crop_half_body(dataset, sample, image)
+        if options.crop != "face":
+            sample = _crop_otherwise(dataset, sample, image, options)
         yield sample, image
 
 
-def _crop_half_body(dataset: Dataset, sample: Sample, image: Image) -> Sample:
-    """Return a face's sample with the person's upper half: four faces wide and five high."""
+def _crop_otherwise(
+    dataset: Dataset, sample: Sample, image: Image, options: ExportOptions
+) -> Sample:
+    """Return a face's sample with another crop than that of the dataset."""
     faces = list(_iter_face_boxes(dataset, [sample], image))
     if sample.detector == "whole" or not faces:
         return sample
 
-    # The face without padding, in the middle.
     _, face = faces[0]
+    # The crop is upright, also of a face that is not.
+    return replace(sample, box=_choose_crop(face, image, options), angle=0.0)
+
+
+def _choose_crop(face: Box, image: Image, options: ExportOptions) -> Box:
+    """Return the half body of a face, without padding, or the whole image."""
+    if options.crop == "whole":
+        return Box(0, 0, image.width, image.height)
+    # Four faces wide and five high, with the face in the middle.
     side = max(face.width, face.height)
     x = face.x + face.width // 2 - 2 * side
     y = face.y - round(HAIR_HEIGHT * side)
-    box = clip_box(
-        Box(x, y, 4 * side, 5 * side),
-        image.width,
-        image.height,
-    )
-    # The crop is upright, also of a face that is not.
-    return replace(sample, box=box or sample.box, angle=0.0)
+    return clip_box(Box(x, y, 4 * side, 5 * side), image.width, image.height) or face
 
 
 def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
-    """Return what stays out of an export, by reason: samples, or images for one with boxes.
+    """Return what stays out of an export, by reason.
 
-    With what is exported they are all samples, or all images, of the dataset.
+    It counts samples, images for an export with boxes, and tracks for one of clips. With what is
+    exported they are all samples, images or tracks of the dataset.
     """
     if options.has_boxes:
         counts = _count_images_left_out(dataset, options)
+    elif options.is_clips:
+        counts = _count_tracks_left_out(dataset, options)
     else:
         counts = _count_samples_left_out(dataset, options)
         counts["left out by --balance down"] = len(
@@ -320,6 +413,24 @@ def _count_images_left_out(dataset: Dataset, options: ExportOptions) -> Counter[
     return counts
 
 
+def _count_tracks_left_out(dataset: Dataset, options: ExportOptions) -> Counter[str]:
+    """Count tracks without a clip, by reason."""
+    exported_rows = set(_select_tracks(dataset, options).values())
+    counts = Counter[str]()
+    for row in dataset.tracks.iterate():
+        if row.label is None:
+            reason = _STATUS_REASONS["queue" if row.undecided else "rejected"]
+        elif count_clip_frames(row.track, options) <= 1:
+            reason = TOO_SHORT
+        else:
+            reason = OTHER_LICENCE if options.licences else WITHOUT_SPLIT
+        counts[reason] += row not in exported_rows
+
+    # Tracks without a sample of their own.
+    counts[DUPLICATES] = dataset.tracks.count() - len(exported_rows) - counts.total()
+    return counts
+
+
 def _list_private_images(dataset: Dataset, options: ExportOptions) -> frozenset[str]:
     """Return the images that only came with web reports, unless these are exported, too."""
     return frozenset() if options.with_reports else dataset.images.list_report_only()
@@ -356,6 +467,11 @@ def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUn
             f"{alternative}split them: labeler split --ratio 8:1:1 {dataset.option}",
         )
 
+    if options.is_clips:
+        return InputUnusable(
+            "nothing to export: no track of a video has a class and five frames",
+            f"track and label its faces: gleanset episodes VIDEO {dataset.option}",
+        )
     return InputUnusable(
         "nothing to export: no sample is labelled yet",
         dataset.status_advice,

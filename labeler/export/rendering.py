@@ -95,6 +95,11 @@ def write_image(item: ExportItem, folder: Path, options: ExportOptions) -> Expor
     target = folder / item.path
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
+        if item.clip is not None:
+            from labeler.export.clip_ffmpeg import cut_clip  # loads ffmpeg-python
+
+            cut_clip(item, item.clip, target)
+            return item._replace(sha256=hash_file(target))
         # Without reading the pixels, where that is possible.
         if options.link and _link_original(item, target):
             return item._replace(

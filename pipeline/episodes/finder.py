@@ -28,7 +28,7 @@ from facecrop.detectors.tiling import FloatBox
 from facecrop.following import DetectedFace, follow_face
 from gleanset.arrays import Float32Array, Pixels
 from gleanset.images.cropping import expand_box
-from gleanset.records import Box, Face, FaceTrack
+from gleanset.records import Box, Face, FaceTrack, TrackBox
 from harvest.video.frame_selector import FrameCandidate
 
 MAX_GAP_SECONDS = 1.5
@@ -60,6 +60,7 @@ class OpenTrack:
     frames: int = 1
     speed: tuple[float, float] = (0.0, 0.0)
     best: float = 0.0
+    boxes: list[TrackBox] = field(default_factory=list)
 
     def cost(self, detection: DetectedFace, time: float) -> float:
         """Return the cost of adding a face, or `IMPOSSIBLE`."""
@@ -104,6 +105,7 @@ class OpenTrack:
         self.speed = ((next_x - x) / side / seconds, (next_y - y) / side / seconds)
 
         self.box = face.box
+        self.boxes.append(TrackBox(time, *face.box))
         self.ended = time
         self.frames += 1
         # Later frames count more.
@@ -117,6 +119,7 @@ class OpenTrack:
             round(self.started, 6),
             round(self.ended, 6),
             self.frames,
+            tuple(self.boxes),
         )
 
 
@@ -173,6 +176,7 @@ class SceneTracker:
             box=detection.face.box,
             colours=detection.colours,
             best=detection.face.score,
+            boxes=[TrackBox(time, *detection.face.box)],
         )
         self.tracks.append(track)
         return track

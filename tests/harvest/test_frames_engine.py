@@ -19,6 +19,7 @@ from tools_for_tests import drawn_video, eventually, is_running, picture, python
 import harvest.cli
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable, UsageError
+from gleanset.video.run_ffmpeg import kill_all, read_ffmpeg_log, start_ffmpeg
 from gleanset.work.progress import Progress, ProgressMeter
 from harvest.cli import frames
 from harvest.frames import FrameHarvest
@@ -27,7 +28,6 @@ from harvest.video.cuts import CutFinder, SceneCut
 from harvest.video.inputs import find_inputs
 from harvest.video.intros import Fingerprint, find_repeats
 from harvest.video.options import parse_time
-from harvest.video.run_ffmpeg import kill_all, read_ffmpeg_log, start_ffmpeg
 from harvest.video.sampling import SIMILAR, Sampling
 
 RATE = 24
@@ -209,7 +209,7 @@ def test_stills_are_not_repeats(hashes: Sequence[int]) -> None:
 
 
 WAITING = """
-from harvest.video.run_ffmpeg import start_ffmpeg
+from gleanset.video.run_ffmpeg import start_ffmpeg
 with start_ffmpeg(["sleep", "60"]) as process:
     print(process.pid, flush=True)
     process.wait()

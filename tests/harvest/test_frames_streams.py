@@ -15,10 +15,10 @@ from tools_for_tests import drawn_video
 
 from gleanset import Dataset
 from gleanset.errors import MissingComponent
+from gleanset.video.probe_ffmpeg import probe
 from harvest.frames import FrameHarvest
 from harvest.video.decoder import FfmpegDecoder
-from harvest.video.filter_graph import make_plan
-from harvest.video.probe_ffmpeg import probe
+from harvest.video.sampler import make_plan
 from harvest.video.sampling import Sampling
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")

@@ -169,7 +169,7 @@ def test_timeline_excludes_reports(mixed_dataset: Dataset, tmp_path: Path) -> No
     for sample in list(mixed_dataset.samples.iterate()):
         frame = Origin("video", sample.key, video="f" * 64, time=1.0, scene="s")
         frames = 5 if sample.image == SENT_KEY else 9
-        track = FaceTrack(f"t-{sample.key[:8]}", 1.0, 2.0, frames)
+        track = FaceTrack(f"t-{sample.key[:8]}", 1.0, 2.0, frames, ())
         with mixed_dataset.db.transaction():
             Tracks(mixed_dataset.db).add(track, frame, sample.key)
     assert write_timelines(mixed_dataset, tmp_path, subtitles=False).people == 3

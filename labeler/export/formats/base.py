@@ -13,7 +13,7 @@ from labeler.export.item import ExportItem
 
 __all__ = ["ENDING", "ExportFormat", "ImageLayout", "OpenShard", "Put", "ShardRecord"]
 
-ImageLayout = Literal["class folders", "whole", "shards"]
+ImageLayout = Literal["class folders", "whole", "shards", "clips"]
 """Arrangement of the images in an export: see `ExportFormat`."""
 ENDING = r"\.[a-z0-9]{1,16}(\.[a-z0-9]{1,16})?"
 """Pattern of the extensions of shards."""
@@ -27,9 +27,9 @@ OpenShard = Callable[
 class ExportFormat:
     """A format that some tool reads.
 
-    `layout` is "class folders", "whole" (images with boxes) or "shards". `about` is for the help;
-    `reading` are the lines of Python that read a split: {0} is its name, {1} that on the Hugging
-    Face hub, {2} its folder.
+    `layout` is "class folders", "whole" (images with boxes), "shards", or "clips" (of videos, in
+    class folders). `about` is for the help; `reading` are the lines of Python that read a split:
+    {0} is its name, {1} that on the Hugging Face hub, {2} its folder.
 
     `write` adds the format's own files to a tree. `open_shard` opens a shard, whose name ends in
     `ending`. `data_files` are those of a split for `datasets`. `required_splits` are the splits

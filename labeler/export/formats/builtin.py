@@ -314,6 +314,16 @@ FORMATS = {
         has_unique_stems=True,
         split_optional=True,
     ),
+    "clips": ExportFormat(
+        layout="clips",
+        about="a video of each labelled track with a caption",
+        reading="from pathlib import Path\n\n"
+        '{0} = [(file, file.with_suffix(".txt").read_text().strip())\n'
+        '       for file in Path("{2}").rglob("*.mp4")]',
+        write=write_captions,
+        has_unique_stems=True,
+        split_optional=True,
+    ),
     "huggingface": ExportFormat(
         layout="class folders",
         about="a folder for load_dataset",

@@ -16,7 +16,7 @@ import ffmpeg
 import numpy as np
 
 from gleanset.errors import Unreadable
-from harvest.video.run_ffmpeg import (
+from gleanset.video.run_ffmpeg import (
     CONTAINERS,
     build_command,
     find_failure_reason,

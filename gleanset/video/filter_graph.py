@@ -15,17 +15,9 @@ import ffmpeg
 import numpy as np
 
 from gleanset.arrays import BoolArray, Float64Array
-from harvest.video.probe_ffmpeg import VideoFacts
-from harvest.video.run_ffmpeg import FULL_FRAMES, build_command, video_input
-from harvest.video.sampling import Sampling
+from gleanset.video.probe_ffmpeg import VideoFacts
+from gleanset.video.run_ffmpeg import FULL_FRAMES, build_command, video_input
 
-# Seconds between examined frames; more for frames of many pixels, which are costly to pipe.
-_STEP_SECONDS = 0.5
-_LARGE_STEP_SECONDS = 1.0
-_LARGE_PIXELS = 1280 * 720
-# Window in seconds from which the sharpest frame is taken, and the frames examined in it.
-_WINDOW_SECONDS = 0.5
-_WINDOW_FRAMES = 4
 # Tolerance in steps for rounding: in floating point, 0.3 / 0.1 is a little less than 3.
 _ROUNDING_STEPS = 1e-6
 
@@ -83,17 +75,6 @@ def _bin_expression(time: str, step: float) -> str:
     return f"floor({time}/{step!r}+{_ROUNDING_STEPS!r})"
 
 
-def make_schedule(sampling: Sampling, pixels: int) -> Schedule:
-    """Return the schedule for frames of `pixels` pixels after resizing."""
-    if sampling.mode in ("useful", "scenes"):
-        is_large = pixels > _LARGE_PIXELS
-        return Schedule(_LARGE_STEP_SECONDS if is_large else _STEP_SECONDS)
-    if sampling.plain or sampling.mode == "seen":
-        return Schedule(sampling.every)
-    window = min(_WINDOW_SECONDS, sampling.every / 2)
-    return Schedule(step=window / _WINDOW_FRAMES, period=sampling.every, within=window)
-
-
 # A time stamp at most this many seconds before the previous one is jitter, not a jump; the frame
 # is then placed this many seconds after the previous one.
 _MAX_JITTER_SECONDS = 0.1
@@ -113,7 +94,7 @@ OUTPUTS = ("thumbs", "times", "widths", "heights", FULL_FRAMES)
 # Seconds between thumbnails where few are enough.
 _SPARSE_SECONDS = 0.1
 # Longest side of frames whose size differs from the first one's; bounds the memory.
-_MAX_SIDE = 8192
+MAX_SIDE = 8192
 # White of HDR video: 100 nits in films, 203 in broadcasts (ITU-R BT.2408). Light above a share of
 # it is compressed, up to the peak of most masters.
 _HDR_WHITE_NITS = 150
@@ -139,7 +120,7 @@ class DecodePlan(NamedTuple):
     thin: bool = False
     since: float | None = None
     until: float | None = None
-    box: tuple[int, int] = (_MAX_SIDE, _MAX_SIDE)
+    box: tuple[int, int] = (MAX_SIDE, MAX_SIDE)
 
     @property
     def from_start(self) -> bool:
@@ -160,32 +141,8 @@ class DecodePlan(NamedTuple):
         return area + 2 * chroma_area
 
 
-def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
-    """Return the plan for a video, from start to end of the sampling."""
-    full_width, full_height = facts.display_size
-    width_scale = (sampling.width or full_width) / full_width
-    height_scale = (sampling.height or full_height) / full_height
-    scale = min(width_scale, height_scale, 1.0)
-    width = max(round(full_width * scale), 1)
-    height = max(round(full_height * scale), 1)
-
-    skips_frames = sampling.mode != "every" and facts.skips_safely
-    return DecodePlan(
-        facts=facts,
-        schedule=make_schedule(sampling, width * height),
-        size=(width, height),
-        skip="noref" if skips_frames else None,
-        # Pillow writes PNG from RGB; frames with alpha become RGB anyway.
-        rgb=sampling.format == "png" or facts.alpha,
-        thin=sampling.mode == "every" and facts.skips_safely,
-        since=sampling.start,
-        until=sampling.end,
-        box=(sampling.width or _MAX_SIDE, sampling.height or _MAX_SIDE),
-    )
-
-
-def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
-    """Return the command's arguments, with `OUT:name` for each output."""
+def decode_frames(plan: DecodePlan) -> Any:
+    """Return the frames of a video stream, without combs and with increasing times."""
     source = video_input(**_input_options(plan))
     stream = source[str(plan.facts.stream)]
     frames = stream.filter("setpts", _clock_expression(plan.facts))
@@ -197,6 +154,12 @@ def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
             frames = frames.filter("yadif", deint="all")
         else:
             frames = frames.filter("yadif", deint="interlaced")
+    return frames
+
+
+def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
+    """Return the command's arguments, with `OUT:name` for each output."""
+    frames = decode_frames(plan)
     if plan.thin:
         # `find_due` uses these times alone, so they must include all scheduled frames.
         scheduled = plan.schedule.build_expression()
@@ -207,7 +170,7 @@ def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
     # Nearest neighbour instead of averaging: eight times cheaper, and as good for finding cuts.
     small = branches[0].filter("scale", *THUMB, flags="neighbor")
     thumbs = small.filter("format", "yuv444p").filter_multi_output("split", 2)
-    full = _make_full_frames(branches[1], plan).filter_multi_output("split", 3)
+    full = make_full_frames(branches[1], plan).filter_multi_output("split", 3)
     raw = {"thumbs": thumbs[0], FULL_FRAMES: full[0]}
     # `framecrc` prints the time and the bytes of each frame. Full frames can change their size in
     # the middle of a video: those shrunk to one row have as many bytes as columns, and the reverse.
@@ -298,7 +261,8 @@ def _input_options(plan: DecodePlan) -> dict[str, Any]:
     return options
 
 
-def _make_full_frames(stream: Any, plan: DecodePlan) -> Any:
+def make_full_frames(stream: Any, plan: DecodePlan) -> Any:
+    """Return the frames of the schedule in the plan's size and colors."""
     frames = stream.filter("select", plan.schedule.build_expression())
     options = {"out_range": "pc" if plan.rgb else "tv", "eval": "frame"}
     if plan.rgb and plan.facts.bt709:

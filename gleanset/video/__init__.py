@@ -1,0 +1,1 @@
+"""Reading videos by ffmpeg: processes, facts of a file, graphs of filters."""
