@@ -292,7 +292,7 @@ class Person:
         self.wait()
 
     def _name_clusters(self, page: ClassPage, visible: list[PaintedTile]) -> None:
-        """Name each cluster after its majority class, then fix the outliers.
+        """Name each cluster after its majority class, and fix the outliers when most have names.
 
         Adjacent clusters of one class are labelled in one sweep of the class key, with Shift, as
         a plain letter starts a name. A single cluster of a new class without outliers comes last.
@@ -312,19 +312,23 @@ class Person:
             for name, run in groupby(majorities, lambda item: item[0])
         ]
         runs.sort(key=lambda run: self._is_single_new_class(*run))
+        card_faces: list[tuple[PaintedTile, str | None]] = []
         for number, (name, clusters) in enumerate(runs, 1):
-            self._stage = "naming clusters"
-            # Outliers of a named cluster have a label, and are not suggested again.
             is_mixed = self._count_outliers(name, clusters) >= MANY_OUTLIERS
-            if is_mixed and self.view.header.better_button.isVisible():
-                self.press("ctrl+r", "suggest again")
-                return
             is_last = number == len(runs) and self._is_single_new_class(name, clusters)
             leaves = is_last and not self._has_unseen()
+            asks = is_mixed and self.view.header.better_button.isVisible()
+            if leaves or asks:
+                # Outliers of a labelled cluster have a label, and are not suggested again.
+                self._fix_outliers(card_faces)
+                card_faces.clear()
+            self._stage = "naming clusters"
+            if asks:
+                self.press("ctrl+r", "suggest again")
+                return
             self._label_clusters(name, clusters, "ctrl+Return" if leaves else "Return")
-            self._stage = "outliers of clusters"
-            for cluster in clusters:
-                self._fix_outliers([(tile, name) for tile in cluster])
+            card_faces += [(tile, name) for cluster in clusters for tile in cluster]
+        self._fix_outliers(card_faces)
 
     def _is_single_new_class(
         self, name: str, clusters: list[list[PaintedTile]]
@@ -396,12 +400,14 @@ class Person:
                 self.press("ctrl+r", "suggest again")
                 return
             rows = [row for _, (row, _) in run]
-            # A key is for a face of the named cluster, a new name only after it is excluded.
+            if has_clusters:
+                self._stage = "outliers of clusters"
             if has_clusters and name not in self.keys:
+                # An excluded face comes again, with others of its class.
                 for row in rows:
                     self._count("click")
                     self._move(PRESS_SECONDS, self._locate(row), "click", 1)
-                rows = rows[:1]
+                continue
             if name not in self.keys:
                 self._create_class(rows.pop(0), name)
             if rows:

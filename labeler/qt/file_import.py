@@ -166,7 +166,7 @@ class BackgroundImport(QObject):
         error = last_error(end.words) if end.code else ""
         if end.facts.no_results:
             error = tr("The site finds nothing for these words")
-        if error and error not in self.errors:
+        if error:
             self.errors.append(error)
         self.images_added.emit()
 
@@ -279,7 +279,8 @@ class ImportBar(QFrame):
 
         for facts in results:
             parts += self._output_texts(facts)
-        return "  ·  ".join([*parts, *self._import.errors])
+        # A split and the export after it report the same sizes.
+        return "  ·  ".join(dict.fromkeys(parts + self._import.errors))
 
     def _count_texts(self, facts: CommandFacts) -> dict[str, int]:
         return {

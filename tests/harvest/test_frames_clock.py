@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from test_frames_streams import H264, MPEG2, ffmpeg, lavfi_source, sample
@@ -13,6 +14,7 @@ from gleanset import Dataset
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 VP8 = ("-c:v", "libvpx", "-deadline", "realtime")
 WMV = ("-c:v", "wmv2", "-g", "25")
+THEORA = ("-c:v", "libtheora")
 # Four seconds of motion, then an image every 15 s, as a screen recording of slides.
 SLIDES = "testsrc2=s=96x64:r=25:d=64,select='lt(t,4)+not(mod(n,375))*gt(t,5)'"
 SILENCE = ("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono")
@@ -131,25 +133,46 @@ def test_times_after_the_stated_end(dataset: Dataset, tmp_path: Path) -> None:
     assert sample(dataset, video, start=5.0) == [5, 6, 7]
 
 
-@pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
-@pytest.mark.parametrize(
-    ("suffix", "codec"),
-    [
-        ("flv", H264),
-        ("mxf", MPEG2),
-        ("avi", H264),
-        ("wmv", WMV),
-        pytest.param("mkv", H264, marks=pytest.mark.long),
-        pytest.param("webm", VP8, marks=pytest.mark.long),
+class Cuttable(NamedTuple):
+    """A video of 20 s, and the positions at which the tests cut it, in bytes."""
+
+    video: Path
+    positions: list[int]
+
+    def cut(self, folder: Path, share: float) -> Path:
+        """Write the part of the video up to the position at `share` of all."""
+        end = self.positions[round((len(self.positions) - 1) * share)]
+        part = folder / f"cut{self.video.suffix}"
+        part.write_bytes(self.video.read_bytes()[:end])
+        return part
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(("flv", H264), id="flv"),
+        pytest.param(("mxf", MPEG2), id="mxf"),
+        pytest.param(("avi", H264), id="avi"),
+        pytest.param(("wmv", WMV), id="wmv"),
+        pytest.param(("mkv", H264), id="mkv", marks=pytest.mark.long),
+        pytest.param(("webm", VP8), id="webm", marks=pytest.mark.long),
     ],
 )
+def packets(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Cuttable:
+    """Return a video, and where its packets begin."""
+    suffix, codec = request.param
+    path = tmp_path_factory.mktemp("packets") / f"whole.{suffix}"
+    video = drawn_video(path, lavfi_source(20, "64x48"), *codec)
+    return Cuttable(video, packet_positions(video))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
 def test_video_cut_between_two_packets_is_damaged(
-    dataset: Dataset, tmp_path: Path, suffix: str, codec: tuple[str, ...], share: float
+    dataset: Dataset, tmp_path: Path, packets: Cuttable, share: float
 ) -> None:
-    video = drawn_video(tmp_path / f"cut.{suffix}", lavfi_source(20, "64x48"), *codec)
-    positions = packet_positions(video)
-    end = positions[round(len(positions) * share)]
-    video.write_bytes(video.read_bytes()[:end])
+    video = packets.cut(tmp_path, share)
     assert len(sample(dataset, video)) == pytest.approx(20 * share, abs=1)
     [detail] = rejected(dataset)
     read, stated = detail.partition(":")[0].removeprefix("read ").split(" s of ")
@@ -158,19 +181,36 @@ def test_video_cut_between_two_packets_is_damaged(
     assert stated == "20.0 s"
 
 
-@pytest.mark.parametrize("share", [0.4, 0.9, 1.0])
-@pytest.mark.parametrize("codec", [VP8, ("-c:v", "libtheora")], ids=["vp8", "theora"])
-@pytest.mark.parametrize("sound", [False, True])
-def test_cut_ogg_states_no_length_but_is_damaged(
-    dataset: Dataset, tmp_path: Path, share: float, codec: tuple[str, ...], sound: bool
-) -> None:
-    film = drawn_video(tmp_path / "film.mkv", lavfi_source(20, "64x48"), *VP8)
-    added = (*SILENCE, "-c:a", "libvorbis", "-t", "20") if sound else ()
-    video = tmp_path / "cut.ogv"
-    ffmpeg("-i", film, *added, *codec, "-f", "ogg", video)
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a video of 20 s without sound."""
+    path = tmp_path_factory.mktemp("film") / "film.mkv"
+    return drawn_video(path, lavfi_source(20, "64x48"), *VP8)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(VP8, False), (VP8, True), (THEORA, False), (THEORA, True)],
+    ids=["vp8", "vp8 and sound", "theora", "theora and sound"],
+)
+def pages(
+    request: pytest.FixtureRequest, film: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Cuttable:
+    """Return an Ogg file, with sound or without, and where its pages begin and the last ends."""
+    codec, has_sound = request.param
+    sound = (*SILENCE, "-c:a", "libvorbis", "-t", "20") if has_sound else ()
+    video = tmp_path_factory.mktemp("pages") / "whole.ogv"
+    ffmpeg("-i", film, *sound, *codec, "-f", "ogg", video)
     data = video.read_bytes()
-    pages = [n for n in range(len(data)) if data.startswith(b"OggS", n)] + [len(data)]
-    video.write_bytes(data[: pages[round((len(pages) - 1) * share)]])
+    begins = [n for n in range(len(data)) if data.startswith(b"OggS", n)]
+    return Cuttable(video, [*begins, len(data)])
+
+
+@pytest.mark.parametrize("share", [0.4, 0.9, 1.0])
+def test_cut_ogg_states_no_length_but_is_damaged(
+    dataset: Dataset, tmp_path: Path, pages: Cuttable, share: float
+) -> None:
+    video = pages.cut(tmp_path, share)
     times = sample(dataset, video)
     details = rejected(dataset)
     if share == 1:

@@ -268,16 +268,27 @@ def serve_until_ctrl_c(line: list[str | bytes]) -> None:
     assert server.returncode == 0, message.decode()
 
 
+def has_open(pid: int, path: Path) -> bool:
+    """Return whether a process has a file open."""
+    try:
+        return path in map(Path.resolve, Path("/proc", str(pid), "fd").iterdir())
+    except FileNotFoundError:
+        # Another file was closed between its listing and its resolution.
+        return False
+
+
 def open_until_ctrl_c(line: list[str | bytes], catalogue: Path) -> None:
     """Open a window, and interrupt it once it has had the catalogue open for a second."""
     polls = 0
     with subprocess.Popen(line, stderr=subprocess.PIPE) as window:
-        files = Path("/proc", str(window.pid), "fd")
-        while window.poll() is None and polls < 10:
-            polls = polls + 1 if catalogue in map(Path.resolve, files.iterdir()) else 0
-            time.sleep(0.1)
-        window.send_signal(signal.SIGINT)
-        _, message = window.communicate(timeout=60)
+        try:
+            while window.poll() is None and polls < 10:
+                polls = polls + 1 if has_open(window.pid, catalogue) else 0
+                time.sleep(0.1)
+            window.send_signal(signal.SIGINT)
+            _, message = window.communicate(timeout=60)
+        finally:
+            window.kill()
     assert window.returncode == 130, message.decode()
 
 

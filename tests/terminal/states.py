@@ -63,11 +63,10 @@ def run(home: Path, line: str) -> None:
 
 
 class State(NamedTuple):
-    """A state: the one before, and the commands or the function that lead to it."""
+    """A state: the one before, and the commands and functions that lead to it."""
 
     before: str
-    steps: tuple[str, ...] = ()
-    prepare: Callable[[Path], None] = lambda home: None
+    steps: tuple[str | Callable[[Path], None], ...]
 
 
 def _write_folders(home: Path) -> None:
@@ -97,25 +96,33 @@ def _label_half(home: Path) -> None:
         run(home, f"labeler label {name} {' '.join(ids[: NUMBER // 2])} -d {NAME}")
 
 
+def _cache_features(home: Path) -> None:
+    """Keep the features of `baseline prelabel`, which each command would compute again."""
+    copy = _copy_folder(home, home.with_name("prelabelled"))
+    run(copy, f"baseline prelabel -d {NAME}")
+    features = Path(NAME, "cache", "features")
+    shutil.copytree(copy / features, home / features)
+    shutil.rmtree(copy)
+
+
 _WHOLE = f"facecrop run --detector whole -d {NAME}"
 _ACCEPT = f"labeler accept hints -d {NAME}"
 _SPLIT = f"labeler split -d {NAME}"
 _TRAIN = f"baseline train {SMALL_TRAINING} -d {NAME}"
 STATES = {
-    "nothing": State("", prepare=_write_folders),
+    "nothing": State("", (_write_folders,)),
     "empty": State("nothing", (f"gleanset init {NAME}",)),
     "collected": State(
         "empty", (f"harvest folder sorted --hints-from-folders -d {NAME}",)
     ),
-    "unlabelled": State("collected", (_WHOLE,)),
-    "half_labelled": State("unlabelled", prepare=_label_half),
+    "unlabelled": State("collected", (_WHOLE, _cache_features)),
+    "half_labelled": State("unlabelled", (_label_half,)),
     "labelled": State("unlabelled", (_ACCEPT,)),
     "split": State("labelled", (f"labeler dedup -d {NAME}", _SPLIT)),
     "trained": State("split", (_TRAIN,)),
     "few_groups": State(
         "empty",
-        (f"labeler import scenes --group-by folder -d {NAME}", _SPLIT),
-        _write_scenes,
+        (_write_scenes, f"labeler import scenes --group-by folder -d {NAME}", _SPLIT),
     ),
     "without_test": State("labelled", (f"labeler split --ratio 8:2:0 -d {NAME}",)),
     "tracked": State("empty", (f"gleanset episodes episode.mp4 --to 8s -d {NAME}",)),
@@ -144,9 +151,11 @@ class States:
             _copy_folder(self.make(state.before), home)
         else:
             home.mkdir(parents=True)
-        state.prepare(home)
-        for line in state.steps:
-            run(home, line)
+        for step in state.steps:
+            if isinstance(step, str):
+                run(home, step)
+            else:
+                step(home)
         return home
 
     def copy_of(self, folder: Path) -> Path:

@@ -49,6 +49,8 @@ def test_interrupted_command_continues(
     words = shlex.split(line)
     program, *rest = words
     home = states.copy(state)
+    # Otherwise `baseline prelabel` has nothing to compute.
+    shutil.rmtree(home / NAME / "cache" / "features", ignore_errors=True)
     module = {"gleanset": "pipeline"}.get(program, program)
     ended = run_in_terminal(
         f"{module}.cli", *rest, cwd=home, interrupt_at=text, columns=160

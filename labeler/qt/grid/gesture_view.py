@@ -151,12 +151,13 @@ class GestureView(TileView):
 
         if self.is_composing or repeated or self._handle_grid_shortcut(event):
             return
-        shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+        has_shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+        for_page = has_shift and not self.selected_rows()
         key = self.codes.read(event)
         if key is None:
             return
-        if key and (not shift or self.labels_page or self.selected_rows()):
-            self.class_key(key, shift)
+        if key and (self.labels_page or not for_page):
+            self.class_key(key, for_page)
         elif event.key() in CURSOR_KEYS:
             self._move_cursor(Key(event.key()), event.modifiers())
         elif not self._handle_command(event):
@@ -196,9 +197,9 @@ class GestureView(TileView):
 
         return True
 
-    def class_key(self, key: str, shift: bool) -> None:
-        """Begin a stroke for the target tiles; with Shift emit `page_key`."""
-        if shift and not self.selected_rows():
+    def class_key(self, key: str, for_page: bool) -> None:
+        """Begin a stroke for the target tiles, or emit `page_key`."""
+        if for_page:
             self.page_key.emit(key)
             return
         rows = self.target_rows()

@@ -61,7 +61,8 @@ class DuplicateSetGrid(GestureView):
             return ""
         member = self.sets[number].members[index]
         state = member.label or ("✗" if member.status == "rejected" else "")
-        return f"{member.width} x {member.height} {member.format} {state}".strip()
+        # The label first: what does not fit is cut off at the end.
+        return f"{state} {member.width} x {member.height} {member.format}".strip()
 
     def selected_rows(self) -> list[int]:
         """Return nothing: ticks are not a selection."""

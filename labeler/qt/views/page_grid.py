@@ -340,11 +340,11 @@ class PageGrid(GestureView):
         is_key = acts and text.lower() in self.worker.keys.values()
         return not (is_key or event.modifiers() & ~TEXT_MODIFIERS)
 
-    def class_key(self, key: str, shift: bool) -> None:
+    def class_key(self, key: str, for_page: bool) -> None:
         """Label what is pointed at, or with Shift the page if one class is suggested."""
         names = (self.tiles.state(row).target for row in self.target_rows())
         self._swept_name = next(names, "")
-        super().class_key(key, shift and not self.page_state.shown.has_clusters)
+        super().class_key(key, for_page and not self.page_state.shown.has_clusters)
 
     def sweep(self, row: int) -> None:
         """Add the tile under the mouse, unless it has another name than the first one had."""

@@ -595,7 +595,11 @@ def test_buttons_open_next_view(sorted_window: LabelerWindow) -> None:
     wait_until(lambda: exports.is_dir() and not window.imports.running)
     assert window.imports.state is ImportState.DONE, window.imports.errors
     (bar,) = window.findChildren(ImportBar)
-    assert re.search(r"60 images exported  ·  train \d+, val", bar.text.text())
+    result = bar.text.text()
+    assert re.search(r"60 images exported  ·  train \d+, val", result)
+    assert (
+        result.count(", val ") == 1
+    )  # the sizes, which the split and the export report
     assert len(list(exports.rglob("*.jpg"))) == 60
 
 
