@@ -29,7 +29,7 @@ def parse_time(text: str) -> float:
     if match := _DURATION.fullmatch(text.strip()):
         return float(match[1]) * _UNITS[match[2]]
     raise UsageError(
-        f"{text!r} is not a time", "write for instance 12:34, 1:02:03.5, 90s or 500ms"
+        f"{text!r} is not a time", "write for instance 12:34, 1:02:03.5, 5s or 500ms"
     )
 
 
