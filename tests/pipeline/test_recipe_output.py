@@ -5,13 +5,13 @@ The recipes run with fewer searches and smaller networks, on drawn images from a
 
 import re
 import tomllib
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
 from drawn_sites import DrawnSites
+from screens import run_on_screen
 from syrupy.assertion import SnapshotAssertion
 from terminal_for_tests import mask, run_in_terminal
 from tools_for_tests import ROOT, run_here, running, write_pictures
@@ -35,7 +35,6 @@ JUDGEMENT = re.compile(
     r" *(test accuracy|most confused|not tested|predicted unknown|unknown): "
 )
 LATER_ZERO = re.compile(r", [a-z -]+: 0(,|$)")
-COLUMNS = 80
 pytestmark = [pytest.mark.usefixtures("site_logins"), pytest.mark.slow]
 
 
@@ -89,23 +88,12 @@ def without_judgement(lines: list[str]) -> list[str]:
     return kept
 
 
-def join_broken_lines(lines: list[str]) -> list[str]:
-    """Join the lines of long paths, which the terminal breaks at its width."""
-    joined: list[str] = []
-    is_broken = False
-    for line in lines:
-        # Wrapped text goes on in an indented line.
-        if is_broken and not line.startswith(" "):
-            joined[-1] += line
-        else:
-            joined.append(line)
-        is_broken = len(line) == COLUMNS
-    return joined
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_recipe_prints_its_results(
-    name: str, tmp_path: Path, snapshot: SnapshotAssertion
+    name: str,
+    tmp_path: Path,
+    snapshot: SnapshotAssertion,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Lines with paths are wrapped the same way everywhere, because none fits.
     folder = tmp_path / ("long-name-of-a-folder-" * 4)
@@ -121,20 +109,19 @@ def test_recipe_prints_its_results(
             "--allow-private",
             *sites.options(sources),
         )
-        run = partial(
-            run_in_terminal, "pipeline.cli", *line, cwd=folder, **sites.environment
-        )
-        stopped = run(interrupt_at="[2/")
+        for variable, value in sites.environment.items():
+            monkeypatch.setenv(variable, value)
+        stopped = run_in_terminal("pipeline.cli", *line, cwd=folder, interrupt_at="[2/")
         assert stopped.code == 130, stopped.text
         assert [line for line in stopped.lines if BAR.search(line)] == []
         assert "interrupted; completed work is kept" in stopped.lines
         assert [line for line in stopped.lines if line.startswith("  gleanset run ")]
 
-        shown = run()
+        shown = run_on_screen(["gleanset", *line], folder)
         assert shown.code == 0, shown.text
         check_output(shown.lines)
-        masked = mask(join_broken_lines(without_judgement(shown.lines)), folder, ROOT)
+        masked = mask(without_judgement(shown.lines), folder, ROOT)
         assert "\n".join(masked) == snapshot
 
-        again = run_here("pipeline.cli", *line, cwd=folder, **sites.environment)
+        again = run_here("pipeline.cli", *line, cwd=folder)
         check_output(again.checked().stdout.splitlines())
