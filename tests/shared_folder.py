@@ -9,6 +9,12 @@ import pytest
 from filelock import FileLock
 
 
+def find_shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """Return the folder for temporary files of all processes of the run."""
+    basetemp = factory.getbasetemp()
+    return basetemp.parent if "PYTEST_XDIST_WORKER" in os.environ else basetemp
+
+
 def make_shared_folder(
     factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
 ) -> Path:
@@ -16,8 +22,7 @@ def make_shared_folder(
 
     Tests of the run share it: they read or copy it, and must not change it.
     """
-    basetemp = factory.getbasetemp()
-    parent = basetemp.parent if "PYTEST_XDIST_WORKER" in os.environ else basetemp
+    parent = find_shared_folder(factory)
     folder, unfinished = parent / f"made-{name}", parent / f"begun-{name}"
     with FileLock(f"{folder}.lock"):
         if not folder.exists():

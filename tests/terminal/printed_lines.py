@@ -146,7 +146,8 @@ class PrintedLines:
 
     def _mask(self, lines: list[str], home: Path) -> list[str]:
         text = HINT_ABOVE.sub(r"\1 ", "\n".join(lines))
-        return mask(text.splitlines(), home, self._states.folder, ROOT)
+        folders = (home, self._states.own, self._states.folder, ROOT)
+        return mask(text.splitlines(), *folders)
 
     def _compare_with_pipe(self, line: str, code: int, shown: list[str]) -> None:
         """Run a line on pipes, which print the same words in lines that are not wrapped."""

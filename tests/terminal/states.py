@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from drawn_dataset import CLASSES, patterns
+from filelock import FileLock
 from PIL import Image
 from tools_for_tests import ROOT, pixels, run_here
 
@@ -98,7 +99,7 @@ def _label_half(home: Path) -> None:
 
 def _cache_features(home: Path) -> None:
     """Keep the features of `baseline prelabel`, which each command would compute again."""
-    copy = _copy_folder(home, home.with_name("prelabelled"))
+    copy = _copy_folder(home, home.with_name(f"{home.name} prelabelled"))
     run(copy, f"baseline prelabel -d {NAME}")
     features = Path(NAME, "cache", "features")
     shutil.copytree(copy / features, home / features)
@@ -131,10 +132,15 @@ STATES = {
 
 
 class States:
-    """Makes each state once, in a folder with a long name: lines wrap the same everywhere."""
+    """Makes each state once, in a folder with a long name: lines wrap the same everywhere.
 
-    def __init__(self, folder: Path) -> None:
+    The processes of a test run share the states; each has its copies in a folder of its `own`.
+    """
+
+    def __init__(self, folder: Path, process: str) -> None:
         self.folder = folder / ("long-name-of-a-folder-" * 4)
+        self.own = self.folder / process
+        self.own.mkdir(parents=True)
         self._copies = 0
 
     def copy(self, name: str) -> Path:
@@ -144,24 +150,30 @@ class States:
     def make(self, name: str) -> Path:
         """Return the folder of a state, which is not to be changed."""
         home = self.folder / name
-        if home.exists():
-            return home
-        state = STATES[name]
+        complete = self.folder / f"{name}.complete"
+        with FileLock(f"{home}.lock"):
+            if not complete.exists():
+                # What a process left that was killed meanwhile.
+                shutil.rmtree(home, ignore_errors=True)
+                self._prepare(STATES[name], home)
+                complete.touch()
+        return home
+
+    def _prepare(self, state: State, home: Path) -> None:
         if state.before:
             _copy_folder(self.make(state.before), home)
         else:
-            home.mkdir(parents=True)
+            home.mkdir()
         for step in state.steps:
             if isinstance(step, str):
                 run(home, step)
             else:
                 step(home)
-        return home
 
     def copy_of(self, folder: Path) -> Path:
         """Return a new copy of a folder."""
         self._copies += 1
-        return _copy_folder(folder, self.folder / f"{self._copies:04}")
+        return _copy_folder(folder, self.own / f"{self._copies:04}")
 
 
 def _copy_folder(source: Path, target: Path) -> Path:

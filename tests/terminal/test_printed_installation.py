@@ -36,8 +36,8 @@ PROGRAMS = ("chromium", "chromedriver", "docker", "ffmpeg")
 @pytest.fixture
 def programs(states: States, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Yield the only folder of PATH, with a Python; logins, proxies and engines are unset."""
-    folder = states.folder / "programs"
-    folder.mkdir(parents=True)
+    folder = states.own / "programs"
+    folder.mkdir()
     add_program(folder, "python")
     monkeypatch.setattr(sys, "executable", str(folder / "python"))
     monkeypatch.setenv("PATH", str(folder))
