@@ -126,8 +126,9 @@ def run_tests(arguments: list[str]) -> int:
     # A plugin of hypothesis imports trio, which no test uses: a second of every process.
     os.environ["HYPOTHESIS_NO_PLUGINS"] = "1"
     install_system_packages(HEADLESS_BROWSER)
-    # More processes than cores: many tests wait for a server or a killed process.
-    worker_count = (os.cpu_count() or 1) + 3
+    # More processes than cores: many tests wait for a server or a killed process. Each of them
+    # takes 12 CPU seconds to collect the tests.
+    worker_count = (os.cpu_count() or 1) + 2
     pytest = [BIN / "python", "-m", "pytest", "-n", worker_count, "--dist", "worksteal"]
     if arguments == ["--all"]:
         os.environ["GLEANSET_TESTS_AT_LENGTH"] = "yes"
