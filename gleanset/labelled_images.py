@@ -201,7 +201,7 @@ def add_labelled(
         disputes = _label_samples(dataset, label_files, folder)
 
     rejections = [
-        f"{format_short_path(str(path))}: {error.reason}"
+        f"{format_short_path(format_path(path))}: {error.reason}"
         for path, error in errors.items()
     ]
     # Disputed samples have several labels; `min` takes the only one of the others.

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.errors import UsageError
+from gleanset.files.names import format_path, parse_path
 from gleanset.images.xmp import FaceRegions, read_face_regions, read_packet, turn_box
 from gleanset.labelled_images import (
     FRACTIONS,
@@ -35,7 +36,7 @@ class People(NamedTuple):
         tables = open_tables(root if root.is_dir() else root.parent, options)
         for image in dataset.images.iterate():
             for origin in image.origins:
-                path = Path(origin.path or "")
+                path = parse_path(origin.path or "")
                 if origin.source == "folder" and path.is_relative_to(root):
                     regions = _read_regions(path, tables)
                     self.origins[path] = origin
@@ -99,8 +100,10 @@ def import_people(
 
     problems = people.problems + imported.dropped
     for path, reason in problems:
-        dataset.rejections.add(Rejection(STAGE, str(path), reason))
-    lines = [f"{format_short_path(str(path))}: {reason}" for path, reason in problems]
+        dataset.rejections.add(Rejection(STAGE, format_path(path), reason))
+    lines = [
+        f"{format_short_path(format_path(path))}: {reason}" for path, reason in problems
+    ]
     lines += imported.rejections + imported.disputes
     result.people = dict(imported.labels.most_common())
     result.unlabelled_faces = len(lines)

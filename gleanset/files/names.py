@@ -28,6 +28,21 @@ def format_path(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def parse_path(text: str) -> Path:
+    """Return the path that `format_path` gave as this text."""
+    path = Path(text)
+    if path.exists():
+        return path
+    # Python's surrogates of bytes that are not UTF-8 (PEP 383).
+    return Path(
+        re.sub(
+            r"\\x([89a-f][0-9a-f])",
+            lambda escape: chr(0xDC00 + int(escape[1], 16)),
+            text,
+        )
+    )
+
+
 def escapes_folder(name: str) -> bool:
     """Return whether an untrusted path would leave its folder on any system."""
     # By the rules of Windows, which know drives, and backslashes as well as slashes.

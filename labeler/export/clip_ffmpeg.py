@@ -9,6 +9,7 @@ from typing import Any
 import ffmpeg
 
 from gleanset.errors import Unreadable
+from gleanset.files.names import format_path
 from gleanset.files.store import FILE_GONE, hash_file
 from gleanset.video.filter_graph import (
     DecodePlan,
@@ -44,9 +45,9 @@ def cut_clip(item: ExportItem, clip: Clip, target: Path) -> None:
     try:
         digest, facts = _open_video(video)
     except OSError as error:
-        raise Unreadable(FILE_GONE, str(video)) from error
+        raise Unreadable(FILE_GONE, format_path(video)) from error
     if digest != item.origin.video:
-        raise Unreadable("not the video whose faces were tracked", str(video))
+        raise Unreadable("not the video whose faces were tracked", format_path(video))
 
     size = (item.image.width, item.image.height)
     output = ffmpeg.output(

@@ -10,14 +10,19 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.faces import StoredTrack
 from gleanset.db.journal import count_unseen_in_evaluation
 from gleanset.errors import InputUnusable
-from gleanset.files.names import assign_folder_names, make_portable_name, make_safe_name
+from gleanset.files.names import (
+    assign_folder_names,
+    make_portable_name,
+    make_safe_name,
+    parse_path,
+)
 from gleanset.files.store import EXTENSIONS
 from gleanset.images.cropping import (
     JPEG_QUALITY,
@@ -190,13 +195,11 @@ def plan_clips(dataset: Dataset, options: ExportOptions) -> list[ExportItem]:
     tracks = _select_tracks(dataset, options)
     if not tracks:
         raise nothing_to_export_error(dataset, options)
-
-    items = []
-    for item in plan_export(dataset, options):
-        row = tracks.get(item.sample.key)
-        if row is not None:
-            items.append(_make_clip_item(dataset, item, row, options))
-    return items
+    return [
+        _make_clip_item(dataset, item, tracks[item.sample.key], options)
+        for item in plan_export(dataset, options)
+        if item.sample.key in tracks
+    ]
 
 
 def _select_tracks(dataset: Dataset, options: ExportOptions) -> dict[str, StoredTrack]:
@@ -243,7 +246,7 @@ def _make_clip_item(
     folder, _, _ = item.path.rpartition("/")
     return item._replace(
         image=replace(image, origins=(origin,)),
-        original=Path(str(origin.path)),
+        original=parse_path(str(origin.path)),
         # Several tracks may begin with a shot.
         path=f"{folder}/{choose_file_stem([origin])}-{row.track.name}.mp4",
         changes="clip, H.264, without sound",
@@ -517,11 +520,9 @@ def _number_faces(samples: Iterable[Sample]) -> dict[str, str]:
     """Return the suffixes of the faces of each image: `_1`, `_2` … from left to right."""
 
     def rank(sample: Sample) -> tuple[str, int, int, str]:
-        # By the center of the box, because its left side depends on the padding.
-        box = sample.box
-        twice_center_x = 2 * box.x + box.width
-        twice_center_y = 2 * box.y + box.height
-        return sample.image, twice_center_x, twice_center_y, sample.key
+        # By twice the center of the box, because its left side depends on the padding.
+        x, y, width, height = sample.box
+        return sample.image, 2 * x + width, 2 * y + height, sample.key
 
     faces = [sample for sample in samples if sample.detector != "whole"]
     counts = Counter[str]()

@@ -57,7 +57,6 @@ class OpenTrack:
     ended: float
     box: Box
     colours: Float32Array
-    frames: int = 1
     speed: tuple[float, float] = (0.0, 0.0)
     best: float = 0.0
     boxes: list[TrackBox] = field(default_factory=list)
@@ -107,7 +106,6 @@ class OpenTrack:
         self.box = face.box
         self.boxes.append(TrackBox(time, *face.box))
         self.ended = time
-        self.frames += 1
         # Later frames count more.
         self.colours = np.asarray((self.colours + detection.colours) / 2, np.float32)
         self.best = max(self.best, face.score)
@@ -118,7 +116,7 @@ class OpenTrack:
             f"{scene}-{self.number}",
             round(self.started, 6),
             round(self.ended, 6),
-            self.frames,
+            len(self.boxes),
             tuple(self.boxes),
         )
 

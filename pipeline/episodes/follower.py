@@ -204,7 +204,7 @@ class FaceChooser(FrameChooser):
 
     def _is_reliable(self, track: OpenTrack) -> bool:
         # A false track costs a key, a missed one cannot be got back (docs/experiments.md).
-        margin = TRACK_MARGIN if track.frames > 1 else SINGLE_FRAME_MARGIN
+        margin = TRACK_MARGIN if len(track.boxes) > 1 else SINGLE_FRAME_MARGIN
         return track.best >= self._threshold + margin * (1 - self._threshold)
 
     def faces(

@@ -1,5 +1,6 @@
 """Named faces in XMP: what photo programs write is labelled, and written for them again."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -9,7 +10,14 @@ from time import process_time
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from tools_for_tests import encode, exif_orientation, pixels, run_here, write_pictures
+from tools_for_tests import (
+    WITHOUT_POSIX,
+    encode,
+    exif_orientation,
+    pixels,
+    run_here,
+    write_pictures,
+)
 
 from gleanset import Dataset
 from gleanset.images.xmp import read_face_regions
@@ -333,3 +341,29 @@ def escape_attribute(text: str) -> str:
     for letter in '&<>"\n':
         text = text.replace(letter, f"&#{ord(letter)};")
     return text
+
+
+@pytest.mark.skipif(WITHOUT_POSIX, reason="names are texts there")
+def test_names_of_files_that_are_not_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / "family"
+    for number, name in enumerate([b"caf\xe9.jpg", b"\xff\xfe.jpg", b"d\xefr/x.jpg"]):
+        path = folder / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(draw(number, 1))
+        sidecar = path.with_name(f"{path.name}.xmp")
+        sidecar.write_text(as_digikam("Ana"), encoding="utf-8")
+    nameless = folder / os.fsdecode(b"nobody\xe9.jpg")
+    nameless.write_bytes(draw(9, 1))
+    nameless.with_suffix(".xmp").write_text(as_digikam(" "), encoding="utf-8")
+
+    line = ("folder", folder, "--people", "-d", tmp_path / "dataset")
+    first = run_here("harvest.cli", *line).checked()
+    assert "added: 4, ignored: 4, named faces: 3, faces without a label: 1" in (
+        first.stdout
+    )
+    assert "xe9.jpg" in first.stdout.partition("unlabelled faces")[2]
+    assert [label for _, label, _, _ in rows(tmp_path / "dataset")] == ["Ana"] * 3
+    # Found again, and equal.
+    before = rows(tmp_path / "dataset")
+    run_here("harvest.cli", *line).checked()
+    assert rows(tmp_path / "dataset") == before

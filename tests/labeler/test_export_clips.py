@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,18 +17,21 @@ import msgspec
 import numpy as np
 import pytest
 from labelled_images import run_export, run_labeler
-from tools_for_tests import ROOT, read_files, run_here
+from tools_for_tests import ROOT, WITHOUT_POSIX, read_files, run_here
 
 from gleanset import Dataset
 from gleanset.arrays import Pixels
 from gleanset.db.faces import StoredTrack
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.names import format_path, parse_path
 from labeler.export.options import ExportOptions
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 EPISODE = ROOT / "datasets" / "sample" / "episode.mp4"
 SECONDS = "12.4"
+NEXT = "next.ts" if WITHOUT_POSIX else os.fsdecode(b"n\xe9xt.ts")
+"""A name that is not UTF-8."""
 EDGE_TOLERANCE = 2
 """Pixels: a crop begins at an even column and row."""
 
@@ -39,12 +44,12 @@ def tracked_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Of another container, whose times begin at 100 seconds, with the shots from 12.5 s on.
     options = ["-ss", "12.5", "-i", "episode.mp4", "-t", "7.5", "-qscale", "2"]
     subprocess.run(
-        ["ffmpeg", "-v", "error", *options, "-output_ts_offset", "100", "next.ts"],
+        ["ffmpeg", "-v", "error", *options, "-output_ts_offset", "100", f"file:{NEXT}"],
         check=True,
         cwd=folder,
         stdin=subprocess.DEVNULL,
     )
-    for video in ("episode.mp4", "next.ts"):
+    for video in ("episode.mp4", NEXT):
         run_here(
             "pipeline.cli",
             *("episodes", folder / video, "--to", SECONDS, "-d", folder / "dataset"),
@@ -70,7 +75,13 @@ def label_track(dataset: Dataset, row: StoredTrack, label: str) -> None:
 
 def read_video(path: Path) -> tuple[list[Pixels], float]:
     """Return the frames of a video (height x width x 3) and their number per second."""
-    capture = cv2.VideoCapture(str(path))
+    # OpenCV opens no name that is not UTF-8.
+    with tempfile.TemporaryDirectory() as folder:
+        copy = shutil.copy(path, Path(folder) / f"video{path.suffix}")
+        return read_frames(cv2.VideoCapture(str(copy)))
+
+
+def read_frames(capture: cv2.VideoCapture) -> tuple[list[Pixels], float]:
     frames = []
     while True:
         is_frame, frame = capture.read()
@@ -102,13 +113,13 @@ def test_each_frame_of_clips(
     assert result["exported"] == 6
     sources = {}
     for origin in (o for i in tracked.images.iterate() for o in i.origins):
-        sources[origin.video] = origin.path
+        sources[origin.video] = parse_path(str(origin.path))
 
     clips = find_clips(tracked, out)
     assert len(clips) == 6
     for path, row in clips:
         track = row.track
-        source, source_fps = read_video(Path(str(sources[row.video])))
+        source, source_fps = read_video(sources[row.video])
         frames, clip_fps = read_video(path)
         seconds = (len(frames) - 1) / fps
         wanted = min(length or np.inf, track.ended - track.started)
@@ -227,7 +238,7 @@ def test_every_track_is_accounted_for(tracked: Dataset, tmp_path: Path) -> None:
 def test_missing_and_changed_videos_are_named(
     tracked_root: Path, tracked: Dataset, tmp_path: Path, is_gone: bool
 ) -> None:
-    video = tracked_root / "next.ts"
+    video = tracked_root / NEXT
     data = video.read_bytes()
     out = tmp_path / "out"
     line = ("export", out, "--format", "clips", "--no-split", "-d", tracked.root)
@@ -242,9 +253,9 @@ def test_missing_and_changed_videos_are_named(
     reason = "file is gone" if is_gone else "not the video whose faces were tracked"
     ran.refused(3, "left out 2 unreadable files", "put videos back at their paths")
     assert ran.json["exported"] == 4
-    assert list(ran.json["failed"].values()) == [f"{reason}: {video}"] * 2
+    assert list(ran.json["failed"].values()) == [f"{reason}: {format_path(video)}"] * 2
     rejections = Counter(r.detail for r in tracked.rejections.iterate())
-    assert rejections == {f"{reason}: {video}": 2}
+    assert rejections == {f"{reason}: {format_path(video)}": 2}
     # Once the video is back, its clips are exported as well.
     assert run_labeler(*line, "--json").checked().json["exported"] == 6
 
