@@ -1,6 +1,6 @@
 """Comparison of detectors on annotated images: recall and precision, CPU time, memory.
 
-    python benchmarks/detectors.py FILE.json [--images DIR] [--cascade FILE] [DETECTOR ...]
+    python benchmarks/detectors.py FILE.json [--images DIR] [DETECTOR ...]
 
 Each detector runs alone in a process of its own, on one image at a time. Settings of a detector are
 written `lbpcascade:neighbors=3,equalize=yes`. Boxes are matched by three criteria: intersection
@@ -49,7 +49,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("truth", type=Path)
     parser.add_argument("--images", type=Path)
-    parser.add_argument("--cascade")
     parser.add_argument("detectors", nargs="*", default=detectors)
     arguments = parser.parse_intermixed_args()
     images = {
@@ -57,7 +56,7 @@ def main() -> None:
         for annotation in read_annotations(arguments.truth, arguments.images)
     }
     for name in arguments.detectors:
-        search = TimedSearch(parse_detector(name, (), arguments.cascade))
+        search = TimedSearch(parse_detector(name))
         search.spec.build()  # fails early if a component is missing
         results = {
             outcome.item: outcome.unwrap()

@@ -89,7 +89,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--cascade")
     parser.add_argument("detectors", nargs="*", default=["drawnface", "animeface"])
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
@@ -101,12 +100,12 @@ def main() -> None:
         for file in (arguments.photos / pet).glob("*.jpg")
     )
     for name in arguments.detectors:
-        usual = parse_detector(name, (), arguments.cascade).build()
+        usual = parse_detector(name).build()
         default = float(
             dict(word.split("=") for word in usual.settings.split())["threshold"]
         )
         low = min(default, MIN_SCORE) if usual.name == "drawnface" else default
-        detector = parse_detector(name, (), arguments.cascade, threshold=low).build()
+        detector = parse_detector(name, threshold=low).build()
         detections, milliseconds = detect_all(detector, images)
         photos, _ = detect_all(
             usual, [AnnotatedImage(file, [], "photo") for file in files]

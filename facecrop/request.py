@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from facecrop.detector_names import DETECTORS, is_auto
+from facecrop.detector_names import AUTO, DETECTORS, is_auto
 from gleanset.command_result import CommandResult
 from gleanset.config import Param
 from gleanset.db.faces import WHOLE
@@ -54,18 +54,6 @@ ModelDetector = Annotated[
         parse=validate_detector,
     ),
 ]
-Cascade = Annotated[
-    str | None, Param("Cascade file of lbpcascade.", metavar="FILE", path=True)
-]
-DetectorOptions = Annotated[
-    tuple[str, ...],
-    Param(
-        "Setting of a detector; can be repeated.",
-        option="--option",
-        short="-o",
-        metavar="DETECTOR.SETTING=VALUE",
-    ),
-]
 
 
 class FaceSearchPreview(CommandResult, kw_only=True):
@@ -88,8 +76,8 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         Param(
             f"{_BY_NAME}, auto (the detector used so far, else drawnface), "
             "hub:OWNER/REPOSITORY/PATH (a model on Hugging Face, see facecrop detectors), or "
-            f"{WHOLE} (whole images).",
-            metavar="NAME",
+            f"{WHOLE} (whole images). Settings follow, such as lbpcascade:neighbors=3.",
+            metavar="NAME[:SETTING=VALUE,…]",
             parse=validate_detector,
         ),
     ] = None
@@ -97,8 +85,6 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
         Param("Minimum score of a face."),
     ] = None
-    cascade: Cascade = None
-    option: DetectorOptions = ()
     margin: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=3)] | None,
         Param("Padding around a face, as a share of its size."),
@@ -133,8 +119,6 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         return dataset_detector(
             crop,
             self.detector,
-            options=self.option,
-            cascade=self.cascade,
             threshold=self.threshold,
             recorded_detector=record,
         )
@@ -200,7 +184,8 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         )
 
         searches = Statistics(dataset.db).list_searches()
-        auto = is_auto(self.detector or crop.detector)
+        detector = self.detector or crop.detector
+        auto = is_auto(detector)
         record = find_recorded_detector(searches) if auto else None
         spec = pin_model(self.spec(crop, record), pin_of)
         if self.new:
@@ -212,7 +197,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         if auto:
             # Requested settings of the detector in use apply to all images.
             has_threshold = self.threshold is not None or crop.threshold is not None
-            has_settings = self.option or self.cascade or has_threshold
+            has_settings = detector != AUTO or has_threshold
             finished_searches |= {
                 (search.detector, search.settings)
                 for search in searches

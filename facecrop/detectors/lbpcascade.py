@@ -61,7 +61,7 @@ class LbpCascade(TiledDetector):
         file = find_weights(
             str(cascade),
             sha256="",
-            option="--cascade ",
+            setting="lbpcascade:cascade=FILE",
             default_file=LBPCASCADE,
         )
         self._sha256 = hash_bytes(file.read_bytes())

@@ -160,7 +160,7 @@ class OnnxModel(TiledDetector):
         self.threshold = parse_number("threshold", threshold, 0, 1)
         self.overlap = parse_number("overlap", overlap, 0, 1)
         self._model, digest = pin_hub_name(str(model), str(sha256))
-        weights = find_weights(self._model, digest, "-o onnx.model=").read_bytes()
+        weights = find_weights(self._model, digest, "onnx:model=FILE").read_bytes()
         self._session = _open_session(weights, self._model)
         self._sha256 = hash_bytes(weights)
         self._read_input(parse_integer("size", size, 32, 4096))
@@ -269,7 +269,8 @@ class OnnxModel(TiledDetector):
             texts = [f"{number} {name}" for number, name in sorted(names.items())]
             description += f": {', '.join(texts[:10])}"
         raise UsageError(
-            description, "choose the class of faces by its number: -o onnx.face=0"
+            description,
+            "choose the class of faces by its number: onnx:model=FILE,face=0",
         )
 
     def _invalid(self, reason: str) -> UsageError:

@@ -17,8 +17,8 @@ from gleanset.db.statistics import ScanCount
 from gleanset.errors import UsageError
 from gleanset.files.hub import has_hub_prefix
 
-FILES = {"cascade": "--cascade {}", "model": "-o onnx.model={}"}
-"""Settings that are files, and their options on the command line."""
+FILES = ("cascade", "model")
+"""Settings that are files."""
 
 
 class RecordedDetector(NamedTuple):

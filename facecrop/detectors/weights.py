@@ -18,19 +18,17 @@ LBPCASCADE = PublishedFile(
 
 
 def find_weights(
-    value: str, sha256: str, option: str, default_file: PublishedFile | None = None
+    value: str, sha256: str, setting: str, default_file: PublishedFile | None = None
 ) -> Path:
     """Return the file for a path, URL, hub name, or `default_file`.
 
-    `option` is the setting's option up to its value, such as "-o onnx.model=". Raises `UsageError`
-    for a missing file or a URL without hash, `MissingComponent` if it cannot be downloaded.
+    `setting` names the file on the command line, such as "onnx:model=FILE". Raises `UsageError` for
+    a missing file or a URL without hash, `MissingComponent` if it cannot be downloaded.
     """
-    fix = f"give a copy of it with {option}FILE"
+    fix = f"give a copy of it with --detector {setting}"
     if has_hub_prefix(value) or value.startswith(("https://", "http://")):
         digest = sha256 or (default_file.sha256 if default_file else "")
-        # "-o onnx.sha256=…" of "-o onnx.model="
-        setting = f"{option.rpartition('.')[0]}.sha256=…"
-        file = PublishedFile.from_setting(value, digest, setting)
+        file = PublishedFile.from_setting(value, digest, f"{setting},sha256=…")
         return fetch_file(file, fix)
 
     if value:
@@ -38,10 +36,10 @@ def find_weights(
         if not path.is_file():
             raise UsageError(
                 f"there is no file {path}",
-                f"check the name given with {option.rstrip()}",
+                f"check the name in --detector {setting}",
             )
         return path.absolute()
 
     if default_file is None:
-        raise UsageError("no model was given", f"name its file with {option}FILE")
+        raise UsageError("no model was given", f"name its file: --detector {setting}")
     return fetch_file(default_file, fix)

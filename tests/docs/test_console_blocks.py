@@ -159,7 +159,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_page_runs_as_printed(page: Path, demo: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     names = furnish_for_docs(home, demo)
-    if f"--cascade {CASCADE.name}" in page.read_text():
+    if f"cascade={CASCADE.name}" in page.read_text():
         if not CASCADE.is_file():
             pytest.skip(f"needs a file of other people's: {CASCADE}")
         shutil.copy(CASCADE, home)

@@ -45,9 +45,9 @@ def test_default_detector_is_drawnface() -> None:
         == parse_detector("auto")
         == DetectorSpec.create("drawnface")
     )
-    assert parse_detector(
-        "auto:size=640", ["drawnface.threshold=0.6"]
-    ) == DetectorSpec.create("drawnface", size="640", threshold="0.6")
+    assert parse_detector("auto:size=640", threshold="0.6") == DetectorSpec.create(
+        "drawnface", size="640", threshold="0.6"
+    )
 
 
 def test_older_dataset_keeps_its_detector(dataset: Dataset) -> None:
@@ -110,6 +110,8 @@ def test_new_detector_version_keeps_earlier_searches(
             "", 0
         )
         assert preview(dataset, threshold=0.5)["would_search"] == 2
+        assert preview(dataset, detector="auto:size=640")["would_search"] == 2
+        assert preview(dataset, detector="auto:size=512")["would_search"] == 0
         assert preview(dataset, detector="drawnface")["would_search"] == 2
         assert preview(dataset, detector="drawnface", new=True)["would_search"] == 0
 
@@ -156,7 +158,6 @@ def test_recorded_settings_match_across_versions() -> None:
     [
         {"detector": "ensemble"},
         {"detector": "ensemble:threshold=0.3"},
-        {"option": ("ensemble.threshold=0.3",)},
         {},
     ],
 )
@@ -173,28 +174,26 @@ OWN = CropSettings(detector="lbpcascade", threshold=0.4)
 
 
 @pytest.mark.parametrize(
-    ("detector", "options", "threshold", "expected"),
+    ("detector", "threshold", "expected"),
     [
-        (None, (), None, 0.4),
-        ("lbpcascade", (), None, 0.4),
-        ("lbpcascade:scale=1.2", (), None, 0.4),
-        (None, ("lbpcascade.threshold=0.7",), None, "0.7"),
-        (None, ("lbpcascade.threshold=0.7",), 0.6, 0.6),
-        ("lbpcascade:threshold=0.1", ("lbpcascade.threshold=0.7",), 0.6, "0.1"),
-        (None, (), 0.0, 0.0),
-        ("animeface", (), None, None),
-        ("animeface", (), 0.9, 0.9),
+        (None, None, 0.4),
+        ("lbpcascade", None, 0.4),
+        ("lbpcascade:scale=1.2", None, 0.4),
+        (None, 0.6, 0.6),
+        ("lbpcascade:threshold=0.1", 0.6, "0.1"),
+        (None, 0.0, 0.0),
+        ("animeface", None, None),
+        ("animeface", 0.9, 0.9),
     ],
 )
 def test_dataset_threshold_belongs_to_its_detector(
     detector: str | None,
-    options: tuple[str, ...],
     threshold: float | None,
     expected: object,
 ) -> None:
-    spec = dataset_detector(OWN, detector, options, None, threshold)
+    spec = dataset_detector(OWN, detector, threshold)
     assert dict(spec.settings).get("threshold") == expected
-    request = FaceSearch(detector=detector, option=options, threshold=threshold)
+    request = FaceSearch(detector=detector, threshold=threshold)
     assert request.spec(OWN) == spec
 
 

@@ -128,7 +128,7 @@ def test_cascade_is_cached(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     with pytest.raises(MissingComponent, match="could not be fetched") as error:
         build_detector("lbpcascade", threshold=0.01)
-    assert "--cascade FILE" in error.value.fix
+    assert "--detector lbpcascade:cascade=FILE" in error.value.fix
     folder = Path(platformdirs.user_cache_dir("gleanset")) / "fetched"
     cached = folder / f"{LBPCASCADE.sha256[:16]}-{LBPCASCADE.name}"
     cached.write_bytes(Path(cascade).read_bytes())

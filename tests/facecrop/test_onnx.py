@@ -107,7 +107,7 @@ def test_ambiguous_classes_raise_error(tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match="has 3 classes: 0 cat, 1 dog, 2 owl") as error:
         build_detector("onnx", model=str(model))
-    assert "onnx.face=" in error.value.fix
+    assert "onnx:model=FILE,face=0" in error.value.fix
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_model_is_fetched_by_url_and_hash(
         assert list((tmp_path / "cache" / "gleanset").rglob("*red.onnx"))
         with pytest.raises(UsageError, match="needs its SHA-256") as usage:
             build_detector("onnx", model=url)
-        assert "onnx.sha256=" in usage.value.fix
+        assert "onnx:model=FILE,sha256=" in usage.value.fix
         with pytest.raises(MissingComponent, match="not the file it should be"):
             build_detector("onnx", model=url, sha256="0" * 64)
 
