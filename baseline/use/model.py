@@ -146,12 +146,6 @@ class Model:
         """Return the `top` most likely classes in descending order. Raises `Unreadable`."""
         return list(self.predict_image(image, top).predictions)
 
-    def predict_many(
-        self, images: Iterable[ImageInput], top: int = 5
-    ) -> Iterator[list[Prediction]]:
-        """Yield the same for many images, with one batch in memory."""
-        return (list(image.predictions) for image in self.predict_images(images, top))
-
     def predict_image(self, image: ImageInput, top: int = 5) -> ImagePrediction:
         """Return the prediction for an image, or for its largest face.
 
@@ -166,7 +160,10 @@ class Model:
     def predict_images(
         self, images: Iterable[ImageInput], top: int = 5
     ) -> Iterator[ImagePrediction]:
-        """Yield the prediction for each of many images. Raises `Unreadable` at a bad one."""
+        """Yield the prediction for each of many images, with one batch in memory.
+
+        Raises `Unreadable` at a bad one.
+        """
         for batch in self._batches(images):
             yield from self._predict_parts(batch, top)
 

@@ -5,7 +5,7 @@ upright faces from about 43 pixels, but not faces rotated by 45 degrees or more.
 the GIL, so use processes, not threads.
 
 Left and right are the character's: its left eye is usually on the right of the image. The colors
-that the library reports differ between runs; they are only stored as evidence.
+that the library reports differ between runs and are not read.
 """
 
 from collections.abc import Iterator
@@ -61,14 +61,8 @@ def _convert_result(result: LibraryResult) -> RawFace:
         Landmark("nose", *result["nose_point"]),
         _make_landmark("mouth", result["mouth_box"]),
     )
-    colors = {
-        "hair": list(result["hair_color"]),
-        "skin": list(result["skin_color"]),
-        "left_eye": list(result["left_eye_color"]),
-        "right_eye": list(result["right_eye_color"]),
-    }
     box = FloatBox(*result["face_box"])
-    return RawFace(box, result["likelihood"], landmarks, colors)
+    return RawFace(box, result["likelihood"], landmarks)
 
 
 def _make_landmark(name: str, box: tuple[int, int, int, int]) -> Landmark:

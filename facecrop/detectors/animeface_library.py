@@ -131,12 +131,10 @@ SELFTEST_OVERLAP = 0.7
 _FIX = f"pip install --force-reinstall animeface=={KNOWN_VERSION}"
 
 Rectangle = tuple[int, int, int, int]
-ColourPart = Annotated[int, msgspec.Meta(ge=0, le=255)]
-Colour = tuple[ColourPart, ColourPart, ColourPart]
 
 
 class LibraryResult(TypedDict):
-    """Result of the library for one face: x, y, width, height in pixels, colors as RGB."""
+    """Result of the library for one face: x, y, width, height in pixels."""
 
     likelihood: Annotated[float, msgspec.Meta(ge=0, le=1.01)]  # the library rounds up
     face_box: Rectangle
@@ -144,10 +142,6 @@ class LibraryResult(TypedDict):
     right_eye_box: Rectangle
     mouth_box: Rectangle
     nose_point: tuple[int, int]
-    hair_color: Colour
-    skin_color: Colour
-    left_eye_color: Colour
-    right_eye_color: Colour
 
 
 LibrarySearch = Callable[[Pixels], list[LibraryResult]]
@@ -227,19 +221,11 @@ def _convert_face(face: Any) -> LibraryResult:
         right_eye_box=_convert_box(face.right_eye.pos),
         mouth_box=_convert_box(face.mouth.pos),
         nose_point=(face.nose.pos.x, face.nose.pos.y),
-        hair_color=_convert_color(face.hair.color),
-        skin_color=_convert_color(face.skin.color),
-        left_eye_color=_convert_color(face.left_eye.color),
-        right_eye_color=_convert_color(face.right_eye.color),
     )
 
 
 def _convert_box(box: Any) -> Rectangle:
     return box.x, box.y, box.width, box.height
-
-
-def _convert_color(color: Any) -> Colour:
-    return color.r, color.g, color.b
 
 
 def _describe_failure(problem: str, subject: str) -> str:

@@ -201,7 +201,7 @@ def crop_common_part(
     everywhere = np.ones(b.shape, np.uint8)
     covered = cv2.warpAffine(everywhere, motion_b, size, flags=cv2.INTER_NEAREST) > 0
     # At the rim of one image the other continues with its own border, which is not compared.
-    mask = erode_mask(covered, 3)
+    mask = erode_mask(covered)
     if not mask.any():
         return None
 

@@ -192,7 +192,7 @@ def _is_outlined(common: CommonPart, hull: BoolArray) -> bool:
     # The outline may be three pixels away from the edge.
     slopes = measure_slopes(blur(common.b.astype(np.float32), 1.0))
     steepest = cv2.dilate(slopes, np.ones((7, 7)))
-    is_compared = (outline > 0) & erode_mask(common.mask, 3)
+    is_compared = (outline > 0) & erode_mask(common.mask)
     is_edge = steepest[is_compared] > _MIN_OUTLINE_SLOPE
     return bool(is_edge.size and is_edge.mean() >= _MIN_OUTLINED)
 

@@ -29,14 +29,14 @@ def test_predict_applies_calibration(run_folder: Path, pictures: list[Path]) -> 
     # Temperature and offsets of the run's answers.json, for cross, disc and stripes.
     probabilities = softmax(scores / 1.5 + np.array([0.7, 0.0, -0.9]))
     for result, row in zip(
-        model.predict_many(pictures[:10], top=3), probabilities, strict=True
+        model.predict_images(pictures[:10], top=3), probabilities, strict=True
     ):
-        assert [prediction.label for prediction in result] == [
+        assert [prediction.label for prediction in result.predictions] == [
             classes[c] for c in np.argsort(-row)
         ]
-        assert [prediction.confidence for prediction in result] == pytest.approx(
-            sorted(row)[::-1], abs=0.01
-        )
+        assert [
+            prediction.confidence for prediction in result.predictions
+        ] == pytest.approx(sorted(row)[::-1], abs=0.01)
 
 
 def test_input_types_are_equivalent(run_folder: Path, pictures: list[Path]) -> None:
