@@ -81,14 +81,14 @@ def train(job: CommandJob, request: TrainRequest) -> CommandResult:
     """
     request.check()
     settings = load_preset(request.preset, request.texts())
-    if job.simulate:
+    if job.simulate and request.folds is None:
         return TrainingPreview(
             settings=settings.to_json(), mirroring=settings.mirroring
         )
 
     require_packages(settings)
     from baseline.train.train_run import train_run
-    from baseline.train.trials import run_cross_validation
+    from baseline.train.trials import plan_folds, run_cross_validation
 
     with job.open() as dataset:
         # Again, because the dataset says which revision of a model from a hub it uses.
@@ -102,6 +102,8 @@ def train(job: CommandJob, request: TrainRequest) -> CommandResult:
                 progress=job.progress,
                 say=job.say,
             )
+        if job.simulate:
+            return plan_folds(dataset, settings, request.folds)
         return run_cross_validation(
             dataset,
             settings,

@@ -306,6 +306,31 @@ class FoldPlan(NamedTuple):
         return [fold for fold in self.folds if not is_cached(dataset, settings, fold)]
 
 
+class FoldPreview(CommandResult, kw_only=True):
+    """What a cross-validation would train."""
+
+    settings: dict[str, Any]
+    folds: int
+    images: int
+    evaluated: int
+    groups: int
+    trainings: int
+
+
+def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> FoldPreview:
+    """Return what would be trained. Raises as `run_cross_validation`."""
+    plan = FoldPlan.create(dataset, settings, folds)
+    held_out = [sample.key for fold in plan.folds for sample in fold.splits["test"]]
+    return FoldPreview(
+        settings=settings.to_json(),
+        folds=folds,
+        images=plan.images,
+        evaluated=len(held_out),
+        groups=len({plan.examples.groups[key] for key in held_out}),
+        trainings=len(plan.missing(settings)),
+    )
+
+
 def run_cross_validation(
     dataset: Dataset,
     settings: Settings,
