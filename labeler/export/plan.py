@@ -109,10 +109,16 @@ _STATUS_REASONS = {
     "queue": "unlabelled",
     "labelled": WITHOUT_SPLIT,
     "rejected": "rejected",
-    "retired": "",
 }
-_IMAGE_REASONS = [FROM_REPORTS, OTHER_LICENCE, *_STATUS_REASONS.values(), DUPLICATES]
-"""Reasons for an image whose samples have several, the first one first."""
+_REASONS = [
+    "",
+    FROM_REPORTS,
+    OTHER_LICENCE,
+    TOO_SHORT,
+    *_STATUS_REASONS.values(),
+    DUPLICATES,
+]
+"""Reasons for an image or track whose samples have several, the first one first."""
 RESERVED_NAMES = (
     "README.md",
     "LICENSES.csv",
@@ -295,11 +301,9 @@ def _iter_allowed(
     """Yield the samples that may be exported, with their images."""
     private = _list_private_images(dataset, options)
     for sample in _iter_samples(dataset, options):
-        if sample.image in private:
+        if _explain_sample(dataset, sample, private, options):
             continue
         image = _load_image(dataset, sample)
-        if not has_allowed_licence(image, options.licences):
-            continue
         if options.crop != "face":
             sample = _crop_otherwise(dataset, sample, image, options)
         yield sample, image
@@ -335,103 +339,71 @@ def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
     It counts samples, images for an export with boxes, and tracks for one of clips. With what is
     exported they are all samples, images or tracks of the dataset.
     """
-    if options.has_boxes:
-        counts = _count_images_left_out(dataset, options)
-    elif options.is_clips:
-        counts = _count_tracks_left_out(dataset, options)
+    if not (options.has_boxes or options.is_clips):
+        counts = Counter(reason for _, reason in _iter_reasons(dataset, options))
+        balance = get_balance(dataset, options)
+        counts["left out by --balance down"] = len(balance.left_out)
+        # They are without a split for exports and trainings, which a person can change.
+        if not options.no_split:
+            unseen = count_unseen_in_evaluation(dataset.db)
+            counts["in val or test with an unreviewed label"] = unseen
+            counts[WITHOUT_SPLIT] -= unseen
     else:
-        counts = _count_samples_left_out(dataset, options)
-        counts["left out by --balance down"] = len(
-            get_balance(dataset, options).left_out
-        )
-    return {reason: number for reason, number in counts.items() if reason and number}
+        counts = _count_units_left_out(dataset, options)
+    return {reason: n for reason, n in sorted(counts.items()) if reason and n}
 
 
-def _count_samples_left_out(dataset: Dataset, options: ExportOptions) -> Counter[str]:
-    """Count samples that are not exported, by reason; those that are have the reason ""."""
-    reasons = dict(_STATUS_REASONS)
-    if options.no_split:
-        reasons["labelled"] = ""
-
-    counts = Counter[str]()
-    totals = dataset.samples.count_by("status", "kept", "split")
-    for (status, duplicate_status, split), number in totals.items():
-        if duplicate_status != "kept" and status != "retired":
-            counts[DUPLICATES] += number
-        elif status != "labelled" or split is None:
-            counts[reasons[str(status)]] += number
-
-    # A part of the labelled samples without a split, which the user can change.
-    if not options.no_split:
-        counts["in val or test with an unreviewed label"] = count_unseen_in_evaluation(
-            dataset.db
-        )
-    return counts + _count_not_allowed(dataset, options)
-
-
-def _count_not_allowed(dataset: Dataset, options: ExportOptions) -> Counter[str]:
-    """Count samples that would be exported but for a licence, or because of a report."""
-    counts = Counter[str]()
-    private = _list_private_images(dataset, options)
-    # Licences require loading all images.
-    if not private and not options.licences:
-        return counts
-    for sample in _iter_samples(dataset, options):
-        if sample.image in private:
-            counts[FROM_REPORTS] += 1
-        elif not has_allowed_licence(_load_image(dataset, sample), options.licences):
-            counts[OTHER_LICENCE] += 1
-    return counts
-
-
-def _count_images_left_out(dataset: Dataset, options: ExportOptions) -> Counter[str]:
-    """Count images without any sample that is exported, by the first reason that applies."""
-    allowed_images = {sample.image for sample, _ in _iter_allowed(dataset, options)}
-    private = _list_private_images(dataset, options)
+def _count_units_left_out(dataset: Dataset, options: ExportOptions) -> Counter[str]:
+    """Count images, or tracks for clips, by reason; those that are exported have the reason ""."""
     reasons: dict[str, str] = {}
-    for sample in dataset.samples.iter_by_key():
-        if sample.image in allowed_images or sample.status == "retired":
-            continue
-
-        if sample.split and sample.image in private:
-            reason = FROM_REPORTS
-        elif sample.split:
-            reason = OTHER_LICENCE
-        elif not sample.kept:
-            reason = DUPLICATES
-        else:
-            reason = _STATUS_REASONS[sample.status]
-        # Of several samples of an image, the reason that is listed first.
-        other_reason = reasons.get(sample.image, reason)
-        reasons[sample.image] = min(other_reason, reason, key=_IMAGE_REASONS.index)
+    for sample, reason in _iter_reasons(dataset, options):
+        unit = sample.track if options.is_clips else sample.image
+        if unit is not None:
+            other_reason = reasons.get(unit, reason)
+            reasons[unit] = min(other_reason, reason, key=_REASONS.index)
 
     counts = Counter(reasons.values())
-    for samples in _group_by_image(dataset, options, allowed_images).values():
+    if options.is_clips:
+        selected_tracks = len(_select_tracks(dataset, options))
+        counts[TOO_SHORT] = counts[""] - selected_tracks
+        counts["without a face in use"] = dataset.tracks.count() - len(reasons)
+        return counts
+
+    images = {unit for unit, reason in reasons.items() if not reason}
+    for samples in _group_by_image(dataset, options, images).values():
         is_decided = all(sample.label for sample in samples)
-        if options.form.needs_all_faces and not is_decided:
-            counts[UNDECIDED] += 1
+        counts[UNDECIDED] += options.form.needs_all_faces and not is_decided
     counts["without a face, or not searched for faces"] = (
         dataset.images.count_without_sample()
     )
     return counts
 
 
-def _count_tracks_left_out(dataset: Dataset, options: ExportOptions) -> Counter[str]:
-    """Count tracks without a clip, by reason."""
-    exported_rows = set(_select_tracks(dataset, options).values())
-    counts = Counter[str]()
-    for row in dataset.tracks.iterate():
-        if row.label is None:
-            reason = _STATUS_REASONS["queue" if row.undecided else "rejected"]
-        elif count_clip_frames(row.track, options) <= 1:
-            reason = TOO_SHORT
-        else:
-            reason = OTHER_LICENCE if options.licences else WITHOUT_SPLIT
-        counts[reason] += row not in exported_rows
+def _iter_reasons(
+    dataset: Dataset, options: ExportOptions
+) -> Iterator[tuple[Sample, str]]:
+    """Yield all samples with the reason why they are not exported; "" for those that are."""
+    private = _list_private_images(dataset, options)
+    for sample in dataset.samples.iter_by_key():
+        is_labelled = sample.kept and sample.status == "labelled"
+        if sample.split or (options.no_split and is_labelled):
+            yield sample, _explain_sample(dataset, sample, private, options)
+        elif sample.status != "retired":
+            yield sample, _STATUS_REASONS[sample.status] if sample.kept else DUPLICATES
 
-    # Tracks without a sample of their own.
-    counts[DUPLICATES] = dataset.tracks.count() - len(exported_rows) - counts.total()
-    return counts
+
+def _explain_sample(
+    dataset: Dataset, sample: Sample, private: Collection[str], options: ExportOptions
+) -> str:
+    """Return why a labelled sample that has a split is not exported; "" if it is."""
+    if sample.image in private:
+        return FROM_REPORTS
+    # Images are only loaded for their licences.
+    if options.licences and not has_allowed_licence(
+        _load_image(dataset, sample), options.licences
+    ):
+        return OTHER_LICENCE
+    return ""
 
 
 def _list_private_images(dataset: Dataset, options: ExportOptions) -> frozenset[str]:

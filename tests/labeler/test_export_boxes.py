@@ -471,3 +471,17 @@ def test_sidecars_have_the_named_faces_of_each_image(
     (out / "images/two.jpg.xmp").write_text("changed")
     with pytest.raises(InputUnusable, match=r"edited, such as images/two\.jpg\.xmp"):
         run_export(dataset, out, format="xmp", no_split=True)
+
+
+def test_images_without_a_split_are_left_out_for_their_licence(
+    tmp_path: Path, empty: Dataset
+) -> None:
+    faces = [Box(10, 10, 30, 30)]
+    for number, licence in enumerate(("cc-by", None)):
+        origin = Origin("folder", str(number), title=f"{number}.jpg", licence=licence)
+        put(empty, encode(picture(number)), "", faces, origin=origin)
+    empty.samples.set_splits({})
+    options = {"format": "xmp", "no_split": True, "licences": ("cc-*",)}
+    result = run_export(empty, tmp_path / "out", **options)
+    assert result["exported"] == 1
+    assert result["left_out"] == {"of another licence": 1}
