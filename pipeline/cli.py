@@ -296,23 +296,15 @@ def report(
     show_default=True,
     help="Folder for the sample dataset.",
 )
-@click.option(
-    "--site",
-    is_flag=True,
-    help="Only serve its image searches, Bing's and Flickr's, and print commands to try them.",
-)
-def demo(job: CommandJob, into: Path, site: bool) -> CommandResult | None:
+def demo(job: CommandJob, into: Path) -> CommandResult:
     """Build the bundled sample dataset and train a model on it.
 
     Works offline, and prints the path of the report.
 
     Example: gleanset demo --into demo
     """
-    from pipeline.demo import run_demo, serve_sample_site
+    from pipeline.demo import run_demo
 
-    if site:
-        serve_sample_site(job.show)
-        return None
     return run_demo(into, job.progress, job.say)
 
 

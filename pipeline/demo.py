@@ -1,27 +1,24 @@
 """`gleanset demo`: the bundled sample, from a search to an evaluated model, offline.
 
-Its site has two image searches, two image hosts, and typical faults:
+Its site has an image search, two image hosts, and typical faults:
 
     with SampleSite(Path("datasets/sample")) as site:
         harvest.run("bing", endpoint=site.address)
 
 It listens on loopback, on port 8427 if that is free. Responses have the structure of Bing's
 `/images/async`, on which three independent parsers agree: `ul.dgControl_list > li > div.iuscp >
-div.imgpt > a.iusc[m]`, next to an `infopt` block; or that of Flickr's `flickr.photos.search`, for
-any API key. `site.json` has the results by keyword:
+div.imgpt > a.iusc[m]`, next to an `infopt` block. `site.json` has the results by keyword:
 
 {"results": {"hana": [{"picture": "0a….jpg", "path": "/host-a/…", "title": …, "page": …,
-                       "author": …, "variant": "plain", "fault": "none"}, …], …}}
+                       "variant": "plain", "fault": "none"}, …], …}}
 """
 
 import json
-import math
 import shlex
 import shutil
 import sysconfig
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import md5
 from html import escape
@@ -68,29 +65,6 @@ def run_demo(
     return result
 
 
-def serve_sample_site(show: Callable[[str], None]) -> None:
-    """Serve the sample's image searches until Ctrl-C; print commands to try with `show`."""
-    data = bundled_data() / "sample"
-    with SampleSite(data) as site:
-        show(f"sample site: {site.address} (Ctrl-C ends it)")
-        show(f"keywords: {', '.join(sorted(read_listing(data)))}")
-        show("try, in another terminal:")
-        for command in search_commands(site.address):
-            show(f"  {command}")
-        with suppress(KeyboardInterrupt):
-            threading.Event().wait()
-
-
-def search_commands(address: str) -> list[str]:
-    """Return a command for each search of the sample site; Flickr takes any API key."""
-    secrets = {"bing": "", "flickr": "FLICKR_API_KEY=x FLICKR_API_SECRET=x "}
-    return [
-        f"{secret}harvest keyword hana --source {source} --limit 20 --allow-private "
-        f"-o {source}.endpoint={address} -d try"
-        for source, secret in secrets.items()
-    ]
-
-
 FILE = "site.json"
 
 
@@ -107,7 +81,6 @@ class SearchResult:
     path: str
     title: str
     page: str
-    author: str
     variant: str = "plain"
     fault: str = "none"
 
@@ -213,24 +186,6 @@ def _build_metadata(result: SearchResult, base: str) -> dict[str, str]:
     }
 
 
-def _build_photo(result: SearchResult, base: str) -> dict[str, object]:
-    """Return a photo of Flickr's search, under CC BY."""
-    width, height = _get_size(result)
-    key = make_image_id(result)
-    return {
-        "id": str(int(key[:8], 16)),
-        "owner": f"{key[8:16]}@N00",
-        "ownername": result.author,
-        "title": result.title,
-        "license": "4",
-        "media": "photo",
-        "dateupload": "1600000000",
-        "url_z": base + result.path,
-        "width_z": width,
-        "height_z": height,
-    }
-
-
 PORT = 8427
 """A fixed port, so that another run knows the URLs that it downloaded before."""
 
@@ -291,8 +246,6 @@ class SampleSite(ThreadingHTTPServer):
 
         if path in ("/images/async", "/images/search"):
             return self._search(query, base)
-        if path == "/services/rest/":
-            return self._search_flickr(query, base)
         if path in self._by_path:
             return self._send_image(self._by_path[path])
         return _NOT_FOUND
@@ -314,25 +267,6 @@ class SampleSite(ThreadingHTTPServer):
             base=base,
         )
         return SiteResponse(200, _HTML, page.encode())
-
-    def _search_flickr(self, query: dict[str, list[str]], base: str) -> SiteResponse:
-        results = self._find_results(query.get("text", [""])[0])
-        page = _parse_number(query, "page", 1)
-        size = _parse_number(query, "per_page", 100)
-        start = size * (page - 1)
-        listing = {
-            "page": page,
-            "pages": math.ceil(len(results) / size),
-            "total": len(results),
-            "photo": [
-                _build_photo(result, base) for result in results[start : start + size]
-            ],
-        }
-        return SiteResponse(
-            200,
-            "application/json",
-            json.dumps({"photos": listing, "stat": "ok"}).encode(),
-        )
 
     def _send_image(self, result: SearchResult) -> SiteResponse:
         body = _render_variant(self._pictures / result.picture, result.variant)
@@ -358,16 +292,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer one request."""
-        self._answer(self.path)
-
-    def do_POST(self) -> None:
-        """Answer one request whose form has the query, as flickrapi sends it."""
-        form = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self._answer(f"{self.path}?{form.decode('ascii', 'replace')}")
-
-    def _answer(self, target: str) -> None:
         host = self.headers.get("Host", self.server.address.removeprefix("http://"))
-        response = self.server.answer(target, f"http://{host}")
+        response = self.server.answer(self.path, f"http://{host}")
         self.send_response(response.status)
         self.send_header("Content-Type", response.kind)
         length = len(response.body) if response.length is None else response.length

@@ -4,7 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -119,19 +119,9 @@ def gather_origins(dataset: Dataset) -> dict[str, object]:
 
 
 MAX_EXAMPLES = 8
-MAX_GROUPS = 12
-MAX_GROUP_IMAGES = 6
 MIN_TRAIN_IMAGES = 20
 MIN_TEST_IMAGES = 3
 """With fewer, the metrics of a class are unreliable."""
-
-
-class SamplePreview(NamedTuple):
-    """The image of a sample with its label and split."""
-
-    thumbnail: Thumbnail | None
-    label: str
-    split: str | None
 
 
 class ReportClassRow(NamedTuple):
@@ -141,27 +131,17 @@ class ReportClassRow(NamedTuple):
     splits: dict[str, int]
     total: int
     warnings: list[str]
-    strip: list[SamplePreview]
-
-
-class SharedGroup(NamedTuple):
-    """A group of several images, and its splits."""
-
-    previews: list[SamplePreview]
-    hidden_count: int
-    splits: list[str]
+    strip: list[Thumbnail | None]
 
 
 class ClassesSection(NamedTuple):
-    """The section about classes, and the groups of the section about sources."""
+    """The section about classes."""
 
     rows: list[ReportClassRow]
     totals: dict[str, int]
     labelled: int
     groups: int
     straddling_groups: int
-    largest_groups: list[SharedGroup]
-    shared_group_count: int
     queue_reasons: list[tuple[int, str]]
     split_settings: str
 
@@ -173,13 +153,13 @@ class ClassesSection(NamedTuple):
 
 @dataclass
 class _Tally:
-    """Counts by class and split, the first samples of each class, and all groups."""
+    """Counts by class and split, the first samples of each class, and the split groups."""
 
     splits: dict[str, Counter[str]] = field(
         default_factory=lambda: defaultdict(Counter)
     )
     first: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
-    groups: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
+    groups: set[str] = field(default_factory=set)
 
     def add(self, sample: Sample) -> None:
         label = sample.label or ""
@@ -189,16 +169,7 @@ class _Tally:
         if len(self.first[label]) < MAX_EXAMPLES:
             self.first[label].append(sample)
         if sample.split_group is not None and split:
-            self.groups[sample.split_group].append(sample)
-
-    def list_shared_groups(self) -> list[list[Sample]]:
-        """Return groups of several images, the largest first."""
-        groups = []
-        for group in self.groups.values():
-            images = {sample.image for sample in group}
-            if len(images) > 1:
-                groups.append(group)
-        return sorted(groups, key=lambda group: (-len(group), group[0].key))
+            self.groups.add(sample.split_group)
 
 
 def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
@@ -215,8 +186,6 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
 
     totals = sum(tally.splits.values(), Counter[str]())
     split_totals = {split: totals[split] for split in SPLITS}
-    groups = tally.list_shared_groups()
-    previews = [_preview_group(group, thumbnails) for group in groups[:MAX_GROUPS]]
     settings = dataset.samples.get_split_settings()
     return ClassesSection(
         rows=list(_build_rows(tally, any(split_totals.values()), thumbnails)),
@@ -224,8 +193,6 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
         labelled=totals.total(),
         groups=len(tally.groups),
         straddling_groups=len(find_straddling_groups(dataset.db)),
-        largest_groups=previews,
-        shared_group_count=len(groups),
         queue_reasons=sorted(reasons, reverse=True),
         split_settings=settings.describe() if settings else "",
     )
@@ -241,7 +208,7 @@ def _build_rows(
             splits,
             counts.total(),
             list(list_class_warnings(splits)) if is_split else [],
-            [preview(sample, thumbnails) for sample in tally.first[name]],
+            list(map(thumbnails.of_sample, tally.first[name])),
         )
 
 
@@ -254,24 +221,6 @@ def list_class_warnings(splits: dict[str, int]) -> Iterator[str]:
             yield f"no {split} images"
     if 0 < splits["test"] < MIN_TEST_IMAGES:
         yield f"only {count(splits['test'], 'test image')}"
-
-
-def preview(sample: Sample, thumbnails: Thumbnails) -> SamplePreview:
-    """Return the preview of a sample."""
-    return SamplePreview(
-        thumbnails.of_sample(sample), sample.label or "unlabelled", sample.split
-    )
-
-
-def _preview_group(group: list[Sample], thumbnails: Thumbnails) -> SharedGroup:
-    # One sample of each image.
-    samples = list({sample.image: sample for sample in group}.values())
-    shown_samples = samples[:MAX_GROUP_IMAGES]
-    return SharedGroup(
-        previews=[preview(sample, thumbnails) for sample in shown_samples],
-        hidden_count=len(samples) - len(shown_samples),
-        splits=sorted({sample.split for sample in group if sample.split}),
-    )
 
 
 def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunMetrics] | None:
@@ -347,16 +296,12 @@ def gather_report(
     }
 
 
-def _choose_band(classes: ClassesSection) -> list[SamplePreview]:
+def _choose_band(classes: ClassesSection) -> list[Thumbnail]:
     """Return images for the top of the page, alternating between classes."""
     # The first image of each class, then the second of each; None where a class has no more.
     rounds = zip_longest(*(row.strip for row in classes.rows))
-    previews = [
-        preview
-        for preview in chain.from_iterable(rounds)
-        if preview and preview.thumbnail
-    ]
-    return previews[:MAX_BAND_IMAGES]
+    thumbnails = filter(None, chain.from_iterable(rounds))
+    return list(islice(thumbnails, MAX_BAND_IMAGES))
 
 
 TEMPLATE = "report.html.jinja"

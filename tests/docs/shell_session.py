@@ -16,9 +16,9 @@ from console_blocks import Command, NamedFile, Step
 from tools_for_tests import eventually, is_running
 
 # Programs that run until they are closed, or until Ctrl-C.
-_STAYS = re.compile(r"^(webapp serve\b|labeler( --?[a-z].*)?$|gleanset demo --site)")
+_STAYS = re.compile(r"^(webapp serve\b|labeler( --?[a-z].*)?$)")
 # Servers: ready once they have printed their address, perhaps after exporting the model.
-_SERVES = re.compile(r"^(webapp serve|gleanset demo)\b")
+_SERVES = re.compile(r"^webapp serve\b")
 _ADDRESS, _SERVED_SECONDS, _SHOWN_SECONDS, _ENDED_SECONDS = (
     "http://127.0.0.1",
     300,

@@ -55,12 +55,6 @@ EXCLUDED = [
     ),
     ("start.md", "labeler label", "clusters and images of the reader's own"),
     ("start.md", "rsync", "needs another computer"),
-    (
-        "start.md",
-        "gleanset demo --site",
-        "test_sample.py runs the commands that it prints",
-    ),
-    ("start.md", "FLICKR_API_KEY=", "needs the site of the command before"),
     ("use.md", "baseline export model.tflite", "needs an environment of its own"),
     ("use.md", "python -m venv litert", "installs from the net"),
     ("use.md", "litert/bin/", "of the environment that is not installed"),

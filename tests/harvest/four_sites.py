@@ -196,7 +196,7 @@ _HTML, _JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
 
 def _bing(sites: FourSites, sent: Fields) -> Response:
     listed = [
-        SearchResult("", image.url, image.title or "", image.page, "")
+        SearchResult("", image.url, image.title or "", image.page)
         for image in sites.results_of("bing", sent["q"])
     ]
     return (

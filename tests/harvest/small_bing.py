@@ -58,9 +58,7 @@ class SmallBing:
             body = "<html><title>One last step</title><div class=captcha>turnstile</div></html>"
         else:
             listed = [
-                SearchResult(
-                    "", f"/p/{name}", f"A picture of {name}", f"/post/{name}", ""
-                )
+                SearchResult("", f"/p/{name}", f"A picture of {name}", f"/post/{name}")
                 for name in self.results.get(query, [])
             ]
             body = render_search_page(query, listed, first, PAGE_SIZE, self.site.url)

@@ -137,7 +137,7 @@ def numbered(order: list[list[int]]) -> Behaviour:
 
     def page(numbers: list[int]) -> bytes:
         results = [
-            SearchResult("", f"/p/{n}.jpg", f"picture {n}", f"/post/{n}", "")
+            SearchResult("", f"/p/{n}.jpg", f"picture {n}", f"/post/{n}")
             for n in numbers
         ]
         return render_search_page(

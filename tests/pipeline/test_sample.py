@@ -11,14 +11,11 @@ from urllib.request import urlopen
 import pytest
 from lxml import html
 from PIL import Image, ImageChops, ImageStat
-from tools_for_tests import run_here
 
-from gleanset import Dataset
 from pipeline.demo import (
     SampleSite,
     SearchResult,
     read_listing,
-    search_commands,
     to_json,
 )
 from tools.sample.make import draw_image, draw_selftest, plan_images, plan_listing
@@ -90,19 +87,6 @@ def test_search_repeats_last_page(site: SampleSite) -> None:
         site.address + r.path for r in listed
     ]
     assert search(site, "rei", first=71) == second
-
-
-def test_printed_searches_add_images(site: SampleSite, tmp_path: Path) -> None:
-    for line in search_commands(site.address):
-        keys, _, command = line.rpartition("harvest ")
-        environment = dict(pair.split("=") for pair in keys.split())
-        run_here("harvest.cli", *command.split(), cwd=tmp_path, **environment).checked()
-    with Dataset.open(tmp_path / "try") as dataset:
-        origins = [
-            origin for image in dataset.images.iterate() for origin in image.origins
-        ]
-    assert {origin.source for origin in origins} == {"bing", "flickr"}
-    assert {o.licence for o in origins if o.source == "flickr"} == {"CC BY 2.0"}
 
 
 def test_broken_results_fail_as_listed(site: SampleSite) -> None:

@@ -25,7 +25,6 @@ SOLO = 30
 PAIRS = 2
 """Images of each character with another one."""
 
-_AUTHORS = ("inkpot", "moth & lamp", "paperplane", "nine_crayons", "Büro Wolke")
 _TITLES = (
     "{} in the afternoon",
     "{} - quick sketch",
@@ -107,7 +106,6 @@ def _make_result(plan: PlannedImage) -> SearchResult:
         path=f"/{host}/media/{_hash('address', plan.seed)}{ending}",
         title=rng.choice(_TITLES).format(plan.names[0].capitalize()),
         page=f"/{host}/post/{rng.randrange(10_000, 99_999)}",
-        author=rng.choice(_AUTHORS),
     )
 
 
@@ -117,7 +115,7 @@ def _repost(result: SearchResult, variant: str) -> SearchResult:
     address = _hash(variant, result.path)
     page = f"/{host}/post/{int(address[:6], 16)}"
     path = f"/{host}/reposts/{address}.jpg"
-    return replace(result, path=path, page=page, author="repostbot", variant=variant)
+    return replace(result, path=path, page=page, variant=variant)
 
 
 def _break_result(result: SearchResult, fault: str) -> SearchResult:
