@@ -1,7 +1,5 @@
 """Files next to images: credit and group in `sources.csv`, tags in texts and `metadata.jsonl`."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os

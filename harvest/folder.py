@@ -1,7 +1,5 @@
 """Existing folders of images."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
