@@ -1,9 +1,9 @@
 """The report of a dataset and its model: gathers its content and renders the template."""
 
 import re
+import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -27,60 +27,18 @@ from gleanset.records import SPLITS, Sample
 from harvest.frames import DAMAGED
 from labeler.acceptance import plan_hints
 
-_MEANINGS = {
-    "damaged": "starts like an image, but cannot be decoded",
-    "truncated": "the end of the file is missing",
-    "too large": "more pixels, frames or bytes than is safe to decode",
-    "unsupported format": "convert it to another format first",
-    "not an image": "another kind of file, such as a web page",
-    "empty": "an empty file",
-    "not a file": "a device, a pipe or a broken link",
-    "cannot be read": "a file system or network error",
-    "file is gone": "the original was removed from the dataset folder",
-    "forgotten": "removed with gleanset forget, so not imported again",
-    "not a video": "not supported by ffmpeg",
-    "damaged video": "used up to the damage",
-    "private address": "in a private network; allow it with --allow-private",
-    "bad url": "not a valid URL",
-    "bad redirect": "a redirect loop or an invalid target",
-    "timed out": "the site did not answer in time",
-    "not recorded": "failed without a known reason; try again with harvest retry",
-    "too slow": "took longer than the limit",
-    "cut off": "the connection ended too early",
-    "connection failed": "the site could not be reached",
-    "detector failed": "error of a plugin; see gleanset list rejections",
-    "crashed": "crashed a worker process twice",
-    "internal error": "a bug in Gleanset; please report it",
-    "no face found": "no detection; list them with gleanset list missed",
-    "face too small": "below the minimum size",
-    "duplicate": "a better copy is kept; see labeler groups",
-    "rejected": "rejected by a person",
-    "no part in the split": "labelled, but not in train, val or test",
-    "no weak label": "no query or folder suggests a class",
-    "disputed": "its folder or table contradicts another file or an earlier decision",
-    "disputed weak label": "it or its copies have different weak labels",
-    "a copy was decided otherwise": "a copy has another label",
-    "several faces": "one weak label, but several faces in the image",
-    "weak label is not a class name": "the weak label is not a valid class name",
-    "clear hint": "ready to accept: labeler accept hints",
-}
-_HTTP = {
-    "401": "login required",
-    "403": "refused by the site",
-    "404": "not found",
-    "410": "permanently removed",
-    "429": "too many requests",
-}
+_MEANINGS: dict[str, str] = tomllib.loads(
+    Path(__file__).with_name("meanings.toml").read_text("utf-8")
+)
 
 
 def explain_reason(reason: str) -> str:
     """Explain why an item was rejected or is not labelled; empty for an unknown reason."""
-    match = re.fullmatch(r"http (\d{3})", reason)
-    if not match:
-        return _MEANINGS.get(reason, "")
-    code = match[1]
-    is_server_error = code.startswith("5")
-    return _HTTP.get(code, "server error" if is_server_error else "refused by the site")
+    status = reason.removeprefix("http ")
+    meaning = ""
+    if status != reason:
+        meaning = "server error" if status.startswith("5") else "refused by the site"
+    return _MEANINGS.get(reason, meaning)
 
 
 def shorten_location(text: str) -> str:
@@ -145,71 +103,47 @@ class ClassesSection(NamedTuple):
     queue_reasons: list[tuple[int, str]]
     split_settings: str
 
-    @property
-    def unreliable_count(self) -> int:
-        """Number of classes with a warning."""
-        return sum(bool(row.warnings) for row in self.rows)
-
-
-@dataclass
-class _Tally:
-    """Counts by class and split, the first samples of each class, and the split groups."""
-
-    splits: dict[str, Counter[str]] = field(
-        default_factory=lambda: defaultdict(Counter)
-    )
-    first: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
-    groups: set[str] = field(default_factory=set)
-
-    def add(self, sample: Sample) -> None:
-        label = sample.label or ""
-        split = sample.split
-        self.splits[label][split or "none"] += 1
-        # Keys are hashes: the first ones are a random sample, and always the same.
-        if len(self.first[label]) < MAX_EXAMPLES:
-            self.first[label].append(sample)
-        if sample.split_group is not None and split:
-            self.groups.add(sample.split_group)
-
 
 def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
     """Gather the section."""
-    tally = _Tally()
+    counts_by_class = defaultdict[str, Counter[str]](Counter)
+    examples = defaultdict[str, list[Sample]](list)
+    groups = set[str]()
     for sample in dataset.samples.iter_by_key():
-        if sample.status == "labelled" and sample.kept:
-            tally.add(sample)
+        if sample.status != "labelled" or not sample.kept:
+            continue
+        label = sample.label or ""
+        counts_by_class[label][sample.split or "none"] += 1
+        # Keys are hashes: the first ones are a random sample, and always the same.
+        if len(examples[label]) < MAX_EXAMPLES:
+            examples[label].append(sample)
+        if sample.split_group is not None and sample.split:
+            groups.add(sample.split_group)
 
     hints = plan_hints(dataset)
     reasons = [(number, reason) for reason, number in hints.left_out.items()]
     if hints.choices:
         reasons.append((len(hints.choices), "clear hint"))
 
-    totals = sum(tally.splits.values(), Counter[str]())
+    totals = sum(counts_by_class.values(), Counter[str]())
     split_totals = {split: totals[split] for split in SPLITS}
+    rows = []
+    for name, counts in sorted(counts_by_class.items()):
+        splits = {split: counts[split] for split in SPLITS}
+        warnings = list_class_warnings(splits) if any(split_totals.values()) else ()
+        strip = list(map(thumbnails.of_sample, examples[name]))
+        rows.append(ReportClassRow(name, splits, counts.total(), list(warnings), strip))
+
     settings = dataset.samples.get_split_settings()
     return ClassesSection(
-        rows=list(_build_rows(tally, any(split_totals.values()), thumbnails)),
+        rows=rows,
         totals=split_totals,
         labelled=totals.total(),
-        groups=len(tally.groups),
+        groups=len(groups),
         straddling_groups=len(find_straddling_groups(dataset.db)),
         queue_reasons=sorted(reasons, reverse=True),
         split_settings=settings.describe() if settings else "",
     )
-
-
-def _build_rows(
-    tally: _Tally, is_split: bool, thumbnails: Thumbnails
-) -> Iterator[ReportClassRow]:
-    for name, counts in sorted(tally.splits.items()):
-        splits = {split: counts[split] for split in SPLITS}
-        yield ReportClassRow(
-            name,
-            splits,
-            counts.total(),
-            list(list_class_warnings(splits)) if is_split else [],
-            list(map(thumbnails.of_sample, tally.first[name])),
-        )
 
 
 def list_class_warnings(splits: dict[str, int]) -> Iterator[str]:
@@ -326,11 +260,6 @@ def write_report(
     environment.globals.update(
         splits=SPLITS,
         few=MIN_TRAIN_IMAGES,
-        request_kinds={
-            "search": "search for",
-            "set": "imported set",
-            "video": "frames of",
-        },
     )
     environment.filters.update(
         explained=explain_reason,
