@@ -155,7 +155,7 @@ def _make_matrix(is_bt709: bool) -> Float64Array:
 def encode(frame: RawFrame, sampling: Sampling) -> tuple[bytes, Measured]:
     """Return a frame's bytes in the requested format, and their measurements."""
     options = {
-        "jpeg": (cv2.IMWRITE_JPEG_QUALITY, sampling.quality),
+        "jpeg": (cv2.IMWRITE_JPEG_QUALITY, 92),
         "png": (cv2.IMWRITE_PNG_COMPRESSION, 4),
     }
     kind = sampling.format

@@ -14,7 +14,6 @@ _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
 _CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
 _SIZE = re.compile(r"(\d{0,5})\s*[xX×]\s*(\d{0,5})")
-_FORMAT = re.compile(r"png|jpe?g(?::(\d{1,3}))?")
 MAX_SIDE = 16384
 
 
@@ -51,19 +50,6 @@ def parse_size(text: str) -> tuple[int | None, int | None]:
         )
     width, height = (int(side) if side else None for side in match.groups())
     return width, height
-
-
-def parse_format(text: str) -> tuple[Format, int]:
-    """Return format and quality of 'png', 'jpeg' or 'jpeg:80'. Raises `UsageError`."""
-    name = text.strip().lower()
-    match = _FORMAT.fullmatch(name)
-    # 0 is refused below; without a quality it is the default of `Sampling`.
-    quality = int(match[1] or Sampling.quality) if match else 0
-    if not 1 <= quality <= 100:
-        raise UsageError(
-            f"there is no format {text!r}", "write png, jpeg, or for instance jpeg:80"
-        )
-    return "png" if name == "png" else "jpeg", quality
 
 
 def parse_similar_bits(value: bool | int | str) -> int | str:
@@ -131,13 +117,8 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         ),
     ] = None
     format: Annotated[
-        str | None,
-        Param(
-            "File format; N is the JPEG quality, 1 to 100. Default: jpeg:92.",
-            metavar="jpeg[:N]|png",
-            parse=make_validator(parse_format),
-        ),
-    ] = None
+        Format, Param("File format: jpeg (of quality 92), or png. Default: jpeg.")
+    ] = "jpeg"
     skip_similar: Annotated[
         bool | int | str,
         Param(
@@ -158,7 +139,6 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         mode: Mode = "scenes" if self.scenes else "useful"
 
         width, height = parse_size(self.size) if self.size else (None, None)
-        kind, quality = parse_format(self.format or "jpeg")
         start, end = parse_time_range(self.start, self.end)
         return Sampling(
             mode="every" if self.every else mode,
@@ -169,8 +149,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             limit=self.limit,
             width=width,
             height=height,
-            format=kind,
-            quality=quality,
+            format=self.format,
             skip_similar=None if self.skip_similar == OFF else int(self.skip_similar),
             drop_bad=not self.keep_bad,
             skip_openings=self.skip_openings,

@@ -21,7 +21,6 @@ class Sampling:
     - `start`, `end`: seconds from the start of the video, as a player shows them.
     - `limit`: maximum number of distinct images in all videos of a run together.
     - `width`, `height`: box in pixels that frames are reduced to fit; one side may be None.
-    - `quality`: JPEG quality, 1 to 100. PNG is lossless.
     - `skip_similar`: skip frames within this hash distance (bits of 64) of a kept one; None keeps
       them. `drop_bad`: skip black and blurred frames and fades.
     - `skip_openings`: sample segments that recur in the videos only once.
@@ -36,7 +35,6 @@ class Sampling:
     width: int | None = None
     height: int | None = None
     format: Format = "jpeg"
-    quality: int = 92
     skip_similar: int | None = SIMILAR
     drop_bad: bool = True
     skip_openings: bool = False
