@@ -196,10 +196,9 @@ class ExportRequest(Request, frozen=True, kw_only=True):
         tuple[str, ...], Param(argument=True, required=True, metavar="[RUN] OUT")
     ] = ()
     precision: Annotated[
-        Literal["fp32", "int8", "auto"],
+        Literal["fp32", "int8"],
         Param(
-            "int8 is smaller and less accurate; the difference is printed. auto: int8 if its "
-            "predictions are equal.",
+            "int8 is smaller and less accurate; the difference is printed.",
             show_default=True,
         ),
     ] = "fp32"
