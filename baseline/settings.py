@@ -64,14 +64,10 @@ class CommonSettings(
         return 1 if self.colour == "grayscale" else 3
 
     @property
-    def mirrors(self) -> bool:
-        """Whether training mirrors images: methods on features need augmented views for it."""
-        return self.augment != "none" and getattr(self, "views", None) != 0
-
-    @property
     def mirroring(self) -> str:
         """Whether training mirrors images, and how to turn it off."""
-        if not self.mirrors:
+        # Methods on features need augmented views for it.
+        if self.augment == "none" or getattr(self, "views", None) == 0:
             return "off: no augmentation"
         return "half of the training images are mirrored; -o augment=none turns augmentation off"
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from baseline.data.mirroring import warn_of_mirrored_classes
 from baseline.data.runs import (
     METRICS,
     TRAINED_ON,
@@ -97,11 +96,7 @@ def train_run(
             fields = finished_run.result | {"copies": copies}
             return TrainedRun.from_run(dataset, finished_run.id, fields)
 
-        warnings = [
-            leak_warning(examples, "val"),
-            leak_warning(examples, TEST),
-            warn_of_mirrored_classes(dataset, examples, settings),
-        ]
+        warnings = [leak_warning(examples, split) for split in ("val", TEST)]
         for warning in filter(None, warnings):
             say(warning)
 
