@@ -140,7 +140,10 @@ class FrameHarvest:
             return in_flight < max_at_once
 
         for outcome in run_over(
-            sample_video, self._iter_tasks(inputs), threads, may_start
+            lambda task: VideoSampler(task).run(),
+            self._iter_tasks(inputs),
+            threads,
+            may_start,
         ):
             self._record(outcome)
 
@@ -379,11 +382,6 @@ class FrameHarvest:
 
 class _Stopped(Exception):
     """Signal for sampling threads that the run was interrupted."""
-
-
-def sample_video(task: VideoTask) -> SampledVideo:
-    """Sample one video."""
-    return VideoSampler(task).run()
 
 
 def preview_frames(

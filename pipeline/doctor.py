@@ -65,44 +65,43 @@ Check = Callable[[], str]
 
 def examine_components(folder: Path) -> Iterator[Component]:
     """Yield the result of every check; `folder` is where datasets will be created."""
-    yield _run_check("Python", "everything", platform.python_version)
-    yield _run_check("disk", "originals, crops, runs", partial(_check_disk, folder))
-    yield _run_check("network", "searches and downloads", _check_network)
-    yield _run_check("ffmpeg", "harvest frames", _check_ffmpeg, needed=True)
-    yield _run_check(
-        "drawnface",
-        "facecrop run",
-        partial(_check_detector, "drawnface"),
-        needed=True,
-    )
-    yield _run_check(
-        "animeface",
-        "facecrop run --detector animeface",
-        partial(_check_detector, "animeface"),
-    )
-    yield _run_check("cascade", "facecrop run --detector lbpcascade", _check_cascade)
-    yield _run_check(
-        "container", "facecrop run --detector animeface-docker", _check_container
-    )
-    yield _run_check("google", "harvest keyword --source google", _check_google)
-    yield _run_check(
-        "flickr",
-        "harvest keyword --source flickr",
-        partial(_check_login, "flickr.key"),
-    )
-    yield _run_check(
-        "pixiv",
-        "harvest keyword --source pixiv",
-        partial(_check_login, "pixiv.refresh_token"),
-    )
-
+    checks: list[tuple[str, str, Check]] = [
+        ("Python", "everything", platform.python_version),
+        ("disk", "originals, crops, runs", partial(_check_disk, folder)),
+        ("network", "searches and downloads", _check_network),
+        ("ffmpeg", "harvest frames", _check_ffmpeg),
+        ("drawnface", "facecrop run", partial(_check_detector, "drawnface")),
+        (
+            "animeface",
+            "facecrop run --detector animeface",
+            partial(_check_detector, "animeface"),
+        ),
+        ("cascade", "facecrop run --detector lbpcascade", _check_cascade),
+        ("container", "facecrop run --detector animeface-docker", _check_container),
+        ("google", "harvest keyword --source google", _check_google),
+        (
+            "flickr",
+            "harvest keyword --source flickr",
+            partial(_check_login, "flickr.key"),
+        ),
+        (
+            "pixiv",
+            "harvest keyword --source pixiv",
+            partial(_check_login, "pixiv.refresh_token"),
+        ),
+    ]
     for extra, purpose, packages in _EXTRAS:
-        yield _run_check(extra, purpose, partial(_check_packages, extra, packages))
-    yield _run_check("window", "labeler", _check_window)
-    yield _run_check("training", "baseline", _check_training)
+        checks.append((extra, purpose, partial(_check_packages, extra, packages)))
+    checks += [
+        ("window", "labeler", _check_window),
+        ("training", "baseline", _check_training),
+    ]
+    for name, purpose, check in checks:
+        yield _run_check(name, purpose, check)
     yield from _check_plugins()
 
 
+_NEEDED = ("ffmpeg", "drawnface")
 _EXTRAS = (
     (
         "parquet",
@@ -145,26 +144,18 @@ def _check_plugins() -> Iterator[Component]:
             yield Component(plugin.name, purpose, not error, finding, hint)
 
 
-def _run_check(
-    name: str, purpose: str, check: Check, *, needed: bool = False
-) -> Component:
+def _run_check(name: str, purpose: str, check: Check) -> Component:
     """Return the result of a check, also of one that raises an error."""
+    hint = None
     try:
-        return Component(name, purpose, ok=True, finding=check(), needed=needed)
+        finding = check()
     except GleansetError as error:
-        problem = error
+        finding = error.what
+        hint = error.fix
     except Exception as error:  # a broken installation may raise anything on import
-        problem = MissingComponent(
-            f"broken: {type(error).__name__}: {error}", reinstall_command()
-        )
-    return Component(
-        name,
-        purpose,
-        ok=False,
-        finding=problem.what,
-        hint=problem.fix,
-        needed=needed,
-    )
+        finding = f"broken: {type(error).__name__}: {error}"
+        hint = reinstall_command()
+    return Component(name, purpose, hint is None, finding, hint or "", name in _NEEDED)
 
 
 def _check_disk(folder: Path) -> str:

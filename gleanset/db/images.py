@@ -65,16 +65,9 @@ def query_sql(origin: str) -> str:
     return f"coalesce({origin}.query, {origin}.collection, {other})"
 
 
-def post_sql(origin: str) -> str:
-    """Return SQL for an origin's post, or group of local files."""
-    source = (
-        f"iif({origin}.source IN ('archive', 'folder', 'import'), '', {origin}.source)"
-    )
-    return f"iif({origin}.post IS NULL, NULL, {source} || ':' || {origin}.post)"
-
-
-POST = post_sql("o")
-"""SQL: the post of an origin `o`."""
+_POST_SOURCE = "iif(o.source IN ('archive', 'folder', 'import'), '', o.source)"
+POST = f"iif(o.post IS NULL, NULL, {_POST_SOURCE} || ':' || o.post)"
+"""SQL: the post of an origin `o`, or its group of local files."""
 
 
 _ORIGIN_ORDER = "later, source, length(o.key), o.key, query, hint"

@@ -113,21 +113,21 @@ class VideoFacts(NamedTuple):
     stream: int
     width: int
     height: int
-    aspect: float = 1.0
-    rotated: bool = False
-    seconds: float | None = None
-    start: float = 0.0
-    fps: float | None = None
-    interlaced: bool = False
-    bt709: bool = False
-    alpha: bool = False
-    decoder: str | None = None
-    has_start: bool = True
-    is_length_guessed: bool = False
-    transfer: str | None = None
-    is_pale: bool = False
-    field_order: str | None = None
-    is_order_unclear: bool = False
+    aspect: float
+    rotated: bool
+    seconds: float | None
+    start: float
+    fps: float | None
+    interlaced: bool
+    bt709: bool
+    alpha: bool
+    decoder: str | None
+    has_start: bool
+    is_length_guessed: bool
+    transfer: str | None
+    is_pale: bool
+    field_order: str | None
+    is_order_unclear: bool
 
     @property
     def display_size(self) -> tuple[int, int]:

@@ -36,10 +36,10 @@ class FrameCandidate:
     scene: int
     number: int | None
     frame: RawFrame
-    fades: bool = False
-    motion: float = 0.0
-    scene_start: float | None = None
-    cut: float | None = None
+    fades: bool
+    motion: float
+    scene_start: float | None
+    cut: float | None
 
     @property
     def phash(self) -> int:

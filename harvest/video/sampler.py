@@ -201,7 +201,7 @@ class StoredFrame(NamedTuple):
     time: float
     scene: int
     number: int | None
-    faces: tuple[FollowedFace, ...] = ()
+    faces: tuple[FollowedFace, ...]
 
 
 @dataclass
@@ -248,7 +248,7 @@ class VideoTask:
     sampling: Sampling
     store: Store
     advance: Advance
-    follower: FrameFollower | None = None
+    follower: FrameFollower | None
 
 
 class VideoSampler:

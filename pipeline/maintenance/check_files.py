@@ -232,9 +232,17 @@ def find_orphan_files(dataset: Dataset, latest_change: float) -> Iterator[Orphan
     """
     crops = dataset.crops()
     stores: tuple[tuple[Store, IsKnown], ...] = (
-        (dataset.originals(), _is_image),
-        (crops, _is_sample),
-        (dataset.report_images(), _is_report),
+        (
+            dataset.originals(),
+            lambda db, file: Maintenance(db).has_image(
+                file.stem, _FORMATS.get(file.suffix.lstrip("."), "")
+            ),
+        ),
+        (crops, lambda db, file: Maintenance(db).has_sample(file.stem)),
+        (
+            dataset.report_images(),
+            lambda db, file: Reports(db).has_pending(file.stem),
+        ),
     )
 
     with dataset.snapshots.open_all() as snapshots:
@@ -244,20 +252,6 @@ def find_orphan_files(dataset: Dataset, latest_change: float) -> Iterator[Orphan
             for file, size, change in store.iter_files():
                 if change <= latest_change and not has_row(file):
                     yield OrphanFile(file, size, store is crops, has_row)
-
-
-def _is_image(db: Connection, file: Path) -> bool:
-    return Maintenance(db).has_image(
-        file.stem, _FORMATS.get(file.suffix.lstrip("."), "")
-    )
-
-
-def _is_sample(db: Connection, file: Path) -> bool:
-    return Maintenance(db).has_sample(file.stem)
-
-
-def _is_report(db: Connection, file: Path) -> bool:
-    return Reports(db).has_pending(file.stem)
 
 
 def _is_in_any(is_known: IsKnown, catalogues: list[Connection], file: Path) -> bool:

@@ -77,6 +77,7 @@ def gather_origins(dataset: Dataset) -> dict[str, object]:
 
 
 MAX_EXAMPLES = 8
+MAX_BAND_IMAGES = 14
 MIN_TRAIN_IMAGES = 20
 MIN_TEST_IMAGES = 3
 """With fewer, the metrics of a class are unreliable."""
@@ -92,20 +93,8 @@ class ReportClassRow(NamedTuple):
     strip: list[Thumbnail | None]
 
 
-class ClassesSection(NamedTuple):
-    """The section about classes."""
-
-    rows: list[ReportClassRow]
-    totals: dict[str, int]
-    labelled: int
-    groups: int
-    straddling_groups: int
-    queue_reasons: list[tuple[int, str]]
-    split_settings: str
-
-
-def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
-    """Gather the section."""
+def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> dict[str, object]:
+    """Gather the section about classes."""
     counts_by_class = defaultdict[str, Counter[str]](Counter)
     examples = defaultdict[str, list[Sample]](list)
     groups = set[str]()
@@ -135,15 +124,19 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
         rows.append(ReportClassRow(name, splits, counts.total(), list(warnings), strip))
 
     settings = dataset.samples.get_split_settings()
-    return ClassesSection(
-        rows=rows,
-        totals=split_totals,
-        labelled=totals.total(),
-        groups=len(groups),
-        straddling_groups=len(find_straddling_groups(dataset.db)),
-        queue_reasons=sorted(reasons, reverse=True),
-        split_settings=settings.describe() if settings else "",
-    )
+    # The first image of each class, then the second of each; None where a class has no more.
+    rounds = zip_longest(*(row.strip for row in rows))
+    band = islice(filter(None, chain.from_iterable(rounds)), MAX_BAND_IMAGES)
+    return {
+        "rows": rows,
+        "band": list(band),
+        "totals": split_totals,
+        "labelled": totals.total(),
+        "groups": len(groups),
+        "straddling_groups": len(find_straddling_groups(dataset.db)),
+        "queue_reasons": sorted(reasons, reverse=True),
+        "split_settings": settings.describe() if settings else "",
+    }
 
 
 def list_class_warnings(splits: dict[str, int]) -> Iterator[str]:
@@ -181,9 +174,6 @@ def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunMetrics] | N
     return run_id, read_metrics(dataset.runs_folder / run_id, dataset)
 
 
-MAX_BAND_IMAGES = 14
-
-
 def gather_report(
     dataset: Dataset, title: str, run_id: str | None
 ) -> dict[str, object]:
@@ -198,7 +188,6 @@ def gather_report(
         if duplicate_status == "kept" and status in ("queue", "labelled"):
             counts[detector] += number
 
-    classes = gather_classes(dataset, thumbnails)
     failures = statistics.list_failures()
     unused_rows = statistics.list_unused()
     # Files of sources; a damaged video was used up to the damage.
@@ -215,7 +204,6 @@ def gather_report(
         "title": title,
         "description": dataset.settings.description or "",
         "contact": dataset.settings.contact or "",
-        "band": _choose_band(classes),
         "images": dataset.images.count(),
         "samples": counts.total(),
         "unit": "sample" if WHOLE in counts else "face",
@@ -225,17 +213,9 @@ def gather_report(
         "unusable": unusable_count,
         "left_out": left_out_count,
         "unsearched": statistics.count_unsearched(),
-        "classes": classes,
+        "classes": gather_classes(dataset, thumbnails),
         "training": gather_training(dataset, *run, thumbnails) if run else None,
     }
-
-
-def _choose_band(classes: ClassesSection) -> list[Thumbnail]:
-    """Return images for the top of the page, alternating between classes."""
-    # The first image of each class, then the second of each; None where a class has no more.
-    rounds = zip_longest(*(row.strip for row in classes.rows))
-    thumbnails = filter(None, chain.from_iterable(rounds))
-    return list(islice(thumbnails, MAX_BAND_IMAGES))
 
 
 TEMPLATE = "report.html.jinja"

@@ -547,7 +547,17 @@ def find(frames: list[Pixels]) -> tuple[list[list[Box]], int]:
     results = list[Any]()
     for number, pixels in enumerate(frames):
         raw = RawFrame(pixels.tobytes(), pixels.shape[1::-1], rgb=True)
-        results += finder.add(FrameCandidate(number / 3, 0, number, raw))
+        candidate = FrameCandidate(
+            number / 3,
+            0,
+            number,
+            raw,
+            fades=False,
+            motion=0.0,
+            scene_start=None,
+            cut=None,
+        )
+        results += finder.add(candidate)
     results += finder.finish()
     assert [candidate.number for candidate, _ in results] == list(range(len(frames)))
     return [sorted(f.face.box for f in faces) for _, faces in results], searched - 1

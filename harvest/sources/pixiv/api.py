@@ -81,8 +81,8 @@ class PixivSearch(NamedTuple):
     word: str
     target: str
     order: str
-    since: date | None = None
-    until: date | None = None
+    since: date | None
+    until: date | None
 
 
 CheckResponse = Callable[[Page], None]

@@ -109,7 +109,13 @@ class Pixiv(Source):
     def pages(self, query: Query, settings: OptionValues, client: Client) -> Pages:
         """Yield the pages of all selected works, in the requested order."""
         api = self._log_in(settings, client)
-        search = _make_search(query.text, settings)
+        search = PixivSearch(
+            query.text,
+            _TARGETS[settings["target"]],
+            _SORTS[settings["sort"]],
+            parse_day(settings["since"]) if settings["since"] else None,
+            parse_day(settings["until"]) if settings["until"] else None,
+        )
         for works in pages_in_windows(search, partial(_list_pages, api), _next_window):
             for work in works:
                 if isinstance(work, Skipped | Gap):
@@ -139,16 +145,6 @@ def _read_token() -> str:
     if not token:
         raise NeedsLogin("Pixiv needs a login, and none is stored", LOGIN_HELP["pixiv"])
     return token
-
-
-def _make_search(text: str, settings: OptionValues) -> PixivSearch:
-    return PixivSearch(
-        text,
-        _TARGETS[settings["target"]],
-        _SORTS[settings["sort"]],
-        parse_day(settings["since"]) if settings["since"] else None,
-        parse_day(settings["until"]) if settings["until"] else None,
-    )
 
 
 def _iter_candidates(
