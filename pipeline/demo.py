@@ -231,14 +231,11 @@ class SampleSite(ThreadingHTTPServer):
 
     def answer(self, target: str, base: str) -> SiteResponse:
         """Return the response to a path with query; `base` is the client's base URL."""
-        path = urlsplit(target).path
-        query = parse_qs(urlsplit(target).query)
-
-        if path in ("/images/async", "/images/search"):
-            return self._search(query, base)
-        if path in self._by_path:
-            return self._send_image(self._by_path[path])
-        return _NOT_FOUND
+        parts = urlsplit(target)
+        if parts.path == "/images/async":
+            return self._search(parse_qs(parts.query), base)
+        result = self._by_path.get(parts.path)
+        return self._send_image(result) if result else _NOT_FOUND
 
     def _find_results(self, keyword: str) -> list[SearchResult]:
         # A search may have more words than a keyword of the listing, such as "hana anime".

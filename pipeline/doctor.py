@@ -19,6 +19,7 @@ from gleanset.files.fetch import is_cached
 from gleanset.installation import reinstall_command, require_extra
 from gleanset.plugins import try_plugins
 from gleanset.terminal import wrap, wrap_named
+from gleanset.video.run_ffmpeg import find_ffmpeg
 
 MIN_FREE_GB = 1.0
 PROXIES = (
@@ -69,7 +70,7 @@ def examine_components(folder: Path) -> Iterator[Component]:
         ("Python", "everything", platform.python_version),
         ("disk", "originals, crops, runs", partial(_check_disk, folder)),
         ("network", "searches and downloads", _check_network),
-        ("ffmpeg", "harvest frames", _check_ffmpeg),
+        ("ffmpeg", "harvest frames", find_ffmpeg),
         ("drawnface", "facecrop run", partial(_check_detector, "drawnface")),
         (
             "animeface",
@@ -182,12 +183,6 @@ def _check_network() -> str:
         name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())
     ]
     return f"set by {', '.join(names)}" if names else "direct, no proxy"
-
-
-def _check_ffmpeg() -> str:
-    from gleanset.video.run_ffmpeg import find_ffmpeg
-
-    return find_ffmpeg()
 
 
 def _check_detector(name: str) -> str:

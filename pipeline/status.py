@@ -169,7 +169,7 @@ def _find_accept_command(dataset: Dataset, counts: _SampleCounts) -> str | None:
     if dataset.journal.find_undone_kind() == "accept-proposals":
         return None
     # A quick count first: the plan has to compare vectors.
-    confident = count_confident_proposals(dataset.db, confidence=0.9)
+    confident = count_confident_proposals(dataset.db)
     if confident * MIN_SHARE_TO_LABEL < counts.labelled:
         return None
 

@@ -301,10 +301,11 @@ _EACH = f"""
     """
 
 
-def count_confident_proposals(db: Connection, confidence: float) -> int:
-    """Count pending samples whose first proposal has at least this confidence."""
-    sql = f"SELECT count(*) FROM {WAITING_PROPOSALS} AND p.confidence>=?"
-    return db.fetch_int(sql, (confidence,))
+def count_confident_proposals(db: Connection) -> int:
+    """Count pending samples whose first proposal has a confidence of at least 0.9."""
+    return db.fetch_int(
+        f"SELECT count(*) FROM {WAITING_PROPOSALS} AND p.confidence>=0.9"
+    )
 
 
 _LETTERS = 8

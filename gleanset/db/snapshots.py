@@ -92,16 +92,14 @@ class Snapshots:
 
         return self.get(name)
 
-    def create_dated(
-        self, db: Connection, prefix: str, note: str, user: str
-    ) -> Snapshot:
-        """Create a snapshot named after a prefix and the current time (UTC)."""
+    def create_before_restore(self, db: Connection, note: str, user: str) -> Snapshot:
+        """Create a snapshot named `before-restore` and after the current time (UTC)."""
         time = now().removesuffix("Z").replace("-", "").replace(":", "")
-        name = f"{prefix}-{time}"
+        name = f"before-restore-{time}"
         numbers = count(2)
         taken_names = self.list_names()
         while name in taken_names:
-            name = f"{prefix}-{time}-{next(numbers)}"
+            name = f"before-restore-{time}-{next(numbers)}"
         return self.create(db, name, note, user)
 
     def delete(self, name: str) -> None:

@@ -400,7 +400,5 @@ def load_ca_certificates() -> ssl.SSLContext:
     return _system_ssl_context()
 
 
-@cache
-def _system_ssl_context() -> ssl.SSLContext:
-    # Reading the system's bundle takes 0.1 s; a context may be shared.
-    return ssl.create_default_context()
+# Reading the system's bundle takes 0.1 s; a context may be shared.
+_system_ssl_context = cache(ssl.create_default_context)

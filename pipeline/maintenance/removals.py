@@ -59,8 +59,8 @@ class RemovalPlan(NamedTuple):
 
     images: tuple[str, ...]
     samples: int
-    in_test: int = 0
-    reports: tuple[Report, ...] = ()
+    in_test: int
+    reports: tuple[Report, ...]
 
     def describe(self) -> str:
         """Return what is removed, in words."""

@@ -122,8 +122,8 @@ def restore_snapshot(dataset: Dataset, name: str) -> RestoreResult:
         dataset.close()
 
         with closing(_open_alone(dataset)) as present:
-            backup = dataset.snapshots.create_dated(
-                present, "before-restore", f"before {name} was restored", user
+            backup = dataset.snapshots.create_before_restore(
+                present, f"before {name} was restored", user
             )
             with closing(Connection(staged_file)) as restored_catalogue:
                 carry_over(present, restored_catalogue)
