@@ -13,16 +13,19 @@ MAX_LISTED = 5
 """Number of files that are named."""
 
 
-def summarize_lines(lines: Sequence[str], see: str) -> dict[str, object]:
+def summarize_lines(
+    lines: Sequence[str], see: str, number: int | None = None
+) -> dict[str, object]:
     """Return summary entries: the first lines, and where to `see` all; none without lines."""
-    return {"see": see, "files": shorten_list(lines)} if lines else {}
+    return {"see": see, "files": shorten_list(lines, number)} if lines else {}
 
 
-def shorten_list(lines: Sequence[str]) -> list[str]:
-    """Return the first lines, and one with the number of others."""
+def shorten_list(lines: Sequence[str], number: int | None = None) -> list[str]:
+    """Return the first lines, and one with the number of others (of `number` in all)."""
+    total = len(lines) if number is None else number
     first = list(lines[:MAX_LISTED])
-    if len(lines) > len(first):
-        first.append(f"and {len(lines) - len(first)} more")
+    if total > len(first):
+        first.append(f"and {total - len(first)} more")
     return first
 
 

@@ -4,6 +4,8 @@ Boxes are in pixels of the upright (EXIF) original: `x, y, width, height`, origi
 Hashes of bytes are SHA-256 in lower-case hex. Times in a video are seconds.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple

@@ -4,6 +4,8 @@ Reducing a comic strip of 1000 x 7000 pixels as a whole would make its faces too
 overlap by the shorter side, so that every face is entirely in one of them.
 """
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping

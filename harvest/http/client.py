@@ -6,6 +6,8 @@ request when the caller, which waits or serves other hosts, has a slot of the ho
 A failed item is an `Unreadable` with a countable reason; a failed search page an `Unreachable`.
 """
 
+from __future__ import annotations
+
 import io
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping

@@ -1,5 +1,7 @@
 """One sample of an export, and how its file is made."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path

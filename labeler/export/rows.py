@@ -1,5 +1,7 @@
 """The facts of each sample that all formats write, and the table of licences."""
 
+from __future__ import annotations
+
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
