@@ -1,5 +1,7 @@
 """Images and their origins."""
 
+from __future__ import annotations
+
 import re
 import unicodedata
 from collections.abc import Collection, Iterator

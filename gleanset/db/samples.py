@@ -4,6 +4,8 @@ The weak labels of an image and of all its duplicates count together. If they na
 a label taken from one of them is disputed, and only a person can decide.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
