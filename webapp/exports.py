@@ -77,7 +77,7 @@ def _export(folder: Path, out: Path, progress: Progress) -> None:
     if not can_export():
         raise MissingComponent(
             f"no current ONNX file of {folder.name}, and gleanset[transfer] is not installed",
-            f"run where it is installed: baseline export {folder} {out}",
+            f"run where it is installed: baseline export --precision auto {folder} {out}",
         )
 
     progress.say(f"exporting {folder.name} to ONNX (once, about a minute) ...")
@@ -87,15 +87,15 @@ def _export(folder: Path, out: Path, progress: Progress) -> None:
     if outcome.result is None:
         raise InputUnusable(
             f"export of {folder.name} failed: {outcome.detail or outcome.reason}",
-            f"to see the error, run: baseline export {folder} {out}",
+            f"to see the error, run: baseline export --precision auto {folder} {out}",
         )
 
 
 def _export_here(task: tuple[Path, Path]) -> Path:
-    from baseline.use.export.export_run import export_run
+    from baseline.use.export.export_run import AUTO, export_run
 
     folder, out = task
     export_run(
-        runs.find_run_dataset(folder) or folder, str(folder), out, "fp32", NO_PROGRESS
+        runs.find_run_dataset(folder) or folder, str(folder), out, AUTO, NO_PROGRESS
     )
     return out
