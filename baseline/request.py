@@ -196,9 +196,10 @@ class ExportRequest(Request, frozen=True, kw_only=True):
         tuple[str, ...], Param(argument=True, required=True, metavar="[RUN] OUT")
     ] = ()
     precision: Annotated[
-        Literal["fp32", "int8"],
+        Literal["fp32", "int8", "auto"],
         Param(
-            "int8 is smaller and less accurate; the difference is printed.",
+            "int8 is smaller and less accurate; the difference is printed. auto: int8 if its "
+            "predictions are equal.",
             show_default=True,
         ),
     ] = "fp32"

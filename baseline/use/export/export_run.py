@@ -37,6 +37,9 @@ MAX_DIFFERENCE = {"fp32": 1e-4, "int8": 1.0}
 MIN_AGREEMENT = {"fp32": 0.999, "int8": 0.9}
 """Minimum share of images with the same most likely class."""
 
+MIN_COMPARED_IMAGES, MIN_AGREEING_SHARE = 100, 0.99
+"""Two engines are equivalent if they agree on this share of at least that number of images."""
+
 
 class AgreementCheck(NamedTuple):
     """Comparison of two engines on `images` images.
@@ -102,9 +105,24 @@ def check_agreement(check: AgreementCheck, precision: str) -> None:
         )
 
 
+def engines_agree(run: InferenceEngine, model: InferenceEngine, images: Pixels) -> bool:
+    """Return whether two engines agree on enough images."""
+    if len(images) < MIN_COMPARED_IMAGES:
+        return False
+    predictions = zip(
+        Model(run).predict_pixels(images, top=1),
+        Model(model).predict_pixels(images, top=1),
+        strict=True,
+    )
+    agreeing = sum(first.best == second.best for first, second in predictions)
+    return agreeing >= MIN_AGREEING_SHARE * len(images)
+
+
 MAX_CHECKED_IMAGES = 200
 MAX_CALIBRATION_IMAGES = 100
 ENDINGS = (".onnx", ".tflite")
+AUTO = "auto"
+"""int8 if it is equivalent for all classes, else fp32."""
 
 
 class CheckedImages(NamedTuple):
@@ -156,7 +174,7 @@ def export_run(
 ) -> ExportedRun:
     """Export a run to `out` with its card next to it; return the comparison with the run.
 
-    `out` ends in .onnx or .tflite, `precision` is fp32 or int8. Raises
+    `out` ends in .onnx or .tflite, `precision` is fp32, int8 or `AUTO`. Raises
     `InputUnusable` if the predictions differ or there are no images for the comparison.
     """
     if out.suffix not in ENDINGS:
@@ -187,7 +205,7 @@ def export_run(
 
         # None, unless for int8: its ranges are calibrated on images of train.
         calibration = comparison_images.images[:0]
-        if precision == "int8":
+        if precision in ("int8", AUTO):
             train = [sample for sample in samples if sample.split == "train"]
             train = train[:MAX_CALIBRATION_IMAGES]
             calibration = _read_images(dataset, engine, train, progress).images
@@ -200,7 +218,12 @@ def export_run(
         comparison_images,
         progress,
     )
-    return _write_file(out, export.file(precision), writer)
+    labels = {sample.label for sample in samples}
+    # Classes that were added to a gallery from files cannot be compared.
+    if precision == AUTO and not labels.issuperset(engine.facts.classes):
+        precision = "fp32"
+    file = export.lightest() if precision == AUTO else export.file(precision)
+    return _write_file(out, file, writer)
 
 
 def list_embedding_models(engine: RunEngine) -> list[OnnxBackbone]:
@@ -213,10 +236,11 @@ def list_embedding_models(engine: RunEngine) -> list[OnnxBackbone]:
 
 
 class ExportedFile(NamedTuple):
-    """A model without its card, the card, and the comparison with the run."""
+    """A model without its card, the card, its engine, and the comparison with the run."""
 
     data: bytes
     card: Card
+    engine: InferenceEngine
     check: AgreementCheck
 
 
@@ -257,7 +281,25 @@ class _Export(NamedTuple):
         check = compare(self.engine, engine, self.checked.images, self.checked.y)
         check_agreement(check, precision)
         card = msgspec.structs.replace(card, checked=check.to_json())
-        return ExportedFile(data, card, check)
+        return ExportedFile(data, card, engine, check)
+
+    def lightest(self) -> ExportedFile:
+        """Return the int8 file if it is equivalent, else fp32."""
+        exact = self.file("fp32")
+        if not len(self.calibration):
+            return exact
+
+        try:
+            small = self.file("int8")
+        except InputUnusable:
+            return exact
+
+        accuracy = small.check.accuracy or 0
+        is_as_accurate = accuracy >= (small.check.accuracy_before or 0)
+        # `file` refuses only large differences from the run. Here int8 was not asked for, so its
+        # answers have to be the same.
+        agree = engines_agree(exact.engine, small.engine, self.checked.images)
+        return small if agree and is_as_accurate else exact
 
 
 def _write_file(out: Path, file: ExportedFile, writer: FormatWriter) -> ExportedRun:

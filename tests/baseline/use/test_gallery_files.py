@@ -12,6 +12,7 @@ from baseline.data.runs import WEIGHTS
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
 from baseline.use.crops import PartReader
+from baseline.use.export import export_run as export_module
 from baseline.use.export.export_run import export_run
 from baseline.use.gallery_files import (
     CHANGES_FILE,
@@ -152,6 +153,26 @@ def test_invalid_addition_changes_nothing(
             PartReader(32),
             NO_PROGRESS,
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("added", "precision"),
+    [pytest.param("cross", "int8", marks=pytest.mark.long), ("of files", "fp32")],
+)
+def test_auto_precision_needs_images_of_every_class(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    added: str,
+    precision: str,
+) -> None:
+    # Relax the other conditions of int8.
+    monkeypatch.setattr(export_module, "MIN_COMPARED_IMAGES", 1)
+    monkeypatch.setattr(export_module, "MIN_AGREEING_SHARE", 0)
+    monkeypatch.setitem(export_module.MIN_AGREEMENT, "int8", 0)
+    add_files(triplet_run(root), added, cross_files(root), PartReader(32), NO_PROGRESS)
+    assert export_run(root, None, tmp_path / "m.onnx", "auto").precision == precision
 
 
 def test_export_contains_gallery(root: Path, tmp_path: Path) -> None:

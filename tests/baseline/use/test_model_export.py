@@ -30,6 +30,7 @@ from baseline.use.export import export_run as export_module
 from baseline.use.export.export_run import (
     check_agreement,
     compare,
+    engines_agree,
     export_run,
 )
 from gleanset import Dataset
@@ -206,6 +207,18 @@ def test_deviating_export_is_refused() -> None:
     assert result.accuracy == 0.5
     with pytest.raises(InputUnusable, match=r"66\.7%"):
         check_agreement(result, "int8")
+
+
+def test_engines_agree() -> None:
+    run = FixedEngine([[0.9, 0.1], [0.2, 0.8]] * 100)
+    near = FixedEngine([[0.8, 0.2], [0.3, 0.7]] * 100)
+    wrong = FixedEngine([[0.9, 0.1], [0.2, 0.8]] * 97 + [[0.1, 0.9]] * 6)
+    pictures = np.zeros((200, 8, 8, 3), np.uint8)
+    assert engines_agree(run, near, pictures)
+    assert not engines_agree(run, wrong, pictures)
+    assert not engines_agree(
+        FixedEngine(run.rows[:20]), FixedEngine(near.rows[:20]), pictures[:20]
+    )
 
 
 def test_invalid_names_and_files_raise_error(
