@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, quote, quote_plus, urlsplit
@@ -52,33 +53,10 @@ _NO_RESULTS_BOX = "//*[contains(@class, 'nores') or contains(@class, 'no_res')]/
 _HIGHLIGHT = dict.fromkeys((0xE000, 0xE001))
 _SIZE_TEXT = re.compile(r"(\d+)\s*[×x]\s*(\d+)")
 
-_COLOURS = "red orange yellow green teal blue purple pink white gray black brown"
-_AGES = (("day", 1440), ("week", 10_080), ("month", 43_200), ("year", 525_600))
 _SAFE = ("off", "moderate", "strict")
-_SIZE_WORDS = {
-    word: f"imagesize-{word}" for word in ("small", "medium", "large", "wallpaper")
-}
-_FILTERS = {
-    "size": _SIZE_WORDS,
-    "colour": {"color": "color2-color", "bw": "color2-bw"}
-    | {colour: f"color2-FGcls_{colour.upper()}" for colour in _COLOURS.split()},
-    "type": {
-        word: f"photo-{word}"
-        for word in ("photo", "clipart", "linedrawing", "transparent")
-    }
-    | {"animated": "photo-animatedgif"},
-    "people": {"face": "face-face", "portrait": "face-portrait"},
-    "licence": {
-        "creative-commons": "licenseType-Any",
-        "public-domain": "license-L1",
-        "share": "license-L2_L3_L4_L5_L6_L7",
-        "share-commercially": "license-L2_L3_L4",
-        "modify": "license-L2_L3_L5_L6",
-        "modify-commercially": "license-L2_L3",
-    },
-    "layout": {word: f"aspect-{word}" for word in ("square", "wide", "tall")},
-    "date": {word: f"age-lt{minutes}" for word, minutes in _AGES},
-}
+_FILTER_FILE = Path(__file__).with_name("bing_filters.toml")
+# Our option -> our value -> Bing's word.
+_FILTERS = tomllib.loads(_FILTER_FILE.read_text("utf-8"))
 
 
 class Bing(Source):
@@ -96,8 +74,8 @@ class Bing(Source):
         ),
         Option(
             "size",
-            f"{', '.join(_SIZE_WORDS)}, or at least WIDTHxHEIGHT pixels",
-            choices=_SIZE_WORDS,
+            f"{', '.join(_FILTERS['size'])}, or at least WIDTHxHEIGHT pixels",
+            choices=_FILTERS["size"],
             parse=parse_size,
         ),
         Option(

@@ -131,7 +131,7 @@ def test_image_removed_during_search_leaves_no_crop(
     def batches(*arguments: Any) -> Iterator[Any]:
         for number, batch in enumerate(run_batches(*arguments)):
             if number == 0:
-                remove_images(dataset, RemovalPlan((image,), 0), "asked to")
+                remove_images(dataset, RemovalPlan((image,), 0, 0, ()), "asked to")
             yield batch
 
     monkeypatch.setattr("facecrop.search.run_batches", batches)

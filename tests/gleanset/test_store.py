@@ -157,7 +157,7 @@ def test_image_removed_while_fetched_leaves_no_file(
     measured = first.stage(picture(1))
     first.record(measured)
     second.stage(picture(1))
-    remove_images(dataset, RemovalPlan((measured.sha256,), 0), "asked to")
+    remove_images(dataset, RemovalPlan((measured.sha256,), 0, 0, ()), "asked to")
     with pytest.raises(Unreadable, match="forgotten"):
         second.record(measured)
     assert is_sound(dataset, 0)

@@ -345,7 +345,7 @@ def test_forgotten_image_is_not_downloaded_again(
     [gone] = [
         i.sha256 for i in dataset.images.iterate() if "/1.jpg" in str(i.origins[0].url)
     ]
-    remove_images(dataset, RemovalPlan((gone,), 0), "asked to")
+    remove_images(dataset, RemovalPlan((gone,), 0, 0, ()), "asked to")
     search(dataset, source)
     search(dataset, shelf(bing, "two", 1))
     before = len(bing.fetched)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -45,57 +47,14 @@ if TYPE_CHECKING:
     from harvest.sources.google.browser import GoogleBrowser
 
 _MODULE = "google_images_download.google_images_download"
-_PLAIN_COLOURS = "red orange yellow green blue purple pink white gray black brown"
-# Our option -> argument of the package -> our value -> its value.
-_PACKAGE_FILTERS = {
-    "size": (
-        "size",
-        {"large": "large", "medium": "medium", "icon": "icon", "small": "icon"}
-        | {
-            f"{size}+": f">{size.replace('x', '*')}"
-            for size in ("400x300", "640x480", "800x600")
-        },
-    ),
-    "colour": ("color", {word: word for word in _PLAIN_COLOURS.split()}),
-    "type": (
-        "type",
-        {word: word for word in ("face", "photo", "clipart", "animated")}
-        | {"linedrawing": "line-drawing"},
-    ),
-    "licence": (
-        "usage_rights",
-        {
-            "share": "labeled-for-nocommercial-reuse",
-            "share-commercially": "labeled-for-reuse",
-            "modify": "labeled-for-noncommercial-reuse-with-modification",
-            "modify-commercially": "labeled-for-reuse-with-modifications",
-        },
-    ),
-    "date": (
-        "time",
-        {
-            "day": "past-24-hours",
-            "week": "past-7-days",
-            "month": "past-month",
-            "year": "past-year",
-        },
-    ),
-    "aspect": (
-        "aspect_ratio",
-        {word: word for word in ("tall", "square", "wide", "panoramic")},
-    ),
-}
-# Our option -> our value -> Google's value.
-_OUR_FILTERS = {
-    "size": {"1024x768+": "isz:lt,islt:xga"},
-    "colour": {"teal": "ic:specific,isc:teal", "color": "ic:color", "bw": "ic:gray"}
-    | {"transparent": "ic:trans"},
-    # As in the current menu of the site.
-    "licence": {"creative-commons": "il:cl", "other": "il:ol"},
-}
+_FILTERS = tomllib.loads(Path(__file__).with_name("filters.toml").read_text("utf-8"))
+# Our option -> argument of the package, and our value -> its value.
+_PACKAGE_FILTERS = _FILTERS["package"]
+# Our option -> our value -> Google's value, also as in the current menu of the site.
+_OUR_FILTERS = _FILTERS["site"]
 CHOICES = {
-    name: [*values, *_OUR_FILTERS.get(name, {})]
-    for name, (_, values) in _PACKAGE_FILTERS.items()
+    name: [*table["values"], *_OUR_FILTERS.get(name, {})]
+    for name, table in _PACKAGE_FILTERS.items()
 }
 # Not in the package. By default adult images are blurred.
 SAFE = {"off": "images", "moderate": "", "strict": "active"}
@@ -262,8 +221,8 @@ def build_search_url(text: str, settings: OptionValues) -> str:
         builder = package.googleimagesdownload()
         # Every argument of the package, most of them not given.
         arguments = dict.fromkeys(package.args_list)
-        for name, (argument, words) in _PACKAGE_FILTERS.items():
-            arguments[argument] = words.get(settings[name])
+        for name, table in _PACKAGE_FILTERS.items():
+            arguments[table["argument"]] = table["values"].get(settings[name])
         filters = builder.build_url_parameters(arguments)
         # Without an image, similar images, a site, and safe search, which `_add_filters` sets.
         address = builder.build_search_url(text, filters, None, None, None, False)
