@@ -257,7 +257,7 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> CommandResult:
             job.progress,
         )
         result.report = str(write_report(dataset, name))
-        result.next = suggest_review(dataset) if result.samples else []
+        result.next = suggest_review(dataset, "label-issues") if result.samples else []
 
     return result
 

@@ -9,8 +9,7 @@ from gleanset.platform import has_display
 from gleanset.settings import SplitSettings
 
 PRELABEL_COMMAND = "baseline prelabel"
-TRACKS_COMMAND = "labeler gallery tracks.html --tracks"
-CLUSTERS_COMMAND = "labeler gallery clusters.html --clusters"
+PAGES_COMMAND = "labeler serve"
 
 
 def has_window() -> bool:
@@ -18,9 +17,9 @@ def has_window() -> bool:
     return find_spec("PySide6") is not None and has_display()
 
 
-def suggest_review(dataset: Dataset) -> list[str]:
-    """Return the commands that show labels and correct them."""
-    commands = ["labeler gallery faces.html", "labeler label CLASS SAMPLE"]
+def suggest_review(dataset: Dataset, kind: str = "samples") -> list[str]:
+    """Return the commands that list labels, or other records of a `kind`, and correct labels."""
+    commands = [f"gleanset list {kind}", "labeler label CLASS SAMPLE"]
     if has_window():
         commands = ["labeler --view review"]
     return [f"{command} {dataset.option}" for command in commands]
@@ -48,11 +47,10 @@ def suggest_labelling_command(dataset: Dataset) -> str | None:
     """Return the command for labelling pending samples, or None."""
     if has_window():
         return f"labeler {dataset.option}"
-    if list_clusters(dataset.db):
-        return f"{CLUSTERS_COMMAND} {dataset.option}"
-    if any(track.pending for track in dataset.tracks.iterate()):
-        # A track shows one person; a cluster may show several.
-        return f"{TRACKS_COMMAND} {dataset.option}"
+    if list_clusters(dataset.db) or any(
+        track.pending for track in dataset.tracks.iterate()
+    ):
+        return f"{PAGES_COMMAND} {dataset.option}"
 
     # There are no clusters or tracks. If the newest prelabeling could not read what waits, another
     # one would not help.

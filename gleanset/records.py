@@ -244,12 +244,16 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One line of the journal. `step` is the number of its named action."""
+    """One line of the journal. `step` is the number of its named action.
+
+    `by` is the person who made it in the browser, or else the `user` of the system.
+    """
 
     id: int
     step: int
     name: str
     user: str
+    by: str
     at: str
     sample: str
     action: str

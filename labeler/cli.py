@@ -22,12 +22,14 @@ from gleanset.db.samples import Hints
 from gleanset.db.sorting import SampleTiles
 from gleanset.decisions import UNLISTED_MARK, apply_decisions
 from gleanset.errors import DatasetMissing, InputUnusable, MissingComponent, UsageError
-from gleanset.installation import install_command
+from gleanset.installation import install_command, require_extra
 from gleanset.operations import make_operation
+from gleanset.request import request_options
 from gleanset.terminal import format_table
 from labeler.acceptance import AcceptanceResult, accept_hints, accept_proposals
 from labeler.classes import ClassEdit, ClassEditor
 from labeler.cli_curation import commands as curation_commands
+from labeler.requests import LabelerServeRequest
 from labeler.sorting.keys import ClassKeys
 from labeler.sorting.name_matching import find_similar_name
 
@@ -56,10 +58,10 @@ class WindowGroup(CommandGroup):
 
 
 SECTIONS = {
-    "Label": "open label accept hints classes undo",
+    "Label": "open serve label accept hints classes undo",
     "Clean up": "dedup groups quality",
     "Split": "split audit",
-    "Import and export": "import export gallery",
+    "Import and export": "import export",
 }
 commands = create_program(
     "labeler",
@@ -102,6 +104,25 @@ def open_(job: CommandJob, view: str | None) -> None:
             raise
 
     open_window(job.root, view)
+
+
+@commands.job()
+@request_options(LabelerServeRequest)
+def serve(job: CommandJob, request: LabelerServeRequest) -> CommandResult | None:
+    """Label in the browser, on a phone, or several people at once, until Ctrl-C.
+
+    It prints an address with a token that is new each time, or the one in $GLEANSET_LABELER_TOKEN.
+    Other devices reach it with --host 0.0.0.0. --invite prints a link for another person, with
+    the same --host and --port as the server.
+
+    Example: labeler serve -d my-dataset
+    """
+    require_extra("the page", ("starlette", "uvicorn", "httptools"), "web")
+    with job.open():
+        pass  # reports errors of the dataset
+    from labeler.web.serving import serve_labeler
+
+    return serve_labeler(job, request)
 
 
 def open_by_default(**values: Any) -> None:
@@ -422,14 +443,14 @@ class LabelResult(AliasedResult, kw_only=True):
     "clusters",
     multiple=True,
     metavar="ID",
-    help="All unlabelled samples of a cluster, see `labeler gallery OUT --clusters`.",
+    help="All unlabelled samples of a cluster, see `gleanset list clusters`.",
 )
 @click.option(
     "--track",
     "tracks",
     multiple=True,
     metavar="ID",
-    help="All unlabelled samples of a track, see `labeler gallery OUT --tracks`.",
+    help="All unlabelled samples of a track, see `gleanset list tracks`.",
 )
 @click.option(
     "--reject",

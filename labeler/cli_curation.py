@@ -1,4 +1,4 @@
-"""`labeler dedup`, `groups`, `audit`, `quality`, `split`, `import`, `export` and `gallery`."""
+"""`labeler dedup`, `groups`, `audit`, `quality`, `split`, `import` and `export`."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,7 +19,7 @@ from gleanset.request import request_options
 from gleanset.settings import SplitSettings
 from labeler.duplicates.advantages import describe_reasons
 from labeler.export.options import ExportOptions
-from labeler.requests import GalleryRequest, ImportRequest
+from labeler.requests import ImportRequest
 
 if TYPE_CHECKING:
     from labeler.duplicates.plan import DuplicateSet
@@ -309,28 +309,4 @@ def export(
         )
         if result.error is not None:
             raise result.error
-        return result
-
-
-@commands.job()
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html")
-@request_options(GalleryRequest)
-def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> CommandResult:
-    """Write a page with the faces of each class and filters.
-
-    Label issues (from `baseline label-issues`) and duplicates are marked. OUT.html is a
-    self-contained file without camera metadata, which can be sent to other people. New samples are
-    measured first, as by `labeler quality`. --clusters shows the clusters of queued samples from
-    `baseline prelabel`: `labeler label NAME --cluster ID` labels a cluster at once.
-
-    Example: labeler gallery faces.html -d my-dataset
-    """
-    from labeler.export.result import unreadable_images_error
-    from labeler.gallery.writing import write_gallery
-
-    # Of a read-only dataset, new samples are measured in a copy of the catalogue.
-    with job.open(rehearse=True) as dataset:
-        result = write_gallery(dataset, out, request, job.progress)
-        if result.unreadable:
-            raise unreadable_images_error(result.unreadable, result)
         return result

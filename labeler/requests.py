@@ -1,14 +1,13 @@
-"""Arguments of `labeler import` and `labeler gallery`."""
+"""Arguments of `labeler import` and `labeler serve`."""
 
-from typing import Annotated, ClassVar, Literal
-
-import msgspec
+from typing import Annotated, ClassVar
 
 from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.file_groups import GroupByOption
 from gleanset.files.names import LEVEL_HELP
 from gleanset.request import Count, Encoding, Request, WorkerCount
+from gleanset.web.listening import ListenRequest
 
 SOURCE = "import"
 """The source of imported images, and the provenance of their labels."""
@@ -42,47 +41,15 @@ class ImportRequest(Request, frozen=True, kw_only=True):
     workers: Annotated[WorkerCount | None, Param("Worker processes.")] = None
 
 
-class GalleryRequest(Request, frozen=True, kw_only=True):
-    """Samples that `labeler gallery` shows; by default all labelled ones."""
+class LabelerServeRequest(ListenRequest, frozen=True, kw_only=True):
+    """Arguments of `labeler serve`."""
 
-    COMMAND: ClassVar[str] = "labeler gallery"
+    COMMAND: ClassVar[str] = "labeler serve"
 
-    names: Annotated[
-        tuple[str, ...],
-        Param("Only this class; repeatable.", metavar="NAME", option="--class"),
-    ] = ()
-    clusters: Annotated[
-        bool,
-        Param("Show unlabelled samples in the clusters of the latest prelabeling."),
-    ] = False
-    tracks: Annotated[
-        bool,
-        Param("Show unlabelled samples by track, the faces that an episode follows."),
-    ] = False
-    limit: Annotated[
-        Annotated[int, msgspec.Meta(ge=1, le=20_000)],
-        Param(
-            "Maximum number of samples, divided equally among classes; label issues first.",
-            show_default=True,
-        ),
-    ] = 2000
-
-    def __post_init__(self) -> None:
-        """Raise `UsageError` for a class of clusters or tracks, and for both."""
-        super().__post_init__()
-        if self.clusters and self.tracks:
-            raise UsageError(
-                "--clusters and --tracks are two pages",
-                "leave one of them out",
-            )
-        if self.sections != "class" and self.names:
-            raise UsageError(
-                f"--{self.sections}s shows samples without a class", "leave out --class"
-            )
-
-    @property
-    def sections(self) -> Literal["class", "cluster", "track"]:
-        """What a section of the page shows."""
-        if self.tracks:
-            return "track"
-        return "cluster" if self.clusters else "class"
+    invite: Annotated[
+        str | None,
+        Param("Print a link for this person, and end; a running server lets it in."),
+    ] = None
+    revoke: Annotated[str | None, Param("Let this person in no longer, and end.")] = (
+        None
+    )

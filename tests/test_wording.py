@@ -68,7 +68,7 @@ EXCEPTIONS = frozenset(
         ),
         # Keys of files of runs and exports, of JSON output and of the REST API; inputs of models.
         *("pictures", "picture", "of", "whole", "alike", "found", "shown", "set_aside"),
-        *("of_no_class_at_most", "rejected_sure", "left_out_sure"),
+        *("sure", "of_no_class_at_most", "rejected_sure", "left_out_sure"),
         # Settings and options.
         *("every", "sure_from", "waiting"),
         # Arguments that scripts write.

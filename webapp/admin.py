@@ -28,14 +28,15 @@ from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cropping import encode_jpeg
+from gleanset.web.guard import get_token, token_error
+from gleanset.web.json_bodies import json_response, parse_json
+from gleanset.web.page_files import redirect_with_cookies
+from gleanset.web.problems import RefusedRequest
 from webapp import report_decisions
-from webapp.api import json_response
-from webapp.guard import ADMIN_API, ADMIN_COOKIE, COOKIE, get_token, token_error
-from webapp.page_files import PAGE_FILES, redirect_with_cookies
-from webapp.problems import RefusedRequest
+from webapp.guard import ADMIN_API, ADMIN_COOKIE, COOKIE
+from webapp.page_files import PAGE_FILES
 from webapp.report_spool import open_for_writing
 from webapp.service import Service, get_service
-from webapp.uploads import parse_json
 
 REPORTS_PER_PAGE = 24
 FACE_SIZE = 224

@@ -13,6 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gleanset import __version__
+from gleanset.web.guard import get_client
+from gleanset.web.json_bodies import JSON, json_response, parse_json
+from gleanset.web.problems import RefusedRequest, busy_error
 from webapp.api_models import SentReport
 from webapp.computations import (
     CHECK_REPORT,
@@ -22,12 +25,11 @@ from webapp.computations import (
     ServedFacts,
     Upload,
 )
-from webapp.guard import METRICS, get_client
+from webapp.guard import METRICS
 from webapp.metrics import CONTENT_TYPE
 from webapp.page_files import PAGE, make_model_response
-from webapp.problems import RefusedRequest, busy_error
 from webapp.service import get_service
-from webapp.uploads import JSON, parse_json, read_file, read_images
+from webapp.uploads import read_file, read_images
 
 
 async def predict(request: Request) -> Response:
@@ -162,11 +164,6 @@ def _downloadable_facts(request: Request) -> ServedFacts:
             "send images to /api/v1/predict",
         )
     return service.facts
-
-
-def json_response(answer: Any) -> Response:
-    """Return a response with JSON."""
-    return Response(msgspec.json.encode(answer), media_type=JSON)
 
 
 GET_ENDPOINTS = {

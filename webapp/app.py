@@ -3,23 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
-from starlette.responses import Response
 
+from gleanset.web.guard import HEADERS
+from gleanset.web.problems import answer_http_error
+from gleanset.web.rate_limit import RateLimit
 from webapp.api import ROUTES
 from webapp.computations import MODEL_CARD, PORTRAITS, ServedFacts
 from webapp.compute_queue import ComputeQueue
-from webapp.guard import MODEL_VERSION, Guard
+from webapp.guard import MODEL_VERSION, PageGuard
 from webapp.metrics import Metrics
 from webapp.page_files import PAGE_FILES, page_routes
-from webapp.problems import RefusedRequest
-from webapp.rate_limit import RateLimit
 from webapp.report_spool import ReportSpool
 from webapp.service import CachedResult, Service
 from webapp.settings import ServeSettings
@@ -61,7 +61,16 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
 
         routes += admin.ROUTES
 
-    middleware = [Middleware(Guard, settings, facts.version, rate, queue, metrics)]
+    middleware = [
+        Middleware(
+            PageGuard,
+            settings=settings,
+            rate=rate,
+            headers=(*HEADERS, (MODEL_VERSION, facts.version)),
+            record=metrics.record,
+            queue=queue,
+        )
+    ]
     if settings.origins:
         # Outside the guard: pages of these sites can read its errors, and preflights are free.
         middleware.insert(
@@ -78,7 +87,9 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
     app = Starlette(
         routes=routes,
         middleware=middleware,
-        exception_handlers={HTTPException: _http_error},
+        exception_handlers={
+            HTTPException: partial(answer_http_error, "see /api.html for the addresses")
+        },
         lifespan=lifespan,
     )
     # Not mounted: a mount would match every address, and turn 405 into 404.
@@ -90,16 +101,3 @@ async def _import_reports(spool: ReportSpool) -> None:
     while True:
         await spool.run(spool.import_all)
         await asyncio.sleep(SPOOL_INTERVAL_SECONDS)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 404:
-        hint = "see /api.html for the addresses"
-        return RefusedRequest(404, "no such address", request.url.path, hint).response()
-
-    headers = error.headers or {}
-    if request.method == "OPTIONS":
-        return Response(None, 204, headers)
-    hint = f"use {headers.get('Allow', '')}"
-    return RefusedRequest(405, "wrong method", request.method, hint, headers).response()

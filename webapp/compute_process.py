@@ -14,9 +14,9 @@ from typing import Any
 
 from gleanset.errors import Unreadable
 from gleanset.platform import lower_process_priority
+from gleanset.web.problems import RefusedRequest, unreadable_error
 from gleanset.work.processes import WorkerContext, begin_worker
 from webapp.computations import JOB, LOAD, Task
-from webapp.problems import RefusedRequest, unreadable_error
 from webapp.settings import ServeSettings
 
 LENGTH_BYTES = 8

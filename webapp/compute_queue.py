@@ -14,11 +14,11 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gleanset.web.problems import RefusedRequest, busy_error
+from gleanset.web.rate_limit import RateLimit
 from webapp.computations import BATCH_COMPUTATIONS, ServedFacts, Task
 from webapp.compute_process import ComputeProcess, ProcessEnded
 from webapp.metrics import QueueStatus
-from webapp.problems import RefusedRequest, busy_error
-from webapp.rate_limit import RateLimit
 from webapp.settings import ServeSettings
 
 SLOW_REQUEST_SECONDS = 1.0

@@ -1,17 +1,13 @@
 """Routes of the page: its files, npm packages, and the face detector for browsers."""
 
-import mimetypes
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
+from gleanset.web.page_files import PageFiles, redirect_with_cookies
 from webapp.guard import COOKIE
 from webapp.service import get_service
 from webapp.settings import ServeSettings
@@ -19,36 +15,7 @@ from webapp.settings import ServeSettings
 PAGE = Path(__file__).parent / "page"
 MANIFEST = "manifest.webmanifest"
 FINDER = "/vendor/drawnface.onnx"
-# The system's table may lack these, or have older ones.
-mimetypes.add_type("text/javascript", ".js")
-mimetypes.add_type("text/javascript", ".mjs")
-mimetypes.add_type("application/wasm", ".wasm")
-YEAR_SECONDS = 31_536_000
-
-
-class PageFiles(StaticFiles):
-    """Static files of the page, revalidated on each use."""
-
-    def __init__(self) -> None:
-        super().__init__(directory=PAGE, html=True)
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        """Return a file, gzipped if possible."""
-        is_accepted = "gzip" in Headers(scope=scope).get("accept-encoding", "")
-        # `tools/npm_parts.py` compresses the large files once.
-        gzip_path = f"{path}.gz"
-        # `lookup_path` also returns the status of the file; None for a missing one.
-        is_gzipped = is_accepted and self.lookup_path(gzip_path)[1] is not None
-        response = await super().get_response(gzip_path if is_gzipped else path, scope)
-        response.headers.update(
-            {"cache-control": "no-cache", "vary": "accept-encoding"}
-        )
-        if is_gzipped:
-            response.headers["content-encoding"] = "gzip"
-        return response
-
-
-PAGE_FILES = PageFiles()
+PAGE_FILES = PageFiles(directory=PAGE, html=True)
 
 
 def make_model_response(file: str, request: Request) -> Response:
@@ -70,24 +37,6 @@ async def _get_front_page(request: Request) -> Response:
     if token is None or not get_service(request).settings.lets_in(token):
         return await PAGE_FILES.get_response("index.html", request.scope)
     return redirect_with_cookies(request, "./", {COOKIE: token})
-
-
-def redirect_with_cookies(
-    request: Request, page: str, cookies: Mapping[str, str]
-) -> Response:
-    """Redirect to a page and set cookies for this server only."""
-    response = RedirectResponse(page, 303)
-    # Strict: no request from another site carries the token.
-    for name, value in cookies.items():
-        response.set_cookie(
-            name,
-            value,
-            max_age=YEAR_SECONDS,
-            secure=request.url.scheme == "https",
-            httponly=True,
-            samesite="strict",
-        )
-    return response
 
 
 def make_manifest(settings: ServeSettings, *, of_faces: bool) -> bytes:

@@ -16,10 +16,10 @@ from gleanset.errors import Unreadable
 from gleanset.images.cropping import clip_box, encode_jpeg
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Box, Face
+from gleanset.web.problems import RefusedRequest, unreadable_error
 from webapp.box_styles import detect_for_page
 from webapp.computations import Upload
 from webapp.loaded_model import LoadedModel
-from webapp.problems import RefusedRequest, unreadable_error
 from webapp.settings import RequestLimits, ServeSettings
 
 TOP_CLASSES = 5

@@ -13,10 +13,10 @@ from gleanset.images.decode import DecodedImage, decode
 from gleanset.images.embedded_metadata import iter_jpeg_segments, iter_png_chunks
 from gleanset.images.measure import measure
 from gleanset.records import Box
+from gleanset.web.problems import RefusedRequest
 from webapp.api_models import SentReport
 from webapp.computations import KeptReport, Upload
 from webapp.loaded_model import LoadedModel
-from webapp.problems import RefusedRequest
 from webapp.recognizer import predict_values
 from webapp.report_decisions import NOT_A_FACE, UNLISTED_PERSON
 from webapp.settings import RequestLimits, ServeSettings

@@ -24,8 +24,8 @@ from gleanset.db.reports import (
 )
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import hash_bytes
+from gleanset.web.problems import RefusedRequest
 from webapp.computations import KeptReport
-from webapp.problems import RefusedRequest
 from webapp.report_decisions import NO_CLASS, find_class
 from webapp.settings import RequestLimits
 

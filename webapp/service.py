@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from starlette.requests import Request
 
+from gleanset.web.problems import RefusedRequest
 from webapp.computations import ServedFacts
 from webapp.compute_queue import ComputeQueue
 from webapp.metrics import Metrics
-from webapp.problems import RefusedRequest
 from webapp.report_spool import ReportSpool
 from webapp.settings import ServeSettings
 

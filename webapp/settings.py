@@ -7,55 +7,44 @@ import msgspec
 
 from gleanset.dataset import is_dataset
 from gleanset.settings import MAX_LINE_CHARACTERS, WebSettings, read_settings
+from gleanset.web.settings import AccessSettings, TransferLimits
 
-PER_MINUTE = 240
 
-
-class RequestLimits(msgspec.Struct, frozen=True):
+class RequestLimits(TransferLimits, frozen=True):
     """Limits of requests.
 
-    Of one request: `body_bytes`, `seconds` to receive it, `seconds_computed`, `images`, `pixels`
-    of each and `all_pixels` together, `faces` of an image. Of one client: `per_minute` requests,
-    each worth `seconds_each` of computing, `client_waiting` in the queue, `client_bytes` in
-    flight. Of the server: `waiting` requests, `server_bytes` in flight, `memory` bytes of each
-    compute process, pending `reports`, and `report_bytes` of their images.
+    Of one request: `seconds_computed`, `images`, `pixels` of each and `all_pixels` together,
+    `faces` of an image. Of one client: requests worth `seconds_each` of computing each, and
+    `client_waiting` in the queue. Of the server: `waiting` requests, `memory` bytes of each compute
+    process, pending `reports`, and `report_bytes` of their images.
     """
 
-    body_bytes: int = 20_000_000
-    seconds: float = 30.0
     pixels: int = 50_000_000
     all_pixels: int = 100_000_000
     seconds_computed: float = 20.0
     images: int = 20
     faces: int = 50
-    per_minute: int = PER_MINUTE
     seconds_each: float = 0.25
     waiting: int = 64
     client_waiting: int = 24
-    server_bytes: int = 100_000_000
-    client_bytes: int = 40_000_000
     memory: int = 1 << 30
     reports: int = 10_000
     report_bytes: int = 1_000_000_000
 
 
-class ServeSettings(msgspec.Struct, frozen=True):
+class ServeSettings(AccessSettings, frozen=True, kw_only=True):
     """Settings of a running server.
 
     `model` is an ONNX file, `copy` an equal one that is never replaced (None: `model`),
-    `dataset` the folder for reports (None: no reports), `web` what the page shows. `hosts` are the
-    accepted host names (none: any), `origins` the sites allowed by CORS. `token` admits users
-    (None: everyone), `admin` opens the administrator's page (None: no such page). With `on_device`,
-    users may download the model. `detector` as in `baseline.load`. `names` are the current ones of
-    classes that were renamed since the training (None: read from the dataset of the run).
+    `dataset` the folder for reports (None: no reports), `web` what the page shows. `admin` opens
+    the administrator's page (None: no such page). With `on_device`, users may download the model.
+    `detector` as in `baseline.load`. `names` are the current ones of classes that were renamed
+    since the training (None: read from the dataset of the run).
     """
 
     model: str
     dataset: str | None = None
     web: WebSettings = WebSettings()
-    hosts: tuple[str, ...] = ()
-    token: str | None = None
-    origins: tuple[str, ...] = ()
     admin: str | None = None
     on_device: bool = True
     detector: str | None = None
@@ -63,13 +52,6 @@ class ServeSettings(msgspec.Struct, frozen=True):
     limits: RequestLimits = RequestLimits()
     copy: str | None = None
     names: dict[str, str] | None = None
-
-    def lets_in(self, token: str) -> bool:
-        """Return whether a token admits a user; compares in constant time."""
-        return self.token is None or hmac.compare_digest(
-            token.encode(),
-            self.token.encode(),
-        )
 
     def is_admin(self, token: str) -> bool:
         """Return whether a token is that of the administrator."""

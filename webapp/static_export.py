@@ -82,9 +82,9 @@ def export_page(
     file = find_served_file(root, request.run, web.run, progress)
     with private_copy(file) as copy:
         settings = ServeSettings(
-            str(file),
-            str(root.resolve()) if is_dataset(root) else None,
-            web,
+            model=str(file),
+            dataset=str(root.resolve()) if is_dataset(root) else None,
+            web=web,
             detector=request.detector,
             copy=str(copy),
         )

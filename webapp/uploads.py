@@ -6,26 +6,23 @@ become paths.
 
 import base64
 from collections.abc import Sequence
-from typing import TypeVar
 
-import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from gleanset.records import Box
 from gleanset.terminal import replace_controls
+from gleanset.web.json_bodies import JSON, parse_json
+from gleanset.web.problems import RefusedRequest
 from webapp.api_models import Boxes, EncodedImage, ImagesRequest, MarkedBox
 from webapp.computations import Upload
-from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits
 
 FORM = "multipart/form-data"
-JSON = "application/json"
 MAX_NAME_LENGTH = 200
 MAX_FORM_FIELDS = 10
 BOXES_HINT = "send a list of [x, y, width, height], or null, for each file"
 IMAGES_HINT = 'send {"images": [{"data": "<base64 of a file>"}]}'
-T = TypeVar("T")
 
 
 async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
@@ -141,14 +138,6 @@ async def _read_form(
 def text_of(text: str, max_length: int) -> str:
     """Shorten a user's text, and replace its control characters."""
     return replace_controls(text[:max_length], "\ufffd")
-
-
-def parse_json(text: str | bytes, kind: type[T], field: str, hint: str) -> T:
-    """Parse JSON of a type. Raises `RefusedRequest`, which names the field."""
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise RefusedRequest(422, f"wrong {field}", str(error), hint) from None
 
 
 def _decode(image: EncodedImage, number: int) -> Upload:

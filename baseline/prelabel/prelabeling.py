@@ -23,11 +23,7 @@ from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
 from baseline.prelabel.propose import choose_label_next, propose
 from baseline.settings import Settings, Transfer
 from baseline.train.methods.logistic import parse_part_weights, split_columns
-from curation.labelling_command import (
-    CLUSTERS_COMMAND,
-    has_window,
-    suggest_labelling_command,
-)
+from curation.labelling_command import suggest_labelling_command
 from curation.similarity.class_learning import list_training_keys
 from curation.similarity.spaces import find_dissimilar_proposals
 from curation.similarity.vectors import (
@@ -295,9 +291,7 @@ class PrelabelReport(CommandResult, kw_only=True):
         )
 
 
-def describe_suggestions(
-    dataset: Dataset, report: PrelabelReport, *, has_classes: bool
-) -> None:
+def describe_suggestions(dataset: Dataset, report: PrelabelReport) -> None:
     """Add to a report what the catalogue says of its suggestions, and the next commands."""
     counts = dataset.samples.count_by("status", "kept")
     report.pending = counts.get(("queue", "kept"), 0)
@@ -322,7 +316,7 @@ def describe_suggestions(
         for key, suggestion in confident.items()
         if key not in dissimilar
     ]
-    report.next = _suggest_next_commands(dataset, report, has_classes=has_classes)
+    report.next = _suggest_next_commands(dataset, report)
 
 
 STAGE = "prelabel"
@@ -406,7 +400,7 @@ def _run_prelabel(
             "sorting": round(time.monotonic() - sorting_start, 2),
         },
     )
-    describe_suggestions(dataset, report, has_classes=result.has_classes)
+    describe_suggestions(dataset, report)
     return report
 
 
@@ -420,16 +414,11 @@ def max_wrong_count(share: float, confidences: Sequence[float]) -> int:
     return math.ceil(errors + share * (len(confidences) - errors))
 
 
-def _suggest_next_commands(
-    dataset: Dataset, report: PrelabelReport, *, has_classes: bool
-) -> list[str]:
+def _suggest_next_commands(dataset: Dataset, report: PrelabelReport) -> list[str]:
     commands = []
     labelling = suggest_labelling_command(dataset)
     if report.pending and labelling is not None:
         commands.append(labelling)
-    # Without a window `labelling` is the command for clusters already.
-    if report.pending and has_window() and not has_classes:
-        commands.append(f"{CLUSTERS_COMMAND} {dataset.option}")
     if report.acceptable:
         commands.append(
             f"labeler accept predictions --above {MIN_ACCEPT_CONFIDENCE:g} {dataset.option}"

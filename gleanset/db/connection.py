@@ -107,6 +107,8 @@ class Connection:
         self._busy_seconds = busy_seconds
         # Of nested transactions.
         self._depth = 0
+        self.step_columns: dict[str, object] = {}
+        """Columns of the steps that are made next: by whom, and for which request."""
         self._translated_errors = _ErrorTranslation(path)
         self._frozen = frozen
         self._exclusive = exclusive

@@ -59,6 +59,7 @@ def add_step(
             "undoes": undoes,
             "kind": operation.kind,
             "arguments": dump(operation.arguments),
+            **db.step_columns,
         },
     )
 
@@ -408,8 +409,9 @@ class Journal:
         """Yield all decisions, oldest first."""
         for row in self._db.iter_rows(
             """
-            SELECT d.id, d.step, t.kind, t.arguments, t.user, t.at, s.key AS sample,
-                d.action, c.name AS value, d.provenance, t.undoes
+            SELECT d.id, d.step, t.kind, t.arguments, t.user,
+                ifnull(t.person, t.user) AS "by", t.at, s.key AS sample, d.action,
+                c.name AS value, d.provenance, t.undoes
             FROM decision d
             JOIN step t ON t.id=d.step
             JOIN sample s ON s.id=d.sample

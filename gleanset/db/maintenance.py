@@ -579,7 +579,10 @@ class CatalogueMerge(Table):
             our_step = add_step(
                 self._db, step["at"], step["user"], operation_from_row(step), undoes
             )
-            self._db.execute("UPDATE main.step SET merged=1 WHERE id=?", (our_step,))
+            self._db.execute(
+                "UPDATE main.step SET merged=1, person=? WHERE id=?",
+                (step["person"], our_step),
+            )
 
         self._db.execute(
             f"""

@@ -155,7 +155,10 @@ CREATE TABLE step(  -- changes made at once
     at TEXT NOT NULL, user TEXT NOT NULL,
     undoes INTEGER UNIQUE REFERENCES step(id),
     kind TEXT, arguments TEXT,  -- the operation; its arguments as JSON
-    merged INTEGER NOT NULL DEFAULT 0);  -- of another dataset: cannot be undone here
+    merged INTEGER NOT NULL DEFAULT 0,  -- of another dataset: cannot be undone here
+    person TEXT,  -- who was invited to the browser page; NULL: the user
+    request TEXT);  -- the id of the browser's request, which is never repeated
+CREATE UNIQUE INDEX step_request ON step(request);
 
 CREATE TABLE decision(  -- labelled or rejected a sample, or reverted that
     id INTEGER PRIMARY KEY AUTOINCREMENT,

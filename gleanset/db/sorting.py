@@ -85,11 +85,14 @@ class LabelCounts(NamedTuple):
 
 
 class StepRow(NamedTuple):
-    """A step of the journal."""
+    """A step of the journal; a `person` made it in the browser, or else the `user`."""
 
     id: int
     operation: Operation
     undoes: int | None
+    person: str | None
+    user: str
+    at: str
 
 
 class SampleTiles(Table):
@@ -185,8 +188,14 @@ class SampleTiles(Table):
             "SELECT * FROM step WHERE id>? AND NOT merged ORDER BY id", (after,)
         )
         return [
-            StepRow(row["id"], operation_from_row(row), row["undoes"]) for row in rows
+            record_from_row(StepRow, row, operation=operation_from_row(row))
+            for row in rows
         ]
+
+    def find_request(self, request: str) -> StepRow | None:
+        """Return the step that was made for a request of the browser."""
+        rows = self._db.fetch_column("SELECT id FROM step WHERE request=?", (request,))
+        return self.list_steps(rows[0] - 1)[0] if rows else None
 
     def get_signature(self) -> tuple[int, ...]:
         """Return numbers that change whenever a window must refresh."""

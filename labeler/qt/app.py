@@ -50,7 +50,8 @@ def needs_display() -> None:
     if not has_display():
         raise MissingComponent(
             "no display to open a window on",
-            "log in to a desktop, use ssh -X, or run it in a virtual display: xvfb-run -a labeler",
+            "label in a browser: labeler serve; or use ssh -X, or a virtual display: xvfb-run -a "
+            "labeler",
         )
 
 

@@ -69,6 +69,8 @@ class Pages:
         self.room = MAX_PAGE_TILES
         """The number of tiles that fill the window."""
         self._queue = SortingQueue(session.dataset.db)
+        self.reserved: frozenset[int] = frozenset()
+        """Samples on the pages of other people, which are not shown."""
         self._skipped: set[int] = set()
         self._left: list[tuple[dict[int, str], frozenset[int]]] = []
         """The samples of clusters that were left without a name, and the classes known then."""
@@ -94,8 +96,12 @@ class Pages:
         """
         if skipped is not None:
             self.skip(skipped)
-        self._split.update(unstacked)
+        self.unstack(unstacked)
         return self._show_page(self._analyze_queue())
+
+    def unstack(self, rows: Iterable[int]) -> None:
+        """Show samples one by one from now on."""
+        self._split.update(rows)
 
     def _show_page(self, analysis: QueueAnalysis) -> ClassPage | None:
         newest = self._queue.get_newest()
@@ -227,11 +233,12 @@ class Pages:
 
     def _choose_rows(self) -> list[int]:
         """Return waiting samples; if too many, only of the most frequent prediction."""
-        limit = POOL_SIZE + len(self._skipped)
+        limit = POOL_SIZE + len(self._skipped | self.reserved)
         rows = self._queue.list_waiting(limit + 1)
         if len(rows) > limit and (counts := self._queue.count_proposed()):
             largest = max(counts, key=lambda row: (counts[row], -row))
             rows = self._queue.list_proposed(largest, limit)
+        rows = [row for row in rows if row not in self.reserved]
         unskipped = [row for row in rows if row not in self._skipped]
         if not unskipped:
             self._skipped.clear()
@@ -300,12 +307,15 @@ class Pages:
                 )
 
         # Not earlier, because labelling is retried while the disk refuses.
+        self.note_tested(page)
+        return result
+
+    def note_tested(self, page: ClassPage) -> None:
+        """Note that the predictions on a page were tested by a person."""
         if page.kind is not PageKind.CLUSTERS:
             self._tested |= {
                 tile.prediction.label for tile in page.tiles if tile.prediction.label
             }
-
-        return result
 
     def _still_waiting(self, labels: Mapping[int, str]) -> dict[int, str]:
         """Drop samples that another window has decided since the page was composed."""

@@ -5,6 +5,7 @@ Image codecs are imported where they are used, so that a window opens faster.
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from contextlib import suppress
@@ -60,6 +61,15 @@ class ThumbnailCache:
         with suppress(OSError):
             _write(path, rendered)
         return rendered
+
+    def jpeg(self, region: SampleRegion, side: int) -> bytes:
+        """Return the thumbnail of a sample as a file. Raises `Unreadable`."""
+        pixels = self.pixels(region, side)
+        with suppress(OSError):
+            return self.path(region, side).read_bytes()
+        buffer = io.BytesIO()
+        pixels.save(buffer, "JPEG", quality=JPEG_QUALITY)
+        return buffer.getvalue()
 
     def fit(self, region: SampleRegion, side: int) -> Image.Image:
         """Return a sample's thumbnail with exactly this longer side. Raises `Unreadable`."""

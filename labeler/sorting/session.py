@@ -56,16 +56,15 @@ class History:
     windows are never undone blindly, and steps of automatic stages are on no stack.
     """
 
-    def __init__(self, steps: Iterable[StepRow]):
+    def __init__(self) -> None:
         self.last = 0
         self.steps: dict[int, HistoryStep] = {}
         self.undoable: list[HistoryStep] = []
         """Steps that undo reverts, from the last one on; `redoable` has undone steps."""
         self.redoable: list[HistoryStep] = []
-        self.add_steps(steps, can_undo=lambda step: True)
 
     def add_steps(
-        self, steps: Iterable[StepRow], can_undo: Callable[[int], bool]
+        self, steps: Iterable[StepRow], can_undo: Callable[[StepRow], bool]
     ) -> None:
         """Add newer steps; `can_undo` returns whether this window may undo one."""
         for row in steps:
@@ -80,7 +79,7 @@ class History:
 
             self.steps[row.id] = step
             self.last = max(self.last, row.id)
-            if can_undo(row.id):
+            if can_undo(row):
                 self._push(step)
 
     def _stack(self, step: HistoryStep) -> list[HistoryStep]:
@@ -191,17 +190,21 @@ class SortingSession:
     """Drives sorting in one dataset, which stays open as long as the session is used.
 
     Samples are referred to by their ids (rows of the catalogue); only the journal has their keys.
+    A `person` in the browser undoes only steps of this name, from before as well.
     """
 
-    def __init__(self, dataset: Dataset):
+    def __init__(self, dataset: Dataset, person: str | None = None):
         self.dataset = dataset
         self.tiles = SampleTiles(dataset.db)
         self.changes = Changes(dataset.db)
         self.classes = dataset.classes
         self.editor = ClassEditor(dataset)
         self.keys = ClassKeys(dataset)
-        self._own: set[int] = set()
-        self.history = History(self.tiles.list_steps())
+        self.own_steps: set[int] = set()
+        self.history = History()
+        self.history.add_steps(
+            self.tiles.list_steps(), lambda step: person in (None, step.person)
+        )
         self._version = self.dataset.db.get_data_version()
         self._signature = self.tiles.get_signature()
 
@@ -317,8 +320,8 @@ class SortingSession:
     def _finish(
         self, step: int, since: int = 0, kind: StepKind = StepKind.STEP
     ) -> StepResult:
-        self._own.add(step)
-        self._follow_history()
+        self.own_steps.add(step)
+        self.follow_history()
         self.keys.save()
         unknown = HistoryStep(step, make_operation(NAMED, name=""), 0, step)
         recorded = self.history.steps.get(step, unknown)
@@ -332,17 +335,19 @@ class SortingSession:
 
     def undo(self) -> StepResult:
         """Undo the last step of this window. Raises `UsageError` if there is none."""
-        return self._take_back(self.history.undoable, StepKind.UNDO)
+        return self.take_back(StepKind.UNDO)
 
     def redo(self) -> StepResult:
         """Redo the last undone step."""
-        return self._take_back(self.history.redoable, StepKind.REDO)
+        return self.take_back(StepKind.REDO)
 
-    def _take_back(self, steps: list[HistoryStep], kind: StepKind) -> StepResult:
-        """Undo or redo the last of some steps.
+    def take_back(self, kind: StepKind) -> StepResult:
+        """Undo or redo the last step of this window.
 
         Raises `UsageError` if there is none, or later steps changed all that it changed.
         """
+        history = self.history
+        steps = history.undoable if kind is StepKind.UNDO else history.redoable
         if not steps:
             raise UsageError(f"there is nothing to {kind}")
 
@@ -373,13 +378,15 @@ class SortingSession:
         self._signature = self.tiles.get_signature()
         changed = before != self._signature
         if changed:
-            self._follow_history()
+            self.follow_history()
             self.keys.follow()
         return changed
 
-    def _follow_history(self) -> None:
+    def follow_history(self) -> None:
+        """Read the steps of other sessions since the last call."""
         self.history.add_steps(
-            self.tiles.list_steps(self.history.last), self._own.__contains__
+            self.tiles.list_steps(self.history.last),
+            lambda step: step.id in self.own_steps,
         )
 
     def progress(self) -> SortingProgress:

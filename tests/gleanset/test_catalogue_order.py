@@ -279,6 +279,7 @@ def test_upgrade_keeps_all_rows(oldest: Path) -> None:
         "origin": 20,
         "sample": 18,
         "class": 2,
+        "step": 4,
         "sorting_note": 3,
         "label_issue": 7,
         "pair": 8,

@@ -244,7 +244,7 @@ def test_out_of_distribution_samples_stay_pending(empty: Dataset) -> None:
         ]
         Proposals(empty.db).replace(prelabelled, {VECTORS_FACT: name})
         report = PrelabelReport(prelabel=1, facts=facts, label_next=[], seconds={})
-        describe_suggestions(empty, report, has_classes=True)
+        describe_suggestions(empty, report)
         summary = report.summary()
         assert summary["confident"].startswith(text)
         assert (accept_command in summary["next"]) == (similar in suggested)

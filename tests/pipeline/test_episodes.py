@@ -135,21 +135,8 @@ def test_track_is_labelled_at_once_and_corrected_individually(tracked: Dataset) 
     )
 
 
-def test_tracks_are_named_from_a_page_without_the_window(
-    tracked: Dataset, tmp_path: Path
-) -> None:
-    page = tmp_path / "tracks.html"
-    words = ("gallery", page, "--tracks", "-d", tracked.root)
+def test_tracks_are_named_without_the_window(tracked: Dataset) -> None:
     tracks = stored_tracks(tracked)
-    shown = run_here("labeler.cli", *words, "--json").checked().json
-    assert (shown["tracks"], shown["shown"]) == (
-        len(tracks),
-        sum(len(t.samples) for t in tracks),
-    )
-    html = page.read_text(encoding="utf-8")
-    assert all(stored.track.name in html for stored in tracks)
-    assert f"{EPISODE.name} {clock(tracks[0].track.started)}" in html
-
     named, unlisted, rejected, *_ = (stored.track.name for stored in tracks)
     label = ("label", "-d", tracked.root)
     assert (
@@ -165,8 +152,7 @@ def test_tracks_are_named_from_a_page_without_the_window(
     assert states[unlisted].others == len(states[unlisted].samples)
     assert (states[rejected].others, states[rejected].pending) == (0, ())
 
-    # A decided track is no longer shown, and cannot be named by mistake.
-    assert run_here("labeler.cli", *words, "--json").json["tracks"] == len(tracks) - 3
+    # A decided track cannot be named by mistake.
     run_here("labeler.cli", *label, "rei", "--track", named).refused(
         2, "has nothing to label"
     )
@@ -175,7 +161,6 @@ def test_tracks_are_named_from_a_page_without_the_window(
     )
     both = run_here("labeler.cli", *label, "--unlisted", "--reject", "--track", named)
     both.refused(2, "use --reject or --unlisted")
-    run_here("labeler.cli", *words, "--clusters").refused(2, "two pages")
 
 
 def test_unlisted_person_is_the_mark_of_the_window_and_ends_with_other_decisions(
@@ -208,16 +193,6 @@ def test_unlisted_person_is_the_mark_of_the_window_and_ends_with_other_decisions
     decide("undo")
     decide("undo")
     assert (unlisted(), tracked.samples.get(key).status) == ([], "queue")
-
-
-def test_gallery_of_tracks_without_tracks_names_the_next_command(
-    tmp_path: Path,
-) -> None:
-    with Dataset.create(tmp_path / "ds") as dataset:
-        words = ("gallery", tmp_path / "a.html", "--tracks", "-d", dataset.root)
-        run_here("labeler.cli", *words).refused(
-            3, "there are no tracks", "gleanset episodes VIDEO"
-        )
 
 
 def test_new_search_keeps_tracks(tracked: Dataset) -> None:

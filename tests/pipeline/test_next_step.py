@@ -464,7 +464,7 @@ def test_clusters_are_suggested_without_display(tmp_path: Path) -> None:
             run(f"{line} {where} -q", tmp_path).checked()
 
         follow("baseline prelabel")
-        follow("labeler gallery clusters.html --clusters")
+        assert next_step(dataset) == f"labeler serve {where}"
         result = list_clusters(dataset.db)
         assert len(result) > 1
         for label, stack in zip(("cat", "owls"), result, strict=False):
@@ -488,9 +488,6 @@ def test_skipped_samples_are_not_prelabelled_again(
     session = SortingSession(dataset)
     session.decide(list(session.tiles.get_ids(keys).values()), f":{Place.LATER}")
     assert next_step(dataset) == f"webapp serve {dataset.option}"
-    run_here(
-        "labeler.cli", "gallery", "p.html", "--clusters", *shlex.split(dataset.option)
-    ).refused(3, "gleanset status")
 
 
 @pytest.mark.usefixtures("no_display")
@@ -526,8 +523,6 @@ COMMANDS = (
     "baseline export",
     "labeler split",
     "labeler export out",
-    "labeler gallery page.html",
-    "labeler gallery page.html --clusters",
     "labeler accept hints",
     "labeler accept predictions",
     "labeler quality",

@@ -26,13 +26,18 @@ MENTION = re.compile(r"^(Usage:|Try |Error: |    (needed for|hint): )")
 HINT_ABOVE = re.compile(r"^( *hint:)\n +", re.MULTILINE)
 """A hint whose command, of any length, may be on the next line."""
 
-STAYS_OPEN = ("webapp serve", "labeler -", "labeler open", "harvest login")
+STAYS_OPEN = (
+    "webapp serve",
+    "labeler serve",
+    "labeler -",
+    "labeler open",
+    "harvest login",
+)
 """Commands that wait for a person: only their options are checked."""
 LOOKS = (
     "gleanset status",
     "gleanset list",
     "gleanset recipes",
-    "labeler gallery",
     "labeler classes list",
     "labeler groups --",
     "webapp reports list",

@@ -14,10 +14,14 @@ from PIL import Image
 from starlette.testclient import TestClient
 from tools_for_tests import encode
 
+from gleanset.web.server import (
+    BoundedHttpProtocol,
+    make_server_config,
+)
+from webapp.app import create_app
 from webapp.computations import ServedFacts
 from webapp.loaded_model import get_served_facts, load_model
 from webapp.request import ServeRequest
-from webapp.server import BoundedHttpProtocol, make_server_config
 from webapp.settings import ServeSettings
 
 Serve = Callable[..., TestClient]
@@ -51,7 +55,7 @@ class ShortTimeoutProtocol(BoundedHttpProtocol):
 
 def make_settings(model: Path, root: Path, **changes: Any) -> ServeSettings:
     """Return settings of a server for this model and dataset."""
-    return ServeSettings(str(model), str(root), **changes)
+    return ServeSettings(model=str(model), dataset=str(root), **changes)
 
 
 def make_facts(settings: ServeSettings) -> ServedFacts:
@@ -71,7 +75,8 @@ def running_server(
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
         request = ServeRequest(forwarded_allow_ips=proxies)
-        config = make_server_config(settings, make_facts(settings), request)
+        app = create_app(settings, make_facts(settings))
+        config = make_server_config(app, request)
         config.http, config.log_level = protocol, "critical"
         server = uvicorn.Server(config)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))

@@ -102,7 +102,7 @@ from webapp.compute_process import ComputeProcess
 from webapp.settings import ServeSettings
 
 async def main():
-    process = ComputeProcess(ServeSettings(sys.argv[1]))
+    process = ComputeProcess(ServeSettings(model=sys.argv[1]))
     await process.start(60)
     print(process._process.pid, flush=True)
     await process.compute(Task("test_compute_process:hold_gil", [None]), 600)

@@ -26,9 +26,9 @@ from gleanset import Dataset
 from gleanset.db.faces import CropMethod
 from gleanset.db.reports import Reports
 from gleanset.settings import WebSettings
+from gleanset.web.guard import POLICY
 from pipeline.maintenance.removals import plan_removal, remove_images
 from tools.npm_parts import are_current
-from webapp.guard import POLICY
 from webapp.page_files import PAGE
 from webapp.report_decisions import refuse_reports
 from webapp.settings import ServeSettings

@@ -14,11 +14,10 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from tools_for_tests import eventually, examples
 
+from gleanset.web.rate_limit import RateLimit, get_network
 from webapp.api import ROUTES
 from webapp.compute_queue import ComputeQueue
-from webapp.guard import Guard
-from webapp.metrics import Metrics
-from webapp.rate_limit import RateLimit, get_network
+from webapp.guard import PageGuard
 from webapp.settings import RequestLimits, ServeSettings
 
 CLASSES = "/api/v1/classes"
@@ -228,7 +227,12 @@ def test_internal_timeout_is_server_error(settings: ServeSettings) -> None:
 
     rate = RateLimit(60)
     queue = ComputeQueue(settings, make_facts(settings), rate)
-    guard = Guard(late, settings, "a+1", rate, queue, Metrics([]))
+    guard = PageGuard(
+        late,
+        settings=settings,
+        rate=rate,
+        queue=queue,
+    )
     answer = TestClient(guard, raise_server_exceptions=False).get("/")
     assert (answer.status_code, answer.json()["reason"]) == (500, "our fault")
 

@@ -28,12 +28,9 @@ from gleanset.files.store import hash_bytes
 from gleanset.images.decode import decode
 from gleanset.records import FaceTrack
 from gleanset.settings import WebSettings
-from gleanset.work.progress import Progress
 from labeler.export.job import export, simulate_export
 from labeler.export.options import ExportOptions
 from labeler.export.plan import FROM_REPORTS
-from labeler.gallery.writing import write_gallery
-from labeler.requests import GalleryRequest
 from pipeline.episodes.timeline import write_timelines
 from pipeline.report.page import write_report
 from tools.npm_parts import are_current
@@ -109,13 +106,9 @@ def test_export_without_splits_or_own_images(
         assert "--with-reports" in refused.value.fix
 
 
-def test_gallery_and_dataset_report_exclude_reports(
+def test_dataset_report_excludes_reports(
     mixed_dataset: Dataset, tmp_path: Path
 ) -> None:
-    shown = write_gallery(
-        mixed_dataset, tmp_path / "own.html", GalleryRequest(), Progress()
-    )
-    assert (shown.shown, shown.images_from_reports_left_out) == (2, 1)
     report = write_report(mixed_dataset, tmp_path / "report.html").read_text(
         encoding="utf-8"
     )

@@ -239,13 +239,13 @@ def test_hostile_file_names_are_harmless(client: TestClient, root: Path) -> None
 def test_model_with_wrong_labels_is_refused(tmp_path: Path) -> None:
     other = write_model(tmp_path / "others.onnx", ("a", "b", "c", "d"))
     with pytest.raises(InputUnusable, match="it has 3 outputs and 4 labels"):
-        load_facts(ServeSettings(str(other)))
+        load_facts(ServeSettings(model=str(other)))
 
 
 def test_model_folder_with_undecodable_name(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()
-    settings = ServeSettings(str(write_model(folder / "colours.onnx")))
+    settings = ServeSettings(model=str(write_model(folder / "colours.onnx")))
     facts = load_facts(settings)
     assert (facts.run, list(facts.page["classes"])) == ("colours", list(CLASSES))
 
@@ -326,5 +326,5 @@ def test_removed_detector_needs_replacement(tmp_path: Path) -> None:
     assert (refused.code, refused.stdout) == (2, "")
     assert "detector removed: ensemble" in refused.stderr
     assert "--detector drawnface" in refused.stderr
-    loaded = load_model(ServeSettings(str(file), detector="drawnface"))
+    loaded = load_model(ServeSettings(model=str(file), detector="drawnface"))
     assert loaded.predictor.cropping.read.detector == DetectorSpec.create("drawnface")

@@ -27,9 +27,10 @@ from tools_for_tests import command, eventually
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
+from gleanset.web.listening import list_reachable_hosts
+from gleanset.web.server import run_server
+from webapp.app import create_app
 from webapp.request import ServeRequest
-from webapp.server import run_server
-from webapp.serving import list_reachable_hosts
 from webapp.settings import RequestLimits, ServeSettings
 
 
@@ -136,7 +137,7 @@ def test_leaving_is_not_an_error(
         f"Content-Type: {kind}\r\n\r\n"
     )
     label = f'endpoint="/api/v1/{path}",status="499"'
-    caplog.set_level(logging.DEBUG, "webapp.guard")
+    caplog.set_level(logging.DEBUG, "gleanset.web.guard")
     with impatient_server(settings, seconds=60.0) as port:
         if not is_complete:
             assert predict_red(port) == 200
@@ -202,8 +203,7 @@ def test_port_in_use_raises_error(settings: ServeSettings) -> None:
         host, port = occupied.getsockname()
         with pytest.raises(InputUnusable, match=f"cannot listen on {host}:{port}"):
             run_server(
-                settings,
-                make_facts(settings),
+                create_app(settings, make_facts(settings)),
                 ServeRequest(host=host, port=port),
                 lambda _: None,
             )

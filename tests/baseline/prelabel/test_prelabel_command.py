@@ -148,29 +148,23 @@ def test_prelabel_command_output(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("window", [True, False])
-@pytest.mark.parametrize("trained", [True, False])
 @pytest.mark.usefixtures("no_display")
 def test_next_command_needs_display(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: bool, trained: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: bool
 ) -> None:
     if window:
         monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     with Dataset.create(tmp_path) as dataset:
         truth = fill(dataset, 2, ())
         figures: dict[str, object] = {"samples": 6, "labelled": 0, "clusters": 1}
-        if trained:
-            figures |= {"classes": 3, "held_out": 0, "rejected": 0}
-            figures |= {"of_no_class_at_most": None, "of_other_classes": 0}
         stack = [
             PrelabelledSample(key, place, (), 0, 0.1) for place, key in enumerate(truth)
         ]
         Proposals(dataset.db).replace(stack, {})
         report = PrelabelReport(prelabel=1, facts=figures, label_next=[], seconds={})
-        describe_suggestions(dataset, report, has_classes=trained)
-        result = report.summary()["next"]
-        stacks = f"labeler gallery clusters.html --clusters {dataset.option}"
-        first_command = [f"labeler {dataset.option}"] if window else [stacks]
-        assert result == [*first_command, *([stacks] if window and not trained else [])]
+        describe_suggestions(dataset, report)
+        command = "labeler" if window else "labeler serve"
+        assert report.summary()["next"] == [f"{command} {dataset.option}"]
 
 
 def test_rejected_samples_bound_unknown_classes(dataset: Dataset) -> None:

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gleanset.errors import InputUnusable
-from webapp.app import create_app
-from webapp.computations import ServedFacts
-from webapp.request import ServeRequest
-from webapp.settings import ServeSettings
+from gleanset.web.listening import ListenRequest
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -65,12 +63,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._timer = None
 
 
-def make_server_config(
-    settings: ServeSettings, facts: ServedFacts, request: ServeRequest
-) -> uvicorn.Config:
+def make_server_config(app: ASGIApp, request: ListenRequest) -> uvicorn.Config:
     """Return the configuration of uvicorn."""
     return uvicorn.Config(
-        create_app(settings, facts),
+        app,
         http=BoundedHttpProtocol,
         ws="none",
         ssl_certfile=request.tls_cert,
@@ -104,16 +100,13 @@ class _Server(uvicorn.Server):
 
 
 def run_server(
-    settings: ServeSettings,
-    facts: ServedFacts,
-    request: ServeRequest,
-    ready: Callable[[int], None],
+    app: ASGIApp, request: ListenRequest, ready: Callable[[int], None]
 ) -> None:
     """Serve until Ctrl-C or a signal; call `ready` with the port (port 0: any free one).
 
     Raises `InputUnusable` if the server cannot start.
     """
-    config = make_server_config(settings, facts, request)
+    config = make_server_config(app, request)
     port = request.find_port()
     cannot_start = InputUnusable(
         f"cannot listen on {request.host}:{port}",

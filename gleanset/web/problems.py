@@ -11,11 +11,15 @@ import msgspec
 from gleanset.errors import Unreadable
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
     from starlette.responses import Response
 
 
 class RefusedRequest(Exception):
-    """A refused request: `reason` is for programs, `detail` and `fix` are for people."""
+    """A refused request: `reason` is for programs, `detail` and `fix` are for people.
+
+    `facts` are further members of the answer, for programs.
+    """
 
     def __init__(
         self,
@@ -24,14 +28,16 @@ class RefusedRequest(Exception):
         detail: str,
         fix: str,
         headers: Mapping[str, str] | None = None,
+        facts: Mapping[str, object] | None = None,
     ):
         # All arguments, because the error is pickled between processes.
-        super().__init__(status, reason, detail, fix, headers)
+        super().__init__(status, reason, detail, fix, headers, facts)
         self.status = status
         self.reason = reason
         self.detail = detail
         self.fix = fix
         self.headers = dict(headers or {})
+        self.facts = dict(facts or {})
 
     def response(self) -> Response:
         """Return the HTTP response."""
@@ -46,6 +52,7 @@ class RefusedRequest(Exception):
                 "reason": self.reason,
                 "hint": self.fix,
             }
+            | self.facts
         )
         return Response(
             body, self.status, self.headers, media_type="application/problem+json"
@@ -65,3 +72,21 @@ def unreadable_error(image: Unreadable) -> RefusedRequest:
 def busy_error(detail: str) -> RefusedRequest:
     """Return the error for a request that may be repeated soon."""
     return RefusedRequest(503, "busy", detail, "try again", {"retry-after": "1"})
+
+
+async def answer_http_error(hint: str, request: Request, error: Exception) -> Response:
+    """Return the response for an unknown address, with a hint, or for a wrong method."""
+    from starlette.exceptions import HTTPException
+    from starlette.responses import Response
+
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return RefusedRequest(404, "no such address", request.url.path, hint).response()
+
+    headers = error.headers or {}
+    if request.method == "OPTIONS":
+        return Response(None, 204, headers)
+    allowed = f"use {headers.get('Allow', '')}"
+    return RefusedRequest(
+        405, "wrong method", request.method, allowed, headers
+    ).response()

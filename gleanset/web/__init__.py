@@ -1,0 +1,1 @@
+"""What the web servers share: access checks, limits, errors, page files, uvicorn."""

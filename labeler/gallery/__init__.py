@@ -1,1 +1,0 @@
-"""Gallery pages with the faces of each class."""

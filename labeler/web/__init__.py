@@ -1,0 +1,1 @@
+"""Class pages in the browser: one dataset, several people, without Qt."""

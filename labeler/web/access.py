@@ -1,0 +1,118 @@
+"""Who may use the server: the owner, and the people who were invited, by their tokens."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from starlette.datastructures import Headers, QueryParams
+from starlette.types import Scope
+
+from gleanset.db.classes import normalize_alias
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.atomic import atomic_file
+from gleanset.platform import get_user_name
+from gleanset.web.guard import Guard, get_token, token_error
+from gleanset.web.listening import make_token
+from gleanset.web.settings import AccessSettings
+
+PersonName = str | None
+"""A person who was invited; None is the owner of the dataset."""
+
+API = "/api/"
+PERSON = "person"
+"""The key of a request's scope with the name of its person; None for the owner."""
+PEOPLE_FILE = "people.json"
+
+
+class Invitations:
+    """The people who were invited to a dataset; a running server follows the file."""
+
+    def __init__(self, root: Path):
+        self._path = root / PEOPLE_FILE
+
+    def identify(self, settings: AccessSettings, token: str) -> dict[str, PersonName]:
+        """Return who has a token, as a part of the scope; empty for a wrong one."""
+        if settings.lets_in(token):
+            return {PERSON: None}
+        name = self._read().get(_hash(token))
+        return {PERSON: name} if name else {}
+
+    def invite(self, name: str) -> str:
+        """Add a person, and return the token, which is stored nowhere.
+
+        A person who was invited before gets a new one. Raises `UsageError` for an unusable name.
+        """
+        name = normalize_alias(name)
+        if name == get_user_name():
+            raise UsageError(f"{name} is the owner's name", "choose another name")
+        token = make_token()
+        self._write(self._list_others(name) | {_hash(token): name})
+        return token
+
+    def revoke(self, name: str) -> None:
+        """Take a person's access away. Raises `UsageError` for an unknown name."""
+        names = self._read().values()
+        if name not in names:
+            raise UsageError(
+                f"{name!r} is not invited",
+                f"choose one of: {', '.join(names)}",
+            )
+        self._write(self._list_others(name))
+
+    def _list_others(self, name: str) -> dict[str, str]:
+        return {key: other for key, other in self._read().items() if other != name}
+
+    def _read(self) -> dict[str, str]:
+        """Return names by the hash of their token, which is random, so that it needs no salt."""
+        try:
+            data = self._path.read_bytes()
+            return msgspec.json.decode(data, type=dict[str, str])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.MsgspecError, UnicodeError) as error:
+            raise InputUnusable(
+                f"cannot read who was invited: {self._path}",
+                "delete this file, and invite people again",
+            ) from error
+
+    def _write(self, people: dict[str, str]) -> None:
+        with atomic_file(self._path) as partial:
+            partial.touch(mode=0o600)  # private before its first byte is written
+            partial.write_bytes(msgspec.json.encode(people))
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def cookie_name(scope: Scope) -> str:
+    """Return the name of the cookie with the token: browsers do not separate ports."""
+    _, port = scope.get("server") or ("", 0)
+    return f"gleanset-labeler-{port}"
+
+
+@dataclass(eq=False, kw_only=True)
+class PersonGuard(Guard):
+    """Admits people to the API by their tokens; only requests of others are counted."""
+
+    people: Invitations
+
+    def is_counted(self, scope: Scope, headers: Headers) -> bool:
+        """Find out who sent a request; return whether it may be a guess."""
+        if not scope["path"].startswith(API):
+            # QueryParams also decodes a percent-encoded name.
+            return "token" in QueryParams(scope["query_string"])
+        token = get_token(headers, cookie_name(scope))
+        scope.update(self.people.identify(self.settings, token))
+        return PERSON not in scope
+
+    def check_token(self, scope: Scope, headers: Headers) -> None:
+        """Raise `RefusedRequest` for an address of the API without a token."""
+        if scope["path"].startswith(API) and PERSON not in scope:
+            raise token_error(
+                get_token(headers, cookie_name(scope)),
+                "token needed",
+                "this server needs a token",
+                "open the address that `labeler serve` printed, or ask for a new link",
+            )

@@ -1,0 +1,128 @@
+"""What the browser sends and receives."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from labeler.sorting.name_matching import KnownName
+from labeler.sorting.session import StepKind
+
+Act = Literal[
+    "label", "place", "lift", "split", "accept", "leave", "better", "undo", "redo"
+]
+
+
+class SentStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A step on a `page` with some of its `tiles`.
+
+    The client makes `id` up, so that a step that is sent twice is done once. A `label` that looks
+    like a typing error of a class is refused unless the person is `sure`.
+    """
+
+    id: Annotated[str, msgspec.Meta(min_length=8, max_length=64)]
+    act: Act
+    page: str = ""
+    tiles: list[int] = []
+    label: str = ""
+    sure: bool = False
+
+
+class TileImage(msgspec.Struct):
+    """Size of an image in pixels, and the region of a face in it: x, y, width, height."""
+
+    width: int
+    height: int
+    box: tuple[int, int, int, int]
+
+
+class Tile(msgspec.Struct):
+    """A face, or a stack of `size` faces; its number `n` never changes on a page.
+
+    `sent` is the class, or a place such as `:later`, that it has now; `others` if somebody else
+    decided that. `top` are the likeliest classes with their probabilities.
+    """
+
+    n: int
+    key: str
+    top: list[tuple[str, float]]
+    size: int
+    name: str
+    doubtful: bool
+    sent: str
+    others: bool
+    lifted: bool
+    image: TileImage
+
+
+class LabelCard(msgspec.Struct):
+    """Tiles under one name, which is a suggestion, or "" for people without a name."""
+
+    name: str
+    tiles: list[Tile]
+
+
+class LabelPage(msgspec.Struct):
+    """What a person sorts at once.
+
+    `left` faces wait in all, including those of other people, `total` with these suggestions, of
+    which about `wrong` are wrong (None: unknown). Pages can get `better` meanwhile.
+    """
+
+    id: str
+    kind: str
+    left: int
+    cards: list[LabelCard] = []
+    better: bool = False
+    total: int = 0
+    wrong: float | None = None
+
+
+class ClassState(msgspec.Struct):
+    """A class with its number of faces, its key and the faces that show it, the best first."""
+
+    name: str
+    count: int
+    key: str
+    portraits: list[str]
+
+
+class News(msgspec.Struct):
+    """A step of another person, or of a window or command."""
+
+    step: int
+    by: str
+    text: str
+    at: str
+
+
+class State(msgspec.Struct):
+    """The state of the work for one person; `undo` and `redo` are texts of steps.
+
+    `names` are texts that may be typed with their classes, `places` counts of faces without one.
+    """
+
+    version: int
+    person: str
+    owner: bool
+    dataset: str
+    page: str | None
+    waiting: int
+    labelled: int
+    total: int
+    unmeasured: int
+    classes: list[ClassState]
+    names: list[KnownName]
+    places: dict[str, int]
+    undo: str | None
+    redo: str | None
+    news: list[News]
+
+
+class StepAnswer(msgspec.Struct):
+    """A step that is saved (0: nothing had to be), and what there is to show now."""
+
+    step: int
+    kind: StepKind
+    text: str
+    page: LabelPage
+    state: State

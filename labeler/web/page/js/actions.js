@@ -1,0 +1,110 @@
+// What gestures do, by mouse, keyboard or touch. A face that a person has hardly seen is not labelled.
+
+import { act, currentPage, currentState, isReady, takeBack } from "./store.js";
+import { countFaces, findTile, hasClusters, hasSuggestions, isBegun, isOpen, nextCard, numbersOf, openTiles, targetsOf, targetsOfCard, tilesOf } from "./page_model.js";
+import { getPoint, isJustLit, pointAt } from "./point.js";
+import { areNew, listUnseen } from "./seen.js";
+import { tell } from "./notes.js";
+import { words } from "./words.js";
+
+/** Whether faces may be labelled now; otherwise says why, and scrolls to those that were not on the screen. */
+function maySee(numbers) {
+  const unseen = listUnseen(numbers);
+  if (unseen.length) {
+    document.querySelector(`.face[data-n="${unseen[0]}"]`)?.scrollIntoView({ block: "center" });
+    tell(words("{count} more faces: look at them, then accept", { count: unseen.length }));
+    return false;
+  }
+  if (areNew(numbers)) tell(words("This has just appeared: look at it, then press again"));
+  return !areNew(numbers);
+}
+
+function isTaking() {
+  if (!isReady()) tell(words("Preparing pages…"));
+  return isReady();
+}
+
+/** Label faces with a class, and go on to the next card after a whole one. */
+export function label(tiles, name, isSure = false) {
+  return send(tiles, "label", name, isSure ? { sure: true } : {});
+}
+
+/** Send faces to a place: `not a face`, `other`, `later` or `queue`. */
+export function place(tiles, name) {
+  return send(tiles, "place", name);
+}
+
+const UNDECIDED = ["later", "queue"]; // faces may be sent there without a look
+
+function send(tiles, name, to, more = {}) {
+  if (!isTaking()) return false;
+  if (!tiles.length) {
+    tell(words("Point at a face first"));
+    return false;
+  }
+  const numbers = numbersOf(tiles);
+  if (!UNDECIDED.includes(to) && !maySee(numbers)) return false;
+  const page = currentPage();
+  const card = findTile(page, numbers[0]).card;
+  const isWhole = hasClusters(page) && targetsOfCard(page, card).every(({ n }) => numbers.includes(n));
+  act(name, numbers, to, more);
+  if (isWhole) goOn(card);
+  return true;
+}
+
+/** Point at the next card without a name. */
+export function goOn(card) {
+  const page = currentPage();
+  const next = page ? nextCard(page, card) : -1;
+  pointAt({ tile: -1, card: next });
+  document.querySelector(`.card[data-card="${next}"]`)?.scrollIntoView({ block: "nearest" });
+}
+
+/** What a key is for; null, with a message, for a whole card that was lit a moment ago. */
+export function keyTargets() {
+  const tiles = targetsOf(currentPage(), getPoint());
+  if (tiles.length < 2 || !isJustLit()) return tiles;
+  tell(words("This has just appeared: look at it, then press again"));
+  return null;
+}
+
+/** Label all open faces as suggested, or with one class, and leave the page. */
+export function accept(name = "") {
+  if (!isTaking()) return;
+  const page = currentPage();
+  if (!hasSuggestions(page) && !isBegun(page) && !name) {
+    tell(words("Name somebody first, or go to the next page"));
+    return;
+  }
+  if (maySee(numbersOf(tilesOf(page)))) act("accept", numbersOf(openTiles(page)), name);
+}
+
+/** Show the next page; nothing more is labelled on this one. */
+export function leave() {
+  if (isTaking()) act("leave");
+}
+
+/** Take a face out of its card and its label away, or put it back. */
+export function lift(tile) {
+  if (isTaking()) act("lift", [tile.n]);
+}
+
+export function split(card) {
+  const page = currentPage();
+  const tiles = page.cards[card]?.tiles.filter(isOpen) ?? [];
+  if (!isTaking()) return;
+  if (tiles.length < 2) tell(words("Point at a card first"));
+  else act("split", numbersOf(tiles));
+}
+
+export function askForBetter() {
+  if (isTaking()) act("better");
+}
+
+export function undo(kind = "undo") {
+  if (!currentState()?.[kind] && kind === "redo") tell(words("Nothing to redo"));
+  else takeBack(kind);
+}
+
+/** How many faces Enter would label. */
+export const countOpen = (page) => countFaces(openTiles(page));

@@ -1,0 +1,25 @@
+// The dialogs: one in the middle, one that rises from the bottom of a phone.
+
+import { byId, element } from "./dom.js";
+import { words } from "./words.js";
+
+/** Open a dialog with a title and parts; it closes by its button, Esc, or a tap outside. */
+export const openDialog = (title, ...parts) => open(byId("dialog"), byId("dialog-content"), title, parts);
+export const openSheet = (title, ...parts) => open(byId("sheet"), byId("sheet-content"), title, parts);
+
+function open(dialog, content, title, parts) {
+  content.replaceChildren(element("header", { class: "dialog-head" }, element("h2", { text: title, id: `${dialog.id}-title` }), buildClose(dialog)), ...parts);
+  dialog.setAttribute("aria-labelledby", `${dialog.id}-title`);
+  if (!dialog.open) dialog.showModal();
+}
+
+const buildClose = (dialog) => element("button", { class: "quiet", text: "✕", "aria-label": words("Close"), onclick: () => dialog.close() });
+
+export const isDialogOpen = () => document.querySelector("dialog[open]") !== null;
+export const closeDialogs = () => {
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+};
+
+for (const dialog of document.querySelectorAll("dialog")) {
+  dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close());
+}

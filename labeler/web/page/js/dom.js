@@ -1,0 +1,22 @@
+// Small helpers for the page's elements. Text is only ever set as text, never as markup.
+
+export const byId = (id) => document.getElementById(id);
+
+/** Make an element with attributes (`on...` are listeners, `text` its text) and children. */
+export function element(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "text") node.textContent = value;
+    else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else if (value === true) node.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) node.setAttribute(key, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+/** Show an element with a text, or hide it where the text is empty. */
+export function say(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+  place.hidden = !text;
+}

@@ -1,0 +1,110 @@
+// Title, progress and buttons above the page, and the bar at the bottom of a phone.
+
+import { byId, element, say } from "./dom.js";
+import { accept, askForBetter, countOpen, leave, undo } from "./actions.js";
+import { openCardMenu } from "./menus.js";
+import { countFaces, hasClusters, hasSuggestions, isBegun, isCorrected, openTiles, tilesOf } from "./page_model.js";
+import { getPoint } from "./point.js";
+import { currentPage, currentState, isReady } from "./store.js";
+import { words } from "./words.js";
+
+const MAX_WRONG_OF_CORRECT = 0.1; // expected errors up to which all are "probably correct"
+const MIN_CORRECT = 4; // faces for that: the last few are unusual
+
+export function drawHeader() {
+  const page = currentPage();
+  drawProgress();
+  drawTitle(page);
+  drawButtons(page);
+  drawBar(page);
+  byId("hints").replaceChildren(...buildHints(page));
+}
+
+function drawProgress() {
+  const { dataset, labelled, total, undo: undoable, redo } = currentState();
+  byId("dataset").textContent = dataset;
+  byId("progress").replaceChildren(element("span", { text: words("{done} of {total}", { done: labelled.toLocaleString(), total: total.toLocaleString() }) }), element("progress", { max: Math.max(total, 1), value: labelled, "aria-label": words("Sorted faces") }));
+  for (const [id, text, title] of [["undo", undoable, "Undo"], ["redo", redo, "Redo"]]) {
+    const name = text ? `${words(title)}: ${text}` : words(title);
+    byId(id).title = name;
+    byId(id).setAttribute("aria-label", name);
+    byId(id).disabled = !text;
+  }
+}
+
+function drawTitle(page) {
+  const [title, subtitle] = isReady() || page?.isLeft ? TITLES[page.kind](page) : [words(page ? "Class pages" : "Preparing pages…"), ""];
+  say(byId("title"), title);
+  say(byId("subtitle"), subtitle);
+}
+
+const describeNumber = (page) => {
+  const shown = countFaces(tilesOf(page));
+  return !page.total || shown === page.total ? words("{count} faces", { count: shown }) : words("{shown} of {count} faces", { shown, count: page.total });
+};
+
+const TITLES = {
+  clusters: (page) => [words(page.cards.length > 1 ? "Who are they?" : "Who is this?"), page.cards.length > 1 ? words("{count} people to name · {number}", { count: page.cards.length, number: describeNumber(page) }) : describeNumber(page)],
+  class: (page) => [words("{name}?", { name: page.cards[0].name }), describeSuggestions(page)],
+  mixed: (page) => [words("Several classes"), describeSuggestions(page)],
+  plain: () => [words("Comparing faces…"), words("Cards of similar ones follow; or point and type a name")],
+};
+
+function describeSuggestions(page) {
+  return `${describeNumber(page)} · ${describeQuality(page)}`;
+}
+
+function describeQuality({ wrong, total }) {
+  if (wrong === null || wrong === undefined) return words("accuracy unknown: check each face");
+  if (wrong > MAX_WRONG_OF_CORRECT || total < MIN_CORRECT) return words("about {wrong} may be wrong", { wrong: Math.max(1, Math.round(wrong)) });
+  return words("probably all correct");
+}
+
+/** The text of the main button; "" for none. */
+function describeMain(page) {
+  if (!page || page.isLeft || page.kind === "done") return "";
+  if (hasSuggestions(page)) return words("All correct ({count})", { count: countOpen(page) });
+  if (page.kind === "clusters" && isBegun(page)) return words("Next page ({count} left)", { count: countFaces(openTiles(page)) });
+  return page.kind === "plain" && isBegun(page) ? words("Next page") : "";
+}
+
+function drawButtons(page) {
+  const main = describeMain(page);
+  say(byId("accept"), main && (byId("accept").dataset.key = "Enter", main));
+  byId("leave").hidden = !page || page.isLeft || page.kind === "done" || (hasClusters(page) && isBegun(page));
+  byId("better").hidden = !isReady() || !(page.better || isCorrected(page));
+}
+
+/** The bar of a phone: a menu for the card, the next page, and the main action, within reach of a thumb. */
+function drawBar(page) {
+  const main = describeMain(page);
+  const isShown = Boolean(page) && !page.isLeft && page.kind !== "done";
+  const buttons = isShown ? [
+    hasClusters(page) && element("button", { text: "⋯", "aria-label": words("Menu of this card"), onclick: () => openCardMenu(Math.max(0, getPoint().card)) }),
+    !byId("better").hidden && element("button", { text: words("Better suggestions"), onclick: askForBetter }),
+    !byId("leave").hidden && element("button", { class: "grow", text: words("Skip"), onclick: leave }),
+    main && element("button", { class: "primary grow", text: main, onclick: accept }),
+  ].filter(Boolean) : [];
+  byId("bar-buttons").replaceChildren(...buttons);
+  document.querySelector(".bar").hidden = !isShown;
+}
+
+function buildHints(page) {
+  const hints = !page || !isReady() ? [["Ctrl + Z", "undo"]] : HINTS[page.kind] ?? [];
+  return [...hints, ["F1", "all keys"]].flatMap(([key, text]) => [element("kbd", { text: key }), element("span", { text: words(text) })]);
+}
+
+const NAMES = [["A – Z", "type a name"], ["1–9", "its class"]];
+const SUGGESTION_HINTS = [["Enter", "all correct"], ...NAMES, ["Click", "exclude a face"], ["Ctrl + Z", "undo"]];
+const HINTS = {
+  class: SUGGESTION_HINTS,
+  mixed: SUGGESTION_HINTS,
+  plain: [...NAMES, ["Ctrl + Z", "undo"]],
+  clusters: [...NAMES, ["Ctrl + Enter", "name, then next page"], ["Click", "exclude a face"], [".", "nobody I collect"], ["−", "split"]],
+};
+
+byId("undo").addEventListener("click", () => undo());
+byId("redo").addEventListener("click", () => undo("redo"));
+byId("accept").addEventListener("click", () => accept());
+byId("leave").addEventListener("click", leave);
+byId("better").addEventListener("click", askForBetter);

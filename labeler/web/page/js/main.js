@@ -1,0 +1,127 @@
+// Class pages in the browser.
+
+import { byId, element } from "./dom.js";
+import { label, undo } from "./actions.js";
+import { buildClassList, drawClasses } from "./class_list.js";
+import { closeDialogs, openSheet } from "./dialogs.js";
+import { buildEnd } from "./end_page.js";
+import { findRoom, narrow } from "./face_size.js";
+import { drawHeader } from "./header.js";
+import { showKeys } from "./keys.js";
+import { askAgain, hasText, listenToNaming, placeField, renewTarget } from "./naming.js";
+import { showWaiting, tell } from "./notes.js";
+import { findTile, hasClusters, nextCard } from "./page_model.js";
+import { drawPage, forgetPage, markPage } from "./page_view.js";
+import { showDetails } from "./pictures.js";
+import { listenToPoint, pointAt } from "./point.js";
+import { currentPage, currentState, start } from "./store.js";
+import { askForToken } from "./token_form.js";
+import { currentLanguage, setLanguage, words } from "./words.js";
+import "./touch.js";
+
+const LANGUAGES = { en: "English", ja: "日本語", zh: "简体中文" };
+let shownNews = null; // the last step of other people that was shown
+
+function draw() {
+  const page = currentPage();
+  if (!currentState()) return;
+  drawClasses();
+  drawHeader();
+  showWaiting();
+  showNews();
+  if (page?.kind === "done") showEnd(page);
+  else if (page) showPage(page);
+  placeField();
+}
+
+function showPage(page) {
+  if (!drawPage(page)) return;
+  pointAt({ tile: -1, card: hasClusters(page) ? nextCard(page) : -1 });
+  renewTarget();
+  markPage(page);
+}
+
+function markCurrent() {
+  if (currentPage()?.cards.length) markPage(currentPage());
+}
+
+function showEnd(page) {
+  forgetPage();
+  byId("page").className = "page done";
+  byId("page").replaceChildren(...buildEnd(page));
+}
+
+/** What other people have done since. */
+function showNews() {
+  const newest = currentState().news.at(-1);
+  const step = newest?.step ?? 0;
+  // What was done before the page was opened is not new.
+  if (shownNews !== null && step > shownNews) tell(words("{by}: {text}", newest));
+  shownNews = step;
+}
+
+const REASONS = {
+  "page gone": "That page is no longer yours: nothing was changed. This is the present one.",
+  "decided elsewhere": "Somebody else has decided about this face",
+};
+
+function showError(error) {
+  if (error.status === 401) askForToken(error);
+  else if (!error.isPassing) tell(words(REASONS[error.reason] ?? error.message));
+  else showWaiting();
+}
+
+/** Label what was asked about with the class that was meant. */
+function repeatStep(step, suggestion) {
+  askAgain(step, suggestion, (name, { sure = false } = {}) => {
+    const tiles = step.tiles.map((n) => findTile(currentPage(), n)).filter(Boolean);
+    label(tiles, name, sure);
+  });
+}
+
+function openMenu() {
+  openSheet(words("Classes and settings"),
+    element("div", { class: "classes" }, ...buildClassList(false)),
+    ...buildSettings());
+}
+
+function buildSettings() {
+  const languages = Object.entries(LANGUAGES).map(([code, name]) => element("option", { value: code, text: name, selected: code === currentLanguage() }));
+  const select = element("select", { onchange: ({ target }) => changeLanguage(target.value) }, ...languages);
+  return [
+    element("p", {}, element("label", {}, element("span", { text: words("Language") }), select)),
+    element("p", {}, element("button", { text: words("All keys"), onclick: () => { closeDialogs(); showKeys(); } })),
+  ];
+}
+
+function changeLanguage(code) {
+  closeDialogs();
+  setLanguage(code);
+  forgetPage();
+  draw();
+}
+
+const RETRY_MS = 2000;
+
+async function begin() {
+  try {
+    await start(() => findRoom(byId("page")), { changed: draw, told: tell, failed: showError, asked: repeatStep, isBusy: hasText });
+  } catch (error) {
+    showError(error);
+    if (error.isPassing) setTimeout(begin, RETRY_MS);
+  }
+}
+
+byId("menu-button").addEventListener("click", openMenu);
+byId("settings-button").addEventListener("click", () => openSheet(words("Settings"), ...buildSettings()));
+listenToPoint(() => {
+  markCurrent();
+  showDetails();
+});
+listenToNaming(markCurrent);
+narrow.addEventListener("change", () => {
+  forgetPage();
+  draw();
+});
+setLanguage();
+await begin();

@@ -1,0 +1,23 @@
+// Messages that pass, and how many steps wait for a connection.
+
+import { byId, element, say } from "./dom.js";
+import { isCutOff, sendNow, waitingSteps } from "./outbox.js";
+import { words } from "./words.js";
+
+const SHOWN_MS = 6000;
+let timer = 0;
+
+/** Show a message for a while, with buttons `[text, press]`; those stay until one is pressed. */
+export function tell(text, ...buttons) {
+  const place = byId("said");
+  clearTimeout(timer);
+  place.replaceChildren(text, ...buttons.map(([name, press]) => element("button", { text: name, onclick: () => { tell(""); press(); } })));
+  if (!buttons.length) timer = setTimeout(() => place.replaceChildren(), SHOWN_MS);
+}
+
+export function showWaiting() {
+  const count = waitingSteps().length;
+  say(byId("waiting"), isCutOff() ? words("No connection: {count} decisions wait", { count }) : "");
+}
+
+byId("waiting").addEventListener("click", sendNow);

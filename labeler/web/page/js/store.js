@@ -1,0 +1,93 @@
+// What is shown: the page, and the state of the dataset. Steps change it at once; the server confirms.
+
+import { addStep, dropSteps, listenToOutbox, waitingSteps } from "./outbox.js";
+import { replay } from "./page_model.js";
+import { fetchPage, fetchState } from "./server.js";
+
+const POLL_PAUSE_MS = 2000;
+const ASK_AGAIN_MS = 1000;
+let base = null; // the page as the server sent it last
+let state = null;
+let loading = 0; // requests for a page; only the answer of the last one counts
+let room = () => 24;
+let listener = { changed() {}, told() {}, failed() {}, asked() {} };
+
+/** The page with the steps that are on their way; null before the first one. */
+export const currentPage = () => base && replay(base, waitingSteps());
+export const currentState = () => state;
+/** Whether the page takes steps: it is there, and was not left. */
+export const isReady = () => Boolean(base) && !currentPage().isLeft && base.kind !== "done";
+
+/** Begin: `findRoom()` is how many faces fill the screen; the functions hear of changes, messages and errors. */
+export async function start(findRoom, functions) {
+  room = findRoom;
+  listener = functions;
+  state = await fetchState();
+  listenToOutbox({ answered, refused, changed: () => listener.changed() });
+  await loadPage();
+  poll();
+}
+
+export async function loadPage() {
+  const number = ++loading;
+  try {
+    const page = await fetchPage(room());
+    if (number === loading) setPage(page);
+  } catch (error) {
+    listener.failed(error);
+    if (number === loading && error.isPassing) setTimeout(loadPage, POLL_PAUSE_MS);
+  }
+}
+
+function setPage(page) {
+  base = page;
+  // The faces that are left are on the pages of other people, who may leave some.
+  if (page.kind === "done" && page.left) setTimeout(loadPage, ASK_AGAIN_MS);
+  listener.changed();
+}
+
+/** Do a step on the page that is shown. */
+export const act = (name, tiles = [], label = "", more = {}) => addStep({ act: name, page: base.id, tiles, label, ...more });
+export const takeBack = (kind) => addStep({ act: kind, page: "", tiles: [] });
+
+function answered(step, answer) {
+  if (answer.state) state = answer.state;
+  const isHere = !step.page || step.page === base?.id;
+  if (step.page && isHere) base = replay(base, [step]);
+  if (answer.page && isHere) setPage(answer.page);
+  if (answer.text && !step.page) listener.told(answer.text);
+}
+
+function refused(step, error) {
+  if (error.suggestion) {
+    listener.asked(step, error.suggestion);
+    return;
+  }
+  listener.failed(error);
+  if (error.status !== 409) return;
+  if (error.reason === "page gone") dropSteps(step.page);
+  loadPage();
+}
+
+/** Follow what other people, the window and commands do. */
+async function poll() {
+  for (;;) {
+    try {
+      const next = await fetchState(state.version);
+      if (next.version !== state.version) await follow(next);
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, POLL_PAUSE_MS));
+    }
+  }
+}
+
+async function follow(next) {
+  const isOwn = waitingSteps().length > 0;
+  state = next;
+  listener.changed();
+  // A page that somebody is typing a name for stays.
+  if (isOwn || !base || base.isLeft || listener.isBusy()) return;
+  const page = await fetchPage(room());
+  // Steps since then are not in it.
+  if (!waitingSteps().length && !listener.isBusy()) setPage(page);
+}

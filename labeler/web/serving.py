@@ -1,0 +1,60 @@
+"""`labeler serve`: from the request of a user to a running server."""
+
+import os
+import webbrowser
+
+from gleanset.cli import CommandJob
+from gleanset.command_result import CommandResult
+from gleanset.platform import has_display
+from gleanset.web.listening import make_token
+from gleanset.web.server import run_server
+from gleanset.web.settings import AccessSettings, TransferLimits
+from labeler.requests import LabelerServeRequest
+from labeler.web.access import Invitations
+from labeler.web.app import LabelerApi
+
+TOKEN_VARIABLE = "GLEANSET_LABELER_TOKEN"  # noqa: S105 - not a token, but its name
+BODY_BYTES = 65_536
+
+
+class InvitationResult(CommandResult):
+    """A person who was invited, with the links that let this person in; or `revoked`."""
+
+    invited: str = ""
+    links: list[str] = []
+    revoked: str = ""
+
+
+def serve_labeler(
+    job: CommandJob, request: LabelerServeRequest
+) -> InvitationResult | None:
+    """Invite or revoke a person, or else serve the dataset until Ctrl-C.
+
+    Raises what `run_server` raises.
+    """
+    request.check()
+    if request.revoke:
+        Invitations(job.root).revoke(request.revoke)
+        return InvitationResult(revoked=request.revoke)
+    if request.invite:
+        token = Invitations(job.root).invite(request.invite)
+        links = request.list_links(request.find_port(), token)
+        return InvitationResult(invited=request.invite, links=links)
+
+    token = os.environ.get(TOKEN_VARIABLE) or make_token()
+    settings = AccessSettings(
+        hosts=request.accepted_hosts(),
+        token=token,
+        limits=TransferLimits(body_bytes=BODY_BYTES),
+    )
+
+    def announce(port: int) -> None:
+        links = request.list_links(port, token)
+        for link in links:
+            job.show(link)
+        job.say("press Ctrl-C to stop")
+        if has_display():
+            webbrowser.open(links[0])
+
+    run_server(LabelerApi(job.root, settings).create_app(), request, announce)
+    return None

@@ -1,0 +1,169 @@
+"""The threads of the server: one decides, one composes pages, and one compares faces."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gleanset import Dataset
+from gleanset.errors import GleansetError, UsageError
+from gleanset.platform import lower_thread_priority
+from gleanset.web.problems import RefusedRequest, busy_error
+from labeler.sorting.descriptor_queue import measure_in_batches
+from labeler.sorting.page_layout import ClassPage
+from labeler.sorting.pages import Pages
+from labeler.sorting.session import SortingSession
+from labeler.web.access import PersonName
+from labeler.web.api_models import LabelPage, SentStep, StepAnswer
+from labeler.web.sharing import SharedSorting, Wish
+
+POLL_SECONDS = 0.7
+"""How often changes by windows and commands are looked for: they are shown within 2 s."""
+
+MAX_COMPOSING_SECONDS = 0.1
+"""Where composing takes longer, the next page is prepared while a person looks at one. Otherwise
+it is composed once it is needed, from all decisions."""
+
+T = TypeVar("T")
+
+
+class PageComposer:
+    """Composes pages on a thread of its own: of many thousand faces it takes seconds."""
+
+    def __init__(self, root: Path):
+        self._session = SortingSession(Dataset.open(root))
+        self._pages: dict[PersonName, Pages] = {}
+
+    def compose(self, name: PersonName, wish: Wish) -> ClassPage | None:
+        """Return the next page of a person; None if nothing is left to show."""
+        if name not in self._pages:
+            self._pages[name] = Pages(self._session)
+        pages = self._pages[name]
+        pages.room = wish.room
+        pages.reserved = wish.reserved
+        for note in wish.notes:
+            note(pages)
+        return pages.next()
+
+
+class SortingThreads:
+    """Runs work on the threads that own connections, and wakes those that wait for changes."""
+
+    _sharing: SharedSorting
+    _composer: PageComposer
+    """Made by `start` on their threads."""
+
+    def __init__(self, root: Path):
+        self._root = root
+        self._deciding = ThreadPoolExecutor(1, "deciding")
+        self._composing = ThreadPoolExecutor(1, "composing")
+        self._changed = asyncio.Event()
+        self._version = 0
+        self._is_closed = False
+        self._measuring_task: asyncio.Task[None] | None = None
+        self._tasks: dict[PersonName, asyncio.Task[None]] = {}
+        """The composing of a page for each person."""
+        self._composing_seconds = 0.0
+
+    async def start(self) -> None:
+        """Open the dataset. Raises errors of the dataset."""
+        self._sharing = await _run(self._deciding, SharedSorting, self._root)
+        self._composer = await _run(self._composing, PageComposer, self._root)
+
+    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Return the result of a method of `SharedSorting`. Raises `RefusedRequest`."""
+        try:
+            return await _run(self._deciding, work, self._sharing, *arguments)
+        finally:
+            if self._sharing.version != self._version:
+                self._version = self._sharing.version
+                self._changed.set()
+                self._changed = asyncio.Event()
+
+    async def wait_for_change(self, version: int, seconds: float) -> None:
+        """Wait until the version is another one, at most for some seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._version == version:
+                    await self._changed.wait()
+
+    async def get_page(self, name: PersonName, room: int = 0) -> LabelPage:
+        """Return the page of a person, once it is composed."""
+        while (page := await self.run(SharedSorting.get_page, name, room)) is None:
+            await asyncio.shield(self._compose_for(name))
+
+        # The page that follows is composed while the person looks at this one.
+        if self._composing_seconds > MAX_COMPOSING_SECONDS:
+            self._compose_for(name)
+        return page
+
+    async def take(self, name: PersonName, sent: SentStep) -> StepAnswer:
+        """Carry out a step of a person, and return what there is to show now."""
+        result = await self.run(SharedSorting.take_step, name, sent)
+        page = await self.get_page(name)
+        state = await self.run(SharedSorting.get_state, name)
+        text = result.operation.text("face")
+        return StepAnswer(result.step, result.kind, text, page, state)
+
+    def _compose_for(self, name: PersonName) -> asyncio.Task[None]:
+        task = self._tasks.get(name)
+        if task is None or task.done():
+            task = asyncio.create_task(self._compose(name))
+            self._tasks[name] = task
+        return task
+
+    async def _compose(self, name: PersonName) -> None:
+        wish = await self.run(SharedSorting.make_wish, name)
+        start = time.monotonic()
+        page = await _run(self._composing, self._composer.compose, name, wish)
+        self._composing_seconds = time.monotonic() - start
+        await self.run(SharedSorting.note_composed, name, wish, page)
+
+    async def watch(self) -> None:
+        """Look for changes by other processes, and for faces to compare."""
+        while True:
+            with suppress(RefusedRequest):
+                is_due = await self.run(SharedSorting.poll)
+                task = self._measuring_task
+                if is_due and (task is None or task.done()):
+                    self._measuring_task = asyncio.create_task(self._measure_all())
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _measure_all(self) -> None:
+        await asyncio.to_thread(self._measure)
+        await self.run(SharedSorting.note_measured)
+
+    def _measure(self) -> None:
+        """Compute the embeddings of samples without one."""
+        lower_thread_priority()
+        with (
+            Dataset.open(self._root) as dataset,
+            closing(measure_in_batches(dataset)) as batches,
+        ):
+            for _ in batches:
+                if self._is_closed:
+                    return
+
+    async def stop(self) -> None:
+        """Finish what was begun, and close the dataset."""
+        self._is_closed = True
+        if self._measuring_task is not None:
+            await self._measuring_task
+        await self.run(SharedSorting.close)
+
+
+async def _run(
+    thread: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any
+) -> T:
+    """Return the result of work on a thread. Raises `RefusedRequest` for its errors."""
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.run_in_executor(thread, work, *arguments)
+    except UsageError as error:
+        raise RefusedRequest(409, "refused", error.what, error.fix) from error
+    except GleansetError as error:
+        # The browser sends it again: the disk is full, or another process is writing.
+        raise busy_error(error.what) from error

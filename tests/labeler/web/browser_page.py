@@ -1,0 +1,184 @@
+"""A person at the page of `labeler serve`, in a real browser: with a keyboard, or by touch."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from served_labeler import TOKEN
+
+WIDE, PHONE = (1440, 900), (390, 844)
+LOOK_SECONDS = 0.35
+"""A person looks at faces for so long: what was shown for less than .3 s is not labelled."""
+WAIT_SECONDS = 60
+SWIPE_PIXELS = 160
+
+
+@dataclass
+class Person:
+    """A browser page, the true class of each face by key, and the gestures that were made."""
+
+    page: Any
+    truth: Mapping[str, str]
+    by_touch: bool = False
+    gestures: Counter[str] = field(default_factory=Counter)
+
+    def ask(self, script: str) -> Any:
+        """Return what the page's store says, for example `currentPage()`."""
+        return self.page.evaluate(f"import('./js/store.js').then((m) => m.{script})")
+
+    def wait_for(self, script: str) -> None:
+        """Wait until a script is true: the page's policy forbids Playwright's own wait."""
+        end = time.monotonic() + WAIT_SECONDS
+        while not self.page.evaluate(script):
+            assert time.monotonic() < end, f"never: {script}"
+            time.sleep(0.02)
+
+    def wait_for_page(self, last: str = "") -> Any:
+        """Wait until another page than the last one is there and was looked at; return it."""
+        end = time.monotonic() + WAIT_SECONDS
+        while True:
+            page = self.ask("currentPage()")
+            if page and page["kind"] == "done" and not page["left"]:
+                return page
+            if page and page["id"] not in ("", last) and not page.get("isLeft"):
+                break
+            assert time.monotonic() < end, "no page"
+            time.sleep(0.02)
+        self.wait_for(
+            "[...document.querySelectorAll('.face img')].every((image) =>"
+            " image.naturalWidth || image.getBoundingClientRect().top > innerHeight)"
+        )
+        time.sleep(LOOK_SECONDS)
+        return page
+
+    def press(self, key: str) -> None:
+        self.gestures["keys"] += 1
+        self.page.keyboard.press(key)
+
+    def tap(self, selector: str) -> None:
+        self.gestures["taps"] += 1
+        place = self.page.locator(selector).first
+        place.scroll_into_view_if_needed()
+        (place.tap if self.by_touch else place.click)()
+
+    def type_name(self, name: str) -> None:
+        self.page.keyboard.type(name)
+        self.press("Enter")
+
+    def swipe(self, dx: int) -> None:
+        """Swipe over the page: to the right accepts it, to the left leaves it."""
+        self.gestures["swipes"] += 1
+        touch = self.page.context.new_cdp_session(self.page)
+
+        def send(kind: str, *points: tuple[float, float]) -> None:
+            places = [{"x": x, "y": y} for x, y in points]
+            touch.send(
+                "Input.dispatchTouchEvent", {"type": kind, "touchPoints": places}
+            )
+
+        start = 200 - dx / 2
+        send("touchStart", (start, 400))
+        for part in range(1, 9):
+            send("touchMove", (start + dx * part / 8, 400 + part))
+        send("touchEnd")
+        touch.detach()
+
+    def look_at_all(self) -> None:
+        """Scroll over the page as far as it goes."""
+        scroll = """(() => {
+            const page = document.getElementById("page"), at = page.scrollTop;
+            page.scrollBy(0, 0.7 * page.clientHeight);
+            return page.scrollTop > at;
+        })()"""
+        while self.page.evaluate(scroll):
+            self.gestures["swipes"] += self.by_touch
+            time.sleep(LOOK_SECONDS)
+
+    def sort_page(self, page: Any) -> None:
+        """Name the cards of a page, or exclude what is suggested wrongly, and accept it."""
+        self.look_at_all()
+        for number, card in enumerate(page["cards"]):
+            names = [self.truth[tile["key"]] for tile in card["tiles"]]
+            name = card["name"] or Counter(names).most_common(1)[0][0]
+            for tile, true_name in zip(card["tiles"], names, strict=True):
+                if true_name != name:
+                    self.correct(tile["n"], true_name, number if card["name"] else -1)
+            if page["kind"] == "clusters":
+                self.name_card(number, name)
+
+        time.sleep(LOOK_SECONDS)
+        if self.by_touch:
+            self.swipe(SWIPE_PIXELS)
+        else:
+            self.press("Enter")
+
+    def correct(self, n: int, name: str, suggested_card: int) -> None:
+        """Take a face out; where its class is known, give it to the face."""
+        face = f'.face[data-n="{n}"]'
+        keys = {
+            row["name"]: row["key"] for row in self.ask("currentState()")["classes"]
+        }
+        if suggested_card < 0 or name not in keys or self.by_touch:
+            self.tap(face)
+        else:
+            self.page.hover(face)
+            self.press(keys[name])
+
+    def name_card(self, number: int, name: str) -> None:
+        """Name a card: the next one is pointed at already."""
+        card = f'.card[data-card="{number}"]'
+        if self.page.evaluate(f"!document.querySelector('{card} .asks')"):
+            return
+        if not self.page.evaluate(f"document.querySelector('{card}').matches('.lit')"):
+            self.tap(f"{card} .who")
+        elif self.by_touch and self.page.evaluate(
+            "document.activeElement.id !== 'name'"
+        ):
+            self.tap("#name")
+        time.sleep(LOOK_SECONDS)
+        self.type_name(name)
+
+    def sort_everything(self) -> None:
+        """Sort pages until no face waits."""
+        page = self.wait_for_page()
+        while page["kind"] != "done":
+            self.sort_page(page)
+            page = self.wait_for_page(page["id"])
+
+
+@contextmanager
+def opened_page(
+    browser: Any,
+    url: str,
+    truth: Mapping[str, str],
+    *,
+    token: str = TOKEN,
+    phone: bool = False,
+    **options: Any,
+) -> Iterator[Person]:
+    """Open the page; errors in its console fail the test, except of the network."""
+    width, height = PHONE if phone else WIDE
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        has_touch=phone,
+        is_mobile=phone,
+        **options,
+    )
+    context.set_default_timeout(120_000)
+    page = context.new_page()
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on(
+        "console",
+        lambda said: troubles.append(said.text) if said.type == "error" else None,
+    )
+    page.goto(f"{url.split('?')[0]}?token={token}")
+    try:
+        yield Person(page, truth, phone)
+    finally:
+        context.close()
+    expected = ("INTERNET_DISCONNECTED", "(Not Found)", "(Conflict)", "(Unauthorized)")
+    assert not [text for text in troubles if not any(word in text for word in expected)]

@@ -1,0 +1,151 @@
+"""Helpers for the tests of `labeler serve`: a server process, and a client of its API."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from many_samples import make_many
+
+from curation.similarity.descriptor import EDGES_END, IDENTITY
+from gleanset import Dataset
+from gleanset.db.duplicates import ImageHashes
+from gleanset.db.regions import PixelMeasures, QualityMeasures
+from labeler.quality.due_samples import VERSION
+
+TOKEN = "the token of the owner"
+
+
+def make_faces(root: Path, number: int, people: int) -> None:
+    """Make a dataset of faces with embeddings: face N shows person N % `people`."""
+    make_many(root, number)
+    dice = np.random.default_rng(1)
+    centers = dice.normal(size=(people, IDENTITY))
+    with Dataset.open(root) as dataset:
+        rows = dataset.db.fetch_column("SELECT id FROM sample ORDER BY id")
+        regions = ImageHashes(dataset.db).get_regions(rows)
+        measures = []
+        for n, row in enumerate(rows):
+            identity = centers[n % people] + 0.5 * dice.normal(size=IDENTITY)
+            identity *= 300 / np.linalg.norm(identity)
+            layout = dice.integers(0, 256, EDGES_END)
+            values = np.concatenate([layout, np.clip(128 + identity, 0, 255)])
+            descriptor = values.astype(np.uint8).tobytes()
+            measures.append(
+                (regions[row], PixelMeasures(1.0, 10, 200, 0.1, descriptor))
+            )
+        QualityMeasures(dataset.db).save(measures, VERSION)
+
+
+@dataclass
+class Answer:
+    """Status and JSON of a response; other bodies are bytes."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+
+@dataclass
+class Client:
+    """One person's browser."""
+
+    address: str
+    token: str = TOKEN
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, path: str, sent: object = None, **headers: str) -> Answer:
+        """Get an address, or post JSON or bytes."""
+        body = sent if isinstance(sent, bytes | None) else json.dumps(sent).encode()
+        own = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        connection = http.client.HTTPConnection(
+            urlsplit(self.address).netloc, timeout=60
+        )
+        try:
+            method = "GET" if body is None else "POST"
+            connection.request(method, path, body, own | self.headers | headers)
+            response = connection.getresponse()
+            data = response.read()
+        finally:
+            connection.close()
+        kind = response.headers.get("content-type", "")
+        is_json = kind.startswith("application/") and "json" in kind
+        return Answer(
+            response.status,
+            json.loads(data) if is_json else data,
+            {name.lower(): value for name, value in response.headers.items()},
+        )
+
+    def page(self) -> Any:
+        return self.ask("/api/v1/page").body
+
+    def state(self) -> Any:
+        return self.ask("/api/v1/state").body
+
+    def step(self, page: Any, act: str, tiles: Any = (), **more: Any) -> Answer:
+        """Send a step with an id of its own."""
+        step = {"id": str(uuid.uuid4()), "page": page["id"], "act": act}
+        return self.ask("/api/v1/steps", step | {"tiles": [*tiles]} | more)
+
+    def undo(self, act: str = "undo", **more: Any) -> Answer:
+        return self.step({"id": ""}, act, **more)
+
+
+def list_tiles(page: Any) -> list[Any]:
+    """Return the tiles of a page."""
+    return [tile for card in page["cards"] for tile in card["tiles"]]
+
+
+@dataclass
+class Server:
+    """A running `labeler serve`."""
+
+    process: subprocess.Popen[str]
+    url: str
+
+    @property
+    def client(self) -> Client:
+        """A client of the owner."""
+        return Client(self.url)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def start_server(root: Path, *options: str) -> Server:
+    """Start a server and wait until it answers."""
+    command = (sys.executable, "-m", "labeler", "serve", "-d", root, "--port", "0")
+    process = subprocess.Popen(
+        (*map(str, command), *options),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"GLEANSET_LABELER_TOKEN": TOKEN, "BROWSER": "true"},
+    )
+    assert process.stdout is not None
+    return Server(process, process.stdout.readline().strip())
+
+
+@contextmanager
+def running_labeler(root: Path, *options: str) -> Iterator[Server]:
+    """Serve a dataset while the body runs."""
+    server = start_server(root, *options)
+    try:
+        yield server
+    finally:
+        with suppress(ProcessLookupError):
+            server.process.send_signal(signal.SIGINT)
+        try:
+            server.process.communicate(timeout=60)
+        finally:
+            server.kill()

@@ -1,0 +1,283 @@
+"""Several people at once: invitations, pages that do not overlap, own undo, attackers."""
+
+import json
+import shutil
+import stat
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from served_labeler import (
+    Client,
+    Server,
+    list_tiles,
+    make_faces,
+    running_labeler,
+    start_server,
+)
+from shared_folder import make_shared_folder
+from tools_for_tests import eventually
+
+from gleanset import Dataset
+from gleanset.web.problems import RefusedRequest
+from labeler.cli import commands
+from labeler.web.api_models import LabelPage, SentStep
+from labeler.web.sharing import SharedSorting
+from labeler.web.threads import PageComposer
+
+FACES = 300
+NAMES = ("Yuki", "Haru", "Sora")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make faces of six people."""
+    folder = make_shared_folder(
+        tmp_path_factory,
+        "shared-faces",
+        lambda folder: make_faces(folder / "d", FACES, 6),
+    )
+    return folder / "d"
+
+
+@pytest.fixture
+def root(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "d"))
+
+
+@pytest.fixture
+def server(root: Path) -> Iterator[Server]:
+    with running_labeler(root) as server:
+        yield server
+
+
+def run_serve(root: Path, *options: str) -> str:
+    command = ["serve", "-d", str(root), "--json", *options]
+    result = CliRunner().invoke(commands, command)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def invite(server: Server, root: Path, name: str) -> Client:
+    (link,) = json.loads(run_serve(root, "--invite", name))["links"]
+    return Client(server.url, link.partition("token=")[2])
+
+
+def sort_all(client: Client, is_first: threading.Event) -> None:
+    """Name every card with the name of the person, and accept suggestions."""
+    page = client.page()
+    name = client.state()["person"]
+    is_first.wait(1)
+    end = time.monotonic() + 120
+    while client.state()["waiting"] and time.monotonic() < end:
+        for card in page["cards"]:
+            tiles = [tile["n"] for tile in card["tiles"] if not tile["sent"]]
+            if page["kind"] == "clusters" and tiles:
+                label = f"{name} {page['id'][:3].strip('-_')}"
+                client.step(page, "label", tiles, label=label, sure=True)
+        page = client.step(page, "accept").body.get("page") or client.page()
+        if page["kind"] == "done":
+            time.sleep(0.2)
+            page = client.page()
+
+
+def test_no_face_is_decided_twice(server: Server, root: Path) -> None:
+    people = [invite(server, root, name) for name in NAMES]
+    begin = threading.Event()
+    pages = [client.page() for client in people]
+    shown = Counter(tile["key"] for page in pages for tile in list_tiles(page))
+    assert max(shown.values()) == 1
+    threads = [
+        threading.Thread(target=sort_all, args=(client, begin)) for client in people
+    ]
+    for thread in threads:
+        thread.start()
+    begin.set()
+    for thread in threads:
+        thread.join()
+
+    with Dataset.open(root) as dataset:
+        decisions = Counter(d.sample for d in dataset.journal.iterate())
+        by = Counter(d.by for d in dataset.journal.iterate())
+    assert len(decisions) == FACES
+    assert max(decisions.values()) == 1
+    assert set(by) == set(NAMES)
+
+
+def test_undo_is_for_own_steps(server: Server, root: Path) -> None:
+    owner = server.client
+    yuki = invite(server, root, "Yuki")
+    page = yuki.page()
+    step = yuki.step(page, "label", [0, 1], label="Miku").body
+    assert owner.undo().status == 409
+    haru = invite(server, root, "Haru")
+    assert haru.undo().status == 409
+    assert yuki.state()["news"] == []
+
+    (news,) = owner.state()["news"]
+    assert (news["by"], news["text"]) == ("Yuki", step["text"])
+    undone = CliRunner().invoke(commands, ["undo", "-d", str(root)])
+    assert undone.exit_code == 0, undone.output
+    assert eventually(lambda: owner.state()["labelled"] == 0)
+    tiles = {tile["n"]: tile for tile in list_tiles(yuki.page())}
+    assert not tiles[0]["sent"]
+    assert yuki.undo().status == 409
+
+    # Of a person's own steps from before the server was started again.
+    again = yuki.step(yuki.page(), "label", [0], label="Miku")
+    assert again.status == 200
+    server.kill()
+    with running_labeler(root) as other:
+        assert Client(other.url, yuki.token).undo().status == 200
+
+
+def test_decisions_are_listed_by_person(server: Server, root: Path) -> None:
+    yuki = invite(server, root, "Yuki")
+    yuki.step(yuki.page(), "label", [0], label="Miku")
+    owner = server.client
+    owner.step(owner.page(), "label", [0], label="Miku")
+    with Dataset.open(root) as dataset:
+        by = [decision.by for decision in dataset.journal.iterate()]
+    assert by == ["Yuki", owner.state()["person"]]
+
+
+def test_page_of_idle_person_goes_back(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sharing, composer = SharedSorting(root), PageComposer(root)
+
+    def take_page(name: str) -> LabelPage:
+        wish = sharing.make_wish(name)
+        sharing.note_composed(name, wish, composer.compose(name, wish))
+        page = sharing.get_page(name)
+        assert page is not None
+        return page
+
+    page = take_page("Yuki")
+    keys = {tile.key for card in page.cards for tile in card.tiles}
+    other = take_page("Haru")
+    assert keys.isdisjoint(tile.key for card in other.cards for tile in card.tiles)
+
+    # Yuki does nothing for longer than a lease.
+    monkeypatch.setattr("labeler.web.sharing.LEASE_SECONDS", -1.0)
+    third = take_page("Sora")
+    assert not keys.isdisjoint(tile.key for card in third.cards for tile in card.tiles)
+    step = SentStep(id="12345678", act="label", page=page.id, tiles=[0], label="Miku")
+    with pytest.raises(RefusedRequest, match="page gone"):
+        sharing.take_step("Yuki", step)
+    sharing.close()
+
+
+def test_revoked_token_is_refused_at_once(server: Server, root: Path) -> None:
+    yuki = invite(server, root, "Yuki")
+    page = yuki.page()
+    file = root / "people.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert yuki.token not in file.read_text()
+    run_serve(root, "--revoke", "Yuki")
+    for answer in (
+        yuki.ask("/api/v1/state"),
+        yuki.step(page, "label", [0], label="Miku"),
+        yuki.ask(f"/api/v1/faces/{list_tiles(page)[0]['key']}"),
+    ):
+        assert (answer.status, answer.body["reason"]) == (401, "wrong token")
+    assert server.client.state()["labelled"] == 0
+
+
+def test_new_invitation_replaces_the_old_one(server: Server, root: Path) -> None:
+    old = invite(server, root, "Yuki")
+    new = invite(server, root, "Yuki")
+    assert (old.ask("/api/v1/state").status, new.state()["person"]) == (401, "Yuki")
+    failed = CliRunner().invoke(
+        commands, ["serve", "-d", str(root), "--revoke", "Haru"]
+    )
+    assert "'Haru' is not invited" in str(failed.exception)
+
+
+def test_attackers_change_nothing_and_others_go_on(server: Server, root: Path) -> None:
+    owner = server.client
+    page = owner.page()
+    key = list_tiles(page)[0]["key"]
+    before = owner.state()["version"]
+    stranger = Client(server.url, "")
+    for path in ("state", "page", f"faces/{key}"):
+        assert stranger.ask(f"/api/v1/{path}").status in (401, 429)
+    assert stranger.ask("/?token=wrong").status in (200, 429)
+    assert stranger.step(page, "label", [0], label="Miku").status in (401, 429)
+    foreign = owner.ask("/api/v1/steps", {}, Origin="https://evil.example")
+    assert (foreign.status, foreign.body["reason"]) == (403, "another site")
+    assert owner.ask("/api/v1/state", Host="evil.example").status == 421
+
+    statuses = Counter(
+        stranger.ask("/api/v1/page", Authorization=f"Bearer {n}").status
+        for n in range(500)
+    )
+    assert set(statuses) == {401, 429}
+    assert statuses[401] < 100
+    assert owner.step(page, "label", [0], label="Miku").status == 200
+    assert owner.state()["version"] == before + 1
+
+
+HOSTILE = (
+    b"",
+    b"null",
+    b"[" * 100_000,
+    b'{"tiles":' + b"[" * 30_000,
+    b'{"id": "12345678", "page": "x", "act": "label", "tiles": [NaN]}',
+    b'{"id": "12345678", "page": "x", "act": "label", "tiles": [1e400]}',
+    b'{"id": "12345678", "page": "x", "act": "label", "tiles": [-1]}',
+    b'{"id": "12345678", "page": "x", "act": "label", "tiles": ["0"]}',
+    b'{"id": "12345678", "page": "x", "act": "drop", "tiles": [0]}',
+    b'{"id": "12345678", "page": "x", "act": "label", "more": 1}',
+    b'{"id": "../../etc", "page": "x", "act": "label"}',
+    b'{"id": "12345678", "page": 7, "act": "label"}',
+    b'{"id": "12345678", "page": "x", "act": "label", "label": "\xff"}',
+    json.dumps(
+        {"id": "12345678", "page": "x", "act": "lift", "tiles": [0] * 10_000}
+    ).encode(),
+    b'{"id": "12345678", "page": "x", "act": "undo", "step": 1e99}',
+)
+
+
+@pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_json_is_refused(body: bytes, hostile_server: Server) -> None:
+    client = hostile_server.client
+    answer = client.ask("/api/v1/steps", body)
+    assert answer.status in (409, 413, 422), answer
+    assert answer.body["reason"]
+    assert client.state()["labelled"] == 0
+
+
+@pytest.fixture(scope="module")
+def hostile_server(
+    original: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    root = shutil.copytree(original, tmp_path_factory.mktemp("hostile") / "d")
+    with running_labeler(Path(root)) as server:
+        yield server
+
+
+def test_tile_that_is_not_on_the_page(hostile_server: Server) -> None:
+    client = hostile_server.client
+    page = client.page()
+    for act in ("label", "lift", "place", "split"):
+        assert client.step(page, act, [999], label="Miku").status == 409
+    assert client.ask("/api/v1/page?room=1e9").status == 422
+    assert client.ask("/api/v1/state?since=x").status == 422
+
+
+def test_server_ends_at_once_with_an_open_page(root: Path) -> None:
+    server = start_server(root)
+    version = server.client.state()["version"]
+    waiting = threading.Thread(
+        target=lambda: server.client.ask(f"/api/v1/state?since={version}")
+    )
+    waiting.start()
+    time.sleep(0.5)
+    server.process.terminate()
+    server.process.communicate(timeout=15)
+    waiting.join()

@@ -1,0 +1,220 @@
+"""The page of `labeler serve` in a real browser."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser_page import PHONE, WIDE, Person, opened_page
+from drawn_faces import FaceSet, copied, drawn_once
+from served_labeler import Server, running_labeler
+from test_labeler_people import invite
+from tools_for_tests import CHROMIUM, needs_chromium
+
+from gleanset import Dataset
+
+PAGE = Path(__file__).parents[3] / "labeler" / "web" / "page"
+FACES, CLASSES = 60, 4
+MAX_BYTES = 300_000
+pytestmark = [needs_chromium, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Yield a headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def faces(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> FaceSet:
+    """Return faces of four characters, without classes or labels."""
+    return copied(
+        drawn_once(tmp_path_factory, FACES, CLASSES), tmp_path / "d", named=False
+    )
+
+
+@pytest.fixture
+def server(faces: FaceSet) -> Iterator[Server]:
+    """Serve the faces."""
+    with running_labeler(faces.root) as server:
+        yield server
+
+
+def labels(faces: FaceSet) -> dict[str, str]:
+    with Dataset.open(faces.root) as dataset:
+        samples = dataset.samples.iterate()
+        return {sample.key: sample.label for sample in samples if sample.label}
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_everything_is_sorted_in_the_browser(
+    browser: Any, faces: FaceSet, server: Server, phone: bool
+) -> None:
+    with opened_page(browser, server.url, faces.truth, phone=phone) as person:
+        person.sort_everything()
+        assert "Everything is sorted" in person.page.inner_text("#page")
+        assert person.page.inner_text("#progress").startswith(f"{FACES} of {FACES}")
+    assert labels(faces) == faces.truth
+    assert person.gestures.total() < FACES
+
+
+def test_decisions_without_connection_arrive_later(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    with opened_page(browser, server.url, faces.truth) as person:
+        page = person.wait_for_page()
+        person.page.context.set_offline(True)
+        person.type_name("Rin")
+        person.wait_for("document.querySelector('#waiting').hidden === false")
+        assert "1 decisions wait" in person.page.inner_text("#waiting")
+        person.page.keyboard.press("Control+z")
+        person.page.locator(".who.asks").first.click()
+        person.type_name("Mei")
+        person.wait_for("document.querySelector('.who').textContent.includes('Mei')")
+        assert labels(faces) == {}
+        person.page.context.set_offline(False)
+        person.wait_for("document.querySelector('#waiting').hidden")
+        person.wait_for("localStorage.getItem('steps') === '[]'")
+        first = [tile["key"] for tile in page["cards"][0]["tiles"]]
+        assert labels(faces) == dict.fromkeys(first, "Mei")
+
+
+def test_two_people_sort_at_once(browser: Any, faces: FaceSet, server: Server) -> None:
+    yuki = invite(server, faces.root, "Yuki")
+    with (
+        opened_page(browser, server.url, faces.truth, phone=True) as owner,
+        opened_page(
+            browser, server.url, faces.truth, token=yuki.token, phone=True
+        ) as guest,
+    ):
+        own = owner.wait_for_page()
+        other = guest.wait_for_page()
+        keys = [
+            {tile["key"] for card in page["cards"] for tile in card["tiles"]}
+            for page in (own, other)
+        ]
+        assert keys[0].isdisjoint(keys[1])
+        guest.name_card(0, "Rin")
+        owner.wait_for("document.querySelector('#said').textContent.includes('Yuki')")
+        assert owner.ask("currentPage()")["id"] == own["id"], "nothing moves"
+
+
+def test_hardly_seen_faces_are_not_labelled(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    with opened_page(browser, server.url, faces.truth) as person:
+        person.wait_for_page()
+        person.page.keyboard.type("Rin")
+        # A page that has just appeared.
+        person.page.evaluate(
+            "import('./js/seen.js').then((m) =>"
+            " m.watchFaces(document.querySelectorAll('.face')))"
+        )
+        person.press("Enter")
+        assert "just appeared" in person.page.inner_text("#said") or (
+            "more faces" in person.page.inner_text("#said")
+        )
+        time.sleep(0.5)
+        assert labels(faces) == {}
+        person.press("Enter")
+        person.wait_for("localStorage.getItem('steps') === '[]'")
+        assert {*labels(faces).values()} == {"Rin"}
+
+
+def test_typing_error_of_a_class_is_asked_about(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    with opened_page(browser, server.url, faces.truth) as person:
+        person.wait_for_page()
+        person.type_name("Sakurako")
+        time.sleep(0.4)
+        person.type_name("Sakurakoo")
+        person.page.locator("#said button").first.click()
+        person.wait_for("localStorage.getItem('steps') === '[]'")
+        person.wait_for("document.querySelector('#said').textContent === ''")
+        assert {*labels(faces).values()} == {"Sakurako"}
+
+
+@pytest.mark.parametrize("phone", [False, True])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_is_accessible(
+    browser: Any, faces: FaceSet, server: Server, phone: bool, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with opened_page(
+        browser, server.url, faces.truth, phone=phone, color_scheme=scheme
+    ) as person:
+        page = person.wait_for_page()
+        check_accessible(axe, person)
+        width, _ = PHONE if phone else WIDE
+        assert person.page.evaluate("document.documentElement.scrollWidth") == width
+        names = [
+            face.get_attribute("aria-label")
+            for face in person.page.locator(".face").all()
+        ]
+        count = sum(len(card["tiles"]) for card in page["cards"])
+        assert names == [f"Face {n} of {count}" for n in range(1, count + 1)]
+        person.sort_page(page)
+        page = person.wait_for_page(page["id"])
+        check_accessible(axe, person)
+        if phone:
+            person.tap("#menu-button")
+        else:
+            person.press("F1")
+        time.sleep(0.3)
+        check_accessible(axe, person)
+
+
+def check_accessible(axe: Any, person: Person) -> None:
+    if not person.page.evaluate("'axe' in window"):
+        person.page.evaluate(axe.axe_script)
+    found = person.page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found] == []
+
+
+def test_stranger_is_asked_for_a_token(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    with opened_page(browser, server.url, faces.truth, token="a guess of 1") as person:
+        person.wait_for("document.querySelector('#token')")
+        assert "This token is not right" in person.page.inner_text("#page")
+        person.page.fill("#token", server.url)
+        person.page.keyboard.press("Enter")
+        person.wait_for_page()
+        assert "token" not in person.page.url
+
+
+def test_texts_are_translated_and_the_page_is_small() -> None:
+    scripts = {path.stem: path.read_text() for path in (PAGE / "js").glob("*.js")}
+    catalogue = scripts.pop("words")
+    japanese, chinese = catalogue.split("  zh: {")
+    texts = set(
+        re.findall(r'data-(?:words|label)="([^"]+)"', (PAGE / "index.html").read_text())
+    )
+    for script in scripts.values():
+        for call in re.findall(r"words\(([^;\n]*)", script):
+            texts |= {
+                json.loads(text) for text in re.findall(r'"(?:[^"\\]|\\.)*"', call)
+            }
+    ignored = {"pages", "review", "duplicates", "wrong token", "fixed", ""}
+    texts = {text for text in texts - ignored if re.search("[A-Za-z]{2}", text)}
+    for language in (japanese, chinese):
+        missing = [
+            text
+            for text in texts
+            if " " in text
+            and f"{json.dumps(text, ensure_ascii=False)}:" not in language
+        ]
+        assert missing == []
+    files = [path for path in PAGE.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < MAX_BYTES / 2
