@@ -25,8 +25,6 @@ from webapp.computations import (
     ServedFacts,
     Upload,
 )
-from webapp.guard import METRICS
-from webapp.metrics import CONTENT_TYPE
 from webapp.page_files import PAGE, make_model_response
 from webapp.service import get_service
 from webapp.uploads import read_file, read_images
@@ -131,7 +129,7 @@ async def health(request: Request) -> Response:
 async def ready(request: Request) -> Response:
     """Return the same as `health` if the model is loaded and requests are accepted."""
     queue = get_service(request).queue
-    if not queue.status().ready_processes:
+    if not queue.is_ready:
         raise busy_error("the model is not loaded")
     queue.refuse_if_busy("")
     return await health(request)
@@ -145,13 +143,6 @@ async def document(_: Request) -> Response:
     schemas = msgspec.json.schema_components([SentReport])[1]
     description["components"]["schemas"] |= schemas
     return json_response(description)
-
-
-async def metrics_text(request: Request) -> Response:
-    """Return metrics for Prometheus."""
-    service = get_service(request)
-    lines = service.metrics.lines(service.facts.version, service.queue.status())
-    return Response("".join(f"{line}\n" for line in lines), media_type=CONTENT_TYPE)
 
 
 def _downloadable_facts(request: Request) -> ServedFacts:
@@ -178,7 +169,6 @@ GET_ENDPOINTS = {
 }
 POST_ENDPOINTS = {"faces": faces, "jpeg": jpeg, "predict": predict, "reports": report}
 ROUTES = [
-    Route(METRICS, metrics_text),
     *(Route(f"/api/v1/{name}", endpoint) for name, endpoint in GET_ENDPOINTS.items()),
     *(
         Route(f"/api/v1/{name}", endpoint, methods=["POST"])

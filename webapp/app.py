@@ -18,7 +18,6 @@ from webapp.api import ROUTES
 from webapp.computations import MODEL_CARD, PORTRAITS, ServedFacts
 from webapp.compute_queue import ComputeQueue
 from webapp.guard import MODEL_VERSION, PageGuard
-from webapp.metrics import Metrics
 from webapp.page_files import PAGE_FILES, page_routes
 from webapp.report_spool import ReportSpool
 from webapp.service import CachedResult, Service
@@ -30,7 +29,6 @@ SPOOL_INTERVAL_SECONDS = 1.0
 def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
     """Create the application for a model and its settings."""
     rate = RateLimit(settings.limits.per_minute)
-    metrics = Metrics(route.path for route in ROUTES)
     queue = ComputeQueue(settings, facts, rate)
 
     @asynccontextmanager
@@ -45,7 +43,6 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
             spool,
             cards=CachedResult(MODEL_CARD, queue),
             portraits=CachedResult(PORTRAITS, queue),
-            metrics=metrics,
         )
         try:
             await queue.start()
@@ -67,7 +64,6 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
             settings=settings,
             rate=rate,
             headers=(*HEADERS, (MODEL_VERSION, facts.version)),
-            record=metrics.record,
             queue=queue,
         )
     ]

@@ -18,7 +18,6 @@ from gleanset.web.problems import RefusedRequest, busy_error
 from gleanset.web.rate_limit import RateLimit
 from webapp.computations import BATCH_COMPUTATIONS, ServedFacts, Task
 from webapp.compute_process import ComputeProcess, ProcessEnded
-from webapp.metrics import QueueStatus
 from webapp.settings import ServeSettings
 
 SLOW_REQUEST_SECONDS = 1.0
@@ -106,17 +105,12 @@ class ComputeQueue:
         if total >= self._limits.waiting or own >= self._limits.client_waiting:
             raise busy_error("too many requests in the queue")
 
-    def status(self) -> QueueStatus:
-        """Return how much waits and runs."""
-        ready_processes = [
-            process
+    @property
+    def is_ready(self) -> bool:
+        """Whether a process has loaded the model."""
+        return any(
+            process.alive and process not in self._loading
             for process in self._processes
-            if process.alive and process not in self._loading
-        ]
-        return QueueStatus(
-            waiting_requests=sum(map(len, self._queues.values())),
-            ready_processes=len(ready_processes),
-            busy_processes=len(self._running),
         )
 
     async def compute(

@@ -20,7 +20,6 @@ from webapp.settings import ServeSettings
 API = "/api/"
 ADMIN_API = "/api/v1/admin"
 """Addresses with a token of their own."""
-METRICS = "/metrics"
 HEALTH_CHECKS = ("/api/v1/health", "/api/v1/ready")
 MODEL_VERSION = "model-version"
 COOKIE = "gleanset-token"
@@ -68,4 +67,4 @@ class PageGuard(Guard):
 
 
 def _is_guarded(path: str) -> bool:
-    return path == METRICS or (path.startswith(API) and path not in HEALTH_CHECKS)
+    return path.startswith(API) and path not in HEALTH_CHECKS

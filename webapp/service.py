@@ -10,7 +10,6 @@ from starlette.requests import Request
 from gleanset.web.problems import RefusedRequest
 from webapp.computations import ServedFacts
 from webapp.compute_queue import ComputeQueue
-from webapp.metrics import Metrics
 from webapp.report_spool import ReportSpool
 from webapp.settings import ServeSettings
 
@@ -53,7 +52,6 @@ class Service(NamedTuple):
     spool: ReportSpool | None
     cards: CachedResult
     portraits: CachedResult
-    metrics: Metrics
 
     def require_spool(self) -> ReportSpool:
         """Return the spool of reports. Raises `RefusedRequest` without a dataset."""

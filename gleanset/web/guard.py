@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -20,8 +19,6 @@ from gleanset.web.problems import RefusedRequest, busy_error
 from gleanset.web.rate_limit import RateLimit, get_network
 from gleanset.web.settings import AccessSettings, TransferLimits
 
-CLIENT_DISCONNECTED = 499
-"""Status of a request without a response, as in nginx."""
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
     "img-src 'self' blob: data:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; "
@@ -74,15 +71,12 @@ class Guard:
     rate: RateLimit
     headers: Sequence[tuple[str, str]] = HEADERS
     """Headers that each response has unless it sets them itself."""
-    record: Callable[[str, int, float], object] = lambda *_: None
-    """Called with the path, status and seconds of each response."""
     _bytes_in_flight: Counter[str] = field(default_factory=Counter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        start = time.monotonic()
         client = get_client(scope)
         answer = _GuardedAnswer(send, self.headers)
         body = _BoundedBody(
@@ -109,14 +103,12 @@ class Guard:
             raise
         finally:
             body.release()
-            status = answer.status or CLIENT_DISCONNECTED
-            if status == CLIENT_DISCONNECTED:
+            if not answer.status:
                 log.debug(
                     "the client left before the response: %s %r",
                     scope["method"],
                     scope["path"],
                 )
-            self.record(scope["path"], status, time.monotonic() - start)
 
         return None
 
