@@ -3,9 +3,9 @@
 import { byId, element, say } from "./dom.js";
 import { accept, askForBetter, countOpen, leave, undo } from "./actions.js";
 import { openCardMenu } from "./menus.js";
-import { countFaces, hasClusters, hasSuggestions, isBegun, isCorrected, openTiles, tilesOf } from "./page_model.js";
+import { countFaces, hasClusters, hasSuggestions, isBegun, openTiles, tilesOf } from "./page_model.js";
 import { getPoint } from "./point.js";
-import { currentPage, currentState, isReady } from "./store.js";
+import { currentPage, currentState, isReady, offersBetter } from "./store.js";
 import { words } from "./words.js";
 
 const MAX_WRONG_OF_CORRECT = 0.1; // expected errors up to which all are "probably correct"
@@ -72,7 +72,7 @@ function drawButtons(page) {
   const main = describeMain(page);
   say(byId("accept"), main && (byId("accept").dataset.key = "Enter", main));
   byId("leave").hidden = !page || page.isLeft || page.kind === "done" || (hasClusters(page) && isBegun(page));
-  byId("better").hidden = !isReady() || !(page.better || isCorrected(page));
+  byId("better").hidden = !offersBetter();
 }
 
 /** The bar of a phone: a menu for the card, the next page, and the main action, within reach of a thumb. */

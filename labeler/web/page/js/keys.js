@@ -4,10 +4,10 @@ import { byId, element } from "./dom.js";
 import { accept, askForBetter, goOn, keyTargets, label, leave, lift, place, split, undo } from "./actions.js";
 import { isDialogOpen, openDialog } from "./dialogs.js";
 import { beginName } from "./naming.js";
-import { findTile, hasClusters, isCorrected, nextCard } from "./page_model.js";
+import { findTile, hasClusters, nextCard } from "./page_model.js";
 import { enlarge } from "./pictures.js";
 import { getPoint, pointAt } from "./point.js";
-import { currentPage, currentState, isReady } from "./store.js";
+import { currentPage, currentState, offersBetter } from "./store.js";
 import { words } from "./words.js";
 
 const LETTER = /^[\p{L}\p{N}]$/u;
@@ -52,7 +52,6 @@ const TABLE = [
   ]],
 ];
 
-const offersBetter = () => isReady() && (currentPage().better || isCorrected(currentPage()));
 const hasTwoKeys = () => currentState().classes.some(({ key }) => key?.length > 1);
 
 /** The class of a digit, or of a comma and a key after it. */

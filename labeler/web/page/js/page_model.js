@@ -15,6 +15,7 @@ export const isOpen = (tile) => !tile.sent && !tile.lifted && !tile.others;
 export const openTiles = (page) => tilesOf(page).filter(isOpen);
 export const countFaces = (tiles) => tiles.reduce((sum, tile) => sum + (tile.size ?? 1), 0);
 export const isBegun = (page) => tilesOf(page).some((tile) => tile.sent);
+export const isUntouched = (page) => tilesOf(page).every(isOpen);
 export const numbersOf = (tiles) => tiles.map(({ n }) => n);
 
 /** The name that all faces of a card of clusters got; "" while one of them is open. */

@@ -1,13 +1,16 @@
 // What is shown: the page, and the state of the dataset. Steps change it at once; the server confirms.
 
 import { addStep, dropSteps, listenToOutbox, waitingSteps } from "./outbox.js";
-import { replay } from "./page_model.js";
+import { isCorrected, isUntouched, replay } from "./page_model.js";
 import { fetchPage, fetchState } from "./server.js";
 
 const POLL_PAUSE_MS = 2000;
 const ASK_AGAIN_MS = 1000;
+const MANY_COMPARED = 800; // faces, after which a plain page is composed again
 let base = null; // the page as the server sent it last
 let state = null;
+let unmeasuredBefore = 0; // faces that were not compared yet when the page came
+let lastAsked = Infinity; // how many there were when cards were last asked for instead of a plain page
 let loading = 0; // requests for a page; only the answer of the last one counts
 let room = () => 24;
 let listener = { changed() {}, told() {}, failed() {}, asked() {} };
@@ -17,6 +20,9 @@ export const currentPage = () => base && replay(base, waitingSteps());
 export const currentState = () => state;
 /** Whether the page takes steps: it is there, and was not left. */
 export const isReady = () => Boolean(base) && !currentPage().isLeft && base.kind !== "done";
+
+/** Whether there may be better suggestions for what is left: faces were corrected, or compared since. */
+export const offersBetter = () => isReady() && (base.better || isCorrected(currentPage()) || (unmeasuredBefore > 0 && state.unmeasured === 0));
 
 /** Begin: `findRoom()` is how many faces fill the screen; the functions hear of changes, messages and errors. */
 export async function start(findRoom, functions) {
@@ -40,10 +46,12 @@ export async function loadPage() {
 }
 
 function setPage(page) {
+  if (page.id !== base?.id) unmeasuredBefore = state.unmeasured;
   base = page;
   // The faces that are left are on the pages of other people, who may leave some.
   if (page.kind === "done" && page.left) setTimeout(loadPage, ASK_AGAIN_MS);
   listener.changed();
+  exchangePlainPage();
 }
 
 /** Do a step on the page that is shown. */
@@ -81,12 +89,24 @@ async function poll() {
   }
 }
 
+/** Ask for cards once faces are compared, as long as nothing was done on a page without cards. */
+function exchangePlainPage() {
+  if (base?.kind !== "plain") lastAsked = Infinity;
+  const { unmeasured } = state;
+  if (base?.kind === "plain") lastAsked = Math.min(lastAsked, unmeasuredBefore + 1);
+  const isDue = lastAsked - unmeasured >= (unmeasured ? MANY_COMPARED : 1);
+  if (isDue && isReady() && base.kind === "plain" && isUntouched(currentPage()) && !listener.isBusy()) {
+    lastAsked = unmeasured;
+    act("better");
+  }
+}
+
 async function follow(next) {
-  const isOwn = waitingSteps().length > 0;
   state = next;
   listener.changed();
+  exchangePlainPage();
   // A page that somebody is typing a name for stays.
-  if (isOwn || !base || base.isLeft || listener.isBusy()) return;
+  if (waitingSteps().length || !base || base.isLeft || listener.isBusy()) return;
   const page = await fetchPage(room());
   // Steps since then are not in it.
   if (!waitingSteps().length && !listener.isBusy()) setPage(page);
