@@ -8,7 +8,17 @@ from labeler.sorting.name_matching import KnownName
 from labeler.sorting.session import StepKind
 
 Act = Literal[
-    "label", "place", "lift", "split", "accept", "leave", "better", "undo", "redo"
+    "label",
+    "place",
+    "lift",
+    "split",
+    "accept",
+    "leave",
+    "better",
+    "undo",
+    "redo",
+    "settle",
+    "confirm",
 ]
 
 

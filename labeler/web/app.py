@@ -64,6 +64,8 @@ class LabelerApi:
                 Route("/", self.get_front_page),
                 Route("/api/v1/state", self.get_state),
                 Route("/api/v1/page", self.get_page),
+                Route("/api/v1/duplicates", partial(self.get_check, of_copies=True)),
+                Route("/api/v1/review", partial(self.get_check, of_copies=False)),
                 Route("/api/v1/steps", self.post_step, methods=["POST"]),
                 Route("/api/v1/faces/{key}", self.get_face),
             ],
@@ -103,6 +105,13 @@ class LabelerApi:
         """Return the page of a person; `room` is the number of tiles that fill the screen."""
         room = max(0, min(_read_number(request, "room", 0), MAX_ROOM))
         return json_response(await self._sorting.get_page(request.scope[PERSON], room))
+
+    async def get_check(self, request: Request, *, of_copies: bool) -> Response:
+        """Return duplicates or doubtful labels; `skip` passes over some."""
+        skipped = max(0, _read_number(request, "skip", 0))
+        person = request.scope[PERSON]
+        page = await self._sorting.get_check(person, skipped, of_copies=of_copies)
+        return json_response(page)
 
     async def post_step(self, request: Request) -> Response:
         """Carry out a step on a page."""

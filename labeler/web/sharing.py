@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +48,7 @@ from labeler.web.api_models import (
     Tile,
     TileImage,
 )
+from labeler.web.checking import NO_CHECK, CheckPage, CopiesCheck, LabelsCheck
 
 LEASE_SECONDS = 600.0
 """A person who does nothing for so long loses the page once somebody else is there."""
@@ -111,6 +113,9 @@ class Person:
         self.room = MAX_PAGE_TILES
         self.used_at = 0.0
         """When this person last did something with a page."""
+        self.check: CopiesCheck | LabelsCheck = NO_CHECK
+        self.check_page = NO_CHECK.describe({}, 0)
+        """What this person checks besides, and how it was shown."""
         self.results: dict[str, StepResult] = {}
         """What requests have done, in case that they arrive again."""
         self._pages_of_steps: dict[int, CurrentPage] = {}
@@ -136,15 +141,19 @@ class Person:
 
         Raises `RefusedRequest` for a page that this person does not hold, and `UsageError`.
         """
-        if sent.act not in _ACTS:
+        if sent.act in ("undo", "redo"):
             return self._take_back(StepKind(sent.act))
+        if sent.act in ("settle", "confirm"):
+            _require_page(sent, self.check_page.id, len(self.check_page.faces))
+            return self.check.settle(self.session, sent)
+
         current = self.current
-        if current is None or current.id != sent.page:
-            raise RefusedRequest(
-                409, "page gone", "you no longer have this page", "load the next page"
-            )
-        if not {*range(len(current.shown.page.tiles))}.issuperset(sent.tiles):
-            raise UsageError("there is no such face on this page", "load it again")
+        _require_page(
+            sent,
+            current.id if current else None,
+            len(current.shown.page.tiles) if current else 0,
+        )
+        assert current is not None, "required"
         result = _ACTS[sent.act](self, current, sent)
         self._pages_of_steps[result.root] = current
         return result
@@ -160,6 +169,16 @@ class Person:
         excluded = [current.shown.page.tiles[n] for n in current.shown.lifted]
         self.notes += (partial(Pages.exclude, tiles=excluded), *notes)
         self.current = None
+
+
+def _require_page(sent: SentStep, page: str | None, size: int) -> None:
+    """Raise an error unless a step is for this page with so many tiles."""
+    if sent.page != page:
+        raise RefusedRequest(
+            409, "page gone", "you no longer have this page", "load the next page"
+        )
+    if not {*range(size)}.issuperset(sent.tiles):
+        raise UsageError("there is no such face on this page", "load it again")
 
 
 def _send(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
@@ -406,6 +425,28 @@ class SharedSorting:
         self._note_change()
         return result
 
+    def show_check(
+        self,
+        name: PersonName,
+        checks: Sequence[CopiesCheck | LabelsCheck],
+        skipped: int,
+    ) -> CheckPage:
+        """Let a person check the next of these that is not checked by somebody else."""
+        person = self._get_person(name)
+        person.used_at = time.monotonic()
+        busy = frozenset(
+            chain.from_iterable(
+                other.check.rows
+                for other in self._people.values()
+                if other is not person
+            )
+        )
+        free = [check for check in checks if busy.isdisjoint(check.rows)]
+        person.check = free[skipped % len(free)] if free else NO_CHECK
+        tiles = self._tiles.get_many(person.check.rows)
+        person.check_page = person.check.describe(tiles, len(free))
+        return person.check_page
+
     def read_region(self, key: str) -> SampleRegion:
         """Return the region of a sample now. Raises `RefusedRequest` for an unknown one."""
         rows = self._tiles.get_ids([key]).values()
@@ -433,6 +474,7 @@ class SharedSorting:
             if other.used_at < since:
                 other.current = None
                 other.prepared = None
+                other.check = NO_CHECK
             rows |= other.rows
         return frozenset(rows)
 

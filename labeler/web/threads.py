@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +13,14 @@ from gleanset import Dataset
 from gleanset.errors import GleansetError, UsageError
 from gleanset.platform import lower_thread_priority
 from gleanset.web.problems import RefusedRequest, busy_error
+from labeler.review import list_doubtful
 from labeler.sorting.descriptor_queue import measure_in_batches
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import SortingSession
 from labeler.web.access import PersonName
 from labeler.web.api_models import LabelPage, SentStep, StepAnswer
+from labeler.web.checking import MAX_DOUBTFUL, CheckPage, CopiesCheck, LabelsCheck
 from labeler.web.sharing import SharedSorting, Wish
 
 POLL_SECONDS = 0.7
@@ -47,6 +50,17 @@ class PageComposer:
         for note in wish.notes:
             note(pages)
         return pages.next()
+
+    def list_checks(self, *, of_copies: bool) -> list[CopiesCheck | LabelsCheck]:
+        """Return duplicate sets, or pages of doubtful labels."""
+        from labeler.duplicates.finder import DuplicateFinder  # OpenCV is slow to load
+
+        dataset = self._session.dataset
+        if of_copies:
+            return [*map(CopiesCheck, DuplicateFinder(dataset).plan().open_sets())]
+        items = list_doubtful(dataset)
+        starts = range(0, len(items), MAX_DOUBTFUL)
+        return [LabelsCheck(items[n : n + MAX_DOUBTFUL]) for n in starts]
 
 
 class SortingThreads:
@@ -107,6 +121,14 @@ class SortingThreads:
         state = await self.run(SharedSorting.get_state, name)
         text = result.operation.text("face")
         return StepAnswer(result.step, result.kind, text, page, state)
+
+    async def get_check(
+        self, name: PersonName, skipped: int, *, of_copies: bool
+    ) -> CheckPage:
+        """Return duplicates or doubtful labels that a person has to check."""
+        work = partial(self._composer.list_checks, of_copies=of_copies)
+        checks = await _run(self._composing, work)
+        return await self.run(SharedSorting.show_check, name, checks, skipped)
 
     def _compose_for(self, name: PersonName) -> asyncio.Task[None]:
         task = self._tasks.get(name)

@@ -1,0 +1,101 @@
+"""Duplicate sets and doubtful labels, which a person checks a few at a time."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from gleanset.db.sorting import SampleTile
+from gleanset.db.views import REVIEW, ReviewItem
+from labeler.duplicates.plan import DuplicateSet, accept, keep_all
+from labeler.review import Suggestion, accept_suggestions, confirm_labels
+from labeler.sorting.session import SortingSession, StepResult
+from labeler.web.api_models import SentStep
+
+MAX_DOUBTFUL = 24
+"""Doubtful labels that are shown at once."""
+
+
+class CheckedFace(msgspec.Struct):
+    """A face with its class; `other` is the one that similar faces suggest, if any."""
+
+    key: str
+    label: str | None
+    size: tuple[int, int]
+    other: str | None = None
+    confidence: float | None = None
+
+
+class CheckPage(msgspec.Struct):
+    """Faces to check, of `left` sets or faces; an `is_uncertain` set may be no duplicates."""
+
+    id: str
+    left: int
+    faces: list[CheckedFace]
+    is_uncertain: bool = False
+
+
+class CopiesCheck(NamedTuple):
+    """The check of a duplicate set; its best copy is the first face."""
+
+    copies: DuplicateSet
+
+    @property
+    def rows(self) -> list[int]:
+        """The samples of the set."""
+        return self.copies.rows
+
+    def describe(self, tiles: Mapping[int, SampleTile], left: int) -> CheckPage:
+        """Return what a person sees."""
+        faces = [
+            CheckedFace(face.key, face.label, (face.width, face.height))
+            for face in self.copies.members
+        ]
+        return CheckPage(self.copies.name, left, faces, self.copies.doubtful)
+
+    def settle(self, session: SortingSession, sent: SentStep) -> StepResult:
+        """Keep one copy, by position; without one, none of them is a copy."""
+        dataset = session.dataset
+        if not sent.tiles:
+            return session.adopt(keep_all(dataset, [self.copies]))
+        best = self.copies.members[sent.tiles[0]].key
+        return session.adopt(accept(dataset, [self.copies.with_best(best)]))
+
+
+class LabelsCheck(NamedTuple):
+    """The check of labels that similar faces contradict."""
+
+    items: Sequence[ReviewItem]
+
+    @property
+    def rows(self) -> list[int]:
+        """The samples with these labels."""
+        return [item.id for item in self.items]
+
+    def describe(self, tiles: Mapping[int, SampleTile], left: int) -> CheckPage:
+        """Return what a person sees."""
+        faces = [
+            CheckedFace(
+                tiles[item.id].key,
+                item.label,
+                tiles[item.id].region.region.box[2:],
+                item.other,
+                item.value,
+            )
+            for item in self.items
+        ]
+        return CheckPage(f"labels-{self.rows[:1]}", left, faces)
+
+    def settle(self, session: SortingSession, sent: SentStep) -> StepResult:
+        """Confirm labels, or else give each face a class, or what is suggested for it."""
+        items = [self.items[n] for n in sent.tiles]
+        rows = [item.id for item in items]
+        if sent.act == "confirm":
+            return confirm_labels(session, {i.id: str(i.label) for i in items})
+        if sent.label:
+            return session.decide(rows, sent.label, REVIEW)
+        suggestions = {i.id: Suggestion(str(i.other), i.value or 0.0) for i in items}
+        return accept_suggestions(session, rows, suggestions)
+
+
+NO_CHECK = LabelsCheck(())
