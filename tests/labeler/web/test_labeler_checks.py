@@ -99,11 +99,13 @@ def test_doubtful_labels_are_settled(server: Server, mistaken: Path) -> None:
     assert page["faces"][wrong]["other"] == "person 0"
     settled = client.step(page, "settle", [wrong])
     assert settled.status == 200, settled
-    page = client.ask("/api/v1/review").body
-    assert [face["label"] for face in page["faces"]] == sorted({*labels} - {"person 1"})
-
-    assert client.step(page, "confirm", [*range(len(page["faces"]))]).status == 200
-    assert client.ask("/api/v1/review").body["faces"] == []
+    second = client.ask("/api/v1/review").body
+    keys = {face["key"] for face in second["faces"]}
+    assert page["faces"][wrong]["key"] not in keys
+    everything = [*range(len(second["faces"]))]
+    assert client.step(second, "confirm", everything).status == 200
+    third = client.ask("/api/v1/review").body
+    assert keys.isdisjoint(face["key"] for face in third["faces"])
     with Dataset.open(mistaken) as dataset:
         counts = Counter(sample.label for sample in dataset.samples.iterate())
     assert (counts["person 0"], counts["person 1"]) == (24, 23)
