@@ -38,7 +38,7 @@ ALL_LOADED = """[...document.querySelectorAll(".face img")].length > 0 &&
 def served(root: Path) -> Iterator[str]:
     """Serve a dataset while the body runs; yield the address with its token."""
     command = [sys.executable, "-m", "labeler", "serve", "-d", str(root)]
-    server = subprocess.Popen(
+    server = subprocess.Popen(  # noqa: S603
         [*command, "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
@@ -81,10 +81,10 @@ def main(folder: Path) -> None:
             desktop = take(browser, url, DESKTOP, "light")
             phone = take(browser, url, PHONE, "dark")
 
-    both = Image.new("RGB", (DESKTOP + GAP + PHONE, HEIGHT), "white")
-    both.paste(desktop, (0, 0))
-    both.paste(phone, (DESKTOP + GAP, 0))
-    both.quantize(COLOURS, dither=Image.Dither.NONE).save(
+    sheet = Image.new("RGB", (DESKTOP + GAP + PHONE, HEIGHT), "white")
+    sheet.paste(desktop, (0, 0))
+    sheet.paste(phone, (DESKTOP + GAP, 0))
+    sheet.quantize(COLOURS, dither=Image.Dither.NONE).save(
         folder / "labeler-serve.png", optimize=True
     )
 

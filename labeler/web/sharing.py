@@ -115,7 +115,7 @@ class Person:
         """When this person last did something with a page."""
         self.check: CopiesCheck | LabelsCheck = NO_CHECK
         self.check_page = NO_CHECK.describe({}, 0)
-        """What this person checks besides, and how it was shown."""
+        """Duplicates or doubtful labels that this person checks, and how they were shown."""
         self.results: dict[str, StepResult] = {}
         """What requests have done, in case that they arrive again."""
         self._pages_of_steps: dict[int, CurrentPage] = {}
@@ -172,7 +172,7 @@ class Person:
 
 
 def _require_page(sent: SentStep, page: str | None, size: int) -> None:
-    """Raise an error unless a step is for this page with so many tiles."""
+    """Raise an error unless a step is for this page, and its tiles are on it."""
     if sent.page != page:
         raise RefusedRequest(
             409, "page gone", "you no longer have this page", "load the next page"

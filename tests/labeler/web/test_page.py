@@ -182,7 +182,7 @@ def check_accessible(axe: Any, person: Person) -> None:
     assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found] == []
 
 
-def test_stranger_is_asked_for_a_token(
+def test_page_without_token_shows_form(
     browser: Any, faces: FaceSet, server: Server
 ) -> None:
     with opened_page(browser, server.url, faces.truth, token="a guess of 1") as person:
