@@ -1,6 +1,6 @@
 // What gestures do, by mouse, keyboard or touch. A face that a person has hardly seen is not labelled.
 
-import { act, currentPage, currentState, isReady, takeBack } from "./store.js";
+import { act, currentPage, currentState, currentView, isReady, skipCheck, takeBack } from "./store.js";
 import { countFaces, findTile, hasClusters, hasSuggestions, isBegun, isOpen, nextCard, numbersOf, openTiles, targetsOf, targetsOfCard, tilesOf } from "./page_model.js";
 import { getPoint, isJustLit, pointAt } from "./point.js";
 import { areNew, listUnseen } from "./seen.js";
@@ -42,6 +42,10 @@ function send(tiles, name, to, more = {}) {
     tell(words("Point at a face first"));
     return false;
   }
+  if (currentPage().kind === "review" && name === "label") {
+    check(tiles[0], "settle", to);
+    return true;
+  }
   const numbers = numbersOf(tiles);
   if (!UNDECIDED.includes(to) && !maySee(numbers)) return false;
   const page = currentPage();
@@ -81,7 +85,49 @@ export function accept(name = "") {
 
 /** Show the next page; nothing more is labelled on this one. */
 export function leave() {
-  if (isTaking()) act("leave");
+  if (currentView() !== "pages") skipCheck();
+  else if (isTaking()) act("leave");
+}
+
+/** Keep one copy of a set; without one, they are not copies. */
+export function keep(n = null) {
+  if (isTaking() && maySee(numbersOf(tilesOf(currentPage())))) act("settle", n === null ? [] : [n]);
+}
+
+/** Give doubtful labels their suggestion or another class, or keep them (`confirm`). */
+export function check(tile, step, name = "") {
+  if (!isTaking()) return;
+  if (!tile) tell(words("Point at a face first"));
+  else if (maySee([tile.n])) {
+    act(step, [tile.n], name);
+    pointAtNext(tile);
+  }
+}
+
+function pointAtNext({ n }) {
+  const open = openTiles(currentPage());
+  const next = open.find((tile) => tile.n > n) ?? open[0];
+  pointAt({ tile: next?.n ?? -1, card: next?.card ?? -1 });
+}
+
+/** The key Enter and the main button: what is most likely right. */
+export function goForward() {
+  const page = currentPage();
+  if (page?.kind === "duplicates") keepBest(page);
+  else if (page?.kind === "review") check(findTile(page, getPoint().tile), "settle");
+  else accept();
+}
+
+function keepBest(page) {
+  if (page.isUncertain) tell(words("Not certain: tap the copy to keep, or say that they are not the same"));
+  else keep(0);
+}
+
+/** The key K: they are not copies, or the label is right. */
+export function refuse() {
+  const page = currentPage();
+  if (page?.kind === "duplicates") keep();
+  else check(findTile(page, getPoint().tile), "confirm");
 }
 
 /** Take a face out of its card and its label away, or put it back. */

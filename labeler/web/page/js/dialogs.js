@@ -8,7 +8,7 @@ export const openDialog = (title, ...parts) => open(byId("dialog"), byId("dialog
 export const openSheet = (title, ...parts) => open(byId("sheet"), byId("sheet-content"), title, parts);
 
 function open(dialog, content, title, parts) {
-  content.replaceChildren(element("header", { class: "dialog-head" }, element("h2", { text: title, id: `${dialog.id}-title` }), buildClose(dialog)), ...parts);
+  content.replaceChildren(element("header", { class: "dialog-head" }, element("h2", { text: title, id: `${dialog.id}-title` }), buildClose(dialog)), ...parts.filter(Boolean));
   dialog.setAttribute("aria-labelledby", `${dialog.id}-title`);
   if (!dialog.open) dialog.showModal();
 }

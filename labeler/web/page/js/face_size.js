@@ -6,11 +6,13 @@ const MIN_ROOM = 24;
 const MAX_ROOM = 240; // faces, as MIN_PAGE_FACES and MAX_PAGE_FACES of the window
 const GAP = 6;
 const NARROW_COLUMNS = 4;
+const BIG = { duplicates: [240, 165], review: [132, 112] }; // on a wide and on a narrow screen
 export const narrow = matchMedia("(width < 45rem)");
 
 /** Choose the largest size with which the page needs no scrolling; on a phone, four faces in a row. */
-export function fitFaces(place) {
+export function fitFaces(place, { kind }) {
   const setSide = (side) => place.style.setProperty("--face", `${side}px`);
+  if (kind in BIG) return setSide(BIG[kind][Number(narrow.matches)]);
   if (narrow.matches) return setSide(narrowSide(place));
   for (const side of SIDES) {
     setSide(side);

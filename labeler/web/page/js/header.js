@@ -1,18 +1,20 @@
 // Title, progress and buttons above the page, and the bar at the bottom of a phone.
 
 import { byId, element, say } from "./dom.js";
-import { accept, askForBetter, countOpen, leave, undo } from "./actions.js";
+import { askForBetter, countOpen, goForward, leave, refuse, undo } from "./actions.js";
 import { openCardMenu } from "./menus.js";
 import { countFaces, hasClusters, hasSuggestions, isBegun, openTiles, tilesOf } from "./page_model.js";
 import { getPoint } from "./point.js";
-import { currentPage, currentState, isReady, offersBetter } from "./store.js";
+import { currentPage, currentState, currentView, isReady, offersBetter, showView } from "./store.js";
 import { words } from "./words.js";
 
+const VIEWS = { pages: "Class pages", duplicates: "Duplicates", review: "Review" };
 const MAX_WRONG_OF_CORRECT = 0.1; // expected errors up to which all are "probably correct"
 const MIN_CORRECT = 4; // faces for that: the last few are unusual
 
 export function drawHeader() {
   const page = currentPage();
+  byId("tabs").replaceChildren(...buildTabs());
   drawProgress();
   drawTitle(page);
   drawButtons(page);
@@ -20,9 +22,13 @@ export function drawHeader() {
   byId("hints").replaceChildren(...buildHints(page));
 }
 
+export const buildTabs = (after = () => {}) => Object.entries(VIEWS).map(([name, text]) => element("button", {
+  class: "tab", text: words(text), "aria-pressed": String(name === currentView()),
+  onclick: () => { after(); showView(name); },
+}));
+
 function drawProgress() {
-  const { dataset, labelled, total, undo: undoable, redo } = currentState();
-  byId("dataset").textContent = dataset;
+  const { labelled, total, undo: undoable, redo } = currentState();
   byId("progress").replaceChildren(element("span", { text: words("{done} of {total}", { done: labelled.toLocaleString(), total: total.toLocaleString() }) }), element("progress", { max: Math.max(total, 1), value: labelled, "aria-label": words("Sorted faces") }));
   for (const [id, text, title] of [["undo", undoable, "Undo"], ["redo", redo, "Redo"]]) {
     const name = text ? `${words(title)}: ${text}` : words(title);
@@ -33,7 +39,7 @@ function drawProgress() {
 }
 
 function drawTitle(page) {
-  const [title, subtitle] = isReady() || page?.isLeft ? TITLES[page.kind](page) : [words(page ? "Class pages" : "Preparing pages…"), ""];
+  const [title, subtitle] = isReady() || page?.isLeft ? TITLES[page.kind](page) : [words(page ? VIEWS[currentView()] : "Preparing pages…"), ""];
   say(byId("title"), title);
   say(byId("subtitle"), subtitle);
 }
@@ -48,6 +54,8 @@ const TITLES = {
   class: (page) => [words("{name}?", { name: page.cards[0].name }), describeSuggestions(page)],
   mixed: (page) => [words("Several classes"), describeSuggestions(page)],
   plain: () => [words("Comparing faces…"), words("Cards of similar ones follow; or point and type a name")],
+  duplicates: (page) => [words("Which one to keep?"), words("Duplicate sets left: {count}", { count: page.left })],
+  review: () => [words("Are these labels right?"), words("Tap a face, to change its label or to keep it")],
 };
 
 function describeSuggestions(page) {
@@ -64,6 +72,7 @@ function describeQuality({ wrong, total }) {
 function describeMain(page) {
   if (!page || page.isLeft || page.kind === "done") return "";
   if (hasSuggestions(page)) return words("All correct ({count})", { count: countOpen(page) });
+  if (page.kind === "duplicates") return page.isUncertain ? "" : words("Keep the best");
   if (page.kind === "clusters" && isBegun(page)) return words("Next page ({count} left)", { count: countFaces(openTiles(page)) });
   return page.kind === "plain" && isBegun(page) ? words("Next page") : "";
 }
@@ -82,8 +91,9 @@ function drawBar(page) {
   const buttons = isShown ? [
     hasClusters(page) && element("button", { text: "⋯", "aria-label": words("Menu of this card"), onclick: () => openCardMenu(Math.max(0, getPoint().card)) }),
     !byId("better").hidden && element("button", { text: words("Better suggestions"), onclick: askForBetter }),
+    page.kind === "duplicates" && element("button", { text: words("Not the same"), onclick: refuse }),
     !byId("leave").hidden && element("button", { class: "grow", text: words("Skip"), onclick: leave }),
-    main && element("button", { class: "primary grow", text: main, onclick: accept }),
+    main && element("button", { class: "primary grow", text: main, onclick: goForward }),
   ].filter(Boolean) : [];
   byId("bar-buttons").replaceChildren(...buttons);
   document.querySelector(".bar").hidden = !isShown;
@@ -100,11 +110,13 @@ const HINTS = {
   class: SUGGESTION_HINTS,
   mixed: SUGGESTION_HINTS,
   plain: [...NAMES, ["Ctrl + Z", "undo"]],
+  duplicates: [["Enter", "keep the best"], ["Click", "keep this one"], ["K", "not duplicates"]],
+  review: [["Enter", "accept the suggestion"], ["K", "keep the label"], ...NAMES],
   clusters: [...NAMES, ["Ctrl + Enter", "name, then next page"], ["Click", "exclude a face"], [".", "nobody I collect"], ["−", "split"]],
 };
 
 byId("undo").addEventListener("click", () => undo());
 byId("redo").addEventListener("click", () => undo("redo"));
-byId("accept").addEventListener("click", () => accept());
+byId("accept").addEventListener("click", () => goForward());
 byId("leave").addEventListener("click", leave);
 byId("better").addEventListener("click", askForBetter);

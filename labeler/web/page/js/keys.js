@@ -1,13 +1,13 @@
 // The keys, from one table: it acts, and it is what `?` shows.
 
 import { byId, element } from "./dom.js";
-import { accept, askForBetter, goOn, keyTargets, label, leave, lift, place, split, undo } from "./actions.js";
+import { accept, askForBetter, goForward, goOn, keyTargets, label, leave, lift, place, refuse, split, undo } from "./actions.js";
 import { isDialogOpen, openDialog } from "./dialogs.js";
 import { beginName } from "./naming.js";
 import { findTile, hasClusters, nextCard } from "./page_model.js";
 import { enlarge } from "./pictures.js";
 import { getPoint, pointAt } from "./point.js";
-import { currentPage, currentState, offersBetter } from "./store.js";
+import { currentPage, currentState, currentView, offersBetter } from "./store.js";
 import { words } from "./words.js";
 
 const LETTER = /^[\p{L}\p{N}]$/u;
@@ -18,10 +18,12 @@ const sendTo = (name) => {
   const tiles = keyTargets();
   if (tiles) place(tiles, name);
 };
+const isOfCheck = (name) => ({ key }) => currentView() !== "pages" && [name, name.toUpperCase()].includes(key);
+const isOfPages = (event) => currentView() === "pages" || !isOfCheck("k")(event);
 const STEPS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
 const row = (keys, does, isKey = () => false, run = () => {}) => ({ keys, does, isKey, run });
 
-const TYPED_NAME = row("A – Z", "Type a name for the face or card. Enter accepts, Tab completes", (event) => LETTER.test(event.key) && !event.ctrlKey, () => beginName());
+const TYPED_NAME = row("A – Z", "Type a name for the face or card. Enter accepts, Tab completes", (event) => LETTER.test(event.key) && !event.ctrlKey && isOfPages(event), () => beginName());
 
 /** The sections: keys as they are shown, what they do, whether an event is one of them, and what to do then. */
 const TABLE = [
@@ -35,7 +37,7 @@ const TABLE = [
     row("Arrows", "Move to another face", (event) => !event.ctrlKey && event.key in STEPS, ({ key }) => move(STEPS[key])),
   ]],
   ["Class pages", [
-    row("Enter", "Accept the page: label all unmarked faces as suggested", ({ key }) => key === "Enter", () => accept()),
+    row("Enter", "Accept the page: label all unmarked faces as suggested", ({ key }) => key === "Enter", () => goForward()),
     row("Shift + 1", "Label the whole page with that class", (event) => event.shiftKey && findClass(event), labelPage),
     TYPED_NAME,
     row("Ctrl + Enter", "Page of cards without names: accept the name and the page"),
@@ -44,6 +46,10 @@ const TABLE = [
     row("Ctrl + arrows", "Next or previous card", (event) => event.ctrlKey && event.key in STEPS, ({ key }) => moveCard(STEPS[key])),
     row("Ctrl + R", "Suggest again what is left", (event) => event.ctrlKey && event.key === "r" && offersBetter(), askForBetter),
     row("PgDn", "Next page", ({ key }) => key === "PageDown", leave),
+  ]],
+  ["Duplicates and review", [
+    row("Enter", "Duplicates: keep the best copy. Review: accept the suggestion", isOfCheck("Enter"), () => goForward()),
+    row("K", "Duplicates: not duplicates. Review: keep the label", isOfCheck("k"), refuse),
   ]],
   ["Window", [
     row("Ctrl + Z", "Undo", (event) => event.ctrlKey && event.key === "z", () => undo()),

@@ -6,7 +6,7 @@ import { buildClassList, drawClasses } from "./class_list.js";
 import { closeDialogs, openSheet } from "./dialogs.js";
 import { buildEnd } from "./end_page.js";
 import { findRoom, narrow } from "./face_size.js";
-import { drawHeader } from "./header.js";
+import { buildTabs, drawHeader } from "./header.js";
 import { showKeys } from "./keys.js";
 import { askAgain, hasText, listenToNaming, placeField, renewTarget } from "./naming.js";
 import { showWaiting, tell } from "./notes.js";
@@ -81,6 +81,7 @@ function repeatStep(step, suggestion) {
 
 function openMenu() {
   openSheet(words("Classes and settings"),
+    element("nav", { class: "tabs", "aria-label": words("Views") }, ...buildTabs(closeDialogs)),
     element("div", { class: "classes" }, ...buildClassList(false)),
     ...buildSettings());
 }

@@ -1,7 +1,7 @@
 // The menu of a face or a card: by a long press, the right mouse button, or its button.
 
 import { element } from "./dom.js";
-import { label, lift, place, split } from "./actions.js";
+import { check, label, lift, place, split } from "./actions.js";
 import { closeDialogs, openSheet } from "./dialogs.js";
 import { beginName } from "./naming.js";
 import { countFaces, hasClusters, isOpen, nameOfCard, targetsOfCard } from "./page_model.js";
@@ -17,11 +17,20 @@ const item = (text, press, name = "") => element("button", { class: `item ${name
 const grid = (...items) => element("div", { class: "items" }, ...items);
 
 export function openFaceMenu(tile) {
+  const isReview = currentPage().kind === "review";
   const title = tile.sent || tile.lifted ? words("This face") : words("This face alone");
   openSheet(title,
     element("button", { class: "menu-face", "aria-label": words("Show this face in its image"), onclick: () => { closeDialogs(); enlarge(tile.n); } }, element("img", { alt: "", src: faceAddress(tile, 256) })),
+    isReview && grid(...buildReview(tile)),
     buildClasses([tile]),
-    grid(item(words("Type a name…"), () => beginName([tile])), ...buildPlaces([tile]), item(words(tile.lifted ? "Include it again" : "Exclude it"), () => lift(tile))));
+    grid(item(words("Type a name…"), () => beginName([tile])), ...(isReview ? [] : buildChoices(tile))));
+}
+
+const buildChoices = (tile) => [...buildPlaces([tile]), item(words(tile.lifted ? "Include it again" : "Exclude it"), () => lift(tile))];
+
+/** What can be done with a doubtful label. */
+function buildReview(tile) {
+  return [item(words("Change to {name}", { name: tile.name }), () => check(tile, "settle"), "primary"), item(words("Keep {name}", { name: tile.label }), () => check(tile, "confirm"))];
 }
 
 export function openCardMenu(card) {

@@ -63,10 +63,18 @@ function changeTiles(page, numbers, change) {
   return { ...page, cards };
 }
 
+/** Duplicates are left with one step; doubtful labels get another class each. */
+function settle(page, tiles, label) {
+  if (page.kind === "duplicates") return { ...page, isLeft: true };
+  return changeTiles(page, tiles, ({ name }) => ({ sent: label || name }));
+}
+
 const CHANGES = {
   label: (page, { tiles, label }) => changeTiles(page, tiles, () => ({ sent: label, lifted: false })),
   place: (page, { tiles, label }) => changeTiles(page, tiles, () => ({ sent: `:${label}`, lifted: false })),
   lift: (page, { tiles }) => changeTiles(page, tiles, (tile) => ({ sent: "", lifted: !tile.lifted })),
+  confirm: (page, { tiles }) => changeTiles(page, tiles, ({ label }) => ({ sent: label })),
+  settle: (page, { tiles, label }) => settle(page, tiles, label),
 };
 const LEAVING = ["accept", "leave", "better"];
 

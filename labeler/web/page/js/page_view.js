@@ -10,7 +10,7 @@ import { faceAddress } from "./server.js";
 import { currentState } from "./store.js";
 import { words } from "./words.js";
 
-const PLAIN_KINDS = ["class", "plain"]; // pages without cards
+const PLAIN_KINDS = ["class", "plain", "duplicates", "review"]; // pages without cards
 const hasMouse = matchMedia("(hover: hover)"); // and so a keyboard
 const MAX_PIXEL_RATIO = 1.5; // more is hardly seen, and slow on a phone's line
 const MAX_TRIES = 5;
@@ -36,7 +36,7 @@ function build(page) {
   place.className = `page ${page.kind}`;
   place.replaceChildren(...page.cards.flatMap((card, number) => (PLAIN_KINDS.includes(page.kind) ? buildParts(page, card) : [buildCard(page, card, number)])));
   place.scrollTop = 0;
-  fitFaces(place);
+  fitFaces(place, page);
   loadImages(place, page);
   faces = new Map([...place.querySelectorAll(".face")].map((face) => [Number(face.dataset.n), face]));
   watchFaces(faces.values());
@@ -117,10 +117,11 @@ function markFace(page, tile, count, lit) {
   const isOfCard = hasClusters(page) && tile.sent !== "" && page.cards[box] && nameOfCard(page, box) === tile.sent;
   face.classList.toggle("lifted", Boolean(tile.lifted));
   face.classList.toggle("sent", Boolean(tile.sent || tile.others) && !isOfCard);
+  face.classList.toggle("best", page.kind === "duplicates" && !page.isUncertain && tile.n === 0);
   face.classList.toggle("pointed", tile.n === point.tile);
   face.classList.toggle("lit", lit.has(tile.n));
   face.tabIndex = tile.n === (point.tile >= 0 ? point.tile : 0) ? 0 : -1;
-  face.querySelector(".tag").textContent = isOfCard ? "" : nameTarget(tile.sent) || (tile.lifted ? "×" : tile.card === box ? "" : letterOf(tile.card));
+  face.querySelector(".tag").textContent = isOfCard ? "" : nameTarget(tile.sent) || (tile.lifted ? "×" : tile.card === box ? tile.caption ?? "" : letterOf(tile.card));
   face.setAttribute("aria-label", describeFace(tile, count));
 }
 
@@ -130,7 +131,7 @@ export const nameTarget = (target) => (target in PLACE_NAMES ? words(PLACE_NAMES
 
 /** What a screen reader says of a face: its place and suggestion, and what was done with it. */
 function describeFace(tile, count) {
-  const suggestion = tile.name && words("{name}?", { name: tile.name });
+  const suggestion = tile.caption ?? (tile.name && words("{name}?", { name: tile.name }));
   const state = tile.sent ? nameTarget(tile.sent) : tile.lifted ? words("excluded") : "";
   return [words("Face {number} of {count}", { number: tile.n + 1, count }), suggestion, tile.doubtful && words("Low confidence"), tile.size > 1 && words("{count} similar", { count: tile.size }), state].filter(Boolean).join(", ");
 }

@@ -28,10 +28,12 @@ export function showDetails() {
 
 /** What is known of a face: its name or suggestions, and its size. */
 export function describe(tile) {
-  const [, , width, height] = tile.image.box;
+  const { image } = tile;
+  const [, , width, height] = image.box ?? [0, 0, image.width, image.height];
+  const size = image.box ? words("{width} x {height} px of {whole}", { width, height, whole: `${image.width} x ${image.height} px` }) : `${width} x ${height} px`;
   const suggestions = tile.top ?? (tile.name ? [[tile.name, null]] : []);
   return [
-    element("p", { class: "muted", text: words("{width} x {height} px of {whole}", { width, height, whole: `${tile.image.width} x ${tile.image.height} px` }) }),
+    element("p", { class: "muted", text: size }),
     tile.sent && element("p", { text: nameTarget(tile.sent) }),
     ...suggestions.map(([name, share]) => element("p", { text: share === null ? words("{name}?", { name }) : `${name} ${Math.round(100 * share)} %` })),
   ].filter(Boolean);
@@ -39,13 +41,16 @@ export function describe(tile) {
 
 /** The image of a face, with its box. */
 function buildImage(tile) {
-  const { width, height, box: [x, y, w, h] } = tile.image;
+  const stage = element("div", { class: "stage" }, element("img", { alt: "", src: imageAddress(tile) }));
+  if (tile.image.box) stage.append(buildBox(tile.image));
+  return stage;
+}
+
+function buildBox({ width, height, box: [x, y, w, h] }) {
   const box = element("span", { class: "box" });
   const sides = { left: x / width, top: y / height, width: w / width, height: h / height };
   for (const [side, share] of Object.entries(sides)) box.style[side] = `${100 * share}%`;
-  const stage = element("div", { class: "stage" }, element("img", { alt: "", src: imageAddress(tile), width, height }), box);
-  stage.style.setProperty("--ratio", width / height);
-  return stage;
+  return box;
 }
 
 /** Show a face large, in its image. */

@@ -43,6 +43,9 @@ export const fetchState = (since = "") => request(since === "" ? "state" : `stat
 /** The page that this person holds; `room` is how many faces fill the screen. */
 export const fetchPage = (room) => request(`page?room=${room}`);
 
+export const fetchDuplicates = (skip) => request(`duplicates?skip=${skip}`);
+export const fetchReview = (skip) => request(`review?skip=${skip}`);
+
 /** Send a step, an undo or a redo. */
 export const sendStep = (step) => post("steps", step);
 

@@ -1,12 +1,14 @@
-// What is shown: the page, and the state of the dataset. Steps change it at once; the server confirms.
+// What is shown: the page of the view that is open, and the state of the dataset. Steps change it at once; the server confirms.
 
 import { addStep, dropSteps, listenToOutbox, waitingSteps } from "./outbox.js";
-import { isCorrected, isUntouched, replay } from "./page_model.js";
+import { isCorrected, isUntouched, openTiles, replay } from "./page_model.js";
+import { CHECKS, fetchCheck, forgetSkipped, skipOne } from "./checks.js";
 import { fetchPage, fetchState } from "./server.js";
 
 const POLL_PAUSE_MS = 2000;
 const ASK_AGAIN_MS = 1000;
 const MANY_COMPARED = 800; // faces, after which a plain page is composed again
+let view = "pages"; // or one of `CHECKS`
 let base = null; // the page as the server sent it last
 let state = null;
 let unmeasuredBefore = 0; // faces that were not compared yet when the page came
@@ -15,6 +17,7 @@ let loading = 0; // requests for a page; only the answer of the last one counts
 let room = () => 24;
 let listener = { changed() {}, told() {}, failed() {}, asked() {} };
 
+export const currentView = () => view;
 /** The page with the steps that are on their way; null before the first one. */
 export const currentPage = () => base && replay(base, waitingSteps());
 export const currentState = () => state;
@@ -34,10 +37,25 @@ export async function start(findRoom, functions) {
   poll();
 }
 
+/** Show a view: class pages, duplicates, or review. */
+export function showView(name) {
+  view = name;
+  base = null;
+  forgetSkipped();
+  listener.changed();
+  loadPage();
+}
+
+/** Pass over a set of copies, or a page of doubtful labels. */
+export function skipCheck() {
+  skipOne();
+  loadPage();
+}
+
 export async function loadPage() {
   const number = ++loading;
   try {
-    const page = await fetchPage(room());
+    const page = await (CHECKS.includes(view) ? fetchCheck(view) : fetchPage(room()));
     if (number === loading) setPage(page);
   } catch (error) {
     listener.failed(error);
@@ -62,9 +80,13 @@ function answered(step, answer) {
   if (answer.state) state = answer.state;
   const isHere = !step.page || step.page === base?.id;
   if (step.page && isHere) base = replay(base, [step]);
-  if (answer.page && isHere) setPage(answer.page);
+  if (view === "pages" && isHere) setPage(answer.page);
+  else if (isHere && (!step.page || isChecked())) loadPage();
   if (answer.text && !step.page) listener.told(answer.text);
 }
+
+/** Whether the next duplicates or doubtful labels are due. */
+const isChecked = () => base.isLeft || !openTiles(base).length;
 
 function refused(step, error) {
   if (error.suggestion) {
@@ -106,8 +128,8 @@ async function follow(next) {
   listener.changed();
   exchangePlainPage();
   // A page that somebody is typing a name for stays.
-  if (waitingSteps().length || !base || base.isLeft || listener.isBusy()) return;
+  if (view !== "pages" || waitingSteps().length || !base || base.isLeft || listener.isBusy()) return;
   const page = await fetchPage(room());
   // Steps since then are not in it.
-  if (!waitingSteps().length && !listener.isBusy()) setPage(page);
+  if (view === "pages" && !waitingSteps().length && !listener.isBusy()) setPage(page);
 }

@@ -1,7 +1,7 @@
 // Taps, clicks, long presses and swipes on the page.
 
 import { byId, element } from "./dom.js";
-import { accept, countOpen, leave, lift } from "./actions.js";
+import { countOpen, goForward, keep, leave, lift } from "./actions.js";
 import { openCardMenu, openFaceMenu } from "./menus.js";
 import { beginName } from "./naming.js";
 import { findTile, hasSuggestions, isBegun, targetsOfCard } from "./page_model.js";
@@ -40,7 +40,10 @@ page.addEventListener("click", (event) => {
 
 /** Exclude a face; before faces are compared a page has no cards, and a tap opens the menu instead. */
 function clickFace(tile, event) {
-  if (currentPage().kind !== "plain") lift(tile);
+  const { kind } = currentPage();
+  if (kind === "duplicates") keep(tile.n);
+  else if (kind === "review") openFaceMenu(tile);
+  else if (kind !== "plain") lift(tile);
   else if (event.pointerType !== "mouse") openFaceMenu(tile);
 }
 
@@ -116,7 +119,7 @@ page.addEventListener("pointerup", () => {
   endPress();
   if (!isSwipe) return;
   wasHandled = true;
-  if (dx >= SWIPE_END) accept();
+  if (dx >= SWIPE_END) goForward();
   else if (dx <= -SWIPE_END) leave();
 });
 page.addEventListener("pointercancel", endPress);
