@@ -21,5 +21,6 @@ export const closeDialogs = () => {
 };
 
 for (const dialog of document.querySelectorAll("dialog")) {
-  dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close());
+  // Not at a click: one follows the long press that opened the dialog.
+  dialog.addEventListener("pointerdown", ({ target }) => target === dialog && dialog.close());
 }

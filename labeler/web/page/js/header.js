@@ -101,7 +101,7 @@ function drawBar(page) {
 
 function buildHints(page) {
   const hints = !page || !isReady() ? [["Ctrl + Z", "undo"]] : HINTS[page.kind] ?? [];
-  return [...hints, ["F1", "all keys"]].flatMap(([key, text]) => [element("kbd", { text: key }), element("span", { text: words(text) })]);
+  return [...hints, ["F1", "all keys"]].flatMap(([key, text]) => [element("kbd", { text: words(key) }), element("span", { text: words(text) })]);
 }
 
 const NAMES = [["A – Z", "type a name"], ["1–9", "its class"]];

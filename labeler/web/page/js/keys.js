@@ -123,7 +123,7 @@ function moveCard([dx, dy]) {
 export function showKeys() {
   const rows = TABLE.flatMap(([title, keys]) => [
     element("h3", { text: words(title) }),
-    element("dl", { class: "keys" }, ...keys.flatMap((key) => [element("dt", {}, element("kbd", { text: key.keys })), element("dd", { text: words(key.does) })])),
+    element("dl", { class: "keys" }, ...keys.flatMap((key) => [element("dt", {}, element("kbd", { text: words(key.keys) })), element("dd", { text: words(key.does) })])),
   ]);
   openDialog(words("All keys"), element("div", { class: "key-table" }, ...rows));
 }
