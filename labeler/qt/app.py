@@ -50,8 +50,7 @@ def needs_display() -> None:
     if not has_display():
         raise MissingComponent(
             "no display to open a window on",
-            "label in a browser: labeler serve; or use ssh -X, or a virtual display: xvfb-run -a "
-            "labeler",
+            "use ssh -X or a virtual display, or label in a browser: labeler serve",
         )
 
 

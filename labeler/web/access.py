@@ -56,7 +56,9 @@ class Invitations:
         if name not in names:
             raise UsageError(
                 f"{name!r} is not invited",
-                f"choose one of: {', '.join(names)}",
+                f"choose one of: {', '.join(names)}"
+                if names
+                else "invite somebody: labeler serve --invite NAME",
             )
         self._write(self._list_others(name))
 

@@ -27,9 +27,12 @@ EXEMPT = {
         "empty dataset",
         "harvest login",
     ): "asks for a key, which a terminal does not show",
+    ("empty dataset", "labeler serve"): "runs until Ctrl-C",
+    ("refused", "labeler serve"): "runs until Ctrl-C",
     ("second run", "facecrop docker"): "needs an engine, and minutes",
     ("second run", "harvest login"): "waits for a person",
     ("second run", "labeler open"): "waits for a person",
+    ("second run", "labeler serve"): "runs until Ctrl-C",
     ("second run", "webapp serve"): "runs until Ctrl-C",
 }
 

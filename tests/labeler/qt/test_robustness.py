@@ -231,7 +231,7 @@ def test_missing_display_shows_hint(faces: FaceSet) -> None:
         QT_QPA_PLATFORM="",
         DISPLAY="",
         WAYLAND_DISPLAY="",
-    ).refused(6, "xvfb-run")
+    ).refused(6, "labeler serve")
 
 
 def test_closed_window_is_freed(application: QApplication, faces: FaceSet) -> None:
