@@ -15,6 +15,8 @@ from test_labeler_people import invite
 from tools_for_tests import CHROMIUM, needs_chromium
 
 from gleanset import Dataset
+from gleanset.db.duplicates import SAME, Pairs, PairVerdict
+from gleanset.db.journal import Choice
 
 PAGE = Path(__file__).parents[3] / "labeler" / "web" / "page"
 FACES, CLASSES = 60, 4
@@ -192,6 +194,48 @@ def test_page_without_token_shows_form(
         person.page.keyboard.press("Enter")
         person.wait_for_page()
         assert "token" not in person.page.url
+
+
+def test_doubtful_label_and_duplicates_are_settled(
+    browser: Any, faces: FaceSet
+) -> None:
+    keys = sorted(faces.truth, key=lambda key: faces.truth[key])
+    wrong, first, second = keys[0], keys[-1], keys[-2]
+    with Dataset.open(faces.root) as dataset:
+        names = faces.truth | {wrong: faces.truth[keys[-1]]}
+        choices = [Choice(key, "label", name) for key, name in names.items()]
+        dataset.journal.apply("Label", choices)
+        pairs = Pairs(dataset.db)
+        pair = tuple(sorted(pairs.get_ids([first, second])))
+        with dataset.db.transaction():
+            pairs.add_candidates([pair])
+        pairs.save_verdicts([PairVerdict(*pair, 0.0, 1.0, SAME)])
+
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with (
+        running_labeler(faces.root) as server,
+        opened_page(browser, server.url, faces.truth) as person,
+    ):
+        assert person.wait_for_page()["kind"] == "done"
+        person.tap("#page button:has-text('Review doubtful labels')")
+        page = person.wait_for_page()
+        tiles = page["cards"][0]["tiles"]
+        assert (tiles[0]["key"], tiles[0]["name"]) == (wrong, faces.truth[wrong])
+        check_accessible(axe, person)
+        person.page.hover(".face")
+        person.press("Enter")
+        person.wait_for("localStorage.getItem('steps') === '[]'")
+        assert labels(faces)[wrong] == faces.truth[wrong]
+
+        person.tap("#tabs button:has-text('Duplicates')")
+        page = person.wait_for_page()
+        assert {tile["key"] for tile in page["cards"][0]["tiles"]} == {first, second}
+        check_accessible(axe, person)
+        person.press("Enter")
+        person.wait_for("document.querySelector('.end')")
+        with Dataset.open(faces.root) as dataset:
+            kept = [sample.kept for sample in dataset.samples.iterate()]
+        assert kept.count(False) == 1
 
 
 def test_texts_are_translated_and_the_page_is_small() -> None:

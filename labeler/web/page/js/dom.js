@@ -2,7 +2,7 @@
 
 export const byId = (id) => document.getElementById(id);
 
-/** Make an element with attributes (`on...` are listeners, `text` its text) and children. */
+/** Make an element with attributes (`on...` are listeners, `text` its text) and children; false ones are left out. */
 export function element(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -11,7 +11,7 @@ export function element(name, attributes = {}, ...children) {
     else if (value === true) node.setAttribute(key, "");
     else if (value !== false && value !== null && value !== undefined) node.setAttribute(key, value);
   }
-  node.append(...children);
+  node.append(...children.filter((child) => child !== false));
   return node;
 }
 

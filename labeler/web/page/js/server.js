@@ -53,7 +53,7 @@ const SIDES = [128, 256, 512];
 
 /** The address of a face, at least `side` pixels large where the server has it so. */
 export function faceAddress({ key, image }, side) {
-  return `${API}/faces/${key}?side=${SIDES.find((other) => other >= side) ?? SIDES.at(-1)}&v=${image?.box.join("-") ?? ""}`;
+  return `${API}/faces/${key}?side=${SIDES.find((other) => other >= side) ?? SIDES.at(-1)}&v=${image?.box?.join("-") ?? ""}`;
 }
 
 export const imageAddress = ({ key }) => `${API}/faces/${key}?side=1600`;
