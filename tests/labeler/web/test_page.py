@@ -191,7 +191,8 @@ def test_page_without_token_shows_form(
         person.wait_for("document.querySelector('#token')")
         assert "This token is not right" in person.page.inner_text("#page")
         person.page.fill("#token", server.url)
-        person.page.keyboard.press("Enter")
+        with person.page.expect_navigation():
+            person.page.keyboard.press("Enter")
         person.wait_for_page()
         assert "token" not in person.page.url
 
@@ -200,7 +201,8 @@ def test_doubtful_label_and_duplicates_are_settled(
     browser: Any, faces: FaceSet
 ) -> None:
     keys = sorted(faces.truth, key=lambda key: faces.truth[key])
-    wrong, first, second = keys[0], keys[-1], keys[-2]
+    wrong = keys[0]
+    second, first = keys[-2:]
     with Dataset.open(faces.root) as dataset:
         names = faces.truth | {wrong: faces.truth[keys[-1]]}
         choices = [Choice(key, "label", name) for key, name in names.items()]
