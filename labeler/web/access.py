@@ -43,9 +43,10 @@ class Invitations:
 
         A person who was invited before gets a new one. Raises `UsageError` for an unusable name.
         """
+        # The decisions of the owner are known by the user's name.
+        if name.strip() in ("", get_user_name()):
+            raise UsageError(f"{name!r} cannot be invited", "choose another name")
         name = normalize_alias(name)
-        if name == get_user_name():
-            raise UsageError(f"{name} is the owner's name", "choose another name")
         token = make_token()
         self._write(self._list_others(name) | {_hash(token): name})
         return token

@@ -33,10 +33,10 @@ def serve_labeler(
     Raises what `run_server` raises.
     """
     request.check()
-    if request.revoke:
+    if request.revoke is not None:
         Invitations(job.root).revoke(request.revoke)
         return InvitationResult(revoked=request.revoke)
-    if request.invite:
+    if request.invite is not None:
         token = Invitations(job.root).invite(request.invite)
         links = request.list_links(request.find_port(), token)
         return InvitationResult(invited=request.invite, links=links)

@@ -23,6 +23,7 @@ from shared_folder import make_shared_folder
 from tools_for_tests import eventually
 
 from gleanset import Dataset
+from gleanset.platform import get_user_name
 from gleanset.web.problems import RefusedRequest
 from labeler.cli import commands
 from labeler.web.api_models import LabelPage, SentStep
@@ -192,10 +193,24 @@ def test_new_invitation_replaces_the_old_one(server: Server, root: Path) -> None
     old = invite(server, root, "Yuki")
     new = invite(server, root, "Yuki")
     assert (old.ask("/api/v1/state").status, new.state()["person"]) == (401, "Yuki")
-    failed = CliRunner().invoke(
-        commands, ["serve", "-d", str(root), "--revoke", "Haru"]
-    )
-    assert "'Haru' is not invited" in str(failed.exception)
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "message"),
+    [
+        ("--revoke", "Haru", "'Haru' is not invited"),
+        ("--revoke", "", "'' is not invited"),
+        ("--invite", "", "'' cannot be invited"),
+        ("--invite", get_user_name(), "cannot be invited"),
+    ],
+)
+def test_unusable_names_are_errors(
+    root: Path, option: str, name: str, message: str
+) -> None:
+    command = ["serve", "-d", str(root), option, name]
+    failed = CliRunner().invoke(commands, command)
+    assert message in str(failed.exception)
+    assert not (root / "people.json").exists()
 
 
 def test_attackers_change_nothing_and_others_go_on(server: Server, root: Path) -> None:
