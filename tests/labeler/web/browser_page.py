@@ -86,6 +86,17 @@ class Person:
         send("touchEnd")
         touch.detach()
 
+    def hold(self, x: float, y: float) -> None:
+        """Press long at a place, in pixels."""
+        self.gestures["taps"] += 1
+        touch = self.page.context.new_cdp_session(self.page)
+        for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchEnd", [])):
+            touch.send(
+                "Input.dispatchTouchEvent", {"type": kind, "touchPoints": points}
+            )
+            time.sleep(2 * LOOK_SECONDS)
+        touch.detach()
+
     def look_at_all(self) -> None:
         """Scroll over the page as far as it goes."""
         scroll = """(() => {

@@ -133,6 +133,21 @@ def test_hardly_seen_faces_are_not_labelled(
         assert {*labels(faces).values()} == {"Rin"}
 
 
+def test_end_of_a_long_press_chooses_nothing(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    with opened_page(browser, server.url, faces.truth, phone=True) as person:
+        person.wait_for_page()
+        width, height = PHONE
+        # The menu appears under the finger, at each place another of its parts.
+        for part in (0.45, 0.55, 0.65, 0.75):
+            person.hold(width / 4, part * height)
+            assert person.page.evaluate("document.querySelector('#sheet').open")
+            person.page.keyboard.press("Escape")
+        person.wait_for("localStorage.getItem('steps') === null")
+        assert labels(faces) == {}
+
+
 def test_typing_error_of_a_class_is_asked_about(
     browser: Any, faces: FaceSet, server: Server
 ) -> None:

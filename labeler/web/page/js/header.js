@@ -53,10 +53,12 @@ const TITLES = {
   clusters: (page) => [words(page.cards.length > 1 ? "Who are they?" : "Who is this?"), page.cards.length > 1 ? words("{count} people to name · {number}", { count: page.cards.length, number: describeNumber(page) }) : describeNumber(page)],
   class: (page) => [words("{name}?", { name: page.cards[0].name }), describeSuggestions(page)],
   mixed: (page) => [words("Several classes"), describeSuggestions(page)],
-  plain: () => [words("Comparing faces…"), words("Cards of similar ones follow; or point and type a name")],
+  plain: () => [describeComparing(currentState()), words("Cards of similar ones follow; or point and type a name")],
   duplicates: (page) => [words("Which one to keep?"), words("Duplicate sets left: {count}", { count: page.left })],
   review: () => [words("Are these labels right?"), words("Tap a face, to change its label or to keep it")],
 };
+
+const describeComparing = ({ unmeasured }) => (unmeasured ? words("Comparing faces… {count} left", { count: unmeasured.toLocaleString() }) : words("Comparing faces…"));
 
 function describeSuggestions(page) {
   return `${describeNumber(page)} · ${describeQuality(page)}`;

@@ -16,18 +16,22 @@ const SWIPE_END = 90;
 const page = byId("page");
 const sign = element("p", { class: "swipe-sign", "aria-hidden": "true", hidden: true });
 let press = null; // where a finger is: `{x, y, timer, dx, isSwipe}`
-let wasHandled = false; // the click that follows a swipe or a long press means nothing
+const LATE_CLICK_MS = 300;
+let wasHandled = false; // the click that follows a swipe or a long press means nothing, wherever it is
 
 const faceOf = (target) => {
   const face = target.closest(".face");
   return face && findTile(currentPage(), Number(face.dataset.n));
 };
 
+// A menu opens under the finger, which would press one of its items.
+addEventListener("click", (event) => {
+  if (wasHandled) event.stopPropagation();
+}, true);
+addEventListener("pointerdown", () => { wasHandled = false; }, true);
+addEventListener("pointerup", () => setTimeout(() => { wasHandled = false; }, LATE_CLICK_MS), true);
+
 page.addEventListener("click", (event) => {
-  if (wasHandled) {
-    wasHandled = false;
-    return;
-  }
   const { target } = event;
   const { enlarge: n, menu, name } = target.closest("button")?.dataset ?? {};
   const tile = faceOf(target);
@@ -82,7 +86,6 @@ function openMenu(target) {
 }
 
 page.addEventListener("pointerdown", (event) => {
-  wasHandled = false;
   if (event.pointerType === "mouse" || !event.isPrimary) return;
   const { target, clientX: x, clientY: y } = event;
   press = { x, y, dx: 0, isSwipe: false, timer: setTimeout(() => holdDown(target), LONG_PRESS_MS) };
