@@ -109,7 +109,7 @@ def open_(job: CommandJob, view: str | None) -> None:
 @commands.job()
 @request_options(LabelerServeRequest)
 def serve(job: CommandJob, request: LabelerServeRequest) -> CommandResult | None:
-    """Label in the browser, on a phone, or several people at once, until Ctrl-C.
+    """Label in the browser, several people at once, until Ctrl-C.
 
     It prints an address with a token that is new each time, or the one in $GLEANSET_LABELER_TOKEN.
     Other devices reach it with --host 0.0.0.0. --invite prints a link for another person, with

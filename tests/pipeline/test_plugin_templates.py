@@ -133,9 +133,7 @@ def test_detector_template_works_in_workers(
         "facecrop.cli",
         "run",
         "--detector",
-        "haar",
-        "-o",
-        "haar.neighbors=3",
+        "haar:neighbors=3",
         "--json",
     )
     done = run(*line, "--workers", "2", "-d", "data")

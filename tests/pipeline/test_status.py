@@ -4,6 +4,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from catalogue_rows import add_image, add_sample
@@ -173,7 +174,7 @@ def test_commands_agree_on_class_counts(empty: Dataset) -> None:
         "classes"
     ]
     assert {row["name"]: row["samples"] for row in listed} == result["labels"]
-    rows = gather_classes(empty, Thumbnails(empty)).rows
+    rows: Any = gather_classes(empty, Thumbnails(empty))["rows"]
     assert {row.name: row.total for row in rows} == result["labels"]
     labelled, _ = count_by_split(SortingSession(empty))
     assert {name: parts["train"] for name, parts in labelled.items()} == result[
