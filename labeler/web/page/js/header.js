@@ -53,12 +53,17 @@ const TITLES = {
   clusters: (page) => [words(page.cards.length > 1 ? "Who are they?" : "Who is this?"), page.cards.length > 1 ? words("{count} people to name · {number}", { count: page.cards.length, number: describeNumber(page) }) : describeNumber(page)],
   class: (page) => [words("{name}?", { name: page.cards[0].name }), describeSuggestions(page)],
   mixed: (page) => [words("Several classes"), describeSuggestions(page)],
-  plain: () => [describeComparing(currentState()), words("Cards of similar ones follow; or point and type a name")],
+  plain: describePlain,
   duplicates: (page) => [words("Which one to keep?"), words("Duplicate sets left: {count}", { count: page.left })],
   review: () => [words("Are these labels right?"), words("Tap a face, to change its label or to keep it")],
 };
 
-const describeComparing = ({ unmeasured }) => (unmeasured ? words("Comparing faces… {count} left", { count: unmeasured.toLocaleString() }) : words("Comparing faces…"));
+/** Faces without cards: they are compared yet, or are what no card and no suggestion has. */
+function describePlain(page) {
+  const { unmeasured } = currentState();
+  if (!unmeasured) return [words("Who are they?"), describeNumber(page)];
+  return [words("Comparing faces… {count} left", { count: unmeasured.toLocaleString() }), words("Cards of similar ones follow; or point and type a name")];
+}
 
 function describeSuggestions(page) {
   return `${describeNumber(page)} · ${describeQuality(page)}`;
