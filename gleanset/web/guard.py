@@ -66,6 +66,9 @@ class Guard:
     Work on a request stops when the client disconnects. Subclasses check tokens.
     """
 
+    # What to do about a request that a page of another site sends.
+    ORIGIN_HINT = "start the server with --allow-origin ORIGIN"
+
     app: ASGIApp
     settings: AccessSettings
     rate: RateLimit
@@ -189,7 +192,7 @@ class Guard:
                 403,
                 "another site",
                 "sent by a page of another site",
-                "start the server with --allow-origin ORIGIN",
+                self.ORIGIN_HINT,
             )
 
     def _check_rate(self, scope: Scope) -> None:

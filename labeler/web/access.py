@@ -99,6 +99,9 @@ def cookie_name(scope: Scope) -> str:
 class PersonGuard(Guard):
     """Admits people to the API by their tokens; only requests of others are counted."""
 
+    # Pages of other sites cannot be allowed: they would decide in the name of a person.
+    ORIGIN_HINT = "open the page at the address that `labeler serve` printed"
+
     people: Invitations
 
     def is_counted(self, scope: Scope, headers: Headers) -> bool:

@@ -45,17 +45,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "d"
 
 
-@pytest.fixture
-def root(original: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(original, tmp_path / "d"))
-
-
-@pytest.fixture
-def server(root: Path) -> Iterator[Server]:
-    with running_labeler(root) as server:
-        yield server
-
-
 def run_serve(root: Path, *options: str) -> str:
     command = ["serve", "-d", str(root), "--json", *options]
     result = CliRunner().invoke(commands, command)

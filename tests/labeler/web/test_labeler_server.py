@@ -1,9 +1,7 @@
 """`labeler serve` over HTTP: pages and steps of one person, and what survives."""
 
-import shutil
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,17 +31,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lambda folder: make_faces(folder / "d", FACES, PEOPLE),
     )
     return folder / "d"
-
-
-@pytest.fixture
-def root(original: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(original, tmp_path / "d"))
-
-
-@pytest.fixture
-def server(root: Path) -> Iterator[Server]:
-    with running_labeler(root) as server:
-        yield server
 
 
 @pytest.fixture
