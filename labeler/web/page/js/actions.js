@@ -4,7 +4,7 @@ import { act, currentPage, currentState, currentView, isReady, skipCheck, takeBa
 import { countFaces, findTile, hasClusters, hasSuggestions, isBegun, isOpen, nextCard, numbersOf, openTiles, targetsOf, targetsOfCard, tilesOf } from "./page_model.js";
 import { getPoint, isJustLit, pointAt } from "./point.js";
 import { areNew, listUnseen } from "./seen.js";
-import { tell } from "./notes.js";
+import { showMessage } from "./notes.js";
 import { words } from "./words.js";
 
 /** Whether faces may be labelled now; otherwise says why, and scrolls to those that were not on the screen. */
@@ -12,15 +12,15 @@ function maySee(numbers) {
   const unseen = listUnseen(numbers);
   if (unseen.length) {
     document.querySelector(`.face[data-n="${unseen[0]}"]`)?.scrollIntoView({ block: "center" });
-    tell(words("{count} more faces: look at them, then accept", { count: unseen.length }));
+    showMessage(words("{count} more faces: look at them, then accept", { count: unseen.length }));
     return false;
   }
-  if (areNew(numbers)) tell(words("This has just appeared: look at it, then press again"));
+  if (areNew(numbers)) showMessage(words("This has just appeared: look at it, then press again"));
   return !areNew(numbers);
 }
 
 function isTaking() {
-  if (!isReady()) tell(words("Preparing pages…"));
+  if (!isReady()) showMessage(words("Preparing pages…"));
   return isReady();
 }
 
@@ -39,7 +39,7 @@ const UNDECIDED = ["later", "queue"]; // faces may be sent there without a look
 function send(tiles, name, to, more = {}) {
   if (!isTaking()) return false;
   if (!tiles.length) {
-    tell(words("Point at a face first"));
+    showMessage(words("Point at a face first"));
     return false;
   }
   if (currentPage().kind === "review" && name === "label") {
@@ -68,7 +68,7 @@ export function goOn(card) {
 export function keyTargets() {
   const tiles = targetsOf(currentPage(), getPoint());
   if (tiles.length < 2 || !isJustLit()) return tiles;
-  tell(words("This has just appeared: look at it, then press again"));
+  showMessage(words("This has just appeared: look at it, then press again"));
   return null;
 }
 
@@ -77,7 +77,7 @@ export function accept(name = "") {
   if (!isTaking()) return;
   const page = currentPage();
   if (!hasSuggestions(page) && !isBegun(page) && !name) {
-    tell(words("Name somebody first, or go to the next page"));
+    showMessage(words("Name somebody first, or go to the next page"));
     return;
   }
   if (maySee(numbersOf(tilesOf(page)))) act("accept", numbersOf(openTiles(page)), name);
@@ -97,7 +97,7 @@ export function keep(n = null) {
 /** Give doubtful labels their suggestion or another class, or keep them (`confirm`). */
 export function check(tile, step, name = "") {
   if (!isTaking()) return;
-  if (!tile) tell(words("Point at a face first"));
+  if (!tile) showMessage(words("Point at a face first"));
   else if (maySee([tile.n])) {
     act(step, [tile.n], name);
     pointAtNext(tile);
@@ -119,7 +119,7 @@ export function goForward() {
 }
 
 function keepBest(page) {
-  if (page.isUncertain) tell(words("Not certain: tap the copy to keep, or say that they are not the same"));
+  if (page.isUncertain) showMessage(words("Not certain: tap the copy to keep, or say that they are not the same"));
   else keep(0);
 }
 
@@ -139,7 +139,7 @@ export function split(card) {
   const page = currentPage();
   const tiles = page.cards[card]?.tiles.filter(isOpen) ?? [];
   if (!isTaking()) return;
-  if (tiles.length < 2) tell(words("Point at a card first"));
+  if (tiles.length < 2) showMessage(words("Point at a card first"));
   else act("split", numbersOf(tiles));
 }
 
@@ -148,7 +148,7 @@ export function askForBetter() {
 }
 
 export function undo(kind = "undo") {
-  if (!currentState()?.[kind] && kind === "redo") tell(words("Nothing to redo"));
+  if (!currentState()?.[kind] && kind === "redo") showMessage(words("Nothing to redo"));
   else takeBack(kind);
 }
 

@@ -9,7 +9,7 @@ import { findRoom, narrow } from "./face_size.js";
 import { buildTabs, drawHeader } from "./header.js";
 import { showKeys } from "./keys.js";
 import { askAgain, hasText, listenToNaming, placeField, renewTarget } from "./naming.js";
-import { showWaiting, tell } from "./notes.js";
+import { showWaiting, showMessage } from "./notes.js";
 import { findTile, hasClusters, nextCard } from "./page_model.js";
 import { drawPage, forgetPage, markPage } from "./page_view.js";
 import { showDetails } from "./pictures.js";
@@ -56,7 +56,7 @@ function showNews() {
   const newest = currentState().news.at(-1);
   const step = newest?.step ?? 0;
   // What was done before the page was opened is not new.
-  if (shownNews !== null && step > shownNews) tell(words("{by}: {text}", newest));
+  if (shownNews !== null && step > shownNews) showMessage(words("{by}: {text}", newest));
   shownNews = step;
 }
 
@@ -67,7 +67,7 @@ const REASONS = {
 
 function showError(error) {
   if (error.status === 401) askForToken(error);
-  else if (!error.isPassing) tell(words(REASONS[error.reason] ?? error.message));
+  else if (!error.isPassing) showMessage(words(REASONS[error.reason] ?? error.message));
   else showWaiting();
 }
 
@@ -106,7 +106,7 @@ const RETRY_MS = 2000;
 
 async function begin() {
   try {
-    await start(() => findRoom(byId("page")), { changed: draw, told: tell, failed: showError, asked: repeatStep, isBusy: hasText });
+    await start(() => findRoom(byId("page")), { changed: draw, showMessage, failed: showError, asked: repeatStep, isBusy: hasText });
   } catch (error) {
     showError(error);
     if (error.isPassing) setTimeout(begin, RETRY_MS);

@@ -3,7 +3,7 @@
 import { byId, element } from "./dom.js";
 import { accept, goOn, label } from "./actions.js";
 import { completeName, findTypo, matchName, resolveName } from "./names.js";
-import { tell } from "./notes.js";
+import { showMessage } from "./notes.js";
 import { findTile, hasClusters, numbersOf, targetsOf, tilesOf } from "./page_model.js";
 import { getPoint } from "./point.js";
 import { currentPage, currentState, isReady } from "./store.js";
@@ -60,7 +60,7 @@ function endWithoutFocus() {
 }
 
 export function end() {
-  if (hasText()) tell(words("Typed, but not used: {name}", { name: field.value.trim() }));
+  if (hasText()) showMessage(words("Typed, but not used: {name}", { name: field.value.trim() }));
   clear();
 }
 
@@ -177,19 +177,19 @@ function askWhich(text, typo, isLast) {
     target = own;
     give(name, isLast, isSure);
   };
-  tell(words("Is “{text}” {name}?", { text, name: typo }), [typo, () => choose(typo, false)], [words("New: {text}", { text }), () => choose(text, true)]);
+  showMessage(words("Is “{text}” {name}?", { text, name: typo }), [typo, () => choose(typo, false)], [words("New: {text}", { text }), () => choose(text, true)]);
 }
 
 /** Ask the same about a step that the server refused. */
 export function askAgain(step, suggestion, repeat) {
-  tell(words("Is “{text}” {name}?", { text: step.label, name: suggestion }), [suggestion, () => repeat(suggestion)], [words("New: {text}", { text: step.label }), () => repeat(step.label, { sure: true })]);
+  showMessage(words("Is “{text}” {name}?", { text: step.label, name: suggestion }), [suggestion, () => repeat(suggestion)], [words("New: {text}", { text: step.label }), () => repeat(step.label, { sure: true })]);
 }
 
 function give(name, isLast, isSure = false) {
   const page = currentPage();
   const { isForPage, tiles = [] } = target ?? {};
   if (!target) {
-    tell(words("Point at a face or a card, then type its name"));
+    showMessage(words("Point at a face or a card, then type its name"));
     return;
   }
   if (isForPage) {

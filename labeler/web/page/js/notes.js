@@ -8,10 +8,10 @@ const SHOWN_MS = 6000;
 let timer = 0;
 
 /** Show a message for a while, with buttons `[text, press]`; those stay until one is pressed. */
-export function tell(text, ...buttons) {
+export function showMessage(text, ...buttons) {
   const place = byId("said");
   clearTimeout(timer);
-  place.replaceChildren(text, ...buttons.map(([name, press]) => element("button", { text: name, onclick: () => { tell(""); press(); } })));
+  place.replaceChildren(text, ...buttons.map(([name, press]) => element("button", { text: name, onclick: () => { showMessage(""); press(); } })));
   if (!buttons.length) timer = setTimeout(() => place.replaceChildren(), SHOWN_MS);
 }
 
