@@ -103,9 +103,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION_TAG = 0x0112
-_KEY_OF_16_BITS = (
-    "PNG of 16 bits with a transparent color: convert it: magick IN.png PNG32:OUT.png"
-)
 
 
 class DecodedImage(NamedTuple):
@@ -310,7 +307,7 @@ def _convert(image: ImageFile.ImageFile, data: bytes, mode: Mode) -> Image.Image
     pixels = drop_unused_alpha(image)
     # Not with a separate default image: the frame that was decoded is another one.
     if image.format == "PNG" and not getattr(image, "default_image", False):
-        _fit_transparent_color(pixels, bits=data[24])
+        pixels = _apply_transparent_color(pixels, data)
     if mode == "RGB" and "icc_profile" in pixels.info:
         pixels = convert_to_srgb(pixels)
 
@@ -321,20 +318,38 @@ def _convert(image: ImageFile.ImageFile, data: bytes, mode: Mode) -> Image.Image
     return rgb if mode == "RGB" else rgb.convert(mode)
 
 
-def _fit_transparent_color(image: Image.Image, bits: int) -> None:
-    """Scale the transparent gray of a PNG (tRNS) to 8 bits, as Pillow scales its samples.
+def _apply_transparent_color(image: Image.Image, data: bytes) -> Image.Image:
+    """Return a loaded PNG whose transparent color (tRNS) is alpha, or fits its 8-bit samples.
 
-    Pillow leaves it as it is in the file, so that none or another one would become transparent
-    (PNG, third edition, 11.3.2.1). Raises `Unreadable` for one of 16 bits.
+    Pillow scales samples to 8 bits and leaves the color as it is in the file, so that none or
+    another one would become transparent (PNG, third edition, 11.3.2.1).
     """
     key = image.info.get("transparency")
+    bits = data[24]
     if key is None:
-        return
+        return image
+
     if bits == 16:
-        raise Unreadable("unsupported format", _KEY_OF_16_BITS)
+        del image.info["transparency"]
+        layer = convert_to_rgb(image)
+        layer.putalpha(_find_opaque(data, key))
+        return layer
+
     if image.mode == "L":
         levels = 2**bits - 1
         image.info["transparency"] = (key & levels) * 255 // levels
+    return image
+
+
+def _find_opaque(data: bytes, key: object) -> Image.Image:
+    """Return the alpha of a PNG of 16 bits: 0 where all bits are those of `key`, else 255."""
+    import cv2  # few images are such
+    import numpy as np
+
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    # OpenCV turns a transparent color into alpha, but not a transparent gray.
+    is_opaque = values != key if values.ndim == 2 else values[..., 3] > 0
+    return Image.fromarray(is_opaque)
 
 
 def _read_orientation(image: Image.Image) -> int:

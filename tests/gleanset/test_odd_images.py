@@ -141,8 +141,8 @@ def test_animation_begins_after_its_separate_default_image() -> None:
     assert (image.frames, image.pixels.getpixel((9, 9))) == (3, RED)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 4, 8])
-def test_transparent_gray_up_to_8_bits(depth: int) -> None:
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_transparent_gray_of_any_depth(depth: int) -> None:
     levels = 2**depth - 1
     values = [number * levels // 7 for number in range(8)]
     key = values[5]
@@ -174,14 +174,22 @@ def test_transparent_gray_of_an_animation() -> None:
     assert [image.pixels.getpixel((x, 0)) for x in (0, 1)] == [(255,) * 3, (68,) * 3]
 
 
-@pytest.mark.parametrize("color_type", [0, 2], ids=["gray", "rgb"])
-def test_transparent_color_of_16_bits_is_refused(color_type: int) -> None:
-    channels = 1 + color_type
-    row = struct.pack(f">{8 * channels}H", *range(8 * channels))
-    key = chunk(b"tRNS", struct.pack(f">{channels}H", *range(channels)))
-    decode(make_png([row] * 2, 16, color_type))
-    with pytest.raises(Unreadable, match=r"unsupported format: .*magick IN\.png"):
-        decode(make_png([row] * 2, 16, color_type, key))
+def test_transparent_color_of_16_bits_is_compared_exactly() -> None:
+    # The second and third differ in the low byte only.
+    colors = [
+        (0, 0, 0),
+        (0x1234, 0x5678, 0x9ABC),
+        (0x1234, 0x5678, 0x9ABD),
+        *[(9, 9, 9)] * 5,
+    ]
+    row = b"".join(struct.pack(">3H", *color) for color in colors)
+    key = chunk(b"tRNS", struct.pack(">3H", *colors[1]))
+    pixels = decode(make_png([row] * 2, 16, 2, key)).pixels
+    assert [pixels.getpixel((x, 0)) for x in range(3)] == [
+        (0, 0, 0),
+        (255, 255, 255),
+        (0x12, 0x56, 0x9A),
+    ]
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])

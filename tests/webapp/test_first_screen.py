@@ -24,13 +24,11 @@ from tools_for_tests import LoopbackServer, run_here, running
 
 from gleanset import Dataset
 from gleanset.db.faces import CropMethod
-from gleanset.db.reports import Reports
 from gleanset.settings import WebSettings
 from gleanset.web.guard import POLICY
 from pipeline.maintenance.removals import plan_removal, remove_images
 from tools.npm_parts import are_current
 from webapp.page_files import PAGE
-from webapp.report_decisions import refuse_reports
 from webapp.settings import ServeSettings
 
 pytestmark = pytest.mark.slow
@@ -149,14 +147,10 @@ def test_offline_report_is_sent_later(
         "✓ reported",
     ]
     with Dataset.open(root) as dataset:
-        reports = Reports(dataset.db).iterate()
-        own = {"greene", "made offline"}
-        wrong, removal = (
-            report.id
-            for report in reports
-            if own & {report.claim.claimed, report.claim.note}
-        )
-        refuse_reports(dataset, [wrong, removal])  # other tests report the same face
+        claims = {report.claim.claimed for report in dataset.reports.iterate()}
+        notes = {report.claim.note for report in dataset.reports.iterate()}
+    assert "greene" in claims
+    assert "made offline" in notes
 
 
 def test_image_from_webcam_or_large_file(open_page: OpenPage, tmp_path: Path) -> None:

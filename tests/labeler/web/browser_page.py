@@ -61,7 +61,6 @@ class Person:
     def tap(self, selector: str) -> None:
         self.gestures["taps"] += 1
         place = self.page.locator(selector).first
-        place.scroll_into_view_if_needed()
         (place.tap if self.by_touch else place.click)()
 
     def type_name(self, name: str) -> None:

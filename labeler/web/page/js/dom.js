@@ -20,3 +20,9 @@ export function say(place, text) {
   if (place.textContent !== text) place.textContent = text;
   place.hidden = !text;
 }
+
+/** Give an element these children; what is there already stays, so that no press on it is lost. */
+export function fill(place, children) {
+  const isSame = place.childNodes.length === children.length && children.every((child, at) => child.isEqualNode(place.childNodes[at]));
+  if (!isSame) place.replaceChildren(...children);
+}

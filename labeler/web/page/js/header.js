@@ -1,6 +1,6 @@
 // Title, progress and buttons above the page, and the bar at the bottom of a phone.
 
-import { byId, element, say } from "./dom.js";
+import { byId, element, fill, say } from "./dom.js";
 import { askForBetter, countOpen, goForward, leave, refuse, undo } from "./actions.js";
 import { openCardMenu } from "./menus.js";
 import { countFaces, hasClusters, hasSuggestions, isBegun, openTiles, tilesOf } from "./page_model.js";
@@ -14,12 +14,12 @@ const MIN_CORRECT = 4; // faces for that: the last few are unusual
 
 export function drawHeader() {
   const page = currentPage();
-  byId("tabs").replaceChildren(...buildTabs());
+  fill(byId("tabs"), buildTabs());
   drawProgress();
   drawTitle(page);
   drawButtons(page);
   drawBar(page);
-  byId("hints").replaceChildren(...buildHints(page));
+  fill(byId("hints"), buildHints(page));
 }
 
 export const buildTabs = (after = () => {}) => Object.entries(VIEWS).map(([name, text]) => element("button", {
@@ -102,7 +102,7 @@ function drawBar(page) {
     !byId("leave").hidden && element("button", { class: "grow", text: words("Skip"), onclick: leave }),
     main && element("button", { class: "primary grow", text: main, onclick: goForward }),
   ].filter(Boolean) : [];
-  byId("bar-buttons").replaceChildren(...buttons);
+  fill(byId("bar-buttons"), buttons);
   document.querySelector(".bar").hidden = !isShown;
 }
 

@@ -1,6 +1,6 @@
 // Class pages in the browser.
 
-import { byId, element } from "./dom.js";
+import { byId, element, fill } from "./dom.js";
 import { label, undo } from "./actions.js";
 import { buildClassList, drawClasses } from "./class_list.js";
 import { closeDialogs, openSheet } from "./dialogs.js";
@@ -48,7 +48,7 @@ function markCurrent() {
 function showEnd(page) {
   forgetPage();
   byId("page").className = "page done";
-  byId("page").replaceChildren(...buildEnd(page));
+  fill(byId("page"), buildEnd(page));
 }
 
 /** What other people have done since. */
