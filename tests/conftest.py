@@ -236,6 +236,31 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Yield a headless Chromium, which occupies the event loop of this thread, or skip.
+
+    No two may run at once, and some tests need the event loop, so it ends with its module.
+    """
+    playwright = pytest.importorskip("playwright.sync_api")
+    if tools_for_tests.CHROMIUM is None:
+        pytest.skip("needs chromium")
+    # Optimizing a detector's WebAssembly takes longer than the few images gain by it.
+    compiler = "--wasm-lazy-compilation,--no-wasm-tier-up,--no-wasm-dynamic-tiering"
+    arguments = [
+        "--no-sandbox",
+        f"--js-flags={compiler}",
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+    ]
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=tools_for_tests.CHROMIUM, args=arguments
+        )
+        yield browser
+        browser.close()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     """Yield `small_disk("size=1m")`: mounts a file system of that size."""

@@ -1,13 +1,12 @@
 """The confusion matrix of reports, as a browser shows and prints it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from tools_for_tests import CHROMIUM, needs_chromium
+from tools_for_tests import needs_chromium
 
 from gleanset.html.fill import get_templates
 
@@ -20,17 +19,6 @@ MEASURE = """() => {
     const box = document.querySelector(".scroll")
     return [Math.max(...cells.map(cell => cell.right)), box.scrollWidth - box.clientWidth]
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Start one browser for all sizes of the matrix."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @needs_chromium

@@ -14,7 +14,6 @@ from drawn_dataset import put_whole
 from PIL import Image
 from server_helpers import Serve, make_facts, make_settings, running_server
 from starlette.testclient import TestClient
-from tools_for_tests import CHROMIUM
 
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE, CropMethod
@@ -174,27 +173,6 @@ def _serving(detector: str, root: Path, scratch: Path, **changes: Any) -> Iterat
         yield f"http://127.0.0.1:{port}/"
 
 
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Any]:
-    """Yield a headless Chromium, which occupies the event loop of this thread, or skip."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None or not are_current():
-        pytest.skip("needs chromium, and the page's parts: tools/npm_parts.py")
-    with playwright.sync_playwright() as driver:
-        webcam = [
-            "--use-fake-device-for-media-stream",
-            "--use-fake-ui-for-media-stream",
-        ]
-        # Optimizing the detector's WebAssembly takes longer than the few images gain by it.
-        compiler = "--wasm-lazy-compilation,--no-wasm-tier-up,--no-wasm-dynamic-tiering"
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", f"--js-flags={compiler}", *webcam],
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.fixture(scope="module")
 def axe() -> Any:
     """Return Deque's axe-core, which finds accessibility problems."""
@@ -210,6 +188,8 @@ def open_page(
     `at` is the address of another server. With `offline` the page stores itself and its detector
     for use without a network, which takes a second.
     """
+    if not are_current():
+        pytest.skip("needs the page's parts: tools/npm_parts.py")
     troubles: list[str] = []
 
     def open_page_in_context(

@@ -12,7 +12,7 @@ from browser_page import PHONE, WIDE, Person, opened_page
 from drawn_faces import FaceSet, copied, drawn_once
 from served_labeler import Server, running_labeler
 from test_labeler_people import invite
-from tools_for_tests import CHROMIUM, needs_chromium
+from tools_for_tests import needs_chromium
 
 from gleanset import Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
@@ -22,19 +22,6 @@ PAGE = Path(__file__).parents[3] / "labeler" / "web" / "page"
 FACES, CLASSES = 60, 4
 MAX_BYTES = 300_000
 pytestmark = [needs_chromium, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Yield a headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
