@@ -293,7 +293,7 @@ def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
     from baseline.use.predict import ClassFolders, open_prediction_table, predict_files
 
     path = Path(request.run or "")
-    if path.suffix not in (".onnx", ".tflite"):
+    if path.suffix != ".onnx":
         path = _run_folder(job, request.run)
     model = load(path)
     model.rename_classes(read_current_names(path, model.classes))
@@ -446,7 +446,7 @@ class PredictionResult(CommandResult, kw_only=True):
 @commands.job()
 @request_options(ExportRequest)
 def export(job: CommandJob, request: ExportRequest) -> CommandResult:
-    """Export RUN as OUT: .onnx for servers, .tflite for phones.
+    """Export RUN as OUT.onnx, for servers, pages and phones.
 
     RUN is an id or a folder; default: the latest. Preprocessing, labels and thresholds are
     inside the file and described in OUT.json. The file is kept only if its predictions on up to

@@ -161,8 +161,8 @@ class PredictRequest(Request, frozen=True, kw_only=True):
     run: Annotated[
         str | None,
         Param(
-            "The model: a run id or folder, or an exported .onnx or .tflite file. Default: the "
-            "latest run."
+            "The model: a run id or folder, or an exported .onnx file. Default: the latest "
+            "run."
         ),
     ] = None
     detector: ModelDetector = None

@@ -30,17 +30,15 @@ def describe_replaced_package(package: str, file: str | None) -> MissingComponen
     return MissingComponent(what, fix)
 
 
-def install_command(
-    *extras: str, python: str = "", options: tuple[str, ...] = ()
-) -> str:
-    """Return the command that installs extras here, or for another `python`."""
+def install_command(*extras: str, options: tuple[str, ...] = ()) -> str:
+    """Return the command that installs extras here."""
     clone = _find_clone()
     if extras == ("train",) and clone and Path(sys.prefix) == clone / ".venv":
         # Unlike pip it can choose the build of PyTorch for this machine.
         return shlex.join(
             ["python3", str(clone / "bootstrap.py"), "install", "--train"]
         )
-    return shlex.join([*_installer(python), *options, *_requirement(extras)])
+    return shlex.join([*_installer(), *options, *_requirement(extras)])
 
 
 def require_extra(feature: str, packages: tuple[str, ...], extra: str) -> None:
@@ -87,17 +85,17 @@ def update_command() -> str:
     return install_command(options=("--upgrade",))
 
 
-def _installer(python: str = "") -> list[str]:
-    """Return the start of the command that installs packages, here or for another Python."""
+def _installer() -> list[str]:
+    """Return the start of the command that installs packages here."""
     # An environment made by uv has no pip.
-    if not python and find_spec("pip") is None:
+    if find_spec("pip") is None:
         return ["uv", "pip", "install", "--python", sys.executable]
 
     # Short if the user's `python` is the one that runs here.
     on_path = shutil.which("python")
     is_own = on_path and Path(on_path).parent == Path(sys.executable).parent
-    own = "python" if is_own else sys.executable
-    return [python or own, "-m", "pip", "install"]
+    python = "python" if is_own else sys.executable
+    return [python, "-m", "pip", "install"]
 
 
 def _requirement(extras: tuple[str, ...]) -> list[str]:

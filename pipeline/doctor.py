@@ -115,7 +115,6 @@ _EXTRAS = (
         ("onnx", "huggingface_hub"),
     ),
     ("formats", "HEIC images", ("pillow_heif",)),
-    ("litert", "baseline export OUT.tflite", ("litert_torch",)),
 )
 
 

@@ -14,8 +14,9 @@ from baseline.evaluation.decision_rule import (
     fit_feature_scale,
     save_decision_rule,
 )
+from baseline.features.graph_backbones import SmallBackbone
 from baseline.settings import Settings, load_preset
-from baseline.train.networks import build_net, to_trained_net
+from baseline.train.networks import SmallNet, to_trained_net
 from baseline.train.trained_net import TrainedNet, save_model
 from baseline.use.model import load
 from gleanset import Dataset
@@ -32,13 +33,13 @@ def train_small(dataset: Dataset) -> tuple[TrainedNet, Settings]:
     y = torch.from_numpy(arrays.y)
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        net = build_net(settings, len(examples.classes))
+        net = SmallNet(settings, len(examples.classes))
         optimiser = torch.optim.Adam(net.parameters(), 0.01)
         for _ in range(25):
             optimiser.zero_grad()
             torch.nn.functional.cross_entropy(net(x), y).backward()
             optimiser.step()
-    return to_trained_net(net, settings), settings
+    return to_trained_net(net, settings, SmallBackbone(settings)), settings
 
 
 def make_patterns(folder: Path) -> None:

@@ -50,14 +50,22 @@ def hash_model_files(folder: Path) -> str:
 def is_export_current(file: Path, folder: Path) -> bool:
     """Return whether a file exists and was exported from the present files of a run.
 
-    ONNX and LiteRT files alike hold the hash as text, among the facts of the model, so no format
-    has to be parsed. Times of files would not do: copies change them. A file whose run was not
-    copied is current.
+    An ONNX file holds the hash as text, among the facts of the model, so it need not be parsed.
+    Times of files would not do: copies change them. A file whose run was not copied is current.
     """
     if not file.is_file():
         return False
     has_run = (folder / SETTINGS).is_file()
     return not has_run or hash_model_files(folder).encode() in file.read_bytes()
+
+
+def check_model_format(path: Path) -> None:
+    """Raise `InputUnusable` for a LiteRT file, which earlier versions exported."""
+    if path.suffix == ".tflite":
+        raise InputUnusable(
+            f"LiteRT files are no longer supported: {path}",
+            "export the run as ONNX: baseline export model.onnx",
+        )
 
 
 def read_run_json(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
@@ -221,8 +229,10 @@ def find_run_folder(root: Path, run: str | None) -> Path:
 
     None is the latest finished run. Raises `InputUnusable` or `DatasetMissing`.
     """
-    if run is not None and (Path(run) / SETTINGS).is_file():
-        return Path(run)
+    if run is not None:
+        check_model_format(Path(run))
+        if (Path(run) / SETTINGS).is_file():
+            return Path(run)
     with Dataset.open(root) as dataset:
         return find_finished_run(dataset, run)[1]
 

@@ -13,8 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from baseline.data.samples import Arrays
 from baseline.features.compute import to_network
-from baseline.train.networks import NearestImageHead
-from baseline.train.trained_net import stack_by_class
+from baseline.train.trained_net import GalleryHead, stack_by_class
 from gleanset.arrays import Float32Array, IntArray, split_by_number
 from gleanset.images.augmentation import Kind, augment
 from gleanset.platform import count_cores
@@ -258,7 +257,7 @@ class BatchHardObjective:
             )
             queries, y = embed_samples(net, samples, batch)
             vectors = stack_by_class(gallery.numpy(), gallery_y.numpy(), self.classes)
-            scores = NearestImageHead(torch.from_numpy(vectors))(queries)
+            scores = torch.from_numpy(GalleryHead(vectors)(queries.numpy()))
 
         loss = float(functional.cross_entropy(scores, y))
         return loss, float((scores.argmax(1) == y).float().mean())

@@ -5,7 +5,6 @@ becomes a `TrainedNet`, whose tensors have the same names.
 """
 
 import copy
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -13,15 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import Backbone
-from baseline.features.backbones import JoinedBackbone, build_backbone
+from baseline.features.backbones import JoinedBackbone
 from baseline.features.graph_backbones import (
     DEVIATION,
     MEAN,
     IdentityBackbone,
     LastMaps,
-    SmallBackbone,
 )
 from baseline.features.timm_backbone import (
     LearningBackbone,
@@ -29,7 +26,7 @@ from baseline.features.timm_backbone import (
     TimmNetwork,
     load_state,
 )
-from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
+from baseline.settings import Finetune, Settings, Simple
 from baseline.train.trained_net import TrainedNet, assemble_net
 from baseline.train.training import TrainingCallback
 from curation.similarity import color_layout
@@ -83,8 +80,7 @@ class DrawnIdentity(LearningBackbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return vectors of length 1: N x `descriptor.IDENTITY`."""
-        # Contiguous and in one pass: LiteRT exports of channels last or shared weights are wrong.
-        small = (_resize_by_area(x) * 255).contiguous()
+        small = _resize_by_area(x) * 255
         views = torch.cat([small, small.flip(3)])
         upright, mirrored = functional.normalize(self._embed(views)).chunk(2)
         return functional.normalize(upright + mirrored)
@@ -125,22 +121,7 @@ SMALL_BATCH = 32
 """Batch size from which batch statistics are better than those of ImageNet."""
 
 
-class Net(nn.Module, ABC):
-    """Images (float N x C x size x size in 0..1) to scores (N x classes)."""
-
-    head: nn.Module
-
-    @abstractmethod
-    def embed(self, x: Tensor) -> Tensor:
-        """Return the input of the head, N x D."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the scores before softmax: N x classes."""
-        scores: Tensor = self.head(self.embed(x))
-        return scores
-
-
-class SmallNet(Net):
+class SmallNet(nn.Module):
     """The small convolutional network that is trained from scratch.
 
     Each block halves the image. The maps are averaged to a coarse grid that keeps positions:
@@ -163,11 +144,11 @@ class SmallNet(Net):
             nn.Dropout(settings.dropout), nn.Linear(settings.dense, classes)
         )
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Return the output of the dense layer, N x dense."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scores before softmax: N x classes."""
         features = self.features((x - MEAN) / DEVIATION)
-        embeddings: Tensor = self.neck(features.flatten(1))
-        return embeddings
+        scores: Tensor = self.head(self.neck(features.flatten(1)))
+        return scores
 
 
 def _build_block(before: int, after: int) -> nn.Sequential:
@@ -186,75 +167,21 @@ def _build_block(before: int, after: int) -> nn.Sequential:
     )
 
 
-class BackboneNet(Net):
+class BackboneNet(nn.Module):
     """A backbone and a head on its features."""
 
-    def __init__(
-        self,
-        settings: Transfer | Finetune,
-        backbone: LearningBackbone,
-        width: int,
-        classes: int,
-    ):
+    def __init__(self, settings: Finetune, backbone: Backbone, classes: int):
         super().__init__()
-        self.backbone = backbone
-        dropout = settings.dropout if isinstance(settings, Finetune) else 0.0
+        self.backbone = make_trainable_backbone(backbone)
         self.head = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(width, classes),
+            nn.Dropout(settings.dropout),
+            nn.Linear(backbone.width, classes),
         )
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Return the features, N x width."""
-        features: Tensor = self.backbone(x)
-        return features
-
-
-class EmbeddingNet(Net):
-    """A backbone, a projection to embeddings of length 1, and known images to compare with."""
-
-    def __init__(
-        self,
-        settings: Triplet,
-        backbone: LearningBackbone,
-        width: int,
-        gallery: Tensor,
-    ):
-        super().__init__()
-        self.backbone = backbone
-        self.projection = projection(settings, width)
-        self.head = NearestImageHead(gallery)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Return embeddings of length 1: N x embedding."""
-        return functional.normalize(self.projection(self.backbone(x)), dim=1)
-
-
-def projection(settings: Triplet, width: int) -> nn.Sequential:
-    """Build the projection of features (N x width) to embeddings before normalization."""
-    return nn.Sequential(
-        nn.Dropout(settings.dropout), nn.Linear(width, settings.embedding)
-    )
-
-
-class NearestImageHead(nn.Module):
-    """Scores a class by its most similar known image: `vectors` is classes x K x D."""
-
-    vectors: Tensor
-
-    def __init__(self, vectors: Tensor):
-        super().__init__()
-        self.register_buffer("vectors", vectors)
-
-    def forward(self, embeddings: Tensor) -> Tensor:
-        """Return the largest cosine similarity to each class, scaled (N x classes)."""
-        return GALLERY_SCALE * self.similarity(embeddings).amax(2)
-
-    def similarity(self, embeddings: Tensor) -> Tensor:
-        """Return the cosine similarities to known images, N x classes x K."""
-        classes, images_per_class, width = self.vectors.shape
-        flat = embeddings @ self.vectors.reshape(classes * images_per_class, width).T
-        return flat.reshape(-1, classes, images_per_class)
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scores before softmax: N x classes."""
+        scores: Tensor = self.head(self.backbone(x))
+        return scores
 
 
 class ConcatenatedNetworks(LearningBackbone):
@@ -289,40 +216,11 @@ def make_trainable_backbone(backbone: Backbone) -> LearningBackbone:
     return network
 
 
-def build_net(
-    settings: Settings, classes: int, backbone: Backbone | None = None
-) -> Net:
-    """Build an untrained network on the CPU, channels last.
-
-    Without a `backbone` it is that of the settings with random weights.
-    """
-    net: Net
-    if isinstance(settings, Simple):
-        net = SmallNet(settings, classes)
-    else:
-        backbone = backbone or build_backbone(settings.backbone)
-        trainable = make_trainable_backbone(backbone)
-        width = backbone.width
-        if isinstance(settings, Triplet):
-            gallery = torch.zeros(classes, 1, settings.embedding)
-            net = EmbeddingNet(settings, trainable, width, gallery)
-        else:
-            net = BackboneNet(settings, trainable, width, classes)
-    # Convolutions are faster in this memory format (docs/experiments.md).
-    return net.to(memory_format=torch.channels_last)
-
-
 def to_trained_net(
-    net: Net, settings: Settings, backbone: Backbone | None = None
+    net: nn.Module, settings: Settings, backbone: Backbone
 ) -> TrainedNet:
     """Return the trained network without PyTorch; `backbone` takes over its weights."""
     state = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
-    if backbone is None:
-        backbone = (
-            SmallBackbone(settings)
-            if isinstance(settings, Simple)
-            else build_backbone(settings.backbone)
-        )
     return assemble_net(backbone, settings, state)
 
 

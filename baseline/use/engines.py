@@ -1,11 +1,6 @@
-"""Engines for exported files (ONNX and LiteRT), what every engine returns, and cards."""
+"""Engine for exported ONNX files, what every engine returns, and cards."""
 
-import io
-import threading
-import zipfile
-from collections.abc import Mapping, Sequence
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -17,20 +12,20 @@ from baseline.evaluation.decision_rule import DecisionRule, FeatureScale
 from baseline.settings import Fit
 from gleanset.arrays import Float32Array, Pixels
 from gleanset.db.faces import CropMethod
-from gleanset.errors import InputUnusable, MissingComponent
+from gleanset.errors import InputUnusable
 from gleanset.work.onnx_session import open_onnx_session
 
 
 class NetworkOutputs(NamedTuple):
     """Outputs of a network for N images.
 
-    Calibrated `probabilities` (N x classes), `embeddings` (N x D), `similarity` (N x classes x K),
+    Calibrated `probabilities` (N x classes), `embedding` (N x D), `similarity` (N x classes x K),
     the cosine similarity to the images of a gallery, and `membership` (N), the probability that an
     image is of one of the classes; None if the model has no gallery or no membership.
     """
 
     probabilities: Float32Array
-    embeddings: Float32Array
+    embedding: Float32Array
     similarity: Float32Array | None = None
     membership: Float32Array | None = None
 
@@ -80,8 +75,6 @@ class InferenceEngine(Protocol):
 
 KEY = "gleanset"
 """The name of the JSON in an ONNX file's metadata."""
-FILE = f"{KEY}.json"
-"""The name of the same JSON in the zip behind a LiteRT file."""
 EXPORT_AGAIN = "export it again: baseline export"
 FORMAT = 8
 """Version of a card's format."""
@@ -110,14 +103,6 @@ OUTPUTS = {
     "similarity": "float32 N x classes x K, cosine similarity to the gallery images of each class",
     "membership": "float32 N, probability that an image is of one of the classes",
 }
-
-
-def name_outputs(facts: ModelFacts, values: Sequence[Float32Array]) -> NetworkOutputs:
-    """Return the outputs of an exported model, which are in the order of `OUTPUTS`."""
-    if facts.has_membership:
-        return NetworkOutputs(values[0], values[1], membership=values[2])
-    # The similarity is the third output, if there is one.
-    return NetworkOutputs(*values)
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -215,7 +200,10 @@ def read_card(text: str | bytes | None, path: Path) -> Card:
             EXPORT_AGAIN,
         )
     except msgspec.DecodeError as error:
-        raise _foreign_file_error(f"{path}: {error}") from error
+        raise InputUnusable(
+            f"not a model exported by Gleanset: {path}: {error}",
+            "export one: baseline export model.onnx",
+        ) from error
 
 
 class OnnxEngine:
@@ -229,22 +217,29 @@ class OnnxEngine:
         `source` is the file that errors name, if `model` is a copy. Raises `InputUnusable` for a
         file of another program, and for one that does not match its card.
         """
-        name, data = _read_model(model, "model.onnx")
-        name = source or name
+        name = source or (model if isinstance(model, Path) else Path("model.onnx"))
         try:
+            data = model if isinstance(model, bytes) else model.read_bytes()
             self._session = open_onnx_session(data, threads)
-        except (OSError, ValueError) as error:
-            raise _load_error(name, error) from error
+        except OSError as error:
+            raise InputUnusable(
+                f"{name} cannot be read: {error.strerror}", "check its name"
+            ) from error
+        except ValueError as error:
+            raise InputUnusable(
+                f"{name} cannot be loaded: {error}", EXPORT_AGAIN
+            ) from error
 
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.facts = read_card(metadata.get(KEY), name).facts
         self._input = self._session.get_inputs()[0].name
+        self._outputs = [output.name for output in self._session.get_outputs()]
         self._check_shapes(name)
 
     def __call__(self, images: Pixels) -> NetworkOutputs:
         """Return the outputs for images, uint8 N x size x size x 3."""
         values = self._session.run(None, {self._input: np.ascontiguousarray(images)})
-        return name_outputs(self.facts, values)
+        return NetworkOutputs(**dict(zip(self._outputs, values, strict=True)))
 
     def _check_shapes(self, name: Path) -> None:
         """Raise `InputUnusable` if the output shapes do not match the card."""
@@ -264,7 +259,7 @@ class OnnxEngine:
         # The similarities of one image, 1 x classes x K.
         expected_gallery = None if facts.gallery is None else (1, labels)
         gallery = None if outputs.similarity is None else outputs.similarity.shape[:2]
-        width = outputs.embeddings.shape[1]
+        width = outputs.embedding.shape[1]
         has_other_scale = facts.scale is not None and len(facts.scale.mean) != width
         if gallery != expected_gallery or has_other_scale:
             raise _mismatch_error(
@@ -272,73 +267,5 @@ class OnnxEngine:
             )
 
 
-def _foreign_file_error(file: object) -> InputUnusable:
-    return InputUnusable(
-        f"not a model exported by Gleanset: {file}",
-        "export one: baseline export model.onnx",
-    )
-
-
 def _mismatch_error(name: Path, problem: str) -> InputUnusable:
     return InputUnusable(f"{name} does not match its card: {problem}", EXPORT_AGAIN)
-
-
-class LiteRtEngine:
-    """Engine for a LiteRT file of `baseline export`."""
-
-    def __init__(self, model: Path | bytes):
-        """Raise `InputUnusable` for another file, `MissingComponent` without the runtime."""
-        if find_spec("ai_edge_litert") is None:
-            raise MissingComponent(
-                "ai-edge-litert is not installed", "pip install ai-edge-litert"
-            )
-
-        # The card is in a zip behind the model.
-        name, data = _read_model(model, "model.tflite")
-        try:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                self.facts = read_card(archive.read(FILE), name).facts
-        except (zipfile.BadZipFile, KeyError) as error:
-            raise _foreign_file_error(name) from error
-
-        runtime = import_module("ai_edge_litert.interpreter")
-        try:
-            self._interpreter = runtime.Interpreter(model_content=data)
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise _load_error(name, error) from error
-
-        # An interpreter is not thread-safe.
-        self._lock = threading.Lock()
-
-    def __call__(self, images: Pixels) -> NetworkOutputs:
-        """Return the outputs for images, uint8 N x size x size x 3."""
-        with self._lock:
-            rows = [self._run_image(image) for image in images]
-        columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
-        return name_outputs(self.facts, columns)
-
-    def _run_image(self, image: Pixels) -> list[Float32Array]:
-        interpreter = self._interpreter
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
-        interpreter.invoke()
-        # Outputs are ordered by name: StatefulPartitionedCall:0 or output_0, output_1, …
-        details = interpreter.get_output_details()
-        outputs = sorted(details, key=lambda output: str(output["name"]))
-        # Copied, because the next call overwrites them.
-        return [interpreter.get_tensor(output["index"]).copy() for output in outputs]
-
-
-def _read_model(model: Path | bytes, default_name: str) -> tuple[Path, bytes]:
-    if isinstance(model, bytes):
-        return Path(default_name), model
-    try:
-        return model, model.read_bytes()
-    except OSError as error:
-        raise InputUnusable(
-            f"{model} cannot be read: {error.strerror}", "check its name"
-        ) from error
-
-
-def _load_error(name: Path, error: Exception) -> InputUnusable:
-    return InputUnusable(f"{name} cannot be loaded: {error}", EXPORT_AGAIN)

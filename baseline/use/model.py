@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from baseline.data.pixels import ImageInput, to_rgb_image
-from baseline.data.runs import find_finished_run, find_run_dataset
+from baseline.data.runs import check_model_format, find_finished_run, find_run_dataset
 from baseline.evaluation.decision_rule import (
     MIN_ANSWER_CONFIDENCE,
     UNKNOWN,
@@ -27,7 +27,6 @@ from baseline.features.backbone import batch_items, batch_slices
 from baseline.use.crops import CropPlan, ImagePart, make_crop_plan
 from baseline.use.engines import (
     InferenceEngine,
-    LiteRtEngine,
     ModelFacts,
     NetworkOutputs,
     OnnxEngine,
@@ -224,7 +223,7 @@ class Model:
 
     def embed_pixels(self, pixels: Pixels) -> Float32Array:
         """Return embeddings of prepared pixels: uint8 N x size x size x 3."""
-        return self.forward(pixels).embeddings
+        return self.forward(pixels).embedding
 
     def forward(self, pixels: Pixels) -> NetworkOutputs:
         """Return the outputs for prepared pixels, computed in batches."""
@@ -258,7 +257,7 @@ class Model:
             return np.asarray(outputs.similarity.max((1, 2)), np.float64)
         if self.facts.scale is None:
             return None
-        distances = self.facts.scale.distances(outputs.embeddings)
+        distances = self.facts.scale.distances(outputs.embedding)
         return compute_training_similarity(scores, distances)
 
     def _list_nearest(
@@ -294,20 +293,18 @@ def load(path: str | Path | Dataset, detector: str | None = None) -> Model:
 
 
 def open_engine(path: Path) -> InferenceEngine:
-    """Open a run's folder, an `.onnx` or a `.tflite` file.
+    """Open a run's folder, or an `.onnx` file.
 
     Raises `InputUnusable` for anything else, `MissingComponent` without its runtime.
     """
     if path.suffix == ".onnx":
         return OnnxEngine(path)
 
-    if path.suffix == ".tflite":
-        return LiteRtEngine(path)
-
+    check_model_format(path)
     if not path.is_dir():
         raise InputUnusable(
             f"there is no model in {path}",
-            "name a run's folder, an .onnx or a .tflite file",
+            "name a run's folder, or an .onnx file",
         )
 
     from baseline.use.run_engine import RunEngine

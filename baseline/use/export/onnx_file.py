@@ -4,9 +4,12 @@ The graph has the preprocessing, the backbones, the head and the probabilities, 
 axis. Its opset is `OPSET`, or that of an embedding if it is newer.
 """
 
+import logging
 import math
 import tempfile
-from collections.abc import Callable
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +32,6 @@ from baseline.features.graph_builder import GraphBuilder, Output, image_input
 from baseline.train.membership import ClassMembership
 from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
 from baseline.use.engines import KEY, Card
-from baseline.use.export import quiet_converters
 from baseline.use.run_engine import LUMA, RunEngine
 from gleanset.arrays import MIN_LENGTH, Float32Array, Pixels
 from gleanset.errors import InputUnusable
@@ -41,6 +43,19 @@ if TYPE_CHECKING:
 
 INPUT_NAME = "images"
 MEMBERSHIP = "membership"
+
+
+@contextmanager
+def _quiet_converters() -> Iterator[None]:
+    """Suppress log messages up to warnings, and Python warnings."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def build_graph(run: RunEngine) -> ModelProto:
@@ -133,7 +148,7 @@ def _export_with_torch(
     )
     count = torch.export.Dim("images", min=1)
 
-    with quiet_converters(), tempfile.TemporaryDirectory(prefix="gleanset-") as folder:
+    with _quiet_converters(), tempfile.TemporaryDirectory(prefix="gleanset-") as folder:
         path = Path(folder) / "network.onnx"
         torch.onnx.export(
             member.network,
@@ -251,53 +266,40 @@ IMAGE_CHANNELS = 3
 """Channels of an image."""
 
 
-def write_onnx(
-    build: Callable[[RunEngine], ModelProto],
-    run: RunEngine,
-    card: Card,
-    calibration: Pixels,
-) -> bytes:
-    """Return the file without its card; int8 needs `calibration` (N x size x size x 3).
-
-    `build` is `build_graph`, cached if files of several precisions are written.
-    """
-    exact: bytes = build(run).SerializeToString()
-    if card.precision == "fp32":
-        return exact
-    with tempfile.TemporaryDirectory(prefix="gleanset-") as folder:
-        path = Path(folder) / "float32.onnx"
-        path.write_bytes(exact)
-        return _quantize(path, calibration).read_bytes()
-
-
-def with_card(model: bytes, card: Card) -> bytes:
-    """Return a model with its card and labels in the metadata."""
-    graph = onnx.load_model_from_string(model)
+def with_card(model: ModelProto, card: Card) -> bytes:
+    """Return the file of a model, with its card and labels in the metadata."""
     onnx.helper.set_model_props(
-        graph, {KEY: card.to_json(), "labels": "\n".join(card.classes)}
+        model, {KEY: card.to_json(), "labels": "\n".join(card.classes)}
     )
-    graph.producer_name = "gleanset"
-    return bytes(graph.SerializeToString())
+    model.producer_name = "gleanset"
+    return bytes(model.SerializeToString())
 
 
-def _quantize(path: Path, calibration: Pixels) -> Path:
+def quantize(exact: ModelProto, calibration: Pixels) -> ModelProto:
     """Quantize convolutions and products to int8, per channel, with ranges of real images.
 
     Activations and residual sums between two of them are quantized too, to avoid conversions. These
     stay in float32: scaling, normalization, color layouts, softmax and similarities; convolutions
     of the image itself, which are faster so and whose rounding would affect all later layers; and
     outputs of products, because classes would tie in 256 steps of a logit. Small products that
-    compute outputs also have float32 inputs, because features have no common range. Raises
-    `InputUnusable` if nothing is left to quantize.
+    compute outputs also have float32 inputs, because features have no common range.
+
+    `exact` is the model in float32, `calibration` N x size x size x 3. Raises `InputUnusable` if
+    nothing is left to quantize.
     """
     tools = import_module("onnxruntime.quantization")
     shapes = import_module("onnxruntime.quantization.shape_inference")
-    ready = path.with_name("ready.onnx")
-    target = path.with_name("int8.onnx")
     # onnxruntime reads the calibration by calls of `get_next`, until it returns None.
     inputs = ({INPUT_NAME: image[None]} for image in calibration)
 
-    with quiet_converters():
+    with (
+        tempfile.TemporaryDirectory(prefix="gleanset-") as folder,
+        _quiet_converters(),
+    ):
+        path = Path(folder) / "float32.onnx"
+        ready = path.with_name("ready.onnx")
+        target = path.with_name("int8.onnx")
+        onnx.save(exact, path)
         shapes.quant_pre_process(str(path), str(ready), skip_symbolic_shape=True)
         tools.quantize_static(
             str(ready),
@@ -309,19 +311,18 @@ def _quantize(path: Path, calibration: Pixels) -> Path:
             weight_type=tools.QuantType.QInt8,
             op_types_to_quantize=QUANTIZED_OPERATIONS,
             extra_options={"OpTypesToExcludeOutputQuantization": PRODUCT_OPERATIONS},
-            nodes_to_exclude=_list_float32_nodes(
-                onnx.load(path).graph, onnx.load(ready).graph
-            ),
+            nodes_to_exclude=_list_float32_nodes(exact.graph, onnx.load(ready).graph),
         )
+        model = onnx.load(target)
 
-    kinds = {node.op_type for node in onnx.load(target).graph.node}
+    kinds = {node.op_type for node in model.graph.node}
     if "QuantizeLinear" not in kinds:
         raise InputUnusable(
             "this network has no layers that can be int8",
             "export with --precision fp32",
         )
 
-    return target
+    return model
 
 
 def _list_float32_nodes(before: Any, ready: Any) -> list[str]:

@@ -19,8 +19,9 @@ from baseline.data.runs import SETTINGS
 from baseline.data.samples import find_examples, load_arrays
 from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
 from baseline.features.features import FeatureSpec, compute_features
+from baseline.features.graph_backbones import SmallBackbone
 from baseline.settings import Fit, load_preset
-from baseline.train.networks import build_net
+from baseline.train.networks import SmallNet
 from baseline.train.networks import to_trained_net as made_by
 from baseline.train.trained_net import save_model
 from baseline.use.export.export_run import export_run
@@ -102,7 +103,7 @@ def test_prediction_and_export_use_fit_of_training(
     settings = load_preset("simple", TINY | {"fit": "crop"})
     folder = dataset.root / "runs" / RUN
     dataset.runs.start(RUN, "baseline", settings.to_json())
-    net = made_by(build_net(settings, 2), settings)
+    net = made_by(SmallNet(settings, 2), settings, SmallBackbone(settings))
     save_model(folder, net, settings, ("a", "b"))
     save_decision_rule(folder, DecisionRule(1.0))
     dataset.runs.finish(RUN, "done", {})

@@ -20,8 +20,9 @@ from baseline.evaluation.intervals import (
     share_interval_or_none,
 )
 from baseline.evaluation.metrics import compute_classification_metrics
+from baseline.features.graph_backbones import SmallBackbone
 from baseline.settings import load_preset
-from baseline.train.networks import build_net, to_trained_net
+from baseline.train.networks import SmallNet, to_trained_net
 from baseline.train.trained_net import GalleryHead
 from baseline.train.training import compute_feature_outputs
 
@@ -194,7 +195,7 @@ def test_gallery_image_is_not_compared_with_itself() -> None:
     embedded = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
     y = np.array([0, 0, 1])
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "2"})
-    net = to_trained_net(build_net(settings, 2), settings)
+    net = to_trained_net(SmallNet(settings, 2), settings, SmallBackbone(settings))
     keys = ("one", "two", "new")
     net.head = GalleryHead(vectors)
     assert compute_feature_outputs(net, embedded, y, keys).logits.argmax(

@@ -4,20 +4,21 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from drawn_dataset import none
+from torch import nn
 
 from baseline.data.samples import Arrays
 from baseline.evaluation.metrics import EpochReport
 from baseline.features.compute import reproducible
 from baseline.settings import Simple
 from baseline.train.loop import make_classifier_task, train_network
-from baseline.train.networks import Net, build_net
+from baseline.train.networks import SmallNet
 from baseline.train.training import TrainingCallback
 
 
 class SmallTraining(NamedTuple):
     """A trained network, and how it was trained."""
 
-    net: Net
+    net: nn.Module
     history: tuple[EpochReport, ...]
     best_epoch: int
     device: str
@@ -32,7 +33,7 @@ def train_small(
 ) -> SmallTraining:
     """Train from scratch; `on_epoch` is called after every epoch."""
     with reproducible(settings.seed):
-        net = build_net(settings, int(train.y.max()) + 1)
+        net = SmallNet(settings, int(train.y.max()) + 1)
     task = make_classifier_task(net, train, none() if val is None else val, settings)
     callback = TrainingCallback()
     callback.on_epoch_end = on_epoch

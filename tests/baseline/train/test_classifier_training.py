@@ -31,7 +31,7 @@ from baseline.train.batches import (
     make_shuffled_sampler,
 )
 from baseline.train.loop import load_checkpoint, make_classifier_task, train_network
-from baseline.train.networks import Net, build_net
+from baseline.train.networks import SmallNet
 from baseline.train.training import LOG, RunLogger, TrainingCallback
 from gleanset.errors import UsageError
 from gleanset.work.progress import NO_PROGRESS
@@ -50,13 +50,13 @@ def settings(**changes: Any) -> Simple:
     return msgspec.structs.replace(preset, **changes)
 
 
-def compute_logits(net: Net, arrays: Arrays) -> np.ndarray:
+def compute_logits(net: nn.Module, arrays: Arrays) -> np.ndarray:
     with torch.inference_mode():
         x = torch.from_numpy(arrays.x).float() / 255
         return net(x).numpy()
 
 
-def evaluate(net: Net, arrays: Arrays, classes: tuple[str, ...]) -> SplitMetrics:
+def evaluate(net: nn.Module, arrays: Arrays, classes: tuple[str, ...]) -> SplitMetrics:
     return compute_classification_metrics(
         compute_logits(net, arrays), arrays.y, arrays.keys, classes
     )
@@ -196,7 +196,7 @@ def test_loader_workers_give_the_same_batches(monkeypatch: pytest.MonkeyPatch) -
 def test_frozen_weights_train_after_frozen_epochs() -> None:
     options = settings(epochs=3)
     with reproducible(0):
-        net = build_net(options, 3)
+        net = SmallNet(options, 3)
     features = net.get_submodule("features")
     before = {name: value.clone() for name, value in features.state_dict().items()}
     unchanged: list[bool] = []
@@ -217,7 +217,7 @@ def test_training_writes_log(tmp_path: Path) -> None:
     pictures = patterns((30, 30, 30), 1)
     options = settings(epochs=3)
     task = make_classifier_task(
-        build_net(options, 3), pictures, patterns((9, 9, 9), 2), options
+        SmallNet(options, 3), pictures, patterns((9, 9, 9), 2), options
     )
     with RunLogger(tmp_path, NO_PROGRESS, print) as callback:
         fitted = train_network(task, callback, tmp_path / "checkpoint")

@@ -157,13 +157,6 @@ def test_exported_membership_is_the_same(fitted: Fitted) -> None:
     [exported] = onnxruntime.InferenceSession(model).run(None, {"x": rows})
     assert exported == pytest.approx(membership(rows), abs=1e-5)
 
-    torch = pytest.importorskip("torch")
-    from baseline.use.export.litert_file import MembershipNet
-
-    assert MembershipNet(membership)(torch.from_numpy(rows)).numpy() == pytest.approx(
-        membership(rows), abs=1e-5
-    )
-
 
 def test_two_classes_have_no_membership() -> None:
     random = np.random.default_rng(0)

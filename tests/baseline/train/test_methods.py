@@ -16,13 +16,14 @@ from torch import nn
 
 from baseline.data.samples import Arrays, find_examples
 from baseline.evaluation.decision_rule import GALLERY_SCALE
-from baseline.features.backbones import load_backbone
+from baseline.features.backbone import ImageShape
+from baseline.features.backbones import build_backbone, load_backbone
 from baseline.settings import load_preset
 from baseline.train.methods.logistic import TrainRows, choose_strength, fit_linear_head
-from baseline.train.networks import build_net, to_trained_net
 from baseline.train.trained_net import (
     MAX_GALLERY_IMAGES,
     GalleryHead,
+    LinearLayer,
     TrainedNet,
     build_gallery,
     choose_representatives,
@@ -339,9 +340,14 @@ for writes in range(0, 12, 2):
 @pytest.mark.long
 def test_killed_addition_leaves_old_or_new_gallery(tmp_path: Path) -> None:
     settings = load_preset("triplet", TINY)
-    net = to_trained_net(build_net(settings, 3), settings)
     keys = [f"k{n}" for n in range(12)]
-    net.head = build_gallery(unit_vectors(12, 128, 0), np.arange(12) % 3, keys, 3)
+    backbone = build_backbone(settings.backbone)
+    net = TrainedNet(
+        backbone,
+        build_gallery(unit_vectors(12, 128, 0), np.arange(12) % 3, keys, 3),
+        ImageShape(settings.channels, settings.size),
+        LinearLayer(np.zeros((128, backbone.width)), np.zeros(128)),
+    )
     folder = tmp_path / "run"
     folder.mkdir()
     save_model(folder, net, settings, ("disc", "cross", "stripes"))

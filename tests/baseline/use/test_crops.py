@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner, Result
 from filled import RUN
@@ -132,7 +133,7 @@ def test_export_carries_crop_method(
     card = make_card(open_engine(folder).facts, "fp32")
     assert FOUND in str(card.crops_note)
     out = tmp_path / "model.onnx"
-    out.write_bytes(with_card(exported.read_bytes(), card))
+    out.write_bytes(with_card(onnx.load(exported), card))
     ours, theirs = (
         baseline.load(path).predict_faces(with_face) for path in (folder, out)
     )

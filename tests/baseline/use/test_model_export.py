@@ -224,8 +224,14 @@ def test_engines_agree() -> None:
 def test_invalid_names_and_files_raise_error(
     patterns_root: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=r"use \.onnx or"):
+    with pytest.raises(UsageError, match=r"use \.onnx"):
         export_run(patterns_root, None, tmp_path / "model.pt", "fp32")
+    with pytest.raises(UsageError, match="on phones, too"):
+        export_run(patterns_root, None, tmp_path / "model.tflite", "fp32")
+    old = tmp_path / "old.tflite"
+    old.write_bytes(b"an export of an earlier version")
+    with pytest.raises(InputUnusable, match="LiteRT files are no longer supported"):
+        baseline.load(old)
     with pytest.raises(InputUnusable, match="no finished run other"):
         export_run(patterns_root, "other", tmp_path / "m.onnx", "fp32")
     broken = tmp_path / "broken.onnx"
