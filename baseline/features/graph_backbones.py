@@ -270,24 +270,6 @@ class IdentityBackbone(GraphBackbone):
         """The number of trained parameters, which are stored as float16."""
         return len(self._data) // 2
 
-    @property
-    def layer_weights(self) -> list[tuple[Array, Array]]:
-        """Weight and bias of each convolution and of the last layer, in order."""
-        import onnx
-
-        graph = onnx.load_model_from_string(self._data).graph
-        tensors = {
-            tensor.name: onnx.numpy_helper.to_array(tensor).astype(np.float32)
-            for tensor in graph.initializer
-        }
-        # The file has float16 weights, each with a cast to float32.
-        for node in graph.node:
-            if node.op_type == "Cast" and node.input[0] in tensors:
-                tensors[node.output[0]] = tensors[node.input[0]]
-
-        layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
-        return [(tensors[layer.input[1]], tensors[layer.input[2]]) for layer in layers]
-
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         import onnx
 
@@ -325,7 +307,7 @@ class LastMaps:
     def __init__(self, settings: Simple):
         # Each block halves the maps.
         self.side = settings.size // 2 ** len(settings.blocks)
-        # A fixed kernel, because some export formats do not support adaptive pooling.
+        # A fixed kernel, because ONNX has no adaptive pooling.
         self.kernel = max(1, self.side // GRID)
         cells = (self.side // self.kernel) ** 2
         self.values = settings.blocks[-1] * cells

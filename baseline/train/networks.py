@@ -10,14 +10,12 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from baseline.features.backbone import Backbone
+from baseline.features.backbone import Backbone, ImageShape
 from baseline.features.backbones import JoinedBackbone
 from baseline.features.graph_backbones import (
     DEVIATION,
     MEAN,
-    IdentityBackbone,
     LastMaps,
 )
 from baseline.features.timm_backbone import (
@@ -29,92 +27,19 @@ from baseline.features.timm_backbone import (
 from baseline.settings import Finetune, Settings, Simple
 from baseline.train.trained_net import TrainedNet, assemble_net
 from baseline.train.training import TrainingCallback
-from curation.similarity import color_layout
 
 
-class ColourLayout(LearningBackbone):
-    """Images (float N x 1 or 3 x height x width in 0..1) to color layouts, N x `WIDTH`.
+class FrozenGraph(LearningBackbone):
+    """Features of a backbone that is not trained, such as color layouts."""
 
-    The same as `curation/similarity/color_layout.py`, in PyTorch.
-    """
-
-    cells: Tensor
-
-    def __init__(self) -> None:
+    def __init__(self, backbone: Backbone, shape: ImageShape):
         super().__init__()
-        cells = torch.from_numpy(color_layout.compute_cell_weights().copy())
-        self.register_buffer("cells", cells, persistent=False)
+        self._extract = backbone.extractor(shape, "fp32")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return color layouts, N x `color_layout.WIDTH`, in 0..1."""
-        small = _resize_by_area(x).flatten(2)
-        layout: Tensor = color_layout.compute_layout(small, self.cells, torch)
-        return layout.flatten(1)
-
-
-def _resize_by_area(x: Tensor) -> Tensor:
-    """Return small images with three channels."""
-    rows, columns = (
-        torch.from_numpy(color_layout.compute_area_weights(side)).to(x.device)
-        for side in x.shape[2:]
-    )
-    small = rows @ x.float() @ columns.T
-    # Grayscale becomes three equal channels.
-    return small.expand(-1, 3, -1, -1)
-
-
-class DrawnIdentity(LearningBackbone):
-    """Images (as for `ColourLayout`) to identity embeddings of drawn people.
-
-    The same as `curation/similarity/descriptor.py`, in PyTorch; its weights are not trained.
-    """
-
-    def __init__(self, backbone: IdentityBackbone):
-        super().__init__()
-        layers = backbone.layer_weights
-        self._layers = len(layers)
-        for number, (weight, bias) in enumerate(layers):
-            for kind, values in (("weight", weight), ("bias", bias)):
-                tensor = torch.from_numpy(values)
-                self.register_buffer(f"{kind}{number}", tensor, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return vectors of length 1: N x `descriptor.IDENTITY`."""
-        small = _resize_by_area(x) * 255
-        views = torch.cat([small, small.flip(3)])
-        upright, mirrored = functional.normalize(self._embed(views)).chunk(2)
-        return functional.normalize(upright + mirrored)
-
-    def _embed(self, images: Tensor) -> Tensor:
-        """Return the output of the last layer, a row for each image (values in 0..255)."""
-        normalized = images / 64 - 2  # as in training
-        maps = self._convolve(normalized, 0, stride=2).relu()
-
-        # Blocks of a convolution that halves the maps, and two with a shortcut.
-        last = self._layers - 1
-        for first in range(1, last, 3):
-            maps = self._convolve(maps, first, stride=2).relu()
-            inner = self._convolve(maps, first + 1).relu()
-            residual = self._convolve(inner, first + 2)
-            maps = (maps + residual).relu()
-
-        weight, bias = self._get_layer(last)
-        return functional.linear(maps.flatten(1), weight, bias)
-
-    def _convolve(self, maps: Tensor, number: int, stride: int = 1) -> Tensor:
-        weight, bias = self._get_layer(number)
-        return functional.conv2d(
-            maps,
-            weight,
-            bias,
-            stride=stride,
-            padding=1,
-        )
-
-    def _get_layer(self, number: int) -> tuple[Tensor, Tensor]:
-        weight = self.get_buffer(f"weight{number}")
-        bias = self.get_buffer(f"bias{number}")
-        return weight, bias
+        """Return features (N x width) of images (N x C x size x size in 0..1)."""
+        images = x.float().cpu().contiguous()
+        return torch.from_numpy(self._extract(images.numpy())).to(x.device)
 
 
 SMALL_BATCH = 32
@@ -172,7 +97,8 @@ class BackboneNet(nn.Module):
 
     def __init__(self, settings: Finetune, backbone: Backbone, classes: int):
         super().__init__()
-        self.backbone = make_trainable_backbone(backbone)
+        shape = ImageShape(settings.channels, settings.size)
+        self.backbone = make_trainable_backbone(backbone, shape)
         self.head = nn.Sequential(
             nn.Dropout(settings.dropout),
             nn.Linear(backbone.width, classes),
@@ -196,19 +122,17 @@ class ConcatenatedNetworks(LearningBackbone):
         return torch.cat([member(x) for member in self.backbones], 1)
 
 
-def make_trainable_backbone(backbone: Backbone) -> LearningBackbone:
-    """Return a PyTorch network with the weights of a backbone."""
+def make_trainable_backbone(backbone: Backbone, shape: ImageShape) -> LearningBackbone:
+    """Return a PyTorch network with the weights of a backbone, for images of a shape."""
     if isinstance(backbone, JoinedBackbone):
         return ConcatenatedNetworks(
-            [make_trainable_backbone(member) for member in backbone.members]
+            [make_trainable_backbone(member, shape) for member in backbone.members]
         )
     if isinstance(backbone, TimmBackbone):
         return copy.deepcopy(backbone.network)
-    if isinstance(backbone, IdentityBackbone):
-        return DrawnIdentity(backbone)
-    # Colors have no weights. Nor have models of a hub, but the settings refuse to fine-tune them.
+    # Colors and identities. Models of a hub have no weights, too, but the settings refuse them.
     if not backbone.shapes:
-        return ColourLayout()
+        return FrozenGraph(backbone, shape)
 
     # The other shipped ones are of timm, with the same names of tensors.
     network = TimmNetwork(backbone.name)

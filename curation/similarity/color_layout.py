@@ -8,12 +8,10 @@ make Euclidean distance the Hellinger distance (Swain and Ballard, "Color indexi
 color histograms; Arandjelovic and Zisserman, "Three things everyone should know to improve object
 retrieval", 2012, for the root). Soft bins keep the effect of small shifts, tints and shadows small.
 
-The same formula runs in numpy and PyTorch. `baseline/features/graph_backbones.py` has it as an
-ONNX graph; a test compares all of them.
+`baseline/features/graph_backbones.py` has the same formula as an ONNX graph; a test compares both.
 """
 
 from functools import cache, lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -55,34 +53,26 @@ OFFSET = 16 / 116
 def compute_color_layout(small: Float32Array) -> Float32Array:
     """Return the descriptor (`WIDTH` numbers in 0..1) of a result of `average_areas`."""
     rgb = small.reshape(-1, 3).T / np.float32(255)
-    return np.ravel(compute_layout(rgb, compute_cell_weights(), np))
-
-
-def compute_layout(rgb: Any, cells: Any, library: Any) -> Any:
-    """Compute layouts (... x cells x bins) of sRGB (... x 3 x N, 0..1).
-
-    `library` is numpy or torch, `cells` the result of `compute_cell_weights` in it.
-    """
-    lightness, red, yellow = _convert_to_lab(rgb, library)
+    lightness, red, yellow = _convert_to_lab(rgb)
     lightness = _subtract_mean(lightness, usual=USUAL_LIGHTNESS)
     red = _subtract_mean(red, usual=0)
     yellow = _subtract_mean(yellow, usual=0)
 
-    tone_bins = assign_soft_bins(lightness, *LIGHTNESS, TONES, library)
-    red_bins = assign_soft_bins(red, *TINT, TINTS, library)
-    yellow_bins = assign_soft_bins(yellow, *TINT, TINTS, library)
-    tint_bins = red_bins[..., None] * yellow_bins[..., None, :]
-    bins = tone_bins[..., None, None] * tint_bins[..., None, :, :]
+    tone_bins = assign_soft_bins(lightness, *LIGHTNESS, TONES)
+    red_bins = assign_soft_bins(red, *TINT, TINTS)
+    yellow_bins = assign_soft_bins(yellow, *TINT, TINTS)
+    tint_bins = red_bins[:, :, None] * yellow_bins[:, None]
+    bins = tone_bins[:, :, None, None] * tint_bins[:, None]
 
-    shares = cells @ bins.reshape(*lightness.shape, -1)
+    shares = compute_cell_weights() @ bins.reshape(len(bins), -1)
     # Distances of roots of shares are Hellinger distances. A share of 0 stays 0, so that the floor
     # changes no sparse layout into a dense one.
-    return (shares + FLOOR) ** 0.5 - FLOOR**0.5
+    return np.ravel((shares + FLOOR) ** 0.5 - FLOOR**0.5)
 
 
-def _subtract_mean(axis: Any, *, usual: float) -> Any:
+def _subtract_mean(axis: Float32Array, *, usual: float) -> Float32Array:
     """Move values of pixels so that their mean comes closer to the usual mean of images."""
-    return axis - SUBTRACTED_SHARE * (axis.mean(-1) - usual)[..., None]
+    return np.asarray(axis - SUBTRACTED_SHARE * (axis.mean() - usual))
 
 
 def average_areas(pixels: Pixels) -> Float32Array:
@@ -117,26 +107,27 @@ def compute_cell_weights() -> Float32Array:
 
 
 def assign_soft_bins(
-    values: Any, low: float, high: float, count: int, library: Any = np
-) -> Any:
-    """Interpolate values between `count` bin centres (... x count weights)."""
+    values: Float32Array, low: float, high: float, count: int
+) -> Float32Array:
+    """Interpolate values (N) between `count` bin centres (N x count weights)."""
     position = ((values - low) / (high - low) * (count - 1)).clip(0, count - 1)
     weights = [(1 - abs(position - center)).clip(0) for center in range(count)]
-    return library.stack(weights, -1)
+    return np.stack(weights, -1)
 
 
-def _convert_to_lab(rgb: Any, library: Any) -> tuple[Any, Any, Any]:
-    """Convert sRGB (... x 3 x pixels, 0..1) to CIE Lab: L, a* and b*."""
+def _convert_to_lab(
+    rgb: Float32Array,
+) -> tuple[Float32Array, Float32Array, Float32Array]:
+    """Convert sRGB (3 x pixels, 0..1) to CIE Lab: L, a* and b*."""
     # The transfer function of sRGB, IEC 61966-2-1.
-    linear = library.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    red = linear[..., 0, :]
-    green = linear[..., 1, :]
-    blue = linear[..., 2, :]
+    red, green, blue = np.where(
+        rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4
+    )
 
     roots = []
     for (r, g, b), white in zip(TO_XYZ, WHITE, strict=True):
         axis = (r * red + g * green + b * blue) / white
         cube_root = axis.clip(CUBE) ** (1 / 3)
-        roots.append(library.where(axis > CUBE, cube_root, LINEAR * axis + OFFSET))
+        roots.append(np.where(axis > CUBE, cube_root, LINEAR * axis + OFFSET))
     x, y, z = roots
     return 116 * y - 16, 500 * (x - y), 200 * (y - z)

@@ -29,10 +29,20 @@ from baseline.train.training import network_outputs
 from gleanset.errors import InputUnusable, NotWritable, UsageError
 
 
-@pytest.mark.parametrize("preset", ["simple", "finetune", "mobile"])
+@pytest.mark.parametrize(
+    ("preset", "options"),
+    [
+        ("simple", {}),
+        ("finetune", {}),
+        ("finetune", {"backbone": f"{PACKAGED}+colours+faces"}),
+        ("mobile", {}),
+    ],
+)
 @pytest.mark.parametrize("colour", ["rgb", "grayscale"])
-def test_trained_net_gives_the_same_scores(preset: str, colour: str) -> None:
-    settings = load_preset(preset, {"size": "64", "colour": colour})
+def test_trained_net_gives_the_same_scores(
+    preset: str, options: dict[str, str], colour: str
+) -> None:
+    settings = load_preset(preset, {"size": "64", "colour": colour} | options)
     if isinstance(settings, Simple):
         backbone = SmallBackbone(settings)
         net = SmallNet(settings, 3).eval()
