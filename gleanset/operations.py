@@ -43,7 +43,7 @@ TEXTS = {
     "accept-proposals": "Accept {count} predictions",
     AUTOMATIC: "Withdraw {count} disputed weak labels",
     "import": "Import {count} from {folder}",
-    "import-moves": "Import {count} moved files from {folder}",
+    "import-moves": "Import {count} changed files from {folder}",
     "accept-reports": "Accept {count} web reports",
     "refuse-reports": "Refuse {count} web reports",
     "restore": "Restore snapshot {name}: {count} changed",

@@ -14,7 +14,7 @@ from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable
 from gleanset.files.encodings import find_encoding
 from gleanset.files.names import format_path
-from gleanset.files.tags import TAG_SUFFIXES, parse_tag_rows, parse_tags
+from gleanset.files.tags import TAG_SUFFIXES, Tags, parse_tag_rows, parse_tags
 from gleanset.named_files import summarize_lines
 
 NAME = "sources.csv"
@@ -38,7 +38,7 @@ class SourceTableRow(NamedTuple):
 
     credit: Credit = NO_CREDIT
     group: str | None = None
-    tags: tuple[str, ...] = ()
+    tags: Tags = ()
 
 
 EMPTY_ROW = SourceTableRow()
@@ -112,7 +112,7 @@ class SourceTables:
             tables = [path for path in files if path.name.lower() == name]
             self._rows[folder / name] = self._read_table(tables, name, parse)
 
-    def _read_tags(self, image: Path) -> tuple[str, ...]:
+    def _read_tags(self, image: Path) -> Tags:
         """Return the tags in the text of an image; none without one."""
         for suffix in TAG_SUFFIXES:
             path = image.with_suffix(suffix)

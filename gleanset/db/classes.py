@@ -8,10 +8,11 @@ splits, duplicates and duplicate verdicts.
 import json
 import shlex
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row, Table
+from gleanset.db.rows import dump
 from gleanset.errors import UsageError
 from gleanset.operations import Operation
 
@@ -24,6 +25,7 @@ _PLACES = {
     "split": ("sample", "split", "id"),
     "split_group": ("sample", "split_group", "id"),
     "report": ("report", "status", "id"),
+    "tags": ("origin", "tags", "id"),
 }
 
 SAMPLE_CHANGE_KINDS = "('mark','refused','split','split_group')"
@@ -76,6 +78,19 @@ class Changes(Table):
                 f"UPDATE {table} SET {column}=?2 WHERE {key}=?1",
                 [(item, after) for _, item, after in rows],
             )
+
+    def set_tags(self, step: int, tags: Mapping[str, Sequence[str]]) -> None:
+        """Set the tags of all origins of images (SHA-256). Call inside a transaction."""
+        rows = self._db.fetch_all(
+            """
+            SELECT o.id, e.value
+            FROM json_each(?) e
+            JOIN image i ON i.sha256=e.key
+            JOIN origin o ON o.image=i.id
+            """,
+            (dump(tags),),
+        )
+        self.apply(step, [Change("tags", row, text) for row, text in rows])
 
     def list_split_removals(self, samples: Sequence[int]) -> list[Change]:
         """Return changes that remove samples (rows) from splits and groups."""

@@ -188,7 +188,8 @@ class Maintenance(Table):
             f"""
             DELETE FROM change
             WHERE what IN {SAMPLE_CHANGE_KINDS}
-                AND item IN (SELECT id FROM sample WHERE image=?)
+                AND item IN (SELECT id FROM sample WHERE image=?1)
+                OR what='tags' AND item IN (SELECT id FROM origin WHERE image=?1)
             """,
             (number,),
         )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from gleanset.errors import InputUnusable
 from gleanset.files.encodings import decode_text
 
+Tags = tuple[str, ...]
 TAG_SUFFIXES = (".txt", ".caption")
 MAX_TAG_BYTES = 100_000
 _OTHER_DATA = re.compile(r"\0|(?:(?<!\S)[-+]?[\d.]+\s+){4}")
@@ -17,7 +18,7 @@ _OTHER_DATA = re.compile(r"\0|(?:(?<!\S)[-+]?[\d.]+\s+){4}")
 _TAG_COLUMNS = ("text", "caption", "tags")
 
 
-def parse_tags(data: bytes, source: str, encoding: str | None) -> tuple[str, ...]:
+def parse_tags(data: bytes, source: str, encoding: str | None) -> Tags:
     """Return the parts of a text between commas and line ends; none of other data.
 
     A sentence with commas is restored when its parts are joined. `encoding` is that of texts that
@@ -31,17 +32,18 @@ def parse_tags(data: bytes, source: str, encoding: str | None) -> tuple[str, ...
         return ()
 
     guess.report(source)
-    return _split_tags(text)
+    return split_tags(text)
 
 
-def _split_tags(text: str) -> tuple[str, ...]:
+def split_tags(text: str) -> Tags:
+    """Return the parts of a text between commas and line ends; none of other data."""
     if _OTHER_DATA.search(text):
         return ()
     parts = (" ".join(part.split()) for part in re.split(r"[,\n]", text))
     return tuple(dict.fromkeys(filter(None, parts)))
 
 
-def parse_tag_rows(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def parse_tag_rows(lines: Iterable[str]) -> Iterator[tuple[str, Tags]]:
     """Yield the file name and the tags of each row of a `metadata.jsonl` that has both.
 
     A line that is not JSON is yielded as a name without tags.
@@ -62,5 +64,5 @@ def parse_tag_rows(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]
             value = row.get(column)
             values += value if isinstance(value, list) else [value]
         texts = [value for value in values if isinstance(value, str)]
-        if tags := _split_tags(", ".join(texts)):
+        if tags := split_tags(", ".join(texts)):
             yield row["file_name"], tags

@@ -29,6 +29,7 @@ from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.duplicates.plan import conflicting_label_summary
 from labeler.export.descriptions import CardFacts, write_descriptions
 from labeler.export.formats.base import ENDING, ShardRecord
+from labeler.export.formats.builtin import TEMPLATE, format_caption
 from labeler.export.item import ALL_SAMPLES, ExportItem
 from labeler.export.options import SHARD_SIZE, ExportOptions
 from labeler.export.plan import (
@@ -57,7 +58,13 @@ from labeler.export.rows import (
     write_rows,
     write_text,
 )
-from labeler.export.tree import COPIES, replace_tree, resolve_target, write_marker
+from labeler.export.tree import (
+    COPIES,
+    TAGS_MARK,
+    replace_tree,
+    resolve_target,
+    write_marker,
+)
 
 STAGE = "export"
 SHARD_TIMEOUT_SECONDS = 6 * 3600.0
@@ -518,9 +525,12 @@ def _write_images(
 def _write_tree_marker(
     folder: Path, options: ExportOptions, items: Iterable[ExportItem]
 ) -> None:
-    """Write what `labeler import` needs to read moved files back: their samples and labels."""
+    """Write what `labeler import` needs to read moved files and edited captions back."""
     entries = {}
     copies = []
+    template = (options.caption or TEMPLATE).replace(
+        "{tags}", f"{TAGS_MARK}{{tags}}{TAGS_MARK}"
+    )
     for item in items:
         if item.copy:
             copies.append(item.path)
@@ -529,6 +539,7 @@ def _write_tree_marker(
                 "sample": item.sample.key,
                 "label": item.label,
                 "sha256": item.sha256,
+                "caption": format_caption(item, template),
             }
 
     marker = {

@@ -21,6 +21,8 @@ from labeler.export.formats import find_format
 MARKER = ".gleanset-export.json"
 COPIES = "copies"
 """Key of a marker: the files that repeat an image in a balanced export."""
+TAGS_MARK = "\0"
+"""Before and after the tags of a caption in a marker: no text has it."""
 TEXT_SUFFIXES = (".txt", ".md", ".csv", ".yaml", ".bib", ".xmp")
 """Files of an export that people edit, such as captions and the card."""
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from gleanset import Dataset
 from gleanset.class_names import fold_name
 from gleanset.command_result import AliasedResult, JsonDict
+from gleanset.db.classes import Changes
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.file_groups import FileGroups
@@ -284,7 +285,7 @@ def _check_class_names(
 def _read_own_export(
     dataset: Dataset, request: ImportRequest, path: Path, *, simulate: bool
 ) -> MovesResult:
-    """Relabel the samples of moved files as one step; return the counts."""
+    """Relabel moved files and tag those with edited captions, as one step; return the counts."""
     if request.class_level is not None:
         raise class_level_error(path)
     if request.group_by is not None:
@@ -293,7 +294,7 @@ def _read_own_export(
             "leave out --group-by",
         )
 
-    moves = find_moves(dataset, path)
+    moves = find_moves(dataset, SourceTables(path, encoding=request.encoding))
     labels = moves.new_labels.values()
     _check_class_names(dataset, labels)
     result = moves.result.with_facts(
@@ -309,11 +310,12 @@ def _read_own_export(
         Choice(key, "label", dataset.classes.resolve(label), SOURCE)
         for key, label in moves.new_labels.items()
     ]
-    if choices:
-        dataset.journal.apply(
-            make_operation("import-moves", count=len(choices), folder=path.name),
-            choices,
-        )
+    files = len(choices) + len(moves.new_tags)
+    if files:
+        operation = make_operation("import-moves", count=files, folder=path.name)
+        with dataset.db.transaction():
+            step = dataset.journal.apply(operation, choices)
+            Changes(dataset.db).set_tags(step, moves.new_tags)
 
     result.disputed_files = summarize_lines(
         [

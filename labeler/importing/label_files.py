@@ -20,7 +20,7 @@ from gleanset.credit import Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable
 from gleanset.labelled_images import FRACTIONS, Frame, parse_frame
 from gleanset.records import Rectangle
-from gleanset.source_table import find_delimiter
+from gleanset.source_table import TAG_TABLE, find_delimiter
 from labeler.importing.labelled import (
     ImportTree,
     LabelledFiles,
@@ -386,7 +386,6 @@ def _tidy_names(names: Iterable[tuple[int, Any]]) -> dict[int, str]:
     }
 
 
-METADATA = "metadata.jsonl"
 IMAGE_COLUMNS = (
     "file_name",
     "filename",
@@ -429,7 +428,7 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
     Raises `InputUnusable` for a table with boxes.
     """
     labels = LabelledFiles("table", tree, "not in a table")
-    for file in tree.iter_files(".csv", ".tsv", METADATA):
+    for file in tree.iter_files(".csv", ".tsv", TAG_TABLE):
         rows = read_rows(tree, file)
         if rows is None:
             labels.drop(file, "table that cannot be read")
@@ -467,7 +466,7 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
 
 def read_rows(tree: ImportTree, file: Path) -> list[Mapping[str, str]] | None:
     """Return the rows of a table; None if it cannot be read."""
-    read = _iter_json_rows if file.name == METADATA else _iter_csv_rows
+    read = _iter_json_rows if file.name == TAG_TABLE else _iter_csv_rows
     try:
         return list(read(tree.read_text(file)))
     except (

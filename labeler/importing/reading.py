@@ -15,12 +15,14 @@ from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.names import VIDEO_EXTENSIONS, find_class_folder, find_split_folders
 from gleanset.files.store import hash_file
+from gleanset.files.tags import Tags, split_tags
 from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
-from gleanset.tree import summarize_ignored
+from gleanset.source_table import SourceTables
+from gleanset.tree import count_tags, summarize_ignored
 from labeler.export.formats import find_format
 from labeler.export.rows import LICENCE_FILE, unescape_formula
-from labeler.export.tree import COPIES, read_marker
+from labeler.export.tree import COPIES, TAGS_MARK, read_marker
 from labeler.importing.label_files import (
     find_unread_table,
     read_coco,
@@ -40,6 +42,7 @@ class MovesResult(AliasedResult):
 
     kind: str
     relabelled: int
+    edited_captions: int
     labels: dict[str, int]
     disputed: int
     unchanged: int
@@ -54,13 +57,15 @@ class MovesResult(AliasedResult):
 
 
 class ExportMoves(NamedTuple):
-    """Changes in an export: new labels by sample, and the result of the command.
+    """Changes in an export: new labels by sample, new tags by image, and the command's result.
 
-    `disputes` are moved files whose samples got yet another label in the dataset, with an
-    explanation. Deletions and moves between splits are only counted.
+    `disputes` are files that were moved or whose caption was edited, but whose label or tags
+    changed in the dataset, too, with an explanation. Deletions and moves between splits are only
+    counted.
     """
 
     new_labels: dict[str, str]
+    new_tags: dict[str, Tags]
     disputes: dict[str, str]
     result: MovesResult
 
@@ -153,11 +158,12 @@ def _get_top_folder(name: str) -> str:
     return name.partition("/")[0] if "/" in name else ""
 
 
-def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
-    """Compare an export with its marker, by file content.
+def find_moves(dataset: Dataset, tables: SourceTables) -> ExportMoves:
+    """Compare an export with its marker, by file content; `tables` read its captions.
 
     Raises `InputUnusable` for exports without class folders.
     """
+    root = tables.top
     marker = read_marker(root)
     check_class_folders(root, marker)
     entries = marker_entries(marker)
@@ -194,17 +200,60 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
         else:
             new_labels[sample.key] = label
 
+    new_tags = _find_edited_tags(dataset, tables, entries, exported_names, disputes)
+    ignored = tree.count_ignored()
+    count_tags(len(tables.texts), ignored)
     result = MovesResult(
         kind="an export of this dataset",
         relabelled=len(new_labels),
+        edited_captions=len(new_tags),
         labels=dict(sorted(Counter(new_labels.values()).items())),
         disputed=len(disputes),
         gone=len(entries.keys() - set(exported_names.values())),
         **counts,
-    ).with_facts(summarize_ignored(tree.count_ignored()))
+    ).with_facts(summarize_ignored(ignored))
     if result.new_files:
         result.note = "new files were not imported: import them from another folder"
-    return ExportMoves(new_labels, disputes, result)
+    return ExportMoves(new_labels, new_tags, disputes, result)
+
+
+def _find_edited_tags(
+    dataset: Dataset,
+    tables: SourceTables,
+    entries: Mapping[str, JsonDict],
+    exported_names: Mapping[str, str | None],
+    disputes: dict[str, str],
+) -> dict[str, Tags]:
+    """Return the tags of images (SHA-256) whose captions a person edited; add disputes."""
+    new_tags: dict[str, Tags] = {}
+    for name, exported_name in exported_names.items():
+        entry = entries.get(exported_name or "", {})
+        sample = dataset.samples.get(str(entry.get("sample")))
+        image = dataset.images.get(sample.image) if sample else None
+        parts = tables.get_row(tables.top / name).tags
+        # Exports of earlier versions state no captions, and an empty text changes nothing.
+        if not (image and parts and "caption" in entry):
+            continue
+
+        # The class and the words of the template before and after the tags are not tags.
+        head, _, rest = str(entry["caption"]).partition(TAGS_MARK)
+        exported_text, _, tail = rest.partition(TAGS_MARK)
+        words = split_tags(f"{head},{tail},{entry['label']}")
+        exported_tags = split_tags(exported_text)
+        text = ", ".join(parts).removeprefix(head).removesuffix(tail)
+        edited_tags = [tag for tag in split_tags(text) if tag not in words]
+        if edited_tags == [*exported_tags]:
+            continue
+
+        # A tag that is also the class is left out of the tags of a caption.
+        known_tags = split_tags(",".join(t for o in image.origins for t in o.tags))
+        class_tags = [tag for tag in known_tags if tag in words]
+        tags = tuple(dict.fromkeys(class_tags + edited_tags))
+        if {*known_tags} - {*tags, *exported_tags}:
+            disputes[name] = "the image has tags that the exported caption had not"
+        elif tags != known_tags and new_tags.setdefault(image.sha256, tags) != tags:
+            disputes[name] = "another caption of this image has other tags"
+    return new_tags
 
 
 def match_files(
