@@ -148,7 +148,7 @@ class TrainingTask(NamedTuple):
     objective: Objective
     sampler: BatchSampler
     settings: GradientSettings
-    val: LabelledSamples | None = None
+    val: LabelledSamples
     frozen: nn.Module | None = None
     frozen_epochs: int = 0
 
@@ -248,7 +248,7 @@ class _Trainer:
         self.callback = callback
         self.compute = choose_compute(task.settings.precision)
         self.net = task.net.to(self.compute.device)
-        self.val = task.val if task.val is not None and len(task.val.y) else None
+        self.val = task.val if len(task.val.y) else None
         self.stops_early = self.val is not None and len(self.val.y) >= MIN_VAL_TO_STOP
 
         # Drawn to count: each epoch has as many steps and images as the first.
@@ -267,7 +267,6 @@ class _Trainer:
         )
 
         self.state = TrainingState()
-        self.frozen_epochs = task.frozen_epochs if task.frozen is not None else 0
         self.groups = self._group_weights()
         self.optimiser = build_optimiser(
             [group.weights for group in self.groups], self.settings
@@ -283,11 +282,11 @@ class _Trainer:
     def _group_weights(self) -> list[_WeightGroup]:
         """Return the weights that are trained from the start, and those frozen at first."""
         frozen_ids: set[int] = set()
-        if self.task.frozen is not None and self.frozen_epochs:
+        if self.task.frozen is not None and self.task.frozen_epochs:
             frozen_ids = {id(weight) for weight in self.task.frozen.parameters()}
 
         trainable = _WeightGroup(0, [])
-        frozen = _WeightGroup(self.frozen_epochs * self.steps, [])
+        frozen = _WeightGroup(self.task.frozen_epochs * self.steps, [])
         for weight in self.net.parameters():
             group = frozen if id(weight) in frozen_ids else trainable
             group.weights.append(weight)
@@ -360,9 +359,9 @@ class _Trainer:
         """Train and validate for one epoch, and report it."""
         state = self.state
         self.net.train()
-        if self.task.frozen is not None and self.frozen_epochs:
+        if self.task.frozen is not None and self.task.frozen_epochs:
             # While frozen: no gradients, and batch norms keep their statistics.
-            is_trained = state.epoch > self.frozen_epochs
+            is_trained = state.epoch > self.task.frozen_epochs
             self.task.frozen.requires_grad_(is_trained).train(is_trained)
 
         start = time.perf_counter()
@@ -470,7 +469,7 @@ class _Trainer:
         }
 
     def _is_out_of_patience(self) -> bool:
-        best_epoch = max(self.state.best_epoch, self.frozen_epochs)
+        best_epoch = max(self.state.best_epoch, self.task.frozen_epochs)
         epochs_since_best = len(self.state.history) - best_epoch
         return self.stops_early and epochs_since_best >= self.settings.patience
 

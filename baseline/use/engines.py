@@ -35,8 +35,8 @@ class ModelFacts(NamedTuple):
 
     `run` is the name of its run, `gallery` the keys of gallery images by class, `crops` how its
     training images were cropped (None if not recorded). `scale` are the statistics of training
-    embeddings for the rule for unknown (None for a gallery and a model that `has_membership`),
-    `fit` how images become squares.
+    embeddings for the rule for unknown (None for a gallery and a model with a membership), `fit`
+    how images become squares.
     """
 
     run: str
@@ -47,7 +47,6 @@ class ModelFacts(NamedTuple):
     crops: tuple[CropMethod, ...] | None = None
     scale: FeatureScale | None = None
     fit: Fit = "stretch"
-    has_membership: bool = False
 
     def with_names(self, names: Mapping[str, str]) -> Self:
         """Return the facts with new names of classes."""
@@ -148,10 +147,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def facts(self) -> ModelFacts:
         """What is needed to use the model; its calibration is inside."""
         rule = DecisionRule(**_get_fields(RULE, self))
-        has_membership = "membership" in self.outputs
-        return ModelFacts(
-            rule=rule, has_membership=has_membership, **_get_fields(SHARED, self)
-        )
+        return ModelFacts(rule=rule, **_get_fields(SHARED, self))
 
     def to_json(self) -> str:
         """Return the text that is stored."""
@@ -162,12 +158,14 @@ def _get_fields(names: tuple[str, ...], source: object) -> dict[str, Any]:
     return {name: getattr(source, name) for name in names}
 
 
-def make_card(facts: ModelFacts, precision: str) -> Card:
+def make_card(
+    facts: ModelFacts, precision: str, *, has_membership: bool = False
+) -> Card:
     """Return the card of a model before the comparison with its run."""
     outputs = dict(OUTPUTS)
     if facts.gallery is None:
         del outputs["similarity"]
-    if not facts.has_membership:
+    if not has_membership:
         del outputs["membership"]
 
     crops_note = "how the training images were cropped is not recorded"

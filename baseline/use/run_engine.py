@@ -38,19 +38,18 @@ class RunEngine:
     def from_folder(cls, folder: Path) -> Self:
         """Open the folder of a run. Raises `InputUnusable`."""
         net, settings, classes = load_model(folder)
+        gallery = net.head.keys if isinstance(net.head, GalleryHead) else None
         # For the rule for "unknown", galleries and memberships need no scale.
-        is_gallery = isinstance(net.head, GalleryHead)
-        has_scale = not (is_gallery or net.membership)
+        has_scale = gallery is None and net.membership is None
         facts = ModelFacts(
             run=folder.resolve().name,
             size=settings.size,
             classes=classes,
             rule=load_decision_rule(folder),
-            gallery=net.head.keys if isinstance(net.head, GalleryHead) else None,
+            gallery=gallery,
             crops=load_crops(folder),
             scale=load_feature_scale(folder) if has_scale else None,
             fit=settings.fit,
-            has_membership=net.membership is not None,
         )
         return cls(facts, net, settings)
 

@@ -175,8 +175,8 @@ def export_run(
 ) -> ExportedRun:
     """Export a run to `out` with its card next to it; return the comparison with the run.
 
-    `out` ends in .onnx, `precision` is fp32, int8 or `AUTO`. Raises
-    `InputUnusable` if the predictions differ or there are no images for the comparison.
+    `out` ends in .onnx, `precision` is fp32, int8 or `AUTO`. Raises `InputUnusable` if the
+    predictions differ or there are no images for the comparison.
     """
     if out.suffix != ".onnx":
         raise UsageError(
@@ -246,12 +246,13 @@ class _Export:
 
     def file(self, precision: str) -> ExportedFile:
         """Return the compared file. Raises `InputUnusable` if its predictions differ."""
-        members = self.engine.net.backbone.members
+        net = self.engine.net
+        has_membership = net.membership is not None
         card = msgspec.structs.replace(
-            make_card(self.engine.facts, precision),
+            make_card(self.engine.facts, precision, has_membership=has_membership),
             weights=tuple(
                 member.spec.format_pin()
-                for member in members
+                for member in net.backbone.members
                 if isinstance(member, OnnxBackbone)
             ),
             run_sha256=self.run_sha256,
