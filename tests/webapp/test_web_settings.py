@@ -127,7 +127,7 @@ def test_argument_or_table_chooses_run_or_preset(runs: Dataset) -> None:
 
 
 @pytest.fixture
-def root(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+def trained_root(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
     """Return a copy of a dataset with a trained run."""
     made = make_shared_folder(tmp_path_factory, "patterns", make_patterns) / "dataset"
     return Path(shutil.copytree(made, tmp_path / "dataset"))
@@ -148,14 +148,14 @@ def test_outdated_file_is_not_served(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_run_is_exported_on_first_use(root: Path) -> None:
+def test_run_is_exported_on_first_use(trained_root: Path) -> None:
     with patch.object(Progress, "say") as say:
-        file = find_served_file(root, None, None, Progress(quiet=True))
+        file = find_served_file(trained_root, None, None, Progress(quiet=True))
     [[[line], _]] = say.call_args_list
     assert line.startswith(f"exporting {RUN} to ONNX (")
-    folder = root / "runs" / RUN
+    folder = trained_root / "runs" / RUN
     assert file == folder.resolve() / "served.onnx"
-    pictures = sorted((root / "images").glob("*/*.png"))[:20]
+    pictures = sorted((trained_root / "images").glob("*/*.png"))[:20]
     first, second = (
         baseline.load(path).predict_images(pictures) for path in (folder, file)
     )
@@ -167,13 +167,13 @@ def test_run_is_exported_on_first_use(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_of_two_servers_exports(root: Path) -> None:
+def test_one_of_two_servers_exports(trained_root: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from webapp.exports import export_if_outdated;"
         "from gleanset.work.progress import NO_PROGRESS;"
         "print(export_if_outdated(Path(sys.argv[1]), NO_PROGRESS).stat().st_ino)"
     )
-    line = [sys.executable, "-c", code, root / "runs" / RUN]
+    line = [sys.executable, "-c", code, trained_root / "runs" / RUN]
     processes = [
         subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
@@ -182,9 +182,11 @@ def test_one_of_two_servers_exports(root: Path) -> None:
     assert "\n" in files.pop()
 
 
-def test_replaced_model_is_served_as_announced(root: Path, tmp_path: Path) -> None:
+def test_replaced_model_is_served_as_announced(
+    trained_root: Path, tmp_path: Path
+) -> None:
     file = write_model(tmp_path / "model.onnx")
-    line = command("webapp.cli", "serve", file, "--port", "0", "-d", root)
+    line = command("webapp.cli", "serve", file, "--port", "0", "-d", trained_root)
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as server:
         try:
             address = server.stdout.readline().strip()
