@@ -229,14 +229,16 @@ class OnnxEngine:
             ) from error
 
         metadata = self._session.get_modelmeta().custom_metadata_map
-        self.facts = read_card(metadata.get(KEY), name).facts
+        card = read_card(metadata.get(KEY), name)
+        self.facts = card.facts
         self._input = self._session.get_inputs()[0].name
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._outputs = list(card.outputs)
         self._check_shapes(name)
 
     def __call__(self, images: Pixels) -> NetworkOutputs:
         """Return the outputs for images, uint8 N x size x size x 3."""
-        values = self._session.run(None, {self._input: np.ascontiguousarray(images)})
+        inputs = {self._input: np.ascontiguousarray(images)}
+        values = self._session.run(self._outputs, inputs)
         return NetworkOutputs(**dict(zip(self._outputs, values, strict=True)))
 
     def _check_shapes(self, name: Path) -> None:

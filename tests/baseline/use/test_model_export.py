@@ -250,6 +250,18 @@ def test_export_command_arguments(patterns_root: Path, tmp_path: Path) -> None:
     assert isinstance(ran.exception, InputUnusable)
 
 
+def test_missing_output_of_the_card_is_refused(exported: Path, tmp_path: Path) -> None:
+    model = onnx.load(exported)
+    assert "membership" not in {output.name for output in model.graph.output}
+    [about] = [prop for prop in model.metadata_props if prop.key == "gleanset"]
+    card = json.loads(about.value)
+    card["outputs"]["membership"] = "float32 N"
+    about.value = json.dumps(card)
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(InputUnusable, match="does not match its card"):
+        baseline.load(tmp_path / "other.onnx")
+
+
 def test_foreign_onnx_model_is_refused(exported: Path, tmp_path: Path) -> None:
     model = onnx.load(exported)
     del model.metadata_props[:]
