@@ -347,9 +347,11 @@ def _find_opaque(data: bytes, key: object) -> Image.Image:
     import numpy as np
 
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise Unreadable("damaged", "a broken PNG")
     # OpenCV turns a transparent color into alpha, but not a transparent gray.
     is_opaque = values != key if values.ndim == 2 else values[..., 3] > 0
-    return Image.fromarray(is_opaque)
+    return Image.fromarray(np.asarray(is_opaque))
 
 
 def _read_orientation(image: Image.Image) -> int:
