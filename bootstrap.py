@@ -43,7 +43,7 @@ OPTIONAL = {
     "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc": "fonts-noto-cjk",
 }
 # For tests: a virtual display, certificates for local copies of the sites, an NTFS file system,
-# a reader of XMP.
+# readers of XMP.
 TEST_ONLY = {
     "Xvfb": "xvfb",
     "xdotool": "xdotool",
@@ -51,6 +51,7 @@ TEST_ONLY = {
     "certutil": "libnss3-tools",
     "lowntfs-3g": "ntfs-3g",
     "exiv2": "exiv2",
+    "exiftool": "libimage-exiftool-perl",
 }
 # Pages are tested in it in half the time. Not every release has it.
 HEADLESS_BROWSER = {"chromium-headless-shell": "chromium-headless-shell"}

@@ -21,6 +21,7 @@ EXAMPLES = {
 OTHER_TESTS = {
     "docs/add-a-source.md": "harvest/test_add_a_source.py",
     "docs/detectors.md": "facecrop/test_detectors.py",
+    "docs/export.md": "harvest/test_people.py",
     "docs/image-generators.md": "harvest/test_tags.py",
     "docs/python.md": "baseline/use/test_model.py",
     "docs/use.md": "baseline/use/test_model.py",

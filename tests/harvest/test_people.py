@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from tools_for_tests import (
+    ROOT,
     WITHOUT_POSIX,
     encode,
     exif_orientation,
@@ -335,6 +336,45 @@ def test_odd_names_go_out_and_come_back(library: Path, tmp_path: Path) -> None:
     words = ("folder", out, "--people", "-d", tmp_path / "again")
     run_here("harvest.cli", *words).checked()
     assert rows(tmp_path / "again") == first
+
+
+@pytest.mark.skipif(
+    shutil.which("exiftool") is None,
+    reason="exiftool: apt install libimage-exiftool-perl",
+)
+def test_lines_of_the_page_write_names_into_a_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "Pictures"
+    folders = [library / "2019", library / "2020 a'b"]
+    for number, folder in enumerate(folders):
+        folder.mkdir(parents=True)
+        (folder / "IMG_1.jpg").write_bytes(draw(number, 6))
+        (folder / "IMG_1.jpg.xmp").write_text(as_digikam(("Ann", "Bo")[number]))
+    rating = ["exiftool", "-q", "-xmp:rating=4", folders[0] / "IMG_1.jpg.xmp"]
+    subprocess.run(rating, check=True)
+    harvest_people(library)
+    first = rows(tmp_path / "data")
+
+    data = ("-d", tmp_path / "data")
+    run_here("labeler.cli", "classes", "rename", "Ann", "Anna", *data).checked()
+    out = tmp_path / "named"
+    words = ("export", out, "--format", "xmp", "--no-split", *data)
+    run_here("labeler.cli", *words).checked()
+    (folders[1] / "IMG_1.jpg.xmp").unlink()
+    page = (ROOT / "docs/export.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    exec(page.partition("```python\n")[2].partition("```")[0], {})
+
+    shown = ["exiftool", "-s3", "-xmp:rating", folders[0] / "IMG_1.jpg.xmp"]
+    assert subprocess.run(shown, capture_output=True, check=True).stdout == b"4\n"
+    words = ("folder", library, "--people", "-d", tmp_path / "again")
+    run_here("harvest.cli", *words).checked()
+    renamed = [
+        (image, label.replace("Ann", "Anna"), *box) for image, label, *box in first
+    ]
+    assert rows(tmp_path / "again") == renamed
 
 
 def escape_attribute(text: str) -> str:
