@@ -135,6 +135,9 @@ class DuplicateFinder:
         result.looked_at_before = previously_hashed
         result.pairs = counts.compared
         result.unreadable = counts.failed
+        # Images have samples after facecrop run only.
+        if not result.compared:
+            result.next = f"gleanset status {self._dataset.option}"
         return result
 
     def plan(self) -> DuplicatePlan:

@@ -144,10 +144,16 @@ class DuplicateResult(CommandResult, kw_only=True):
     labelled_differently: JsonDict = {}
     hinted_differently: JsonDict = {}
     doubtful_pairs: JsonDict = {}
+    next: str = ""
+
+    @property
+    def compared(self) -> int:
+        """Number of samples that were compared by this search or earlier ones."""
+        return (self.looked_at or 0) + self.looked_at_before
 
     def summary(self) -> JsonDict:
         """Return one line for all duplicates, then what changed and what needs a decision."""
-        compared = count((self.looked_at or 0) + self.looked_at_before, "sample")
+        compared = count(self.compared, "sample")
         duplicates = (
             f"{self.set_aside:,} in {count(self.groups - self.conflicts, 'set')}"
             if self.set_aside
@@ -168,6 +174,7 @@ class DuplicateResult(CommandResult, kw_only=True):
             "labelled differently": self.labelled_differently,
             "hinted differently": self.hinted_differently,
             "pairs to decide": self.doubtful_pairs,
+            "next": self.next,
         }
 
 

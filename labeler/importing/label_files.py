@@ -88,9 +88,9 @@ def _read_documents(
 
 def _is_panoptic(rows: list[Any]) -> bool:
     """Return whether annotations are of COCO panoptic, whose segments are in PNG files."""
-    if not rows:
-        return False
-    return all(isinstance(row, dict) and "segments_info" in row for row in rows)
+    return bool(rows) and all(
+        isinstance(row, dict) and "segments_info" in row for row in rows
+    )
 
 
 def _read_images(

@@ -301,6 +301,17 @@ def list_sets(dataset: Dataset, option: str) -> str:
     return run_here("labeler.cli", "groups", option, "-d", dataset.root).stdout
 
 
+def test_dedup_before_faces_are_searched_names_the_next_command(
+    empty: Dataset,
+) -> None:
+    add_image(empty, "a")
+    result = run(empty, "dedup")
+    assert (result["looked_at"], result["next"]) == (
+        0,
+        f"gleanset status -d {empty.root}",
+    )
+
+
 @pytest.mark.slow
 def test_dedup_and_undo(empty: Dataset, copies: dict[str, str]) -> None:
     first = run(empty, "dedup", "--simulate")
