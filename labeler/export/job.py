@@ -528,9 +528,7 @@ def _write_tree_marker(
     """Write what `labeler import` needs to read moved files and edited captions back."""
     entries = {}
     copies = []
-    template = (options.caption or TEMPLATE).replace(
-        "{tags}", f"{TAGS_MARK}{{tags}}{TAGS_MARK}"
-    )
+    template = options.caption or TEMPLATE
     for item in items:
         if item.copy:
             copies.append(item.path)
@@ -539,7 +537,7 @@ def _write_tree_marker(
                 "sample": item.sample.key,
                 "label": item.label,
                 "sha256": item.sha256,
-                "caption": format_caption(item, template),
+                "caption": format_caption(item, template, TAGS_MARK),
             }
 
     marker = {

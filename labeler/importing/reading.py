@@ -241,7 +241,7 @@ def _find_edited_tags(
         exported_tags = split_tags(exported_text)
         text = ", ".join(parts).removeprefix(head).removesuffix(tail)
         edited_tags = [tag for tag in split_tags(text) if tag not in words]
-        if edited_tags == [*exported_tags]:
+        if edited_tags == [tag for tag in exported_tags if tag not in words]:
             continue
 
         # A tag that is also the class is left out of the tags of a caption.

@@ -128,6 +128,7 @@ def import_edited(
             "a girl, wearing [hat] on a white ground",
         ),
         ("{tags}. {title}, {class}", "[hat]. a.jpg, hana"),
+        ("{{tags}} {tags}", "{tags} [hat]"),
         ("{tags}", "[hat]"),
     ],
 )
@@ -162,6 +163,16 @@ def test_tag_that_is_the_class_stays(empty: Dataset, tmp_path: Path, word: str) 
     out = tmp_path / "out"
     import_edited(empty, out, f"{name}, hat", f"{name}, smile", caption=template)
     assert tags(empty) == {"a.jpg": ("hana", "smile")}
+
+
+def test_tag_that_the_template_repeats_stays_in_its_place(
+    empty: Dataset, tmp_path: Path
+) -> None:
+    put_tagged(empty, "hat", "1girl")
+    text = "1girl, hat, 1girl"
+    result = import_edited(empty, tmp_path / "out", text, text, caption="1girl, {tags}")
+    assert result["edited_captions"] == 0
+    assert tags(empty) == {"a.jpg": ("hat", "1girl")}
 
 
 def test_tags_that_the_caption_had_not_are_not_lost(

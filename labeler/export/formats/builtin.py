@@ -59,13 +59,14 @@ def check_template(text: str) -> str:
 _FIX = f"for example: 'portrait of {TEMPLATE}'; fields: {', '.join(FIELDS)}"
 
 
-def format_caption(item: ExportItem, template: str) -> str:
-    """Return the caption of an image; unknown fields are left out."""
-    tags = [tag for origin in item.image.origins for tag in origin.tags]
+def format_caption(item: ExportItem, template: str, mark: str = "") -> str:
+    """Return the caption of an image with its tags between marks; leave out unknown fields."""
+    tags = dict.fromkeys(tag for origin in item.image.origins for tag in origin.tags)
+    # The class of a caption that was imported again is not a second tag.
+    tag_text = ", ".join(tag for tag in tags if tag != item.label)
     values = {
         "class": item.label,
-        # The class of a caption that was imported again is not a second tag.
-        "tags": ", ".join(tag for tag in dict.fromkeys(tags) if tag != item.label),
+        "tags": f"{mark}{tag_text}{mark}",
         "title": item.origin.title or "",
         "author": item.origin.author or "",
         "split": item.sample.split or "",
