@@ -14,6 +14,7 @@ from gleanset.files.atomic import atomic_file
 from gleanset.platform import get_user_name
 from gleanset.web.guard import Guard, get_token, token_error
 from gleanset.web.listening import make_token
+from gleanset.web.problems import RefusedRequest
 from gleanset.web.settings import AccessSettings
 
 PersonName = str | None
@@ -22,6 +23,7 @@ PersonName = str | None
 API = "/api/"
 PERSON = "person"
 """The key of a request's scope with the name of its person; None for the owner."""
+TOKEN = "token"  # noqa: S105 - the key of a request's scope with its token
 PEOPLE_FILE = "people.json"
 
 
@@ -110,15 +112,21 @@ class PersonGuard(Guard):
             # QueryParams also decodes a percent-encoded name.
             return "token" in QueryParams(scope["query_string"])
         token = get_token(headers, cookie_name(scope))
+        scope[TOKEN] = token
         scope.update(self.people.identify(self.settings, token))
         return PERSON not in scope
 
     def check_token(self, scope: Scope, headers: Headers) -> None:
         """Raise `RefusedRequest` for an address of the API without a token."""
         if scope["path"].startswith(API) and PERSON not in scope:
-            raise token_error(
-                get_token(headers, cookie_name(scope)),
-                "token needed",
-                "this server needs a token",
-                "open the address that `labeler serve` printed, or ask for a new link",
-            )
+            raise no_access_error(scope)
+
+
+def no_access_error(scope: Scope) -> RefusedRequest:
+    """Return the error for a wrong token, or for none."""
+    return token_error(
+        scope[TOKEN],
+        "token needed",
+        "this server needs a token",
+        "open the address that `labeler serve` printed, or ask for a new link",
+    )

@@ -25,7 +25,14 @@ from labeler.sorting.sample_images import (
     ThumbnailCache,
     whole_image,
 )
-from labeler.web.access import PERSON, Invitations, PersonGuard, cookie_name
+from labeler.web.access import (
+    PERSON,
+    TOKEN,
+    Invitations,
+    PersonGuard,
+    cookie_name,
+    no_access_error,
+)
 from labeler.web.api_models import SentStep
 from labeler.web.sharing import SharedSorting
 from labeler.web.threads import SortingThreads
@@ -98,7 +105,11 @@ class LabelerApi:
         """Return the state of the work; with `since`, once it is another version."""
         since = _read_number(request, "since", -1)
         await self._sorting.wait_for_change(since, MAX_WAIT_SECONDS)
-        person = request.scope[PERSON]
+        # The invitation may have been revoked meanwhile.
+        scope = request.scope
+        if not self._people.identify(self._settings, scope[TOKEN]):
+            raise no_access_error(scope)
+        person = scope[PERSON]
         return json_response(await self._sorting.run(SharedSorting.get_state, person))
 
     async def get_page(self, request: Request) -> Response:
@@ -108,7 +119,7 @@ class LabelerApi:
 
     async def get_check(self, request: Request, *, of_copies: bool) -> Response:
         """Return duplicates or doubtful labels; `skip` passes over some."""
-        skipped = max(0, _read_number(request, "skip", 0))
+        skipped = _read_number(request, "skip", 0)
         person = request.scope[PERSON]
         page = await self._sorting.get_check(person, skipped, of_copies=of_copies)
         return json_response(page)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.classes import normalize_class_name
@@ -54,6 +54,10 @@ LEASE_SECONDS = 600.0
 """A person who does nothing for so long loses the page once somebody else is there."""
 
 MAX_NEWS = 20
+MAX_REMEMBERED_STEPS = 300
+"""Steps of a person whose request and page are in memory: a page takes some 50 kB. The database has
+the requests of older steps, and their undo shows no other page."""
+
 DONE = "done"
 """The kind of a page without faces: all that wait are on other pages."""
 
@@ -155,7 +159,7 @@ class Person:
         )
         assert current is not None, "required"
         result = _ACTS[sent.act](self, current, sent)
-        self._pages_of_steps[result.root] = current
+        _remember(self._pages_of_steps, result.root, current)
         return result
 
     def _take_back(self, kind: StepKind) -> StepResult:
@@ -171,13 +175,21 @@ class Person:
         self.current = None
 
 
+def _remember(entries: dict[Any, Any], step: Any, entry: Any) -> None:
+    """Add the entry of a step; drop the oldest of too many."""
+    entries[step] = entry
+    if len(entries) > MAX_REMEMBERED_STEPS:
+        del entries[next(iter(entries))]
+
+
 def _require_page(sent: SentStep, page: str | None, size: int) -> None:
     """Raise an error unless a step is for this page, and its tiles are on it."""
     if sent.page != page:
         raise RefusedRequest(
             409, "page gone", "you no longer have this page", "load the next page"
         )
-    if not {*range(size)}.issuperset(sent.tiles):
+    # Each face once: a step counts what it is sent.
+    if len({*range(size)}.intersection(sent.tiles)) < len(sent.tiles):
         raise UsageError("there is no such face on this page", "load it again")
 
 
@@ -416,12 +428,14 @@ class SharedSorting:
             return person.results[sent.id]
         # The server may have been started again since.
         if step := self._tiles.find_request(sent.id):
+            if step.person != name:
+                raise UsageError("not your step", "load the page again")
             return StepResult(step.id, step.operation)
 
         person.refresh(self._list_reserved(person))
         self.dataset.db.step_columns = {"person": name, "request": sent.id}
         result = person.take(sent)
-        person.results[sent.id] = result
+        _remember(person.results, sent.id, result)
         self._note_change()
         return result
 

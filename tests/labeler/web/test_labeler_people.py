@@ -5,8 +5,10 @@ import shutil
 import stat
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -178,6 +180,34 @@ def test_revoked_token_is_refused_at_once(server: Server, root: Path) -> None:
     assert server.client.state()["labelled"] == 0
 
 
+def test_request_that_waits_ends_with_the_invitation(
+    server: Server, root: Path
+) -> None:
+    yuki = invite(server, root, "Yuki")
+    version = yuki.state()["version"]
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(yuki.ask, f"/api/v1/state?since={version}")
+        run_serve(root, "--revoke", "Yuki")
+        owner = server.client
+        owner.step(owner.page(), "label", [0], label="Miku")
+        assert waiting.result().status == 401
+
+
+def test_id_of_the_step_of_somebody_else(server: Server, root: Path) -> None:
+    yuki = invite(server, root, "Yuki")
+    haru = invite(server, root, "Haru")
+    step = {"id": str(uuid.uuid4()), "act": "label", "tiles": [0]}
+    pages = [client.page()["id"] for client in (yuki, haru)]
+    answers = [
+        client.ask("/api/v1/steps", step | {"page": page, "label": label})
+        for client, page, label in zip(
+            (yuki, haru), pages, ("Miku", "Rin"), strict=True
+        )
+    ]
+    assert [answer.status for answer in answers] == [200, 409]
+    assert "Miku" not in str(answers[1].body)
+
+
 def test_new_invitation_replaces_the_old_one(server: Server, root: Path) -> None:
     old = invite(server, root, "Yuki")
     new = invite(server, root, "Yuki")
@@ -270,6 +300,7 @@ def test_tile_that_is_not_on_the_page(hostile_server: Server) -> None:
     page = client.page()
     for act in ("label", "lift", "place", "split"):
         assert client.step(page, act, [999], label="Miku").status == 409
+        assert client.step(page, act, [0] * 10_000, label="Miku").status == 409
     assert client.ask("/api/v1/page?room=1e9").status == 422
     assert client.ask("/api/v1/state?since=x").status == 422
 
