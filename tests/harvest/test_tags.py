@@ -96,6 +96,19 @@ def test_imported_tags_are_exported_for_trainers(tagged: Path, tmp_path: Path) -
     assert (ran.code, "leave out --repeats" in ran.stderr) == (2, True)
 
 
+def test_trigger_word_of_imported_captions_is_not_repeated(
+    tagged: Path, tmp_path: Path
+) -> None:
+    for path in tagged.rglob("*.txt"):
+        path.write_text(f"hanachar, {path.read_text(encoding='utf-8')}", "utf-8")
+    data = ("-d", tmp_path / "data")
+    run_here("labeler.cli", "import", tagged, *data).checked()
+    words = ("--format", "captions", "--no-split", "--caption", "hanachar, {tags}")
+    run_here("labeler.cli", "export", tmp_path / "out", *words, *data).checked()
+    text = (tmp_path / "out/hana/a.txt").read_text(encoding="utf-8")
+    assert text == "hanachar, 1girl, smile\n"
+
+
 def test_lines_of_the_page_write_a_table_for_diffusers(
     tagged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

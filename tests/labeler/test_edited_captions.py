@@ -165,11 +165,11 @@ def test_tag_that_is_the_class_stays(empty: Dataset, tmp_path: Path, word: str) 
     assert tags(empty) == {"a.jpg": ("hana", "smile")}
 
 
-def test_tag_that_the_template_repeats_stays_in_its_place(
+def test_tag_that_the_template_has_is_not_repeated(
     empty: Dataset, tmp_path: Path
 ) -> None:
     put_tagged(empty, "hat", "1girl")
-    text = "1girl, hat, 1girl"
+    text = "1girl, hat"
     result = import_edited(empty, tmp_path / "out", text, text, caption="1girl, {tags}")
     assert result["edited_captions"] == 0
     assert tags(empty) == {"a.jpg": ("hat", "1girl")}

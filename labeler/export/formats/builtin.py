@@ -21,6 +21,7 @@ from gleanset.files.shards import (
     open_parquet,
     open_tar,
 )
+from gleanset.files.tags import split_tags
 from gleanset.records import Rectangle
 from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem, find_original_path
@@ -62,8 +63,9 @@ _FIX = f"for example: 'portrait of {TEMPLATE}'; fields: {', '.join(FIELDS)}"
 def format_caption(item: ExportItem, template: str, mark: str = "") -> str:
     """Return the caption of an image with its tags between marks; leave out unknown fields."""
     tags = dict.fromkeys(tag for origin in item.image.origins for tag in origin.tags)
-    # The class of a caption that was imported again is not a second tag.
-    tag_text = ", ".join(tag for tag in tags if tag != item.label)
+    # The class and the trigger word of a caption that was imported again are not repeated.
+    words = (item.label, *split_tags(template))
+    tag_text = ", ".join(tag for tag in tags if tag not in words)
     values = {
         "class": item.label,
         "tags": f"{mark}{tag_text}{mark}",
