@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gleanset.db.classes import Change, Changes
 from gleanset.db.connection import Connection
-from gleanset.db.journal import Choice, Journal
+from gleanset.db.journal import SECOND, Choice, Journal
 from gleanset.db.sorting import SampleTiles
 from gleanset.operations import Operation
 
@@ -18,10 +18,14 @@ def apply_decisions(
     choices: Sequence[Choice],
     mark: str | None = None,
 ) -> int:
-    """Apply decisions as one step, and give their samples this mark or none; return the step."""
+    """Apply decisions as one step, and give their samples this mark or none; return the step.
+
+    Second opinions leave the marks, too, as they are.
+    """
     with db.transaction():
         step = Journal(db).apply(operation, choices)
-        set_mark(db, step, [choice.sample for choice in choices], mark)
+        changed = [c.sample for c in choices if c.provenance != SECOND]
+        set_mark(db, step, changed, mark)
     return step
 
 

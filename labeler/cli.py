@@ -112,8 +112,9 @@ def serve(job: CommandJob, request: LabelerServeRequest) -> CommandResult | None
     """Label in the browser, several people at once, until Ctrl-C.
 
     It prints an address with a token that is new each time, or the one in $GLEANSET_LABELER_TOKEN.
-    Other devices reach it with --host 0.0.0.0. --invite prints a link for another person, with
-    the same --host and --port as the server.
+    Other devices reach it with --host 0.0.0.0. --invite prints a link for another person: to the
+    server that runs, or else with this --host and --port. What two people decide differently is
+    shown in the review; gleanset status measures their agreement.
 
     Example: labeler serve -d my-dataset
     """

@@ -2,6 +2,8 @@
 
 from typing import Annotated, ClassVar
 
+import msgspec
+
 from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.file_groups import GroupByOption
@@ -50,6 +52,13 @@ class LabelerServeRequest(ListenRequest, frozen=True, kw_only=True):
         str | None,
         Param("Print a link for this person, and end; a running server lets it in."),
     ] = None
+    double: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=1)],
+        Param(
+            "Share of faces, 0 to 1, that a second person decides, too.",
+            metavar="SHARE",
+        ),
+    ] = 0.0
     revoke: Annotated[str | None, Param("Let this person in no longer, and end.")] = (
         None
     )

@@ -1,6 +1,7 @@
 """Review: samples to check again, and the decisions of a person about them.
 
-A label is doubtful if the other labelled samples suggest another class.
+A label is doubtful if two people disagree about it, or the other labelled samples suggest another
+class.
 """
 
 from array import array
@@ -26,16 +27,21 @@ class Suggestion(NamedTuple):
 
 
 class ReviewSection(NamedTuple):
-    """A number of samples with one label, and the `other` class that is suggested, if any."""
+    """A number of samples with one label, and the `other` class that is suggested, if any.
+
+    `people` are those who disagree.
+    """
 
     label: str
     other: str
     size: int
+    people: str = ""
 
     @property
     def title(self) -> str:
-        """The label, and the suggestion as a question."""
-        return f"{self.label} → {self.other}?" if self.other else self.label
+        """The label, and the suggestion as a question, with the people who disagree."""
+        title = f"{self.label} → {self.other}?" if self.other else self.label
+        return f"{title} {self.people}".rstrip()
 
 
 class ReviewPage(NamedTuple):
@@ -92,18 +98,22 @@ def load_review_page(
 
 def _group_by_confusion(items: Sequence[ReviewItem]) -> ReviewPage:
     """Group by pairs of classes that are confused, in the order of their first items."""
-    pairs: dict[tuple[str, str], list[int]] = {}
+    pairs: dict[tuple[str, str, str], list[int]] = {}
     for item in items:
-        pairs.setdefault((str(item.label), str(item.other)), []).append(item.id)
+        pair = (str(item.label), str(item.other), item.people)
+        pairs.setdefault(pair, []).append(item.id)
 
     ids = array("q")
     sections = []
-    for (label, other), rows in pairs.items():
+    for (label, other, people), rows in pairs.items():
         ids.extend(rows)
-        sections.append(ReviewSection(label, other, len(rows)))
+        sections.append(ReviewSection(label, other, len(rows), people))
 
+    # A place is not a suggestion: it has a key of its own.
     suggestions = {
-        item.id: Suggestion(str(item.other), item.value or 0.0) for item in items
+        item.id: Suggestion(str(item.other), item.value or 0.0)
+        for item in items
+        if item.other and not item.other.startswith(":")
     }
     return ReviewPage(ids, tuple(sections), suggestions)
 
@@ -159,10 +169,10 @@ MIN_PER_CLASS = 10
 def list_doubtful(
     dataset: Dataset, sample_filter: SampleFilter = NO_FILTER
 ) -> list[ReviewItem]:
-    """Return labels that the other labelled samples contradict, the most certain first.
+    """Return labels that people disagree about, then those that other samples contradict.
 
-    Each sample is compared without its group. Labels that a person confirmed in a review are left
-    out.
+    The latter are sorted, the most certain first. Each sample is compared without its group. Labels
+    that a person confirmed in a review are left out.
     """
     # NumPy is slow to load and not needed to start a window.
     import numpy as np
@@ -177,6 +187,9 @@ def list_doubtful(
         if row.count
     }
 
+    reviews = Reviews(dataset.db)
+    disagreements = reviews.list_items("disagreements", sample_filter)
+
     # The same number of each class, so that frequent ones do not suppress the others.
     each = max(MIN_PER_CLASS, MAX_COMPARED // max(1, len(names)))
     queue = SortingQueue(dataset.db)
@@ -190,7 +203,7 @@ def list_doubtful(
     labels = [sample.label or 0 for sample in samples]
     classes, y = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
-        return []
+        return disagreements
 
     # Near copies of a sample would confirm its label, right or wrong.
     keys = [sample.key for sample in samples]
@@ -202,7 +215,7 @@ def list_doubtful(
     confidences = probabilities.max(axis=1)
 
     unconfirmed_ids = {
-        item.id for item in Reviews(dataset.db).list_items("unconfirmed", sample_filter)
+        item.id for item in reviews.list_items("unconfirmed", sample_filter)
     }
     items = []
     for row in np.flatnonzero(best != y).tolist():
@@ -216,4 +229,5 @@ def list_doubtful(
                     other=names[int(classes[best[row]])],
                 )
             )
-    return sorted(items, key=lambda item: (-(item.value or 0), item.id))
+    items.sort(key=lambda item: (-(item.value or 0), item.id))
+    return disagreements + items

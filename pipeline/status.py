@@ -23,10 +23,12 @@ from gleanset.command_result import CommandResult
 from gleanset.db.duplicates import Pairs
 from gleanset.db.faces import WHOLE
 from gleanset.db.journal import count_unseen_in_evaluation, get_unseen_labels
+from gleanset.db.opinions import Agreement, list_agreements
 from gleanset.db.proposals import count_confident_proposals
 from gleanset.db.reports import REMOVAL, list_spooled_reports
 from gleanset.db.samples import Hints, SplitEvidence
 from gleanset.db.statistics import Statistics
+from gleanset.db.views import NO_FILTER, Reviews
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_command
 from gleanset.records import Run
@@ -270,6 +272,7 @@ class StatusResult(CommandResult, kw_only=True):
     decisions: int
     waiting_for_split: int = 0
     undecided_pairs: int = 0
+    disagreements: int = 0
     runs: int
     samples: dict[str, int]
     labels: dict[str, int]
@@ -277,6 +280,7 @@ class StatusResult(CommandResult, kw_only=True):
     origins: dict[str, dict[str, int]]
     rejections: dict[str, dict[str, int]]
     labelled_differently: dict[str, Any] = {}
+    agreements: list[Agreement] = []
     reports: dict[str, int]
     is_whole: bool = False
 
@@ -285,6 +289,13 @@ class StatusResult(CommandResult, kw_only=True):
         summary = dict(super().summary())
         summary["samples"] = _describe_counts(self.samples)
         summary["reports"] = _describe_counts(self.reports)
+        summary["agreements"] = {
+            f"{pair.person} and {pair.other}": {
+                "Cohen's kappa": pair.kappa,
+                "faces": pair.faces,
+            }
+            for pair in self.agreements
+        }
         if not self.is_whole:
             return summary
         # In the same place.
@@ -332,6 +343,8 @@ def gather_status(dataset: Dataset) -> StatusResult:
         decisions=dataset.journal.count(),
         origins=_count_images_by_query(dataset),
         waiting_for_split=_count_unsplit(dataset),
+        disagreements=len(Reviews(dataset.db).list_items("disagreements", NO_FILTER)),
+        agreements=list_agreements(dataset.db),
         rejections=rejections,
         rejections_are_listed_by=rejections_command(dataset) if rejections else "",
         runs=sum(1 for _ in dataset.runs.iterate()),

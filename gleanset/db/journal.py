@@ -43,6 +43,9 @@ HINT = "hint"
 TOGETHER = "with page"
 """Provenance of labels given to all samples of a cluster or a page at once."""
 
+SECOND = "second"
+"""Provenance of a second opinion, given without a look at the first: it changes no label."""
+
 MERGE = "merge"
 """Provenance of decisions made by merging classes: no person looked at the samples again."""
 
@@ -71,7 +74,15 @@ def operation_from_row(row: Row) -> Operation:
 
 def last_decision_sql(column: str) -> str:
     """Return SQL for a column of a sample `s`'s last decision."""
-    return f"(SELECT {column} FROM decision WHERE sample=s.id ORDER BY id DESC LIMIT 1)"
+    return f"""
+        (
+            SELECT {column}
+            FROM decision
+            WHERE sample=s.id AND provenance<>'{SECOND}'
+            ORDER BY id DESC
+            LIMIT 1
+        )
+        """
 
 
 class SampleState(StrEnum):
@@ -199,7 +210,7 @@ class Journal:
                 SELECT d.*, s.status, s.label, {_LAST_ACTION} AS last
                 FROM decision d
                 JOIN sample s ON s.id=d.sample
-                WHERE d.step=?
+                WHERE d.step=? AND d.provenance<>'{SECOND}'
                 ORDER BY d.id DESC
                 """,
                 (undone_id,),
@@ -389,13 +400,14 @@ class Journal:
                     WHEN 'retired' THEN {_STATUS_IF_REMOVED}
                     ELSE ?2
                 END
-            WHERE id=?3
+            WHERE id=?3 AND ?4<>'{SECOND}'
             """,
             [
                 (
                     decision.label,
                     _STATUS_AFTER_ACTION[decision.action],
                     decision.before.sample,
+                    decision.provenance,
                 )
                 for decision in decisions
             ],
@@ -490,7 +502,7 @@ def get_label_provenances(
         FROM decision d
         JOIN sample s ON s.id=d.sample
         JOIN step t ON t.id=d.step
-        WHERE s.status='labelled' AND {condition}
+        WHERE s.status='labelled' AND d.provenance<>'{SECOND}' AND {condition}
         ORDER BY d.id
         """
     decisions: Iterable[Row] = (

@@ -11,7 +11,7 @@ from gleanset.db.classes import (
 from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.faces import HAS_CROP, VALID_FACE
 from gleanset.db.images import only_in_reports_sql
-from gleanset.db.journal import add_step, operation_from_row
+from gleanset.db.journal import SECOND, add_step, operation_from_row
 from gleanset.db.reports import Reports
 from gleanset.db.rows import clean
 from gleanset.db.samples import Hints
@@ -606,7 +606,13 @@ class CatalogueMerge(Table):
 
     def get_state(self, schema: str, key: str) -> DecidedState | None:
         """Return a sample's state in `main` or `other`; None if missing there."""
-        last = f"(SELECT max(id) FROM {schema}.decision WHERE sample=s.id)"
+        last = f"""
+            (
+                SELECT max(id)
+                FROM {schema}.decision
+                WHERE sample=s.id AND provenance<>'{SECOND}'
+            )
+            """
         row = self._db.fetch_one(
             f"""
             SELECT s.status, c.name, ifnull(d.action, ''), ifnull(d.provenance, '')

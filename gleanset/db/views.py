@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Table
 from gleanset.db.journal import last_decision_sql
+from gleanset.db.opinions import DISAGREEMENTS
 from gleanset.db.regions import QUALITY_COLUMNS, QualityFlag
 from gleanset.db.runs import OPEN_LABEL_ISSUES
 from gleanset.db.samples import IN_USE, IS_DUPLICATE
@@ -211,12 +212,16 @@ REVIEW = "review"
 
 
 class ReviewItem(NamedTuple):
-    """Sample (row), its class or flag, a value such as confidence, and another possible class."""
+    """Sample (row), its class or flag, a value such as confidence, and another possible class.
+
+    `people` are those who disagree; only then a class can be a place, with a colon.
+    """
 
     id: int
     label: str | None
     value: float | None
     other: str | None
+    people: str = ""
 
 
 class FilterChoices(NamedTuple):
@@ -242,12 +247,25 @@ _REVIEW_LISTS = {
         f"SELECT s.id, c.name, d.confidence, w.name FROM {OPEN_LABEL_ISSUES}",
         "d.margin DESC, s.id",
     ),
+    "disagreements": (
+        f"""
+        SELECT s.id, p.target, NULL, p.other,
+            p.person || ' → ' || p.other_person
+        FROM {DISAGREEMENTS} p
+        JOIN sample s ON s.id=p.id
+        LEFT JOIN class c ON c.id=s.label
+        WHERE s.kept
+        """,
+        "s.id",
+    ),
     "unconfirmed": (
         f"""
         SELECT s.id, c.name, NULL AS v, NULL
         FROM sample s
         JOIN class c ON c.id=s.label
-        WHERE {_LABELLED} AND {last_decision_sql("provenance")} IS NOT '{REVIEW}'
+        WHERE {_LABELLED}
+            AND {last_decision_sql("provenance")} IS NOT '{REVIEW}'
+            AND s.id NOT IN (SELECT id FROM {DISAGREEMENTS})
         """,
         "s.id",
     ),

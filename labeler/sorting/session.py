@@ -295,8 +295,8 @@ class SortingSession:
             same = [
                 n for n, at in tiles.items() if (at.status, at.label, at.mark) in states
             ]
-            if choice.label is not None and choice.provenance == REVIEW:
-                same = []  # a review confirms labels
+            if choice.provenance == REVIEW:
+                same = []  # a review confirms what was decided
             origins = get_label_provenances(self.dataset.db, same)
             kinds = {
                 n: classify_provenance(origins.get(tiles[n].key, "")) for n in same
@@ -341,13 +341,15 @@ class SortingSession:
         """Redo the last undone step."""
         return self.take_back(StepKind.REDO)
 
-    def take_back(self, kind: StepKind) -> StepResult:
-        """Undo or redo the last step of this window.
+    def take_back(self, kind: StepKind, number: int = 0) -> StepResult:
+        """Undo or redo the last step of this window, or the one of anybody with this number.
 
         Raises `UsageError` if there is none, or later steps changed all that it changed.
         """
         history = self.history
         steps = history.undoable if kind is StepKind.UNDO else history.redoable
+        if number:
+            steps = [step for step in history.steps.values() if step.id == number]
         if not steps:
             raise UsageError(f"there is nothing to {kind}")
 

@@ -1,8 +1,11 @@
 """Who may use the server: the owner, and the people who were invited, by their tokens."""
 
 import hashlib
+import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from starlette.datastructures import Headers, QueryParams
@@ -25,6 +28,7 @@ PERSON = "person"
 """The key of a request's scope with the name of its person; None for the owner."""
 TOKEN = "token"  # noqa: S105 - the key of a request's scope with its token
 PEOPLE_FILE = "people.json"
+LINKS_FILE = "labeler-links.txt"
 
 
 class Invitations:
@@ -32,6 +36,7 @@ class Invitations:
 
     def __init__(self, root: Path):
         self._path = root / PEOPLE_FILE
+        self._links_path = root / LINKS_FILE
 
     def identify(self, settings: AccessSettings, token: str) -> dict[str, PersonName]:
         """Return who has a token, as a part of the scope; empty for a wrong one."""
@@ -65,6 +70,24 @@ class Invitations:
             )
         self._write(self._list_others(name))
 
+    def list_names(self) -> list[str]:
+        """Return the people who are invited."""
+        return sorted(self._read().values())
+
+    def note_links(self, links: list[str]) -> None:
+        """Note the addresses of the server that runs."""
+        self._links_path.write_text("\n".join(links))
+
+    def list_links(self, token: str) -> list[str]:
+        """Return the links for a person to the server that runs; none if none does."""
+        with suppress(OSError, ValueError, IndexError):
+            links = self._links_path.read_text().split()
+            address = urlsplit(links[0])
+            # The server may have been killed since.
+            socket.create_connection((address.hostname, address.port), 1).close()
+            return [f"{link}?token={token}" for link in links]
+        return []
+
     def _list_others(self, name: str) -> dict[str, str]:
         return {key: other for key, other in self._read().items() if other != name}
 
@@ -89,6 +112,14 @@ class Invitations:
 
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def check_owner(person: PersonName) -> None:
+    """Raise `RefusedRequest` for somebody who was invited."""
+    if person is not None:
+        raise RefusedRequest(
+            403, "not the owner", "only the owner may do this", "ask the owner"
+        )
 
 
 def cookie_name(scope: Scope) -> str:

@@ -26,7 +26,8 @@ class SentStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A step on a `page` with some of its `tiles`.
 
     The client makes `id` up, so that a step that is sent twice is done once. A `label` that looks
-    like a typing error of a class is refused unless the person is `sure`.
+    like a typing error of a class is refused unless the person is `sure`. The owner may undo a
+    `step` of somebody else.
     """
 
     id: Annotated[str, msgspec.Meta(min_length=8, max_length=64)]
@@ -35,6 +36,7 @@ class SentStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tiles: list[int] = []
     label: str = ""
     sure: bool = False
+    step: int = 0
 
 
 class TileImage(msgspec.Struct):
@@ -97,9 +99,10 @@ class ClassState(msgspec.Struct):
 
 
 class News(msgspec.Struct):
-    """A step of another person, or of a window or command."""
+    """A step of another person, or of a window or command, and the one that it undid."""
 
     step: int
+    undoes: int | None
     by: str
     text: str
     at: str

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gleanset.db.opinions import count_decided
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.web.json_bodies import json_response, parse_json
@@ -30,6 +31,7 @@ from labeler.web.access import (
     TOKEN,
     Invitations,
     PersonGuard,
+    check_owner,
     cookie_name,
     no_access_error,
 )
@@ -48,11 +50,11 @@ RELOAD = "load the page again"
 class LabelerApi:
     """The addresses of the server of a dataset."""
 
-    def __init__(self, root: Path, settings: AccessSettings):
+    def __init__(self, root: Path, settings: AccessSettings, share: float):
         cache = root / "cache"
         self._settings = settings
         self._people = Invitations(root)
-        self._sorting = SortingThreads(root)
+        self._sorting = SortingThreads(root, share)
         self._page_files = PageFiles(directory=PAGE, html=True)
         self._thumbnails = ThumbnailCache(
             cache, Store(root / "images", cache), Store(root / "crops", cache)
@@ -75,6 +77,11 @@ class LabelerApi:
                 Route("/api/v1/review", partial(self.get_check, of_copies=False)),
                 Route("/api/v1/steps", self.post_step, methods=["POST"]),
                 Route("/api/v1/faces/{key}", self.get_face),
+                Route(
+                    "/api/v1/people",
+                    self.handle_people,
+                    methods=["GET", "POST", "DELETE"],
+                ),
             ],
             middleware=[guard],
             exception_handlers={HTTPException: partial(answer_http_error, RELOAD)},
@@ -129,6 +136,24 @@ class LabelerApi:
         hint = 'send {"id": …, "page": …, "act": …, "tiles": […]}'
         sent = parse_json(await request.body(), SentStep, "step", hint)
         return json_response(await self._sorting.take(request.scope[PERSON], sent))
+
+    async def handle_people(self, request: Request) -> Response:
+        """Tell the owner who decided how much, after inviting or revoking somebody."""
+        check_owner(request.scope[PERSON])
+        changes = {"POST": self._people.invite, "DELETE": self._people.revoke}
+        token = None
+        if change := changes.get(request.method):
+            name = request.query_params.get("name", "")
+            token = await self._sorting.run(lambda _: change(name))
+        return json_response(
+            {
+                "decided": await self._sorting.run(
+                    lambda sorting: count_decided(sorting.dataset.db)
+                ),
+                "invited": self._people.list_names(),
+                "links": self._people.list_links(token) if token else [],
+            }
+        )
 
     async def get_face(self, request: Request) -> Response:
         """Return a face with `side` as its longer side, or the whole image if `side` is large."""

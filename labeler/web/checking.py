@@ -17,13 +17,17 @@ MAX_DOUBTFUL = 24
 
 
 class CheckedFace(msgspec.Struct):
-    """A face with its class; `other` is the one that similar faces suggest, if any."""
+    """A face with its class; `other` is one that somebody else or similar faces suggest, if any.
+
+    `people` are those who disagree.
+    """
 
     key: str
     label: str | None
     size: tuple[int, int]
     other: str | None = None
     confidence: float | None = None
+    people: str = ""
 
 
 class CheckPage(msgspec.Struct):
@@ -81,6 +85,7 @@ class LabelsCheck(NamedTuple):
                 tiles[item.id].region.region.box[2:],
                 item.other,
                 item.value,
+                item.people,
             )
             for item in self.items
         ]

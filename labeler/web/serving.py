@@ -33,12 +33,15 @@ def serve_labeler(
     Raises what `run_server` raises.
     """
     request.check()
+    people = Invitations(job.root)
     if request.revoke is not None:
-        Invitations(job.root).revoke(request.revoke)
+        people.revoke(request.revoke)
         return InvitationResult(revoked=request.revoke)
     if request.invite is not None:
-        token = Invitations(job.root).invite(request.invite)
-        links = request.list_links(request.find_port(), token)
+        token = people.invite(request.invite)
+        links = people.list_links(token) or request.list_links(
+            request.find_port(), token
+        )
         return InvitationResult(invited=request.invite, links=links)
 
     token = os.environ.get(TOKEN_VARIABLE) or make_token()
@@ -49,6 +52,7 @@ def serve_labeler(
     )
 
     def announce(port: int) -> None:
+        people.note_links(request.list_links(port, None))
         links = request.list_links(port, token)
         for link in links:
             job.show(link)
@@ -56,5 +60,6 @@ def serve_labeler(
         if has_display():
             webbrowser.open(links[0])
 
-    run_server(LabelerApi(job.root, settings).create_app(), request, announce)
+    api = LabelerApi(job.root, settings, request.double)
+    run_server(api.create_app(), request, announce)
     return None

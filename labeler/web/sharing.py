@@ -6,6 +6,7 @@ Each person has a session and a page; no face is on the pages of two people.
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -14,9 +15,12 @@ from typing import Any, NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.classes import normalize_class_name
+from gleanset.db.journal import SECOND, Choice
+from gleanset.db.opinions import PersonalTiles
 from gleanset.db.regions import SampleRegion
 from gleanset.db.sorting import SampleTile, SampleTiles
 from gleanset.errors import UsageError
+from gleanset.operations import Operation
 from gleanset.web.problems import RefusedRequest
 from labeler.sorting.descriptor_queue import count_unmeasured
 from labeler.sorting.name_matching import (
@@ -37,7 +41,7 @@ from labeler.sorting.session import (
     StepKind,
     StepResult,
 )
-from labeler.web.access import PersonName
+from labeler.web.access import PersonName, check_owner
 from labeler.web.api_models import (
     ClassState,
     LabelCard,
@@ -103,12 +107,36 @@ def find_target(sample: SampleTile) -> str:
     return sample.label or f":{sample.mark or place}"
 
 
+class PersonalSession(SortingSession):
+    """A session of one person, whose second opinions change no label."""
+
+    tiles: PersonalTiles
+
+    def _step(
+        self, action: Operation | str, choices: list[Choice], mark: str | None = None
+    ) -> StepResult:
+        rows = self.tiles.get_ids([choice.sample for choice in choices])
+        second = {opinion.sample for opinion in self.tiles.list_second(rows.values())}
+        choices = [
+            choice._replace(provenance=SECOND)
+            if rows[choice.sample] in second
+            else choice
+            for choice in choices
+        ]
+        return super()._step(action, choices, mark)
+
+
 class Person:
     """One person: the owner of the dataset without a `name`, or somebody who was invited."""
 
-    def __init__(self, dataset: Dataset, name: PersonName):
+    def __init__(self, dataset: Dataset, name: PersonName, share: float):
         self.name = name
-        self.session = SortingSession(dataset, name)
+        self.session = PersonalSession(dataset, name)
+        self.user = name or dataset.journal.user
+        self.session.tiles = PersonalTiles(dataset.db, self.user, share)
+        # Reviews show the label that a face has, whoever gave it.
+        self._reviewing = copy(self.session)
+        self._reviewing.tiles = PersonalTiles(dataset.db, "", 0.0)
         self.pages = Pages(self.session)
         self.current: CurrentPage | None = None
         self.prepared: Shown | None = None
@@ -146,24 +174,21 @@ class Person:
         Raises `RefusedRequest` for a page that this person does not hold, and `UsageError`.
         """
         if sent.act in ("undo", "redo"):
-            return self._take_back(StepKind(sent.act))
+            return self._take_back(sent)
         if sent.act in ("settle", "confirm"):
             _require_page(sent, self.check_page.id, len(self.check_page.faces))
-            return self.check.settle(self.session, sent)
+            return self.check.settle(self._reviewing, sent)
 
-        current = self.current
-        _require_page(
-            sent,
-            current.id if current else None,
-            len(current.shown.page.tiles) if current else 0,
-        )
-        assert current is not None, "required"
+        current = self.current or CurrentPage(NO_PAGE)
+        _require_page(sent, current.id, len(current.shown.page.tiles))
         result = _ACTS[sent.act](self, current, sent)
         _remember(self._pages_of_steps, result.root, current)
         return result
 
-    def _take_back(self, kind: StepKind) -> StepResult:
-        result = self.session.take_back(kind)
+    def _take_back(self, sent: SentStep) -> StepResult:
+        if sent.step:
+            check_owner(self.name)
+        result = self.session.take_back(StepKind(sent.act), sent.step)
         # Show the page where the step was made.
         self.current = self._pages_of_steps.get(result.root, self.current)
         return result
@@ -182,7 +207,7 @@ def _remember(entries: dict[Any, Any], step: Any, entry: Any) -> None:
         del entries[next(iter(entries))]
 
 
-def _require_page(sent: SentStep, page: str | None, size: int) -> None:
+def _require_page(sent: SentStep, page: str, size: int) -> None:
     """Raise an error unless a step is for this page, and its tiles are on it."""
     if sent.page != page:
         raise RefusedRequest(
@@ -285,28 +310,35 @@ _ACTS: dict[str, Callable[[Person, CurrentPage, SentStep], StepResult]] = {
 class Wish(NamedTuple):
     """What a page has to be like, with the notes since the last wish of the same person.
 
-    `room` is the number of tiles that fill the screen; samples `reserved` are on other pages. It
-    `is_ahead` if it is composed while the person still has another page.
+    `room` is the number of tiles that fill the screen; samples `reserved` are on other pages, and
+    `second` ones are those that another person decided. It `is_ahead` if it is composed while the
+    person still has another page.
     """
 
     room: int
     reserved: frozenset[int]
+    second: Sequence[int]
     notes: Sequence[Note]
     is_ahead: bool
 
 
 class SharedSorting:
-    """The pages and steps of all people; no face is on the pages of two of them."""
+    """The pages and steps of all people; no face is on the pages of two of them.
 
-    def __init__(self, root: Path):
+    A `share` of all faces is decided by two people, one after the other.
+    """
+
+    def __init__(self, root: Path, share: float):
         self.dataset = Dataset.open(root)
+        self._share = share
         # Versions of a server that ran before are different.
         self.version = int(time.time() * 1000)
         self.unmeasured = count_unmeasured(self.dataset)
         self._unreadable = 0
         self._tiles = SampleTiles(self.dataset.db)
         # The owner is there from the start, and sees what others do from then on.
-        self._people: dict[PersonName, Person] = {None: Person(self.dataset, None)}
+        self._people: dict[PersonName, Person] = {}
+        self._get_person(None)
         self._names: list[KnownName] = []
 
     def close(self) -> None:
@@ -342,7 +374,7 @@ class SharedSorting:
         recent = self._tiles.list_steps(session.history.last - MAX_NEWS)
         return State(
             version=self.version,
-            person=name or self.dataset.journal.user,
+            person=person.user,
             owner=name is None,
             dataset=self.dataset.name,
             page=person.current.id if person.current else None,
@@ -366,6 +398,7 @@ class SharedSorting:
             news=[
                 News(
                     step.id,
+                    step.undoes,
                     step.person or step.user,
                     step.operation.text("face"),
                     step.at,
@@ -391,7 +424,7 @@ class SharedSorting:
             if shown is None:
                 return None
             # What others have decided or taken since is not on it.
-            tiles = self._tiles.get_many(shown.page.rows)
+            tiles = person.session.tiles.get_many(shown.page.rows)
             free = {row for row, tile in tiles.items() if tile.waits} - reserved
             page = shown.page.restrict(free)
             if page.tiles:
@@ -407,7 +440,9 @@ class SharedSorting:
         notes = person.notes
         person.notes = []
         reserved = self._list_reserved(person).union(own)
-        return Wish(person.room, reserved, notes, bool(own))
+        return Wish(
+            person.room, reserved, person.session.tiles.list_new(), notes, bool(own)
+        )
 
     def note_composed(
         self, name: PersonName, wish: Wish, page: ClassPage | None
@@ -470,7 +505,7 @@ class SharedSorting:
 
     def _get_person(self, name: PersonName) -> Person:
         if name not in self._people:
-            self._people[name] = Person(self.dataset, name)
+            self._people[name] = Person(self.dataset, name, self._share)
             if not self.unmeasured:
                 self._people[name].notes.append(Pages.note_unreadable)
         person = self._people[name]

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
@@ -30,6 +30,16 @@ MAX_COMPOSING_SECONDS = 0.1
 """Where composing takes longer, the next page is prepared while a person looks at one. Otherwise
 it is composed once it is needed, from all decisions."""
 
+# It hides the table of this name.
+_SAMPLES_WITHOUT_LABELS = """
+    CREATE TEMP VIEW sample AS
+    SELECT id, key, image, face, detector, score, x, y, w, h, phash, sharpness,
+        iif(id IN ({rows}), NULL, label) AS label,
+        iif(id IN ({rows}), 'queue', status) AS status, kept, duplicate_set,
+        split_group, split, angle, size, track, last_split
+    FROM main.sample
+    """
+
 T = TypeVar("T")
 
 
@@ -47,15 +57,25 @@ class PageComposer:
         pages = self._pages[name]
         pages.room = wish.room
         pages.reserved = wish.reserved
+        self._hide_labels(wish.second)
         for note in wish.notes:
             note(pages)
         return pages.next()
+
+    def _hide_labels(self, samples: Sequence[int]) -> None:
+        """Let samples wait on this connection, so that their labels suggest nothing."""
+        db = self._session.dataset.db
+        db.execute("DROP VIEW IF EXISTS temp.sample")
+        if samples:
+            rows = ",".join(map(str, samples))
+            db.execute(_SAMPLES_WITHOUT_LABELS.format(rows=rows))
 
     def list_checks(self, *, of_copies: bool) -> list[CopiesCheck | LabelsCheck]:
         """Return duplicate sets, or pages of doubtful labels."""
         from labeler.duplicates.finder import DuplicateFinder  # OpenCV is slow to load
 
         dataset = self._session.dataset
+        self._hide_labels(())
         if of_copies:
             return [*map(CopiesCheck, DuplicateFinder(dataset).plan().open_sets())]
         items = list_doubtful(dataset)
@@ -70,8 +90,9 @@ class SortingThreads:
     _composer: PageComposer
     """Made by `start` on their threads."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, share: float):
         self._root = root
+        self._share = share
         self._deciding = ThreadPoolExecutor(1, "deciding")
         self._composing = ThreadPoolExecutor(1, "composing")
         self._changed = asyncio.Event()
@@ -84,7 +105,9 @@ class SortingThreads:
 
     async def start(self) -> None:
         """Open the dataset. Raises errors of the dataset."""
-        self._sharing = await _run(self._deciding, SharedSorting, self._root)
+        self._sharing = await _run(
+            self._deciding, SharedSorting, self._root, self._share
+        )
         self._composer = await _run(self._composing, PageComposer, self._root)
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:

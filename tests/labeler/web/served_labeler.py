@@ -64,7 +64,9 @@ class Client:
     token: str = TOKEN
     headers: dict[str, str] = field(default_factory=dict)
 
-    def ask(self, path: str, sent: object = None, **headers: str) -> Answer:
+    def ask(
+        self, path: str, sent: object = None, *, method: str = "", **headers: str
+    ) -> Answer:
         """Get an address, or post JSON or bytes."""
         body = sent if isinstance(sent, bytes | None) else json.dumps(sent).encode()
         own = {"Authorization": f"Bearer {self.token}"} if self.token else {}
@@ -72,7 +74,7 @@ class Client:
             urlsplit(self.address).netloc, timeout=60
         )
         try:
-            method = "GET" if body is None else "POST"
+            method = method or ("GET" if body is None else "POST")
             connection.request(method, path, body, own | self.headers | headers)
             response = connection.getresponse()
             data = response.read()

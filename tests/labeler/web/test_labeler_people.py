@@ -127,6 +127,49 @@ def test_undo_is_for_own_steps(server: Server, root: Path) -> None:
         assert Client(other.url, yuki.token).undo().status == 200
 
 
+def test_owner_undoes_a_step_of_somebody_else(server: Server, root: Path) -> None:
+    owner = server.client
+    yuki = invite(server, root, "Yuki")
+    step = yuki.step(yuki.page(), "label", [0, 1], label="Miku").body["step"]
+    own = owner.step(owner.page(), "label", [0], label="Rin").body["step"]
+    assert yuki.undo(step=own).status == 403
+    assert owner.undo(step=99_999).status == 409
+    assert owner.undo(step=step).status == 200
+    assert [row["count"] for row in owner.state()["classes"]] == [1]
+    assert owner.undo(step=step).status == 409
+    # The owner's own last step is still the one that the key undoes.
+    assert owner.undo().status == 200
+    assert owner.state()["labelled"] == 0
+
+
+def test_owner_sees_and_changes_who_is_invited(server: Server, root: Path) -> None:
+    owner = server.client
+    invited = owner.ask("/api/v1/people?name=Yuki", b"").body
+    (link,) = invited["links"]
+    assert link.startswith(server.url.split("?")[0])
+    yuki = Client(server.url, link.partition("token=")[2])
+    yuki.step(yuki.page(), "label", [0, 1], label="Miku")
+    people = owner.ask("/api/v1/people").body
+    assert people == {"decided": {"Yuki": 2}, "invited": ["Yuki"], "links": []}
+    for sent in (None, b""):
+        assert yuki.ask("/api/v1/people?name=Haru", sent).status == 403
+    assert owner.ask("/api/v1/people?name=", b"").status == 409
+    assert owner.ask("/api/v1/people?name=Yuki", method="DELETE").status == 200
+    assert yuki.ask("/api/v1/state").status == 401
+    assert owner.ask("/api/v1/people?name=Yuki", method="DELETE").status == 409
+
+
+def test_link_from_another_terminal_has_the_port_that_is_used(root: Path) -> None:
+    with running_labeler(root) as server:
+        (link,) = json.loads(run_serve(root, "--invite", "Yuki"))["links"]
+        assert link.startswith(server.url.split("?")[0])
+        token = link.partition("token=")[2]
+        assert Client(link, token).state()["person"] == "Yuki"
+        server.kill()
+    (link,) = json.loads(run_serve(root, "--invite", "Yuki"))["links"]
+    assert link.startswith("http://127.0.0.1:8000/")
+
+
 def test_decisions_are_listed_by_person(server: Server, root: Path) -> None:
     yuki = invite(server, root, "Yuki")
     yuki.step(yuki.page(), "label", [0], label="Miku")
@@ -140,7 +183,7 @@ def test_decisions_are_listed_by_person(server: Server, root: Path) -> None:
 def test_page_of_idle_person_goes_back(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sharing, composer = SharedSorting(root), PageComposer(root)
+    sharing, composer = SharedSorting(root, 0.0), PageComposer(root)
 
     def take_page(name: str) -> LabelPage:
         wish = sharing.make_wish(name)

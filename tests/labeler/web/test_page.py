@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from browser_page import PHONE, WIDE, Person, opened_page
 from drawn_faces import FaceSet, copied, drawn_once
-from served_labeler import Server, running_labeler
+from served_labeler import Client, Server, running_labeler
 from test_labeler_people import invite
 from tools_for_tests import needs_chromium
 
@@ -96,6 +96,57 @@ def test_two_people_sort_at_once(browser: Any, faces: FaceSet, server: Server) -
         guest.name_card(0, "Rin")
         owner.wait_for("document.querySelector('#said').textContent.includes('Yuki')")
         assert owner.ask("currentPage()")["id"] == own["id"], "nothing moves"
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_owner_invites_and_undoes_in_the_browser(
+    browser: Any, faces: FaceSet, server: Server, phone: bool
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with opened_page(browser, server.url, faces.truth, phone=phone) as owner:
+        owner.wait_for_page()
+        open_people(owner, phone)
+        owner.page.fill("#dialog form input", "Yuki")
+        owner.press("Enter")
+        owner.wait_for("document.querySelector('.link') !== null")
+        link = owner.page.input_value(".link")
+        check_accessible(axe, owner)
+        owner.page.keyboard.press("Escape")
+
+        guest = Client(link, link.partition("token=")[2])
+        page = guest.page()
+        guest.step(page, "label", [0, 1], label="Rin")
+        guest.step(page, "label", [2, 3], label="Mei")
+        said = "document.querySelector('#said')"
+        owner.wait_for(f"{said}.textContent.includes('Yuki: Label 2 faces as Mei')")
+        owner.tap("#said button")
+        owner.wait_for(f"{said}.textContent.includes('Undo: Label 2 faces as Mei')")
+        assert {*labels(faces).values()} == {"Rin"}
+
+        open_people(owner, phone)
+        owner.wait_for("document.querySelectorAll('.person').length === 3")
+        assert "2 faces" in owner.page.inner_text(".person:has-text('Yuki')")
+        owner.tap(".person:has-text('as Rin') button")
+        owner.wait_for("localStorage.getItem('steps') === '[]'")
+        assert labels(faces) == {}
+        owner.tap("button:has-text('Revoke')")
+        owner.wait_for("document.querySelector('.person button') === null")
+        assert guest.ask("/api/v1/state").status == 401
+
+
+def open_people(person: Person, phone: bool) -> None:
+    person.tap("#menu-button" if phone else "#settings-button")
+    person.tap("#sheet button:has-text('People')")
+    person.wait_for("document.querySelector('.people .person') !== null")
+
+
+def test_guests_see_no_people(browser: Any, faces: FaceSet, server: Server) -> None:
+    yuki = invite(server, faces.root, "Yuki")
+    with opened_page(browser, server.url, faces.truth, token=yuki.token) as person:
+        person.wait_for_page()
+        person.tap("#settings-button")
+        person.wait_for("document.querySelector('#sheet').open")
+        assert "People" not in person.page.inner_text("#sheet")
 
 
 def test_hardly_seen_faces_are_not_labelled(

@@ -99,7 +99,10 @@ export function check(tile, step, name = "") {
   if (!isTaking()) return;
   if (!tile) showMessage(words("Point at a face first"));
   else if (maySee([tile.n])) {
-    act(step, [tile.n], name);
+    // A place, such as not a face, is neither confirmed nor suggested, but chosen.
+    const target = name || (step === "confirm" ? tile.label : tile.name);
+    if (target.startsWith(":")) act("settle", [tile.n], target);
+    else act(step, [tile.n], name);
     pointAtNext(tile);
   }
 }

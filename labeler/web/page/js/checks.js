@@ -1,5 +1,6 @@
 // Duplicates and doubtful labels, as pages: their faces are shown larger, and each step asks for the next ones.
 
+import { nameTarget } from "./page_model.js";
 import { fetchDuplicates, fetchReview } from "./server.js";
 
 const FETCHES = { duplicates: fetchDuplicates, review: fetchReview };
@@ -19,7 +20,11 @@ export async function fetchCheck(kind) {
 
 function buildTile(face, n, kind) {
   const { key, label, other, size: [width, height], confidence } = face;
-  return { n, key, size: 1, name: kind === "review" ? other : "", label, caption: describeFace(face, kind), doubtful: false, sent: "", others: false, lifted: false, top: other ? [[other, confidence]] : [], image: { width, height, box: null } };
+  return { n, key, size: 1, name: kind === "review" ? other : "", label, caption: describeFace(face, kind), doubtful: false, sent: "", others: false, lifted: false, top: other ? [[nameTarget(other), confidence]] : [], image: { width, height, box: null } };
 }
 
-const describeFace = ({ label, other, size: [width, height] }, kind) => (kind === "review" ? `${label} → ${other}?` : `${width} x ${height} ${label}`.trim());
+/** The label and the other one, with the people who disagree; the size of a copy. */
+function describeFace({ label, other, people, size: [width, height] }, kind) {
+  if (kind !== "review") return `${width} x ${height} ${label}`.trim();
+  return [`${nameTarget(label)} → ${nameTarget(other)}?`, people].filter(Boolean).join("\n");
+}

@@ -9,8 +9,9 @@ import { findRoom, narrow } from "./face_size.js";
 import { buildTabs, drawHeader } from "./header.js";
 import { showKeys } from "./keys.js";
 import { askAgain, hasText, listenToNaming, placeField, renewTarget } from "./naming.js";
-import { showWaiting, showMessage } from "./notes.js";
+import { showMessage, showNews, showWaiting } from "./notes.js";
 import { findTile, hasClusters, nextCard } from "./page_model.js";
+import { canUndo, openPeople, undoStep } from "./people.js";
 import { drawPage, forgetPage, markPage } from "./page_view.js";
 import { showDetails } from "./pictures.js";
 import { listenToPoint, pointAt } from "./point.js";
@@ -28,7 +29,7 @@ function draw() {
   drawClasses();
   drawHeader();
   showWaiting();
-  showNews();
+  showLatestNews();
   if (page?.kind === "done") showEnd(page);
   else if (page) showPage(page);
   placeField();
@@ -51,12 +52,13 @@ function showEnd(page) {
   fill(byId("page"), buildEnd(page));
 }
 
-/** What other people have done since. */
-function showNews() {
-  const newest = currentState().news.at(-1);
+/** What other people have done since; the owner can undo it. */
+function showLatestNews() {
+  const { news, owner } = currentState();
+  const newest = news.at(-1);
   const step = newest?.step ?? 0;
   // What was done before the page was opened is not new.
-  if (shownNews !== null && step > shownNews) showMessage(words("{by}: {text}", newest));
+  if (shownNews !== null && step > shownNews) showNews(words("{by}: {text}", newest), ...(owner && canUndo(newest) ? [[words("Undo"), () => undoStep(newest)]] : []));
   shownNews = step;
 }
 
@@ -92,6 +94,7 @@ function buildSettings() {
   return [
     element("p", {}, element("label", {}, element("span", { text: words("Language") }), select)),
     element("p", {}, element("button", { text: words("All keys"), onclick: () => { closeDialogs(); showKeys(); } })),
+    ...(currentState()?.owner ? [element("p", {}, element("button", { text: words("People"), onclick: () => { closeDialogs(); openPeople(); } }))] : []),
   ];
 }
 

@@ -4,7 +4,7 @@ import { element } from "./dom.js";
 import { check, label, lift, place, split } from "./actions.js";
 import { closeDialogs, openSheet } from "./dialogs.js";
 import { beginName } from "./naming.js";
-import { countFaces, hasClusters, isOpen, nameOfCard, targetsOfCard } from "./page_model.js";
+import { countFaces, hasClusters, isOpen, nameOfCard, nameTarget, targetsOfCard } from "./page_model.js";
 import { enlarge } from "./pictures.js";
 import { faceAddress } from "./server.js";
 import { currentPage, currentState } from "./store.js";
@@ -30,7 +30,7 @@ const buildChoices = (tile) => [...buildPlaces([tile]), item(words(tile.lifted ?
 
 /** What can be done with a doubtful label. */
 function buildReview(tile) {
-  return [item(words("Change to {name}", { name: tile.name }), () => check(tile, "settle"), "primary"), item(words("Keep {name}", { name: tile.label }), () => check(tile, "confirm"))];
+  return [item(words("Change to {name}", { name: nameTarget(tile.name) }), () => check(tile, "settle"), "primary"), item(words("Keep {name}", { name: nameTarget(tile.label) }), () => check(tile, "confirm"))];
 }
 
 export function openCardMenu(card) {

@@ -5,6 +5,7 @@ import { isCutOff, sendNow, waitingSteps } from "./outbox.js";
 import { words } from "./words.js";
 
 const SHOWN_MS = 6000;
+const NEWS_MS = 10_000;
 let timer = 0;
 
 /** Show a message for a while, with buttons `[text, press]`; those stay until one is pressed. */
@@ -13,6 +14,13 @@ export function showMessage(text, ...buttons) {
   clearTimeout(timer);
   place.replaceChildren(text, ...buttons.map(([name, press]) => element("button", { text: name, onclick: () => { showMessage(""); press(); } })));
   if (!buttons.length) timer = setTimeout(() => place.replaceChildren(), SHOWN_MS);
+}
+
+/** Show what somebody else has done, for a while, also with buttons. */
+export function showNews(text, ...buttons) {
+  showMessage(text, ...buttons);
+  clearTimeout(timer);
+  timer = setTimeout(() => byId("said").replaceChildren(), NEWS_MS);
 }
 
 export function showWaiting() {

@@ -1,8 +1,14 @@
 // What is on a page, and what steps make of it. A page is what the server sent; nothing here changes one, each function
 // returns a new one. A tile keeps its number `n` as long as the page is shown.
 
+import { words } from "./words.js";
+
 const SUGGESTIONS = ["class", "mixed"];
+const PLACE_NAMES = { ":not a face": "Not a face", ":other": "Nobody I collect", ":later": "Not sure", ":queue": "Not sorted yet" };
 const MIN_MOVED = 3; // faces sent from a page to one class, after which better suggestions are offered
+
+/** The name of a class, or of a place such as `:later`. */
+export const nameTarget = (target) => (target in PLACE_NAMES ? words(PLACE_NAMES[target]) : target);
 
 /** The tiles of a page in their order, each with the number of its card. */
 export const tilesOf = (page) => page.cards.flatMap(({ tiles }, card) => tiles.map((tile) => ({ ...tile, card })));
@@ -90,7 +96,7 @@ const apply = (page, step) => (LEAVING.includes(step.act) ? { ...page, isLeft: t
 export function replay(page, steps) {
   const made = [];
   for (const step of steps) {
-    if (step.act === "undo") dropLast(made);
+    if (step.act === "undo" && !step.step) dropLast(made);
     else if (step.page === page.id) made.push(step);
   }
   return made.reduce(apply, page);

@@ -2,7 +2,7 @@
 
 import { byId, element } from "./dom.js";
 import { fitFaces } from "./face_size.js";
-import { countFaces, findTile, hasClusters, isOpen, nameOfCard, targetsOf, targetsOfCard, tilesOf } from "./page_model.js";
+import { countFaces, findTile, hasClusters, isOpen, nameOfCard, nameTarget, targetsOf, targetsOfCard, tilesOf } from "./page_model.js";
 import { isNaming, namedTiles } from "./naming.js";
 import { getPoint } from "./point.js";
 import { watchFaces } from "./seen.js";
@@ -126,8 +126,6 @@ function markFace(page, tile, count, lit) {
 }
 
 const letterOf = (card) => String.fromCharCode(65 + (card % 26));
-const PLACE_NAMES = { ":not a face": "Not a face", ":other": "Nobody I collect", ":later": "Not sure", ":queue": "Not sorted yet" };
-export const nameTarget = (target) => (target in PLACE_NAMES ? words(PLACE_NAMES[target]) : target);
 
 /** What a screen reader says of a face: its place and suggestion, and what was done with it. */
 function describeFace(tile, count) {

@@ -3,8 +3,7 @@
 import { element } from "./dom.js";
 import { openDialog } from "./dialogs.js";
 import { faceAddress, imageAddress } from "./server.js";
-import { findTile } from "./page_model.js";
-import { nameTarget } from "./page_view.js";
+import { findTile, nameTarget } from "./page_model.js";
 import { getPoint } from "./point.js";
 import { currentPage } from "./store.js";
 import { words } from "./words.js";
@@ -35,7 +34,7 @@ export function describe(tile) {
   return [
     element("p", { class: "muted", text: size }),
     tile.sent && element("p", { text: nameTarget(tile.sent) }),
-    ...suggestions.map(([name, share]) => element("p", { text: share === null ? words("{name}?", { name }) : `${name} ${Math.round(100 * share)} %` })),
+    ...suggestions.map(([name, share]) => element("p", { text: share === null || share === undefined ? words("{name}?", { name }) : `${name} ${Math.round(100 * share)} %` })),
   ].filter(Boolean);
 }
 

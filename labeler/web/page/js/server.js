@@ -46,6 +46,11 @@ export const fetchPage = (room) => request(`page?room=${room}`);
 export const fetchDuplicates = (skip) => request(`duplicates?skip=${skip}`);
 export const fetchReview = (skip) => request(`review?skip=${skip}`);
 
+/** The people who were invited, and how many faces each decided; the owner changes who is. */
+export const fetchPeople = () => request("people");
+export const invitePerson = (name) => request(`people?name=${encodeURIComponent(name)}`, { method: "POST" });
+export const revokePerson = (name) => request(`people?name=${encodeURIComponent(name)}`, { method: "DELETE" });
+
 /** Send a step, an undo or a redo. */
 export const sendStep = (step) => post("steps", step);
 

@@ -74,7 +74,8 @@ function setPage(page) {
 
 /** Do a step on the page that is shown. */
 export const act = (name, tiles = [], label = "", more = {}) => addStep({ act: name, page: base.id, tiles, label, ...more });
-export const takeBack = (kind) => addStep({ act: kind, page: "", tiles: [] });
+/** Undo or redo the last step, or undo one of somebody else, by its number. */
+export const takeBack = (kind, step) => addStep({ act: kind, page: "", tiles: [], step });
 
 function answered(step, answer) {
   if (answer.state) state = answer.state;
