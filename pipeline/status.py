@@ -23,12 +23,11 @@ from gleanset.command_result import CommandResult
 from gleanset.db.duplicates import Pairs
 from gleanset.db.faces import WHOLE
 from gleanset.db.journal import count_unseen_in_evaluation, get_unseen_labels
-from gleanset.db.opinions import Agreement, list_agreements
+from gleanset.db.opinions import DISAGREEMENTS, Agreement, list_agreements
 from gleanset.db.proposals import count_confident_proposals
 from gleanset.db.reports import REMOVAL, list_spooled_reports
 from gleanset.db.samples import Hints, SplitEvidence
 from gleanset.db.statistics import Statistics
-from gleanset.db.views import NO_FILTER, Reviews
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_command
 from gleanset.records import Run
@@ -343,7 +342,9 @@ def gather_status(dataset: Dataset) -> StatusResult:
         decisions=dataset.journal.count(),
         origins=_count_images_by_query(dataset),
         waiting_for_split=_count_unsplit(dataset),
-        disagreements=len(Reviews(dataset.db).list_items("disagreements", NO_FILTER)),
+        disagreements=dataset.db.fetch_int(
+            f"SELECT count(*) FROM {DISAGREEMENTS}"  # noqa: S608 - a constant
+        ),
         agreements=list_agreements(dataset.db),
         rejections=rejections,
         rejections_are_listed_by=rejections_command(dataset) if rejections else "",

@@ -81,7 +81,8 @@ DISAGREEMENTS = f"""
         LEFT JOIN class c ON c.id=s.label
         JOIN opinion a ON a.sample=s.id AND a.action<>'clear'
         JOIN opinion b ON b.sample=s.id AND b.action<>'clear' AND b.target<>a.target
-        WHERE s.status IN ('labelled', 'rejected')
+        WHERE s.kept
+            AND s.status IN ('labelled', 'rejected')
             AND iif(s.status='labelled', a.target=c.name, a.target LIKE ':%')
             AND NOT {_IS_REVIEWED}
         GROUP BY s.id

@@ -254,7 +254,7 @@ _REVIEW_LISTS = {
         FROM {DISAGREEMENTS} p
         JOIN sample s ON s.id=p.id
         LEFT JOIN class c ON c.id=s.label
-        WHERE s.kept
+        WHERE TRUE
         """,
         "s.id",
     ),

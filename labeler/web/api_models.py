@@ -105,7 +105,6 @@ class News(msgspec.Struct):
     undoes: int | None
     by: str
     text: str
-    at: str
 
 
 class State(msgspec.Struct):
@@ -118,7 +117,6 @@ class State(msgspec.Struct):
     person: str
     owner: bool
     dataset: str
-    page: str | None
     waiting: int
     labelled: int
     total: int

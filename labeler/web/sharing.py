@@ -134,7 +134,7 @@ class Person:
         self.session = PersonalSession(dataset, name)
         self.user = name or dataset.journal.user
         self.session.tiles = PersonalTiles(dataset.db, self.user, share)
-        # Reviews show the label that a face has, whoever gave it.
+        # Reviews show the label that a face has, not the own opinion.
         self._reviewing = copy(self.session)
         self._reviewing.tiles = PersonalTiles(dataset.db, "", 0.0)
         self.pages = Pages(self.session)
@@ -377,7 +377,6 @@ class SharedSorting:
             person=person.user,
             owner=name is None,
             dataset=self.dataset.name,
-            page=person.current.id if person.current else None,
             waiting=counts.pending,
             labelled=counts.total_decided,
             total=counts.total,
@@ -401,7 +400,6 @@ class SharedSorting:
                     step.undoes,
                     step.person or step.user,
                     step.operation.text("face"),
-                    step.at,
                 )
                 for step in recent
                 if step.id not in session.own_steps
@@ -453,8 +451,11 @@ class SharedSorting:
         if page is not None:
             person.prepared = Shown.begin(page)
         elif not wish.is_ahead:
-            # What is left of the page before comes again.
-            person.prepared = NO_PAGE
+            # Before somebody has nothing to do, pages that are prepared for others go back.
+            others = [other for other in self._people.values() if other.prepared]
+            for other in others:
+                other.prepared = None
+            person.prepared = None if others else NO_PAGE
 
     def take_step(self, name: PersonName, sent: SentStep) -> StepResult:
         """Carry out a step, once however often it is sent."""

@@ -183,7 +183,8 @@ def test_decisions_are_listed_by_person(server: Server, root: Path) -> None:
 def test_page_of_idle_person_goes_back(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sharing, composer = SharedSorting(root, 0.0), PageComposer(root)
+    sharing = SharedSorting(root, 0.0)
+    composer = PageComposer(root)
 
     def take_page(name: str) -> LabelPage:
         wish = sharing.make_wish(name)
@@ -204,6 +205,29 @@ def test_page_of_idle_person_goes_back(
     step = SentStep(id="12345678", act="label", page=page.id, tiles=[0], label="Miku")
     with pytest.raises(RefusedRequest, match="page gone"):
         sharing.take_step("Yuki", step)
+    sharing.close()
+
+
+def test_pages_that_are_prepared_go_to_people_without_one(root: Path) -> None:
+    sharing = SharedSorting(root, 0.0)
+    composer = PageComposer(root)
+
+    def compose(name: str) -> None:
+        wish = sharing.make_wish(name)
+        sharing.note_composed(name, wish, composer.compose(name, wish))
+
+    def take_page(name: str) -> LabelPage:
+        while (page := sharing.get_page(name)) is None:
+            compose(name)
+        return page
+
+    # Where composing is slow, the page that follows is composed ahead.
+    pages = [take_page("Yuki")]
+    compose("Yuki")
+    while pages[-1].kind != "done":
+        pages.append(take_page(f"person {len(pages)}"))
+    keys = {tile.key for page in pages for card in page.cards for tile in card.tiles}
+    assert len(keys) == FACES
     sharing.close()
 
 

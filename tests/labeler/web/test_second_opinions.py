@@ -189,7 +189,7 @@ def test_kappa_is_that_of_cohen(root: Path) -> None:
     assert "Cohen's kappa: 0.4, faces: 50" in show_status(root)
 
 
-def test_what_is_undone_or_ones_own_is_no_disagreement(root: Path) -> None:
+def test_undone_and_own_decisions_make_no_disagreements(root: Path) -> None:
     key = next(iter(read_truth(root)))
     decide(root, "Yuki", {key: "Miku"}, "by hand")
     decide(root, "Yuki", {key: "Rin"}, "by hand")

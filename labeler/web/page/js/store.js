@@ -4,6 +4,7 @@ import { addStep, dropSteps, listenToOutbox, waitingSteps } from "./outbox.js";
 import { isCorrected, isUntouched, openTiles, replay } from "./page_model.js";
 import { CHECKS, fetchCheck, forgetSkipped, skipOne } from "./checks.js";
 import { fetchPage, fetchState } from "./server.js";
+import { words } from "./words.js";
 
 const POLL_PAUSE_MS = 2000;
 const ASK_AGAIN_MS = 1000;
@@ -83,7 +84,7 @@ function answered(step, answer) {
   if (step.page && isHere) base = replay(base, [step]);
   if (view === "pages" && isHere) setPage(answer.page);
   else if (isHere && (!step.page || isChecked())) loadPage();
-  if (answer.text && !step.page) listener.showMessage(answer.text);
+  if (answer.text && !step.page) listener.showMessage(`${words(answer.kind === "redo" ? "Redo" : "Undo")}: ${answer.text}`);
 }
 
 /** Whether the next duplicates or doubtful labels are due. */
