@@ -9,6 +9,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -83,7 +84,7 @@ class LabelerApi:
                     methods=["GET", "POST", "DELETE"],
                 ),
             ],
-            middleware=[guard],
+            middleware=[guard, Middleware(GZipMiddleware)],
             exception_handlers={HTTPException: partial(answer_http_error, RELOAD)},
             lifespan=self._run,
         )
@@ -116,8 +117,8 @@ class LabelerApi:
         scope = request.scope
         if not self._people.identify(self._settings, scope[TOKEN]):
             raise no_access_error(scope)
-        person = scope[PERSON]
-        return json_response(await self._sorting.run(SharedSorting.get_state, person))
+        state = await self._sorting.run(SharedSorting.get_state, scope[PERSON])
+        return json_response(state)
 
     async def get_page(self, request: Request) -> Response:
         """Return the page of a person; `room` is the number of tiles that fill the screen."""
@@ -127,8 +128,9 @@ class LabelerApi:
     async def get_check(self, request: Request, *, of_copies: bool) -> Response:
         """Return duplicates or doubtful labels; `skip` passes over some."""
         skipped = _read_number(request, "skip", 0)
-        person = request.scope[PERSON]
-        page = await self._sorting.get_check(person, skipped, of_copies=of_copies)
+        page = await self._sorting.get_check(
+            request.scope[PERSON], skipped, of_copies=of_copies
+        )
         return json_response(page)
 
     async def post_step(self, request: Request) -> Response:
@@ -168,8 +170,9 @@ class LabelerApi:
         try:
             data = await asyncio.to_thread(self._thumbnails.jpeg, region, side)
         except Unreadable as error:
-            hint = "run gleanset verify"
-            raise RefusedRequest(404, error.reason, error.detail, hint) from error
+            raise RefusedRequest(
+                404, error.reason, error.detail, "run gleanset verify"
+            ) from error
         # Another region of the face has another address.
         cached = f"private, max-age={YEAR_SECONDS}, immutable"
         return Response(data, 200, {"cache-control": cached}, "image/jpeg")

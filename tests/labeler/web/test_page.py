@@ -319,3 +319,10 @@ def test_texts_are_translated_and_the_page_is_small() -> None:
         assert missing == []
     files = [path for path in PAGE.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < MAX_BYTES / 2
+
+
+def test_all_scripts_are_requested_at_once() -> None:
+    names = re.findall(r'(?:href|src)="(js/[^"]+)"', (PAGE / "index.html").read_text())
+    assert sorted(names) == sorted(
+        f"js/{path.name}" for path in (PAGE / "js").iterdir()
+    )

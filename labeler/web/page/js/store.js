@@ -3,6 +3,7 @@
 import { addStep, dropSteps, listenToOutbox, waitingSteps } from "./outbox.js";
 import { isCorrected, isUntouched, openTiles, replay } from "./page_model.js";
 import { CHECKS, fetchCheck, forgetSkipped, skipOne } from "./checks.js";
+import { takeFirst } from "./first_answers.js";
 import { fetchPage, fetchState } from "./server.js";
 import { words } from "./words.js";
 
@@ -32,7 +33,7 @@ export const offersBetter = () => isReady() && (base.better || isCorrected(curre
 export async function start(findRoom, functions) {
   room = findRoom;
   listener = functions;
-  state = await fetchState();
+  state = await (takeFirst("state") ?? fetchState());
   listenToOutbox({ answered, refused, changed: () => listener.changed() });
   await loadPage();
   poll();
@@ -56,7 +57,7 @@ export function skipCheck() {
 export async function loadPage() {
   const number = ++loading;
   try {
-    const page = await (CHECKS.includes(view) ? fetchCheck(view) : fetchPage(room()));
+    const page = await (CHECKS.includes(view) ? fetchCheck(view) : takeFirst("page") ?? fetchPage(room()));
     if (number === loading) setPage(page);
   } catch (error) {
     listener.failed(error);
