@@ -544,9 +544,8 @@ def _write_tree_marker(
         **options.marker_facts,
         "no_split": options.no_split,
         "images": entries,
+        COPIES: copies,
     }
-    if copies:
-        marker[COPIES] = copies
     write_marker(folder, marker)
 
 
