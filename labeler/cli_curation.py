@@ -251,9 +251,9 @@ def import_(job: CommandJob, request: ImportRequest) -> CommandResult:
     Tables may be CSV or metadata.jsonl. Class folders are the outermost folders (below
     train|val|test, if there are any) or those at --class-level. Boxes become faces. An export
     of this dataset is read back: images that were moved to another class folder are relabelled,
-    and captions that were edited become tags. A sources.csv next to the images gives the credit (columns
-    file, author, licence, page) and the group of each image, name.txt or metadata.jsonl its tags
-    and caption; importing again updates them. labeler undo reverts an import.
+    and captions that were edited become tags. A sources.csv next to the images gives the credit
+    (columns file, author, licence, page) and the group of each image, name.txt or metadata.jsonl
+    its tags and caption; importing again updates them. labeler undo reverts an import.
 
     Example: labeler import ~/sorted-images -d my-dataset
     """

@@ -178,17 +178,25 @@ class Images(Table):
         )
 
         values = _origin_values(origin)
-        if not origin.tags:
+        place = (self.get_id(sha256), origin.source, origin.key)
+        # A person edited these tags in an export: this is the text from before.
+        is_outdated = self._db.has_rows(
+            """
+            SELECT 1
+            FROM origin o
+            JOIN change c ON c.item=o.id AND c.what='tags'
+            JOIN step s ON s.id=c.step AND s.undoes IS NULL
+            WHERE o.image=? AND o.source=? AND o.key=? AND c.before=?
+            """,
+            (*place, values["tags"]),
+        )
+        if not origin.tags or is_outdated:
             values["tags"] = None
+
         updates = ", ".join(f"{name}=ifnull(?, {name})" for name in columns)
         self._db.execute(
             f"UPDATE origin SET {updates} WHERE image=? AND source=? AND key=?",
-            (
-                *(values[name] for name in columns),
-                self.get_id(sha256),
-                origin.source,
-                origin.key,
-            ),
+            (*(values[name] for name in columns), *place),
         )
 
     def get_id(self, sha256: str) -> int:

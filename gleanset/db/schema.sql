@@ -179,6 +179,7 @@ CREATE TABLE change(  -- changed another column of a sample, class, plan or repo
     before, after);
 CREATE INDEX change_step ON change(step);
 CREATE INDEX change_name ON change(before) WHERE what='name';
+CREATE INDEX change_tags ON change(item) WHERE what='tags';
 
 CREATE TABLE placement(  -- marked a sample as best copy or duplicate
     id INTEGER PRIMARY KEY,
