@@ -15,7 +15,7 @@ from webapp.settings import ServeSettings
 PAGE = Path(__file__).parent / "page"
 MANIFEST = "manifest.webmanifest"
 FINDER = "/vendor/drawnface.onnx"
-PAGE_FILES = PageFiles(directory=PAGE, html=True)
+PAGE_FILES = PageFiles(PAGE)
 
 
 def make_model_response(file: str, request: Request) -> Response:

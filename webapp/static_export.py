@@ -12,6 +12,7 @@ from gleanset.dataset import is_dataset
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count, format_bytes
+from gleanset.web.page_files import SHARED_PAGE
 from gleanset.work.progress import Progress
 from webapp.exports import find_served_file, private_copy
 from webapp.loaded_model import (
@@ -123,11 +124,12 @@ def _make_files(
     settings: ServeSettings, model: LoadedModel
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the path of each file of the site, relative to its folder, and its content."""
-    for path in sorted(PAGE.rglob("*")):
-        # Compressed copies are for our own server.
-        is_for_server = path.name in SERVER_FILES or path.suffix == ".gz"
-        if path.is_file() and not is_for_server:
-            yield path.relative_to(PAGE).as_posix(), path.read_bytes()
+    for folder in (SHARED_PAGE, PAGE):
+        for path in sorted(folder.rglob("*")):
+            # Compressed copies are for our own server.
+            is_for_server = path.name in SERVER_FILES or path.suffix == ".gz"
+            if path.is_file() and not is_for_server:
+                yield path.relative_to(folder).as_posix(), path.read_bytes()
 
     yield FINDER.lstrip("/"), MODEL.read_bytes()
     yield MANIFEST, make_manifest(settings, of_faces=model.of_faces)

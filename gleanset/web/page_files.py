@@ -2,6 +2,7 @@
 
 import mimetypes
 from collections.abc import Mapping
+from pathlib import Path
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -14,10 +15,16 @@ mimetypes.add_type("text/javascript", ".js")
 mimetypes.add_type("text/javascript", ".mjs")
 mimetypes.add_type("application/wasm", ".wasm")
 YEAR_SECONDS = 31_536_000
+SHARED_PAGE = Path(__file__).parent / "page"
+"""Files that all pages load, at the same addresses as their own."""
 
 
 class PageFiles(StaticFiles):
-    """Static files of the page, revalidated on each use."""
+    """Static files of the page and the shared ones, revalidated on each use."""
+
+    def __init__(self, folder: Path):
+        super().__init__(directory=folder, html=True)
+        self.all_directories.append(SHARED_PAGE)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file, gzipped if possible."""

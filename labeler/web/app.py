@@ -56,7 +56,7 @@ class LabelerApi:
         self._settings = settings
         self._people = Invitations(root)
         self._sorting = SortingThreads(root, share)
-        self._page_files = PageFiles(directory=PAGE, html=True)
+        self._page_files = PageFiles(PAGE)
         self._thumbnails = ThumbnailCache(
             cache, Store(root / "images", cache), Store(root / "crops", cache)
         )

@@ -30,7 +30,7 @@ def client(shared_client: TestClient) -> TestClient:
 
 
 def test_every_response_has_policy_and_cache_headers(client: TestClient) -> None:
-    for path in ("/api/v1/health", CLASSES, "/nowhere", "/"):
+    for path in ("/api/v1/health", CLASSES, "/nowhere", "/", "/js/dom.js"):
         headers = client.get(path).headers
         assert "default-src 'none'" in headers["content-security-policy"]
         assert not re.search("unsafe-inline|http", headers["content-security-policy"])
@@ -177,6 +177,15 @@ def test_head_matches_get(client: TestClient) -> None:
         "POST",
         b"",
     )
+
+
+def test_unchanged_script_is_not_sent_again(client: TestClient) -> None:
+    for path in ("/js/main.js", "/js/dom.js"):  # the page's own, and a shared one
+        first = client.get(path)
+        assert first.headers["content-type"].startswith("text/javascript")
+        again = client.get(path, headers={"if-none-match": first.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["cache-control"] == "no-cache"
 
 
 def test_unchanged_model_is_not_sent_again(client: TestClient) -> None:

@@ -24,6 +24,7 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable, RecipeError, UsageError
 from gleanset.files.store import hash_bytes
 from gleanset.settings import WebSettings, read_settings
+from gleanset.web.page_files import SHARED_PAGE
 from gleanset.work.progress import NO_PROGRESS, Progress
 from webapp.computations import Upload
 from webapp.exports import export_if_outdated, find_served_file
@@ -201,7 +202,7 @@ def test_replaced_model_is_served_as_announced(
             server.wait(60)
 
 
-WORDS = (PAGE / "js" / "words.js").read_text(encoding="utf-8")
+WORDS = (PAGE / "js" / "catalogue.js").read_text(encoding="utf-8")
 LANGUAGES = ("zh", "ja")
 
 
@@ -212,7 +213,8 @@ def translations(language: str) -> dict[str, str]:
 
 def used_texts() -> set[str]:
     result = set[str]()
-    for path in [*PAGE.glob("*.html"), *(PAGE / "js").glob("*.js")]:
+    scripts = (*PAGE.glob("js/*.js"), *SHARED_PAGE.glob("js/*.js"))
+    for path in [*PAGE.glob("*.html"), *scripts]:
         text = path.read_text(encoding="utf-8")
         result |= set(re.findall(r'data-words="([^"]+)"', text))
         result |= set(re.findall(r'(?:words|translated)\(\s*"([^"]+)"', text))
@@ -231,7 +233,10 @@ def test_all_texts_are_translated() -> None:
 
 def test_service_worker_caches_all_scripts() -> None:
     cached = set(re.findall(r'"(\w+)"', (PAGE / "sw.js").read_text(encoding="utf-8")))
-    scripts = {path.stem for path in (PAGE / "js").glob("*.js")}
+    shared = {path.stem for path in (SHARED_PAGE / "js").glob("*.js")}
+    own = {path.stem for path in (PAGE / "js").glob("*.js")}
+    assert not shared & own
+    scripts = shared | own
     assert scripts - cached == {"api_page", "admin", "snippets"}
 
 

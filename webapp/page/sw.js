@@ -7,8 +7,8 @@ const SLOW_SECONDS = 10; // after such a wait the cache answers at once: a page 
 let slowUntil = 0;
 const FILES = [
   "./", "card.html", "style.css", "icon.svg", "icon-192.png", "manifest.webmanifest",
-  ...["worker_client", "box_editor", "bulk", "card", "cutting", "decision", "device", "device_worker", "dom", "finder",
-    "finder_worker", "first_screen", "history", "incoming", "main", "image_card", "image_size", "images", "kept_reports", "refusals", "report_dialog", "scaling", "server", "similar_names", "token_form", "webcam", "words"].map((name) => `js/${name}.js`),
+  ...["api", "worker_client", "box_editor", "bulk", "card", "catalogue", "cutting", "decision", "device", "device_worker", "dom", "finder",
+    "finder_worker", "first_screen", "history", "incoming", "main", "image_card", "image_size", "images", "kept_reports", "layout", "refusals", "report_dialog", "scaling", "server", "similar_names", "token_field", "token_form", "webcam", "words"].map((name) => `js/${name}.js`),
 ];
 // Cached once requested, and fetched again only if they have changed: they are large.
 const LARGE_FILES = /\/vendor\//;

@@ -17,6 +17,7 @@ from tools_for_tests import needs_chromium
 from gleanset import Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.journal import Choice
+from gleanset.web.page_files import SHARED_PAGE
 
 PAGE = Path(__file__).parents[3] / "labeler" / "web" / "page"
 FACES, CLASSES = 60, 4
@@ -296,14 +297,16 @@ def test_doubtful_label_and_duplicates_are_settled(
 
 
 def test_texts_are_translated_and_the_page_is_small() -> None:
-    scripts = {path.stem: path.read_text() for path in (PAGE / "js").glob("*.js")}
-    catalogue = scripts.pop("words")
+    paths = [*PAGE.glob("js/*.js"), *SHARED_PAGE.glob("js/*.js")]
+    scripts = {path.stem: path.read_text() for path in paths}
+    assert len(scripts) == len(paths), "a shared script is hidden by one of the page"
+    catalogue = scripts.pop("catalogue")
     japanese, chinese = catalogue.split("  zh: {")
     texts = set(
         re.findall(r'data-(?:words|label)="([^"]+)"', (PAGE / "index.html").read_text())
     )
     for script in scripts.values():
-        for call in re.findall(r"words\(([^;\n]*)", script):
+        for call in re.findall(r"(?:words|translated)\(([^;\n]*)", script):
             texts |= {
                 json.loads(text) for text in re.findall(r'"(?:[^"\\]|\\.)*"', call)
             }
@@ -317,7 +320,8 @@ def test_texts_are_translated_and_the_page_is_small() -> None:
             and f"{json.dumps(text, ensure_ascii=False)}:" not in language
         ]
         assert missing == []
-    files = [path for path in PAGE.rglob("*") if path.is_file()]
+    folders = (PAGE, SHARED_PAGE)
+    files = [path for folder in folders for path in folder.rglob("*.*")]
     assert sum(path.stat().st_size for path in files) < MAX_BYTES / 2
 
 

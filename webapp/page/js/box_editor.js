@@ -1,6 +1,7 @@
 // Boxes on an image: draw, move, resize and remove them by mouse, touch and keyboard.
 
-import { element, stageClass } from "./dom.js";
+import { element } from "./dom.js";
+import { stageClass } from "./layout.js";
 import { words } from "./words.js";
 
 const MIN_BOX_SIDE = 8; // pixels of the image

@@ -1,6 +1,7 @@
 // The model card, and how to ask for an image to be removed.
 
-import { byId, element, percent, say } from "./dom.js";
+import { byId, element, say } from "./dom.js";
+import { percent } from "./layout.js";
 import * as server from "./server.js";
 import { askForToken } from "./token_form.js";
 import { chooseOffered, setLanguage, translated, words } from "./words.js";

@@ -1,6 +1,7 @@
 // The first screen: what the model knows, an example to try, and the privacy notice.
 
-import { buildName, byId, element, say } from "./dom.js";
+import { byId, element, say } from "./dom.js";
+import { buildName } from "./layout.js";
 import * as server from "./server.js";
 import { words } from "./words.js";
 

@@ -1,8 +1,9 @@
 // The report dialog: a wrong result, or an image to be removed.
 
-import { byId, element, openDialog, say } from "./dom.js";
+import { byId, element, say } from "./dom.js";
 import { paint } from "./images.js";
 import { describeKept, keepReport } from "./kept_reports.js";
+import { openDialog } from "./layout.js";
 import { refusal } from "./refusals.js";
 import { NOT_A_FACE, reportForm, sendReport } from "./server.js";
 import { findSimilarName } from "./similar_names.js";

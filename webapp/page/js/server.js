@@ -1,15 +1,14 @@
 // The REST API of this page's server.
 
+import { fetchAnswer, jsonPost, readProblem } from "./api.js";
 import { refusal } from "./refusals.js";
 
-const API = "api/v1";
 const MAX_RETRY_SECONDS = 60;
-const hadToken = clearToken();
 let sending = new AbortController();
 
 /** A refusal of the server, or that it cannot be reached (`status` 0). */
 export class ServerError extends Error {
-  constructor(status, reason, detail = "", hint = "") {
+  constructor({ status, reason, detail = "", hint = "" }) {
     super(refusal(reason, detail, hint));
     Object.assign(this, { status, reason, detail });
   }
@@ -28,26 +27,10 @@ async function request(path, options) {
   let answer;
   const start = performance.now();
   do {
-    try {
-      answer = await fetch(`${API}/${path}`, options);
-    } catch {
-      throw new ServerError(0, "no connection");
-    }
-    if (answer.ok) return answer;
-  } while (performance.now() - start < 1000 * MAX_RETRY_SECONDS && await waitToRetry(answer, options?.signal));
-  const body = await answer.json().catch(() => ({}));
-  // The server stores a right token of an address in a cookie, and redirects.
-  const isWrongToken = answer.status === 401 && hadToken;
-  throw new ServerError(answer.status, isWrongToken ? "wrong token" : body.reason ?? `HTTP ${answer.status}`, body.detail, body.hint);
-}
-
-/** Remove a token that the server did not accept from the address bar; returns whether there was one. */
-function clearToken() {
-  const address = new URL(location);
-  if (!address.searchParams.has("token")) return false;
-  address.searchParams.delete("token");
-  history.replaceState(null, "", address);
-  return true;
+    answer = await fetchAnswer(path, options);
+    if (answer?.ok) return answer;
+  } while (answer && performance.now() - start < 1000 * MAX_RETRY_SECONDS && await waitToRetry(answer, options?.signal));
+  throw new ServerError(await readProblem(answer));
 }
 
 /** Wait as the server requests, or until `signal` aborts; returns whether to retry. */
@@ -83,7 +66,7 @@ export async function faces({ name, blob }) {
   const form = new FormData();
   form.append("file", blob, name);
   const { images: [body] } = await (await postImages("faces", form)).json();
-  if (body.error) throw new ServerError(422, body.error.reason, body.error.detail);
+  if (body.error) throw new ServerError({ ...body.error, status: 422 });
   return body.faces;
 }
 
@@ -119,7 +102,4 @@ export const REMOVED = "<removal>";
 export const fetchAdminReports = async (place = {}) => (await request(`admin/reports?${new URLSearchParams(place)}`, { cache: "no-store" })).json();
 
 /** Accept reports (`accept`: names by number), refuse some, or `undo` a step. */
-export async function applyAdminDecision(decision) {
-  const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(decision) };
-  return (await request("admin/decisions", options)).json();
-}
+export const applyAdminDecision = async (decision) => (await request("admin/decisions", jsonPost(decision))).json();

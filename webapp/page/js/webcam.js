@@ -1,6 +1,7 @@
 // A photo by the webcam, where no camera app can be asked for one.
 
-import { byId, openDialog, say } from "./dom.js";
+import { byId, say } from "./dom.js";
+import { openDialog } from "./layout.js";
 import { words } from "./words.js";
 
 const [dialog, video] = [byId("webcam"), byId("webcam-video")];

@@ -1,11 +1,10 @@
 // The API of `labeler serve`.
 
-const API = "api/v1";
-const hadToken = clearToken();
+import { apiAddress, fetchAnswer, jsonPost, readProblem } from "./api.js";
 
 /** A refusal of the server, or that it cannot be reached (`status` 0). */
 export class ServerError extends Error {
-  constructor(status, { reason = `HTTP ${status}`, detail = "", hint = "", suggestion = "" }) {
+  constructor({ status, reason, detail, hint, suggestion = "" }) {
     super([detail || reason, hint].filter(Boolean).join(": "));
     Object.assign(this, { status, reason, suggestion });
   }
@@ -16,28 +15,11 @@ export class ServerError extends Error {
   }
 }
 
-/** Remove a token that the server did not accept from the address bar; returns whether there was one. */
-function clearToken() {
-  const address = new URL(location);
-  if (!address.searchParams.has("token")) return false;
-  address.searchParams.delete("token");
-  history.replaceState(null, "", address);
-  return true;
-}
-
 async function request(path, options) {
-  let answer;
-  try {
-    answer = await fetch(`${API}/${path}`, { cache: "no-store", ...options });
-  } catch {
-    throw new ServerError(0, { reason: "no connection" });
-  }
-  if (answer.ok) return answer.json();
-  const body = await answer.json().catch(() => ({}));
-  throw new ServerError(answer.status, answer.status === 401 && hadToken ? { ...body, reason: "wrong token" } : body);
+  const answer = await fetchAnswer(path, { cache: "no-store", ...options });
+  if (answer?.ok) return answer.json();
+  throw new ServerError(await readProblem(answer));
 }
-
-const post = (path, body) => request(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 
 export const fetchState = (since = "") => request(since === "" ? "state" : `state?since=${since}`);
 /** The page that this person holds; `room` is how many faces fill the screen. */
@@ -52,13 +34,13 @@ export const invitePerson = (name) => request(`people?name=${encodeURIComponent(
 export const revokePerson = (name) => request(`people?name=${encodeURIComponent(name)}`, { method: "DELETE" });
 
 /** Send a step, an undo or a redo. */
-export const sendStep = (step) => post("steps", step);
+export const sendStep = (step) => request("steps", jsonPost(step));
 
 const SIDES = [128, 256, 512];
 
 /** The address of a face, at least `side` pixels large where the server has it so. */
 export function faceAddress({ key, image }, side) {
-  return `${API}/faces/${key}?side=${SIDES.find((other) => other >= side) ?? SIDES.at(-1)}&v=${image?.box?.join("-") ?? ""}`;
+  return apiAddress(`faces/${key}?side=${SIDES.find((other) => other >= side) ?? SIDES.at(-1)}&v=${image?.box?.join("-") ?? ""}`);
 }
 
-export const imageAddress = ({ key }) => `${API}/faces/${key}?side=1600`;
+export const imageAddress = ({ key }) => apiAddress(`faces/${key}?side=1600`);

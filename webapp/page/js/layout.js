@@ -1,21 +1,8 @@
-// Small helpers for the page's elements. Text is only ever set as text, never as markup.
+// How names, images, figures, dialogs and the focus are shown.
+
+import { byId, element } from "./dom.js";
 
 const WORD_END = /(?<=[_.-])/;
-
-export const byId = (id) => document.getElementById(id);
-
-/** Make an element with attributes (`on...` are listeners, `text` its text) and children. */
-export function element(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key === "text") node.textContent = value;
-    else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (value === true) node.setAttribute(key, "");
-    else if (value !== false && value !== null && value !== undefined) node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
 
 /** Allow line breaks between the words of a name such as umiko_ahagon. */
 export const splitForWrapping = (name) => name.split(WORD_END).flatMap((word, number) => (number ? [element("wbr"), word] : [word]));
@@ -25,12 +12,6 @@ export function buildName(name) {
   const place = element("bdi", {}, ...splitForWrapping(name));
   place.style.setProperty("--longest", Math.max(...name.split(WORD_END).flatMap((word) => word.split(/\s/)).map(({ length }) => length)));
   return place;
-}
-
-/** Show an element with a text, or hide it where the text is empty. */
-export function say(place, text) {
-  place.textContent = text;
-  place.hidden = !text;
 }
 
 /** Open a dialog, without the notice about what was done before, which would stay behind it. */

@@ -1,6 +1,6 @@
-// Every text of the page in three languages. Names in braces are filled in.
+// Every text of the page in two more languages; the English text is the key. Names in braces are filled in.
 
-const WORDS = {
+export const WORDS = {
   ja: {
     "about {wrong} may be wrong": "約 {wrong} 枚は誤りの可能性",
     "Accept the page: label all unmarked faces as suggested": "ページを確定: マークのない顔すべてに候補どおりのラベルを付ける",
@@ -300,28 +300,3 @@ const WORDS = {
     "{width} x {height} px of {whole}": "{whole} 中的 {width} x {height} px",
   },
 };
-
-const KEY = "language";
-let language = localStorage.getItem(KEY) ?? chooseLanguage(navigator.languages ?? []);
-
-function chooseLanguage(preferred) {
-  const known = preferred.map((code) => code.slice(0, 2)).find((code) => code === "en" || code in WORDS);
-  return known ?? "en";
-}
-
-export const currentLanguage = () => language;
-
-/** Translate a text to the current language; the English text is the key. */
-export function words(text, values = {}) {
-  const translation = WORDS[language]?.[text] ?? text;
-  return translation.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
-}
-
-/** Translate all fixed texts of the page, and store the choice. */
-export function setLanguage(preferred = language) {
-  language = preferred;
-  localStorage.setItem(KEY, language);
-  document.documentElement.lang = language;
-  for (const place of document.querySelectorAll("[data-words]")) place.textContent = words(place.dataset.words);
-  for (const place of document.querySelectorAll("[data-label]")) place.setAttribute("aria-label", words(place.dataset.label));
-}
