@@ -143,6 +143,31 @@ def open_people(person: Person, phone: bool) -> None:
     person.wait_for("document.querySelector('.people .person') !== null")
 
 
+def test_faces_and_cards_are_dragged_with_the_mouse(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    with opened_page(browser, server.url, faces.truth) as person:
+        page = person.wait_for_page()
+        drag(person, ".card[data-card='0'] .card-head p", ".card[data-card='1'] .count")
+        person.wait_for("document.activeElement.id === 'name'")
+        person.type_name("Rin")
+        person.wait_for("document.querySelector('[data-class=Rin]') !== null")
+        both = [tile["key"] for card in page["cards"][:2] for tile in card["tiles"]]
+        assert labels(faces) == dict.fromkeys(both, "Rin")
+
+        face = page["cards"][2]["tiles"][0]
+        drag(person, f".face[data-n='{face['n']}']", "[data-class=Rin]")
+        person.wait_for("localStorage.getItem('steps') === '[]'")
+        assert labels(faces) == dict.fromkeys([*both, face["key"]], "Rin")
+
+
+def drag(person: Person, source: str, target: str) -> None:
+    person.page.locator(source).first.hover()
+    person.page.mouse.down()
+    person.page.locator(target).first.hover(force=True)
+    person.page.mouse.up()
+
+
 def test_guests_see_no_people(browser: Any, faces: FaceSet, server: Server) -> None:
     yuki = invite(server, faces.root, "Yuki")
     with opened_page(browser, server.url, faces.truth, token=yuki.token) as person:

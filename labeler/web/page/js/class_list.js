@@ -36,7 +36,7 @@ function buildClass({ name, count, key, portraits }, labels) {
     const tiles = keyTargets();
     if (tiles) label(tiles, name);
   };
-  return element("button", { class: "row", tabindex: -1, onclick: give, "aria-label": words("{name}, {count} faces", { name, count }) }, ...parts);
+  return element("button", { class: "row", "data-class": name, tabindex: -1, onclick: give, "aria-label": words("{name}, {count} faces", { name, count }) }, ...parts);
 }
 
 const buildCount = (count, key) => [element("span", { class: "muted number", text: count.toLocaleString() }), key ? element("kbd", { text: key }) : element("span")];

@@ -34,6 +34,7 @@ const TABLE = [
     row("Click, Ctrl + Space", "Exclude or include a face", (event) => event.ctrlKey && event.key === " ", () => pointed() && lift(pointed())),
     row("Space", "Show the face in its image", (event) => !event.ctrlKey && event.key === " ", () => enlarge(getPoint().tile)),
     row("Right click", "Menu of a face or card"),
+    row("Drag", "Face or card onto another card or a class"),
     row("Arrows", "Move to another face", (event) => !event.ctrlKey && event.key in STEPS, ({ key }) => move(STEPS[key])),
   ]],
   ["Class pages", [

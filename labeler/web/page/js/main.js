@@ -18,6 +18,7 @@ import { listenToPoint, pointAt } from "./point.js";
 import { currentPage, currentState, start } from "./store.js";
 import { askForToken } from "./token_form.js";
 import { currentLanguage, setLanguage, words } from "./words.js";
+import "./drag.js";
 import "./touch.js";
 
 const LANGUAGES = { en: "English", ja: "日本語", zh: "简体中文" };
