@@ -235,7 +235,7 @@ class KeyHints(SwitchedLabel):
             if self.has_classes or key != CLASS_KEYS:
                 hints.append((key, text, cap, cap + metrics.horizontalAdvance(text)))
 
-        room = self.width() - theme.SPACE_M + HINT_GAP if self.isEnabled() else 0
+        room = self.width() - 2 * theme.SPACE_M + HINT_GAP if self.isEnabled() else 0
         while hints and sum(hint[-1] + HINT_GAP for hint in hints) > room:
             del hints[-2 if hints[-1][0] == "F1" and hints[1:] else -1]
         return hints

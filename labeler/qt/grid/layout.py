@@ -20,7 +20,8 @@ INSET = SPACE_M
 """Between the edge of a card and its tiles, and between two cards."""
 
 PORTRAIT_SCALE, MAX_PORTRAIT_SIDE = 1.5, 128
-"""How much larger than a tile the portrait of a card is, and its side at most."""
+"""How much larger than a tile the portrait of a card is. On large screens, where tiles are larger
+than the maximum, it is as large as a tile."""
 
 SECTION_GAP = 3 * INSET - GAP
 MAX_LINE_DISTANCE = 1000
@@ -46,11 +47,12 @@ class Section:
     portrait: int = -1
     folded: bool = False
 
-    def heading_height(self, side: int) -> int:
-        """Return the height of its heading above tiles of a side."""
+    def heading_height(self, cell: int) -> int:
+        """Return the height of its heading above tiles with cells of a size."""
         if self.portrait < 0:
-            return HEADING_HEIGHT if self.title else 0
-        return min(round(side * PORTRAIT_SCALE), MAX_PORTRAIT_SIDE) + 2 * INSET
+            return HEADING_HEIGHT * bool(self.title)
+        side = max(cell, min(round(cell * PORTRAIT_SCALE), MAX_PORTRAIT_SIDE))
+        return side + 2 * INSET
 
     def count_columns(self, lines: int) -> int:
         """Return how many columns its tiles need for a number of lines."""
@@ -164,7 +166,7 @@ class GridLayout:
                 # Distribute the rest of the width over the tiles.
                 cell = max(1, room // columns)
 
-            top = self.height + section.heading_height(self._side)
+            top = self.height + section.heading_height(cell)
             shelf.append(
                 PlacedSection(section, self.count, top, cell, columns, left + inset)
             )
@@ -199,8 +201,7 @@ class GridLayout:
 
     def row_at(self, point: QPoint) -> int:
         """Return the tile at a point, -1 for none."""
-        touched = self.rows_in(QRect(point, QSize(1, 1)))
-        return next((first for first, _ in touched), -1)
+        return min(self.list_rows(QRect(point, QSize(1, 1))), default=-1)
 
     def section_at(self, point: QPoint) -> PlacedSection | None:
         return next(

@@ -62,7 +62,7 @@ class DuplicateSetGrid(GestureView):
         member = self.sets[number].members[index]
         state = member.label or ("✗" if member.status == "rejected" else "")
         # The label first: what does not fit is cut off at the end.
-        return f"{state} {member.width} x {member.height} {member.format}".strip()
+        return f"{state} {member.width}x{member.height} {member.format}".strip()
 
     def selected_rows(self) -> list[int]:
         """Return nothing: ticks are not a selection."""

@@ -486,7 +486,7 @@ def test_window_is_translated_to_japanese(
     hint(faces, 0.97)
     window = open_window(faces.root, size=(800, 600))
     assert window.tabs.tabToolTip(0) == "グリッド  F2"
-    assert window.status.sorted.text() == "60 中 0 を整理済み"
+    assert window.status.sorted.text() == "60 枚中 0 枚を整理済み"
     assert "未整理" in window.view.title.text()
     for name in VIEW_NAMES:
         window.show_view(name)

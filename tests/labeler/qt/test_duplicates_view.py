@@ -95,7 +95,7 @@ def test_enter_accepts_page_and_k_keeps_all_until_undone(person: Person) -> None
     assert "Duplicate sets left: 3" in view.title.text()
     assert view.model.rowCount() == GROUPS * len(SIZES)
     wait_until(lambda: has_tile(view.model, 0))
-    assert view.view.caption(0) == "320 x 240 JPEG"
+    assert view.view.caption(0) == "320x240 JPEG"
     assert view.view.appearance(0).selected
     assert not view.view.appearance(1).selected
     assert view.model.sections[0].title == "✓ larger"

@@ -32,7 +32,7 @@ from gleanset import Dataset
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.keyboard import shortcut_sections
 from labeler.qt.settings import SettingsDialog
-from labeler.qt.theme import lit
+from labeler.qt.theme import SPACE_M, lit
 from labeler.qt.views import page_grid
 from labeler.qt.views.labeling import EnlargedFaceOverlay
 from labeler.qt.widgets import KeyHints, LetterKeysChip
@@ -104,6 +104,12 @@ def test_narrow_window_keeps_the_hint_of_f1(
     shown = [key for key, *_ in hints.fitting_hints(hints.fontMetrics())]
     assert (shown[0], shown[-1]) == ("G", "F1")
     assert len(shown) < 5
+    text = hints.text()
+    hints.setText("F1: all keys")
+    ((_, _, _, width),) = hints.fitting_hints(hints.fontMetrics())
+    hints.resize(width + 2 * SPACE_M - 1, hints.height())
+    assert not hints.fitting_hints(hints.fontMetrics())  # it would touch the edge
+    hints.setText(text)
     hints.resize(2000, hints.height())
     assert "1–9" in [key for key, *_ in hints.fitting_hints(hints.fontMetrics())]
     hints.has_classes = False

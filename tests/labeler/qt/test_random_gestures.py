@@ -305,6 +305,15 @@ SIDE = 56
 COUNTS = st.lists(st.integers(1, 60), min_size=1, max_size=7)
 
 
+@pytest.mark.parametrize("side", [40, 112, 300])
+@pytest.mark.parametrize("shares_shelf", [True, False])
+def test_portrait_is_never_smaller_than_a_tile(side: int, shares_shelf: bool) -> None:
+    """On a large screen with few faces, tiles are larger than a portrait usually is."""
+    card = Section("Miku?", 20, shares_shelf=shares_shelf, portrait=0)
+    grid = GridLayout([card], 3000, side)
+    assert grid.placed[0].portrait.width() >= grid.rect(0).width()
+
+
 @settings(max_examples=examples(30, 100))
 @given(COUNTS, st.integers(40, 1200))
 def test_tiles_do_not_overlap(counts: list[int], width: int) -> None:
