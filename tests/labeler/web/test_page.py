@@ -258,6 +258,31 @@ def test_page_is_accessible(
         check_accessible(axe, person)
 
 
+def test_screen_reader_hears_steps_and_pages(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    heard = "document.querySelector('#heard').textContent"
+    focus = "document.activeElement"
+    with opened_page(browser, server.url, faces.truth) as person:
+        page = person.wait_for_page()
+        assert "people to name" in person.page.evaluate(heard)
+        assert person.page.evaluate(f"{focus}.id") == "title"
+        groups = [f"Who is this? Card {n} of {len(page['cards'])}" for n in (1, 2)]
+        assert groups[0] in person.page.locator("main").aria_snapshot()
+
+        person.type_name("Rin")
+        person.wait_for(f"{heard}.includes('faces as Rin')")
+        assert person.page.evaluate(f"{focus}.dataset.card") == "1"
+        assert groups[1] in person.page.locator("main").aria_snapshot()
+        person.tap('.card[data-card="1"] .face')
+        person.wait_for(f"{heard}.includes('excluded')")
+        person.press("Enter")
+        person.wait_for_page(page["id"])
+        person.wait_for(f"{focus}.id === 'title'")
+    with opened_page(browser, server.url, faces.truth, token="a guess") as person:
+        person.wait_for(f"{focus}.id === 'token'")
+
+
 def check_accessible(axe: Any, person: Person) -> None:
     if not person.page.evaluate("'axe' in window"):
         person.page.evaluate(axe.axe_script)
@@ -351,7 +376,13 @@ def test_texts_are_translated_and_the_page_is_small() -> None:
 
 
 def test_all_scripts_are_requested_at_once() -> None:
-    names = re.findall(r'(?:href|src)="(js/[^"]+)"', (PAGE / "index.html").read_text())
-    assert sorted(names) == sorted(
-        f"js/{path.name}" for path in (PAGE / "js").iterdir()
+    requested = re.findall(
+        r'(?:href|src)="js/([^"]+)"', (PAGE / "index.html").read_text()
     )
+    imported = {"main.js"}
+    for folder in (PAGE, SHARED_PAGE):
+        for path in (folder / "js").iterdir():
+            if path.name in requested:
+                script = path.read_text()
+                imported |= {*re.findall(r'^import [^;]*"\./([^"]+)"', script, re.M)}
+    assert sorted(requested) == sorted(imported)

@@ -4,7 +4,7 @@ import { act, currentPage, currentState, currentView, isReady, skipCheck, takeBa
 import { countFaces, findTile, hasClusters, hasSuggestions, isBegun, isOpen, nextCard, numbersOf, openTiles, targetsOf, targetsOfCard, tilesOf } from "./page_model.js";
 import { getPoint, isJustLit, pointAt } from "./point.js";
 import { areNew, listUnseen } from "./seen.js";
-import { showMessage } from "./notes.js";
+import { hear, showMessage } from "./notes.js";
 import { words } from "./words.js";
 
 /** Whether faces may be labelled now; otherwise says why, and scrolls to those that were not on the screen. */
@@ -135,7 +135,9 @@ export function refuse() {
 
 /** Take a face out of its card and its label away, or put it back. */
 export function lift(tile) {
-  if (isTaking()) act("lift", [tile.n]);
+  if (!isTaking()) return;
+  act("lift", [tile.n]);
+  hear(document.querySelector(`.face[data-n="${tile.n}"]`)?.getAttribute("aria-label") ?? "");
 }
 
 export function split(card) {

@@ -9,7 +9,7 @@ import { findRoom, narrow } from "./face_size.js";
 import { buildTabs, drawHeader } from "./header.js";
 import { showKeys } from "./keys.js";
 import { askAgain, hasText, listenToNaming, placeField, renewTarget } from "./naming.js";
-import { showMessage, showNews, showWaiting } from "./notes.js";
+import { hear, showMessage, showNews, showWaiting } from "./notes.js";
 import { findTile, hasClusters, nextCard } from "./page_model.js";
 import { canUndo, openPeople, undoStep } from "./people.js";
 import { drawPage, forgetPage, markPage } from "./page_view.js";
@@ -41,6 +41,13 @@ function showPage(page) {
   pointAt({ tile: -1, card: hasClusters(page) ? nextCard(page) : -1 });
   renewTarget();
   markPage(page);
+  tellPage();
+}
+
+/** Tell a screen reader of another page, and begin there what it reads. */
+function tellPage() {
+  hear([byId("title"), byId("subtitle")].map((part) => part.textContent).join(", "));
+  if (document.activeElement === document.body) byId("title").focus({ preventScroll: true });
 }
 
 function markCurrent() {
@@ -50,7 +57,9 @@ function markCurrent() {
 function showEnd(page) {
   forgetPage();
   byId("page").className = "page done";
+  const text = byId("page").textContent;
   fill(byId("page"), buildEnd(page));
+  if (byId("page").textContent !== text) hear(byId("page").querySelector("h2").textContent);
 }
 
 /** What other people have done since; the owner can undo it. */
@@ -110,7 +119,7 @@ const RETRY_MS = 2000;
 
 async function begin() {
   try {
-    await start(() => findRoom(byId("page")), { changed: draw, showMessage, failed: showError, asked: repeatStep, isBusy: hasText });
+    await start(() => findRoom(byId("page")), { changed: draw, showMessage, hear, failed: showError, asked: repeatStep, isBusy: hasText });
   } catch (error) {
     showError(error);
     if (error.isPassing) setTimeout(begin, RETRY_MS);

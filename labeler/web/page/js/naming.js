@@ -205,7 +205,11 @@ function give(name, isLast, isSure = false) {
   if (hasClusters(page)) goOn(card);
   // The keyboard of a phone stays open for the next card.
   if (narrow.matches && getPoint().card >= 0 && !isLast) begin();
-  else field.blur();
+  else {
+    field.blur();
+    // A screen reader goes on with the next card; on the card itself all keys work.
+    document.querySelector(`.card[data-card="${getPoint().card}"]`)?.focus({ preventScroll: true });
+  }
   if (isLast && hasClusters(page)) accept();
 }
 narrow.addEventListener("change", placeField);

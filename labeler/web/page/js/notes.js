@@ -23,6 +23,13 @@ export function showNews(text, ...buttons) {
   timer = setTimeout(() => byId("said").replaceChildren(), NEWS_MS);
 }
 
+/** Say something to screen readers only; what was said before stays for a while, because a step and the page after it come at once. */
+export function hear(text) {
+  const part = element("p", { text });
+  byId("heard").append(part);
+  setTimeout(() => part.remove(), SHOWN_MS);
+}
+
 export function showWaiting() {
   const count = waitingSteps().length;
   say(byId("waiting"), isCutOff() ? words("No connection: {count} decisions wait", { count }) : "");

@@ -52,7 +52,7 @@ function buildParts(page, { tiles }) {
 }
 
 function buildCard(page, card, number) {
-  const node = element("div", { class: "card", role: "group", "data-card": number, "data-box": number, "aria-labelledby": `who-${number}` }, buildHeading(page, card, number), buildFaces(card.tiles));
+  const node = element("div", { class: "card", role: "group", tabindex: -1, "data-card": number, "data-box": number, "aria-labelledby": `who-${number} place-${number}` }, buildHeading(page, card, number), buildFaces(card.tiles));
   node.style.setProperty("--columns", countColumns(card.tiles.length));
   return node;
 }
@@ -63,9 +63,12 @@ const countColumns = (count) => Math.max(3, Math.ceil(count / (count <= 3 ? 1 : 
 function buildHeading(page, card, number) {
   const portrait = card.tiles.find((tile) => !tile.doubtful) ?? card.tiles[0];
   return element("header", { class: "card-head" },
-    element("button", { class: "portrait", "data-enlarge": portrait.n, "aria-label": words("Show this face in its image") }, element("img", { alt: "", "data-face": portrait.n })),
-    element("div", { class: "name-slot" }, element("h2", {}, element("button", { class: "who", id: `who-${number}`, "data-name": number })), element("div", { class: "under" }, element("p", { class: "muted count" }), element("button", { class: "quiet more", "data-menu": number, "aria-haspopup": "dialog", "aria-label": words("Menu of this card"), text: "⋯" }))));
+    element("button", { class: "portrait", "data-enlarge": portrait.n, "aria-label": words("Show face {number} in its image", { number: portrait.n + 1 }) }, element("img", { alt: "", "data-face": portrait.n })),
+    element("div", { class: "name-slot" }, element("h2", {}, element("button", { class: "who", id: `who-${number}`, "data-name": number })), element("div", { class: "under" }, element("p", { class: "muted count" }), buildPlace(page, number), element("button", { class: "quiet more", "data-menu": number, "aria-haspopup": "dialog", "aria-label": words("Menu of this card"), text: "⋯" }))));
 }
+
+/** For screen readers: without names all cards have the same title. */
+const buildPlace = ({ cards }, number) => element("span", { id: `place-${number}`, hidden: true, text: words("Card {number} of {count}", { number: number + 1, count: cards.length }) });
 
 const buildFaces = (tiles) => element("ul", { class: "faces" }, ...tiles.map(buildFace));
 

@@ -17,7 +17,7 @@ let unmeasuredBefore = 0; // faces that were not compared yet when the page came
 let lastAsked = Infinity; // how many there were when cards were last asked for instead of a plain page
 let loading = 0; // requests for a page; only the answer of the last one counts
 let room = () => 24;
-let listener = { changed() {}, showMessage() {}, failed() {}, asked() {} };
+let listener = { changed() {}, showMessage() {}, hear() {}, failed() {}, asked() {} };
 
 export const currentView = () => view;
 /** The page with the steps that are on their way; null before the first one. */
@@ -85,7 +85,8 @@ function answered(step, answer) {
   if (step.page && isHere) base = replay(base, [step]);
   if (view === "pages" && isHere) setPage(answer.page);
   else if (isHere && (!step.page || isChecked())) loadPage();
-  if (answer.text && !step.page) listener.showMessage(`${words(answer.kind === "redo" ? "Redo" : "Undo")}: ${answer.text}`);
+  if (answer.text && step.page) listener.hear(answer.text);
+  else if (answer.text) listener.showMessage(`${words(answer.kind === "redo" ? "Redo" : "Undo")}: ${answer.text}`);
 }
 
 /** Whether the next duplicates or doubtful labels are due. */

@@ -11,4 +11,5 @@ export function askForToken({ reason }) {
   form.prepend(element("p", text));
   byId("page").replaceChildren(form);
   byId("title").textContent = words("Who are you?");
+  byId("token").focus();
 }
