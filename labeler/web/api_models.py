@@ -116,7 +116,6 @@ class State(msgspec.Struct):
     version: int
     person: str
     owner: bool
-    waiting: int
     labelled: int
     total: int
     unmeasured: int

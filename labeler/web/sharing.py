@@ -376,7 +376,6 @@ class SharedSorting:
             version=self.version,
             person=person.user,
             owner=name is None,
-            waiting=counts.pending,
             labelled=counts.total_decided,
             total=counts.total,
             unmeasured=self.unmeasured,

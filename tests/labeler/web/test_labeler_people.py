@@ -65,7 +65,7 @@ def sort_all(client: Client, is_first: threading.Event) -> None:
     name = client.state()["person"]
     is_first.wait(1)
     end = time.monotonic() + 120
-    while client.state()["waiting"] and time.monotonic() < end:
+    while client.state()["places"]["queue"] and time.monotonic() < end:
         for card in page["cards"]:
             tiles = [tile["n"] for tile in card["tiles"] if not tile["sent"]]
             if page["kind"] == "clusters" and tiles:

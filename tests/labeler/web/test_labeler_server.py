@@ -60,7 +60,11 @@ def test_faces_are_sorted_from_nothing(client: Client, root: Path) -> None:
     assert all(not card["name"] for card in page["cards"])
     name_all(client)
     state = client.state()
-    assert (state["waiting"], state["labelled"], state["total"]) == (0, FACES, FACES)
+    assert (state["places"]["queue"], state["labelled"], state["total"]) == (
+        0,
+        FACES,
+        FACES,
+    )
     assert [row["key"] for row in state["classes"]][:2] == ["1", "2"]
     assert all(row["portraits"] for row in state["classes"])
     with Dataset.open(root) as dataset:
