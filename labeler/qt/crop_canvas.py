@@ -323,8 +323,9 @@ class CropCanvas(QGraphicsView):
         self.image = QPixmap.fromImage(image)
         self._pixmap_item.setPixmap(self.image)
         if not image.isNull():
-            across, down = size[0] / image.width(), size[1] / image.height()
-            self._pixmap_item.setTransform(QTransform.fromScale(across, down))
+            self._pixmap_item.setTransform(
+                QTransform.fromScale(size[0] / image.width(), size[1] / image.height())
+            )
         self._scene.setSceneRect(0, 0, *size)
         self._zoom_to(1.0)
         self.viewport().update()
@@ -403,11 +404,16 @@ class CropCanvas(QGraphicsView):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self.viewport())
         place = self.viewport().rect()
-        painter.fillRect(place, backdrop())
+        # Behind a notice, the darker ground would look like a frame around it.
+        is_empty = self.image.isNull() and not self.placeholder
+        painter.fillRect(place, colour(Role.Window) if is_empty else backdrop())
         painter.setPen(colour(Role.Text))
         if self.image.isNull():
-            centred = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-            painter.drawText(place, centred, self.placeholder)
+            painter.drawText(
+                place,
+                Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap,
+                self.placeholder,
+            )
         else:
             painter.end()
             super().paintEvent(event)

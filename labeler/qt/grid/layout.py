@@ -51,8 +51,9 @@ class Section:
         """Return the height of its heading above tiles with cells of a size."""
         if self.portrait < 0:
             return HEADING_HEIGHT * bool(self.title)
-        side = max(cell, min(round(cell * PORTRAIT_SCALE), MAX_PORTRAIT_SIDE))
-        return side + 2 * INSET
+        return (
+            max(cell, min(round(cell * PORTRAIT_SCALE), MAX_PORTRAIT_SIDE)) + 2 * INSET
+        )
 
     def count_columns(self, lines: int) -> int:
         """Return how many columns its tiles need for a number of lines."""
@@ -179,8 +180,9 @@ class GridLayout:
         """Add cards side by side: all as high as the highest, the last one up to the right."""
         is_card = bool(shelf[0].section.title)
         bottom = max(placed.bottom for placed in shelf) + (INSET - GAP) * is_card
-        ends = [placed.right + INSET - GAP for placed in shelf[:-1]]
-        ends.append(self._width - GAP)
+        ends = [placed.right + INSET - GAP for placed in shelf[:-1]] + [
+            self._width - GAP
+        ]
         for placed, end in zip(shelf, ends, strict=True):
             left = placed.left - INSET * is_card
             box = QRect(left, self.height, end - left, bottom - self.height)
@@ -193,8 +195,9 @@ class GridLayout:
         if placed is None or placed.section.folded:
             return placed.portrait if placed else QRect()
         line, column = divmod(row - placed.first, placed.columns)
-        left, top = placed.left + column * placed.cell, placed.top + line * placed.cell
-        return QRect(left, top, placed.cell - GAP, placed.cell - GAP)
+        side = placed.cell - GAP
+        left = placed.left + column * placed.cell
+        return QRect(left, placed.top + line * placed.cell, side, side)
 
     def section_of(self, row: int) -> PlacedSection | None:
         return next((placed for placed in self.placed if row in placed.rows), None)
@@ -210,8 +213,9 @@ class GridLayout:
 
     def list_rows(self, area: QRect) -> list[int]:
         """Return the tiles that touch an area."""
-        ranges = self.rows_in(area)
-        return [row for first, last in ranges for row in range(first, last + 1)]
+        return [
+            row for first, last in self.rows_in(area) for row in range(first, last + 1)
+        ]
 
     def rows_in(self, area: QRect) -> Iterator[tuple[int, int]]:
         """Yield the ranges (first, last) of tiles that touch an area."""

@@ -329,3 +329,12 @@ def _drawn_handle(box: BoxDraft, number: int) -> QPointF:
     """Return where a handle is drawn: rotated clockwise about the center of its box."""
     middle = box.rect.center()
     return QTransform().rotate(box.angle).map(box.handle(number) - middle) + middle
+
+
+def test_notice_without_images_has_no_frame(
+    open_window: OpenWindow, faces: FaceSet
+) -> None:
+    window = open_window(faces.root, "crop")
+    wait_until(lambda: crop_view(window).empty.isVisible())
+    port = crop_view(window).canvas.viewport()
+    assert port.grab().toImage().pixelColor(1, 1) == window.palette().window().color()
