@@ -114,7 +114,8 @@ class Person:
             names = [self.truth[tile["key"]] for tile in card["tiles"]]
             name = card["name"] or Counter(names).most_common(1)[0][0]
             for tile, true_name in zip(card["tiles"], names, strict=True):
-                if true_name != name:
+                is_open = not (tile.get("lifted") or tile.get("sent"))
+                if true_name != name and is_open:
                     self.correct(tile["n"], true_name, number if card["name"] else -1)
             if page["kind"] == "clusters":
                 self.name_card(number, name)
