@@ -4,11 +4,11 @@
 
 Each person has a browser (Chromium) of their own, one of them a phone with touch, and names faces
 by the same gestures as in the tests. The third one errs in one of ten faces. One browser is cut off
-for a minute in the middle; the server is killed (SIGKILL) and started again a number of times. The
-last line is JSON: faces without a label, faces that more people decided than they should, steps
-that the server acknowledged but that are not in the journal, Cohen's kappa as `gleanset status`
-prints it and as it follows from the journal, and after how many seconds a label of a window is
-shown in a browser.
+for a minute; then the server is killed (SIGKILL) and started again a number of times. The last line
+is JSON: faces without a label, faces by the number of people who decided about them, steps that the
+server acknowledged but that are not in the journal, Cohen's kappa as `gleanset status` prints it
+and as it follows from the journal, and after how many seconds a browser shows a label that a window
+gave.
 """
 
 import argparse

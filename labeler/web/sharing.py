@@ -59,8 +59,10 @@ LEASE_SECONDS = 600.0
 
 MAX_NEWS = 20
 MAX_REMEMBERED_STEPS = 300
-"""Steps of a person whose request and page are in memory: a page takes some 50 kB. The database has
-the requests of older steps, and their undo shows no other page."""
+"""Steps of a person whose request and page are in memory.
+
+The database has the requests of older steps, and their undo shows no other page.
+"""
 
 DONE = "done"
 """The kind of a page without faces: all that wait are on other pages."""
