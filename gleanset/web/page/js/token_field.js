@@ -5,8 +5,7 @@ import { translated } from "./words.js";
 
 /**
  * Build a form that sends the token to `address`; the server stores it in a cookie and opens the page again (`label`: attributes of
- * the text at its field). A whole address
- * that has the token may be entered, too. What is useless without a token is hidden.
+ * the text at its field). A whole address that has the token may be entered, too. What is useless without a token is hidden.
  */
 export function buildTokenForm(address, label, attributes = {}, fieldAttributes = {}) {
   document.body.classList.add("locked");
