@@ -421,7 +421,7 @@ class NameField(HintedField):
         if text.strip() and not match:
             words = tr("new")
             if self._matching:
-                words = tr("new · Tab: {name}", name=self._matching[0].text)
+                words = tr("Tab: {name} · new", name=self._matching[0].text)
         self.show_hint(words)
 
     def _complete(self, step: int) -> bool:

@@ -25,7 +25,7 @@ class Message(Enum):
     POINT_FIRST = "Point at a face first"
     POINT_TO_NAME = "Point at a face or a card, then type its name"
     POINT_AT_CLUSTER = "Point at a card first"
-    POINT_AT_STACK = "Point at a stack first"
+    POINT_AT_STACK = "Only stacks, and cards without a name, can be split"
     JUST_APPEARED = "This has just appeared: look at it, then press the key again"
     PREPARING = "Preparing pages…"
     NO_OTHER_PAGE = "No other page"

@@ -122,7 +122,7 @@ function describeMeaning(text) {
   const match = matchName(text, namesKnown());
   if (!text) return "";
   if (match) return match[1] === text ? "" : `= ${match[1]}`;
-  return offered.length && !narrow.matches ? words("new · Tab: {name}", { name: offered[0][0] }) : words("new");
+  return offered.length && !narrow.matches ? words("Tab: {name} · new", { name: offered[0][0] }) : words("new");
 }
 
 /** Write the next or previous name that completes the text into the field. */
