@@ -17,6 +17,7 @@ TEXTS = {
     NAMED: "{name}",
     "label": "Label {faces} as {label}",
     "label-each": "Label {faces} as {classes} classes",
+    "exclude": "Exclude {faces} from suggestions",
     "reject": "Mark {faces} as not a face",
     "other": "Mark {faces} as unlisted person",
     "later": "Mark {faces} as not sure",

@@ -330,7 +330,7 @@ class Journal:
         condition += """
             AND (
                 ifnull(kind, '') NOT IN (
-                    'label', 'label-each', 'reject', 'other', 'label-by-command',
+                    'label', 'label-each', 'exclude', 'reject', 'other', 'label-by-command',
                     'reject-by-command', 'accept-hints', 'accept-proposals',
                     'accept-reports'
                 )

@@ -301,6 +301,8 @@ class Pages:
                     operation = make_operation(
                         "label", count=len(pending), label=names.pop()
                     )
+                elif not names:
+                    operation = make_operation("exclude", count=len(refused))
 
                 result = self._session.label_each(
                     pending, operation, WITH_PAGE, refused

@@ -190,6 +190,15 @@ def test_file_page_skips_lifted_and_sent_tiles(empty: Dataset) -> None:
     assert session.tiles.get_counts().pending == 40
 
 
+@pytest.mark.usefixtures("large_at_once", "sure_hints")
+def test_page_without_correct_suggestions_is_an_exclusion(empty: Dataset) -> None:
+    samples(empty, 40, "Miku")
+    pages = Pages(SortingSession(empty))
+    page = only(pages.next())
+    done = pages.label_page(page, lifted=range(len(page.tiles)))
+    assert done.operation.text("face") == "Exclude 40 faces from suggestions"
+
+
 @pytest.mark.usefixtures("large_at_once")
 def test_weak_labels_are_predictions_at_first(empty: Dataset) -> None:
     samples(empty, 30, "hana")
