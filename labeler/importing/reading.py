@@ -16,6 +16,7 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.names import VIDEO_EXTENSIONS, find_class_folder, find_split_folders
 from gleanset.files.store import hash_file
 from gleanset.files.tags import Tags, split_tags
+from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
 from gleanset.source_table import SourceTables
 from gleanset.tree import count_tags, summarize_ignored
@@ -428,9 +429,13 @@ def _suggest_labels(tree: ImportTree) -> str:
     """Return how to give labels to the images of a folder without any."""
     folders = "put the images of each class into a folder with its name"
     # Captions, which are read as tags: texts next to images that are not YOLO labels.
-    if any(map(tree.find_sibling, tree.iter_files(".txt"))):
+    captions = [
+        path.name for path in tree.iter_files(".txt") if tree.find_sibling(path)
+    ]
+    if captions:
         command = f"harvest folder {shlex.quote(str(tree.root))} --label CLASS"
-        return f"{folders}; if all are of one class: {command}"
+        unread = ", ".join(shorten_list(captions))
+        return f"not read: {unread}; {folders}; if all are of one class: {command}"
     if any(tree.iter_files(".json", ".xml", ".csv", ".txt")):
         return f"export COCO, YOLO or a CSV with file_name and label from your tool, or {folders}"
     return folders

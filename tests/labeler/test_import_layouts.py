@@ -228,7 +228,10 @@ _CAPTIONS = {"a.txt": "hana, rain", "b.txt": "初音ミク".encode("cp932")}
         ({"a.txt": _BOX, "data.yaml": "names: " + "[" * 300_000}, _NO_NAMES),
         ({"labels.csv": _TABLE}, "boxes in a table"),
         ({"metadata.jsonl": _ROW}, "boxes in a table"),
-        (_CAPTIONS, "if all are of one class: harvest folder .* --label CLASS"),
+        (
+            _CAPTIONS,
+            "not read: .*; if all are of one class: harvest folder .* --label CLASS",
+        ),
     ],
     ids=["no names", "deep names", "boxes in CSV", "boxes in metadata", "captions"],
 )
