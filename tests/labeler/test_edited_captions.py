@@ -199,35 +199,36 @@ def test_encoding_of_edited_captions(empty: Dataset, tmp_path: Path) -> None:
     assert tags(empty) == {"a.jpg": ("czapka", "żółw")}
 
 
-def test_older_text_of_an_image_does_not_replace_edited_tags(tmp_path: Path) -> None:
-    source = tmp_path / "source" / "hana"
-    source.mkdir(parents=True)
-    (source / "a.jpg").write_bytes(encode(picture(0)))
-    text = source / "a.txt"
+def make_captioned_image(folder: Path) -> Path:
+    """Make an image of class hana with the tag hat; return its text file."""
+    text = folder / "hana" / "a.txt"
+    text.parent.mkdir(parents=True)
+    text.with_suffix(".jpg").write_bytes(encode(picture(0)))
     text.write_text("hat", encoding="utf-8")
+    return text
+
+
+def test_older_text_of_an_image_does_not_replace_edited_tags(tmp_path: Path) -> None:
+    text = make_captioned_image(tmp_path / "source")
     with Dataset.create(tmp_path / "data") as dataset:
-        run_import(dataset, source.parent)
+        run_import(dataset, tmp_path / "source")
         import_edited(dataset, tmp_path / "out", "hana, hat", "hana, hat, smile")
-        run_import(dataset, source.parent)
+        run_import(dataset, tmp_path / "source")
         assert tags(dataset) == {"a.jpg": ("hat", "smile")}
         text.write_text("hat, tears", encoding="utf-8")
-        run_import(dataset, source.parent)
+        run_import(dataset, tmp_path / "source")
         assert tags(dataset) == {"a.jpg": ("hat", "tears")}
 
 
 def test_text_like_an_edit_that_was_undone_is_read(tmp_path: Path) -> None:
-    source = tmp_path / "source" / "hana"
-    source.mkdir(parents=True)
-    (source / "a.jpg").write_bytes(encode(picture(0)))
-    text = source / "a.txt"
-    text.write_text("hat", encoding="utf-8")
+    text = make_captioned_image(tmp_path / "source")
     with Dataset.create(tmp_path / "data") as dataset:
-        run_import(dataset, source.parent)
+        run_import(dataset, tmp_path / "source")
         import_edited(dataset, tmp_path / "out", "hana, hat", "hana, hat, smile")
         dataset.journal.undo()
         assert tags(dataset) == {"a.jpg": ("hat",)}
         text.write_text("hat, smile", encoding="utf-8")
-        run_import(dataset, source.parent)
+        run_import(dataset, tmp_path / "source")
         assert tags(dataset) == {"a.jpg": ("hat", "smile")}
 
 

@@ -15,7 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import pytest
 from many_samples import make_many
+from shared_folder import make_shared_folder
 
 from curation.similarity.descriptor import EDGES_END, IDENTITY
 from gleanset import Dataset
@@ -45,6 +47,18 @@ def make_faces(root: Path, number: int, people: int) -> None:
                 (regions[row], PixelMeasures(1.0, 10, 200, 0.1, descriptor))
             )
         QualityMeasures(dataset.db).save(measures, VERSION)
+
+
+def make_faces_once(
+    tmp_path_factory: pytest.TempPathFactory, number: int, people: int
+) -> Path:
+    """Return a dataset of `make_faces` that all processes share: copy it before a change."""
+    folder = make_shared_folder(
+        tmp_path_factory,
+        f"served-faces-{number}-{people}",
+        lambda folder: make_faces(folder / "d", number, people),
+    )
+    return folder / "d"
 
 
 @dataclass

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from duplicate_images import COPIES, add_picture, drawing, encoded, search
-from served_labeler import Server, make_faces, running_labeler
-from shared_folder import make_shared_folder
+from served_labeler import Server, make_faces_once, running_labeler
 
 from gleanset import Dataset
 from labeler.sorting.session import SortingSession
@@ -63,12 +62,7 @@ def test_duplicates_are_settled(copies: Path) -> None:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_shared_folder(
-        tmp_path_factory,
-        "checked-faces",
-        lambda folder: make_faces(folder / "d", 96, 4),
-    )
-    return folder / "d"
+    return make_faces_once(tmp_path_factory, 96, 4)
 
 
 @pytest.fixture

@@ -17,11 +17,10 @@ from served_labeler import (
     Client,
     Server,
     list_tiles,
-    make_faces,
+    make_faces_once,
     running_labeler,
     start_server,
 )
-from shared_folder import make_shared_folder
 from tools_for_tests import eventually
 
 from gleanset import Dataset
@@ -39,12 +38,7 @@ NAMES = ("Yuki", "Haru", "Sora")
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make faces of six people."""
-    folder = make_shared_folder(
-        tmp_path_factory,
-        "shared-faces",
-        lambda folder: make_faces(folder / "d", FACES, 6),
-    )
-    return folder / "d"
+    return make_faces_once(tmp_path_factory, FACES, 6)
 
 
 def run_serve(root: Path, *options: str) -> str:

@@ -9,11 +9,10 @@ from served_labeler import (
     Client,
     Server,
     list_tiles,
-    make_faces,
+    make_faces_once,
     running_labeler,
     start_server,
 )
-from shared_folder import make_shared_folder
 
 from gleanset import Dataset
 from labeler.sorting.session import SortingSession
@@ -25,12 +24,7 @@ PEOPLE = 4
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make faces of four people."""
-    folder = make_shared_folder(
-        tmp_path_factory,
-        "served-faces",
-        lambda folder: make_faces(folder / "d", FACES, PEOPLE),
-    )
-    return folder / "d"
+    return make_faces_once(tmp_path_factory, FACES, PEOPLE)
 
 
 @pytest.fixture

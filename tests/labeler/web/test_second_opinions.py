@@ -12,10 +12,9 @@ from served_labeler import (
     Client,
     Server,
     list_tiles,
-    make_faces,
+    make_faces_once,
     running_labeler,
 )
-from shared_folder import make_shared_folder
 from test_labeler_people import invite
 
 from gleanset import Dataset
@@ -32,12 +31,7 @@ FACES, PEOPLE = 120, 4
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make faces of four people."""
-    folder = make_shared_folder(
-        tmp_path_factory,
-        "doubled-faces",
-        lambda folder: make_faces(folder / "d", FACES, PEOPLE),
-    )
-    return folder / "d"
+    return make_faces_once(tmp_path_factory, FACES, PEOPLE)
 
 
 @pytest.fixture
