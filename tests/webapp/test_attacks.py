@@ -151,7 +151,7 @@ def test_abandoned_small_requests_end_no_process(settings: ServeSettings) -> Non
         for _ in range(40):
             post_images(port, solid_image("red", (300, 300))).close()
         assert eventually(lambda: predict_red(port) == 200)
-        assert before == worker_ids()
+        assert before <= worker_ids()
 
 
 def test_small_requests_do_not_starve_large_one(settings: ServeSettings) -> None:
