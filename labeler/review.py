@@ -11,9 +11,10 @@ from itertools import compress
 from typing import NamedTuple
 
 from gleanset import Dataset
+from gleanset.db.journal import REVIEW
 from gleanset.db.regions import FLAGS
 from gleanset.db.sorting import SampleTiles, SortingQueue
-from gleanset.db.views import NO_FILTER, REVIEW, ReviewItem, Reviews, SampleFilter
+from gleanset.db.views import NO_FILTER, ReviewItem, Reviews, SampleFilter
 from gleanset.errors import UsageError
 from gleanset.operations import make_operation
 from labeler.sorting.session import SortingSession, StepResult

@@ -389,6 +389,23 @@ def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
     return holds()
 
 
+def wait_for(page: Any, script: str, seconds: float = 60) -> Any:
+    """Wait until the value of a script in a browser is true, and return it.
+
+    The page's policy forbids Playwright's own wait, and polls from here would cost more.
+    """
+    value = page.evaluate(f"""(async () => {{
+        const end = performance.now() + {1000 * seconds};
+        for (;;) {{
+            const value = await ({script});
+            if (value || performance.now() > end) return value;
+            await new Promise((done) => setTimeout(done, 20));
+        }}
+    }})()""")
+    assert value, f"never: {script}"
+    return value
+
+
 def build_wheels(source: Path, out: Path) -> None:
     """Build the wheel of a source folder with the installed hatchling, offline."""
     options = ("--no-deps", "--no-build-isolation", "-q", "-w", out)

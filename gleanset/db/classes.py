@@ -325,11 +325,36 @@ def class_after_merges_sql(column: str, condition: str, schema: str = "main") ->
         """
 
 
-def last_class_with_name_sql(name: str) -> str:
-    """Return SQL for the class (row) that last had a name, by a renaming that is not undone.
+def step_chains_sql(condition: str) -> str:
+    """Return SQL that begins with a table `chain`: steps with their undos and redos.
 
-    Depth 0 is the step itself, 1 its undo, 2 its redo: at an even depth it is in force.
+    Depth 0 is the step itself (`root`), 1 its undo, 2 its redo: at an even depth it is in force.
     """
+    return f"""
+        WITH RECURSIVE chain(root, id, depth) AS (
+            SELECT id, id, 0
+            FROM step
+            WHERE undoes IS NULL AND {condition}
+            UNION ALL
+            SELECT root, s.id, depth+1
+            FROM chain
+            JOIN step s ON s.undoes=chain.id
+        )
+        """
+
+
+UNDONE_STEPS = f"""
+    {step_chains_sql("id IN (SELECT undoes FROM step WHERE undoes>0)")}
+    SELECT root
+    FROM chain
+    GROUP BY root
+    HAVING max(depth)%2=1
+    """
+"""SQL: steps that were undone, and not redone since."""
+
+
+def last_class_with_name_sql(name: str) -> str:
+    """Return SQL for the class (row) that last had a name, by a renaming that is not undone."""
     return f"""
         (
             SELECT item
@@ -338,17 +363,7 @@ def last_class_with_name_sql(name: str) -> str:
             WHERE what='name'
                 AND before={name}
                 AND t.undoes IS NULL
-                AND (
-                    WITH RECURSIVE chain(id, depth) AS (
-                        SELECT t.id, 0
-                        UNION ALL
-                        SELECT u.id, depth+1
-                        FROM chain
-                        JOIN step u ON u.undoes=chain.id
-                    )
-                    SELECT max(depth)
-                    FROM chain
-                )%2=0
+                AND t.id NOT IN ({UNDONE_STEPS})
             ORDER BY h.id DESC
             LIMIT 1
         )

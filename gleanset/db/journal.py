@@ -13,7 +13,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from gleanset.db.classes import SAMPLE_CHANGE_KINDS, Changes, LabelClasses, Placements
+from gleanset.db.classes import (
+    SAMPLE_CHANGE_KINDS,
+    Changes,
+    LabelClasses,
+    Placements,
+    step_chains_sql,
+)
 from gleanset.db.connection import Connection, Row
 from gleanset.db.rows import dump, now, record_from_row
 from gleanset.errors import UsageError
@@ -45,6 +51,9 @@ TOGETHER = "with page"
 
 SECOND = "second"
 """Provenance of a second opinion, given without a look at the first: it changes no label."""
+
+REVIEW = "review"
+"""Provenance of a decision made in a review."""
 
 MERGE = "merge"
 """Provenance of decisions made by merging classes: no person looked at the samples again."""
@@ -325,7 +334,11 @@ class Journal:
         return undone
 
     def _find_undoable(self, step: int | None) -> Row:
-        condition = f"depth%2=0 AND NOT merged AND first IS NOT '{AUTOMATIC}'"
+        condition = f"""
+            depth%2=0
+            AND NOT merged
+            AND (SELECT kind FROM step WHERE id=root) IS NOT '{AUTOMATIC}'
+            """
         # A removal for good may leave nothing of a step on samples but the class that it made.
         condition += """
             AND (
@@ -345,18 +358,9 @@ class Journal:
         if step is not None:
             condition = "id=?"
         row = self._db.fetch_one(
-            # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
             f"""
-            WITH RECURSIVE chain(id, depth, first) AS (
-                SELECT id, 0, kind
-                FROM step
-                WHERE undoes IS NULL
-                UNION ALL
-                SELECT s.id, depth+1, first
-                FROM chain c
-                JOIN step s ON s.undoes=c.id
-            )
-            SELECT *
+            {step_chains_sql("TRUE")}
+            SELECT step.*
             FROM chain
             JOIN step USING(id)
             WHERE {condition}

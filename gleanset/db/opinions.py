@@ -5,27 +5,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from gleanset.db.classes import class_after_merges_sql
+from gleanset.db.classes import UNDONE_STEPS, class_after_merges_sql
 from gleanset.db.connection import Connection
+from gleanset.db.journal import REVIEW, SECOND
 from gleanset.db.rows import dump
 from gleanset.db.sorting import SampleTile, SampleTiles
-
-# A step is in force unless it was undone; at an even depth it was redone since.
-_UNDONE = """
-    WITH RECURSIVE chain(root, id, depth) AS (
-        SELECT id, id, 0
-        FROM step
-        WHERE undoes IS NULL AND id IN (SELECT undoes FROM step)
-        UNION ALL
-        SELECT root, s.id, depth+1
-        FROM chain
-        JOIN step s ON s.undoes=chain.id
-    )
-    SELECT root
-    FROM chain
-    GROUP BY root
-    HAVING max(depth)%2=1
-    """
 
 
 def opinions_sql(samples: str) -> str:
@@ -34,7 +18,8 @@ def opinions_sql(samples: str) -> str:
     Reviews settle what people decided, and are not opinions; what was undone does not count. An
     opinion `is_blind` if the first label was not shown. `target` is a class or place.
     """
-    # SQLite takes the other columns from the row with the last id.
+    # SQLite takes the other columns from the row with the last id. With CROSS JOIN it begins with
+    # the samples, not with all steps.
     return f"""
         SELECT d.sample, ifnull(t.person, t.user) AS person, max(d.id) AS id, d.action,
             d.provenance,
@@ -44,18 +29,18 @@ def opinions_sql(samples: str) -> str:
                 ELSE ':not a face'
             END AS target,
             total(
-                d.provenance='second' OR d.before_status NOT IN ('labelled', 'rejected')
+                d.provenance='{SECOND}' OR d.before_status NOT IN ('labelled', 'rejected')
             )>0 AS is_blind
         FROM decision d
-        JOIN step t ON t.id=d.step
+        CROSS JOIN step t ON t.id=d.step
         WHERE d.sample IN ({samples})
             AND d.action IN ('label', 'reject', 'clear')
             AND d.provenance NOT IN (
                 'model', 'visitor', 'hint', 'duplicate', 'import', 'dropped', 'undo',
-                'merge', 'review'
+                'merge', '{REVIEW}'
             )
             AND t.undoes IS NULL
-            AND t.id NOT IN ({_UNDONE})
+            AND t.id NOT IN ({UNDONE_STEPS})
         GROUP BY 1, 2
         """
 
@@ -66,9 +51,9 @@ _IS_REVIEWED = f"""
         SELECT 1
         FROM decision d
         WHERE d.sample=s.id
-            AND d.provenance='review'
+            AND d.provenance='{REVIEW}'
             AND d.id>max(a.id, b.id)
-            AND d.step NOT IN ({_UNDONE})
+            AND d.step NOT IN ({UNDONE_STEPS})
     )
     """
 
@@ -195,14 +180,31 @@ class PersonalTiles(SampleTiles):
 
         They are chosen by their keys, and were decided by exactly one other person.
         """
+        return self._list_second(
+            "id IN (SELECT value FROM json_each(?3))", dump([*rows])
+        )
+
+    def list_new(self) -> list[int]:
+        """Return the samples (rows) that wait for this person as the second one."""
+        return [own.sample for own in self._list_second("TRUE") if own.is_new]
+
+    def _list_second(self, condition: str, *values: str) -> list[SecondOpinion]:
         if not self._share:
             return []
+        # The share is a range of the index of keys (+ excludes other indexes), so that no other
+        # sample is read.
+        samples = f"""
+            SELECT id
+            FROM sample
+            WHERE key<printf('%08x', ?2*4294967295)
+                AND kept
+                AND +status IN ('labelled', 'rejected')
+                AND {condition}
+            """
         return self._db.fetch_records(
             SecondOpinion,
             f"""
-            WITH opinion AS MATERIALIZED (
-                {opinions_sql("SELECT value FROM json_each(?3)")}
-            )
+            WITH opinion AS MATERIALIZED ({opinions_sql(samples)})
             SELECT s.id, own.id IS NULL,
                 CASE own.action
                     WHEN 'label' THEN 'labelled'
@@ -214,22 +216,14 @@ class PersonalTiles(SampleTiles):
             FROM opinion first
             JOIN sample s ON s.id=first.sample
             LEFT JOIN opinion own ON own.sample=s.id AND own.person=?1
-            WHERE s.kept
-                AND s.status IN ('labelled', 'rejected')
-                AND substr(s.key, 1, 8)<printf('%08x', ?2*4294967295)
-                AND first.person<>?1
+            WHERE first.person<>?1
                 AND first.action<>'clear'
-                AND ifnull(own.provenance, 'second')='second'
+                AND ifnull(own.provenance, '{SECOND}')='{SECOND}'
             GROUP BY s.id
             HAVING count(*)=1
             """,
-            (self._person, self._share, dump([*rows])),
+            (self._person, self._share, *values),
         )
-
-    def list_new(self) -> list[int]:
-        """Return the samples (rows) that wait for this person as the second one."""
-        rows = self._db.fetch_column("SELECT id FROM sample")
-        return [own.sample for own in self.list_second(rows) if own.is_new]
 
     def get_many(self, ids: Sequence[int]) -> dict[int, SampleTile]:
         """Return the tiles of existing samples by row."""

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from gleanset.db.connection import Table
-from gleanset.db.journal import last_decision_sql
+from gleanset.db.journal import REVIEW, last_decision_sql
 from gleanset.db.opinions import DISAGREEMENTS
 from gleanset.db.regions import QUALITY_COLUMNS, QualityFlag
 from gleanset.db.runs import OPEN_LABEL_ISSUES
@@ -205,10 +205,6 @@ class OrderedSamples(Table):
 
 
 _TABLES = " LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
-
-
-REVIEW = "review"
-"""Provenance of a decision made in a review."""
 
 
 class ReviewItem(NamedTuple):

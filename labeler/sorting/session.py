@@ -14,6 +14,7 @@ from gleanset import Dataset
 from gleanset.db.classes import Change, Changes, normalize_class_name
 from gleanset.db.journal import (
     PERSON,
+    REVIEW,
     TOGETHER,
     Choice,
     classify_provenance,
@@ -29,7 +30,6 @@ from gleanset.db.sorting import (
     SortingQueue,
     StepRow,
 )
-from gleanset.db.views import REVIEW
 from gleanset.decisions import UNLISTED_MARK, apply_decisions
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, NAMED, Operation, make_operation

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from gleanset.db.journal import REVIEW
 from gleanset.db.sorting import SampleTile
-from gleanset.db.views import REVIEW, ReviewItem
+from gleanset.db.views import ReviewItem
 from labeler.duplicates.plan import DuplicateSet, accept, keep_all
 from labeler.review import Suggestion, accept_suggestions, confirm_labels
 from labeler.sorting.session import SortingSession, StepResult

@@ -1,9 +1,10 @@
 """Helpers for tests of the page in a real browser; their fixtures are in conftest.py."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tools_for_tests import wait_for
 
 OpenPage = Callable[..., Any]
 SERIOUS = ("serious", "critical")
@@ -23,16 +24,6 @@ FACTS_CACHED = (
 DETECTOR_CACHED = f"""caches.open('page')
     .then((cache) => Promise.all({_PARTS}.map((part) => cache.match(part))))
     .then((found) => found.every(Boolean))"""
-
-
-def wait_for(page: Any, script: str, seconds: float = 60) -> Any:
-    """Poll a script until its value is true: the page's policy forbids Playwright's own wait."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if result := page.evaluate(script):
-            return result
-        time.sleep(0.02)
-    raise AssertionError(f"never: {script}")
 
 
 def find_faces(page: Any, image: Path) -> int:

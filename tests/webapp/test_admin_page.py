@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser_helpers import OpenPage, accessibility_violations, wait_for
+from browser_helpers import OpenPage, accessibility_violations
 from catalogue_rows import locked
 from color_model import write_model
 from drawn_dataset import put_whole
 from report_rows import WebReport, add_reports, draw_face, store_report
 from server_helpers import Serve, make_settings, running_server
 from starlette.testclient import TestClient
-from tools_for_tests import pixels, run_here
+from tools_for_tests import pixels, run_here, wait_for
 
 from gleanset import Dataset
 from gleanset.db.faces import CropMethod

@@ -15,12 +15,11 @@ from browser_helpers import (
     OpenPage,
     find_faces,
     open_card_page,
-    wait_for,
 )
 from color_model import write_model
 from PIL import Image
 from server_helpers import Serve, running_server
-from tools_for_tests import LoopbackServer, run_here, running
+from tools_for_tests import LoopbackServer, run_here, running, wait_for
 
 from gleanset import Dataset
 from gleanset.db.faces import CropMethod

@@ -22,12 +22,11 @@ from browser_helpers import (
     accessibility_violations,
     find_faces,
     open_card_page,
-    wait_for,
 )
 from built_detectors import build_detector
 from PIL import Image
 from server_helpers import RESERVED_NAMES
-from tools_for_tests import eventually
+from tools_for_tests import eventually, wait_for
 
 from gleanset import Dataset
 from gleanset.db.reports import REMOVAL, Reports

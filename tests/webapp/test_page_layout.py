@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser_helpers import BOXES, FACTS_CACHED, OpenPage, wait_for
+from browser_helpers import BOXES, FACTS_CACHED, OpenPage
 from color_model import write_model
 from PIL import Image
 from server_helpers import make_settings, running_server
-from tools_for_tests import encode
+from tools_for_tests import encode, wait_for
 
 from gleanset.db.faces import WHOLE, CropMethod
 

@@ -19,7 +19,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gleanset.db.views import NO_FILTER, REVIEW, FilterChoices, Reviews, SampleFilter
+from gleanset.db.journal import REVIEW
+from gleanset.db.views import NO_FILTER, FilterChoices, Reviews, SampleFilter
 from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section

@@ -1,5 +1,6 @@
 """A person at the page of `labeler serve`, in a real browser: with a keyboard, or by touch."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from served_labeler import TOKEN
+from tools_for_tests import wait_for
 
 WIDE, PHONE = (1440, 900), (390, 844)
 LOOK_SECONDS = 0.35
@@ -29,24 +31,20 @@ class Person:
         """Return what the page's store says, for example `currentPage()`."""
         return self.page.evaluate(f"import('./js/store.js').then((m) => m.{script})")
 
-    def wait_for(self, script: str) -> None:
-        """Wait until a script is true: the page's policy forbids Playwright's own wait."""
-        end = time.monotonic() + WAIT_SECONDS
-        while not self.page.evaluate(script):
-            assert time.monotonic() < end, f"never: {script}"
-            time.sleep(0.02)
+    def wait_for(self, script: str) -> Any:
+        """Wait until the value of a script is true, and return it."""
+        return wait_for(self.page, script, WAIT_SECONDS)
 
     def wait_for_page(self, last: str = "") -> Any:
         """Wait until another page than the last one is there and was looked at; return it."""
-        end = time.monotonic() + WAIT_SECONDS
-        while True:
-            page = self.ask("currentPage()")
-            if page and page["kind"] == "done" and not page["left"]:
-                return page
-            if page and page["id"] not in ("", last) and not page.get("isLeft"):
-                break
-            assert time.monotonic() < end, "no page"
-            time.sleep(0.02)
+        is_next = f"""page && (page.kind === "done" && !page.left
+            || !["", {json.dumps(last)}].includes(page.id) && !page.isLeft)"""
+        page = self.wait_for(
+            "import('./js/store.js').then((m) => m.currentPage())"
+            f".then((page) => {is_next} ? page : null)"
+        )
+        if page["kind"] == "done" and not page["left"]:
+            return page
         self.wait_for(
             "[...document.querySelectorAll('.face img')].every((image) =>"
             " image.naturalWidth || image.getBoundingClientRect().top > innerHeight)"
