@@ -74,10 +74,8 @@ class DistinctImages:
 def hash_center(canvas: Pixels) -> int:
     """Return the pHash of a canvas as a static camera shows it."""
     rows, columns = canvas.shape[:2]
-    y, x = (
-        round(rows * (1 - 1 / CANVAS_SCALE) / 2),
-        round(columns * (1 - 1 / CANVAS_SCALE) / 2),
-    )
+    y = round(rows * (1 - 1 / CANVAS_SCALE) / 2)
+    x = round(columns * (1 - 1 / CANVAS_SCALE) / 2)
     grey = cv2.cvtColor(canvas[y : rows - y, x : columns - x], cv2.COLOR_BGR2GRAY)
     return int(str(imagehash.phash(Image.fromarray(grey))), 16)
 
@@ -100,11 +98,13 @@ def draw(rng: np.random.Generator, style: str, height: int) -> Pixels:
 
 def colour(rng: np.random.Generator, style: str) -> Colour:
     """Return a random color of the style, BGR."""
-    saturation, value = rng.uniform(0.2, 0.9), rng.uniform(0.3, 1)
+    saturation = rng.uniform(0.2, 0.9)
+    value = rng.uniform(0.3, 1)
     if style == "night":
         value *= 0.25
     if style == "bright":
-        saturation, value = saturation * 0.25, 0.85 + 0.15 * value
+        saturation = saturation * 0.25
+        value = 0.85 + 0.15 * value
     red, green, blue = colorsys.hsv_to_rgb(rng.uniform(), saturation, value)
     return blue * 255, green * 255, red * 255
 
@@ -211,7 +211,8 @@ def _shard(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
 
 def _person(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
     """Draw body, hair, face, eyes and mouth, distant or close."""
-    x, size = rng.uniform(0.15, 0.85), rng.uniform(0.1, 0.32)
+    x = rng.uniform(0.15, 0.85)
+    size = rng.uniform(0.1, 0.32)
     y = rng.uniform(0.3, 0.65)
     ratio = canvas.shape[0] / canvas.shape[1]
     skin = tuple(

@@ -27,7 +27,8 @@ from baseline.train.trials import FOLD_VARIANCE_INFLATION
 from gleanset.arrays import BoolArray, Float64Array, IntArray
 from gleanset.records import Interval
 
-DIMENSIONS, UNSEEN_GROUPS = 8, 1000
+DIMENSIONS = 8
+UNSEEN_GROUPS = 1000
 Integers = IntArray
 Floats = Float64Array
 

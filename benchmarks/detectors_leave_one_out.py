@@ -61,9 +61,12 @@ def choose_threshold(detections: Detections, precision: float) -> float:
     for image, faces in detections:
         wrong = match_faces(faces, image.boxes, CRITERIA[-1]).false_positives
         hits.update(face.score for face in faces if face not in wrong)
-    threshold, hit_count, box_count = 1.0, 0, 0
+    threshold = 1.0
+    hit_count = 0
+    box_count = 0
     for score in sorted(boxes, reverse=True):
-        hit_count, box_count = hit_count + hits[score], box_count + boxes[score]
+        hit_count = hit_count + hits[score]
+        box_count = box_count + boxes[score]
         if hit_count >= precision * box_count:
             threshold = score
     return threshold

@@ -292,11 +292,14 @@ def _place_head(
     scale = head / HEAD_SIDE
     width = max(round(colors.shape[0] * scale), 2)
     x, y = position[0] * STAGE[1] - width / 2, position[1] * STAGE[1] - width / 2
-    left, top = round(x), round(y)
+    left = round(x)
+    top = round(y)
     small = cv2.resize(colors, (width, width), interpolation=cv2.INTER_AREA)
     over = cv2.resize(alpha, (width, width), interpolation=cv2.INTER_AREA)[..., None]
-    a, b = max(left, 0), max(top, 0)
-    c, d = min(left + width, STAGE[0]), min(top + width, STAGE[1])
+    a = max(left, 0)
+    b = max(top, 0)
+    c = min(left + width, STAGE[0])
+    d = min(top + width, STAGE[1])
     if c > a and d > b:
         part = slice(b - top, d - top), slice(a - left, c - left)
         behind = stage[b:d, a:c]

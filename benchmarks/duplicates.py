@@ -72,7 +72,8 @@ MORE_COPIES: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
     "white border": (lambda p: ImageOps.expand(p, max(p.size) // 20, "white"), 85),
 }
 """Copies as JPEG of a quality, which only `--together` searches."""
-MAX_SIDE, MIN_SIDE = 1000, 48
+MAX_SIDE = 1000
+MIN_SIDE = 48
 """Pixels: larger images are scaled down, smaller ones are skipped."""
 KINDS = (*WEAK_COPIES, "collage", *COPIES, "turned by EXIF")
 

@@ -26,7 +26,8 @@ MOVES = ("still", "talk", "pan", "talk", "still", "whip")
 FOCUS_SECONDS = 0.5
 """Duration of a focus pull."""
 BLACK_SCREEN = (None, 1.0, "")
-IMAGE_COUNT, SEED = 24, 0
+IMAGE_COUNT = 24
+SEED = 0
 INTRO_SECONDS = 1.5, 1.0, 2.0, 1.5
 SHORT_STORY = (
     (4, 2.1, ""),  # so that no cut is at a frame sampled every quarter of a second

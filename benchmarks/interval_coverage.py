@@ -209,7 +209,8 @@ def _subgroup_accuracy(world: World, random: np.random.Generator) -> Trial | Non
     """Measure the accuracy of one class."""
     sample, groups = world.draw(random)
     rows = np.flatnonzero(sample.y == 1)
-    right, groups = sample.right[rows], [groups[row] for row in rows]
+    right = sample.right[rows]
+    groups = [groups[row] for row in rows]
     if len(set(groups)) < 2:
         return None
     return Trial(*share_interval(right, groups), float(right.mean()), world.accuracy)

@@ -22,7 +22,8 @@ from gleanset.arrays import IntArray
 
 SHARES = (0.01, 0.05, 0.2)
 DRAWS = 5
-PER_CLASS, WIDTH = 30, 40
+PER_CLASS = 30
+WIDTH = 40
 KINDS = {"easy": (0.7, (2, 10, 60)), "hard": (1.6, (2, 10))}
 """Noise, and numbers of classes."""
 Rows = IntArray

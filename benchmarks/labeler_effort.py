@@ -59,7 +59,10 @@ if TYPE_CHECKING:
     from labeler.qt.window import LabelerWindow
     from labeler.sorting.page_layout import ClassPage
 
-KEY_SECONDS, POINT_SECONDS, PRESS_SECONDS, THINK_SECONDS = 0.28, 1.1, 0.1, 1.35
+KEY_SECONDS = 0.28
+POINT_SECONDS = 1.1
+PRESS_SECONDS = 0.1
+THINK_SECONDS = 1.35
 """Times of the keystroke-level model."""
 SCAN_SECONDS = 0.15
 """Time to look at a new face."""
@@ -89,7 +92,9 @@ class Person:
     def __init__(
         self, window: LabelerWindow, screen: Display, truth: dict[str, str]
     ) -> None:
-        self.window, self.screen, self.truth = window, screen, truth
+        self.window = window
+        self.screen = screen
+        self.truth = truth
         self.gestures: Counter[str] = Counter()
         self.stages: Counter[str] = Counter()
         self._stage = ""

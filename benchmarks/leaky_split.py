@@ -113,7 +113,8 @@ def train_simple(
 def compute_hog(dataset: Dataset, split: str) -> tuple[np.ndarray[Any, Any], list[str]]:
     """Return normalized HOG features of a split, and the classes."""
     hog = cv2.HOGDescriptor((HOG_SIDE, HOG_SIDE), (32, 32), (16, 16), (16, 16), 9)
-    rows, labels = [], []
+    rows = []
+    labels = []
     for sample in dataset.samples.iter_in_splits():
         if sample.split == split:
             data = dataset.image_path(sample.image, "JPEG").read_bytes()

@@ -30,7 +30,8 @@ Points = np.ndarray[Any, Any]
 GROUP_SIZES = (2, 4, 3, 3, 2, 4, 3, 3)
 SIZE = np.array([384, 480])
 ZOOM = 2
-INK, PAPER = "#16141a", "#faf9f5"
+INK = "#16141a"
+PAPER = "#faf9f5"
 # Walls, scenery and clothes.
 COLORS = "tomato steelblue goldenrod seagreen rebeccapurple linen #343a4c lightpink skyblue olive"
 TONES = "white white dots hatch black light"
@@ -454,7 +455,9 @@ class Pen:
     def __init__(
         self, canvas: Image.Image, at: Points, unit: float, roll: float = 0
     ) -> None:
-        self.canvas, self.at, self.unit = canvas, at, unit
+        self.canvas = canvas
+        self.at = at
+        self.unit = unit
         self._rotation = [[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]]
 
     def place(self, points: Any) -> Points:
@@ -509,7 +512,8 @@ class Portrait:
         scene: np.random.Generator,
         random: np.random.Generator,
     ) -> None:
-        self.person, self.is_ink = person, is_ink
+        self.person = person
+        self.is_ink = is_ink
         self.canvas = Image.new("L" if is_ink else "RGB", tuple(SIZE * ZOOM))
         self.paints = scene.permutation((TONES if is_ink else COLORS).split())[
             :3
@@ -725,7 +729,8 @@ class Portrait:
 
 def draw_set(out: Path, style: str) -> list[dict[str, Any]]:
     """Draw a set and the crops of its faces; return the annotations."""
-    annotations, sources = [], []
+    annotations = []
+    sources = []
     for number, person in enumerate(PEOPLE[style]):
         for index, group in enumerate(
             np.repeat(np.arange(len(GROUP_SIZES)), GROUP_SIZES).tolist()

@@ -21,7 +21,8 @@ from prelabel_samples import make_sample
 
 from curation.similarity.class_learning import learn_classes
 
-DRAWS, CONFIDENT = 12, 0.9
+DRAWS = 12
+CONFIDENT = 0.9
 GROUPS_PER_CLASS = (8, 20)
 
 

@@ -18,7 +18,8 @@ def add_subtitle(image: Image.Image, random: np.random.Generator) -> Image.Image
     """Write one or two white lines with a black outline into the lower fifth."""
     copy = image.copy()
     size = max(9, round(image.height * random.uniform(0.055, 0.075)))
-    font, pen = ImageFont.load_default(size), ImageDraw.Draw(copy)
+    font = ImageFont.load_default(size)
+    pen = ImageDraw.Draw(copy)
     lines = [
         str(random.choice(WORDS)).capitalize() for _ in range(random.integers(1, 3))
     ]
@@ -42,7 +43,8 @@ def add_sticker(image: Image.Image, random: np.random.Generator) -> Image.Image:
         pen.ellipse((x - 26, 115, x + 26, 190), (90, 50, 20))
     pen.chord((90, 190, 310, 330), 0, 180, (150, 40, 30), (90, 50, 20), 8)
     side = round((image.width * image.height * random.uniform(0.1, 0.2) / 0.77) ** 0.5)
-    side, copy = min(side, *image.size), image.copy()
+    side = min(side, *image.size)
+    copy = image.copy()
     small = sticker.rotate(random.uniform(-20, 20)).resize(
         (side, side), Image.Resampling.LANCZOS
     )

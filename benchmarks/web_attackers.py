@@ -47,7 +47,8 @@ from tools.sample.scene import Figure, Scene, paint_scene
 API = "/api/v1"
 ATTACKER_ADDRESSES = ("127.0.0.2", "127.0.0.3")
 USER_ADDRESSES = ("127.0.0.4", "127.0.0.5", "127.0.0.6")
-UPLOAD_BYTES, THREADS_PER_ATTACKER = 19_000_000, 4
+UPLOAD_BYTES = 19_000_000
+THREADS_PER_ATTACKER = 4
 HEAD = (
     "POST {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Forwarded-For: {}\r\n"
     "Content-Type: {}\r\nContent-Length: {}\r\n\r\n"
@@ -149,7 +150,8 @@ class Attacker:
 
     def __init__(self, port: int, source: str, hostile: Path) -> None:
         self.statuses: Counter[int] = Counter()
-        self._port, self._source = port, source
+        self._port = port
+        self._source = source
         files = [
             path.read_bytes() for path in sorted(hostile.iterdir()) if path.is_file()
         ]

@@ -29,7 +29,8 @@ from typing import Any
 from process_usage import read_cpu_seconds, read_memory
 
 CLIENTS = 16
-WEBAPP_PORT, FLASK_PORT = 8711, 8712
+WEBAPP_PORT = 8711
+FLASK_PORT = 8712
 ROOT = Path(__file__).resolve().parents[1]
 FLASK_SCRIPT = """
 import os

@@ -11,7 +11,8 @@ from gleanset.command_result import CommandResult
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.installation import restore_command
 
-BUILD, CHECK = "build", "check"
+BUILD = "build"
+CHECK = "check"
 
 
 class DockerResult(CommandResult, kw_only=True):

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-NAMED, UNDO = "named", "undo"
+NAMED = "named"
+UNDO = "undo"
 AUTOMATIC = "take-back-hints"
 """An operation that a stage performs by itself: undo of the last step skips it."""
 

@@ -42,7 +42,8 @@ def _picture(kind: int, random: np.random.Generator) -> np.ndarray:
         (rows - top) ** 2 + (columns - left) ** 2 < 81,
         (abs(rows - top) < 3) | (abs(columns - left) < 3),
     )[kind]
-    dark, light = random.integers(20, 90), random.integers(150, 235)
+    dark = random.integers(20, 90)
+    light = random.integers(150, 235)
     noise = random.normal(0, 12, (SIDE, SIDE))
     return (np.where(shape, light, dark) + noise).clip(0, 255).astype(np.uint8)
 

@@ -97,7 +97,8 @@ class Handler(QuietHandler):
             data = data[start:]
         self.begin_answer(status, *headers.items(), ("Content-Length", len(data)))
         if self.command == "GET":
-            max_bytes, self.server.break_after = self.server.break_after, None
+            max_bytes = self.server.break_after
+            self.server.break_after = None
             self.wfile.write(data[:max_bytes])
             self.close_connection = True
 

@@ -79,7 +79,8 @@ def _run(
     words: list[str], folder: Path, out: io.TextIOWrapper, error: io.TextIOWrapper
 ) -> int:
     program, *arguments = words
-    root, thresholds = logging.getLogger(), gc.get_threshold()
+    root = logging.getLogger()
+    thresholds = gc.get_threshold()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [program, *arguments])
         for name in ("stdout", "__stdout__"):

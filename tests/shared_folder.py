@@ -23,7 +23,8 @@ def make_shared_folder(
     Tests of the run share it: they read or copy it, and must not change it.
     """
     parent = find_shared_folder(factory)
-    folder, unfinished = parent / f"made-{name}", parent / f"begun-{name}"
+    folder = parent / f"made-{name}"
+    unfinished = parent / f"begun-{name}"
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             shutil.rmtree(unfinished, ignore_errors=True)

@@ -167,7 +167,8 @@ def violations(root: Path) -> list[str]:
 
 def forbidden(name: str, module: str) -> str | None:
     """Return why the file `name` may not import `module`, or None."""
-    package, top = name.split("/")[0], module.split(".")[0]
+    package = name.split("/")[0]
+    top = module.split(".")[0]
     if top in PACKAGES and top != package and top not in PACKAGES[package]:
         return f"{package} may not import {top}"
     for library, places in LIBRARIES.items():

@@ -251,7 +251,8 @@ def run_here(
     from gleanset.cli import main
 
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding=console) for _ in range(2))
-    root, thresholds = logging.getLogger(), gc.get_threshold()
+    root = logging.getLogger()
+    thresholds = gc.get_threshold()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [module, *map(os.fsdecode, args)])
         patch.setattr(sys, "stdout", out)

@@ -103,9 +103,11 @@ def _add_products(graph: GraphBuilder, first: str, second: str) -> str:
     return graph.add("Reshape", graph.add("Mul", column, row), int64_array(0, 0, -1))
 
 
-STEM_CHANNELS, TOP_CHANNELS = 32, 1280
+STEM_CHANNELS = 32
+TOP_CHANNELS = 1280
 """Output channels of the first convolution, and of the last one before the pooled features."""
-MEAN, DEVIATION = 0.5, 0.5
+MEAN = 0.5
+DEVIATION = 0.5
 """Normalization of pixel values (0..1) used in training."""
 EPSILON = 1e-3
 """Epsilon of batch norms, as in TensorFlow."""

@@ -131,9 +131,9 @@ def _add_function(
 
 
 def packed_assignments(tree: ast.AST) -> Iterator[int]:
-    """Yield the line of each `a, b = x, y` that is neither a swap nor several values alike.
+    """Yield the line of each `a, b = x, y` that is neither a swap nor fields of one value.
 
-    Coordinates of one shape, `x, y = box.x, box.y`, are alike: they differ only in their names.
+    Fields of one value, `x, y = box.x, box.y`, differ only in attributes or indices.
     """
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)):
@@ -141,20 +141,29 @@ def packed_assignments(tree: ast.AST) -> Iterator[int]:
         target = node.targets[0]
         if not isinstance(target, ast.Tuple):
             continue
-        names = {ast.unparse(element) for element in target.elts}
-        values = [part for element in node.value.elts for part in ast.walk(element)]
-        is_swap = any(
-            ast.unparse(part) in names
-            for part in values
-            if isinstance(part, ast.Name | ast.Attribute)
-        )
-        shapes = {_shape(element) for element in node.value.elts}
-        if not is_swap and len(shapes) > 1:
+        names = [ast.unparse(element) for element in target.elts]
+        values = node.value.elts
+        if not (_is_dependent(names, values) or _are_fields(values)):
             yield node.lineno
 
 
-def _shape(expression: ast.expr) -> str:
-    return re.sub(r"[A-Za-z_]\w*|'[^']*'|[0-9.]+", "N", ast.unparse(expression))
+def _is_dependent(names: list[str], values: list[ast.expr]) -> bool:
+    """Return whether a value reads what an earlier assignment would have changed."""
+    for index, value in enumerate(values):
+        parts = {ast.unparse(part) for part in ast.walk(value)}
+        if parts.intersection(names[:index]):
+            return True
+    return False
+
+
+def _are_fields(values: list[ast.expr]) -> bool:
+    texts = [ast.unparse(value) for value in values]
+    forms = {re.sub(r"\.\w+|\[[^]]*\]", ".field", text) for text in texts}
+    return (
+        len(forms) == 1
+        and ".field" in forms.pop()
+        and not any(isinstance(value, ast.Compare) for value in values)
+    )
 
 
 def main() -> None:

@@ -147,7 +147,8 @@ def softmax(logits: FloatArray) -> Float64Array:
     return np.exp(log_softmax(logits))
 
 
-MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+MIN_TEMPERATURE = 0.05
+MAX_TEMPERATURE = 20.0
 LOG_TEMPERATURE_SCALE = 0.6
 """Scale of the prior on the logarithm of the temperature: Student's t with 2 degrees of freedom,
 whose heavy tails allow any temperature given enough evidence."""

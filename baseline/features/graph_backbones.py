@@ -161,8 +161,9 @@ def load_shipped_graph(name: str) -> ModelProto:
 LITE = "efficientnet_lite0"
 BODY = "body."
 """Prefix of its tensor names in a run."""
-LITE_MEAN, LITE_DEVIATION = 0.5, 0.5
-"""Normalization of the pretrained network, for values in 0..1."""
+# Normalization of the pretrained network, for values in 0..1.
+LITE_MEAN = 0.5
+LITE_DEVIATION = 0.5
 WIDTHS = (32, 48, 80, 224, 640, 1280)
 """Channels of the stages used as features, and features before the classifier."""
 
@@ -294,8 +295,9 @@ class IdentityBackbone(GraphBackbone):
 
 GRID = 4
 """Approximate number of cells on each side of the pooled last maps (4 to 7)."""
-MEAN, DEVIATION = 0.5, 0.25
-"""Normalization of inputs in 0..1."""
+# Normalization of inputs in 0..1.
+MEAN = 0.5
+DEVIATION = 0.25
 
 
 class LastMaps:
@@ -379,8 +381,10 @@ class SmallBackbone(GraphBackbone):
         return graph.add("Relu", features)
 
 
-SCOPE, PREPARING = "embedding", "as_embedding_takes_it"
-"""Scopes of the file's own operators, and of those before them."""
+SCOPE = "embedding"
+"""Scope of the file's own operators."""
+PREPARING = "as_embedding_takes_it"
+"""Scope of the operators before them."""
 
 
 class OnnxBackbone(GraphBackbone):

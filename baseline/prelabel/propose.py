@@ -291,8 +291,10 @@ def _evaluate_held_out(out_of_fold: OutOfFold, y: IntArray) -> dict[str, object]
 
 MAX_CLUSTERED_ROWS = 1200
 """Maximum rows to cluster, in quadratic time. Others join the nearest cluster."""
-MAX_DIRECTION_ROWS, DIRECTIONS = 600, 24
-"""Rows from which principal directions are computed, and directions used for an order."""
+MAX_DIRECTION_ROWS = 600
+"""Maximum rows from which principal directions are computed."""
+DIRECTIONS = 24
+"""Principal directions by which rows are ordered."""
 MAX_WALKED_POINTS = 32
 """Maximum points that are ordered from nearest to nearest, in quadratic time."""
 

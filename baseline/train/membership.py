@@ -37,8 +37,12 @@ MIN_CLASSES = 3
 """Classes from which one can be left out."""
 BACKGROUND_WEIGHT = -0.35
 """Weight of the distance to the background relative to that to a class, in both kinds."""
-PRIOR_STRENGTH, REGULARIZATION, ROUNDS = 2.0, 10.0, 3
-"""How firmly the relative weights stay, scikit-learn's C, and fits with new nearest classes."""
+PRIOR_STRENGTH = 2.0
+"""How firmly the relative weights stay."""
+REGULARIZATION = 10.0
+"""`C` of scikit-learn."""
+ROUNDS = 3
+"""Fits, each with new nearest classes."""
 
 
 class _UnitVectors(NamedTuple):

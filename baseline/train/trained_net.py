@@ -42,8 +42,10 @@ from gleanset.files.atomic import write_atomic
 from gleanset.files.store import hash_bytes
 
 GALLERY = "head.vectors"
-BACKBONE, PROJECTION, HEAD = "backbone.", "projection.1", "head.1"
-"""Prefixes of tensor names in the weights; number 0 of a projection or head is a dropout."""
+# Prefixes of tensor names in the weights. Number 0 of a projection or head is a dropout.
+BACKBONE = "backbone."
+PROJECTION = "projection.1"
+HEAD = "head.1"
 
 
 class LinearLayer(NamedTuple):

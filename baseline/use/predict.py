@@ -197,8 +197,9 @@ def open_prediction_table(out: Path, top: int) -> Iterator[PredictionTable]:
         yield PredictionTable(file, top)
 
 
-UNKNOWN, UNSURE = "unknown", "unsure"
-"""Folders of images without an answer."""
+# Folders of images without an answer.
+UNKNOWN = "unknown"
+UNSURE = "unsure"
 
 
 class ClassFolders:

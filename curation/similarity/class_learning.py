@@ -38,14 +38,19 @@ PRIOR_TEMPERATURE = 0.16
 """Prior temperature of ridge scores."""
 PRIOR_GROUPS = 40
 """The number of groups that this prior weighs."""
-UNLABELLED_WEIGHT, ROUNDS = 0.5, 5
-"""Weight of an unlabelled sample (a labelled one: 1), and rounds of self-training."""
+UNLABELLED_WEIGHT = 0.5
+"""Weight of an unlabelled sample in self-training; a labelled one has 1."""
+ROUNDS = 5
+"""Rounds of self-training."""
 MAX_SELF_TRAINING_SAMPLES = 1500
 """Maximum number of samples used for self-training, at most half of them labelled."""
-NEIGHBORS, SMOOTHING_LABELS = 8, 3
-"""Nearest neighbors of a sample, and labels per class at which they count half in each round."""
-PROPAGATION, PROPAGATION_STEPS = 0.9, 10
+NEIGHBORS = 8
+"""Nearest neighbors of a sample that count in each round."""
+SMOOTHING_LABELS = 3
+"""Labels per class at which the neighbors have half the weight."""
+PROPAGATION = 0.9
 """Share of a label that reaches the neighbors in each step of label propagation."""
+PROPAGATION_STEPS = 10
 FOLDS = 5
 """Folds of the labelled samples in self-training."""
 TEMPERATURE_FACTORS = np.geomspace(0.5, 10, 40)
@@ -54,8 +59,10 @@ easy to distinguish: a temperature fitted to them alone is too low for unlabelle
 """
 MIN_BACKGROUND_SAMPLES = 5
 """Number of rejected samples from which they form a background class."""
-MAX_PREDICTIONS, MIN_CONFIDENCE = 3, 0.01
-"""Maximum number of classes proposed for a sample, and their minimum confidence."""
+MAX_PREDICTIONS = 3
+"""Maximum number of classes proposed for a sample."""
+MIN_CONFIDENCE = 0.01
+"""Minimum confidence of a class that is proposed."""
 DUPLICATE_TRUST = 0.998
 """Probability that duplicates have the same class: `labeler dedup` makes errors."""
 

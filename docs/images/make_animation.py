@@ -29,11 +29,15 @@ if TYPE_CHECKING:
     from labeler.qt.window import LabelerWindow
 
 SIZE = (1120, 660)
-WIDTH, STRIP = 840, 34
+WIDTH = 840
+STRIP = 34
 PAGES = 7
 COLOURS = 128
 NAMES = ("Hana", "Rei", "Mio", "Aoi", "Rin", "Mina", "Midori", "Hikaru")
-POINT_MS, KEY_MS, ENTER_MS, LAST_MS = 600, 1300, 1600, 3500
+POINT_MS = 600
+KEY_MS = 1300
+ENTER_MS = 1600
+LAST_MS = 3500
 """Durations of frames."""
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
 
@@ -60,7 +64,8 @@ class FilmedPerson(Person):
         frame = Image.new("RGB", (WIDTH, screen.height + STRIP), "#17181c")
         frame.paste(screen)
         count = f"{sum(self.gestures.values())} gestures, {self.labelled_count} faces labelled"
-        draw, font = ImageDraw.Draw(frame), ImageFont.truetype(FONT, 16)
+        draw = ImageDraw.Draw(frame)
+        font = ImageFont.truetype(FONT, 16)
         middle = screen.height + STRIP // 2
         draw.text((12, middle), caption, "#ffffff", font, anchor="lm")
         draw.text((WIDTH - 12, middle), count, "#9fd5cd", font, anchor="rm")

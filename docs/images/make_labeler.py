@@ -47,11 +47,15 @@ from tools.sample.character import CAST, Character, random_character
 from tools.sample.scene import Scene, face_box, paint_scene, plan_scene
 
 NAMES = ("涼風 花", "Rei", "雪村 澪", "Aoi", "桜井 凛", "Mina", "北条 翠", "Hikaru")
-SHOTS, FRAME_SIZE = 240, (320, 200)
-COPIES, MISSED_FACES = 9, 5
+SHOTS = 240
+FRAME_SIZE = (320, 200)
+COPIES = 9
+MISSED_FACES = 5
 """Images with a smaller copy, and images whose face is not detected."""
 MISSED_SIZE = (960, 540)
-WIDTH, MAX_BYTES, EXACT_COLORS = 1000, 150_000, 24
+WIDTH = 1000
+MAX_BYTES = 150_000
+EXACT_COLORS = 24
 
 
 def get_people() -> list[Character]:
@@ -89,7 +93,8 @@ def draw_dataset(root: Path) -> dict[str, str]:
                 range(8), [1 / (place + 1) ** 0.7 for place in range(8)]
             )[0]
             scene = plan_scene([people[number]], shot, FRAME_SIZE)
-            image, box = paint_scene(scene), face_box(scene.figures[0])
+            image = paint_scene(scene)
+            box = face_box(scene.figures[0])
             add(image, f"shot-{shot:03}.jpg", [Face("drawn", box, 0.9)], NAMES[number])
             if shot < COPIES:
                 small = image.resize((FRAME_SIZE[0] * 3 // 4, FRAME_SIZE[1] * 3 // 4))
@@ -115,7 +120,8 @@ def plan_missed(number: int) -> Scene:
 
 def label_dataset(root: Path, truth: dict[str, str]) -> None:
     """Label half of the samples, some wrongly, predict the others, and mark the copies."""
-    rng, keys = random.Random(5), list(truth)  # noqa: S311
+    rng = random.Random(5)  # noqa: S311
+    keys = list(truth)
     with Dataset.open(root) as dataset:
         session = SortingSession(dataset)
         for name in NAMES:

@@ -24,7 +24,12 @@ PURPOSES = {
     "gleanset": "the core: records, catalogue, files, images, work on many items",
 }
 """Packages from top to bottom, with what they are for."""
-WIDTH, MARGIN, GAP, LINE, CHARACTER = 1180, 18, 10, 14, 6.4  # pixels
+# pixels
+WIDTH = 1180
+MARGIN = 18
+GAP = 10
+LINE = 14
+CHARACTER = 6.4
 MAX_ROWS = 12
 """Modules in a column of a card."""
 STYLE = """
@@ -42,7 +47,8 @@ def main() -> None:
 
 def draw_map() -> str:
     """Return the map as SVG."""
-    top, bands = float(MARGIN), []
+    top = float(MARGIN)
+    bands = []
     for package in PURPOSES:
         band, height = draw_band(package, find_modules(package), top)
         bands.append(band)
@@ -62,7 +68,10 @@ def draw_band(
     package: str, cards: dict[str, list[str]], top: float
 ) -> tuple[str, float]:
     """Return the SVG of a package, drawn from `top` down, and its height in pixels."""
-    left, row, row_height, body = MARGIN * 2.0, top + 34.0, 0.0, []
+    left = MARGIN * 2.0
+    row = top + 34.0
+    row_height = 0.0
+    body = []
     for name, modules in cards.items():
         columns = -(-len(modules) // MAX_ROWS)
         per_column = -(-len(modules) // columns)
@@ -70,7 +79,9 @@ def draw_band(
         width = max(columns * step + 6, len(name) * 7.2 + 20)
         height = per_column * LINE + 30
         if left + width > WIDTH - MARGIN * 2:
-            left, row, row_height = MARGIN * 2.0, row + row_height + GAP, 0.0
+            left = MARGIN * 2.0
+            row = row + row_height + GAP
+            row_height = 0.0
         body.append(
             f'<rect class="card" x="{left:.0f}" y="{row:.0f}" width="{width:.0f}" '
             f'height="{height:.0f}" rx="6"/>'
@@ -82,7 +93,8 @@ def draw_band(
             body.append(
                 f'<text class="module" x="{x:.0f}" y="{y:.0f}">{escape(module)}</text>'
             )
-        left, row_height = left + width + GAP, max(row_height, height)
+        left = left + width + GAP
+        row_height = max(row_height, height)
     height = row + row_height + GAP - top
     style = "core" if package == "gleanset" else "band"
     frame = (

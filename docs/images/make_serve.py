@@ -26,8 +26,11 @@ from make_labeler import draw_dataset, label_dataset
 from PIL import Image
 from playwright.sync_api import Browser
 
-HEIGHT, GAP, COLOURS = 700, 24, 96
-DESKTOP, PHONE = 1240, 390
+HEIGHT = 700
+GAP = 24
+COLOURS = 96
+DESKTOP = 1240
+PHONE = 390
 """Widths in pixels."""
 ALL_LOADED = """[...document.querySelectorAll(".face img")].length > 0 &&
     [...document.querySelectorAll(".face img")].every((image) =>

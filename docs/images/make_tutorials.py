@@ -140,7 +140,8 @@ def run_tutorial(page: Path) -> None:
     """Run a tutorial, take its screenshots, and print its run time."""
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "home"
-        start, paused = time.monotonic(), 0.0
+        start = time.monotonic()
+        paused = 0.0
         with at_tutorial(page, home, Path(scratch) / "internet") as shell:
             for step in printed(page):
                 shell.follow([step])

@@ -41,7 +41,8 @@ SCREENSHOTS = {
     "web-first.png": (390, 844, "light", "en"),
 }
 PAGE = Path(__file__).resolve().parents[2] / "webapp" / "page"
-ICON_SIDES, ICON_COLOURS = (180, 192, 512), 32
+ICON_SIDES = (180, 192, 512)
+ICON_COLOURS = 32
 ICON_SCALE = 0.84
 """Keeps the drawing within the circle to which some systems crop icons."""
 FIRST = "web-first.png"
@@ -109,7 +110,8 @@ def take_screenshot(
 def main(folder: Path) -> None:
     """Build and serve a model, and take the screenshots."""
     with tempfile.TemporaryDirectory() as scratch:
-        demo, image = Path(scratch) / "demo", Path(scratch) / "three of them.png"
+        demo = Path(scratch) / "demo"
+        image = Path(scratch) / "three of them.png"
         draw_scene(image)
         run_demo(demo, Progress(), print)
         command = [

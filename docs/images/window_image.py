@@ -20,7 +20,8 @@ from labeler.qt.translations import install
 from labeler.qt.window import LabelerWindow
 
 SIZE = (1440, 900)
-MAX_SETTLE_SECONDS, HOVER_SETTLE_SECONDS = 60.0, 3.0
+MAX_SETTLE_SECONDS = 60.0
+HOVER_SETTLE_SECONDS = 3.0
 SETTLED_ROUNDS = 15
 
 
@@ -58,7 +59,8 @@ def render_window(application: QApplication, window: LabelerWindow, file: Path) 
 def _wait_until_settled(
     application: QApplication, window: LabelerWindow, timeout: float
 ) -> None:
-    end, rounds = time.monotonic() + timeout, 0
+    end = time.monotonic() + timeout
+    rounds = 0
     while time.monotonic() < end and rounds < SETTLED_ROUNDS:
         application.processEvents()
         rounds = rounds + 1 if is_settled(window.view) else 0

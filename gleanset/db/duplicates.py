@@ -132,7 +132,9 @@ class ImageHashes(Table):
 COMPARISON_VERSION = 4
 """Increment with any change that affects verdicts: pairs are compared again."""
 
-SAME, NOT_SAME, DOUBTFUL = "same", "not", "doubtful"
+SAME = "same"
+NOT_SAME = "not"
+DOUBTFUL = "doubtful"
 _UNCOMPARED = "verdict='open'"
 
 # A FROM clause with conditions: pairs of two samples in use.
@@ -141,8 +143,10 @@ _IN_USE = """FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b
 # The fields of `PairVerdict`.
 _VERDICT = "a, b, distance, ifnull(overlap, 1), verdict, ifnull(relation, 0)"
 _COMPARISONS = f"SELECT {_VERDICT} FROM pair WHERE kind='pixels'"
-FIRST, SECOND, EVEN = "first", "second", "even"
-"""Which of the two samples of a pair is the better copy."""
+# Which of the two samples of a pair is the better copy.
+FIRST = "first"
+SECOND = "second"
+EVEN = "even"
 
 
 class Relation(IntFlag):

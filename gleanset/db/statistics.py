@@ -15,8 +15,9 @@ from gleanset.records import HAND
 
 MIN_FILLED_SHARE = 0.1
 """Share of the image's area from which a face fills it; faces in scenes have 0.01 to 0.06."""
-MAX_CROP_SIDE, MAX_CROP_ASPECT = 640, 1.6
-"""Maximum side in pixels and maximum aspect ratio of images that look like face crops."""
+# Maximum side in pixels and maximum aspect ratio of images that look like face crops.
+MAX_CROP_SIDE = 640
+MAX_CROP_ASPECT = 1.6
 
 
 class SearchedImages(NamedTuple):

@@ -84,8 +84,10 @@ PLACES = {
     "other": ("rejected", "m.mark='other'"),
     "rejected": ("rejected", "m.mark IS NOT 'other'"),
 }
-EVERYWHERE, DUPLICATES = "everywhere", "aside"
-"""Further places: all samples in use, and samples marked as duplicates."""
+EVERYWHERE = "everywhere"
+"""Place of all samples in use."""
+DUPLICATES = "aside"
+"""Place of samples marked as duplicates."""
 
 
 class _Order(NamedTuple):

@@ -43,7 +43,8 @@ _ZIP_ENCODINGS = ("cp437", "cp850", "cp852", "cp866", "cp1250", "cp1251", "cp125
 # chardet knows languages by pairs of letters, of which few words have not enough. These factors of
 # its confidence were fitted to 918 lists and zips of one to three names in 15 encodings.
 _FREQUENCIES = {"cp1252": 1.8, "cp850": 1.8, "cp437": 1.9}
-_SYMBOL_FACTOR, _FOREIGN_KANA_FACTOR = 0.3, 0.75
+_SYMBOL_FACTOR = 0.3
+_FOREIGN_KANA_FACTOR = 0.75
 _MIN_CONFIDENCE = 1e-4
 _SAMPLE_BYTES = 50_000
 _MAX_LINE_BYTES = 4_000_000

@@ -24,7 +24,8 @@ MAX_FILE_BYTES = 1_500_000_000
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?!\.)){0,95}"
 _PATH = rf"{_PART}(?:/{_PART}){{0,9}}"
 _NAME = re.compile(rf"{PREFIX}({_PART}/{_PART})/({_PATH})(?:@({_PATH}))?")
-_COMMIT, _SHA256 = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{64}")
+_COMMIT = re.compile("[0-9a-f]{40}")
+_SHA256 = re.compile("[0-9a-f]{64}")
 _FIX = (
     "check its page, the net, HTTPS_PROXY and HF_ENDPOINT, or download the file and name that; a "
     "dataset that used it once needs no net"

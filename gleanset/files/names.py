@@ -52,7 +52,8 @@ def escapes_folder(name: str) -> bool:
 
 MAX_NAME_CHARACTERS = 80
 # Bytes: file systems allow 255 for one component, and numbers and a key are appended.
-MAX_FILE_NAME_BYTES, MAX_FOLDER_NAME_BYTES = 200, 240
+MAX_FILE_NAME_BYTES = 200
+MAX_FOLDER_NAME_BYTES = 240
 # Characters that Windows does not allow in names.
 _REFUSED = '<>:"/\\|?*'
 # Zero-width (non-)joiners, which several scripts and emoji need.

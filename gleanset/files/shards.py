@@ -26,9 +26,10 @@ class ShardRecord(NamedTuple):
 Put = Callable[[ShardRecord], None]
 
 SHARD_EXTENSIONS = {"webdataset": ".tar", "parquet": ".parquet"}
-GROUP_ROWS, GROUP_BYTES = 100, 16_000_000
-"""Limits of a Parquet row group in rows and bytes of images: streaming readers hold one row group
-in memory."""
+# Limits of a Parquet row group in rows and bytes of images: streaming readers hold one row group
+# in memory.
+GROUP_ROWS = 100
+GROUP_BYTES = 16_000_000
 EMBEDDED_IMAGE: Mapping[str, Column] = {"image": {"bytes": "binary", "path": "string"}}
 """Columns for an image embedded in the Parquet file."""
 _TYPES = {str: "string", int: "int64", float: "double"}

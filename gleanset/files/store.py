@@ -47,8 +47,9 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-FILE_GONE, FILE_UNREADABLE = "file is gone", "cannot be read"
-"""Reasons why the file of a catalogued image is not available; the second may be temporary."""
+# Reasons why the file of a catalogued image is not available; the second may be temporary.
+FILE_GONE = "file is gone"
+FILE_UNREADABLE = "cannot be read"
 
 
 def read_original(file: Path) -> bytes:

@@ -21,10 +21,11 @@ from gleanset.settings import CropGeometry
 
 JPEG_QUALITY = 95
 
-MIN_TILT_DEGREES, MAX_TILT_DEGREES = 5.0, 45.0
-"""Tilt in degrees between which a face is leveled. Below, it is noise: detected eyes of upright
-faces are off by up to 4 degrees. Above, the eyes are wrong, because our detectors do not find
-faces that lie on their side."""
+MIN_TILT_DEGREES = 5.0
+"""Tilt from which a face is leveled: detected eyes of upright faces are off by up to 4 degrees."""
+MAX_TILT_DEGREES = 45.0
+"""Tilt up to which a face is leveled: our detectors do not find faces that lie on their side, so
+eyes that say so are wrong."""
 
 
 def make_sample_key(sha256: str, box: Box) -> str:

@@ -17,8 +17,10 @@ from PIL import Image, IptcImagePlugin
 from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url
 from gleanset.images.xmp import RDF, get_packet, parse_xmp
 
-_ARTIST, _COPYRIGHT = 0x013B, 0x8298
-_BY_LINE, _NOTICE = (2, 80), (2, 116)
+_ARTIST = 0x013B
+_COPYRIGHT = 0x8298
+_BY_LINE = (2, 80)
+_NOTICE = (2, 116)
 _DC = "{http://purl.org/dc/elements/1.1/}"
 _RIGHTS = "{http://ns.adobe.com/xap/1.0/rights/}"
 _LICENCES = (

@@ -20,13 +20,16 @@ from gleanset.images.plugin_formats import detect_heic
 
 Bytes = bytes | mmap
 
-_GPS, _LATITUDE = 0x8825, 2
+_GPS = 0x8825
+_LATITUDE = 2
 _MAX_TEXT_BYTES = 1_000_000
 _HEADER_BYTES = 65_536
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
 _EXIF_BEGINNINGS = (b"Exif\0\0", b"II*\0", b"MM\0*")
 
-_SOS, _EOI = 0xDA, 0xD9
+_SOS = 0xDA
+_EOI = 0xD9
 _MARKERS_WITHOUT_SEGMENT = (0x01, *range(0xD0, 0xD9))
 """JPEG markers without a segment: TEM, RST, SOI."""
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")

@@ -44,7 +44,9 @@ _IMAGE_BRANDS = (*_HEIC_BRANDS, *_AVIF_BRANDS, b"crx ")
 _AUDIO_BRANDS = (b"M4A ", b"M4B ", b"M4P ")
 _VIDEO_BEGINNINGS = (b"\x1aE\xdf\xa3", b"FLV\x01", b"\0\0\x01\xba")
 _BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
-_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
+_SUBFILE_TYPE = 254
+_SUB_IFDS = 330
+_DNG_VERSION = 50706
 
 
 def guess_kind(head: bytes) -> Literal["image", "video"] | None:
@@ -102,8 +104,12 @@ def is_camera_raw(data: bytes) -> bool:
 
 
 # Tags of a TIFF (TIFF 6.0).
-_BITS, _MAX_SAMPLE, _PLANES, _SAMPLE_FORMAT = 258, 281, 284, 339
-_SEPARATE, _SIGNED = 2, 2
+_BITS = 258
+_MAX_SAMPLE = 281
+_PLANES = 284
+_SAMPLE_FORMAT = 339
+_SEPARATE = 2
+_SIGNED = 2
 # White of 10, 12 and 14 bits, which cameras and microscopes store in 16 bits. Other values of
 # MaxSampleValue are statistics, which must not change what is seen.
 _CAMERA_WHITES = (1023, 4095, 16383)

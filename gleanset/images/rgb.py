@@ -16,10 +16,12 @@ from PIL import Image
 if TYPE_CHECKING:
     from PIL import ImageCms
 
-WHITE, GRAY = (255, 255, 255), (128, 128, 128)
+WHITE = (255, 255, 255)
+GRAY = (128, 128, 128)
 Color = tuple[int, int, int]
 # Minimum difference from white, and share of the opaque area, for a drawing to be visible on white.
-_MIN_CONTRAST, _MIN_OPAQUE_SHARE = 32, 0.05
+_MIN_CONTRAST = 32
+_MIN_OPAQUE_SHARE = 0.05
 _SAMPLE_SIDE = 128
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
@@ -68,8 +70,11 @@ def choose_background(layer: Image.Image) -> Color | None:
 
 
 # Tags of a TIFF (TIFF 6.0).
-_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
-_WHITE_IS_ZERO, _UNSIGNED = 0, 1
+_BITS = 258
+_PHOTOMETRIC = 262
+_SAMPLE_FORMAT = 339
+_WHITE_IS_ZERO = 0
+_UNSIGNED = 1
 # Smaller maxima would make all of an image black, where 1.0 is white.
 _MIN_WHITE = 1 / 255
 
@@ -96,7 +101,8 @@ def _scale_to_8_bit(image: Image.Image) -> Image.Image:
         numbers = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
         low, peak = float(numbers.min()), float(numbers.max())
         if image.mode == "F" and low >= 0 and _MIN_WHITE <= peak <= 1:
-            low, peak = 0.0, 1.0
+            low = 0.0
+            peak = 1.0
         value_range = (peak - low) or 1.0  # 0 in a uniform image
         scaled = ((numbers - low) * (255 / value_range)).round().astype(np.uint8)
 

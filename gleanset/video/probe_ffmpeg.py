@@ -192,7 +192,8 @@ def find_field_order(video: Path, facts: VideoFacts) -> VideoFacts:
         return facts
 
     counts = _count_field_orders(video, facts)
-    order, other = "tff", "bff"
+    order = "tff"
+    other = "bff"
     if counts[other] >= counts[order]:
         order, other = other, order
     total = counts[order] + counts[other] + counts["progressive"]

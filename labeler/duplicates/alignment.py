@@ -34,21 +34,27 @@ MIN_GRID_SIDE = 16
 RELIABLE_POINTS = 12
 """With this many agreeing points, alignment by frames is not tried."""
 
-MAX_ASPECT_DIFFERENCE, MAX_SQUEEZED_DIFFERENCE = 0.05, 0.34
-"""Relative difference of the aspect ratios of two frames; the second is for squeezed copies."""
+MAX_ASPECT_DIFFERENCE = 0.05
+"""Maximum relative difference of the aspect ratios of two frames."""
+MAX_SQUEEZED_DIFFERENCE = 0.34
+"""The same of squeezed copies."""
 
 _MIN_SIMILARITY = 0.85
 _MIN_POINTS = 4
 # No copy is squeezed or sheared more than to half the width, or reduced to a twentieth.
-_MIN_SQUEEZE, _MIN_STRETCH = 0.5, 0.05
+_MIN_SQUEEZE = 0.5
+_MIN_STRETCH = 0.05
 _MAX_REFINEMENT_PIXELS = 6.0
 # Pixels from an edge at which lines on both sides of it are compared.
 _SEAM_STEP = 3
 # A seam differs by this factor and offset from the usual difference of two lines.
-_SEAM_FACTOR, _SEAM_NOISE = 2.0, 4.0
-_MAX_PLAIN_DEVIATION, _VARIED_FACTOR = 3.0, 5.0
+_SEAM_FACTOR = 2.0
+_SEAM_NOISE = 4.0
+_MAX_PLAIN_DEVIATION = 3.0
+_VARIED_FACTOR = 5.0
 # Radians from which a copy is rotated, and the standard deviation of the color of its corners.
-_MIN_ROTATION, _MAX_CORNER_DEVIATION = 0.01, 12.0
+_MIN_ROTATION = 0.01
+_MAX_CORNER_DEVIATION = 12.0
 # The noise of gradients as a part of their mean square.
 _EDGE_NOISE = 0.0625
 

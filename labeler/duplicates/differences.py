@@ -36,19 +36,24 @@ _MAX_LETTER_GAP_PIXELS = 9  # at 256 pixels per side
 _MIN_LINE_RATIO = 3.0
 _MAX_LINE_HEIGHT = 0.12
 _MIN_LINE_LENGTH = 0.125
-_MIN_LETTERS, _MIN_LETTERED_LENGTH = 4, 0.09
+_MIN_LETTERS = 4
+_MIN_LETTERED_LENGTH = 0.09
 # In pixels too: on a small grid a mouth looks like a line of letters.
-_MIN_LINE_PIXELS, _MIN_LETTERED_PIXELS = 24, 16
+_MIN_LINE_PIXELS = 24
+_MIN_LETTERED_PIXELS = 16
 _MAX_LINE_ANGLE = 0.9  # radians
 _MAX_OTHER_EDGES = 0.6
 _MAX_MIXED = 0.3
 # Light letters have lower limits: redrawn parts of a face are mostly dark.
-_MAX_DARK_EDGES, _MAX_LIGHT_MIXED = 0.8, 0.05
+_MAX_DARK_EDGES = 0.8
+_MAX_LIGHT_MIXED = 0.05
 _MIN_LIGHT_RATIO = 2.0
-_MIN_LIGHT_LENGTH, _MIN_LIGHT_PIXELS = 0.045, 12
+_MIN_LIGHT_LENGTH = 0.045
+_MIN_LIGHT_PIXELS = 12
 # From which difference of grey values one image is brighter, and how much of the slope (grey values
 # per pixel) is added to it along edges.
-_MIN_GREY_DIFFERENCE, _EDGE_SLACK = 8.0, 0.9
+_MIN_GREY_DIFFERENCE = 8.0
+_EDGE_SLACK = 0.9
 # The length of an even stroke in standard deviations.
 _STROKE_DEVIATIONS = 3.46
 # Pixels around a piece that its box includes.
@@ -265,12 +270,14 @@ def _is_line_of_letters(
 
 # The coarse comparison: pixels per side of a window at 256 pixels per side, and at least; the part
 # of its edges that has to be lost in either image.
-WINDOW_SIDE, MIN_WINDOW_SIDE = 16, 10
+WINDOW_SIDE = 16
+MIN_WINDOW_SIDE = 10
 _MIN_REPLACED_EDGES = 0.4
 _MIN_WINDOW_STRENGTH = 0.05
 # The fine one: lost edges are summed with this standard deviation in pixels.
 _LOSS_SIGMA = 2.0
-_MIN_EDGE, _MIN_LOSS = 0.3, 0.1
+_MIN_EDGE = 0.3
+_MIN_LOSS = 0.1
 # Added edges count a sixth of replaced ones: they are as strong as their own contrast.
 _ADDED_DIVISOR = 6.0
 _MIN_SUMMED_LOSS = 2.0

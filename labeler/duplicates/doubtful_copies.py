@@ -30,27 +30,38 @@ from labeler.duplicates.motions import list_corners, measure_zoom
 from labeler.duplicates.prepared_image import PreparedImage
 
 # Allowed difference of brightness: an offset, and a part of the range of a pixel's neighbours.
-_GREY_NOISE, _NEIGHBOUR_FACTOR = 10.0, 0.6
+_GREY_NOISE = 10.0
+_NEIGHBOUR_FACTOR = 0.6
 _MAX_OVERLAY_PART = 0.3
 # The part of the image that may differ outside a sticker or subtitle.
 _MAX_OUTSIDE = 0.0005
 # Sides of a corner and of a sticker relative to the image's shorter side; a sticker's aspect ratio.
-_CORNER, _MIN_STICKER_SIDE, _MAX_STICKER_RATIO = 0.12, 0.12, 2.0
+_CORNER = 0.12
+_MIN_STICKER_SIDE = 0.12
+_MAX_STICKER_RATIO = 2.0
 # How much of the hull of all that differs its largest piece spans: eyes and a mouth span less.
 _MIN_LARGEST_PART = 0.7
 # The part of the image that a sticker's hull covers, and the part of the hull that differs.
-_MAX_STICKER_PART, _MIN_STICKER_FILL = 0.35, 0.25
+_MAX_STICKER_PART = 0.35
+_MIN_STICKER_FILL = 0.25
 # The part of the hull that has the main brightness of the sticker, how many grey levels belong to
 # it, and the part of the outline that is an edge.
-_MIN_MAIN_PART, _MAIN_LEVELS = 0.42, 12
-_MIN_OUTLINE_SLOPE, _MIN_OUTLINED = 5.0, 0.85
+_MIN_MAIN_PART = 0.42
+_MAIN_LEVELS = 12
+_MIN_OUTLINE_SLOPE = 5.0
+_MIN_OUTLINED = 0.85
 # Subtitles: length to height of the lines, their distance from the middle, their slant (radians).
-_MIN_LINES_RATIO, _MIN_FROM_MIDDLE, _MAX_SLANT = 1.8, 0.2, 0.15
+_MIN_LINES_RATIO = 1.8
+_MIN_FROM_MIDDLE = 0.2
+_MAX_SLANT = 0.15
 # The range of grey values of letters and outline; where it is larger than in the other image.
-_MIN_LETTER_CONTRAST, _MIN_MORE_VARIED = 110, 0.8
+_MIN_LETTER_CONTRAST = 110
+_MIN_MORE_VARIED = 0.8
 # Opacity and extent of a veil, and the part of the image that it may leave unexplained.
-_MIN_OPACITY, _MAX_OPACITY = 0.15, 0.85
-_MIN_VEIL_EXTENT, _MAX_UNEXPLAINED = 0.4, 0.0015
+_MIN_OPACITY = 0.15
+_MAX_OPACITY = 0.85
+_MIN_VEIL_EXTENT = 0.4
+_MAX_UNEXPLAINED = 0.0015
 _MIN_VEIL_PIXELS = 50
 
 
@@ -267,7 +278,8 @@ _GRID_SIDE = 128
 MIN_INLIERS = 16
 """Points of a photograph that agree in perspective; without it, about half of them do."""
 
-_MIN_MATCHES, _MAX_DISTANCE_PIXELS = 20, 6.0
+_MIN_MATCHES = 20
+_MAX_DISTANCE_PIXELS = 6.0
 # RANSAC trials: of a photograph, at least two in five matches agree.
 _MAX_TRIALS = 200
 # Median distance of agreeing points. Drawings of one person in two poses agree less: 1.5 pixels,
@@ -282,7 +294,8 @@ _FINE_SIGMA = 1.5
 _COARSE_SIGMA = 8.0
 _WINDOW = (17, 17)
 _MIN_VARIANCE = 25.0
-_MIN_CORRELATION, _MIN_AGREEING_PART = 0.6, 0.85
+_MIN_CORRELATION = 0.6
+_MIN_AGREEING_PART = 0.85
 
 
 def is_photograph(a: PreparedImage, b: PreparedImage) -> bool:

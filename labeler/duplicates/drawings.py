@@ -39,33 +39,41 @@ from labeler.duplicates.prepared_image import FineImage, PreparedImage
 
 # In an image with a ground, the upper quartile of the slopes is not much steeper than the median:
 # by a factor and in grey values per pixel. Photographs and scenes have slopes of all kinds.
-_MAX_GROUND_FACTOR, _MAX_GROUND_SLOPE = 1.6, 1.0
+_MAX_GROUND_FACTOR = 1.6
+_MAX_GROUND_SLOPE = 1.0
 # At 256 pixels per side, paper with a strong grain has a median of 1.5; evenly textured photographs
 # have 3 and more.
 _MAX_GROUND_MEDIAN = 2.5
 # How far the slopes of drawings are above those of the ground, in distances between the median and
 # the upper quartile and in grey values per pixel.
-_MIN_DISTANCES, _MIN_DRAWN_SLOPE = 3.0, 1.5
+_MIN_DISTANCES = 3.0
+_MIN_DRAWN_SLOPE = 1.5
 # An image of which less than this part is left after trimming may have such a ground around it.
 _MAX_TRIMMED_PART = 0.6
 # Of two images with a ground, one has at least this part in common with the other, as a crop has.
 _MIN_CONTAINED_PART = 0.85
 # Pixels per side of the frame in which drawings are found, of its slopes that are sorted, and of
 # what is drawn.
-_FRAME_SIDE, _SORTED_SIDE, _DRAWN_SIDE = 1024, 256, 640
+_FRAME_SIDE = 1024
+_SORTED_SIDE = 256
+_DRAWN_SIDE = 640
 # Parts of the frame: the margin around drawings, and the rim of which it is not certain what it
 # shows.
-_MARGIN, _RIM = 0.02, 0.01
+_MARGIN = 0.02
+_RIM = 0.01
 # Standard deviation of a neighbourhood, about a letter, in windows of two pixels, and the part of
 # the usual contrast from which something is drawn there in both images.
-_NEIGHBOURHOOD_SIGMA, _MIN_CONTRAST = 4.0, 0.5
+_NEIGHBOURHOOD_SIGMA = 4.0
+_MIN_CONTRAST = 0.5
 # Without a plain ground, copies at 256 pixels per side have less than this change in common; pages
 # of text and tables have more.
 _MAX_COARSE_CHANGE = 0.15
 # Parts of what is drawn: added to one image or replaced in both of two copies, and replaced in
 # images that are certainly different. Of one place in both, copies lack up to 0.06, and cards with
 # another digit 0.36 or more.
-_MAX_DRAWN_CHANGE, _MAX_REDRAWN, _DIFFERENTLY_DRAWN = 0.2, 0.1, 0.3
+_MAX_DRAWN_CHANGE = 0.2
+_MAX_REDRAWN = 0.1
+_DIFFERENTLY_DRAWN = 0.3
 _MAX_REDRAWN_PLACE = 0.3
 
 

@@ -52,7 +52,10 @@ _NOT_ALIGNED = 1000.0
 # How many times as many plain copies there are of an image that is not a template.
 _PLAIN_COPIES_FACTOR = 2
 # Bytes per pixel that count for quality; the last two clip those of other lossy formats.
-_LOSSLESS_BYTES, _GIF_BYTES, _MIN_BYTES, _MAX_BYTES = 2.0, 0.1, 0.05, 1.0
+_LOSSLESS_BYTES = 2.0
+_GIF_BYTES = 0.1
+_MIN_BYTES = 0.05
+_MAX_BYTES = 1.0
 
 
 def order_pair(a: int, b: int) -> Pair:

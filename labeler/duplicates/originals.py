@@ -32,7 +32,8 @@ _MAX_MIDDLE_SIDE = 1024
 # An image is enlarged by one of these factors if the sum of two numbers is below a limit: the part
 # of its edges that the smaller one lacks, and the same divided by what the smaller one has beyond
 # its own reduction. At twice the size enlargements have up to 1.5, originals 1.6 and more.
-_FACTORS, _MAX_DETAIL_SUMS = (1.5, 2.0, 3.0), (1.25, 1.52, 1.9)
+_FACTORS = (1.5, 2.0, 3.0)
+_MAX_DETAIL_SUMS = (1.25, 1.52, 1.9)
 # The limit is lower without the edges that may be a mark.
 _UNMARKED_FACTOR = 0.92
 # The part of the edge pixels that are fitted again.

@@ -41,7 +41,9 @@ from labeler.sample_pixels import SampleFile, read_pixels
 
 # Limits of replaced windows (per mille of the common part): of a copy, of a doubtful pair, and of
 # two frames of one video, which are never re-encoded or watermarked copies of each other.
-MAX_REPLACED, MAX_REPLACED_DOUBTFUL, MAX_REPLACED_IN_VIDEO = 8.0, 12.0, 0.5
+MAX_REPLACED = 8.0
+MAX_REPLACED_DOUBTFUL = 12.0
+MAX_REPLACED_IN_VIDEO = 0.5
 # The strongest local change of a copy at 256 pixels per side, and how it scales with the grid:
 # a smaller one has fewer pixels per line and less noise.
 MAX_CHANGE = 1.4
@@ -60,7 +62,8 @@ _MIN_WHOLE_PART = 0.95
 # Copies with less than this part of the limits are practically equal.
 _EQUAL_FACTOR = 0.5
 # Cosine of 16 x 16 pixels from which frames are compared, and squeezed ones too.
-_MIN_FRAME_SIMILARITY, _MIN_SQUEEZED_SIMILARITY = 0.8, 0.95
+_MIN_FRAME_SIMILARITY = 0.8
+_MIN_SQUEEZED_SIMILARITY = 0.95
 # Standard deviation of grey values below which an image is flat, except for JPEG noise.
 _MAX_FLAT_DEVIATION = 1.0
 # Pixels per side at which drawings on a plain ground are compared again.

@@ -64,7 +64,8 @@ def open_window(root: Path, view: str | None = None) -> None:
     application = make_application()
     from labeler.qt.program import Program
 
-    program, ctrl_c = Program(application), CtrlC(application)
+    program = Program(application)
+    ctrl_c = CtrlC(application)
     try:
         program.begin(root, view)
         application.exec()

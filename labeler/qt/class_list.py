@@ -194,7 +194,9 @@ class ClassListModel(QAbstractListModel):
         return True
 
 
-CLASS_ROW_EM, PLACE_ROW_EM, HEADING_EM = 2.7, 2.1, 2.2
+CLASS_ROW_EM = 2.7
+PLACE_ROW_EM = 2.1
+HEADING_EM = 2.2
 FIRST_PLACE = Place.REJECT.target
 """The row below the heading of everything that is not a class."""
 
@@ -206,7 +208,9 @@ class ClassListDelegate(QStyledItemDelegate):
         self, model: ClassListModel, thumbs: ThumbnailLoader, parent: "ClassListView"
     ):
         super().__init__(parent)
-        self._classes, self._thumbs, self._list = model, thumbs, parent
+        self._classes = model
+        self._thumbs = thumbs
+        self._list = parent
 
     def createEditor(
         self, parent: QWidget, option: QStyleOptionViewItem, index: Index

@@ -81,7 +81,8 @@ class CommandQueue(QObject):
     def stop(self) -> None:
         """Clear the queue; terminate the process, or kill it if it does not end at once."""
         self.pending = []
-        process, self.process = self.process, None
+        process = self.process
+        self.process = None
         if process is None:
             return
         process.blockSignals(True)

@@ -230,7 +230,8 @@ REPEATABLE_KEYS = {
 """Keys that repeat while held; all others act once per press."""
 
 IMAGE_MARGIN = 8
-ZOOM_STEP, MAX_ZOOM = 1.15, 32.0
+ZOOM_STEP = 1.15
+MAX_ZOOM = 32.0
 
 
 class CropCommand(Enum):
@@ -319,7 +320,9 @@ class CropCanvas(QGraphicsView):
 
         `image` may be smaller; `placeholder` is shown while there is none.
         """
-        self.image_size, self.placeholder, self._gesture = size, placeholder, None
+        self.image_size = size
+        self.placeholder = placeholder
+        self._gesture = None
         self.image = QPixmap.fromImage(image)
         self._pixmap_item.setPixmap(self.image)
         if not image.isNull():
@@ -482,7 +485,8 @@ class CropCanvas(QGraphicsView):
 
     def _end_gesture(self, *, cancelled: bool = False) -> None:
         """End the gesture; `cancelled` restores the box as it was before."""
-        gesture, self._gesture = self._gesture, None
+        gesture = self._gesture
+        self._gesture = None
         box = self.boxes[self.current] if self.current >= 0 else None
         if gesture is not None and box is not None and box.id == gesture.before.id:
             if gesture.draws and (cancelled or min(box.box[2:]) < MIN_BOX_SIDE):

@@ -209,8 +209,10 @@ class ImportBar(QFrame):
         self.show_state()
 
     def show_state(self) -> None:
-        state, stage = self._import.state, self._import.stage
-        running, stopped = state is ImportState.RUNNING, state is ImportState.STOPPED
+        state = self._import.state
+        stage = self._import.stage
+        running = state is ImportState.RUNNING
+        stopped = state is ImportState.STOPPED
         self.setVisible(state is not ImportState.IDLE)
         self.bar.setVisible(running)
         self.stop.setVisible(running)
@@ -331,7 +333,8 @@ def _list_counts(counts: Mapping[str, int]) -> list[str]:
     ]
 
 
-DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 10_000
 SITES = ("bing", "flickr", "google", "pixiv")
 
 
@@ -475,7 +478,8 @@ class SearchDialog(CommandDialog):
 
     def __init__(self, parent: QWidget):
         super().__init__(parent, tr("Search a site"), tr("Search"))
-        self.words, self.site = QLineEdit(), QComboBox()
+        self.words = QLineEdit()
+        self.site = QComboBox()
         self.limit = QSpinBox(minimum=1, maximum=MAX_LIMIT, value=DEFAULT_LIMIT)
         # A style sheet has no effect on the field of a spin box.
         self.limit.lineEdit().setTextMargins(SPACE_M, 0, 0, 0)
@@ -515,7 +519,9 @@ class FileDropHandler(QObject):
         self, window: QWidget, worker: SessionWorker, imports: BackgroundImport
     ):
         super().__init__(window)
-        self._window, self._worker, self._import = window, worker, imports
+        self._window = window
+        self._worker = worker
+        self._import = imports
         self.dialog: CommandDialog | None = None
         self._folder = worker.root.absolute().parent
         self._hint = QLabel(tr("Drop here to import, or drop onto a class"), window)

@@ -211,7 +211,8 @@ def load(path: Path) -> LoadedImage:
 
 
 HOVER_MS = 150
-SQUARE, WIDE = 1.0, 0.5625
+SQUARE = 1.0
+WIDE = 0.5625
 MAX_IMAGE_HEIGHT = 512
 
 
@@ -220,7 +221,8 @@ class SampleImage(QWidget):
 
     def __init__(self, thumbs: ThumbnailLoader, shape: float, name: str):
         super().__init__()
-        self._thumbs, self._shape = thumbs, shape
+        self._thumbs = thumbs
+        self._shape = shape
         self._region: SampleRegion | None = None
         self._box: QRect | None = None
         self.setAccessibleName(name)
@@ -239,7 +241,8 @@ class SampleImage(QWidget):
         self, region: SampleRegion | None, box: QRect | None = None
     ) -> None:
         """Show a region of an image, or hide for None; `box` is in pixels of the image."""
-        self._region, self._box = region, box
+        self._region = region
+        self._box = box
         self.setVisible(region is not None)
         self.update()
 

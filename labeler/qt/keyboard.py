@@ -134,8 +134,10 @@ class ClassKeyReader(QObject):
 Type = QEvent.Type
 
 
-LETTER_GAP_MS, TYPING_PAUSE_MS = 250, 1000
-"""Letters in quicker succession are a name that is typed, which ends with a pause."""
+LETTER_GAP_MS = 250
+"""Letters in quicker succession are a name that is typed."""
+TYPING_PAUSE_MS = 1000
+"""A name that is typed ends with this pause."""
 
 
 class InputFilter(QObject):
@@ -153,9 +155,12 @@ class InputFilter(QObject):
 
     def __init__(self, window: QWidget, is_key: Callable[[str], bool]):
         super().__init__(window)
-        self._window, self._is_key = window, is_key
-        self._letters, self._typed_at = "", 0
-        """The letters and digits typed since another gesture, and the time of the last one."""
+        self._window = window
+        self._is_key = is_key
+        self._letters = ""
+        """The letters and digits typed since another gesture."""
+        self._typed_at = 0
+        """The time of the last of them in milliseconds."""
         self._is_typing = self._has_ended = False
         """Whether keys continue a name, and whether Enter has ended it."""
         self._release: tuple[int, int] | None = None
@@ -188,7 +193,8 @@ class InputFilter(QObject):
             isinstance(focus, QAbstractItemView) and focus.window() is self._window
         )
         if not in_view or not event.timestamp() or event.isAutoRepeat():
-            self._letters, self._is_typing = "", False
+            self._letters = ""
+            self._is_typing = False
         # With the same time it is the same event, sent to a parent of the view.
         elif gap and event.key() not in MODIFIER_KEYS:
             text = "" if event.modifiers() & ~TEXT_MODIFIERS else event.text()

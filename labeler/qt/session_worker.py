@@ -109,7 +109,8 @@ class BackgroundTask(QObject):
 
     def _deliver(self, signal: SignalInstance, value: object) -> None:
         self.busy = False
-        work, self._next = self._next, None
+        work = self._next
+        self._next = None
         if work is None:
             signal.emit(value)
         else:

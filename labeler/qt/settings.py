@@ -75,7 +75,8 @@ class SettingsDialog(QDialog):
         self._window = parent
         self.setWindowTitle(tr("Settings"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.language, self.theme = QComboBox(), QComboBox()
+        self.language = QComboBox()
+        self.theme = QComboBox()
         self.hints = self._make_box(tr("Key hints below the faces"), KeyHints)
         self.letters = self._make_box(
             tr("Class keys on class pages, too"), LetterKeysChip

@@ -61,7 +61,8 @@ class MessageBar(QStatusBar):
 
     def __init__(self, worker: SessionWorker):
         super().__init__()
-        self.sorted, self.saved = QLabel(), QLabel()
+        self.sorted = QLabel()
+        self.saved = QLabel()
         self.undo = QToolButton(autoRaise=True)
         for part in (self.sorted, self.undo, self.saved):
             self.addPermanentWidget(part)
@@ -128,7 +129,8 @@ class MessageBar(QStatusBar):
         self.saved.style().polish(self.saved)
 
 
-FEATURES_STAGE, LEARNS_SETTING = "features", "learns"
+FEATURES_STAGE = "features"
+LEARNS_SETTING = "learns"
 MIN_UPDATE_INTERVAL_MS = 1500
 PAUSE_FACTOR = 3
 """An update is followed by a pause of at least this multiple of its duration."""
@@ -149,7 +151,8 @@ class Learning(QObject):
         super().__init__(worker)
         self._worker = worker
         self.active = self.has_model = False
-        self._failure, self._started_at = "", 0.0
+        self._failure = ""
+        self._started_at = 0.0
         self._prelabel = CommandQueue(self, low_priority=True)
         self._prelabel.staged.connect(self._report_stage)
         self._prelabel.ended.connect(self._on_prelabel_end)
@@ -185,7 +188,8 @@ class Learning(QObject):
 
     def end(self) -> None:
         """Stop at once; existing suggestions are kept."""
-        self.active, self._failure = False, ""
+        self.active = False
+        self._failure = ""
         self._update_timer.stop()
         self._prelabel_timer.stop()
         self._prelabel.stop()

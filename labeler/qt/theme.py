@@ -26,12 +26,19 @@ from PySide6.QtWidgets import QApplication, QStyle, QWidget
 
 Role = QPalette.ColorRole
 
-SPACE_S, SPACE_M, SPACE_L, SPACE_XL = 4, 8, 12, 24
-"""Gaps: within a control, between controls, around a card, around a page."""
+# Gaps: within a control, between controls, around a card, around a page.
+SPACE_S = 4
+SPACE_M = 8
+SPACE_L = 12
+SPACE_XL = 24
 
-TILE_RADIUS, CONTROL_RADIUS, CARD_RADIUS = 5, 7, 10
-SMALL, HEADING, TITLE = 0.88, 1.1, 1.5
-"""Type scale: multiples of the desktop's font size for key caps, headings and titles."""
+TILE_RADIUS = 5
+CONTROL_RADIUS = 7
+CARD_RADIUS = 10
+# Type scale: multiples of the desktop's font size for key caps, headings and titles.
+SMALL = 0.88
+HEADING = 1.1
+TITLE = 1.5
 MIN_TEXT_PIXELS = 10
 
 MOTION_MS = 120
@@ -144,7 +151,8 @@ def _mix(under: int, over: int, share: float) -> int:
     # Colours as QRgb. Cached: every tile is painted with the same few.
     mixed = 0
     for shift in (16, 8, 0):
-        a, b = under >> shift & 0xFF, over >> shift & 0xFF
+        a = under >> shift & 0xFF
+        b = over >> shift & 0xFF
         mixed |= round(a + (b - a) * share) << shift
     return mixed
 

@@ -165,10 +165,8 @@ class TitleLabel(QLabel):
 
 CLASS_KEYS = "1–9"
 HINT_GAP = theme.SPACE_L + theme.SPACE_S
-_SEPARATOR, _COLON = (
-    re.compile(r"\s{2,}| · |(?<=？)\s"),
-    re.compile(r"(?<=\S)\s?[:：]\s*"),
-)
+_SEPARATOR = re.compile(r"\s{2,}| · |(?<=？)\s")
+_COLON = re.compile(r"(?<=\S)\s?[:：]\s*")
 
 
 class SwitchedLabel(QLabel):
@@ -321,10 +319,10 @@ def tab_last(widget: QWidget) -> None:
         QWidget.setTabOrder(last, widget)
 
 
-Key, Standard = Qt.Key, QKeySequence.StandardKey
+Key = Qt.Key
 ENTER = (Key.Key_Return, Key.Key_Enter)
 _EDITING = "Left Right Home End Delete Space"
-EDITING_KEYS = frozenset(Key[f"Key_{name}"] for name in _EDITING.split())
+EDITING_KEYS = frozenset(Qt.Key[f"Key_{name}"] for name in _EDITING.split())
 """Keys that an empty field leaves to the faces."""
 
 
@@ -439,7 +437,9 @@ class NameField(HintedField):
         if not isinstance(event, QKeyEvent):
             return super().event(event)
         if event.type() == QEvent.Type.ShortcutOverride:
-            undoes = event.matches(Standard.Undo) or event.matches(Standard.Redo)
+            undoes = event.matches(QKeySequence.StandardKey.Undo) or event.matches(
+                QKeySequence.StandardKey.Redo
+            )
             if undoes and not self.text():
                 event.ignore()
                 return True

@@ -133,7 +133,8 @@ class LabelerWindow(QMainWindow):
         self._details_wanted = True
         self._wide = True
         self.class_panel = ClassPanel(self.worker, self.thumbs)
-        self.tabs, self.stack = ViewTabs(), QStackedWidget()
+        self.tabs = ViewTabs()
+        self.stack = QStackedWidget()
         self._views: dict[str, LabelerView] = {}
         self.setWindowTitle(tr("{name} – Gleanset labeler", name=root.absolute().name))
         self.imports = BackgroundImport(self.worker)
@@ -405,7 +406,8 @@ class LabelerWindow(QMainWindow):
 
     def _import_changed(self) -> None:
         # An empty view explains itself differently while an import runs.
-        before, self._was_importing = self._was_importing, self.imports.running
+        before = self._was_importing
+        self._was_importing = self.imports.running
         if before != self._was_importing:
             self._refresh_empty_view()
 

@@ -16,8 +16,9 @@ from gleanset.db.views import (
 )
 from labeler.sorting.session import Place
 
-ALL_PLACES, DUPLICATES = ":everything", ":duplicates"
-"""Targets of grids only: all samples, and duplicates."""
+# Targets of grids only: all samples, and duplicates.
+ALL_PLACES = ":everything"
+DUPLICATES = ":duplicates"
 
 _PLACES = {
     Place.QUEUE.target: ("queue", attrgetter("pending")),

@@ -53,7 +53,8 @@ def complete_name(typed: str, names: Iterable[KnownName]) -> Sequence[KnownName]
     prefix = fold_name(typed)
     if not prefix:
         return []
-    matches, later_matches = [], []
+    matches = []
+    later_matches = []
     for name in names:
         if fold_name(name.text).startswith(prefix):
             matches.append(name)

@@ -114,16 +114,22 @@ MIN_ERRORS_FOR_ANOTHER_PAGE = 2 * MAX_EXPECTED_ERRORS
 """If fewer errors are expected after a page, everything left is one page: another page costs an
 Enter, and what the model learns from it corrects less than that."""
 
-MAX_ERROR_RATE, MAX_CANDIDATE_ERROR_RATE = 0.15, 0.30
-"""Expected error rates above which a page is split, and a sample is on no class page."""
+MAX_ERROR_RATE = 0.15
+"""Expected error rate above which a page is split."""
+MAX_CANDIDATE_ERROR_RATE = 0.30
+"""Expected error rate above which a sample is on no class page."""
 
-MAX_DOUBTFUL_CONFIDENCE, MAX_DOUBTFUL_TILES = 0.85, 18
+MAX_DOUBTFUL_CONFIDENCE = 0.85
+MAX_DOUBTFUL_TILES = 18
 HEADING_TILES = 4
 """The room of a portrait with its name and of the empty ends of lines, in tiles."""
 
-MIN_MIXED_TILES, MIN_CLASS_PAGE_PART, MIN_CLASS_TILES = 24, 0.9, 6
-"""If no class fills this part of a page, or the only one has too few tiles, several share a page:
-an Enter for each of ten classes costs more than reading ten headings."""
+MIN_MIXED_TILES = 24
+
+# If no class fills this part of a page, or the only one has too few tiles, several share a page:
+# an Enter for each of ten classes costs more than reading ten headings.
+MIN_CLASS_PAGE_PART = 0.9
+MIN_CLASS_TILES = 6
 
 FIRST_PAGE_TILES = 24
 """Tiles on the first page of a class, whose predictions were not tested on decisions yet, or the
@@ -388,13 +394,16 @@ MIN_CLUSTER_SIZE = 3
 MIN_LATER_CLUSTER_SIZE = 7
 """The same once a class has samples, so that smaller clusters are covered by predictions."""
 
-MAX_CLUSTERED_CONFIDENCE, MAX_KNOWN_SIMILARITY = 0.9, 0.3
-"""Predictions above this confidence are not shown in clusters, unless the cluster is less similar
-to every class: with two or three classes every prediction is confident (docs/experiments.md)."""
+# Predictions above this confidence are not shown in clusters, unless the similarity of the cluster
+# to every class is lower than this: with two or three classes every prediction is confident
+# (docs/experiments.md).
+MAX_CLUSTERED_CONFIDENCE = 0.9
+MAX_KNOWN_SIMILARITY = 0.3
 
 MAX_CLUSTER_SIZE = 40
-MAX_CLUSTERED_STACKS, MAX_CLUSTERED_DECIDED = 800, 400
-"""Of more, evenly chosen ones are clustered: the time grows with the square."""
+# Of more, evenly chosen ones are clustered: the time grows with the square.
+MAX_CLUSTERED_STACKS = 800
+MAX_CLUSTERED_DECIDED = 400
 
 MAX_DECIDED_RATIO = 0.1
 """Decided samples per stack up to which a cluster counts as unknown."""

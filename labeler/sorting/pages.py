@@ -281,7 +281,8 @@ class Pages:
         `label` is the name for a page of clusters, or another class for the whole page. Lifted
         samples are not predicted as this class again. Returns `NO_STEP` without a label to give.
         """
-        labels, refused = dict[int, str](), dict[int, str]()
+        labels = dict[int, str]()
+        refused = dict[int, str]()
         for number, tile in enumerate(page.tiles):
             if name := label or tile.prediction.label:
                 if number in lifted:
@@ -290,7 +291,8 @@ class Pages:
                     labels |= dict.fromkeys(tile.rows, name)
 
         with self._session.dataset.db.transaction():
-            pending, refused = self._still_waiting(labels), self._still_waiting(refused)
+            pending = self._still_waiting(labels)
+            refused = self._still_waiting(refused)
             result = NO_STEP
             if pending or refused:
                 names = {*pending.values()}

@@ -216,10 +216,8 @@ class Predictor:
             decided_sample for decided_sample in candidates if decided_sample.id != row
         ]
         space = self.spaces.choose_space([*sample, *others])
-        (vectors, has_query_vector), (other_vectors, has_vector) = (
-            space(sample),
-            space(others),
-        )
+        (vectors, has_query_vector) = space(sample)
+        (other_vectors, has_vector) = space(others)
 
         if not has_query_vector.any():
             return []

@@ -107,7 +107,9 @@ class History:
         self.redoable.clear()
 
 
-BY_HAND, WITH_PAGE, BY_SWEEP = "by hand", TOGETHER, "by sweep"
+BY_HAND = "by hand"
+WITH_PAGE = TOGETHER
+BY_SWEEP = "by sweep"
 
 
 class Place(StrEnum):

@@ -43,9 +43,10 @@ from pipeline.episodes.finder import (
 
 MIN_DISTANCE = 0.07
 """One minus the correlation of two patches; closer ones show the same."""
-TRACK_MARGIN, SINGLE_FRAME_MARGIN = 0.05, 0.2
-"""How far above the detector's threshold the best score of a track must be, and of one with a
-single frame, as shares of what is left up to 1 (docs/experiments.md)."""
+# How far above the detector's threshold the best score of a track must be, and of one with a
+# single frame, as shares of what is left up to 1 (docs/experiments.md).
+TRACK_MARGIN = 0.05
+SINGLE_FRAME_MARGIN = 0.2
 BORDER_WEIGHT = 0.5
 """Weight of a face at the border of the frame."""
 MIN_FACE_SIDE = 16

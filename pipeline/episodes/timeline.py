@@ -19,7 +19,8 @@ from gleanset.html.thumbnails import Thumbnails
 from gleanset.html.words import clock
 from gleanset.images.data_uri import Thumbnail
 
-PAGE, TABLE = "timeline.html", "timeline.csv"
+PAGE = "timeline.html"
+TABLE = "timeline.csv"
 MAX_GAP_SECONDS = 1.0
 """A shorter absence does not end a segment: people turn away, or are hidden."""
 MAX_TICKS = 8

@@ -43,7 +43,8 @@ from gleanset.work.pool import Processes, Threads, run_over
 from gleanset.work.progress import Progress
 from gleanset.work.stage import hold_lock
 
-GC_STAGE, VERIFY_STAGE = "gc", "verify"
+GC_STAGE = "gc"
+VERIFY_STAGE = "verify"
 _BACKUPS = "catalog.sqlite.before-*"
 _PARTIAL_SUFFIX = ".partial"
 

@@ -15,7 +15,8 @@ from curation.similarity.ridge import CLASS_BALANCE, PENALTY, Ridge, TrainingRow
 from curation.similarity.unknown_classes import MIN_CLASSES
 from gleanset.arrays import Float32Array, Float64Array, IntArray
 
-WIDTH, CLASSES = 12, 3
+WIDTH = 12
+CLASSES = 3
 
 
 def make_training_rows(count: int) -> tuple[Float32Array, TrainingRows]:
@@ -113,7 +114,8 @@ def test_membership_of_single_class() -> None:
     assert likely[~truth].mean() < 0.2
 
 
-PER_CLASS, LABELS = 40, 12
+PER_CLASS = 40
+LABELS = 12
 
 
 def draw_classes(count: int) -> tuple[Float32Array, IntArray]:

@@ -48,10 +48,8 @@ def partition(group_of: dict[str, str], *groups: Sequence[str]) -> bool:
 def test_groups_by_image_scene_and_post(dataset: Dataset) -> None:
     """Groups include labelled, unlabelled, rejected and retired samples."""
     faces = add(dataset, 1, faces=2)
-    (frame_a,), (frame_b,) = (
-        add(dataset, 2, frame(2, 7, 1.0)),
-        add(dataset, 3, frame(3, 7, 90.0)),
-    )
+    (frame_a,) = add(dataset, 2, frame(2, 7, 1.0))
+    (frame_b,) = add(dataset, 3, frame(3, 7, 90.0))
     (post_a,) = add(dataset, 4, Origin("pixiv", "9:0", post="9"))
     (post_b,) = add(dataset, 5, Origin("pixiv", "9:1", post="9"))
     (retired,) = add(dataset, 6, frame(6, 7, 95.0))
@@ -152,7 +150,9 @@ def faces(seed: int) -> tuple[np.ndarray, list[list[int]], list[int]]:  # type: 
     random = np.random.default_rng(seed)
     people = np.eye(24)[:3] * 0.6
     mood = np.eye(24)[3:7]
-    rows, tracks, person = [], [], []
+    rows = []
+    tracks = []
+    person = []
     for track in range(24):
         tracks.append([*range(len(rows), len(rows) + 4)])
         for _ in range(4):

@@ -41,7 +41,9 @@ Step = Command | NamedFile
 def steps(page: Path) -> Iterator[Step]:
     """Yield the commands and named files of a page, in order."""
     lines = page.read_text(encoding="utf-8").splitlines()
-    begin, language, name = None, "", ""
+    begin = None
+    language = ""
+    name = ""
     for number, line in enumerate(lines, start=1):
         fence = _FENCE.match(line)
         if fence is None:

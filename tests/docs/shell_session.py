@@ -19,12 +19,10 @@ from tools_for_tests import eventually, is_running
 _STAYS = re.compile(r"^(webapp serve\b|labeler( --?[a-z].*)?$)")
 # Servers: ready once they have printed their address, perhaps after exporting the model.
 _SERVES = re.compile(r"^webapp serve\b")
-_ADDRESS, _SERVED_SECONDS, _SHOWN_SECONDS, _ENDED_SECONDS = (
-    "http://127.0.0.1",
-    300,
-    8,
-    30,
-)
+_ADDRESS = "http://127.0.0.1"
+_SERVED_SECONDS = 300
+_SHOWN_SECONDS = 8
+_ENDED_SECONDS = 30
 # A window that shows an error stays until Ctrl-C is pressed again.
 _PRESSES = 2
 

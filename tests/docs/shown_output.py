@@ -20,7 +20,8 @@ _VARYING = (
     (re.compile(r"\b\d+:\d\d(?:\.\d+)?\b"), "TIME"),
 )
 _NUMBER = re.compile(r"(\d[\d,]*(?:\.\d+)?)")
-_TOLERANCE, _SHARE = 2, 0.1
+_TOLERANCE = 2
+_SHARE = 0.1
 
 
 def describe_difference(result: CommandResult, home: Path) -> str:
@@ -68,7 +69,8 @@ def _find(
 
 
 def _is_same(shown: str, printed: str) -> bool:
-    one, other = _NUMBER.split(shown), _NUMBER.split(printed)
+    one = _NUMBER.split(shown)
+    other = _NUMBER.split(printed)
     if len(one) != len(other) or one[::2] != other[::2]:
         return False
     pairs = zip(one[1::2], other[1::2], strict=True)

@@ -68,7 +68,8 @@ def commands(page: Path) -> list[Command]:
 def parts(text: str) -> Iterator[list[str]]:
     """Yield the words of each command in a shell line."""
     words = shlex.shlex(text, posix=True, punctuation_chars=True)
-    words.whitespace_split, words.commenters = True, ""
+    words.whitespace_split = True
+    words.commenters = ""
     part: list[str] = []
     for word in [*words, ";"]:
         if word in ("do", "done") or set(word) <= set("|&;<>()"):
@@ -100,7 +101,8 @@ def test_documented_commands_parse(words: list[str]) -> None:
         above = click.Context(command, parent=above, **HELP)
         result = command.get_command(above, rest[0])
         assert result is not None
-        command, rest = result, rest[1:]
+        command = result
+        rest = rest[1:]
     if isinstance(command, click.Group):
         assert command.invoke_without_command
     with command.make_context(words[0], rest, parent=above) as context:

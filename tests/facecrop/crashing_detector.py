@@ -11,7 +11,8 @@ import numpy as np
 
 from gleanset.records import Box, Face
 
-ALWAYS, ONCE = (255, 0, 0), (0, 255, 0)
+ALWAYS = (255, 0, 0)
+ONCE = (0, 255, 0)
 BOX = Box(40, 30, 60, 50)
 
 

@@ -97,7 +97,8 @@ class _Maker:
         weights = np.array([brightness, -brightness, 0]).reshape(1, 3, 1, 1)
         red = self.node("Conv", "images", self.constant(weights))
         red = self.node("Clip", red, self.constant(0.0), self.constant(1.0))
-        scores, boxes = [], []
+        scores = []
+        boxes = []
         shape = self.constant([1, 1, -1], np.int64)
         for stride in strides:
             pooled = self.node(

@@ -36,7 +36,8 @@ from gleanset.records import Box, Face, Landmark
 NAMES = list(DETECTORS)
 CONTAINER = "animeface-docker"
 OF_CONTAINER = [pytest.mark.docker, pytest.mark.timeout(900)]
-WIDTH, HEIGHT = 630, 420
+WIDTH = 630
+HEIGHT = 420
 
 
 @pytest.fixture(
@@ -302,7 +303,8 @@ def face(box: Box, score: float) -> Face:
 
 
 def test_highest_score_wins_among_duplicates() -> None:
-    full, part = face(Box(100, 100, 80, 80), 0.9), face(Box(120, 110, 40, 60), 0.7)
+    full = face(Box(100, 100, 80, 80), 0.9)
+    part = face(Box(120, 110, 40, 60), 0.7)
     far = face(Box(300, 100, 80, 80), 0.6)
     assert drop_overlapping_faces([part, far, full]) == [full, far]
 

@@ -130,13 +130,15 @@ def test_recall_and_precision_on_annotated_images(
 
 def test_close_ups_have_one_face(drawnface: Detector, shared_data: Path) -> None:
     """At a single scale it found 11 of these 30 faces, and 13 eyes and ornaments."""
-    faces, others = 0, 0
+    faces = 0
+    others = 0
     for path in sorted((shared_data / "characters").glob("*/*"))[::9][:30]:
         pixels = np.asarray(decode(path.read_bytes()).pixels)
         fill = [
             2 * face.box.width > 0.6 * len(pixels) for face in drawnface.detect(pixels)
         ]
-        faces, others = faces + any(fill), others + fill.count(False)
+        faces = faces + any(fill)
+        others = others + fill.count(False)
     assert faces >= 28
     assert others <= 4
 

@@ -126,7 +126,8 @@ def test_new_option_searches_unseen_images_only(dataset: Dataset) -> None:
 def test_image_removed_during_search_leaves_no_crop(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image, other = put(dataset, scene(10)), put(dataset, scene(100))
+    image = put(dataset, scene(10))
+    other = put(dataset, scene(100))
 
     def batches(*arguments: Any) -> Iterator[Any]:
         for number, batch in enumerate(run_batches(*arguments)):
@@ -340,7 +341,8 @@ def test_missing_crops_are_recreated_identically(dataset: Dataset) -> None:
         "retired",
         "retired",
     ]
-    before, rows = crops(dataset), samples(dataset)
+    before = crops(dataset)
+    rows = samples(dataset)
     assert (len(before), pending_counts(dataset, PLAIN, STRICT)) == (3, (0, 0))
     shutil.rmtree(dataset.root / "crops")
     assert pending_counts(dataset, PLAIN, STRICT) == (0, 2)

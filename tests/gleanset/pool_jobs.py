@@ -64,7 +64,9 @@ class DiesOnce:
     """A job that kills its process at the first sight of `victims`."""
 
     def __init__(self, folder: Path, victims: tuple[int, ...], times: int = 1) -> None:
-        self.folder, self.victims, self.times = folder, victims, times
+        self.folder = folder
+        self.victims = victims
+        self.times = times
 
     def __call__(self, number: int) -> int:
         if number in self.victims:

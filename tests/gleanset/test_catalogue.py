@@ -33,7 +33,8 @@ from labeler.classes import ClassEditor
 
 
 def test_image_found_twice_has_two_origins(dataset: Dataset) -> None:
-    first, second = Origin("bing", "u1", hint="cat"), Origin("flickr", "9", hint="dog")
+    first = Origin("bing", "u1", hint="cat")
+    second = Origin("flickr", "9", hint="dog")
     assert dataset.images.add(measured(1), first)
     assert not dataset.images.add(measured(1), second)
     assert not dataset.images.add(measured(1), second)
@@ -426,7 +427,8 @@ def test_label_queries_of_subset_equal_full(dataset: Dataset) -> None:
         "y", [Choice(keys[1], "clear"), Choice(keys[4], "label", "dog", "hint")]
     )
     dataset.journal.undo()
-    provenances, hints = get_label_provenances(dataset.db), Hints(dataset.db)
+    provenances = get_label_provenances(dataset.db)
+    hints = Hints(dataset.db)
     assert provenances[keys[1]] == "person", (
         "what an undo brought back has the provenance of before"
     )

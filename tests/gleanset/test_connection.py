@@ -467,7 +467,8 @@ def test_copy_is_upgraded_and_source_unchanged(oldest: Path, tmp_path: Path) -> 
 
 
 def test_copy_error_names_the_source(tmp_path: Path) -> None:
-    newer, copy = tmp_path / "newer.sqlite", tmp_path / "copy.sqlite"
+    newer = tmp_path / "newer.sqlite"
+    copy = tmp_path / "copy.sqlite"
     Connection(
         newer, create=True, schema=SCHEMA._replace(steps=(("9999-later", ""),))
     ).close()

@@ -52,7 +52,8 @@ def array(picture: DecodedImage | Image.Image) -> np.ndarray[Any, Any]:
 def close(
     a: DecodedImage | Image.Image, b: DecodedImage | Image.Image, tolerance: float = 3
 ) -> bool:
-    first, second = array(a), array(b)
+    first = array(a)
+    second = array(b)
     return (
         first.shape == second.shape
         and float(np.abs(first - second).mean()) <= tolerance

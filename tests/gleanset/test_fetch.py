@@ -59,7 +59,8 @@ def test_interrupted_fetch_resumes(publisher: Publisher) -> None:
 
 
 def test_fetch_restarts_without_range_support(publisher: Publisher) -> None:
-    publisher.break_after, publisher.ranges = 400_000, False
+    publisher.break_after = 400_000
+    publisher.ranges = False
     with pytest.raises(MissingComponent):
         fetch_file(weights(publisher), HINT)
     assert fetch_file(weights(publisher), HINT).read_bytes() == DATA
@@ -86,7 +87,8 @@ def test_wrong_checksum_leaves_no_file(publisher: Publisher, cache: Path) -> Non
     "location", ["http://[::1", "http://\xff.example/", "\xff", "//a:b/", "x:y"]
 )
 def test_invalid_redirect_raises_error(publisher: Publisher, location: str) -> None:
-    publisher.status, publisher.location = 302, location
+    publisher.status = 302
+    publisher.location = location
     with pytest.raises(MissingComponent, match="could not be fetched"):
         fetch_file(weights(publisher), HINT)
 

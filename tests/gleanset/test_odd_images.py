@@ -14,7 +14,8 @@ from gleanset.images.measure import measure
 from gleanset.images.repair import iter_repairs
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-RED, BLUE = (200, 30, 20), (20, 30, 200)
+RED = (200, 30, 20)
+BLUE = (20, 30, 200)
 
 
 def chunk(kind: bytes, body: bytes, *, damaged: bool = False) -> bytes:
@@ -202,8 +203,12 @@ def test_transparent_palette_entries(depth: int) -> None:
     assert [pixels.getpixel((x, 0)) for x in (0, 1)] == [RED, (255, 255, 255)]
 
 
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
-UNSIGNED, SIGNED, FLOAT = 1, 2, 3
+WHITE_IS_ZERO = 0
+BLACK_IS_ZERO = 1
+RGB = 2
+UNSIGNED = 1
+SIGNED = 2
+FLOAT = 3
 
 
 def make_tiff(

@@ -383,7 +383,8 @@ def test_user_name_falls_back_to_someone(
 
 
 def test_exchange_paths_swaps_or_keeps(tmp_path: Path) -> None:
-    file, other = tmp_path / "one", tmp_path / "other"
+    file = tmp_path / "one"
+    other = tmp_path / "other"
     file.write_text("1")
     other.write_text("2")
     swapped = platform.exchange_paths(file, other)

@@ -38,7 +38,8 @@ LICENCES = {
     "9": "CC0 1.0",
     "12": "CC BY-SA 4.0",
 }
-GOOGLE_CHUNK, PIXIV_PAGE = 20, 30
+GOOGLE_CHUNK = 20
+PIXIV_PAGE = 30
 _IMAGE_HOSTS = ("pictures.example", "cdn.example", "static.example", "i.example")
 _BASE = "http://four-sites.example"
 _PIXIV_HOME = "https://app-api.pixiv.net/"
@@ -191,7 +192,8 @@ class FourSites(FaultyServer):
 
 
 Response = tuple[int, str, str]
-_HTML, _JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
+_HTML = "text/html; charset=utf-8"
+_JSON = "application/json; charset=utf-8"
 
 
 def _bing(sites: FourSites, sent: Fields) -> Response:

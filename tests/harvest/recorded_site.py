@@ -20,7 +20,8 @@ class RecordedSite(FaultyServer):
 
     def __init__(self, folder: Path, responses: list[Response]) -> None:
         super().__init__()
-        self._folder, self._responses = folder, responses
+        self._folder = folder
+        self._responses = responses
         self._used: list[Response] = []
         self._turns = threading.Lock()
         self.behaviours.clear()

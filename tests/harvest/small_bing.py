@@ -105,7 +105,8 @@ class Shelf(Source):
         before: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.name = name  # type: ignore[misc]
-        self.urls, self.error = urls, error
+        self.urls = urls
+        self.error = error
         self.before = before
         self.queries: list[str] = []
         self.yielded = 0

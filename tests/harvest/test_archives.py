@@ -244,7 +244,8 @@ def test_links_devices_and_encrypted_members_are_rejected(
     with tarfile.open(path, "w") as archive:
         for name, kind in kinds.items():
             info = tarfile.TarInfo(name)
-            info.type, info.linkname = kind, "/etc/passwd"
+            info.type = kind
+            info.linkname = "/etc/passwd"
             archive.addfile(info)
     linked = zipfile.ZipInfo("zip-link.jpg")
     linked.external_attr = 0o120777 << 16
@@ -473,7 +474,8 @@ BY = "https://creativecommons.org/licenses/by/4.0/"
 
 def with_exif(seed: int, author: str, notice: str) -> bytes:
     exif = Pillow.Exif()
-    exif[0x013B], exif[0x8298] = author, notice
+    exif[0x013B] = author
+    exif[0x8298] = notice
     return picture(seed, exif=exif)
 
 

@@ -27,7 +27,8 @@ from harvest.sources import Query, flickr, load_source
 from harvest.sources.flickr import Flickr
 
 REST = "/x/services/rest/"
-KEY, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210"
+KEY = "0123456789abcdef0123456789abcdef"
+SECRET = "fedcba9876543210"
 Form = dict[str, str]
 
 
@@ -356,7 +357,8 @@ class SmallFlickr:
     def __init__(
         self, uploads: list[int], heeds_dates: bool = True, too_much: float = 1.0
     ) -> None:
-        self.uploads, self.heeds_dates = uploads, heeds_dates
+        self.uploads = uploads
+        self.heeds_dates = heeds_dates
         self.too_much = too_much
         # The order by relevance must be unrelated to dates.
         self.order = sorted(range(len(uploads)), key=lambda n: n * 7919 % 10_007)

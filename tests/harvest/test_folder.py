@@ -448,7 +448,8 @@ for mode in (0o755, 0):
 def test_unreadable_files_are_reported_and_retried(tmp_path: Path) -> None:
     if os.getuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("needs root and setpriv to give up the right to read everything")
-    photos, root = tmp_path / "photos", tmp_path / "d"
+    photos = tmp_path / "photos"
+    root = tmp_path / "d"
     write_pictures(photos, ("fine.jpg", "closed.jpg", "locked/inside.jpg"))
     for name in ("closed.jpg", "locked"):
         (photos / name).chmod(0)

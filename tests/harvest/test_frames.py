@@ -149,7 +149,8 @@ def test_damaged_video_is_reported_once(
         tmp_path / f"film.{kind}", "testsrc2=s=192x108:r=24:d=10", *options
     )
     data = path.read_bytes()
-    middle, size = len(data) // 2, len(data) // 60
+    middle = len(data) // 2
+    size = len(data) // 60
     noise = np.random.default_rng(0).bytes(size) if garbled else bytes(size)
     path.write_bytes(data[:middle] + noise + data[middle + size :])
     result = harvest(dataset, path, every=0.5)

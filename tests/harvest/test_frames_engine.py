@@ -140,7 +140,8 @@ class Studio:
     def film(self, *parts: Shots, phase: float = 0.0) -> list[Fingerprint]:
         """Return a hash per second, with up to three wrong bits."""
         result: list[Fingerprint] = []
-        begin, time = 0.0, phase
+        begin = 0.0
+        time = phase
         for length, value in (shot for part in parts for shot in part):
             while time < begin + length:
                 result.append((time, self._observe(value)))
@@ -160,7 +161,9 @@ def studio() -> Studio:
 
 
 def test_repeats_at_different_positions(studio: Studio) -> None:
-    opening, ending, preview = studio.shots(90), studio.shots(85), studio.shots(16)
+    opening = studio.shots(90)
+    ending = studio.shots(85)
+    preview = studio.shots(16)
     stories = [studio.shots(400) for _ in range(3)]
     episodes = [
         studio.film(opening, stories[0], ending, preview),

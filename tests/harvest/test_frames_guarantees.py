@@ -161,11 +161,9 @@ def test_scenes_change_at_cuts_not_flashes(
         result = before.origin.scene != after.origin.scene
         if gradual and not hard:
             continue  # any position in a gradual cut is right
-        results, true, correct = (
-            results + result,
-            true + hard,
-            correct + (result and hard),
-        )
+        results = results + result
+        true = true + hard
+        correct = correct + (result and hard)
         flashes = [
             n for n in truth.flashes if before.time <= n / truth.fps <= after.time
         ]
@@ -178,7 +176,8 @@ def test_scenes_change_at_cuts_not_flashes(
 
 @pytest.mark.long
 def test_shared_opening_is_sampled_once(sample: Sample, clips: Path) -> None:
-    first, second = clips / "a.mp4", clips / "b.mp4"
+    first = clips / "a.mp4"
+    second = clips / "b.mp4"
     films = dict(zip(("a.mp4", "b.mp4"), write_episodes(first, second), strict=True))
     frames = sample(first, second, "--skip-openings")
     within: dict[str, int] = {}

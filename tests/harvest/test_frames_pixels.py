@@ -19,15 +19,12 @@ from harvest.video.sampling import Sampling
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 MOVING = "testsrc2=s=360x288:r=50:d=1.2,scroll=h=0.02"
-PRORES, DNXHD = (
-    "-c:v prores_ks",
-    "-s 1920x1080 -c:v dnxhd -b:v 185M -pix_fmt yuv422p -r 25",
-)
-X264, UTVIDEO = (
-    "-c:v libx264 -preset ultrafast -pix_fmt yuv420p",
-    "-c:v utvideo -pix_fmt yuv422p",
-)
-TOP, BOTTOM = "-flags +ildct+ilme -top 1", "-flags +ildct+ilme -top 0"
+PRORES = "-c:v prores_ks"
+DNXHD = "-s 1920x1080 -c:v dnxhd -b:v 185M -pix_fmt yuv422p -r 25"
+X264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p"
+UTVIDEO = "-c:v utvideo -pix_fmt yuv422p"
+TOP = "-flags +ildct+ilme -top 1"
+BOTTOM = "-flags +ildct+ilme -top 0"
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ class Site:
     """A small Google with a client and a folder for browser files."""
 
     def __init__(self, site: FaultyServer, client: Client, folder: Path) -> None:
-        self.server, self.client = site, client
+        self.server = site
+        self.client = client
         self.folder = folder
 
     def google(self, count: int = 20) -> SmallGoogle:

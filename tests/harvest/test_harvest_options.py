@@ -56,7 +56,8 @@ def test_unused_quota_passes_to_other_source(
     limit: int,
     expected: tuple[int, int],
 ) -> None:
-    first, second = shelf(bing, "first", *a), shelf(bing, "second", *b)
+    first = shelf(bing, "first", *a)
+    second = shelf(bing, "second", *b)
     result = search(dataset, first, second, limit=limit)
     assert tuple(added(result).values()) == expected
     assert result["added"] == dataset.images.count() == min(limit, len({*a, *b}))
@@ -444,7 +445,8 @@ def test_recipe_and_command_line_give_equal_requests(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text(RECIPE)
     recipe = read_recipe(tmp_path / "recipe.toml")
     sources = Stages(recipe, tmp_path, Progress(), options={"bing.size": "small"})
-    pets, listed = tmp_path / "pets", tmp_path / "list.txt"
+    pets = tmp_path / "pets"
+    listed = tmp_path / "list.txt"
     for request, line in (
         (sources.request(recipe.folder[0]), f"folder {pets} --label 'house cat'"),
         (sources.request(recipe.urls[0]), f"urls {listed} --label cat --limit 7"),

@@ -137,7 +137,8 @@ def test_user_agent_with_contact(site: FaultyServer) -> None:
 
 ANYTHING = frozenset({"all"})
 # Two names of the same server, which count as two hosts.
-SLOW, FAST = "127.0.0.1", "localhost"
+SLOW = "127.0.0.1"
+FAST = "localhost"
 
 
 def candidates(site: FaultyServer, *paths: str) -> Iterator[Candidate]:
@@ -173,10 +174,8 @@ def busy_at_first(h: Handler) -> None:
 @pytest.mark.timed
 def test_retry_after_does_not_delay_other_hosts(site: FaultyServer) -> None:
     site.otherwise = busy_at_first
-    slow, quick = (
-        [f"{SLOW}/s{n}" for n in range(3)],
-        [f"{FAST}/q{n}" for n in range(12)],
-    )
+    slow = [f"{SLOW}/s{n}" for n in range(3)]
+    quick = [f"{FAST}/q{n}" for n in range(12)]
     result = download_order(site, [*slow, *quick], DownloadLimits(per_host=6))
     assert [reason for _, reason in result] == [None] * 15
     # With both threads: all quick downloads finish while every slow one waits.
@@ -193,10 +192,8 @@ def test_backoff_does_not_occupy_a_thread(site: FaultyServer) -> None:
             h.answer(200, b"picture", Content_Type="image/jpeg")
 
     site.otherwise = behave
-    broken, sound = (
-        [f"{SLOW}/broken{n}" for n in range(2)],
-        [f"{SLOW}/{n}" for n in range(12)],
-    )
+    broken = [f"{SLOW}/broken{n}" for n in range(2)]
+    sound = [f"{SLOW}/{n}" for n in range(12)]
     started = time.monotonic()
     result = download_order(
         site, [*broken, *sound], DownloadLimits(backoff=0.4), threads=1

@@ -197,7 +197,8 @@ class Simulated(CandidateQueue):
         self._common = common
         self.visited = 0
         self.under_way: list[Candidate] = []
-        self._numbers, self._die = numbers, die
+        self._numbers = numbers
+        self._die = die
 
     @property
     def is_searching(self) -> bool:

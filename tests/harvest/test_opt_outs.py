@@ -28,8 +28,10 @@ from harvest.opt_out_signals import SIGNALS
 from harvest.request import FolderRequest
 
 QUICK = DownloadLimits(backoff=0.01, max_wait=0.1)
-TDM, SIGNAL = "tdm-reservation", "content-signal ai-train=no"
-IPTC, C2PA = "iptc data mining prohibited", "c2pa training not allowed"
+TDM = "tdm-reservation"
+SIGNAL = "content-signal ai-train=no"
+IPTC = "iptc data mining prohibited"
+C2PA = "c2pa training not allowed"
 VOCABULARY = "http://ns.useplus.org/ldf/vocab/"
 
 

@@ -65,7 +65,8 @@ def test_request_parameters_and_headers(pixiv: PixivSite, client: Client) -> Non
         sort="oldest",
         since="2024-01-01",
     )
-    [login], [request] = pixiv.requests_to("/auth/token"), pixiv.requests_to(SEARCH)
+    [login] = pixiv.requests_to("/auth/token")
+    [request] = pixiv.requests_to(SEARCH)
     assert (login["grant_type"], login["refresh_token"]) == ("refresh_token", TOKEN)
     assert request == {
         "word": "black cat",

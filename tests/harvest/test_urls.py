@@ -512,7 +512,8 @@ def test_large_row_group_is_streamed(tmp_path: Path) -> None:
     )
     del urls
     before = pa.total_allocated_bytes()
-    peak, rows = 0, 0
+    peak = 0
+    rows = 0
     for _ in read_rows(tmp_path / "l.parquet"):
         rows += 1
         if rows % 5_000 == 0:
@@ -674,7 +675,8 @@ def test_img2dataset_metadata_is_imported(form: str, tmp_path: Path) -> None:
 
 
 def test_other_json_files_are_ignored(tmp_path: Path) -> None:
-    folder, root = tmp_path / "out", tmp_path / "d"
+    folder = tmp_path / "out"
+    root = tmp_path / "d"
     folder.mkdir()
     for number, text in enumerate(
         ['{"url": "https://x.org"}', "[]", "{broken", "[" * 100_000]

@@ -13,7 +13,8 @@ from labeler.duplicates.hashes import to_grey
 from labeler.duplicates.plan import DuplicatePlan
 from labeler.duplicates.prepared_image import PreparedImage
 
-WIDTH, HEIGHT = 320, 260
+WIDTH = 320
+HEIGHT = 260
 
 
 def prepare_image(
@@ -31,7 +32,8 @@ def drawing(seed: int) -> Image.Image:
     )
     pen = ImageDraw.Draw(picture)
     for number in range(60):
-        left, top = int(random.integers(-20, WIDTH)), int(random.integers(-20, HEIGHT))
+        left = int(random.integers(-20, WIDTH))
+        top = int(random.integers(-20, HEIGHT))
         width, height = (
             int(n) for n in random.integers(6, 90 if number < 12 else 30, 2)
         )

@@ -347,7 +347,8 @@ def counted(dataset: Dataset) -> dict[str, int]:
 
 def test_each_class_edit_is_one_undo_step(empty: Dataset) -> None:
     labelled(empty, hana=2, rei=1)
-    editor, before = ClassEditor(empty), counted(empty)
+    editor = ClassEditor(empty)
+    before = counted(empty)
     for edit, after in (
         (lambda: editor.add("asuka"), {"asuka": 0, "hana": 2, "rei": 1}),
         (lambda: editor.rename("hana", "Hana M"), {"Hana M": 2, "rei": 1}),

@@ -58,7 +58,8 @@ from tools.sample.scene import face_box, paint_scene, plan_scene
 
 
 def test_frames_of_one_film_must_be_equal() -> None:
-    before, after = drawing(4), drawing(4)
+    before = drawing(4)
+    after = drawing(4)
     after.paste(before.crop((100, 100, 130, 130)), (104, 102))
     views = prepare_image(before), prepare_image(after)
     assert not compare_images(*views, one_film=True).same
@@ -616,7 +617,8 @@ def test_later_copy_disputes_accepted_label(empty: Dataset) -> None:
 
 
 def test_human_label_settles_disputed_set(empty: Dataset) -> None:
-    first, second = add_hinted(empty, "a", "hana"), add_hinted(empty, "b", "rei")
+    first = add_hinted(empty, "a", "hana")
+    second = add_hinted(empty, "b", "rei")
     mark_as_copies(empty, first, second)
     accept_hints(empty)
     label(empty, first, "rei")
@@ -628,7 +630,8 @@ def test_human_label_settles_disputed_set(empty: Dataset) -> None:
 
 
 def test_human_label_overrides_weak_label(empty: Dataset) -> None:
-    first, second = add_hinted(empty, "a", None), add_hinted(empty, "b", "hana")
+    first = add_hinted(empty, "a", None)
+    second = add_hinted(empty, "b", "hana")
     accept_hints(empty)
     label(empty, first, "rei")
     mark_as_copies(empty, first, second)
@@ -646,7 +649,8 @@ def test_human_label_overrides_weak_label(empty: Dataset) -> None:
 
 @pytest.mark.parametrize("provenance", [PAGE_USER, "import"])
 def test_only_person_overrides_weak_label(empty: Dataset, provenance: str) -> None:
-    first, second = add_hinted(empty, "a", "hana"), add_hinted(empty, "b", None)
+    first = add_hinted(empty, "a", "hana")
+    second = add_hinted(empty, "b", None)
     accept_hints(empty)
     empty.journal.apply("All", [Choice(second, "label", "rei", provenance)])
     mark_as_copies(empty, first, second)
@@ -657,7 +661,8 @@ def test_only_person_overrides_weak_label(empty: Dataset, provenance: str) -> No
 
 
 def test_label_given_to_a_duplicate_counts_for_the_kept_copy(empty: Dataset) -> None:
-    best, other = add_hinted(empty, "a", None), add_hinted(empty, "b", None)
+    best = add_hinted(empty, "a", None)
+    other = add_hinted(empty, "b", None)
     mark_as_copies(empty, best, other)
     dedup(empty)
 
@@ -672,7 +677,8 @@ def test_label_given_to_a_duplicate_counts_for_the_kept_copy(empty: Dataset) -> 
 
 
 def test_moved_label_stays_that_of_a_person(empty: Dataset) -> None:
-    best, other = add_hinted(empty, "a", None), add_hinted(empty, "b", None)
+    best = add_hinted(empty, "a", None)
+    other = add_hinted(empty, "b", None)
     label(empty, other, "hana")
     mark_as_copies(empty, best, other)
     (group,) = DuplicateFinder(empty).plan().open_sets()
@@ -682,7 +688,8 @@ def test_moved_label_stays_that_of_a_person(empty: Dataset) -> None:
 
 
 def test_chosen_copy_decides_the_label(empty: Dataset) -> None:
-    first, second = add_hinted(empty, "a", "hana"), add_hinted(empty, "b", "hana")
+    first = add_hinted(empty, "a", "hana")
+    second = add_hinted(empty, "b", "hana")
     accept_hints(empty)
     mark_as_copies(empty, first, second)
     empty.journal.apply("Reject", [Choice(second, "reject")])
@@ -711,7 +718,8 @@ def test_chosen_copy_stays_the_best(empty: Dataset) -> None:
     assert group.best_key == keys[1]
 
 
-NUMBER, OLD = 8, 6
+NUMBER = 8
+OLD = 6
 
 
 @pytest.fixture(scope="module")
@@ -787,7 +795,8 @@ def check_sets(dataset: Dataset) -> None:
     )
     for a, b in combinations(sorted(sets), 2):
         together = sets[a] is not None and sets[a] == sets[b]
-        connected, found = by_person.connected(a, b), pairs.get_comparison(a, b)
+        connected = by_person.connected(a, b)
+        found = pairs.get_comparison(a, b)
         assert not (together and (a, b) in refused)
         if together and not connected and found and is_refusal(found):
             members = {row for row in sets if sets[row] == sets[a]} - {a, b}

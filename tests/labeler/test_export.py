@@ -63,7 +63,9 @@ def export_tree(dataset: Dataset, out: Path) -> dict[str, bytes]:
 
 
 def test_tree_layout_and_face_numbers(empty: Dataset, tmp_path: Path) -> None:
-    left, middle, right = Box(5, 40, 20, 20), Box(45, 5, 20, 20), Box(80, 20, 20, 20)
+    left = Box(5, 40, 20, 20)
+    middle = Box(45, 5, 20, 20)
+    right = Box(80, 20, 20, 20)
     keys = put(empty, encode(picture(0)), "Group Photo.jpg", [right, left, middle])
     put(empty, encode(picture(1)), "alone.png", label="rei", split="test")
     result = export_tree(empty, tmp_path / "out")
@@ -200,7 +202,8 @@ def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path) 
 def test_kill_keeps_previous_export(empty: Dataset, tmp_path: Path) -> None:
     for number in range(40):
         put(empty, encode(picture(number, (1100, 800)), quality=60), f"{number}.jpg")
-    out, partial = tmp_path / "out", tmp_path / ".out.gleanset-partial"
+    out = tmp_path / "out"
+    partial = tmp_path / ".out.gleanset-partial"
     exported_keys = [item.sample.key for item in plan_export(empty, ExportOptions())][
         :3
     ]
@@ -230,7 +233,8 @@ def test_kill_between_renames_restores_previous_export(
 
 def test_link_to_target_folder_is_kept(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
-    real, link = tmp_path / "real", tmp_path / "link"
+    real = tmp_path / "real"
+    link = tmp_path / "link"
     real.mkdir()
     link.symlink_to("real")
     for size in ("20x20", "30x30"):

@@ -26,7 +26,8 @@ from labeler.export.plan import plan_export
 
 SIZE = (120, 80)
 CAT = "猫 - 'a' #1, [b]"
-LEFT, RIGHT = Box(10, 10, 30, 30), Box(70, 20, 24, 36)
+LEFT = Box(10, 10, 30, 30)
+RIGHT = Box(70, 20, 24, 36)
 
 
 @pytest.fixture

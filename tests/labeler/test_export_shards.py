@@ -147,7 +147,8 @@ def test_shard_size_in_bytes(dataset: Dataset, tmp_path: Path) -> None:
 def test_kill_keeps_complete_shards(empty: Dataset, tmp_path: Path) -> None:
     for number in range(24):
         put(empty, encode(picture(number, (900, 700))), f"{number}.jpg")
-    out, partial = tmp_path / "out", tmp_path / ".out.gleanset-partial"
+    out = tmp_path / "out"
+    partial = tmp_path / ".out.gleanset-partial"
     options = ("--format", "webdataset", "--shard-size", "2")
     kill_export(
         empty, out, *options, when=lambda: len(list(partial.glob("*.json"))) >= 3

@@ -242,7 +242,8 @@ def test_printed_counts_add_up_to_the_files(tmp_path: Path) -> None:
 @pytest.mark.posix("names that are not text")
 def test_names_not_in_utf8_are_recognized_again(tmp_path: Path) -> None:
     odd = os.fsdecode(b"caf\xe9")
-    tree, root = tmp_path / odd / odd, tmp_path / odd / "d"
+    tree = tmp_path / odd / odd
+    root = tmp_path / odd / "d"
     write_pictures(tree, (f"cat/{odd}.jpg", f"owl/{odd}.jpg"))
     (tree / "cat" / f"broken-{odd}.jpg").write_bytes(b"none")
     line = ("import", tree, "-d", root, "--json")
@@ -306,7 +307,8 @@ def first_of(tree: Path, label: str) -> Path:
 
 
 def test_swapped_files_are_relabelled(dataset: Dataset, tree: Path) -> None:
-    hana, rei = first_of(tree, "hana"), first_of(tree, "rei")
+    hana = first_of(tree, "hana")
+    rei = first_of(tree, "rei")
     keys = {
         item.path: item.sample.key for item in plan_export(dataset, ExportOptions())
     }

@@ -151,7 +151,8 @@ def test_small_class_shares_mixed_page(empty: Dataset) -> None:
 
 
 def test_uncertain_tiles_come_first() -> None:
-    uncertain, wrong = [("Miku", 0.8)] * 10, [("Miku", 0.4)] * 10
+    uncertain = [("Miku", 0.8)] * 10
+    wrong = [("Miku", 0.4)] * 10
     page = compose([("Miku", 0.98)] * 40 + uncertain + wrong)
     assert page.doubtful == 10
     assert {tile.rows[0] for tile in page.tiles[:10]} == {*range(40, 50)}

@@ -81,7 +81,8 @@ def test_image_connecting_splits_leaves_out_weaker_one(
     before = splits_by_sample(empty)
     samples = {split: key for key, split in before.items()}
     key = add_connecting_image(empty, samples[strong], samples[weak])
-    plan, after = split_dataset(empty), splits_by_sample(empty)
+    plan = split_dataset(empty)
+    after = splits_by_sample(empty)
     assert (plan.tied_count, make_result(plan).to_json()["groups_tied_since"]) == (1, 1)
     assert make_result(plan).to_json()["left_out"] == {f"tied to {strong}": 1}
     assert make_result(plan).to_json()["tied"] == [f"{samples[weak]}: tied to {strong}"]

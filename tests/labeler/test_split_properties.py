@@ -209,7 +209,8 @@ def test_additions_keep_val_and_test(seed: int, split_settings: SplitSettings) -
     if plan is None:
         return
     for prefix in "bc":
-        before, ties = plan, [*applied(ties, plan), *random_ties(random, prefix, 12)]
+        before = plan
+        ties = [*applied(ties, plan), *random_ties(random, prefix, 12)]
         # The catalogue sorts by key, so additions come last.
         plan = split(ties, split_settings, again=True)
         check_plan(ties, plan)

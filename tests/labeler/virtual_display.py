@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-WIDTH, HEIGHT = 1440, 900
+WIDTH = 1440
+HEIGHT = 900
 STEPS = 8
 LATE = 30.0
 """Seconds after which a drag that has not arrived is released anyway."""

@@ -84,7 +84,8 @@ def _photo(dice: random.Random) -> Image.Image:
     """Draw a landscape with sky, hills and grain, slightly out of focus."""
     scene = Image.new("RGB", SIZE)
     draw = ImageDraw.Draw(scene)
-    top, low = _colour(dice, 120, 250), _colour(dice, 60, 200)
+    top = _colour(dice, 120, 250)
+    low = _colour(dice, 60, 200)
     for row in range(SIZE[1]):
         part = row / SIZE[1]
         mixed = tuple(int(a + (b - a) * part) for a, b in zip(top, low, strict=True))
@@ -121,7 +122,8 @@ def _cartoon(dice: random.Random) -> Image.Image:
     scene = Image.new("RGB", SIZE, _colour(dice, 120, 255))
     draw = ImageDraw.Draw(scene)
     draw.rectangle([0, 130, 240, 180], fill=_colour(dice, 60, 200))
-    x, y = dice.randrange(70, 170), dice.randrange(60, 90)
+    x = dice.randrange(70, 170)
+    y = dice.randrange(60, 90)
     wide = dice.randrange(28, 52)
     high = dice.randrange(34, 54)
     skin = _colour(dice, 140, 250)
@@ -150,7 +152,8 @@ def _animal(
     """Return a background, its pen, and the head's x, y and radius."""
     scene = _photo(dice)
     r = dice.uniform(32, 52)
-    x, y = dice.uniform(r * 1.3, 240 - r * 1.3), dice.uniform(r * 1.4, 178 - r * 1.2)
+    x = dice.uniform(r * 1.3, 240 - r * 1.3)
+    y = dice.uniform(r * 1.4, 178 - r * 1.2)
     return scene, ImageDraw.Draw(scene), x, y, r
 
 

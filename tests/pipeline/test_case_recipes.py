@@ -152,7 +152,8 @@ def command(package: str, *arguments: object) -> Table:
 
 @pytest.mark.slow
 def test_real_images_train_a_model(shared_data: Path, tmp_path: Path) -> None:
-    images, root = tmp_path / "images", tmp_path / "dataset"
+    images = tmp_path / "images"
+    root = tmp_path / "dataset"
     for name in CLASSES:
         (images / name).mkdir(parents=True)
         for file in sorted((shared_data / "characters" / name).iterdir())[

@@ -193,7 +193,8 @@ def count_images(root: Path) -> int:
 
 
 def assert_same_result(folder: Path) -> None:
-    undisturbed, killed = listing(folder / "undisturbed"), listing(folder / "killed")
+    undisturbed = listing(folder / "undisturbed")
+    killed = listing(folder / "killed")
     for kind in KINDS:
         assert killed[kind] == undisturbed[kind], kind
     assert len(undisturbed["decisions"]) > 6

@@ -85,7 +85,8 @@ def test_verify_reports_group_across_splits(root: Path) -> None:
 
 @pytest.mark.slow
 def test_deleted_crop_is_reported_and_restored(tmp_path: Path) -> None:
-    root, boxes = tmp_path / "dataset", tmp_path / "boxes"
+    root = tmp_path / "dataset"
+    boxes = tmp_path / "boxes"
     boxes.mkdir()
     (boxes / "a.jpg").write_bytes(picture(1))
     result = {

@@ -221,7 +221,8 @@ def test_merge_is_idempotent_and_symmetric(
     before: Actions, mine: Actions, theirs: Actions
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        ours, other = Path(folder, "ours"), Path(folder, "other")
+        ours = Path(folder, "ours")
+        other = Path(folder, "other")
         make_dataset(
             ours, "ana", [("add", 0, 0, "cat"), ("search", 0, 0, "owl"), *before]
         )
@@ -256,11 +257,9 @@ def _check_merges(ours: Path, other: Path) -> None:
     shutil.copytree(other, back)
     mine = ours.with_name("mine")
     shutil.copytree(ours, mine)
-    rows_before, theirs, labels_before = (
-        all_rows(ours),
-        read_files(other),
-        list_labels(ours),
-    )
+    rows_before = all_rows(ours)
+    theirs = read_files(other)
+    labels_before = list_labels(ours)
 
     simulated = merge(ours, other, simulate=True)
     assert (all_rows(ours), merge(ours, other)) == (rows_before, simulated)

@@ -581,7 +581,8 @@ class HintFollower:
     """Runs the commands of hints, each once while nothing changes."""
 
     def __init__(self, root: Path, folder: Path) -> None:
-        self._root, self._folder = root, folder
+        self._root = root
+        self._folder = folder
         self._results: dict[str, tuple[int, str]] = {}
         self.first_step = self.next
 

@@ -52,7 +52,8 @@ PACKAGES = (
     "labeler/qt",
     "baseline",
 )
-CJK, EMOJI = "凛", "😀"
+CJK = "凛"
+EMOJI = "😀"
 
 
 RUN_COMMANDS = """
@@ -234,7 +235,8 @@ def hostile_names(tmp_path: Path) -> Path:
 @pytest.fixture
 def windows_disk(tmp_path: Path) -> Iterator[Path]:
     """Yield an NTFS folder that ignores case and refuses the names that Windows refuses."""
-    folder, image = tmp_path / "ntfs", tmp_path / "ntfs.img"
+    folder = tmp_path / "ntfs"
+    image = tmp_path / "ntfs.img"
     folder.mkdir()
     try:
         with image.open("wb") as file:

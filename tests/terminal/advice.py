@@ -50,7 +50,8 @@ def read_advice(lines: list[str]) -> Iterator[str]:
 
     A further command on a line of its own is a text of its own.
     """
-    text, indent = "", 0
+    text = ""
+    indent = 0
     for line in [*lines, ""]:
         begins = _ADVICE.match(line)
         is_further = (
@@ -103,7 +104,8 @@ def _parse_words(words: list[str]) -> None:
         inner = command.get_command(above, rest[0])
         if inner is None:
             raise ValueError(f"no such command: {rest[0]}")
-        command, rest = inner, rest[1:]
+        command = inner
+        rest = rest[1:]
     if isinstance(command, click.Group) and not command.invoke_without_command:
         raise ValueError("a command is missing")
     with command.make_context(program, rest, parent=above):

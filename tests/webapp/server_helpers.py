@@ -77,7 +77,8 @@ def running_server(
         request = ServeRequest(forwarded_allow_ips=proxies)
         app = create_app(settings, make_facts(settings))
         config = make_server_config(app, request)
-        config.http, config.log_level = protocol, "critical"
+        config.http = protocol
+        config.log_level = "critical"
         server = uvicorn.Server(config)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
         thread.start()

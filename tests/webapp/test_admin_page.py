@@ -25,7 +25,8 @@ from gleanset.images.measure import measure
 from webapp.report_decisions import NOT_A_FACE, accept_reports
 
 ADMIN = {"authorization": "Bearer own"}
-REPORTS, DECISIONS = "/api/v1/admin/reports", "/api/v1/admin/decisions"
+REPORTS = "/api/v1/admin/reports"
+DECISIONS = "/api/v1/admin/decisions"
 CARDS = "[...document.querySelectorAll('.report')]"
 CONFLICTING = [
     WebReport(name, picture=n) for name, n in (("mei", 0), ("rin", 0), ("aki", 1))

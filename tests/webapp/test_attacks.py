@@ -31,7 +31,9 @@ from gleanset.db.faces import CropMethod
 from webapp.settings import RequestLimits, ServeSettings
 
 PREDICT = "/api/v1/predict"
-ATTACKER, OTHER, HONEST = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+ATTACKER = "127.0.0.2"
+OTHER = "127.0.0.3"
+HONEST = "127.0.0.4"
 NO_RATE_LIMIT = RequestLimits(per_minute=1_000_000)
 
 

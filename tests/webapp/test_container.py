@@ -14,7 +14,8 @@ from tools_for_tests import ROOT, eventually
 from facecrop.run_docker import choose_engine
 from gleanset.errors import MissingComponent
 
-BASE, IMAGE = "python:3.13-slim", "gleanset-web:test"
+BASE = "python:3.13-slim"
+IMAGE = "gleanset-web:test"
 pytestmark = [pytest.mark.long, pytest.mark.docker, pytest.mark.timeout(900)]
 
 

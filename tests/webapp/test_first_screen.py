@@ -121,10 +121,8 @@ def test_offline_report_is_sent_later(
             page.click("#unsent-clear")
             wait_for(page, "!document.querySelector('#said').textContent")
     # The notice leaves the buttons free.
-    notice, bar = (
-        page.locator("#said").bounding_box(),
-        page.locator("#submit-bar").bounding_box(),
-    )
+    notice = page.locator("#said").bounding_box()
+    bar = page.locator("#submit-bar").bounding_box()
     assert notice["y"] + notice["height"] <= bar["y"]
     page.locator("text=Report or remove this image").click()
     assert page.text_content("#said") == "", "a dialog would cover it"

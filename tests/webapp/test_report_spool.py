@@ -124,8 +124,10 @@ def test_strip_image_keeps_pixels(kind: str) -> None:
 
 
 def test_hidden_metadata_is_stripped() -> None:
-    jpeg, png = picture(1), solid_image("red")
-    segment, chunk = b"\xff\xe5\xff\xff" + bytes(65_533), b"juNk" + bytes(300_000)
+    jpeg = picture(1)
+    png = solid_image("red")
+    segment = b"\xff\xe5\xff\xff" + bytes(65_533)
+    chunk = b"juNk" + bytes(300_000)
     size = (len(chunk) - 4).to_bytes(4, "big")
     crc = zlib.crc32(chunk).to_bytes(4, "big")
     long_png = png[:33] + size + chunk + crc + png[33:]

@@ -275,7 +275,8 @@ def test_faces_match_detector(serve: Serve, two_faces: Path, tmp_path: Path) -> 
 class FakeDetector:
     """Detector with the name of animeface that always returns the same faces."""
 
-    name, settings = "animeface", ""
+    name = "animeface"
+    settings = ""
 
     def __init__(self, *boxes: Box) -> None:
         self.faces = [Face(self.name, box, 0.9) for box in boxes]

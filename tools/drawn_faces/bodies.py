@@ -12,8 +12,10 @@ def paint_body(brush: Brush, rng: random.Random) -> None:
     cloth = vivid(rng, (0.0, 0.9), (0.1, 1.0))
     skin = rng.choice(SKINS["human"])
     edge = INK if rng.random() < 0.5 else None
-    neck, wide = rng.uniform(0.2, 0.5), rng.uniform(0.8, 2.2)
-    high, low = rng.uniform(1.1, 1.6), rng.uniform(2.5, 6.0)
+    neck = rng.uniform(0.2, 0.5)
+    wide = rng.uniform(0.8, 2.2)
+    high = rng.uniform(1.1, 1.6)
+    low = rng.uniform(2.5, 6.0)
     brush.fill(
         polygon((-neck, 0.5), (neck, 0.5), (neck, high + 0.4), (-neck, high + 0.4)),
         skin,

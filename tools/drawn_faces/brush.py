@@ -34,7 +34,8 @@ def oval(
 ) -> Points:
     """Return an ellipse around (x, y), rotated by `tilt` radians."""
     turn = np.linspace(0, 2 * math.pi, steps, endpoint=False)
-    across, down = rx * np.cos(turn), ry * np.sin(turn)
+    across = rx * np.cos(turn)
+    down = ry * np.sin(turn)
     return np.stack(
         [
             x + across * math.cos(tilt) - down * math.sin(tilt),
@@ -168,7 +169,8 @@ class Brush:
         low = pixels.min(0) - room
         high = pixels.max(0) + room
         left, top = max(int(low[0]), 0), max(int(low[1]), 0)
-        right, bottom = min(int(high[0]) + 1, width), min(int(high[1]) + 1, height)
+        right = min(int(high[0]) + 1, width)
+        bottom = min(int(high[1]) + 1, height)
         if right <= left or bottom <= top:
             return None
         return self.canvas[top:bottom, left:right], (left, top)

@@ -78,7 +78,8 @@ def main() -> None:
                     confident = [face for face in detections if face.score >= threshold]
                     hits, false, faces = count_hits(confident, truth, by_centre)
                     overlaps += hits
-                    all_false, all_faces = all_false + false, all_faces + faces
+                    all_false = all_false + false
+                    all_faces = all_faces + faces
                 hit_count = len(overlaps)
                 f1 = 2 * hit_count / max(all_faces + hit_count + all_false, 1)
                 cells.append(

@@ -163,7 +163,8 @@ def _paint_open_mouth(
         shape = oval(x, y + tall / 2, min(half, 0.25), tall)
     else:
         if kind == "shout":
-            y, half = y - 0.12, rng.uniform(0.25, 0.6)
+            y = y - 0.12
+            half = rng.uniform(0.25, 0.6)
         deep = room * (
             1.6 if kind == "shout" else min(rng.uniform(0.15 / room, 0.6 / room), 1.6)
         )

@@ -188,7 +188,8 @@ def _fringe(kind: str, low: float, rng: random.Random) -> Points:
         )
     if kind == "parted":
         part = rng.uniform(-0.5, 0.5)
-        lock, end = rng.uniform(0.65, 0.9), rng.uniform(0.4, 1.1)
+        lock = rng.uniform(0.65, 0.9)
+        end = rng.uniform(0.4, 1.1)
         return curve(
             [(-0.98, end), (-lock, low), (part, low - 0.45), (lock, low), (0.98, end)]
         )

@@ -182,7 +182,8 @@ def outline_colour(palette: Palette) -> Colour | None:
 
 
 def _paint_neck(brush: Brush, turn: Turn, palette: Palette, rng: random.Random) -> None:
-    half, low = rng.uniform(0.2, 0.6), rng.uniform(1.2, 1.7)
+    half = rng.uniform(0.2, 0.6)
+    low = rng.uniform(1.2, 1.7)
     x = -0.25 * math.sin(turn.side)
     for side in (-1, 1):
         edge = polygon((x, 0.4), (x + side * half, 0.4), (x + side * half, low))
@@ -366,7 +367,8 @@ def _plan_side_nose(
     tone = mix(palette.skin, (230, 60, 60), rng.choice((0, 0, 0, 0.15, 0.5)))
 
     def paint() -> None:
-        warp, brush.warp = brush.warp, None
+        warp = brush.warp
+        brush.warp = None
         hull = cv2.convexHull(np.concatenate([root, end]))[:, 0]
         brush.fill(hull, tone, outline_colour(palette), palette.width)
         if palette.solid:

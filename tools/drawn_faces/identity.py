@@ -31,9 +31,11 @@ from curation.similarity.color_layout import SIDE
 
 WIDTHS = (32, 64, 128, 192)
 EMBEDDING_SIZE = 128
-RATE, CENTER_RATE_FACTOR = 3e-3, 5
+RATE = 3e-3
+CENTER_RATE_FACTOR = 5
 """The peak learning rate, and its factor for the class centers."""
-MARGIN, RAMP_SHARE = 0.35, 0.3
+MARGIN = 0.35
+RAMP_SHARE = 0.3
 """Margin of the cosine, and the share of training in which margin and augmentation grow from zero:
 training does not converge with full strength from the start."""
 SCALE = 32.0
@@ -41,7 +43,8 @@ WARM_UP = 300
 DECAY = 0.995
 OCCLUSION_GROUP = 160
 """Images of a batch that share an occlusion and a reduced resolution."""
-MIN_CROP, FIRST_MIN_CROP = 0.6, 0.8
+MIN_CROP = 0.6
+FIRST_MIN_CROP = 0.8
 """Smallest crop, as a share of the image's side, at the end and at the start of training."""
 CHECKPOINT_STEPS = 200
 """Steps between checkpoints; newly drawn people are loaded at each."""
@@ -155,10 +158,8 @@ def _transform(images: Tensor, rng: np.random.Generator, strength: float) -> Ten
     )
     sides = np.minimum(1, sides)
     middle = rng.uniform(-1, 1, (count, 2, 1)) * (1 - sides)
-    turn, lean = (
-        rng.normal(0, 0.12 * strength, count),
-        rng.normal(0, 0.06 * strength, count),
-    )
+    turn = rng.normal(0, 0.12 * strength, count)
+    lean = rng.normal(0, 0.06 * strength, count)
     way = np.where(rng.random(count) < 0.5, -1.0, 1.0)
     rows = (way * np.cos(turn), lean - np.sin(turn)), (way * np.sin(turn), np.cos(turn))
     turned = np.stack([np.stack(row, 1) for row in rows], 1) * sides
@@ -189,10 +190,8 @@ def _degrade(images: Tensor, rng: np.random.Generator, strength: float) -> Tenso
     ).exp()
     if rng.random() < 0.3 * strength:
         down, across = rng.integers(8, 26, 2).tolist()
-        top, left = (
-            int(rng.integers(0, SIDE - down)),
-            int(rng.integers(0, SIDE - across)),
-        )
+        top = int(rng.integers(0, SIDE - down))
+        left = int(rng.integers(0, SIDE - across))
         colors = (
             torch.from_numpy(rng.random((len(images), 3, 1, 1)).astype(np.float32))
             * 255
@@ -226,7 +225,8 @@ class Training:
         self.mean = {
             name: value.clone() for name, value in self.net.state_dict().items()
         }
-        self.step, self.steps = 0, steps
+        self.step = 0
+        self.steps = steps
 
     @property
     def hardness(self) -> float:
@@ -294,7 +294,8 @@ def fuse_batch_norms(net: IdentityNet) -> IdentityNet:
         if isinstance(part, nn.Sequential) and len(part) == 2:
             part[0] = nn.utils.fuse_conv_bn_eval(part[0], part[1])
             part[1] = nn.Identity()
-    net.last, net.norm = nn.utils.fuse_linear_bn_eval(net.last, net.norm), nn.Identity()
+    net.last = nn.utils.fuse_linear_bn_eval(net.last, net.norm)
+    net.norm = nn.Identity()
     return net
 
 

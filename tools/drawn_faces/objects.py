@@ -117,7 +117,8 @@ def _star(brush: Brush, rng: random.Random) -> None:
 
 
 def _sign(brush: Brush, rng: random.Random) -> None:
-    w, h = rng.uniform(0.8, 2.0), rng.uniform(0.4, 1.0)
+    w = rng.uniform(0.8, 2.0)
+    h = rng.uniform(0.4, 1.0)
     box = polygon((-w, -h), (w, -h), (w, h), (-w, h))
     if rng.random() < 0.7:
         brush.fill(box, any_colour(rng), _edge_of(rng), 0.06)

@@ -93,7 +93,8 @@ class TraitRandom(random.Random):
         super().__init__()
         self._person_rng = random.Random(seed)
         self._image_rng = image_rng
-        self._spread, self._per_image = spread, per_image
+        self._spread = spread
+        self._per_image = per_image
 
     def random(self) -> float:
         """Return a value of the person, or of the image if `per_image`."""
@@ -450,7 +451,8 @@ def _paint_locks(brush: Brush, portrait: Portrait, image_rng: random.Random) -> 
     palette, turn = portrait.palette, portrait.turn
     rng = portrait.person.trait_rng("locks", image_rng, 0.1)
     edge = mix(palette.hair, INK, 0.6) if palette.outlined else None
-    long, wide = rng.uniform(0.1, 1.7), rng.uniform(0.1, 0.32)
+    long = rng.uniform(0.1, 1.7)
+    wide = rng.uniform(0.1, 0.32)
     inner = rng.uniform(0.72, 0.95)
     if rng.random() < 0.7:
         for side in (-1, 1):

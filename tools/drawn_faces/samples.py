@@ -65,15 +65,14 @@ class SceneSet:
             left = middle[0] - wide * rng.uniform(0.15, 0.85)
             top = middle[1] - high * rng.uniform(0.15, 0.85)
         else:
-            left, top = (
-                rng.uniform(0, scene_side - wide),
-                rng.uniform(0, scene_side - high),
-            )
+            left = rng.uniform(0, scene_side - wide)
+            top = rng.uniform(0, scene_side - high)
         # Otherwise the crop crosses the edge, as in a letterbox.
         if rng.random() < 0.85:
             left = min(max(left, 0), max(scene_side - wide, 0))
             top = min(max(top, 0), max(scene_side - high, 0))
-        across, down = side / wide, side / high
+        across = side / wide
+        down = side / high
         flip = rng.random() < 0.5
         move = np.array(
             [[across, 0, -left * across], [0, down, -top * down]], np.float32
@@ -94,7 +93,8 @@ def _shift(rows: Values, move: Values, side: int, flip: bool) -> Values:
     if flip:
         x = x[:, ::-1]
     area = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0])
-    x, y = x.clip(0, side), y.clip(0, side)
+    x = x.clip(0, side)
+    y = y.clip(0, side)
     visible = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0])
     share = visible / np.maximum(area, 1e-3)
     small = np.sqrt(visible) < MIN_FACE_SIDE
@@ -165,8 +165,10 @@ def _write_target(
         hidden = np.ix_(np.flatnonzero(inside[1]), np.flatnonzero(inside[0]))
         level[0][hidden] = np.where(level[0][hidden] > 0, level[0][hidden], -1)
         return
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    columns, lines = _cells_near(spots, x, x1 - x0), _cells_near(spots, y, y1 - y0)
+    x = (x0 + x1) / 2
+    y = (y0 + y1) / 2
+    columns = _cells_near(spots, x, x1 - x0)
+    lines = _cells_near(spots, y, y1 - y0)
     place = np.ix_(lines, columns)
     if is_own_stride:
         level[0][place] = 1

@@ -57,10 +57,8 @@ def _flat(canvas: Canvas, rng: random.Random) -> None:
 def _gradient(canvas: Canvas, rng: random.Random) -> None:
     height, width = canvas.shape[:2]
     turn = rng.uniform(0, 2 * math.pi)
-    x, y = (
-        np.arange(width, dtype=np.float32) / width,
-        np.arange(height, dtype=np.float32) / height,
-    )
+    x = np.arange(width, dtype=np.float32) / width
+    y = np.arange(height, dtype=np.float32) / height
     share = np.clip(
         0.5 + (x[None] - 0.5) * math.cos(turn) + (y[:, None] - 0.5) * math.sin(turn),
         0,
@@ -133,7 +131,8 @@ def _stripes(canvas: Canvas, rng: random.Random) -> None:
     )
     if rng.random() < 0.4:
         wave = wave ^ (((y * math.cos(turn) - x * math.sin(turn)) / step) % 2 < 1)
-    first, last = any_colour(rng), any_colour(rng)
+    first = any_colour(rng)
+    last = any_colour(rng)
     last = mix(first, last, rng.uniform(0.15, 1))
     canvas[:] = np.where(wave[..., None], first, last).astype(np.uint8)
 
@@ -145,8 +144,10 @@ def _room(canvas: Canvas, rng: random.Random) -> None:
     floor = int(height * rng.uniform(0.55, 0.9))
     canvas[floor:] = any_colour(rng)
     for _ in range(rng.randint(1, 6)):
-        w, h = int(width * rng.uniform(0.1, 0.4)), int(height * rng.uniform(0.1, 0.5))
-        x, y = rng.randint(-w // 2, width), rng.randint(-h // 2, floor)
+        w = int(width * rng.uniform(0.1, 0.4))
+        h = int(height * rng.uniform(0.1, 0.5))
+        x = rng.randint(-w // 2, width)
+        y = rng.randint(-h // 2, floor)
         cv2.rectangle(canvas, (x, y), (x + w, y + h), any_colour(rng), -1)
         cv2.rectangle(canvas, (x, y), (x + w, y + h), edge, rng.randint(1, 5))
         kind = rng.random()

@@ -117,7 +117,10 @@ def _row(owner: np.ndarray, number: int, head: DrawnHead) -> Row | None:
     """Return the box within the image; None if hardly visible."""
     x0, y0, x1, y1 = head.box
     area = (x1 - x0) * (y1 - y0)
-    left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, SIDE), min(y1, SIDE)
+    left = max(x0, 0)
+    top = max(y0, 0)
+    right = min(x1, SIDE)
+    bottom = min(y1, SIDE)
     inside = max(right - left, 0) * max(bottom - top, 0) / max(area, 1)
     share = _visible_share(owner, number, head) * inside
     if share < 0.12:

@@ -208,7 +208,8 @@ class Brush:
 
     def _region(self, pixels: Shape, margin: float) -> tuple[int, int, int, int] | None:
         """Return a shape's bounding box in pixels; None outside the image."""
-        across, down = [x for x, _ in pixels], [y for _, y in pixels]
+        across = [x for x, _ in pixels]
+        down = [y for _, y in pixels]
         edge = math.ceil(margin * 2 * self.scale) + 1
         left = max(0, math.floor(min(across)) - edge)
         top = max(0, math.floor(min(down)) - edge)

@@ -102,7 +102,8 @@ _LOCKS = {"long": 80.0, "bob": 72.0, "spiky": 58.0, "twintails": 76.0, "ponytail
 def front_hair(character: Character) -> Shape:
     """Return the outline of hair, side locks and fringe."""
     lock = _LOCKS[character.hairstyle]
-    left, right = (17.0, lock), (83.0, lock)
+    left = (17.0, lock)
+    right = (83.0, lock)
     if character.hairstyle == "spiky":
         cap = _jagged((left, *_SPIKES, right), 0.12, 0.12)
     else:
@@ -132,7 +133,8 @@ def _jagged(points: tuple[Point, ...], down: float, up: float) -> Shape:
 
 def paint_back_hair(brush: Brush, character: Character) -> None:
     """Paint the hair behind neck and face."""
-    back, line = darken(character.hair, 0.8), darken(character.hair, 0.45)
+    back = darken(character.hair, 0.8)
+    line = darken(character.hair, 0.45)
     if character.hairstyle == "twintails":
         for tail in (_twintail(), mirror(_twintail())):
             brush.fade_outlined(

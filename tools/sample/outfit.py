@@ -137,7 +137,8 @@ def _hoodie(brush: Brush, character: Character) -> None:
 
 
 def _scarf(brush: Brush, character: Character) -> None:
-    line, low = darken(character.accent, 0.5), darken(character.accent, 0.86)
+    line = darken(character.accent, 0.5)
+    low = darken(character.accent, 0.86)
     tail = [(58, 104), (72, 104), (75, 146), (62, 148)]
     brush.fill(tail, low, line)
     for y in (120, 134):

@@ -94,7 +94,8 @@ def _town(
     )
     x = -5.0
     while x < width:
-        wide, tall = rng.uniform(12, 22), rng.uniform(24, 58)
+        wide = rng.uniform(12, 22)
+        tall = rng.uniform(24, 58)
         wall = mix(darken(sky[0], 0.62), sky[1], rng.uniform(0.1, 0.35))
         brush.fill(
             [(x, 100 - tall), (x + wide, 100 - tall), (x + wide, 101), (x, 101)], wall
@@ -174,12 +175,15 @@ def _rays(
         ]
         brush.glaze([middle, *edges], mix(sky[0], _WHITE, 0.5), 0.42)
     for _ in range(12):
-        x, y, size = rng.uniform(0, width), rng.uniform(0, 100), rng.uniform(1, 2.4)
+        x = rng.uniform(0, width)
+        y = rng.uniform(0, 100)
+        size = rng.uniform(1, 2.4)
         brush.glaze(_star(x, y, size), _WHITE, 0.8)
 
 
 def _star(x: float, y: float, size: float) -> Shape:
-    near, far = 0.5 * size, 2 * size
+    near = 0.5 * size
+    far = 2 * size
     return [
         (x, y - far),
         (x + near, y - near),

@@ -39,8 +39,9 @@ MAX_DIFFERENCE = {"fp32": 1e-4, "int8": 1.0}
 MIN_AGREEMENT = {"fp32": 0.999, "int8": 0.9}
 """Minimum share of images with the same most likely class."""
 
-MIN_COMPARED_IMAGES, MIN_AGREEING_SHARE = 100, 0.99
-"""Two engines are equivalent if they agree on this share of at least that number of images."""
+# Two engines are equivalent if they agree on this share of at least this number of images.
+MIN_COMPARED_IMAGES = 100
+MIN_AGREEING_SHARE = 0.99
 
 
 class AgreementCheck(NamedTuple):

@@ -33,10 +33,8 @@ class Haar:
         return search_tiles(self.name, pixels, self._find, 1920)
 
     def _find(self, tile):
-        grey, min_size = (
-            cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY),
-            (self.smallest, self.smallest),
-        )
+        grey = cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY)
+        min_size = (self.smallest, self.smallest)
         for box in self._cascade.detectMultiScale(
             grey, self.scale, self.neighbors, 0, min_size
         ):

@@ -32,10 +32,8 @@ class Commons(Source):
 
     def pages(self, query, settings, client):
         """Yield pages of results in the site's order."""
-        address, position = (
-            Endpoint(settings["endpoint"]).url("/w/api.php"),
-            {"continue": ""},
-        )
+        address = Endpoint(settings["endpoint"]).url("/w/api.php")
+        position = {"continue": ""}
         while position:
             page = {key: str(value) for key, value in position.items()}
             parameters = PARAMETERS | {"gsrsearch": query.text} | page

@@ -19,9 +19,10 @@ HEADING_HEIGHT = 34
 INSET = SPACE_M
 """Between the edge of a card and its tiles, and between two cards."""
 
-PORTRAIT_SCALE, MAX_PORTRAIT_SIDE = 1.5, 128
-"""How much larger than a tile the portrait of a card is. On large screens, where tiles are larger
-than the maximum, it is as large as a tile."""
+PORTRAIT_SCALE = 1.5
+"""How much larger than a tile the portrait of a card is."""
+MAX_PORTRAIT_SIDE = 128
+"""On large screens, where tiles are larger than this, the portrait is as large as a tile."""
 
 SECTION_GAP = 3 * INSET - GAP
 MAX_LINE_DISTANCE = 1000

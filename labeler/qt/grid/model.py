@@ -109,7 +109,8 @@ class TileModel(QAbstractListModel):
         self._rows = {}
         self._requested_blocks.clear()
         self.states = {}
-        self.predictions, self.members = predictions or {}, members or {}
+        self.predictions = predictions or {}
+        self.members = members or {}
         self.sections = tuple(sections)
         self.endResetModel()
         self.sections_changed.emit()
@@ -161,7 +162,8 @@ class TileModel(QAbstractListModel):
     def _store_block(
         self, block: int, ids: Sequence[int], tiles: dict[int, SampleTile]
     ) -> None:
-        first, last = block, block
+        first = block
+        last = block
         if len(self._tiles) > MAX_CACHED_TILES:
             # All blocks may be visible, so painting requests them again.
             self._tiles.clear()

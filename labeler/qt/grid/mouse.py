@@ -46,7 +46,9 @@ def paint_drag_image(view: TileView, rows: Sequence[int]) -> QPixmap:
 
 
 Modifier = Qt.KeyboardModifier
-MAX_SLIP_PIXELS, MAX_STEADY_SLIP_PIXELS, SLIP_SECONDS = 24, 10, 0.2
+MAX_SLIP_PIXELS = 24
+MAX_STEADY_SLIP_PIXELS = 10
+SLIP_SECONDS = 0.2
 MIN_LEAD_PIXELS = 6
 
 
@@ -91,7 +93,8 @@ class TileMouse(QObject):
     def follow(self, point: QPoint) -> None:
         """Note where the mouse is; it leads again once it has moved more than a hand trembles."""
         far = (point - self._rested_at).manhattanLength() >= MIN_LEAD_PIXELS
-        self._leads, self.at = self._leads or self.at is None or far, point
+        self._leads = self._leads or self.at is None or far
+        self.at = point
 
     @property
     def busy(self) -> bool:

@@ -221,7 +221,8 @@ class TileView(QListView):
     """Tiles that were painted for the first time since they are shown."""
     arranged = Signal()
     resized = Signal()
-    min_side, max_side = 48, 480
+    min_side = 48
+    max_side = 480
     """Of tiles, in logical pixels."""
 
     def __init__(self, model: TileModel, thumbs: ThumbnailLoader):

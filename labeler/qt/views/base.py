@@ -419,7 +419,8 @@ class EmptyNotice(QWidget):
             Qt.ScrollBarPolicy.ScrollBarAlwaysOff if notice is not None else self._bars
         )
         self._below.setVerticalScrollBarPolicy(bars)
-        before, self.notice = self.notice or Notice(""), notice
+        before = self.notice or Notice("")
+        self.notice = notice
         if notice is None or (notice[:2] == before[:2] and before.steps):
             return
         self.title.setText(notice.title)

@@ -86,8 +86,10 @@ from labeler.sorting.page_state import (
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import BY_SWEEP, SortingSession, StepKind, StepResult
 
-ALL_CORRECT_MAX_WRONG, ALL_CORRECT_MIN_FACES = 0.1, 4
-"""Limits of "probably all correct": expected errors, and faces, as the last few are unusual."""
+# A page is "probably all correct" up to this number of expected errors and from this number of
+# faces: the last few are unusual.
+ALL_CORRECT_MAX_WRONG = 0.1
+ALL_CORRECT_MIN_FACES = 4
 
 
 def page_hints(page: ClassPage) -> str:

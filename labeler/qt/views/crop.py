@@ -39,7 +39,8 @@ from labeler.qt.views.base import (
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
 from labeler.sorting.session import NO_STEP, SortingSession, StepKind, StepResult
 
-SAVE_DELAY_MS, TYPING_MS = 700, 300
+SAVE_DELAY_MS = 700
+TYPING_MS = 300
 
 
 class CropView(LabelerView):

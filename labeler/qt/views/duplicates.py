@@ -116,7 +116,8 @@ class DuplicatesView(LabelingView):
         self._choice_name = tr("Choose the copy to keep")
         self._choices: list[CopyChoice] = []
         self._undone_choices: list[CopyChoice] = []
-        self._stale, self._page_size = True, 1
+        self._stale = True
+        self._page_size = 1
         self._compared = self._missing = 0
         self._planning = self.worker.create_task()
         self.title = TitleLabel()
@@ -380,7 +381,8 @@ class DuplicatesView(LabelingView):
 
     def _uncertain_sets(self) -> list[DuplicateSet]:
         # Conflicting labels need a click. Of sets that share an image, the first is decided.
-        sets, rows = list[DuplicateSet](), set[int]()
+        sets = list[DuplicateSet]()
+        rows = set[int]()
         for copies in self.shown_sets:
             if not (copies.is_settled or copies.conflict) and rows.isdisjoint(
                 copies.rows

@@ -187,7 +187,8 @@ class EnlargedFaceOverlay(QWidget):
     def _label_text(self, row: int, tile: SampleTile | None) -> str:
         if row < 0:
             return ""
-        state, proposed = self._view.tiles.state(row), self._view.tiles.prediction(row)
+        state = self._view.tiles.state(row)
+        proposed = self._view.tiles.prediction(row)
         if state.mark in (TileMark.SENT, TileMark.DONE):
             return f"→ {target_name(state.target)}"
         if tile is not None and tile.label:

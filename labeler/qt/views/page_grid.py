@@ -55,12 +55,14 @@ from labeler.sorting.page_state import (
 )
 from labeler.sorting.session import Place
 
-NAME_HEIGHT, FOLD_WIDTH = 26, 20
+NAME_HEIGHT = 26
+FOLD_WIDTH = 20
 VEIL_OPACITY = 0.6
 USUAL_SIDE = 56
 """Size in logical pixels that decides how many faces make a page; they are then fitted to it."""
 
-MIN_PAGE_FACES, MAX_PAGE_FACES = 24, 240
+MIN_PAGE_FACES = 24
+MAX_PAGE_FACES = 240
 
 
 class PageGrid(GestureView):

@@ -61,11 +61,9 @@ class FilterBar(QWidget):
         super().__init__()
         self._places = tuple(places) or ((tr("all"), None),)
         self._by_place = bool(places)
-        self.label, self.source, self.video = (
-            self._choice(),
-            self._choice(),
-            self._choice(),
-        )
+        self.label = self._choice()
+        self.source = self._choice()
+        self.video = self._choice()
 
         self._boxes = (self.source, self.video)
         """The boxes whose first entry means no filter."""
@@ -171,7 +169,8 @@ class FilteredView(LabelingView):
             self.choice.addItem(title, value)
         self.choice.currentIndexChanged.connect(self.reload)
         self.hints = KeyHints()
-        self.title, self.filter_button = TitleLabel(), QToolButton()
+        self.title = TitleLabel()
+        self.filter_button = QToolButton()
         self.filter_button.setCheckable(True)
         self.filter_button.setText(tr("Filters"))
         self.filter_button.setToolTip(tr("Filters (Ctrl+F)"))

@@ -117,7 +117,8 @@ class StatisticsView(LabelerView):
 
     def __init__(self, context: ViewContext):
         super().__init__(context)
-        self.table, self.title = ClassTable(), TitleLabel()
+        self.table = ClassTable()
+        self.title = TitleLabel()
         self._has_split = False
         run = context.imports.run_command
         self.split_button = button(tr("Split"), partial(run, "labeler", "split"))

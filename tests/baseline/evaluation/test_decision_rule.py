@@ -400,7 +400,8 @@ def test_rare_class_is_not_rejected_for_the_common_one() -> None:
 
 def test_share_of_rejected_images_is_held_for_each_class() -> None:
     random = np.random.default_rng(5)
-    names, counts = ("a", "b"), (60, 14)
+    names = ("a", "b")
+    counts = (60, 14)
     labels = np.repeat(names, counts).tolist()
     rates = []
     for _ in range(300):

@@ -33,7 +33,8 @@ from gleanset.errors import InputUnusable, MissingComponent, UsageError
 from gleanset.files.hub import query_hub
 from gleanset.files.store import hash_file
 
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
 TAGGER = "hub:deepghs/wd14_tagger_with_embeddings/wd"
 
 

@@ -399,7 +399,8 @@ def probabilities_of(result: PrelabelResult, rows: Sequence[int]) -> Float64Arra
 def test_scene_votes_count_groups() -> None:
     # Scene b: four frames of ann; c: three of ann, one of bea; one pending in each.
     names = [(scene,) for scene in "b" * 5 + "c" * 5 + "d"]
-    rows, y = np.array([0, 1, 2, 3, 5, 6, 7, 8]), np.array([0, 0, 0, 0, 0, 0, 0, 1])
+    rows = np.array([0, 1, 2, 3, 5, 6, 7, 8])
+    y = np.array([0, 0, 0, 0, 0, 0, 0, 1])
     groups = np.array([0] * 4 + [1] * 4)
     train = TrainingRows(
         rows, y, groups, np.ones(8, np.bool_), 2, np.zeros(8, np.bool_)
@@ -431,7 +432,8 @@ def test_confidence_in_partly_labelled_scenes_is_calibrated(pure: float) -> None
         result = prelabel_rows(vectors, truth, scene, labelled_rows)
         probabilities.append(probabilities_of(result, rows))
         labels.append(truth[rows])
-    p, y = np.concatenate(probabilities), np.concatenate(labels)
+    p = np.concatenate(probabilities)
+    y = np.concatenate(labels)
     right = (p.argmax(1) == y).mean()
     # Of four classes, a few samples may as well be of another one.
     assert right - 0.08 < p.max(1).mean() < right + 0.015
@@ -441,7 +443,8 @@ def test_confidence_in_partly_labelled_scenes_is_calibrated(pure: float) -> None
 
 def test_printed_accuracy_matches_unlabelled_scenes() -> None:
     # With weak labels, which improve suggestions a lot.
-    printed, served = [], []
+    printed = []
+    served = []
     for seed in range(3):
         vectors, truth, scene = draw_scenes(200, 0.6, 0.9, seed)
         random = np.random.default_rng(seed)
@@ -460,10 +463,8 @@ def test_printed_accuracy_matches_unlabelled_scenes() -> None:
             )
         )
         printed.append((result.facts["accuracy"], result.facts["ece"]))
-    (right, ece), (told_right, told_ece) = (
-        np.mean(served, axis=0),
-        np.mean(printed, axis=0),
-    )
+    (right, ece) = np.mean(served, axis=0)
+    (told_right, told_ece) = np.mean(printed, axis=0)
     assert right > 0.88
     assert told_right == pytest.approx(right, abs=0.03)
     assert told_ece == pytest.approx(ece, abs=0.02)
@@ -486,7 +487,9 @@ def test_folds_keep_groups_together() -> None:
     assert result.facts["accuracy"] < 0.45
 
 
-KNOWN, OTHERS, EACH = 4, 2, 30
+KNOWN = 4
+OTHERS = 2
+EACH = 30
 KIND = np.repeat(np.arange(KNOWN + OTHERS), EACH)
 
 
@@ -529,7 +532,9 @@ def confidence_and_correctness(
 
 @pytest.mark.parametrize("groups", [12, 36])
 def test_max_wrong_count_covers_unknown_classes(groups: int) -> None:
-    bounds, wrong, expected = [], [], []
+    bounds = []
+    wrong = []
+    expected = []
     for seed in range(12):
         result, decided = prelabel_points(seed, groups, KNOWN + OTHERS)
         confidences, right = confidence_and_correctness(result, ~decided)
@@ -546,17 +551,17 @@ def test_max_wrong_count_covers_unknown_classes(groups: int) -> None:
 
 
 def test_expected_errors_hold_for_known_classes() -> None:
-    wrong, expected, unknown = 0, 0.0, 0
+    wrong = 0
+    expected = 0.0
+    unknown = 0
     for seed in range(12):
         result, decided = prelabel_points(seed, 12, KNOWN)
         assert result.facts["of_no_class_at_most"] is None, "nothing was rejected"
         confidences, right = confidence_and_correctness(
             result, ~decided & (KIND < KNOWN)
         )
-        wrong, expected = (
-            wrong + int((~right).sum()),
-            expected + float((1 - confidences).sum()),
-        )
+        wrong = wrong + int((~right).sum())
+        expected = expected + float((1 - confidences).sum())
         unknown += int((KIND >= KNOWN).sum())
     assert 0.3 * expected < wrong < expected
     assert wrong + unknown > 1.5 * expected

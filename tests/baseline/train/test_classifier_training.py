@@ -74,10 +74,8 @@ def test_training_learns_simple_patterns(colour: str) -> None:
     channels = 1 if colour == "grayscale" else 3
     options = settings(colour=colour, epochs=8)
     reports: list[EpochReport] = []
-    pictures, val = (
-        patterns((40, 40, 40), 1, channels),
-        patterns((10, 10, 10), 2, channels),
-    )
+    pictures = patterns((40, 40, 40), 1, channels)
+    val = patterns((10, 10, 10), 2, channels)
     trained = train_small(pictures, options, val, reports.append)
     result = evaluate(trained.net, patterns((20, 20, 20), 3, channels), CLASSES)
     assert result.accuracy > 0.9
@@ -90,7 +88,8 @@ def test_training_learns_simple_patterns(colour: str) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_same_seed_gives_same_weights(precision: str) -> None:
     options = settings(epochs=2, precision=precision)
-    pictures, val = patterns((12, 12, 12), 1), patterns((5, 5, 5), 2)
+    pictures = patterns((12, 12, 12), 1)
+    val = patterns((5, 5, 5), 2)
 
     def meddle(report: EpochReport) -> None:
         torch.manual_seed(report.epoch)
@@ -115,7 +114,8 @@ def test_random_state_and_threads_are_restored() -> None:
 
 
 def test_early_stopping_keeps_best_weights() -> None:
-    pictures, val = patterns((10, 10, 10), 1), patterns((20, 20, 20), 2)
+    pictures = patterns((10, 10, 10), 1)
+    val = patterns((20, 20, 20), 2)
     # With wrong labels in val, its loss grows as training proceeds.
     wrong = Arrays(val.x, (val.y + 1) % 3, val.keys)
     trained = train_small(pictures, settings(epochs=30, patience=2), wrong)
@@ -129,7 +129,8 @@ def test_early_stopping_keeps_best_weights() -> None:
 
 
 def test_small_val_disables_early_stopping() -> None:
-    pictures, val = patterns((10, 10, 10), 1), patterns((4, 4, 4), 2)
+    pictures = patterns((10, 10, 10), 1)
+    val = patterns((4, 4, 4), 2)
     wrong = Arrays(val.x, (val.y + 1) % 3, val.keys)
     for small_val in (wrong, None):
         trained = train_small(pictures, settings(epochs=5, patience=1), small_val)
@@ -142,10 +143,8 @@ def test_small_val_disables_early_stopping() -> None:
 
 
 def test_balancing_raises_recall_of_rare_classes() -> None:
-    pictures, test = (
-        add_noise(patterns((120, 8, 8), 1)),
-        add_noise(patterns((20, 20, 20), 3)),
-    )
+    pictures = add_noise(patterns((120, 8, 8), 1))
+    test = add_noise(patterns((20, 20, 20), 3))
     recall = {}
     for balance in ("none", "weights"):
         options = settings(epochs=6, balance=balance, augment="none")

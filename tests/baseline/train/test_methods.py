@@ -208,10 +208,8 @@ def test_linear_head_penalty_is_within_class_covariance(
 def test_within_class_penalty_beats_plain_ridge() -> None:
     def accuracies(seed: int) -> tuple[float, float]:
         random = np.random.default_rng(seed)
-        means, loud = (
-            random.normal(size=(3, 100)) * 0.4,
-            random.normal(size=(6, 100)) * 2,
-        )
+        means = random.normal(size=(3, 100)) * 0.4
+        loud = random.normal(size=(6, 100)) * 2
 
         def drawn(count: int) -> tuple[Float64Array, IntArray]:
             y = np.arange(count) % 3
@@ -221,7 +219,8 @@ def test_within_class_penalty_beats_plain_ridge() -> None:
             )
             return means[y] + noise, y
 
-        (x, y), (test_x, right) = drawn(18), drawn(600)
+        (x, y) = drawn(18)
+        (test_x, right) = drawn(600)
         within = fit_linear_head(make_rows(x[:, None], y), 10.0, [100])
         scores = test_x @ within.coefficients.T + within.bias
         even = LogisticRegression(C=10.0, max_iter=2000).fit(x, y)

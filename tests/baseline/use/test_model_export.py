@@ -41,11 +41,10 @@ from gleanset.errors import InputUnusable, UsageError
 def test_export_predictions_match_run(
     exported: Path, run_folder: Path, pictures: list[Path]
 ) -> None:
-    run, exported_model = baseline.load(run_folder), baseline.load(exported)
-    first, second = (
-        list(run.predict_images(pictures)),
-        list(exported_model.predict_images(pictures)),
-    )
+    run = baseline.load(run_folder)
+    exported_model = baseline.load(exported)
+    first = list(run.predict_images(pictures))
+    second = list(exported_model.predict_images(pictures))
     assert [a.label for a in first] == [a.label for a in second]
     assert any(a.label is None for a in first) or all(
         a.predictions[0].confidence >= 0.6 for a in first
@@ -86,15 +85,15 @@ def test_export_rejects_same_samples_as_run(
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3)).astype(np.uint8)
     odd = [*noise, *(np.full((32, 32, 3), grey, np.uint8) for grey in (0, 128, 255))]
-    run, exported_model = baseline.load(run_folder), baseline.load(exported)
-    first, second = (
-        list(run.predict_images([*pictures, *odd])),
-        list(exported_model.predict_images([*pictures, *odd])),
-    )
+    run = baseline.load(run_folder)
+    exported_model = baseline.load(exported)
+    first = list(run.predict_images([*pictures, *odd]))
+    second = list(exported_model.predict_images([*pictures, *odd]))
     assert [a.label for a in first] == [a.label for a in second]
     familiar = [a.similarity or 0.0 for a in first]
     assert familiar == pytest.approx([a.similarity for a in second], abs=1e-4)
-    rule, scale = load_decision_rule(run_folder), load_feature_scale(run_folder)
+    rule = load_decision_rule(run_folder)
+    scale = load_feature_scale(run_folder)
     is_unknown = np.array(familiar) < (rule.unfamiliar_below or 0)
     assert is_unknown[: len(pictures)].mean() <= 0.06
     assert is_unknown[len(pictures) :].mean() > 0.5
@@ -186,7 +185,8 @@ class FixedEngine:
         self.facts = ModelFacts("r", 8, ("a", "b"), DecisionRule())
 
     def __call__(self, pictures: Pixels) -> NetworkOutputs:
-        first, self.at = self.at, (self.at + len(pictures)) % len(self.rows)
+        first = self.at
+        self.at = (self.at + len(pictures)) % len(self.rows)
         rows = self.rows[first : first + len(pictures)]
         return NetworkOutputs(rows, rows)
 

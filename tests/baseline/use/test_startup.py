@@ -117,7 +117,8 @@ if __name__ == "__main__":
 
 
 def test_transfer_works_without_torch(tmp_path: Path) -> None:
-    root, out = tmp_path / "dataset", tmp_path / "model.onnx"
+    root = tmp_path / "dataset"
+    out = tmp_path / "model.onnx"
     with Dataset.create(root) as dataset:
         fill(dataset, 10, EIGHT_TO_ONE)
     words = [sys.executable, "-c", WITHOUT_TORCH, str(root), str(out)]

@@ -11,7 +11,8 @@ from PySide6.QtGui import QDrag, QMouseEvent
 from PySide6.QtWidgets import QApplication, QLabel
 
 Action = Qt.DropAction
-POSITION, SIZE = (1100, 100), (300, 400)
+POSITION = (1100, 100)
+SIZE = (300, 400)
 
 
 def report(**what: object) -> None:

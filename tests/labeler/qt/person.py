@@ -50,7 +50,8 @@ if TYPE_CHECKING:
 
 Key, Button = Qt.Key, Qt.MouseButton
 VIEW_NAMES = [kind.name for kind in VIEWS]
-MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.001, 0.02
+MIN_PAUSE_SECONDS = 0.001
+MAX_PAUSE_SECONDS = 0.02
 """Shortest and longest pause between two polls of a busy window, in seconds."""
 
 NAMED_KEYS = (

@@ -103,7 +103,8 @@ def settled_tab_stops(window: LabelerWindow) -> list[QWidget]:
     stops = tab_stops(window, NONE)
     while stops != before:
         settle(window)
-        before, stops = stops, tab_stops(window, NONE)
+        before = stops
+        stops = tab_stops(window, NONE)
     return stops
 
 

@@ -87,7 +87,8 @@ def labels_of(person: Person, ids: Sequence[int]) -> set[str | None]:
 
 def test_drop_on_card_gives_its_class(person: Person) -> None:
     view = class_pages(person).view
-    first, second = card(person, 0), card(person, 1)
+    first = card(person, 0)
+    second = card(person, 1)
     moved = view.tiles.ids(first[:1])
     name = title(person, second)
     assert name not in person.keys
@@ -135,7 +136,8 @@ def test_click_on_heading_names_card_of_suggestions(person: Person) -> None:
 
 def test_sweep_over_named_card_takes_only_its_faces(person: Person) -> None:
     view = class_pages(person).view
-    first, second = card(person, 0), card(person, 1)
+    first = card(person, 0)
+    second = card(person, 1)
     for rows, name in ((first, "Rin"), (second, "Miku")):
         QTest.mouseClick(view.viewport(), LEFT, pos=heading(person, rows))
         write(person, name)
@@ -170,7 +172,9 @@ def test_corrected_name_leaves_no_class(clusters_person: Person) -> None:
     person.add_class("Rin")
     person.click(rows[0])  # takes its label, and excludes it
     person.point(rows[0])
-    excluded, rin, miku = (None, "lifted"), ("Rin", "sent"), ("Miku", "sent")
+    excluded = (None, "lifted")
+    rin = ("Rin", "sent")
+    miku = ("Miku", "sent")
     for change, expected in (
         (lambda: None, excluded),
         (lambda: person.press("2"), rin),
@@ -378,7 +382,8 @@ def test_page_that_was_left_takes_no_names(
     person = clusters_person
     view = class_pages(clusters_person)
     page = clusters_person.page
-    first, second = card(person, 0), card(person, 1)
+    first = card(person, 0)
+    second = card(person, 1)
     person.add_class("Rei")
     person.point(first[0])
     person.type_name("Miku")
@@ -486,7 +491,8 @@ def test_folded_card_opens_for_faces_that_were_not_seen(
 def test_menu_of_card_names_splits_and_joins(clusters_person: Person) -> None:
     person = clusters_person
     view = class_pages(person)
-    first, second = card(person, 0), card(person, 1)
+    first = card(person, 0)
+    second = card(person, 1)
 
     def open_menu() -> QMenu:
         right_click(view.view.viewport(), heading(person, first))

@@ -176,7 +176,8 @@ def test_typed_name_triggers_no_shortcut_and_is_completed(person: Person) -> Non
 
 def test_cluster_box_is_highlighted_under_mouse(person: Person) -> None:
     view = class_pages(person).view
-    first, second = cluster_rows(person, 0), cluster_rows(person, 1)
+    first = cluster_rows(person, 0)
+    second = cluster_rows(person, 1)
     tile = view.visualRect(view.tiles.index(second[0]))
     heading = tile.topLeft() - QPoint(-30, 12)
     gap = tile.topRight() + QPoint(2, 20)

@@ -252,7 +252,8 @@ def test_answer_during_drawing_keeps_new_box(
 
 
 def test_label_follows_unsaved_move(window: LabelerWindow) -> None:
-    view, first = crop_view(window), draw(window)
+    view = crop_view(window)
+    first = draw(window)
     name, key = next(iter(window.worker.progress.keys.items()))
     QTest.keyClick(view.canvas, Key.Key_Right, SHIFT)  # saved only after a pause
     QTest.keyClick(view.canvas, key)

@@ -160,7 +160,8 @@ def test_clicked_copy_becomes_best(person: Person) -> None:
 
 
 def test_undo_takes_back_clicks_before_steps(person: Person) -> None:
-    view, sizes = duplicates_view(person), len(SIZES)
+    view = duplicates_view(person)
+    sizes = len(SIZES)
     person.add_class("hana")
     person.undo()
     person.add_class("rin")
@@ -366,7 +367,8 @@ def test_outliers_come_first_and_filters_narrow(
     assert [
         section.title.split("  ")[0] for section in view.model.sections
     ] == labelled_faces.names
-    order, given_labels = list(labelled_faces.truth), labels(labelled_faces.root)
+    order = list(labelled_faces.truth)
+    given_labels = labels(labelled_faces.root)
     shown = shown_keys(view)
     first = 0
     for section in view.model.sections:

@@ -61,7 +61,8 @@ def test_selection_by_clicks_ranges_and_band(person: Person) -> None:
     assert view.selected_rows() == [4, 5, 7, 8, 9, 20]
     QTest.keyClick(view, Key.Key_Escape)
     assert view.selected_rows() == []
-    first, last = person.tile_center(0), person.tile_center(10)
+    first = person.tile_center(0)
+    last = person.tile_center(10)
     QTest.mousePress(port, Button.LeftButton, SHIFT, first)
     # With Shift, because a plain press on a tile begins a drag.
     for point in (first + QPoint(30, 30), last):
@@ -178,7 +179,8 @@ def test_keys_undo_and_redo_update_tiles_or_say_why_not(person: Person) -> None:
     person.point(2)
     person.press(".")  # no class has a key that begins with it
     settle(person.window)
-    other, reject = ("sent", "O", "other"), ("sent", "Del", "not a face")
+    other = ("sent", "O", "other")
+    reject = ("sent", "Del", "not a face")
     assert person.view.model.state(2) == other
     person.point(2)
     person.press(Key.Key_Delete)

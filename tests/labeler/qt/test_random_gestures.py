@@ -88,7 +88,8 @@ class RandomUser(RuleBasedStateMachine):
     @invariant()
     def only_painted_samples_are_decided(self) -> None:
         self.rest()
-        before, self.decided = self.decided, self.decided_samples()
+        before = self.decided
+        self.decided = self.decided_samples()
         assert self.decided - before <= self.painted
         assert [text for text in self.messages if "bug in Gleanset" in text] == []
 

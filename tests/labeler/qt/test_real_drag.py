@@ -61,7 +61,9 @@ class WindowProcess:
     def __init__(
         self, screen: Display, faces: FaceSet, process: subprocess.Popen[bytes]
     ) -> None:
-        self.screen, self.faces, self._process = screen, faces, process
+        self.screen = screen
+        self.faces = faces
+        self._process = process
         assert read_answer(process) == ""  # shown, with an empty journal
 
     def ask(self, question: str) -> Any:
@@ -121,7 +123,8 @@ def test_kill_during_drag_loses_nothing(shown_window: WindowProcess) -> None:
     first = next(iter(shown_window.faces.truth))
     shown_window.drag("tile 0", "class rei")
     assert shown_window.wait_until_saved("Label 1 sample as rei")
-    start, end = shown_window.place("tile 4"), shown_window.place("class hana")
+    start = shown_window.place("tile 4")
+    end = shown_window.place("class hana")
     shown_window.screen.hand(
         "mousemove", *start, "sleep", "0.5", "mousedown", "1", "sleep", "0.3"
     )

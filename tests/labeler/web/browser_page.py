@@ -11,7 +11,8 @@ from typing import Any
 from served_labeler import TOKEN
 from tools_for_tests import wait_for
 
-WIDE, PHONE = (1440, 900), (390, 844)
+WIDE = (1440, 900)
+PHONE = (390, 844)
 LOOK_SECONDS = 0.35
 """A person looks at faces for so long: what was shown for less than .3 s is not labelled."""
 WAIT_SECONDS = 60

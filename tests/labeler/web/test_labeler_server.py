@@ -230,8 +230,10 @@ def test_changes_of_a_window_are_seen(client: Client, root: Path) -> None:
 
 def test_two_servers_decide_nothing_twice(server: Server, root: Path) -> None:
     with running_labeler(root) as other_server:
-        one, two = server.client, other_server.client
-        page, other_page = one.page(), two.page()
+        one = server.client
+        two = other_server.client
+        page = one.page()
+        other_page = two.page()
         numbers = {tile["key"]: tile["n"] for tile in list_tiles(other_page)}
         tile = next(tile for tile in list_tiles(page) if tile["key"] in numbers)
         assert one.step(page, "label", [tile["n"]], label="Miku").status == 200

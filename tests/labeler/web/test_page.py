@@ -20,7 +20,8 @@ from gleanset.db.journal import Choice
 from gleanset.web.page_files import SHARED_PAGE
 
 PAGE = Path(__file__).parents[3] / "labeler" / "web" / "page"
-FACES, CLASSES = 60, 4
+FACES = 60
+CLASSES = 4
 MAX_BYTES = 300_000
 pytestmark = [needs_chromium, pytest.mark.slow]
 

@@ -25,7 +25,8 @@ from labeler.review import list_doubtful, load_review_page
 from labeler.sorting.session import SortingSession
 from pipeline.cli import commands
 
-FACES, PEOPLE = 120, 4
+FACES = 120
+PEOPLE = 4
 
 
 @pytest.fixture(scope="module")
