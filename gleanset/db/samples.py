@@ -204,6 +204,16 @@ _PAGE_SIZE = 1000
 IN_USE = "s.kept AND s.status<>'retired'"
 IS_DUPLICATE = "NOT s.kept AND s.status<>'retired'"
 """SQL: a sample `s` is not retired and is not (or is) marked as a duplicate."""
+FIRST_FRAME = """
+    LEFT JOIN origin o ON o.id=(
+        SELECT id
+        FROM origin
+        WHERE image=s.image
+        ORDER BY video IS NULL, id
+        LIMIT 1
+    )
+    """
+"""SQL: the first origin of the image of a sample `s`, from a video if there is one."""
 
 _SAMPLE = f"""
     SELECT s.id, s.key, i.sha256 AS image, s.x, s.y, s.w, s.h, s.detector, s.score,

@@ -14,7 +14,7 @@ from gleanset.db.regions import (
     sample_region_from_row,
 )
 from gleanset.db.rows import FAIR_ORDER, dump, record_from_row, region_from_row
-from gleanset.db.samples import HINT, IN_USE, IS_DUPLICATE
+from gleanset.db.samples import FIRST_FRAME, HINT, IN_USE, IS_DUPLICATE
 from gleanset.operations import Operation
 from gleanset.records import Region
 
@@ -259,13 +259,7 @@ _FEATURES = f"""
         {HINT} AS hint, o.video, o.time, {POST} AS post, s.label, s.score, s.track
     FROM json_each(?) k
     JOIN sample s ON s.id=k.value
-    LEFT JOIN origin o ON o.id=(
-        SELECT id
-        FROM origin
-        WHERE image=s.image
-        ORDER BY video IS NULL, id
-        LIMIT 1
-    )
+    {FIRST_FRAME}
     LEFT JOIN quality q ON q.sample=s.id AND {same_region_sql("q")}
     ORDER BY k.key
     """

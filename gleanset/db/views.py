@@ -17,7 +17,7 @@ from gleanset.db.journal import REVIEW, last_decision_sql
 from gleanset.db.opinions import DISAGREEMENTS
 from gleanset.db.regions import QUALITY_COLUMNS, QualityFlag
 from gleanset.db.runs import OPEN_LABEL_ISSUES
-from gleanset.db.samples import IN_USE, IS_DUPLICATE
+from gleanset.db.samples import FIRST_FRAME, IN_USE, IS_DUPLICATE
 
 
 class SampleFilter(NamedTuple):
@@ -102,15 +102,6 @@ NO_TITLE = "NULL"
 _FIRST_ORIGIN = (
     "LEFT JOIN origin o ON o.id=(SELECT min(id) FROM origin WHERE image=s.image)"
 )
-_FIRST_FRAME = """
-    LEFT JOIN origin o ON o.id=(
-        SELECT id
-        FROM origin
-        WHERE image=s.image
-        ORDER BY video IS NULL, id
-        LIMIT 1
-    )
-    """
 _FILM = "ifnull((SELECT name FROM video WHERE sha256=o.video), o.video)"
 _ORDERS = {
     "arrival": _Order("", NO_TITLE, "s.image, s.id"),
@@ -120,7 +111,7 @@ _ORDERS = {
         "w.name IS NULL, w.name, p.confidence DESC, s.image, s.id",
     ),
     "time": _Order(
-        _FIRST_FRAME, _FILM, "section IS NULL, section, o.video, o.time, s.image, s.id"
+        FIRST_FRAME, _FILM, "section IS NULL, section, o.video, o.time, s.image, s.id"
     ),
     "source": _Order(
         _FIRST_ORIGIN, "o.source", "section IS NULL, section, s.image, s.id"
