@@ -267,7 +267,7 @@ class SampleImage(QWidget):
             # In pixels of the region that is shown.
             scale = rect.width() / max(1, self._region.region.box.width)
             box = QRect(self._box.topLeft() * scale, self._box.bottomRight() * scale)
-            theme.draw_box(painter, box.translated(rect.topLeft()), 2)
+            theme.draw_box(painter, box.translated(rect.topLeft()), 2, rect)
 
 
 class DetailPanel(QWidget):

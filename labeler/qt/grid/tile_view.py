@@ -53,6 +53,8 @@ OPACITY_BY_MARK = {
     TileMark.DONE: 0.35,
 }
 CAPTIONED_OPACITY = 0.7
+MIN_NAMED_SIDE = 64
+"""Width from which a tile shows a part of a name that is too long for it."""
 
 
 class TileAppearance(NamedTuple):
@@ -161,8 +163,12 @@ def _paint_caption(painter: QPainter, rect: QRect, name: str, key: str) -> None:
     height = painter.fontMetrics().height() + room
     line = QRect(rect.left(), rect.bottom() - height - 1, rect.width(), height + 2)
     painter.fillRect(line, colour(Role.Base))
-    line.adjust(4 + room, 0, -4, -room)
-    theme.draw_text(painter, line, f"{key} {name}".strip(), colour(Role.Text))
+    line.adjust(room, 0, -room, -room)
+    text = f"{key} {name}".strip()
+    # A letter or two of a name say nothing.
+    if key and rect.width() < MIN_NAMED_SIDE:
+        text = theme.fit_text(painter, line, text, key)
+    theme.draw_text(painter, line, text, colour(Role.Text))
 
 
 def _paint_tick(painter: QPainter, rect: QRect) -> None:
@@ -443,6 +449,10 @@ class TileView(QListView):
     def clear_point(self) -> None:
         """Point at no tile, because others are shown."""
         self.set_point(-1)
+
+    def detail_row(self) -> int:
+        """Return the tile for the details panel; -1 for the one that it shows."""
+        return self.point
 
     def _repaint(self, row: int) -> None:
         if 0 <= row < self.tiles.rowCount():

@@ -163,7 +163,7 @@ class EnlargedFaceOverlay(QWidget):
         painter.drawText(lower.translated(0, line), centre, hint)
         for face in self.frame_file.frame.faces if self.ready else ():
             width = 3 if face.id == self._id else 1
-            draw_box(painter, self.box_on_screen(target, face), width)
+            draw_box(painter, self.box_on_screen(target, face), width, target)
 
     def box_on_screen(self, target: QRect, face: FrameFace) -> QRect:
         """Return the box of a face when the image is painted into `target`."""
@@ -510,7 +510,7 @@ class LabelingView(LabelerView):
         self._show_details(row, tile)
 
     def _update_details(self, first: QModelIndex, last: QModelIndex) -> None:
-        row = self.view.point
+        row = self.view.detail_row()
         sample = self.context.details.shown_id
         if row < 0 and sample is not None:
             row = self.model.row_of(sample)

@@ -319,8 +319,7 @@ class ReviewView(FilteredView):
         self._sent.clear()
         self.view.point = -1
         self.model.show(page.ids, self._sections(page), self._suggestions(page))
-        self.title.setText(tr("{count} faces", count=len(page.ids)))
-        self._show_hints()
+        self._show_rest()
         if len(page.ids):
             self.empty.show_notice(None)
         elif (name := self.bar.sample_filter().label) is not None:
@@ -425,23 +424,28 @@ class ReviewView(FilteredView):
         rows = self.view.list_unmarked()
         following = (row for row in rows if row >= self.view.point)
         self.view.lead_to(next(following, [*rows, -1][0]))
-        self._show_hints()
+        self._show_rest()
 
     def step_reverted(self, step: StepResult) -> None:
         """Show samples again whose step is undone, and the keys of a list with such samples."""
         if step.root in self._sent:
-            self._show_hints()
+            self._show_rest()
         else:
             self.reload()
 
-    def _show_hints(self) -> None:
+    def _show_rest(self) -> None:
+        """Show how many faces are left to review, and the keys."""
+        left = len(self.model.ids(self.view.list_unmarked()))
+        title = tr("{count} faces", count=left)
         text = tr(
             "Enter: accept suggestion · K: keep label · class key: relabel"
             if self._page.suggestions
             else "K: keep label · class key: relabel"
         )
-        # All shown are reviewed: Enter loads the next ones.
-        if not self.view.list_unmarked():
+        if not left:
+            # Enter loads the next ones.
+            title = tr("Nothing to review in this list")
             text = tr("Enter: show what is left to review")
+        self.title.setText(title)
         self.hints.setText(text)
         self.hints.setVisible(self.model.rowCount() > 0)

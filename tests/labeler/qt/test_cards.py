@@ -22,7 +22,7 @@ from person import (
     wait_for_enter,
     wait_until,
 )
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QImage, QPainter, QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
@@ -35,6 +35,7 @@ from gleanset.operations import make_operation
 from labeler.duplicates.plan import apply_step
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.grid.tile_view import draw_filling
+from labeler.qt.theme import draw_box, fit_text
 from labeler.sorting.page_parts import Message
 from labeler.sorting.session import StepKind
 
@@ -233,7 +234,7 @@ def test_heading_says_how_many_faces_a_name_is_for(clusters_person: Person) -> N
     first = card(person, 0)
 
     def notes() -> list[str]:
-        return [grid._note(placed) for placed in grid._grid.placed]
+        return [grid._notes(placed)[0] for placed in grid._grid.placed]
 
     person.point(first[1])
     assert notes()[0] == f"Del: reject {len(first)}"
@@ -244,6 +245,56 @@ def test_heading_says_how_many_faces_a_name_is_for(clusters_person: Person) -> N
     person.click(first[1])  # taken out of its cluster
     QTest.keyClick(grid, "R")
     assert notes()[0] == f"Enter: {len(first) - 1} faces"
+
+
+def test_texts_of_a_narrow_card_are_shorter(clusters_person: Person) -> None:
+    painter = QPainter(pixmap := QPixmap(9, 9))
+    texts = ("Enter: 20 faces", "Enter: 20")
+    width = painter.fontMetrics().horizontalAdvance(texts[0])
+    assert fit_text(painter, QRect(0, 0, width, 20), *texts) == texts[0]
+    assert fit_text(painter, QRect(0, 0, width - 1, 20), *texts) == texts[1]
+    painter.end()
+    assert not pixmap.isNull()
+
+    person = clusters_person
+    grid = class_pages(person).view
+    person.point(card(person, 0)[0])
+    for typed in (False, True):
+        if typed:
+            QTest.keyClick(grid, "M")
+        *_, short = grid._notes(grid._grid.placed[0])
+        line = grid._name_line(grid._grid.placed[0])
+        assert grid.fontMetrics().horizontalAdvance(short) <= line.width()
+
+
+def test_details_show_the_card_that_is_lit(clusters_person: Person) -> None:
+    person = clusters_person
+    grid = class_pages(person).view
+    details = person.window.details
+    person.point(card(person, 0)[1])
+    wait_until(lambda: details.shown_id == grid.tiles.id(card(person, 0)[1]))
+    hover(grid.viewport(), heading(person, card(person, 1)))
+    portrait = grid._portrait_row(grid._grid.placed[1])
+    assert portrait in card(person, 1)
+    wait_until(lambda: details.shown_id == grid.tiles.id(portrait))
+
+
+@pytest.mark.parametrize("at", [(0, 0), (15, 35), (36, 7)])
+def test_border_of_a_box_is_within_the_image(at: tuple[int, int]) -> None:
+    screen = QImage(90, 90, QImage.Format.Format_RGB32)
+    screen.fill(Qt.GlobalColor.green)
+    blank = QImage(screen)
+    image = QRect(20, 20, 50, 50)
+    painter = QPainter(screen)
+    draw_box(painter, QRect(*at, 40, 40).translated(image.topLeft()), 2, image)
+    painter.fillRect(image.adjusted(3, 3, -3, -3), Qt.GlobalColor.green)
+    painter.end()
+    assert screen != blank  # the border is at the edge of the image
+
+    painter = QPainter(screen)
+    painter.fillRect(image, Qt.GlobalColor.green)
+    painter.end()
+    assert screen == blank
 
 
 def mark_duplicates(person: Person, rows: Sequence[int]) -> None:

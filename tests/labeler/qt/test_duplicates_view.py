@@ -449,12 +449,15 @@ def test_enter_accepts_suggestion_and_k_keeps_label(
     view.reload()
     settle(person.window)
     assert set(shown_keys(view)) == set(shown[2:])
-    for _ in range(WRONG - 2):
+    for left in range(WRONG - 2, 0, -1):
         assert "accept suggestion" in view.hints.text()
+        assert view.title.text().split() == [str(left), "faces" if left > 1 else "face"]
         person.press("k")
     assert view.hints.text() == "Enter: show what is left to review"
+    assert view.title.text() == "Nothing to review in this list"
     person.window.undo()
     settle(person.window)
+    assert view.title.text() == "1 face"
     assert "accept suggestion" in view.hints.text()
     person.press("k")
     person.enter()  # the list is finished: read it again
@@ -499,6 +502,8 @@ def test_review_leads_with_doubtful_labels(
         assert set(shown_keys(view)) == set(others)
     person.window.show_view("pages")
     wait_until(lambda: "look doubtful" in person.window.view.empty.text.text())  # type: ignore[attr-defined]
+    first_step, *_ = person.window.view.empty.notice.steps
+    assert first_step.text == f"Review labels ({len(others)})"
     person.window.view._show_notice()  # it stays while the labels are compared again
     assert "look doubtful" in person.window.view.empty.text.text()
     for is_chosen in (False, True):
