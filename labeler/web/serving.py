@@ -2,11 +2,12 @@
 
 import os
 import webbrowser
+from urllib.parse import urlsplit
 
 from gleanset.cli import CommandJob
 from gleanset.command_result import CommandResult
 from gleanset.platform import has_display
-from gleanset.web.listening import make_token
+from gleanset.web.listening import is_loopback, make_token
 from gleanset.web.server import run_server
 from gleanset.web.settings import AccessSettings, TransferLimits
 from labeler.requests import LabelerServeRequest
@@ -15,6 +16,7 @@ from labeler.web.app import LabelerApi
 
 TOKEN_VARIABLE = "GLEANSET_LABELER_TOKEN"  # noqa: S105 - not a token, but its name
 BODY_BYTES = 65_536
+LOCAL_LINK = "only this machine can open it; for others: labeler serve --host 0.0.0.0"
 
 
 class InvitationResult(CommandResult):
@@ -22,6 +24,8 @@ class InvitationResult(CommandResult):
 
     invited: str = ""
     links: list[str] = []
+    note: str = ""
+    """How to let people on other devices in, if the links are of no use to them."""
     revoked: str = ""
 
 
@@ -42,7 +46,12 @@ def serve_labeler(
         links = people.list_links(token) or request.list_links(
             request.find_port(), token
         )
-        return InvitationResult(invited=request.invite, links=links)
+        is_local = is_loopback(urlsplit(links[0]).hostname or "")
+        return InvitationResult(
+            invited=request.invite,
+            links=links,
+            note=LOCAL_LINK if is_local else "",
+        )
 
     token = os.environ.get(TOKEN_VARIABLE) or make_token()
     settings = AccessSettings(

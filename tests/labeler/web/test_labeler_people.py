@@ -136,6 +136,13 @@ def test_owner_undoes_a_step_of_somebody_else(server: Server, root: Path) -> Non
     assert owner.state()["labelled"] == 0
 
 
+def test_invitation_says_that_a_link_is_of_no_use_elsewhere(root: Path) -> None:
+    local = json.loads(run_serve(root, "--invite", "Yuki"))
+    assert "--host 0.0.0.0" in local["note"]
+    reachable = json.loads(run_serve(root, "--invite", "Yuki", "--host", "0.0.0.0"))
+    assert "note" not in reachable
+
+
 def test_owner_sees_and_changes_who_is_invited(server: Server, root: Path) -> None:
     owner = server.client
     invited = owner.ask("/api/v1/people?name=Yuki", b"").body
