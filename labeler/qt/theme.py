@@ -234,15 +234,6 @@ def draw_text(
     return metrics.horizontalAdvance(elided)
 
 
-def fit_text(painter: QPainter, rect: QRect, *texts: str) -> str:
-    """Return the first of several texts that fits into a rectangle, or the last one."""
-    metrics = painter.fontMetrics()
-    fitting = (
-        text for text in texts if metrics.horizontalAdvance(text) <= rect.width()
-    )
-    return next(fitting, texts[-1])
-
-
 def draw_key(painter: QPainter, rect: QRect, key: str) -> None:
     """Draw a key cap at the left of a rectangle, in the font of the painter."""
     metrics = painter.fontMetrics()
@@ -284,18 +275,13 @@ def _corner_mask(
     return mask
 
 
-BOX_BORDER = 3
-"""How much wider than a box its border is, in pixels."""
-
-
 def draw_box(painter: QPainter, rect: QRect, width: int, image: QRect) -> None:
     """Draw a box in the highlight colour, with a border that is visible on any image.
 
     The border of a box at the edge of an image is within it, where nothing cuts it off.
     """
-    inset = (width + BOX_BORDER + 1) // 2
-    rect &= image.adjusted(inset, inset, -inset, -inset)
-    for role, thickness in ((Role.Base, width + BOX_BORDER), (Role.Highlight, width)):
+    rect &= image.adjusted(3, 3, -3, -3)
+    for role, thickness in ((Role.Base, width + 3), (Role.Highlight, width)):
         painter.setPen(QPen(colour(role), thickness))
         painter.drawRect(rect)
 

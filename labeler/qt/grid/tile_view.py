@@ -53,8 +53,6 @@ OPACITY_BY_MARK = {
     TileMark.DONE: 0.35,
 }
 CAPTIONED_OPACITY = 0.7
-MIN_NAMED_SIDE = 64
-"""Width from which a tile shows a part of a name that is too long for it."""
 
 
 class TileAppearance(NamedTuple):
@@ -164,11 +162,7 @@ def _paint_caption(painter: QPainter, rect: QRect, name: str, key: str) -> None:
     line = QRect(rect.left(), rect.bottom() - height - 1, rect.width(), height + 2)
     painter.fillRect(line, colour(Role.Base))
     line.adjust(room, 0, -room, -room)
-    text = f"{key} {name}".strip()
-    # A letter or two of a name say nothing.
-    if key and rect.width() < MIN_NAMED_SIDE:
-        text = theme.fit_text(painter, line, text, key)
-    theme.draw_text(painter, line, text, colour(Role.Text))
+    theme.draw_text(painter, line, f"{key} {name}".strip(), colour(Role.Text))
 
 
 def _paint_tick(painter: QPainter, rect: QRect) -> None:

@@ -234,10 +234,8 @@ class LabelerView(QWidget):
         elif doubtful == 0:
             texts.append(tr("No label looks doubtful."))
 
-        review_text = tr("Review labels")
-        if doubtful:
-            review_text += f" ({doubtful:,})"
-        review = self.to_view("review", review_text)
+        number = f" ({doubtful:,})" if doubtful else ""
+        review = self.to_view("review", tr("Review labels") + number)
         steps.insert(0 if doubtful else len(steps), review)
         if faceless:
             texts.append(tr("{count} images have no face.", count=faceless))

@@ -41,7 +41,6 @@ from labeler.qt.theme import (
     draw_text,
     edge,
     em,
-    fit_text,
     round_corners,
 )
 from labeler.qt.translations import target_name, tr
@@ -59,8 +58,8 @@ from labeler.sorting.session import Place
 
 NAME_HEIGHT = 26
 FOLD_WIDTH = 20
-NAME_FIELD_EM = 16
-"""Greatest width of the field for a name, in heights of a line of text."""
+NAME_EM = 16
+"""Greatest width of the name of a card, in heights of a line of text."""
 
 VEIL_OPACITY = 0.6
 USUAL_SIDE = 56
@@ -246,7 +245,7 @@ class PageGrid(GestureView):
         painter.setFont(self.font())
         # On a narrow card the note needs the room below the triangle, too.
         note = line.adjusted(SPACE_S, NAME_HEIGHT, FOLD_WIDTH, NAME_HEIGHT)
-        draw_text(painter, note, fit_text(painter, note, *self._notes(placed)))
+        draw_text(painter, note, self._note(placed))
         mark = "▸" if placed.section.folded else "▾"
         draw_text(painter, line.translated(line.width() + SPACE_S, 0), mark)
 
@@ -262,32 +261,24 @@ class PageGrid(GestureView):
             return
 
         pen = QPen(blend(edge(), colour(Role.Text), 0.1), 1)
-        field = self._name_field(placed)
-        draw_frame(painter, field, pen, colour(Role.Base), CONTROL_RADIUS)
-        # The same text on all cards.
-        fields = [self._name_field(box) for box in self._grid.placed]
-        narrowest = min(fields, key=QRect.width).adjusted(SPACE_M, 0, -SPACE_S, 0)
-        text = fit_text(painter, narrowest, tr("Who is this?"), tr("Name?"))
-        inner = field.adjusted(SPACE_M, 0, -SPACE_S, 0)
-        draw_text(painter, inner, f"{tag} {text}".strip())
+        draw_frame(painter, line, pen, colour(Role.Base), CONTROL_RADIUS)
+        text = f"{tag} {tr('Name?')}".strip()
+        draw_text(painter, line.adjusted(SPACE_M, 0, 0, 0), text)
 
-    def _notes(self, placed: PlacedSection) -> tuple[str, ...]:
-        """Return how many faces a name is typed for, Del would reject, or a card has.
-
-        The second text is a shorter one.
-        """
+    def _note(self, placed: PlacedSection) -> str:
+        """Return how many faces a name is typed for, Del would reject, or a card has."""
         state = self.page_state
         if state.name is not None and placed == self._named_box():
             named = len(state.shown.samples(state.name.tiles))
-            return f"Enter: {tr('{count} faces', count=named)}", f"Enter: {named:,}"
+            return f"Enter: {named:,}"
 
         card = self._heading_card(placed.first)
         tiles = state.shown.targets(card)
         count = len(state.shown.samples(tiles))
         is_target = card == self._lit_card() and tiles == state.targets()
         if is_target and len(tiles) > 1 and not self.selected_rows():
-            return tr("Del: reject {count}", count=count), f"Del: {count:,}"
-        return (f"{count:,}",)
+            return tr("Del: reject {count}", count=count)
+        return f"{count:,}"
 
     def _portrait_row(self, placed: PlacedSection) -> int:
         # The best face, unless it was taken out of the card.
@@ -307,15 +298,9 @@ class PageGrid(GestureView):
         """Return where the name of a card is, in the viewport."""
         portrait = card.portrait.translated(0, -self.verticalOffset())
         left = portrait.right() + SPACE_M
-        right = card.box.right() - INSET - FOLD_WIDTH
-        middle = portrait.center().y()
-        return QRect(left, middle - NAME_HEIGHT, right - left, NAME_HEIGHT)
-
-    def _name_field(self, card: PlacedSection) -> QRect:
-        """Return where the field for the name of a card is, in the viewport."""
-        line = self._name_line(card)
-        line.setWidth(min(line.width(), em(self, NAME_FIELD_EM)))
-        return line
+        room = card.box.right() - INSET - FOLD_WIDTH - left
+        top = portrait.center().y() - NAME_HEIGHT
+        return QRect(left, top, min(room, em(self, NAME_EM)), NAME_HEIGHT)
 
     def _named_box(self) -> PlacedSection | None:
         name = self.page_state.name
@@ -325,7 +310,7 @@ class PageGrid(GestureView):
     def name_field_rect(self) -> QRect:
         """Return where the field for the card to be named belongs, in the viewport; or empty."""
         box = self._named_box()
-        return self._name_field(box) if box is not None else QRect()
+        return self._name_line(box) if box is not None else QRect()
 
     # -- keys
 
@@ -381,10 +366,9 @@ class PageGrid(GestureView):
     def detail_row(self) -> int:
         """Return the tile that is pointed at, or the portrait of the card that is."""
         lit_card = self.page_state.card
-        if self.point >= 0 or lit_card < 0:
-            return self.point
-        boxes = (box for card, box in self.cards() if card == lit_card)
-        return max(map(self._portrait_row, boxes), default=-1)
+        boxes = (box for card, box in self.cards() if card == lit_card >= 0)
+        portrait = max(map(self._portrait_row, boxes), default=-1)
+        return self.point if self.point >= 0 else portrait
 
     def clear_point(self) -> None:
         self.point = -1  # the state says what is pointed at

@@ -435,8 +435,7 @@ class ReviewView(FilteredView):
 
     def _show_rest(self) -> None:
         """Show how many faces are left to review, and the keys."""
-        left = len(self.model.ids(self.view.list_unmarked()))
-        title = tr("{count} faces", count=left)
+        left = len(self.view.list_unmarked())
         text = tr(
             "Enter: accept suggestion · K: keep label · class key: relabel"
             if self._page.suggestions
@@ -444,8 +443,7 @@ class ReviewView(FilteredView):
         )
         if not left:
             # Enter loads the next ones.
-            title = tr("Nothing to review in this list")
             text = tr("Enter: show what is left to review")
-        self.title.setText(title)
+        self.title.setText(tr("{count} faces", count=left))
         self.hints.setText(text)
         self.hints.setVisible(self.model.rowCount() > 0)

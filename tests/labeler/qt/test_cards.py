@@ -23,7 +23,7 @@ from person import (
     wait_until,
 )
 from PySide6.QtCore import QPoint, QRect, Qt
-from PySide6.QtGui import QImage, QPainter, QPixmap
+from PySide6.QtGui import QFontMetrics, QImage, QPainter, QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 from window_fixtures import OpenWindow
@@ -33,9 +33,12 @@ from gleanset.db.classes import Placement
 from gleanset.db.journal import Choice
 from gleanset.operations import make_operation
 from labeler.duplicates.plan import apply_step
+from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.grid.tile_view import draw_filling
-from labeler.qt.theme import draw_box, fit_text
+from labeler.qt.theme import SMALL, SPACE_M, SPACE_S, draw_box, scale_font
+from labeler.qt.translations import install, tr
+from labeler.qt.views.page_grid import FOLD_WIDTH
 from labeler.sorting.page_parts import Message
 from labeler.sorting.session import StepKind
 
@@ -234,37 +237,43 @@ def test_heading_says_how_many_faces_a_name_is_for(clusters_person: Person) -> N
     first = card(person, 0)
 
     def notes() -> list[str]:
-        return [grid._notes(placed)[0] for placed in grid._grid.placed]
+        return [grid._note(placed) for placed in grid._grid.placed]
 
     person.point(first[1])
     assert notes()[0] == f"Del: reject {len(first)}"
     QTest.keyClick(grid, "M")
-    assert notes()[0] == f"Enter: {len(first)} faces"
+    assert notes()[0] == f"Enter: {len(first)}"
     assert notes()[1] == str(len(card(person, 1)))
     QTest.keyClick(person.window.focusWidget(), Qt.Key.Key_Escape)
     person.click(first[1])  # taken out of its cluster
     QTest.keyClick(grid, "R")
-    assert notes()[0] == f"Enter: {len(first) - 1} faces"
+    assert notes()[0] == f"Enter: {len(first) - 1}"
 
 
-def test_texts_of_a_narrow_card_are_shorter(clusters_person: Person) -> None:
-    painter = QPainter(pixmap := QPixmap(9, 9))
-    texts = ("Enter: 20 faces", "Enter: 20")
-    width = painter.fontMetrics().horizontalAdvance(texts[0])
-    assert fit_text(painter, QRect(0, 0, width, 20), *texts) == texts[0]
-    assert fit_text(painter, QRect(0, 0, width - 1, 20), *texts) == texts[1]
-    painter.end()
-    assert not pixmap.isNull()
+@pytest.mark.parametrize("language", ["en", "ja", "zh_CN"])
+def test_texts_of_the_narrowest_card_fit(
+    clusters_person: Person, language: str
+) -> None:
+    grid = class_pages(clusters_person).view
+    section = Section("3 similar", 3, shares_shelf=True, portrait=0)
+    narrow, *_ = GridLayout([section, section], 500, grid.min_side).placed
+    name_room = grid._name_line(narrow).width()
+    application = QApplication.instance()
+    assert isinstance(application, QApplication)
+    install(application, language)
+    try:
+        texts = {
+            tr("Name?"): name_room - SPACE_M,
+            "Enter: 20": name_room + FOLD_WIDTH - SPACE_S,
+            tr("Del: reject {count}", count=20): name_room + FOLD_WIDTH - SPACE_S,
+        }
+    finally:
+        install(application, "en")
 
-    person = clusters_person
-    grid = class_pages(person).view
-    person.point(card(person, 0)[0])
-    for typed in (False, True):
-        if typed:
-            QTest.keyClick(grid, "M")
-        *_, short = grid._notes(grid._grid.placed[0])
-        line = grid._name_line(grid._grid.placed[0])
-        assert grid.fontMetrics().horizontalAdvance(short) <= line.width()
+    # As `draw_text` draws what is too long.
+    metrics = QFontMetrics(scale_font(grid.font(), SMALL, bold=False))
+    for text, room in texts.items():
+        assert metrics.horizontalAdvance(text) <= room
 
 
 def test_details_show_the_card_that_is_lit(clusters_person: Person) -> None:

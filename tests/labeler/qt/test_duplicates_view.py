@@ -454,7 +454,7 @@ def test_enter_accepts_suggestion_and_k_keeps_label(
         assert view.title.text().split() == [str(left), "faces" if left > 1 else "face"]
         person.press("k")
     assert view.hints.text() == "Enter: show what is left to review"
-    assert view.title.text() == "Nothing to review in this list"
+    assert view.title.text() == "0 faces"
     person.window.undo()
     settle(person.window)
     assert view.title.text() == "1 face"
