@@ -162,16 +162,18 @@ class CutFinder:
                 yield from self._resolve_cut(window, cut)
 
         self.settled_until = max(self.settled_until, until)
-        # The most there was to see since the last cut; without it no scene precedes the next one.
-        in_scene = is_pending & (window.times > self._last_cut)
-        largest = float(window.spread[in_scene].max(initial=0.0))
-        self._spread = max(self._spread, largest)
+        # Without the frames that a later gradual cut may begin with, however many came at once.
+        self._spread = self._measure_spread(window, until - _GRADUAL_SECONDS[-1] / 2)
         drop_before(window, self.settled_until - LAG_SECONDS - _GRADUAL_SECONDS[-1])
+
+    def _measure_spread(self, window: FrameBuffer, until: float) -> float:
+        """Return the most there was to see since the last cut; without it there was no scene."""
+        in_scene = (window.times > self._last_cut) & (window.times <= until)
+        return max(self._spread, float(window.spread[in_scene].max(initial=0.0)))
 
     def _resolve_cut(self, window: FrameBuffer, cut: SceneCut) -> Iterator[SceneCut]:
         """Yield the cut if a scene precedes it, or as a fade."""
-        in_scene = (window.times > self._last_cut) & (window.times <= cut.begin)
-        spread = max(self._spread, float(window.spread[in_scene].max(initial=0.0)))
+        spread = self._measure_spread(window, cut.begin)
         if cut.starts_scene and _follows_scene(window, cut, spread):
             self._last_cut = cut.time
             self._spread = 0.0

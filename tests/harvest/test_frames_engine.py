@@ -103,6 +103,20 @@ def test_cuts_are_independent_of_block_size() -> None:
     assert later == [cut for cut in all_cuts if cut.time > done]
 
 
+def test_fade_in_from_pale_image_is_independent_of_block_size() -> None:
+    pale = (128 + (film((2, 1))[0].astype(float) - 128) / 8).astype(np.uint8)
+    sharp = film((1, 60))
+    parts = [(n + 1) / 37 for n in range(36)]
+    fade = [(pale + (sharp[0] - pale.astype(float)) * part) for part in parts]
+    thumbs = np.concatenate(
+        [np.stack([pale] * 60), np.stack(fade).astype(np.uint8), sharp]
+    )
+    [cut] = cuts(thumbs, 1000)
+    assert not cut.starts_scene, "there was no scene to see before"
+    for block in (1, 5, 9, 24):
+        assert cuts(thumbs, block) == [cut]
+
+
 @pytest.mark.parametrize("kind", ["GIF", "PNG"])
 def test_animated_images_are_sampled(
     dataset: Dataset, tmp_path: Path, kind: str
