@@ -122,6 +122,7 @@ class FrameSelector(FrameChooser):
     def __init__(self, sampling: Sampling):
         super().__init__(sampling.limit)
         self._sampling = sampling
+        self._in_scenes = sampling.mode in ("useful", "scenes")
         self._kept_hashes: list[int] = []
         self._previous_hashes: list[int] = []
         self._candidates: list[FrameCandidate] = []
@@ -149,7 +150,7 @@ class FrameSelector(FrameChooser):
                     self._kept_hashes.append(candidate.phash)
                 yield candidate
 
-        if self._sampling.mode in ("useful", "scenes"):
+        if self._in_scenes:
             self._previous_hashes += self._hashes
         self._interval = None
         self._candidates = []
@@ -158,7 +159,8 @@ class FrameSelector(FrameChooser):
 
     def _add(self, candidate: FrameCandidate) -> None:
         sharpest = max((other.sharpness for other in self._candidates), default=-1.0)
-        is_better = self._max_frames() > 1 or candidate.sharpness > sharpest
+        limit = sharpest if self._in_scenes else sharpest * _MIN_SHARPNESS_RATIO
+        is_better = self._sampling.per_scene > 1 or candidate.sharpness > limit
         # Only frames that would be kept: finding a fault takes time.
         fault = None
         if self._sampling.drop_bad and is_better:
@@ -166,12 +168,9 @@ class FrameSelector(FrameChooser):
 
         if fault:
             self._faults[fault] += 1
-        elif self._sampling.mode in ("useful", "scenes"):
+        elif self._in_scenes:
             self._add_to_scene(candidate)
-        elif (
-            not self._candidates
-            or candidate.sharpness > sharpest * _MIN_SHARPNESS_RATIO
-        ):
+        elif is_better:
             self._candidates = [candidate]
 
     def _add_to_scene(self, candidate: FrameCandidate) -> None:
@@ -182,15 +181,12 @@ class FrameSelector(FrameChooser):
             for other in self._candidates
             if (other.phash ^ candidate.phash).bit_count() <= max_bits
         ]
-        if not near and len(self._candidates) < self._max_frames():
+        if not near and len(self._candidates) < self._sampling.per_scene:
             self._candidates.append(candidate)
             return
         weakest = min(near or self._candidates, key=lambda other: other.sharpness)
         if candidate.sharpness > weakest.sharpness:
             self._candidates[self._candidates.index(weakest)] = candidate
-
-    def _max_frames(self) -> int:
-        return self._sampling.per_scene if self._sampling.mode == "scenes" else 1
 
     def _select(self) -> list[FrameCandidate]:
         if not self._candidates:
@@ -199,7 +195,7 @@ class FrameSelector(FrameChooser):
             return []
         if self._sampling.skip_similar is None:
             return self._candidates
-        if self._sampling.mode in ("useful", "scenes") and self._is_repeat():
+        if self._in_scenes and self._is_repeat():
             self.left_out["similar"] += 1
             return []
 
@@ -218,7 +214,7 @@ class FrameSelector(FrameChooser):
         """Return whether the interval shows what is kept already, or what was seen before."""
         max_bits = self._sampling.skip_similar or 0
         # Where one frame of the interval is kept, one like an earlier kept frame says enough.
-        if self._max_frames() == 1 and any(
+        if self._sampling.per_scene == 1 and any(
             _has_near_hash(self._kept_hashes, code, max_bits) for code in self._hashes
         ):
             return True

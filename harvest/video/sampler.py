@@ -64,10 +64,14 @@ def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
     width = max(round(full_width * scale), 1)
     height = max(round(full_height * scale), 1)
 
-    skips_frames = sampling.mode != "every" and facts.skips_safely
+    schedule = make_schedule(sampling, width * height)
+    # In a window of half a second are enough frames that others refer to, and these are compressed
+    # the least; decoding the others costs a third. Shorter intervals may need each frame.
+    is_exact = sampling.mode == "every" and schedule.within < _WINDOW_SECONDS
+    skips_frames = facts.skips_safely and not is_exact
     return DecodePlan(
         facts=facts,
-        schedule=make_schedule(sampling, width * height),
+        schedule=schedule,
         size=(width, height),
         skip="noref" if skips_frames else None,
         # Pillow writes PNG from RGB; frames with alpha become RGB anyway.

@@ -1,5 +1,6 @@
 """Guarantees of `harvest frames`, checked from outside on generated clips with known truth."""
 
+import math
 import shutil
 import sys
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import pytest
 from tools_for_tests import ROOT, python, run_here
 
 from gleanset import Dataset, Origin
+from harvest.video.sampler import make_plan, read_facts
+from harvest.video.sampling import Sampling
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import unusual_clips
@@ -120,6 +123,24 @@ def test_frame_content_matches_time(sample: Sample, steady: Path, uneven: Path) 
             if video == steady:
                 assert frame.origin.frame == number
             assert len(frame.origin.video or "") == 64
+
+
+def test_frames_of_long_intervals_are_those_that_others_refer_to(
+    sample: Sample, steady: Path
+) -> None:
+    times = unusual_clips.probe_times(steady)
+    frames = sample(steady, "--every", "1s", "--skip-similar", "off")
+    assert len(frames) == math.ceil(times[-1])
+    for second, frame in enumerate(frames):
+        assert second <= frame.time < second + 0.5
+        assert unusual_clips.read_number(frame.path) == frame.origin.frame
+
+    facts = read_facts(steady)
+    assert facts.skips_safely
+    plans = [make_plan(Sampling("every", every), facts) for every in (1.0, 0.9)]
+    plain = Sampling("every", skip_similar=None, drop_bad=False)
+    plans.append(make_plan(plain, facts))
+    assert [plan.skip for plan in plans] == ["noref", None, None]
 
 
 def half_a_frame(times: list[float], number: int) -> float:
