@@ -53,6 +53,24 @@ class Person:
         time.sleep(LOOK_SECONDS)
         return page
 
+    def read_tree(self) -> list[str]:
+        """Return what a screen reader is given, a node a line: role, name, and states."""
+        session = self.page.context.new_cdp_session(self.page)
+        nodes = session.send("Accessibility.getFullAXTree")["nodes"]
+        session.detach()
+        by_id = {node["nodeId"]: node for node in nodes}
+        lines: list[str] = []
+        waiting = [(nodes[0], 0)]
+        while waiting:
+            node, depth = waiting.pop()
+            line = "" if node["ignored"] else _describe_node(node)
+            if line:
+                lines.append("  " * depth + line)
+            children = [by_id[key] for key in node["childIds"] if key in by_id]
+            deeper = depth + bool(line)
+            waiting += [(child, deeper) for child in reversed(children)]
+        return lines
+
     def press(self, key: str) -> None:
         self.gestures["keys"] += 1
         self.page.keyboard.press(key)
@@ -157,6 +175,44 @@ class Person:
         while page["kind"] != "done":
             self.sort_page(page)
             page = self.wait_for_page(page["id"])
+
+
+UNSPOKEN_ROLES = ("none", "generic", "InlineTextBox", "LineBreak")
+SPOKEN_STATES = (
+    "checked",
+    "disabled",
+    "expanded",
+    "focused",
+    "hasPopup",
+    "level",
+    "selected",
+)
+
+
+def _describe_node(node: Mapping[str, Any]) -> str:
+    """Return role, name and states of a node of Chromium's tree; "" for one without a meaning."""
+    role = node["role"]["value"]
+    if role in UNSPOKEN_ROLES:
+        return ""
+    states = [
+        item["name"] if value is True else f"{item['name']}={value}"
+        for item in node.get("properties", ())
+        if item["name"] in SPOKEN_STATES
+        and (value := item["value"].get("value")) not in (False, "false")
+    ]
+    if role == "checkbox" and not any(state.startswith("checked") for state in states):
+        states.append("unchecked")
+    parts = [role, node["name"]["value"], *(f"[{state}]" for state in sorted(states))]
+    return " ".join(part for part in parts if part)
+
+
+def check_accessible(axe: Any, person: Person) -> None:
+    """Assert that axe finds nothing in the page as it is now."""
+    if not person.page.evaluate("'axe' in window"):
+        person.page.evaluate(axe.axe_script)
+    found = person.page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+    found = [(rule["id"], rule["nodes"][0]["html"]) for rule in found]
+    assert not found, found
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser_page import PHONE, WIDE, Person, opened_page
+from browser_page import PHONE, WIDE, Person, check_accessible, opened_page
 from drawn_faces import FaceSet, copied, drawn_once
 from served_labeler import Client, Server, running_labeler
 from test_labeler_people import invite
@@ -67,7 +67,7 @@ def test_decisions_without_connection_arrive_later(
         person.page.context.set_offline(True)
         person.type_name("Rin")
         person.wait_for("document.querySelector('#waiting').hidden === false")
-        assert "1 decisions wait" in person.page.inner_text("#waiting")
+        assert "1 decision waits" in person.page.inner_text("#waiting")
         person.page.keyboard.press("Control+z")
         person.page.locator(".who.asks").first.click()
         person.type_name("Mei")
@@ -284,13 +284,6 @@ def test_screen_reader_hears_steps_and_pages(
         person.wait_for(f"{focus}.id === 'token'")
 
 
-def check_accessible(axe: Any, person: Person) -> None:
-    if not person.page.evaluate("'axe' in window"):
-        person.page.evaluate(axe.axe_script)
-    found = person.page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found] == []
-
-
 def test_page_without_token_shows_form(
     browser: Any, faces: FaceSet, server: Server
 ) -> None:
@@ -352,7 +345,7 @@ def test_texts_are_translated_and_the_page_is_small() -> None:
     scripts = {path.stem: path.read_text() for path in paths}
     assert len(scripts) == len(paths), "a shared script is hidden by one of the page"
     catalogue = scripts.pop("catalogue")
-    japanese, chinese = catalogue.split("  zh: {")
+    japanese, chinese, _ = re.split(r"  (?:zh|one): \{", catalogue)
     texts = set(
         re.findall(r'data-(?:words|label)="([^"]+)"', (PAGE / "index.html").read_text())
     )

@@ -1,7 +1,7 @@
 // The administrator's page: reports beside faces with known answers, accepted, refused and undone.
 
-import { byId, element, say } from "./dom.js";
-import { percent, rescueFocus, splitForWrapping, stageClass } from "./layout.js";
+import { byId, element, rescueFocus, say } from "./dom.js";
+import { percent, splitForWrapping, stageClass } from "./layout.js";
 import { applyAdminDecision, fetchAdminReports, fetchFacts, NOT_A_FACE, REMOVED } from "./server.js";
 import { findSimilarName } from "./similar_names.js";
 import { askForToken } from "./token_form.js";

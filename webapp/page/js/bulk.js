@@ -1,8 +1,8 @@
 // Checking a folder: images of one class to tick and save as a list.
 
-import { byId, element, say } from "./dom.js";
+import { byId, element, rescueFocus, say } from "./dom.js";
 import { isImage, paint } from "./images.js";
-import { percent, rescueFocus } from "./layout.js";
+import { percent } from "./layout.js";
 import { translated, words } from "./words.js";
 
 const SIDE = 160;

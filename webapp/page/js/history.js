@@ -1,9 +1,9 @@
 // Previous predictions with thumbnails, stored in this browser only.
 
-import { byId, element } from "./dom.js";
+import { byId, element, rescueFocus } from "./dom.js";
 import { nameAnswer } from "./image_card.js";
 import { paint } from "./images.js";
-import { rescueFocus, splitForWrapping } from "./layout.js";
+import { splitForWrapping } from "./layout.js";
 import { words } from "./words.js";
 
 const KEY = "history";

@@ -1,9 +1,9 @@
 // The card of an image: its boxes, and its faces with their predictions.
 
 import { boxEditor, imageStage } from "./box_editor.js";
-import { element } from "./dom.js";
+import { element, rescueFocus } from "./dom.js";
 import { paint } from "./images.js";
-import { buildName, percent, rescueFocus, splitForWrapping } from "./layout.js";
+import { buildName, percent, splitForWrapping } from "./layout.js";
 import { refusal } from "./refusals.js";
 import { REMOVAL, showReported, WRONG } from "./report_dialog.js";
 import { words } from "./words.js";

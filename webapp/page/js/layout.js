@@ -1,4 +1,4 @@
-// How names, images, figures, dialogs and the focus are shown.
+// How names, images, figures and dialogs are shown.
 
 import { byId, element } from "./dom.js";
 
@@ -18,13 +18,6 @@ export function buildName(name) {
 export function openDialog(dialog) {
   byId("said").textContent = "";
   dialog.showModal();
-}
-
-/** Give the focus to the first of some elements that can be seen, where what had it is gone: it never falls to the page. */
-export function rescueFocus(...places) {
-  const isSeen = (place) => place?.isConnected && place.getClientRects().length > 0;
-  const { activeElement } = document;
-  if (activeElement === document.body || !isSeen(activeElement)) places.find(isSeen)?.focus({ preventScroll: true });
 }
 
 const STRIP = 4; // longer side divided by the shorter one, from which an image is shown in a scrolling frame

@@ -2,7 +2,7 @@
 
 import { checkFolder, translateFolder } from "./bulk.js";
 import { classify, isCached, loadModel } from "./device.js";
-import { byId, say } from "./dom.js";
+import { byId, rescueFocus, say } from "./dom.js";
 import { detectOnServer, cacheFinder, detectFaces, prepareFinder, waitForServiceWorker } from "./finder.js";
 import { showClasses, showPrivacyNotice } from "./first_screen.js";
 import { remember, showHistory } from "./history.js";
@@ -10,7 +10,6 @@ import { listenForImages, takeShared } from "./incoming.js";
 import { imageCard } from "./image_card.js";
 import { sendKeptReports, showKept } from "./kept_reports.js";
 import { openImage, OTHER_FORMAT, TOO_LARGE } from "./images.js";
-import { rescueFocus } from "./layout.js";
 import { refusal } from "./refusals.js";
 import { askForReport, offerClasses } from "./report_dialog.js";
 import * as server from "./server.js";

@@ -26,3 +26,10 @@ export function fill(place, children) {
   const isSame = place.childNodes.length === children.length && children.every((child, at) => child.isEqualNode(place.childNodes[at]));
   if (!isSame) place.replaceChildren(...children);
 }
+
+/** Give the focus to the first of some elements that can take it, where what had it is gone: it never falls to the page. */
+export function rescueFocus(...places) {
+  const canFocus = (place) => place?.isConnected && !place.disabled && place.getClientRects().length > 0;
+  const { activeElement } = document;
+  if (activeElement === document.body || !canFocus(activeElement)) places.find(canFocus)?.focus({ preventScroll: true });
+}

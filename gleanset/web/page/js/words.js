@@ -19,9 +19,10 @@ export function chooseOffered(offered) {
   return preferred.find((code) => offered.includes(code)) ?? offered[0];
 }
 
-/** Translate a text to the current language; the English text is the key. */
+/** Translate a text to the current language; the English text is the key. It has another form for a `count` of 1. */
 export function words(text, values = {}) {
-  const translation = WORDS[language]?.[text] ?? text;
+  const isOne = language === "en" && String(values.count) === "1";
+  const translation = WORDS[isOne ? "one" : language]?.[text] ?? text;
   return translation.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 

@@ -61,7 +61,10 @@ export function goOn(card) {
   const page = currentPage();
   const next = page ? nextCard(page, card) : -1;
   pointAt({ tile: -1, card: next });
-  document.querySelector(`.card[data-card="${next}"]`)?.scrollIntoView({ block: "nearest" });
+  const node = document.querySelector(`.card[data-card="${next}"]`);
+  node?.scrollIntoView({ block: "nearest" });
+  // A screen reader goes on with the next card; on the card itself all keys work. The keyboard of a phone stays open.
+  if (!document.activeElement.matches("#name")) node?.focus({ preventScroll: true });
 }
 
 /** What a key is for; null, with a message, for a whole card that was lit a moment ago. */
@@ -111,6 +114,9 @@ function pointAtNext({ n }) {
   const open = openTiles(currentPage());
   const next = open.find((tile) => tile.n > n) ?? open[0];
   pointAt({ tile: next?.n ?? -1, card: next?.card ?? -1 });
+  const face = document.querySelector(`.face[data-n="${next?.n}"]`);
+  if (document.activeElement.matches(".face")) face?.focus({ preventScroll: true });
+  face?.scrollIntoView({ block: "nearest" });
 }
 
 /** The key Enter and the main button: what is most likely right. */

@@ -35,8 +35,10 @@ function buildClass({ name, count, key, portraits }, labels) {
   const give = () => {
     const tiles = keyTargets();
     if (tiles) label(tiles, name);
+    // The keys go on where the face or card is.
+    document.querySelector(".face.pointed, .card.lit")?.focus({ preventScroll: true });
   };
-  return element("button", { class: "row", "data-class": name, tabindex: -1, onclick: give, "aria-label": words("{name}, {count} faces", { name, count }) }, ...parts);
+  return element("button", { class: "row", "data-class": name, onclick: give, "aria-label": words("{name}, {count} faces", { name, count }) }, ...parts);
 }
 
 const buildCount = (count, key) => [element("span", { class: "muted number", text: count.toLocaleString() }), key ? element("kbd", { text: key }) : element("span")];

@@ -23,7 +23,7 @@ export function drawHeader() {
 }
 
 export const buildTabs = (after = () => {}) => Object.entries(VIEWS).map(([name, text]) => element("button", {
-  class: "tab", text: words(text), "aria-pressed": String(name === currentView()),
+  class: "tab", text: words(text), "aria-current": name === currentView() && "page",
   onclick: () => { after(); showView(name); },
 }));
 
@@ -34,7 +34,8 @@ function drawProgress() {
     const name = text ? `${words(title)}: ${text}` : words(title);
     byId(id).title = name;
     byId(id).setAttribute("aria-label", name);
-    byId(id).disabled = !text;
+    // Not `disabled`: the focus would fall to the page, where the next Enter accepts it.
+    byId(id).setAttribute("aria-disabled", String(!text));
   }
 }
 

@@ -87,7 +87,8 @@ function labelPage(event) {
 function move([dx, dy]) {
   const faces = [...byId("page").querySelectorAll(".face")];
   const from = faces.find((face) => Number(face.dataset.n) === getPoint().tile) ?? null;
-  const next = from ? findNeighbour(from, faces, dx, dy) : faces[0];
+  // Without one, begin where Tab would.
+  const next = from ? findNeighbour(from, faces, dx, dy) : faces.find((face) => face.tabIndex === 0);
   if (next) pointAtFace(next);
 }
 

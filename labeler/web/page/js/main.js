@@ -1,6 +1,6 @@
 // Class pages in the browser.
 
-import { byId, element, fill } from "./dom.js";
+import { byId, element, fill, rescueFocus } from "./dom.js";
 import { label, undo } from "./actions.js";
 import { buildClassList, drawClasses } from "./class_list.js";
 import { closeDialogs, openSheet } from "./dialogs.js";
@@ -23,6 +23,7 @@ import "./touch.js";
 
 const LANGUAGES = { en: "English", ja: "日本語", zh: "简体中文" };
 let shownNews = null; // the last step of other people that was shown
+let heardEnd = ""; // what a screen reader heard of the last page
 
 function draw() {
   const page = currentPage();
@@ -33,7 +34,10 @@ function draw() {
   showLatestNews();
   if (page?.kind === "done") showEnd(page);
   else if (page) showPage(page);
+  else clearPage();
   placeField();
+  // A button that was pressed may be gone or disabled now.
+  rescueFocus(byId("title"));
 }
 
 function showPage(page) {
@@ -41,25 +45,29 @@ function showPage(page) {
   pointAt({ tile: -1, card: hasClusters(page) ? nextCard(page) : -1 });
   renewTarget();
   markPage(page);
-  tellPage();
-}
-
-/** Tell a screen reader of another page, and begin there what it reads. */
-function tellPage() {
+  showDetails();
+  heardEnd = "";
   hear([byId("title"), byId("subtitle")].map((part) => part.textContent).join(", "));
-  if (document.activeElement === document.body) byId("title").focus({ preventScroll: true });
 }
 
 function markCurrent() {
   if (currentPage()?.cards.length) markPage(currentPage());
 }
 
+/** What is there belongs to the view before. */
+function clearPage() {
+  forgetPage();
+  byId("page").replaceChildren();
+}
+
 function showEnd(page) {
   forgetPage();
   byId("page").className = "page done";
-  const text = byId("page").textContent;
   fill(byId("page"), buildEnd(page));
-  if (byId("page").textContent !== text) hear(byId("page").querySelector("h2").textContent);
+  showDetails();
+  const heading = [byId("title"), byId("page").querySelector("h2")].map((part) => part.textContent).join(", ");
+  if (heading !== heardEnd) hear(heading);
+  heardEnd = heading;
 }
 
 /** What other people have done since; the owner can undo it. */

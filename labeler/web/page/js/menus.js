@@ -5,6 +5,7 @@ import { check, label, lift, place, split } from "./actions.js";
 import { closeDialogs, openSheet } from "./dialogs.js";
 import { beginName } from "./naming.js";
 import { countFaces, hasClusters, isOpen, nameOfCard, nameTarget, targetsOfCard } from "./page_model.js";
+import { describeFace } from "./page_view.js";
 import { enlarge } from "./pictures.js";
 import { faceAddress } from "./server.js";
 import { currentPage, currentState } from "./store.js";
@@ -17,13 +18,13 @@ const item = (text, press, name = "") => element("button", { class: `item ${name
 const grid = (...items) => element("div", { class: "items" }, ...items);
 
 export function openFaceMenu(tile) {
-  const isReview = currentPage().kind === "review";
-  const title = tile.sent || tile.lifted ? words("This face") : words("This face alone");
-  openSheet(title,
+  const page = currentPage();
+  const isReview = page.kind === "review";
+  openSheet(describeFace(page, tile),
     element("button", { class: "menu-face", "aria-label": words("Show this face in its image"), onclick: () => { closeDialogs(); enlarge(tile.n); } }, element("img", { alt: "", src: faceAddress(tile, 256) })),
     isReview && grid(...buildReview(tile)),
-    buildClasses([tile]),
-    grid(item(words("Type a name…"), () => beginName([tile])), ...(isReview ? [] : buildChoices(tile))));
+    grid(item(words("Type a name…"), () => beginName([tile])), ...(isReview ? [] : buildChoices(tile))),
+    buildClasses([tile]));
 }
 
 const buildChoices = (tile) => [...buildPlaces([tile]), item(words(tile.lifted ? "Include it again" : "Exclude it"), () => lift(tile))];
@@ -38,8 +39,8 @@ export function openCardMenu(card) {
   const tiles = targetsOfCard(page, card);
   const name = nameOfCard(page, card);
   openSheet(words("{count} faces", { count: countFaces(tiles) }),
-    buildClasses(tiles),
-    grid(item(words(name ? "Rename…" : "Type a name…"), () => beginName(tiles)), ...buildPlaces(tiles), ...(hasClusters(page) && tiles.filter(isOpen).length > 1 ? [item(words("Split this card"), () => split(card))] : [])));
+    grid(item(words(name ? "Rename…" : "Type a name…"), () => beginName(tiles)), ...buildPlaces(tiles), ...(hasClusters(page) && tiles.filter(isOpen).length > 1 ? [item(words("Split this card"), () => split(card))] : [])),
+    buildClasses(tiles));
 }
 
 const buildPlaces = (tiles) => [

@@ -2,15 +2,15 @@
 
 import { byId, element } from "./dom.js";
 import { accept, goOn, label } from "./actions.js";
+import { narrow } from "./face_size.js";
 import { completeName, findTypo, matchName, resolveName } from "./names.js";
 import { showMessage } from "./notes.js";
-import { findTile, hasClusters, numbersOf, targetsOf, tilesOf } from "./page_model.js";
+import { countFaces, findTile, hasClusters, numbersOf, targetsOf, tilesOf } from "./page_model.js";
 import { getPoint } from "./point.js";
 import { currentPage, currentState, isReady } from "./store.js";
 import { words } from "./words.js";
 
 const MAX_OFFERED = 8;
-const narrow = matchMedia("(width < 45rem)");
 let target = null; // what the name is for: `{tiles: numbers}`, or `{isForPage}`
 let offered = []; // names that complete the text
 let at = -1; // the one in the field
@@ -18,7 +18,7 @@ let listener = () => {};
 
 const field = element("input", {
   id: "name", autocomplete: "off", autocapitalize: "words", spellcheck: "false", enterkeyhint: "done",
-  role: "combobox", "aria-expanded": "false", "aria-controls": "names", "aria-autocomplete": "list", 
+  role: "combobox", "aria-expanded": "false", "aria-controls": "names", "aria-autocomplete": "list", "aria-describedby": "name-hint",
   oninput: () => { at = -1; begin(); showOffers(); },
   onfocus: () => { begin(); showOffers(); },
   onblur: () => setTimeout(endWithoutFocus),
@@ -82,7 +82,8 @@ export function renewTarget() {
 /** Where the field is now. */
 export function placeField() {
   field.placeholder = words("Who is this?");
-  field.setAttribute("aria-label", field.placeholder);
+  const tiles = currentPage() ? tilesOf(currentPage()).filter(({ n }) => namedTiles().includes(n)) : [];
+  field.setAttribute("aria-label", tiles.length ? `${field.placeholder} ${words("{count} faces", { count: countFaces(tiles) })}` : field.placeholder);
   list.setAttribute("aria-label", words("Names"));
   const home = findHome();
   if (form.parentNode === home) return;
@@ -107,15 +108,16 @@ function showOffers() {
   const shown = text ? offered.map(([name]) => name) : listFrequent();
   list.replaceChildren(...shown.slice(0, MAX_OFFERED).map(buildOffer));
   field.setAttribute("aria-expanded", String(shown.length > 0 && target !== null));
+  field.removeAttribute("aria-activedescendant");
   hint.textContent = describeMeaning(text);
 }
 
 /** The classes with most faces, for a tap; with a keyboard they have keys. */
 const listFrequent = () => (narrow.matches && target ? [...(currentState()?.classes ?? [])].sort((a, b) => b.count - a.count).map(({ name }) => name) : []);
 
-function buildOffer(name) {
+function buildOffer(name, number) {
   // Pressing it must not take the focus from the field, and with it the target.
-  return element("li", { role: "option", "aria-selected": "false", text: name, onpointerdown: (event) => event.preventDefault(), onclick: () => { field.value = name; submit(); } });
+  return element("li", { id: `name-${number}`, role: "option", "aria-selected": "false", text: name, onpointerdown: (event) => event.preventDefault(), onclick: () => { field.value = name; submit(); } });
 }
 
 function describeMeaning(text) {
@@ -133,6 +135,9 @@ function complete(step) {
   [field.value] = offered[at];
   hint.textContent = describeMeaning(field.value);
   offered = completions;
+  for (const [number, offer] of [...list.children].entries()) offer.setAttribute("aria-selected", String(number === at));
+  field.setAttribute("aria-activedescendant", `name-${at}`);
+  list.children[at]?.scrollIntoView({ block: "nearest" });
 }
 
 const COMPLETION_STEPS = { Tab: 1, ArrowDown: 1, ArrowUp: -1 };
@@ -177,7 +182,10 @@ function askWhich(text, typo, isLast) {
     target = own;
     give(name, isLast, isSure);
   };
+  clear();
   showMessage(words("Is “{text}” {name}?", { text, name: typo }), [typo, () => choose(typo, false)], [words("New: {text}", { text }), () => choose(text, true)]);
+  // In the field Tab completes a name, and so would not lead to the buttons.
+  byId("said").querySelector("button").focus();
 }
 
 /** Ask the same about a step that the server refused. */
@@ -202,14 +210,11 @@ function give(name, isLast, isSure = false) {
   if (!label(named, name, isSure)) return;
   const { card } = named[0];
   clear();
-  if (hasClusters(page)) goOn(card);
   // The keyboard of a phone stays open for the next card.
-  if (narrow.matches && getPoint().card >= 0 && !isLast) begin();
-  else {
-    field.blur();
-    // A screen reader goes on with the next card; on the card itself all keys work.
-    document.querySelector(`.card[data-card="${getPoint().card}"]`)?.focus({ preventScroll: true });
-  }
+  if (!narrow.matches || isLast) field.blur();
+  if (hasClusters(page)) goOn(card);
+  if (getPoint().card < 0) field.blur();
+  else if (document.activeElement === field) begin();
   if (isLast && hasClusters(page)) accept();
 }
 narrow.addEventListener("change", placeField);

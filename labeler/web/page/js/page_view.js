@@ -11,6 +11,7 @@ import { currentState } from "./store.js";
 import { words } from "./words.js";
 
 const PLAIN_KINDS = ["class", "plain", "duplicates", "review"]; // pages without cards
+const TOGGLED_KINDS = ["clusters", "class", "mixed"]; // where a click excludes a face, or includes it again
 const hasMouse = matchMedia("(hover: hover)"); // and so a keyboard
 const MAX_PIXEL_RATIO = 1.5; // more is hardly seen, and slow on a phone's line
 const MAX_TRIES = 5;
@@ -46,13 +47,13 @@ function build(page) {
 function buildParts(page, { tiles }) {
   const doubtful = tiles.filter((tile) => tile.doubtful);
   const others = tiles.filter((tile) => !tile.doubtful);
-  if (!doubtful.length) return [buildFaces(tiles)];
-  const part = (title, members, name) => element("section", { class: `part ${name}` }, element("h2", { class: "small", text: title }), buildFaces(members));
+  if (!doubtful.length) return [buildFaces(page, tiles)];
+  const part = (title, members, name) => element("section", { class: `part ${name}` }, element("h2", { class: "small", text: title }), buildFaces(page, members));
   return [part(words("Low confidence"), doubtful, "doubtful"), ...(others.length ? [part(words("High confidence"), others, "")] : [])];
 }
 
 function buildCard(page, card, number) {
-  const node = element("div", { class: "card", role: "group", tabindex: -1, "data-card": number, "data-box": number, "aria-labelledby": `who-${number} place-${number}` }, buildHeading(page, card, number), buildFaces(card.tiles));
+  const node = element("div", { class: "card", role: "group", tabindex: -1, "data-card": number, "data-box": number, "aria-labelledby": `who-${number} place-${number}` }, buildHeading(page, card, number), buildFaces(page, card.tiles));
   node.style.setProperty("--columns", countColumns(card.tiles.length));
   return node;
 }
@@ -70,11 +71,17 @@ function buildHeading(page, card, number) {
 /** For screen readers: without names all cards have the same title. */
 const buildPlace = ({ cards }, number) => element("span", { id: `place-${number}`, hidden: true, text: words("Card {number} of {count}", { number: number + 1, count: cards.length }) });
 
-const buildFaces = (tiles) => element("ul", { class: "faces" }, ...tiles.map(buildFace));
+const buildFaces = (page, tiles) => element("ul", { class: "faces" }, ...tiles.map((tile) => buildFace(page, tile)));
 
-function buildFace(tile) {
+/** A click does what the role says: it checks a face or not, opens its menu, or keeps it of its copies. */
+function describeRole({ kind }) {
+  if (TOGGLED_KINDS.includes(kind)) return { role: "checkbox" };
+  return kind === "duplicates" ? {} : { "aria-haspopup": "dialog" };
+}
+
+function buildFace(page, tile) {
   return element("li", { class: tile.size > 1 ? "stack" : "" },
-    element("button", { class: "face", "data-n": tile.n, tabindex: -1 }, element("img", { alt: "", "data-face": tile.n }), element("span", { class: "tag" }), tile.size > 1 && element("span", { class: "size", text: tile.size })),
+    element("button", { class: "face", "data-n": tile.n, tabindex: -1, ...describeRole(page) }, element("img", { alt: "", "data-face": tile.n }), element("span", { class: "tag" }), tile.size > 1 && element("span", { class: "size", text: tile.size })),
     element("button", { class: "magnify", "data-enlarge": tile.n, tabindex: -1, "aria-label": words("Show face {number} in its image", { number: tile.n + 1 }) }, element("span", { class: "lens" })));
 }
 
@@ -101,7 +108,8 @@ export function markPage(page) {
   byId("page").classList.toggle("left", Boolean(page.isLeft));
   const lit = new Set(listLit(page));
   const tiles = tilesOf(page);
-  for (const tile of tiles) markFace(page, tile, tiles.length, lit);
+  const stop = findStop(page);
+  for (const tile of tiles) markFace(page, tile, lit, stop);
   page.cards.forEach((_, card) => markCard(page, card, lit));
 }
 
@@ -111,7 +119,13 @@ function listLit(page) {
   return targetsOf(page, getPoint()).map(({ n }) => n);
 }
 
-function markFace(page, tile, count, lit) {
+/** The one face that Tab goes to: what is pointed at, or the first one of that card. Arrows go to the others. */
+function findStop({ cards }) {
+  const { tile, card } = getPoint();
+  return tile >= 0 ? tile : cards[card]?.tiles[0]?.n ?? 0;
+}
+
+function markFace(page, tile, lit, stop) {
   const face = faces.get(tile.n);
   if (!face) return;
   const point = getPoint();
@@ -120,21 +134,24 @@ function markFace(page, tile, count, lit) {
   const isOfCard = hasClusters(page) && tile.sent !== "" && page.cards[box] && nameOfCard(page, box) === tile.sent;
   face.classList.toggle("lifted", Boolean(tile.lifted));
   face.classList.toggle("sent", Boolean(tile.sent || tile.others) && !isOfCard);
-  face.classList.toggle("best", page.kind === "duplicates" && !page.isUncertain && tile.n === 0);
+  face.classList.toggle("best", isBest(page, tile));
   face.classList.toggle("pointed", tile.n === point.tile);
   face.classList.toggle("lit", lit.has(tile.n));
-  face.tabIndex = tile.n === (point.tile >= 0 ? point.tile : 0) ? 0 : -1;
+  face.tabIndex = tile.n === stop ? 0 : -1;
   face.querySelector(".tag").textContent = isOfCard ? "" : nameTarget(tile.sent) || (tile.lifted ? "×" : tile.card === box ? tile.caption ?? "" : letterOf(tile.card));
-  face.setAttribute("aria-label", describeFace(tile, count));
+  face.setAttribute("aria-label", describeFace(page, tile));
+  if (TOGGLED_KINDS.includes(page.kind)) face.setAttribute("aria-checked", String(!tile.lifted));
 }
 
+const isBest = (page, { n }) => page.kind === "duplicates" && !page.isUncertain && n === 0;
 const letterOf = (card) => String.fromCharCode(65 + (card % 26));
 
-/** What a screen reader says of a face: its place and suggestion, and what was done with it. */
-function describeFace(tile, count) {
-  const suggestion = tile.caption ?? (tile.name && words("{name}?", { name: tile.name }));
-  const state = tile.sent ? nameTarget(tile.sent) : tile.lifted ? words("excluded") : "";
-  return [words("Face {number} of {count}", { number: tile.n + 1, count }), suggestion, tile.doubtful && words("Low confidence"), tile.size > 1 && words("{count} similar", { count: tile.size }), state].filter(Boolean).join(", ");
+/** What a face is: its place and suggestion, and what was done with it. */
+export function describeFace(page, tile) {
+  const place = { number: tile.n + 1, count: tilesOf(page).length };
+  const suggestion = tile.caption?.replaceAll("\n", " ") ?? (tile.name && words("{name}?", { name: tile.name }));
+  const state = tile.sent ? nameTarget(tile.sent) : tile.lifted ? words("excluded") : isBest(page, tile) && words("best copy");
+  return [words(page.kind === "duplicates" ? "Keep face {number} of {count}" : "Face {number} of {count}", place), suggestion, tile.doubtful && words("Low confidence"), tile.size > 1 && words("{count} similar", { count: tile.size }), state].filter(Boolean).join(", ");
 }
 
 function markCard(page, card, lit) {
@@ -147,15 +164,11 @@ function markCard(page, card, lit) {
   const isDone = !page.cards[card].tiles.some(isOpen);
   node.classList.toggle("lit", isLit);
   node.classList.toggle("done", isDone);
-  who.textContent = describeCard(name, isDone);
+  who.textContent = name ? isDone ? nameTarget(name) : words("{name}?", { name }) : words("Who is this?");
+  who.title = words("Type a name…");
+  who.dataset.key = (hasMouse.matches && currentState()?.classes.find((row) => row.name === name)?.key) || "";
   who.classList.toggle("asks", !name && hasClusters(page));
   node.querySelector(".count").textContent = describeCount(page, targets, isLit);
-}
-
-function describeCard(name, isDone) {
-  const key = currentState()?.classes.find((row) => row.name === name)?.key;
-  const title = isDone && name ? `${nameTarget(name)} ✓` : name ? words("{name}?", { name }) : words("Who is this?");
-  return key && hasMouse.matches ? `${key} · ${title}` : title;
 }
 
 function describeCount(page, targets, isLit) {

@@ -1,6 +1,6 @@
 // For the owner: who has joined and how many faces each decided, links for others, and their steps with undo.
 
-import { element, fill } from "./dom.js";
+import { element, fill, rescueFocus } from "./dom.js";
 import { openDialog } from "./dialogs.js";
 import { fetchPeople, invitePerson, revokePerson } from "./server.js";
 import { currentState, takeBack } from "./store.js";
@@ -27,8 +27,12 @@ function draw({ decided, invited, links }) {
   const names = [...new Set([owner, ...invited, ...Object.keys(decided)])];
   const rows = names.map((name) => buildPerson(name, decided[name] ?? 0, { isOwner: name === owner, isInvited: invited.includes(name) }));
   content.replaceChildren(element("ul", { class: "rows" }, ...rows), ...links.map(buildLink), buildForm(), ...buildNews());
+  keepFocus();
   content.querySelector(".link")?.select();
 }
+
+/** Keep the focus in the dialog where the row of a button is gone. */
+const keepFocus = () => rescueFocus(content.querySelector(".link"), content.querySelector("form button"));
 
 function buildPerson(name, count, { isOwner, isInvited }) {
   const state = isOwner ? words("you") : isInvited ? "" : words("no longer invited");
@@ -68,7 +72,7 @@ function buildNews() {
 }
 
 function buildStep(news) {
-  const row = element("li", { class: "person" }, element("span", { class: "name", text: words("{by}: {text}", news) }), element("button", { text: words("Undo"), onclick: () => { row.remove(); undoStep(news); } }));
+  const row = element("li", { class: "person" }, element("span", { class: "name", text: words("{by}: {text}", news) }), element("button", { text: words("Undo"), onclick: () => { row.remove(); keepFocus(); undoStep(news); } }));
   return row;
 }
 

@@ -12,6 +12,7 @@ const LOOK_MS = 150; // a mouse that crosses faces loads no images
 const details = document.getElementById("details");
 const wide = matchMedia("(width >= 72rem)");
 let timer = 0;
+let shownPage = ""; // the page of the face that is shown
 
 /** Show the face that is pointed at beside the page. */
 export function showDetails() {
@@ -21,7 +22,8 @@ export function showDetails() {
     const page = currentPage();
     const tile = page && findTile(page, getPoint().tile);
     if (tile) details.replaceChildren(element("img", { class: "large", alt: "", src: faceAddress(tile, 512) }), buildImage(tile), ...describe(tile));
-    else if (!page?.cards.length) details.replaceChildren();
+    else if (page?.id !== shownPage) details.replaceChildren();
+    shownPage = page?.id;
   }, LOOK_MS);
 }
 

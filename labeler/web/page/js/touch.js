@@ -59,6 +59,15 @@ function clickHeading(card) {
   if (["clusters", "mixed"].includes(currentPage().kind) && tiles.length) beginName(tiles);
 }
 
+/** The keys act on what has the focus, which Tab moves. */
+page.addEventListener("focusin", ({ target }) => {
+  if (!isReady() || !target.matches(":focus-visible")) return;
+  const tile = faceOf(target);
+  const card = target.closest(".card");
+  if (tile) pointAt({ tile: tile.n, card: tile.card });
+  else if (card && !target.matches("#name")) pointAtCard(target);
+});
+
 function pointAtCard(target) {
   const card = target.closest(".card");
   if (card) pointAt({ tile: -1, card: Number(card.dataset.card) });
@@ -74,7 +83,8 @@ page.addEventListener("pointermove", (event) => {
 
 page.addEventListener("contextmenu", (event) => {
   event.preventDefault();
-  if (event.pointerType === "mouse") openMenu(event.target);
+  // The menu key has no pointer, and in some browsers the mouse has none here; touch has its long press.
+  if (event.pointerType !== "touch") openMenu(event.target);
 });
 
 function openMenu(target) {

@@ -1,0 +1,319 @@
+"""What a screen reader, and a person without a pointer, gets of the page of `labeler serve`."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser_page import Person, check_accessible, opened_page
+from drawn_faces import FaceSet, copied, drawn_once
+from many_samples import make_many
+from served_labeler import Server, running_labeler
+from tools_for_tests import needs_chromium
+
+from gleanset import Dataset
+from gleanset.db.duplicates import SAME, Pairs, PairVerdict
+from gleanset.db.journal import Choice
+
+FACES, CLASSES = 60, 4
+NUMBER_LABELLED = 5  # faces of each known class
+pytestmark = [needs_chromium, pytest.mark.slow]
+
+
+@pytest.fixture
+def faces(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> FaceSet:
+    """Return a set of which every kind of page is made.
+
+    Some faces of all classes but one are labelled, the first one wrongly, the last two as copies
+    of each other.
+    """
+    faces = copied(
+        drawn_once(tmp_path_factory, FACES, CLASSES), tmp_path / "d", named=False
+    )
+    by_class: dict[str, list[str]] = {}
+    for key, name in faces.truth.items():
+        by_class.setdefault(name, []).append(key)
+    classes = sorted(by_class, key=lambda name: -len(by_class[name]))
+    known = [name for name in classes[:3] if name != classes[1]]
+    chosen = [key for name in known for key in by_class[name][:NUMBER_LABELLED]]
+    names = {key: faces.truth[key] for key in chosen} | {chosen[0]: known[1]}
+
+    with Dataset.open(faces.root) as dataset:
+        choices = [Choice(key, "label", name) for key, name in names.items()]
+        dataset.journal.apply("Label", choices)
+        pairs = Pairs(dataset.db)
+        pair = tuple(sorted(pairs.get_ids(chosen[-2:])))
+        with dataset.db.transaction():
+            pairs.add_candidates([pair])
+        pairs.save_verdicts([PairVerdict(*pair, 0.0, 1.0, SAME)])
+    return faces
+
+
+@pytest.fixture
+def server(faces: FaceSet) -> Iterator[Server]:
+    """Serve the faces."""
+    with running_labeler(faces.root) as server:
+        yield server
+
+
+FACE_LINE = r"(button|checkbox) (Keep f|F)ace \d+ of"
+PRESSED_ROLES = ("button", "checkbox", "combobox", "textbox", "option")
+
+
+def visit_kinds(person: Person) -> Iterator[Any]:
+    """Yield the first page of each kind; sort all faces, and settle nothing in the checks."""
+    kinds = set()
+    page = person.wait_for_page()
+    while page["kind"] != "done":
+        if page["kind"] not in kinds:
+            yield page
+        kinds.add(page["kind"])
+        person.sort_page(page)
+        page = person.wait_for_page(page["id"])
+    assert kinds >= {"clusters", "mixed"}
+    yield page
+    for view in ("Review doubtful labels", "Choose among duplicates"):
+        person.tap(f"#page button:has-text('{view}')")
+        yield person.wait_for_page()
+        show_view(person, "Class pages")
+        person.wait_for_page()
+
+
+def show_view(person: Person, name: str) -> None:
+    """Open a view by its tab, which a phone has in a sheet."""
+    if person.by_touch:
+        person.tap("#menu-button")
+        person.tap(f"#sheet .tab:has-text('{name}')")
+    else:
+        person.tap(f"#tabs .tab:has-text('{name}')")
+
+
+def visit_dialogs(person: Person) -> Iterator[str]:
+    """Yield the name of each dialog that a page of clusters has while it is open."""
+    settings = "#menu-button" if person.by_touch else "#settings-button"
+
+    def close(name: str) -> str:
+        person.wait_for("document.querySelector('dialog[open]') !== null")
+        return name
+
+    person.page.locator(".face").nth(1).focus()
+    person.press("ContextMenu")
+    yield close("Face 2 of")
+    person.press("Escape")
+    person.page.locator(".card .more").first.focus()
+    person.press("Enter")
+    yield close("faces")
+    person.press("Escape")
+    person.page.locator(".portrait").first.focus()
+    person.press("Enter")
+    yield close("Face 1 in its image")
+    person.press("Escape")
+    person.page.locator(settings).focus()
+    person.press("Enter")
+    yield close("Classes and settings" if person.by_touch else "Settings")
+    person.press("Escape")
+    person.press("F1")
+    yield close("All keys")
+    person.press("Escape")
+    person.page.locator(settings).focus()
+    person.press("Enter")
+    person.tap("#sheet button:has-text('People')")
+    person.page.fill("#dialog form input", "Yuki")
+    person.press("Enter")
+    person.wait_for("document.querySelector('.link') !== null")
+    yield close("People")
+    person.press("Escape")
+
+
+@pytest.mark.parametrize("phone", [False, True])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(
+    browser: Any, faces: FaceSet, server: Server, phone: bool, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with opened_page(
+        browser, server.url, faces.truth, phone=phone, color_scheme=scheme
+    ) as person:
+        for page in visit_kinds(person):
+            check_accessible(axe, person)
+            width = person.page.viewport_size["width"]
+            assert person.page.evaluate("document.documentElement.scrollWidth") == width
+            if page["kind"] != "clusters":
+                continue
+            for _ in visit_dialogs(person):
+                check_accessible(axe, person)
+            person.page.context.set_offline(True)
+            person.name_card(0, "Rin")
+            person.wait_for("document.querySelector('#waiting').hidden === false")
+            check_accessible(axe, person)
+            person.press("Control+z")
+            person.page.context.set_offline(False)
+            person.wait_for("localStorage.getItem('steps') === '[]'")
+
+
+def test_tree_of_each_page_names_faces_and_buttons(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    with opened_page(browser, server.url, faces.truth) as person:
+        for page in visit_kinds(person):
+            lines = [line.strip() for line in person.read_tree()]
+            check_landmarks(lines)
+            check_names(lines)
+            assert list_focused(lines) == [
+                f"heading {title(person)} [focused] [level=1]"
+            ]
+            expected = [*describe_faces(page)]
+            names = [line for line in lines if re.match(FACE_LINE, line)]
+            assert names == expected, page["kind"]
+
+
+def title(person: Person) -> str:
+    return str(person.page.inner_text("#title"))
+
+
+def describe_faces(page: Any) -> Iterator[str]:
+    """Yield the line of each face in the tree."""
+    tiles = [tile for card in page["cards"] for tile in card["tiles"]]
+    for tile in tiles:
+        place = f"ace {tile['n'] + 1} of {len(tiles)}"
+        match page["kind"]:
+            case "duplicates":
+                best = ", best copy" if tile["n"] == 0 else ""
+                yield f"button Keep f{place}, {tile['caption']}{best}"
+            case "review":
+                change = f"{tile['label']} → {tile['name']}?"
+                yield f"button F{place}, {change} [hasPopup=dialog]"
+            case "clusters":
+                yield f"checkbox F{place} [checked=true]"
+            case _:
+                doubtful = ", Low confidence" if tile["doubtful"] else ""
+                yield f"checkbox F{place}, {tile['name']}?{doubtful} [checked=true]"
+
+
+def check_landmarks(lines: list[str]) -> None:
+    """Check the parts of the page, and that its headings begin with the title."""
+    landmarks = ("banner", "navigation", "main", "complementary", "region")
+    parts = [line for line in lines if line.partition(" ")[0] in landmarks]
+    assert parts == [
+        "banner",
+        "navigation Views",
+        "main",
+        "complementary Classes",
+        "complementary The face that is pointed at",
+        "region Messages",
+    ]
+    headings = "\n".join(line for line in lines if line.startswith("heading"))
+    levels = [int(level) for level in re.findall(r"\[level=(\d)]", headings)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert max(levels) == 2
+
+
+def check_names(lines: list[str]) -> None:
+    """Check that everything that can be pressed or filled has a name."""
+    pressed = [line for line in lines if line.partition(" ")[0] in PRESSED_ROLES]
+    assert pressed
+    assert [line for line in pressed if re.fullmatch(r"\w+( \[.*)?", line)] == []
+
+
+def list_focused(lines: list[str]) -> list[str]:
+    return [line for line in lines[1:] if "[focused]" in line]
+
+
+def test_tree_of_each_dialog_has_only_the_dialog(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    with opened_page(browser, server.url, faces.truth) as person:
+        person.wait_for_page()
+        for name in visit_dialogs(person):
+            lines = [line.strip() for line in person.read_tree()]
+            assert lines[1].startswith("dialog ")
+            assert name in lines[1]
+            check_names(lines)
+            assert not {"main", "banner"}.intersection(lines)
+            assert len(list_focused(lines)) == 1
+            # What is said meanwhile is heard.
+            assert "region Messages" in lines
+
+
+def test_focus_returns_and_stays_in_the_page(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    def focused() -> str:
+        [line] = list_focused(person.read_tree())
+        return line.strip()
+
+    def said() -> str:
+        return str(person.page.inner_text("#said"))
+
+    with opened_page(browser, server.url, faces.truth) as person:
+        person.wait_for_page()
+        person.press("ArrowRight")
+        assert focused() == "checkbox Face 1 of 16 [checked=true] [focused]"
+        person.press("Control+Space")
+        assert focused() == "checkbox Face 1 of 16, excluded [focused] [unchecked]"
+        for key in ("ContextMenu", "Space", "F1"):
+            person.press(key)
+            person.wait_for("document.querySelector('dialog[open]') !== null")
+            person.press("Escape")
+            assert focused() == "checkbox Face 1 of 16, excluded [focused] [unchecked]"
+
+        # Undo that has nothing more to undo keeps the focus: elsewhere Enter accepts the page.
+        person.press("Control+Space")
+        person.page.locator("#undo").focus()
+        person.press("Enter")
+        person.wait_for("document.querySelector('#undo').ariaDisabled === 'true'")
+        assert focused() == "button Undo [disabled] [focused]"
+        assert said() == "Undo: Label"
+        person.page.locator("#redo").focus()
+        person.press("Enter")
+        person.wait_for("document.querySelector('#redo').ariaDisabled === 'true'")
+        assert focused() == "button Redo [disabled] [focused]"
+
+        # The end of a view, and the way to another one.
+        person.sort_everything()
+        assert focused() == "heading Class pages [focused] [level=1]"
+        person.page.locator("#tabs button").nth(2).focus()
+        person.press("Enter")
+        page = person.wait_for_page()
+        assert focused() == "heading Are these labels right? [focused] [level=1]"
+        person.press("ArrowRight")
+        person.press("Enter")
+        person.wait_for("localStorage.getItem('steps') === '[]'")
+        if len(page["cards"][0]["tiles"]) > 1:
+            assert focused().startswith("button Face 2 of")
+
+
+def test_question_about_a_name_has_the_focus(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    with opened_page(browser, server.url, faces.truth) as person:
+        person.wait_for_page()
+        person.type_name("Hanna")
+        assert "button hana [focused]" in [line.strip() for line in person.read_tree()]
+        assert "Is “Hanna” hana?" in person.page.inner_text("#said")
+        # A slow click: what happens when the button takes the focus must not remove it.
+        person.page.hover("#said button >> nth=1")
+        person.page.mouse.down()
+        time.sleep(0.2)
+        person.page.mouse.up()
+        person.wait_for("localStorage.getItem('steps') === '[]'")
+        with Dataset.open(faces.root) as dataset:
+            assert "Hanna" in {sample.label for sample in dataset.samples.iterate()}
+
+
+def test_plain_page_offers_the_menu_of_each_face(browser: Any, tmp_path: Path) -> None:
+    make_many(tmp_path / "d", 24)
+    with (
+        running_labeler(tmp_path / "d") as server,
+        opened_page(browser, server.url, {}) as person,
+    ):
+        page = person.wait_for_page()
+        assert page["kind"] == "plain"
+        lines = [line.strip() for line in person.read_tree()]
+        check_landmarks(lines)
+        check_names(lines)
+        faces = [f"button Face {n} of 24 [hasPopup=dialog]" for n in range(1, 25)]
+        assert [line for line in lines if " Face " in line] == faces
