@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser_page import Person, check_accessible, opened_page
-from drawn_faces import FaceSet, copied, drawn_once
+from browser_page import LOOK_SECONDS, Person, check_accessible, opened_page
+from drawn_faces import FaceSet, assigned_labels, copied, drawn_once
 from many_samples import make_many
 from served_labeler import Server, running_labeler
 from tools_for_tests import needs_chromium
@@ -17,7 +17,8 @@ from gleanset import Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.journal import Choice
 
-FACES, CLASSES = 60, 4
+FACES = 60
+CLASSES = 4
 NUMBER_LABELLED = 5  # faces of each known class
 pytestmark = [needs_chromium, pytest.mark.slow]
 
@@ -317,3 +318,148 @@ def test_plain_page_offers_the_menu_of_each_face(browser: Any, tmp_path: Path) -
         check_names(lines)
         faces = [f"button Face {n} of 24 [hasPopup=dialog]" for n in range(1, 25)]
         assert [line for line in lines if " Face " in line] == faces
+
+
+MAX_TABS = 60
+FOCUS = """(() => {
+    const at = document.activeElement;
+    const {outlineStyle, outlineWidth, textDecorationLine} = getComputedStyle(at);
+    const {top, bottom, left, right} = at.getBoundingClientRect();
+    return {
+        name: at.nodeName,
+        html: at.outerHTML.slice(0, 200),
+        isMarked: (outlineStyle !== "none" && outlineWidth !== "0px")
+            || textDecorationLine === "underline" || at.matches(".card.lit"),
+        isSeen: bottom > 0 && right > 0 && top < innerHeight && left < innerWidth,
+    };
+})()"""
+
+
+class KeyboardUser(Person):
+    """A person with a keyboard only, who always sees where the focus is."""
+
+    def press(self, key: str) -> None:
+        super().press(key)
+        focus = self.page.evaluate(FOCUS)
+        assert focus["name"] != "BODY", key
+        assert focus["isMarked"], (key, focus)
+        assert focus["isSeen"], (key, focus)
+
+    def tap(self, selector: str) -> None:
+        raise AssertionError(f"needs a pointer: {selector}")
+
+    def press_button(self, selector: str, text: str = "") -> None:
+        """Go to a button with Tab, and press it."""
+        find = f"""[...document.querySelectorAll('{selector}')]
+            .find((button) => button.textContent.startsWith('{text}'))"""
+        before = f"{find}.compareDocumentPosition(document.activeElement) & 4"
+        key = "Shift+Tab" if self.page.evaluate(before) else "Tab"
+        for _ in range(MAX_TABS):
+            if self.page.evaluate(f"{find} === document.activeElement"):
+                return self.press("Enter")
+            self.press(key)
+        raise AssertionError(f"{key} does not reach {selector} {text}")
+
+    def point_at(self, n: int) -> None:
+        """Go to a face with the arrows."""
+        for _ in range(2 * FACES):
+            at = int(self.page.evaluate("document.activeElement.dataset.n ?? '-1'"))
+            if at == n:
+                return
+            self.press("ArrowRight" if at < n else "ArrowLeft")
+        raise AssertionError(f"the arrows do not reach face {n}")
+
+    def correct(self, n: int, name: str, suggested_card: int) -> None:
+        """Exclude a face, and name it where that is not done later."""
+        self.point_at(n)
+        self.press("Control+Space")
+        if suggested_card < 0:
+            self.type_name(name)
+
+    def name_card(self, number: int, name: str) -> None:
+        """Go to a card, and name it."""
+        if self.page.evaluate(f"!document.querySelector('#who-{number}.asks')"):
+            return
+        is_lit = f"document.querySelector('[data-card=\"{number}\"]').matches('.lit')"
+        while not self.page.evaluate(is_lit):
+            self.press("Control+ArrowRight")
+        time.sleep(LOOK_SECONDS)
+        self.type_name(name)
+
+    def wait_until_sent(self) -> None:
+        self.wait_for("localStorage.getItem('steps') === '[]'")
+
+
+def test_everything_is_done_with_the_keyboard(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    def count(name: str) -> int:
+        return [*assigned_labels(faces.root).values()].count(name)
+
+    with opened_page(browser, server.url, faces.truth) as watcher:
+        person = KeyboardUser(watcher.page, faces.truth)
+        page = person.wait_for_page()
+        [card] = page["cards"]
+        number = len(card["tiles"])
+
+        # A step, undone and done again by keys and by buttons.
+        person.type_name("Rin")
+        person.wait_until_sent()
+        assert count("Rin") == number
+        person.press("Control+z")
+        person.wait_until_sent()
+        assert count("Rin") == 0
+        person.press_button("#redo")
+        person.wait_until_sent()
+        assert count("Rin") == number
+        person.press_button("#undo")
+        person.wait_until_sent()
+        assert count("Rin") == 0
+
+        # The menu of a face, and a class of the list.
+        person.point_at(1)
+        person.press("Shift+F10")
+        person.press_button("#sheet .item", "Not sure")
+        person.wait_until_sent()
+        person.point_at(2)
+        named = count("hana")
+        person.press_button("#classes button", "hana")
+        person.wait_until_sent()
+        assert count("hana") == named + number - 1, "the open faces of the card"
+        for _ in range(2):
+            person.press("Control+z")
+            person.wait_until_sent()
+        assert count("hana") == named
+
+        # The settings.
+        person.press_button("#settings-button")
+        person.press_button("#sheet button", "All keys")
+        person.press("Escape")
+
+        person.sort_everything()
+        person.press_button("#page button", "Review doubtful labels")
+        settle_labels(person)
+        person.press_button("#tabs button", "Duplicates")
+        page = person.wait_for_page()
+        assert page["kind"] == "duplicates"
+        person.press("Enter")
+        person.wait_for("document.querySelector('.end') !== null")
+        assert "Nothing is left here" in person.page.inner_text("#page")
+
+    with Dataset.open(faces.root) as dataset:
+        kept = [sample for sample in dataset.samples.iterate() if sample.kept]
+    assert len(kept) == FACES - 1
+    assert {sample.key: sample.label for sample in kept}.items() <= faces.truth.items()
+
+
+def settle_labels(person: KeyboardUser) -> None:
+    """Accept suggestions of classes where they are right, keep the label elsewhere."""
+    page = person.wait_for_page()
+    assert page["kind"] == "review"
+    while page["kind"] != "done":
+        tiles = page["cards"][0]["tiles"]
+        for tile in tiles:
+            person.point_at(tile["n"])
+            is_right = person.truth[tile["key"]] == tile["name"]
+            person.press("Enter" if is_right else "k")
+        page = person.wait_for_page(page["id"])

@@ -1,6 +1,6 @@
 // The field for a name: in the heading of the card that it is for, above a page of one class, or in the bar of a phone.
 
-import { byId, element } from "./dom.js";
+import { byId, element, rescueFocus } from "./dom.js";
 import { accept, goOn, label } from "./actions.js";
 import { narrow } from "./face_size.js";
 import { completeName, findTypo, matchName, resolveName } from "./names.js";
@@ -215,6 +215,7 @@ function give(name, isLast, isSure = false) {
   if (hasClusters(page)) goOn(card);
   if (getPoint().card < 0) field.blur();
   else if (document.activeElement === field) begin();
+  rescueFocus(document.querySelector(".face.pointed"), byId("title"));
   if (isLast && hasClusters(page)) accept();
 }
 narrow.addEventListener("change", placeField);
