@@ -35,7 +35,6 @@ from gleanset.errors import (
 )
 from gleanset.own_process import INTERRUPTED_EXIT_CODE, restore_interrupts
 from gleanset.platform import has_current_folder
-from gleanset.removed import find_removed
 from gleanset.settings import list_settings_warnings
 from gleanset.terminal import wrap, wrap_error
 from gleanset.work.progress import (
@@ -341,8 +340,9 @@ def main(commands: click.Group) -> NoReturn:
     except click.exceptions.Abort as abort:
         report = _report_no_answer if _is_end_of_input(abort) else _report_interrupt
         code = report(name)
-    except (click.ClickException, UsageError) as error:
-        code = _refuse_command_line(name, error)
+    except click.ClickException as error:
+        _print_click_error(error)
+        code = error.exit_code
     except GleansetError as error:
         code = _print_error(name, error)
     except KeyboardInterrupt:
@@ -354,16 +354,6 @@ def main(commands: click.Group) -> NoReturn:
     except Exception:
         code = _report_unexpected_error(name)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _refuse_command_line(name: str, error: click.ClickException | UsageError) -> int:
-    """Print what is wrong, or what replaces a removed command or option; return the exit code."""
-    if removed := find_removed([name, *sys.argv[1:]]):
-        error = UsageError(f"no longer available: {removed.name}", removed.hint)
-    if isinstance(error, GleansetError):
-        return _print_error(name, error)
-    _print_click_error(error)
-    return error.exit_code
 
 
 def _print_click_error(error: click.ClickException) -> None:

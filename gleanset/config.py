@@ -25,7 +25,6 @@ from typing import (
 import msgspec
 
 from gleanset.errors import InputUnusable, RecipeError, UsageError
-from gleanset.removed import find_removed_key
 
 T = TypeVar("T")
 
@@ -153,10 +152,8 @@ def _find_mistakes_in_table(
         if key in shapes:
             yield from _find_mistakes(value, shapes[key], (*place, key))
         else:
-            hint = find_removed_key((*place, key))
-            if not hint:
-                guess = did_you_mean(key, shapes)
-                hint = f"{guess}known keys: {', '.join(sorted(shapes))}"
+            guess = did_you_mean(key, shapes)
+            hint = f"{guess}known keys: {', '.join(sorted(shapes))}"
             yield _Mistake((*place, key), f"unknown key {key!r}", hint, has_place=False)
 
     for field in msgspec.structs.fields(struct):

@@ -40,7 +40,6 @@ from gleanset.errors import (
     UsageError,
 )
 from gleanset.records import Candidate
-from gleanset.removed import REMOVED_SOURCE_OPTIONS
 from harvest.http import Client, Page, parse_retry_after
 from harvest.http.policy import RETRY_STATUSES
 from harvest.secrets import redact_secrets
@@ -227,10 +226,10 @@ class Source(ABC):
         for name, value in query.options.items():
             if name not in options:
                 guess = did_you_mean(name, options, f"did you mean {self.name}.{{}}? ")
-                hint = f"{guess}use one of: {', '.join(options)}"
-                # What replaces an option that was removed.
-                hint = REMOVED_SOURCE_OPTIONS.get(f"{self.name}.{name}", hint)
-                raise UsageError(f"{self.name} has no option {name!r}", hint)
+                raise UsageError(
+                    f"{self.name} has no option {name!r}",
+                    f"{guess}use one of: {', '.join(options)}",
+                )
             options[name].check(self.name, value)
             if name.endswith("endpoint"):
                 Endpoint(value)

@@ -29,7 +29,6 @@ from gleanset import Dataset
 from gleanset.cli import parse_key_values
 from gleanset.db.connection import read_only_mode
 from gleanset.errors import GleansetError, UsageError
-from gleanset.removed import REMOVED_COMMANDS, find_removed
 
 MODULES = ("pipeline.cli", "harvest.cli", "facecrop.cli", "labeler.cli", "baseline.cli")
 
@@ -379,45 +378,6 @@ def test_malformed_key_value_raises_error(text: str, example: str) -> None:
     ) as raised:
         parse_key_values([text], example)
     assert example in str(raised.value)
-
-
-@pytest.mark.parametrize("name", REMOVED_COMMANDS)
-def test_removed_command_names_its_replacement(name: str) -> None:
-    program, *words = name.split()
-    module = "pipeline.cli" if program == "gleanset" else f"{program}.cli"
-    ran = run_here(module, *words).refused(2)
-    assert (
-        ran.stderr
-        == f"{program}: no longer available: {name}\nhint: {REMOVED_COMMANDS[name]}\n"
-    )
-
-
-@pytest.mark.parametrize(
-    ("line", "name"),
-    [
-        ("gleanset baseline presort --follow", "baseline presort"),
-        ("harvest keyword cat --range=1-3 --limit 5", "harvest keyword --range"),
-        (
-            "harvest keyword --source=gallery_dl cat",
-            "harvest keyword --source gallery_dl",
-        ),
-        ("gleanset labeler balance copies", "labeler balance"),
-        ("labeler export out --balance copies", None),
-        ("harvest keyword --source bing", None),
-        ("gleanset", None),
-    ],
-)
-def test_removed_words_are_found_in_command_line(line: str, name: str | None) -> None:
-    removed = find_removed(line.split())
-    assert (removed.name if removed else None) == name
-
-
-def test_changelog_names_every_removed_command_and_option() -> None:
-    table = (
-        (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").partition("## 0.1.0 ")[0]
-    )
-    words = {word for name in REMOVED_COMMANDS for word in name.split()[1:]}
-    assert [word for word in sorted(words) if word not in table] == []
 
 
 # Mounts the dataset read-only over itself, for one command.

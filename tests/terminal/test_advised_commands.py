@@ -15,7 +15,6 @@ from advice import (
 
 from gleanset.cli import _add_dataset_option
 from gleanset.errors import UsageError
-from gleanset.removed import REMOVED_COMMANDS, REMOVED_SOURCE_OPTIONS
 
 ELSEWHERE = Path("another folder")
 OPTION = " -d 'another folder'"
@@ -59,10 +58,3 @@ def test_hints_name_a_dataset_that_is_elsewhere(hints: list[SourceHint]) -> None
         return " -d " in command or not takes_dataset(command)
 
     assert list_faults(hints, has_dataset) == []
-
-
-@pytest.mark.parametrize("name", [*REMOVED_COMMANDS, *REMOVED_SOURCE_OPTIONS])
-def test_replacement_of_a_removed_command_is_valid(name: str) -> None:
-    text = (REMOVED_COMMANDS | REMOVED_SOURCE_OPTIONS)[name]
-    for command in commands_in(text):
-        assert is_valid(command), text
