@@ -208,6 +208,16 @@ CREATE TABLE sorting_note(
     refused TEXT);  -- classes that it is not (rows, with commas)
 CREATE INDEX sorting_note_mark ON sorting_note(mark, sample) WHERE mark IS NOT NULL;
 
+CREATE TABLE handed_page(  -- a page that somebody sorts in the browser, or has left
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    person TEXT,  -- who was invited to the browser page; NULL: the owner
+    page TEXT NOT NULL);  -- JSON: its samples, and what was done on it
+CREATE TRIGGER handed_page_limit AFTER INSERT ON handed_page  -- the last 100 of a person
+    BEGIN DELETE FROM handed_page WHERE person IS new.person AND number<=(
+    SELECT number FROM handed_page WHERE person IS new.person ORDER BY number DESC
+    LIMIT 1 OFFSET 100); END;
+
 -- Duplicates.
 
 CREATE TABLE sample_hash(  -- hashes to compare samples, of a region of the image

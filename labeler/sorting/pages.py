@@ -40,6 +40,9 @@ from labeler.sorting.page_layout import (
 from labeler.sorting.predictions import NO_PREDICTION, Predictor, average_predictions
 from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResult
 
+MAX_PAGES_AHEAD = 3
+"""Pages from one analysis of 3,000 samples, which takes a second: enough Enters for another one."""
+
 
 class QueueAnalysis(NamedTuple):
     """Predictions and clusters of the waiting samples.
@@ -98,6 +101,20 @@ class Pages:
             self.skip(skipped)
         self.unstack(unstacked)
         return self._show_page(self._analyze_queue())
+
+    def list_next(self) -> list[ClassPage]:
+        """Return the next pages, up to one of clusters, whose names change all others."""
+        analysis = self._analyze_queue()
+        pages: list[ClassPage] = []
+        while len(pages) < MAX_PAGES_AHEAD and (page := self._show_page(analysis)):
+            pages.append(page)
+            if page.kind is PageKind.CLUSTERS:
+                break
+            shown = {tile.number for tile in page.tiles}
+            left = [stack for stack in analysis.stacks if stack.number not in shown]
+            analysis = analysis._replace(stacks=left)
+
+        return pages
 
     def unstack(self, rows: Iterable[int]) -> None:
         """Show samples one by one from now on."""

@@ -128,10 +128,15 @@ class State(msgspec.Struct):
 
 
 class StepAnswer(msgspec.Struct):
-    """A step that is saved (0: nothing had to be), and what there is to show now."""
+    """A step that is saved (0: nothing had to be), and what there is to show now.
+
+    `changed_since` faces of it were decided by others or have another region: they stay as they
+    are. `page` is None while the next one is composed.
+    """
 
     step: int
     kind: StepKind
     text: str
-    page: LabelPage
+    changed_since: int
+    page: LabelPage | None
     state: State

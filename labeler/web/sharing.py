@@ -5,13 +5,15 @@ Each person has a session and a page; no face is on the pages of two people.
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import msgspec
 
 from gleanset import Dataset
 from gleanset.db.classes import normalize_class_name
@@ -21,6 +23,7 @@ from gleanset.db.regions import SampleRegion
 from gleanset.db.sorting import SampleTile, SampleTiles
 from gleanset.errors import UsageError
 from gleanset.operations import Operation
+from gleanset.records import Region
 from gleanset.web.problems import RefusedRequest
 from labeler.sorting.descriptor_queue import count_unmeasured
 from labeler.sorting.name_matching import (
@@ -58,49 +61,76 @@ LEASE_SECONDS = 600.0
 """A person who does nothing for so long loses the page once somebody else is there."""
 
 MAX_NEWS = 20
-MAX_REMEMBERED_STEPS = 300
-"""Steps of a person whose request and page are in memory.
-
-The database has the requests of older steps, and their undo shows no other page.
-"""
 
 DONE = "done"
 """The kind of a page without faces: all that wait are on other pages."""
 
-Note = Callable[[Pages], object]
-"""What happened to a page, for the pages that follow."""
+_LIST_PAGES = "SELECT page FROM handed_page WHERE person IS ? ORDER BY number"
+_FIND_PAGE = """
+    SELECT page
+    FROM handed_page
+    WHERE person IS ?1 AND (
+        id=?2
+        OR typeof(?2)='integer' AND ?2 IN (SELECT value FROM json_each(page, '$.steps'))
+    )
+    """
+_STORE_PAGE = """
+    INSERT INTO handed_page(id, person, page) VALUES(?, ?, ?)
+    ON CONFLICT(id) DO UPDATE SET page=excluded.page
+    """
 
 
 @dataclass
 class CurrentPage:
-    """A page in the hands of one person, who decided its `own` tiles."""
+    """A page of one person, who decided its `own` tiles.
+
+    `regions` are those of its tiles when it was handed out. It was `left_by` a step, as long as
+    that is not undone; the samples `unstacked` are shown one by one from then on. `steps` are those
+    that were made on it; the last `request` may arrive again.
+    """
 
     shown: Shown
+    regions: list[Region] = field(default_factory=list)
     own: set[int] = field(default_factory=set)
     id: str = field(default_factory=secrets.token_urlsafe)
-
-    @property
-    def is_untouched(self) -> bool:
-        """Whether the person did nothing on the page."""
-        return not (self.own or self.shown.lifted)
+    left_by: str = ""
+    unstacked: Sequence[int] = ()
+    steps: list[int] = field(default_factory=list)
+    request: str = ""
 
     def note_states(
-        self, states: Mapping[int, SampleTile], reserved: frozenset[int]
+        self, samples: SampleTiles, reserved: frozenset[int] = frozenset()
     ) -> None:
         """Note what the tiles are now, by their first row; other people have `reserved`."""
         page = self.shown.page
+        states = samples.get_many([tile.rows[0] for tile in page.tiles])
         shown = replace(self.shown, sent={}, names=Shown.begin(page).names)
         reserved_tiles = set()
         for n, tile in enumerate(page.tiles):
             state = states.get(tile.rows[0])
             if state is None or not state.waits:
                 shown = shown.send([n], find_target(state) if state else "")
-            elif not reserved.isdisjoint(tile.rows):
+            elif state.region.region != self.regions[n] or reserved.intersection(
+                tile.rows
+            ):
                 reserved_tiles.add(n)
 
         self.own.intersection_update(shown.sent)
         others = {*reserved_tiles, *shown.sent} - self.own
         self.shown = replace(shown, others=frozenset(others))
+
+    def note(self, pages: Pages) -> None:
+        """Note what was done here, for the pages that follow."""
+        page = self.shown.page
+        pages.exclude(page.tiles[n] for n in self.shown.lifted)
+        pages.unstack(self.unstacked)
+        if self.left_by == "leave":
+            pages.skip(page)
+        elif self.left_by == "accept":
+            pages.note_tested(page)
+
+
+_decode_page = msgspec.json.Decoder(CurrentPage).decode
 
 
 def find_target(sample: SampleTile) -> str:
@@ -140,40 +170,50 @@ class Person:
         self._reviewing = copy(self.session)
         self._reviewing.tiles = PersonalTiles(dataset.db, "", 0.0)
         self.pages = Pages(self.session)
-        self.current: CurrentPage | None = None
-        self.prepared: Shown | None = None
-        """The page that follows."""
-        self.notes: list[Note] = []
+        self.current_id = ""
+        self.prepared: list[ClassPage] = []
+        """The pages that follow."""
+        self.shown: set[int] = set()
+        """The samples that were shown since pages were last asked for."""
+        self.notes: list[Callable[[Pages], object]] = []
+        """What happened to pages, for those that follow."""
         self.room = MAX_PAGE_TILES
-        self.used_at = 0.0
+        self.used_at = time.monotonic()
         """When this person last did something with a page."""
         self.check: CopiesCheck | LabelsCheck = NO_CHECK
         self.check_page = NO_CHECK.describe({}, 0)
         """Duplicates or doubtful labels that this person checks, and how they were shown."""
-        self.results: dict[str, StepResult] = {}
-        """What requests have done, in case that they arrive again."""
-        self._pages_of_steps: dict[int, CurrentPage] = {}
+        # Of a server that ran before.
+        for data in dataset.db.fetch_column(_LIST_PAGES, (name,)):
+            page = _decode_page(data)
+            if page.left_by:
+                self.notes.append(page.note)
+            else:
+                self.current_id = page.id
 
     @property
-    def rows(self) -> set[int]:
-        """The samples on the page of this person, and on the one that follows."""
-        pages = (self.current.shown if self.current else None, self.prepared)
-        return {row for shown in pages if shown for row in shown.page.rows}
+    def current(self) -> CurrentPage:
+        """The page that this person has, as it was after the last step; or one without tiles."""
+        return self._find_page(self.current_id)
 
-    def refresh(self, reserved: frozenset[int]) -> None:
-        """Note what became of the page; other people have the samples `reserved`."""
-        if self.current is None:
-            return
-        rows = [tile.rows[0] for tile in self.current.shown.page.tiles]
-        states = self.session.tiles.get_many(rows)
-        self.current.note_states(states, reserved)
-        if self.current.is_untouched and not self.current.shown.open():
-            self.current = None
+    def _find_page(self, key: str | int) -> CurrentPage:
+        """Return the page with an id, or on which a step was made; or one without tiles."""
+        data = self.session.dataset.db.fetch_text(_FIND_PAGE, (self.name, key))
+        return _decode_page(data) if data else CurrentPage(NO_PAGE)
+
+    @contextmanager
+    def storing(self, current: CurrentPage) -> Iterator[None]:
+        """Store a page together with the step that the body makes on it."""
+        db = self.session.dataset.db
+        with db.transaction():
+            yield
+            data = msgspec.json.encode(current).decode()
+            db.execute(_STORE_PAGE, (current.id, self.name, data))
 
     def take(self, sent: SentStep) -> StepResult:
-        """Carry out a step on the page.
+        """Carry out a step on a page, which may have gone back or to another person since.
 
-        Raises `RefusedRequest` for a page that this person does not hold, and `UsageError`.
+        Raises `RefusedRequest` for a page that this person never had, and `UsageError`.
         """
         if sent.act in ("undo", "redo"):
             return self._take_back(sent)
@@ -181,32 +221,30 @@ class Person:
             _require_page(sent, self.check_page.id, len(self.check_page.faces))
             return self.check.settle(self._reviewing, sent)
 
-        current = self.current or CurrentPage(NO_PAGE)
+        current = self._find_page(sent.page)
         _require_page(sent, current.id, len(current.shown.page.tiles))
-        result = _ACTS[sent.act](self, current, sent)
-        _remember(self._pages_of_steps, result.root, current)
-        return result
+        if sent.id == current.request:
+            return NO_STEP
+        # What waits is labelled also where it is on the page of somebody else now.
+        current.note_states(self.session.tiles)
+        others = current.shown.others.intersection(sent.tiles)
+        with self.storing(current):
+            result = _ACTS[sent.act](self, current, sent)
+            current.steps.append(result.root)
+            current.request = sent.id
+        return replace(result, changed_since=len(others))
 
     def _take_back(self, sent: SentStep) -> StepResult:
         if sent.step:
             check_owner(self.name)
         result = self.session.take_back(StepKind(sent.act), sent.step)
         # Show the page where the step was made.
-        self.current = self._pages_of_steps.get(result.root, self.current)
+        current = self._find_page(result.root)
+        if current.steps:
+            with self.storing(current):
+                current.left_by = ""
+            self.current_id = current.id
         return result
-
-    def leave(self, current: CurrentPage, *notes: Note) -> None:
-        """Leave a page: pages that are composed from now on follow the notes."""
-        excluded = [current.shown.page.tiles[n] for n in current.shown.lifted]
-        self.notes += (partial(Pages.exclude, tiles=excluded), *notes)
-        self.current = None
-
-
-def _remember(entries: dict[Any, Any], step: Any, entry: Any) -> None:
-    """Add the entry of a step; drop the oldest of too many."""
-    entries[step] = entry
-    if len(entries) > MAX_REMEMBERED_STEPS:
-        del entries[next(iter(entries))]
 
 
 def _require_page(sent: SentStep, page: str, size: int) -> None:
@@ -222,18 +260,22 @@ def _require_page(sent: SentStep, page: str, size: int) -> None:
 
 def _send(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
     target = f":{sent.label}" if sent.act == "place" else _resolve(person, sent)
-    tiles = sent.tiles
     shown = current.shown
-    if shown.others.intersection(tiles):
+    tiles = [n for n in sent.tiles if n not in shown.others]
+    if not tiles:
         raise RefusedRequest(
             409,
             "decided elsewhere",
             "somebody else has decided about this face",
             "load the page again",
         )
-    is_card = len(tiles) > 1 and shown.cards
+    is_card = len(sent.tiles) > 1 and shown.cards
     provenance = WITH_PAGE if is_card else BY_HAND
-    result = person.session.decide(shown.samples(tiles), target, provenance)
+    # Some samples of a stack may be decided.
+    states = person.session.tiles.get_many(shown.samples(tiles))
+    own = shown.samples(current.own)
+    rows = [row for row, state in states.items() if state.waits or row in own]
+    result = person.session.decide(rows, target, provenance)
     current.own.update(tiles)
     return result
 
@@ -269,10 +311,9 @@ def _lift(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
 def _split(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
     shown = current.shown
     if not shown.has_clusters:
-        rows = shown.samples(sent.tiles)
-        person.prepared = None
-        person.leave(current, lambda pages: pages.unstack(rows))
-    elif moved := person.pages.part(shown.page, shown.open(sent.tiles)):
+        current.unstacked = shown.samples(sent.tiles)
+        return _leave(person, current, sent)
+    if moved := person.pages.part(shown.page, shown.open(sent.tiles)):
         current.shown = shown.move(moved, max(shown.cards) + 1)
     return NO_STEP
 
@@ -283,18 +324,17 @@ def _accept(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
     person.session.check_classes_exist(() if label else shown.page.labels)
     done = {*shown.sent, *shown.others}
     result = person.pages.label_page(shown.page, shown.lifted, done, label)
-    person.leave(current, lambda pages: pages.note_tested(shown.page))
+    _leave(person, current, sent)
     return result
 
 
 def _leave(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
-    person.leave(current, lambda pages: pages.skip(current.shown.page))
-    return NO_STEP
-
-
-def _better(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
-    person.prepared = None
-    person.leave(current)
+    current.left_by = sent.act
+    person.notes.append(current.note)
+    if sent.act in ("better", "split"):
+        person.prepared = []
+    if current.id == person.current_id:
+        person.current_id = ""
     return NO_STEP
 
 
@@ -305,7 +345,7 @@ _ACTS: dict[str, Callable[[Person, CurrentPage, SentStep], StepResult]] = {
     "split": _split,
     "accept": _accept,
     "leave": _leave,
-    "better": _better,
+    "better": _leave,
 }
 
 
@@ -313,15 +353,13 @@ class Wish(NamedTuple):
     """What a page has to be like, with the notes since the last wish of the same person.
 
     `room` is the number of tiles that fill the screen; samples `reserved` are on other pages, and
-    `second` ones are those that another person decided. It `is_ahead` if it is composed while the
-    person still has another page.
+    `second` ones are those that another person decided.
     """
 
     room: int
     reserved: frozenset[int]
     second: Sequence[int]
-    notes: Sequence[Note]
-    is_ahead: bool
+    notes: Sequence[Callable[[Pages], object]]
 
 
 class SharedSorting:
@@ -415,63 +453,70 @@ class SharedSorting:
         person.room = room or person.room
         person.used_at = time.monotonic()
         reserved = self._list_reserved(person)
-        person.refresh(reserved)
-        if person.current is None:
-            shown = person.prepared
-            person.prepared = None
-            if shown is None:
+        while True:
+            current = person.current
+            current.note_states(person.session.tiles, reserved)
+            shown = current.shown
+            if current.own or shown.lifted or shown.open():
+                return self._describe_page(current)
+
+            person.current_id = ""
+            if not person.prepared:
                 return None
+            page = person.prepared.pop(0)
+            if page is NO_PAGE.page:
+                return LabelPage(
+                    id="", kind=DONE, left=self._tiles.get_counts().pending
+                )
             # What others have decided or taken since is not on it.
-            tiles = person.session.tiles.get_many(shown.page.rows)
+            tiles = person.session.tiles.get_many(page.rows)
             free = {row for row, tile in tiles.items() if tile.waits} - reserved
-            page = shown.page.restrict(free)
+            page = page.restrict(free)
             if page.tiles:
-                person.current = CurrentPage(Shown.begin(page))
-            elif shown is not NO_PAGE:
-                return None
-        return self._describe_page(person.current)
+                regions = [tiles[tile.rows[0]].region.region for tile in page.tiles]
+                current = CurrentPage(Shown.begin(page), regions)
+                with person.storing(current):
+                    person.current_id = current.id
+                person.shown.update(page.rows)
 
     def make_wish(self, name: PersonName) -> Wish:
         """Return what the page after the present one of a person has to be like."""
         person = self._get_person(name)
-        own = person.current.shown.page.rows if person.current else ()
+        own = person.current.shown.page.rows
+        person.shown = {*own}
         notes = person.notes
         person.notes = []
         reserved = self._list_reserved(person).union(own)
-        return Wish(
-            person.room, reserved, person.session.tiles.list_new(), notes, bool(own)
-        )
+        return Wish(person.room, reserved, person.session.tiles.list_new(), notes)
 
-    def note_composed(
-        self, name: PersonName, wish: Wish, page: ClassPage | None
-    ) -> None:
-        """Keep a page that was composed for a person."""
+    def note_composed(self, name: PersonName, pages: Sequence[ClassPage]) -> None:
+        """Keep pages that were composed for a person, without what was shown meanwhile."""
         person = self._get_person(name)
-        person.prepared = None
-        if page is not None:
-            person.prepared = Shown.begin(page)
-        elif not wish.is_ahead:
+        person.prepared = []
+        for page in pages:
+            left = page.restrict({*page.rows} - person.shown)
+            # A few faces are not worth a page: they come with others.
+            if 2 * len(left.tiles) > len(page.tiles):
+                person.prepared.append(left)
+
+        if not (pages or person.shown):
             # Before somebody has nothing to do, pages that are prepared for others go back.
             others = [other for other in self._people.values() if other.prepared]
             for other in others:
-                other.prepared = None
-            person.prepared = None if others else NO_PAGE
+                other.prepared = []
+            person.prepared = [] if others else [NO_PAGE.page]
 
     def take_step(self, name: PersonName, sent: SentStep) -> StepResult:
         """Carry out a step, once however often it is sent."""
         person = self._get_person(name)
-        if sent.id in person.results:
-            return person.results[sent.id]
-        # The server may have been started again since.
         if step := self._tiles.find_request(sent.id):
             if step.person != name:
                 raise UsageError("not your step", "load the page again")
             return StepResult(step.id, step.operation)
 
-        person.refresh(self._list_reserved(person))
         self.dataset.db.step_columns = {"person": name, "request": sent.id}
-        result = person.take(sent)
-        _remember(person.results, sent.id, result)
+        with self.dataset.db.transaction():
+            result = person.take(sent)
         self._note_change()
         return result
 
@@ -522,21 +567,18 @@ class SharedSorting:
             if other is person:
                 continue
             if other.used_at < since:
-                other.current = None
-                other.prepared = None
+                other.current_id = ""
+                other.prepared = []
                 other.check = NO_CHECK
-            rows |= other.rows
+            for page in (other.current.shown.page, *other.prepared):
+                rows.update(page.rows)
         return frozenset(rows)
 
     def _note_change(self) -> None:
         self.version += 1
         self._names = []
 
-    def _describe_page(self, current: CurrentPage | None) -> LabelPage:
-        left = self._tiles.get_counts().pending
-        if current is None:
-            return LabelPage(id="", kind=DONE, left=left)
-
+    def _describe_page(self, current: CurrentPage) -> LabelPage:
         shown = current.shown
         page = shown.page
         boxes = shown.cards or (0,) * len(page.tiles)
@@ -566,7 +608,7 @@ class SharedSorting:
         return LabelPage(
             id=current.id,
             kind=page.kind.name.lower(),
-            left=left,
+            left=self._tiles.get_counts().pending,
             cards=list(cards.values()),
             better=shown.is_corrected,
             total=page.total,

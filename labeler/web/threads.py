@@ -1,7 +1,9 @@
 """The threads of the server: one decides, one composes pages, and one compares faces."""
 
 import asyncio
+import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -26,6 +28,7 @@ from labeler.web.sharing import SharedSorting, Wish
 POLL_SECONDS = 0.7
 """How often changes by windows and commands are looked for: they are shown within 2 s."""
 
+SWITCH_SECONDS = 0.0005
 MAX_COMPOSING_SECONDS = 0.1
 """Where composing takes longer, the next page is prepared while a person looks at one. Otherwise
 it is composed once it is needed, from all decisions."""
@@ -48,19 +51,17 @@ class PageComposer:
 
     def __init__(self, root: Path):
         self._session = SortingSession(Dataset.open(root))
-        self._pages: dict[PersonName, Pages] = {}
+        self._pages: dict[PersonName, Pages] = defaultdict(lambda: Pages(self._session))
 
-    def compose(self, name: PersonName, wish: Wish) -> ClassPage | None:
-        """Return the next page of a person; None if nothing is left to show."""
-        if name not in self._pages:
-            self._pages[name] = Pages(self._session)
+    def compose(self, name: PersonName, wish: Wish) -> list[ClassPage]:
+        """Return the next pages of a person; none if nothing is left to show."""
         pages = self._pages[name]
         pages.room = wish.room
         pages.reserved = wish.reserved
         self._hide_labels(wish.second)
         for note in wish.notes:
             note(pages)
-        return pages.next()
+        return pages.list_next()
 
     def _hide_labels(self, samples: Sequence[int]) -> None:
         """Let samples wait on this connection, so that their labels suggest nothing."""
@@ -95,8 +96,7 @@ class SortingThreads:
         self._share = share
         self._deciding = ThreadPoolExecutor(1, "deciding")
         self._composing = ThreadPoolExecutor(1, "composing")
-        self._changed = asyncio.Event()
-        self._version = 0
+        self._worked = asyncio.Event()
         self._is_closed = False
         self._measuring_task: asyncio.Task[None] | None = None
         self._tasks: dict[PersonName, asyncio.Task[None]] = {}
@@ -105,6 +105,9 @@ class SortingThreads:
 
     async def start(self) -> None:
         """Open the dataset. Raises errors of the dataset."""
+        # Composing is mostly Python: with Python's 5 ms, each of the 50 queries of an answer would
+        # wait so long for the interpreter.
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._sharing = await _run(
             self._deciding, SharedSorting, self._root, self._share
         )
@@ -115,24 +118,25 @@ class SortingThreads:
         try:
             return await _run(self._deciding, work, self._sharing, *arguments)
         finally:
-            if self._sharing.version != self._version:
-                self._version = self._sharing.version
-                self._changed.set()
-                self._changed = asyncio.Event()
+            self._worked.set()
+            self._worked = asyncio.Event()
 
     async def wait_for_change(self, version: int, seconds: float) -> None:
         """Wait until the version is another one, at most for some seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._version == version:
-                    await self._changed.wait()
+                while self._sharing.version == version:
+                    await self._worked.wait()
 
     async def get_page(self, name: PersonName, room: int = 0) -> LabelPage:
         """Return the page of a person, once it is composed."""
-        while (page := await self.run(SharedSorting.get_page, name, room)) is None:
+        while (page := await self._find_page(name, room)) is None:
             await asyncio.shield(self._compose_for(name))
+        return page
 
-        # The page that follows is composed while the person looks at this one.
+    async def _find_page(self, name: PersonName, room: int = 0) -> LabelPage | None:
+        page = await self.run(SharedSorting.get_page, name, room)
+        # Pages that follow are composed while the person looks at this one.
         if self._composing_seconds > MAX_COMPOSING_SECONDS:
             self._compose_for(name)
         return page
@@ -140,10 +144,16 @@ class SortingThreads:
     async def take(self, name: PersonName, sent: SentStep) -> StepAnswer:
         """Carry out a step of a person, and return what there is to show now."""
         result = await self.run(SharedSorting.take_step, name, sent)
-        page = await self.get_page(name)
+        if (page := await self._find_page(name)) is None:
+            # What is saved is acknowledged soon: the browser asks for a page that takes longer.
+            composing = self._compose_for(name)
+            await asyncio.wait([composing], timeout=MAX_COMPOSING_SECONDS)
+            page = await self._find_page(name)
         state = await self.run(SharedSorting.get_state, name)
         text = result.operation.text("face")
-        return StepAnswer(result.step, result.kind, text, page, state)
+        return StepAnswer(
+            result.step, result.kind, text, result.changed_since, page, state
+        )
 
     async def get_check(
         self, name: PersonName, skipped: int, *, of_copies: bool
@@ -163,9 +173,9 @@ class SortingThreads:
     async def _compose(self, name: PersonName) -> None:
         wish = await self.run(SharedSorting.make_wish, name)
         start = time.monotonic()
-        page = await _run(self._composing, self._composer.compose, name, wish)
+        pages = await _run(self._composing, self._composer.compose, name, wish)
         self._composing_seconds = time.monotonic() - start
-        await self.run(SharedSorting.note_composed, name, wish, page)
+        await self.run(SharedSorting.note_composed, name, pages)
 
     async def watch(self) -> None:
         """Look for changes by other processes, and for faces to compare."""

@@ -113,6 +113,10 @@ class Client:
         step = {"id": str(uuid.uuid4()), "page": page["id"], "act": act}
         return self.ask("/api/v1/steps", step | {"tiles": [*tiles]} | more)
 
+    def accept(self, page: Any) -> Any:
+        """Accept a page, and return the next one."""
+        return self.step(page, "accept").body["page"] or self.page()
+
     def undo(self, act: str = "undo", **more: Any) -> Answer:
         return self.step({"id": ""}, act, **more)
 
@@ -139,14 +143,14 @@ class Server:
         self.process.communicate()
 
 
-def start_server(root: Path, *options: str) -> Server:
+def start_server(root: Path, *options: str, token: str = TOKEN) -> Server:
     """Start a server and wait until it answers."""
     command = (sys.executable, "-m", "labeler", "serve", "-d", root, "--port", "0")
     process = subprocess.Popen(
         (*map(str, command), *options),
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"GLEANSET_LABELER_TOKEN": TOKEN, "BROWSER": "true"},
+        env=os.environ | {"GLEANSET_LABELER_TOKEN": token, "BROWSER": "true"},
     )
     assert process.stdout is not None
     return Server(process, process.stdout.readline().strip())

@@ -41,7 +41,7 @@ def name_all(client: Client) -> None:
                 tiles = [tile["n"] for tile in card["tiles"]]
                 named = client.step(page, "label", tiles, label=who(card["tiles"][0]))
                 assert named.status == 200, named.body
-        page = client.step(page, "accept").body["page"]
+        page = client.accept(page)
 
 
 def who(tile: dict[str, str]) -> str:
@@ -75,7 +75,7 @@ def test_undo_shows_page_again(client: Client) -> None:
         "Miku" for _ in tiles
     ]
     assert named["state"]["undo"] == f"Label {len(tiles)} faces as Miku"
-    following = client.step(page, "accept").body["page"]
+    following = client.accept(page)
     assert following["id"] != page["id"]
 
     undone = client.undo().body
@@ -88,30 +88,22 @@ def test_undo_shows_page_again(client: Client) -> None:
 
 def test_lifted_faces_are_not_labelled(client: Client) -> None:
     page = client.page()
-    while page["kind"] == "clusters":
+    while page["kind"] == "clusters" or len(list_tiles(page)) < 3:
         # Some wait for suggestions.
         for card in page["cards"]:
             tiles = [tile["n"] for tile in card["tiles"]][:-2]
             client.step(page, "label", tiles or [0], label=who(card["tiles"][0]))
-        page = client.step(page, "accept").body["page"]
+        page = client.accept(page)
     assert page["kind"] in ("class", "mixed")
     lifted = list_tiles(page)[0]
     marked = client.step(page, "lift", [lifted["n"]]).body["page"]
     assert [tile["n"] for tile in list_tiles(marked) if tile["lifted"]] == [lifted["n"]]
 
     answer = client.step(page, "accept").body
-    shown = {tile["key"]: tile["name"] for tile in list_tiles(answer["page"])}
+    shown = {tile["key"]: tile["name"] for tile in list_tiles(client.page())}
     assert shown.get(lifted["key"]) != lifted["name"]
     expected = sum(tile["size"] for tile in list_tiles(page)) - lifted["size"]
     assert f"Label {expected} faces" in answer["text"]
-
-
-def test_page_that_is_left_is_refused(client: Client) -> None:
-    page = client.page()
-    client.step(page, "leave")
-    refused = client.step(page, "label", [0], label="Miku")
-    assert (refused.status, refused.body["reason"]) == (409, "page gone")
-    assert client.state()["classes"] == []
 
 
 def test_card_is_split(client: Client) -> None:

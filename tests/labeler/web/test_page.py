@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from browser_page import PHONE, WIDE, Person, check_accessible, opened_page
 from drawn_faces import FaceSet, copied, drawn_once
-from served_labeler import Client, Server, running_labeler
+from served_labeler import Client, Server, running_labeler, start_server
 from test_labeler_people import invite
 from tools_for_tests import needs_chromium
 
@@ -78,6 +79,68 @@ def test_decisions_without_connection_arrive_later(
         person.wait_for("localStorage.getItem('steps') === '[]'")
         first = [tile["key"] for tile in page["cards"][0]["tiles"]]
         assert labels(faces) == dict.fromkeys(first, "Mei")
+
+
+def test_decisions_outlive_the_server(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    with opened_page(browser, server.url, faces.truth) as person:
+        page = person.wait_for_page()
+        person.page.context.set_offline(True)
+        person.type_name("Rin")
+        time.sleep(0.5)
+        person.type_name("Mei")
+        server.kill()
+        # The owner has another token then, and a window named faces meanwhile.
+        taken = page["cards"][1]["tiles"][0]["key"]
+        with Dataset.open(faces.root) as dataset:
+            dataset.journal.apply("Label", [Choice(taken, "label", "Kaito")])
+        port = str(urlsplit(server.url).port)
+        other = start_server(faces.root, "--port", port, token="another token")
+        try:
+            person.page.context.set_offline(False)
+            person.wait_for("document.querySelector('#token')")
+            assert labels(faces) == {taken: "Kaito"}
+            person.page.fill("#token", "another token")
+            with person.page.expect_navigation():
+                person.page.keyboard.press("Enter")
+            person.wait_for("localStorage.getItem('steps') === '[]'")
+            said = "document.querySelector('#said').textContent"
+            person.wait_for(f"{said}.startsWith('1 faces stay as they are')")
+            assert person.wait_for_page()["id"] == page["id"], "nothing moves"
+        finally:
+            other.kill()
+
+    expected = {taken: "Kaito"}
+    for card, name in zip(page["cards"], ("Rin", "Mei"), strict=False):
+        for tile in card["tiles"]:
+            expected.setdefault(tile["key"], name)
+    assert labels(faces) == expected
+
+
+def test_question_about_a_name_is_for_the_page_where_it_was_typed(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    with opened_page(browser, server.url, faces.truth) as person:
+        page = person.wait_for_page()
+        person.page.context.set_offline(True)
+        person.type_name("Sakurakoo")
+        person.page.keyboard.press("Escape")
+        # A window makes a class of nearly this name; the page is left meanwhile.
+        others = [tile["key"] for tile in page["cards"][-1]["tiles"]]
+        with Dataset.open(faces.root) as dataset:
+            choices = [Choice(key, "label", "Sakurako") for key in others]
+            dataset.journal.apply("Label", choices)
+        person.ask("act('leave')")
+        person.page.context.set_offline(False)
+        said = "document.querySelector('#said').textContent"
+        person.wait_for(f"{said}.includes('Is “Sakurakoo” Sakurako?')")
+        present = person.wait_for_page(page["id"])
+        person.page.locator("#said button").first.click()
+        person.wait_for("localStorage.getItem('steps') === '[]'")
+        assert person.ask("currentPage()")["id"] == present["id"]
+    first = [tile["key"] for tile in page["cards"][0]["tiles"]]
+    assert labels(faces) == dict.fromkeys([*first, *others], "Sakurako")
 
 
 def test_two_people_sort_at_once(browser: Any, faces: FaceSet, server: Server) -> None:

@@ -1,7 +1,6 @@
 // Class pages in the browser.
 
 import { byId, element, fill, rescueFocus } from "./dom.js";
-import { label, undo } from "./actions.js";
 import { buildClassList, drawClasses } from "./class_list.js";
 import { closeDialogs, openSheet } from "./dialogs.js";
 import { buildEnd } from "./end_page.js";
@@ -10,12 +9,12 @@ import { buildTabs, drawHeader } from "./header.js";
 import { showKeys } from "./keys.js";
 import { askAgain, hasText, listenToNaming, placeField, renewTarget } from "./naming.js";
 import { hear, showMessage, showNews, showWaiting } from "./notes.js";
-import { findTile, hasClusters, nextCard } from "./page_model.js";
+import { hasClusters, nextCard } from "./page_model.js";
 import { canUndo, openPeople, undoStep } from "./people.js";
 import { drawPage, forgetPage, markPage } from "./page_view.js";
 import { showDetails } from "./pictures.js";
 import { listenToPoint, pointAt } from "./point.js";
-import { currentPage, currentState, start } from "./store.js";
+import { currentPage, currentState, repeatAct, start } from "./store.js";
 import { askForToken } from "./token_form.js";
 import { currentLanguage, setLanguage, words } from "./words.js";
 import "./drag.js";
@@ -93,10 +92,7 @@ function showError(error) {
 
 /** Label what was asked about with the class that was meant. */
 function repeatStep(step, suggestion) {
-  askAgain(step, suggestion, (name, { sure = false } = {}) => {
-    const tiles = step.tiles.map((n) => findTile(currentPage(), n)).filter(Boolean);
-    label(tiles, name, sure);
-  });
+  askAgain(step, suggestion, (name, more) => repeatAct(step, name, more));
 }
 
 function openMenu() {

@@ -7,18 +7,22 @@ import { words } from "./words.js";
 const SHOWN_MS = 6000;
 const NEWS_MS = 10_000;
 let timer = 0;
+let isAsking = false; // a question stays until it is answered
 
 /** Show a message for a while, with buttons `[text, press]`; those stay until one is pressed. */
 export function showMessage(text, ...buttons) {
   const place = byId("said");
   clearTimeout(timer);
+  isAsking = buttons.length > 0;
   place.replaceChildren(text, ...buttons.map(([name, press]) => element("button", { text: name, onclick: () => { showMessage(""); press(); } })));
   if (!buttons.length) timer = setTimeout(() => place.replaceChildren(), SHOWN_MS);
 }
 
-/** Show what somebody else has done, for a while, also with buttons. */
+/** Show what somebody else has done, for a while, also with buttons, unless there is a question. */
 export function showNews(text, ...buttons) {
+  if (isAsking) return;
   showMessage(text, ...buttons);
+  isAsking = false;
   clearTimeout(timer);
   timer = setTimeout(() => byId("said").replaceChildren(), NEWS_MS);
 }

@@ -8,7 +8,7 @@ let steps = read();
 let isSending = false;
 let failures = 0;
 let timer = 0;
-let listener = { answered() {}, refused() {}, changed() {} };
+let listener = { answered() {}, refused() {}, denied() {}, changed() {} };
 
 function read() {
   try {
@@ -23,7 +23,7 @@ function store(changed) {
   localStorage.setItem(KEY, JSON.stringify(steps));
 }
 
-/** Set what to call: `answered(step, answer)`, `refused(step, error)`, and `changed()` after each change. */
+/** Set what to call: `answered(step, answer)`, `refused(step, error)`, `denied(error)` without a right token, and `changed()` after each change. */
 export function listenToOutbox(functions) {
   listener = functions;
   addEventListener("online", sendNow);
@@ -61,8 +61,11 @@ async function send() {
   const [step] = steps;
   const outcome = await sendStep(step).then((answer) => ({ answer }), (error) => ({ error }));
   isSending = false;
-  if (outcome.error?.isPassing) {
+  // The owner's token is another one after the server was started again: steps wait for it.
+  const isDenied = outcome.error?.status === 401;
+  if (isDenied || outcome.error?.isPassing) {
     retry();
+    if (isDenied) listener.denied(outcome.error);
     return;
   }
   failures = 0;

@@ -15,10 +15,13 @@ export class ServerError extends Error {
   }
 }
 
+// A request that is lost on the way may never fail by itself. Composing goes on in the server until the page is asked for again.
+const MAX_ANSWER_MS = 30_000;
+
 async function request(path, options) {
-  const answer = await fetchAnswer(path, { cache: "no-store", ...options });
-  if (answer?.ok) return answer.json();
-  throw new ServerError(await readProblem(answer));
+  const answer = await fetchAnswer(path, { cache: "no-store", signal: AbortSignal.timeout(MAX_ANSWER_MS), ...options });
+  if (!answer?.ok) throw new ServerError(await readProblem(answer));
+  return answer.json().catch(() => { throw new ServerError({ status: 0, reason: "no connection" }); });
 }
 
 export const fetchState = (since = "") => request(since === "" ? "state" : `state?since=${since}`);

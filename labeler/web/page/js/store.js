@@ -34,7 +34,7 @@ export async function start(findRoom, functions) {
   room = findRoom;
   listener = functions;
   state = await (takeFirst("state") ?? fetchState());
-  listenToOutbox({ answered, refused, changed: () => listener.changed() });
+  listenToOutbox({ answered, refused, denied: (error) => listener.failed(error), changed: () => listener.changed() });
   await loadPage();
   poll();
 }
@@ -76,6 +76,8 @@ function setPage(page) {
 
 /** Do a step on the page that is shown. */
 export const act = (name, tiles = [], label = "", more = {}) => addStep({ act: name, page: base.id, tiles, label, ...more });
+/** Do a refused step otherwise, on the page that it was for: another one may be shown now. */
+export const repeatAct = ({ act, page, tiles }, label, more = {}) => addStep({ act, page, tiles, label, ...more });
 /** Undo or redo the last step, or undo one of somebody else, by its number. */
 export const takeBack = (kind, step) => addStep({ act: kind, page: "", tiles: [], step });
 
@@ -83,8 +85,10 @@ function answered(step, answer) {
   if (answer.state) state = answer.state;
   const isHere = !step.page || step.page === base?.id;
   if (step.page && isHere) base = replay(base, [step]);
-  if (view === "pages" && isHere) setPage(answer.page);
+  if (view === "pages" && isHere && answer.page) setPage(answer.page);
+  else if (view === "pages" && isHere) loadPage();
   else if (isHere && (!step.page || isChecked())) loadPage();
+  if (answer.changed_since && step.page) listener.showMessage(words("{count} faces stay as they are: somebody else decided about them, or they were changed, since you saw them", { count: answer.changed_since }));
   if (answer.text && step.page) listener.hear(answer.text);
   else if (answer.text) listener.showMessage(`${words(answer.kind === "redo" ? "Redo" : "Undo")}: ${answer.text}`);
 }

@@ -6,6 +6,7 @@ import { translated, words } from "./words.js";
 
 /** Ask for a token. */
 export function askForToken({ reason }) {
+  if (byId("token")) return; // somebody may be typing
   const text = reason === "wrong token" ? translated("This token is not right, or was revoked. Enter the one at the end of the address that you were given.") : translated("Enter the token at the end of the address that “labeler serve” printed, or that you were given.");
   const form = buildTokenForm("./", translated("Token"), { class: "token" }, { id: "token" });
   form.prepend(element("p", text));
