@@ -4,11 +4,11 @@
 
 Each person has a browser (Chromium) of their own, one of them a phone with touch, and names faces
 by the same gestures as in the tests. The third one errs in one of ten faces. One browser is cut off
-for a minute; then the server is killed (SIGKILL) and started again a number of times. The last line
-is JSON: faces without a label, faces by the number of people who decided about them, steps that the
-server acknowledged but that are not in the journal, Cohen's kappa as `gleanset status` prints it
-and as it follows from the journal, and after how many seconds a browser shows a label that a window
-gave.
+for a minute; meanwhile and after it the server is killed (SIGKILL) and started again a number of
+times, each time after some steps, at any moment of the next one. The last line is JSON: faces
+without a label, faces by the number of people who decided about them, steps that the server
+acknowledged but that are not in the journal, Cohen's kappa as `gleanset status` prints it and as it
+follows from the journal, and after how many seconds a browser shows a label that a window gave.
 """
 
 import argparse
@@ -18,7 +18,8 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,7 +43,20 @@ from labeler.web.access import Invitations
 NAMES = ("Mio", "Haruka", "Sakura", "Rin", "Kotone", "Yuzu", "Aoi", "Tsubasa")
 PEOPLE = ("Yuki", "Haru", "Sora")
 ERROR_SHARE = 0.1
-SECONDS_BETWEEN_KILLS = 6
+STEPS_BETWEEN_KILLS = 4
+MAX_SECONDS_BETWEEN_KILLS = 60
+DESCRIBE_PAGE = """
+    import('./js/store.js').then((m) => ({
+      page: m.currentPage() && { ...m.currentPage(), cards: m.currentPage().cards.length },
+      steps: localStorage.getItem("steps"),
+      message: document.querySelector("#said").textContent,
+      waiting: document.querySelector("#waiting").textContent,
+      name: document.querySelector("#name")?.value ?? null,
+      dialog: document.querySelector("dialog[open]")?.innerText ?? null,
+      text: document.querySelector("#page").innerText.slice(0, 200),
+      images: [...document.querySelectorAll(".face img")].filter((i) => !i.naturalWidth).length,
+    }))
+    """
 # Keeps what the server acknowledged, as the page sees it.
 RECORD_ANSWERS = """
     window.acknowledged = [];
@@ -58,6 +72,21 @@ RECORD_ANSWERS = """
     """
 
 
+@contextmanager
+def report_failures(person: Person, number: int) -> Iterator[None]:
+    """Print why a person could not go on, and what the page shows."""
+    try:
+        yield
+    except (AssertionError, Error, TypeError) as error:
+        text = str(error).splitlines()[:3]
+        print(number, "failed:", type(error).__name__, *text, file=sys.stderr)
+        try:
+            summary = person.page.evaluate(DESCRIBE_PAGE)
+            print(number, json.dumps(summary, ensure_ascii=False), file=sys.stderr)
+        except Error as other:
+            print(number, "no answer:", str(other)[:200], file=sys.stderr)
+
+
 def sort_in_a_browser(
     url: str, truth: dict[str, str], number: int, cut_off: int
 ) -> dict[str, Any]:
@@ -65,7 +94,7 @@ def sort_in_a_browser(
     is_phone = number == 0
     width, height = PHONE if is_phone else WIDE
     unsent = 0
-    browser_page.WAIT_SECONDS = 15
+    browser_page.WAIT_SECONDS = 30
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
         context = browser.new_context(
@@ -76,13 +105,13 @@ def sort_in_a_browser(
         context.add_init_script(RECORD_ANSWERS)
         page = context.new_page()
         page.goto(url)
-        person = Person(page, truth, is_phone)
+        person = Person(page, truth, is_phone, names_faces=not is_phone)
         last = ""
         done_since = 0.0
         for turn in range(10_000):
             expected = last
             last = ""  # after a failure the same page is sorted again
-            with suppress(AssertionError, Error, TypeError):
+            with report_failures(person, number):
                 page_state = person.wait_for_page(expected)
                 print(number, page_state["kind"], page_state["left"], file=sys.stderr)
                 if page_state["kind"] == "done":
@@ -118,13 +147,27 @@ def kill_again_and_again(
 ) -> Server:
     """Kill the server a number of times, and start it at the same port."""
     port = str(urlsplit(server.url).port)
-    # A page from before a kill is refused: first the cut-off browser sends its decisions.
+    dice = random.Random(2)
     time.sleep(wait)
-    for _ in range(kills):
-        time.sleep(SECONDS_BETWEEN_KILLS)
+    for number in range(kills):
+        wait_for_steps(root)
+        time.sleep(dice.random())
         server.kill()
+        print("kill", number + 1, file=sys.stderr)
         server = start_server(root, "--double", str(share), "--port", port)
     return server
+
+
+def wait_for_steps(root: Path) -> None:
+    """Wait until people have done some steps, or all is done."""
+    end = time.monotonic() + MAX_SECONDS_BETWEEN_KILLS
+    with Dataset.open(root) as dataset:
+        first = dataset.db.fetch_int("SELECT max(id) FROM step")
+        while time.monotonic() < end:
+            last = dataset.db.fetch_int("SELECT max(id) FROM step")
+            if last - first >= STEPS_BETWEEN_KILLS:
+                return
+            time.sleep(0.05)
 
 
 def compute_kappa(pairs: list[tuple[str, str]]) -> float | None:
@@ -239,7 +282,7 @@ def main() -> None:
             ]
             running = pool.starmap_async(sort_in_a_browser, work)
             server = kill_again_and_again(
-                root, server, options.double, options.kills, wait=2 * options.cut_off
+                root, server, options.double, options.kills, wait=options.cut_off // 2
             )
             results = running.get()
         figures = check(root, results)

@@ -14,6 +14,12 @@ def iter_processes(group: int) -> Iterator[Path]:
                 yield folder
 
 
+def read_process_cpu_seconds(process: int) -> float:
+    """Return the CPU seconds of one process, without its child processes."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def read_cpu_seconds(group: int) -> float:
     """Return the CPU seconds of a process group, including ended child processes."""
     ticks = 0
