@@ -44,3 +44,9 @@ def split_by_number(numbers: IntArray) -> list[IntArray]:
     order = np.argsort(numbers, kind="stable")
     starts = np.flatnonzero(np.diff(numbers[order])) + 1
     return np.split(order, starts)
+
+
+def split_columns(x: Array, widths: Sequence[int]) -> list[Array]:
+    """Split `x` (N x D) into blocks of columns of these widths."""
+    ends = np.cumsum(widths)
+    return np.split(x, ends[:-1], axis=1)

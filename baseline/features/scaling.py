@@ -1,5 +1,6 @@
 """Scaling features for training a head; does not need torch."""
 
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
@@ -85,15 +86,17 @@ def limit_threads() -> AbstractContextManager[Any]:
 
     On a busy machine several threads spend most of their time waiting for each other.
     """
-    context: AbstractContextManager[Any] = _libraries().limit(limits=1)
+    # The import of scikit-learn takes a second: not for the programs that do without it.
+    libraries = _find_libraries("sklearn.linear_model" in sys.modules)
+    context: AbstractContextManager[Any] = libraries.limit(limits=1)
     return context
 
 
 @cache
-def _libraries() -> Any:
+def _find_libraries(_with_sklearn: bool) -> Any:
     # Cached, because finding them takes longer than solving a small problem.
     # Libraries must be loaded before they can be limited.
-    import sklearn.linear_model  # noqa: F401
+    import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

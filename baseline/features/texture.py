@@ -17,6 +17,7 @@ from baseline.features.backbone import FeaturePart
 from baseline.features.backbone_names import COLOURS, FACES
 from gleanset import Dataset
 from gleanset.arrays import thin_out
+from gleanset.errors import UsageError
 from gleanset.images.photo_classifier import estimate_photo_probability
 from gleanset.platform import count_cores
 from gleanset.records import Sample
@@ -56,6 +57,29 @@ class PartWeights(NamedTuple):
             for part, weight in zip(parts, self.weights, strict=True)
         ]
         return f"feature weights: {', '.join(weights)} ({self.by})"
+
+
+def parse_part_weights(
+    setting: str, parts: Sequence[FeaturePart]
+) -> PartWeights | None:
+    """Parse the weights of the blocks after the first; None for 'auto'.
+
+    Raises `UsageError` if their number is wrong.
+    """
+    if len(parts) == 1:
+        return PartWeights((1.0,), "single block")
+    if setting == "auto":
+        return None
+    weights = tuple(float(weight) for weight in setting.split(","))
+
+    if len(weights) != len(parts) - 1:
+        names = ", ".join(part.name for part in parts[1:])
+        raise UsageError(
+            f"part_weights needs {len(parts) - 1} values, for {names}: '{setting}'",
+            "separate them by commas, or use -o part_weights=auto",
+        )
+
+    return PartWeights((1.0, *weights), "settings")
 
 
 def get_prior_weights(

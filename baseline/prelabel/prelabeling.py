@@ -18,11 +18,10 @@ from baseline.evaluation.metrics import describe_coverage
 from baseline.features.backbone import Backbone, FeaturePart
 from baseline.features.features import FeatureSpec, compute_features
 from baseline.features.scaling import Scaling, limit_threads
-from baseline.features.texture import get_prior_weights
+from baseline.features.texture import get_prior_weights, parse_part_weights
 from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
 from baseline.prelabel.propose import choose_label_next, propose
 from baseline.settings import Settings, Transfer
-from baseline.train.methods.logistic import parse_part_weights, split_columns
 from curation.labelling_command import suggest_labelling_command
 from curation.similarity.class_learning import list_training_keys
 from curation.similarity.spaces import find_dissimilar_proposals
@@ -34,7 +33,7 @@ from curation.similarity.vectors import (
 )
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
-from gleanset.arrays import Float32Array, normalize_rows, thin_out
+from gleanset.arrays import Float32Array, normalize_rows, split_columns, thin_out
 from gleanset.command_result import CommandResult
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import PrelabelSamples, Proposals, iter_proposed_samples

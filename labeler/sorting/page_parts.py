@@ -170,6 +170,11 @@ class Shown:
         is_open = self.has_clusters and self.open(self.members(card))
         return "" if is_open else self.names.get(card, "")
 
+    def is_done(self, card: int) -> bool:
+        """Whether no tile of a card is open, and some are decided."""
+        members = self.members(card)
+        return not (self.open(members) or self.lifted.issuperset(members))
+
     def with_name(self, card: int, name: str | None) -> tuple[int, ...]:
         """Return the tiles of a card that have a name."""
         members = self.members(card)

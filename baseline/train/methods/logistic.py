@@ -27,8 +27,8 @@ from gleanset.arrays import (
     Float64Array,
     FloatArray,
     IntArray,
+    split_columns,
 )
-from gleanset.errors import UsageError
 
 Folds = list[tuple[IntArray, IntArray]]
 
@@ -136,12 +136,6 @@ class Whitening(NamedTuple):
 
     def _split(self, x: FloatArray) -> list[FloatArray]:
         return split_columns(x, [len(matrix) for matrix in self.matrices])
-
-
-def split_columns(x: Array, widths: Sequence[int]) -> list[Array]:
-    """Split `x` (N x D) into blocks of columns of these widths."""
-    ends = np.cumsum(widths)
-    return np.split(x, ends[:-1], axis=1)
 
 
 def _whitening_matrix(residuals: FloatArray) -> FloatArray:
@@ -256,29 +250,6 @@ FIRST_BLOCK_VARIANCE = 1000.0
 """As that of a network's standardized features, so that the strengths fit."""
 BLOCK_STRENGTH = 10.0
 """scikit-learn's C with which weights are compared: as the best of three in 7 of 8 cases."""
-
-
-def parse_part_weights(
-    setting: str, parts: Sequence[FeaturePart]
-) -> PartWeights | None:
-    """Parse the weights of the blocks after the first; None for 'auto'.
-
-    Raises `UsageError` if their number is wrong.
-    """
-    if len(parts) == 1:
-        return PartWeights((1.0,), "single block")
-    if setting == "auto":
-        return None
-    weights = tuple(float(weight) for weight in setting.split(","))
-
-    if len(weights) != len(parts) - 1:
-        names = ", ".join(part.name for part in parts[1:])
-        raise UsageError(
-            f"part_weights needs {len(parts) - 1} values, for {names}: '{setting}'",
-            "separate them by commas, or use -o part_weights=auto",
-        )
-
-    return PartWeights((1.0, *weights), "settings")
 
 
 def choose_part_weights(

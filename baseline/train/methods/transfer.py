@@ -10,14 +10,13 @@ from baseline.features.backbone_names import JOIN
 from baseline.features.backbones import load_backbone
 from baseline.features.graph_backbones import OnnxBackbone
 from baseline.features.scaling import Scaling
-from baseline.features.texture import get_prior_weights
+from baseline.features.texture import get_prior_weights, parse_part_weights
 from baseline.settings import Finetune, Transfer, Triplet
 from baseline.train.methods.logistic import (
     TrainRows,
     choose_part_weights,
     choose_strength,
     fit_linear_head,
-    parse_part_weights,
 )
 from baseline.train.trained_net import LinearLayer, TrainedNet
 from baseline.train.training import (

@@ -122,7 +122,8 @@ def break_into_shelves(
                 height += lines * cell + shelf[0].heading_height(cell) + 2 * INSET
                 options.append((height, [*shelves, (shelf, lines)]))
 
-        best.append(min(options, key=itemgetter(0)))
+        # Of equal ones that with the fewest in the last shelf.
+        best.append(min(reversed(options), key=itemgetter(0)))
 
     return best[-1][1]
 
@@ -178,16 +179,16 @@ class GridLayout:
         self._frame(shelf)
 
     def _frame(self, shelf: list[PlacedSection]) -> None:
-        """Add cards side by side: all as high as the highest, the last one up to the right."""
+        """Add cards side by side, as high as the highest, which share the free width equally."""
         is_card = bool(shelf[0].section.title)
         bottom = max(placed.bottom for placed in shelf) + (INSET - GAP) * is_card
-        ends = [placed.right + INSET - GAP for placed in shelf[:-1]] + [
-            self._width - GAP
-        ]
-        for placed, end in zip(shelf, ends, strict=True):
-            left = placed.left - INSET * is_card
-            box = QRect(left, self.height, end - left, bottom - self.height)
-            self.placed.append(placed._replace(box=box))
+        free = self._width - INSET - shelf[-1].right
+        for number, placed in enumerate(shelf):
+            begin, end = (free * part // len(shelf) for part in (number, number + 1))
+            left = placed.left + begin
+            box = QRect(left - INSET * is_card, self.height, 0, bottom - self.height)
+            box.setRight(placed.right + end + INSET - GAP - 1)
+            self.placed.append(placed._replace(left=left, box=box))
         self.height = bottom + INSET * is_card
 
     def rect(self, row: int) -> QRect:

@@ -213,12 +213,11 @@ class PageHeader(QWidget):
         self.name.setPlaceholderText(tr("Who is this?" if files else "Type a name"))
         self._place_title()
         action = tr("Enter: next page")
-        if files:
+        if files and count:
             action = tr("Enter: all correct ({count})", count=count)
         elif kind is PageKind.CLUSTERS and count:
             action = tr("Enter: next page ({count} faces left)", count=count)
 
-        self.file_button.setEnabled(count > 0 or not files)
         self.file_button.setText(action)
         title = page_title(page)
         if self.title.text() != title:

@@ -58,8 +58,8 @@ from labeler.sorting.session import Place
 
 NAME_HEIGHT = 26
 FOLD_WIDTH = 20
-NAME_EM = 16
-"""Greatest width of the name of a card, in heights of a line of text."""
+NAME_FIELD_EM = 16
+"""Greatest width of the field for a name, in heights of a line of text."""
 
 VEIL_OPACITY = 0.6
 USUAL_SIDE = 56
@@ -224,7 +224,7 @@ class PageGrid(GestureView):
             return tile._replace(state=tile.state._replace(key=tag), pointed=is_lit)
 
         is_named = tile.caption == self._current(state.shown.name_of(card)) != ""
-        if is_named and not state.shown.open(state.shown.members(card)):
+        if is_named and state.shown.is_done(card):
             return tile._replace(state=UNMARKED, caption="")
         return tile
 
@@ -252,8 +252,9 @@ class PageGrid(GestureView):
         tag = state.shown.tag(card)
         name = self._current(state.shown.name_of(card))
         if name:
-            done = not state.shown.open(state.shown.members(card))
-            title = f"{tag} {target_name(name)} ✓" if done else f"{tag} {name}?"
+            title = f"{tag} {name}?"
+            if state.shown.is_done(card):
+                title = f"{tag} {target_name(name)} ✓"
             key = self.worker.keys.get(name, "")
             section = replace(placed.section, title=title.strip(), key=key)
             placed = placed._replace(section=section)
@@ -261,9 +262,10 @@ class PageGrid(GestureView):
             return
 
         pen = QPen(blend(edge(), colour(Role.Text), 0.1), 1)
-        draw_frame(painter, line, pen, colour(Role.Base), CONTROL_RADIUS)
+        field = self._name_field(placed)
+        draw_frame(painter, field, pen, colour(Role.Base), CONTROL_RADIUS)
         text = f"{tag} {tr('Name?')}".strip()
-        draw_text(painter, line.adjusted(SPACE_M, 0, 0, 0), text)
+        draw_text(painter, field.adjusted(SPACE_M, 0, 0, 0), text)
 
     def _note(self, placed: PlacedSection) -> str:
         """Return how many faces a name is typed for, Del would reject, or a card has."""
@@ -300,7 +302,13 @@ class PageGrid(GestureView):
         left = portrait.right() + SPACE_M
         room = card.box.right() - INSET - FOLD_WIDTH - left
         top = portrait.center().y() - NAME_HEIGHT
-        return QRect(left, top, min(room, em(self, NAME_EM)), NAME_HEIGHT)
+        return QRect(left, top, room, NAME_HEIGHT)
+
+    def _name_field(self, card: PlacedSection) -> QRect:
+        """Return where the field for the name of a card is, in the viewport."""
+        line = self._name_line(card)
+        line.setWidth(min(line.width(), em(self, NAME_FIELD_EM)))
+        return line
 
     def _named_box(self) -> PlacedSection | None:
         name = self.page_state.name
@@ -310,7 +318,7 @@ class PageGrid(GestureView):
     def name_field_rect(self) -> QRect:
         """Return where the field for the card to be named belongs, in the viewport; or empty."""
         box = self._named_box()
-        return self._name_line(box) if box is not None else QRect()
+        return self._name_field(box) if box is not None else QRect()
 
     # -- keys
 

@@ -16,13 +16,12 @@ from baseline.features.backbones import JoinedBackbone, build_backbone, load_bac
 from baseline.features.features import Features, FeatureSpec, compute_features
 from baseline.features.graph_backbones import IdentityBackbone, LiteBackbone
 from baseline.features.scaling import Scaling
-from baseline.features.texture import PartWeights
+from baseline.features.texture import PartWeights, parse_part_weights
 from baseline.features.timm_backbone import Extractor
 from baseline.settings import Precision
 from baseline.train.methods.logistic import (
     TrainRows,
     choose_part_weights,
-    parse_part_weights,
 )
 from curation.similarity.color_layout import WIDTH, average_areas, compute_color_layout
 from curation.similarity.descriptor import compute_identity_vector

@@ -1,4 +1,4 @@
-"""Imports: help loads no library, `transfer` and prediction load no PyTorch."""
+"""Imports: help loads no library; predictions load no PyTorch, suggestions no scikit-learn."""
 
 import json
 import subprocess
@@ -83,6 +83,14 @@ def test_prediction_loads_no_torch(
             find_loaded_libraries(*words)
             <= {"numpy", "PIL", "onnxruntime", "requests"} | own
         )
+
+
+def test_prelabeling_loads_no_sklearn(tmp_path: Path) -> None:
+    root = tmp_path / "dataset"
+    with Dataset.create(root) as dataset:
+        fill(dataset, 4, EIGHT_TO_ONE)
+    words = ("prelabel", "-o", "size=32", "-d", str(root))
+    assert {"sklearn", "torch"}.isdisjoint(find_loaded_libraries(*words))
 
 
 WITHOUT_TORCH = """

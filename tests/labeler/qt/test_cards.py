@@ -250,6 +250,30 @@ def test_heading_says_how_many_faces_a_name_is_for(clusters_person: Person) -> N
     assert notes()[0] == f"Enter: {len(first) - 1}"
 
 
+def test_page_without_correct_face_is_left(person: Person) -> None:
+    view = class_pages(person)
+    grid = view.view
+    page = person.page
+    titles = []
+    for _ in range(2):
+        QTest.keyClick(grid, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+        QTest.keyClick(grid, Qt.Key.Key_Space, Qt.KeyboardModifier.ControlModifier)
+        shown = view.state.shown
+        titles.append(view.header.file_button.text())
+        assert not any(shown.is_done(box) for box, _ in grid.cards())
+        if shown.lifted:
+            person.enter()
+            settle(person.window)
+            assert person.page is not page
+            assert not any(person.labels.values())
+            person.undo()
+            assert view.state.shown == shown
+            assert view.header.file_button.isEnabled()
+
+    all_correct = f"Enter: all correct ({len(page.rows)})"
+    assert titles == ["Enter: next page", all_correct]
+
+
 @pytest.mark.parametrize("language", ["en", "ja", "zh_CN"])
 def test_texts_of_the_narrowest_card_fit(
     clusters_person: Person, language: str
