@@ -130,11 +130,10 @@ class ClassListModel(QAbstractListModel):
             self.update_progress(self.worker.progress)
 
     def _request_portraits(self) -> None:
-        if self.worker.progress is not None and (
-            counts := self.worker.progress.counts.classes
-        ):
+        counts = self.worker.counts
+        if counts is not None and counts.classes:
             self.worker.ask(
-                lambda session: session.portraits(counts), self._set_portraits
+                lambda session: session.portraits(counts.classes), self._set_portraits
             )
 
     def _set_portraits(self, portraits: dict[str, list[SampleRegion]]) -> None:

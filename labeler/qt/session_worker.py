@@ -27,6 +27,7 @@ from PySide6.QtCore import (
 )
 
 from gleanset import Dataset
+from gleanset.db.sorting import LabelCounts
 from gleanset.errors import DatasetBusy, DiskFull, GleansetError, NotWritable
 from gleanset.platform import lower_thread_priority
 from labeler.qt.translations import tr
@@ -208,6 +209,11 @@ class SessionWorker(QObject):
     def keys(self) -> dict[str, str]:
         """The key of each class; empty until the first progress arrives."""
         return self.progress.keys if self.progress else {}
+
+    @property
+    def counts(self) -> LabelCounts | None:
+        """The numbers of samples; None until the first progress arrives."""
+        return self.progress.counts if self.progress else None
 
     def class_for_key(self, key: str) -> str | None:
         """Return the class of a key; if there is none, say so."""

@@ -437,9 +437,8 @@ class NameField(HintedField):
         if not isinstance(event, QKeyEvent):
             return super().event(event)
         if event.type() == QEvent.Type.ShortcutOverride:
-            undoes = event.matches(QKeySequence.StandardKey.Undo) or event.matches(
-                QKeySequence.StandardKey.Redo
-            )
+            keys = QKeySequence.StandardKey
+            undoes = event.matches(keys.Undo) or event.matches(keys.Redo)
             if undoes and not self.text():
                 event.ignore()
                 return True

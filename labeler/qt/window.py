@@ -310,13 +310,7 @@ class LabelerWindow(QMainWindow):
         elif name == "pages":
             self.show_view("grid")
         else:
-            self.worker.show_message(
-                tr(
-                    "Already shown · F2 renames a class in the grid"
-                    if name == "grid"
-                    else "Already shown"
-                )
-            )
+            self.worker.show_message(tr("Already shown"))
 
     def _is_key(self, letter: str) -> bool:
         letters = COMMAND_LETTERS | {kind.key for kind in VIEWS}
@@ -414,9 +408,9 @@ class LabelerWindow(QMainWindow):
     def _refresh_empty_view(self) -> None:
         # Show faces that another process adds, unless a name is being typed.
         view = self.view
-        progress = self.worker.progress
+        counts = self.worker.counts
         # The first images decide whether the window speaks of faces or of images.
-        if progress is None or not progress.counts.total:
+        if counts is None or not counts.total:
             self.worker.ask(lambda s: are_whole_images(s.dataset.db), Words.call_images)
         is_empty = isinstance(view, LabelingView) and not view.model.rowCount()
         if is_empty and not isinstance(self.focusWidget(), QLineEdit):

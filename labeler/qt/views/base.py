@@ -303,12 +303,8 @@ class LabelerView(QWidget):
 
     def next_steps(self, *, copies: bool = True) -> list[NextStep]:
         """Return steps to unsorted faces, or what follows after sorting; `copies` as there."""
-        progress = self.worker.progress
-        if (
-            progress is not None
-            and progress.counts.total
-            and not progress.counts.pending
-        ):
+        counts = self.worker.counts
+        if counts is not None and counts.total and not counts.pending:
             find = [self.find_duplicates()] if copies else []
             return [*find, self.to_view("statistics", tr("Split and export"))]
         return [self.to_pages(), self.to_queue()]

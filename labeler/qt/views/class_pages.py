@@ -371,9 +371,9 @@ class ClassPagesView(LabelingView):
         state = self.state
         page = self._rename_page()
         count = len(state.shown.samples(state.shown.open()))
-        progress = self.worker.progress
-        if state.shown.has_clusters and progress is not None:
-            count = progress.counts.pending
+        counts = self.worker.counts
+        if state.shown.has_clusters and counts is not None:
+            count = counts.pending
         self.header.show_page(
             page,
             count,
@@ -385,7 +385,7 @@ class ClassPagesView(LabelingView):
         self.hints.update()
 
     def _show_notice(self) -> None:
-        counts = self.worker.progress.counts if self.worker.progress else None
+        counts = self.worker.counts
         if self.state.shown.page.tiles:
             self.empty.show_notice(None)
         elif self.state.is_preparing and (counts is None or counts.pending):

@@ -230,18 +230,25 @@ class DuplicatesView(LabelingView):
 
         settled = sum(copies.is_settled for copies in page)
         uncertain = len(self._uncertain_sets())
-        self.accept_button.setVisible(settled > 0)
-        self.accept_button.setText(
-            tr("Enter: keep the best of {count} sets", count=settled)
-        )
-        self.best_button.setVisible(uncertain > 0)
-        self.best_button.setText(
-            tr("Uncertain: keep the best of {count} sets", count=uncertain)
-        )
-        self.none_button.setVisible(uncertain > 0)
-        self.none_button.setText(
-            tr("Uncertain: no duplicates in {count} sets", count=uncertain)
-        )
+        for page_button, text, count in (
+            (
+                self.accept_button,
+                tr("Enter: keep the best of {count} sets", count=settled),
+                settled,
+            ),
+            (
+                self.best_button,
+                tr("Uncertain: keep the best of {count} sets", count=uncertain),
+                uncertain,
+            ),
+            (
+                self.none_button,
+                tr("Uncertain: no duplicates in {count} sets", count=uncertain),
+                uncertain,
+            ),
+        ):
+            page_button.setVisible(count > 0)
+            page_button.setText(text)
 
         self.view.fit_page()
         self._show_title()

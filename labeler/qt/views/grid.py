@@ -105,7 +105,7 @@ class GridView(FilteredView):
         self._show_notice()
 
     def _show_notice(self) -> None:
-        counts = self.worker.progress.counts if self.worker.progress else None
+        counts = self.worker.counts
         self.hints.has_classes = bool(self.worker.keys)
         self.hints.setVisible(counts is None or counts.total > 0)
         query = self._query
@@ -139,7 +139,7 @@ class GridView(FilteredView):
 
     def _show_title(self) -> None:
         name = self.bar.label.currentText()
-        counts = self.worker.progress.counts if self.worker.progress else None
+        counts = self.worker.counts
         total = count_known(counts, self._query.target) if counts is not None else 0
         is_filtered = self._query.sample_filter != NO_FILTER
         text = tr(

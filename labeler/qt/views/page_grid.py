@@ -373,8 +373,8 @@ class PageGrid(GestureView):
 
     def detail_row(self) -> int:
         """Return the tile that is pointed at, or the portrait of the card that is."""
-        lit_card = self.page_state.card
-        boxes = (box for card, box in self.cards() if card == lit_card >= 0)
+        lit = self.lit_sections()
+        boxes = (box for box in self._grid.placed if box.first in lit)
         portrait = max(map(self._portrait_row, boxes), default=-1)
         return self.point if self.point >= 0 else portrait
 

@@ -159,9 +159,10 @@ class StatisticsView(LabelerView):
     def _show(self, answer: tuple[SplitCounts, bool]) -> None:
         counts_by_split, has_episodes = answer
         self.timeline_button.setEnabled(has_episodes)
-        if self.worker.progress is None:
+        counts = self.worker.counts
+        if counts is None:
             return
-        rows = self.worker.progress.counts.classes
+        rows = counts.classes
         self.table.show_statistics(rows, counts_by_split)
         totals = (
             sum(counts[split] for counts in counts_by_split.values())
