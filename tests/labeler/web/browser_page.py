@@ -214,6 +214,8 @@ def _describe_node(node: Mapping[str, Any]) -> str:
 
 def check_accessible(axe: Any, person: Person) -> None:
     """Assert that axe finds nothing in the page as it is now."""
+    # Colours are half-way while a page fades in.
+    person.wait_for("document.getAnimations().length === 0")
     if not person.page.evaluate("'axe' in window"):
         person.page.evaluate(axe.axe_script)
     found = person.page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
@@ -229,10 +231,11 @@ def opened_page(
     *,
     token: str = TOKEN,
     phone: bool = False,
+    size: tuple[int, int] | None = None,
     **options: Any,
 ) -> Iterator[Person]:
     """Open the page; errors in its console fail the test, except of the network."""
-    width, height = PHONE if phone else WIDE
+    width, height = size or (PHONE if phone else WIDE)
     context = browser.new_context(
         viewport={"width": width, "height": height},
         has_touch=phone,

@@ -26,5 +26,5 @@ function buildTile(face, n, kind) {
 /** The label and the other one, with the people who disagree; the size of a copy. */
 function describeFace({ label, other, people, size: [width, height] }, kind) {
   if (kind !== "review") return `${width} x ${height} ${label}`.trim();
-  return [`${nameTarget(label)} → ${nameTarget(other)}?`, people].filter(Boolean).join("\n");
+  return [`${nameTarget(label)} →`, `${nameTarget(other)}?`, people].filter(Boolean).join("\n");
 }

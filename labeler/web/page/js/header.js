@@ -90,6 +90,7 @@ function drawButtons(page) {
   say(byId("accept"), main && (byId("accept").dataset.key = "Enter", main));
   byId("leave").hidden = !page || page.isLeft || page.kind === "done" || (hasClusters(page) && isBegun(page));
   byId("better").hidden = !offersBetter();
+  byId("refuse").hidden = page?.kind !== "duplicates" || page.isLeft;
 }
 
 /** The bar of a phone: a menu for the card, the next page, and the main action, within reach of a thumb. */
@@ -99,7 +100,7 @@ function drawBar(page) {
   const buttons = isShown ? [
     hasClusters(page) && element("button", { text: "⋯", "aria-label": words("Menu of this card"), onclick: () => openCardMenu(Math.max(0, getPoint().card)) }),
     !byId("better").hidden && element("button", { text: words("Better suggestions"), onclick: askForBetter }),
-    page.kind === "duplicates" && element("button", { text: words("Not the same"), onclick: refuse }),
+    !byId("refuse").hidden && element("button", { text: words("Not the same"), onclick: refuse }),
     !byId("leave").hidden && element("button", { class: "grow", text: words("Skip"), onclick: leave }),
     main && element("button", { class: "primary grow", text: main, onclick: goForward }),
   ].filter(Boolean) : [];
@@ -127,4 +128,5 @@ byId("undo").addEventListener("click", () => undo());
 byId("redo").addEventListener("click", () => undo("redo"));
 byId("accept").addEventListener("click", () => goForward());
 byId("leave").addEventListener("click", leave);
+byId("refuse").addEventListener("click", refuse);
 byId("better").addEventListener("click", askForBetter);

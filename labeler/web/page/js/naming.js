@@ -97,7 +97,7 @@ function findHome() {
   const page = currentPage();
   const asks = page && ["clusters", "class", "plain"].includes(page.kind);
   if (narrow.matches) return (asks && page.kind !== "class") || target ? byId("bar-name") : null;
-  const card = target?.tiles && page.kind === "clusters" ? findTile(page, target.tiles[0])?.card : -1;
+  const card = page && target?.tiles ? findTile(page, target.tiles[0])?.card : -1;
   const slot = document.querySelector(`.card[data-box="${card}"] .name-slot`);
   return slot ?? (asks && page.kind !== "clusters" ? byId("head-name") : target ? byId("head-name") : null);
 }
