@@ -202,10 +202,11 @@ def measure_together(
     for doubt in plan.doubts:
         doubtful |= {names[member.key] for member in doubt.members}
     copies = {name for name in names.values() if not name.endswith(": original")}
+    marked &= copies
     print(
         f"together: {len(images)} images, {len(names)} files, {len(plan.sets)} sets; "
         f"marked {len(marked) / len(copies):.3f}, "
-        f"with asked {len((marked | doubtful) & copies | marked) / len(copies):.3f}, "
+        f"with asked {len((marked | doubtful) & copies) / len(copies):.3f}, "
         f"{len(plan.doubts)} questions, {lost_originals} originals not kept, "
         f"{len(mixed)} sets with several originals"
     )

@@ -132,6 +132,9 @@ class ImageHashes(Table):
 COMPARISON_VERSION = 4
 """Increment with any change that affects verdicts: pairs are compared again."""
 
+RANKING_VERSION = 5
+"""Increment with any change that affects which copy is better: sets are ranked again."""
+
 SAME = "same"
 NOT_SAME = "not"
 DOUBTFUL = "doubtful"
@@ -354,7 +357,7 @@ class Pairs(Table):
         """Forget which copies an earlier version found better."""
         with self._db.transaction():
             self._db.execute(
-                f"DELETE FROM pair WHERE kind='detail' AND version<{COMPARISON_VERSION}"
+                f"DELETE FROM pair WHERE kind='detail' AND version<{RANKING_VERSION}"
             )
 
     def save_better_copies(self, preferred: Mapping[Pair, str]) -> None:
@@ -362,7 +365,7 @@ class Pairs(Table):
         with self._db.transaction():
             self._db.execute_many(
                 "INSERT OR REPLACE INTO pair(a,b,kind,verdict,version) "
-                f"VALUES(?,?,'detail',?,{COMPARISON_VERSION})",
+                f"VALUES(?,?,'detail',?,{RANKING_VERSION})",
                 [(*pair, verdict) for pair, verdict in preferred.items()],
             )
 

@@ -51,9 +51,8 @@ DECIDED_STATUSES = ("labelled", "rejected")
 _NOT_ALIGNED = 1000.0
 # How many times as many plain copies there are of an image that is not a template.
 _PLAIN_COPIES_FACTOR = 2
-# Bytes per pixel that count for quality; the last two clip those of other lossy formats.
+# Bytes per pixel that count for quality; the last two clip those of lossy formats.
 _LOSSLESS_BYTES = 2.0
-_GIF_BYTES = 0.1
 _MIN_BYTES = 0.05
 _MAX_BYTES = 1.0
 
@@ -80,10 +79,11 @@ def find_duplicate_sets(
     units = _join_by_person(similarities, by_person)
     remaining = set(similarities)
 
-    def rank_hub(row: int) -> tuple[float, float, float, str]:
+    def rank_hub(row: int) -> tuple[int, int, int, float, str]:
         """Rank by number of copies, their similarity in twentieths, quality.
 
-        A hub is whole and plain: copies that show more do not count, nor do those with fewer words.
+        A hub is whole and plain: copies that show more count only between equals, as do those with
+        fewer words.
         """
         others = similarities[row]
         copies = [
@@ -94,7 +94,7 @@ def find_duplicate_sets(
         ]
         member = members[row]
         mean = round(20 * sum(others.values()) / len(others))
-        return -len(copies), -mean, -quality_score(member), member.key
+        return -len(copies), -len(others), -mean, -quality_score(member), member.key
 
     def list_neighbours(hub: int, row: int) -> list[int]:
         """Return copies of a row that are not in a set, the most similar to the hub first."""
@@ -248,8 +248,9 @@ def quality_score(member: DuplicateSetMember) -> float:
     """
     pixels = max(1.0, member.width * member.height * member.filled)
     bytes_per_pixel = min(_MAX_BYTES, max(_MIN_BYTES, member.bytes_per_pixel))
+    # Few colors, often dithered: above flat drawings in JPEG, it replaced 6 of 10 originals.
     if member.format == "GIF":
-        bytes_per_pixel = _GIF_BYTES
+        bytes_per_pixel = _MIN_BYTES
     if member.format in LOSSLESS_FORMATS:
         bytes_per_pixel = _LOSSLESS_BYTES
 

@@ -97,10 +97,6 @@ def find_originals(unranked: UnrankedCopies) -> list[int]:
         read_copy(file, mirrored)
         for file, mirrored in zip(unranked.files, unranked.mirrored, strict=True)
     ]
-    if min(side for copy in copies for side in copy.size) < _MIN_COMPARED_SIDE:
-        # Too small to tell whether one is enlarged: each may be the original.
-        return list(range(len(copies)))
-
     # From the largest size to the smallest. A copy that is not enlarged from a smaller one may be
     # the original.
     best, *smaller_levels = _group_by_size(copies)
@@ -134,8 +130,11 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
 
     The reference is what the smaller one loses when it is reduced by the same factor. A squeezed
     copy lost detail in one direction only: by these, 6 of 10 originals were taken for enlargements
-    (docs/experiments.md).
+    (docs/experiments.md). A thumbnail has too few edges to judge.
     """
+    if min(small.size) < _MIN_COMPARED_SIDE:
+        return False
+
     # The aspect ratio of the smaller one divided by that of the larger one.
     stretch = small.size[0] * large.size[1] / (small.size[1] * large.size[0])
     if abs(stretch - 1) > MAX_ASPECT_DIFFERENCE:

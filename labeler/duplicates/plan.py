@@ -341,18 +341,24 @@ class _Planner:
             if (relations[row] | relations[other]) & ~Relation.MIRRORED:
                 self._compare(*order_pair(row, other))
 
-        # Two frames may differ: those that contest the hub are not in its set.
-        framed = {row for row in relations if relations[row].b_adds_words}
-        refused = set[int]()
+        def adds_words(copy: int, row: int) -> bool:
+            return find_relation(self._relations, copy, row).b_adds_words
+
+        # Two frames of one copy may differ: those that contest the hub are not in its set. A
+        # thumbnail as the hub does not show each frame.
         for verdict in chain.from_iterable(map(self._pairs.list_refused, unit)):
             pair = {verdict.a, verdict.b}
+            if pair.isdisjoint(copies) or not is_refusal(verdict):
+                continue
             in_one_layout = verdict.overlap >= SAME_LAYOUT_OVERLAP
-            if is_refusal(verdict) and (in_one_layout or not pair <= framed):
-                refused |= pair
-        if not refused.isdisjoint(copies):
-            self._contested.add(with_hub)
-            self._unsure.add(with_hub)
-            return False
+            are_frames = any(
+                adds_words(copy, verdict.a) and adds_words(copy, verdict.b)
+                for copy in copies
+            )
+            if in_one_layout or not are_frames:
+                self._contested.add(with_hub)
+                self._unsure.add(with_hub)
+                return False
         return True
 
     def _make_set(

@@ -24,7 +24,7 @@ from labelled_images import put, run_labeler
 from PIL import Image, ImageDraw
 from scipy.cluster.hierarchy import DisjointSet
 from test_verification import cel
-from tools_for_tests import examples, run_here
+from tools_for_tests import encode, examples, run_here
 
 from gleanset import Dataset, Origin
 from gleanset.db.classes import Placements
@@ -519,6 +519,18 @@ def test_other_words_around_or_on_one_image_are_asked_about(dataset: Dataset) ->
     assert named(search(dataset), names) == (set(), {("bar", "letters")})
 
 
+def test_flat_drawing_is_kept_over_its_gif(dataset: Dataset) -> None:
+    image = drawing(5).resize((1280, 1040))
+    files = {"jpeg": encoded(image, 75), "gif": encode(image.quantize(64), "GIF")}
+    assert len(files["jpeg"]) < 0.1 * image.width * image.height
+    keys = {name: add_picture(dataset, name, files[name]) for name in ("gif", "jpeg")}
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    [copies] = finder.plan().sets
+    assert copies.best_key == keys["jpeg"]
+    assert copies.others == (keys["gif"],)
+
+
 def test_human_verdict_settles_contested_pair(dataset: Dataset) -> None:
     names = {
         add_picture(dataset, name, encoded(image, 92)): name
@@ -774,6 +786,30 @@ def test_no_set_holds_refused_pair(pictures: Dataset, seed: int) -> None:
             while missing := finder.plan().missing:
                 Pairs(dataset.db).save_verdicts([verdicts[pair] for pair in missing])
             check_sets_after(finder)
+
+
+def test_frames_that_a_thumbnail_does_not_show_join_one_set(pictures: Dataset) -> None:
+    thumbnail, original, first, second, *others = range(1, NUMBER + 1)
+    framed = Relation.MORE_B | Relation.FRAMED_B
+    relations = {
+        (thumbnail, original): Relation(0),
+        (thumbnail, first): Relation.MORE_B,
+        (thumbnail, second): Relation.MORE_B,
+        (original, first): framed,
+        (original, second): framed,
+        **{(thumbnail, row): Relation(0) for row in others},
+        **{(original, row): Relation(0) for row in others[1:]},
+    }
+    verdicts = [
+        PairVerdict(*pair, 0.0, 0.9, SAME, relation)
+        for pair, relation in relations.items()
+    ]
+    with pictures.db.transaction():
+        pictures.db.execute("DELETE FROM pair")
+        pairs = Pairs(pictures.db)
+        pairs.save_verdicts([*verdicts, PairVerdict(first, second, 1.0, 0.9, NOT_SAME)])
+        [copies] = DuplicateFinder(pictures).plan().sets
+        assert copies.rows == [*range(1, NUMBER + 1)]
 
 
 def check_sets_after(finder: DuplicateFinder) -> None:

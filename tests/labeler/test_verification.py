@@ -640,6 +640,17 @@ def test_thumbnail_is_not_the_original(tmp_path: Path) -> None:
     assert originals(files) == [1]
 
 
+def test_tiny_copy_leaves_the_choice_to_the_others(tmp_path: Path) -> None:
+    image = painting(8)
+    ImageOps.scale(image, 2, LANCZOS).save(tmp_path / "enlarged.png")
+    image.save(tmp_path / "original.png")
+    image.resize((40, 32), LANCZOS).save(tmp_path / "tiny.png")
+    names = ("enlarged.png", "original.png", "tiny.png")
+    assert originals([SampleFile(tmp_path / name) for name in names]) == [1]
+    tiny = [SampleFile(tmp_path / "tiny.png")] * 2
+    assert originals(tiny) == [0, 1], "each may be the original"
+
+
 def test_photo_enlarged_as_jpeg_is_not_the_original(
     tmp_path: Path, shared_data: Path
 ) -> None:
