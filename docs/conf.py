@@ -30,7 +30,7 @@ html_use_index = False
 html_show_sphinx = False
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
-html_favicon = "../webapp/page/icon.svg"
+html_favicon = "../gleanset/web/page/icon.svg"
 
 _PART = re.compile(r"^## (.+)\n((?:(?!## ).*\n?)*)", re.MULTILINE)
 _PAGE = re.compile(r"\[([^]]+)\]\(([\w/-]+)\.md\)")

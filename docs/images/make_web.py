@@ -24,6 +24,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 from web_throughput import run_server
 
+from gleanset.web.page_files import SHARED_PAGE
 from gleanset.work.progress import Progress
 from pipeline.demo import run_demo
 from tools.sample.character import CAST, random_expression
@@ -69,7 +70,7 @@ def draw_scene(file: Path) -> None:
 
 def draw_icons(browser: Browser) -> None:
     """Draw the icons without transparency, to the edge."""
-    svg = (PAGE / "icon.svg").read_text(encoding="utf-8").replace(' rx="96"', "")
+    svg = (SHARED_PAGE / "icon.svg").read_text(encoding="utf-8").replace(' rx="96"', "")
     background, drawing = svg.split("<path", 1)
     shrink = f"translate(256 256) scale({ICON_SCALE}) translate(-256 -256)"
     drawing = drawing.replace("</svg>", "</g></svg>")
