@@ -51,6 +51,8 @@ WORK = (
     "labeler.duplicates.verification",
     "labeler.export.job",
     "labeler.quality.assessment",
+    "labeler.web.serving",
+    "scipy.cluster.hierarchy",
     "webapp.model_process",
     "preload_hashes",
 )

@@ -316,7 +316,7 @@ def test_label_issue_ends_with_correction(trained: Dataset, baseline: Baseline) 
     assert re.search(r"label issues: \d+ of 30 labels", message)
     assert f"{sample.key}: owl, probably cat (" in message
     assert f"), {image.origins[0].key}" in message
-    commands = suggest_review(trained)
+    commands = suggest_review(trained, "label-issues")
     assert all(command.endswith(trained.option) for command in commands)
     assert message.endswith(f"next: {commands[0]}")
     result = LabelIssues(trained.db).get_many([sample.key])

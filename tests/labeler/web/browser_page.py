@@ -213,14 +213,18 @@ def _describe_node(node: Mapping[str, Any]) -> str:
 
 
 def check_accessible(axe: Any, person: Person) -> None:
-    """Assert that axe finds nothing in the page as it is now."""
-    # Colours are half-way while a page fades in.
-    person.wait_for("document.getAnimations().length === 0")
+    """Assert that axe finds nothing in the page as it is now, in light and in dark."""
     if not person.page.evaluate("'axe' in window"):
         person.page.evaluate(axe.axe_script)
-    found = person.page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-    found = [(rule["id"], rule["nodes"][0]["html"]) for rule in found]
-    assert not found, found
+    # Only colors differ in the dark.
+    for scheme, rules in (("dark", "runOnly: ['color-contrast'],"), ("light", "")):
+        person.page.emulate_media(color_scheme=scheme)
+        # Colors are half-way while a page fades in.
+        person.wait_for("document.getAnimations().length === 0")
+        script = f"axe.run({{{rules} resultTypes: ['violations']}})"
+        found = person.page.evaluate(script)["violations"]
+        found = [(scheme, rule["id"], rule["nodes"][0]["html"]) for rule in found]
+        assert not found, found
 
 
 @contextmanager

@@ -10,6 +10,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,11 +21,13 @@ import numpy as np
 import pytest
 from many_samples import make_many
 from shared_folder import make_shared_folder
+from tools_for_tests import start_server_of_workers
 
 from curation.similarity.descriptor import EDGES_END, IDENTITY
 from gleanset import Dataset
 from gleanset.db.duplicates import ImageHashes
 from gleanset.db.regions import PixelMeasures, QualityMeasures
+from gleanset.start import labeler as run_labeler
 from labeler.quality.due_samples import VERSION
 
 TOKEN = "the token of the owner"
@@ -130,8 +135,10 @@ def list_tiles(page: Any) -> list[Any]:
 class Server:
     """A running `labeler serve`."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | BaseProcess
     url: str
+    output: Connection | None = None
+    """Kept open, so that the server may print."""
 
     @property
     def client(self) -> Client:
@@ -140,32 +147,76 @@ class Server:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.wait()
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C, unless the server has ended."""
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid or 0, signal.SIGINT)
+
+    def wait(self, seconds: float = 60) -> None:
+        """Wait until the server has ended."""
+        if isinstance(self.process, subprocess.Popen):
+            self.process.communicate(timeout=seconds)
+        else:
+            self.process.join(seconds)
+            assert self.process.exitcode is not None, "the server does not end"
 
 
-def start_server(root: Path, *options: str, token: str = TOKEN) -> Server:
-    """Start a server and wait until it answers."""
-    command = (sys.executable, "-m", "labeler", "serve", "-d", root, "--port", "0")
+def start_server(root: Path, *options: str) -> Server:
+    """Start a server as a user does, and wait until it answers."""
     process = subprocess.Popen(
-        (*map(str, command), *options),
+        [sys.executable, "-m", *make_command(root, *options)],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"GLEANSET_LABELER_TOKEN": token, "BROWSER": "true"},
+        env=make_environment(),
     )
     assert process.stdout is not None
     return Server(process, process.stdout.readline().strip())
 
 
+def make_command(root: Path, *options: str) -> list[str]:
+    return ["labeler", "serve", "-d", str(root), "--port", "0", *options]
+
+
+def make_environment(token: str = TOKEN) -> dict[str, str]:
+    return os.environ | {"GLEANSET_LABELER_TOKEN": token, "BROWSER": "true"}
+
+
+def fork_server(root: Path, *options: str, token: str = TOKEN) -> Server:
+    """Start a server in a process that has its imports, which take a CPU second."""
+    start_server_of_workers()
+    context: Any = get_context("forkserver" if sys.platform == "linux" else "spawn")
+    output, writer = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_serve,
+        args=(writer, make_command(root, *options), make_environment(token)),
+    )
+    process.start()
+    writer.close()
+    with open(output.fileno(), closefd=False) as printed:
+        url = printed.readline().strip()
+    assert url, "the server has failed"
+    return Server(process, url, output)
+
+
+def _serve(output: Connection, command: list[str], environment: dict[str, str]) -> None:
+    sys.stdout = open(output.fileno(), "w", closefd=False)  # noqa: SIM115
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = command
+    run_labeler()
+
+
 @contextmanager
 def running_labeler(root: Path, *options: str) -> Iterator[Server]:
     """Serve a dataset while the body runs."""
-    server = start_server(root, *options)
+    server = fork_server(root, *options)
     try:
         yield server
     finally:
-        with suppress(ProcessLookupError):
-            server.process.send_signal(signal.SIGINT)
+        server.interrupt()
         try:
-            server.process.communicate(timeout=60)
+            server.wait()
         finally:
             server.kill()

@@ -382,5 +382,5 @@ def test_server_ends_at_once_with_an_open_page(root: Path) -> None:
     waiting.start()
     time.sleep(0.5)
     server.process.terminate()
-    server.process.communicate(timeout=15)
+    server.wait(15)
     waiting.join()

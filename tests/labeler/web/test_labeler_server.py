@@ -8,10 +8,10 @@ import pytest
 from served_labeler import (
     Client,
     Server,
+    fork_server,
     list_tiles,
     make_faces_once,
     running_labeler,
-    start_server,
 )
 
 from gleanset import Dataset
@@ -182,7 +182,7 @@ def test_repeated_request_is_done_once(root: Path) -> None:
 def test_killed_server_loses_nothing(root: Path) -> None:
     acknowledged: dict[str, str] = {}
     for number in range(20):
-        server = start_server(root)
+        server = fork_server(root)
         client = server.client
         page = client.page()
         waiting = [tile for tile in list_tiles(page) if not tile["sent"]]

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from browser_page import PHONE, WIDE, Person, check_accessible, opened_page
+from browser_page import PHONE, Person, check_accessible, opened_page
 from drawn_faces import FaceSet, copied, drawn_once
-from served_labeler import Client, Server, running_labeler, start_server
+from served_labeler import Client, Server, fork_server, running_labeler
 from test_labeler_people import invite
 from tools_for_tests import needs_chromium
 
@@ -96,7 +96,7 @@ def test_decisions_outlive_the_server(
         with Dataset.open(faces.root) as dataset:
             dataset.journal.apply("Label", [Choice(taken, "label", "Kaito")])
         port = str(urlsplit(server.url).port)
-        other = start_server(faces.root, "--port", port, token="another token")
+        other = fork_server(faces.root, "--port", port, token="another token")
         try:
             person.page.context.set_offline(False)
             person.wait_for("document.querySelector('#token')")
@@ -290,36 +290,6 @@ def test_typing_error_of_a_class_is_asked_about(
         person.wait_for("localStorage.getItem('steps') === '[]'")
         person.wait_for("document.querySelector('#said').textContent === ''")
         assert {*labels(faces).values()} == {"Sakurako"}
-
-
-@pytest.mark.parametrize("phone", [False, True])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_page_is_accessible(
-    browser: Any, faces: FaceSet, server: Server, phone: bool, scheme: str
-) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    with opened_page(
-        browser, server.url, faces.truth, phone=phone, color_scheme=scheme
-    ) as person:
-        page = person.wait_for_page()
-        check_accessible(axe, person)
-        width, _ = PHONE if phone else WIDE
-        assert person.page.evaluate("document.documentElement.scrollWidth") == width
-        names = [
-            face.get_attribute("aria-label")
-            for face in person.page.locator(".face").all()
-        ]
-        count = sum(len(card["tiles"]) for card in page["cards"])
-        assert names == [f"Face {n} of {count}" for n in range(1, count + 1)]
-        person.sort_page(page)
-        page = person.wait_for_page(page["id"])
-        check_accessible(axe, person)
-        if phone:
-            person.tap("#menu-button")
-        else:
-            person.press("F1")
-        time.sleep(0.3)
-        check_accessible(axe, person)
 
 
 def test_screen_reader_hears_steps_and_pages(

@@ -129,14 +129,11 @@ def visit_dialogs(person: Person) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("phone", [False, True])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(
-    browser: Any, faces: FaceSet, server: Server, phone: bool, scheme: str
+    browser: Any, faces: FaceSet, server: Server, phone: bool
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    with opened_page(
-        browser, server.url, faces.truth, phone=phone, color_scheme=scheme
-    ) as person:
+    with opened_page(browser, server.url, faces.truth, phone=phone) as person:
         for page in visit_kinds(person):
             check_accessible(axe, person)
             width = person.page.viewport_size["width"]
