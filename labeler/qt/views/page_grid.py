@@ -382,7 +382,12 @@ class PageGrid(GestureView):
         self.point = -1  # the state says what is pointed at
 
     def set_point(self, row: int) -> None:
-        self.send(point_at, row, -1, self.mouse.leads)
+        """Point at a tile; when the mouse leaves, at the first card without a name."""
+        shown = self.page_state.shown
+        has_mouse = self.mouse.at is not None
+        if row < 0 and shown.has_clusters and not has_mouse:
+            row = shown.next_open(0)
+        self.send(point_at, row, -1, self.mouse.leads and has_mouse)
 
     def point_at(self, place: QPoint) -> None:
         """Point at a tile; on the heading or a gap of a cluster, at the cluster alone."""

@@ -22,7 +22,7 @@ from person import (
     wait_for_enter,
     wait_until,
 )
-from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtCore import QEvent, QPoint, QRect, Qt
 from PySide6.QtGui import QFontMetrics, QImage, QPainter, QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
@@ -40,7 +40,7 @@ from labeler.qt.theme import SMALL, SPACE_M, SPACE_S, draw_box, scale_font
 from labeler.qt.translations import install, tr
 from labeler.qt.views.page_grid import FOLD_WIDTH
 from labeler.sorting.page_parts import Message
-from labeler.sorting.session import StepKind
+from labeler.sorting.session import MIN_LOOK_SECONDS, StepKind
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -248,6 +248,24 @@ def test_heading_says_how_many_faces_a_name_is_for(clusters_person: Person) -> N
     person.click(first[1])  # taken out of its cluster
     QTest.keyClick(grid, "R")
     assert notes()[0] == f"Enter: {len(first) - 1}"
+
+
+def test_first_card_is_lit_when_the_mouse_leaves(clusters_person: Person) -> None:
+    person = clusters_person
+    view = class_pages(person)
+    person.point(card(person, 1)[0])
+    QApplication.sendEvent(view.view, QEvent(QEvent.Type.Leave))
+    assert view.state.targets() == tuple(card(person, 0))
+    assert view.state.under < 0
+
+    # Its name is for this card, and the next one for another card.
+    for number in range(2):
+        time.sleep(MIN_LOOK_SECONDS)
+        QTest.keyClick(view.view, "M")
+        assert view.state.name is not None
+        assert view.state.name.tiles == tuple(card(person, number))
+        QTest.keyClick(person.window.focusWidget(), Qt.Key.Key_Return)
+        settle(person.window)
 
 
 def test_page_without_correct_face_is_left(person: Person) -> None:
