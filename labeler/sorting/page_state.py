@@ -150,7 +150,7 @@ class PageState:
     def go_on(self, tiles: Iterable[int]) -> PageState:
         """Point at the next open tile after labelled ones, or at another one under the mouse."""
         state = replace(self, under=-1 if self.under in self.shown.sent else self.under)
-        return state.show(state.shown, state.shown.next_open(max(tiles)))
+        return state.show(state.shown, state.shown.next_open(min(tiles)))
 
     def file(self, label: str | None = None) -> Result:
         """Label all open tiles as suggested, or as one class, and leave the page."""

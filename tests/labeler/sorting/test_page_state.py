@@ -408,6 +408,17 @@ def test_class_key_goes_on_to_next_card() -> None:
     assert window.state.targets() == ()
 
 
+def test_part_of_a_split_card_is_named_next() -> None:
+    window = clusters_window()
+    window.take(point_at, 5, -1, False)
+    window.take(part, window.state.shown.page, (5, 6, 7, 8), (6, 7))
+    window.now += MIN_LOOK_SECONDS
+    for name, tiles in (("Miku", (5, 8)), ("Rin", (6, 7)), ("Mio", (9, 10, 11))):
+        assert window.state.targets() == tiles
+        window.take(type_name, name)
+        window.take(accept_name, name)
+
+
 def test_name_typed_ahead_takes_one_enter() -> None:
     window = clusters_window()
     window.take(press, show_next)
