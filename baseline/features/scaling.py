@@ -1,8 +1,8 @@
 """Scaling features for training a head; does not need torch."""
 
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple, Self
 
@@ -81,15 +81,15 @@ class Scaling(NamedTuple):
         return ((vectors - self.mean) / self.deviation).astype(np.float32)
 
 
-def limit_threads() -> AbstractContextManager[Any]:
+@contextmanager
+def limit_threads() -> Iterator[None]:
     """Limit linear algebra libraries to one thread.
 
     On a busy machine several threads spend most of their time waiting for each other.
     """
     # The import of scikit-learn takes a second: not for the programs that do without it.
-    libraries = _find_libraries("sklearn.linear_model" in sys.modules)
-    context: AbstractContextManager[Any] = libraries.limit(limits=1)
-    return context
+    with _find_libraries("sklearn.linear_model" in sys.modules).limit(limits=1):
+        yield
 
 
 @cache

@@ -334,13 +334,11 @@ class Journal:
         return undone
 
     def _find_undoable(self, step: int | None) -> Row:
+        # A removal for good may leave nothing of a step on samples but the class that it made.
         condition = f"""
             depth%2=0
             AND NOT merged
             AND (SELECT kind FROM step WHERE id=root) IS NOT '{AUTOMATIC}'
-            """
-        # A removal for good may leave nothing of a step on samples but the class that it made.
-        condition += """
             AND (
                 ifnull(kind, '') NOT IN (
                     'label', 'label-each', 'exclude', 'reject', 'other', 'label-by-command',

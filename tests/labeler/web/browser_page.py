@@ -36,7 +36,11 @@ class Person:
 
     def wait_for(self, script: str) -> Any:
         """Wait until the value of a script is true, and return it."""
-        return wait_for(self.page, script, WAIT_SECONDS)
+        try:
+            return wait_for(self.page, script, WAIT_SECONDS)
+        except AssertionError as error:
+            error.add_note(f"the page says: {self.page.inner_text('#said')!r}")
+            raise
 
     def wait_for_page(self, last: str = "") -> Any:
         """Wait until another page than the last one is there and was looked at; return it."""
