@@ -341,9 +341,6 @@ class _Planner:
             if (relations[row] | relations[other]) & ~Relation.MIRRORED:
                 self._compare(*order_pair(row, other))
 
-        def adds_words(copy: int, row: int) -> bool:
-            return find_relation(self._relations, copy, row).b_adds_words
-
         # Two frames of one copy may differ: those that contest the hub are not in its set. A
         # thumbnail as the hub does not show each frame.
         for verdict in chain.from_iterable(map(self._pairs.list_refused, unit)):
@@ -352,7 +349,10 @@ class _Planner:
                 continue
             in_one_layout = verdict.overlap >= SAME_LAYOUT_OVERLAP
             are_frames = any(
-                adds_words(copy, verdict.a) and adds_words(copy, verdict.b)
+                all(
+                    find_relation(self._relations, copy, row).b_adds_words
+                    for row in pair
+                )
                 for copy in copies
             )
             if in_one_layout or not are_frames:
