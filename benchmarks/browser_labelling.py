@@ -6,9 +6,10 @@ Each person has a browser (Chromium) of their own, one of them a phone with touc
 by the same gestures as in the tests. The third one errs in one of ten faces. One browser is cut off
 for a minute; meanwhile and after it the server is killed (SIGKILL) and started again a number of
 times, each time after some steps, at any moment of the next one. The last line is JSON: faces
-without a label, faces by the number of people who decided about them, steps that the server
-acknowledged but that are not in the journal, Cohen's kappa as `gleanset status` prints it and as it
-follows from the journal, and after how many seconds a browser shows a label that a window gave.
+without a label, faces decided again other than as a second opinion, faces by the number of people
+who decided about them, steps that the server acknowledged but that are not in the journal, Cohen's
+kappa as `gleanset status` prints it and as it follows from the journal, and after how many seconds
+a browser shows a label that a window gave.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from playwright.sync_api import Error, sync_playwright
 from served_labeler import Server, make_faces, start_server
 
 from gleanset import Dataset
+from gleanset.db.journal import SECOND
 from labeler.sorting.session import SortingSession
 from labeler.web.access import Invitations
 
@@ -187,10 +189,13 @@ def check(root: Path, results: list[dict[str, Any]]) -> dict[str, Any]:
     with Dataset.open(root) as dataset:
         labels: dict[str, dict[str, str]] = defaultdict(dict)
         firsts = Counter[str]()
+        deciders: dict[str, list[str]] = defaultdict(list)
         undone = {d.undoes for d in dataset.journal.iterate() if d.undoes}
         for decision in dataset.journal.iterate():
             if decision.step not in undone and decision.provenance != "undo":
                 labels[decision.sample][decision.by] = decision.value or ""
+                if decision.provenance != SECOND:
+                    deciders[decision.sample].append(decision.by)
         for people in labels.values():
             firsts[str(len(people))] += 1
         requests = set(
@@ -207,6 +212,7 @@ def check(root: Path, results: list[dict[str, Any]]) -> dict[str, Any]:
     acknowledged = {step for result in results for step in result["acknowledged"]}
     return {
         "unlabelled": unlabelled,
+        "decided twice": sum(len(by) > 1 for by in deciders.values()),
         "faces by number of people": dict(firsts),
         "acknowledged steps": len(acknowledged),
         "lost steps": len(acknowledged - requests),

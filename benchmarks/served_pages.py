@@ -8,12 +8,16 @@ line is JSON: for pages with the state of the work, and for steps on a page, the
 the median, 90th percentile and maximum of their milliseconds, the share within 100 ms, and the
 median of the CPU milliseconds that the whole server used meanwhile, with the pages that it composes
 for later.
+
+`--cpu` measures the CPU milliseconds of composing and of answers in one process instead, one after
+the other: wall-clock times of a busy machine say little.
 """
 
 import argparse
 import json
 import sys
 import time
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +34,10 @@ from process_usage import read_process_cpu_seconds
 from served_labeler import Client, list_tiles, make_faces, running_labeler
 
 from gleanset import Dataset
+from labeler.sorting.page_layout import MAX_PAGE_TILES
+from labeler.web.api_models import LabelPage, SentStep
+from labeler.web.sharing import SharedSorting
+from labeler.web.threads import PageComposer
 
 PEOPLE = 8
 LIMIT_MS = 100
@@ -96,6 +104,47 @@ def sort_page(
     time.sleep(look)
 
 
+def measure_cpu(root: Path, pages: int) -> dict[str, dict[str, float]]:
+    """Return the CPU milliseconds of composing, and of answers with pages that are prepared."""
+    sharing = SharedSorting(root, 0.0)
+    composer = PageComposer(root)
+    times = defaultdict[str, list[float]](list)
+
+    def run(kind: str, work: Callable[..., Any], *arguments: Any) -> Any:
+        start = time.thread_time()
+        result = work(*arguments)
+        times[kind].append(1000 * (time.thread_time() - start))
+        return result
+
+    def answer(
+        page: LabelPage, act: str, tiles: list[int], label: str
+    ) -> LabelPage | None:
+        step = SentStep(str(uuid.uuid4()), act, page.id, tiles, label, sure=True)
+        sharing.take_step(None, step)
+        sharing.get_state(None)
+        return sharing.get_page(None, MAX_PAGE_TILES)
+
+    for _ in range(pages):
+        if (page := sharing.get_page(None, MAX_PAGE_TILES)) is None:
+            composed = run("composing", composer.compose, None, sharing.make_wish(None))
+            sharing.note_composed(None, composed)
+            page = sharing.get_page(None, MAX_PAGE_TILES)
+        for number, card in enumerate(page.cards):
+            if page.kind == "clusters":
+                tiles = [tile.n for tile in card.tiles]
+                label = f"Person {number} of {page.left}"
+                run("step", answer, page, "label", tiles, label)
+        run("next page", answer, page, "accept", [], "")
+    return {
+        kind: {
+            "answers": len(values),
+            "median": round(median(values)),
+            "maximum": round(max(values)),
+        }
+        for kind, values in times.items()
+    }
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(
@@ -103,6 +152,7 @@ def main() -> None:
     )
     parser.add_argument("--faces", type=int, default=20_000)
     parser.add_argument("--pages", type=int, default=60)
+    parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--look", type=float, default=1.0, help="seconds")
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
@@ -110,6 +160,9 @@ def main() -> None:
         make_faces(root, options.faces, PEOPLE)
         with Dataset.open(root) as dataset:
             keys = dataset.db.fetch_column("SELECT key FROM sample ORDER BY id")
+        if options.cpu:
+            print(json.dumps(measure_cpu(root, options.pages)))
+            return
         truth = {
             key: f"Person {'ABCDEFGH'[n % PEOPLE] * 3}" for n, key in enumerate(keys)
         }

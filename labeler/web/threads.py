@@ -175,6 +175,8 @@ class SortingThreads:
         start = time.monotonic()
         pages = await _run(self._composing, self._composer.compose, name, wish)
         self._composing_seconds = time.monotonic() - start
+        if self._composing_seconds <= MAX_COMPOSING_SECONDS:
+            pages = pages[:1]  # the page after it learns from this one
         await self.run(SharedSorting.note_composed, name, pages)
 
     async def watch(self) -> None:

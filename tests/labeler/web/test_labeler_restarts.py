@@ -1,5 +1,6 @@
 """Pages of `labeler serve` that are gone or outlive their server, and steps that arrive late."""
 
+import asyncio
 import uuid
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from gleanset import Dataset
 from labeler.sorting.session import SortingSession
 from labeler.web.api_models import LabelPage, SentStep
 from labeler.web.sharing import SharedSorting
-from labeler.web.threads import PageComposer
+from labeler.web.threads import PageComposer, SortingThreads
 
 FACES = 240
 PEOPLE = 4
@@ -313,3 +314,44 @@ def test_pages_that_follow_are_prepared(root: Path) -> None:
     assert len(keys) == len(set(keys)), "no face is shown again"
     assert len(pages) >= 3
     sharing.close()
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_page_learns_from_the_last_one_where_composing_is_fast(
+    root: Path, monkeypatch: pytest.MonkeyPatch, is_fast: bool
+) -> None:
+    seconds = 1e6 if is_fast else 0.0
+    monkeypatch.setattr("labeler.web.threads.MAX_COMPOSING_SECONDS", seconds)
+    kept = []
+    note = SharedSorting.note_composed
+
+    def note_composed(self: SharedSorting, name: str | None, pages: Any) -> None:
+        kept.append(len(pages))
+        note(self, name, pages)
+
+    monkeypatch.setattr(SharedSorting, "note_composed", note_composed)
+
+    async def sort_pages() -> int:
+        threads = SortingThreads(root, 0.0)
+        await threads.start()
+        shown = 0
+        while (page := await threads.get_page(None, 24)).kind != "done":
+            shown += 1
+            if page.kind == "clusters":
+                for number, card in enumerate(page.cards):
+                    tiles = [tile.n for tile in card.tiles]
+                    label = f"{page.id[:4].strip('-_')} {number}"
+                    await threads.take(
+                        None, make_step(page, "label", *tiles, label=label)
+                    )
+            await threads.take(None, make_step(page, "accept"))
+        await threads.stop()
+        return shown
+
+    shown = asyncio.run(sort_pages())
+    assert shown >= 4
+    if is_fast:
+        assert max(kept) == 1
+        assert len(kept) >= shown, "each page is composed after the one before"
+    else:
+        assert max(kept) > 1
