@@ -112,13 +112,18 @@ def test_faces_that_were_put_off_stay_put_off(root: Path) -> None:
         skipped = {tile["key"] for tile in list_tiles(page)}
         client.step(page, "leave")
         following = client.page()
-        assert skipped.isdisjoint(tile["key"] for tile in list_tiles(following))
+        # Where nothing else waits, they are shown again.
+        others_wait = following["left"] > len(list_tiles(page))
+        again = skipped.intersection(tile["key"] for tile in list_tiles(following))
+        assert bool(again) != others_wait
         server.kill()
 
     with running_labeler(root) as server:
         client = server.client
         page = client.page()
         assert page == following
+        if not others_wait:
+            return
         seen = set[str]()
         names = set[str]()
         while excluded["key"] not in names and page["kind"] != "done":
