@@ -124,13 +124,17 @@ def sort_in_a_browser(
                     time.sleep(1)
                     continue
                 done_since = 0.0
-                if cut_off and turn == 1:
+                if cut_off and turn:
                     context.set_offline(True)
-                    person.sort_page(page_state)
-                    steps = person.page.evaluate("localStorage.getItem('steps')")
-                    unsent = len(json.loads(steps))
-                    time.sleep(cut_off)
-                    context.set_offline(False)
+                    try:
+                        person.sort_page(page_state)
+                    finally:
+                        # An error must not leave the browser cut off.
+                        steps = person.page.evaluate("localStorage.getItem('steps')")
+                        unsent = len(json.loads(steps or "[]"))
+                        time.sleep(cut_off)
+                        context.set_offline(False)
+                        cut_off = 0
                     person.wait_for("localStorage.getItem('steps') === '[]'")
                 else:
                     person.sort_page(page_state)
