@@ -40,10 +40,10 @@ class _BarMeter(ProgressMeter):
     """A bar, removed at the end; bytes are shown as kB and MB, other counts as integers."""
 
     def __init__(self, stage: str, total: float | None, unit: str, done: float):
-        from tqdm import tqdm  # many commands show no bar
+        from gleanset.work.bar import Bar  # many commands show no bar
 
         self._done = done
-        self.bar: Any = tqdm(
+        self.bar: Any = Bar(
             desc=stage,
             total=total and round(total),
             initial=round(done),

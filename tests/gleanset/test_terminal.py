@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pyte
@@ -160,32 +162,51 @@ with Progress(quiet=sys.argv[1] == "quiet").meter("episode 1", 5400.0) as meter:
 
 
 class InterruptedTerminal(io.StringIO):
-    """A terminal on which Ctrl-C comes right after a bar was first drawn."""
+    """A terminal on which Ctrl-C comes right after a text was first drawn."""
 
     is_interrupted = False
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.text = text
 
     def isatty(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
         written = super().write(text)
-        if "hashing" in text and not self.is_interrupted:
+        if self.text in text and not self.is_interrupted:
             self.is_interrupted = True
             raise KeyboardInterrupt
         return written
 
 
+@pytest.mark.parametrize("text", ["hashing", "3/10"])
 def test_bar_is_removed_if_interrupted_during_drawing(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    terminal = InterruptedTerminal()
+    terminal = InterruptedTerminal(text)
     monkeypatch.setattr(sys, "stderr", terminal)
     with pytest.raises(KeyboardInterrupt), closing_bars():
-        Progress(quiet=False).meter("hashing", 10)
+        draw_bar()
+
     screen = pyte.Screen(80, 5)
     pyte.Stream(screen).feed(terminal.getvalue())
     assert terminal.is_interrupted
     assert "".join(screen.display).strip() == ""
+
+    # Nothing is left locked: threads go on, and so their pool ends.
+    thread = threading.Thread(target=draw_bar, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def draw_bar() -> None:
+    with closing_bars():
+        meter = Progress(quiet=False).meter("hashing", 10)
+        time.sleep(0.12)  # as often as bars are drawn
+        meter.advance(3)
 
 
 BETWEEN = """
