@@ -1,9 +1,10 @@
 """What the browser sends and receives."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import msgspec
 
+from gleanset.operations import Operation
 from labeler.sorting.name_matching import KnownName
 from labeler.sorting.session import StepKind
 
@@ -98,17 +99,29 @@ class ClassState(msgspec.Struct):
     portraits: list[str]
 
 
+class StepText(msgspec.Struct):
+    """What a step did: in English, and as an operation, which the page puts into other words."""
+
+    text: str
+    operation: Operation
+
+    @classmethod
+    def describe(cls, operation: Operation) -> Self:
+        """Return the text of an operation."""
+        return cls(operation.text("face"), operation)
+
+
 class News(msgspec.Struct):
     """A step of another person, or of a window or command, and the one that it undid."""
 
     step: int
     undoes: int | None
     by: str
-    text: str
+    what: StepText
 
 
 class State(msgspec.Struct):
-    """The state of the work for one person; `undo` and `redo` are texts of steps.
+    """The state of the work for one person; `undo` and `redo` are the steps that can be.
 
     `names` are texts that may be typed with their classes, `places` counts of faces without one.
     """
@@ -122,8 +135,8 @@ class State(msgspec.Struct):
     classes: list[ClassState]
     names: list[KnownName]
     places: dict[str, int]
-    undo: str | None
-    redo: str | None
+    undo: StepText | None
+    redo: StepText | None
     news: list[News]
 
 
@@ -136,7 +149,7 @@ class StepAnswer(msgspec.Struct):
 
     step: int
     kind: StepKind
-    text: str
+    what: StepText
     changed_since: int
     page: LabelPage | None
     state: State

@@ -52,6 +52,7 @@ from labeler.web.api_models import (
     News,
     SentStep,
     State,
+    StepText,
     Tile,
     TileImage,
 )
@@ -430,14 +431,14 @@ class SharedSorting:
                 "later": counts.later,
                 "queue": counts.pending,
             },
-            undo=progress.undo.operation.text("face") if progress.undo else None,
-            redo=redoable[-1].operation.text("face") if redoable else None,
+            undo=StepText.describe(progress.undo.operation) if progress.undo else None,
+            redo=StepText.describe(redoable[-1].operation) if redoable else None,
             news=[
                 News(
                     step.id,
                     step.undoes,
                     step.person or step.user,
-                    step.operation.text("face"),
+                    StepText.describe(step.operation),
                 )
                 for step in recent
                 if step.id not in session.own_steps

@@ -21,7 +21,7 @@ from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import SortingSession
 from labeler.web.access import PersonName
-from labeler.web.api_models import LabelPage, SentStep, StepAnswer
+from labeler.web.api_models import LabelPage, SentStep, StepAnswer, StepText
 from labeler.web.checking import MAX_DOUBTFUL, CheckPage, CopiesCheck, LabelsCheck
 from labeler.web.sharing import SharedSorting, Wish
 
@@ -150,9 +150,9 @@ class SortingThreads:
             await asyncio.wait([composing], timeout=MAX_COMPOSING_SECONDS)
             page = await self._find_page(name)
         state = await self.run(SharedSorting.get_state, name)
-        text = result.operation.text("face")
+        what = StepText.describe(result.operation)
         return StepAnswer(
-            result.step, result.kind, text, result.changed_since, page, state
+            result.step, result.kind, what, result.changed_since, page, state
         )
 
     async def get_check(

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,20 @@ from urllib.parse import urlsplit
 import pytest
 from browser_page import PHONE, Person, check_accessible, opened_page
 from drawn_faces import FaceSet, copied, drawn_once
-from served_labeler import Client, Server, fork_server, running_labeler
+from served_labeler import (
+    Client,
+    Server,
+    fork_server,
+    list_tiles,
+    running_labeler,
+)
 from test_labeler_people import invite
 from tools_for_tests import needs_chromium
 
 from gleanset import Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.journal import Choice
+from gleanset.operations import NAMED, TEXTS, UNDO
 from gleanset.web.page_files import SHARED_PAGE
 
 PAGE = Path(__file__).parents[3] / "labeler" / "web" / "page"
@@ -58,6 +66,49 @@ def test_everything_is_sorted_in_the_browser(
         assert person.page.inner_text("#progress").startswith(f"{FACES} of {FACES}")
     assert labels(faces) == faces.truth
     assert person.gestures.total() < FACES
+
+
+def test_steps_are_in_the_language_of_the_page(
+    browser: Any, faces: FaceSet, server: Server
+) -> None:
+    yuki = invite(server, faces.root, "Yuki")
+    said = "document.querySelector('#said').textContent"
+    with opened_page(browser, server.url, faces.truth, locale="ja-JP") as person:
+        page = person.wait_for_page()
+        count = len(page["cards"][0]["tiles"])
+        person.type_name("Rin")
+        title = "document.querySelector('#undo').title"
+        person.wait_for(f"{title} === '元に戻す: {count} 枚に Rin のラベルを付ける'")
+        # Steps of others, and their undo.
+        theirs = yuki.page()
+        tiles = [list_tiles(theirs)[0]["n"]]
+        yuki.step(theirs, "label", tiles, label="Mei", sure=True)
+        person.wait_for(f"{said}.startsWith('Yuki: 1 枚に Mei のラベルを付ける')")
+        yuki.undo()
+        person.wait_for(
+            f"{said}.startsWith('Yuki: 元に戻す: 1 枚に Mei のラベルを付ける')"
+        )
+        # A class that was made by another program has no translated kind.
+        with Dataset.open(faces.root) as dataset:
+            dataset.journal.apply(
+                "My step", [Choice(list_tiles(page)[-1]["key"], "reject")]
+            )
+        person.wait_for(f"{said}.includes('My step')")
+
+
+def test_texts_of_steps_are_those_of_the_window() -> None:
+    script = (PAGE / "js/step_texts.js").read_text("utf-8")
+    for language, name in (("ja", "ja"), ("zh", "zh_CN")):
+        catalogue = (PAGE.parents[1] / f"qt/words/{name}.toml").read_text("utf-8")
+        texts = tomllib.loads(catalogue)
+        expected = {
+            kind: texts[text.replace("{faces}", "{count} faces")]
+            for kind, text in TEXTS.items()
+            if kind != NAMED
+        }
+        block = script.partition(f"  {language}: ")[2].partition("},\n")[0] + "}"
+        steps = json.loads(block.replace(",\n  }", "}"))
+        assert steps == expected | {UNDO: texts["Undo: {what}"]}
 
 
 def test_decisions_without_connection_arrive_later(
@@ -106,7 +157,7 @@ def test_decisions_outlive_the_server(
                 person.page.keyboard.press("Enter")
             person.wait_for("localStorage.getItem('steps') === '[]'")
             said = "document.querySelector('#said').textContent"
-            person.wait_for(f"{said}.startsWith('1 faces stay as they are')")
+            person.wait_for(f"{said}.startsWith('1 face stays as it is')")
             assert person.wait_for_page()["id"] == page["id"], "nothing moves"
         finally:
             other.kill()

@@ -311,6 +311,7 @@ export const WORDS = {
   },
   // English for a count of 1.
   one: {
+    "{count} faces stay as they are: somebody else decided about them, or they were changed, since you saw them": "{count} face stays as it is: somebody else decided about it, or it was changed, since you saw it",
     "Enter: {count} faces": "Enter: {count} face",
     "No connection: {count} decisions wait": "No connection: {count} decision waits",
     "Other people have the last {count} faces": "Somebody else has the last face",

@@ -5,6 +5,7 @@ import { askForBetter, countOpen, goForward, leave, refuse, undo } from "./actio
 import { openCardMenu } from "./menus.js";
 import { countFaces, hasClusters, hasSuggestions, isBegun, openTiles, tilesOf } from "./page_model.js";
 import { getPoint } from "./point.js";
+import { stepText } from "./step_texts.js";
 import { currentPage, currentState, currentView, isReady, offersBetter, showView } from "./store.js";
 import { words } from "./words.js";
 
@@ -30,12 +31,12 @@ export const buildTabs = (after = () => {}) => Object.entries(VIEWS).map(([name,
 function drawProgress() {
   const { labelled, total, undo: undoable, redo } = currentState();
   byId("progress").replaceChildren(element("span", { text: words("{done} of {total}", { done: labelled.toLocaleString(), total: total.toLocaleString() }) }), element("progress", { max: Math.max(total, 1), value: labelled, "aria-label": words("Sorted faces") }));
-  for (const [id, text, title] of [["undo", undoable, "Undo"], ["redo", redo, "Redo"]]) {
-    const name = text ? `${words(title)}: ${text}` : words(title);
+  for (const [id, step, title] of [["undo", undoable, "Undo"], ["redo", redo, "Redo"]]) {
+    const name = step ? `${words(title)}: ${stepText(step)}` : words(title);
     byId(id).title = name;
     byId(id).setAttribute("aria-label", name);
     // Not `disabled`: the focus would fall to the page, where the next Enter accepts it.
-    byId(id).setAttribute("aria-disabled", String(!text));
+    byId(id).setAttribute("aria-disabled", String(!step));
   }
 }
 

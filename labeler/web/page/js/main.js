@@ -14,6 +14,7 @@ import { canUndo, openPeople, undoStep } from "./people.js";
 import { drawPage, forgetPage, markPage } from "./page_view.js";
 import { showDetails } from "./pictures.js";
 import { listenToPoint, pointAt } from "./point.js";
+import { newsText } from "./step_texts.js";
 import { currentPage, currentState, repeatAct, start } from "./store.js";
 import { askForToken } from "./token_form.js";
 import { currentLanguage, setLanguage, words } from "./words.js";
@@ -75,7 +76,7 @@ function showLatestNews() {
   const newest = news.at(-1);
   const step = newest?.step ?? 0;
   // What was done before the page was opened is not new.
-  if (shownNews !== null && step > shownNews) showNews(words("{by}: {text}", newest), ...(owner && canUndo(newest) ? [[words("Undo"), () => undoStep(newest)]] : []));
+  if (shownNews !== null && step > shownNews) showNews(newsText(newest), ...(owner && canUndo(newest) ? [[words("Undo"), () => undoStep(newest)]] : []));
   shownNews = step;
 }
 

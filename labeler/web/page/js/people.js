@@ -3,6 +3,7 @@
 import { element, fill, rescueFocus } from "./dom.js";
 import { openDialog } from "./dialogs.js";
 import { fetchPeople, invitePerson, revokePerson } from "./server.js";
+import { newsText } from "./step_texts.js";
 import { currentState, takeBack } from "./store.js";
 import { words } from "./words.js";
 
@@ -72,7 +73,7 @@ function buildNews() {
 }
 
 function buildStep(news) {
-  const row = element("li", { class: "person" }, element("span", { class: "name", text: words("{by}: {text}", news) }), element("button", { text: words("Undo"), onclick: () => { row.remove(); keepFocus(); undoStep(news); } }));
+  const row = element("li", { class: "person" }, element("span", { class: "name", text: newsText(news) }), element("button", { text: words("Undo"), onclick: () => { row.remove(); keepFocus(); undoStep(news); } }));
   return row;
 }
 

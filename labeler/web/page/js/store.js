@@ -5,6 +5,7 @@ import { isCorrected, isUntouched, openTiles, replay } from "./page_model.js";
 import { CHECKS, fetchCheck, forgetSkipped, skipOne } from "./checks.js";
 import { takeFirst } from "./first_answers.js";
 import { fetchPage, fetchState } from "./server.js";
+import { stepText } from "./step_texts.js";
 import { words } from "./words.js";
 
 const POLL_PAUSE_MS = 2000;
@@ -89,8 +90,9 @@ function answered(step, answer) {
   else if (view === "pages" && isHere) loadPage();
   else if (isHere && (!step.page || isChecked())) loadPage();
   if (answer.changed_since && step.page) listener.showMessage(words("{count} faces stay as they are: somebody else decided about them, or they were changed, since you saw them", { count: answer.changed_since }));
-  if (answer.text && step.page) listener.hear(answer.text);
-  else if (answer.text) listener.showMessage(`${words(answer.kind === "redo" ? "Redo" : "Undo")}: ${answer.text}`);
+  const text = stepText(answer.what);
+  if (text && step.page) listener.hear(text);
+  else if (text) listener.showMessage(`${words(answer.kind === "redo" ? "Redo" : "Undo")}: ${text}`);
 }
 
 /** Whether the next duplicates or doubtful labels are due. */
