@@ -240,9 +240,13 @@ def opened_page(
     token: str = TOKEN,
     phone: bool = False,
     size: tuple[int, int] | None = None,
+    follows: bool = True,
     **options: Any,
 ) -> Iterator[Person]:
-    """Open the page; errors in its console fail the test, except of the network."""
+    """Open the page; errors in its console fail the test, except of the network.
+
+    One that does not follow the server keeps what it shows.
+    """
     width, height = size or (PHONE if phone else WIDE)
     context = browser.new_context(
         viewport={"width": width, "height": height},
@@ -258,6 +262,8 @@ def opened_page(
         "console",
         lambda said: troubles.append(said.text) if said.type == "error" else None,
     )
+    if not follows:
+        page.route("**/state?since=*", lambda route: None)
     page.goto(f"{url.split('?')[0]}?token={token}")
     try:
         yield Person(page, truth, phone)
