@@ -1,6 +1,6 @@
 """Seconds until `labeler serve` answers a step with the next page, of many faces.
 
-    python benchmarks/served_pages.py [--faces 20000] [--pages 60] [--look 1.0]
+    python benchmarks/served_pages.py [--faces 20000] [--pages 60] [--pause 1.0]
 
 One person names the cards of pages and accepts suggestions over HTTP, and looks at each card or
 page for a while, as a person does. The faces are generated: eight people with embeddings. The last
@@ -51,12 +51,12 @@ class Stopwatch:
         self._answers = defaultdict[str, list[tuple[float, float]]](list)
 
     def measure(
-        self, kind: str, ask: Callable[..., Any], *sent: Any, **more: Any
+        self, kind: str, ask: Callable[..., Any], *sent: Any, **options: Any
     ) -> Any:
         """Return the answer."""
         cpu = read_process_cpu_seconds(self._server)
         start = time.monotonic()
-        answer = ask(*sent, **more)
+        answer = ask(*sent, **options)
         seconds = time.monotonic() - start
         cpu = read_process_cpu_seconds(self._server) - cpu
         self._answers[kind].append((1000 * seconds, 1000 * cpu))
@@ -81,7 +81,7 @@ class Stopwatch:
 
 
 def sort_page(
-    client: Client, watch: Stopwatch, truth: dict[str, str], page: Any, look: float
+    client: Client, watch: Stopwatch, truth: dict[str, str], page: Any, pause: float
 ) -> None:
     """Name cards, and exclude what is suggested wrongly."""
     for card in page["cards"]:
@@ -92,16 +92,16 @@ def sort_page(
             if other == name:
                 right.append(tile["n"])
             else:
-                time.sleep(look / 2)
+                time.sleep(pause / 2)
                 watch.measure("step", client.step, page, "lift", [tile["n"]])
 
         if page["kind"] == "clusters":
-            time.sleep(look)
+            time.sleep(pause)
             watch.measure(
                 "step", client.step, page, "label", right, label=name, sure=True
             )
 
-    time.sleep(look)
+    time.sleep(pause)
 
 
 def measure_cpu(root: Path, pages: int) -> dict[str, dict[str, float]]:
@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=20_000)
     parser.add_argument("--pages", type=int, default=60)
     parser.add_argument("--cpu", action="store_true")
-    parser.add_argument("--look", type=float, default=1.0, help="seconds")
+    parser.add_argument("--pause", type=float, default=1.0, help="seconds")
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
         root = Path(folder) / "d"
@@ -171,7 +171,7 @@ def main() -> None:
             page = watch.measure("first page", server.client.page)
             for _ in range(options.pages):
                 if page["kind"] != "done":
-                    sort_page(server.client, watch, truth, page, options.look)
+                    sort_page(server.client, watch, truth, page, options.pause)
                     page = watch.measure("next page", server.client.accept, page)
                     tiles = len(list_tiles(page))
                     print(page["kind"], page["left"], tiles, file=sys.stderr)

@@ -9,6 +9,6 @@ class Bar(tqdm):  # type: ignore[type-arg]
     def refresh(self, *_: object, **__: object) -> None:
         """Draw the bar."""
         # The one of tqdm keeps the lock if an exception comes while it draws: threads that advance
-        # the bar would wait for ever, and their pool for them.
+        # the bar would never go on, and neither would their pool.
         with self.get_lock():  # type: ignore[no-untyped-call]
             super().refresh(nolock=True)

@@ -46,11 +46,10 @@ def serve_labeler(
         links = people.list_links(token) or request.list_links(
             request.find_port(), token
         )
-        is_local = is_loopback(urlsplit(links[0]).hostname or "")
         return InvitationResult(
             invited=request.invite,
             links=links,
-            note=LOCAL_LINK if is_local else "",
+            note=LOCAL_LINK if is_loopback(urlsplit(links[0]).hostname or "") else "",
         )
 
     token = os.environ.get(TOKEN_VARIABLE) or make_token()

@@ -207,6 +207,8 @@ class SortingThreads:
     async def stop(self) -> None:
         """Finish what was begun, and close the dataset."""
         self._is_closed = True
+        for task in self._tasks.values():
+            task.cancel()
         if self._measuring_task is not None:
             await self._measuring_task
         await self.run(SharedSorting.close)

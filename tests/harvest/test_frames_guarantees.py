@@ -125,9 +125,7 @@ def test_frame_content_matches_time(sample: Sample, steady: Path, uneven: Path) 
             assert len(frame.origin.video or "") == 64
 
 
-def test_frames_of_long_intervals_are_those_that_others_refer_to(
-    sample: Sample, steady: Path
-) -> None:
+def test_long_intervals_take_reference_frames(sample: Sample, steady: Path) -> None:
     times = unusual_clips.probe_times(steady)
     frames = sample(steady, "--every", "1s", "--skip-similar", "off")
     assert len(frames) == math.ceil(times[-1])

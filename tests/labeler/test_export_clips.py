@@ -284,6 +284,7 @@ def test_tracks_of_an_earlier_version_have_stored_boxes(
         # Added by later migrations.
         file.execute("DROP INDEX change_tags")
         file.execute("DROP INDEX step_request")
+        file.execute("DROP TABLE handed_page")
         for column in ("person", "request"):
             file.execute(f"ALTER TABLE step DROP COLUMN {column}")
         file.execute("UPDATE migration SET name='0040-chosen-copies'")

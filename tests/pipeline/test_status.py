@@ -46,16 +46,12 @@ def test_status_of_empty_dataset(empty: Dataset) -> None:
     }
 
 
-def test_removed_settings_are_refused_with_their_replacements(empty: Dataset) -> None:
+def test_unknown_settings_are_refused_with_known_ones(empty: Dataset) -> None:
     with (empty.root / "dataset.toml").open("a") as file:
         file.write("target = 300\n[split]\nfolds = 5\nseed = 7\n")
     done = run_here("pipeline.cli", "status", "-d", empty.root)
-    done.refused(
-        3, "unknown key 'target'; labels of each class are counted by: gleanset status"
-    )
-    assert (
-        "unknown key 'folds'; cross-validate: baseline train --folds 5" in done.stderr
-    )
+    done.refused(3, "line 2: unknown key 'target'; known keys: author, citation")
+    assert "line 4: unknown key 'folds'; known keys: hold_out, ratio" in done.stderr
 
 
 def test_deleted_settings_are_replaced_by_defaults_with_a_warning(

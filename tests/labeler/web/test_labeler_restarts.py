@@ -74,7 +74,7 @@ def send_again(client: Client, step: dict[str, Any]) -> Answer:
     return client.ask("/api/v1/steps", step)
 
 
-def test_page_and_what_was_done_on_it_outlive_the_server(root: Path) -> None:
+def test_page_and_its_steps_outlive_the_server(root: Path) -> None:
     with running_labeler(root) as server:
         page = server.client.page()
         numbers = [tile["n"] for tile in list_tiles(page)]
@@ -166,9 +166,7 @@ def test_stack_that_was_split_stays_split(root: Path) -> None:
 
 
 @pytest.mark.parametrize("act", ["label", "place", "accept"])
-def test_late_step_changes_what_still_waits_as_it_was_shown(
-    root: Path, act: str
-) -> None:
+def test_late_step_changes_faces_that_still_wait(root: Path, act: str) -> None:
     with running_labeler(root) as server:
         client = server.client
         page = client.page()
@@ -258,7 +256,7 @@ def test_late_step_on_a_page_that_others_have(
     assert len([key for key in decisions if key == both[1].key]) == 1
 
 
-def test_page_that_was_left_takes_late_labels_but_nobody_elses(
+def test_page_that_was_left_takes_late_labels_of_its_person(
     root: Path,
 ) -> None:
     with running_labeler(root) as server:

@@ -96,7 +96,7 @@ def test_steps_are_in_the_language_of_the_page(
         person.wait_for(f"{said}.includes('My step')")
 
 
-def test_texts_of_steps_are_those_of_the_window() -> None:
+def test_texts_of_steps_are_equal_to_the_window() -> None:
     script = (PAGE / "js/step_texts.js").read_text("utf-8")
     for language, name in (("ja", "ja"), ("zh", "zh_CN")):
         catalogue = (PAGE.parents[1] / f"qt/words/{name}.toml").read_text("utf-8")
@@ -169,7 +169,7 @@ def test_decisions_outlive_the_server(
     assert labels(faces) == expected
 
 
-def test_question_about_a_name_is_for_the_page_where_it_was_typed(
+def test_question_about_a_name_is_for_its_page(
     browser: Any, faces: FaceSet, server: Server
 ) -> None:
     with opened_page(browser, server.url, faces.truth) as person:
