@@ -383,7 +383,9 @@ class KeyboardUser(Person):
         self.type_name(name)
 
     def wait_until_sent(self) -> None:
+        """Wait until steps are saved, and look at the page that came with the answer."""
         self.wait_for("localStorage.getItem('steps') === '[]'")
+        time.sleep(LOOK_SECONDS)
 
 
 def test_everything_is_done_with_the_keyboard(
