@@ -94,8 +94,8 @@ def limit_threads() -> Iterator[None]:
 
 @cache
 def _find_libraries(_with_sklearn: bool) -> Any:
-    # Cached, because finding them takes longer than solving a small problem.
-    # Libraries must be loaded before they can be limited.
+    # Cached, because finding them takes longer than solving a small problem. With another argument
+    # they are found again: scikit-learn loads more of them, and only loaded ones can be limited.
     import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController
 

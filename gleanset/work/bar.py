@@ -8,7 +8,7 @@ class Bar(tqdm):  # type: ignore[type-arg]
 
     def refresh(self, *_: object, **__: object) -> None:
         """Draw the bar."""
-        # The one of tqdm keeps the lock if an exception comes while it draws: threads that advance
-        # the bar would never go on, and neither would their pool.
+        # tqdm's own method keeps the lock if an exception is raised while it draws: threads that
+        # advance the bar would wait, and the pool would wait for them.
         with self.get_lock():  # type: ignore[no-untyped-call]
             super().refresh(nolock=True)

@@ -280,6 +280,7 @@ def draw_box(painter: QPainter, rect: QRect, width: int, image: QRect) -> None:
 
     The border of a box at the edge of an image is within it, where nothing cuts it off.
     """
+    # Half of the widest border is outside of the box.
     rect &= image.adjusted(3, 3, -3, -3)
     for role, thickness in ((Role.Base, width + 3), (Role.Highlight, width)):
         painter.setPen(QPen(colour(role), thickness))

@@ -100,7 +100,7 @@ class ClassState(msgspec.Struct):
 
 
 class StepText(msgspec.Struct):
-    """What a step did: in English, and as an operation, which the page puts into other words."""
+    """What a step did: in English, and as the operation that the page describes in others."""
 
     text: str
     operation: Operation
@@ -117,11 +117,11 @@ class News(msgspec.Struct):
     step: int
     undoes: int | None
     by: str
-    what: StepText
+    description: StepText
 
 
 class State(msgspec.Struct):
-    """The state of the work for one person; `undo` and `redo` are the steps that can be.
+    """The state of the work for one person; `undo` and `redo` are steps to undo and redo.
 
     `names` are texts that may be typed with their classes, `places` counts of faces without one.
     """
@@ -149,7 +149,7 @@ class StepAnswer(msgspec.Struct):
 
     step: int
     kind: StepKind
-    what: StepText
+    description: StepText
     changed_since: int
     page: LabelPage | None
     state: State

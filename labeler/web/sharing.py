@@ -67,6 +67,7 @@ DONE = "done"
 """The kind of a page without faces: all that wait are on other pages."""
 
 _LIST_PAGES = "SELECT page FROM handed_page WHERE person IS ? ORDER BY number"
+# The second value is the id of a page, which is a text, or the number of a step made on it.
 _FIND_PAGE = """
     SELECT page
     FROM handed_page
@@ -174,7 +175,7 @@ class Person:
         self.current_id = ""
         self.prepared: list[ClassPage] = []
         """The pages that follow."""
-        self.shown: set[int] = set()
+        self.shown_rows: set[int] = set()
         """The samples that were shown since pages were last asked for."""
         self.notes: list[Callable[[Pages], object]] = []
         """What happened to pages, for those that follow."""
@@ -454,16 +455,14 @@ class SharedSorting:
         person.room = room or person.room
         person.used_at = time.monotonic()
         reserved = self._list_reserved(person)
-        while True:
-            current = person.current
-            current.note_states(person.session.tiles, reserved)
-            shown = current.shown
-            if current.own or shown.lifted or shown.open():
-                return self._describe_page(current)
+        current = person.current
+        current.note_states(person.session.tiles, reserved)
+        shown = current.shown
+        if current.own or shown.lifted or shown.open():
+            return self._describe_page(current)
 
-            person.current_id = ""
-            if not person.prepared:
-                return None
+        person.current_id = ""
+        while person.prepared:
             page = person.prepared.pop(0)
             if page is NO_PAGE.page:
                 return LabelPage(
@@ -478,13 +477,15 @@ class SharedSorting:
                 current = CurrentPage(Shown.begin(page), regions)
                 with person.storing(current):
                     person.current_id = current.id
-                person.shown.update(page.rows)
+                person.shown_rows.update(page.rows)
+                return self._describe_page(current)
+        return None
 
     def make_wish(self, name: PersonName) -> Wish:
         """Return what the page after the present one of a person has to be like."""
         person = self._get_person(name)
         own = person.current.shown.page.rows
-        person.shown = {*own}
+        person.shown_rows = {*own}
         notes = person.notes
         person.notes = []
         reserved = self._list_reserved(person).union(own)
@@ -495,12 +496,12 @@ class SharedSorting:
         person = self._get_person(name)
         person.prepared = []
         for page in pages:
-            left = page.restrict({*page.rows} - person.shown)
+            left = page.restrict({*page.rows} - person.shown_rows)
             # A few faces are not worth a page: they come with others.
             if 2 * len(left.tiles) > len(page.tiles):
                 person.prepared.append(left)
 
-        if not (pages or person.shown):
+        if not (pages or person.shown_rows):
             # Before somebody has nothing to do, pages that are prepared for others go back.
             others = [other for other in self._people.values() if other.prepared]
             for other in others:

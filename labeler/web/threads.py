@@ -96,7 +96,7 @@ class SortingThreads:
         self._share = share
         self._deciding = ThreadPoolExecutor(1, "deciding")
         self._composing = ThreadPoolExecutor(1, "composing")
-        self._worked = asyncio.Event()
+        self._run_ended = asyncio.Event()
         self._is_closed = False
         self._measuring_task: asyncio.Task[None] | None = None
         self._tasks: dict[PersonName, asyncio.Task[None]] = {}
@@ -118,15 +118,15 @@ class SortingThreads:
         try:
             return await _run(self._deciding, work, self._sharing, *arguments)
         finally:
-            self._worked.set()
-            self._worked = asyncio.Event()
+            self._run_ended.set()
+            self._run_ended = asyncio.Event()
 
     async def wait_for_change(self, version: int, seconds: float) -> None:
         """Wait until the version is another one, at most for some seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._sharing.version == version:
-                    await self._worked.wait()
+                    await self._run_ended.wait()
 
     async def get_page(self, name: PersonName, room: int = 0) -> LabelPage:
         """Return the page of a person, once it is composed."""
@@ -150,9 +150,9 @@ class SortingThreads:
             await asyncio.wait([composing], timeout=MAX_COMPOSING_SECONDS)
             page = await self._find_page(name)
         state = await self.run(SharedSorting.get_state, name)
-        what = StepText.describe(result.operation)
+        description = StepText.describe(result.operation)
         return StepAnswer(
-            result.step, result.kind, what, result.changed_since, page, state
+            result.step, result.kind, description, result.changed_since, page, state
         )
 
     async def get_check(

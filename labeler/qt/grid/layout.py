@@ -122,7 +122,7 @@ def break_into_shelves(
                 height += lines * cell + shelf[0].heading_height(cell) + 2 * INSET
                 options.append((height, [*shelves, (shelf, lines)]))
 
-        # Of equal ones that with the fewest in the last shelf.
+        # Of equally high layouts, that with the fewest cards in the last shelf.
         best.append(min(reversed(options), key=itemgetter(0)))
 
     return best[-1][1]

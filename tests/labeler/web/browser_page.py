@@ -245,7 +245,7 @@ def opened_page(
 ) -> Iterator[Person]:
     """Open the page; errors in its console fail the test, except of the network.
 
-    One that does not follow the server keeps what it shows.
+    Without `follows` it keeps what it shows when something changes on the server.
     """
     width, height = size or (PHONE if phone else WIDE)
     context = browser.new_context(

@@ -105,7 +105,7 @@ def test_undo_is_for_own_steps(server: Server, root: Path) -> None:
     assert yuki.state()["news"] == []
 
     (news,) = owner.state()["news"]
-    assert (news["by"], news["what"]) == ("Yuki", step["what"])
+    assert (news["by"], news["description"]) == ("Yuki", step["description"])
     undone = CliRunner().invoke(commands, ["undo", "-d", str(root)])
     assert undone.exit_code == 0, undone.output
     assert eventually(lambda: owner.state()["labelled"] == 0)

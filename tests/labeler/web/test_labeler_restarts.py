@@ -287,7 +287,10 @@ def test_member_of_a_stack_that_is_decided_is_not_decided_again(root: Path) -> N
         assert [tile["size"] for tile in stacks] == [len(members)]
         decide(root, members[-2:], "Kaito")
         answer = server.client.step(page, "label", [stacks[0]["n"]], label="Miku")
-        assert answer.body["what"]["text"] == f"Label {len(members) - 2} faces as Miku"
+        assert (
+            answer.body["description"]["text"]
+            == f"Label {len(members) - 2} faces as Miku"
+        )
     labels = read_labels(root)
     assert [labels[key] for key in members[-3:]] == ["Miku", "Kaito", "Kaito"]
 

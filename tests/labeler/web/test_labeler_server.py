@@ -103,7 +103,7 @@ def test_lifted_faces_are_not_labelled(client: Client) -> None:
     shown = {tile["key"]: tile["name"] for tile in list_tiles(client.page())}
     assert shown.get(lifted["key"]) != lifted["name"]
     expected = sum(tile["size"] for tile in list_tiles(page)) - lifted["size"]
-    assert f"Label {expected} faces" in answer["what"]["text"]
+    assert f"Label {expected} faces" in answer["description"]["text"]
 
 
 def test_card_is_split(client: Client) -> None:
@@ -210,7 +210,7 @@ def test_changes_of_a_window_are_seen(client: Client, root: Path) -> None:
     after = client.ask(f"/api/v1/state?since={state['version']}").body
     assert time.monotonic() - begun < 10
     assert (after["labelled"], after["classes"][0]["name"]) == (1, "Miku")
-    assert after["news"][0]["what"]["text"] == "Label 1 face as Miku"
+    assert after["news"][0]["description"]["text"] == "Label 1 face as Miku"
 
     # The face is the window's now, and no undo of the browser takes it back.
     shown = {t["n"]: t for t in list_tiles(client.page())}[tile["n"]]

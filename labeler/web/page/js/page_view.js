@@ -164,7 +164,8 @@ function markCard(page, card, lit) {
   const isDone = !page.cards[card].tiles.some(isOpen);
   node.classList.toggle("lit", isLit);
   node.classList.toggle("done", isDone);
-  who.textContent = name ? isDone ? nameTarget(name) : words("{name}?", { name }) : words("Who is this?");
+  const title = isDone ? nameTarget(name) : words("{name}?", { name });
+  who.textContent = name ? title : words("Who is this?");
   who.title = words("Type a name…");
   who.dataset.key = (hasMouse.matches && currentState()?.classes.find((row) => row.name === name)?.key) || "";
   who.classList.toggle("asks", !name && hasClusters(page));

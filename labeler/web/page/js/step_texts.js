@@ -84,7 +84,7 @@ const STEPS = {
 export const stepText = ({ text, operation }) => translate(operation) ?? text;
 
 /** Return who did something, and what. */
-export const newsText = ({ by, what }) => words("{by}: {text}", { by, text: stepText(what) });
+export const newsText = ({ by, description }) => words("{by}: {text}", { by, text: stepText(description) });
 
 function translate({ kind, arguments: values }) {
   const template = STEPS[currentLanguage()]?.[kind];

@@ -90,7 +90,7 @@ function answered(step, answer) {
   else if (view === "pages" && isHere) loadPage();
   else if (isHere && (!step.page || isChecked())) loadPage();
   if (answer.changed_since && step.page) listener.showMessage(words("{count} faces stay as they are: somebody else decided about them, or they were changed, since you saw them", { count: answer.changed_since }));
-  const text = stepText(answer.what);
+  const text = stepText(answer.description);
   if (text && step.page) listener.hear(text);
   else if (text) listener.showMessage(`${words(answer.kind === "redo" ? "Redo" : "Undo")}: ${text}`);
 }
