@@ -92,7 +92,11 @@ def train(job: CommandJob, request: TrainRequest) -> CommandResult:
 
     with job.open() as dataset:
         # Again, because the dataset says which revision of a model from a hub it uses.
-        settings = load_preset(request.preset, request.texts(), dataset.pin_of)
+        settings = load_preset(
+            request.preset,
+            request.texts(),
+            dataset.pin_of,
+        )
         note = SIMPLE_NOTE if settings.preset == "simple" else ""
         job.say(f"preset: {settings.preset}{note}")
         if request.folds is None:
@@ -272,7 +276,11 @@ def _crop_plan(
 ) -> CropPlan:
     from baseline.use.crops import make_crop_plan
 
-    cropping = make_crop_plan(facts, find_run_dataset(model, job.root), detector)
+    cropping = make_crop_plan(
+        facts,
+        find_run_dataset(model, job.root),
+        detector,
+    )
     job.say(cropping.description)
     return cropping
 
@@ -312,7 +320,10 @@ def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
 
     folders = None
     if request.copy_to is not None:
-        folders = ClassFolders(Path(request.copy_to), model.facts.classes)
+        folders = ClassFolders(
+            Path(request.copy_to),
+            model.facts.classes,
+        )
         files = folders.outside(files)
 
     table = None

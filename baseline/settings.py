@@ -181,7 +181,10 @@ def check_preset(name: str) -> str:
 
     names += list_plugin_names("presets", names)
     suggestion = did_you_mean(name, names, _SUGGESTION)
-    raise UsageError(f"unknown preset: '{name}'{suggestion}", _choices(names))
+    raise UsageError(
+        f"unknown preset: '{name}'{suggestion}",
+        _choices(names),
+    )
 
 
 def load_preset(
@@ -198,7 +201,10 @@ def load_preset(
     for key, value in overrides.items():
         if key not in keys:
             suggestion = did_you_mean(key, keys, _SUGGESTION)
-            raise UsageError(f"unknown setting: '{key}'{suggestion}", _choices(keys))
+            raise UsageError(
+                f"unknown setting: '{key}'{suggestion}",
+                _choices(keys),
+            )
         values[key] = _parse_value(kind, key, value)
 
     if "backbone" in values:
@@ -228,7 +234,11 @@ def parse_settings(values: Mapping[str, object]) -> Settings:
     """
     kind = _settings_class(values)
     try:
-        settings: Settings = msgspec.convert(dict(values), kind, strict=True)
+        settings: Settings = msgspec.convert(
+            dict(values),
+            kind,
+            strict=True,
+        )
     except msgspec.ValidationError as error:
         raise _validation_error(kind, values, str(error)) from error
     _check_combination(settings)
@@ -238,7 +248,10 @@ def parse_settings(values: Mapping[str, object]) -> Settings:
 def _settings_class(values: Mapping[str, object]) -> type[Settings]:
     method = values.get("method")
     if not isinstance(method, str) or method not in METHODS:
-        raise UsageError(f"unknown training method: '{method}'", _choices(METHODS))
+        raise UsageError(
+            f"unknown training method: '{method}'",
+            _choices(METHODS),
+        )
     return METHODS[method]
 
 
@@ -257,7 +270,10 @@ def _validation_error(
 
     choices = _list_choices(get_type_hints(kind)[key])
     fix = f"use {' or '.join(choices)}" if choices else _plain_message(problem)
-    return UsageError(f"invalid value of setting '{key}': '{values[key]}'", fix)
+    return UsageError(
+        f"invalid value of setting '{key}': '{values[key]}'",
+        fix,
+    )
 
 
 def _list_choices(kind: Any) -> list[str]:
@@ -326,7 +342,11 @@ def _parse_value(kind: type[Settings], key: str, text: str) -> object:
 
     # Without strictness, texts are converted to numbers.
     try:
-        return msgspec.convert(value, get_type_hints(kind)[key], strict=False)
+        return msgspec.convert(
+            value,
+            get_type_hints(kind)[key],
+            strict=False,
+        )
     except msgspec.ValidationError as error:
         problem = str(error).partition(" - at ")[0]
         message = f"{problem} - at `$.{key}`"

@@ -155,7 +155,10 @@ class _LinkedSamples:
         ends = np.array(self._links, np.int64).reshape(-1, 2).T
         size = len(self._members)
         is_linked = np.ones(len(self._links), np.bool_)
-        graph = coo_array((is_linked, tuple(ends)), shape=(size, size))
+        graph = coo_array(
+            (is_linked, tuple(ends)),
+            shape=(size, size),
+        )
         numbers = connected_components(graph, directed=False)[1]
         for rows in split_by_number(numbers):
             yield [self._members[row] for row in rows.tolist()]
@@ -171,7 +174,10 @@ def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, s
     requested = frozenset(keys)
     names = {key: key for key in requested}
     verdicts = Pairs(db).get_possible_duplicates()
-    samples = _LinkedSamples(SplitEvidence(db).iterate(requested), verdicts)
+    samples = _LinkedSamples(
+        SplitEvidence(db).iterate(requested),
+        verdicts,
+    )
     for group in samples.iter_components():
         labelled = [member for member in group if member.label]
         name = min(member.key for member in labelled or group)

@@ -41,7 +41,10 @@ class ImageNotBuilt(MissingComponent):
 
 def start_error(name: str, error: OSError) -> MissingComponent:
     """Return the error for an engine that cannot be started."""
-    return MissingComponent(f"{name} cannot be started: {error}", f"reinstall {name}")
+    return MissingComponent(
+        f"{name} cannot be started: {error}",
+        f"reinstall {name}",
+    )
 
 
 def explain_failure(name: str, output: str, image: str) -> MissingComponent:
@@ -230,7 +233,14 @@ class RunningContainer:
     def __init__(self, engine: ContainerEngine, image: str):
         """Start the container. Raises `MissingComponent` if the engine does not start."""
         name = f"gleanset-{os.getpid()}-{uuid.uuid4().hex}"
-        command = [engine.program, "run", *LIMITS, f"--name={name}", "--", image]
+        command = [
+            engine.program,
+            "run",
+            *LIMITS,
+            f"--name={name}",
+            "--",
+            image,
+        ]
         self._is_late = False
         self._stderr = bytearray()
         try:

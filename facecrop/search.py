@@ -187,7 +187,10 @@ class DatasetSearch:
         if self.finished_searches is None:
             return 0
         searches = self._list_searches()
-        return self.dataset.scans.count_to_crop(str(self.geometry), *searches)
+        return self.dataset.scans.count_to_crop(
+            str(self.geometry),
+            *searches,
+        )
 
     def iterate(self) -> Iterator[ImageToSearch]:
         """Yield all work in a fixed order."""
@@ -283,7 +286,11 @@ def find_faces(
         cropper = FaceCropper(geometry, dataset.crops(scratch))
         worker = SearchWorker(spec, cropper, dataset.originals(scratch))
 
-        batches = run_batches(worker, search.iterate(), Processes(workers))
+        batches = run_batches(
+            worker,
+            search.iterate(),
+            Processes(workers),
+        )
         for batch in progress.batches(batches, "faces", total=total):
             with dataset.db.transaction():
                 for outcome in batch:

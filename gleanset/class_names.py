@@ -22,7 +22,10 @@ def fold_name(text: str) -> str:
         if character.isalnum() or category == "Lm":
             letters.append(character)
         elif is_mark and letters and not _is_accent(letters[-1], character):
-            letters[-1] = unicodedata.normalize("NFC", letters[-1] + character)
+            letters[-1] = unicodedata.normalize(
+                "NFC",
+                letters[-1] + character,
+            )
     return "".join(letters)
 
 

@@ -60,7 +60,10 @@ class CommandJob(NamedTuple):
 
     def open(self, *, rehearse: bool = False) -> Dataset:
         """Open the dataset; read-only if it is not writable and this is a simulation."""
-        dataset = Dataset.open(self.root, rehearse=rehearse or self.simulate)
+        dataset = Dataset.open(
+            self.root,
+            rehearse=rehearse or self.simulate,
+        )
         self.warn_of_lost_settings()
         return dataset
 
@@ -349,7 +352,10 @@ def main(commands: click.Group) -> NoReturn:
         code = _report_interrupt(name)
     except (_ReaderGone, BrokenPipeError):
         # The reader of stdout has closed it, for example `head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY),
+            sys.stdout.fileno(),
+        )
         code = 0
     except Exception:
         code = _report_unexpected_error(name)

@@ -122,7 +122,11 @@ def _find_mistakes(
     struct = _find_struct(shape)
     if struct and isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _find_mistakes(item, struct, (*place, str(number)))
+            yield from _find_mistakes(
+                item,
+                struct,
+                (*place, str(number)),
+            )
     elif struct and isinstance(value, dict) and get_origin(shape) is dict:
         for name, item in value.items():
             yield from _find_mistakes(item, struct, (*place, name))
@@ -150,11 +154,20 @@ def _find_mistakes_in_table(
 
     for key, value in table.items():
         if key in shapes:
-            yield from _find_mistakes(value, shapes[key], (*place, key))
+            yield from _find_mistakes(
+                value,
+                shapes[key],
+                (*place, key),
+            )
         else:
             guess = did_you_mean(key, shapes)
             hint = f"{guess}known keys: {', '.join(sorted(shapes))}"
-            yield _Mistake((*place, key), f"unknown key {key!r}", hint, has_place=False)
+            yield _Mistake(
+                (*place, key),
+                f"unknown key {key!r}",
+                hint,
+                has_place=False,
+            )
 
     for field in msgspec.structs.fields(struct):
         if field.required and field.name not in table:

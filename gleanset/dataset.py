@@ -198,7 +198,11 @@ class SampleCollection(ABC):
             box = fields.pop("box")
             origin = origins.get(sample.record.image, NO_SUMMARY)
             fields["phash"] = f"{sample.record.phash:016x}"
-            fields.update(box._asdict(), **origin._asdict(), file=str(sample.file))
+            fields.update(
+                box._asdict(),
+                **origin._asdict(),
+                file=str(sample.file),
+            )
             rows.append(fields)
         return rows
 
@@ -307,7 +311,10 @@ class Dataset(SampleCollection):
         """
         root = Path(root)
         check_dataset_exists(root)
-        return cls(root, temporary=rehearse and is_read_only(root / CATALOGUE))
+        return cls(
+            root,
+            temporary=rehearse and is_read_only(root / CATALOGUE),
+        )
 
     @property
     def option(self) -> str:
@@ -449,7 +456,11 @@ class Dataset(SampleCollection):
         pins = self.settings.hub
         if not file.revision and file.key not in pins:
             addition = {file.key: msgspec.to_builtins(pin)}
-            self._add_setting("hub", addition, {**pins, file.key: pin})
+            self._add_setting(
+                "hub",
+                addition,
+                {**pins, file.key: pin},
+            )
         return pin
 
     def note_plugin(self, kind: str, name: str) -> None:
@@ -468,7 +479,10 @@ class Dataset(SampleCollection):
         if self.read_only or self._temporary:
             return
         append_tables(self.root, {key: addition})
-        self.settings = msgspec.structs.replace(self.settings, **{key: value})
+        self.settings = msgspec.structs.replace(
+            self.settings,
+            **{key: value},
+        )
 
     def close(self) -> None:
         """Close the catalogue."""

@@ -46,7 +46,11 @@ def find_distinct(hashes: Hashes) -> DistinctHashes:
     values, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     first_of_each = first[inverse]
     repeats = np.flatnonzero(first_of_each != np.arange(len(hashes)))
-    equal = NearPairs(first_of_each[repeats], repeats, np.zeros_like(repeats))
+    equal = NearPairs(
+        first_of_each[repeats],
+        repeats,
+        np.zeros_like(repeats),
+    )
     return DistinctHashes(values, first, equal)
 
 
@@ -61,7 +65,11 @@ def find_near_pairs(hashes: Hashes, distance: int) -> Iterator[NearPairs]:
     for near in HashIndex(unique.hashes, distance).find_pairs_within():
         a = unique.first[near.a]
         b = unique.first[near.b]
-        yield NearPairs(np.minimum(a, b), np.maximum(a, b), near.distance)
+        yield NearPairs(
+            np.minimum(a, b),
+            np.maximum(a, b),
+            near.distance,
+        )
 
 
 class _Band(NamedTuple):
@@ -120,7 +128,11 @@ class HashIndex:
                 near, distance = self._select_near(
                     index.hashes[x], index.hashes[y], bands
                 )
-                yield NearPairs(index.order[x[near]], index.order[y[near]], distance)
+                yield NearPairs(
+                    index.order[x[near]],
+                    index.order[y[near]],
+                    distance,
+                )
 
     def find_pairs_with(
         self, others: Hashes, max_pairs: int = 2**62
@@ -145,7 +157,11 @@ class HashIndex:
                 is_allowed = earlier_matches < max_pairs
                 a = a[is_allowed]
                 match_counts += np.bincount(a, minlength=len(match_counts))
-                yield NearPairs(a, b[is_allowed], distance[is_allowed])
+                yield NearPairs(
+                    a,
+                    b[is_allowed],
+                    distance[is_allowed],
+                )
 
     @cached_property
     def _indexes(self) -> list[_Index]:

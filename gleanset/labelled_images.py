@@ -175,7 +175,10 @@ def add_labelled(
     errors = {}
     dropped = []
     with dataset.stage(STAGE) as scratch:
-        cropper = FaceCropper(dataset.settings.crop, dataset.crops(scratch))
+        cropper = FaceCropper(
+            dataset.settings.crop,
+            dataset.crops(scratch),
+        )
         store = dataset.originals(scratch)
         outcomes = run_over(
             partial(import_image, keep=StageBytes(store), cropper=cropper),
@@ -187,7 +190,13 @@ def add_labelled(
             origin = origins[path]
             try:
                 image = outcome.unwrap()
-                new[path] = _store_image(dataset, store, image, origin, label_files)
+                new[path] = _store_image(
+                    dataset,
+                    store,
+                    image,
+                    origin,
+                    label_files,
+                )
             except Unreadable as problem:
                 errors[path] = problem
                 continue

@@ -72,7 +72,10 @@ class Location(NamedTuple):
 
 def locate(origin: Origin) -> Location:
     """Return the location that an origin names."""
-    return Location(origin.path or origin.url or origin.key, origin.time)
+    return Location(
+        origin.path or origin.url or origin.key,
+        origin.time,
+    )
 
 
 def find_location(dataset: Dataset, key: str) -> Location:

@@ -93,4 +93,7 @@ def make_operation(kind: str, **arguments: str | int) -> Operation:
 
 def make_undo(undone: Operation) -> Operation:
     """Return the undo of an operation."""
-    return Operation(UNDO, {"of": {"kind": undone.kind, "arguments": undone.arguments}})
+    return Operation(
+        UNDO,
+        {"of": {"kind": undone.kind, "arguments": undone.arguments}},
+    )

@@ -150,7 +150,13 @@ def exchange_paths(path: Path, other: Path) -> bool:
     with suppress(AttributeError, OSError, TypeError):
         names = os.fsencode(path), os.fsencode(other)
         rename = ctypes.CDLL(None, use_errno=True).renameat2
-        code = rename(_FROM_HERE, names[0], _FROM_HERE, names[1], _EXCHANGE)
+        code = rename(
+            _FROM_HERE,
+            names[0],
+            _FROM_HERE,
+            names[1],
+            _EXCHANGE,
+        )
         return bool(code == 0)
     return False
 
@@ -166,7 +172,10 @@ def defer_interrupts() -> Iterator[None]:
         return
 
     interrupts = []
-    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    before = signal.signal(
+        signal.SIGINT,
+        lambda number, _: interrupts.append(number),
+    )
     try:
         yield
     finally:

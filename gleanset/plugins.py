@@ -144,4 +144,9 @@ def _list_plugins_of(package: Any) -> Iterator[Plugin]:
         prefix, _, kind = entry.group.partition(".")
         is_kind = prefix == "gleanset" and kind in RESERVED_NAMES
         if is_kind and NAME.fullmatch(entry.name):
-            yield Plugin(kind, entry.name, f"{package.name} {package.version}", entry)
+            yield Plugin(
+                kind,
+                entry.name,
+                f"{package.name} {package.version}",
+                entry,
+            )

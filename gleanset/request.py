@@ -179,7 +179,10 @@ def _resolve_path(text: str, folder: Path) -> str:
     try:
         return str(folder / Path(text).expanduser())
     except RuntimeError as error:
-        raise InputUnusable(f"{text}: {error}", "write the whole path") from error
+        raise InputUnusable(
+            f"{text}: {error}",
+            "write the whole path",
+        ) from error
 
 
 def request_options(

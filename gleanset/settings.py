@@ -187,7 +187,10 @@ def write_settings(root: Path, settings: Settings) -> None:
     """Write `dataset.toml`, without the settings that were left at their defaults."""
     tables = msgspec.to_builtins(settings)
     text = "# Settings of this dataset. Keys and defaults: docs/dataset.md\n"
-    write_atomic(root / SETTINGS_FILE, (text + tomli_w.dumps(tables)).encode())
+    write_atomic(
+        root / SETTINGS_FILE,
+        (text + tomli_w.dumps(tables)).encode(),
+    )
 
 
 def restore_settings_file(root: Path) -> None:
@@ -213,7 +216,10 @@ def append_tables(root: Path, tables: dict[str, Any]) -> None:
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: {error}", "write its tables out") from error
+        raise RecipeError(
+            f"{path}: {error}",
+            "write its tables out",
+        ) from error
     write_atomic(path, text.encode())
 
 

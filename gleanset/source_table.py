@@ -116,7 +116,11 @@ class SourceTables:
         """Return the tags in the text of an image; none without one."""
         for suffix in TAG_SUFFIXES:
             path = image.with_suffix(suffix)
-            tags = parse_tags(self.read_sidecar(path), str(path), self.encoding)
+            tags = parse_tags(
+                self.read_sidecar(path),
+                str(path),
+                self.encoding,
+            )
             if tags:
                 self.texts.add(path)
                 return tags

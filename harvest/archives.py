@@ -202,7 +202,12 @@ def find_members(
                 original_path="/".join(member.parts) or None,
             )
             folder = f"{key}:{'/'.join(inside)}"
-            origin, credit = rules.complete(path / relative, origin, inside, folder)
+            origin, credit = rules.complete(
+                path / relative,
+                origin,
+                inside,
+                folder,
+            )
 
             # Only images with metadata have an address.
             own_credit = (credit,) if origin.url or credit != NO_CREDIT else ()
@@ -210,7 +215,13 @@ def find_members(
                 origin.post, options.credit, *own_credit, origin.tags
             )
             stamp = f"{origin.hint or ''}{credit_stamp}"
-            yield ImageFile(Path(title), origin, stamp, credit, member.read)
+            yield ImageFile(
+                Path(title),
+                origin,
+                stamp,
+                credit,
+                member.read,
+            )
         count_tags(len(tables.texts), ignored)
         options.unmatched_rows.extend(tables.list_unmatched())
 
@@ -226,7 +237,10 @@ def _find_ignored_reason(member: PurePosixPath, exclude: Sequence[str]) -> str |
     if is_source_table(member):
         return SOURCE_TABLE
     reason = get_reason_by_name(member.name)
-    return {ARCHIVE: NESTED, VIDEO: PACKED_VIDEO}.get(reason or "", reason)
+    return {ARCHIVE: NESTED, VIDEO: PACKED_VIDEO}.get(
+        reason or "",
+        reason,
+    )
 
 
 def _open_source_tables(
@@ -295,10 +309,18 @@ def _check_entries(entries: Iterator[Entry], max_bytes: int) -> Iterator[Entry]:
             if total > max_bytes:
                 _reject("archive bomb", "it unpacks to far more than its size")
             if size > MAX_BYTES:
-                read = partial(_reject, "too large", f"more than {MAX_BYTES} bytes")
+                read = partial(
+                    _reject,
+                    "too large",
+                    f"more than {MAX_BYTES} bytes",
+                )
             yield Entry(name, size, partial(_call, read))
     except Unreadable as end:
-        yield Entry("", 0, partial(_reject, end.reason, f"the archive: {end.detail}"))
+        yield Entry(
+            "",
+            0,
+            partial(_reject, end.reason, f"the archive: {end.detail}"),
+        )
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -312,7 +334,10 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
         text = str(error).lower()
         is_cut = "unexpected end" in text or "truncated" in text
         reason = "cut off" if is_cut or isinstance(error, EOFError) else "damaged"
-        raise Unreadable(reason, f"{type(error).__name__}: {error}") from error
+        raise Unreadable(
+            reason,
+            f"{type(error).__name__}: {error}",
+        ) from error
 
 
 def _reject(reason: str, detail: str) -> NoReturn:

@@ -173,7 +173,12 @@ class SourceQueue(CandidateQueue):
     ):
         self.error: GleansetError | None = None
         self._skipped = Counter[str]()
-        self._search = search_source(*search, client, self._skipped, condition)
+        self._search = search_source(
+            *search,
+            client,
+            self._skipped,
+            condition,
+        )
         super().__init__(self._search, visits, images, limit=0)
         self._wake = wake
         # Whether the thread shall find another result, and what it found: None at the end.

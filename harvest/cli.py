@@ -113,7 +113,10 @@ def _replace_stdin(request: UrlsRequest) -> Iterator[UrlsRequest]:
         # Without byte order marks, spaces and the zeros of UTF-16, which Windows PowerShell writes.
         beginning = data[:64].translate(None, b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")
         # The output of `gallery-dl -j` is an array; the suffix selects the format.
-        path = Path(folder, "stdin.json" if beginning.startswith(b"[") else "stdin.txt")
+        path = Path(
+            folder,
+            "stdin.json" if beginning.startswith(b"[") else "stdin.txt",
+        )
         path.write_bytes(data)
         paths = tuple(str(path) if name == "-" else name for name in files)
         yield msgspec.structs.replace(request, file=paths)

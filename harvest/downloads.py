@@ -188,7 +188,11 @@ def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> Retr
         with run.open(dataset, stage) as downloader:
             importer = downloader.importer()
             queue = JobQueue(_iter_failed_candidates(dataset, stage, reason))
-            downloader.run(queue, importer.record_download, f"retry {stage}")
+            downloader.run(
+                queue,
+                importer.record_download,
+                f"retry {stage}",
+            )
             importer.finish()
         tally += importer.tally
         reasons += importer.reasons
@@ -206,4 +210,7 @@ def _iter_failed_candidates(
         is_selected = fetch.stage == stage and reason in (None, fetch.reason)
         # Images that a person removed stay away.
         if is_selected and fetch.candidate and fetch.reason != FORGOTTEN:
-            yield msgspec.convert(json.loads(fetch.candidate), Candidate)
+            yield msgspec.convert(
+                json.loads(fetch.candidate),
+                Candidate,
+            )

@@ -129,7 +129,11 @@ class TreeRules:
         level = options.class_level if options.hints else None
         hint = options.label
         if level is not None:
-            hint = find_class_folder(inside or self.top, level, self.splits)
+            hint = find_class_folder(
+                inside or self.top,
+                level,
+                self.splits,
+            )
         group = row.group
         if group is None and options.groups:
             group = options.groups.get_group(
@@ -308,7 +312,12 @@ def find_images(
     options.unmatched_rows.extend(tables.list_unmatched())
     for error in unlisted:
         path = Path(os.fsdecode(error.filename))
-        yield _make_image_file(path, path.relative_to(root), rules, options)
+        yield _make_image_file(
+            path,
+            path.relative_to(root),
+            rules,
+            options,
+        )
 
 
 def _make_image_file(
@@ -326,7 +335,12 @@ def _make_image_file(
         original_path=format_path(relative).replace(os.sep, "/"),
     )
     folder = format_path(path.parent)
-    origin, credit = rules.complete(path, origin, relative.parent.parts, folder)
+    origin, credit = rules.complete(
+        path,
+        origin,
+        relative.parent.parts,
+        folder,
+    )
     try:
         status = path.stat()
     except OSError:
@@ -334,7 +348,12 @@ def _make_image_file(
         return ImageFile(path, origin, stamp="")
 
     stamp = f"{status.st_size}:{status.st_mtime_ns}:{origin.hint or ''}"
-    stamp += make_credit_stamp(origin.post, credit, options.credit, origin.tags)
+    stamp += make_credit_stamp(
+        origin.post,
+        credit,
+        options.credit,
+        origin.tags,
+    )
     return ImageFile(path, origin, stamp, credit)
 
 
@@ -409,7 +428,11 @@ def parse_metadata(data: bytes) -> ImageMetadata | None:
         licence=clean_credit_text(texts.get("licence") or texts.get("license")),
         page=clean_page_url(texts.get("page_url")),
     )
-    return ImageMetadata(url, clean_credit_text(texts.get("caption")), credit)
+    return ImageMetadata(
+        url,
+        clean_credit_text(texts.get("caption")),
+        credit,
+    )
 
 
 def find_shards(folder: Path) -> list[Path]:

@@ -377,7 +377,12 @@ class FrameHarvest:
             outcome = Outcome(origin.key, frame.measured)
             self._importer.record(origin, outcome, stamp)
         if self.follower and frame.faces:
-            self.follower.record(self.dataset, sha256, origin, frame.faces)
+            self.follower.record(
+                self.dataset,
+                sha256,
+                origin,
+                frame.faces,
+            )
 
 
 class _Stopped(Exception):

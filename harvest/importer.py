@@ -162,7 +162,10 @@ class Importer:
                 undo()
             # Unless the same image is also a file of the user, or a person decided about it.
             if not Maintenance(self._dataset.db).is_own_or_decided(image):
-                self._dataset.remove_image(image, f"{NOTICE}: {target}")
+                self._dataset.remove_image(
+                    image,
+                    f"{NOTICE}: {target}",
+                )
             self._reject(origin, NOTICE, target)
             return False
 
@@ -201,7 +204,13 @@ class Importer:
             measured = outcome.unwrap()
             is_new = self._publish(measured, origin, stamp)
         except Unreadable as error:
-            self._reject(origin, error.reason, error.detail, stamp, candidate)
+            self._reject(
+                origin,
+                error.reason,
+                error.detail,
+                stamp,
+                candidate,
+            )
             return False
 
         self.tally["added" if is_new else "duplicate"] += 1
@@ -219,7 +228,12 @@ class Importer:
             is_new = self._dataset.take_original(self._store, measured, origin)
             if not is_new:
                 self._dataset.images.update_credit(measured.sha256, origin)
-            self._dataset.fetches.record(origin, "done", stamp, image=measured.sha256)
+            self._dataset.fetches.record(
+                origin,
+                "done",
+                stamp,
+                image=measured.sha256,
+            )
             self._dataset.rejections.remove(self._stage, origin.key, origin.source)
         return is_new
 
@@ -315,7 +329,13 @@ class SimulatedImporter(Importer):
         options: ImportOptions | None = None,
     ):
         # Nothing is written: the stage has no name, and the store is never used.
-        super().__init__(dataset, "", dataset.originals(), images, options)
+        super().__init__(
+            dataset,
+            "",
+            dataset.originals(),
+            images,
+            options,
+        )
         self.paths: list[str] = []
         self.tally = Counter(candidates=0)
 

@@ -228,4 +228,10 @@ def _run_search(
         if not error and is_short and count:
             problem = f"{count} images were not requested: their hosts refuse requests"
             error = Incomplete(problem, "try them again later: harvest retry")
-        yield SearchOutcome(search.keyword, name, queue.visits, error, is_short)
+        yield SearchOutcome(
+            search.keyword,
+            name,
+            queue.visits,
+            error,
+            is_short,
+        )

@@ -166,7 +166,11 @@ def _split(lines: Iterator[str]) -> Iterator[tuple[str, str | None]]:
 
 def _parquet_rows(file: Path, options: ListOptions) -> Iterator[Row]:
     schema = list_columns(file)
-    columns_found = _find_columns(file, options.columns, [name for name, _ in schema])
+    columns_found = _find_columns(
+        file,
+        options.columns,
+        [name for name, _ in schema],
+    )
     column_names = {}
     for field, index in columns_found.items():
         name, is_single = schema[index]
@@ -226,7 +230,11 @@ def _table_rows(file: Path, options: ListOptions) -> Iterator[Row]:
 def _read_cells(
     file: Path, lines: Iterator[str], delimiter: str
 ) -> Iterator[list[str]]:
-    rows = csv.reader(lines, _DIALECTS[file.suffix.lower()], delimiter=delimiter)
+    rows = csv.reader(
+        lines,
+        _DIALECTS[file.suffix.lower()],
+        delimiter=delimiter,
+    )
     csv.field_size_limit(MAX_LINE_CHARS)
     try:
         yield from rows
@@ -340,7 +348,11 @@ def read_gallery_dl(
             if int(kind) == _QUEUE:
                 pages += 1
             elif kind == _URL:
-                yield _candidate(str(fields[0]), dict(fields[1]), options.label)
+                yield _candidate(
+                    str(fields[0]),
+                    dict(fields[1]),
+                    options.label,
+                )
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         fix = "gallery-dl -j URL > FILE.json"
         raise InputUnusable(f"{file} is not the JSON of gallery-dl", fix) from error

@@ -33,7 +33,10 @@ class People(NamedTuple):
 
     def find(self, dataset: Dataset, root: Path, options: ImportOptions) -> None:
         """Add the images with named faces that were imported from a folder or file."""
-        tables = open_tables(root if root.is_dir() else root.parent, options)
+        tables = open_tables(
+            root if root.is_dir() else root.parent,
+            options,
+        )
         for image in dataset.images.iterate():
             for origin in image.origins:
                 path = parse_path(origin.path or "")

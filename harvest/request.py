@@ -421,7 +421,10 @@ class FolderRequest(Request, frozen=True, kw_only=True):
                 "--class-level has no effect without --hints-from-folders",
                 "add --hints-from-folders, in a recipe hints_from_folders = true",
             )
-        _, archives = split_archives(map(Path, as_tuple(self.path)), root)
+        _, archives = split_archives(
+            map(Path, as_tuple(self.path)),
+            root,
+        )
         if self.people and archives:
             raise UsageError(
                 f"names of people in an archive are not read: {archives[0]}",

@@ -100,7 +100,10 @@ def parse_filter(text: str) -> ResultFilter:
     unknown = sorted(names.difference(FIELDS, _FUNCTIONS))
     if unknown:
         near = did_you_mean(unknown[0], FIELDS, ", did you mean {!r}?")
-        raise _filter_error(text, f"{unknown[0]} is not a field{near}")
+        raise _filter_error(
+            text,
+            f"{unknown[0]} is not a field{near}",
+        )
 
     try:
         if callable(_Filter(_SAMPLE).eval(text, tree)):
@@ -130,4 +133,7 @@ def _parse(text: str) -> ast.expr:
 
 def _filter_error(text: str, reason: str) -> UsageError:
     fix = f"write for instance 'width >= 800 and not ai'; fields: {', '.join(FIELDS)}"
-    return UsageError(f"--filter {text[:MAX_FILTER_CHARS]!r}: {reason}", fix)
+    return UsageError(
+        f"--filter {text[:MAX_FILTER_CHARS]!r}: {reason}",
+        fix,
+    )

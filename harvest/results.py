@@ -203,7 +203,10 @@ class RetryResult(CommandResult, kw_only=True):
         """Return the counts, or that there was nothing to retry."""
         if self.nothing_to_retry:
             return {"result": "nothing to retry"}
-        return {**super().summary(), "reasons": _explain_reasons(self.reasons)}
+        return {
+            **super().summary(),
+            "reasons": _explain_reasons(self.reasons),
+        }
 
 
 class FramesResult(HarvestResult, kw_only=True):

@@ -181,7 +181,10 @@ def _accept(
         plan = make_plan()
         for step, choices in ((AUTOMATIC, plan.withdrawals), (kind, plan.choices)):
             if choices:
-                dataset.journal.apply(make_operation(step, count=len(choices)), choices)
+                dataset.journal.apply(
+                    make_operation(step, count=len(choices)),
+                    choices,
+                )
 
     return plan
 

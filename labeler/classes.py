@@ -134,4 +134,7 @@ class ClassEditor:
     def _apply(
         self, kind: str, choices: Sequence[Choice] = (), **values: str | int
     ) -> int:
-        return self._dataset.journal.apply(make_operation(kind, **values), choices)
+        return self._dataset.journal.apply(
+            make_operation(kind, **values),
+            choices,
+        )

@@ -185,7 +185,12 @@ class ClassList(CommandResult):
         """Return a table of the classes with their other names, and their number."""
         rows = [["class", "samples", "key", "other names"]]
         for row in self.classes:
-            cells = [row.name, str(row.samples), row.key or "", ", ".join(row.aliases)]
+            cells = [
+                row.name,
+                str(row.samples),
+                row.key or "",
+                ", ".join(row.aliases),
+            ]
             rows.append(cells)
 
         # Most datasets have no aliases, and so no last column.
@@ -275,7 +280,10 @@ def rename(job: CommandJob, old: str, new: str) -> ClassEditResult:
     Example: labeler classes rename hana hanako -d my-dataset
     """
     with job.open() as dataset:
-        return _edit_result(dataset, ClassEditor(dataset).rename(old, new))
+        return _edit_result(
+            dataset,
+            ClassEditor(dataset).rename(old, new),
+        )
 
 
 @classes.job()
@@ -664,7 +672,10 @@ def _list_pending_in_track(dataset: Dataset, name: str) -> tuple[str, ...]:
     list_command = f"gleanset list tracks {dataset.option}"
     track = dataset.tracks.get(name)
     if track is None:
-        raise UsageError(f"there is no track {name!r}", f"list them: {list_command}")
+        raise UsageError(
+            f"there is no track {name!r}",
+            f"list them: {list_command}",
+        )
     if not track.pending:
         raise UsageError(
             f"track {name} has nothing to label: all {len(track.samples)} are decided or not sure",

@@ -100,7 +100,10 @@ def groups(
     # A decision about two samples, and nothing is printed about others.
     if same or differ:
         with job.open() as dataset:
-            a, b = map(dataset.samples.resolve_key, same or differ or ())
+            a, b = map(
+                dataset.samples.resolve_key,
+                same or differ or (),
+            )
             return PairDecision(
                 step=judge(dataset, a, b, same=bool(same)), same=bool(same)
             )

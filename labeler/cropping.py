@@ -83,7 +83,12 @@ def put_box(
     `UsageError` for an invalid or existing box, and `InputUnusable` for an unreadable image.
     """
     image = dataset.images.resolve(sha256)
-    box = _find_free_box(dataset, image, _clip_to_image(box, image), angle)
+    box = _find_free_box(
+        dataset,
+        image,
+        _clip_to_image(box, image),
+        angle,
+    )
     if min(box.width, box.height) < MIN_BOX_SIDE:
         raise UsageError("the box is too small", f"draw at least {MIN_BOX_SIDE} pixels")
 
@@ -127,7 +132,10 @@ def remove_box(dataset: Dataset, key: str) -> BoxEdit:
     action = make_operation("reject", count=1)
     if box.by_hand:
         action = make_operation("remove-box")
-    return BoxEdit(dataset.journal.apply(action, [_choose_removal(box)]), box.key)
+    return BoxEdit(
+        dataset.journal.apply(action, [_choose_removal(box)]),
+        box.key,
+    )
 
 
 def get_box(dataset: Dataset, key: str) -> BoxedSample:

@@ -74,7 +74,11 @@ def decode_region(
     # Boxes are in pixels of the full image.
     scale = image.pixels.width / max(1, image.width)
     x, y, width, height = (round(side * scale) for side in box)
-    return crop_region(image.pixels, Box(x, y, max(1, width), max(1, height)), angle)
+    return crop_region(
+        image.pixels,
+        Box(x, y, max(1, width), max(1, height)),
+        angle,
+    )
 
 
 def save_results(

@@ -256,7 +256,10 @@ class SampleSite(ThreadingHTTPServer):
         return SiteResponse(200, _HTML, page.encode())
 
     def _send_image(self, result: SearchResult) -> SiteResponse:
-        body = _render_variant(self._pictures / result.picture, result.variant)
+        body = _render_variant(
+            self._pictures / result.picture,
+            result.variant,
+        )
         half = body[: len(body) // 2]
         responses = {
             "none": SiteResponse(200, _JPEG, body),
@@ -279,7 +282,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer one request."""
-        host = self.headers.get("Host", self.server.address.removeprefix("http://"))
+        host = self.headers.get(
+            "Host",
+            self.server.address.removeprefix("http://"),
+        )
         response = self.server.answer(self.path, f"http://{host}")
         self.send_response(response.status)
         self.send_header("Content-Type", response.kind)

@@ -141,7 +141,13 @@ def _check_plugins() -> Iterator[Component]:
             purpose = f"{command} {plugin.name}"
             finding = error.what if error else f"from {plugin.made_by}"
             hint = error.fix if error else ""
-            yield Component(plugin.name, purpose, not error, finding, hint)
+            yield Component(
+                plugin.name,
+                purpose,
+                not error,
+                finding,
+                hint,
+            )
 
 
 def _run_check(name: str, purpose: str, check: Check) -> Component:
@@ -155,7 +161,14 @@ def _run_check(name: str, purpose: str, check: Check) -> Component:
     except Exception as error:  # a broken installation may raise anything on import
         finding = f"broken: {type(error).__name__}: {error}"
         hint = reinstall_command()
-    return Component(name, purpose, hint is None, finding, hint or "", name in _NEEDED)
+    return Component(
+        name,
+        purpose,
+        hint is None,
+        finding,
+        hint or "",
+        name in _NEEDED,
+    )
 
 
 def _check_disk(folder: Path) -> str:
@@ -206,7 +219,10 @@ def _check_container() -> str:
             return f"{name} has the image"
     # No engine is ready: say what the first one lacks.
     name, state = next(iter(engines.items()))
-    raise MissingComponent(f"{name}: {state['state']}", state["hint"])
+    raise MissingComponent(
+        f"{name}: {state['state']}",
+        state["hint"],
+    )
 
 
 def _check_google() -> str:

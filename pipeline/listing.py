@@ -94,7 +94,11 @@ def iter_groups(dataset: Dataset) -> Iterator[Line]:
         if sample.group is not None:
             keys_by_set[sample.group].append(sample.key)
     for name, keys in sorted(keys_by_set.items()):
-        yield {"group": name, "samples": keys, **_list_files(dataset, keys)}
+        yield {
+            "group": name,
+            "samples": keys,
+            **_list_files(dataset, keys),
+        }
 
 
 def iter_predictions(dataset: Dataset) -> Iterator[Line]:
@@ -172,7 +176,10 @@ def _list_wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
 def _add_files(dataset: Dataset, lines: Iterator[Line]) -> Iterator[Line]:
     """Add the original file and the image of the sample to each line."""
     while page := list(islice(lines, PAGE_SIZE)):
-        files = _list_files(dataset, [line["sample"] for line in page])
+        files = _list_files(
+            dataset,
+            [line["sample"] for line in page],
+        )
         for line, path, file in zip(page, files["paths"], files["files"], strict=True):
             yield line | {"path": path, "file": file}
 

@@ -306,7 +306,10 @@ def raise_errors(errors: list[GleansetError]) -> None:
     if errors:
         # An error may have no fix.
         lines = [f"  {error.what}; {error.fix}".rstrip("; ") for error in errors]
-        raise RecipeError("\n".join(("errors in the recipe:", *lines)), "fix them all")
+        raise RecipeError(
+            "\n".join(("errors in the recipe:", *lines)),
+            "fix them all",
+        )
 
 
 def _check_split(recipe: Recipe, root: Path) -> None:

@@ -75,7 +75,12 @@ def admin_only(
                 "this page is for the administrator",
                 "open the address that `webapp serve --admin` printed",
             )
-        return await asyncio.to_thread(work, service, request, await request.body())
+        return await asyncio.to_thread(
+            work,
+            service,
+            request,
+            await request.body(),
+        )
 
     return endpoint
 
@@ -152,7 +157,12 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
 
 def _parse_page_start(query: QueryParams) -> tuple[str, str, int]:
     """Return kind, class and number of the report before a page."""
-    number = parse_json(query.get("after", "0"), RowNumber, "number", "reload the page")
+    number = parse_json(
+        query.get("after", "0"),
+        RowNumber,
+        "number",
+        "reload the page",
+    )
     return query.get("kind", ""), query.get("claimed", ""), number
 
 

@@ -42,7 +42,10 @@ async def faces(request: Request) -> Response:
 
 async def jpeg(request: Request) -> Response:
     """Convert an image that browsers cannot show, such as HEIC or TIFF."""
-    upload, _ = await read_file(request, get_service(request).settings.limits)
+    upload, _ = await read_file(
+        request,
+        get_service(request).settings.limits,
+    )
     return Response(
         await _compute(request, CONVERT_TO_JPEG, upload, [upload]),
         media_type="image/jpeg",
@@ -50,7 +53,10 @@ async def jpeg(request: Request) -> Response:
 
 
 async def _compute_json(request: Request, computation: str) -> Response:
-    uploads = await read_images(request, get_service(request).settings.limits)
+    uploads = await read_images(
+        request,
+        get_service(request).settings.limits,
+    )
     return Response(
         await _compute(request, computation, uploads, uploads), media_type=JSON
     )

@@ -121,7 +121,10 @@ def list_pending(job: CommandJob) -> PendingReports:
     from webapp.report_decisions import find_unclear_reports
 
     with _open(job) as dataset:
-        unclear = find_unclear_reports(dataset, _select_reports(job, dataset, (ALL,)))
+        unclear = find_unclear_reports(
+            dataset,
+            _select_reports(job, dataset, (ALL,)),
+        )
         pending = list(dataset.reports.iterate())
 
     lines = []
@@ -149,7 +152,10 @@ def _describe(report: Report, obstacles: Iterable[Obstacle]) -> str:
     reasons = [obstacle.value for obstacle in obstacles]
     date = f"{report.at[:16].replace('T', ' ')} UTC"
     parts = [subject, *reasons, date, claim.note]
-    return replace_controls(f"{report.id}  {'; '.join(filter(None, parts))}", " ")
+    return replace_controls(
+        f"{report.id}  {'; '.join(filter(None, parts))}",
+        " ",
+    )
 
 
 def _report_unlisted(job: CommandJob, pending: list[Report], option: str) -> None:
@@ -219,7 +225,10 @@ def accept_claims(
         refuse_similar_names(dataset, claims)
         # No person has looked at each of `all`: their labels stay unreviewed.
         step = accept_reports(dataset, claims, unseen=is_all) if claims else None
-        aliases = dataset.classes.explain_aliases([name] if name else [], option)
+        aliases = dataset.classes.explain_aliases(
+            [name] if name else [],
+            option,
+        )
 
     _report_obstacles(job, unclear, skipped_reports, option)
     result = AcceptedReports(

@@ -276,7 +276,10 @@ class ComputeQueue:
         for job in jobs:
             if each > SLOW_REQUEST_SECONDS:
                 self._slow_until[job.client] = time.monotonic() + SLOW_CLIENT_SECONDS
-            self._rate.charge(job.client, int(each / self._limits.seconds_each))
+            self._rate.charge(
+                job.client,
+                int(each / self._limits.seconds_each),
+            )
 
     async def _watch(self) -> None:
         """Restart dead processes, and abort long requests that quick clients wait for."""

@@ -20,7 +20,11 @@ PAGE_FILES = PageFiles(PAGE)
 
 def make_model_response(file: str, request: Request) -> Response:
     """Return a model file, or 304 if the browser has it."""
-    response = PAGE_FILES.file_response(file, Path(file).stat(), request.scope)
+    response = PAGE_FILES.file_response(
+        file,
+        Path(file).stat(),
+        request.scope,
+    )
     response.headers["cache-control"] = "no-cache"
     if response.status_code != 304:
         response.headers["content-type"] = "application/octet-stream"

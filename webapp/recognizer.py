@@ -71,7 +71,10 @@ def _find_all_parts(
         else:
             parts = _crop_boxes(model.predictor, image, upload.boxes)
         if len(parts) > limits.faces:
-            raise Unreadable("too many faces", f"{len(parts)}, limit: {limits.faces}")
+            raise Unreadable(
+                "too many faces",
+                f"{len(parts)}, limit: {limits.faces}",
+            )
         return parts
 
     return list(_process(uploads, limits, find_parts))
@@ -99,7 +102,12 @@ def _process(
         except Unreadable as error:
             yield _ImageResult(upload.name, error=error)
         else:
-            yield _ImageResult(upload.name, image.width, image.height, parts)
+            yield _ImageResult(
+                upload.name,
+                image.width,
+                image.height,
+                parts,
+            )
 
 
 def _decode(upload: Upload, max_pixels: int) -> Image:

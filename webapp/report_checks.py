@@ -81,7 +81,12 @@ def check_report(
         phash=measures.phash,
     )
     has_new_box = report.new_box and report.box is not None
-    return KeptReport(claim, image.data, hash_bytes(upload.data), has_new_box)
+    return KeptReport(
+        claim,
+        image.data,
+        hash_bytes(upload.data),
+        has_new_box,
+    )
 
 
 def _resolve_class(report: SentReport, model: LoadedModel) -> str:
@@ -137,10 +142,17 @@ def _predict(
 ) -> tuple[str | None, float | None]:
     """Return the answer of the model and its confidence. Raises `Unreadable`."""
     boxes = None if report.box is None else (Box(*report.box),)
-    (response,) = predict_values(model, [[upload._replace(boxes=boxes)]], limits)
+    (response,) = predict_values(
+        model,
+        [[upload._replace(boxes=boxes)]],
+        limits,
+    )
     (image,) = response["images"]
     if "error" in image:
-        raise Unreadable(image["error"]["reason"], image["error"]["detail"])
+        raise Unreadable(
+            image["error"]["reason"],
+            image["error"]["detail"],
+        )
     part = image["parts"][0]
     return part["best"], part["predictions"][0]["confidence"]
 

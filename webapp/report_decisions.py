@@ -145,7 +145,11 @@ def accept_reports(
                     )
                 dataset.faces.add_manual(measures.sha256, crop)
             step = _label(dataset, names, len(reports), unseen=unseen)
-            dataset.reports.settle(step, [report.id for report in reports], ACCEPTED)
+            dataset.reports.settle(
+                step,
+                [report.id for report in reports],
+                ACCEPTED,
+            )
 
         # Another pending report may be about the same image.
         store = dataset.report_images()
@@ -239,7 +243,10 @@ def _label(
         else:
             choices.append(Choice(key, "label", name, provenance))
 
-    step = dataset.journal.apply(make_operation("accept-reports", count=count), choices)
+    step = dataset.journal.apply(
+        make_operation("accept-reports", count=count),
+        choices,
+    )
 
     for key, name in names.items():
         set_mark(
@@ -290,7 +297,10 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
                 skipped_count += 1
             else:
                 is_left_out = unseen and split != "train"
-                plan[member.key] = GroupSplit(name, None if is_left_out else split)
+                plan[member.key] = GroupSplit(
+                    name,
+                    None if is_left_out else split,
+                )
 
     samples.add_to_splits(plan)
     return skipped_count
@@ -303,7 +313,11 @@ def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
         step = dataset.journal.apply(
             make_operation("refuse-reports", count=len(reports)), []
         )
-        dataset.reports.settle(step, [report.id for report in reports], REFUSED)
+        dataset.reports.settle(
+            step,
+            [report.id for report in reports],
+            REFUSED,
+        )
     return SettledReports(step)
 
 
@@ -378,11 +392,19 @@ def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image
     # Enough pixels of the image for `side` pixels of the face.
     longer_side = max(read_image_size(io.BytesIO(data)))
     face_share = max(box.width, box.height) / max(longer_side, 1)
-    image = decode(data, min_side=math.ceil(side / max(face_share, 0.01)))
+    image = decode(
+        data,
+        min_side=math.ceil(side / max(face_share, 0.01)),
+    )
 
     # A JPEG may be decoded at a reduced size; boxes refer to the full one.
     scale = image.pixels.width / image.width
-    x, y, width, height = expand_box_within(box, PADDING, image.width, image.height)
+    x, y, width, height = expand_box_within(
+        box,
+        PADDING,
+        image.width,
+        image.height,
+    )
     left = math.floor(x * scale)
     top = math.floor(y * scale)
     right = max(math.ceil((x + width) * scale), left + 1)
@@ -621,7 +643,10 @@ def _read_and_crop(
         measures = stage(data)
         pixels = np.asarray(decode(data).pixels)
 
-    cropper = FaceCropper(dataset.settings.crop, dataset.crops(originals.scratch))
+    cropper = FaceCropper(
+        dataset.settings.crop,
+        dataset.crops(originals.scratch),
+    )
     box = report.claim.box
     is_whole = box == Box(0, 0, measures.width, measures.height)
     face = Face(WHOLE if is_whole else HAND, box, score=1.0)

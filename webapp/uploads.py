@@ -29,7 +29,12 @@ async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
     """Read the images of a request and the boxes of each. Raises `RefusedRequest`."""
     kind = _get_content_type(request)
     if kind == JSON:
-        content = parse_json(await request.body(), ImagesRequest, "images", IMAGES_HINT)
+        content = parse_json(
+            await request.body(),
+            ImagesRequest,
+            "images",
+            IMAGES_HINT,
+        )
         uploads = [
             _decode(image, number) for number, image in enumerate(content.images)
         ]
@@ -38,7 +43,10 @@ async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
     elif kind == FORM:
         uploads = await _read_form_images(request, limits.images)
     else:
-        raise _wrong_type_error(kind, f"{FORM}, {JSON} or image/jpeg")
+        raise _wrong_type_error(
+            kind,
+            f"{FORM}, {JSON} or image/jpeg",
+        )
 
     if not uploads:
         raise RefusedRequest(422, "no image", "`images` is empty", IMAGES_HINT)

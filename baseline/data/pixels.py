@@ -98,7 +98,11 @@ def to_square_pixels(image: Image.Image, size: int, fit: Fit) -> Pixels:
         side = min(image.size)
         left = (image.width - side) // 2
         image = image.crop((left, 0, left + side, side))
-    square = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    square = image.resize(
+        (size, size),
+        Image.Resampling.BILINEAR,
+        reducing_gap=2.0,
+    )
     return np.asarray(square, dtype=np.uint8)
 
 
@@ -267,7 +271,10 @@ def _memory_map(
             mode="c",
             shape=(len(rows), *shape),
         )
-    return DecodedPixels(np.asarray(pixels).transpose(0, 3, 1, 2), rows)
+    return DecodedPixels(
+        np.asarray(pixels).transpose(0, 3, 1, 2),
+        rows,
+    )
 
 
 def _decode(
@@ -278,7 +285,11 @@ def _decode(
     readable: list[int] = []
     length = 0  # bytes of an image
     with path.open("xb+") as file:
-        outcomes = run_over(read, sources, choose_readers(len(sources)))
+        outcomes = run_over(
+            read,
+            sources,
+            choose_readers(len(sources)),
+        )
         for outcome in progress.over(outcomes, "load", total=len(sources)):
             if outcome.result is None:
                 continue

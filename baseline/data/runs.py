@@ -76,7 +76,10 @@ def read_run_json(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        raise InputUnusable(f"{path} cannot be read: {error}", fix) from error
+        raise InputUnusable(
+            f"{path} cannot be read: {error}",
+            fix,
+        ) from error
 
 
 def write_run_json(folder: Path, name: str, value: object) -> None:
@@ -298,4 +301,7 @@ def _missing_run_error(dataset: Dataset, run_or_preset: str | None) -> InputUnus
         )
     if not dataset.samples.has_splits():
         return InputUnusable(problem, dataset.status_advice)
-    return InputUnusable(problem, f"train one: {command} transfer {dataset.option}")
+    return InputUnusable(
+        problem,
+        f"train one: {command} transfer {dataset.option}",
+    )

@@ -121,7 +121,10 @@ def _make_examples(
     dataset: Dataset, samples: Sequence[Sample], splits: dict[str, tuple[Sample, ...]]
 ) -> Examples:
     classes = tuple(sorted({str(sample.label) for sample in samples}))
-    groups = assign_split_groups(dataset.db, [sample.key for sample in samples])
+    groups = assign_split_groups(
+        dataset.db,
+        [sample.key for sample in samples],
+    )
     class_counts = Counter(str(sample.label) for sample in splits["train"])
     unseen = frozenset(get_unseen_labels(dataset.db))
     return Examples(
@@ -169,7 +172,12 @@ def load_arrays(
     samples = examples.splits[split]
     sources = list(pixel_sources(dataset, samples))
     read = PixelReader(settings.size, settings.channels, settings.fit)
-    pixels = decode_all(dataset.cache / "pixels", sources, read, progress)
+    pixels = decode_all(
+        dataset.cache / "pixels",
+        sources,
+        read,
+        progress,
+    )
 
     keys = tuple(sources[row].key for row in pixels.rows)
     if samples and not keys:

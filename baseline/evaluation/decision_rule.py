@@ -268,10 +268,16 @@ def fit_feature_scale(embeddings: Float32Array) -> FeatureScale:
     """Fit the scale of the training embeddings (N x D); their mean distance is 1."""
     deviation = floor_deviations(embeddings.std(0, dtype=np.float64))
     mean = embeddings.mean(0, dtype=np.float64)
-    unscaled = FeatureScale(tuple(mean.tolist()), tuple(deviation.tolist()))
+    unscaled = FeatureScale(
+        tuple(mean.tolist()),
+        tuple(deviation.tolist()),
+    )
     # The distance of a single image is 0.
     mean_distance = float(unscaled.distances(embeddings).mean()) or 1.0
-    return FeatureScale(_round_values(mean), _round_values(deviation * mean_distance))
+    return FeatureScale(
+        _round_values(mean),
+        _round_values(deviation * mean_distance),
+    )
 
 
 def _round_values(values: Float64Array) -> tuple[float, ...]:

@@ -125,7 +125,12 @@ def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMet
     """Return the metrics of what users get."""
     outputs = split.outputs
     classes = split.classes
-    answers, probabilities, _ = decide(outputs.logits, classes, rule, split.similarity)
+    answers, probabilities, _ = decide(
+        outputs.logits,
+        classes,
+        rule,
+        split.similarity,
+    )
     right = answers == outputs.y
     is_unknown = answers == UNKNOWN
 
@@ -227,7 +232,12 @@ def reevaluate_run(
     earlier = None
     if TEST in all_outputs and (request.any or split == TEST):
         evaluations = SplitEvaluations(dataset.db)
-        earlier = evaluations.add(run, TEST, all_outputs[TEST].keys, "evaluate")
+        earlier = evaluations.add(
+            run,
+            TEST,
+            all_outputs[TEST].keys,
+            "evaluate",
+        )
 
     rule = load_decision_rule(folder)
     answers = {
@@ -241,7 +251,11 @@ def reevaluate_run(
     if request.any:
         request = _with_former_names(request, new_names)
         # To forget thresholds, any split will do.
-        rule = choose_rule(answers.get("val", answers[split]), request, rule)
+        rule = choose_rule(
+            answers.get("val", answers[split]),
+            request,
+            rule,
+        )
         thresholds = rule.effects
         save_decision_rule(folder, rule)
         _update_metrics(dataset, folder, rule)
@@ -280,7 +294,10 @@ def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule) -> None:
         split_outputs = outputs[split]
         groups = assign_split_groups(dataset.db, split_outputs.keys)
         answers = SplitAnswers.measure(split_outputs, metrics.classes, groups, rule)
-        splits[split] = replace(figures, answers=compute_answer_metrics(answers, rule))
+        splits[split] = replace(
+            figures,
+            answers=compute_answer_metrics(answers, rule),
+        )
 
     write_metrics(folder, replace(metrics, **splits))
 
@@ -333,7 +350,10 @@ def _with_run_names(examples: Examples, new_names: Mapping[str, str]) -> Example
     former = {now: name for name, now in new_names.items()}
 
     def rename(sample: Sample) -> Sample:
-        return replace(sample, label=former.get(str(sample.label), sample.label))
+        return replace(
+            sample,
+            label=former.get(str(sample.label), sample.label),
+        )
 
     splits = {
         split: tuple(map(rename, samples)) for split, samples in examples.splits.items()

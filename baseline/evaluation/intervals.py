@@ -210,10 +210,19 @@ def difference_interval(gain: Float64Array, groups: Groups) -> Interval:
         return float((first**2 + second**2 + 2 * correlation * first * second) ** 0.5)
 
     # How far the limits are from the difference.
-    below = combine(gain_share - gain_interval.low, loss_interval.high - loss_share)
-    above = combine(gain_interval.high - gain_share, loss_share - loss_interval.low)
+    below = combine(
+        gain_share - gain_interval.low,
+        loss_interval.high - loss_share,
+    )
+    above = combine(
+        gain_interval.high - gain_share,
+        loss_share - loss_interval.low,
+    )
     difference = gain_share - loss_share
-    return Interval(max(-1.0, difference - below), min(1.0, difference + above))
+    return Interval(
+        max(-1.0, difference - below),
+        min(1.0, difference + above),
+    )
 
 
 @dataclass(frozen=True)

@@ -493,7 +493,11 @@ def _rename_texts(value: Any, names: Mapping[str, str]) -> Any:
 
 def write_metrics(folder: Path, figures: object) -> None:
     """Write the metrics of a run or a cross-validation. Raises NotWritable or DiskFull."""
-    text = json.dumps(msgspec.to_builtins(figures), ensure_ascii=False, indent=1)
+    text = json.dumps(
+        msgspec.to_builtins(figures),
+        ensure_ascii=False,
+        indent=1,
+    )
     write_atomic(folder / METRICS, text.encode())
 
 

@@ -304,7 +304,11 @@ def _minimize_with_shift(
     from scipy.optimize import minimize
 
     # From several points of log temperature and share, because there may be several minima.
-    starts = [(log_temperature, 0.0), (log_temperature, 0.5), (0.0, 1.0)]
+    starts = [
+        (log_temperature, 0.0),
+        (log_temperature, 0.5),
+        (0.0, 1.0),
+    ]
     bounds = ((np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)), (0.0, 1.0))
     fits = [
         minimize(

@@ -72,7 +72,10 @@ class TrainedRun(CommandResult, kw_only=True):
     def from_run(cls, dataset: Dataset, run: str, fields: Mapping[str, Any]) -> Self:
         """Return the result of a run with these fields, and what is printed of its files."""
         missing_splits = {"val": None, "test": None, "copies": None}
-        result = msgspec.convert(missing_splits | dict(fields) | {"run": run}, cls)
+        result = msgspec.convert(
+            missing_splits | dict(fields) | {"run": run},
+            cls,
+        )
         result.option = dataset.option
 
         folder = run_folder(dataset, run)
@@ -217,7 +220,11 @@ class EvaluationResult(CommandResult, kw_only=True):
             "mistakes": answers.mistakes,
         }
 
-        values: Summary = {"run": self.run, self.split: figures, "copies": self.copies}
+        values: Summary = {
+            "run": self.run,
+            self.split: figures,
+            "copies": self.copies,
+        }
         if self.earlier is not None:
             values["looked_before"] = self.earlier._asdict()
         if self.effects.protected:

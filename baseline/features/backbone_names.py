@@ -131,7 +131,11 @@ def parse_embedding(name: str) -> EmbeddingSpec:
             f"use one of: {', '.join(list_known_models())}; or a network of timm",
         )
 
-    return EmbeddingSpec(HubFile.parse(file, kind.file), sha256, kind)
+    return EmbeddingSpec(
+        HubFile.parse(file, kind.file),
+        sha256,
+        kind,
+    )
 
 
 def pin_embedding(name: str, ask: Ask | None) -> EmbeddingSpec:

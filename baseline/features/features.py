@@ -138,7 +138,12 @@ def compute_features(
             for member in members:
                 member.store.flush()
 
-    features = _stack_vectors(samples, names, members, views=len(spec.all_views))
+    features = _stack_vectors(
+        samples,
+        names,
+        members,
+        views=len(spec.all_views),
+    )
     if samples and not features.keys:
         raise unreadable_images_error(len(samples), split)
     return features
@@ -222,7 +227,10 @@ def _read_views(
     progress: Progress,
 ) -> Iterator[tuple[bytes, Pixels]]:
     """Yield names of vectors with the pixels of their views; no unreadable samples."""
-    read = ViewReader(PixelReader(spec.size, spec.channels, spec.fit), spec.augment)
+    read = ViewReader(
+        PixelReader(spec.size, spec.channels, spec.fit),
+        spec.augment,
+    )
     readers = choose_readers(len(requests) * len(spec.all_views))
     outcomes = run_over(read, requests, readers)
     for outcome in progress.over(outcomes, "features", total=len(requests)):

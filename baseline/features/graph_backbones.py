@@ -490,7 +490,10 @@ def _read_model(spec: EmbeddingSpec, run_folder: Path | None) -> bytes:
     path = run_folder / spec.file_name if run_folder else None
     if path is None or not path.is_file():
         fix = "download it into the cache of the hub: hf download"
-        path = fetch_file(PublishedFile(str(spec.file), spec.sha256), fix)
+        path = fetch_file(
+            PublishedFile(str(spec.file), spec.sha256),
+            fix,
+        )
 
     try:
         data = path.read_bytes()
@@ -521,7 +524,10 @@ def _extract_embedding(data: bytes) -> tuple[Any, tuple[int, ...]]:
     # Old files list their weights as inputs, too.
     names = {tensor.name for tensor in weights}
     image = next(value for value in model.graph.input if value.name not in names)
-    part = Extractor(model).extract_model([image.name], [model.graph.output[-1].name])
+    part = Extractor(model).extract_model(
+        [image.name],
+        [model.graph.output[-1].name],
+    )
     return part, _get_shape(image)
 
 

@@ -66,14 +66,26 @@ class GraphBuilder:
         """Add a constant tensor; return its name."""
         name = name or f"number_{len(self._tensors)}"
         name = f"{self.scope}/{name}"
-        tensor = numpy_helper.from_array(np.asarray(numbers, order="C"), name)
+        tensor = numpy_helper.from_array(
+            np.asarray(numbers, order="C"),
+            name,
+        )
         self._tensors.append(tensor)
         return name
 
     def add_unit_rows(self, rows: str, min_length: float) -> str:
         """Add the scaling of rows (... x D) to length 1; return its output."""
-        length = self.add("ReduceL2", rows, np.array([-1], np.int64), keepdims=1)
-        divisor = self.add("Max", length, np.array(min_length, np.float32))
+        length = self.add(
+            "ReduceL2",
+            rows,
+            np.array([-1], np.int64),
+            keepdims=1,
+        )
+        divisor = self.add(
+            "Max",
+            length,
+            np.array(min_length, np.float32),
+        )
         return self.add("Div", rows, divisor)
 
     def embed(
@@ -92,7 +104,10 @@ class GraphBuilder:
         for name in sorted(weights):
             self.hold(weights[name], name)
         prefix = f"{self.scope}/"
-        part = onnx.compose.add_prefix(_convert_opset(model, self.opset), prefix)
+        part = onnx.compose.add_prefix(
+            _convert_opset(model, self.opset),
+            prefix,
+        )
 
         for number, node in enumerate(part.graph.node):
             # Quantization excludes nodes by name, but files often have unnamed nodes.

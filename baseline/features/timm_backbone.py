@@ -65,7 +65,10 @@ class Extractor:
         batch[: len(images)] = images
 
         with torch.inference_mode(), self.compute.autocast():
-            x = to_network(torch.from_numpy(batch), self.compute.device)
+            x = to_network(
+                torch.from_numpy(batch),
+                self.compute.device,
+            )
             features: Tensor = self.net(x)
         return features.float().cpu().numpy()[: len(images)]
 
@@ -136,7 +139,10 @@ class TimmNetwork(LearningBackbone):
         blocks: list[Tensor] = []
         for stage in stages:
             blocks += _mean_and_deviation(stage)
-        return torch.cat([*blocks, body.forward_head(last).float()], 1)
+        return torch.cat(
+            [*blocks, body.forward_head(last).float()],
+            1,
+        )
 
 
 class TimmBackbone(Backbone):

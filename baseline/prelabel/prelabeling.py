@@ -248,7 +248,10 @@ class PrelabelReport(CommandResult, kw_only=True):
         if not self.pending:
             return {"suggestions": "none: no unlabelled samples"}
 
-        errors = count(round(_sum_expected_errors(self.confidences)), "error")
+        errors = count(
+            round(_sum_expected_errors(self.confidences)),
+            "error",
+        )
         text = f"{len(self.confidences):,}/{self.pending:,} samples, about {errors}"
         # Otherwise other classes are included in the errors.
         if not facts.of_other_classes:

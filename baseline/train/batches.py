@@ -238,7 +238,11 @@ class BatchHardObjective:
     def loss_terms(self, net: nn.Module, x: Tensor, y: Tensor) -> LossTerms:
         """Return the mean loss of the mined triplets times the images, and hits at rank 1."""
         embeddings = functional.normalize(net(x).float(), dim=1)
-        loss: Tensor = self.loss(embeddings, y, self.miner(embeddings, y))
+        loss: Tensor = self.loss(
+            embeddings,
+            y,
+            self.miner(embeddings, y),
+        )
 
         # The diagonal is lower than any cosine: no image is its own nearest one.
         similarity = embeddings.detach() @ embeddings.detach().T
@@ -256,7 +260,11 @@ class BatchHardObjective:
                 net, self.gallery, batch, limit=MAX_VALIDATION_GALLERY
             )
             queries, y = embed_samples(net, samples, batch)
-            vectors = stack_by_class(gallery.numpy(), gallery_y.numpy(), self.classes)
+            vectors = stack_by_class(
+                gallery.numpy(),
+                gallery_y.numpy(),
+                self.classes,
+            )
             scores = torch.from_numpy(GalleryHead(vectors)(queries.numpy()))
 
         loss = float(functional.cross_entropy(scores, y))

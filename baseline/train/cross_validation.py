@@ -170,7 +170,11 @@ def _compute_features(
     # One split for all: only samples that are in some train have augmented views.
     train = [samples[key] for key in sorted(train_keys)]
     never_train = [samples[key] for key in sorted(samples.keys() - train_keys)]
-    splits = {"train": tuple(train), "val": tuple(never_train), "test": ()}
+    splits = {
+        "train": tuple(train),
+        "val": tuple(never_train),
+        "test": (),
+    }
     examples = folds[0]._replace(splits=splits)
     data = TrainingData(dataset, examples, settings, progress)
     with suppress(UsageError, InputUnusable):  # the training itself reports it

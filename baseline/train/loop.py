@@ -77,7 +77,10 @@ def save_checkpoint(folder: Path, states: Mapping[str, State], values: object) -
             tensors[f"{state_name}/{name}"] = value.detach().cpu().contiguous()
 
     metadata = {"format": FORMAT, "known": json.dumps(values)}
-    write_atomic(folder / CHECKPOINT_FILE, safetensors.torch.save(tensors, metadata))
+    write_atomic(
+        folder / CHECKPOINT_FILE,
+        safetensors.torch.save(tensors, metadata),
+    )
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, State], Any] | None:
@@ -198,7 +201,10 @@ def build_optimiser(
     params: list[dict[str, Any]] = [
         {"params": group, "initial_lr": rate} for group in groups
     ]
-    common: dict[str, Any] = {"lr": rate, "weight_decay": settings.weight_decay}
+    common: dict[str, Any] = {
+        "lr": rate,
+        "weight_decay": settings.weight_decay,
+    }
     if settings.optimiser == "adamax":
         return optim.Adamax(params, **common)
 
@@ -286,7 +292,10 @@ class _Trainer:
             frozen_ids = {id(weight) for weight in self.task.frozen.parameters()}
 
         trainable = _WeightGroup(0, [])
-        frozen = _WeightGroup(self.task.frozen_epochs * self.steps, [])
+        frozen = _WeightGroup(
+            self.task.frozen_epochs * self.steps,
+            [],
+        )
         for weight in self.net.parameters():
             group = frozen if id(weight) in frozen_ids else trainable
             group.weights.append(weight)
@@ -335,8 +344,14 @@ class _Trainer:
         self.net.load_state_dict(states["net"])
         load_optimiser_state(self.optimiser, states.get("optimiser", {}))
         progress = values["figures"]
-        progress["history"] = msgspec.convert(progress["history"], list[EpochReport])
-        self.state = TrainingState(states.get("best", {}), **progress)
+        progress["history"] = msgspec.convert(
+            progress["history"],
+            list[EpochReport],
+        )
+        self.state = TrainingState(
+            states.get("best", {}),
+            **progress,
+        )
         self.callback.say(f"resumed after epoch {self.state.epoch - 1}")
 
     def _save(self) -> None:

@@ -149,7 +149,10 @@ class ClassMembership(NamedTuple):
             return None
 
         # Runs of older versions have the mean of the background alone.
-        tensors.setdefault("identity_background", np.zeros((0, 0), np.float32))
+        tensors.setdefault(
+            "identity_background",
+            np.zeros((0, 0), np.float32),
+        )
         # Their last axis is that of the embeddings.
         rows = ("mean", "factors", "directions", "centers", "background")
         is_complete = set(tensors) == _tensor_names()
@@ -176,7 +179,12 @@ class TrainFeatures(NamedTuple):
     def at(self, rows: IntArray) -> Self:
         """Return the samples with these row numbers."""
         keys = tuple(self.keys[row] for row in rows)
-        return type(self)(self.x[rows], self.y[rows], self.groups[rows], keys)
+        return type(self)(
+            self.x[rows],
+            self.y[rows],
+            self.groups[rows],
+            keys,
+        )
 
 
 class LeftOutImages(NamedTuple):
@@ -328,7 +336,12 @@ def _fit_centers(
     # All directions would be as good, and add 12 MB to a run (docs/experiments.md). Four
     # iterations separate people of no class as well as seven.
     rank = min(DIRECTIONS, *residuals.shape)
-    _, spread, directions = randomized_svd(residuals, rank, n_iter=4, random_state=0)
+    _, spread, directions = randomized_svd(
+        residuals,
+        rank,
+        n_iter=4,
+        random_state=0,
+    )
     shrinkage = (1 / np.sqrt(1 + spread**2 / variance) - 1).astype(np.float32)
 
     # Without centers yet: they are means of unit vectors in this space.

@@ -59,7 +59,10 @@ class SmallNet(nn.Module):
         widths = (settings.channels, *settings.blocks)
         blocks = [_build_block(before, after) for before, after in pairwise(widths)]
         last = LastMaps(settings)
-        self.features = nn.Sequential(*blocks, nn.AvgPool2d(last.kernel))
+        self.features = nn.Sequential(
+            *blocks,
+            nn.AvgPool2d(last.kernel),
+        )
         self.neck = nn.Sequential(
             nn.Dropout(settings.dropout),
             nn.Linear(last.values, settings.dense),

@@ -156,7 +156,10 @@ def _train_and_evaluate(
     examples = data.examples
     keys = sorted(sample.key for sample in examples.splits["train"])
     write_atomic(folder / TRAINED_ON, json.dumps(keys).encode())
-    save_crops(folder, list_crop_methods(data.dataset.db, iter(keys)))
+    save_crops(
+        folder,
+        list_crop_methods(data.dataset.db, iter(keys)),
+    )
     save_model(folder, training.net, data.settings, data.classes)
 
     # Predict each split. The membership replaces the distances from the mean.
@@ -231,7 +234,10 @@ def _train_and_evaluate(
     write_metrics(folder, metrics)
 
     # What the catalogue keeps of it.
-    result: dict[str, object] = {"classes": len(data.classes), "data": counts}
+    result: dict[str, object] = {
+        "classes": len(data.classes),
+        "data": counts,
+    }
     # A logistic regression has no epochs.
     if course.history:
         result["epochs"] = len(course.history)

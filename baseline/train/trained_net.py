@@ -62,7 +62,10 @@ class LinearLayer(NamedTuple):
         """Return the layer (float32) for unscaled features."""
         weight = self.weight.astype(np.float64) / scaling.deviation
         bias = self.bias - weight @ scaling.mean
-        return type(self)(weight.astype(np.float32), bias.astype(np.float32))
+        return type(self)(
+            weight.astype(np.float32),
+            bias.astype(np.float32),
+        )
 
     @property
     def classes(self) -> int:
@@ -337,7 +340,12 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
     weights = _read_file(path)
     if hash_bytes(weights) != description.weights_sha256:
         raise _damage_error(path, f"its hash differs from that in {SETTINGS}")
-    net = _load_net(path, settings, len(description.classes), weights)
+    net = _load_net(
+        path,
+        settings,
+        len(description.classes),
+        weights,
+    )
 
     if isinstance(net.head, GalleryHead):
         if description.gallery is UNSET:
@@ -382,7 +390,10 @@ def _read_file(path: Path) -> bytes:
     except FileNotFoundError:
         raise InputUnusable(f"no trained model: {path} is missing", _FIX) from None
     except OSError as error:
-        raise InputUnusable(f"cannot read {path}: {error.strerror}", _FIX) from error
+        raise InputUnusable(
+            f"cannot read {path}: {error.strerror}",
+            _FIX,
+        ) from error
 
 
 def _damage_error(path: Path, reason: object) -> InputUnusable:

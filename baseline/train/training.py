@@ -109,7 +109,10 @@ class RunLogger(TrainingCallback):
     def on_step(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
         """Update the bar."""
         metrics = f"loss {loss:.3f}, accuracy {accuracy:.3f}"
-        self._show(images, f"epoch {epoch}/{self._epochs}, {metrics}")
+        self._show(
+            images,
+            f"epoch {epoch}/{self._epochs}, {metrics}",
+        )
 
     def on_epoch_end(self, report: EpochReport) -> None:
         """Write the epoch to the log."""
@@ -177,7 +180,10 @@ class TrainingData:
     def train_features(self, backbone: Backbone) -> Features:
         """Return the features of train, with the augmented views of the settings."""
         assert isinstance(self.settings, Transfer | Triplet)
-        views = choose_views(self.settings, len(self.examples.splits["train"]))
+        views = choose_views(
+            self.settings,
+            len(self.examples.splits["train"]),
+        )
         return self.features("train", backbone, views)
 
     def features(self, split: str, backbone: Backbone, views: int = 0) -> Features:

@@ -293,7 +293,11 @@ class FoldPlan(NamedTuple):
         # The same folds for all settings and seeds, so that they can be compared.
         examples = find_fold_examples(dataset)
         all_folds = make_folds(examples, folds, seed=0)
-        return cls(dataset, examples, tuple(folds_with_val(all_folds, settings.seed)))
+        return cls(
+            dataset,
+            examples,
+            tuple(folds_with_val(all_folds, settings.seed)),
+        )
 
     @property
     def images(self) -> int:

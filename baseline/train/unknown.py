@@ -82,7 +82,11 @@ def read_background(shape: ImageShape) -> Pixels:
 
     # Axes: row, y, column, x, channel; then row, column, channel, y, x.
     tile_axes = (SHEET_SIDE, shape.size)
-    tiles = np.asarray(sheet).reshape(*tile_axes, *tile_axes, shape.channels)
+    tiles = np.asarray(sheet).reshape(
+        *tile_axes,
+        *tile_axes,
+        shape.channels,
+    )
     images = tiles.transpose(0, 2, 4, 1, 3)
     return images.reshape(-1, shape.channels, shape.size, shape.size)
 
@@ -309,7 +313,12 @@ def _predict_rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
         for sample in islice(rejections, MAX_REJECTED_SAMPLES)
     )
     examples = data.examples._replace(splits={"train": train})
-    rejected_data = TrainingData(data.dataset, examples, data.settings, data.progress)
+    rejected_data = TrainingData(
+        data.dataset,
+        examples,
+        data.settings,
+        data.progress,
+    )
     try:
         return compute_split_outputs(net, rejected_data, "train")
     except InputUnusable:  # none, or none is readable

@@ -48,7 +48,12 @@ def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
 
     Raises `InputUnusable`.
     """
-    return read_run_json(folder, FILE, tuple[CropMethod, ...], fix="train again")
+    return read_run_json(
+        folder,
+        FILE,
+        tuple[CropMethod, ...],
+        fix="train again",
+    )
 
 
 NO_FACE = "no face found"
@@ -219,7 +224,10 @@ def make_crop_plan(
         )
 
     settings = read_settings(dataset) if dataset else Settings()
-    spec = pin_model(_choose_detector(faces, settings.crop, detector), settings.pin_of)
+    spec = pin_model(
+        _choose_detector(faces, settings.crop, detector),
+        settings.pin_of,
+    )
     read = PartReader(
         facts.size,
         spec,

@@ -254,7 +254,10 @@ class OnnxEngine:
         columns = outputs.probabilities.shape[1]
         labels = len(facts.classes)
         if columns != labels:
-            raise _mismatch_error(name, f"it has {columns} outputs and {labels} labels")
+            raise _mismatch_error(
+                name,
+                f"it has {columns} outputs and {labels} labels",
+            )
 
         # The similarities of one image, 1 x classes x K.
         expected_gallery = None if facts.gallery is None else (1, labels)

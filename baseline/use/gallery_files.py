@@ -119,13 +119,21 @@ def add_files(
             )
 
         embeddings = Model(engine).embed_pixels(np.stack(files.pixels))
-        _append_change(folder, {"action": "add", "class": name, "images": files.keys})
+        _append_change(
+            folder,
+            {"action": "add", "class": name, "images": files.keys},
+        )
 
         no_images = ((), np.zeros((0, embeddings.shape[1]), np.float32))
         images_before = images.get(name, no_images)
         images[name] = add_images(images_before, files.keys, embeddings)
         engine.net.head = build_head([*images.values()])
-        save_model(folder, engine.net, engine.settings, tuple(images))
+        save_model(
+            folder,
+            engine.net,
+            engine.settings,
+            tuple(images),
+        )
 
     keys_before = set(images_before[0])
     keys, _ = images[name]
@@ -156,7 +164,11 @@ def remove_class(folder: Path, name: str) -> GalleryRemoval:
         keys, _ = images.pop(name)
         net.head = build_head([*images.values()])
         save_model(folder, net, settings, tuple(images))
-        change = {"action": "remove", "class": name, "images": list(keys)}
+        change = {
+            "action": "remove",
+            "class": name,
+            "images": list(keys),
+        }
         _append_change(folder, change)
 
     return GalleryRemoval(removed=name, images=len(keys), classes=len(images))

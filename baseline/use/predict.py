@@ -104,7 +104,12 @@ def _predict_batch(
     for outcome in outcomes:
         _, path = outcome.item
         if outcome.result is None:
-            rejection = Rejection(STAGE, path, outcome.reason or "?", outcome.detail)
+            rejection = Rejection(
+                STAGE,
+                path,
+                outcome.reason or "?",
+                outcome.detail,
+            )
             yield FilePrediction(path, rejection=rejection)
         else:
             # `zip` stops after the last part of the file, before it takes the next answer.
@@ -232,7 +237,10 @@ class ClassFolders:
             labels = [self._others[UNSURE if is_unsure else UNKNOWN]]
 
         for label in dict.fromkeys(labels):
-            _copy(source, self.root / self._folder(label) / source.name)
+            _copy(
+                source,
+                self.root / self._folder(label) / source.name,
+            )
             self.counts[label] += 1
 
     def _folder(self, label: str) -> str:

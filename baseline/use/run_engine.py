@@ -61,7 +61,11 @@ class RunEngine:
         head = self.net.head
         embeddings = self.net.embed(self._prepare(images))
         facts = self.facts
-        scores = calibrate_with_rule(head(embeddings), facts.classes, facts.rule)
+        scores = calibrate_with_rule(
+            head(embeddings),
+            facts.classes,
+            facts.rule,
+        )
 
         similarity = None
         if isinstance(head, GalleryHead):

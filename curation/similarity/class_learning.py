@@ -152,7 +152,10 @@ def predict_classes(
     scores /= ridge_temperature
 
     # A weak label does not confirm a label that it gave.
-    hint_gains = hints.compute_gains(training, training.reviewed & ~training.by_hint)
+    hint_gains = hints.compute_gains(
+        training,
+        training.reviewed & ~training.by_hint,
+    )
     hint_gains[rows[training.by_hint]] = 0
     # The tracks of a scene are labelled at once, so they do not show what a scene says.
     shared_gains = hint_gains + ties.compute_gains(training, is_judge)
@@ -170,7 +173,12 @@ def predict_classes(
             ridge.score_held_out(samples), self_training.predict_held_out(samples)
         )
         held_out = held_out / ridge_temperature + shared_gains[rows]
-    temperature, _ = calibrate(held_out, training, is_judge & is_tied[rows], 1.0)
+    temperature, _ = calibrate(
+        held_out,
+        training,
+        is_judge & is_tied[rows],
+        1.0,
+    )
     probabilities[is_tied] = softmax((scores + shared_gains)[is_tied] / temperature)
 
     # Samples that seem to be of no labelled class: all probabilities become lower.
@@ -491,7 +499,12 @@ def predict_left_out(
 
     They are equal for a sample whose class has no other group.
     """
-    scores = _score_held_out(vectors, y, groups, classes=int(y.max()) + 1)
+    scores = _score_held_out(
+        vectors,
+        y,
+        groups,
+        classes=int(y.max()) + 1,
+    )
     # Scores are NaN where the class has no other group.
     return softmax(np.nan_to_num(scores) / PRIOR_TEMPERATURE)
 

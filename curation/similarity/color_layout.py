@@ -110,7 +110,10 @@ def assign_soft_bins(
     values: Float32Array, low: float, high: float, count: int
 ) -> Float32Array:
     """Interpolate values (N) between `count` bin centres (N x count weights)."""
-    position = ((values - low) / (high - low) * (count - 1)).clip(0, count - 1)
+    position = ((values - low) / (high - low) * (count - 1)).clip(
+        0,
+        count - 1,
+    )
     weights = [(1 - abs(position - center)).clip(0) for center in range(count)]
     return np.stack(weights, -1)
 

@@ -61,7 +61,10 @@ def estimate_known_odds(
     cases_of_unknown = np.zeros((len(references), 2))
     for fold in range(min(FOLDS, len(classes))):
         is_left_out = np.isin(y, classes[fold::FOLDS])
-        other_classes = training._replace(rows=rows[~is_left_out], y=y[~is_left_out])
+        other_classes = training._replace(
+            rows=rows[~is_left_out],
+            y=y[~is_left_out],
+        )
         model = Ridge.fit(vectors[other_classes.rows], other_classes)
         in_fold = is_left_out[references]
         left_out_scores = model.score(reference_vectors[in_fold])
@@ -81,7 +84,11 @@ def estimate_known_odds(
     case_classes = y[np.append(references[has_score], references)]
     weights = 1 / counts[np.searchsorted(classes, case_classes)]
     is_known = np.repeat([True, False], [len(cases_of_known), len(cases_of_unknown)])
-    slope, intercept = _fit_logistic(combine(cases), is_known, weights)
+    slope, intercept = _fit_logistic(
+        combine(cases),
+        is_known,
+        weights,
+    )
 
     # Apply it to all samples. Labelled ones are of a labelled class.
     pages = np.split(vectors, range(PAGE_ROWS, len(vectors), PAGE_ROWS))

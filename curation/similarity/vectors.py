@@ -118,7 +118,10 @@ class VectorStore:
             np.save(file, names.reshape(-1, NAME), allow_pickle=False)
             np.save(file, vectors, allow_pickle=False)
             data = file.getvalue()
-            write_atomic(self.folder / f"{_compute_digest(data)}{ENDING}", data)
+            write_atomic(
+                self.folder / f"{_compute_digest(data)}{ENDING}",
+                data,
+            )
 
         self._names = []
         self._vectors = []

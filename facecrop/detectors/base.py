@@ -47,7 +47,10 @@ def parse_number(name: str, value: str | float, low: float, high: float) -> floa
     try:
         number = float(value)
     except ValueError:
-        raise UsageError(f"{name} is not a number: {value!r}", fix) from None
+        raise UsageError(
+            f"{name} is not a number: {value!r}",
+            fix,
+        ) from None
     if not low <= number <= high:
         raise UsageError(f"{name} is out of range: {number:g}", fix)
     return number
@@ -60,7 +63,10 @@ def parse_integer(name: str, value: str | float, low: int, high: int) -> int:
     """
     number = parse_number(name, value, low, high)
     if number != int(number):
-        raise UsageError(f"{name} is not an integer: {number:g}", f"use {int(number)}")
+        raise UsageError(
+            f"{name} is not an integer: {number:g}",
+            f"use {int(number)}",
+        )
     return int(number)
 
 

@@ -189,13 +189,25 @@ class OnnxModel(TiledDetector):
 
         image = Image.fromarray(np.ascontiguousarray(tile))
         inner_size = (inner_width, inner_height)
-        canvas = Image.new("RGB", (self._width, self._height), (BAR_GRAY,) * 3)
-        canvas.paste(image.resize(inner_size, Image.Resampling.BILINEAR), (left, top))
+        canvas = Image.new(
+            "RGB",
+            (self._width, self._height),
+            (BAR_GRAY,) * 3,
+        )
+        canvas.paste(
+            image.resize(inner_size, Image.Resampling.BILINEAR),
+            (left, top),
+        )
         output = self._run(np.asarray(canvas))
 
         x_scale = width / inner_width
         y_scale = height / inner_height
-        faces = decode_boxes(output, self._layout, self._face, self.threshold)
+        faces = decode_boxes(
+            output,
+            self._layout,
+            self._face,
+            self.threshold,
+        )
         for rect, score, *_ in suppress_overlaps(faces, self.overlap):
             box = FloatBox(
                 (rect.x - left) * x_scale,
@@ -274,7 +286,10 @@ class OnnxModel(TiledDetector):
         )
 
     def _invalid(self, reason: str) -> UsageError:
-        return UsageError(f"{self._model} is not a face model: {reason}", _FIX_MODEL)
+        return UsageError(
+            f"{self._model} is not a face model: {reason}",
+            _FIX_MODEL,
+        )
 
 
 def _read_class_names(metadata: dict[str, str]) -> dict[int, str]:
@@ -291,4 +306,7 @@ def _open_session(model: bytes, name: str) -> Any:
     try:
         return open_onnx_session(model)
     except ValueError as error:
-        raise UsageError(f"{name} is not an ONNX model: {error}", _FIX_MODEL) from error
+        raise UsageError(
+            f"{name} is not an ONNX model: {error}",
+            _FIX_MODEL,
+        ) from error

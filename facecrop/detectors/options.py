@@ -65,7 +65,11 @@ def pin_model(spec: DetectorSpec, ask: Callable[[HubFile], HubPin]) -> DetectorS
     model = str(settings.get("model", ""))
     if not has_hub_prefix(model):
         return spec
-    model, sha256 = pin_hub_name(model, str(settings.get("sha256", "")), ask)
+    model, sha256 = pin_hub_name(
+        model,
+        str(settings.get("sha256", "")),
+        ask,
+    )
     settings |= {"model": model, "sha256": sha256}
     return DetectorSpec.create(spec.name, **settings)
 

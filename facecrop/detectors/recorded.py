@@ -41,7 +41,10 @@ class RecordedDetector(NamedTuple):
             DetectorSpec.create(name)
         except UsageError as error:
             origin = f"it came with the package {package}; " if package else ""
-            raise UsageError(error.what, f"{origin}{error.fix}") from error
+            raise UsageError(
+                error.what,
+                f"{origin}{error.fix}",
+            ) from error
 
         # Only a hash of a local file is recorded; a model on a hub has a name.
         files = {}

@@ -28,7 +28,11 @@ def find_weights(
     fix = f"give a copy of it with --detector {setting}"
     if has_hub_prefix(value) or value.startswith(("https://", "http://")):
         digest = sha256 or (default_file.sha256 if default_file else "")
-        file = PublishedFile.from_setting(value, digest, f"{setting},sha256=…")
+        file = PublishedFile.from_setting(
+            value,
+            digest,
+            f"{setting},sha256=…",
+        )
         return fetch_file(file, fix)
 
     if value:

@@ -90,7 +90,10 @@ class Changes(Table):
             """,
             (dump(tags),),
         )
-        self.apply(step, [Change("tags", row, text) for row, text in rows])
+        self.apply(
+            step,
+            [Change("tags", row, text) for row, text in rows],
+        )
 
     def list_split_removals(self, samples: Sequence[int]) -> list[Change]:
         """Return changes that remove samples (rows) from splits and groups."""
@@ -140,7 +143,10 @@ class Changes(Table):
         """Return whether an item still has the value that a change set."""
         table, column, key = _PLACES[change["what"]]
         sql = f"SELECT 1 FROM {table} WHERE {key}=? AND {column} IS ?"
-        return self._db.has_rows(sql, (change["item"], change["after"]))
+        return self._db.has_rows(
+            sql,
+            (change["item"], change["after"]),
+        )
 
     def _get_changed_row(self, change: Row) -> tuple[str, int]:
         table, _, key = _PLACES[change["what"]]
@@ -240,8 +246,16 @@ class Placements(Table):
         before = self._db.fetch_value(
             "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='person'", (a, b)
         )
-        verdict_row = {"step": step, "a": a, "b": b, "verdict": verdict}
-        self._db.insert("verdict", verdict_row | {"before_verdict": before})
+        verdict_row = {
+            "step": step,
+            "a": a,
+            "b": b,
+            "verdict": verdict,
+        }
+        self._db.insert(
+            "verdict",
+            verdict_row | {"before_verdict": before},
+        )
         if not verdict:
             self._db.execute(
                 "DELETE FROM pair WHERE a=? AND b=? AND kind='person'", (a, b)
@@ -299,7 +313,12 @@ class Placements(Table):
         changed_since = len(rows) - len(placements)
         for row in verdicts:
             if row["now"] == row["verdict"]:
-                self.record_verdict(undoing, row["a"], row["b"], row["before_verdict"])
+                self.record_verdict(
+                    undoing,
+                    row["a"],
+                    row["b"],
+                    row["before_verdict"],
+                )
             else:
                 changed_since += 1
         return changed_since
@@ -419,7 +438,10 @@ class LabelClasses:
     def find_renamed(self, name: str) -> str | None:
         """Return the current name of a class that was renamed from `name`, also by an undo."""
         sql = "SELECT item FROM change WHERE what='name' AND before=? ORDER BY id DESC LIMIT 1"
-        return self._db.fetch_text(f"SELECT name FROM class WHERE id=({sql})", (name,))
+        return self._db.fetch_text(
+            f"SELECT name FROM class WHERE id=({sql})",
+            (name,),
+        )
 
     def explain_aliases(self, names: Iterable[str], option: str) -> dict[str, str]:
         """Return which names mean classes of other names, and the command that changes this."""
@@ -530,7 +552,10 @@ class LabelClasses:
         # Before and after are values of `merged_into`: NULL for a class in use, its own row for a
         # hidden one, else the class that it was an alias of.
         if change and change["before"] not in (None, change["after"]):
-            operation = Operation(change["kind"], json.loads(change["arguments"]))
+            operation = Operation(
+                change["kind"],
+                json.loads(change["arguments"]),
+            )
             kind = operation.first().kind
             was_alias = change["before"] != row
             # Another class took the name of a hidden one.
@@ -635,7 +660,10 @@ class LabelClasses:
                 AND c.item IN (:items)
             """
         rows = [row["item"] for row in self._db.iter_rows_in(sql, emptied)]
-        self._changes.apply(step, [Change("merged", row, row) for row in rows])
+        self._changes.apply(
+            step,
+            [Change("merged", row, row) for row in rows],
+        )
 
     def require_id(self, name: str) -> int:
         """Return the row of a class by its current or former name. Raises `UsageError`."""
@@ -675,7 +703,10 @@ def normalize_class_name(name: str) -> str:
     ]
     if forbidden or class_name.startswith("."):
         characters = " ".join(forbidden) or "the dot at the beginning"
-        raise UsageError(f"{name!r} is not a class name", f"leave out {characters}")
+        raise UsageError(
+            f"{name!r} is not a class name",
+            f"leave out {characters}",
+        )
     return class_name
 
 

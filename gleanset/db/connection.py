@@ -310,7 +310,10 @@ class Connection:
         for start in range(0, len(values), MAX_SQL_VALUES):
             chunk = values[start : start + MAX_SQL_VALUES]
             marks = ",".join("?" * len(chunk))
-            yield from self.fetch_all(sql.replace(":items", marks), chunk)
+            yield from self.fetch_all(
+                sql.replace(":items", marks),
+                chunk,
+            )
 
     def iter_pages(
         self,
@@ -335,7 +338,10 @@ class Connection:
         last_key: tuple[Any, ...] = ()
         while True:
             page = f"{sql} {condition} ORDER BY {columns} LIMIT {size}"
-            rows = self.fetch_all(within.replace("{page}", page), (*values, *last_key))
+            rows = self.fetch_all(
+                within.replace("{page}", page),
+                (*values, *last_key),
+            )
             if not rows:
                 return
             yield rows
@@ -550,7 +556,10 @@ def _try_copy(catalogue: Path, target: Path) -> bool:
         old_file.unlink(missing_ok=True)
 
     if index.exists():
-        source = sqlite3.connect(f"{catalogue.absolute().as_uri()}?mode=ro", uri=True)
+        source = sqlite3.connect(
+            f"{catalogue.absolute().as_uri()}?mode=ro",
+            uri=True,
+        )
         with closing(source), closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
         return True

@@ -69,7 +69,10 @@ class ImageHashes(Table):
         sql = f"""SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN
             sample_hash l ON l.sample=s.id AND {_SAME_HASHED} WHERE l.sample IS NULL AND
             {_SELECTED_SAMPLES[labelled]}"""
-        return map(sample_region_from_row, self._db.iter_rows(sql, ("s.id",)))
+        return map(
+            sample_region_from_row,
+            self._db.iter_rows(sql, ("s.id",)),
+        )
 
     def get_regions(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
         """Return image and region of samples by row."""

@@ -266,7 +266,10 @@ class Faces(Table):
             (image, image),
         )
 
-        self._db.execute(f"DELETE FROM face WHERE {condition} AND NOT gone", (image,))
+        self._db.execute(
+            f"DELETE FROM face WHERE {condition} AND NOT gone",
+            (image,),
+        )
         self._db.execute(
             f"""
             UPDATE sample
@@ -531,7 +534,10 @@ class Scans(Table):
     def iter_faceless(self) -> Iterator[StoredFile]:
         """Yield searched images without a detected or manual face, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {FACELESS}"
-        return starmap(StoredFile, self._db.iter_rows(sql, ("sha256",)))
+        return starmap(
+            StoredFile,
+            self._db.iter_rows(sql, ("sha256",)),
+        )
 
 
 WHOLE = "whole"

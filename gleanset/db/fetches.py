@@ -228,7 +228,10 @@ class Videos(Table):
     def get_frame_count(self, sha256: str, settings: str) -> int | None:
         """Return the frame count of a completed sampling, or None."""
         sql = "SELECT frames FROM video WHERE sha256=? AND settings=? AND done"
-        frames: int | None = self._db.fetch_value(sql, (sha256, settings))
+        frames: int | None = self._db.fetch_value(
+            sql,
+            (sha256, settings),
+        )
         return frames
 
     def count_forgotten_frames(self, sha256: str) -> int:

@@ -270,7 +270,10 @@ class Images(Table):
         # `g` follows the hex digits.
         sql = "SELECT sha256 FROM image WHERE sha256>=? AND sha256<? ORDER BY sha256 LIMIT 2"
         for prefix in list_hash_prefixes(text):
-            matches = self._db.fetch_column(sql, (prefix, f"{prefix}g"))
+            matches = self._db.fetch_column(
+                sql,
+                (prefix, f"{prefix}g"),
+            )
             if matches:
                 return matches
 
@@ -360,7 +363,11 @@ class Images(Table):
     def iter_unscanned(self, *searches: Search) -> Iterator[tuple[str, str]]:
         """Yield (hash, format) of images without any of these searches, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {_UNSCANNED}"
-        rows = self._db.iter_rows(sql, ("sha256",), (encode_searches(searches),))
+        rows = self._db.iter_rows(
+            sql,
+            ("sha256",),
+            (encode_searches(searches),),
+        )
         return map(tuple, rows)
 
     def count_unscanned(self, *searches: Search) -> int:

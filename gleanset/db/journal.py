@@ -213,7 +213,13 @@ class Journal:
             undone_step = self._find_undoable(step)
             undone_id: int = undone_step["id"]
             undone = operation_from_row(undone_step)
-            new = add_step(self._db, now(), self.user, make_undo(undone), undone_id)
+            new = add_step(
+                self._db,
+                now(),
+                self.user,
+                make_undo(undone),
+                undone_id,
+            )
             rows = self._db.fetch_all(
                 f"""
                 SELECT d.*, s.status, s.label, {_LAST_ACTION} AS last
@@ -232,7 +238,10 @@ class Journal:
             # and split all did.
             changed_items = set()
             for row in rows:
-                state = _State(row["sample"], *read_decided_state(row))
+                state = _State(
+                    row["sample"],
+                    *read_decided_state(row),
+                )
                 made_status = _STATUS_AFTER_ACTION[row["action"]]
                 is_as_made = state.status == made_status and state.label == row["value"]
                 if is_as_made and row["before_label"] in labels:
@@ -251,7 +260,10 @@ class Journal:
             changed_placements = Placements(self._db).revert(undone_id, new)
             changed_items |= set(Changes(self._db).revert(undone_id, new))
             used_labels = {decision.label for decision in decisions}
-            self._classes.unhide(new, [label for label in used_labels if label])
+            self._classes.unhide(
+                new,
+                [label for label in used_labels if label],
+            )
 
             splits = "SELECT count(*) FROM change WHERE step=? AND what='split'"
             return UndoResult(
@@ -292,7 +304,10 @@ class Journal:
 
     def count_samples(self, step: int) -> int:
         """Return how many samples a step changed in any way."""
-        return self._db.fetch_int(f"SELECT count(*) FROM ({_CHANGED_SAMPLES})", (step,))
+        return self._db.fetch_int(
+            f"SELECT count(*) FROM ({_CHANGED_SAMPLES})",
+            (step,),
+        )
 
     def count_states(self) -> Counter[SampleState]:
         """Return the states of the samples that the newest step changed."""
@@ -434,7 +449,11 @@ class Journal:
             """,
             key=("d.id",),
         ):
-            yield record_from_row(Decision, row, name=operation_from_row(row).text())
+            yield record_from_row(
+                Decision,
+                row,
+                name=operation_from_row(row).text(),
+            )
 
 
 class _State(NamedTuple):

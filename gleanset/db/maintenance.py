@@ -224,9 +224,15 @@ class Maintenance(Table):
                 )
                 self._delete(other, rows)
             else:
-                self._db.execute(f"DELETE FROM {other} WHERE {condition}", numbers)
+                self._db.execute(
+                    f"DELETE FROM {other} WHERE {condition}",
+                    numbers,
+                )
 
-        self._db.execute(f"DELETE FROM {table} WHERE id IN ({marks})", numbers)
+        self._db.execute(
+            f"DELETE FROM {table} WHERE id IN ({marks})",
+            numbers,
+        )
 
 
 _DANGLING_ROWS = """

@@ -87,7 +87,10 @@ class Proposals(Table):
             self._db.execute("DELETE FROM proposal")
             self._db.execute("DELETE FROM prelabelled")
             self._insert(prelabelled)
-            return self._db.insert("prelabeling", {"at": now(), "facts": dump(facts)})
+            return self._db.insert(
+                "prelabeling",
+                {"at": now(), "facts": dump(facts)},
+            )
 
     def _insert(self, prelabelled: Sequence[PrelabelledSample]) -> None:
         """Insert results for samples that have no proposals."""
@@ -129,7 +132,10 @@ class Proposals(Table):
                 [(sample.sample,) for sample in changed],
             )
             self._insert(changed)
-            number = self._db.insert("prelabeling", {"at": now(), "facts": dump(facts)})
+            number = self._db.insert(
+                "prelabeling",
+                {"at": now(), "facts": dump(facts)},
+            )
             self._db.execute(
                 "DELETE FROM prelabeling WHERE id=(SELECT max(id) FROM prelabeling WHERE id<?)",
                 (number,),
@@ -201,7 +207,10 @@ class PrelabelSamples(Table):
     def get_many(self, samples: Sequence[int]) -> dict[int, PrelabelSample | None]:
         """Return samples by row; None for those that `iterate` leaves out."""
         page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN (SELECT value FROM json_each(?))"
-        rows = self._db.fetch_all(_LIKE.replace("{page}", page), (dump(list(samples)),))
+        rows = self._db.fetch_all(
+            _LIKE.replace("{page}", page),
+            (dump(list(samples)),),
+        )
         return dict.fromkeys(samples) | self._make_samples(rows)
 
     def _make_samples(self, rows: Sequence[Row]) -> dict[int, PrelabelSample]:

@@ -110,7 +110,10 @@ class BoxedSamples(Table):
 
     def get(self, key: str) -> BoxedSample | None:
         """Return a sample in use, or None."""
-        row = self._db.fetch_one(f"{_BOXED_SAMPLE} AND s.key=?", (key,))
+        row = self._db.fetch_one(
+            f"{_BOXED_SAMPLE} AND s.key=?",
+            (key,),
+        )
         return _read_boxed_sample(row) if row else None
 
 
@@ -297,7 +300,10 @@ class QualityMeasures(Table):
 
     def count_missing(self, version: int) -> int:
         """Return how many samples have no measures of their current region."""
-        return self._db.fetch_int(f"SELECT count(*) {_MISSING}", (version,))
+        return self._db.fetch_int(
+            f"SELECT count(*) {_MISSING}",
+            (version,),
+        )
 
     def iter_missing(self, version: int, first: int = 0) -> Iterator[list[int]]:
         """Yield pages of ids of unmeasured samples; the first page has at most `first` queued ones.
@@ -340,7 +346,10 @@ class QualityMeasures(Table):
 
     def list_descriptors(self, max_samples: int) -> list[bytes | None]:
         """Return descriptors of up to `max_samples` samples drawn evenly; None if unmeasured."""
-        return self._db.fetch_column(f"SELECT traits FROM ({_DRAWN})", (max_samples,))
+        return self._db.fetch_column(
+            f"SELECT traits FROM ({_DRAWN})",
+            (max_samples,),
+        )
 
     def is_photo_dataset(self, max_samples: int) -> bool:
         """Return whether most of up to `max_samples` measured samples are photographs."""
@@ -349,7 +358,10 @@ class QualityMeasures(Table):
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Quality]:
         """Return existing measures of samples by key."""
-        rows = self._db.iter_rows_in(f"{_QUALITY} WHERE s.key IN (:items)", keys)
+        rows = self._db.iter_rows_in(
+            f"{_QUALITY} WHERE s.key IN (:items)",
+            keys,
+        )
         return {row["key"]: record_from_row(Quality, row) for row in rows}
 
     def count_flagged(self, flags: Sequence[QualityFlag]) -> tuple[int, dict[str, int]]:

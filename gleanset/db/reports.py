@@ -111,7 +111,10 @@ class Reports(Table):
     def iterate(self, status: str = PENDING) -> Iterator[Report]:
         """Yield reports with a status, the oldest first."""
         sql = "SELECT * FROM report WHERE status=?"
-        return map(_report_from_row, self._db.iter_rows(sql, ("id",), (status,)))
+        return map(
+            _report_from_row,
+            self._db.iter_rows(sql, ("id",), (status,)),
+        )
 
     def settle(self, step: int, numbers: Iterable[int], status: str) -> None:
         """Accept or refuse reports as part of a step. Call inside a transaction."""
@@ -122,7 +125,12 @@ class Reports(Table):
     def add(self, claim: Claim) -> None:
         """Add a claim that is not stored yet. Call inside a transaction."""
         phash = None if claim.phash is None else to_signed(claim.phash)
-        row = row_from_record(claim, note=clean(claim.note), phash=phash, at=now())
+        row = row_from_record(
+            claim,
+            note=clean(claim.note),
+            phash=phash,
+            at=now(),
+        )
         row |= row_from_box(claim.box)
         # The edges of the box are columns.
         del row["box"]
@@ -140,7 +148,10 @@ class Reports(Table):
                 AND (kind=? OR note=?)
             """
         values = (claim.kind, claim.sha256, *claim.box, claim.claimed)
-        return self._db.has_rows(sql, (*values, WRONG_ANSWER, clean(claim.note)))
+        return self._db.has_rows(
+            sql,
+            (*values, WRONG_ANSWER, clean(claim.note)),
+        )
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Delete reports and their journal changes. Call inside a transaction."""

@@ -47,9 +47,17 @@ def now() -> str:
 
 def dump(value: Any) -> str:
     """Return canonical JSON: equal values give equal text, escaped like `clean`."""
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(
+        value,
+        ensure_ascii=False,
+        sort_keys=True,
+        separators=(",", ":"),
+    )
     # Within JSON the escape needs quoting, but no quotes of its own.
-    return _UNSTORABLE.sub(lambda match: json.dumps(_escape(match))[1:-1], text)
+    return _UNSTORABLE.sub(
+        lambda match: json.dumps(_escape(match))[1:-1],
+        text,
+    )
 
 
 load = json.loads

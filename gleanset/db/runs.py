@@ -119,8 +119,16 @@ class SplitEvaluations(Table):
 
             counts = self._count_evaluations(split, data, own_row, own=run)
             if not own_row:
-                row = {"run": run, "split": split, "data": data, "why": reason}
-                self._db.insert("split_evaluation", row | {"at": now()})
+                row = {
+                    "run": run,
+                    "split": split,
+                    "data": data,
+                    "why": reason,
+                }
+                self._db.insert(
+                    "split_evaluation",
+                    row | {"at": now()},
+                )
 
         return counts
 
@@ -193,7 +201,10 @@ class LabelIssues(Table):
 
     def get_many(self, samples: Sequence[str]) -> dict[str, LabelIssue]:
         """Return unreviewed label issues of samples by key."""
-        rows = self._db.iter_rows_in(f"{_ISSUE} AND s.key IN (:items)", samples)
+        rows = self._db.iter_rows_in(
+            f"{_ISSUE} AND s.key IN (:items)",
+            samples,
+        )
         return {row["key"]: _label_issue_from_row(row) for row in rows}
 
     def iterate(self) -> Iterator[LabelIssue]:

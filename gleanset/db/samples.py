@@ -105,7 +105,13 @@ class Hints(Table):
     def iter_waiting(self) -> Iterator[HintedSample]:
         """Yield every sample in the queue that is not a duplicate, by key."""
         for key, hint, hints, faces, labels in self._db.iter_rows(_HINTED, ("s.key",)):
-            yield HintedSample(key, hint, hints, faces, tuple(load(labels)))
+            yield HintedSample(
+                key,
+                hint,
+                hints,
+                faces,
+                tuple(load(labels)),
+            )
 
     def list_names(self) -> list[str]:
         """Return all distinct hints in alphabetical order."""
@@ -155,7 +161,10 @@ class Hints(Table):
             )
 
         # A person who labels one duplicate settles the question for all of them.
-        provenances = get_label_provenances(self._db, [row["id"] for row in rows])
+        provenances = get_label_provenances(
+            self._db,
+            [row["id"] for row in rows],
+        )
         settled = {
             row["set_or_key"]
             for row in rows
@@ -196,7 +205,10 @@ def retract_disputed(db: Connection, images: Collection[str] | None = None) -> i
             withdraw_label(disputed.key) for disputed in Hints(db).list_disputed(images)
         ]
         if choices:
-            Journal(db).apply(make_operation(AUTOMATIC, count=len(choices)), choices)
+            Journal(db).apply(
+                make_operation(AUTOMATIC, count=len(choices)),
+                choices,
+            )
     return len(choices)
 
 
@@ -240,7 +252,10 @@ class Samples(Table):
         ids = self._db.fetch_column("SELECT id FROM sample ORDER BY image, id")
         for start in range(0, len(ids), _PAGE_SIZE):
             page = ids[start : start + _PAGE_SIZE]
-            rows = self._db.iter_rows_in(f"{_SAMPLE} WHERE s.id IN (:items)", page)
+            rows = self._db.iter_rows_in(
+                f"{_SAMPLE} WHERE s.id IN (:items)",
+                page,
+            )
             by_id = {row["id"]: row for row in rows}
             yield from self._read_samples(
                 by_id[number] for number in page if number in by_id
@@ -248,7 +263,10 @@ class Samples(Table):
 
     def iter_by_key(self) -> Iterator[Sample]:
         """Yield samples of every status by key, an order that copies preserve."""
-        rows = self._db.iter_rows(f"{_SAMPLE} WHERE TRUE", ("s.key",))
+        rows = self._db.iter_rows(
+            f"{_SAMPLE} WHERE TRUE",
+            ("s.key",),
+        )
         return self._read_samples(rows)
 
     def iter_in_splits(self) -> Iterator[Sample]:
@@ -386,7 +404,10 @@ class Samples(Table):
         text = msgspec.json.encode(settings).decode()
         with self._db.transaction():
             if not self.has_splits() or settings != self.get_split_settings():
-                self._db.insert("split_plan", {"settings": text, "at": now()})
+                self._db.insert(
+                    "split_plan",
+                    {"settings": text, "at": now()},
+                )
                 self._db.execute(
                     "UPDATE sample SET last_split=NULL WHERE last_split IS NOT NULL"
                 )

@@ -49,8 +49,16 @@ class Snapshots:
         with self.open(name) as db:
             row = db.fetch_one("SELECT * FROM snapshot")
             if not row:
-                raise self._damage_error(name, f"{self._path(name)} is not a snapshot")
-            return record_from_row(Snapshot, row, name=name, **load(row["counts"]))
+                raise self._damage_error(
+                    name,
+                    f"{self._path(name)} is not a snapshot",
+                )
+            return record_from_row(
+                Snapshot,
+                row,
+                name=name,
+                **load(row["counts"]),
+            )
 
     @contextmanager
     def open(self, name: str) -> Iterator[Connection]:

@@ -150,7 +150,10 @@ class OrderedSamples(Table):
             """
         if sql_order.title == NO_TITLE:
             # One string instead of very many rows, each of which would cost a switch of threads.
-            text = self._db.fetch_text(f"SELECT group_concat(id) FROM ({sql})", values)
+            text = self._db.fetch_text(
+                f"SELECT group_concat(id) FROM ({sql})",
+                values,
+            )
             if not text:
                 return OrderedRows(array("q"), sections=())
             ids = array("q", map(int, text.split(",")))
@@ -161,7 +164,10 @@ class OrderedSamples(Table):
             (title, len(list(section_rows)))
             for title, section_rows in groupby(row["section"] for row in rows)
         ]
-        return OrderedRows(array("q", (row["id"] for row in rows)), tuple(sections))
+        return OrderedRows(
+            array("q", (row["id"] for row in rows)),
+            tuple(sections),
+        )
 
     def count(
         self,

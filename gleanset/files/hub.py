@@ -52,7 +52,10 @@ class HubFile(NamedTuple):
         match = _NAME.fullmatch(name)
         if not match:
             form = f"{PREFIX}OWNER/REPOSITORY/PATH, of letters, digits and -_. alone"
-            raise UsageError(f"'{name}' is not a file on a hub", f"write {form}")
+            raise UsageError(
+                f"'{name}' is not a file on a hub",
+                f"write {form}",
+            )
 
         repository, path, revision = match.groups("")
         if not path.lower().endswith(".onnx"):
@@ -106,7 +109,10 @@ def query_hub(file: HubFile) -> HubPin:
         )
         error_type = UsageError if isinstance(error, unknown_name) else MissingComponent
         *_, last_line = str(error).strip().split("\n")
-        raise error_type(f"the hub has no {file}: {last_line}", _FIX) from error
+        raise error_type(
+            f"the hub has no {file}: {last_line}",
+            _FIX,
+        ) from error
 
     # The ETag of a large file (in LFS) is its SHA-256, that of another file is not.
     commit, sha256 = str(facts.commit_hash), str(facts.etag)

@@ -112,10 +112,19 @@ def describe_columns(
         features["file_name"] = {"dtype": "string", "_type": "Value"}
     for name, value in row.items():
         columns[name] = _TYPES[type(value)]
-        features[name] = {"dtype": get_dtype(value), "_type": "Value"}
+        features[name] = {
+            "dtype": get_dtype(value),
+            "_type": "Value",
+        }
     if classes:
-        features["label"] = {"names": list(classes), "_type": "ClassLabel"}
-    schema = json.dumps({"info": {"features": features}}, ensure_ascii=False)
+        features["label"] = {
+            "names": list(classes),
+            "_type": "ClassLabel",
+        }
+    schema = json.dumps(
+        {"info": {"features": features}},
+        ensure_ascii=False,
+    )
     return columns, {"huggingface": schema}
 
 

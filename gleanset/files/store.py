@@ -148,7 +148,11 @@ class Store:
 
     def overwrite(self, name: str, data: bytes) -> None:
         """Store a JPEG, replacing any of that name (for crops)."""
-        write_atomic(self.path(name, "JPEG"), data, scratch=self.scratch)
+        write_atomic(
+            self.path(name, "JPEG"),
+            data,
+            scratch=self.scratch,
+        )
 
     def compute_hash(self, name: str, kind: str) -> str | None:
         """Return the SHA-256 of a stored file; None if missing. Raises `OSError`."""

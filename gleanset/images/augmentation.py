@@ -189,7 +189,10 @@ def _degrade(image: Pixels, numbers: Float64Array, limits: Limits) -> Pixels:
         sigma = max(0.3, MAX_BLUR * image.shape[0] * numbers[_BLUR_BY])
         image = _as_pixels(cv2.GaussianBlur(image, (0, 0), sigma))
     if numbers[_JPEG] < limits.jpeg:
-        image = _compress_jpeg(image, round(30 + 60 * numbers[_JPEG_BY]))
+        image = _compress_jpeg(
+            image,
+            round(30 + 60 * numbers[_JPEG_BY]),
+        )
     if numbers[_ERASE] < limits.erase:
         _erase(image, numbers)
     return image

@@ -39,7 +39,10 @@ def compute_region(
 ) -> Region:
     """Return the region to crop for a face in an image of `width` x `height` pixels."""
     is_whole_image = face.box == Box(0, 0, width, height)
-    box = expand_box(face.box, 0.0 if is_whole_image else settings.margin)
+    box = expand_box(
+        face.box,
+        0.0 if is_whole_image else settings.margin,
+    )
     if settings.square:
         side = max(box.width, box.height)
         x = box.x - (side - box.width) // 2
@@ -98,7 +101,12 @@ def expand_box(box: Box, margin: float) -> Box:
 def _clamp_box(box: Box, width: int, height: int) -> Box:
     """Return the part of a box inside an image, of at least one pixel."""
     part = _clip_edges(box, width, height)
-    return Box(part.x, part.y, max(1, part.width), max(1, part.height))
+    return Box(
+        part.x,
+        part.y,
+        max(1, part.width),
+        max(1, part.height),
+    )
 
 
 def _clip_edges(box: Box, width: int, height: int) -> Box:
@@ -154,7 +162,12 @@ def crop_region(
     diagonal = math.hypot(box.width, box.height)
     x = math.ceil((diagonal - box.width) / 2) + 1
     y = math.ceil((diagonal - box.height) / 2) + 1
-    larger_box = Box(box.x - x, box.y - y, box.width + 2 * x, box.height + 2 * y)
+    larger_box = Box(
+        box.x - x,
+        box.y - y,
+        box.width + 2 * x,
+        box.height + 2 * y,
+    )
     part = _crop_padded(pixels, larger_box)
     upright = part.rotate(angle, Image.Resampling.BICUBIC)
     return upright.crop((x, y, x + box.width, y + box.height))
@@ -209,7 +222,14 @@ class FaceCropper(NamedTuple):
         key = make_sample_key(sha256, face.box)
         crop = self.write(key, pixels, region)
         phash, sharpness = compute_phash_and_sharpness(crop)
-        return FaceCrop(face, key, region.box, phash, sharpness, region.angle)
+        return FaceCrop(
+            face,
+            key,
+            region.box,
+            phash,
+            sharpness,
+            region.angle,
+        )
 
     def is_too_small(self, face: Face) -> bool:
         """Return whether a face is below the minimum size for a crop."""

@@ -132,7 +132,10 @@ def decode(
     if not data:
         raise Unreadable("empty", "0 bytes")
     if len(data) > MAX_BYTES:
-        raise Unreadable("too large", f"{len(data)} bytes, at most {MAX_BYTES}")
+        raise Unreadable(
+            "too large",
+            f"{len(data)} bytes, at most {MAX_BYTES}",
+        )
     try:
         return _decode_once(data, min_side, mode, max_pixels)
     except Unreadable as error:
@@ -269,7 +272,10 @@ def _decode_opened(
     kind = "JPEG" if image.format == "MPO" else str(image.format)
     if min_side and kind == "JPEG":
         scale = min(1.0, min_side / max(width, height))
-        image.draft(mode, (math.ceil(width * scale), math.ceil(height * scale)))
+        image.draft(
+            mode,
+            (math.ceil(width * scale), math.ceil(height * scale)),
+        )
 
     if isinstance(image, TiffImageFile):
         check_tiff(image.tag_v2)
@@ -369,7 +375,10 @@ def _translate_error(error: Exception) -> Unreadable:
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     if isinstance(error, bombs):
         # Without the end of Pillow's text: "…, could be decompression bomb DOS attack."
-        return Unreadable("too large", str(error).partition(", could")[0])
+        return Unreadable(
+            "too large",
+            str(error).partition(", could")[0],
+        )
 
     # Pillow raises the same types for all of these: only its texts differ.
     text = str(error).lower()
@@ -397,4 +406,7 @@ def _explain_unidentified(data: bytes) -> Unreadable:
         case "video":
             return Unreadable("not an image", "a video: use harvest frames")
     # In quotes, without the b of bytes.
-    return Unreadable("not an image", f"begins with {repr(head[:12])[1:]}")
+    return Unreadable(
+        "not an image",
+        f"begins with {repr(head[:12])[1:]}",
+    )

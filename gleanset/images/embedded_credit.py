@@ -49,7 +49,10 @@ def read_embedded_credit(data: bytes) -> Credit:
 
 
 def _make_credit(fields: Any, author: object, licence: object) -> Credit:
-    return Credit(_to_text(fields.get(author)), _to_text(fields.get(licence)))
+    return Credit(
+        _to_text(fields.get(author)),
+        _to_text(fields.get(licence)),
+    )
 
 
 def _read_xmp(packet: bytes) -> Credit:

@@ -64,7 +64,11 @@ def find_opt_outs(data: bytes) -> Iterator[OptOutSignal]:
     """Yield the opt-out signals in an image file; damaged metadata is skipped."""
     xmp, manifest = _read_metadata(data)
     if mining := _DATA_MINING.search(xmp):
-        yield OptOutSignal("iptc", "iptc data mining prohibited", mining[1].decode())
+        yield OptOutSignal(
+            "iptc",
+            "iptc data mining prohibited",
+            mining[1].decode(),
+        )
     if _forbids_training(manifest):
         yield OptOutSignal("c2pa", "c2pa training not allowed", "training-mining")
 

@@ -63,7 +63,10 @@ def compute_phash_and_sharpness(
 
 def compute_dct_hash(grey: Image.Image) -> int:
     """Return the DCT hash of a gray image, as `imagehash.phash`."""
-    small = grey.resize((_DCT_SIZE, _DCT_SIZE), Image.Resampling.LANCZOS)
+    small = grey.resize(
+        (_DCT_SIZE, _DCT_SIZE),
+        Image.Resampling.LANCZOS,
+    )
     values = np.asarray(small, dtype=np.float64)
     # The 8 x 8 lowest frequencies. Rounded, so that rounding errors around 0 do not determine the
     # hash of a uniform image.

@@ -50,7 +50,11 @@ def composite_on_background(
     layer: Image.Image, ground: Color | None = None
 ) -> Image.Image:
     """Composite RGBA on a background, by default on the one from `choose_background`."""
-    below = Image.new("RGBA", layer.size, ground or choose_background(layer) or WHITE)
+    below = Image.new(
+        "RGBA",
+        layer.size,
+        ground or choose_background(layer) or WHITE,
+    )
     return Image.alpha_composite(below, layer).convert("RGB")
 
 

@@ -148,7 +148,11 @@ def decode_frames(plan: DecodePlan) -> Any:
     frames = stream.filter("setpts", _clock_expression(plan.facts))
     if plan.facts.interlaced:
         # yadif needs a constant size; the sample aspect ratio keeps the display shape.
-        frames = frames.filter("scale", *plan.facts.stored_size, eval="frame")
+        frames = frames.filter(
+            "scale",
+            *plan.facts.stored_size,
+            eval="frame",
+        )
         if plan.facts.field_order:
             frames = frames.filter("setfield", plan.facts.field_order)
             frames = frames.filter("yadif", deint="all")
@@ -264,7 +268,10 @@ def _input_options(plan: DecodePlan) -> dict[str, Any]:
 def make_full_frames(stream: Any, plan: DecodePlan) -> Any:
     """Return the frames of the schedule in the plan's size and colors."""
     frames = stream.filter("select", plan.schedule.build_expression())
-    options = {"out_range": "pc" if plan.rgb else "tv", "eval": "frame"}
+    options = {
+        "out_range": "pc" if plan.rgb else "tv",
+        "eval": "frame",
+    }
     if plan.rgb and plan.facts.bt709:
         options["in_color_matrix"] = "bt709"
     sides = _build_size_expressions(plan)
@@ -285,7 +292,12 @@ def make_full_frames(stream: Any, plan: DecodePlan) -> Any:
 def _convert_to_bt709(frames: Any, transfer: str) -> Any:
     """Convert BT.2020 colors, HDR or not, to BT.709 in video range."""
     # zscale's names: matrix, primaries, transfer and range of the input, then of the output.
-    wide = {"min": "2020_ncl", "pin": "2020", "tin": transfer, "rin": "limited"}
+    wide = {
+        "min": "2020_ncl",
+        "pin": "2020",
+        "tin": transfer,
+        "rin": "limited",
+    }
     linear = {"min": "gbr", "pin": "2020", "tin": "linear"}
     light = frames.filter("zscale", **wide, t="linear", npl=_HDR_WHITE_NITS)
     light = light.filter("format", "gbrpf32le")

@@ -179,7 +179,11 @@ def probe(video: Path) -> VideoFacts:
         raise Unreadable("not a video", reason)
 
     stream = max(streams, key=_rank_stream)
-    facts = _parse_facts(container[1] if container else "", stream, log)
+    facts = _parse_facts(
+        container[1] if container else "",
+        stream,
+        log,
+    )
     full_length = _read_length_of_cut_file(video, facts.container)
     if full_length is None:
         return facts
@@ -214,7 +218,12 @@ def _count_field_orders(video: Path, facts: VideoFacts) -> Counter[str]:
     key = "lavfi.idet.single.current_frame"
     frames = source[str(facts.stream)].filter("idet")
     frames = frames.filter("metadata", "print", key=key, file="-")
-    output = ffmpeg.output(frames, "-", format="null", **{"frames:v": _IDET_FRAMES})
+    output = ffmpeg.output(
+        frames,
+        "-",
+        format="null",
+        **{"frames:v": _IDET_FRAMES},
+    )
 
     # Lines such as "lavfi.idet.single.current_frame=tff", between others.
     lines = iter_output_lines(build_command(output, video, "fatal"))
@@ -239,8 +248,16 @@ def _read_length_of_cut_file(video: Path, container: str) -> float | None:
         seconds = microseconds * frames / 1e6
     elif container == "asf" and 0 <= properties < _HEADER_BYTES - 104:
         # The size of the file; its duration in units of 100 ns, with a preroll in milliseconds.
-        [stated_size] = struct.unpack_from("<Q", header, properties + 40)
-        duration, preroll = struct.unpack_from("<Q8xQ", header, properties + 64)
+        [stated_size] = struct.unpack_from(
+            "<Q",
+            header,
+            properties + 40,
+        )
+        duration, preroll = struct.unpack_from(
+            "<Q8xQ",
+            header,
+            properties + 64,
+        )
         seconds = duration / 1e7 - preroll / 1e3
     else:
         return None

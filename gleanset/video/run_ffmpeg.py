@@ -80,7 +80,10 @@ def video_input(**options: Any) -> Any:
 def build_command(graph: Any, video: Path, log_level: str) -> list[str]:
     """Return the command line that runs an ffmpeg-python graph on a video."""
     silent = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", log_level)
-    words: list[str] = ffmpeg.compile(graph.global_args(*silent), cmd=find_ffmpeg())
+    words: list[str] = ffmpeg.compile(
+        graph.global_args(*silent),
+        cmd=find_ffmpeg(),
+    )
     return [f"file:{video}" if word == _INPUT else word for word in words]
 
 

@@ -16,7 +16,12 @@ def parse_json(text: str | bytes, kind: type[T], field: str, hint: str) -> T:
     try:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise RefusedRequest(422, f"wrong {field}", str(error), hint) from None
+        raise RefusedRequest(
+            422,
+            f"wrong {field}",
+            str(error),
+            hint,
+        ) from None
 
 
 def json_response(answer: Any) -> Response:

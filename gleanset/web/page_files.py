@@ -33,7 +33,10 @@ class PageFiles(StaticFiles):
         gzip_path = f"{path}.gz"
         # `lookup_path` also returns the status of the file; None for a missing one.
         is_gzipped = is_accepted and self.lookup_path(gzip_path)[1] is not None
-        response = await super().get_response(gzip_path if is_gzipped else path, scope)
+        response = await super().get_response(
+            gzip_path if is_gzipped else path,
+            scope,
+        )
         response.headers.update(
             {"cache-control": "no-cache", "vary": "accept-encoding"}
         )

@@ -101,7 +101,10 @@ class Threads:
         pool = ThreadPoolExecutor(self.number, thread_name_prefix="gleanset")
         try:
             in_flight = self.number * IN_FLIGHT_PER_WORKER
-            yield OpenPool(lambda item: pool.submit(function, item), in_flight)
+            yield OpenPool(
+                lambda item: pool.submit(function, item),
+                in_flight,
+            )
         except BaseException:
             self.stop()
             raise
@@ -255,4 +258,9 @@ def make_failure(item: Item, error: BaseException) -> Outcome[Item, Any]:
     if isinstance(error, TimeoutError):
         return Outcome(item, None, "too slow", "it took longer than an item may")
     log.error("unexpected error on %r", item, exc_info=error)
-    return Outcome(item, None, "internal error", f"{type(error).__name__}: {error}")
+    return Outcome(
+        item,
+        None,
+        "internal error",
+        f"{type(error).__name__}: {error}",
+    )

@@ -129,7 +129,10 @@ class _JsonMeter(ProgressMeter):
 
     def _write(self, **flags: bool) -> None:
         self._written = time.monotonic()
-        line: dict[str, object] = {"stage": self._stage, "done": round(self._done)}
+        line: dict[str, object] = {
+            "stage": self._stage,
+            "done": round(self._done),
+        }
         line["unit"] = self._unit
         if self._total is not None:
             line["total"] = round(self._total)

@@ -372,7 +372,11 @@ class Client:
                 data = self._read_body(url, response, policy, deadline)
                 return HttpResponse(response.status, response.headers, data, url)
         except zlib.error as error:
-            raise classify_error(DecodeError(str(error)), url, in_body) from error
+            raise classify_error(
+                DecodeError(str(error)),
+                url,
+                in_body,
+            ) from error
         except (HTTPError, OSError, UnicodeError) as error:
             self._raise_if_over(url, deadline, cause=error)
             raise classify_error(error, url, in_body) from error
@@ -455,7 +459,10 @@ class Client:
 
 
 def _too_large(url: str, max_bytes: int) -> Unreadable:
-    return Unreadable("too large", f"{url}: more than {max_bytes} bytes")
+    return Unreadable(
+        "too large",
+        f"{url}: more than {max_bytes} bytes",
+    )
 
 
 def _decode_text(response: HttpResponse) -> str:

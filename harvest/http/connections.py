@@ -341,7 +341,10 @@ class ConnectionPools:
         # curl and requests understand NO_PROXY=10.0.0.0/8, urllib does not.
         for entry in self._proxies.get("no", "").split(","):
             with suppress(ValueError):
-                network = ipaddress.ip_network(entry.strip().strip("[]"), strict=False)
+                network = ipaddress.ip_network(
+                    entry.strip().strip("[]"),
+                    strict=False,
+                )
                 if ipaddress.ip_address(host) in network:
                     return True
         return False

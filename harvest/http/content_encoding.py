@@ -23,6 +23,9 @@ def _gunzip(data: bytes, max_bytes: int) -> bytes:
     result = b""
     while data.startswith(_GZIP_BEGINNING) and len(result) <= max_bytes:
         member = zlib.decompressobj(_GZIP_WBITS)
-        result += member.decompress(data, max_bytes + 1 - len(result))
+        result += member.decompress(
+            data,
+            max_bytes + 1 - len(result),
+        )
         data = member.unused_data
     return result

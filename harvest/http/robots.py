@@ -212,7 +212,10 @@ class RobotsPolicy:
     def record_rules(self, file: str, status: int, data: bytes) -> float | None:
         """Record the response to the request for a file; return its crawl delay, if any."""
         if file.endswith(_TDM_FILE):
-            self._record_reservations(file, data if status < 300 else b"")
+            self._record_reservations(
+                file,
+                data if status < 300 else b"",
+            )
             return None
         if status in RETRY_STATUSES or status >= 500:
             self._forbid(file, f"{file}: http {status}")
@@ -252,7 +255,10 @@ class RobotsPolicy:
         elif failure.reason in _HOST_REASONS:
             self._forbid(file, failure.detail, failure.reason)
         else:
-            self._forbid(file, f"{failure.detail} ({failure.reason})")
+            self._forbid(
+                file,
+                f"{failure.detail} ({failure.reason})",
+            )
 
     def _record_reservations(self, file: str, data: bytes) -> None:
         rules = self._get(file)
@@ -369,7 +375,11 @@ def parse_content_signals(text: str) -> Protego | None:
 
     # Signals above all groups apply to all agents. A line that allows and forbids nothing ends the
     # names of this group; without it an agent named next would join them.
-    lines = ["User-agent: *", _NO_RULE, *map(_as_access_rule, text.splitlines())]
+    lines = [
+        "User-agent: *",
+        _NO_RULE,
+        *map(_as_access_rule, text.splitlines()),
+    ]
     return Protego.parse("\n".join(lines))
 
 
@@ -397,7 +407,10 @@ class PathRule(NamedTuple):
     def matches(self, path: str) -> bool:
         """Return whether a path begins like the pattern; `*` matches anything, `$` the end."""
         is_anchored = self.pattern.endswith("$")
-        first, *parts = map(unquote, self.pattern.removesuffix("$").split("*"))
+        first, *parts = map(
+            unquote,
+            self.pattern.removesuffix("$").split("*"),
+        )
         if is_anchored and not parts:
             return path == first
         if not path.startswith(first):

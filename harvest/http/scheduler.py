@@ -372,9 +372,15 @@ class Scheduler(Generic[Result]):
         with self._slots.changed:
             if job.turn.seconds > 0:
                 until = time.monotonic() + job.turn.seconds
-                heappush(self._delayed, (until, next(self._numbers), job))
+                heappush(
+                    self._delayed,
+                    (until, next(self._numbers), job),
+                )
             else:
-                queue = self._queues.setdefault(job.turn.host, deque())
+                queue = self._queues.setdefault(
+                    job.turn.host,
+                    deque(),
+                )
                 # First: what was begun is finished before its host gets another job.
                 queue.insert(0 if first else len(queue), job)
             self._slots.changed.notify()

@@ -48,7 +48,10 @@ def resolve_redirect(url: str, location: str) -> str:
     try:
         return normalize_url(urljoin(url, _decode_header(location)))
     except (Unreadable, ValueError) as error:
-        raise Unreadable("bad redirect", f"{url} -> {location}") from error
+        raise Unreadable(
+            "bad redirect",
+            f"{url} -> {location}",
+        ) from error
 
 
 def get_host(url: str) -> str:

@@ -225,7 +225,11 @@ class Source(ABC):
         options = {option.name: option for option in self.options}
         for name, value in query.options.items():
             if name not in options:
-                guess = did_you_mean(name, options, f"did you mean {self.name}.{{}}? ")
+                guess = did_you_mean(
+                    name,
+                    options,
+                    f"did you mean {self.name}.{{}}? ",
+                )
                 raise UsageError(
                     f"{self.name} has no option {name!r}",
                     f"{guess}use one of: {', '.join(options)}",
@@ -285,7 +289,10 @@ def status_error(
 
 def changed_error(site: str, query: str, answer: str) -> Changed:
     """Return the error for a response in an unknown format."""
-    return Changed(f"{site} answered {query!r} with {answer}", _UPDATE)
+    return Changed(
+        f"{site} answered {query!r} with {answer}",
+        _UPDATE,
+    )
 
 
 def no_data_error(site: str, query: str, page: Page) -> GleansetError:

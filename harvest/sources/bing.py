@@ -127,7 +127,11 @@ class Bing(Source):
             "Referer": endpoint.url("/"),
         }
         params = _build_params(query.text, settings, first)
-        page = client.page(endpoint.url("/images/async"), params, headers)
+        page = client.page(
+            endpoint.url("/images/async"),
+            params,
+            headers,
+        )
         self.check_status(page, query)
         return page
 
@@ -138,7 +142,10 @@ def _parse_page(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
     items = [_parse_result(result, query) for result in results]
     next_url = _find_next_url(page)
     if any(isinstance(item, Candidate) for item in items):
-        return ResultPage(items, _next_position(next_url, first, len(results)))
+        return ResultPage(
+            items,
+            _next_position(next_url, first, len(results)),
+        )
     is_empty = _has_no_results(page, query)
     is_end = next_url == "" and not results
     if (is_empty and first == 1) or (is_end and first > 1):
@@ -154,7 +161,11 @@ def _parse_page(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
         description = '"no results" in the middle of a list'
     elif not results and not _read_visible_text(page):
         description = "an empty page"
-    error = changed_error("Bing", query.text, f"{description} ({page.url})")
+    error = changed_error(
+        "Bing",
+        query.text,
+        f"{description} ({page.url})",
+    )
     # `walk_pages` requests the page again, and raises the error if it stays so.
     return ResultPage([], first, error)
 
@@ -219,7 +230,10 @@ def _has_decoys(page: Page, first: int) -> bool:
     results = _find_results(page)
     positions = []
     for result in results:
-        position = _read_number(result.get("href") or "", "selectedIndex")
+        position = _read_number(
+            result.get("href") or "",
+            "selectedIndex",
+        )
         if position is not None:
             positions.append(position)
 
@@ -271,7 +285,11 @@ def _is_blocked(page: Page, query: Query) -> bool:
         # A captcha that a script draws. Scripts of any other page mention captchas and consent.
         texts.append(page.text)
 
-    asks_consent = _contains("\n".join(texts).casefold(), query, "consent")
+    asks_consent = _contains(
+        "\n".join(texts).casefold(),
+        query,
+        "consent",
+    )
     # A page with a "no results" box may have a banner for consent.
     if asks_consent and not _has_no_results_box(page):
         return True

@@ -386,7 +386,13 @@ class Flickr(Source):
     def pages(self, query: Query, settings: OptionValues, client: Client) -> Pages:
         """Yield results in the requested order; from the 4,001st on, the newest upload first."""
         endpoint = Endpoint(settings["endpoint"])
-        api = FlickrApi(query.text, client, self._pace, endpoint, _read_keys())
+        api = FlickrApi(
+            query.text,
+            client,
+            self._pace,
+            endpoint,
+            _read_keys(),
+        )
         has_readable = False
         params: Params = _build_params(query.text, settings)
 
@@ -427,7 +433,10 @@ def _build_params(text: str, settings: OptionValues) -> dict[str, str]:
     if first:
         params["min_upload_date"] = _format_second(first, clock_time.min)
     if last:
-        params["max_upload_date"] = _format_second(last, clock_time(23, 59, 59))
+        params["max_upload_date"] = _format_second(
+            last,
+            clock_time(23, 59, 59),
+        )
     return {name: value for name, value in params.items() if value}
 
 

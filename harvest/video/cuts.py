@@ -34,7 +34,10 @@ def append_frames(
 ) -> FrameBuffer:
     """Return the buffer with new frames appended."""
     before = window.thumbs[-1:] if window else thumbs[:1]
-    steps = measure_distance(np.concatenate([before, thumbs[:-1]]), thumbs)
+    steps = measure_distance(
+        np.concatenate([before, thumbs[:-1]]),
+        thumbs,
+    )
     # Every other pixel of the brightness is enough to compare means.
     small = thumbs[:, 0, ::2, ::2].reshape(len(thumbs), -1).astype(np.float32)
     spread = small.std(axis=1).astype(np.float64)
@@ -163,8 +166,14 @@ class CutFinder:
 
         self.settled_until = max(self.settled_until, until)
         # Without the frames that a later gradual cut may begin with, however many came at once.
-        self._spread = self._measure_spread(window, until - _GRADUAL_SECONDS[-1] / 2)
-        drop_before(window, self.settled_until - LAG_SECONDS - _GRADUAL_SECONDS[-1])
+        self._spread = self._measure_spread(
+            window,
+            until - _GRADUAL_SECONDS[-1] / 2,
+        )
+        drop_before(
+            window,
+            self.settled_until - LAG_SECONDS - _GRADUAL_SECONDS[-1],
+        )
 
     def _measure_spread(self, window: FrameBuffer, until: float) -> float:
         """Return the most there was to see since the last cut; without it there was no scene."""
@@ -305,7 +314,12 @@ def _find_even_changes(window: FrameBuffer, span: float) -> list[_EvenChange]:
     first = first[middles]
     last = last[middles]
     is_even = _are_means(window, middles, first, last)
-    is_even &= _are_means(window, (first + middles) // 2, first, last)
+    is_even &= _are_means(
+        window,
+        (first + middles) // 2,
+        first,
+        last,
+    )
     even = np.flatnonzero(is_even)
     columns = [change[middles], middles, first, last]
     rows = zip(*(column[even].tolist() for column in columns), strict=True)

@@ -69,7 +69,11 @@ class FrameBlock(NamedTuple):
         for new_index, index in enumerate(indices.tolist()):
             if index in self.full_frames:
                 full_frames[new_index] = self.full_frames[index]
-        return FrameBlock(self.times[indices], self.thumbs[indices], full_frames)
+        return FrameBlock(
+            self.times[indices],
+            self.thumbs[indices],
+            full_frames,
+        )
 
     def iter_pieces(self) -> Iterator[FrameBlock]:
         """Yield the block in parts of about one second."""
@@ -232,7 +236,12 @@ class FfmpegDecoder:
         for data in parts:
             size = self._widths.popleft(), self._heights.popleft()
             pixels = self._flatten(data, size) if plan.facts.alpha else data
-            frame = RawFrame(pixels, size, plan.rgb, plan.facts.bt709)
+            frame = RawFrame(
+                pixels,
+                size,
+                plan.rgb,
+                plan.facts.bt709,
+            )
             self._full_frames.append(frame)
 
     def _flatten(self, data: bytes, size: tuple[int, int]) -> bytes:
@@ -269,7 +278,10 @@ class FfmpegDecoder:
         if len(due) > len(self._full_frames):
             count = due[len(self._full_frames)]
         if count >= min_frames:
-            yield from self._make_block(times[:count], [i for i in due if i < count])
+            yield from self._make_block(
+                times[:count],
+                [i for i in due if i < count],
+            )
 
     def _make_block(self, times: Float64Array, due: list[int]) -> Iterator[FrameBlock]:
         """Take these frames from the queues, and yield them if any has a usable time.
@@ -282,7 +294,12 @@ class FfmpegDecoder:
         for _ in range(count):
             self._times.popleft()
         width, height = THUMB
-        thumbs = np.frombuffer(data, np.uint8).reshape(count, 3, height, width)
+        thumbs = np.frombuffer(data, np.uint8).reshape(
+            count,
+            3,
+            height,
+            width,
+        )
         block = FrameBlock(times, thumbs, full_frames)
         self._frame_count += count
         # Of the frame before the next block, whatever its time (NaN, too).

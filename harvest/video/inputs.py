@@ -39,7 +39,10 @@ def open_video(path: Path) -> LocalVideo:
     try:
         sha256 = hash_file(path)
     except OSError as error:
-        raise Unreadable("cannot be read", error.strerror or str(error)) from error
+        raise Unreadable(
+            "cannot be read",
+            error.strerror or str(error),
+        ) from error
     name = format_path(path)
     title = format_path(Path(path.name))
     # The key is that of a frame, by its time.
@@ -103,7 +106,10 @@ def _find_videos(folder: Path) -> Iterator[Path]:
     tree = walk_tree(_normalize(folder), Counter(), errors.append)
     videos: list[Path] = []
     for parent, _, names in tree:
-        videos += filter(_is_video, [parent / name for name in names])
+        videos += filter(
+            _is_video,
+            [parent / name for name in names],
+        )
     # Unreadable folders are included, so that they are reported in their turn.
     videos += [Path(os.fsdecode(error.filename)) for error in errors]
     if not videos:

@@ -133,7 +133,10 @@ class _Comparison:
         max_matches = max(_STILL_SECONDS / step, MIN_DISTINCT)
         for begin in range(0, len(self._times), _BATCH_ROWS):
             batch = slice(begin, begin + _BATCH_ROWS)
-            is_match = _are_close(self._hashes[batch, None], self._earlier_hashes)
+            is_match = _are_close(
+                self._hashes[batch, None],
+                self._earlier_hashes,
+            )
             distances = self._times[batch, None] - self._earlier_times
             is_match &= distances >= self._min_distance
             is_match &= is_match.sum(axis=1, keepdims=True) <= max_matches

@@ -137,7 +137,10 @@ class VideoSegment:
         if mode == "useful":
             time_in_scene = candidate.time - (self._scene_start or 0.0)
             return candidate.scene, int(time_in_scene // every)
-        [number] = self.plan.schedule.find_bins(np.array([candidate.time]), every)
+        [number] = self.plan.schedule.find_bins(
+            np.array([candidate.time]),
+            every,
+        )
         return int(number), 0
 
     def _add_cuts(self, cuts: Iterator[SceneCut]) -> None:

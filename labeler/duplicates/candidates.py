@@ -128,7 +128,11 @@ def _find_mirrored(new: Batch) -> Iterator[NearPairs]:
         different = near.a != near.b
         a = unique.first[near.a[different]]
         b = unique.first[near.b[different]]
-        yield NearPairs(np.minimum(a, b), np.maximum(a, b), near.distance[different])
+        yield NearPairs(
+            np.minimum(a, b),
+            np.maximum(a, b),
+            near.distance[different],
+        )
 
 
 class CandidateSearch:
@@ -213,7 +217,10 @@ def _find_pairs_by_points(
     for near in points:
         a = left.owner[near.a]
         b = right.owner[near.b]
-        motions = _find_motion_cells(left.shapes[near.a], right.shapes[near.b])
+        motions = _find_motion_cells(
+            left.shapes[near.a],
+            right.shapes[near.b],
+        )
         # One number for each pair of samples and cell of their motion.
         voted_cells = (a * width + b)[:, None] * _MOTION_CELLS + motions
         is_other = a != b if left is right else np.ones(len(a), np.bool_)

@@ -178,7 +178,10 @@ def _measure_brighter(common: CommonPart) -> tuple[Float32Array, Float32Array]:
 
     # Without this, letters tiled over a whole image count as lettering (docs/experiments.md). For a
     # wide blur, a quarter of the size is as good and much faster.
-    change -= enlarge(blur(shrink(change, 4), max(0.5, max(a.shape) / 64)), a.shape)
+    change -= enlarge(
+        blur(shrink(change, 4), max(0.5, max(a.shape) / 64)),
+        a.shape,
+    )
     edge_slack = _EDGE_SLACK * abs(slope) * measure_slopes(a)
     return change, (_MIN_GREY_DIFFERENCE + edge_slack).astype(np.float32)
 
@@ -190,7 +193,10 @@ def fit_brightness(common: CommonPart) -> tuple[float, float]:
         slice(None, None, 2),
     )  # enough, and four times as fast
     mask = common.mask[sparse]
-    return fit_robust_line(common.a[sparse][mask], common.b[sparse][mask])
+    return fit_robust_line(
+        common.a[sparse][mask],
+        common.b[sparse][mask],
+    )
 
 
 def fit_robust_line(

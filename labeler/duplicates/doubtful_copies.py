@@ -249,7 +249,10 @@ def _is_veil(change: _Change, common: CommonPart) -> bool:
         return False
 
     # A veil of one opacity and brightness maps the grey values of a to those of b by a line.
-    slope, level = fit_robust_line(change.expected[veil], common.b[veil])
+    slope, level = fit_robust_line(
+        change.expected[veil],
+        common.b[veil],
+    )
     # Thin letters cover only half of most of their pixels, so fit again to those covered more.
     usual_change = (slope - 1) * change.expected + level
     more_covered = veil & (np.abs(change.residual) >= np.abs(usual_change))
@@ -362,7 +365,10 @@ def _find_perspective(a: PreparedImage, b: PreparedImage) -> Float64Array | None
         return None
 
     # The diagonals of a parallelogram halve each other: the sums of opposite corners are equal.
-    first, second, third, fourth = _project(list_corners(b.grey), motion)
+    first, second, third, fourth = _project(
+        list_corners(b.grey),
+        motion,
+    )
     deviation = np.linalg.norm(first - second + third - fourth)
     if deviation / max(a.grey.shape) < _MIN_PERSPECTIVE:
         return None

@@ -192,7 +192,10 @@ class _FinePair(NamedTuple):
         height, width = frame.a[rows, columns].shape
         x = columns.start
         y = rows.start
-        corners = move_points([(x, y), (x + width, y + height)], frame.to_a)
+        corners = move_points(
+            [(x, y), (x + width, y + height)],
+            frame.to_a,
+        )
         (left, top), (right, bottom) = np.maximum(np.rint(corners), 0).astype(int)
 
         motion = self.motion.copy()
@@ -291,7 +294,11 @@ def _align_more_finely(part: CommonPart, is_aligned: bool) -> Iterator[CommonPar
         points_b = find_points(part.b, _DRAWN_SIDE)
         alignment = estimate_alignment(points_a, points_b)
         if alignment is not None:
-            moved = warp(part.b, alignment.matrix, part.a.shape[::-1])
+            moved = warp(
+                part.b,
+                alignment.matrix,
+                part.a.shape[::-1],
+            )
             yield replace(part, b=moved)
 
 

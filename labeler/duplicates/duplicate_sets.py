@@ -309,7 +309,10 @@ def rank_copies(
         cost = sum(_ALTERATION_COSTS[way] for way in altered[member.id])
         # What surrounds the image in a screenshot does not count as its pixels.
         if "framed" in altered[member.id]:
-            overlap = overlaps.get(order_pair(members[0].id, member.id), 1.0)
+            overlap = overlaps.get(
+                order_pair(members[0].id, member.id),
+                1.0,
+            )
             cost -= log2(max(0.01, overlap))
         return quality_score(member) - cost
 
@@ -329,7 +332,10 @@ def rank_copies(
     rows = [member.id for member in comparable]
     # How each differs from the first one, since both differ from the hub in a known way.
     changes = [hub_relations[rows[0]] ^ hub_relations[row] for row in rows]
-    best = find_original(rows, [bool(way & Relation.MIRRORED) for way in changes])
+    best = find_original(
+        rows,
+        [bool(way & Relation.MIRRORED) for way in changes],
+    )
     return sorted(order, key=lambda member: member.id != best), altered
 
 
@@ -403,7 +409,10 @@ def _measure_extents(
     filled = median(parts) if len(parts) >= _MIN_MAJORITY_COPIES else max(parts)
     extents = {}
     for member in members:
-        overlap = overlaps.get(order_pair(members[0].id, member.id), 1.0)
+        overlap = overlaps.get(
+            order_pair(members[0].id, member.id),
+            1.0,
+        )
         extent = _measure_extent(hub_relations[member.id], overlap)
         # How much of it is border is not certain.
         if abs(member.filled - filled) > _MIN_BORDER:

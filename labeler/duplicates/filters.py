@@ -70,7 +70,10 @@ def measure_slopes(values: Float32Array) -> Float32Array:
 
 def measure_smooth_slopes(grey: Pixels) -> Float32Array:
     """Return the slopes of an image, averaged nearby, which distinguish lines from the ground."""
-    return blur(measure_slopes(grey.astype(np.float32)), _SLOPE_SIGMA)
+    return blur(
+        measure_slopes(grey.astype(np.float32)),
+        _SLOPE_SIGMA,
+    )
 
 
 def shrink(values: Float32Array, factor: int) -> Float32Array:

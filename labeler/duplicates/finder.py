@@ -196,7 +196,12 @@ class DuplicateFinder:
         while due := self._list_due(tried):
             tried |= due
             batches = run_batches(compare_files, self._read_pairs(due), processes)
-            progress = self._progress.batches(batches, "verifying", len(due), " pairs")
+            progress = self._progress.batches(
+                batches,
+                "verifying",
+                len(due),
+                " pairs",
+            )
             for batch in progress:
                 verdicts = []
                 failed = []

@@ -251,7 +251,11 @@ def _choose_edge_pixels(
     slopes = np.where(is_clipped, 0, slopes).ravel()
 
     # The steepest third of random pixels.
-    candidates = np.random.RandomState(0).randint(0, len(slopes), 3 * _EDGE_PIXELS)
+    candidates = np.random.RandomState(0).randint(
+        0,
+        len(slopes),
+        3 * _EDGE_PIXELS,
+    )
     order = np.argpartition(-slopes[candidates], _EDGE_PIXELS)
     strongest = candidates[order[:_EDGE_PIXELS]]
     rows, columns = np.unravel_index(strongest, values.shape)

@@ -310,7 +310,10 @@ class _Planner:
 
         best_copies = dict[int, int]()  # by member
         for copies in plan.sets:
-            best_copies |= dict.fromkeys(copies.rows, copies.members[0].id)
+            best_copies |= dict.fromkeys(
+                copies.rows,
+                copies.members[0].id,
+            )
         plan.doubts.extend(map(self._make_doubt, self._open_questions(best_copies)))
         plan.doubts.sort(
             key=lambda doubt: sorted(member.key for member in doubt.members)

@@ -86,7 +86,10 @@ def _make_frames(facts: VideoFacts, size: tuple[int, int], clip: Clip) -> Any:
     # Of all frames up to a time of the clip the last one is shown (`up`), never one of the shot
     # before; a little earlier, so that rounding does not move the first one to the second time.
     start = clip.started + CUT_TOLERANCE_SECONDS
-    frames = frames.filter("settb", "1/1000000").filter("setpts", f"PTS-{start}/TB")
+    frames = frames.filter("settb", "1/1000000").filter(
+        "setpts",
+        f"PTS-{start}/TB",
+    )
     frames = frames.filter("fps", clip.fps, start_time=0, round="up")
 
     # Even sides, because colors have half the size. The filter keeps the crop within the frame.
@@ -94,8 +97,14 @@ def _make_frames(facts: VideoFacts, size: tuple[int, int], clip: Clip) -> Any:
     width = min(max(box.width for box in boxes), size[0]) // 2 * 2
     height = min(max(box.height for box in boxes), size[1]) // 2 * 2
     times = [box.time - clip.started for box in boxes]
-    x = _follow(times, [box.x + (box.width - width) / 2 for box in boxes])
-    y = _follow(times, [box.y + (box.height - height) / 2 for box in boxes])
+    x = _follow(
+        times,
+        [box.x + (box.width - width) / 2 for box in boxes],
+    )
+    y = _follow(
+        times,
+        [box.y + (box.height - height) / 2 for box in boxes],
+    )
     return frames.filter("crop", width, height, x, y)
 
 

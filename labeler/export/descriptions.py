@@ -238,7 +238,11 @@ def _format_reading(facts: CardFacts) -> str:
     splits = (split for split in facts.parts if facts.splits[split])
     split = next(splits, SPLITS[0])
     folder = "." if facts.options.no_split else split
-    return facts.options.form.reading.format(split, _hub_name(split), folder)
+    return facts.options.form.reading.format(
+        split,
+        _hub_name(split),
+        folder,
+    )
 
 
 def _hub_name(split: str) -> str:
@@ -456,7 +460,11 @@ def write_descriptions(
 
 def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterator[Node]:
     """Yield the files and sets of files of Croissant's `distribution`."""
-    yield _file(LICENCE_FILE, "text/csv", hash_file(folder / LICENCE_FILE))
+    yield _file(
+        LICENCE_FILE,
+        "text/csv",
+        hash_file(folder / LICENCE_FILE),
+    )
     endings = sorted(facts.endings)
     images = _node("FileSet", "files") | {
         "encodingFormat": sorted({_MIMES.get(e, f"image/{e}") for e in endings}),

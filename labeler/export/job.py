@@ -470,7 +470,13 @@ def write_tree(
     if options.link:
         check_links(items, folder)
 
-    files, errors = _write_images(items, folder, options, workers, progress)
+    files, errors = _write_images(
+        items,
+        folder,
+        options,
+        workers,
+        progress,
+    )
     if not files:
         raise none_readable_error(errors)
     record_failures(dataset, errors)

@@ -62,7 +62,12 @@ def _render(item: ExportItem, options: ExportOptions) -> bytes:
     if size is not None:
         pixels = _resize(pixels, size, options.fit)
     if options.is_augmented(item.copy):
-        pixels = augment_image(pixels, item.sample.key, item.copy, options)
+        pixels = augment_image(
+            pixels,
+            item.sample.key,
+            item.copy,
+            options,
+        )
     return encode_jpeg(pixels) if item.path.endswith(".jpg") else _encode_png(pixels)
 
 

@@ -127,7 +127,10 @@ def import_labelled(
     # What the folder says: labels, groups, credit, licence texts.
     files = read_labelled(path, request.class_level, request.encoding)
     classes = files.count_classes()
-    groups = FileGroups(request.group_by, (image.path.name for image in files.images))
+    groups = FileGroups(
+        request.group_by,
+        (image.path.name for image in files.images),
+    )
     tables = SourceTables(path, encoding=request.encoding)
     tables.read(path)
     origins = _make_origins(

@@ -49,7 +49,12 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
 
     labels = LabelledFiles("coco", tree, "not in the COCO file", tables={*documents})
     for file, document in documents.items():
-        _annotate(document, file, _read_images(document, file, labels), labels)
+        _annotate(
+            document,
+            file,
+            _read_images(document, file, labels),
+            labels,
+        )
 
     # An error, instead of reading class folders: the file is meant to have the labels.
     if not labels.images:
@@ -356,7 +361,10 @@ def _read_class_names(
 def _read_yaml_names(text: str) -> dict[int, str]:
     """Return `names` of a data.yaml, a list or a mapping."""
     # JSON escapes an emoji as two surrogates, which are an error in YAML.
-    text = _SURROGATES.sub(lambda pair: str(json.loads(f'"{pair[0]}"')), text)
+    text = _SURROGATES.sub(
+        lambda pair: str(json.loads(f'"{pair[0]}"')),
+        text,
+    )
     try:
         # This loader takes all values for text, so `no` and `1.0` are names, and limits how deep
         # they are nested: the loader in Python takes minutes for 100,000 brackets.
@@ -516,7 +524,10 @@ def _iter_json_rows(text: str) -> Iterator[Mapping[str, str]]:
 def _iter_csv_rows(text: str) -> Iterator[Mapping[str, str]]:
     """Return the rows of CSV or TSV; the first line names the columns."""
     lines = list(io.StringIO(text, newline=""))
-    reader = csv.reader(lines, delimiter=find_delimiter(lines[0] if lines else ""))
+    reader = csv.reader(
+        lines,
+        delimiter=find_delimiter(lines[0] if lines else ""),
+    )
     names = [name.strip().lower() for name in next(reader, [])]
     # Not strict: rows may lack cells at their end.
     return (dict(zip(names, row, strict=False)) for row in reader)

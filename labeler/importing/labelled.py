@@ -94,7 +94,11 @@ class ImportTree(msgspec.Struct, dict=True):
                 "chmod u+r it",
             ) from error
 
-        text, self._encodings[file] = decode_text(data, str(file), self.encoding)
+        text, self._encodings[file] = decode_text(
+            data,
+            str(file),
+            self.encoding,
+        )
         if "\0" in text:
             raise InputUnusable(
                 f"cannot read {file}: not UTF-8 text",

@@ -120,7 +120,10 @@ def read_export(tree: ImportTree) -> LabelledFiles | None:
         folder = _find_class_folder(_get_relative_name(root, path), marker)
         # A folder that the export did not write is a class that a person added.
         if folder:
-            files.label(path, labels.get(folder) or tree.folder_names.decode(folder))
+            files.label(
+                path,
+                labels.get(folder) or tree.folder_names.decode(folder),
+            )
     return files
 
 

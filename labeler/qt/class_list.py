@@ -97,7 +97,10 @@ class ClassListModel(QAbstractListModel):
 
         if [row.target for row in rows] == [row.target for row in self._rows]:
             self._rows = rows
-            self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
+            self.dataChanged.emit(
+                self.index(0),
+                self.index(len(rows) - 1),
+            )
         else:  # not a reset, which would close the field of a class that is being renamed
             self.layoutAboutToBeChanged.emit()
             before = self.persistentIndexList()
@@ -121,8 +124,17 @@ class ClassListModel(QAbstractListModel):
             for target, key in reversed(PLACE_KEYS.items())
         ]
 
-        duplicates = ClassListRow(DUPLICATES, tr("Duplicates"), "", counts.duplicates)
-        return [*classes, *places, *([duplicates] if counts.duplicates else [])]
+        duplicates = ClassListRow(
+            DUPLICATES,
+            tr("Duplicates"),
+            "",
+            counts.duplicates,
+        )
+        return [
+            *classes,
+            *places,
+            *([duplicates] if counts.duplicates else []),
+        ]
 
     def filter_by(self, text: str) -> None:
         self._filter = text.strip()
@@ -139,7 +151,10 @@ class ClassListModel(QAbstractListModel):
     def _set_portraits(self, portraits: dict[str, list[SampleRegion]]) -> None:
         self.portraits = portraits
         if self._rows:
-            self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))
+            self.dataChanged.emit(
+                self.index(0),
+                self.index(len(self._rows) - 1),
+            )
 
     def row(self, number: int) -> ClassListRow | None:
         return self._rows[number] if 0 <= number < len(self._rows) else None
@@ -315,7 +330,12 @@ class ClassListDelegate(QStyledItemDelegate):
         self, painter: QPainter, line: QRect, target: str, ground: QColor
     ) -> int:
         side = line.height() - theme.SPACE_M
-        box = QRect(line.left(), line.top() + theme.SPACE_S, side, side)
+        box = QRect(
+            line.left(),
+            line.top() + theme.SPACE_S,
+            side,
+            side,
+        )
         portrait = self._classes.portraits.get(target)
         ratio = self._list.devicePixelRatioF()
         thumbnail = None
@@ -327,7 +347,11 @@ class ClassListDelegate(QStyledItemDelegate):
             draw_filling(painter, box, thumbnail)
         elif not portrait:
             painter.setPen(theme.muted_text())
-            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, target[:1].upper())
+            painter.drawText(
+                box,
+                Qt.AlignmentFlag.AlignCenter,
+                target[:1].upper(),
+            )
 
         theme.round_corners(painter, box, ground, side / 2)
         return box.right() + theme.SPACE_M + 2
@@ -399,7 +423,10 @@ class ClassListView(QListView):
         merge = menu.addMenu(tr("Merge into"))
         for name in worker.keys:
             if name != row.target:
-                merge.addAction(name.replace("&", "&&"), partial(rename, name))
+                merge.addAction(
+                    name.replace("&", "&&"),
+                    partial(rename, name),
+                )
         merge.setEnabled(not merge.isEmpty())
         text = tr("Delete: {count} faces are no longer sorted", count=row.count)
         menu.addAction(
@@ -498,7 +525,10 @@ class ClassListView(QListView):
             paths = [
                 Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()
             ]
-            self.files_dropped.emit(paths, row.target if row.is_class else None)
+            self.files_dropped.emit(
+                paths,
+                row.target if row.is_class else None,
+            )
 
 
 class ClassPanel(QWidget):

@@ -110,7 +110,15 @@ class CommandQueue(QObject):
         process.errorOccurred.connect(self._on_error)
         module = MODULES.get(self._words[0], self._words[0])
         # -P: never import modules from the current folder.
-        words = ["-P", "-m", module, *self._words[1:], "--json", "--progress", "json"]
+        words = [
+            "-P",
+            "-m",
+            module,
+            *self._words[1:],
+            "--json",
+            "--progress",
+            "json",
+        ]
         process.start(sys.executable, words)
         if self._low_priority and process.waitForStarted():
             lower_process_priority(process.processId())
@@ -166,7 +174,10 @@ def _environment() -> QProcessEnvironment:
     home = str(Path(gleanset.__file__).resolve().parent.parent)
     if home not in {*site.getsitepackages(), site.getusersitepackages()}:
         before = variables.value("PYTHONPATH")
-        variables.insert("PYTHONPATH", os.pathsep.join(filter(None, (home, before))))
+        variables.insert(
+            "PYTHONPATH",
+            os.pathsep.join(filter(None, (home, before))),
+        )
     return variables
 
 

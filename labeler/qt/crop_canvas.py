@@ -69,7 +69,12 @@ class BoxDraft:
     def box(self) -> Box:
         rect = self.rect.normalized()
         left, top = round(rect.left()), round(rect.top())
-        return Box(left, top, round(rect.right()) - left, round(rect.bottom()) - top)
+        return Box(
+            left,
+            top,
+            round(rect.right()) - left,
+            round(rect.bottom()) - top,
+        )
 
     @property
     def place(self) -> tuple[Box, float]:
@@ -360,7 +365,10 @@ class CropCanvas(QGraphicsView):
         place = next((n for n, box in enumerate(boxes) if box.id == current_id), None)
         if current_id is not None and place is None:
             self._gesture = None
-        self.show_boxes(boxes, self.current if place is None else place)
+        self.show_boxes(
+            boxes,
+            self.current if place is None else place,
+        )
 
     def choose(self, number: int) -> None:
         changed = number != self.current
@@ -409,7 +417,10 @@ class CropCanvas(QGraphicsView):
         place = self.viewport().rect()
         # Behind a notice, the darker ground would look like a frame around it.
         is_empty = self.image.isNull() and not self.placeholder
-        painter.fillRect(place, colour(Role.Window) if is_empty else backdrop())
+        painter.fillRect(
+            place,
+            colour(Role.Window) if is_empty else backdrop(),
+        )
         painter.setPen(colour(Role.Text))
         if self.image.isNull():
             painter.drawText(

@@ -398,7 +398,12 @@ class ImportDialog(CommandDialog):
         note = tr(
             "Images and frames of videos are copied; the originals are not changed."
         )
-        self.lay_out(self.summary, self.tiles, self.names, plain_label(note))
+        self.lay_out(
+            self.summary,
+            self.tiles,
+            self.names,
+            plain_label(note),
+        )
         self._simulation.add(
             [*words, "--simulate"]
             for words in dropped.harvest(root, hints=True, label=label)
@@ -591,7 +596,10 @@ class FileDropHandler(QObject):
         self.choose(tr("Add a folder"), QFileDialog.FileMode.Directory)
 
     def choose_videos(self) -> None:
-        dialog = self.choose(tr("Open an episode"), QFileDialog.FileMode.ExistingFiles)
+        dialog = self.choose(
+            tr("Open an episode"),
+            QFileDialog.FileMode.ExistingFiles,
+        )
         endings = " ".join(f"*{ending}" for ending in sorted(VIDEO_EXTENSIONS))
         dialog.setNameFilter(tr("Videos ({endings})", endings=endings))
 

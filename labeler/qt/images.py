@@ -167,7 +167,11 @@ def draw_fitted(painter: QPainter, area: QRect, image: QPixmap | str | None) -> 
         return rect
 
     centred = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-    painter.drawText(area.adjusted(4, 4, -4, -4), centred, image or "")
+    painter.drawText(
+        area.adjusted(4, 4, -4, -4),
+        centred,
+        image or "",
+    )
     return area
 
 
@@ -175,7 +179,13 @@ def to_qimage(pixels: "Image.Image") -> QImage:
     """Convert an RGB image to the format that Qt paints."""
     data = pixels.tobytes()
     width, height = pixels.size
-    image = QImage(data, width, height, 3 * width, QImage.Format.Format_RGB888)
+    image = QImage(
+        data,
+        width,
+        height,
+        3 * width,
+        QImage.Format.Format_RGB888,
+    )
     return image.convertToFormat(QImage.Format.Format_RGB32)
 
 
@@ -255,7 +265,11 @@ class SampleImage(QWidget):
             return
         painter = QPainter(self)
         side = max(self.width(), self.height())
-        thumbnail = self._thumbs.get(self._region, side, self.devicePixelRatioF())
+        thumbnail = self._thumbs.get(
+            self._region,
+            side,
+            self.devicePixelRatioF(),
+        )
         rect = draw_fitted(painter, self.rect(), thumbnail)
         # Else it is being loaded, or a text that says why it cannot be shown.
         if not isinstance(thumbnail, QPixmap):
@@ -266,8 +280,16 @@ class SampleImage(QWidget):
         if self._box is not None:
             # In pixels of the region that is shown.
             scale = rect.width() / max(1, self._region.region.box.width)
-            box = QRect(self._box.topLeft() * scale, self._box.bottomRight() * scale)
-            theme.draw_box(painter, box.translated(rect.topLeft()), 2, rect)
+            box = QRect(
+                self._box.topLeft() * scale,
+                self._box.bottomRight() * scale,
+            )
+            theme.draw_box(
+                painter,
+                box.translated(rect.topLeft()),
+                2,
+                rect,
+            )
 
 
 class DetailPanel(QWidget):
@@ -300,7 +322,11 @@ class DetailPanel(QWidget):
 
         self._show_pending: Callable[[], None] = lambda: None
         self.shown_id: int | None = None
-        self._timer = timer(self, lambda: self._show_pending(), HOVER_MS)
+        self._timer = timer(
+            self,
+            lambda: self._show_pending(),
+            HOVER_MS,
+        )
         self.show_tile(None)
 
     def point(
@@ -322,7 +348,10 @@ class DetailPanel(QWidget):
         self._face.show_region(tile.region if tile else None)
         framed = tile.region if tile and not _is_whole(tile.region) else None
         box = QRect(*framed.region.box) if framed else None
-        self._frame.show_region(whole_image(framed) if framed else None, box)
+        self._frame.show_region(
+            whole_image(framed) if framed else None,
+            box,
+        )
         self._about.setText(
             self._describe(tile)
             if tile

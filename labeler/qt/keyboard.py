@@ -198,7 +198,11 @@ class InputFilter(QObject):
         # With the same time it is the same event, sent to a parent of the view.
         elif gap and event.key() not in MODIFIER_KEYS:
             text = "" if event.modifiers() & ~TEXT_MODIFIERS else event.text()
-            self._is_typing = self._continues_name(event.key(), text, gap)
+            self._is_typing = self._continues_name(
+                event.key(),
+                text,
+                gap,
+            )
             self._has_ended = self._is_typing and event.key() in ENTER
             self._letters = self._letters + text if text.isalnum() else ""
             self._typed_at = event.timestamp()
@@ -284,7 +288,10 @@ class ShortcutsPopup(QFrame):
     def _lay_out(self) -> None:
         title = plain_label(tr("Keyboard shortcuts"), "title")
         faces, pages, views, window_keys = shortcut_sections().items()
-        columns = row_layout(_column(faces, views), _column(pages, window_keys))
+        columns = row_layout(
+            _column(faces, views),
+            _column(pages, window_keys),
+        )
         columns.setSpacing(SPACE_XL)
         self.setLayout(column_layout(title, columns, margins=(SPACE_L,) * 4))
 

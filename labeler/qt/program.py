@@ -97,7 +97,10 @@ class Welcome(QDialog):
         except GleansetError as error:
             self.problem.setText(str(error))
             return
-        self.opened.emit(target, [self.folder] if self.take.isChecked() else [])
+        self.opened.emit(
+            target,
+            [self.folder] if self.take.isChecked() else [],
+        )
 
     def _choose_target(self) -> None:
         choose_paths(

@@ -104,7 +104,10 @@ class BackgroundTask(QObject):
                 self._returned.emit(self.failed, text)
             except Exception as error:  # a bug must not close the window
                 traceback.print_exc(file=sys.stderr)
-                self._returned.emit(self.failed, f"bug in Gleanset: {error!r}")
+                self._returned.emit(
+                    self.failed,
+                    f"bug in Gleanset: {error!r}",
+                )
             else:
                 self._returned.emit(self.done, result)
 
@@ -319,7 +322,11 @@ class SessionWorker(QObject):
         self.progressed.emit(progress)
         if before != set(self.keys):
             removed = before - set(self.keys)
-            QTimer.singleShot(0, self, lambda: self.classes_changed.emit(removed))
+            QTimer.singleShot(
+                0,
+                self,
+                lambda: self.classes_changed.emit(removed),
+            )
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -339,7 +346,10 @@ class SessionWorker(QObject):
                 if job.decides and self._closed.is_set():
                     # No window is left to show it: the program says so at its end.
                     self.lost_count += 1
-                self._emit(self._answered, (job, None, None, reported))
+                self._emit(
+                    self._answered,
+                    (job, None, None, reported),
+                )
             finally:
                 self._job = None
 

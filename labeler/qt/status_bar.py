@@ -87,7 +87,12 @@ class MessageBar(QStatusBar):
     def message_room(self) -> QRect:
         """Return the place of the message."""
         end = self.childrenRect().left()  # of the visible parts
-        return self.rect().adjusted(MARGIN_PX, 0, end - self.width() - MARGIN_PX, 0)
+        return self.rect().adjusted(
+            MARGIN_PX,
+            0,
+            end - self.width() - MARGIN_PX,
+            0,
+        )
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the message; Qt would cut it within a word."""

@@ -93,7 +93,10 @@ def is_dark(palette: QPalette) -> bool:
 
 def _palette(theme: str) -> QPalette:
     colours = COLOURS[theme]["palette"]
-    palette = QPalette(QColor(colours["Base"]), QColor(colours["Window"]))
+    palette = QPalette(
+        QColor(colours["Base"]),
+        QColor(colours["Window"]),
+    )
     for role, value in colours.items():
         palette.setColor(QPalette.ColorRole[role], QColor(value))
     for role, value in COLOURS[theme]["disabled"].items():
@@ -251,7 +254,13 @@ def round_corners(
 ) -> None:
     """Paint the corners of a square image in the colour around it."""
     ratio = painter.deviceTransform().m11()
-    mask = _corner_mask(rect.width(), rect.height(), ground.rgb(), radius, ratio)
+    mask = _corner_mask(
+        rect.width(),
+        rect.height(),
+        ground.rgb(),
+        radius,
+        ratio,
+    )
     painter.drawPixmap(rect.topLeft(), mask)
 
 

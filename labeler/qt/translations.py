@@ -97,7 +97,10 @@ def language_for(locale: str | None) -> str:
 
     if locale:
         names = ", ".join(LANGUAGE_NAMES)
-        raise UsageError(f"unknown language: {locale!r}", f"choose one of {names}")
+        raise UsageError(
+            f"unknown language: {locale!r}",
+            f"choose one of {names}",
+        )
     return ENGLISH
 
 

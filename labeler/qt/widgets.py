@@ -158,7 +158,12 @@ class TitleLabel(QLabel):
             width = painter.fontMetrics().horizontalAdvance(title)
             second.setLeft(first.left() + width + theme.SPACE_L)
 
-        theme.draw_text(painter, first, title, theme.colour(Role.WindowText))
+        theme.draw_text(
+            painter,
+            first,
+            title,
+            theme.colour(Role.WindowText),
+        )
         painter.setFont(self.font())
         theme.draw_text(painter, second, "".join(rest))
 
@@ -220,7 +225,11 @@ class KeyHints(SwitchedLabel):
             line = QRect(left, 0, width + 1, self.height())
             if cap:
                 theme.draw_key(painter, line, key)
-            theme.draw_text(painter, line.adjusted(cap, 0, 0, 0), text)
+            theme.draw_text(
+                painter,
+                line.adjusted(cap, 0, 0, 0),
+                text,
+            )
             left += width + HINT_GAP
 
     def fitting_hints(self, metrics: QFontMetrics) -> list[tuple[str, str, int, int]]:
@@ -383,7 +392,10 @@ class NameField(HintedField):
         worker.classes_changed.connect(self.read_names)
 
     def read_names(self) -> None:
-        self._worker.ask(lambda session: list_known_names(session.dataset), self._offer)
+        self._worker.ask(
+            lambda session: list_known_names(session.dataset),
+            self._offer,
+        )
 
     def _offer(self, names: Sequence[KnownName]) -> None:
         self._names = names

@@ -193,7 +193,10 @@ class LabelerWindow(QMainWindow):
         self.split = QSplitter()
         for part, stretch in ((left, 0), (middle, 1), (self.details, 0)):
             self.split.addWidget(part)
-            self.split.setStretchFactor(self.split.count() - 1, stretch)
+            self.split.setStretchFactor(
+                self.split.count() - 1,
+                stretch,
+            )
         self.resize(*SIZE)
         self.split.setSizes([260, 940, 240])
         self.setCentralWidget(self.split)
@@ -210,14 +213,32 @@ class LabelerWindow(QMainWindow):
         action.triggered.connect(lambda checked=False: act())
 
     def _add_actions(self) -> None:
-        self._add_action(tr("Undo"), self.undo, QKeySequence.StandardKey.Undo)
-        self._add_action(tr("Redo"), self.redo, "Ctrl+Shift+Z", "Ctrl+Y")
+        self._add_action(
+            tr("Undo"),
+            self.undo,
+            QKeySequence.StandardKey.Undo,
+        )
+        self._add_action(
+            tr("Redo"),
+            self.redo,
+            "Ctrl+Shift+Z",
+            "Ctrl+Y",
+        )
         self._add_action(tr("Quit"), self.close, "Ctrl+Q")
-        self._add_action(tr("Keyboard shortcuts"), self.sheet.toggle, "F1", "?")
+        self._add_action(
+            tr("Keyboard shortcuts"),
+            self.sheet.toggle,
+            "F1",
+            "?",
+        )
         self._add_action(tr("Find a class"), self._name_class, "/")
         self._add_action(tr("Details panel"), self._toggle_details, "F9")
         self._add_action(tr("Settings"), self.show_settings, "Ctrl+,")
-        self._add_action(tr("Context menu"), partial(open_menu, self), "Shift+F10")
+        self._add_action(
+            tr("Context menu"),
+            partial(open_menu, self),
+            "Shift+F10",
+        )
         for kind in VIEWS:
             self._add_action(
                 tr(kind.title), partial(self._press_view_key, kind.name), kind.key
@@ -411,7 +432,10 @@ class LabelerWindow(QMainWindow):
         counts = self.worker.counts
         # The first images decide whether the window speaks of faces or of images.
         if counts is None or not counts.total:
-            self.worker.ask(lambda s: are_whole_images(s.dataset.db), Words.call_images)
+            self.worker.ask(
+                lambda s: are_whole_images(s.dataset.db),
+                Words.call_images,
+            )
         is_empty = isinstance(view, LabelingView) and not view.model.rowCount()
         if is_empty and not isinstance(self.focusWidget(), QLineEdit):
             view.enter()

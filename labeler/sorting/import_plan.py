@@ -51,7 +51,11 @@ class DroppedPaths(NamedTuple):
 
 
 def _common_options(root: Path, label: str | None = None) -> list[str]:
-    return [*([] if label is None else ["--label", label]), "-d", str(root.absolute())]
+    return [
+        *([] if label is None else ["--label", label]),
+        "-d",
+        str(root.absolute()),
+    ]
 
 
 def sort_paths(paths: Sequence[Path]) -> DroppedPaths:
@@ -59,7 +63,11 @@ def sort_paths(paths: Sequence[Path]) -> DroppedPaths:
     # Imported here, because image codecs are slow to load and not needed to start a window.
     from gleanset.images.decode import IMAGE_EXTENSIONS
 
-    kinds: dict[str, list[Path]] = {"folders": [], "files": [], "videos": []}
+    kinds: dict[str, list[Path]] = {
+        "folders": [],
+        "files": [],
+        "videos": [],
+    }
     for path in dict.fromkeys(paths):
         ending = path.suffix.lower()
         if path.is_dir():
@@ -121,7 +129,11 @@ class CommandFacts(msgspec.Struct, frozen=True):
     @property
     def split_sizes(self) -> dict[str, int]:
         """The number of samples in each split, after a split or an export."""
-        own = {"train": self.train, "val": self.val, "test": self.test}
+        own = {
+            "train": self.train,
+            "val": self.val,
+            "test": self.test,
+        }
         sizes: dict[str, Any] = self.splits or own
         return {
             name: sizes[name] for name in SPLITS if isinstance(sizes.get(name), int)
@@ -201,7 +213,13 @@ def search_commands(
     root: Path, words: str, site: str, limit: int, *, whole_images: bool
 ) -> list[list[str]]:
     """Return the commands that import `limit` images, found on a site by words, in order."""
-    options = ["--limit", str(limit), "--source", site, *_common_options(root)]
+    options = [
+        "--limit",
+        str(limit),
+        "--source",
+        site,
+        *_common_options(root),
+    ]
     # The space is removed again; without it, -words would be an option.
     return [
         ["harvest", "keyword", f" {words}", *options],
@@ -211,7 +229,13 @@ def search_commands(
 
 def _make_samples(root: Path, whole_images: bool) -> list[str]:
     detector = ["--detector", "whole"] if whole_images else []
-    return ["facecrop", "run", "--new", *detector, *_common_options(root)]
+    return [
+        "facecrop",
+        "run",
+        "--new",
+        *detector,
+        *_common_options(root),
+    ]
 
 
 def _split_into_commands(paths: Sequence[Path]) -> Iterator[list[str]]:

@@ -62,7 +62,10 @@ class ClassKeys:
     def follow(self) -> None:
         """Read keys that another window has set; an editor may be saving `dataset.toml` now."""
         with suppress(GleansetError):
-            self._keys = _merge_free_keys(self._settings().keys, self._keys)
+            self._keys = _merge_free_keys(
+                self._settings().keys,
+                self._keys,
+            )
 
     def assign(self, names: Sequence[str]) -> dict[str, str]:
         """Return the key of each class, in the order of the keys, which stay for this session."""

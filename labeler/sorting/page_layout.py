@@ -448,7 +448,11 @@ def cluster_stacks(
         if a in positions and b in positions
     ]
 
-    clusters = cluster_rows(rows, max(1, len(rows) // MEAN_CLUSTER_SIZE), cannot_link)
+    clusters = cluster_rows(
+        rows,
+        max(1, len(rows) // MEAN_CLUSTER_SIZE),
+        cannot_link,
+    )
     if len(rows) < FEW_STACKS:
         clusters = max(clusters, cluster_rows(rows, apart=cannot_link), key=len)
     sample_clusters = []

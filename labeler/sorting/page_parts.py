@@ -116,7 +116,12 @@ class Shown:
         """Return a page as it was composed."""
         labels = [tile.prediction.label or "" for tile in page.tiles]
         boxes = page.boxes
-        return cls(page, boxes, boxes, dict(zip(boxes, labels, strict=False)))
+        return cls(
+            page,
+            boxes,
+            boxes,
+            dict(zip(boxes, labels, strict=False)),
+        )
 
     def members(self, card: int) -> list[int]:
         """Return the tiles of a card, wherever they are."""
@@ -227,12 +232,19 @@ class Shown:
         cards = list(self.cards)
         for tile in tiles:
             cards[tile] = card
-        return replace(self.lift(tiles, frozenset()), cards=tuple(cards))
+        return replace(
+            self.lift(tiles, frozenset()),
+            cards=tuple(cards),
+        )
 
     def lift(self, tiles: Iterable[int], lifted: frozenset[int]) -> Shown:
         """Take the labels of tiles back, and lift some."""
         sent = {tile: to for tile, to in self.sent.items() if tile not in tiles}
-        return replace(self, sent=sent, lifted=self.lifted.difference(tiles) | lifted)
+        return replace(
+            self,
+            sent=sent,
+            lifted=self.lifted.difference(tiles) | lifted,
+        )
 
     def restrict(self, page: ClassPage) -> Shown:
         """Return the same for a page with fewer samples."""

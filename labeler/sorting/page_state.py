@@ -115,7 +115,13 @@ class PageState:
     def change(self, after: Shown | None, kind: Message | None = None) -> PageState:
         """Return the state after a change that can be undone."""
         serial = self.serial + 1
-        change = PageChange(serial, self.shown, after, self.last, kind)
+        change = PageChange(
+            serial,
+            self.shown,
+            after,
+            self.last,
+            kind,
+        )
         shown = after or self.shown
         changes = (*self.changes, change)
         return replace(
@@ -149,8 +155,14 @@ class PageState:
 
     def go_on(self, tiles: Iterable[int]) -> PageState:
         """Point at the next open tile after labelled ones, or at another one under the mouse."""
-        state = replace(self, under=-1 if self.under in self.shown.sent else self.under)
-        return state.show(state.shown, state.shown.next_open(min(tiles)))
+        state = replace(
+            self,
+            under=-1 if self.under in self.shown.sent else self.under,
+        )
+        return state.show(
+            state.shown,
+            state.shown.next_open(min(tiles)),
+        )
 
     def file(self, label: str | None = None) -> Result:
         """Label all open tiles as suggested, or as one class, and leave the page."""
@@ -224,7 +236,10 @@ class PageState:
             # What was typed ahead is for the first card, or the page of one class.
             tiles = state.name_targets() if state.card >= 0 else ()
             is_for_page = shown.page.kind is PageKind.CLASS
-            state = replace(state, name=Name(state.name.text, tiles, is_for_page))
+            state = replace(
+                state,
+                name=Name(state.name.text, tiles, is_for_page),
+            )
 
         return state
 
@@ -285,7 +300,10 @@ class Event(NamedTuple):
 
 def step(state: PageState, event: Event) -> Result:
     """Return the state after an event, and what the window has to do."""
-    return event.act(replace(state, now=event.at, last=event.last), *event.arguments)
+    return event.act(
+        replace(state, now=event.at, last=event.last),
+        *event.arguments,
+    )
 
 
 # -- what a person does
@@ -507,7 +525,12 @@ def note_failure(state: PageState, then: Act) -> Result:
     """Note that a question has no answer: a page that was left takes labels again."""
     page = state.shown.page
     if then is show_prepared:
-        return show_prepared(state, None, [], page if page.tiles else None)
+        return show_prepared(
+            state,
+            None,
+            [],
+            page if page.tiles else None,
+        )
     return replace(state, is_comparing=False), ()
 
 

@@ -383,7 +383,11 @@ def _compose_next_page(
         stack for stack in analysis.stacks if stack.prediction.label is None
     ]
     comparable = without_prediction if analysis.compared else []
-    clusters = cluster_stacks(comparable, vectors, analysis.vectors[:0])
+    clusters = cluster_stacks(
+        comparable,
+        vectors,
+        analysis.vectors[:0],
+    )
     # So few centered vectors may be zero.
     if not clusters and len(comparable) < MIN_CLUSTER_SIZE:
         clusters = [StackCluster((stack,), 0) for stack in comparable]

@@ -92,8 +92,16 @@ class ThumbnailCache:
 
         pixels = self._crop(region, side)
         if pixels is None:
-            pixels = read_pixels(get_sample_file(region, self._originals), side, "RGB")
-        pixels.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=2.0)
+            pixels = read_pixels(
+                get_sample_file(region, self._originals),
+                side,
+                "RGB",
+            )
+        pixels.thumbnail(
+            (side, side),
+            Image.Resampling.BOX,
+            reducing_gap=2.0,
+        )
         return pixels
 
     def _crop(self, region: SampleRegion, side: int) -> Image.Image | None:

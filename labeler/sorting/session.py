@@ -74,7 +74,10 @@ class History:
                 row.undoes is not None
                 and (before := self.steps.get(row.undoes)) is not None
             ):
-                step = before._replace(id=row.id, depth=before.depth + 1)
+                step = before._replace(
+                    id=row.id,
+                    depth=before.depth + 1,
+                )
                 with suppress(ValueError):
                     self._stack(before).remove(before)
 
@@ -277,7 +280,12 @@ class SortingSession:
             )
 
         kind, action, mark = PLACE_ACTIONS[place]
-        return self._decide(ids, kind, Choice("", action, None, provenance), mark)
+        return self._decide(
+            ids,
+            kind,
+            Choice("", action, None, provenance),
+            mark,
+        )
 
     def _decide(
         self,
@@ -327,7 +335,12 @@ class SortingSession:
         self.own_steps.add(step)
         self.follow_history()
         self.keys.save()
-        unknown = HistoryStep(step, make_operation(NAMED, name=""), 0, step)
+        unknown = HistoryStep(
+            step,
+            make_operation(NAMED, name=""),
+            0,
+            step,
+        )
         recorded = self.history.steps.get(step, unknown)
         return StepResult(step, recorded.operation, since, kind, recorded.root)
 

@@ -211,7 +211,10 @@ def _count_unreviewed(plan: SplitPlan) -> dict[str, int]:
         return {}
     # They are in no other split, because they must not evaluate.
     in_train = sum(plan.splits[key].split is not None for key in plan.unseen)
-    return {"in_train": in_train, "left_out": len(plan.unseen) - in_train}
+    return {
+        "in_train": in_train,
+        "left_out": len(plan.unseen) - in_train,
+    }
 
 
 def _describe_uneven(uneven: Uneven) -> str:

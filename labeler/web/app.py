@@ -107,7 +107,11 @@ class LabelerApi:
         token = request.query_params.get("token", "")
         if not self._people.identify(self._settings, token):
             return await self._page_files.get_response("index.html", request.scope)
-        return redirect_with_cookies(request, "./", {cookie_name(request.scope): token})
+        return redirect_with_cookies(
+            request,
+            "./",
+            {cookie_name(request.scope): token},
+        )
 
     async def get_state(self, request: Request) -> Response:
         """Return the state of the work; with `since`, once it is another version."""
@@ -117,7 +121,10 @@ class LabelerApi:
         scope = request.scope
         if not self._people.identify(self._settings, scope[TOKEN]):
             raise no_access_error(scope)
-        state = await self._sorting.run(SharedSorting.get_state, scope[PERSON])
+        state = await self._sorting.run(
+            SharedSorting.get_state,
+            scope[PERSON],
+        )
         return json_response(state)
 
     async def get_page(self, request: Request) -> Response:
@@ -136,13 +143,21 @@ class LabelerApi:
     async def post_step(self, request: Request) -> Response:
         """Carry out a step on a page."""
         hint = 'send {"id": …, "page": …, "act": …, "tiles": […]}'
-        sent = parse_json(await request.body(), SentStep, "step", hint)
+        sent = parse_json(
+            await request.body(),
+            SentStep,
+            "step",
+            hint,
+        )
         return json_response(await self._sorting.take(request.scope[PERSON], sent))
 
     async def handle_people(self, request: Request) -> Response:
         """Tell the owner who decided how much, after inviting or revoking somebody."""
         check_owner(request.scope[PERSON])
-        changes = {"POST": self._people.invite, "DELETE": self._people.revoke}
+        changes = {
+            "POST": self._people.invite,
+            "DELETE": self._people.revoke,
+        }
         token = None
         if change := changes.get(request.method):
             name = request.query_params.get("name", "")

@@ -56,7 +56,12 @@ class CopiesCheck(NamedTuple):
             CheckedFace(face.key, face.label, (face.width, face.height))
             for face in self.copies.members
         ]
-        return CheckPage(self.copies.name, left, faces, self.copies.doubtful)
+        return CheckPage(
+            self.copies.name,
+            left,
+            faces,
+            self.copies.doubtful,
+        )
 
     def settle(self, session: SortingSession, sent: SentStep) -> StepResult:
         """Keep one copy, by position; without one, none of them is a copy."""
@@ -97,7 +102,10 @@ class LabelsCheck(NamedTuple):
         items = [self.items[n] for n in sent.tiles]
         rows = [item.id for item in items]
         if sent.act == "confirm":
-            return confirm_labels(session, {i.id: str(i.label) for i in items})
+            return confirm_labels(
+                session,
+                {i.id: str(i.label) for i in items},
+            )
         if sent.label:
             return session.decide(rows, sent.label, REVIEW)
         suggestions = {i.id: Suggestion(str(i.other), i.value or 0.0) for i in items}

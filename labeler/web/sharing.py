@@ -106,12 +106,19 @@ class CurrentPage:
         """Note what the tiles are now, by their first row; other people have `reserved`."""
         page = self.shown.page
         states = samples.get_many([tile.rows[0] for tile in page.tiles])
-        shown = replace(self.shown, sent={}, names=Shown.begin(page).names)
+        shown = replace(
+            self.shown,
+            sent={},
+            names=Shown.begin(page).names,
+        )
         reserved_tiles = set()
         for n, tile in enumerate(page.tiles):
             state = states.get(tile.rows[0])
             if state is None or not state.waits:
-                shown = shown.send([n], find_target(state) if state else "")
+                shown = shown.send(
+                    [n],
+                    find_target(state) if state else "",
+                )
             elif state.region.region != self.regions[n] or reserved.intersection(
                 tile.rows
             ):
@@ -200,7 +207,10 @@ class Person:
 
     def _find_page(self, key: str | int) -> CurrentPage:
         """Return the page with an id, or on which a step was made; or one without tiles."""
-        data = self.session.dataset.db.fetch_text(_FIND_PAGE, (self.name, key))
+        data = self.session.dataset.db.fetch_text(
+            _FIND_PAGE,
+            (self.name, key),
+        )
         return _decode_page(data) if data else CurrentPage(NO_PAGE)
 
     @contextmanager
@@ -220,11 +230,19 @@ class Person:
         if sent.act in ("undo", "redo"):
             return self._take_back(sent)
         if sent.act in ("settle", "confirm"):
-            _require_page(sent, self.check_page.id, len(self.check_page.faces))
+            _require_page(
+                sent,
+                self.check_page.id,
+                len(self.check_page.faces),
+            )
             return self.check.settle(self._reviewing, sent)
 
         current = self._find_page(sent.page)
-        _require_page(sent, current.id, len(current.shown.page.tiles))
+        _require_page(
+            sent,
+            current.id,
+            len(current.shown.page.tiles),
+        )
         if sent.id == current.request:
             return NO_STEP
         # What waits is labelled also where it is on the page of somebody else now.
@@ -239,7 +257,10 @@ class Person:
     def _take_back(self, sent: SentStep) -> StepResult:
         if sent.step:
             check_owner(self.name)
-        result = self.session.take_back(StepKind(sent.act), sent.step)
+        result = self.session.take_back(
+            StepKind(sent.act),
+            sent.step,
+        )
         # Show the page where the step was made.
         current = self._find_page(result.root)
         if current.steps:
@@ -284,7 +305,10 @@ def _send(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
 
 def _resolve(person: Person, sent: SentStep) -> str:
     """Return the class that a typed name means. Raises `RefusedRequest` for a likely typo."""
-    match = match_exact_name(sent.label, list_known_names(person.session.dataset))
+    match = match_exact_name(
+        sent.label,
+        list_known_names(person.session.dataset),
+    )
     if match is not None:
         return match.label
     label = normalize_class_name(sent.label)
@@ -325,7 +349,12 @@ def _accept(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
     label = _resolve(person, sent) if sent.label else None
     person.session.check_classes_exist(() if label else shown.page.labels)
     done = {*shown.sent, *shown.others}
-    result = person.pages.label_page(shown.page, shown.lifted, done, label)
+    result = person.pages.label_page(
+        shown.page,
+        shown.lifted,
+        done,
+        label,
+    )
     _leave(person, current, sent)
     return result
 
@@ -489,7 +518,12 @@ class SharedSorting:
         notes = person.notes
         person.notes = []
         reserved = self._list_reserved(person).union(own)
-        return Wish(person.room, reserved, person.session.tiles.list_new(), notes)
+        return Wish(
+            person.room,
+            reserved,
+            person.session.tiles.list_new(),
+            notes,
+        )
 
     def note_composed(self, name: PersonName, pages: Sequence[ClassPage]) -> None:
         """Keep pages that were composed for a person, without what was shown meanwhile."""
@@ -516,7 +550,10 @@ class SharedSorting:
                 raise UsageError("not your step", "load the page again")
             return StepResult(step.id, step.operation)
 
-        self.dataset.db.step_columns = {"person": name, "request": sent.id}
+        self.dataset.db.step_columns = {
+            "person": name,
+            "request": sent.id,
+        }
         with self.dataset.db.transaction():
             result = person.take(sent)
         self._note_change()
@@ -604,7 +641,10 @@ class SharedSorting:
                 lifted=n in shown.lifted,
                 image=TileImage(region.width, region.height, region.region.box),
             )
-            card = cards.setdefault(box, LabelCard(names.get(box) or "", []))
+            card = cards.setdefault(
+                box,
+                LabelCard(names.get(box) or "", []),
+            )
             card.tiles.append(tile)
 
         return LabelPage(

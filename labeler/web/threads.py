@@ -116,7 +116,12 @@ class SortingThreads:
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
         """Return the result of a method of `SharedSorting`. Raises `RefusedRequest`."""
         try:
-            return await _run(self._deciding, work, self._sharing, *arguments)
+            return await _run(
+                self._deciding,
+                work,
+                self._sharing,
+                *arguments,
+            )
         finally:
             self._run_ended.set()
             self._run_ended = asyncio.Event()
@@ -173,7 +178,12 @@ class SortingThreads:
     async def _compose(self, name: PersonName) -> None:
         wish = await self.run(SharedSorting.make_wish, name)
         start = time.monotonic()
-        pages = await _run(self._composing, self._composer.compose, name, wish)
+        pages = await _run(
+            self._composing,
+            self._composer.compose,
+            name,
+            wish,
+        )
         self._composing_seconds = time.monotonic() - start
         if self._composing_seconds <= MAX_COMPOSING_SECONDS:
             pages = pages[:1]  # the page after it learns from this one

@@ -223,7 +223,12 @@ def plan_merge(merge: CatalogueMerge) -> MergePlan:
     own_steps = {step["id"] for step in merge.list_steps("main")} - common_steps
     for key in decided_keys:
         steps = merge.list_steps_of_sample(key)
-        _plan_sample(plan, merge, key, is_decided_here=not own_steps.isdisjoint(steps))
+        _plan_sample(
+            plan,
+            merge,
+            key,
+            is_decided_here=not own_steps.isdisjoint(steps),
+        )
     return plan
 
 

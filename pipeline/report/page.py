@@ -126,7 +126,10 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> dict[str, object
     settings = dataset.samples.get_split_settings()
     # The first image of each class, then the second of each; None where a class has no more.
     rounds = zip_longest(*(row.strip for row in rows))
-    band = islice(filter(None, chain.from_iterable(rounds)), MAX_BAND_IMAGES)
+    band = islice(
+        filter(None, chain.from_iterable(rounds)),
+        MAX_BAND_IMAGES,
+    )
     return {
         "rows": rows,
         "band": list(band),

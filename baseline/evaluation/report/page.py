@@ -55,7 +55,10 @@ def write_report(dataset: Dataset, run_id: str) -> Path:
 def write_page(path: Path, template: str, values: dict[str, object]) -> Path:
     """Render a template, with all values escaped, and write it."""
     templates = get_templates("baseline.evaluation.report")
-    write_atomic(path, encode_page(templates.get_template(template).render(values)))
+    write_atomic(
+        path,
+        encode_page(templates.get_template(template).render(values)),
+    )
     return path
 
 

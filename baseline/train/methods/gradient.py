@@ -50,7 +50,12 @@ def fit_simple(
     with reproducible(settings.seed):
         net = SmallNet(settings, len(data.classes))
 
-    task = make_classifier_task(net, train, data.arrays("val"), settings)
+    task = make_classifier_task(
+        net,
+        train,
+        data.arrays("val"),
+        settings,
+    )
     course = train_network(task, callback, data.checkpoint_folder)
     trained = to_trained_net(net, settings, SmallBackbone(settings))
     return TrainingResult(trained, course, facts={})
@@ -73,7 +78,12 @@ def fit_finetune(
         callback,
     )
 
-    task = make_classifier_task(net, train, data.arrays("val"), settings)
+    task = make_classifier_task(
+        net,
+        train,
+        data.arrays("val"),
+        settings,
+    )
     task = task._replace(frozen=net.backbone, frozen_epochs=settings.warm_up)
     course = train_network(task, callback, data.checkpoint_folder)
 
@@ -112,7 +122,12 @@ def fit_triplet(
         embeddings, _ = embed_samples(network, train, VALIDATION_BATCH)
         weight = layer.weight.cpu().numpy()
         bias = layer.bias.cpu().numpy()
-    head = build_gallery(embeddings.numpy(), train.y, frozen.keys, len(data.classes))
+    head = build_gallery(
+        embeddings.numpy(),
+        train.y,
+        frozen.keys,
+        len(data.classes),
+    )
     net = TrainedNet(
         frozen.backbone,
         head,
@@ -154,7 +169,11 @@ def _compute_discriminants(x: Float64Array, y: IntArray) -> Float64Array:
     """Return discriminants, then other directions, at most `COMPONENTS` x D."""
     # Whitened within classes, in a space of fewer dimensions.
     rank = min(COMPONENTS, *x.shape)
-    _, _, components = randomized_svd(x - x.mean(0), rank, random_state=0)
+    _, _, components = randomized_svd(
+        x - x.mean(0),
+        rank,
+        random_state=0,
+    )
     rows = TrainRows(
         x @ components.T,
         y,

@@ -135,7 +135,10 @@ class Whitening(NamedTuple):
         return np.concatenate([layer @ matrix.T for layer, matrix in layers], 1)
 
     def _split(self, x: FloatArray) -> list[FloatArray]:
-        return split_columns(x, [len(matrix) for matrix in self.matrices])
+        return split_columns(
+            x,
+            [len(matrix) for matrix in self.matrices],
+        )
 
 
 def _whitening_matrix(residuals: FloatArray) -> FloatArray:
@@ -201,9 +204,18 @@ def choose_strength(
     # Each fit has one view of few images: several threads would wait for each other.
     with limit_threads():
         for train, test in folds:
-            whitening = Whitening.fit(sample.at(train).flatten_views(), layers)
+            whitening = Whitening.fit(
+                sample.at(train).flatten_views(),
+                layers,
+            )
             white = whitening.transform(sample.x[:, 0]).astype(np.float64)
-            losses += _measure_losses(white @ white.T, sample, train, test, STRENGTHS)
+            losses += _measure_losses(
+                white @ white.T,
+                sample,
+                train,
+                test,
+                STRENGTHS,
+            )
 
     return StrengthChoice(
         strength=STRENGTHS[losses.argmin()],
@@ -319,7 +331,12 @@ def _measure_losses(
 ) -> Float64Array:
     """Return the log loss of test rows for each strength, fitted on train rows."""
     train_x, test_x = _kernel_coordinates(kernel, train, test)
-    models = fit_path(train_x, rows.y[train], rows.weights[train], strengths)
+    models = fit_path(
+        train_x,
+        rows.y[train],
+        rows.weights[train],
+        strengths,
+    )
     # `rows.at(test)` would copy the features, too.
     y = rows.y[test]
     weights = rows.weights[test]

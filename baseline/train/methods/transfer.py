@@ -81,7 +81,10 @@ class FrozenFeatures(NamedTuple):
         """
         train = data.examples.splits["train"]
         keys = [sample.key for sample in train]
-        check_classes(data.examples.classes_of("train", keys), data.classes)
+        check_classes(
+            data.examples.classes_of("train", keys),
+            data.classes,
+        )
 
         backbone, facts = load_pretrained_backbone(settings, callback)
         features = data.train_features(backbone)
@@ -90,7 +93,11 @@ class FrozenFeatures(NamedTuple):
         check_classes(y, data.classes)
 
         # A rare class weighs more, which is the same as drawing its images more often.
-        by_class = compute_class_weights(y, len(data.classes), settings.balance)
+        by_class = compute_class_weights(
+            y,
+            len(data.classes),
+            settings.balance,
+        )
         rows = TrainRows(
             x=features.vectors,
             y=y,

@@ -269,7 +269,12 @@ class _Export:
         self.progress.say(
             f"comparing its predictions for {images} with those of the run ..."
         )
-        check = compare(self.engine, engine, self.checked.images, self.checked.y)
+        check = compare(
+            self.engine,
+            engine,
+            self.checked.images,
+            self.checked.y,
+        )
         check_agreement(check, precision)
         card = msgspec.structs.replace(card, checked=check.to_json())
         return ExportedFile(with_card(model, card), card, engine, check)

@@ -136,7 +136,11 @@ def _add_features(
 def _export_with_torch(
     member: "TimmBackbone", shape: ImageShape, opset: int
 ) -> ModelProto:
-    require_extra(f"exporting {member.name}", ("onnxscript",), "onnx")
+    require_extra(
+        f"exporting {member.name}",
+        ("onnxscript",),
+        "onnx",
+    )
     import torch
 
     # Two images, because the exporter would make a batch axis of one static.
@@ -300,7 +304,11 @@ def quantize(exact: ModelProto, calibration: Pixels) -> ModelProto:
         ready = path.with_name("ready.onnx")
         target = path.with_name("int8.onnx")
         onnx.save(exact, path)
-        shapes.quant_pre_process(str(path), str(ready), skip_symbolic_shape=True)
+        shapes.quant_pre_process(
+            str(path),
+            str(ready),
+            skip_symbolic_shape=True,
+        )
         tools.quantize_static(
             str(ready),
             str(target),

@@ -171,7 +171,10 @@ def _parse_script(script: str) -> Iterator[GoogleResult]:
             if result:
                 words = (_parse_string(token["title"]) or "").split()
                 page_url = _parse_url(token["page"])
-                yield result._replace(page_url=page_url, title=" ".join(words) or None)
+                yield result._replace(
+                    page_url=page_url,
+                    title=" ".join(words) or None,
+                )
             result = None
             continue
 
@@ -181,7 +184,11 @@ def _parse_script(script: str) -> Iterator[GoogleResult]:
         if result:
             yield result
         width = _parse_pixels(token["width"])
-        result = GoogleResult(url, width, _parse_pixels(token["height"]))
+        result = GoogleResult(
+            url,
+            width,
+            _parse_pixels(token["height"]),
+        )
     if result:
         yield result
 
@@ -220,7 +227,10 @@ def _parse_string(literal: str | None) -> str | None:
     if not literal or not literal.startswith('"'):
         return None
     try:
-        text: str = json.loads(_HEX_ESCAPE.sub(r"\\u00\1", literal), strict=False)
+        text: str = json.loads(
+            _HEX_ESCAPE.sub(r"\\u00\1", literal),
+            strict=False,
+        )
     except ValueError:
         return None
     # Half of a surrogate pair cannot be encoded.

@@ -192,7 +192,10 @@ class Google(Source):
                 "the answer), wait some hours, or use another source",
             )
         if state == "refused":
-            self.check_status(Page(page.status, page.text, page.url, {}), query)
+            self.check_status(
+                Page(page.status, page.text, page.url, {}),
+                query,
+            )
 
 
 def _make_browser(settings: OptionValues, client: Client) -> GoogleBrowser:

@@ -135,7 +135,12 @@ class Pixiv(Source):
         # A login for each keyword would soon be blocked.
         with self._lock:
             if key not in client.logins:
-                client.logins[key] = PixivApi(endpoints, client, token, self._pace)
+                client.logins[key] = PixivApi(
+                    endpoints,
+                    client,
+                    token,
+                    self._pace,
+                )
             api: PixivApi = client.logins[key]
             return api
 

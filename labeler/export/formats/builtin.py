@@ -51,7 +51,10 @@ def check_template(text: str) -> str:
         ) from error
 
     if unknown := fields - {*FIELDS}:
-        raise UsageError(f"a caption has no field {{{min(unknown)}}}: {text!r}", _FIX)
+        raise UsageError(
+            f"a caption has no field {{{min(unknown)}}}: {text!r}",
+            _FIX,
+        )
     if "\n" in text:
         raise UsageError(f"a caption has only one line: {text!r}", _FIX)
     return text
@@ -240,7 +243,10 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
                 for item in boxes
             ]
             stem = path.removeprefix("images/").rpartition(".")[0]
-            write_text(folder / "labels" / f"{stem}.txt", "".join(lines))
+            write_text(
+                folder / "labels" / f"{stem}.txt",
+                "".join(lines),
+            )
 
     write_text(
         folder / "data.yaml",

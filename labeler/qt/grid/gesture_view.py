@@ -171,7 +171,10 @@ class GestureView(TileView):
                 mark=bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
             )
         elif event.key() in COMMAND_BY_KEY and plain:
-            self.commanded.emit(COMMAND_BY_KEY[Key(event.key())], self.target_rows())
+            self.commanded.emit(
+                COMMAND_BY_KEY[Key(event.key())],
+                self.target_rows(),
+            )
         elif event.key() == Key.Key_Escape and (
             self.selected_rows() or self.mouse.busy
         ):
@@ -242,7 +245,10 @@ class GestureView(TileView):
         # A tile that was sent there already keeps its state, which says so.
         others = [row for row in rows if self.tiles.state(row).key != self.held_key]
         self.stroke |= {row: self.tiles.states.get(row, UNMARKED) for row in rows}
-        self.tiles.set_state(others, TileState(TileMark.SENT, self.held_key))
+        self.tiles.set_state(
+            others,
+            TileState(TileMark.SENT, self.held_key),
+        )
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
         """End a sweep with its key, as one step."""
@@ -332,7 +338,10 @@ class GestureView(TileView):
         elif self.is_page:
             self.commanded.emit(GridCommand.LIFT, rows)
         elif self.point >= 0:
-            self.select_ranges([(self.point, self.point)], Select.Toggle)
+            self.select_ranges(
+                [(self.point, self.point)],
+                Select.Toggle,
+            )
 
     def inputMethodEvent(self, event: QInputMethodEvent) -> None:
         """Leave keys to the input method while it composes."""
@@ -406,7 +415,10 @@ class GestureView(TileView):
 
         rows.sort(key=lambda other: other != row)  # the one pointed at is the first
         if rows:
-            self.menu_asked.emit(rows, self.viewport().mapToGlobal(point))
+            self.menu_asked.emit(
+                rows,
+                self.viewport().mapToGlobal(point),
+            )
         else:
             event.ignore()
 

@@ -186,7 +186,12 @@ class GridLayout:
         for number, placed in enumerate(shelf):
             begin, end = (free * part // len(shelf) for part in (number, number + 1))
             left = placed.left + begin
-            box = QRect(left - INSET * is_card, self.height, 0, bottom - self.height)
+            box = QRect(
+                left - INSET * is_card,
+                self.height,
+                0,
+                bottom - self.height,
+            )
             box.setRight(placed.right + end + INSET - GAP - 1)
             self.placed.append(placed._replace(left=left, box=box))
         self.height = bottom + INSET * is_card
@@ -199,7 +204,12 @@ class GridLayout:
         line, column = divmod(row - placed.first, placed.columns)
         side = placed.cell - GAP
         left = placed.left + column * placed.cell
-        return QRect(left, placed.top + line * placed.cell, side, side)
+        return QRect(
+            left,
+            placed.top + line * placed.cell,
+            side,
+            side,
+        )
 
     def section_of(self, row: int) -> PlacedSection | None:
         return next((placed for placed in self.placed if row in placed.rows), None)

@@ -134,7 +134,10 @@ class TileModel(QAbstractListModel):
         """Return the samples that tiles stand for, including all samples of stacks."""
         samples: list[int] = []
         for row in rows:
-            samples += self.members.get(self._ids[row], (self._ids[row],))
+            samples += self.members.get(
+                self._ids[row],
+                (self._ids[row],),
+            )
         return samples
 
     def row_of(self, sample: int) -> int:
@@ -174,7 +177,10 @@ class TileModel(QAbstractListModel):
         self._tiles |= tiles
         if ids is self._ids:
             end = min((last + 1) * BLOCK_SIZE, len(self._ids)) - 1
-            self.dataChanged.emit(self.index(first * BLOCK_SIZE), self.index(end))
+            self.dataChanged.emit(
+                self.index(first * BLOCK_SIZE),
+                self.index(end),
+            )
 
     def _forget_block(self, block: int, ids: Sequence[int]) -> None:
         if ids is self._ids:
@@ -184,7 +190,10 @@ class TileModel(QAbstractListModel):
         """Read the shown samples again; previous details are shown until then."""
         self._requested_blocks.clear()
         if self._ids:
-            self.dataChanged.emit(self.index(0), self.index(len(self._ids) - 1))
+            self.dataChanged.emit(
+                self.index(0),
+                self.index(len(self._ids) - 1),
+            )
 
     def state(self, row: int) -> TileState:
         """Return what was done with a tile since it was shown, here or elsewhere."""
@@ -209,14 +218,22 @@ class TileModel(QAbstractListModel):
     def _read_state(self, tile: SampleTile, mark: TileMark) -> TileState:
         place = Place.REJECT if tile.status == "rejected" else tile.status
         target = tile.label or tile.mark or place
-        return TileState(mark, self.key_of(tile.label or f":{target}"), target)
+        return TileState(
+            mark,
+            self.key_of(tile.label or f":{target}"),
+            target,
+        )
 
     def key_of(self, target: str) -> str:
         return PLACE_KEYS.get(target) or self._worker.keys.get(target, "")
 
     def send_state(self, target: str) -> TileState:
         """Return the state of a tile that is sent to a class or place."""
-        return TileState(TileMark.SENT, self.key_of(target), target.removeprefix(":"))
+        return TileState(
+            TileMark.SENT,
+            self.key_of(target),
+            target.removeprefix(":"),
+        )
 
     def set_state(self, rows: Iterable[int], state: TileState) -> None:
         self.set_states(dict.fromkeys(rows, state))
@@ -228,7 +245,10 @@ class TileModel(QAbstractListModel):
             row: state for row, state in all_states.items() if state != UNMARKED
         }
         if states:
-            self.dataChanged.emit(self.index(min(states)), self.index(max(states)))
+            self.dataChanged.emit(
+                self.index(min(states)),
+                self.index(max(states)),
+            )
 
     def withdraw_labels(self, rows: Iterable[int]) -> None:
         """Show samples as waiting until they are read: their labels are being removed."""

@@ -147,7 +147,10 @@ class TileMouse(QObject):
         if rows and not modifiers & (Modifier.ShiftModifier | Modifier.ControlModifier):
             self._drag(rows)
             return
-        self._band = QRubberBand(QRubberBand.Shape.Rectangle, self._view.viewport())
+        self._band = QRubberBand(
+            QRubberBand.Shape.Rectangle,
+            self._view.viewport(),
+        )
         self._pressed_at += QPoint(0, self._view.verticalOffset())
         self._draw_band(point)
         self._band.show()
@@ -212,7 +215,10 @@ class TileMouse(QObject):
 
     def extend_to(self, row: int) -> None:
         first, last = sorted((max(self.anchor, 0), row))
-        self._view.select_ranges([(first, last)], Select.ClearAndSelect)
+        self._view.select_ranges(
+            [(first, last)],
+            Select.ClearAndSelect,
+        )
 
     def forget(self) -> None:
         """Forget all rows, because other tiles are shown."""

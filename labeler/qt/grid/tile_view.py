@@ -94,7 +94,12 @@ def paint_tile(
 
     painter.setOpacity(1.0)
     if tile.caption:
-        _paint_caption(painter, rect, tile.caption, key if is_captioned else "")
+        _paint_caption(
+            painter,
+            rect,
+            tile.caption,
+            key if is_captioned else "",
+        )
 
     theme.round_corners(painter, rect, ground, theme.TILE_RADIUS)
     badge = "✕" if tile.state.mark is TileMark.LIFTED else "" if is_captioned else key
@@ -134,7 +139,14 @@ def _paint_badge(painter: QPainter, rect: QRect, text: str) -> None:
     disc = QRectF(0, 0, side, side)
     disc.moveCenter(QRectF(rect).center())
     pixels = round(side * (0.56 if len(text) == 1 else 0.4))
-    _paint_disc(painter, disc, text, pixels, colour(Role.Text), colour(Role.Base))
+    _paint_disc(
+        painter,
+        disc,
+        text,
+        pixels,
+        colour(Role.Text),
+        colour(Role.Base),
+    )
 
 
 def _paint_count(painter: QPainter, rect: QRect, text: str) -> None:
@@ -159,10 +171,20 @@ def _paint_caption(painter: QPainter, rect: QRect, name: str, key: str) -> None:
 
     room = OUTLINE_WIDTH + 1  # keep text clear of the outline
     height = painter.fontMetrics().height() + room
-    line = QRect(rect.left(), rect.bottom() - height - 1, rect.width(), height + 2)
+    line = QRect(
+        rect.left(),
+        rect.bottom() - height - 1,
+        rect.width(),
+        height + 2,
+    )
     painter.fillRect(line, colour(Role.Base))
     line.adjust(room, 0, -room, -room)
-    theme.draw_text(painter, line, f"{key} {name}".strip(), colour(Role.Text))
+    theme.draw_text(
+        painter,
+        line,
+        f"{key} {name}".strip(),
+        colour(Role.Text),
+    )
 
 
 def _paint_tick(painter: QPainter, rect: QRect) -> None:
@@ -188,7 +210,13 @@ def _paint_outline(painter: QPainter, rect: QRect, *, selected: bool) -> None:
     outer = Role.Highlight if selected else Role.Text
     for role, width in ((outer, OUTLINE_WIDTH), (Role.Base, 1)):
         pen = QPen(colour(role), width)
-        theme.draw_frame(painter, rect, pen, theme.TRANSPARENT, theme.TILE_RADIUS - 1)
+        theme.draw_frame(
+            painter,
+            rect,
+            pen,
+            theme.TRANSPARENT,
+            theme.TILE_RADIUS - 1,
+        )
         rect = rect.adjusted(width, width, -width, -width)
 
 
@@ -260,7 +288,11 @@ class TileView(QListView):
 
     def lay_out(self) -> None:
         """Compute the layout again, for another width, size or content."""
-        self._grid = GridLayout(self.tiles.sections, self.viewport().width(), self.side)
+        self._grid = GridLayout(
+            self.tiles.sections,
+            self.viewport().width(),
+            self.side,
+        )
         bar = self.verticalScrollBar()
         height = self.viewport().height()
         bar.setRange(0, max(0, self._grid.height - height))
@@ -318,7 +350,10 @@ class TileView(QListView):
         selection = QItemSelection()
         model = self.tiles
         for first, last in ranges:
-            selection.select(model.index(first, 0), model.index(last, 0))
+            selection.select(
+                model.index(first, 0),
+                model.index(last, 0),
+            )
         self.selectionModel().select(selection, command)
 
     def selected_rows(self) -> list[int]:
@@ -329,11 +364,21 @@ class TileView(QListView):
 
     def selectAll(self) -> None:
         if self.tiles.rowCount():
-            self.select_ranges([(0, self.tiles.rowCount() - 1)], Select.ClearAndSelect)
+            self.select_ranges(
+                [(0, self.tiles.rowCount() - 1)],
+                Select.ClearAndSelect,
+            )
 
     def in_sight(self) -> list[int]:
         """Return the tiles that are visible now, by more than an edge."""
-        area = self.viewport().rect().translated(0, self.verticalOffset())
+        area = (
+            self.viewport()
+            .rect()
+            .translated(
+                0,
+                self.verticalOffset(),
+            )
+        )
         rows = self._grid.list_rows(area)
         return [row for row in rows if self._is_visible(self._grid.rect(row), area)]
 
@@ -539,7 +584,10 @@ class TileView(QListView):
             rect = self._grid.rect(row)
             appearance = self.appearance(row)
             placed = self._grid.section_of(row)
-            ground = grounds.get(placed.first if placed else -1, colour(Role.Window))
+            ground = grounds.get(
+                placed.first if placed else -1,
+                colour(Role.Window),
+            )
             place = self._sliding(row, rect.translated(0, -offset))
             paint_tile(painter, place, appearance, ground)
             painted = area.intersected(rect).boundingRect()
@@ -569,7 +617,10 @@ class TileView(QListView):
                 box = placed.box.translated(0, -offset)
                 ground = theme.draw_card(painter, box, is_target=lit)
                 grounds[placed.first] = ground
-                line = QRect(box.topLeft(), QSize(box.width(), HEADING_HEIGHT))
+                line = QRect(
+                    box.topLeft(),
+                    QSize(box.width(), HEADING_HEIGHT),
+                )
                 line.adjust(INSET + 2, 0, -INSET - 2, 0)
                 self.paint_heading(painter, line, placed, ground)
 
@@ -592,7 +643,12 @@ class TileView(QListView):
             )
 
         painter.setFont(theme.scale_font(self.font(), 1.0))
-        name_width = theme.draw_text(painter, line, name, colour(Role.Text))
+        name_width = theme.draw_text(
+            painter,
+            line,
+            name,
+            colour(Role.Text),
+        )
         line.setLeft(line.left() + name_width + theme.SPACE_M)
         painter.setFont(self.font())
         theme.draw_text(painter, line, note)

@@ -315,7 +315,11 @@ class LabelerView(QWidget):
         text = tr(
             "Point at a face and press the key of this row, or drag faces onto it."
         )
-        return Notice(title, text, (self.to_queue(), self.to_pages()))
+        return Notice(
+            title,
+            text,
+            (self.to_queue(), self.to_pages()),
+        )
 
     def empty_wall(self, wall: str) -> Notice:
         """Return the notice of an empty list of the review."""
@@ -377,7 +381,10 @@ class ViewTabs(QTabBar):
         self.setAccessibleName(tr("Views"))
         for kind in VIEWS:
             number = self.addTab(tr(kind.title))
-            self.setTabToolTip(number, f"{tr(kind.title)}  {kind.key}")
+            self.setTabToolTip(
+                number,
+                f"{tr(kind.title)}  {kind.key}",
+            )
 
 
 WIDTH_EM = 34

@@ -137,7 +137,10 @@ def _suggestions_title(page: ClassPage) -> str:
     if not page.tested:
         quality = tr("accuracy unknown: check each face")
     elif wrong > ALL_CORRECT_MAX_WRONG or page.total < ALL_CORRECT_MIN_FACES:
-        quality = tr("about {wrong} may be wrong", wrong=max(1, round(wrong)))
+        quality = tr(
+            "about {wrong} may be wrong",
+            wrong=max(1, round(wrong)),
+        )
     else:
         quality = tr("probably all correct")
 
@@ -154,7 +157,11 @@ def _suggestions_title(page: ClassPage) -> str:
 def _describe_number(page: ClassPage) -> str:
     if len(page.rows) == page.total:
         return tr("{count} faces", count=page.total)
-    return tr("{shown} of {count} faces", shown=f"{len(page.rows):,}", count=page.total)
+    return tr(
+        "{shown} of {count} faces",
+        shown=f"{len(page.rows):,}",
+        count=page.total,
+    )
 
 
 ONE_ROW_EM = 46
@@ -173,8 +180,15 @@ class PageHeader(QWidget):
         super().__init__()
         self.title = TitleLabel()
         self.name = NameField(worker)
-        self.file_button = button("", partial(press, file_page), primary=True)
-        self.skip_button = button(tr("Next page (PgDn)"), partial(press, show_next))
+        self.file_button = button(
+            "",
+            partial(press, file_page),
+            primary=True,
+        )
+        self.skip_button = button(
+            tr("Next page (PgDn)"),
+            partial(press, show_next),
+        )
         self.better_button = button(
             tr("Better suggestions (Ctrl+R)"),
             partial(press, suggest_again),
@@ -227,7 +241,10 @@ class PageHeader(QWidget):
     def insert_name_field(self) -> None:
         """Take the field for a name back, which may be in a card of the page."""
         self.name.blockSignals(True)  # it loses the focus for a moment
-        self.controls.insertWidget(self.controls.indexOf(self.file_button), self.name)
+        self.controls.insertWidget(
+            self.controls.indexOf(self.file_button),
+            self.name,
+        )
         self.name.blockSignals(False)
 
     def _place_title(self) -> None:
@@ -322,7 +339,12 @@ class ClassPagesView(LabelingView):
 
     def take(self, act: Act, *arguments: Any) -> None:
         """Take an event, after those that are being taken."""
-        event = Event(act, arguments, time.monotonic(), self.last_step())
+        event = Event(
+            act,
+            arguments,
+            time.monotonic(),
+            self.last_step(),
+        )
         self._events.append(event)
         if len(self._events) > 1:
             return
@@ -506,7 +528,10 @@ class ClassPagesView(LabelingView):
             return menu
 
         menu.addSeparator()
-        menu.addAction(tr("Name"), partial(self.take, click_heading, rows[0]))
+        menu.addAction(
+            tr("Name"),
+            partial(self.take, click_heading, rows[0]),
+        )
         if shown.has_clusters:
             part = partial(self._press, split, rows)
             menu.addAction(tr(Message.PARTED.value) + "\t−", part)
@@ -514,8 +539,17 @@ class ClassPagesView(LabelingView):
         for other, box in self.view.cards():
             if other != card:
                 name = shown.name_of(other) or tr("Who is this?")
-                join = partial(self.take, drop, tuple(rows), box.first)
-                others.addAction(self.view.portrait_icon(box), name, join)
+                join = partial(
+                    self.take,
+                    drop,
+                    tuple(rows),
+                    box.first,
+                )
+                others.addAction(
+                    self.view.portrait_icon(box),
+                    name,
+                    join,
+                )
 
         return menu
 
@@ -582,7 +616,12 @@ class ClassPagesView(LabelingView):
         page = shown.page.rename(self.view.names)
 
         def work(session: SortingSession) -> StepResult:
-            return self.pages(session).label_page(page, shown.lifted, shown.sent, label)
+            return self.pages(session).label_page(
+                page,
+                shown.lifted,
+                shown.sent,
+                label,
+            )
 
         self._save(serial, work, {label} if label else page.labels)
 

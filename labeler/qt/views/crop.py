@@ -89,7 +89,13 @@ class CropView(LabelerView):
         head = row_layout(
             self.title, self.selection_box, self.text, grows=self.title, margins=HEAD
         )
-        set_column(self, head, self.canvas, self.hints, grows=self.canvas)
+        set_column(
+            self,
+            head,
+            self.canvas,
+            self.hints,
+            grows=self.canvas,
+        )
 
     def _connect(self) -> None:
         self.canvas.edited.connect(self.save)
@@ -190,9 +196,16 @@ class CropView(LabelerView):
     def _open(self, opened: ImageBoxes) -> None:
         self.save()  # of the previous image
         self._sheet = opened
-        self.canvas.show_image(QImage(), (opened.width, opened.height), "…")
+        self.canvas.show_image(
+            QImage(),
+            (opened.width, opened.height),
+            "…",
+        )
         self._loader.start(lambda dataset, task: load(opened.path))
-        self.canvas.show_boxes([BoxDraft.from_sample(box) for box in opened.boxes], 0)
+        self.canvas.show_boxes(
+            [BoxDraft.from_sample(box) for box in opened.boxes],
+            0,
+        )
         self._show_title()
 
     def _show_title(self) -> None:
@@ -228,7 +241,10 @@ class CropView(LabelerView):
             if box.is_unsent and box.id != self.canvas.mouse_box:
                 sent = replace(box, sent=box.place)
                 self.canvas.replace_box(sent)
-                self._decide(sha256, partial(self._put, sha256, sent))
+                self._decide(
+                    sha256,
+                    partial(self._put, sha256, sent),
+                )
 
     def _decide(
         self,
@@ -244,7 +260,12 @@ class CropView(LabelerView):
         self._ask(sha256)
 
     def _put(self, sha256: str, draft: BoxDraft, session: SortingSession) -> StepResult:
-        edit = put_box(session.dataset, sha256, *draft.place, self._sample_of(draft))
+        edit = put_box(
+            session.dataset,
+            sha256,
+            *draft.place,
+            self._sample_of(draft),
+        )
         self._keys[draft.id] = edit.key
         return session.adopt(edit.step)
 
@@ -262,10 +283,16 @@ class CropView(LabelerView):
             raise UsageError("the box was not saved", "draw it again")
         # A sample is named by its box, which may have been moved since.
         key = get_box(session.dataset, key).key
-        return session.decide(list(session.tiles.get_ids([key]).values()), target)
+        return session.decide(
+            list(session.tiles.get_ids([key]).values()),
+            target,
+        )
 
     def _sample_of(self, draft: BoxDraft) -> str | None:
-        return self._keys.get(draft.id, draft.sample.key if draft.sample else None)
+        return self._keys.get(
+            draft.id,
+            draft.sample.key if draft.sample else None,
+        )
 
     def _show_saved(self, saved: ImageBoxes) -> None:
         """Show the saved boxes; those that were edited since, or are held, stay as they are."""
@@ -322,15 +349,26 @@ class CropView(LabelerView):
         if not self.canvas.image.isNull():
             width, height = self._sheet.width, self._sheet.height
             side = max(16, min(width, height) // 4)
-            rect = QRectF((width - side) // 2, (height - side) // 2, side, side)
+            rect = QRectF(
+                (width - side) // 2,
+                (height - side) // 2,
+                side,
+                side,
+            )
             draft = BoxDraft(rect).clamp_to(width, height)
-            self.canvas.show_boxes([*self.canvas.boxes, draft], len(self.canvas.boxes))
+            self.canvas.show_boxes(
+                [*self.canvas.boxes, draft],
+                len(self.canvas.boxes),
+            )
 
     def _delete(self) -> None:
         deleted = self.canvas.boxes[self.canvas.current]
         self.canvas.remove_current(self.canvas.current)
         if deleted.sent is not None:
-            self._decide(self._sheet.sha256, partial(self._remove, deleted))
+            self._decide(
+                self._sheet.sha256,
+                partial(self._remove, deleted),
+            )
 
     def _on_key(self, key: str) -> None:
         if (target := self.worker.class_for_key(key)) is not None and not self.send(
@@ -345,5 +383,9 @@ class CropView(LabelerView):
             return False
         self.save()
         draft = self.canvas.boxes[self.canvas.current]
-        self._decide(self._sheet.sha256, partial(self._label, draft, target), [target])
+        self._decide(
+            self._sheet.sha256,
+            partial(self._label, draft, target),
+            [target],
+        )
         return True

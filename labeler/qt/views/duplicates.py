@@ -82,7 +82,11 @@ class DuplicateSetGrid(GestureView):
 
 def section_of(copies: DuplicateSet, title: str) -> Section:
     """Return a set as a section; only the long titles of conflicts have a line of their own."""
-    return Section(title, len(copies.members), shares_shelf=not copies.conflict)
+    return Section(
+        title,
+        len(copies.members),
+        shares_shelf=not copies.conflict,
+    )
 
 
 def reason_words(reasons: Iterable[KeepReason]) -> str:
@@ -414,7 +418,10 @@ class DuplicatesView(LabelingView):
             )
             self.worker.show_message(text)
             return
-        self._decide(lambda session: session.adopt(accept(session.dataset, page)), page)
+        self._decide(
+            lambda session: session.adopt(accept(session.dataset, page)),
+            page,
+        )
 
     def _decide(
         self,

@@ -212,7 +212,10 @@ class GridView(FilteredView):
             self._count = len(rows.ids)
             self._show_title()
 
-        self.ask_last(lambda session: list_grid_rows(session.dataset, query), compare)
+        self.ask_last(
+            lambda session: list_grid_rows(session.dataset, query),
+            compare,
+        )
 
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Send tiles; duplicates can only be restored."""

@@ -102,7 +102,10 @@ class EnlargedFaceOverlay(QWidget):
                 self._frames = frames
                 self._show_frame(frames.place)
 
-        self._worker.ask(lambda session: frames_around(session.dataset, sample), show)
+        self._worker.ask(
+            lambda session: frames_around(session.dataset, sample),
+            show,
+        )
 
     def _show_frame(self, index: int) -> None:
         if not self._frames.files:
@@ -152,9 +155,20 @@ class EnlargedFaceOverlay(QWidget):
         area = self.rect().adjusted(4, 4, -4, -2 * line)
         target = draw_fitted(painter, area, self._image)
         centre = Qt.AlignmentFlag.AlignCenter
-        lower = QRect(0, self.height() - 2 * line, self.width(), line)
+        lower = QRect(
+            0,
+            self.height() - 2 * line,
+            self.width(),
+            line,
+        )
         caption = lower.adjusted(4, 0, -4, 0)
-        draw_text(painter, caption, self.caption(), colour(Role.Text), align=centre)
+        draw_text(
+            painter,
+            caption,
+            self.caption(),
+            colour(Role.Text),
+            align=centre,
+        )
         hint = tr(
             "← →: video frames · ↑ ↓: other faces · class keys · Esc: back"
             if len(self._frames.files) > 1
@@ -163,7 +177,12 @@ class EnlargedFaceOverlay(QWidget):
         painter.drawText(lower.translated(0, line), centre, hint)
         for face in self.frame_file.frame.faces if self.ready else ():
             width = 3 if face.id == self._id else 1
-            draw_box(painter, self.box_on_screen(target, face), width, target)
+            draw_box(
+                painter,
+                self.box_on_screen(target, face),
+                width,
+                target,
+            )
 
     def box_on_screen(self, target: QRect, face: FrameFace) -> QRect:
         """Return the box of a face when the image is painted into `target`."""
@@ -397,7 +416,10 @@ class LabelingView(LabelerView):
             *self.view.target_rows()
         }  # else they act on the whole card
         if len(rows) > 1:
-            text = tr("{count} faces", count=len(self.model.ids(rows)))
+            text = tr(
+                "{count} faces",
+                count=len(self.model.ids(rows)),
+            )
             menu.addAction(text).setEnabled(False)
         if self.can_label:
             classes = menu.addMenu(tr("Label as"))

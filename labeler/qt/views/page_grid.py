@@ -157,7 +157,10 @@ class PageGrid(GestureView):
         self.slide_from(places)
 
     def _show_marks(self, shown: Shown) -> None:
-        states = dict.fromkeys(shown.lifted, TileState(TileMark.LIFTED))
+        states = dict.fromkeys(
+            shown.lifted,
+            TileState(TileMark.LIFTED),
+        )
         for tile, name in shown.sent.items():
             states[tile] = self.tiles.send_state(self._current(name))
         before = self.tiles.states
@@ -247,7 +250,11 @@ class PageGrid(GestureView):
         note = line.adjusted(SPACE_S, NAME_HEIGHT, FOLD_WIDTH, NAME_HEIGHT)
         draw_text(painter, note, self._note(placed))
         mark = "▸" if placed.section.folded else "▾"
-        draw_text(painter, line.translated(line.width() + SPACE_S, 0), mark)
+        draw_text(
+            painter,
+            line.translated(line.width() + SPACE_S, 0),
+            mark,
+        )
 
         tag = state.shown.tag(card)
         name = self._current(state.shown.name_of(card))
@@ -263,7 +270,13 @@ class PageGrid(GestureView):
 
         pen = QPen(blend(edge(), colour(Role.Text), 0.1), 1)
         field = self._name_field(placed)
-        draw_frame(painter, field, pen, colour(Role.Base), CONTROL_RADIUS)
+        draw_frame(
+            painter,
+            field,
+            pen,
+            colour(Role.Base),
+            CONTROL_RADIUS,
+        )
         text = f"{tag} {tr('Name?')}".strip()
         draw_text(painter, field.adjusted(SPACE_M, 0, 0, 0), text)
 
@@ -298,7 +311,10 @@ class PageGrid(GestureView):
 
     def _name_line(self, card: PlacedSection) -> QRect:
         """Return where the name of a card is, in the viewport."""
-        portrait = card.portrait.translated(0, -self.verticalOffset())
+        portrait = card.portrait.translated(
+            0,
+            -self.verticalOffset(),
+        )
         left = portrait.right() + SPACE_M
         room = card.box.right() - INSET - FOLD_WIDTH - left
         top = portrait.center().y() - NAME_HEIGHT
@@ -347,7 +363,11 @@ class PageGrid(GestureView):
     def _type(self, text: str) -> None:
         name = self.page_state.name
         text_before = name.text if name is not None else ""
-        self.send(type_name, text_before + text, tuple(self.selected_rows()))
+        self.send(
+            type_name,
+            text_before + text,
+            tuple(self.selected_rows()),
+        )
 
     def _is_name_key(self, event: QKeyEvent) -> bool:
         text = event.text()
@@ -362,7 +382,10 @@ class PageGrid(GestureView):
         """Label what is pointed at, or with Shift the page if one class is suggested."""
         names = (self.tiles.state(row).target for row in self.target_rows())
         self._swept_name = next(names, "")
-        super().class_key(key, for_page and not self.page_state.shown.has_clusters)
+        super().class_key(
+            key,
+            for_page and not self.page_state.shown.has_clusters,
+        )
 
     def sweep(self, row: int) -> None:
         """Add the tile under the mouse, unless it has another name than the first one had."""
@@ -487,7 +510,10 @@ def _card_section(
     title = f"{name}?"
     if page.kind is PageKind.CLUSTERS:
         faces = sum(len(tile.rows) for tile in tiles)
-        title = tr("No similar face" if faces == 1 else "{count} similar", count=faces)
+        title = tr(
+            "No similar face" if faces == 1 else "{count} similar",
+            count=faces,
+        )
 
     return Section(
         title,

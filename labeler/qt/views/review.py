@@ -110,7 +110,10 @@ class FilterBar(QWidget):
             (self.video, [(name, sha256) for sha256, name in traits.videos]),
         ):
             self._fill(box, [(tr("all"), None), *values])
-        self._fill(self.label, [*self._places, *((name, name) for name in classes)])
+        self._fill(
+            self.label,
+            [*self._places, *((name, name) for name in classes)],
+        )
 
     @staticmethod
     def _fill(box: QComboBox, values: Choices) -> None:
@@ -285,7 +288,10 @@ class ReviewView(FilteredView):
 
     def class_changed(self, operation: Operation) -> None:
         self._page = self._page.with_new_names(self.current_names(operation))
-        self.model.set_titles(self._sections(self._page), self._suggestions(self._page))
+        self.model.set_titles(
+            self._sections(self._page),
+            self._suggestions(self._page),
+        )
         self.view.lay_out()
 
     def _remove_classes(self, removed: set[str]) -> None:
@@ -318,14 +324,21 @@ class ReviewView(FilteredView):
         self.set_current_place(self.bar.label.currentData() or "")
         self._sent.clear()
         self.view.point = -1
-        self.model.show(page.ids, self._sections(page), self._suggestions(page))
+        self.model.show(
+            page.ids,
+            self._sections(page),
+            self._suggestions(page),
+        )
         self._show_rest()
         if len(page.ids):
             self.empty.show_notice(None)
         elif (name := self.bar.sample_filter().label) is not None:
             title = tr("Nothing to review of {name} in this list", name=name)
             text = tr("Show {name} in the grid", name=name)
-            in_grid = NextStep(text, partial(self.context.show_place, name))
+            in_grid = NextStep(
+                text,
+                partial(self.context.show_place, name),
+            )
             clear = NextStep(tr("Show all classes"), self.bar.clear)
             self.empty.show_notice(Notice(title, steps=(in_grid, clear)))
         elif self.bar.sample_filter() != NO_FILTER:

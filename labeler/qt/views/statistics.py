@@ -121,7 +121,10 @@ class StatisticsView(LabelerView):
         self.title = TitleLabel()
         self._has_split = False
         run = context.imports.run_command
-        self.split_button = button(tr("Split"), partial(run, "labeler", "split"))
+        self.split_button = button(
+            tr("Split"),
+            partial(run, "labeler", "split"),
+        )
         self.split_button.setToolTip(
             tr("labeler split: train, val and test without leaks")
         )
