@@ -334,7 +334,7 @@ def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
                 open_prediction_table(Path(request.csv), request.top)
             )
 
-        predictions = predict_files(model, files, cropping.read, request.top)
+        predictions = predict_files(model, files, cropping.reader, request.top)
         for prediction in job.progress.over(predictions, "predict"):
             result.add(prediction, job)
             if folders is not None:
@@ -526,7 +526,7 @@ def gallery(job: CommandJob, request: GalleryImagesRequest) -> CommandResult:
         folder,
         request.label,
         files,
-        cropping.read,
+        cropping.reader,
         job.progress,
     )
     result.cropping = cropping.to_json()

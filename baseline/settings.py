@@ -29,8 +29,8 @@ Fit = Literal["stretch", "crop"]
 
 Views = Annotated[int, Meta(ge=0, le=64)]
 AUTO_VIEWS = {500: 8, 2000: 4}
-"""Augmented views for 'auto' by the largest number of training images; beyond, 2. (Small sets gain
-more from views, large ones take longer.)"""
+"""Augmented views for 'auto' by the largest number of training images, ascending; beyond, 2. (Small
+sets gain more from views, large ones take longer.)"""
 Weights = Annotated[str, Meta(pattern=r"^(auto|\d+(\.\d+)?(,\d+(\.\d+)?)*)$")]
 
 
@@ -261,6 +261,7 @@ def _validation_error(
     # msgspec has the key only in its message: "Expected `int` - at `$.blocks[0]`".
     problem, _, path = message.partition(" - at `$.")
     key = re.split(r"[`\[]", path)[0]
+    # Only a missing key has no path.
     if not key:
         keys = ", ".join(_list_settable_keys(kind))
         return UsageError(

@@ -38,6 +38,7 @@ def run(job: CommandJob, request: FaceSearch) -> CommandResult:
             return request.preview(dataset)
         result = request.run(dataset, job.progress)
 
+        # Empty if a person named the detector.
         if result.detector not in ("", WHOLE, "drawnface"):
             job.say(
                 f"used {result.detector}, as for earlier images; --detector drawnface searches "

@@ -90,6 +90,7 @@ def read_toml(path: Path, shape: type[T]) -> T:
     if mistakes:
         raise _recipe_error(path, text, mistakes)
     try:
+        # This checks the rest: what classes check themselves.
         return msgspec.convert(data, shape)
     except msgspec.ValidationError as error:
         mistake = _Mistake((), _describe_problem(error), WRONG_VALUE)

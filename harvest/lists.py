@@ -28,9 +28,9 @@ _GALLERY_DL_SUFFIXES = (".json", ".jsonl")
 _ERROR = -1
 _URL = 3
 _QUEUE = 6
-_POSTS = ("tweet_id", "post_id", "gallery_id", "album_id", "chapter_id", "id")
+_POST_KEYS = ("tweet_id", "post_id", "gallery_id", "album_id", "chapter_id", "id")
 _AUTHORS = ("author", "artist", "artists", "tags_artist", "creator", "user", "username")
-_PAGES = (
+_PAGE_KEYS = (
     "post_url",
     "page_url",
     "permalink",
@@ -369,7 +369,8 @@ def _messages(file: Path, encoding: str | None) -> Iterator[Any]:
     position = 0
     while position < len(text):
         array, position = JSONDecoder().raw_decode(text, position)
-        # A message ends with its metadata, a list of messages with a message: an array.
+        # The last item of a message is its metadata (an object); that of an array of messages is
+        # a message (an array).
         is_message = array != [] and isinstance(array[-1], dict)
         if is_message:
             yield array
@@ -380,9 +381,9 @@ def _messages(file: Path, encoding: str | None) -> Iterator[Any]:
 
 
 def _candidate(url: str, metadata: Mapping[str, Any], label: str | None) -> Candidate:
-    numbers = [metadata[name] for name in _POSTS if metadata.get(name)]
+    numbers = [metadata[name] for name in _POST_KEYS if metadata.get(name)]
     number = numbers[0] if numbers else None
-    texts = [str(metadata.get(name)) for name in _PAGES]
+    texts = [str(metadata.get(name)) for name in _PAGE_KEYS]
     pages = [text for text in texts if text.startswith("http")]
     page = pages[0] if pages else None
     if not page and number and metadata.get("category") == "pixiv":
@@ -393,7 +394,7 @@ def _candidate(url: str, metadata: Mapping[str, Any], label: str | None) -> Cand
         key=url,
         url=url,
         page_url=page,
-        post=f"{metadata.get('category')}:{number}" if number else None,
+        post=f"{metadata.get('category', 'post')}:{number}" if number else None,
         hint=label,
         author=_find_text(metadata, _AUTHORS),
         licence=_find_text(

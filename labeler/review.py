@@ -87,7 +87,7 @@ def load_review_page(
     if name in ("doubtful", "label-issues"):
         return _group_by_confusion(items)
 
-    # The items of a class follow each other: they are its section.
+    # The items of a class follow each other: they are its section. No other class is suggested.
     counts = Counter(item.label or "" for item in items)
     sections = tuple(ReviewSection(label, "", count) for label, count in counts.items())
     return ReviewPage(

@@ -322,11 +322,12 @@ def _parse_condition(kind: str, text: str) -> _Condition:
 
 
 def _check_field(kind: str, field: str, line: Line) -> None:
-    """Check that a record has a field. Raises `UsageError`."""
+    """Check by one record that its kind has a field. Raises `UsageError`."""
     names = list(_iter_field_names(line))
     top, _, inner = field.partition(".")
     value = line.get(top)
-    # Other records may have other fields there: settings of a run, the items of a list.
+    # Other records may have other fields there: runs differ in their settings, and an empty list
+    # does not show the fields of its items.
     may_vary = bool(inner) and (value == [] or isinstance(value, dict))
     if field not in names and not may_vary:
         guess = did_you_mean(field, names, "did you mean {}? ")

@@ -96,10 +96,12 @@ def _next_labeling_step(dataset: Dataset, counts: _SampleCounts) -> str:
         if suggestion is not None:
             return suggestion[0]  # the command, without why
 
+    # Not what was just undone.
     if dataset.journal.find_undone_kind() != "accept-hints" and any(
         find_obstacle(sample) is None for sample in Hints(dataset.db).iter_waiting()
     ):
         return f"labeler accept hints {dataset.option}"
+
     if counts.pending:
         command = _find_labelling_command(dataset)
         if command is not None:

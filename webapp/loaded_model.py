@@ -88,13 +88,13 @@ class LoadedModel(NamedTuple):
     @property
     def of_faces(self) -> bool:
         """Whether the model classifies faces, not whole images."""
-        return self.predictor.cropping.read.detector is not None
+        return self.predictor.cropping.reader.detector is not None
 
 
 def make_device_facts(model: LoadedModel) -> JsonDict:
     """Return the JSON of `GET /api/v1/model.json`: classes, thresholds and cropping."""
     facts = model.predictor.facts
-    read = model.predictor.cropping.read
+    reader = model.predictor.cropping.reader
     return {
         "run": model.run,
         "bytes": model.content.stat().st_size,
@@ -104,10 +104,11 @@ def make_device_facts(model: LoadedModel) -> JsonDict:
         "shown": model.visible_classes,
         "size": facts.size,
         "fit": facts.fit,
-        "detector": read.detector.name if read.detector else WHOLE,
+        "detector": reader.detector.name if reader.detector else WHOLE,
         # Settings of a dataset have more fields, none of which matters to the page.
         "cut": {
-            name: getattr(read.cutting, name) for name in CropGeometry.__struct_fields__
+            name: getattr(reader.cutting, name)
+            for name in CropGeometry.__struct_fields__
         },
         "unknown_below": facts.rule.unknown_below,
         "unfamiliar_below": facts.rule.unfamiliar_below,
@@ -119,7 +120,7 @@ def make_device_facts(model: LoadedModel) -> JsonDict:
 
 def make_page_facts(settings: ServeSettings, model: LoadedModel) -> JsonDict:
     """Return the JSON of `GET /api/v1/classes`: what the page needs to know."""
-    detector = getattr(model.predictor.cropping.read.detector, "name", "")
+    detector = getattr(model.predictor.cropping.reader.detector, "name", "")
     return {
         "title": settings.web.title or "",
         "description": settings.web.description or "",
@@ -185,7 +186,7 @@ def load_model(settings: ServeSettings) -> LoadedModel:
 def get_served_facts(
     model: LoadedModel, _: None, settings: ServeSettings
 ) -> ServedFacts:
-    """Return the facts for the HTTP process."""
+    """Return the facts for the HTTP process, which get no work of a request."""
     return ServedFacts(
         run=model.run,
         version=model.version,

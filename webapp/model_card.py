@@ -26,7 +26,7 @@ def model_card(model: LoadedModel, _: None, settings: ServeSettings) -> JsonDict
     """Return the model card; unknown values are None."""
     folder = model.file.parent if model.file.name == FILE else None
     metrics = _read_metrics(folder, model.names)
-    detector = model.predictor.cropping.read.detector
+    detector = model.predictor.cropping.reader.detector
     rule = model.predictor.facts.rule
     return {
         "run": model.run,

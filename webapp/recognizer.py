@@ -63,11 +63,11 @@ def predict(
 def _find_all_parts(
     model: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits
 ) -> list[_ImageResult]:
-    read = model.predictor.cropping.read
+    reader = model.predictor.cropping.reader
 
     def find_parts(image: Image, upload: Upload) -> Sequence[ImagePart]:
         if upload.boxes is None:
-            parts = read.parts(image, detect_for_page)
+            parts = reader.parts(image, detect_for_page)
         else:
             parts = _crop_boxes(model.predictor, image, upload.boxes)
         if len(parts) > limits.faces:
@@ -166,7 +166,7 @@ def find_faces(
 
     Raises `RefusedRequest` for a model of whole images.
     """
-    spec = model.predictor.cropping.read.detector
+    spec = model.predictor.cropping.reader.detector
     if spec is None:
         raise RefusedRequest(
             409,
@@ -212,7 +212,7 @@ def _crop_boxes(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImageP
                 f"{list(box)} in {image.width} x {image.height} pixels",
             )
         faces.append(Face(HAND, box_in_image, score=1.0))
-    return model.cropping.read.faces(np.asarray(image), faces)
+    return model.cropping.reader.faces(np.asarray(image), faces)
 
 
 def convert_to_jpeg(_: LoadedModel, upload: Upload, settings: ServeSettings) -> bytes:

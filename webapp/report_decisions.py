@@ -389,7 +389,7 @@ def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image
     """
     data = read_report_image(dataset, report)
     box = report.claim.box
-    # Enough pixels of the image for `side` pixels of the face.
+    # Enough pixels of the image for `side` pixels of the face; of a tiny one, for what there is.
     longer_side = max(read_image_size(io.BytesIO(data)))
     face_share = max(box.width, box.height) / max(longer_side, 1)
     image = decode(

@@ -262,18 +262,21 @@ def _choose_class_threshold(
     numbers: IntArray,
     overall: UnknownThreshold,
 ) -> ClassUnknownThreshold:
-    """Choose the threshold of a class by its own images, and measure it on them."""
+    """Choose the threshold of a class by its own images, and measure it on them.
 
-    # Half a group is between the share of these images and a bound for a new one, which would
-    # find a tenth fewer unknown images (docs/results.md).
+    `similarity` is that of its images (n), `numbers` are those of their groups (n).
+    """
+    # Lowered until at most the target share of the groups is rejected. Half a group is counted as
+    # rejected beforehand. None would promise nothing for new images; a whole one would find a tenth
+    # fewer unknown images (docs/results.md).
     lowered, _ = _find_highest_threshold(
         similarity, numbers, overall.target, additional=0.5
     )
     below = min(lowered, overall.below)
     sizes = np.bincount(numbers)
     cases = len(sizes)
-    # Above that of all classes only by what a whole group allows, and with enough groups: else 10
-    # to 12 % of known images were lost (docs/experiments.md).
+    # Raised above the threshold of all classes only if there are enough groups, and with a whole
+    # group counted as rejected: else 10 to 12 % of known images were lost (docs/experiments.md).
     if cases >= overall.needed:
         raised, _ = _find_highest_threshold(
             similarity, numbers, overall.target, additional=1

@@ -368,15 +368,16 @@ def _run_prelabel(
     components = sample_components.components[rows]
     vectors = weight_components(components, parts, weights.weights)
     names = [make_sample_vector_name(sample.key, sample.region) for sample in current]
-    space = save_vectors(dataset, names, vectors)
+    vectors_folder = save_vectors(dataset, names, vectors)
 
     groups = assign_split_groups(dataset.db, list_training_keys(current))
+    # Labels that no person has confirmed yet do not teach.
     unseen = get_unseen_labels(dataset.db)
     result = propose(current, vectors, groups, unseen)
     facts = result.facts | {
         "unreadable": len(samples) - len(current),
         "backbone": settings.backbone,
-        VECTORS_FACT: space,
+        VECTORS_FACT: vectors_folder,
         **weights.to_json(parts),
     }
 
@@ -389,7 +390,7 @@ def _run_prelabel(
 
     # After the catalogue names the new vectors, those of earlier prelabelings can go.
     for folder in (dataset.cache / VECTORS_FOLDER).glob("*"):
-        if folder.name != space:
+        if folder.name != vectors_folder:
             shutil.rmtree(folder, ignore_errors=True)
 
     pending = {sample.key for sample in current if sample.status == "queue"}

@@ -126,7 +126,7 @@ class PartReader:
 class CropPlan(NamedTuple):
     """How images are cropped for a model, with a description and its reason."""
 
-    read: PartReader
+    reader: PartReader
     reason: str
     settings: str
     crops: tuple[CropMethod, ...] | None
@@ -140,15 +140,15 @@ class CropPlan(NamedTuple):
         return f"{start}: {self._describe_method()}{self._describe_training()}"
 
     def _describe_method(self) -> str:
-        geometry = self.read.cutting
-        if self.read.detector is None:
+        geometry = self.reader.cutting
+        if self.reader.detector is None:
             return f"whole images ({geometry})" if geometry.square else "whole images"
 
-        words = f"faces found by {self.read.detector.name}"
+        words = f"faces found by {self.reader.detector.name}"
         if self.settings:
             words += f" ({self.settings})"
         words += f", cropped with {geometry}"
-        if self.read.or_whole:
+        if self.reader.or_whole:
             words += ", or the whole image without a face"
         return words
 
@@ -159,25 +159,25 @@ class CropPlan(NamedTuple):
         return f"; trained on {', '.join(method.description for method in crops)}"
 
     def _matches(self, method: CropMethod) -> bool:
-        geometry = self.read.cutting
-        if self.read.detector is None:
+        geometry = self.reader.cutting
+        if self.reader.detector is None:
             # For whole images `cut` is empty or says that they are made square.
             return method.detector == WHOLE and bool(method.cut) == geometry.square
         return (
-            method.detector == self.read.detector.name
+            method.detector == self.reader.detector.name
             and method.settings == self.settings
             and method.cut == str(geometry)
         )
 
     def to_json(self) -> dict[str, object]:
         """Return the plan as JSON values."""
-        detector = self.read.detector
+        detector = self.reader.detector
         return {
             "because": self.reason,
             "detector": detector.name if detector else WHOLE,
             "settings": self.settings,
-            "cut": str(self.read.cutting),
-            "else_whole": self.read.or_whole,
+            "cut": str(self.reader.cutting),
+            "else_whole": self.reader.or_whole,
             "learnt": None if self.crops is None else msgspec.to_builtins(self.crops),
         }
 
@@ -206,9 +206,9 @@ def make_crop_plan(
         geometry = (
             CropGeometry.parse(geometry_text) if geometry_text else CropGeometry()
         )
-        read = PartReader(facts.size, cutting=geometry, fit=facts.fit)
+        reader = PartReader(facts.size, cutting=geometry, fit=facts.fit)
         return CropPlan(
-            read,
+            reader,
             reason,
             settings="",
             crops=facts.crops,
@@ -228,7 +228,7 @@ def make_crop_plan(
         _choose_detector(faces, settings.crop, detector),
         settings.pin_of,
     )
-    read = PartReader(
+    reader = PartReader(
         facts.size,
         spec,
         _choose_geometry(faces, crops, settings.crop),
@@ -236,7 +236,7 @@ def make_crop_plan(
         fit=facts.fit,
     )
     # `settings_text` builds the detector: missing files are reported once, not for each image.
-    return CropPlan(read, reason, spec.settings_text, facts.crops)
+    return CropPlan(reader, reason, spec.settings_text, facts.crops)
 
 
 def _choose_detector(

@@ -242,9 +242,9 @@ class Model:
 
     def _parts(self, image: ImageInput) -> list[ImagePart]:
         """Return the faces of an image, or the whole image."""
-        read = self.cropping.read
-        with self._detector_lock if read.detector else nullcontext():
-            return read.parts(to_rgb_image(image))
+        reader = self.cropping.reader
+        with self._detector_lock if reader.detector else nullcontext():
+            return reader.parts(to_rgb_image(image))
 
     def _training_similarity(
         self, outputs: NetworkOutputs, scores: Float32Array

@@ -91,9 +91,9 @@ def find_dissimilar_proposals(dataset: Dataset, labels: Mapping[str, str]) -> se
     """Return the samples (keys) that are unlike the labelled samples of their predicted class.
 
     `labels` are the predicted classes by key. The similarity of a sample to a class is the largest
-    cosine similarity to its labelled samples. A sample is returned if labelled samples are rarely
-    (`MIN_SIMILARITY_QUANTILE`) as dissimilar to the others of their own class. Empty if fewer than
-    `MIN_REFERENCES` labelled samples can be compared.
+    cosine similarity to its labelled samples. A sample is returned if it is less similar to the
+    class than nearly all labelled samples (all but `MIN_SIMILARITY_QUANTILE`) are to the others of
+    their own class. Empty if fewer than `MIN_REFERENCES` labelled samples can be compared.
     """
     space = EmbeddingSpace.from_dataset(dataset)
     samples = list(dataset.samples.iter_by_key())

@@ -373,7 +373,10 @@ UNDONE_STEPS = f"""
 
 
 def last_class_with_name_sql(name: str) -> str:
-    """Return SQL for the class (row) that last had a name, by a renaming that is not undone."""
+    """Return SQL for the class (row) that last had a name, by a renaming that is not undone.
+
+    `name` is an SQL expression.
+    """
     return f"""
         (
             SELECT item

@@ -386,18 +386,18 @@ class Pairs(Table):
 
     def get_members(self, ids: Iterable[int]) -> dict[int, DuplicateSetMember]:
         """Return duplicate set members by row."""
-        rows = sorted(ids)
-        classes = Hints(self._db).get_classes(rows)
-        provenances = get_label_provenances(self._db, rows)
+        row_ids = sorted(ids)
+        classes = Hints(self._db).get_classes(row_ids)
+        provenance_by_key = get_label_provenances(self._db, row_ids)
         return {
             row["id"]: record_from_row(
                 DuplicateSetMember,
                 row,
                 kept=bool(row["kept"]),
                 hints=classes.get(row["id"], frozenset()),
-                label_by=classify_provenance(provenances.get(row["key"], "")),
+                label_by=classify_provenance(provenance_by_key.get(row["key"], "")),
             )
-            for row in self._db.iter_rows_in(_MEMBER, rows)
+            for row in self._db.iter_rows_in(_MEMBER, row_ids)
         }
 
     def get_chosen_copies(self) -> set[int]:

@@ -158,7 +158,8 @@ class Fetches(Table):
             )
 
     def iter_failed(self) -> Iterator[FailedFetch]:
-        """Yield downloads that gave no image, by source and key."""
+        """Yield downloads that gave no image, in the order of source and key."""
+        # Local files have no URL.
         sql = f"""
             SELECT f.source, f.key, r.stage, r.reason, f.candidate
             FROM fetch f

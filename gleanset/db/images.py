@@ -135,7 +135,10 @@ class Images(Table):
         )
 
     def remove_hints(self, sha256: str, origin: Origin, hints: Collection[str]) -> None:
-        """Delete outdated `hints`, and the origin without a hint if redundant."""
+        """Delete outdated `hints` of an origin, but never its present one.
+
+        Its row without a hint goes, too, if one with a hint is left.
+        """
         place = (self.get_id(sha256), origin.source, origin.key)
         self._db.execute(
             """

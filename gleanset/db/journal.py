@@ -619,6 +619,7 @@ def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
     )
 
     for row in rows:
+        # Of merged steps, the first one says what was done.
         operation = operation_from_row(row).first()
         if operation.kind != AUTOMATIC:
             return operation

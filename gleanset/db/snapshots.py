@@ -181,6 +181,7 @@ def carry_over(present: Connection, restored: Connection) -> None:
 def normalize_snapshot_name(text: str) -> str:
     """Normalize a snapshot name to NFC. Raises `UsageError` if not a file name."""
     name = unicodedata.normalize("NFC", text)
+    # With a leading hyphen it would be read as an option.
     safe_name = make_safe_name(text.lstrip("-"))
     if name != safe_name:
         example = safe_name.strip("_") or "v1"

@@ -148,6 +148,7 @@ class ShardSize(NamedTuple):
             r"(\d+(?:\.\d+)?)\s*([kmgt]|[kmg]i)b?", text.strip().lower()
         )
         size = int(float(match[1]) * _UNITS[match[2]]) if match else 0
+        # From 1 kB to 10 TB; other texts are 0.
         if not 1_000 <= size <= 10**13:
             raise UsageError(
                 f"{text!r} is not a shard size",

@@ -331,6 +331,7 @@ def _apply_transparent_color(image: Image.Image, data: bytes) -> Image.Image:
     another one would become transparent (PNG, third edition, 11.3.2.1).
     """
     key = image.info.get("transparency")
+    # The bit depth in the header (IHDR).
     bits = data[24]
     if key is None:
         return image
@@ -344,6 +345,7 @@ def _apply_transparent_color(image: Image.Image, data: bytes) -> Image.Image:
     if image.mode == "L":
         levels = 2**bits - 1
         image.info["transparency"] = (key & levels) * 255 // levels
+    # Palettes and 8-bit colors are right as they are.
     return image
 
 

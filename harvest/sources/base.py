@@ -297,6 +297,7 @@ def changed_error(site: str, query: str, answer: str) -> Changed:
 
 def no_data_error(site: str, query: str, page: Page) -> GleansetError:
     """Return the error for a page that is not data: a bot protection, or a new format."""
+    # From 429 on, a status says that the site cannot answer now.
     if page.status < 429 and any(
         mark in page.text.casefold() for mark in _CHALLENGE_TEXTS
     ):

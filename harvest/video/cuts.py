@@ -33,12 +33,13 @@ def append_frames(
     window: FrameBuffer | None, times: Float64Array, thumbs: Pixels
 ) -> FrameBuffer:
     """Return the buffer with new frames appended."""
+    # The very first frame is compared with itself: its step is 0.
     before = window.thumbs[-1:] if window else thumbs[:1]
     steps = measure_distance(
         np.concatenate([before, thumbs[:-1]]),
         thumbs,
     )
-    # Every other pixel of the brightness is enough to compare means.
+    # Every other pixel of the brightness is enough for what compares means of many frames.
     small = thumbs[:, 0, ::2, ::2].reshape(len(thumbs), -1).astype(np.float32)
     spread = small.std(axis=1).astype(np.float64)
     new = FrameBuffer(times, thumbs, steps, small, spread)
@@ -145,6 +146,7 @@ class CutFinder:
         return float(neighbours.min()) if len(neighbours) else 0.0
 
     def _classify(self, until: float) -> Iterator[SceneCut]:
+        """Yield the cuts after `settled_until`, up to `until` (both in seconds)."""
         window = self._window
         assert window
         is_pending = (window.times > self.settled_until) & (window.times <= until)
@@ -165,7 +167,8 @@ class CutFinder:
                 yield from self._resolve_cut(window, cut)
 
         self.settled_until = max(self.settled_until, until)
-        # Without the frames that a later gradual cut may begin with, however many came at once.
+        # Frames that a later gradual cut may begin with belong to its scene or to this one: they do
+        # not count yet. So the spread does not depend on how many frames came at once.
         self._spread = self._measure_spread(
             window,
             until - _GRADUAL_SECONDS[-1] / 2,

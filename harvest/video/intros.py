@@ -108,14 +108,16 @@ class _Comparison:
         bin_width = SLACK_SECONDS / 2
         lowest = float(self._times[0] - self._earlier_times[-1])
         highest = self._times[-1] - self._earlier_times[0]
-        # Votes of matching pairs for the distance between them, with an empty bin at each end.
+        # Votes of matching pairs for the distance between them, with an empty bin at each end, and
+        # one to spare for rounding.
         votes = np.zeros(int((highest - lowest) / bin_width) + 4, dtype=np.int64)
         for i, j in self._iter_matches():
             distances = self._times[i] - self._earlier_times[j]
             bins = ((distances - lowest) / bin_width).astype(np.int64) + 1
             votes += np.bincount(bins, minlength=len(votes))
 
-        # A bin with its neighbors: a repeat may be at the border of two.
+        # A bin with its neighbors: a repeat may be at the border of two. The first bin that counts
+        # is number 1, so the middle of a bin is half a width below its number.
         sums = np.convolve(votes, np.ones(3, dtype=np.int64), mode="same")
         top_distances = np.argsort(sums, kind="stable")[::-1][:_MAX_DISTANCES]
         return [

@@ -233,9 +233,9 @@ def is_framed(image: Pixels, part: Pixels, matrix: Float64Array) -> bool:
         corners = image[[0, 0, -1, -1], [0, -1, 0, -1]]
         return bool(corners.std() < _MAX_CORNER_DEVIATION)
 
-    # Sorted, because a mirrored part has its left side at the right.
-    corners = np.sort(move_points([(0, 0), (width, height)], matrix), axis=0)
-    (left, top), (right, bottom) = np.rint(corners).astype(int).tolist()
+    # `matrix` maps the part to the image. A mirrored part was mirrored before.
+    first_and_last = move_points([(0, 0), (width, height)], matrix)
+    (left, top), (right, bottom) = np.rint(first_and_last).astype(int).tolist()
 
     # The strips of the image in which the sides of the part are.
     rows = image[max(0, top) : bottom].astype(np.float32)

@@ -248,7 +248,8 @@ def quality_score(member: DuplicateSetMember) -> float:
     """
     pixels = max(1.0, member.width * member.height * member.filled)
     bytes_per_pixel = min(_MAX_BYTES, max(_MIN_BYTES, member.bytes_per_pixel))
-    # Few colors, often dithered: above flat drawings in JPEG, it replaced 6 of 10 originals.
+    # A GIF has few colors, often dithered. Ranked above JPEGs of flat drawings, it replaced the
+    # original in 6 of 10 sets.
     if member.format == "GIF":
         bytes_per_pixel = _MIN_BYTES
     if member.format in LOSSLESS_FORMATS:

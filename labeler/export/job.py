@@ -447,7 +447,10 @@ def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
 def _plan_items(
     dataset: Dataset, options: ExportOptions
 ) -> tuple[list[ExportItem], int]:
-    """Return the items of an export without shards, and the number of undecided images."""
+    """Return the items of an export without shards, and the number of undecided images.
+
+    Only an export of boxes leaves out whole images, those with undecided faces.
+    """
     if options.has_boxes:
         return plan_boxes(dataset, options)
     if options.is_clips:

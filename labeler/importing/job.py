@@ -313,9 +313,10 @@ def _read_own_export(
         Choice(key, "label", dataset.classes.resolve(label), SOURCE)
         for key, label in moves.new_labels.items()
     ]
-    files = len(choices) + len(moves.new_tags)
-    if files:
-        operation = make_operation("import-moves", count=files, folder=path.name)
+    # A file that was moved and edited has two changes.
+    changes = len(choices) + len(moves.new_tags)
+    if changes:
+        operation = make_operation("import-moves", count=changes, folder=path.name)
         with dataset.db.transaction():
             step = dataset.journal.apply(operation, choices)
             Changes(dataset.db).set_tags(step, moves.new_tags)

@@ -197,13 +197,15 @@ def find_moves(dataset: Dataset, tables: SourceTables) -> ExportMoves:
                 counts["other_split"] += 1
             else:
                 counts["unchanged"] += 1
-        # Moved, but also labelled otherwise in the dataset since the export.
         elif sample.status == "labelled" and sample.label != entry["label"]:
+            # Moved, but also labelled otherwise in the dataset since the export.
             disputes[name] = f"{label} in the export, {sample.label} in the dataset"
         else:
             new_labels[sample.key] = label
 
+    # Adds to the disputes.
     new_tags = _find_edited_tags(dataset, tables, entries, exported_names, disputes)
+    # Texts with captions are not ignored files.
     ignored = tree.count_ignored()
     count_tags(len(tables.texts), ignored)
     result = MovesResult(

@@ -193,4 +193,5 @@ def command_title(words: Sequence[str]) -> str:
         "label-issues": tr("Find label issues"),
     }
 
+    # The first word is the program.
     return titles.get(words[1], "")

@@ -45,7 +45,7 @@ from labeler.qt.commands import (
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import SPACE_L, SPACE_M
-from labeler.qt.translations import Words, singular, split_words, tr
+from labeler.qt.translations import Words, singular, tr, translate_split_warning
 from labeler.qt.widgets import (
     announce,
     button,
@@ -321,7 +321,7 @@ class ImportBar(QFrame):
             texts += _list_counts({text: facts.left_out.get(WITHOUT_SPLIT, 0)})
 
         lines = chain.from_iterable(map(shorten_list, facts.split_warnings))
-        return [*texts, *map(split_words, lines), *facts.warnings]
+        return [*texts, *map(translate_split_warning, lines), *facts.warnings]
 
 
 def _list_counts(counts: Mapping[str, int]) -> list[str]:

@@ -247,7 +247,8 @@ class SessionWorker(QObject):
 
         Refused if one of `classes` exists now and is removed before the decision runs.
         """
-        # A class that is new now cannot have been deleted; it is created by the decision.
+        # A class that is new now cannot have been deleted; it is created by the decision. `keys`
+        # has every class with its key.
         existing = set(classes) & self.keys.keys()
 
         def check_and_work(session: SortingSession) -> StepResult:

@@ -196,7 +196,7 @@ def report_change(what: str, kind: StepKind) -> str:
     return texts[kind]
 
 
-def split_words(line: str) -> str:
+def translate_split_warning(line: str) -> str:
     """Return the translation of a warning of `labeler split`, or the line itself.
 
     The values in a warning can be words of another text. The line has "1 image" for "1 images".
@@ -205,7 +205,8 @@ def split_words(line: str) -> str:
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(text))
         if match := re.fullmatch(re.sub("(image|group)s", r"\1s?", pattern), line):
             values = {
-                name: split_words(value) for name, value in match.groupdict().items()
+                name: translate_split_warning(value)
+                for name, value in match.groupdict().items()
             }
             return line if tr(text) == text else tr(text, **values)
     return line

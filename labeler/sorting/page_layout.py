@@ -213,9 +213,10 @@ class ClassPage(NamedTuple):
             for t in self.tiles
         ]
 
-        # If only doubtful tiles are left, none stands out as doubtful: n % n is 0.
+        # Doubtful tiles come first. If only such are left, none stands out: n % n is 0.
         is_left = [bool(tile.rows) for tile in tiles]
         sizes = (sum(is_left[number] for number in members) for members in self.cards)
+        # `total` also counts what is beyond this page.
         return self._replace(
             tiles=tuple(tile for tile in tiles if tile.rows),
             doubtful=sum(is_left[: self.doubtful]) % max(1, sum(is_left)),

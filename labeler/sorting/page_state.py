@@ -466,12 +466,15 @@ def show_prepared(
 def show_rest(
     state: PageState, page: ClassPage, kept: list[int] | None, rest: ClassPage | None
 ) -> Result:
-    """Show what is left of a page; without anything, ask for the next one."""
+    """Show what is left of a page; without anything, ask for the next one.
+
+    The first arguments of an answer are those of its question: `page` and `kept`.
+    """
     if state.shown.page is not page or rest == page:
         return state, ()
-    return (
-        state.turn() if rest is None else (state.show(state.shown.restrict(rest)), ())
-    )
+    if rest is None:
+        return state.turn()
+    return state.show(state.shown.restrict(rest)), ()
 
 
 def offer_better(state: PageState, page: ClassPage, better: ClassPage | None) -> Result:

@@ -550,6 +550,7 @@ class SharedSorting:
                 raise UsageError("not your step", "load the page again")
             return StepResult(step.id, step.operation)
 
+        # Stored with each step from here on: this person's, until another's is taken.
         self.dataset.db.step_columns = {
             "person": name,
             "request": sent.id,

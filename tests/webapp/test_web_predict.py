@@ -328,4 +328,4 @@ def test_removed_detector_needs_replacement(tmp_path: Path) -> None:
     assert "detector removed: ensemble" in refused.stderr
     assert "--detector drawnface" in refused.stderr
     loaded = load_model(ServeSettings(model=str(file), detector="drawnface"))
-    assert loaded.predictor.cropping.read.detector == DetectorSpec.create("drawnface")
+    assert loaded.predictor.cropping.reader.detector == DetectorSpec.create("drawnface")

@@ -106,17 +106,19 @@ class FrozenFeatures(NamedTuple):
         )
 
         parts = backbone.parts
-        weights = parse_part_weights(settings.part_weights, parts)
-        if weights is None:
+        part_weights = parse_part_weights(settings.part_weights, parts)
+        if part_weights is None:
+            # Chosen on plain images (view 0) whose parts weigh the same.
             prior = get_prior_weights(parts, data.dataset, train, data.progress)
             standard = Scaling.fit(rows.x, backbone).transform(rows.x[:, 0])
             plain = rows._replace(x=standard.astype(np.float64))
-            weights = choose_part_weights(plain, parts, prior, settings.seed)
-        if description := weights.describe(parts):
+            part_weights = choose_part_weights(plain, parts, prior, settings.seed)
+        if description := part_weights.describe(parts):
             callback.say(description)
 
-        scaling = Scaling.fit(rows.x, backbone, weights.weights)
-        facts |= weights.to_json(parts) | {"views": rows.x.shape[1]}
+        # All views now, with these weights.
+        scaling = Scaling.fit(rows.x, backbone, part_weights.weights)
+        facts |= part_weights.to_json(parts) | {"views": rows.x.shape[1]}
         rows = rows._replace(x=scaling.transform(rows.x))
         return cls(
             backbone,

@@ -257,11 +257,11 @@ class GestureView(TileView):
             and self.held_key
             and self.codes.ends(event, self.held_key)
         ):
-            # On X11 a held key arrives as pairs of release and press: a press that follows at once
-            # takes the release back.
             if QGuiApplication.platformName() != "xcb":
                 self.end_stroke()
             else:
+                # On X11 a held key arrives as pairs of release and press: a press that follows at
+                # once takes the release back.
                 self._released_key = event.key()
                 self._release_timer.start()
         else:

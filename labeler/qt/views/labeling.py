@@ -480,7 +480,8 @@ class LabelingView(LabelerView):
         """Say that everything is sorted; then how many labels look doubtful."""
         before = self.empty.notice
         notice = self.all_sorted(counts)
-        # It stays until the answer, on which the order of steps depends.
+        # A new notice has no steps before the answer, which decides their order. One with the same
+        # counts stays with its steps: without them for a moment, it would flicker.
         if before is None or before.counts != counts:
             self.empty.show_notice(notice._replace(steps=()))
 

@@ -166,10 +166,10 @@ def test_run_without_crop_method_uses_whole_images(
 
 def test_mixed_crops_follow_majority() -> None:
     mostly_faces = make_crop_plan(make_facts(FACES, WHOLE, HAND), None)
-    assert mostly_faces.read.detector == DetectorSpec.create(
+    assert mostly_faces.reader.detector == DetectorSpec.create(
         "animeface", threshold="0.6"
     )
-    assert (mostly_faces.read.cutting, mostly_faces.read.or_whole) == (CROP, True)
+    assert (mostly_faces.reader.cutting, mostly_faces.reader.or_whole) == (CROP, True)
     for words in (
         "or the whole image without a face",
         "5 whole images",
@@ -177,22 +177,22 @@ def test_mixed_crops_follow_majority() -> None:
     ):
         assert words in mostly_faces.description
     blank = Image.new("RGB", (64, 48), "white")
-    assert [part.box for part in mostly_faces.read.parts(blank)] == [None]
+    assert [part.box for part in mostly_faces.reader.parts(blank)] == [None]
     only_faces = make_crop_plan(make_facts(FACES, WHOLE), None, "animeface")
-    assert not only_faces.read.or_whole
+    assert not only_faces.reader.or_whole
     many = CropMethod("whole", "", "", 50)
     mostly_whole = make_crop_plan(make_facts(many, FACES), None)
-    assert mostly_whole.read.detector is None
+    assert mostly_whole.reader.detector is None
     assert "20 faces found by animeface" in mostly_whole.description
 
 
 def test_whole_image_is_squared_as_in_training() -> None:
     squared = CropMethod("whole", "", "margin=0 square pad", 9)
-    read = make_crop_plan(make_facts(squared), None).read
+    read = make_crop_plan(make_facts(squared), None).reader
     wide = Image.new("RGB", (96, 32), "black")
     wide.paste("white", (36, 4, 60, 28))
     assert read.parts(wide)[0].pixels.mean() == pytest.approx(255 / 16, rel=0.1)
-    stretched = make_crop_plan(make_facts(WHOLE), None).read.parts(wide)[0].pixels
+    stretched = make_crop_plan(make_facts(WHOLE), None).reader.parts(wide)[0].pixels
     assert stretched.mean() == pytest.approx(3 * 255 / 16, rel=0.1)
     description = make_crop_plan(make_facts(WHOLE), None).description
     assert description == "crop as in training: whole images"
@@ -202,16 +202,16 @@ def test_hand_drawn_boxes_need_detector(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="3 boxes drawn by hand"):
         make_crop_plan(make_facts(HAND), None)
     plan = make_crop_plan(make_facts(HAND), None, "animeface")
-    assert plan.read.detector == DetectorSpec.create("animeface")
-    assert plan.read.cutting.margin == 0.1
-    assert make_crop_plan(make_facts(HAND), None, "whole").read.detector is None
+    assert plan.reader.detector == DetectorSpec.create("animeface")
+    assert plan.reader.cutting.margin == 0.1
+    assert make_crop_plan(make_facts(HAND), None, "whole").reader.detector is None
 
 
 def test_other_detector_keeps_crop_geometry(shared_data: Path) -> None:
     cascade = shared_data / "lbpcascade_animeface.xml"
     with_file = f"lbpcascade:cascade={cascade}"
     other = make_crop_plan(make_facts(FACES), None, with_file)
-    assert (other.read.detector.name, other.read.cutting) == ("lbpcascade", CROP)
+    assert (other.reader.detector.name, other.reader.cutting) == ("lbpcascade", CROP)
     foreign = CropMethod(
         "lbpcascade", "cascade=0123456789ab neighbors=3", "margin=0.8", 9
     )

@@ -69,9 +69,9 @@ from labeler.qt.translations import (
     Words,
     language_for,
     singular,
-    split_words,
     step_words,
     tr,
+    translate_split_warning,
 )
 from labeler.qt.views.duplicates import reason_words
 from labeler.qt.window import LabelerWindow
@@ -432,8 +432,10 @@ def test_warnings_of_split_are_translated(
     )
     result = make_result(plan_split(empty, SplitSettings("6:2:2"))).to_json()
     facts = msgspec.convert(result, CommandFacts)
-    lines = [split_words(line) for line in chain(*facts.split_warnings)]
-    words = re.findall("[a-z]+", " ".join([*lines, split_words("and 2 more")]))
+    lines = [translate_split_warning(line) for line in chain(*facts.split_warnings)]
+    words = re.findall(
+        "[a-z]+", " ".join([*lines, translate_split_warning("and 2 more")])
+    )
     assert {*words} <= {"train", "val", "test", "hana", "rei"}
 
 
