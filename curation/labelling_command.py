@@ -27,6 +27,7 @@ def suggest_review(dataset: Dataset, kind: str = "samples") -> list[str]:
 
 def suggest_reviewed_split(dataset: Dataset, split: SplitSettings) -> list[str]:
     """Return the commands that let unreviewed labels into val and test."""
+    # With the same seed and settings the samples would stay where they are.
     next_split = f"labeler split --seed {split.seed + 1} {dataset.option}"
     return [*suggest_review(dataset), next_split]
 
@@ -37,7 +38,7 @@ def suggest_larger_test(dataset: Dataset, *, unseen: bool) -> list[str]:
     `unseen`: some labels were reviewed by no person, and such labels only train.
     """
     split = dataset.samples.get_split_settings()
-    # A ratio such as 1:0:0 gives no images to a split.
+    # A ratio such as 1:0:0 gives no images to a split. Stored ratios are whole numbers.
     if split is None or "0" in split.ratio.split(":"):
         return [f"labeler split --ratio 8:1:1 {dataset.option}"]
     return suggest_reviewed_split(dataset, split) if unseen else []

@@ -25,7 +25,7 @@ MAX_FOLLOW_DISTANCE = 0.25
 
 
 class DetectedFace(NamedTuple):
-    """Face with its color layout and patch."""
+    """Face with its color layout, and its patch: the result of `_make_patch`."""
 
     face: Face
     colours: Float32Array
@@ -91,7 +91,7 @@ def follow_face(
         return None
     small = cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.float32)
 
-    # The best place of any of the others, in pixels of `small`.
+    # The best place (column, row) of any of the others, in pixels of `small`.
     matches = []
     for other in others:
         template = other.patch.reshape(PATCH_SIDE, PATCH_SIDE)

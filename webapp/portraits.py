@@ -31,7 +31,8 @@ NOTHING: JsonDict = {"faces": {}, "example": None}
 def portraits(model: LoadedModel, _: None, settings: ServeSettings) -> JsonDict:
     """Return a face of each class and an example image, as data URIs of JPEGs.
 
-    Images that only came with reports are never shown.
+    A computation of `webapp/computations.py`, whose request is None. Images that only came with
+    reports are never shown.
     """
     if settings.dataset is None or not settings.web.faces:
         return NOTHING

@@ -326,6 +326,8 @@ class SmallBackbone(GraphBackbone):
     def shapes(self) -> Shapes:
         settings = self.settings
         widths = (settings.channels, *settings.blocks)
+        # Named as in the modules of `train/networks.py`: in a block, 0 is the convolution, 2 the
+        # batch norm; in the neck, 1 is the dense layer.
         shapes: dict[str, tuple[int, ...]] = {}
         for number, (before, after) in enumerate(pairwise(widths)):
             shapes[f"features.{number}.0.weight"] = (after, before, 3, 3)
@@ -450,6 +452,7 @@ class OnnxBackbone(GraphBackbone):
         return sum(prod(tensor.dims) for tensor in self.embedding.graph.initializer)
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
+        # The digest distinguishes the operators of several files in one graph.
         digest = self.spec.sha256[:8]
         graph.scope = f"{PREPARING}-{digest}"
         value = self._prepare_input(graph, images, shape)

@@ -40,7 +40,7 @@ class Scaling(NamedTuple):
 
         Features are standardized and multiplied by their emphasis, except in blocks that are not
         standardized. Then each further block gets the variance of the first, times its squared
-        weight.
+        weight. `weights` are those of all blocks; without them each is 1.
         """
         flat = vectors.reshape(-1, vectors.shape[-1])
         mean = flat.mean(0, dtype=np.float64)

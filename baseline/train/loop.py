@@ -198,6 +198,7 @@ def build_optimiser(
 ) -> optim.Optimizer:
     """Build the optimizer over parameter groups."""
     rate = settings.learning_rate
+    # A schedule that resumes after some steps needs `initial_lr`.
     params: list[dict[str, Any]] = [
         {"params": group, "initial_lr": rate} for group in groups
     ]
@@ -484,6 +485,7 @@ class _Trainer:
         }
 
     def _is_out_of_patience(self) -> bool:
+        # Epochs with a frozen part do not count.
         best_epoch = max(self.state.best_epoch, self.task.frozen_epochs)
         epochs_since_best = len(self.state.history) - best_epoch
         return self.stops_early and epochs_since_best >= self.settings.patience

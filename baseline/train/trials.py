@@ -98,13 +98,12 @@ def find_label_issues(
     # By key, whatever the folds were.
     outputs = concatenate_outputs([result.outputs for result in results])
     outputs = outputs.at(np.argsort(np.array(outputs.keys, np.str_)))
-    unseen = examples.unseen
     issues = list_label_issues(
         outputs,
         examples,
         settings,
         run,
-        unseen,
+        examples.unseen,
     )
 
     test_keys = [sample.key for sample in examples.splits["test"]]
@@ -112,7 +111,9 @@ def find_label_issues(
         SplitEvaluations(dataset.db).add(run, "test", test_keys, "label-issues")
 
     LabelIssues(dataset.db).replace(issues)
-    reviewed_rows = [row for row, key in enumerate(outputs.keys) if key not in unseen]
+    reviewed_rows = [
+        row for row, key in enumerate(outputs.keys) if key not in examples.unseen
+    ]
     accuracy = float(outputs.right[reviewed_rows].mean()) if reviewed_rows else 0.0
     return LabelIssuesResult(
         run=run,
@@ -415,8 +416,10 @@ def _evaluate_folds(
         outputs.logits, outputs.y, outputs.keys, examples.classes
     )
 
+    # The folds held out reviewed labels only.
     issues = list_label_issues(outputs, examples, settings, run)
     LabelIssues(plan.dataset.db).replace(issues)
+
     accuracies = [result.accuracy for result in results if result.accuracy is not None]
     counts = plan.dataset.samples.count_by("split", "status", "kept")
     held_out = replace(
@@ -450,6 +453,7 @@ def _evaluate_folds(
         "classes": len(examples.classes),
         "untested": metrics.empty_classes,
     }
+
     folder = run_folder(plan.dataset, run)
     save_outputs(folder, {HELD_OUT: outputs})
     content = CrossValidationMetrics(

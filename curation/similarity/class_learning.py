@@ -173,6 +173,7 @@ def predict_classes(
             ridge.score_held_out(samples), self_training.predict_held_out(samples)
         )
         held_out = held_out / ridge_temperature + shared_gains[rows]
+    # Without a tied training sample, the temperature is the prior one.
     temperature, _ = calibrate(
         held_out,
         training,
@@ -289,6 +290,7 @@ class SelfTraining(NamedTuple):
 
         for fold in range(FOLDS):
             is_left_out = folds == fold
+            # Samples of a single group keep class 0: without a held-out score it has no effect.
             if is_left_out.any() and not is_left_out.all():
                 weights = self._fit(~is_left_out)
                 scores = self.own[is_left_out] @ weights
@@ -541,7 +543,8 @@ def learn_classes(
 ) -> LearnedClasses | None:
     """Train on decided samples (unit vectors N x D); None with fewer than two classes.
 
-    `groups` are split groups by key. Samples in `unseen` have a label that no person reviewed.
+    `groups` are split groups by key. Samples with keys in `unseen` have a label that no person
+    reviewed.
     `open_set` estimates how many samples are of classes without labels (`unknown_classes.py`). It
     is too pessimistic about what is left after the most similar samples were labelled together, as
     in the window.
@@ -571,11 +574,13 @@ def learn_classes(
     )
 
     for row, sample in enumerate(samples):
-        # The probability of a class that a person refused goes to the others.
+        # The probability of a class that a person refused goes to the other classes, labelled or
+        # not: what a row lacks to 1 is the probability of classes without labels.
         refusals = [number[name] for name in sample.refused if name in number]
         if refusals:
+            others = 1 - probabilities[row, refusals].sum()
             probabilities[row, refusals] = 0
-            probabilities[row] /= max(probabilities[row].sum(), 1e-12)
+            probabilities[row] /= max(others, 1e-12)
     return LearnedClasses(classes, training, probabilities, leave_group_out)
 
 

@@ -52,7 +52,8 @@ OFFSET = 16 / 116
 
 def compute_color_layout(small: Float32Array) -> Float32Array:
     """Return the descriptor (`WIDTH` numbers in 0..1) of a result of `average_areas`."""
-    rgb = small.reshape(-1, 3).T / np.float32(255)
+    rgb = small.reshape(-1, 3).T / np.float32(255)  # 3 x pixels
+    # Red is a* and yellow is b*: both are negative in the opposite colors, green and blue.
     lightness, red, yellow = _convert_to_lab(rgb)
     lightness = _subtract_mean(lightness, usual=USUAL_LIGHTNESS)
     red = _subtract_mean(red, usual=0)
@@ -62,8 +63,11 @@ def compute_color_layout(small: Float32Array) -> Float32Array:
     red_bins = assign_soft_bins(red, *TINT, TINTS)
     yellow_bins = assign_soft_bins(yellow, *TINT, TINTS)
     tint_bins = red_bins[:, :, None] * yellow_bins[:, None]
-    bins = tone_bins[:, :, None, None] * tint_bins[:, None]
+    bins = (
+        tone_bins[:, :, None, None] * tint_bins[:, None]
+    )  # pixels x tones x tints x tints
 
+    # Shares of each bin in each cell.
     shares = compute_cell_weights() @ bins.reshape(len(bins), -1)
     # Distances of roots of shares are Hellinger distances. A share of 0 stays 0, so that the floor
     # changes no sparse layout into a dense one.
@@ -90,6 +94,7 @@ def compute_area_weights(size: int) -> Float32Array:
     step = size / SIDE
     start = np.arange(SIDE)[:, None] * step
     pixel = np.arange(size)[None]
+    # Negative for pixels outside of the area.
     overlap = np.minimum(start + step, pixel + 1) - np.maximum(start, pixel)
     return np.asarray(np.maximum(overlap, 0) / step, np.float32)
 
@@ -98,6 +103,7 @@ def compute_area_weights(size: int) -> Float32Array:
 def compute_cell_weights() -> Float32Array:
     """Return pixel weights of cells (GRID**2 x SIDE**2); rows sum to 1."""
     pixel_centers = ((np.arange(SIDE) + 0.5) / SIDE).astype(np.float32)
+    # The first and the last bin are centered half a cell from the border.
     margin = 0.5 / GRID
     line = assign_soft_bins(pixel_centers, margin, 1 - margin, GRID)
     line /= line.sum(axis=0)
@@ -109,7 +115,10 @@ def compute_cell_weights() -> Float32Array:
 def assign_soft_bins(
     values: Float32Array, low: float, high: float, count: int
 ) -> Float32Array:
-    """Interpolate values (N) between `count` bin centres (N x count weights)."""
+    """Interpolate values (N) between `count` bin centers (N x count weights).
+
+    `low` and `high` are the centers of the first and the last bin; values outside are clipped.
+    """
     position = ((values - low) / (high - low) * (count - 1)).clip(
         0,
         count - 1,

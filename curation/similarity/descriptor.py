@@ -126,7 +126,7 @@ class DescriptorSpace:
         has_vector = np.array(
             [len(descriptor) == WIDTH for descriptor in descriptors], np.bool_
         )
-        # Only those with a vector: the others have another width, and are left out.
+        # A row for each descriptor with a vector: `_parse_descriptors` leaves the others out.
         rows = _parse_descriptors(descriptors) - self._center
         scaled_rows = np.zeros_like(rows)
         for block, weight in self._blocks:

@@ -61,6 +61,7 @@ def estimate_known_odds(
     cases_of_unknown = np.zeros((len(references), 2))
     for fold in range(min(FOLDS, len(classes))):
         is_left_out = np.isin(y, classes[fold::FOLDS])
+        # The fit needs neither groups nor the other facts, which stay as they are.
         other_classes = training._replace(
             rows=rows[~is_left_out],
             y=y[~is_left_out],
@@ -116,7 +117,10 @@ def _fit_logistic(x: Float64Array, is_known: BoolArray, weights: Float64Array) -
 
 
 def _estimate_prior_odds(odds: Float64Array) -> float:
-    """Return the log odds of "known" among samples with log odds (N) for a share of one half."""
+    """Return what to add to log odds (N) of "known", which assume that half of the samples are.
+
+    It is the log odds of the share of known samples, estimated by EM.
+    """
     share = 0.5
     if not len(odds):
         return 0.0

@@ -67,6 +67,7 @@ class DetectorSpec(NamedTuple):
         """The settings as recorded, for plugins with the version of their package."""
         settings = self.build().settings
         package = get_plugin_package("detectors", self.name)
+        # Settings may be empty, so what follows begins with a space.
         if package:
             settings += f" plugin={package.replace(' ', '==')}"
         return settings.lstrip()

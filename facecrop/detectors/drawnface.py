@@ -303,6 +303,7 @@ class FaceNetwork:
         center_x, center_y = list_centers(width, height)[:, is_face]
         x = center_x - left
         if is_mirrored:
+            # What is on the right of the mirrored image is on the left of the image.
             x = width - center_x - right
         rects = [
             x * x_scale,

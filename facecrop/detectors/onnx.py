@@ -92,6 +92,7 @@ def suppress_overlaps(faces: list[RawFace], max_iou: float) -> list[RawFace]:
 
     rects = [face.rect for face in faces]
     scores = [face.score for face in faces]
+    # The minimum score is 0: these faces have passed a threshold.
     indices = cv2.dnn.NMSBoxes(rects, scores, 0.0, max_iou)
     return [faces[int(number)] for number in indices]
 
@@ -265,7 +266,7 @@ class OnnxModel(TiledDetector):
         count = self._layout.classes
         if setting:
             # How many classes there are is unknown (0) with NMS in the network.
-            highest = count - 1 if count > 1 else 1000
+            highest = count - 1 if count else 1000
             return parse_integer("face", setting, 0, highest)
 
         names = _read_class_names(self._session.get_modelmeta().custom_metadata_map)

@@ -99,8 +99,8 @@ class BoxDraft:
     def resize_by(self, by: QPointF) -> "BoxDraft":
         """Return the box wider and higher at its right and lower side."""
         rect = QRectF(self.rect)
-        rect.setWidth(max(4.0, rect.width() + by.x()))
-        rect.setHeight(max(4.0, rect.height() + by.y()))
+        rect.setWidth(max(MIN_BOX_SIDE, rect.width() + by.x()))
+        rect.setHeight(max(MIN_BOX_SIDE, rect.height() + by.y()))
         return self._with_sides(rect)
 
     def with_handle_at(self, number: int, to: QPointF) -> "BoxDraft":
@@ -110,14 +110,14 @@ class BoxDraft:
         rect = QRectF(self.rect)
         across, down = HANDLES[number]
         if across == 0:
-            rect.setLeft(min(point.x(), rect.right() - 4))
+            rect.setLeft(min(point.x(), rect.right() - MIN_BOX_SIDE))
         elif across == 1:
-            rect.setRight(max(point.x(), rect.left() + 4))
+            rect.setRight(max(point.x(), rect.left() + MIN_BOX_SIDE))
 
         if down == 0:
-            rect.setTop(min(point.y(), rect.bottom() - 4))
+            rect.setTop(min(point.y(), rect.bottom() - MIN_BOX_SIDE))
         elif down == 1:
-            rect.setBottom(max(point.y(), rect.top() + 4))
+            rect.setBottom(max(point.y(), rect.top() + MIN_BOX_SIDE))
 
         return self._with_sides(rect)
 
@@ -141,10 +141,13 @@ class BoxDraft:
         return replace(self, rect=rect)
 
 
-HANDLE_MARGIN = 9
+HANDLE_MARGIN = 12
 """Half of the sensitive side of a handle, in logical pixels."""
 
 HANDLE_HALF_SIDE = 5
+
+MIN_DRAWN_SIDE = 9
+"""Logical pixels of the longer side from which a drag draws a box: less is a click."""
 
 
 class BoxHandle(QGraphicsItem):
@@ -157,7 +160,7 @@ class BoxHandle(QGraphicsItem):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def boundingRect(self) -> QRectF:
-        half = QPointF(HANDLE_MARGIN + 3, HANDLE_MARGIN + 3)
+        half = QPointF(HANDLE_MARGIN, HANDLE_MARGIN)
         return QRectF(-half, half)
 
     def paint(
@@ -474,7 +477,8 @@ class CropCanvas(QGraphicsView):
         box = self._gesture.box_at(self._map_to_image(event))
         if box.id not in {draft.id for draft in self.boxes}:  # drawn until now
             side = max(box.rect.width(), box.rect.height())
-            if side * self.transform().m11() < HANDLE_MARGIN:
+            # m11 is the horizontal scale, the same as the vertical one.
+            if side * self.transform().m11() < MIN_DRAWN_SIDE:
                 return
             self.show_boxes([*self.boxes, box], len(self.boxes))
 

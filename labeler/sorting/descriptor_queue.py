@@ -33,6 +33,7 @@ def measure_in_batches(dataset: Dataset) -> Generator[int, None, None]:
     """
     qualities = QualityMeasures(dataset.db)
     rows = chain.from_iterable(qualities.iter_missing(VERSION, POOL_SIZE))
+    # Parts of `BATCH_SIZE` rows, up to an empty one.
     parts = iter(lambda: list(islice(rows, BATCH_SIZE)), [])
     batches = (list(iter_due_samples(dataset, part)) for part in parts)
     if count_unmeasured(dataset) <= MAX_IN_THREAD:

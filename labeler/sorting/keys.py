@@ -41,10 +41,12 @@ def assign_keys(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, 
     for name, key in ((name, key.lower()) for name, key in settings.items()):
         if key in CLASS_KEYS and name in existing and key not in keys.values():
             keys[name] = key
+
     free = iter([key for key in ASSIGNED_KEYS if key not in keys.values()])
     for name in existing:
         if name not in keys:
             keys[name] = next(free, "")
+
     order = (*CLASS_KEYS, "")
     return dict(sorted(keys.items(), key=lambda item: order.index(item[1])))
 
@@ -69,6 +71,7 @@ class ClassKeys:
 
     def assign(self, names: Sequence[str]) -> dict[str, str]:
         """Return the key of each class, in the order of the keys, which stay for this session."""
+        # The known keys, by the current names of their classes; a deleted class keeps its name.
         keys_now: dict[str, str] = {}
         for name, key in self._keys.items():
             current = (

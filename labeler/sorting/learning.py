@@ -42,12 +42,15 @@ def learn(
     space = EmbeddingSpace.from_dataset(dataset)
     if latest is None or space is None or cancelled():
         return LearningResult(len(samples))
+
     vectors, has_vector = space.get_vectors(
         [make_sample_vector_name(sample.key, sample.region) for sample in samples]
     )
+    # What the prelabelling could not read will not have a vector from the next one either.
     unreadable = latest.facts.get("unreadable")
     known_unreadable = unreadable if isinstance(unreadable, int) else 0
     missing = max(0, len(samples) - int(has_vector.sum()) - known_unreadable)
+
     usable = [samples[number] for number in has_vector.nonzero()[0]]
     groups = assign_split_groups(dataset.db, list_training_keys(usable))
     model = learn_classes(
@@ -55,6 +58,8 @@ def learn(
     )
     if model is None or cancelled():
         return LearningResult(missing)
+
+    # Only waiting samples have predictions; those without a vector keep theirs.
     predictions = {
         sample.key: round_confidences(top) if sample.status == "queue" else ()
         for sample, top in zip(usable, model.list_proposals(), strict=True)

@@ -256,7 +256,7 @@ def compose_page(
         for label, class_stacks in by_class.items()
     ]
 
-    # A page for each of ten classes costs ten presses of Enter: see MIN_MIXED_TILES.
+    # A page for each of ten classes costs ten presses of Enter: see MIN_CLASS_PAGE_PART.
     largest = max((len(page.tiles) for page in pages), default=0)
     full_size = room * MIN_CLASS_PAGE_PART if len(pages) > 1 else MIN_CLASS_TILES
     # Avoid a small page that is followed by another small page.
@@ -304,7 +304,7 @@ def compose_class_page(
             and errors / (len(tiles) + 1) > max_rate + 0.001
         )
 
-        # The hundredth is a tolerance for rounding errors.
+        # The hundredth, like the thousandth above, is a tolerance for rounding errors.
         if tiles and (
             errors > MAX_EXPECTED_ERRORS + 0.01 or len(tiles) >= room or is_mixed
         ):
@@ -317,10 +317,11 @@ def compose_class_page(
     )
     doubtful = [
         s for s in by_confidence if s.prediction.confidence < MAX_DOUBTFUL_CONFIDENCE
-    ]
-    doubtful = doubtful[:MAX_DOUBTFUL_TILES]
+    ][:MAX_DOUBTFUL_TILES]
+    # If all are doubtful, none stands out.
     if len(doubtful) == len(tiles):
         doubtful = []
+
     confident = order_by_similarity(
         [tile for tile in tiles if tile not in doubtful], vectors
     )
@@ -375,6 +376,7 @@ def order_by_similarity(stacks: Sequence[Stack], vectors: Float32Array) -> list[
 def chain_by_similarity(vectors: Float32Array) -> list[int]:
     """Return the positions of vectors, each followed by the most similar remaining one."""
     similarities = vectors @ vectors.T
+    # The first vector, if there is one.
     order = [0][: len(vectors)]
     for _ in range(len(vectors) - 1):
         similarities[:, order[-1]] = -np.inf
@@ -436,6 +438,8 @@ def cluster_stacks(
     usable: Sequence[Stack] = [stack for stack in stacks if vectors[stack.number].any()]
     if not usable:
         return []
+
+    # The stacks come first in `rows`, then decided samples.
     usable = thin_out(usable, MAX_CLUSTERED_STACKS)
     stack_vectors = vectors[[stack.number for stack in usable]]
     decided_rows = decided_vectors[decided_vectors.any(axis=1)]
@@ -456,6 +460,7 @@ def cluster_stacks(
     )
     if len(rows) < FEW_STACKS:
         clusters = max(clusters, cluster_rows(rows, apart=cannot_link), key=len)
+
     sample_clusters = []
     for cluster in clusters:
         members = [n for n in cluster if n < len(usable)]
@@ -495,17 +500,18 @@ def find_novel_stacks(
     ]
     others = [*class_vectors.values(), *(cluster.vectors for cluster in left)]
     present = [rows[rows.any(axis=1)] for rows in others]
+    # In this order: the clusters, the classes from `end`, and what was left from `left_at`.
     similarities = _mean_similarities([*cluster_vectors, *present])
     end = len(clusters)
     is_known = np.zeros(end, np.bool_)
     left_at = end + len(class_vectors)
-    for at, label in enumerate(class_vectors, end):
+    for at, class_id in enumerate(class_vectors, end):
         # A cluster left without a name is of another person than the classes known then. To a class
         # that was named since it is a rival only if it is unlike it.
         rivals = [
             n
             for n, cluster in enumerate(left, left_at)
-            if label in cluster.known or similarities[n, at] < MAX_KNOWN_SIMILARITY
+            if class_id in cluster.known or similarities[n, at] < MAX_KNOWN_SIMILARITY
         ]
 
         limits = similarities[:end, rivals].max(axis=1, initial=MAX_KNOWN_SIMILARITY)

@@ -38,7 +38,7 @@ class Message(Enum):
 
 
 class Say(NamedTuple):
-    """Show a message, about a typed name."""
+    """Show a message; `name` is the typed name that it is about, if it has one."""
 
     message: Message
     name: str = ""
@@ -58,7 +58,10 @@ class Reveal(NamedTuple):
 
 
 class Decide(NamedTuple):
-    """Send samples to a class, or to a place such as `:later`; answered by `note_saved`."""
+    """Send samples to a class, or to a place such as `:later`; answered by `note_saved`.
+
+    `serial` is that of the `PageChange`.
+    """
 
     serial: int
     samples: list[int]
@@ -67,7 +70,10 @@ class Decide(NamedTuple):
 
 
 class File(NamedTuple):
-    """Label the other tiles than the lifted and the sent ones; answered by `note_saved`."""
+    """Label the tiles that are neither lifted nor sent; answered by `note_saved`.
+
+    Without a `label`, each gets its suggested class. `serial` is that of the `PageChange`.
+    """
 
     serial: int
     shown: Shown
@@ -99,8 +105,9 @@ class Shown:
     """A page with what a person did on it.
 
     `boxes` has the box on the screen that each tile is in, `cards` the card that it belongs to; a
-    page of one class has none. `names` are those of cards, by suggestion or by hand. `sent` tiles
-    are decided, to a class or place, `others` are decided elsewhere.
+    page of one class has none. `names` are those of cards, by suggestion or by hand. `lifted` tiles
+    are excluded: they are not labelled with their page. `sent` tiles are decided, to a class or
+    place, `others` are decided elsewhere.
     """
 
     page: ClassPage
@@ -116,6 +123,7 @@ class Shown:
         """Return a page as it was composed."""
         labels = [tile.prediction.label or "" for tile in page.tiles]
         boxes = page.boxes
+        # At first each card is in its own box. A page of one class has no boxes, so no names.
         return cls(
             page,
             boxes,
@@ -181,7 +189,7 @@ class Shown:
         return not (self.open(members) or self.lifted.issuperset(members))
 
     def with_name(self, card: int, name: str | None) -> tuple[int, ...]:
-        """Return the tiles of a card that have a name."""
+        """Return the tiles of a card that were sent to the class `name`; none without a name."""
         members = self.members(card)
         return tuple(tile for tile in members if name and self.sent.get(tile) == name)
 
@@ -196,7 +204,10 @@ class Shown:
         return (tile,) if is_single else self.targets(card)
 
     def find_name_targets(self, tile: int, card: int) -> tuple[int, ...]:
-        """Return what a name is for: on a tile that has one, all with this name."""
+        """Return what a name is for: on a tile of a cluster that has one, all with this name.
+
+        On an excluded tile it is for the open tiles of its card, if there are any.
+        """
         tiles = self.find_key_targets(tile, card)
         if tiles != (tile,) or not self.has_clusters:
             return tiles
@@ -238,7 +249,7 @@ class Shown:
         )
 
     def lift(self, tiles: Iterable[int], lifted: frozenset[int]) -> Shown:
-        """Take the labels of tiles back, and lift some."""
+        """Take the labels of tiles back, and lift (exclude) the tiles `lifted` alone of them."""
         sent = {tile: to for tile, to in self.sent.items() if tile not in tiles}
         return replace(
             self,
@@ -284,7 +295,10 @@ class PageChange(NamedTuple):
 
 
 class Name(NamedTuple):
-    """A name that is typed, and the tiles that it is for: none yet, or the whole page."""
+    """A name that is typed, and the tiles that it is for: none yet, or the whole page.
+
+    `offered` is the name that the field began with.
+    """
 
     text: str = ""
     tiles: tuple[int, ...] = ()

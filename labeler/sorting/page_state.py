@@ -55,6 +55,10 @@ class PageState:
     each tile was first painted. `point` is a tile or -1, `card` the card that is pointed at since
     `lit_at`, `under` the tile under a mouse that leads. `now` and `last` are the time and the last
     step at the latest event.
+
+    A better page is being looked for if it `is_comparing`, and offered if it `has_better`.
+    `earlier` and `later` pages can be shown again, the last one first. `changes` can be undone and
+    `undone` ones redone, the last one first; `serial` is the number of the newest change.
     """
 
     shown: Shown = NO_PAGE
@@ -113,7 +117,10 @@ class PageState:
         return self, (Say(message),)
 
     def change(self, after: Shown | None, kind: Message | None = None) -> PageState:
-        """Return the state after a change that can be undone."""
+        """Return the state after a change that can be undone.
+
+        `after` is None if the page is left, `kind` the kind of an arrangement, None for a step.
+        """
         serial = self.serial + 1
         change = PageChange(
             serial,
@@ -182,7 +189,10 @@ class PageState:
         return state, (File(state.serial, self.shown, label), *commands)
 
     def leave(self, *, keeps: bool = True) -> Result:
-        """Leave the page: it takes no more labels, and a name that was begun for it ends."""
+        """Leave the page: it takes no more labels, and a name that was begun for it ends.
+
+        With `keeps` the page can be shown again as an earlier one.
+        """
         name = self.name
         is_here = name is not None and name.has_target
         earlier = (
@@ -210,7 +220,10 @@ class PageState:
         skipped: ClassPage | None = None,
         unstacked: Iterable[int] = (),
     ) -> Result:
-        """Leave the page, and ask for the next one."""
+        """Leave the page, and ask for the next one.
+
+        `skipped` is a page whose samples wait, `unstacked` are samples to show one by one.
+        """
         state, commands = self.leave(keeps=keeps)
         return state, (*commands, Ask(Pages.next, (skipped, unstacked), show_prepared))
 
@@ -280,6 +293,7 @@ class PageState:
         if shown.page is not state.shown.page:
             state, leaving = state.leave(keeps=False)
             return state.show(shown), (*commands, *leaving)
+        # The first tile whose label was taken back or is given again.
         first = min(shown.sent.keys() ^ state.shown.sent.keys(), default=state.point)
         if not is_undo:
             first = shown.next_open(first)
@@ -359,11 +373,14 @@ def drop(state: PageState, tiles: tuple[int, ...], onto: int) -> Result:
     own = shown.cards[tiles[0]]
     if name := shown.name_of(card):
         return state.label(tiles, name)
+
+    # A whole card with a name gives its name to the other one.
     own_name = shown.name_of(own)
     if own_name and {*tiles} == {*shown.targets(own)}:
         return state.label(shown.targets(card), own_name)
     if not state.is_ready:
         return state.say(Message.PREPARING)
+
     moved = shown.move(tiles, card)
     state = replace(state, under=-1)
     return state.arrange(moved, Message.MOVED, onto, tiles)
@@ -394,6 +411,7 @@ def accept_name(state: PageState, label: str) -> Result:
     name = state.name or Name()
     if name.is_for_page or not state.is_ready:
         after, commands = replace(state, name=None).file(label)
+        # The name stays as long as the page could not be labelled.
         return after if after.serial > state.serial else state, commands
     tiles = name.tiles or state.name_targets()
     if not tiles:
@@ -440,7 +458,7 @@ def enter(state: PageState) -> Result:
     return state, (Ask(Pages.refresh, (state.shown.page, kept), show_rest),)
 
 
-# -- what the session's thread answers
+# -- what the session's thread answers: the arguments of the question, then the answer
 
 
 def ignore(state: PageState, *answer: object) -> Result:
@@ -466,10 +484,7 @@ def show_prepared(
 def show_rest(
     state: PageState, page: ClassPage, kept: list[int] | None, rest: ClassPage | None
 ) -> Result:
-    """Show what is left of a page; without anything, ask for the next one.
-
-    The first arguments of an answer are those of its question: `page` and `kept`.
-    """
+    """Show what is left of a page; without anything, ask for the next one."""
     if state.shown.page is not page or rest == page:
         return state, ()
     if rest is None:
@@ -554,7 +569,7 @@ def look_for_better(state: PageState) -> Result:
 
 
 KeyAction = Callable[[PageState, tuple[int, ...]], Result]
-"""What a key or a click does, with the selected or clicked tiles."""
+"""What a key or a click does, with the selected or clicked tiles; some keys need none."""
 
 
 def press(state: PageState, act: KeyAction, tiles: tuple[int, ...] = ()) -> Result:

@@ -76,20 +76,25 @@ class Pages:
         self.reserved: frozenset[int] = frozenset()
         """Samples on the pages of other people, which are not shown."""
         self._skipped: set[int] = set()
+        """Samples that wait until all others were shown."""
         self._left: list[tuple[dict[int, str], frozenset[int]]] = []
         """The samples of clusters that were left without a name, and the classes known then."""
         self.predictor = Predictor(session)
         self._split: set[int] = set()
+        """Samples that are shown one by one, not in stacks."""
         self._excluded: dict[int, set[str | None]] = defaultdict(set)
         """The classes that samples were excluded from on a page that was not filed."""
         self._has_embeddings = self._is_learned = False
+        """Of the last analysis: it compared embeddings, and predicted from enough decisions."""
         self._newest = 0
+        """The newest sample (row of the catalogue) at the last page."""
         # Decisions of earlier sessions test predictions as well as a first page does.
         counts = session.tiles.get_counts().classes
         self._tested = {row.name for row in counts if row.count >= FIRST_PAGE_TILES}
         self._unreadable: set[int] = set()
         self._all_measured = False
         self._pool: set[int] = set()
+        """The samples of the last analysis."""
 
     def next(
         self, skipped: ClassPage | None = None, unstacked: Iterable[int] = ()
@@ -127,11 +132,7 @@ class Pages:
             self._tested.clear()  # new images may be of people that no class is of
         self._newest = newest
         self._pool = {row for stack in analysis.stacks for row in stack.rows}
-        return (
-            _compose_next_page(analysis, self.room, self._tested)
-            if analysis.stacks
-            else None
-        )
+        return _compose_next_page(analysis, self.room, self._tested)
 
     def note_unreadable(self) -> set[int]:
         """Record and return the samples without a descriptor now: they will never have one."""
@@ -159,6 +160,7 @@ class Pages:
 
         if not has_clusters:
             return None
+        # Clusters by embeddings have none better. Others have, once their samples have embeddings.
         shown_samples = (
             [] if self._has_embeddings else self._queue.get_features(page.rows)
         )
@@ -188,6 +190,7 @@ class Pages:
         space = self.predictor.spaces.choose_space(all_samples)
         class_counts = Counter({row.name: row.count for row in classes if row.count})
         predictions = self.predictor.predict(samples, decided_samples, space, classes)
+
         resolve = self._session.classes.resolve
         for n, sample in enumerate(samples):
             names = self._excluded.get(sample.id, ())
@@ -211,6 +214,7 @@ class Pages:
         )
         vectors = refined[: len(samples)]
         decided_vectors = refined[len(samples) :]
+
         # What cannot be read never gets a vector, and must not keep clusters away.
         unreadable_count = sum(sample.id in self._unreadable for sample in samples)
         compared = bool(
@@ -229,6 +233,7 @@ class Pages:
             else []
         )
 
+        # The labels are classes (rows of the catalogue).
         labels = np.array([sample.label or 0 for sample in decided_samples])
         class_vectors = {n: decided_vectors[labels == n] for n in {*labels.tolist()}}
         left = [
@@ -256,7 +261,9 @@ class Pages:
         if len(rows) > limit and (counts := self._queue.count_proposed()):
             largest = max(counts, key=lambda row: (counts[row], -row))
             rows = self._queue.list_proposed(largest, limit)
+
         rows = [row for row in rows if row not in self.reserved]
+        # When only skipped samples are left, they are shown again.
         unskipped = [row for row in rows if row not in self._skipped]
         if not unskipped:
             self._skipped.clear()

@@ -33,8 +33,10 @@ WEAK_LABEL_CONFIDENCE = 0.8
 """Accuracy of weak labels before there are decisions: queries also find bystanders."""
 
 MAX_NEAREST = 4
+"""Decided samples that are shown as the most similar ones."""
 MAX_CONFIDENCE = 0.995
 MIN_CONFIDENCE_OF_ONLY_CLASS = 0.5
+"""While only one class has labels: less similar samples get no prediction."""
 
 
 class ClassPrediction(NamedTuple):
@@ -68,6 +70,7 @@ class ClassPrediction(NamedTuple):
         if remaining or not self.top:
             return ClassPrediction(remaining)
         others = sorted({*class_names}.difference(refused))
+        # One more stands for people of none of these classes.
         entries = ((name, 1 / (len(others) + 1)) for name in others[:MAX_PREDICTIONS])
         return ClassPrediction(tuple(entries))
 
@@ -111,6 +114,7 @@ class Predictor:
         self, classes: Sequence[ClassCount]
     ) -> list[SampleFeatures]:
         """Return some decided samples of each class."""
+        # At least 12 of each class, however many classes there are.
         class_limit = max(12, MAX_DECIDED_SAMPLES // max(1, len(classes)))
         return self._queue.get_features(
             self._queue.list_decided([row.id for row in classes], class_limit)
@@ -131,15 +135,18 @@ class Predictor:
         learned = self._predict(samples, decided_samples, space)
         refused = self._session.changes.get_refused_classes(sample_rows)
         faces = Counter(sample.image for sample in samples)
+
         predictions = []
         for sample in samples:
             prediction = learned.get(sample.id, NO_PREDICTION)
-            # A weak label names one person, in an image of several faces not which.
+            # A weak label names one person; in an image of several faces, it does not say which.
             hinted = predict_from_hint(
                 sample.hint if faces[sample.image] == 1 else None
             )
+            # The model cannot predict a class without training samples.
             if not prediction.top or (hinted.label and hinted.label not in nonempty):
-                prediction = hinted  # a class without training samples
+                prediction = hinted
+
             refused_names = {
                 names[row] for row in refused.get(sample.id, ()) if row in names
             }
@@ -160,12 +167,14 @@ class Predictor:
             *samples,
         ]
 
+        # Of those with a vector: what is stored about them, None for samples not in use any more.
         vectors, has_vector = space(features)
         rows = [features[n].id for n in np.flatnonzero(has_vector)]
         stored = PrelabelSamples(self._db).get_many(rows)
         prelabelled = {
             row: sample for row, sample in stored.items() if sample is not None
         }
+
         usable = [n for n, sample in enumerate(features) if sample.id in prelabelled]
         learnable = [prelabelled[features[n].id] for n in usable]
         groups = assign_split_groups(self._db, list_training_keys(learnable))
@@ -175,6 +184,7 @@ class Predictor:
         if model is None:
             candidates = [features[n] for n in usable]
             return self._predict_only_class(candidates, learnable, vectors[usable])
+
         return {
             features[n].id: ClassPrediction(
                 tuple((p.label, min(MAX_CONFIDENCE, p.confidence)) for p in top)
@@ -188,9 +198,11 @@ class Predictor:
         samples: Sequence[PrelabelSample],
         vectors: Float32Array,
     ) -> dict[int, ClassPrediction]:
+        """Return the samples that are similar to those of the only class with labels."""
         labels = {sample.label for sample in samples} - {None}
         if len(labels) != 1:
             return {}
+
         is_labelled = np.array(
             [sample.label is not None for sample in samples], np.bool_
         )

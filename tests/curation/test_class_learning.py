@@ -133,12 +133,16 @@ def learn(
     y: IntArray,
     labelled_classes: int,
     hints: dict[int, str] | None = None,
+    refused: dict[int, frozenset[str]] | None = None,
 ) -> LearnedClasses:
     """Learn from `LABELS` samples of each of the first classes."""
     is_labelled = (y < labelled_classes) & (np.arange(len(y)) % PER_CLASS < LABELS)
     samples = [
         make_sample(
-            row, str(number) if is_labelled[row] else None, hint=(hints or {}).get(row)
+            row,
+            str(number) if is_labelled[row] else None,
+            hint=(hints or {}).get(row),
+            refused=(refused or {}).get(row, frozenset()),
         )
         for row, number in enumerate(y.tolist())
     ]
@@ -174,6 +178,29 @@ def test_few_classes_get_closed_set_probabilities() -> None:
     vectors, y = draw_classes(MIN_CLASSES)
     model = learn(vectors, y, MIN_CLASSES - 1)
     assert model.probabilities.sum(1) == pytest.approx(np.ones(len(y)))
+
+
+def test_refused_class_leaves_share_of_unlabelled_classes() -> None:
+    vectors, y = draw_classes(12)
+    plain = learn(vectors, y, 8)
+    newcomer = int(np.flatnonzero(y == 10)[0])
+    before = plain.probabilities[newcomer]
+    likeliest = int(before.argmax())
+    refused = {newcomer: frozenset({plain.classes[likeliest]})}
+    after = learn(vectors, y, 8, refused=refused).probabilities[newcomer]
+    # The remaining classes gain by the same factor, and so do the classes without labels.
+    factor = 1 / (1 - before[likeliest])
+    expected = np.where(np.arange(8) == likeliest, 0, before * factor)
+    assert after == pytest.approx(expected)
+    assert 1 - after.sum() == pytest.approx((1 - before.sum()) * factor)
+    assert 1 - after.sum() > 0.3
+
+
+def test_refused_class_of_closed_set_leaves_its_share_to_the_others() -> None:
+    vectors, y = draw_classes(MIN_CLASSES)
+    refused = {MIN_CLASSES * PER_CLASS - 1: frozenset({"0"})}
+    model = learn(vectors, y, MIN_CLASSES - 1, refused=refused)
+    assert model.probabilities[-1] == pytest.approx([0, 1])
 
 
 def test_weak_label_is_evidence_for_labelled_class() -> None:

@@ -101,6 +101,16 @@ def test_class_named_face_is_used(tmp_path: Path, layout: str) -> None:
     assert not detect(model, square, face=0)
 
 
+@pytest.mark.parametrize("classes", [1, 2])
+@pytest.mark.parametrize("layout", ["v8", "v5"])
+def test_class_that_the_model_lacks_raises_error(
+    tmp_path: Path, layout: str, classes: int
+) -> None:
+    model = red_model(tmp_path / "red.onnx", layout, classes=classes)
+    with pytest.raises(UsageError, match="face is out of range"):
+        build_detector("onnx", model=str(model), face=classes)
+
+
 def test_ambiguous_classes_raise_error(tmp_path: Path) -> None:
     model = red_model(
         tmp_path / "two.onnx", classes=3, names={0: "cat", 1: "dog", 2: "owl"}

@@ -113,7 +113,7 @@ class Whitening(NamedTuple):
         """Fit on rows (N x D) with features of layers of these widths."""
         x = rows.x
         weights = rows.weights
-        members = np.zeros((len(x), int(rows.y.max()) + 1), x.dtype)  # N x C
+        members = np.zeros((len(x), int(rows.y.max()) + 1), x.dtype)  # N x classes
         members[np.arange(len(x)), rows.y] = weights
         # A fold may have no row of a class.
         totals = np.maximum(members.sum(0), 1e-30)
@@ -144,7 +144,7 @@ class Whitening(NamedTuple):
 def _whitening_matrix(residuals: FloatArray) -> FloatArray:
     """Return M (D x D) with M M' = (C / c + 1)^-1.
 
-    C is residuals' residuals, c its mean variance.
+    C is `residuals.T @ residuals`, c the mean of its diagonal.
     """
     identity = np.eye(residuals.shape[1], dtype=residuals.dtype)
     variance = float(np.square(residuals).sum()) / len(identity)
@@ -282,7 +282,7 @@ def choose_part_weights(
     weights = [1.0]
     with limit_threads():
         grams = _gram_matrices(sample.x, parts)
-        # Of the blocks whose weights are chosen.
+        # The weighted sum of the Gram matrices of the blocks whose weights are chosen.
         kernel = grams[0]
 
         for gram, mean in zip(grams[1:], prior.weights[1:], strict=True):

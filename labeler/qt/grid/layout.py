@@ -26,6 +26,7 @@ MAX_PORTRAIT_SIDE = 128
 
 SECTION_GAP = 3 * INSET - GAP
 MAX_LINE_DISTANCE = 1000
+"""How far above or below a tile an arrow key looks for the next one."""
 MIN_SECTION_COLUMNS = 2, 3  # of one tile, so that its name is readable, and of more
 MAX_SHELF_SECTIONS = 8
 MIN_PORTRAIT_COLUMNS = 4  # so that there is room for a name next to the portrait
@@ -115,6 +116,7 @@ def break_into_shelves(
         for start in range(max(0, end - MAX_SHELF_SECTIONS), end):
             shelf = sections[start:end]
             lines = _fit_lines(shelf, width, cell)
+            # A section that does not fit even alone has one column.
             if not lines and len(shelf) == 1:
                 lines = shelf[0].count
             if lines:
@@ -184,6 +186,7 @@ class GridLayout:
         bottom = max(placed.bottom for placed in shelf) + (INSET - GAP) * is_card
         free = self._width - INSET - shelf[-1].right
         for number, placed in enumerate(shelf):
+            # The free width that the cards up to this one get, without it and with it.
             begin, end = (free * part // len(shelf) for part in (number, number + 1))
             left = placed.left + begin
             box = QRect(
@@ -251,6 +254,10 @@ class GridLayout:
 
     @staticmethod
     def _find_cells(low: int, high: int, cell: int, count: int) -> range:
+        """Return which of `count` lines or columns touch `low` to `high`, both inclusive.
+
+        These are pixels from the first line or column, also negative ones.
+        """
         first = max(0, low // cell)
         last = min(count - 1, high // cell)
         # The gap after a tile belongs to no tile.
@@ -262,7 +269,9 @@ class GridLayout:
     def _rows_of_lines(
         placed: PlacedSection, lines: range, columns: range
     ) -> Iterator[tuple[int, int]]:
+        """Yield the ranges (first, last) of tiles in these lines and columns of a section."""
         end = placed.rows.stop - 1
+        # Whole lines follow each other, so they are one range.
         if len(columns) == placed.columns:
             start = placed.first + lines.start * placed.columns
             yield start, min(end, placed.first + lines.stop * placed.columns - 1)

@@ -329,7 +329,8 @@ class TileView(QListView):
         size = self.viewport().size()
         sections = self.tiles.sections
         area = size.width() * size.height() // max(1, self.tiles.rowCount())
-        # No larger tile can fit: this side would fill the area without any gap or heading.
+        # No larger tile can fit: this side would fill the area without any gap or heading. Steps of
+        # 4 pixels save layouts.
         sides = range(min(self.max_side, isqrt(area)), self.min_side, -4)
         fitting = (
             candidate

@@ -279,7 +279,7 @@ PAGE_STEPS = {GridCommand.NEXT_PAGE: 1, GridCommand.PREVIOUS_PAGE: -1}
 def _find_open_work(session: SortingSession) -> OpenWork:
     db = session.dataset.db
     doubtful = list_doubtful(session.dataset)
-    # None: not known before all samples are measured.
+    # None: the number of doubtful labels is not known before all samples are measured.
     number = len(doubtful) or (None if count_unmeasured(session.dataset) else 0)
     copies = bool(
         SplitEvidence(db).count_not_searched() or make_plan(Pairs(db)).open_sets()
@@ -412,9 +412,8 @@ class LabelingView(LabelerView):
         menu = QMenu(self.view)
         ids = [self.model.id(row) for row in rows]
         send = partial(self.send_ids, ids)
-        has_keys = {*rows} == {
-            *self.view.target_rows()
-        }  # else they act on the whole card
+        # Keys may act on other tiles, such as the whole card: then they are not shown.
+        has_keys = {*rows} == {*self.view.target_rows()}
         if len(rows) > 1:
             text = tr(
                 "{count} faces",

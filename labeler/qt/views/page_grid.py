@@ -139,6 +139,7 @@ class PageGrid(GestureView):
     def _show_page(self, page: ClassPage) -> None:
         places = self.places()
         page = page.rename(self.names)
+        self._drop_tile = -1  # a drag over the page before cannot end here
         self.tiles.only_waiting = True
         self.tiles.show(
             [tile.rows[0] for tile in page.tiles],  # of each stack the first sample
@@ -372,6 +373,7 @@ class PageGrid(GestureView):
     def _is_name_key(self, event: QKeyEvent) -> bool:
         text = event.text()
         has_page = self.page_state.is_ready or self.page_state.is_preparing
+        # `codes.first` is the first key of a class key of two.
         if not (has_page and text.isalnum()) or self.codes.first:
             return False
         acts = text.isdigit() or LetterKeysChip.is_switched_on()

@@ -22,8 +22,16 @@ from person import (
     wait_for_enter,
     wait_until,
 )
-from PySide6.QtCore import QEvent, QPoint, QRect, Qt
-from PySide6.QtGui import QFontMetrics, QImage, QPainter, QPixmap
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, Qt
+from PySide6.QtGui import (
+    QDragEnterEvent,
+    QDragMoveEvent,
+    QDropEvent,
+    QFontMetrics,
+    QImage,
+    QPainter,
+    QPixmap,
+)
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 from window_fixtures import OpenWindow
@@ -40,6 +48,7 @@ from labeler.qt.theme import SMALL, SPACE_M, SPACE_S, draw_box, scale_font
 from labeler.qt.translations import install, tr
 from labeler.qt.views.page_grid import FOLD_WIDTH
 from labeler.sorting.page_parts import Message
+from labeler.sorting.page_state import press, show_next
 from labeler.sorting.session import MIN_LOOK_SECONDS, StepKind
 
 LEFT = Qt.MouseButton.LeftButton
@@ -115,6 +124,29 @@ def test_drop_on_card_gives_its_class(person: Person) -> None:
     )
     settle(person.window)
     assert list(person.labels.values()).count(name) == 2
+
+
+def test_drop_after_next_page_was_shown_does_nothing(person: Person) -> None:
+    view = class_pages(person).view
+    second = card(person, 1)
+    mime = TileMimeData(view.tiles.ids(card(person, 0)[:1]))
+    point = QPointF(person.tile_center(second[0]))
+    copy = Qt.DropAction.CopyAction
+    no_keys = Qt.KeyboardModifier.NoModifier
+    for kind in (QDragEnterEvent, QDragMoveEvent):
+        over = kind(point.toPoint(), copy, mime, LEFT, no_keys)
+        QApplication.sendEvent(view.viewport(), over)
+        assert over.isAccepted()
+
+    page = person.page
+    class_pages(person).take(press, show_next)
+    settle(person.window)
+    assert person.page is not page
+    drop = QDropEvent(point, copy, mime, LEFT, no_keys)
+    QApplication.sendEvent(view.viewport(), drop)
+    settle(person.window)
+    assert not drop.isAccepted()
+    assert person.decided_count == 0
 
 
 def test_click_on_heading_names_card_of_suggestions(person: Person) -> None:
