@@ -223,20 +223,18 @@ def _locate(name: str, table: Path) -> Path:
 def _parse_rows(table: Path, text: TextIO) -> Iterator[tuple[Path, SourceTableRow]]:
     delimiter = find_delimiter(text.readline())
     text.seek(0)
-    rows = csv.DictReader(text, delimiter=delimiter)
-    names = {}
-    for title in rows.fieldnames or ():
-        name = title.strip().lower()
-        names[title] = _SYNONYMS.get(name, name)
-    if "file" not in names.values():
+    rows = csv.reader(text, delimiter=delimiter)
+    titles = [title.strip().lower() for title in next(rows, [])]
+    names = [_SYNONYMS.get(title, title) for title in titles]
+    if "file" not in names:
         raise InputUnusable(
             f"{table} has no column named file",
             f"its first row names {', '.join(COLUMNS)}",
         )
 
     for row in rows:
-        # Cells beyond the header are in a list, under None.
-        cells = {names[key]: text for key, text in row.items() if key in names}
+        # Not strict: a row may have fewer or more cells than the header.
+        cells = dict(zip(names, row, strict=False))
         file = clean_credit_text(cells.get("file"))
         if not file:
             continue

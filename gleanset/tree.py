@@ -32,8 +32,8 @@ XMP = "XMP: names of faces are read with --people"
 READ_OTHERWISE = (VIDEO, ARCHIVE, PACKED)
 """Reasons of files that are read in another way."""
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
-# Folders created by Windows, macOS and network drives (Synology, QNAP), in lower case.
-_SYSTEM_FOLDERS = frozenset(
+# Created by Windows, macOS and network drives (Synology, QNAP), in lower case.
+_SYSTEM_NAMES = frozenset(
     (
         "@eadir",
         "@recycle",
@@ -48,17 +48,14 @@ _SYSTEM_FOLDERS = frozenset(
         "__macosx",
         "network trash folder",
         "temporary items",
-    )
-)
-_SYSTEM_FILES = frozenset(
-    {
+        # Files.
         "thumbs.db",
         "ehthumbs.db",
         "ehthumbs_vista.db",
         "desktop.ini",
         "icon\r",
         "picasa.ini",
-    }
+    )
 )
 _SYSTEM_SUFFIXES = ("@synoeastream", "@synoresource")
 _PACKED_SUFFIXES = frozenset(
@@ -142,8 +139,7 @@ def _may_follow(link: Path, open_links: Iterable[Path]) -> bool:
 def get_junk_reason(name: str) -> str | None:
     """Return why a name is always ignored; None if it is not."""
     lower = name.lower()
-    is_system_name = lower in _SYSTEM_FOLDERS or lower in _SYSTEM_FILES
-    if is_system_name or lower.endswith(_SYSTEM_SUFFIXES):
+    if lower in _SYSTEM_NAMES or lower.endswith(_SYSTEM_SUFFIXES):
         return SYSTEM
     return HIDDEN if name.startswith(".") else None
 

@@ -33,18 +33,19 @@ class Balance(msgspec.Struct, frozen=True):
 
 def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
     """Plan copies, or samples to leave out, until each class has the target size in train."""
+    if options.balance is None:
+        return Balance()  # without loading samples
+
     keys_by_class: dict[str, list[str]] = defaultdict(list)
     for sample in samples:
         if sample.split == BALANCED_SPLIT:
             keys_by_class[str(sample.label)].append(sample.key)
 
     before = {label: len(keys) for label, keys in sorted(keys_by_class.items())}
-    if options.balance is None or not before:
-        return Balance()
 
     # Classes shrink to the smallest, or grow to the largest.
     limit = min if options.balance == "down" else max
-    target = options.target or limit(before.values())
+    target = options.target or limit(before.values(), default=0)
     copies: dict[str, int] = {}
     left_out = set[str]()
     for keys in keys_by_class.values():

@@ -277,12 +277,8 @@ def _iter_balanced(
 
 def get_balance(dataset: Dataset, options: ExportOptions) -> Balance:
     """Return what an export repeats or leaves out so that classes in train are balanced."""
-    if options.balance is None:
-        return Balance()
-    return plan_balance(
-        (sample for sample, _ in _iter_allowed(dataset, options)),
-        options,
-    )
+    samples = (sample for sample, _ in _iter_allowed(dataset, options))
+    return plan_balance(samples, options)
 
 
 def _iter_samples(dataset: Dataset, options: ExportOptions) -> Iterator[Sample]:

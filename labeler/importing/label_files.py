@@ -9,7 +9,9 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import filterfalse
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +20,11 @@ import yaml
 from gleanset.command_result import JsonDict
 from gleanset.credit import Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable
+from gleanset.html.words import count
 from gleanset.labelled_images import FRACTIONS, Frame, parse_frame
 from gleanset.records import Rectangle
-from gleanset.source_table import TAG_TABLE, find_delimiter
+from gleanset.source_table import find_delimiter
+from labeler.export.rows import unescape_formula
 from labeler.importing.labelled import (
     ImportTree,
     LabelledFiles,
@@ -60,7 +64,8 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
     if not labels.images:
         problem = ", ".join(sorted({reason for _, reason in labels.dropped}))
         if not problem and labels.missing:
-            problem = f"{len(labels.missing)} images are not below {tree.root}"
+            images = count(len(labels.missing), "image")
+            problem = f"{images} not below {tree.root}, such as {labels.missing[0]}"
         problem = problem or "there is none"
         raise InputUnusable(
             f"no usable annotation in {min(documents)}: {problem}",
@@ -118,19 +123,19 @@ def _read_images(
         path = labels.find_image(name, file)
         if path is not None:
             labels.ignored.setdefault(path, "listed without an annotation")
-            licence = licences.get(_parse_id(row.get("license")))
-            labels.sources[path] = _read_source(row, licence)
+            licence = licences.get(parse_name(row.get("license")))
+            labels.sources[path] = read_source(row, licence)
             image = path, parse_frame(row)
 
         # An image may be listed twice, as long as both rows are equal.
-        key = _parse_id(row.get("id"))
+        key = parse_name(row.get("id"))
         if images.setdefault(key, image) != image:
             ambiguous_keys.add(key)
 
-    for _ in ambiguous_keys:
+    for key in ambiguous_keys:
         labels.drop(file, "id of several images")
-    for key in (None, *ambiguous_keys):
-        images.pop(key, None)
+        del images[key]
+    images.pop(None, None)
     return images
 
 
@@ -143,7 +148,7 @@ def _read_licences(document: JsonDict) -> dict[str | None, str | None]:
         text = name or url
         if name and url:
             text = f"{name} ({url})"
-        licences[_parse_id(row.get("id"))] = text
+        licences[parse_name(row.get("id"))] = text
     return licences
 
 
@@ -156,13 +161,13 @@ def _annotate(
     """Add the annotations of a document to `labels`."""
     names: dict[str | None, str | None] = {}  # by id; None for an ambiguous id
     for row in _iter_rows(document, "categories"):
-        key = _parse_id(row.get("id"))
+        key = parse_name(row.get("id"))
         name = parse_name(row.get("name"))
         is_clear = key is not None and names.get(key, name) == name
         names[key] = name if is_clear else None
 
     for row in _iter_rows(document, "annotations"):
-        key = _parse_id(row.get("image_id"))
+        key = parse_name(row.get("image_id"))
         if key not in images:
             labels.drop(file, "annotation of an image that is not listed")
             continue
@@ -173,17 +178,17 @@ def _annotate(
             labels.annotate(
                 path,
                 frame,
-                names.get(_parse_id(row.get("category_id"))),
+                names.get(parse_name(row.get("category_id"))),
                 partial(_read_coco_box, row),
             )
 
 
-def _read_source(row: JsonDict, licence: str | None) -> SourceInfo:
-    """Return the credit and names in a row of `images`; exports of Gleanset have all of them."""
+def read_source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:
+    """Return the credit and names in a row; exports of Gleanset have all of them."""
     # The first valid address.
     pages = (
         clean_page_url(parse_name(row.get(key)))
-        for key in ("page", "flickr_url", "coco_url")
+        for key in ("page", "page_url", "flickr_url", "coco_url", "url")
     )
     page = next(filter(None, pages), None)
     author = clean_credit_text(parse_name(row.get("author")))
@@ -191,6 +196,7 @@ def _read_source(row: JsonDict, licence: str | None) -> SourceInfo:
         Credit(author, clean_credit_text(licence), page),
         title=parse_name(row.get("title")),
         original_path=parse_name(row.get("original_path")),
+        collection=parse_name(row.get("collection")),
     )
 
 
@@ -201,15 +207,6 @@ def _iter_rows(document: JsonDict, table: str) -> Iterator[JsonDict]:
         for row in rows:
             if isinstance(row, dict):
                 yield row
-
-
-def _parse_id(value: object) -> str | None:
-    """Return an id as text, so that 1, 1.0 (as pandas writes it) and "1" are equal."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int | str) and not isinstance(value, bool):
-        return str(value)
-    return None
 
 
 def _read_coco_box(row: JsonDict) -> Rectangle | None:
@@ -247,9 +244,9 @@ def _flatten_polygons(polygons: Any) -> list[float]:
         raise ValueError("neither a box nor a polygon") from error
 
 
-_LINE = re.compile(r"\s*\d{1,9}(?:\s+-?\d*\.?\d+(?:[eE][-+]?\d+)?){4,}\s*")
-"""A line of YOLO: the number of a class, then at least four coordinates."""
-_COORDINATE = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?")
+_LINE = re.compile(r"\s*\d{1,9}(?:\.0*)?(?:\s+-?\d*\.?\d+(?:[eE][-+]?\d+)?){4,}\s*")
+"""A line of YOLO: the number of a class (NumPy writes 0.0), then at least four coordinates."""
+_COORDINATE = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?|nan", re.IGNORECASE)
 _MIN_COORDINATES = 3
 _YAML = (".yaml", ".yml")
 _SURROGATES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
@@ -263,7 +260,7 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
     """
     label_files = list(_iter_label_files(tree))
     if not any(
-        _LINE.fullmatch(line) for label_file in label_files for line in label_file.lines
+        file.image and any(map(_LINE.fullmatch, file.lines)) for file in label_files
     ):
         return None
 
@@ -281,6 +278,10 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
     )
     for file, image, lines in label_files:
         labels.tables.add(file)
+        if image is None:
+            labels.missing.append(str(file))
+            continue
+
         labels.ignored[image] = "YOLO label file without a box"
         # A folder may contain several sets with classes of their own; what is outside of them has
         # the classes of the folder that comes first.
@@ -295,22 +296,22 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
             labels.annotate(
                 image,
                 FRACTIONS,
-                names.get(int(number)),
+                names.get(int(float(number))),
                 partial(_read_yolo_box, list(map(float, texts)), has_keypoints),
             )
     return labels
 
 
 class _LabelFile(NamedTuple):
-    """A label file of YOLO with its image, and its lines that are not empty."""
+    """A label file of YOLO with its image, if it is there, and its lines that are not empty."""
 
     file: Path
-    image: Path
+    image: Path | None
     lines: list[str]
 
 
 def _iter_label_files(tree: ImportTree) -> Iterator[_LabelFile]:
-    """Yield the text files that have an image of the same name, and numbers."""
+    """Yield the text files that have lines of YOLO, or an image of the same name and numbers."""
     for file in tree.iter_files(".txt"):
         try:
             lines = [line for line in tree.read_text(file).splitlines() if line.strip()]
@@ -319,9 +320,9 @@ def _iter_label_files(tree: ImportTree) -> Iterator[_LabelFile]:
 
         # A damaged line is dropped without refusing the file. Captions have hardly any numbers. An
         # empty file is one of YOLO, too: an image without boxes.
-        is_yolo = any(map(_LINE.fullmatch, lines)) or all(map(_has_coordinates, lines))
-        image = tree.find_sibling(file) if is_yolo else None
-        if image is not None:
+        has_boxes = any(map(_LINE.fullmatch, lines))
+        image = tree.find_sibling(file)
+        if has_boxes or (image and all(map(_has_coordinates, lines))):
             yield _LabelFile(file, image, lines)
 
 
@@ -334,8 +335,10 @@ def _has_coordinates(line: str) -> bool:
 
 def _read_yolo_box(values: list[float], has_keypoints: bool) -> Rectangle:
     """Return the box of a line, given the numbers after its class."""
-    # More than a box: a polygon, but in a set with keypoints these follow the box.
-    if len(values) > 5 and len(values) % 2 == 0 and not has_keypoints:
+    # More than a box: a polygon, but in a set with keypoints these follow the box. A keypoint that
+    # is visible has the number 2.
+    is_even = len(values) > 5 and len(values) % 2 == 0
+    if is_even and not has_keypoints and max(values) < 2:
         return make_bounding_box(values)
     center_x, center_y, width, height = values[:4]
     return box_from_size((center_x - width / 2, center_y - height / 2, width, height))
@@ -430,70 +433,88 @@ _SAMPLE_SIZE = 50
 """Rows of a table by which its columns are recognised."""
 
 
-def read_tables(tree: ImportTree) -> LabelledFiles | None:
-    """Read tables with columns of images and classes; None if there are none.
+def read_tables(tree: ImportTree) -> LabelledFiles:
+    """Read tables with columns of images and classes; they are in `tables`.
 
     Raises `InputUnusable` for a table with boxes.
     """
     labels = LabelledFiles("table", tree, "not in a table")
-    for file in tree.iter_files(".csv", ".tsv", TAG_TABLE):
+    for file in tree.iter_files(".csv", ".tsv", ".jsonl"):
         rows = read_rows(tree, file)
-        if rows is None:
-            labels.drop(file, "table that cannot be read")
+        if not any(rows):
+            labels.drop(file, "table without a readable row")
             continue
 
-        first_rows = rows[:_SAMPLE_SIZE]
-        columns = set().union(*first_rows)
-        label_columns = (c for c in (*LABEL_COLUMNS, _OBJECTS) if c in columns)
-        label_column = next(label_columns, None)
-        image_column = _find_image_column(tree, file, first_rows)
-        if image_column is None or label_column is None:
+        _add_table(labels, file, rows)
+    return labels
+
+
+def _add_table(
+    labels: LabelledFiles, file: Path, rows: Sequence[Mapping[str, str]]
+) -> None:
+    """Add the rows of a table that names images and classes."""
+    first_rows = rows[:_SAMPLE_SIZE]
+    columns = set().union(*rows)
+    label_columns = [c for c in (*LABEL_COLUMNS, _OBJECTS) if c in columns]
+    image_column = _find_image_column(labels.tree, file, first_rows)
+    if image_column is None or not label_columns:
+        return
+
+    # Without its box, a label would be that of the whole image.
+    box_columns = _BOX_COLUMNS & columns
+    if box_columns:
+        raise InputUnusable(
+            f"boxes in a table are not read: column {min(box_columns)} of {file}",
+            "export COCO or YOLO from your tool, whose boxes are read",
+        )
+
+    # Columns of names, such as class_name, before those of numbers.
+    label_column = min(
+        label_columns,
+        key=lambda column: all(
+            _COORDINATE.fullmatch(row.get(column) or "0") for row in first_rows
+        ),
+    )
+    if len(label_columns) > 1:
+        labels.note = f"classes are in the column {label_column} of {file.name}"
+
+    labels.tables.add(file)
+    for row in rows:
+        if not row:
+            labels.drop(file, "line that is not JSON")
             continue
 
-        # Without its box, a label would be that of the whole image.
-        box_columns = _BOX_COLUMNS & columns
-        if box_columns:
-            raise InputUnusable(
-                f"boxes in a table are not read: column {min(box_columns)} of {file}",
-                "export COCO or YOLO from your tool, whose boxes are read",
-            )
+        name = row.get(image_column, "").strip()
+        image = labels.find_image(name, file) if name else None
+        if not image:
+            continue
 
-        labels.tables.add(file)
-        for row in rows:
-            name = row.get(image_column, "").strip()
-            image = labels.find_image(name, file) if name else None
-            if not image:
-                continue
-            label = row.get(label_column, "").strip()
-            if label:
-                labels.label(image, label)
-            else:
-                labels.ignored[image] = "row without a label"
-    return labels if labels.tables else None
+        labels.sources[image] = read_source(
+            row, row.get("licence") or row.get("license")
+        )
+        label = row.get(label_column, "").strip()
+        if label:
+            labels.label(image, label)
+        else:
+            labels.ignored[image] = "row without a single label"
 
 
-def read_rows(tree: ImportTree, file: Path) -> list[Mapping[str, str]] | None:
-    """Return the rows of a table; None if it cannot be read."""
-    read = _iter_json_rows if file.name == TAG_TABLE else _iter_csv_rows
+def read_rows(tree: ImportTree, file: Path) -> list[Mapping[str, str]]:
+    """Return the rows of a table, a damaged line of JSON as an empty one; none if unreadable."""
+    read = _iter_json_rows if file.suffix.lower() == ".jsonl" else _iter_csv_rows
     try:
         return list(read(tree.read_text(file)))
-    except (
-        InputUnusable,
-        csv.Error,
-        json.JSONDecodeError,
-        RecursionError,
-        AttributeError,  # a line of JSON that is not an object
-    ):
-        return None
+    except (InputUnusable, csv.Error):
+        return []
 
 
 def find_unread_table(tree: ImportTree) -> Path | None:
     """Return a table of images that `read_tables` does not read, because of its columns."""
     for file in tree.iter_files(".csv", ".tsv"):
-        for row in (read_rows(tree, file) or [])[:_SAMPLE_SIZE]:
+        for row in read_rows(tree, file)[:_SAMPLE_SIZE]:
             # A number may be a measurement, not the name of a file.
-            names = [name for name in row.values() if not _COORDINATE.fullmatch(name)]
-            if any(tree.find_by_path(name, file) for name in names):
+            names = filterfalse(_COORDINATE.fullmatch, row.values())
+            if any(map(partial(tree.find_by_path, table=file), names)):
                 return file
     return None
 
@@ -504,7 +525,7 @@ def _find_image_column(
     """Return the first column that names an image of the tree in any of the rows."""
     for column in IMAGE_COLUMNS:
         names = (row.get(column, "") for row in rows)
-        if any(tree.find_by_path(name, file) for name in names):
+        if any(map(partial(tree.find_by_path, table=file), names)):
             return column
     return None
 
@@ -513,21 +534,27 @@ def _iter_json_rows(text: str) -> Iterator[Mapping[str, str]]:
     """Yield the rows of JSON Lines, with empty texts for values that are not names."""
     for line in filter(str.strip, text.split("\n")):
         row = {}
-        for column, value in json.loads(line).items():
-            # An image with a list of several labels has no class of its own.
-            if isinstance(value, list) and len(value) == 1:
-                value = value[0]
-            row[column.lower()] = parse_name(value) or ""
+        # Not JSON, or not an object.
+        with suppress(json.JSONDecodeError, RecursionError, AttributeError):
+            for column, value in json.loads(line).items():
+                # An image with a list of several labels has no class of its own.
+                if isinstance(value, list) and len(value) == 1:
+                    value = value[0]
+                row[column.lower()] = parse_name(value) or ""
         yield row
 
 
 def _iter_csv_rows(text: str) -> Iterator[Mapping[str, str]]:
     """Return the rows of CSV or TSV; the first line names the columns."""
-    lines = list(io.StringIO(text, newline=""))
     reader = csv.reader(
-        lines,
-        delimiter=find_delimiter(lines[0] if lines else ""),
+        io.StringIO(text, newline=""),
+        delimiter=find_delimiter(text.partition("\n")[0]),
+        strict=True,  # an open quotation mark would take the rows below it
     )
     names = [name.strip().lower() for name in next(reader, [])]
     # Not strict: rows may lack cells at their end.
-    return (dict(zip(names, row, strict=False)) for row in reader)
+    return (
+        dict(zip(names, map(unescape_formula, row), strict=False))
+        for row in reader
+        if row
+    )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
+from urllib.parse import unquote
 
 import msgspec
 
@@ -60,12 +61,10 @@ class ImportTree(msgspec.Struct, dict=True):
 
     def _add(self, path: Path) -> None:
         """Add a file to the images, the others or the ignored ones."""
-        reason = get_ignored_reason(path)
+        # The credits of a source table are read for each image, not as labels.
+        reason = SOURCE_TABLE if is_source_table(path) else get_ignored_reason(path)
         if reason is None:
             self.images.append(path)
-        # Its credits are read for each image, not as labels.
-        elif is_source_table(path):
-            self.ignored[SOURCE_TABLE] += 1
         elif reason == NOT_AN_IMAGE:
             self.others.append(path)
         else:
@@ -139,16 +138,17 @@ class ImportTree(msgspec.Struct, dict=True):
 
         None if no image has that name, or several match equally well.
         """
-        # Paths of Windows and of other systems; `..` cannot be followed in them.
-        parts = [
-            part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")
-        ]
-        if not parts:
-            return None
-
-        last = _fold_name(parts[-1])
-        paths = self._paths_by_name.get(last) or self._paths_by_stem.get(last, [])
-        return self._find_best_match(paths, parts, table)
+        # Some tools write names as in a URL.
+        for text in (name, unquote(name)):
+            # Paths of Windows and of other systems; `..` cannot be followed in them.
+            parts = [
+                part for part in re.split(r"[/\\]", text) if part not in ("", ".", "..")
+            ]
+            last = _fold_name("".join(parts[-1:]))
+            paths = self._paths_by_name.get(last) or self._paths_by_stem.get(last)
+            if paths:
+                return self._find_best_match(paths, parts, table)
+        return None
 
     def find_sibling(self, table: Path) -> Path | None:
         """Return the image with the stem of a file, in the same folder or one called images."""
@@ -282,7 +282,7 @@ class LabelledFiles(msgspec.Struct):
 
         # Counted, because it may be a mistake of the tool that wrote the file.
         if box is not None and (box, label) in self._labels.get(path, ()):
-            self.dropped.append((format_short_path(str(path)), "repeated annotation"))
+            self.drop(path, "repeated annotation")
         self.label(path, label, box)
         self._frames[path] = frame or self._frames.get(path)
 
@@ -344,9 +344,11 @@ def make_bounding_box(points: Sequence[float]) -> Rectangle:
 
 
 def parse_name(value: Any) -> str | None:
-    """Return a name from text or an integer; None for any other value."""
+    """Return a name from text or an integer, also 1.0 (of pandas); None for any other value."""
     if isinstance(value, str):
         return value.strip() or None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     # In Python a bool is an int, too.
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.command_result import AliasedResult, JsonDict
-from gleanset.credit import Credit, clean_credit_text, clean_page_url
 from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.names import VIDEO_EXTENSIONS, find_class_folder, find_split_folders
@@ -21,16 +20,17 @@ from gleanset.records import SPLITS
 from gleanset.source_table import SourceTables
 from gleanset.tree import count_tags, summarize_ignored
 from labeler.export.formats import find_format
-from labeler.export.rows import LICENCE_FILE, unescape_formula
+from labeler.export.rows import LICENCE_FILE
 from labeler.export.tree import COPIES, TAGS_MARK, read_marker
 from labeler.importing.label_files import (
     find_unread_table,
     read_coco,
     read_rows,
+    read_source,
     read_tables,
     read_yolo,
 )
-from labeler.importing.labelled import ImportTree, LabelledFiles, SourceInfo
+from labeler.importing.labelled import ImportTree, LabelledFiles
 
 _WITH_BOXES = ("coco", "yolo-detect")
 """Formats of exports that are read as files of other tools."""
@@ -151,14 +151,8 @@ def _map_folders_to_labels(marker: JsonDict) -> dict[str, str]:
 
 def _find_class_folder(name: str, marker: JsonDict) -> str:
     """Return the class folder in the name of an exported file, "" if it is in none."""
-    if marker.get("no_split"):
-        return _get_top_folder(name)
-    return find_class_folder(name.split("/")[:-1]) or ""
-
-
-def _get_top_folder(name: str) -> str:
-    """Return the outermost folder of a name, "" for a file without one."""
-    return name.partition("/")[0] if "/" in name else ""
+    splits = () if marker.get("no_split") else None
+    return find_class_folder(name.split("/")[:-1], splits=splits) or ""
 
 
 def find_moves(dataset: Dataset, tables: SourceTables) -> ExportMoves:
@@ -192,7 +186,8 @@ def find_moves(dataset: Dataset, tables: SourceTables) -> ExportMoves:
         if sample is None or not folder:
             counts["unknown"] += 1
         elif label in (sample.label, entry["label"]):
-            is_in_other_split = _get_top_folder(exported_name) != _get_top_folder(name)
+            # A file with a class and a split is in at least two folders.
+            is_in_other_split = exported_name.split("/")[0] != name.split("/")[0]
             if is_in_other_split and not marker.get("no_split"):
                 counts["other_split"] += 1
             else:
@@ -289,10 +284,9 @@ def match_files(
             matches[name] = candidates.pop()
 
     # By name alone, if that exported file was not found elsewhere.
-    exported_names = set(matches.values())
+    rest = entries.keys() - set(matches.values())
     for name in other_names:
-        is_edited = name in entries and name not in exported_names
-        matches.setdefault(name, name if is_edited else None)
+        matches.setdefault(name, name if name in rest else None)
     return dict(sorted(matches.items()))
 
 
@@ -310,9 +304,13 @@ def _hash_files(root: Path, files: Iterable[Path]) -> dict[str, str]:
 def add_credits(files: LabelledFiles) -> None:
     """Add the rows of an export's `LICENSES.csv`, also of moved files."""
     root = _find_export_root(files.tree.root)
-    table = _read_licence_table(root / LICENCE_FILE, files.tree)
-    if not table:
+    file = root / LICENCE_FILE
+    rows = read_rows(files.tree, file)
+    files.tree.report_encodings([file])
+    if not rows:
         return
+
+    table = {row.get("file"): read_source(row, row.get("licence")) for row in rows}
 
     # Moved files have the rows of their exported names, which only a marker knows.
     paths = {_get_relative_name(root, path): path for path in files.tree.images}
@@ -324,30 +322,6 @@ def add_credits(files: LabelledFiles) -> None:
     for name, exported_name in exported_names.items():
         if exported_name in table:
             files.sources[paths[name]] = table[exported_name]
-
-
-def _read_licence_table(file: Path, tree: ImportTree) -> dict[str | None, SourceInfo]:
-    """Return the rows of `LICENSES.csv` by file; empty if it cannot be read."""
-    rows = read_rows(tree, file)
-    if rows is None:
-        return {}
-
-    tree.report_encodings([file])
-    table = {}
-    for row in rows:
-        cells = {name: unescape_formula(text) for name, text in row.items()}
-        credit = Credit(
-            clean_credit_text(cells.get("author")),
-            clean_credit_text(cells.get("licence")),
-            clean_page_url(cells.get("page")),
-        )
-        table[cells.get("file")] = SourceInfo(
-            credit,
-            title=cells.get("title") or None,
-            original_path=cells.get("original_path") or None,
-            collection=cells.get("collection") or None,
-        )
-    return table
 
 
 def _find_export_root(folder: Path) -> Path:
@@ -368,7 +342,8 @@ def _get_relative_name(root: Path, path: Path) -> str:
 _GENERIC = re.compile(
     r"(jpe?g|png|rgb|raw|ped|train|val|test|all|my)?[ _-]*"
     r"(images?|imgs?|pics?|pictures?|photos?|frames?|masks?|labels?|annotations?|data(set)?s?"
-    r"|files?|segmentation(class|object)|imagesets?)[ _\d-]*",
+    r"|files?|segmentation(class|object)|imagesets?)[ _\d-]*"
+    r"|(train(ing)?|val(id(ation)?)?|test(ing)?|dev|eval(uation)?)[ _-]*(sets?)?[ _\d-]*",
     re.IGNORECASE,
 )
 
@@ -441,7 +416,7 @@ def _suggest_labels(tree: ImportTree) -> str:
         command = f"harvest folder {shlex.quote(str(tree.root))} --label CLASS"
         unread = ", ".join(shorten_list(captions))
         return f"not read: {unread}; {folders}; if all are of one class: {command}"
-    if any(tree.iter_files(".json", ".xml", ".csv", ".txt")):
+    if tree.others:
         return f"export COCO, YOLO or a CSV with file_name and label from your tool, or {folders}"
     return folders
 
@@ -505,12 +480,21 @@ def _read_folders_or_tables(tree: ImportTree) -> LabelledFiles:
         files = read_class_folders(tree, None)
     except InputUnusable:
         tables = read_tables(tree)
-        if tables is None:
-            raise
-        return tables
+        if tables.tables:
+            return tables
+        if tables.dropped:
+            raise InputUnusable(
+                "cannot read {}: {}".format(*tables.dropped[0]),
+                "check its quotation marks and its encoding",
+            ) from None
+        raise
 
     if len(files.count_classes()) < 2:
-        return read_tables(tree) or files
+        tables = read_tables(tree)
+        return tables if tables.tables else files
+    # Folders win, but the table may be what the person means.
+    if table := find_unread_table(tree):
+        files.note = f"folders name the classes; not read: {table}"
     return files
 
 

@@ -181,7 +181,7 @@ def test_coco_and_huggingface_exports_round_trip(
             '{"file_name": "../secret.jpg", "label": "a"}',
             "no folders with",
         ),
-        ("metadata.jsonl", "[1]", "no folders with"),
+        ("metadata.jsonl", "[1]", "cannot read given/metadata.jsonl"),
         (
             "coco.json",
             '{"images": [{"id": 1}], "annotations": [], "categories": []}',

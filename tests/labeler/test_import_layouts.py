@@ -12,6 +12,7 @@ from labelled_images import picture, run_import, run_labeler
 from tools_for_tests import encode, examples, write_pictures
 
 from gleanset import Box, Dataset
+from gleanset.credit import Credit
 from gleanset.errors import InputUnusable
 from gleanset.labelled_images import FRACTIONS
 from harvest.folder import ImportOptions, find_images
@@ -61,6 +62,8 @@ def labels(files: LabelledFiles) -> dict[str, list[str]]:
         ("images/x.jpg", "a.json", "/home/me/set/images/x.jpg"),
         ("Images/X.JPG", "a.json", "images/x.jpg"),
         ("caf\u00e9.jpg", "a.json", "cafe\u0301.jpg"),
+        ("images/my cat.jpg", "result.json", "/data/upload/my%20cat.jpg"),
+        ("100%25.jpg", "a.json", "100%25.jpg"),
     ],
 )
 def test_coco_images_are_found_in_any_layout(
@@ -92,7 +95,7 @@ def test_coco_prefers_image_of_its_split(tmp_path: Path) -> None:
         "annotations/instances_val.json",
         text=coco_document("../../secret.jpg"),
     )
-    with pytest.raises(InputUnusable, match="1 images are not below"):
+    with pytest.raises(InputUnusable, match=r"1 image not below .*, such as .*secret"):
         read_labelled(tmp_path)
 
 
@@ -214,10 +217,52 @@ def test_a_damaged_line_of_yolo_costs_no_box(tmp_path: Path, damage: str) -> Non
     assert [reason for _, reason in files.dropped] == ["not a line of YOLO"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0.000000 0.5 0.5 0.2 0.4",
+        "0 0.5 0.5 0.2 0.4 0.4 0.4 2 0.6 0.6 2",
+        "0 0.5 0.5 0.2 0.4 0.93",
+    ],
+    ids=["class by NumPy", "visible keypoints", "confidence"],
+)
+def test_line_of_yolo_has_this_box(tmp_path: Path, line: str) -> None:
+    write(tmp_path, "classes.txt", text="cat\n")
+    write(tmp_path, "a.jpg")
+    write(tmp_path, "a.txt", text=line)
+    (image,) = read_labelled(tmp_path).images
+    assert image.labels == ((pytest.approx((0.4, 0.3, 0.2, 0.4)), "cat"),)
+
+
+def test_label_file_of_yolo_without_an_image_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "classes.txt", text="cat\n")
+    write(
+        tmp_path, "images/a.jpg", "images/nan.jpg", "images/two.jpg", "images/two.png"
+    )
+    write(tmp_path, "labels/a.txt", "labels/gone.txt", "labels/two.txt", text=_BOX)
+    write(tmp_path, "labels/nan.txt", text="0 nan nan nan nan\n")
+    files = read_labelled(tmp_path)
+    assert labels(files) == {"images/a.jpg": ["cat"]}
+    assert [Path(name).name for name in files.missing] == ["gone.txt", "two.txt"]
+    assert files.count_ignored() == {
+        "file with labels": 5,
+        "no annotation can be used": 1,
+        "without a YOLO label file": 2,
+    }
+
+
+def test_numbers_in_a_text_make_no_labels_of_yolo(tmp_path: Path) -> None:
+    write(tmp_path, "cat/a.jpg", "dog/b.jpg")
+    write(tmp_path, "results.txt", text="3 0.1 0.2 0.3 0.4\n")
+    assert read_labelled(tmp_path).kind == "tree"
+
+
 _BOX = "0 0.5 0.5 0.2 0.4\n"
 _NO_NAMES = r"without class names(.|\n)*classes\.txt"
 _TABLE = "filename,class,xmin,ymin,xmax,ymax\na.jpg,cat,10,10,30,50"
 _ROW = '{"file_name": "a.jpg", "objects": {"bbox": [[1, 2, 3, 4]]}}'
+_LATE_ROW = '{"file_name": "b.jpg", "label": "cat"}\n' * 60 + _ROW
+_OPEN_QUOTE = 'file_name,label\na.jpg,"cat\nb.jpg,dog\n'
 _CAPTIONS = {"a.txt": "hana, rain", "b.txt": "初音ミク".encode("cp932")}
 
 
@@ -228,12 +273,24 @@ _CAPTIONS = {"a.txt": "hana, rain", "b.txt": "初音ミク".encode("cp932")}
         ({"a.txt": _BOX, "data.yaml": "names: " + "[" * 300_000}, _NO_NAMES),
         ({"labels.csv": _TABLE}, "boxes in a table"),
         ({"metadata.jsonl": _ROW}, "boxes in a table"),
+        ({"metadata.jsonl": _LATE_ROW}, "boxes in a table"),
+        ({"labels.csv": _OPEN_QUOTE}, r"cannot read .*labels\.csv(.|\n)*quotation"),
+        ({"metadata.parquet": b"PAR1"}, "export COCO, YOLO or a CSV"),
         (
             _CAPTIONS,
             "not read: .*; if all are of one class: harvest folder .* --label CLASS",
         ),
     ],
-    ids=["no names", "deep names", "boxes in CSV", "boxes in metadata", "captions"],
+    ids=[
+        "no names",
+        "deep names",
+        "boxes in CSV",
+        "boxes in metadata",
+        "boxes in a late row",
+        "open quotation mark",
+        "Parquet",
+        "captions",
+    ],
 )
 def test_unclear_labels_raise_error(
     tmp_path: Path, files: dict[str, str | bytes], message: str
@@ -263,6 +320,57 @@ def test_csv_names_classes_of_images(tmp_path: Path, text: str) -> None:
     assert files.count_ignored() == {"not in a table": 1, "file with labels": 1}
 
 
+def test_damaged_line_of_a_table_costs_only_itself(tmp_path: Path) -> None:
+    write(tmp_path, "a.jpg", "b.jpg")
+    lines = ('{"file_name": "a.jpg", "label": "cat"}', '{"file_name": "b.jpg", "lab')
+    write(tmp_path, "labels.jsonl", text="\n".join(lines))
+    files = read_labelled(tmp_path)
+    assert labels(files) == {"a.jpg": ["cat"]}
+    assert [reason for _, reason in files.dropped] == ["line that is not JSON"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "column"),
+    [
+        ("id,label,class_name\na,0,cat\nb,1,dog\n", ["cat", "dog"], "class_name"),
+        ("id,label,category\na,0,7\nb,1,8\n", ["0", "1"], "label"),
+        ("id,label,category\na,cat,7\nb\n", ["cat"], "label"),
+        ("id,label\na,0\nb,1\n", ["0", "1"], ""),
+    ],
+)
+def test_column_of_names_is_preferred_to_numbers(
+    tmp_path: Path, text: str, expected: list[str], column: str
+) -> None:
+    write(tmp_path, "a.jpg", "b.jpg")
+    write(tmp_path, "labels.csv", text=text)
+    files = read_labelled(tmp_path)
+    assert [label for image in files.images for _, label in image.labels] == expected
+    note = f"classes are in the column {column} of labels.csv"
+    assert files.note == (note if column else "")
+
+
+def test_table_has_credits(tmp_path: Path) -> None:
+    write(tmp_path, "a.jpg", "b.jpg")
+    header = "file_name,label,author,license,url"
+    rows = ("a.jpg,cat,Ann,CC-BY-4.0,https://example.org/1", "b.jpg,'=x,Bob,,")
+    write(tmp_path, "labels.csv", text="\n".join((header, *rows)))
+    files = read_labelled(tmp_path)
+    assert [files.sources[image.path].credit for image in files.images] == [
+        Credit("Ann", "CC-BY-4.0", "https://example.org/1"),
+        Credit("Bob", None, None),
+    ]
+    assert labels(files)["b.jpg"] == ["=x"]
+
+
+def test_table_next_to_class_folders_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "cat/a.jpg", "dog/b.jpg")
+    assert not read_labelled(tmp_path).note
+    write(tmp_path, "labels.csv", text="file_name,label\na.jpg,lion\nb.jpg,wolf\n")
+    files = read_labelled(tmp_path)
+    assert labels(files) == {"cat/a.jpg": ["cat"], "dog/b.jpg": ["dog"]}
+    assert "labels.csv" in files.note
+
+
 def test_table_with_unknown_columns_makes_no_folder_a_class(tmp_path: Path) -> None:
     write(tmp_path, "Bilder/1.jpg", "Bilder/2.jpg")
     write(tmp_path, "Bilder/liste.csv", text="Datei;Klasse\n1.jpg;Hund\n2.jpg;Katze\n")
@@ -281,6 +389,9 @@ def test_table_with_unknown_columns_makes_no_folder_a_class(tmp_path: Path) -> N
         ("JPEGImages/1.jpg", "SegmentationClass/1.png"),
         ("train/images/1.jpg", "valid/images/2.jpg"),
         ("photos/1.jpg", "masks_2/1.jpg"),
+        ("training_set/training_set/cat/1.jpg", "test_set/test_set/cat/2.jpg"),
+        ("train/cat/1.jpg", "dev/cat/2.jpg", "eval/dog/3.jpg"),
+        ("train2017/cat/1.jpg", "val2017/cat/2.jpg"),
     ],
 )
 def test_generic_folder_names_raise_error(tmp_path: Path, names: tuple[str]) -> None:
@@ -320,6 +431,7 @@ def test_class_may_have_name_of_split(
         (["hana", "rei"], None),
         ({"name": "hana"}, None),
         (0.5, None),
+        (1.0, "1"),
     ],
 )
 def test_metadata_rows_name_classes(
@@ -336,10 +448,10 @@ def test_metadata_rows_name_classes(
     assert labels(files) == ({"a.jpg": [expected]} if expected else {}) | {
         "b.jpg": ["yui"]
     }
-    without = {"row without a label": 1} if expected is None else {}
+    without = {"row without a single label": 1} if expected is None else {}
     others = {"not in a table": 1, "file with labels": 1, "not an image": 1}
     assert files.count_ignored() == without | others
-    assert [reason for _, reason in files.dropped] == ["table that cannot be read"]
+    assert [reason for _, reason in files.dropped] == ["table without a readable row"]
 
 
 @pytest.mark.parametrize(
