@@ -17,9 +17,8 @@ def fold_name(text: str) -> str:
     letters = []
     # Decomposed again: folding composes some letters.
     for character in unicodedata.normalize("NFKD", folded):
-        category = unicodedata.category(character)
-        is_mark = category in ("Mn", "Mc")
-        if character.isalnum() or category == "Lm":
+        is_mark = unicodedata.category(character) in ("Mn", "Mc")
+        if character.isalnum():
             letters.append(character)
         elif is_mark and letters and not _is_accent(letters[-1], character):
             letters[-1] = unicodedata.normalize(

@@ -109,7 +109,10 @@ WRONG_VALUE = "change that value"
 
 
 class _Mistake(NamedTuple):
-    """A mistake at `place` (keys and list indices), with a hint as `fix`."""
+    """A mistake at `place` (keys and list indices), with a hint as `fix`.
+
+    Without `has_place` the message `what` names the key itself.
+    """
 
     place: tuple[str, ...]
     what: str
@@ -242,7 +245,7 @@ def _describe(mistake: _Mistake) -> str:
 
 
 def _describe_problem(error: msgspec.ValidationError) -> str:
-    """Return msgspec's message without the path of keys, which is in no other form."""
+    """Return msgspec's message without the path of keys: `_describe` names the key."""
     message = str(error).replace("`", "").partition(" - at ")[0]
     return message[0].lower() + message[1:]
 

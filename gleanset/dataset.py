@@ -99,8 +99,8 @@ class DatasetSample:
         record = self.record
         if record.detector != WHOLE:
             return self._dataset.crop_path(record.key)
-        (image, kind, _) = self._dataset.samples.get_images([record.key])[record.key]
-        return self._dataset.image_path(image, kind)
+        (sha256, kind, _) = self._dataset.samples.get_images([record.key])[record.key]
+        return self._dataset.image_path(sha256, kind)
 
     def image(self) -> Image.Image:
         """Return the upright RGB pixels. Raises `Unreadable`."""
@@ -281,6 +281,7 @@ class Dataset(SampleCollection):
         self.root = root
         self._temporary: TemporaryDirectory[str] | None = None
         folder = root
+        # What is written goes into a copy of the catalogue, which ends with this object.
         if temporary:
             self._temporary = TemporaryDirectory(prefix="gleanset-")
             folder = Path(self._temporary.name)
@@ -366,6 +367,7 @@ class Dataset(SampleCollection):
         return DatasetSample(self, record)
 
     def __bool__(self) -> bool:
+        # By `__len__` a dataset without samples would be false.
         return True
 
     def label(self, keys: Collection[str], name: str) -> int:

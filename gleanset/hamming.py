@@ -21,6 +21,7 @@ Hashes = npt.NDArray[np.uint64]
 Positions = npt.NDArray[np.int32]
 
 MAX_KEY_BITS = 22
+"""Bits of a key; the 4 million entries of an index by key take 16 MB."""
 MAX_BATCH_PAIRS = 1 << 19
 """Pairs compared at a time, about 20 MB."""
 
@@ -101,7 +102,11 @@ class _Index(NamedTuple):
 
 
 class HashIndex:
-    """Index of hashes to find those within `distance` (at most 22) bits of each other or others."""
+    """Index of hashes to find those within `distance` bits of each other or others.
+
+    Tested up to a distance of 22. The larger it is, the shorter are the bands, and the more hashes
+    share two of them by chance.
+    """
 
     def __init__(self, hashes: Hashes, distance: int):
         self._hashes = hashes
@@ -153,6 +158,7 @@ class HashIndex:
                 a = index.order[x[near]]
                 b = y[near]
 
+                # Matches in earlier batches, and those before in this one.
                 earlier_matches = match_counts[a] + _count_earlier_equals(a)
                 is_allowed = earlier_matches < max_pairs
                 a = a[is_allowed]
@@ -173,6 +179,7 @@ class HashIndex:
     def _make_index(self, bands: _Bands) -> _Index:
         keys = self._make_keys(self._hashes, bands)
         order = np.argsort(keys, kind="stable")
+        # `bincount` refuses unsigned numbers; keys are far too small to look negative.
         counts = np.bincount(keys.view(np.int64), minlength=2**self._key_bits)
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         return _Index(bands, self._hashes[order], order, starts)

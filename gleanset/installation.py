@@ -15,7 +15,10 @@ _NAME = "gleanset"
 
 
 def describe_replaced_package(package: str, file: str | None) -> MissingComponent:
-    """Return the error for a package of ours that is missing, replaced or hidden by a file."""
+    """Return the error for a package of ours that is missing, replaced or hidden by a file.
+
+    `file` is the module that Python finds under its name, None if it finds none.
+    """
     from importlib.metadata import packages_distributions
 
     owners = {*packages_distributions().get(package, ())} - {_NAME}

@@ -1,7 +1,7 @@
 """Adding labelled images of other programs: crops, samples and decisions, in one step."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,11 +98,12 @@ def import_image(
 
 def is_same_shape(size: Sequence[float], other: Sequence[float]) -> bool:
     """Return whether two sizes (width, height) have the same aspect ratio."""
-    # If each side was rounded: w * H and W * h then differ by at most half a pixel of each of the
-    # four sides. A whole one leaves room for rounding down.
+    # The smaller size may be the larger one (W x H) reduced, with its sides rounded up or down: by
+    # less than a pixel, so w * H and h * W differ by less than W + H.
     width, height = size
     other_width, other_height = other
-    return abs(width * other_height - height * other_width) <= width + height
+    tolerance = max(width + height, other_width + other_height)
+    return abs(width * other_height - height * other_width) <= tolerance
 
 
 def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box:
@@ -162,7 +163,7 @@ class ImportedLabels(NamedTuple):
 
 def add_labelled(
     dataset: Dataset,
-    images: Iterable[LabelledImage],
+    images: Collection[LabelledImage],
     origins: Mapping[Path, Origin],
     folder: str,
     *,
@@ -185,7 +186,7 @@ def add_labelled(
             images,
             Processes(workers),
         )
-        for outcome in progress.over(outcomes, "import", total=len(origins)):
+        for outcome in progress.over(outcomes, "import", total=len(images)):
             path = outcome.item.path
             origin = origins[path]
             try:

@@ -16,7 +16,10 @@ MAX_LISTED = 5
 def summarize_lines(
     lines: Sequence[str], see: str, number: int | None = None
 ) -> dict[str, object]:
-    """Return summary entries: the first lines, and where to `see` all; none without lines."""
+    """Return summary entries: the first lines of `number`, and where to `see` all.
+
+    `number` is that of all lines, if `lines` has only the first of them. Empty without lines.
+    """
     return {"see": see, "files": shorten_list(lines, number)} if lines else {}
 
 

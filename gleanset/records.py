@@ -61,10 +61,11 @@ class Origin:
     """One place where an image was found. `key` is its stable id within the `source`.
 
     `url` is the URL of the file, `page_url` that of a page that shows it. A video frame has the
-    SHA-256 of its `video`, its `time` in seconds, its `frame` number, and in `scene` the start of
-    its scene in milliseconds. Images of one `post` form a group. `hint` is the weak label, `rating`
-    the site's age rating, `ai` whether the site marks the image as AI-generated. `original_path`
-    is relative to the imported folder or archive, `collection` the name of the imported set.
+    SHA-256 of its `video`, its `time` in seconds, its `frame` number, and in `scene` a number that
+    each scene of the video has alone. Images of one `post` form a group. `hint` is the weak label,
+    `rating` the site's age rating, `ai` whether the site marks the image as AI-generated (None: it
+    does not say). `path` is that of the local file, archive or video; `original_path` is relative
+    to the imported folder or archive, `collection` the name of the imported set.
     """
 
     source: str
@@ -246,7 +247,8 @@ class Sample:
 class Decision:
     """One line of the journal. `step` is the number of its named action.
 
-    `by` is the person who made it in the browser, or else the `user` of the system.
+    `by` is the person who made it in the browser, or else the `user` of the system. `undoes` is the
+    id of the decision that this one reverts.
     """
 
     id: int
@@ -264,7 +266,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An item that could not be used, with the reason; `source` returned it, if any did."""
+    """An item that could not be used, with the reason.
+
+    `source` is the site or other source that has the item, "" if it has none.
+    """
 
     stage: str
     item: str
@@ -275,7 +280,10 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training run: its folder name, settings and results (JSON values)."""
+    """One training run: its folder name, settings and results (JSON values).
+
+    `room` is the kind of work, `status` running, done, failed or given up (killed).
+    """
 
     id: str
     room: str

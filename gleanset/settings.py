@@ -213,6 +213,7 @@ def append_tables(root: Path, tables: dict[str, Any]) -> None:
     """Append tables to `dataset.toml` without changing the rest of the file."""
     path = root / SETTINGS_FILE
     text = f"{_read_text(root).rstrip()}\n\n{tomli_w.dumps(tables)}".lstrip()
+    # A table that was written inline, such as `web = {…}`, cannot be added to.
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -125,10 +125,12 @@ def wrap_error(what: str, fix: str) -> list[str]:
 def join_pairs(values: Iterable[tuple[str, str]], indent: str) -> list[str]:
     """Join `name: value` pairs by commas in lines, or on one each if a name is long."""
     max_width = get_line_width()
+    # One column for the comma.
     free = max_width - len(indent) - len(_INDENT) - 1
     pairs = []
     for name, value in values:
         if not _UNBREAKABLE.match(name):
+            # Two for the colon and the space.
             name = truncate(name, free - len(value) - 2)
         pairs.append(f"{name}: {value}")
 

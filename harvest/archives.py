@@ -397,6 +397,7 @@ def _list_tar(file: IO[bytes]) -> Iterator[Entry]:
         name = info.name.encode("utf-8", "surrogateescape")
         yield Entry(name, info.size, read)
 
+    # tarfile ends in the same way at the end mark, a block of zeros, and where there is none.
     data.seek(archive.offset)
     if data.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         _reject("cut off", "it ends without an end mark, or in a damaged header")

@@ -179,6 +179,7 @@ class SourceQueue(CandidateQueue):
             self._skipped,
             condition,
         )
+        # Nothing is searched before `SharedQueue` sets the limit.
         super().__init__(self._search, visits, images, limit=0)
         self._wake = wake
         # Whether the thread shall find another result, and what it found: None at the end.

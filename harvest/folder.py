@@ -302,6 +302,7 @@ def find_images(
             reason = SOURCE_TABLE if is_source_table(path) else get_ignored_reason(path)
             if reason:
                 ignored[reason] += 1
+                # Named in the summary, because another command can read them.
                 if reason in READ_OTHERWISE or path.suffix.lower() in TABLE_SUFFIXES:
                     options.ignored_files.append(format_short_path(str(path)))
             else:

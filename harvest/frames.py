@@ -108,11 +108,11 @@ class FrameHarvest:
     def _report_pale_videos(self) -> None:
         if not self._pale_videos:
             return
-        videos, *others = self._pale_videos
+        names, *others = self._pale_videos
         if others:
-            videos += f" and {len(others)} more videos"
+            names += f" and {len(others)} more videos"
         self.progress.say(
-            f"frames of HDR video are pale: {videos}\nhint: put an ffmpeg with the filters zscale "
+            f"frames of HDR video are pale: {names}\nhint: put an ffmpeg with the filters zscale "
             "and tonemap first in PATH, such as that of Debian or imageio-ffmpeg, and sample it in "
             "a new dataset"
         )
@@ -239,8 +239,6 @@ class FrameHarvest:
             name = video.name
             if name in self._damaged:
                 self._note_unreadable(name, DAMAGED, self._damaged[name])
-        elif self._sampling_limit == 0:
-            self._videos["over the limit"] += 1
         else:
             return False
         return True

@@ -340,7 +340,10 @@ class SimulatedImporter(Importer):
         self.tally = Counter(candidates=0)
 
     def is_known_file(self, origin: Origin, stamp: str, content_stamp: str) -> bool:
-        """Return whether a file is known, or was imported with another label, group or credit."""
+        """Return whether a file is known, or was imported with another label, group or credit.
+
+        `stamp` identifies content, label, group and credit, `content_stamp` the content alone.
+        """
         if self.is_known(origin, stamp):
             return True
         image = self._dataset.fetches.get_image(
@@ -394,7 +397,11 @@ def _list_possible_hints(origin: Origin) -> set[str]:
 
 
 def _choose_state(reason: str, *, is_download: bool) -> str | None:
-    """Return the state to record for a rejected item; None for no record."""
+    """Return the state to record for a rejected item; None for no record.
+
+    `unsettled` items are tried again in each run, `failed` ones if images are missing or by
+    `harvest retry`, `rejected` ones never.
+    """
     if reason in UNSETTLED_REASONS:
         return "unsettled" if is_download else None
     if is_download and is_temporary(reason):

@@ -49,6 +49,7 @@ class RedirectTargets:
             del self._urls[oldest]
             self.imports.pop(oldest, None)
 
+        # Three addresses are enough to know; more would only take memory.
         if len(urls) < _MIN_REDIRECTS and _file_name(url) != _file_name(target):
             urls.add(url)
         return len(urls) >= _MIN_REDIRECTS

@@ -110,7 +110,7 @@ def _group_by_confusion(items: Sequence[ReviewItem]) -> ReviewPage:
         ids.extend(rows)
         sections.append(ReviewSection(label, other, len(rows), people))
 
-    # A place is not a suggestion: it has a key of its own.
+    # A place such as `:later` is not a suggestion: it has a key of its own.
     suggestions = {
         item.id: Suggestion(str(item.other), item.value or 0.0)
         for item in items

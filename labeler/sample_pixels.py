@@ -67,6 +67,7 @@ def decode_region(
     box, angle = file.region
 
     # The reduced image needs as many pixels as make `min_side` in the region.
+    # For a region of under a hundredth, the image is not reduced anyway.
     region_share = max(box.width, box.height) / max(file.width, file.height, 1)
     min_image_side = math.ceil(min_side / max(region_share, 0.01))
     image = decode(data, min_side=min_image_side, mode=mode)

@@ -16,7 +16,8 @@ from gleanset.records import Box, Region
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 FAIR_ORDER = "s.id / 16 * 2654435761 % 4294967296, s.id"
 """SQL: pseudo-random order of blocks of 16 consecutive samples `s`. The first N rows are drawn
-evenly from the dataset, and adjacent frames stay together."""
+evenly from the dataset, and adjacent frames stay together. (Knuth's multiplicative hash, of 32
+bits.)"""
 
 MATCHES_SEARCH = "detector||' '||settings IN (SELECT value FROM json_each(?))"
 """SQL: a row of `scan` is one of the searches of `encode_searches`."""
@@ -71,8 +72,8 @@ def clean(text: str | None) -> str | None:
     return _UNSTORABLE.sub(_escape, text)
 
 
-def _escape(letter: re.Match[str]) -> str:
-    code = ord(letter[0])
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
     if code == 0:
         return "\ufffd"
     if 0xDC80 <= code <= 0xDCFF:  # Python's surrogates of bytes that are not UTF-8
@@ -102,7 +103,11 @@ def row_from_record(record: object, **own: Any) -> dict[str, Any]:
 
 @cache
 def insert_sql(table: str, columns: tuple[str, ...], verb: str, then: str = "") -> str:
-    """Return SQL that inserts a row with values for `columns`."""
+    """Return SQL that inserts a row with values for `columns`.
+
+    `verb` is SQL such as `INSERT OR IGNORE`, `then` what follows the values, such as
+    `RETURNING id`.
+    """
     marks = ",".join("?" * len(columns))
     return f"{verb} INTO {table}({','.join(columns)}) VALUES({marks}) {then}"
 

@@ -57,6 +57,7 @@ class PublishedFile(NamedTuple):
     def name(self) -> str:
         """The last part of the URL, made safe as a file name."""
         path = unquote(urlsplit(self.url).path)
+        # A hub name ends with @ and the commit.
         last_part = path.rpartition("/")[2].partition("@")[0]
         name = re.sub(r"[^\w.-]", "_", last_part, flags=re.ASCII).lstrip(".-")
         return name[-80:] or "file"
@@ -198,7 +199,12 @@ def _translate_errors(file: PublishedFile, otherwise: str) -> Iterator[None]:
 
 
 def _extract_reason(error: Exception) -> str:
-    """Return the reason of an error without the repr of the connection."""
+    """Return the reason of an error without the repr of the connection.
+
+    "HTTPSConnectionPool(host='a', port=443): Max retries exceeded with url: /b (Caused by
+    NewConnectionError('<…HTTPSConnection object at 0x7f>: Failed to establish a new connection'))"
+    becomes "Failed to establish a new connection".
+    """
     text = str(error.args[0]) if error.args else type(error).__name__
     reason = re.sub(r"^.*?Caused by ", "", text)
     reason = re.sub(r"<?\b\w+\(.*?\)>?: ", "", reason)

@@ -186,6 +186,7 @@ def _degrade(image: Pixels, numbers: Float64Array, limits: Limits) -> Pixels:
     `numbers` (0..1) decide for each change whether it happens, and how strongly.
     """
     if numbers[_BLUR] < limits.blur:
+        # Less than 0.3 pixels changes nothing, and OpenCV refuses 0.
         sigma = max(0.3, MAX_BLUR * image.shape[0] * numbers[_BLUR_BY])
         image = _as_pixels(cv2.GaussianBlur(image, (0, 0), sigma))
     if numbers[_JPEG] < limits.jpeg:

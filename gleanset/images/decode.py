@@ -174,6 +174,7 @@ def _decode_once(
 def _check_rows(image: Image.Image, data: bytes) -> None:
     """Raise `Unreadable` for a PNG without all of its rows, which Pillow fills with 0."""
     width, height = image.size
+    # Two, because the end of an interlaced image has every other row.
     last_rows = (
         image.crop((0, row, width, row + 1))
         for row in range(max(0, height - 2), height)
@@ -291,6 +292,7 @@ def _decode_opened(
         pixels = pixels.transpose(_UPRIGHT[orientation])
     if orientation >= 5:  # rotated by 90 degrees
         width, height = height, width
+    # One of the two orientations is 1.
     return DecodedImage(
         pixels, kind, width, height, frames, max(orientation, tiff_orientation)
     )

@@ -41,6 +41,7 @@ _DATA_MINING = re.compile(
     re.VERBOSE,
 )
 _ASSERTION = re.compile(rb"(?:c2pa|cawg)\.training-mining(?:__\d{1,4})?\0")
+# The box of an assertion: its length in bytes, and its type.
 _CONTENT = re.compile(rb"(.{4})(?:cbor|json)", re.DOTALL)
 # A CBOR text begins with the byte 0x60 + length: "use" with 0x63, which is "c".
 _REFUSED = re.compile(
@@ -97,7 +98,8 @@ def _read_metadata(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _read_box(body: bytes) -> bytes:
-    # Each segment repeats the header of the box (ISO 19566-5, annex D): 8 bytes, or 16 if long.
+    # "JP", a number of the box (2 bytes) and of the segment (4), then the box. Each segment repeats
+    # the header of the box (ISO 19566-5, annex D): 8 bytes, or 16 if long.
     is_first = body[4:8] == b"\0\0\0\1"
     head = 16 if body[8:12] == b"\0\0\0\1" else 8
     return body[8:] if is_first else body[8 + head :]

@@ -20,10 +20,12 @@ from gleanset.arrays import Float64Array, Pixels
 PHOTO_SIDE = 256
 """Longer side in pixels at which texture is measured."""
 
+# Borders of the bins of the histograms, in grey levels.
 RANGES = (0, 2, 4, 8, 16, 32, 64, 256)
 CURVATURES = (0.0, 1.5, 3.5, 7.5, 15.5, 31.5, 1e9)
 
-# Fitted by logistic regression on half of the sources; the last weight is the bias.
+# Fitted by logistic regression on half of the sources: 7 weights for the ranges, 7 for those at
+# half the size, 6 for the curvatures, and the bias.
 WEIGHTS = (
     -6.189, -7.352, -2.415, 3.697, 11.583, 9.833, 3.002,
     -2.924, 2.699, -1.023, -4.911, -5.314, -4.82, -7.053,
@@ -72,5 +74,6 @@ def _compute_local_range(grey: Pixels) -> Pixels:
 def _compute_shares(
     values: npt.NDArray[np.generic], borders: tuple[float, ...]
 ) -> Float64Array:
+    """Return the share of the values (of any shape) in each bin."""
     counts, _ = np.histogram(values, bins=borders)
     return np.asarray(counts / values.size)

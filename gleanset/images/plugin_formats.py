@@ -18,30 +18,31 @@ _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _AVIF_BRANDS = (b"avif", b"avis")
 _RAW_BEGINNINGS = (
     b"FUJIFILMCCD-RAW",
-    b"IIRO",
+    b"IIRO",  # Olympus, as the next two
     b"IIRS",
     b"MMOR",
-    b"IIU\x00",
-    b"FOVb",
-    b"\x00MRM",
+    b"IIU\x00",  # Panasonic
+    b"FOVb",  # Sigma
+    b"\x00MRM",  # Minolta
 )
 _IMAGE_BEGINNINGS = (
     *_RAW_BEGINNINGS,
-    b"\xff\xd8\xff",
+    b"\xff\xd8\xff",  # JPEG
     b"\x89PNG",
     b"GIF8",
-    b"II*\0",
+    b"II*\0",  # TIFF in both orders of bytes, then BigTIFF
     b"MM\0*",
     b"II+\0",
     b"MM\0+",
-    b"8BPS",
-    b"\xff\x0a",
+    b"8BPS",  # Photoshop
+    b"\xff\x0a",  # JPEG XL, bare and in a container
     b"\0\0\0\x0cJXL ",
-    b"\0\0\0\x0cjP",
+    b"\0\0\0\x0cjP",  # JPEG 2000, in a container and bare
     b"\xff\x4f\xff\x51",
 )
 _IMAGE_BRANDS = (*_HEIC_BRANDS, *_AVIF_BRANDS, b"crx ")
 _AUDIO_BRANDS = (b"M4A ", b"M4B ", b"M4P ")
+# Matroska and WebM, Flash Video, MPEG program stream.
 _VIDEO_BEGINNINGS = (b"\x1aE\xdf\xa3", b"FLV\x01", b"\0\0\x01\xba")
 _BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 _SUBFILE_TYPE = 254
@@ -120,6 +121,7 @@ def check_tiff(tags: Mapping[int, Any]) -> None:
 
     That is also the preview in a camera RAW.
     """
+    # The first image of a RAW is a reduced one, and the sensor's is in another directory.
     is_reduced = tags.get(_SUBFILE_TYPE) == 1 and _SUB_IFDS in tags
     if is_reduced or _DNG_VERSION in tags:
         raise Unreadable("unsupported format", CAMERA_RAW)

@@ -26,6 +26,7 @@ _PNG_ANIMATION_CHUNKS = frozenset({b"acTL", b"fcTL", b"fdAT"})
 # Pillow's limit of a profile.
 _MAX_PROFILE_BYTES = 1_000_000
 _END_OF_IMAGE = b"\xff\xd9"
+# The others of these markers are tables (DHT, DAC) and reserved (JPG).
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN = 0xDA
 # Arbitrary coded data, with every restart marker that a decoder may wait for.
@@ -133,9 +134,13 @@ def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:
 
     Decoders show a progressive JPEG that lacks some scans (ITU-T T.81, B.2.2 and B.2.3).
     """
+    # Marker, length, precision, height, width and the number of components are 10 bytes; then each
+    # component has 3, the first of which is its id.
     component_ids = header[10::3]
     missing = set(product(component_ids, range(64)))
     for scan in scans:
+        # Marker, length, number of components; two bytes for each, beginning with its id; the first
+        # and the last coefficient; and in the lower half of a byte the bits that are left out.
         count = scan[4] if len(scan) > 4 else 0
         after_components = 5 + 2 * count
         if len(scan) < after_components + 3:
@@ -150,7 +155,11 @@ def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:
 
 
 def _has_all_pixels(data: bytes, max_pixels: int) -> bool:
-    """Return whether a JPEG is complete: more data, whatever it is, changes no pixel."""
+    """Return whether a JPEG is complete: more data, whatever it is, changes no pixel.
+
+    Two kinds of data, because one may happen to equal what the decoder fills up with: with one 90
+    of 233 files were taken for complete that lacked up to 4 % of their pixels.
+    """
     checksums = set()
     for extra in (b"", _MORE_DATA, b"\xd5" + _MORE_DATA):
         file = io.BytesIO(data + extra + _END_OF_IMAGE)

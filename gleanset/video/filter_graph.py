@@ -303,12 +303,14 @@ def _convert_to_bt709(frames: Any, transfer: str) -> Any:
     light = light.filter("format", "gbrpf32le")
     light = light.filter("zscale", **linear, p="709")
 
+    # BT.2020 without HDR is not brighter than white.
     if transfer != "2020_10":
         peak = _HDR_PEAK_NITS / _HDR_WHITE_NITS
         light = light.filter(
             "tonemap", "mobius", param=_HDR_LINEAR_SHARE, peak=peak, desat=0
         )
 
+    # The primaries are those of BT.709 now.
     linear["pin"] = "709"
     gamma = {"t": "709", "m": "709", "p": "709", "r": "limited"}
     return light.filter("zscale", **linear, **gamma).filter("format", "yuv420p")

@@ -246,7 +246,7 @@ def _read_length_of_cut_file(video: Path, container: str) -> float | None:
         stated_size = 8 + chunk_size
         microseconds, frames = struct.unpack_from("<I12xI", header, 32)
         seconds = microseconds * frames / 1e6
-    elif container == "asf" and 0 <= properties < _HEADER_BYTES - 104:
+    elif container == "asf" and 0 <= properties < _HEADER_BYTES - 104:  # its bytes
         # The size of the file; its duration in units of 100 ns, with a preroll in milliseconds.
         [stated_size] = struct.unpack_from(
             "<Q",

@@ -31,5 +31,6 @@ class FetchCookies:
     def record(self, headers: HTTPHeaderDict, url: str) -> None:
         """Store the cookies that a response from `url` sets."""
         if "Set-Cookie" in headers:
+            # All that the jar asks of a response.
             response: Any = SimpleNamespace(info=lambda: headers)
             self._jar.extract_cookies(response, Request(url))  # noqa: S310 - as above

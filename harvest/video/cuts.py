@@ -123,7 +123,8 @@ class CutFinder:
     def __init__(self, since: float):
         self._last_cut = -math.inf
         self.settled_until = since
-        # Largest spread within the current scene.
+        # Largest spread within the current scene. Inside a video a scene goes on at `since`, so a
+        # fade in is not expected there.
         self._spread = 0.0 if math.isinf(since) else math.inf
         self._window: FrameBuffer | None = None
 
@@ -173,13 +174,18 @@ class CutFinder:
             window,
             until - _GRADUAL_SECONDS[-1] / 2,
         )
+        # Frames before are not needed for the cuts to come: the longest gradual one begins
+        # `_GRADUAL_SECONDS[-1]` before it is settled, and its neighbors within the lag count.
         drop_before(
             window,
             self.settled_until - LAG_SECONDS - _GRADUAL_SECONDS[-1],
         )
 
     def _measure_spread(self, window: FrameBuffer, until: float) -> float:
-        """Return the most there was to see since the last cut; without it there was no scene."""
+        """Return the largest spread (grey levels) since the last cut, up to `until` (seconds).
+
+        Where it is small there was a single color, not a scene.
+        """
         in_scene = (window.times > self._last_cut) & (window.times <= until)
         return max(self._spread, float(window.spread[in_scene].max(initial=0.0)))
 
@@ -208,6 +214,7 @@ class CutFinder:
         time = times[index]
         is_before = (times >= time - _MAX_FLASH_SECONDS) & (times < time)
         is_after = (times >= time) & (times <= time + _MAX_FLASH_SECONDS)
+        # With few frames a second the frame before may be further away.
         if not is_before.any():
             is_before[index - 1] = True
         # Each frame before with each one after: in a flash, two of them are alike.
@@ -316,6 +323,7 @@ def _find_even_changes(window: FrameBuffer, span: float) -> list[_EvenChange]:
 
     first = first[middles]
     last = last[middles]
+    # The middle of a change, and the frame halfway to it.
     is_even = _are_means(window, middles, first, last)
     is_even &= _are_means(
         window,

@@ -131,8 +131,10 @@ class FfmpegDecoder:
 
     def _check_result(self, exit_code: int) -> None:
         facts = self._plan.facts
+        # The most likely reason comes first: it raises if ffmpeg is too old.
         if not self._frame_count and exit_code != 0:
             check_version()
+        # A segment that begins after the last frame has none either.
         if not self._frame_count and self._plan.since is None:
             reason = "not a video" if can_decode(facts.codec) else "missing codec"
             raise Unreadable(reason, find_failure_reason(self._log_lines))

@@ -160,6 +160,7 @@ class FrameSelector(FrameChooser):
     def _add(self, candidate: FrameCandidate) -> None:
         sharpest = max((other.sharpness for other in self._candidates), default=-1.0)
         limit = sharpest if self._in_scenes else sharpest * _MIN_SHARPNESS_RATIO
+        # Where several frames of a scene are kept, a less sharp one may be among them.
         is_better = self._sampling.per_scene > 1 or candidate.sharpness > limit
         # Only frames that would be kept: finding a fault takes time.
         fault = None

@@ -182,8 +182,7 @@ class VideoSegment:
             )
 
         # Only changes that later frames may be in.
-        earliest = until - 2 * _HALF_FADE_SECONDS
-        self._changes = [cut for cut in self._changes if cut.end > earliest]
+        self._changes = [cut for cut in self._changes if cut.end > until]
 
     def _add_fingerprints(self, block: FrameBlock) -> None:
         """Add a fingerprint of the first frame of each second."""

@@ -81,13 +81,12 @@ def augment_image(
     pixels: Image.Image, key: str, copy: int, options: ExportOptions
 ) -> Image.Image:
     """Return an augmented copy of an image (RGB or L), as a training makes it."""
-    array = np.atleast_3d(np.asarray(pixels))  # H x W x C
+    array = np.asarray(pixels)  # H x W x 3, or H x W
     # A batch of one image (1 x C x H x W), with the random numbers of its view.
     batch = apply_augmentation(
-        array.transpose(2, 0, 1)[None],
+        np.atleast_3d(array).transpose(2, 0, 1)[None],
         draw_view_numbers(key, copy, options.seed)[None],
         LIMITS[options.augmentation],
     )
-    # H x W x 3, or H x W for a single channel.
-    view = batch[0].transpose(1, 2, 0).squeeze()
+    view = batch[0].transpose(1, 2, 0).reshape(array.shape)
     return Image.fromarray(np.ascontiguousarray(view))

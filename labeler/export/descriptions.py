@@ -345,12 +345,14 @@ def iter_limit_lines(facts: CardFacts) -> Iterator[str]:
     for (label, _), number in facts.counts.items():
         sizes[label] += number
 
-    noun = facts.options.noun
+    # An image with boxes has several samples, which are what is counted.
+    noun = "sample" if facts.options.has_boxes else facts.options.noun
     yield f"{facts.licences[UNKNOWN]} of {facts.items} {noun}s have no known licence."
     yield f"{noun.title()}s per class: {min(sizes.values())} to {max(sizes.values())}."
     yield from (f"{note}." for note in facts.iter_notes())
     if facts.ai_generated:
-        yield f"{facts.ai_generated} images are AI-generated according to their source."
+        total = f"{facts.ai_generated} of {facts.items} {noun}s"
+        yield f"{total} are AI-generated according to their source."
     yield "It was not checked whether images show people, or whether they consented."
 
 

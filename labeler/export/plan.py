@@ -224,6 +224,8 @@ def count_clip_frames(track: FaceTrack, options: ExportOptions) -> int:
     """Return the 4n+1 frames of a track's clip; 1 or less if it is too short."""
     # Without the frame at the track's end, which may be the first of the next shot.
     seconds = track.ended - track.started - CUT_TOLERANCE_SECONDS
+    # The last of 4n+1 frames is 4n / fps after the first: before the end, and within the length
+    # that was asked for.
     steps = min(
         math.ceil(seconds * options.fps / FRAME_STEP) - 1,
         int((options.length or seconds) * options.fps / FRAME_STEP),
@@ -322,7 +324,7 @@ def _choose_crop(face: Box, image: Image, options: ExportOptions) -> Box:
     """Return the half body of a face, without padding, or the whole image."""
     if options.crop == "whole":
         return Box(0, 0, image.width, image.height)
-    # Four faces wide and five high, with the face in the middle.
+    # Four faces wide and five high; the face is in the middle of its width, near the top.
     side = max(face.width, face.height)
     x = face.x + face.width // 2 - 2 * side
     y = face.y - round(HAIR_HEIGHT * side)

@@ -178,7 +178,8 @@ def find_moves(dataset: Dataset, tables: SourceTables) -> ExportMoves:
             counts["new_files"] += 1
             continue
 
-        # The folder of the file now, and the label that it was exported with.
+        # The folder of the file now, and the label that it was exported with. A folder that a
+        # person added has the name of a class.
         entry = entries[exported_name]
         folder = _find_class_folder(name, marker)
         label = labels.get(folder, folder)
@@ -394,7 +395,8 @@ def _check_names(tree: ImportTree, files: LabelledFiles, names: Counter[str]) ->
             f"rename them; or if all images are {min(names)}: --class-level 1",
         )
 
-    # Imported, but the person may have meant other folders.
+    # Imported, but the person may have meant other folders: the path of a file in a class folder
+    # has two parts.
     depths = {len(path.relative_to(tree.root).parts) for path in tree.images}
     if len(names) == 1 and max(depths) > 2:
         files.note = (

@@ -124,7 +124,10 @@ def _choose_part(item: PlaceableGroup, table: PartTable) -> int:
 
 
 def _exchange_groups(kinds: Sequence[_Kind], table: PartTable) -> None:
-    """Improve class by class, and again the classes that share a changed group."""
+    """Improve class by class, and again the classes that share a changed group.
+
+    Changes `table`, and in which part the groups of `kinds` are.
+    """
     kinds_of_class: dict[str, list[_Kind]] = defaultdict(list)
     for kind in kinds:
         for label, _ in kind.sizes:
@@ -217,7 +220,10 @@ def place_groups(
     only_train: Collection[str],
     parts_by_key: dict[str, str],
 ) -> None:
-    """Place the groups that are not in `parts_by_key`, those of `only_train` into train."""
+    """Place the groups that are not in `parts_by_key`, and add them to it.
+
+    Groups (keys) in `only_train` go into train.
+    """
     parts: tuple[str, ...] = SPLITS
     shares = spec.shares
     per_class = spec.settings.test_per_class
@@ -266,9 +272,9 @@ def _place_test(
 ) -> None:
     """Place groups into test until each class has `per_class` samples there.
 
-    Classes that are too small for it get their share.
+    Classes that are too small for it get their share. Adds the groups to `parts_by_key`.
     """
-    targets = {}
+    targets = {}  # of all others, and of test
     for label, size in sorted(count_classes(sizes).items()):
         number = float(size * spec.shares[2]) if size <= per_class else per_class
         targets[label] = size - number, number
@@ -305,7 +311,10 @@ def _allocate_parts(
     parts_by_key: dict[str, str],
     seed: int,
 ) -> None:
-    """Place the groups that are not in `parts_by_key`, some only into the first part."""
+    """Place the groups that are not in `parts_by_key`, and add them to it.
+
+    Groups (keys) in `only_first` go into the first part.
+    """
     table = PartTable(targets)
     free_groups = []
     for key, counts in sizes.items():

@@ -119,6 +119,7 @@ class CurrentPage:
                     [n],
                     find_target(state) if state else "",
                 )
+            # It waits, but with another box, or on the page of somebody else.
             elif state.region.region != self.regions[n] or reserved.intersection(
                 tile.rows
             ):
@@ -339,8 +340,9 @@ def _split(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
     if not shown.has_clusters:
         current.unstacked = shown.samples(sent.tiles)
         return _leave(person, current, sent)
-    if moved := person.pages.part(shown.page, shown.open(sent.tiles)):
-        current.shown = shown.move(moved, max(shown.cards) + 1)
+    if tiles := person.pages.part(shown.page, shown.open(sent.tiles)):
+        # On a new card.
+        current.shown = shown.move(tiles, max(shown.cards) + 1)
     return NO_STEP
 
 
@@ -566,7 +568,10 @@ class SharedSorting:
         checks: Sequence[CopiesCheck | LabelsCheck],
         skipped: int,
     ) -> CheckPage:
-        """Let a person check the next of these that is not checked by somebody else."""
+        """Let a person check the next of these that is not checked by somebody else.
+
+        `skipped` is the number of checks that the person left for later.
+        """
         person = self._get_person(name)
         person.used_at = time.monotonic()
         busy = frozenset(
@@ -621,11 +626,12 @@ class SharedSorting:
     def _describe_page(self, current: CurrentPage) -> LabelPage:
         shown = current.shown
         page = shown.page
-        boxes = shown.cards or (0,) * len(page.tiles)
+        # The number of the card of each tile; without cards all are on one.
+        card_numbers = shown.cards or (0,) * len(page.tiles)
         names = shown.names if shown.cards else {0: page.label}
         states = self._tiles.get_many([tile.rows[0] for tile in page.tiles])
         cards: dict[int, LabelCard] = {}
-        for n, (stack, box) in enumerate(zip(page.tiles, boxes, strict=True)):
+        for n, (stack, number) in enumerate(zip(page.tiles, card_numbers, strict=True)):
             # A sample that was deleted has no image.
             if (state := states.get(stack.rows[0])) is None:
                 continue
@@ -643,8 +649,8 @@ class SharedSorting:
                 image=TileImage(region.width, region.height, region.region.box),
             )
             card = cards.setdefault(
-                box,
-                LabelCard(names.get(box) or "", []),
+                number,
+                LabelCard(names.get(number) or "", []),
             )
             card.tiles.append(tile)
 

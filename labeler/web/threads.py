@@ -134,7 +134,10 @@ class SortingThreads:
                     await self._run_ended.wait()
 
     async def get_page(self, name: PersonName, room: int = 0) -> LabelPage:
-        """Return the page of a person, once it is composed."""
+        """Return the page of a person, once it is composed.
+
+        `room` is the number of tiles that fill the screen (0: as before).
+        """
         while (page := await self._find_page(name, room)) is None:
             await asyncio.shield(self._compose_for(name))
         return page

@@ -204,7 +204,7 @@ class FaceChooser(FrameChooser):
         return dict(sorted(frames_by_time.items()))
 
     def _is_reliable(self, track: OpenTrack) -> bool:
-        # A false track costs a key, a missed one cannot be got back (docs/experiments.md).
+        # A false track costs a person one key press, a missed one is lost (docs/experiments.md).
         margin = TRACK_MARGIN if len(track.boxes) > 1 else SINGLE_FRAME_MARGIN
         return track.best >= self._threshold + margin * (1 - self._threshold)
 

@@ -193,7 +193,8 @@ def gather_report(
 
     failures = statistics.list_failures()
     unused_rows = statistics.list_unused()
-    # Files of sources; a damaged video was used up to the damage.
+    # Files of sources, whose stages are such as harvest-keyword; a damaged video was used up to the
+    # damage.
     unusable_count = sum(
         row.items
         for row in failures

@@ -16,6 +16,8 @@ from gleanset.db.classes import Placement, Placements
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
 from gleanset.images.measure import measure
+from labeler.export.balance import augment_image
+from labeler.export.options import ExportOptions
 from labeler.export.tree import MARKER
 
 SIZES = {"hana": 5, "rei": 2}
@@ -158,6 +160,14 @@ def test_crops_and_grey_images_are_augmented(empty: Dataset, tmp_path: Path) -> 
     (copy,) = out.rglob("*-augmented-1.jpg")
     with Image.open(copy) as image:
         assert (image.mode, image.size) == ("L", (32, 32))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("size", [(1, 40), (40, 1), (1, 1), (40, 30)])
+def test_narrow_images_keep_their_shape(mode: str, size: tuple[int, int]) -> None:
+    options = ExportOptions(balance="augment", augmentation="photos")
+    copy = augment_image(Image.new(mode, size, 90), "a" * 32, 1, options)
+    assert (copy.mode, copy.size) == (mode, size)
 
 
 def test_simulation_prints_sizes_before_and_after(

@@ -1,6 +1,7 @@
 """Boxes in exports and imports; an export read back by an import."""
 
 import json
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.images.decode import DecodedImage, decode
 from gleanset.images.xmp import read_face_regions
-from gleanset.labelled_images import FRACTIONS, convert_box
+from gleanset.labelled_images import FRACTIONS, convert_box, is_same_shape
 from labeler.export.formats import FORMATS
 from labeler.export.options import ExportOptions
 from labeler.export.plan import plan_export
@@ -214,6 +215,32 @@ def test_other_aspect_ratio_raises_error(frame: tuple[float, float]) -> None:
         convert_box((1, 1, 9, 9), frame, turned(1))
     with pytest.raises(Unreadable, match="box outside"):
         convert_box((300, 300, 9, 9), (200, 160), turned(1))
+
+
+@pytest.mark.parametrize("size", [(4000, 2996), (2996, 4000), (1999, 1001)])
+@pytest.mark.parametrize("factor", [2, 3, 7, 10, 40])
+def test_sizes_of_a_reduced_image_are_of_one_shape(
+    size: tuple[int, int], factor: int
+) -> None:
+    """As programs write that mark boxes on a smaller copy, whose sides they round."""
+    for rounded in (math.floor, round, math.ceil):
+        small = [rounded(side / factor) for side in size]
+        assert is_same_shape(small, size)
+        assert is_same_shape(size, small)
+    small[0] += 5
+    assert not is_same_shape(small, size)
+    assert not is_same_shape(size, small)
+
+
+def test_card_counts_samples_where_images_have_several(
+    empty: Dataset, tmp_path: Path
+) -> None:
+    boxes = [Box(5, 5, 40, 40), Box(60, 20, 40, 40)]
+    put(empty, encode(picture(0)), "a.jpg", boxes)
+    run_export(empty, tmp_path / "out", format="coco")
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "2 of 2 samples have no known licence." in card
+    assert "Samples per class: 2 to 2." in card
 
 
 NAMES = (

@@ -159,6 +159,7 @@ def _is_captcha(html: str, text: str) -> bool:
         return True
     if any(mark in html for mark in _CAPTCHA_CODE):
         return True
+    # A short page that leads to a captcha; a long one may have such an address among its results.
     return len(html) < _MAX_REDIRECT_CHARS and "/sorry/" in html
 
 

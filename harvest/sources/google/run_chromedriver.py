@@ -36,6 +36,7 @@ def main(folder: str, driver: str, *arguments: str) -> int:
         _reap()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    # Negative if a signal ended the driver.
     return abs(os.waitstatus_to_exitcode(status))
 
 
@@ -46,6 +47,7 @@ def _adopt_orphans() -> None:
 
 
 def _wait_for_parent(group: int) -> None:
+    # The parent writes nothing: an empty read says that its end of the pipe is closed.
     while os.read(0, 1024):
         pass
     _kill(group)
