@@ -93,7 +93,8 @@ class FileGroups:
         """Return a file's group, from its `name` or its `folder` path.
 
         `inside` is the path of folders from the one given by the user to the file; `level` is the
-        one that names the class. The class folder and a leading split folder are not groups.
+        one that names the class (1: outermost, 0: innermost, None: no folder). The class folder and
+        a leading split folder are not groups.
         """
         if not self._by:
             return None
@@ -104,7 +105,7 @@ class FileGroups:
         if level is None:
             is_in_class_folder = bool(inside) and not folders
         else:
-            is_in_class_folder = len(folders) <= level
+            is_in_class_folder = level == 0 or len(folders) <= level
         return None if is_in_class_folder else _normalize_name(folder)
 
     def note(self, origin: Origin) -> None:

@@ -98,8 +98,8 @@ def _open_parquet(path: Path) -> Iterator[Any]:
     try:
         # A buffer makes pyarrow read pages on demand: a column chunk may have gigabytes.
         with (
-            path.open("rb") as read,
-            arrow.parquet.ParquetFile(read, buffer_size=_READ_AHEAD) as file,
+            path.open("rb") as raw,
+            arrow.parquet.ParquetFile(raw, buffer_size=_READ_AHEAD) as file,
         ):
             yield file
     except (arrow.ArrowException, OSError, MemoryError) as error:

@@ -3,6 +3,7 @@
 import zlib
 
 _GZIP_BEGINNING = b"\x1f\x8b"
+# For zlib: a window of 15 bits, and 16 for the header of gzip.
 _GZIP_WBITS = 31
 
 
@@ -21,6 +22,7 @@ def decode_content(data: bytes, encodings: str, max_bytes: int) -> bytes:
 
 def _gunzip(data: bytes, max_bytes: int) -> bytes:
     result = b""
+    # Several compressed parts may follow each other (RFC 1952, 2.2).
     while data.startswith(_GZIP_BEGINNING) and len(result) <= max_bytes:
         member = zlib.decompressobj(_GZIP_WBITS)
         result += member.decompress(

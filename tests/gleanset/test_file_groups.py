@@ -78,6 +78,8 @@ def test_long_names_are_truncated_before_matching() -> None:
         (("train", "cat"), 1, False),
         (("a", "cat"), 2, False),
         ((), 1, False),
+        (("cat",), 0, False),
+        (("train", "a", "cat"), 0, False),
         (("session 1",), None, True),
         ((), None, True),
         (("train",), None, False),
