@@ -490,8 +490,9 @@ def gallery(job: CommandJob, request: GalleryImagesRequest) -> CommandResult:
     """List or change the known images of a triplet run. A new class needs no training.
 
     With --class, images are added: files, folders, or patterns such as 'new/*.jpg'. They are
-    cropped like the training images, or by --detector. The files are kept in the folder of the
-    run, with a log of all changes in gallery/changes.jsonl.
+    cropped like the training images, or by --detector. A class has at most 64 images: of more,
+    the most representative ones. The files are kept in the folder of the run, with a log of all
+    changes in gallery/changes.jsonl.
 
     Example: baseline gallery --class mei new/*.png -d my-dataset
     """

@@ -83,7 +83,7 @@ class FaceSearchResult(CommandResult, kw_only=True):
 
     def summary(self) -> dict[str, Any]:
         """Return the counts by the names that people use."""
-        if not (self.images or self.retired or self.rejected):
+        if not (self.images or self.recut or self.retired or self.rejected):
             return {"result": "no new images"}
         return {
             "detector": self.detector,

@@ -142,6 +142,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
         return json_response(
             {
                 "waiting": table.count(),
+                # All reports without those that wait.
                 "decided": table.count(None) - table.count(),
                 "spooled": len(list_spooled_reports(spool.root)),
                 "reports": rows,
@@ -243,6 +244,7 @@ def _check_classes(dataset: Dataset, decision: AdminDecision) -> None:
 
 def _add_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[Report]:
     """Return pending reports, each followed by the pending ones that contradict it."""
+    # A set that keeps its order.
     numbers: dict[int, None] = {}
     for report in pending:
         numbers[report.id] = None

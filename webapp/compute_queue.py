@@ -272,6 +272,7 @@ class ComputeQueue:
                 self._queues.setdefault(job.client, deque()).appendleft(job)
 
     def _charge(self, jobs: Sequence[_Job], seconds: float) -> None:
+        """Note slow clients, and count long jobs as several requests; `seconds` are of all jobs."""
         each = seconds / len(jobs)
         for job in jobs:
             if each > SLOW_REQUEST_SECONDS:

@@ -186,7 +186,10 @@ def load_model(settings: ServeSettings) -> LoadedModel:
 def get_served_facts(
     model: LoadedModel, _: None, settings: ServeSettings
 ) -> ServedFacts:
-    """Return the facts for the HTTP process, which get no work of a request."""
+    """Return the facts of the model that the HTTP process needs.
+
+    A computation of `webapp/computations.py`, whose request is None.
+    """
     return ServedFacts(
         run=model.run,
         version=model.version,

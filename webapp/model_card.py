@@ -23,7 +23,10 @@ from webapp.settings import ServeSettings
 
 
 def model_card(model: LoadedModel, _: None, settings: ServeSettings) -> JsonDict:
-    """Return the model card; unknown values are None."""
+    """Return the model card; unknown values are None.
+
+    A computation of `webapp/computations.py`, whose request is None.
+    """
     folder = model.file.parent if model.file.name == FILE else None
     metrics = _read_metrics(folder, model.names)
     detector = model.predictor.cropping.reader.detector

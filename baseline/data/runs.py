@@ -162,8 +162,7 @@ def can_be_served(dataset: Dataset, run: Run) -> bool:
 
 def find_latest_model(dataset: Dataset) -> Run | None:
     """Return the latest finished run that can be used."""
-    runs = _list_usable_runs(dataset)
-    return runs[-1] if runs else None
+    return next(reversed(_list_usable_runs(dataset)), None)
 
 
 def find_renamed_classes(dataset: Dataset, classes: Sequence[str]) -> dict[str, str]:

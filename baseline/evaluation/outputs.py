@@ -250,7 +250,8 @@ def fit_calibration(
 
     def cost(log_temperature: float, share: float) -> float:
         """Return the negative log posterior, up to a constant."""
-        # A normal prior would keep overconfident networks overconfident (docs/experiments.md).
+        # A normal prior would keep overconfident networks overconfident (docs/experiments.md). The
+        # exponent of Student's t with 2 degrees of freedom is (2 + 1) / 2.
         prior = 1.5 * np.log1p((log_temperature / LOG_TEMPERATURE_SCALE) ** 2 / 2)
         prior += (share / SHIFT_SHARE_DEVIATION) ** 2 / 2
         return evidence * loss(log_temperature, share) + float(prior)

@@ -307,8 +307,9 @@ class FoldPlan(NamedTuple):
 
     def missing(self, settings: Settings) -> list[Examples]:
         """Return the folds without cached predictions."""
-        dataset = self.dataset
-        return [fold for fold in self.folds if not is_cached(dataset, settings, fold)]
+        return [
+            fold for fold in self.folds if not is_cached(self.dataset, settings, fold)
+        ]
 
 
 class FoldPreview(CommandResult, kw_only=True):

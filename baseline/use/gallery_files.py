@@ -49,15 +49,19 @@ class GalleryList(CommandResult, kw_only=True):
 
 
 class GalleryAddition(CommandResult, kw_only=True):
-    """Images that were added to a class, and all that it has now.
+    """Images that were added to a class, and all that it has now (`known`).
 
-    Others had been added before (`duplicate`), or were rejected.
+    Others had been added before or are repeated (`duplicate`), are `left_out` because they are not
+    among the most representative images of a full class, or were rejected.
     """
+
+    WORDS = {"known": "images in class"}
 
     label: str = msgspec.field(name="class")
     added: int
-    known: int
     duplicate: int = 0
+    left_out: int = 0
+    known: int
     rejected: int
     rejections: list[dict[str, str]]
     ignored: int | None = None
@@ -66,13 +70,15 @@ class GalleryAddition(CommandResult, kw_only=True):
 
     def summary(self) -> dict[str, Any]:
         """Return the result with a line for each of the first rejected files."""
-        summary = self.to_json()
-        summary.pop("cropping", None)
-        summary["images in class"] = summary.pop("known")
         lines = [
             f"{escape_name(file['path'])}: {file['reason']}" for file in self.rejections
         ]
-        return summary | {"rejections": shorten_list(lines)}
+        # How images are cropped was said before.
+        return {
+            **super().summary(),
+            "rejections": shorten_list(lines),
+            "cropping": "",
+        }
 
 
 class GalleryRemoval(CommandResult, kw_only=True):
@@ -121,7 +127,7 @@ def add_files(
         embeddings = Model(engine).embed_pixels(np.stack(files.pixels))
         _append_change(
             folder,
-            {"action": "add", "class": name, "images": files.keys},
+            {"action": "add", "class": name, "images": list(dict.fromkeys(files.keys))},
         )
 
         no_images = ((), np.zeros((0, embeddings.shape[1]), np.float32))
@@ -135,13 +141,15 @@ def add_files(
             tuple(images),
         )
 
-    keys_before = set(images_before[0])
+    new_keys = set(files.keys).difference(images_before[0])
     keys, _ = images[name]
+    added = len(new_keys.intersection(keys))
     return GalleryAddition(
         label=name,
-        added=len(set(keys) - keys_before),
+        added=added,
         known=len(keys),
-        duplicate=len(keys_before.intersection(files.keys)),
+        duplicate=len(files.keys) - len(new_keys),
+        left_out=len(new_keys) - added,
         rejected=len(files.rejections),
         rejections=files.rejections,
     )
@@ -175,7 +183,7 @@ def remove_class(folder: Path, name: str) -> GalleryRemoval:
 
 
 class _FilesRead(NamedTuple):
-    """Keys and pixels of distinct images, and the other files."""
+    """Keys and pixels of images, which may be repeated, and the other files."""
 
     keys: list[str]
     pixels: list[Pixels]
@@ -206,8 +214,6 @@ def _read_files(
 
         data = read_bytes(path)
         key = hash_bytes(data)[:KEY_LENGTH]
-        if key in files.keys:
-            continue
         target = folder / GALLERY_FOLDER / f"{key}{path.suffix.lower()}"
         write_atomic(target, data)
         files.keys.append(key)

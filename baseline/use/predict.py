@@ -28,7 +28,8 @@ STAGE = "predict"
 BATCH_SIZE = 16
 """Parts in a batch; small, so that predictions are yielded soon."""
 
-Read = Outcome[tuple[int, str], list[ImagePart]]
+ReadOutcome = Outcome[tuple[int, str], list[ImagePart]]
+"""The parts of a file that was read, by its number and path."""
 
 
 class FilePrediction(NamedTuple):
@@ -82,9 +83,9 @@ def predict_files(
         yield from _predict_batch(model, batch, top)
 
 
-def _sort_outcomes(outcomes: Iterable[Read]) -> Iterator[Read]:
+def _sort_outcomes(outcomes: Iterable[ReadOutcome]) -> Iterator[ReadOutcome]:
     """Yield outcomes by number; those that come too early wait."""
-    waiting: dict[int, Read] = {}
+    waiting: dict[int, ReadOutcome] = {}
     next_number = 0
     for outcome in outcomes:
         number, _ = outcome.item
@@ -95,7 +96,7 @@ def _sort_outcomes(outcomes: Iterable[Read]) -> Iterator[Read]:
 
 
 def _predict_batch(
-    model: Model, outcomes: list[Read], top: int
+    model: Model, outcomes: list[ReadOutcome], top: int
 ) -> Iterator[FilePrediction]:
     parts = chain.from_iterable(outcome.result or () for outcome in outcomes)
     pixels = [part.pixels for part in parts]

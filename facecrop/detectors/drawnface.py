@@ -140,9 +140,8 @@ class DrawnFace(TiledDetector):
         images = ImagePyramid(tile)
         detections: list[ScaleDetection] = []
         for scale, scaled_size in enumerate(search.sizes):
-            is_mirrored = scale in MIRRORED_SCALES
             for rect, score, *_ in self._network.detect(
-                images, scaled_size, MIN_SCALE_SCORE, is_mirrored
+                images, scaled_size, MIN_SCALE_SCORE, scale in MIRRORED_SCALES
             ):
                 if search.is_in_range(scale, rect):
                     detections.append(ScaleDetection(scale, rect, score))

@@ -329,6 +329,7 @@ class ClassListDelegate(QStyledItemDelegate):
     def _paint_portrait(
         self, painter: QPainter, line: QRect, target: str, ground: QColor
     ) -> int:
+        """Paint the portrait of a class, or its first letter; return where its name begins."""
         side = line.height() - theme.SPACE_M
         box = QRect(
             line.left(),
@@ -388,6 +389,7 @@ class ClassListView(QListView):
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self._classes = model
         self._drag: tuple[QPoint, int | None] | None = None
+        """The mouse and the number of dragged samples (None for files); None without a drag."""
         self._scroll_timer = timer(self, self._scroll_at_edges, SCROLL_MS)
         self.verticalScrollBar().valueChanged.connect(self._update_drop_row)
         model.layoutChanged.connect(self._update_drop_row)

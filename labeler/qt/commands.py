@@ -46,7 +46,7 @@ class CommandEnd(NamedTuple):
     """Exit code, last lines on stderr, and result of a command."""
 
     code: int
-    words: str
+    error_output: str
     facts: CommandFacts
 
 
@@ -164,6 +164,7 @@ def last_error(output: str) -> str:
     """Return the last error of a command with its fix, without the name of the command."""
     *others, error = _ERROR_START.split(output)
     lines = error.splitlines()
+    # Without an error of ours, the last line of another program.
     first = 0 if others else -1
     return " – ".join(line.removeprefix("hint: ") for line in lines[first:])
 

@@ -163,7 +163,7 @@ class BackgroundImport(QObject):
     def _on_command_end(self, words: list[str], end: CommandEnd) -> None:
         self.stage = CommandStage("")
         self.results.append(end.facts)
-        error = last_error(end.words) if end.code else ""
+        error = last_error(end.error_output) if end.code else ""
         if end.facts.no_results:
             error = tr("The site finds nothing for these words")
         if error:
@@ -231,6 +231,7 @@ class ImportBar(QFrame):
     def _progress_text(self) -> str:
         stage = self._import.stage
         count = len(self._import.commands)
+        # From 1: the command that runs is not pending any more.
         number = count - len(self._import.queue.pending)
         templates = {
             "": tr("Starting…"),
@@ -243,9 +244,9 @@ class ImportBar(QFrame):
             ),
         }
 
-        counts_images = tr("{words}: {done} of {total} images")
-        usual = counts_images if stage.unit == "images" else "{words}"
-        text = templates.get(stage.name, usual).format(
+        images_template = tr("{words}: {done} of {total} images")
+        usual_template = images_template if stage.unit == "images" else "{words}"
+        text = templates.get(stage.name, usual_template).format(
             words=command_title(self._import.commands[number - 1]) or stage.name,
             done=f"{stage.done:,.0f}",
             total=f"{stage.total or 0:,.0f}",
@@ -411,7 +412,7 @@ class ImportDialog(CommandDialog):
 
     def _add_to_report(self, words: list[str], end: CommandEnd) -> None:
         if end.code:
-            self._report.error = last_error(end.words)
+            self._report.error = last_error(end.error_output)
             self._simulation.pending = []
         else:
             self._report.add(Path(words[2]), end.facts)

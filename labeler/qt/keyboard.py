@@ -116,9 +116,13 @@ class ClassKeyReader(QObject):
             event.accept()
         return bool(plain_key(event))
 
-    def ends(self, event: QKeyEvent, prefix: str) -> bool:
-        """Return whether a key release ends the held class key."""
-        return not prefix_key(event) and plain_key(event) in (prefix[-1:], "")
+    def ends(self, event: QKeyEvent, held_key: str) -> bool:
+        """Return whether a key release ends the held class key.
+
+        The first key of a code, and another letter or digit, are released while it is held. A key
+        has no letter if it is released with Ctrl or Alt: it might be the held one.
+        """
+        return not prefix_key(event) and plain_key(event) in (held_key[-1:], "")
 
     def _expire(self) -> None:
         self._worker.show_message(
@@ -175,6 +179,7 @@ class InputFilter(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Pass late repeats on as repeats, not as shortcuts."""
+        # A move of the mouse does not end a name that is being typed, a click does.
         if event.type() in (Type.MouseMove, Type.MouseButtonPress):
             self._letters = ""
             self._is_typing &= event.type() == Type.MouseMove

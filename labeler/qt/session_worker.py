@@ -158,9 +158,8 @@ class SessionWorker(QObject):
         self.progress: SortingProgress | None = None
         self.unsaved_count = self.lost_count = 0
         """Numbers of decisions: without an answer yet, and not saved."""
-        self._dataset: Dataset | None = (
-            None  # like the session, owned by the worker's thread
-        )
+        # The worker's thread opens both, and uses them alone.
+        self._dataset: Dataset | None = None
         self._session: SortingSession | None = None
         self._gives_up = False
         self._job: _Job | None = None

@@ -257,7 +257,7 @@ class Learning(QObject):
             self._report(tr("Suggestions unavailable"), self._failure)
         # Another window may be computing features. The next update with all vectors ends this.
         elif end.code:
-            self._failure = end.words or f"exit code {end.code}"
+            self._failure = end.error_output or f"exit code {end.code}"
             self._fail(self._failure)
         else:
             self._prelabel_timer.start()

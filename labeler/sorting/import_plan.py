@@ -175,11 +175,13 @@ class SimulatedImport:
         ignored = Counter(facts.ignored_reasons)
         if path.is_dir() and (videos := ignored.pop(VIDEO, 0)):
             self.videos[path] += videos
+        # A Counter need not have the key. Files of a dataset are not mentioned.
         del ignored[DATASET]
         self.images += facts.candidates
         self.known_images += facts.known + facts.duplicate
         self.ignored.update(ignored)
         self.hints.update(facts.hints)
+        # Images without a weak label.
         del self.hints["none"]
 
 

@@ -7,7 +7,7 @@ face that joins another card stays where it is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple
@@ -222,7 +222,7 @@ class Shown:
             samples += self.page.tiles[tile].rows
         return samples
 
-    def send(self, tiles: Iterable[int], target: str) -> Shown:
+    def send(self, tiles: Collection[int], target: str) -> Shown:
         """Send tiles; a card of which none is left has the name that most of its tiles got."""
         sent = {**self.sent, **dict.fromkeys(tiles, target)}
         # A face with a label of its own is excluded no longer.
@@ -238,7 +238,7 @@ class Shown:
 
         return replace(self, sent=sent, lifted=lifted, names=names)
 
-    def move(self, tiles: Iterable[int], card: int) -> Shown:
+    def move(self, tiles: Collection[int], card: int) -> Shown:
         """Give tiles to another card, without label."""
         cards = list(self.cards)
         for tile in tiles:
@@ -248,7 +248,7 @@ class Shown:
             cards=tuple(cards),
         )
 
-    def lift(self, tiles: Iterable[int], lifted: frozenset[int]) -> Shown:
+    def lift(self, tiles: Collection[int], lifted: frozenset[int]) -> Shown:
         """Take the labels of tiles back, and lift (exclude) the tiles `lifted` alone of them."""
         sent = {tile: to for tile, to in self.sent.items() if tile not in tiles}
         return replace(

@@ -29,7 +29,10 @@ JPEG_QUALITY = 85
 
 
 def whole_image(region: SampleRegion) -> SampleRegion:
-    """Return the region of the whole image that a sample is in."""
+    """Return the region of the whole image that a sample is in.
+
+    Its key has the length of the keys of samples, and belongs to none.
+    """
     return region._replace(
         key=region.image[:32], region=Region(Box(0, 0, region.width, region.height))
     )

@@ -98,6 +98,7 @@ class History:
 
     def adopt(self, step: int) -> None:
         """Make a step of another session undoable here."""
+        # Only among the last ones can it be already: it was taken just now.
         stored = self.steps.get(step)
         if stored is not None and stored not in (
             *self.undoable[-50:],
@@ -268,6 +269,7 @@ class SortingSession:
 
         A place is prefixed with `:` (`:later`). Raises `UsageError` for an unknown one.
         """
+        # Choices without a sample: `_decide` makes one of them for each.
         if not target.startswith(":"):
             label = self.classes.resolve(target)
             choice = Choice("", "label", label, provenance)
@@ -295,6 +297,10 @@ class SortingSession:
         mark: str | None = None,
         **values: str,
     ) -> StepResult:
+        """Take a step with this choice for each sample that no person has decided so before.
+
+        `kind` and `values` are those of the operation.
+        """
         with self.dataset.db.transaction():
             if not (tiles := self.tiles.get_many(ids)):
                 raise UsageError(
@@ -307,8 +313,10 @@ class SortingSession:
             same = [
                 n for n, at in tiles.items() if (at.status, at.label, at.mark) in states
             ]
+            # A review confirms what was decided.
             if choice.provenance == REVIEW:
-                same = []  # a review confirms what was decided
+                same = []
+
             origins = get_label_provenances(self.dataset.db, same)
             kinds = {
                 n: classify_provenance(origins.get(tiles[n].key, "")) for n in same
@@ -316,6 +324,7 @@ class SortingSession:
             changing = [n for n in ids if n in tiles and kinds.get(n) != PERSON]
             if not changing:
                 return ALREADY_THERE
+
             choices = [choice._replace(sample=tiles[n].key) for n in changing]
             return self._step(
                 make_operation(kind, count=len(choices), **values), choices, mark

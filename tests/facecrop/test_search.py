@@ -346,8 +346,9 @@ def test_missing_crops_are_recreated_identically(dataset: Dataset) -> None:
     assert (len(before), pending_counts(dataset, PLAIN, STRICT)) == (3, (0, 0))
     shutil.rmtree(dataset.root / "crops")
     assert pending_counts(dataset, PLAIN, STRICT) == (0, 2)
-    result = search(dataset, spec=STRICT)
-    assert (result["images"], result["recut"]) == (0, 2)
+    result = find_faces(dataset, STRICT, PLAIN, workers=1)
+    assert (result.images, result.recut) == (0, 2)
+    assert result.lines() == ["images: 0, cropped again: 2"]
     assert (crops(dataset), samples(dataset)) == (before, rows)
     dataset.crop_path(decided.key).unlink()
     assert (search(dataset, spec=STRICT)["recut"], crops(dataset)) == (1, before)

@@ -60,8 +60,9 @@ class AgreementCheck(NamedTuple):
 
     def to_json(self) -> dict[str, float | int | str]:
         """Return the values that are not None."""
-        values = self._asdict()
-        return {name: value for name, value in values.items() if value is not None}
+        return {
+            name: value for name, value in self._asdict().items() if value is not None
+        }
 
 
 def compare(

@@ -287,6 +287,7 @@ class GestureView(TileView):
         super().focusOutEvent(event)
 
     def _move_cursor(self, key: Key, modifiers: Qt.KeyboardModifier) -> None:
+        # From the tile that is pointed at; but if the mouse moved last, from the last cursor.
         if self.point >= 0 and not (self.mouse.leads and self.currentIndex().isValid()):
             self.selectionModel().setCurrentIndex(
                 self.tiles.index(self.point), Select.NoUpdate

@@ -151,6 +151,7 @@ class TileMouse(QObject):
             QRubberBand.Shape.Rectangle,
             self._view.viewport(),
         )
+        # In the content, not in the viewport: the view may be scrolled while the band is drawn.
         self._pressed_at += QPoint(0, self._view.verticalOffset())
         self._draw_band(point)
         self._band.show()

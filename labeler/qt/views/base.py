@@ -144,7 +144,7 @@ class LabelerView(QWidget):
     # -- what an empty view offers
 
     def to_view(self, name: str, text: str) -> NextStep:
-        """Return a step that shows another self."""
+        """Return a step that shows another view."""
         return NextStep(text, lambda: self.context.show_view(name))
 
     def to_queue(self) -> NextStep:
@@ -302,7 +302,10 @@ class LabelerView(QWidget):
         return NextStep(tr("Find duplicates"), find)
 
     def next_steps(self, *, copies: bool = True) -> list[NextStep]:
-        """Return steps to unsorted faces, or what follows after sorting; `copies` as there."""
+        """Return steps to unsorted faces, or those that follow when all are sorted.
+
+        Without `copies` finding duplicates is none of them.
+        """
         counts = self.worker.counts
         if counts is not None and counts.total and not counts.pending:
             find = [self.find_duplicates()] if copies else []
@@ -425,6 +428,7 @@ class EmptyNotice(QWidget):
         self._below.setVerticalScrollBarPolicy(bars)
         before = self.notice or Notice("")
         self.notice = notice
+        # The buttons of the same notice stay, with the focus that one may have.
         if notice is None or (notice[:2] == before[:2] and before.steps):
             return
         self.title.setText(notice.title)

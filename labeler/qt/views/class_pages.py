@@ -208,6 +208,7 @@ class PageHeader(QWidget):
         self.controls = row_layout(*parts, grows=self.title)
         self._rows = column_layout(self.controls, margins=HEAD)
         self._asks = False
+        """Whether the field for a name belongs to the header: not on pages of cards."""
         self.setLayout(self._rows)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
 

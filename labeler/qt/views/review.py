@@ -435,6 +435,7 @@ class ReviewView(FilteredView):
     def _go_on(self) -> None:
         self.view.mouse.leads = False  # from a face under the mouse, too
         rows = self.view.list_unmarked()
+        # The next tile that is left, else the first one, else none (-1).
         following = (row for row in rows if row >= self.view.point)
         self.view.lead_to(next(following, [*rows, -1][0]))
         self._show_rest()

@@ -10,6 +10,7 @@ from drawn_dataset import fill
 import baseline
 from baseline.data.runs import WEIGHTS
 from baseline.settings import load_preset
+from baseline.train import trained_net
 from baseline.train.train_run import train_run
 from baseline.use.crops import PartReader
 from baseline.use.export import export_run as export_module
@@ -120,6 +121,28 @@ def test_add_and_remove_files(root: Path, tmp_path: Path) -> None:
         for line in (folder / "gallery" / CHANGES_FILE).read_text().splitlines()
     ]
     assert [change["action"] for change in result] == ["add", "add", "remove", "add"]
+
+
+def test_counts_include_repeated_and_left_out_files(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trained_net, "MAX_GALLERY_IMAGES", 4)
+    folder = triplet_run(root)
+    files = cross_files(root)
+    copy = Path(shutil.copy(files[0], tmp_path / "copy.png"))
+    first = [*files[:3], str(copy), files[1]]
+    result = add_files(folder, "cross", first, PartReader(32), NO_PROGRESS)
+    assert (result.added, result.duplicate, result.left_out) == (3, 2, 0)
+
+    # Of the third and five new ones, the class keeps four.
+    more = add_files(folder, "cross", files[2:8], PartReader(32), NO_PROGRESS)
+    assert (more.known, more.duplicate) == (4, 1)
+    assert more.added + more.left_out == 5
+    assert more.left_out > 0
+    counts = f"added: {more.added}, duplicate: 1, left out: {more.left_out}"
+    assert f"{counts}, images in class: 4" in more.lines()[-1]
+    log = (folder / "gallery" / CHANGES_FILE).read_text().splitlines()
+    assert [len(json.loads(line)["images"]) for line in log] == [3, 6]
 
 
 def test_concurrent_change_is_refused(root: Path) -> None:

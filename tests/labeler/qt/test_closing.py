@@ -232,8 +232,8 @@ def test_command_reports_stages_and_exit(start_command: MakeQueue) -> None:
     wait_until(lambda: bool(ends))
     assert stages == [CommandStage("features", 3, 7), CommandStage("features", 7, None)]
     assert ends[0].code == 3
-    assert "['word', '--json', '--progress', 'json']" in ends[0].words
-    assert ends[0].words.endswith("plug it in")
+    assert "['word', '--json', '--progress', 'json']" in ends[0].error_output
+    assert ends[0].error_output.endswith("plug it in")
     assert not queue.running
 
 
