@@ -467,6 +467,7 @@ def parse_key_values(
     values = {}
     for text in options:
         key, equals, value = (part.strip() for part in text.partition("="))
+        # Of "bing.size" all three parts have a text: before the dot, the dot, and after it.
         lacks_dot = needs_dot and not all(key.partition("."))
         if not key or not equals or lacks_dot:
             form = "SOURCE.KEY=VALUE" if needs_dot else "KEY=VALUE"

@@ -51,20 +51,19 @@ def read_keywords(
 ) -> list[Keyword]:
     """Return the given keywords with their labels, then those of a file, without repeats.
 
-    The file has one keyword a line, optionally followed by a tab and a label (default: `label`);
-    `#` begins a comment. Raises `InputUnusable` for a file that cannot be read, `UsageError`
-    without any keyword.
+    The file has one keyword a line, optionally followed by a tab and a label; `#` begins a comment.
+    Keywords without a label get `label`. Raises `InputUnusable` for a file that cannot be read,
+    `UsageError` without any keyword.
     """
     words = [(word.strip(), hint) for word, hint in keywords if word.strip()]
     if file:
-        lines = read_lines(check_file_exists(file), encoding)
-        words += [(word, hint or label) for word, hint in lines]
+        words += read_lines(check_file_exists(file), encoding)
 
     if not words:
         raise UsageError(
             "there is no keyword", "name some, or a file of them with -i FILE"
         )
-    return list(dict.fromkeys(words))
+    return list(dict.fromkeys((word, hint or label) for word, hint in words))
 
 
 def plan_searches(

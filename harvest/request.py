@@ -247,8 +247,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
 
         sources = self.load_sources()
         pairs = [
-            (text, self.label) if isinstance(text, str) else text
-            for text in self.keywords
+            (text, "") if isinstance(text, str) else text for text in self.keywords
         ]
         file = Path(self.input) if self.input else None
         words = read_keywords(pairs, file, self.label, self.encoding)

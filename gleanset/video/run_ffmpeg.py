@@ -252,6 +252,7 @@ class RunningFfmpeg:
                 elif data is not None:
                     self._selector.unregister(key.fileobj)
 
+            # An output to which ffmpeg has not connected would be waited for without end.
             if has_ended and not chunks:
                 self._close_servers()
             if all(len(data or b"") < _SMALL_READ_BYTES for _, data in chunks):

@@ -45,7 +45,7 @@ class _BarMeter(ProgressMeter):
         self._done = done
         self.bar: Any = Bar(
             desc=stage,
-            total=total and round(total),
+            total=total and round(total),  # None: unknown
             initial=round(done),
             unit=unit,
             unit_scale=unit == "B",

@@ -485,13 +485,10 @@ def parse_day_range(text: str) -> tuple[date | None, date | None]:
 
 def parse_size(text: str) -> tuple[int, int]:
     """Parse a size such as 800x600 as width and height."""
-    sides = [
-        int(side) for side in text.replace("×", "x").split("x") if side.isdecimal()
-    ]
-    if len(sides) != 2 or 0 in sides:
+    match = re.fullmatch(r"0*([1-9]\d*)[x×]0*([1-9]\d*)", text)
+    if not match:
         raise ValueError("WIDTHxHEIGHT such as 800x600")
-    width, height = sides
-    return width, height
+    return int(match[1]), int(match[2])
 
 
 def parse_number(text: str) -> int:

@@ -435,6 +435,8 @@ def _find_uneven(
     # The first reason that applies: the later ones can be changed less easily.
     largest_group = _get_largest_size(groups)
     smallest_share = min(shares.values())
+    # Single images can be placed as the shares want, up to one of each class. With larger groups,
+    # only a split that should have no image at all has too few.
     min_size = 1 if largest_group > 1 else tolerance
     if smallest_share * total < min_size:
         reason = UnevenReason.FEW_IMAGES

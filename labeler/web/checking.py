@@ -51,7 +51,7 @@ class CopiesCheck(NamedTuple):
         return self.copies.rows
 
     def describe(self, tiles: Mapping[int, SampleTile], left: int) -> CheckPage:
-        """Return what a person sees."""
+        """Return what a person sees; `tiles` are for `LabelsCheck`, which has the same methods."""
         faces = [
             CheckedFace(face.key, face.label, (face.width, face.height))
             for face in self.copies.members
@@ -83,7 +83,7 @@ class LabelsCheck(NamedTuple):
         return [item.id for item in self.items]
 
     def describe(self, tiles: Mapping[int, SampleTile], left: int) -> CheckPage:
-        """Return what a person sees."""
+        """Return what a person sees; `tiles` are those of its samples by row."""
         faces = [
             CheckedFace(
                 tiles[item.id].key,

@@ -101,7 +101,7 @@ def plan_removal(
     Raises `UsageError` for a name without an image, because a removal must not fail silently. An
     image that was already removed is accepted.
     """
-    hashes: dict[str, None] = {}
+    hashes: dict[str, None] = {}  # a set in the order of the arguments
     with dataset.snapshots.open_all() as snapshots:
         databases = [dataset.db, *snapshots]
         catalogues = list(map(Maintenance, databases))

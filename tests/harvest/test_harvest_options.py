@@ -22,6 +22,7 @@ from harvest.downloads import DownloadRun, harvest_urls, retry
 from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from harvest.result_filter import parse_filter
 from harvest.sources import Source
+from harvest.sources.base import parse_size
 from pipeline.maintenance.removals import RemovalPlan, remove_images
 from pipeline.recipe import read_recipe
 from pipeline.stages import Stages
@@ -469,6 +470,42 @@ def test_dataset_settings_limit_client(dataset: Dataset) -> None:
         with request.client(dataset)() as client:
             limits = client.limits
         assert (limits.delay, limits.per_host, limits.total_timeout) == (0.5, 2, 9)
+
+
+def test_keywords_without_a_label_get_that_of_the_request(tmp_path: Path) -> None:
+    file = tmp_path / "more.txt"
+    file.write_text("lynx\nbarn owl\towl\n", encoding="utf-8")
+    keywords = ("tiger", ("house cat", "cat"), ("puma", ""))
+    request = KeywordRequest(keywords=keywords, input=str(file), label="other")
+    hints = {search.keyword: search.queries[0][1].hint for search in request.searches()}
+    assert hints == {
+        "tiger": "other",
+        "house cat": "cat",
+        "puma": "other",
+        "lynx": "other",
+        "barn owl": "owl",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("800x600", (800, 600)),
+        ("0800×600", (800, 600)),
+        ("800x600x", None),
+        ("800xwidex600", None),
+        ("x800x600", None),
+        ("0x600", None),
+        ("800", None),
+        ("", None),
+    ],
+)
+def test_size_of_results(text: str, size: tuple[int, int] | None) -> None:
+    if size is None:
+        with pytest.raises(ValueError, match="such as 800x600"):
+            parse_size(text)
+    else:
+        assert parse_size(text) == size
 
 
 def test_invalid_label_raises_error() -> None:

@@ -141,6 +141,7 @@ class GoogleBrowser:
     def open(self, url: str) -> None:
         """Open a URL and wait until the page can be read."""
         with _translate_errors():
+            # Empties the log of the page before.
             self._note_requests()
             self._pending.clear()
             self._failed_urls.clear()
