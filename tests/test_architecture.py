@@ -15,7 +15,15 @@ from typing import NamedTuple
 import pytest
 from packaging.requirements import Requirement
 
-from tools.code_measures import MAX_TOKENS, count_tokens, packed_assignments
+from tools.code_measures import (
+    MAX_NODES_PER_LINE,
+    MAX_TOKENS,
+    MIN_BLANK_SHARE,
+    MIN_COMMENT_SHARE,
+    count_tokens,
+    measure_product,
+    packed_assignments,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -218,6 +226,15 @@ def test_one_assignment_a_line() -> None:
 def test_product_respects_token_limit(token_counts: dict[str, int]) -> None:
     total = sum(token_counts.values())
     assert total <= MAX_TOKENS, "remove something: python -m tools.code_measures"
+
+
+def test_lines_respect_max_density() -> None:
+    measures = measure_product()["all"]
+    assert measures.nodes_per_line <= MAX_NODES_PER_LINE, (
+        "give steps and arguments lines"
+    )
+    assert measures.blank_share >= MIN_BLANK_SHARE, "part the steps of functions"
+    assert measures.comment_share >= MIN_COMMENT_SHARE, "say why"
 
 
 def is_private(name: str) -> bool:
