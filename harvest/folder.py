@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -140,9 +141,10 @@ class TreeRules:
                 path.name, folder, inside, level, self.splits
             )
 
-        # Names of folders can be bytes in an old encoding, see `FolderNames`.
+        # Names of folders can be bytes in an old encoding, see `FolderNames`; on macOS letters and
+        # their accents are separate characters.
         if hint:
-            hint = self._names.decode(hint)
+            hint = unicodedata.normalize("NFC", self._names.decode(hint))
         origin = replace(origin, hint=hint, post=group, tags=row.tags)
         metadata = parse_metadata(
             self.tables.read_sidecar(path.with_suffix(METADATA_SUFFIX))

@@ -5,6 +5,7 @@ publishes each file together with its rows, so that a run can be killed at any t
 """
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -387,13 +388,13 @@ class SimulatedImporter(Importer):
 
 
 def _list_possible_hints(origin: Origin) -> set[str]:
-    """Return the names that a folder above a file, or its archive, may have given it."""
+    """Return the weak labels that a folder above a file, or its archive, may have given it."""
     path = PurePath(origin.path or "")
     names = {*path.parts, path.name.partition(".")[0]}
     if origin.source == "archive":
         _, _, member = origin.key.partition(":")
         names.update(PurePath(member).parts)
-    return names
+    return {unicodedata.normalize("NFC", name) for name in names}
 
 
 def _choose_state(reason: str, *, is_download: bool) -> str | None:

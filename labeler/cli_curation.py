@@ -97,6 +97,8 @@ def groups(
     from labeler.duplicates.finder import DuplicateFinder
     from labeler.duplicates.plan import judge
 
+    if same and differ:
+        raise UsageError("--same and --differ do not go together", "choose one of them")
     # A decision about two samples, and nothing is printed about others.
     if same or differ:
         with job.open() as dataset:

@@ -200,7 +200,11 @@ _OF_B = Relation.MORE_B | Relation.FRAMED_B | Relation.MARKED_B
 
 
 class PairVerdict(NamedTuple):
-    """Duplicate verdict of two samples (rows, a < b) by pixels: SAME, NOT_SAME or DOUBTFUL."""
+    """Duplicate verdict of two samples (rows, a < b) by pixels: SAME, NOT_SAME or DOUBTFUL.
+
+    `changed` is the per mille of windows with replaced edges, `overlap` the part of the larger
+    sample that both show (0..1).
+    """
 
     a: int
     b: int
@@ -211,7 +215,7 @@ class PairVerdict(NamedTuple):
 
     @property
     def similarity(self) -> float:
-        """Similarity (0..1) of duplicates: overlap minus a penalty for changes."""
+        """Similarity (0..1) of duplicates: overlap minus a penalty of up to 0.1 for changes."""
         return self.overlap - 0.0125 * min(self.changed, 8)
 
 

@@ -291,7 +291,7 @@ class Images(Table):
             ORDER BY i.sha256
             LIMIT 2
             """,
-            (clean(str(path)),),
+            (str(path),),
         )
 
     def iterate(self) -> Iterator[Image]:

@@ -95,8 +95,13 @@ class Maintenance(Table):
     def find_by_origin(self, url: str) -> list[str]:
         """Return hashes of images by URL, page URL or 'source:id'."""
         source, _, key = url.partition(":")
-        condition = "o.url=? OR o.page_url=? OR (o.source=? AND o.key=?)"
-        return self._find_hashes(condition, url, url, source, key)
+        return self._find_hashes(
+            "o.url=? OR o.page_url=? OR (o.source=? AND o.key=?)",
+            url,
+            url,
+            source,
+            key,
+        )
 
     def find_by_author(self, author: str) -> list[str]:
         """Return hashes of images by author (exact spelling)."""
@@ -111,7 +116,7 @@ class Maintenance(Table):
             WHERE {condition}
             ORDER BY i.sha256
             """,
-            tuple(map(clean, texts)),
+            texts,
         )
 
     def list_sample_keys(self, sha256: str) -> list[str]:

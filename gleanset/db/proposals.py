@@ -86,14 +86,12 @@ class Proposals(Table):
         with self._db.transaction():
             self._db.execute("DELETE FROM proposal")
             self._db.execute("DELETE FROM prelabelled")
-            self._insert(prelabelled)
-            return self._db.insert(
-                "prelabeling",
-                {"at": now(), "facts": dump(facts)},
-            )
+            return self._insert(prelabelled, facts)
 
-    def _insert(self, prelabelled: Sequence[PrelabelledSample]) -> None:
-        """Insert results for samples that have no proposals."""
+    def _insert(
+        self, prelabelled: Sequence[PrelabelledSample], facts: Mapping[str, object]
+    ) -> int:
+        """Insert a prelabeling with results for samples that have no proposals; return its id."""
         self._db.execute_many(
             """
             INSERT OR REPLACE INTO prelabelled(sample, position, cluster, outlier)
@@ -121,6 +119,11 @@ class Proposals(Table):
             ],
         )
 
+        return self._db.insert(
+            "prelabeling",
+            {"at": now(), "facts": dump(facts)},
+        )
+
     def update(
         self, changed: Sequence[PrelabelledSample], facts: Mapping[str, object]
     ) -> int:
@@ -131,11 +134,7 @@ class Proposals(Table):
                 "DELETE FROM proposal WHERE sample=(SELECT id FROM sample WHERE key=?)",
                 [(sample.sample,) for sample in changed],
             )
-            self._insert(changed)
-            number = self._db.insert(
-                "prelabeling",
-                {"at": now(), "facts": dump(facts)},
-            )
+            number = self._insert(changed, facts)
             self._db.execute(
                 "DELETE FROM prelabeling WHERE id=(SELECT max(id) FROM prelabeling WHERE id<?)",
                 (number,),

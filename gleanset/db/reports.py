@@ -224,12 +224,12 @@ class Reports(Table):
             "ORDER BY claimed, id",
             (report.claim.sha256, report.id),
         )
-        reports = []
-        for other in map(_report_from_row, rows):
-            is_same_face = are_nested(other.claim.box, report.claim.box)
-            if is_same_face or other.claim.kind == REMOVAL:
-                reports.append(other)
-        return reports
+        return [
+            other
+            for other in map(_report_from_row, rows)
+            if other.claim.kind == REMOVAL
+            or are_nested(other.claim.box, report.claim.box)
+        ]
 
     def find_images(self, start: str) -> list[str]:
         """Return up to two image hashes of reports with this prefix."""
@@ -253,11 +253,10 @@ class Reports(Table):
         for phash in phashes:
             bits = np.bitwise_count(unsigned_hashes ^ np.uint64(phash))
             rows = np.flatnonzero(bits <= MAX_NEAR_DUPLICATE_BITS)
-            matches = [
-                SimilarImage(images[row]["sha256"], int(bits[row])) for row in rows
-            ]
-            matches.sort(key=lambda image: (image.bits, image.sha256))
-            similar[phash] = matches
+            similar[phash] = sorted(
+                (SimilarImage(images[row]["sha256"], int(bits[row])) for row in rows),
+                key=lambda image: (image.bits, image.sha256),
+            )
 
         return similar
 

@@ -124,11 +124,9 @@ class SplitEvaluations(Table):
                     "split": split,
                     "data": data,
                     "why": reason,
+                    "at": now(),
                 }
-                self._db.insert(
-                    "split_evaluation",
-                    row | {"at": now()},
-                )
+                self._db.insert("split_evaluation", row)
 
         return counts
 

@@ -140,6 +140,21 @@ def test_changed_class_level_replaces_weak_labels(
 
 
 @pytest.mark.parametrize("name", ["photos", "photos.zip"])
+def test_changed_class_level_replaces_weak_labels_of_folders_from_macos(
+    dataset: Dataset, tmp_path: Path, name: str
+) -> None:
+    # The letters and their accents are separate characters there.
+    folder = tmp_path / "photos"
+    write_pictures(folder / "zoe\u0308" / "e\u0301te\u0301", ("a.jpg",))
+    shutil.make_archive(str(folder), "zip", folder)
+    for level, hint in ((1, "zo\xeb"), (2, "\xe9t\xe9"), (1, "zo\xeb")):
+        done = harvest(dataset, tmp_path / name, hints=True, class_level=level)
+        assert done["hints"] == {hint: 1}
+        [image] = dataset.images.iterate()
+        assert {origin.hint for origin in image.origins} == {hint}
+
+
+@pytest.mark.parametrize("name", ["photos", "photos.zip"])
 @pytest.mark.parametrize("first", [{}, {"label": "mine"}, {"hints": True}])
 def test_simulation_counts_imported_files_with_other_labels_as_duplicates(
     dataset: Dataset, tmp_path: Path, name: str, first: dict[str, object]
