@@ -79,8 +79,7 @@ class _LinkedSamples:
             self._add_sample(list(rows))
         for frames in self._frames.values():
             self._link_neighbours(frames)
-        different = self._link_duplicates(verdicts)
-        self._link_similar(different)
+        self._link_similar(self._link_duplicates(verdicts))
 
     def _add_sample(self, rows: list[GroupEvidence]) -> None:
         """Add a sample that has a row for each origin of its image."""
@@ -159,8 +158,7 @@ class _LinkedSamples:
             (is_linked, tuple(ends)),
             shape=(size, size),
         )
-        numbers = connected_components(graph, directed=False)[1]
-        for rows in split_by_number(numbers):
+        for rows in split_by_number(connected_components(graph, directed=False)[1]):
             yield [self._members[row] for row in rows.tolist()]
 
 

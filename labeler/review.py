@@ -1,7 +1,7 @@
 """Review: samples to check again, and the decisions of a person about them.
 
 A label is doubtful if two people disagree about it, or the other labelled samples suggest another
-class.
+class, or nearly do.
 """
 
 from array import array
@@ -98,15 +98,18 @@ def load_review_page(
 
 
 def _group_by_confusion(items: Sequence[ReviewItem]) -> ReviewPage:
-    """Group by pairs of classes that are confused, in the order of their first items."""
-    pairs: dict[tuple[str, str, str], list[int]] = {}
-    for item in items:
-        pair = (str(item.label), str(item.other), item.people)
+    """Group by pairs of classes that are confused, in the order of their first items.
+
+    The first `FIRST_DOUBTFUL` items come before all others, also of their pairs.
+    """
+    pairs: dict[tuple[bool, str, str, str], list[int]] = {}
+    for place, item in enumerate(items):
+        pair = (place < FIRST_DOUBTFUL, str(item.label), str(item.other), item.people)
         pairs.setdefault(pair, []).append(item.id)
 
     ids = array("q")
     sections = []
-    for (label, other, people), rows in pairs.items():
+    for (_, label, other, people), rows in pairs.items():
         ids.extend(rows)
         sections.append(ReviewSection(label, other, len(rows), people))
 
@@ -165,6 +168,10 @@ def confirm_labels(session: SortingSession, labels: Mapping[int, str]) -> StepRe
 MAX_COMPARED = 4000
 MIN_PER_CLASS = 10
 """Number of samples that are compared, at least `MIN_PER_CLASS` of each class."""
+FIRST_DOUBTFUL = 12
+"""Number of labels that are listed although the given class is more probable than others."""
+MAX_LEAD = 0.5
+"""Probability by which it may exceed that of another class (docs/experiments.md)."""
 
 
 def list_doubtful(
@@ -172,8 +179,9 @@ def list_doubtful(
 ) -> list[ReviewItem]:
     """Return labels that people disagree about, then those that other samples contradict.
 
-    The latter are sorted, the most certain first. Each sample is compared without its group. Labels
-    that a person confirmed in a review are left out.
+    The latter are sorted by how much more probable another class is. If they are fewer than
+    `FIRST_DOUBTFUL`, the least certain other labels follow. Each sample is compared without its
+    group. Labels that a person confirmed in a review are left out.
     """
     # NumPy is slow to load and not needed to start a window.
     import numpy as np
@@ -212,16 +220,23 @@ def list_doubtful(
     _, group_numbers = np.unique([groups[key] for key in keys], return_inverse=True)
     # Samples x classes.
     probabilities = predict_left_out(vectors[has_vector], y, group_numbers)
-    best = probabilities.argmax(axis=1)
-    confidences = probabilities.max(axis=1)
+    rows = np.arange(len(y))
+    others = probabilities.copy()
+    others[rows, y] = -1
+    best = others.argmax(axis=1)
+    confidences = others.max(axis=1)
+    leads = probabilities[rows, y] - confidences
 
     unconfirmed_ids = {
         item.id for item in reviews.list_items("unconfirmed", sample_filter)
     }
     items = []
-    for row in np.flatnonzero(best != y).tolist():
+    for place, row in enumerate(np.argsort(leads, kind="stable").tolist()):
         sample = samples[row]
-        if sample.id in unconfirmed_ids:
+        # If two people look alike, a wrong label may be the most probable one. A class without
+        # another group is not judged: all classes are equally probable.
+        is_close = place < FIRST_DOUBTFUL and 0 < leads[row] < MAX_LEAD
+        if (leads[row] < 0 or is_close) and sample.id in unconfirmed_ids:
             items.append(
                 ReviewItem(
                     sample.id,
@@ -230,5 +245,4 @@ def list_doubtful(
                     other=names[int(classes[best[row]])],
                 )
             )
-    items.sort(key=lambda item: (-(item.value or 0), item.id))
     return disagreements + items

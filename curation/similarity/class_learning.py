@@ -272,8 +272,7 @@ class SelfTraining(NamedTuple):
     def predict(self, rows: Float32Array) -> IntArray:
         """Return the likeliest class number of each of N rows."""
         weights = self._fit(np.ones(len(self.own), np.bool_))
-        scores = rows @ weights[:-1] + weights[-1]
-        return np.asarray(scores.argmax(axis=1))
+        return np.asarray((rows @ weights[:-1] + weights[-1]).argmax(axis=1))
 
     def predict_held_out(self, groups: IntArray) -> IntArray:
         """Return out-of-fold class numbers (M); folds keep groups together."""
@@ -343,8 +342,7 @@ class SelfTraining(NamedTuple):
         shares = source
         for _ in range(PROPAGATION_STEPS):
             shares = PROPAGATION * (self.neighbors @ shares) + source
-        totals = np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
-        return np.asarray(shares / totals)
+        return np.asarray(shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12))
 
 
 def _link_neighbors(rows: Float32Array) -> Any:
@@ -417,8 +415,7 @@ def vote_by_name(names: Sequence[Sequence[str]], training: TrainingRows) -> Evid
         for counts in group_counts.values():
             votes[row] += counts / max(counts.sum(), 1)
 
-    total = votes.sum(axis=1, keepdims=True)
-    votes /= np.maximum(total, 1e-12)
+    votes /= np.maximum(votes.sum(axis=1, keepdims=True), 1e-12)
     # The prior is that of guessing: one of `classes` is right, and weighs as many groups.
     return Evidence(votes, 1 / training.classes, training.classes)
 
@@ -494,25 +491,42 @@ def estimate_membership(vectors: Float32Array, is_member: BoolArray) -> Float64A
     return np.clip(np.nan_to_num(scores) / mean_score, 0, 1)
 
 
+REVIEW_PENALTY = 1.0
+"""Penalty of the ridge regression that reviews labels: with more, wrong labels that similar faces
+share confirm each other less (docs/experiments.md)."""
+REVIEW_NEIGHBORS = 3
+"""Most similar samples of each class whose mean similarity counts in a review, by half."""
+
+
 def predict_left_out(
     vectors: Float32Array, y: IntArray, groups: IntArray
 ) -> Float64Array:
     """Return probabilities (N x classes) of labelled samples, each without its group.
 
-    They are equal for a sample whose class has no other group.
+    Scores are those of the ridge regression plus half the similarity to the nearest samples of
+    each class. They are equal for a sample whose class has no other group.
     """
     scores = _score_held_out(
-        vectors,
-        y,
-        groups,
-        classes=int(y.max()) + 1,
+        vectors, y, groups, classes=int(y.max()) + 1, penalty=REVIEW_PENALTY
     )
+    for number in range(scores.shape[1]):
+        members = y == number
+        similarities = vectors @ vectors[members].T
+        similarities[groups[:, None] == groups[members]] = -1
+        nearest = -np.sort(-similarities)[:, :REVIEW_NEIGHBORS]
+        # A class with fewer samples is judged by those that it has.
+        scores[:, number] += np.where(nearest > -1, nearest, nearest[:, :1]).mean(1) / 2
     # Scores are NaN where the class has no other group.
     return softmax(np.nan_to_num(scores) / PRIOR_TEMPERATURE)
 
 
 def _score_held_out(
-    vectors: Float32Array, y: IntArray, groups: IntArray, *, classes: int
+    vectors: Float32Array,
+    y: IntArray,
+    groups: IntArray,
+    *,
+    classes: int,
+    penalty: float = PENALTY,
 ) -> Float64Array:
     """Return leave-one-group-out scores (N x classes) if all samples are labelled."""
     training = TrainingRows(
@@ -523,7 +537,7 @@ def _score_held_out(
         classes=classes,
         by_hint=np.zeros(len(y), np.bool_),
     )
-    return Ridge.fit(vectors, training).score_held_out(groups)
+    return Ridge.fit(vectors, training, penalty).score_held_out(groups)
 
 
 def list_training_keys(samples: Sequence[PrelabelSample]) -> list[str]:

@@ -132,8 +132,7 @@ def _choose_cluster_count(
     modularity = 0.0
     best = 0.0
     count = size
-    joins = tree[:, :2].astype(np.int64).tolist()
-    for step, (first, second) in enumerate(joins):
+    for step, (first, second) in enumerate(tree[:, :2].astype(np.int64).tolist()):
         a = row_of_cluster.pop(first)
         b = row_of_cluster.pop(second)
         modularity += 2 * float(edges[a, b] - degrees[a] * degrees[b])

@@ -108,8 +108,7 @@ def compute_cell_weights() -> Float32Array:
     line = assign_soft_bins(pixel_centers, margin, 1 - margin, GRID)
     line /= line.sum(axis=0)
     # The weight of pixel (i, j) in cell (a, b) is the product of those of its row and column.
-    weights = np.einsum("ia,jb->abij", line, line)
-    return np.reshape(weights, (GRID * GRID, -1))
+    return np.reshape(np.einsum("ia,jb->abij", line, line), (GRID * GRID, -1))
 
 
 def assign_soft_bins(

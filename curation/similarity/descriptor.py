@@ -87,8 +87,7 @@ def compute_edge_layout(small: Float32Array) -> Float32Array:
     bins[pixels, (lower_bin + 1) % DIRECTIONS] = upper_share * strength
 
     cells = compute_cell_weights() @ bins
-    totals = cells.sum(axis=1, keepdims=True)
-    return np.ravel(np.sqrt(cells / (totals + FAINT)))
+    return np.ravel(np.sqrt(cells / (cells.sum(axis=1, keepdims=True) + FAINT)))
 
 
 def compute_identity_vector(small: Float32Array) -> Float32Array:

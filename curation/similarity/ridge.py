@@ -59,7 +59,9 @@ class Ridge(NamedTuple):
     hat_right: Float64Array
 
     @classmethod
-    def fit(cls, rows: Float32Array, training: TrainingRows) -> Self:
+    def fit(
+        cls, rows: Float32Array, training: TrainingRows, penalty: float = PENALTY
+    ) -> Self:
         """Fit to unit vectors (M x D) of the training samples."""
         from scipy.linalg import cho_factor, cho_solve
 
@@ -73,7 +75,7 @@ class Ridge(NamedTuple):
         x -= row_mean
         targets -= target_mean
         scaled_x = x * sample_weights[:, None]
-        factor = cho_factor(scaled_x.T @ x + PENALTY * np.eye(x.shape[1]))
+        factor = cho_factor(scaled_x.T @ x + penalty * np.eye(x.shape[1]))
         weights = cho_solve(factor, scaled_x.T @ targets)
         residuals = targets - x @ weights
 

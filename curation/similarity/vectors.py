@@ -175,8 +175,7 @@ class EmbeddingSpace:
             return current
 
         # A name from the catalogue must not lead out of the folder.
-        folder = dataset.cache / VECTORS_FOLDER / Path(name).name
-        space = cls(name, VectorStore(folder))
+        space = cls(name, VectorStore(dataset.cache / VECTORS_FOLDER / Path(name).name))
         return space if space._row_by_name else None
 
     def get_vectors(self, names: Sequence[bytes]) -> tuple[Float32Array, BoolArray]:

@@ -140,8 +140,7 @@ def _measure_range(values: Float32Array, side: int) -> Float32Array:
     """Return highest minus lowest value in a square of `side` pixels around each pixel."""
     around = np.ones((side, side), np.uint8)
     highest = cv2.dilate(values, around)
-    lowest = cv2.erode(values, around)
-    return (highest - lowest).astype(np.float32)
+    return (highest - cv2.erode(values, around)).astype(np.float32)
 
 
 def _draw_corners(shape: tuple[int, ...]) -> BoolArray:

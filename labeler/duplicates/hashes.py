@@ -197,8 +197,7 @@ def _choose_points(places: Float32Array, grey: Pixels) -> npt.NDArray[np.intp]:
 
     is_chosen = np.zeros(len(places), np.bool_)
     for quarter in range(4):
-        best = np.flatnonzero(quarters == quarter)[:_MAX_POINTS_OF_QUARTER]
-        is_chosen[best] = True
+        is_chosen[np.flatnonzero(quarters == quarter)[:_MAX_POINTS_OF_QUARTER]] = True
     # A stable sort: the chosen ones first, both in their order.
     return np.argsort(~is_chosen, kind="stable")[:MAX_POINTS]
 
@@ -225,8 +224,7 @@ def hash_descriptors(
     is_mirrored = (upright - mirror) @ projections[:, 5] < 0
     rows = np.where(is_mirrored[:, None], mirror, upright)
     bits = np.packbits(rows @ projections > 0, axis=1)
-    hashes = np.ascontiguousarray(bits).view("<u8")[:, 0]
-    return hashes.astype(np.uint64), is_mirrored
+    return np.ascontiguousarray(bits).view("<u8")[:, 0].astype(np.uint64), is_mirrored
 
 
 @cache

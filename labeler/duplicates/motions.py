@@ -17,15 +17,13 @@ def scale_positions(
     """
     # The center of a pixel is half a pixel from its edge at both sizes.
     x = across * (left + 0.5) - 0.5
-    y = down * (top + 0.5) - 0.5
-    return np.array([[across, 0, x], [0, down, y]])
+    return np.array([[across, 0, x], [0, down, (down * (top + 0.5) - 0.5)]])
 
 
 def join_motions(first: Float64Array, second: Float64Array) -> Float64Array:
     """Return the motion that applies the first motion, then the second."""
     # Only a square matrix can be multiplied.
-    square = np.vstack([first, [0, 0, 1]])
-    return np.asarray(second @ square, np.float64)
+    return np.asarray(second @ np.vstack([first, [0, 0, 1]]), np.float64)
 
 
 def invert_motion(motion: Float64Array) -> Float64Array:

@@ -235,8 +235,7 @@ def _fit_ridge(factors: Float32Array, target: Float32Array) -> FloatArray:
     gram = (factors.T @ factors).astype(np.float64)
     # A ridge, because neighbouring pixels are nearly alike.
     gram[np.diag_indices_from(gram)] += 1e-4 * np.trace(gram) / len(gram) + 1e-3
-    products = (factors.T @ target).astype(np.float64)
-    return np.linalg.solve(gram, products)
+    return np.linalg.solve(gram, (factors.T @ target).astype(np.float64))
 
 
 def _choose_edge_pixels(

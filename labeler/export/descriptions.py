@@ -602,5 +602,4 @@ def make_bibtex(dataset: Dataset) -> str:
 
 def _escape_tex(text: str) -> str:
     """Return a text on one line, with the special characters of TeX escaped."""
-    line = " ".join(text.split())
-    return line.translate(_TEX_ESCAPES)
+    return " ".join(text.split()).translate(_TEX_ESCAPES)

@@ -362,8 +362,7 @@ def _count_units_left_out(dataset: Dataset, options: ExportOptions) -> Counter[s
 
     counts = Counter(reasons.values())
     if options.is_clips:
-        selected_tracks = len(_select_tracks(dataset, options))
-        counts[TOO_SHORT] = counts[""] - selected_tracks
+        counts[TOO_SHORT] = counts[""] - len(_select_tracks(dataset, options))
         counts["without a face in use"] = dataset.tracks.count() - len(reasons)
         return counts
 

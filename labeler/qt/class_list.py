@@ -304,8 +304,7 @@ class ClassListDelegate(QStyledItemDelegate):
             painter.setFont(theme.scale_font(font, theme.SMALL, bold=False))
             key = row.key.title()
             width = theme.key_width(painter.fontMetrics(), key)
-            cap = line.adjusted(line.width() - width, 0, 0, 0)
-            theme.draw_key(painter, cap, key)
+            theme.draw_key(painter, line.adjusted(line.width() - width, 0, 0, 0), key)
             line.setRight(line.right() - width - theme.SPACE_M)
 
         painter.setFont(font)

@@ -108,12 +108,11 @@ class CommandQueue(QObject):
         process.readyReadStandardError.connect(self._read)
         process.finished.connect(self._on_finish)
         process.errorOccurred.connect(self._on_error)
-        module = MODULES.get(self._words[0], self._words[0])
         # -P: never import modules from the current folder.
         words = [
             "-P",
             "-m",
-            module,
+            MODULES.get(self._words[0], self._words[0]),
             *self._words[1:],
             "--json",
             "--progress",
@@ -174,10 +173,9 @@ def _environment() -> QProcessEnvironment:
     variables = QProcessEnvironment.systemEnvironment()
     home = str(Path(gleanset.__file__).resolve().parent.parent)
     if home not in {*site.getsitepackages(), site.getusersitepackages()}:
-        before = variables.value("PYTHONPATH")
         variables.insert(
             "PYTHONPATH",
-            os.pathsep.join(filter(None, (home, before))),
+            os.pathsep.join(filter(None, (home, variables.value("PYTHONPATH")))),
         )
     return variables
 

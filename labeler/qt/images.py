@@ -166,10 +166,9 @@ def draw_fitted(painter: QPainter, area: QRect, image: QPixmap | str | None) -> 
         painter.drawPixmap(rect, image)
         return rect
 
-    centred = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
     painter.drawText(
         area.adjusted(4, 4, -4, -4),
-        centred,
+        Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap,
         image or "",
     )
     return area
@@ -264,10 +263,9 @@ class SampleImage(QWidget):
         if self._region is None:
             return
         painter = QPainter(self)
-        side = max(self.width(), self.height())
         thumbnail = self._thumbs.get(
             self._region,
-            side,
+            max(self.width(), self.height()),
             self.devicePixelRatioF(),
         )
         rect = draw_fitted(painter, self.rect(), thumbnail)
@@ -275,8 +273,12 @@ class SampleImage(QWidget):
         if not isinstance(thumbnail, QPixmap):
             return
 
-        ground = theme.colour(theme.Role.Window)
-        theme.round_corners(painter, rect, ground, theme.CONTROL_RADIUS)
+        theme.round_corners(
+            painter,
+            rect,
+            theme.colour(theme.Role.Window),
+            theme.CONTROL_RADIUS,
+        )
         if self._box is not None:
             # In pixels of the region that is shown.
             scale = rect.width() / max(1, self._region.region.box.width)

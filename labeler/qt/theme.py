@@ -133,9 +133,11 @@ def _style_sheet(dark: bool) -> str:
     }
 
     template = Template(_STYLE.read_text(encoding="utf-8"))
-    states = COLOURS["dark" if dark else "light"]["states"]
     return template.substitute(
-        names, **sizes, **states, folder=_STYLE.parent.as_posix()
+        names,
+        **sizes,
+        **COLOURS["dark" if dark else "light"]["states"],
+        folder=_STYLE.parent.as_posix(),
     )
 
 
@@ -243,8 +245,13 @@ def draw_key(painter: QPainter, rect: QRect, key: str) -> None:
     cap = QRect(0, 0, key_width(metrics, key), metrics.height() + 2)
     cap.moveCenter(rect.center())
     cap.moveLeft(rect.left())
-    line = QPen(blend(edge(), colour(Role.Text), 0.16), 1)
-    draw_frame(painter, cap, line, hovered(), SPACE_S)
+    draw_frame(
+        painter,
+        cap,
+        QPen(blend(edge(), colour(Role.Text), 0.16), 1),
+        hovered(),
+        SPACE_S,
+    )
     painter.setPen(colour(Role.Text))
     painter.drawText(cap, Qt.AlignmentFlag.AlignCenter, key)
 
@@ -300,8 +307,13 @@ def focus_ring(painter: QPainter, rect: QRect, widget: QWidget) -> None:
     """Draw a frame around the widget that got the focus by the keyboard."""
     by_key = Qt.WidgetAttribute.WA_KeyboardFocusChange
     if widget.hasFocus() and widget.window().testAttribute(by_key):
-        pen = QPen(blend(edge(), colour(Role.Text), 0.25), 1)
-        draw_frame(painter, rect, pen, TRANSPARENT, CARD_RADIUS)
+        draw_frame(
+            painter,
+            rect,
+            QPen(blend(edge(), colour(Role.Text), 0.25), 1),
+            TRANSPARENT,
+            CARD_RADIUS,
+        )
 
 
 def draw_frame(

@@ -53,8 +53,9 @@ class Words(QTranslator):
         super().__init__(parent)
         catalogue = WORDS / f"{language}.toml"
         image_words = IMAGE_WORDS.read_text(encoding="utf-8")
-        text = catalogue.read_text(encoding="utf-8")
-        self._words: dict[str, str] = tomllib.loads(text)
+        self._words: dict[str, str] = tomllib.loads(
+            catalogue.read_text(encoding="utf-8")
+        )
         self._image_words: dict[str, str] = tomllib.loads(image_words)[language]
 
     @classmethod

@@ -63,8 +63,7 @@ def measure_edge_blur(pixels: Image.Image) -> float:
 
     wide_slope = np.hypot(*_compute_slopes(grey, WIDE_SIGMA))
     remaining = wide_slope[edges] / slope[edges]
-    blur = float(np.percentile(remaining, SHARP_EDGES_PERCENTILE))
-    return round(min(1.0, blur), 4)
+    return round(min(1.0, float(np.percentile(remaining, SHARP_EDGES_PERCENTILE))), 4)
 
 
 def _compute_slopes(

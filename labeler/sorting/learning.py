@@ -52,9 +52,11 @@ def learn(
     missing = max(0, len(samples) - int(has_vector.sum()) - known_unreadable)
 
     usable = [samples[number] for number in has_vector.nonzero()[0]]
-    groups = assign_split_groups(dataset.db, list_training_keys(usable))
     model = learn_classes(
-        usable, vectors[has_vector], groups, get_unseen_labels(dataset.db)
+        usable,
+        vectors[has_vector],
+        assign_split_groups(dataset.db, list_training_keys(usable)),
+        get_unseen_labels(dataset.db),
     )
     if model is None or cancelled():
         return LearningResult(missing)

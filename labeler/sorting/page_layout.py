@@ -325,9 +325,12 @@ def compose_class_page(
     confident = order_by_similarity(
         [tile for tile in tiles if tile not in doubtful], vectors
     )
-    total = sum(len(stack.rows) for stack in stacks)
     return ClassPage(
-        PageKind.CLASS, label, (*doubtful, *confident), len(doubtful), total
+        PageKind.CLASS,
+        label,
+        (*doubtful, *confident),
+        len(doubtful),
+        sum(len(stack.rows) for stack in stacks),
     )
 
 
@@ -361,9 +364,13 @@ def compose_mixed_page(
         for label in sorted(by_label)
     ]
 
-    total = sum(len(stack.rows) for stack in stacks)
     return ClassPage(
-        PageKind.MIXED, None, tuple(chain(*cards)), 0, total, tuple(map(len, cards))
+        PageKind.MIXED,
+        None,
+        tuple(chain(*cards)),
+        0,
+        sum(len(stack.rows) for stack in stacks),
+        tuple(map(len, cards)),
     )
 
 
@@ -570,9 +577,13 @@ def compose_clusters_page(
     neighbours = [page_clusters[n] for n in chain_by_similarity(np.array(means))]
     ordered = chain(*(order_by_similarity(cluster, vectors) for cluster in neighbours))
     tiles = tuple(stack._replace(prediction=NO_PREDICTION) for stack in ordered)
-    total = sum(len(tile.rows) for tile in tiles)
     return ClassPage(
-        PageKind.CLUSTERS, None, tiles, 0, total, tuple(map(len, neighbours))
+        PageKind.CLUSTERS,
+        None,
+        tiles,
+        0,
+        sum(len(tile.rows) for tile in tiles),
+        tuple(map(len, neighbours)),
     )
 
 

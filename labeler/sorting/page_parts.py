@@ -250,10 +250,9 @@ class Shown:
 
     def lift(self, tiles: Collection[int], lifted: frozenset[int]) -> Shown:
         """Take the labels of tiles back, and lift (exclude) the tiles `lifted` alone of them."""
-        sent = {tile: to for tile, to in self.sent.items() if tile not in tiles}
         return replace(
             self,
-            sent=sent,
+            sent={tile: to for tile, to in self.sent.items() if tile not in tiles},
             lifted=self.lifted.difference(tiles) | lifted,
         )
 

@@ -130,9 +130,13 @@ class PageState:
             kind,
         )
         shown = after or self.shown
-        changes = (*self.changes, change)
         return replace(
-            self, serial=serial, shown=shown, changes=changes, undone=(), later=()
+            self,
+            serial=serial,
+            shown=shown,
+            changes=(*self.changes, change),
+            undone=(),
+            later=(),
         )
 
     def label(
@@ -646,5 +650,6 @@ def split(state: PageState, tiles: tuple[int, ...]) -> Result:
 def lift(state: PageState, tiles: tuple[int, ...]) -> Result:
     """Exclude tiles from the page, or include them again."""
     lifted = frozenset(tiles) - state.shown.lifted
-    after = state.shown.lift(tiles, lifted)
-    return state.arrange(after, Message.EXCLUDED, state.point, tiles)
+    return state.arrange(
+        state.shown.lift(tiles, lifted), Message.EXCLUDED, state.point, tiles
+    )

@@ -182,8 +182,9 @@ class Predictor:
             learnable, vectors[usable], groups, get_unseen_labels(self._db)
         )
         if model is None:
-            candidates = [features[n] for n in usable]
-            return self._predict_only_class(candidates, learnable, vectors[usable])
+            return self._predict_only_class(
+                [features[n] for n in usable], learnable, vectors[usable]
+            )
 
         return {
             features[n].id: ClassPrediction(

@@ -94,8 +94,7 @@ class Invitations:
     def _read(self) -> dict[str, str]:
         """Return names by the hash of their token, which is random, so that it needs no salt."""
         try:
-            data = self._path.read_bytes()
-            return msgspec.json.decode(data, type=dict[str, str])
+            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, str])
         except FileNotFoundError:
             return {}
         except (OSError, msgspec.MsgspecError, UnicodeError) as error:

@@ -194,5 +194,4 @@ class LabelerApi:
 
 
 def _read_number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    return parse_json(text, int, name, RELOAD)
+    return parse_json(request.query_params.get(name, str(default)), int, name, RELOAD)

@@ -9,6 +9,7 @@ from curation.similarity.class_learning import (
     SelfTraining,
     estimate_membership,
     learn_classes,
+    predict_left_out,
     raise_likeliest,
 )
 from curation.similarity.ridge import CLASS_BALANCE, PENALTY, Ridge, TrainingRows
@@ -213,3 +214,28 @@ def test_weak_label_is_evidence_for_labelled_class() -> None:
         first_confidences(learn(vectors, y, 8, hints | {newcomer: likeliest}))[newcomer]
         > plain
     )
+
+
+def test_left_out_probability_of_small_class() -> None:
+    """A class with fewer samples than the nearest that count is judged by those it has."""
+    vectors, y = draw_classes(4)
+    is_kept = (y > 0) | (np.arange(len(y)) < 2)
+    kept_y = y[is_kept]
+    each_alone = np.arange(len(kept_y))
+    probabilities = predict_left_out(vectors[is_kept], kept_y, each_alone)
+    assert (probabilities.argmax(axis=1)[kept_y == 0] == 0).all()
+    assert np.allclose(probabilities.sum(axis=1), 1)
+
+    # All samples of the class in one group: nothing is left to compare with.
+    one_group = np.where(kept_y == 0, 0, each_alone)
+    probabilities = predict_left_out(vectors[is_kept], kept_y, one_group)
+    assert np.allclose(probabilities[kept_y == 0], 1 / 4)
+
+
+def test_left_out_probability_follows_nearest_samples() -> None:
+    """Two labels of one cluster that is not that of their class are doubted, not confirmed."""
+    vectors, y = draw_classes(5)
+    wrong = np.flatnonzero(y == 1)[:2]
+    y[wrong] = 3
+    probabilities = predict_left_out(vectors, y, np.arange(len(y)))
+    assert (probabilities.argmax(axis=1)[wrong] == 1).all()

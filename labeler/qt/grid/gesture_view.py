@@ -189,8 +189,9 @@ class GestureView(TileView):
         """Handle Ctrl with A, plus or minus; return whether it was one."""
         if event.matches(QKeySequence.StandardKey.SelectAll):
             self.selectAll()
-            count = len(self.selected_rows())
-            self.worker.show_message(tr("{count} selected", count=count))
+            self.worker.show_message(
+                tr("{count} selected", count=len(self.selected_rows()))
+            )
         elif event.matches(QKeySequence.StandardKey.ZoomIn):
             self.zoom(ZOOM_FACTOR)
         elif event.matches(QKeySequence.StandardKey.ZoomOut):

@@ -209,11 +209,10 @@ def _paint_outline(painter: QPainter, rect: QRect, *, selected: bool) -> None:
     """Paint a frame with a gap, so that it is visible on any image."""
     outer = Role.Highlight if selected else Role.Text
     for role, width in ((outer, OUTLINE_WIDTH), (Role.Base, 1)):
-        pen = QPen(colour(role), width)
         theme.draw_frame(
             painter,
             rect,
-            pen,
+            QPen(colour(role), width),
             theme.TRANSPARENT,
             theme.TILE_RADIUS - 1,
         )

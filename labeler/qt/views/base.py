@@ -222,11 +222,6 @@ class LabelerView(QWidget):
     def all_sorted(self, counts: LabelCounts, work: OpenWork | None = None) -> Notice:
         """Return the notice when no face is unsorted: what follows, the most useful first."""
         doubtful, faceless, copies = work or OpenWork()
-        show = self.context.show_place
-        unsure_step = NextStep(
-            tr("Show faces you were not sure of: {count}", count=counts.later),
-            lambda: show(Place.LATER.target),
-        )
         texts = [tr("Everything is sorted.")]
         steps = [self.find_duplicates()] if copies else []
         if doubtful:
@@ -240,11 +235,14 @@ class LabelerView(QWidget):
         if faceless:
             texts.append(tr("{count} images have no face.", count=faceless))
             steps.append(self.to_view("crop", tr("Draw boxes manually")))
-        first_steps = [unsure_step] if counts.later else []
+        if counts.later:
+            text = tr("Show faces you were not sure of: {count}", count=counts.later)
+            show = partial(self.context.show_place, Place.LATER.target)
+            steps.insert(0, NextStep(text, show))
         return Notice(
             self._describe_work(counts),
             " ".join(texts),
-            (*first_steps, *steps),
+            tuple(steps),
             self._last_steps(),
             counts,
         )
@@ -308,26 +306,21 @@ class LabelerView(QWidget):
         """
         counts = self.worker.counts
         if counts is not None and counts.total and not counts.pending:
-            find = [self.find_duplicates()] if copies else []
-            return [*find, self.to_view("statistics", tr("Split and export"))]
+            export = self.to_view("statistics", tr("Split and export"))
+            return [self.find_duplicates(), export] if copies else [export]
         return [self.to_pages(), self.to_queue()]
 
     def empty_place(self, name: str) -> Notice:
         """Return the notice of a class or place without faces."""
-        title = tr("No faces of {name}", name=name)
-        text = tr(
-            "Point at a face and press the key of this row, or drag faces onto it."
-        )
         return Notice(
-            title,
-            text,
+            tr("No faces of {name}", name=name),
+            tr("Point at a face and press the key of this row, or drag faces onto it."),
             (self.to_queue(), self.to_pages()),
         )
 
     def empty_wall(self, wall: str) -> Notice:
         """Return the notice of an empty list of the review."""
         run = self.context.imports.run_command
-        text = tr("Choose another list above, or continue:")
         searches = {
             "label-issues": NextStep(
                 tr("Find label issues"), partial(run, "baseline", "label-issues")
@@ -340,7 +333,7 @@ class LabelerView(QWidget):
         first_steps = [searches[wall]] if wall in searches else []
         return Notice(
             tr("Nothing to review in this list"),
-            text,
+            tr("Choose another list above, or continue:"),
             (*first_steps, *self.next_steps()),
         )
 

@@ -355,9 +355,8 @@ class CropView(LabelerView):
                 side,
                 side,
             )
-            draft = BoxDraft(rect).clamp_to(width, height)
             self.canvas.show_boxes(
-                [*self.canvas.boxes, draft],
+                [*self.canvas.boxes, BoxDraft(rect).clamp_to(width, height)],
                 len(self.canvas.boxes),
             )
 
@@ -382,10 +381,9 @@ class CropView(LabelerView):
         if self.canvas.current < 0 or self.canvas.busy:
             return False
         self.save()
-        draft = self.canvas.boxes[self.canvas.current]
         self._decide(
             self._sheet.sha256,
-            partial(self._label, draft, target),
+            partial(self._label, self.canvas.boxes[self.canvas.current], target),
             [target],
         )
         return True

@@ -161,10 +161,9 @@ class EnlargedFaceOverlay(QWidget):
             self.width(),
             line,
         )
-        caption = lower.adjusted(4, 0, -4, 0)
         draw_text(
             painter,
-            caption,
+            lower.adjusted(4, 0, -4, 0),
             self.caption(),
             colour(Role.Text),
             align=centre,
@@ -196,8 +195,8 @@ class EnlargedFaceOverlay(QWidget):
         row = self.row
         tile = self._view.tiles.tile(row) if row >= 0 else None
         parts = [self._label_text(row, tile), tile.title if tile else ""]
-        if len(self._frames.files) > 1:
-            count = len(self._frames.files)
+        count = len(self._frames.files)
+        if count > 1:
             parts.append(
                 tr("frame {number} of {count}", number=self.at + 1, count=count)
             )
@@ -363,9 +362,8 @@ class LabelingView(LabelerView):
             self.worker.show_message(tr("Already there: nothing changed"))
         elif target in UNDECIDED or self.view.all_seen(rows):
             ids = self.model.ids(rows)
-            states = dict.fromkeys(rows, state)
             self.decide_rows(
-                states,
+                dict.fromkeys(rows, state),
                 lambda session: session.decide(ids, target, provenance),
                 [target],
             )
@@ -478,11 +476,10 @@ class LabelingView(LabelerView):
     def show_all_sorted(self, counts: LabelCounts) -> None:
         """Say that everything is sorted; then how many labels look doubtful."""
         before = self.empty.notice
-        notice = self.all_sorted(counts)
         # A new notice has no steps before the answer, which decides their order. One with the same
         # counts stays with its steps: without them for a moment, it would flicker.
         if before is None or before.counts != counts:
-            self.empty.show_notice(notice._replace(steps=()))
+            self.empty.show_notice(self.all_sorted(counts)._replace(steps=()))
 
         def offer(open_work: OpenWork) -> None:
             if not self.model.rowCount():

@@ -128,8 +128,9 @@ class PageGrid(GestureView):
             old: names.get(name, name) for old, name in self.names.items()
         } | names
         page = self.page_state.shown.page.rename(self.names)
-        sections = page_sections(page, self.worker.keys)
-        self.tiles.set_titles(sections, suggestions_by_sample(page))
+        self.tiles.set_titles(
+            page_sections(page, self.worker.keys), suggestions_by_sample(page)
+        )
         self._show_marks(self.page_state.shown)
         self.lay_out()
 
@@ -248,8 +249,11 @@ class PageGrid(GestureView):
         line = self._name_line(placed)
         painter.setFont(self.font())
         # On a narrow card the note needs the room below the triangle, too.
-        note = line.adjusted(SPACE_S, NAME_HEIGHT, FOLD_WIDTH, NAME_HEIGHT)
-        draw_text(painter, note, self._note(placed))
+        draw_text(
+            painter,
+            line.adjusted(SPACE_S, NAME_HEIGHT, FOLD_WIDTH, NAME_HEIGHT),
+            self._note(placed),
+        )
         mark = "▸" if placed.section.folded else "▾"
         draw_text(
             painter,
@@ -318,8 +322,7 @@ class PageGrid(GestureView):
         )
         left = portrait.right() + SPACE_M
         room = card.box.right() - INSET - FOLD_WIDTH - left
-        top = portrait.center().y() - NAME_HEIGHT
-        return QRect(left, top, room, NAME_HEIGHT)
+        return QRect(left, portrait.center().y() - NAME_HEIGHT, room, NAME_HEIGHT)
 
     def _name_field(self, card: PlacedSection) -> QRect:
         """Return where the field for the name of a card is, in the viewport."""

@@ -334,9 +334,8 @@ class ReviewView(FilteredView):
             self.empty.show_notice(None)
         elif (name := self.bar.sample_filter().label) is not None:
             title = tr("Nothing to review of {name} in this list", name=name)
-            text = tr("Show {name} in the grid", name=name)
             in_grid = NextStep(
-                text,
+                tr("Show {name} in the grid", name=name),
                 partial(self.context.show_place, name),
             )
             clear = NextStep(tr("Show all classes"), self.bar.clear)

@@ -139,9 +139,13 @@ class StatisticsView(LabelerView):
         self._recount = timer(self, self.enter, RECOUNT_DELAY_MS)
         buttons = (self.timeline_button, self.split_button, self.export_button)
         parts = (row_layout(self.title, *buttons, grows=self.title), self.table)
-        margins = (SPACE_M, SPACE_M, SPACE_L, SPACE_M)
         self.setLayout(
-            column_layout(*parts, grows=self.table, margins=margins, spacing=SPACE_M)
+            column_layout(
+                *parts,
+                grows=self.table,
+                margins=(SPACE_M, SPACE_M, SPACE_L, SPACE_M),
+                spacing=SPACE_M,
+            )
         )
         self.worker.progressed.connect(self._count_soon)
         context.imports.changed.connect(self._count_soon)
@@ -172,8 +176,10 @@ class StatisticsView(LabelerView):
             for split in SPLITS
         )
 
-        shares = " : ".join(f"{total:,}" for total in totals)
-        text = tr("train : val : test = {shares}", shares=shares)
+        text = tr(
+            "train : val : test = {shares}",
+            shares=" : ".join(f"{total:,}" for total in totals),
+        )
         self._has_split = bool(counts_by_split)
         self.title.setText(text if counts_by_split else tr("No split yet"))
         notice = Notice(

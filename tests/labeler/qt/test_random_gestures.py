@@ -327,3 +327,38 @@ def test_tiles_do_not_overlap(counts: list[int], width: int) -> None:
     assert all(place.right() < max(width, SIDE + 2 * (GAP + INSET)) for place in places)
     tops = [(placed.top, placed.left) for placed in grid.placed]
     assert tops == sorted(tops)
+
+
+@pytest.mark.parametrize("counts", [(6, 6, 6), (6, 6, 1), (4, 9, 2, 3, 8, 5, 6)])
+@pytest.mark.parametrize("width", [440, 700, 1000])
+def test_card_alone_in_its_row_is_hardly_wider_than_others(
+    counts: tuple[int, ...], width: int
+) -> None:
+    sections = [
+        Section("Miku?", count, shares_shelf=True, portrait=0) for count in counts
+    ]
+    cards = GridLayout(sections, width, SIDE).placed
+    tops = [card.box.top() for card in cards]
+    shared = 0
+    for card in cards:
+        needed = card.right - card.left + 2 * INSET - GAP
+        if tops.count(card.box.top()) > 1:
+            shared = card.box.width()
+        elif shared and needed + card.cell < width - 2 * GAP:
+            assert card.box.width() == max(shared, needed)
+
+
+def test_last_card_is_hardly_wider_than_a_shared_row() -> None:
+    sections = [Section("Miku?", 6, shares_shelf=True, portrait=0) for _ in range(3)]
+    *others, last = GridLayout(sections, 700, SIDE).placed
+    assert last.box.top() > others[-1].box.top()
+    assert others[-1].box.width() <= last.box.width() < 400
+
+
+def test_wide_card_alone_in_its_row_fills_the_row() -> None:
+    """Its tiles need more than the width of the other cards."""
+    sections = [Section("Miku?", count, shares_shelf=True) for count in (3, 3, 3, 200)]
+    *others, single = GridLayout(sections, 1000, SIDE).placed
+    assert single.box.top() > others[-1].box.top()
+    assert single.box.width() > 2 * others[-1].box.width()
+    assert single.box.right() == others[-1].box.right()
