@@ -294,7 +294,10 @@ class Faces(Table):
             Rejections(self._db).add(rejection)
 
     def add_manual(self, sha256: str, cut: FaceCrop) -> bool:
-        """Add a box with a retired sample; False if in use. Call inside a transaction."""
+        """Add a box with a retired sample; False if in use. Call inside a transaction.
+
+        The sample leaves the retired ones by a decision, so that an undo removes the box again.
+        """
         if self._db.has_rows(
             "SELECT 1 FROM sample WHERE key=? AND status<>'retired'", (cut.key,)
         ):
@@ -411,6 +414,8 @@ HAS_CROP = "NOT (s.x=0 AND s.y=0 AND s.w=i.width AND s.h=i.height AND s.angle=0)
 """SQL: a sample `s` of an image `i` has a crop file; a sample of the whole image has none."""
 
 _LOST = "image IN (SELECT image FROM temp.lost)"
+# SQL: an image `i` was searched, and its crops are outdated or lost. The first parameter is that of
+# `MATCHES_SEARCH`, the second one the present settings of crops.
 _TO_CUT = f"""
     state='ok'
     AND EXISTS(

@@ -247,11 +247,12 @@ class Videos(Table):
                 AND state='rejected'
                 AND image IS NULL
             """,
-            (f"{sha256[:16]}@", f"{sha256[:16]}A"),  # A follows @
+            # Keys of frames are like 0123456789abcdef@12.345. A follows @.
+            (f"{sha256[:16]}@", f"{sha256[:16]}A"),
         )
 
     def iter_states(self, mode: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield SHA-256 and state of videos completely sampled in `mode`."""
+        """Yield SHA-256 and state (see `record`) of videos completely sampled in `mode`."""
         sql = "SELECT sha256, state FROM video WHERE settings LIKE ? AND done AND state IS NOT NULL"
         for row in self._db.fetch_all(f"{sql} ORDER BY id", (f"mode={mode} %",)):
             state = load(row["state"])
@@ -271,7 +272,10 @@ class Videos(Table):
         frames: int,
         state: Mapping[str, object] | None = None,
     ) -> None:
-        """Record a completed sampling of `origin.video`; `duration` is in seconds."""
+        """Record a completed sampling of `origin.video`; `duration` is in seconds.
+
+        `state` is what later runs need of it, such as fingerprints of repeated scenes.
+        """
         with self._db.transaction():
             row = {
                 "sha256": origin.video,

@@ -73,7 +73,10 @@ POST = f"iif(o.post IS NULL, NULL, {_POST_SOURCE} || ':' || o.post)"
 
 
 _ORIGIN_ORDER = "later, source, length(o.key), o.key, query, hint"
-"""SQL: the first origin of an image names it, for good; `copy of` a name comes after it."""
+"""SQL: the first origin of an image names it, for good; `copy of` a name comes after the name.
+
+An origin is `later` if the image had been searched or had a sample before it was added.
+"""
 
 
 class OriginSummary(NamedTuple):

@@ -349,7 +349,8 @@ class Journal:
         return undone
 
     def _find_undoable(self, step: int | None) -> Row:
-        # A removal for good may leave nothing of a step on samples but the class that it made.
+        # At an even depth a step is in force. A removal for good may leave nothing of a step on
+        # samples but the class that it made.
         condition = f"""
             depth%2=0
             AND NOT merged

@@ -644,6 +644,8 @@ class CatalogueMerge(Table):
 
 
 _NUMBERED = ("image", "origin", "video", "class", "face", "sample")
+# SQL: both catalogues have a sample `s` of one of them. Of the other one that is a sample of an
+# image in both: samples that it decided on were copied before their steps.
 _SHARED = {
     "main": "s.key IN (SELECT key FROM other.sample)",
     "other": """

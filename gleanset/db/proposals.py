@@ -199,15 +199,15 @@ class PrelabelSamples(Table):
     def iterate(self) -> Iterator[PrelabelSample]:
         """Yield samples in use and labelled duplicates, by key."""
         for rows in self._db.iter_pages(
-            f"SELECT * FROM sample WHERE {_TAUGHT}", key=("key",), within=_LIKE
+            f"SELECT * FROM sample WHERE {_IS_INPUT}", key=("key",), within=_INPUTS
         ):
             yield from self._make_samples(rows).values()
 
     def get_many(self, samples: Sequence[int]) -> dict[int, PrelabelSample | None]:
         """Return samples by row; None for those that `iterate` leaves out."""
-        page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN (SELECT value FROM json_each(?))"
+        page = f"SELECT * FROM sample WHERE {_IS_INPUT} AND id IN (SELECT value FROM json_each(?))"
         rows = self._db.fetch_all(
-            _LIKE.replace("{page}", page),
+            _INPUTS.replace("{page}", page),
             (dump(list(samples)),),
         )
         return dict.fromkeys(samples) | self._make_samples(rows)
@@ -231,8 +231,10 @@ class PrelabelSamples(Table):
         }
 
 
-_TAUGHT = "(kept AND status<>'retired' OR status='labelled')"
-_LIKE = f"""
+# SQL: the samples from which a prelabeling learns, and those that it labels.
+_IS_INPUT = "(kept AND status<>'retired' OR status='labelled')"
+# SQL: the columns of `PrelabelSample` for a page of samples.
+_INPUTS = f"""
     SELECT s.id, s.key, s.status, c.name AS label, s.duplicate_set AS "group",
         (
             SELECT json_group_array(name)
@@ -279,7 +281,7 @@ def iter_proposed_samples(db: Connection) -> Iterator[ProposedSample]:
             )
         """,
         key=("key",),
-        within=_EACH,
+        within=_PROPOSALS,
     )
     for rows in pages:
         for _, sample_rows in groupby(rows, key=lambda row: str(row["key"])):
@@ -294,7 +296,9 @@ def iter_proposed_samples(db: Connection) -> Iterator[ProposedSample]:
             )
 
 
-_EACH = f"""
+# SQL: a row for each proposed class of a page of samples. Two proposed classes may have been merged
+# into one since: it has the sum of their confidences.
+_PROPOSALS = f"""
     SELECT s.key, s.key AS sample, s.status, {IS_WAITING} AS waits,
         {class_after_merges_sql("name", "id=p.label")} AS proposed,
         sum(p.confidence) AS confidence, t.position, t.cluster, t.outlier
@@ -316,7 +320,7 @@ def count_confident_proposals(db: Connection) -> int:
     )
 
 
-_LETTERS = 8
+_LETTERS = 8  # of the hash in the id of a cluster
 
 
 class SampleCluster(NamedTuple):

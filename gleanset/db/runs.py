@@ -43,7 +43,7 @@ class Runs(Table):
         return run
 
     def finish(self, run_id: str, status: str, result: Mapping[str, object]) -> None:
-        """Record the status ('done' or 'failed') and the result of a run."""
+        """Record the status (done, failed, interrupted or deleted) and the result of a run."""
         with self._db.transaction():
             self._db.execute(
                 "UPDATE run SET status=?, ended=?, result=? WHERE id=?",
@@ -94,7 +94,7 @@ class SplitEvaluations(Table):
     """The `split_evaluation` table."""
 
     def get_for_run(self, run: str, split: str) -> EvaluationCounts | None:
-        """Count evaluations on the samples of a run's first evaluation, if any."""
+        """Count evaluations on the samples of a run's first evaluation, with this one, if any."""
         data = self._db.fetch_text(
             "SELECT data FROM split_evaluation WHERE run=? AND split=? ORDER BY id LIMIT 1",
             (run, split),
@@ -133,6 +133,11 @@ class SplitEvaluations(Table):
     def _count_evaluations(
         self, split: str, data: str, until: int = 0, own: str = ""
     ) -> EvaluationCounts:
+        """Return counts of evaluations on a split, with `until` only of those before that row.
+
+        A choice between runs by a split makes its accuracy too optimistic: evaluations of the run
+        `own` do not count, only its search for label issues.
+        """
         rows = self._db.fetch_all(
             """
             SELECT run, data=?4

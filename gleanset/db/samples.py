@@ -45,6 +45,7 @@ _COUNT = f"(SELECT count(DISTINCT {_CLASS}) {_FROM_ORIGINS})"
 HINT = f"(SELECT iif(count(DISTINCT {_CLASS})=1, max({_CLASS}), NULL) {_FROM_ORIGINS})"
 """SQL: the only class that hints of a sample `s` and its duplicates name, else NULL."""
 
+# The columns are the fields of `HintedSample`; of a hinted image, all samples in use are counted.
 _HINTED = (
     f"""
     SELECT s.key, (SELECT max({_CLASS}) {_FROM_ORIGINS}), {_COUNT},
