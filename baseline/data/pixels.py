@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
-from filelock import FileLock
 from PIL import Image, ImageOps
 
 from baseline.settings import Fit
@@ -227,6 +226,8 @@ def decode_all(
     with disk_errors(folder):
         if not all_rows or _is_cached(path, size):
             return _memory_map(path, shape, all_rows)
+
+        from filelock import FileLock  # not for workers and predictions
 
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
