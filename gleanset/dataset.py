@@ -329,7 +329,10 @@ class Dataset(SampleCollection):
 
     @classmethod
     def create(cls, root: Path | str, settings: Settings | None = None) -> Dataset:
-        """Create a dataset, or open an existing one with its settings."""
+        """Create a dataset, or open an existing one with its settings.
+
+        Raises `DatasetMissing` for one that lost its catalogue: a new one would hide that.
+        """
         root = Path(root)
         try:
             with disk_errors(root):
@@ -341,6 +344,8 @@ class Dataset(SampleCollection):
             ) from error
 
         # Missing settings of an existing dataset are reported until somebody writes them.
+        if (root / SETTINGS_FILE).is_file() and (root / "images").is_dir():
+            check_dataset_exists(root)
         is_new = not (root / CATALOGUE).exists()
         if (is_new or settings) and not (root / SETTINGS_FILE).exists():
             write_settings(root, settings or Settings())
@@ -521,7 +526,7 @@ def _catalogue_missing_error(root: Path) -> DatasetMissing:
         command = shlex.join(["cp", str(latest), str(catalogue)])
         hint = f"copy the latest snapshot back: {command}"
     else:
-        hint = f"for an empty one: gleanset init -d {shlex.quote(str(root))}"
+        hint = "put a copy of it back, or begin a new dataset in another folder: -d DIR"
     return DatasetMissing(f"the catalogue is missing: {catalogue.absolute()}", hint)
 
 

@@ -109,13 +109,22 @@ class SourceTables:
             path for path in files if path.suffix in SIDECAR_SUFFIXES
         }
         for name, parse in ((NAME, _parse_rows), (TAG_TABLE, _parse_tag_table)):
-            tables = [path for path in files if path.name.lower() == name]
+            tables = [
+                path
+                for path in files
+                if path.name.lower() == name and not path.is_dir()
+            ]
             self._rows[folder / name] = self._read_table(tables, name, parse)
 
     def _read_tags(self, image: Path) -> Tags:
         """Return the tags in the text of an image; none without one."""
-        for suffix in TAG_SUFFIXES:
-            path = image.with_suffix(suffix)
+        # gallery-dl writes 1.jpg.txt for 1.jpg.
+        names = [
+            name + suffix
+            for suffix in TAG_SUFFIXES
+            for name in (image.stem, image.name)
+        ]
+        for path in map(image.with_name, names):
             tags = parse_tags(
                 self.read_sidecar(path),
                 str(path),
@@ -140,11 +149,10 @@ class SourceTables:
 
     def _read_table(
         self,
-        tables: Iterable[Path],
+        tables: Sequence[Path],
         name: str,
         parse: Callable[[Path, TextIO], Iterable[tuple[Path, SourceTableRow]]],
     ) -> SourceRows:
-        tables = [path for path in tables if not path.is_dir()]
         if not tables:
             return {}
 

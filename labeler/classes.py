@@ -54,8 +54,9 @@ class ClassEditor:
     def merge(self, old: str, into: str) -> ClassEdit:
         """Move all samples of a class into another one; its name becomes an alias of that class."""
         with self._dataset.db.transaction():
-            old = self._classes.resolve(old)
-            into = self._classes.resolve(into)
+            # Before labelling, which would create a class with a mistyped name.
+            old = self._resolve_class(old)
+            into = self._resolve_class(into)
 
             samples = self._tiles.get_keys(self._tiles.list_labelled(old))
             step = self._apply(
@@ -72,13 +73,7 @@ class ClassEditor:
     def delete(self, name: str) -> ClassEdit:
         """Delete a class; its samples, also duplicates, are queued and lose their split."""
         with self._dataset.db.transaction():
-            current = self._classes.resolve(name)
-            if current not in self._classes.list_names():
-                raise UsageError(
-                    f"there is no class {name!r}",
-                    "list them: labeler classes list",
-                )
-
+            current = self._resolve_class(name)
             rows = self._tiles.list_labelled(current)
             samples = self._tiles.get_keys(rows)
             step = self._apply(
@@ -94,18 +89,23 @@ class ClassEditor:
 
         return ClassEdit(step, len(samples))
 
+    def _resolve_class(self, name: str) -> str:
+        """Return the current name of a class. Raises `UsageError` if there is none."""
+        current = self._classes.resolve(name)
+        if current not in self._classes.list_names():
+            raise UsageError(
+                f"there is no class {name!r}",
+                "list them: labeler classes list",
+            )
+        return current
+
     def add_alias(self, alias: str, name: str) -> ClassEdit:
         """Add an alias of a class. Raises `UsageError` if it is the name of another class."""
         alias = normalize_alias(alias)
         with self._dataset.db.transaction():
             # An error below undoes the step.
-            name = self._classes.resolve(name)
+            name = self._resolve_class(name)
             step = self._apply("add-alias", alias=alias, name=name)
-            if self._classes.get_id(name) is None:
-                raise UsageError(
-                    f"there is no class {name!r}",
-                    "create it: labeler classes add NAME",
-                )
             if self._classes.resolve_alias(alias) in self._classes.list_names():
                 raise UsageError(
                     f"{alias!r} is already a class or an alias",

@@ -384,11 +384,12 @@ def verify(job: CommandJob, repair: bool) -> CommandResult:
 
     if not result.damage:
         return result
-    fix = "gleanset verify --repair"
-    if repair:
-        fix = "run the harvest of these images again"
-    fix += ", or restore the files from a backup"
-    raise DoneInPart(result.damage, fix, result)
+    fix = "run the harvest of these images again"
+    if not repair:
+        fix = "copy them from where they were: gleanset verify --repair"
+    raise DoneInPart(
+        result.damage, f"restore the files from a backup, or {fix}", result
+    )
 
 
 class ForgetRequest(Request, frozen=True, kw_only=True):

@@ -614,9 +614,9 @@ class LabelClasses:
 
     def merge(self, step: int, old: str, into: str) -> None:
         """Record that a class was merged into another. Raises `UsageError`."""
-        source = self.get_id(old)
-        target = self.get_id(into)
-        if not source or not target or source == target:
+        source = self.require_id(old)
+        target = self.require_id(into)
+        if source == target:
             raise UsageError(
                 f"cannot merge {old!r} into {into!r}",
                 "name two classes that exist, as listed by: labeler classes list",

@@ -8,6 +8,7 @@ that a row refers to or is about to refer to.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ EXTENSIONS = {
 QUARANTINE = "damaged"
 """Folder for damaged files, next to the store: parts of an image may still be usable."""
 
+_STORED_NAME = re.compile(r"([0-9a-f]{2})/\1(?:[0-9a-f]{30}|[0-9a-f]{62})\.[a-z]+")
+"""A file in its folder: a SHA-256, or the key of a sample with 32 digits."""
 _MAX_CONCURRENT_SYNCS = 6
 
 
@@ -187,9 +190,12 @@ class Store:
         return list((self.root / name[:2]).glob(f"{name}.*"))
 
     def iter_files(self) -> Iterator[tuple[Path, int, float]]:
-        """Yield stored files with size (bytes) and modification time (seconds)."""
+        """Yield stored files with size (bytes) and modification time (seconds).
+
+        A folder of the same name may have been there before: files with other names are not ours.
+        """
         for path in self.root.glob("*/*"):
-            if path.is_file():
+            if _STORED_NAME.fullmatch("/".join(path.parts[-2:])) and path.is_file():
                 stat = path.stat()
                 yield path, stat.st_size, stat.st_mtime
 

@@ -81,7 +81,7 @@ def format_balance(sizes: Mapping[str, Mapping[str, int]]) -> list[str]:
 def unreadable_images_error(count: int, result: CommandResult) -> DoneInPart:
     """Return the error of a command that left out unreadable images, or clips of videos."""
     return DoneInPart(
-        f"left out {count} unreadable files",
+        f"unreadable files are left out: {count}",
         "put videos back at their paths, and repair images: gleanset verify --repair",
         result,
     )

@@ -214,7 +214,7 @@ def _read_coco_box(row: JsonDict) -> Rectangle | None:
 
     Raises `ValueError` with the reason for an unusable annotation.
     """
-    if row.get("iscrowd") in (1, True, "1"):
+    if row.get("iscrowd") in (1, "1"):  # also true
         raise ValueError("crowd (iscrowd), not one object")
 
     polygons = row.get("segmentation")
@@ -314,7 +314,7 @@ def _iter_label_files(tree: ImportTree) -> Iterator[_LabelFile]:
     """Yield the text files that have lines of YOLO, or an image of the same name and numbers."""
     for file in tree.iter_files(".txt"):
         try:
-            lines = [line for line in tree.read_text(file).splitlines() if line.strip()]
+            lines = list(filter(str.strip, tree.read_text(file).splitlines()))
         except InputUnusable:
             continue
 
@@ -390,11 +390,7 @@ def _read_yaml_names(text: str) -> dict[int, str]:
 
 def _tidy_names(names: Iterable[tuple[int, Any]]) -> dict[int, str]:
     """Return the names by number, without empty ones."""
-    return {
-        number: name.strip()
-        for number, name in names
-        if isinstance(name, str) and name.strip()
-    }
+    return {number: text for number, name in names if (text := parse_name(name))}
 
 
 IMAGE_COLUMNS = (

@@ -188,10 +188,10 @@ class ImportTree(msgspec.Struct, dict=True):
                 reversed((*folders, path.stem)),
                 reversed((*parts[:-1], last)),
             ),
-            int(name == parts[-1]),
+            name == parts[-1],
             sum(folder in table_words for folder in folded_folders),
             _common_length((*folders, name), table_folders),
-            int(any("images" in folder for folder in folded_folders)),
+            any("images" in folder for folder in folded_folders),
             -len(folders),
         )
 
@@ -326,7 +326,7 @@ def box_from_size(values: Any) -> Rectangle:
     # Also refuses NaN, which compares as False.
     if not all(abs(number) <= MAX_COORDINATE for number in (x, y, width, height)):
         raise ValueError("not a box of x, y, width, height")
-    if width <= 0 or height <= 0:
+    if min(width, height) <= 0:
         raise ValueError("box without area")
     return x, y, width, height
 

@@ -400,8 +400,8 @@ def _check_names(tree: ImportTree, files: LabelledFiles, names: Counter[str]) ->
     depths = {len(path.relative_to(tree.root).parts) for path in tree.images}
     if len(names) == 1 and max(depths) > 2:
         files.note = (
-            f"only one class, {min(names)}; if the classes are deeper: labeler undo, then "
-            "labeler import --class-level 2"
+            f"only one class, {min(names)}; if the classes are deeper, import with "
+            "--class-level 2 (labeler undo takes an import back)"
         )
     elif generic:
         files.note = f"imported as a class: {', '.join(sorted(generic))}"

@@ -41,7 +41,7 @@ from gleanset.platform import count_cores
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, Threads, run_over
 from gleanset.work.progress import Progress
-from gleanset.work.stage import hold_lock
+from gleanset.work.stage import hold_lock, is_running
 
 GC_STAGE = "gc"
 VERIFY_STAGE = "verify"
@@ -150,15 +150,12 @@ class _GarbageCollector:
                     yield from self._remove(path)
 
     def _is_any_stage_running(self) -> bool:
-        locks = (self._dataset.cache / "locks").glob("*.lock")
-        for name in {lock.stem for lock in locks} - {GC_STAGE}:
-            try:
-                # A lock that can be taken is left by a stage that ended.
-                with hold_lock(self._dataset.cache, name):
-                    pass
-            except DatasetBusy:
-                return True
-        return False
+        cache = self._dataset.cache
+        return any(
+            is_running(cache, lock.stem)
+            for lock in (cache / "locks").glob("*.lock")
+            if lock.stem != GC_STAGE
+        )
 
     def _list_old_backups(self) -> Iterator[Path]:
         """Yield old copies of the catalogue, except the newest, which the user may need."""
@@ -214,7 +211,7 @@ class _GarbageCollector:
 
 
 IsKnown = Callable[[Connection, Path], bool]
-_FORMATS = {extension: name for name, extension in EXTENSIONS.items()}
+_FORMATS = {f".{extension}": name for name, extension in EXTENSIONS.items()}
 
 
 class OrphanFile(NamedTuple):
@@ -235,8 +232,10 @@ def find_orphan_files(dataset: Dataset, latest_change: float) -> Iterator[Orphan
     stores: tuple[tuple[Store, IsKnown], ...] = (
         (
             dataset.originals(),
-            lambda db, file: Maintenance(db).has_image(
-                file.stem, _FORMATS.get(file.suffix.lstrip("."), "")
+            # A SHA-256 has 64 digits; a shorter name may be of another program.
+            lambda db, file: (
+                len(file.stem) < 64
+                or Maintenance(db).has_image(file.stem, _FORMATS.get(file.suffix, ""))
             ),
         ),
         (crops, lambda db, file: Maintenance(db).has_sample(file.stem)),
@@ -269,6 +268,8 @@ def remove_orphan(dataset: Dataset, orphan: OrphanFile) -> bool:
 
 
 DAMAGED = "damaged"
+_RESULT_FIELDS = {None: "sound", FILE_GONE: "gone", DAMAGED: "damaged"}
+"""Fields of `VerifyResult` that count images, by the reason of `check_hash`."""
 
 
 def check_hash(store: Store, item: StoredImage) -> bool:
@@ -392,13 +393,11 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> VerifyResul
 
 
 def _count_missing_crops(maintenance: Maintenance, crops: Store) -> int:
-    missing = 0
     # By folder, which is listed once.
-    for prefix, keys in groupby(
-        maintenance.iter_cropped_samples(), lambda key: key[:2]
-    ):
-        missing += len(set(keys).difference(crops.list_names(prefix)))
-    return missing
+    folders = groupby(maintenance.iter_cropped_samples(), lambda key: key[:2])
+    return sum(
+        len(set(keys).difference(crops.list_names(prefix))) for prefix, keys in folders
+    )
 
 
 def _find_all_contradictions(dataset: Dataset) -> dict[str, Contradiction]:
@@ -446,14 +445,8 @@ class _ImageChecker:
                 self._repair(item, reason, detail)
 
     def _count(self, reason: str | None) -> None:
-        if reason is None:
-            self.result.sound += 1
-        elif reason == FILE_GONE:
-            self.result.gone += 1
-        elif reason == DAMAGED:
-            self.result.damaged += 1
-        else:
-            self.result.unreadable += 1
+        name = _RESULT_FIELDS.get(reason, "unreadable")
+        setattr(self.result, name, getattr(self.result, name) + 1)
 
     def _repair(self, item: StoredImage, reason: str | None, detail: str) -> None:
         """Restore a file, or mark its image as missing; `reason` is None for a sound file."""

@@ -65,6 +65,16 @@ def test_excluded_texts_give_no_tags(
     assert read_dataset(data) == dict.fromkeys(TAGS, ()) | {"b.png": TAGS["b.png"]}
 
 
+def test_texts_of_gallery_dl_are_read(tagged: Path, tmp_path: Path) -> None:
+    """Its `--write-tags` writes a.png.txt next to a.png; a text without the ending wins."""
+    (tagged / "rei/c.png.txt").write_text("hat\nrain\n")
+    (tagged / "hana/a.png.txt").write_text("other\n")
+    data = tmp_path / "data"
+    ran = run_here("harvest.cli", "folder", tagged, "-d", data).checked()
+    assert "tags, read with their image: 4, not an image: 3" in ran.stdout
+    assert read_dataset(data) == TAGS | {"c.png": ("hat", "rain")}
+
+
 def test_edited_tags_are_read_by_the_next_run(tagged: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     run_here("harvest.cli", "folder", tagged, "-d", data).checked()

@@ -254,6 +254,17 @@ def test_other_names_stay_with_their_class(dataset: Dataset) -> None:
     assert row.endswith("  kitty, neko")
 
 
+def test_merge_into_a_mistyped_name_makes_no_class(dataset: Dataset) -> None:
+    labelled_cats(dataset)
+    before = sample_states(dataset)
+    for old, into, missing in (("cat", "dgo", "dgo"), ("nobody", "dog", "nobody")):
+        run_here(
+            "labeler.cli", "classes", "merge", old, into, "-d", dataset.root
+        ).refused(2, f"there is no class '{missing}'", "labeler classes list -d")
+    assert dataset.classes.list_names() == ["cat", "dog"]
+    assert sample_states(dataset) == before
+
+
 def test_class_takes_name_of_merged_class(dataset: Dataset) -> None:
     labelled_cats(dataset)
     editor = ClassEditor(dataset)

@@ -125,7 +125,7 @@ def test_unreadable_images_exit_with_code_3(empty: Dataset, tmp_path: Path) -> N
     ).original.unlink()
     ran = run_labeler("export", tmp_path / "out", "-q", "-d", empty.root)
     assert (ran.code, ran.stdout) == (3, "")
-    assert "left out 1 unreadable files" in ran.stderr
+    assert "unreadable files are left out: 1" in ran.stderr
     assert "gleanset verify" in ran.stderr
     assert read_tree(tmp_path / "out")
 

@@ -251,7 +251,7 @@ def test_missing_and_changed_videos_are_named(
     finally:
         video.write_bytes(data)
     reason = "file is gone" if is_gone else "not the video whose faces were tracked"
-    ran.refused(3, "left out 2 unreadable files", "put videos back at their paths")
+    ran.refused(3, "unreadable files are left out: 2", "put videos back at their paths")
     assert ran.json["exported"] == 4
     assert list(ran.json["failed"].values()) == [f"{reason}: {format_path(video)}"] * 2
     rejections = Counter(r.detail for r in tracked.rejections.iterate())

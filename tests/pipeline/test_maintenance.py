@@ -118,7 +118,7 @@ def test_verify_changes_nothing_and_repair_copies_from_source(root: Path) -> Non
     gone.unlink()
     damaged.write_bytes(b"\xff\xd8 not an image")
     report = run_gleanset(root, "verify").refused(
-        3, "2 images missing or damaged", "gleanset verify --repair"
+        3, "2 images missing or damaged", f": gleanset verify --repair -d {root}"
     )
     assert (report.json["gone"], report.json["damaged"], report.json["repaired"]) == (
         1,
@@ -310,6 +310,30 @@ def test_gc_removes_only_old_stray_files(root: Path) -> None:
     assert not half.exists()
     assert len(stored_images(root)) == 4
     assert run_gleanset(root, "gc", "--older", "soon").code == 2
+
+
+def test_gc_and_repair_keep_files_of_a_folder_that_was_there_before(
+    tmp_path: Path,
+) -> None:
+    """A dataset in the folder of a project, whose folder `images` has the user's files."""
+    names = (
+        "images/cat/1.jpg",
+        "images/ab/1.jpg",
+        f"images/cd/ab{'0' * 62}.jpg",
+        f"images/ab/ab{'0' * 30}.jpg",
+        "crops/dog/2.jpg",
+        "web/images/ab/3.jpg",
+    )
+    old = time.time() - 100_000
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(1) if name == names[0] else b"damaged")
+        os.utime(path, (old, old))
+    run_here("labeler.cli", "import", "images/cat", "--class-level", "1", cwd=tmp_path)
+    assert run_gleanset(tmp_path, "verify", "--repair").json["unused_files"] == 0
+    assert run_gleanset(tmp_path, "gc").json["removed"] == 0
+    assert [name for name in names if not (tmp_path / name).exists()] == []
 
 
 def backup(dataset: Dataset, name: str, days: float, changed: float) -> Path:

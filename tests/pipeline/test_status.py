@@ -119,6 +119,26 @@ def test_missing_catalogue_is_named_with_its_latest_snapshot(tmp_path: Path) -> 
     run_here("pipeline.cli", "status", "-d", root).checked()
 
 
+def test_lost_catalogue_is_not_replaced_by_an_empty_one(
+    empty: Dataset, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    write_pictures(tree / "hana", 1, 2)
+    root = empty.root
+    run_here("labeler.cli", "import", tree, "-d", root).checked()
+    empty.close()
+    for file in root.glob("catalog.sqlite*"):
+        file.unlink()
+
+    for words in (("labeler.cli", "import", tree), ("pipeline.cli", "init")):
+        run_here(*words, "-d", root).refused(
+            3,
+            f"the catalogue is missing: {root}/catalog.sqlite",
+            "put a copy of it back",
+        )
+    assert not list(root.glob("catalog.sqlite*"))
+
+
 def test_status_counts(empty: Dataset) -> None:
     keys = [
         add_sample(empty, n, Origin("folder", f"{n}", hint="hana")) for n in range(4)
