@@ -68,10 +68,11 @@ class FrameHarvest:
         find_ffmpeg()
         self._lock = Lock()
         self._is_stopped = False
-        self._unusable: list[tuple[str, Unreadable]] = []
-        self._unreadable_videos: list[str] = []
-        self._videos = Counter[str]()
+        self._unusable: list[tuple[str, Unreadable]] = []  # videos without any frame
+        self._unreadable_videos: list[str] = []  # lines about these and damaged ones
+        self._videos = Counter[str]()  # by what became of them
         self._seen_videos = set[str]()
+        # What is damaged in videos of earlier runs, by name: these are reported, but not sampled.
         rejections = dataset.rejections.iterate()
         self._damaged = {r.item: r.detail for r in rejections if r.reason == DAMAGED}
         self._left_out = Counter[str]()

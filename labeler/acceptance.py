@@ -252,7 +252,7 @@ def _load_prelabeling(dataset: Dataset) -> Prelabeling:
     if new_classes:
         raise InputUnusable(
             f"the predictions are older than the class {new_classes[0]}",
-            f"update them: baseline prelabel -d {dataset.root}",
+            f"update them: baseline prelabel {dataset.option}",
         )
     return latest
 

@@ -396,4 +396,4 @@ def suggest_page_command(dataset: Dataset) -> str:
     """Return the command that serves the page; "" without a model."""
     if find_latest_model(dataset) is None:
         return ""
-    return f"webapp serve -d {shlex.quote(str(dataset.root))}"
+    return f"webapp serve {dataset.option}"

@@ -214,6 +214,8 @@ def _is_missing_rows(data: bytes) -> bool:
 
 def _count_png_bytes(data: bytes) -> int:
     """Return the size of the inflated pixels that the header of a PNG announces."""
+    # After signature, length and type: width, height, bits, color type, compression, filter and
+    # interlace method.
     width, height = struct.unpack_from(">II", data, 16)
     bits, color_type, is_interlaced = data[24], data[25], data[28]
     bits_per_pixel = bits * _PNG_CHANNELS[color_type]

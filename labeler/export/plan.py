@@ -321,7 +321,7 @@ def _crop_otherwise(
 
 
 def _choose_crop(face: Box, image: Image, options: ExportOptions) -> Box:
-    """Return the half body of a face, without padding, or the whole image."""
+    """Return the half body of a face, within the image, or the whole image."""
     if options.crop == "whole":
         return Box(0, 0, image.width, image.height)
     # Four faces wide and five high; the face is in the middle of its width, near the top.

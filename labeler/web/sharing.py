@@ -256,6 +256,7 @@ class Person:
         return replace(result, changed_since=len(others))
 
     def _take_back(self, sent: SentStep) -> StepResult:
+        # A step by number may be one of somebody else.
         if sent.step:
             check_owner(self.name)
         result = self.session.take_back(

@@ -1,5 +1,6 @@
 """Weak labels, predictions, classes and their names; planning the import of dropped files."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -276,9 +277,11 @@ def test_predictions_older_than_a_class_raise_error(
     predictions = list(Proposals(empty.db).iterate())
     # Rei is a newer class.
     Proposals(empty.db).replace(predictions, {"known": ["hana"]})
-    with pytest.raises(InputUnusable, match="older than the class rei") as raised:
-        accept_proposals(empty, 0.95, ())
-    assert f"baseline prelabel -d {empty.root}" in str(raised.value)
+    moved = shutil.copytree(empty.root, empty.root.with_name("my dataset"))
+    with Dataset.open(moved) as dataset:
+        with pytest.raises(InputUnusable, match="older than the class rei") as raised:
+            accept_proposals(dataset, 0.95, ())
+        assert f"baseline prelabel -d '{moved}'" in str(raised.value)
     Proposals(empty.db).replace(predictions, {"known": ["hana", "rei"]})
     assert len(accept_proposals(empty, 0.95, ()).choices) == 4
 
