@@ -451,9 +451,7 @@ def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUn
 
 
 def has_allowed_licence(image: Image, patterns: Sequence[str]) -> bool:
-    """Return whether the licence of an origin matches a pattern, or there are no patterns."""
-    if not patterns:
-        return True
+    """Return whether the licence of an origin matches a pattern."""
     for origin in image.origins:
         for pattern in patterns:
             licence = (origin.licence or "").lower()

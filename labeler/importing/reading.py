@@ -5,6 +5,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -170,6 +171,8 @@ def find_moves(dataset: Dataset, tables: SourceTables) -> ExportMoves:
     files = [path for path in tree.images if not path.is_symlink()]
     exported_names = match_files(root, files, entries)
 
+    # A class may have been renamed or merged since.
+    resolve = cache(dataset.classes.resolve_alias)
     counts: JsonDict = Counter(unchanged=0, other_split=0, unknown=0, new_files=0)
     new_labels = {}
     disputes = {}
@@ -186,14 +189,14 @@ def find_moves(dataset: Dataset, tables: SourceTables) -> ExportMoves:
         sample = dataset.samples.get(str(entry["sample"]))
         if sample is None or not folder:
             counts["unknown"] += 1
-        elif label in (sample.label, entry["label"]):
+        elif resolve(label) in (sample.label, resolve(entry["label"])):
             # A file with a class and a split is in at least two folders.
             is_in_other_split = exported_name.split("/")[0] != name.split("/")[0]
             if is_in_other_split and not marker.get("no_split"):
                 counts["other_split"] += 1
             else:
                 counts["unchanged"] += 1
-        elif sample.status == "labelled" and sample.label != entry["label"]:
+        elif sample.status == "labelled" and sample.label != resolve(entry["label"]):
             # Moved, but also labelled otherwise in the dataset since the export.
             disputes[name] = f"{label} in the export, {sample.label} in the dataset"
         else:

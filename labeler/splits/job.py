@@ -23,6 +23,7 @@ from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import conflicting_label_summary
 from labeler.splits.plan import (
     TIED_REASONS,
+    LeftOut,
     SplitPlan,
     Uneven,
     UnevenReason,
@@ -174,10 +175,12 @@ def _describe_tied_files(dataset: Dataset, plan: SplitPlan) -> JsonDict:
         lines.append(f"{path}: {reason}")
 
     command = f"gleanset list samples --where split=null {dataset.option}"
-    return {
-        "note": "another --seed makes a new split, which leaves none of them out",
-        **summarize_lines(lines, command, len(tied_reasons)),
-    }
+    files = summarize_lines(lines, command, len(tied_reasons))
+    # Every split leaves out what is tied to what is held out.
+    if LeftOut.TIED_TO_HELD_OUT.value in tied_reasons.values():
+        return files
+    note = "another --seed makes a new split, which leaves none of them out"
+    return {"note": note, **files}
 
 
 def _list_missing_classes(plan: SplitPlan) -> list[str]:

@@ -244,9 +244,8 @@ def plan_groups(
         group.key: _fix_part(group, spec, keeps_splits=keeps_splits)
         for group in reviewed_groups
     }
-    if spec.hold_out and all(
-        fixed_part.is_held_out for fixed_part in fixed_parts.values()
-    ):
+    # Unseen labels train, so they count, too.
+    if all(fix_held_out(group, spec) for group in groups):
         raise InputUnusable(
             "nothing to train on: everything is held out",
             "hold out fewer sources or videos",
@@ -349,8 +348,11 @@ def _place_unseen(
     left_out: dict[str, LeftOut],
 ) -> None:
     """Put samples that have no split yet, because their labels are unseen, into train."""
+    # No image of what is held out trains, also where its reviewed copies do.
+    if fix_held_out(group, spec):
+        part = None
     # A group of unseen labels alone has no part yet.
-    if part is None and fix_held_out(group, spec) is None:
+    elif part is None:
         part = "train"
 
     for member in group.members:

@@ -97,7 +97,7 @@ class Invitations:
             return msgspec.json.decode(self._path.read_bytes(), type=dict[str, str])
         except FileNotFoundError:
             return {}
-        except (OSError, msgspec.MsgspecError, UnicodeError) as error:
+        except (OSError, msgspec.MsgspecError) as error:
             raise InputUnusable(
                 f"cannot read who was invited: {self._path}",
                 "delete this file, and invite people again",

@@ -133,7 +133,7 @@ class SortingThreads:
                 while self._sharing.version == version:
                     await self._run_ended.wait()
 
-    async def get_page(self, name: PersonName, room: int = 0) -> LabelPage:
+    async def get_page(self, name: PersonName, room: int) -> LabelPage:
         """Return the page of a person, once it is composed.
 
         `room` is the number of tiles that fill the screen (0: as before).
@@ -203,8 +203,10 @@ class SortingThreads:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _measure_all(self) -> None:
-        await asyncio.to_thread(self._measure)
-        await self.run(SharedSorting.note_measured)
+        # Tried again later, for instance once the disk has room.
+        with suppress(GleansetError, RefusedRequest):
+            await asyncio.to_thread(self._measure)
+            await self.run(SharedSorting.note_measured)
 
     def _measure(self) -> None:
         """Compute the embeddings of samples without one."""

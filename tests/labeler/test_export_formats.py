@@ -339,6 +339,14 @@ def test_captions_follow_template(labelled: Dataset, tmp_path: Path) -> None:
     )
 
 
+def test_braces_in_captions_stay(labelled: Dataset, tmp_path: Path) -> None:
+    template = "{{tags}} of {class}, {tags} {{{title}}}"
+    options = ("--format", "captions", "--caption", template)
+    texts = export(labelled, tmp_path / "out", *options).values()
+    # Two of the images have no tags, and none has a title.
+    assert {"{tags} of rei {}", "{tags} of hana, smile, rain {}"} <= {*texts}
+
+
 def test_edited_captions_and_cards_are_not_overwritten(
     labelled: Dataset, tmp_path: Path
 ) -> None:
@@ -387,7 +395,17 @@ def test_half_bodies_are_cropped_from_originals(empty: Dataset, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "template", ["{nobody}", "{class", "{class.__init__}", "two\nlines"]
+    "template",
+    [
+        "{nobody}",
+        "{class",
+        "{class.__init__}",
+        "{class:d}",
+        "{class:>9}",
+        "{class!r}",
+        "{tags:{class}}",
+        "two\nlines",
+    ],
 )
 def test_invalid_template_raises_error(
     labelled: Dataset, tmp_path: Path, template: str

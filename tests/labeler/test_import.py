@@ -389,6 +389,22 @@ def test_moves_are_one_step_and_new_files_are_counted(
     assert labels(dataset) == {"hana": 8, "rei": 8}
 
 
+def test_moves_after_rename_are_relabelled(dataset: Dataset, tree: Path) -> None:
+    editor = ClassEditor(dataset)
+    editor.rename("hana", "hanako")
+    editor.merge("rei", "rin")
+    shutil.move(first_of(tree, "hana"), tree / "train" / "rei" / "moved.jpg")
+    (tree / "train" / "yui").mkdir()
+    shutil.move(first_of(tree, "rei"), tree / "train" / "yui")
+    # The former name and the present one are one class.
+    (tree / "train" / "hanako").mkdir()
+    shutil.move(first_of(tree, "hana"), tree / "train" / "hanako")
+    result = run_import(dataset, tree)
+    assert (result["relabelled"], result["disputed"]) == (2, 0)
+    assert labels(dataset) == {"hanako": 7, "rin": 8, "yui": 1}
+    assert run_import(dataset, tree)["relabelled"] == 0
+
+
 def test_invalid_class_folder_raises_error(dataset: Dataset, tree: Path) -> None:
     shutil.move(first_of(tree, "hana"), tree / "train" / "rei" / "moved.jpg")
     (tree / "train" / "what?").mkdir()

@@ -456,6 +456,53 @@ def test_unseen_labels_of_held_out_source_are_left_out(empty: Dataset) -> None:
     )
 
 
+def test_unseen_labels_train_where_all_others_are_held_out(empty: Dataset) -> None:
+    model = add_samples(empty, "model", 10, MODEL)
+    for number in range(3):
+        image = add_image(empty, f"held{number}", Origin("elsewhere", f"held{number}"))
+        label(empty, add_faces(empty, image)[0], "hana")
+    plan = split_dataset(empty, hold_out=["source=elsewhere"])
+    assert plan.totals == {"train": 10, "val": 0, "test": 3}
+    with pytest.raises(InputUnusable, match="everything is held out"):
+        split_dataset(empty, hold_out=["source=elsewhere", "source=site"])
+    assert count_by_split(empty, model) == {"train": 10}
+
+
+def test_unseen_image_of_held_out_source_does_not_train(empty: Dataset) -> None:
+    add_samples(empty, "hand", 20, "person")
+    held = add_image(empty, "held", Origin("elsewhere", "held"))
+    label(empty, add_faces(empty, held)[0], "hana")
+    (copy,) = add_faces(empty, add_image(empty, "copy", Origin("site", "copy")))
+    label(empty, copy, "hana")
+    unseen_image = add_image(empty, "unseen", Origin("elsewhere", "unseen"))
+    (unseen,) = add_faces(empty, unseen_image)
+    empty.journal.apply("Label", [Choice(unseen, "label", "hana", MODEL)])
+    judge(empty, copy, unseen, same=True)
+    plan = split_dataset(empty, hold_out=["source=elsewhere"])
+    assert plan.splits[copy].split in ("train", "val")
+    assert plan.left_out == {unseen: LeftOut.UNSEEN}
+
+
+def test_another_seed_is_not_suggested_for_held_out_groups(sources: Dataset) -> None:
+    def split(*options: str) -> str:
+        return run_labeler("split", *options, "-d", sources.root).checked().stdout
+
+    # Of the scene of a frame that is also on the site.
+    beside = Origin("video", "beside", video="1" * 64, scene=99, time=1.0)
+    label(sources, add_faces(sources, add_image(sources, "beside", beside))[0], "rei")
+    text = split("--hold-out", "source=pixiv")
+    assert "tied to what is held out: 1" in text
+    assert "--seed" not in text
+    split("--ratio", "8:1:1")
+    places = sources.samples.iter_by_key()
+    train, test = (
+        next(sample.key for sample in places if sample.split == split)
+        for split in ("train", "test")
+    )
+    judge(sources, train, test, same=True)
+    assert "another --seed" in split()
+
+
 def test_confirmed_label_may_be_test(empty: Dataset) -> None:
     model = add_samples(empty, "model", 20, MODEL)
     add_samples(empty, "hand", 4, "person")

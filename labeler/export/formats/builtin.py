@@ -43,14 +43,16 @@ FIELDS = ("class", "tags", "title", "author", "split")
 def check_template(text: str) -> str:
     """Return a caption template. Raises `UsageError` if it is not valid."""
     try:
-        fields = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+        list(Formatter().parse(text))
     except ValueError as error:
         raise UsageError(
             f"the caption {text!r} cannot be read: {error}",
             _FIX,
         ) from error
 
-    if unknown := fields - {*FIELDS}:
+    # With their format, such as `:>8`, which no field has.
+    fields = re.findall(r"\{([^{}]*)", text.replace("{{", ""))
+    if unknown := {*fields}.difference(FIELDS):
         raise UsageError(
             f"a caption has no field {{{min(unknown)}}}: {text!r}",
             _FIX,
@@ -76,11 +78,14 @@ def format_caption(item: ExportItem, template: str, mark: str = "") -> str:
         "author": item.origin.author or "",
         "split": item.sample.split or "",
     }
-    for name in FIELDS:
-        if not values[name]:
-            # With the comma before it; commas within values stay.
-            template = re.sub(rf",?\s*\{{{name}\}}", "", template)
-    return " ".join(template.format(**values).split()).strip(" ,")
+    caption = ""
+    for text, name, _, _ in Formatter().parse(template):
+        value = values.get(str(name), "")
+        # An empty field with the comma before it; commas within values stay.
+        if name and not value:
+            text = text.rstrip().removesuffix(",")
+        caption += text + value
+    return " ".join(caption.split()).strip(" ,")
 
 
 def write_captions(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from many_samples import make_many
 from served_labeler import (
     Answer,
     Client,
@@ -19,7 +20,7 @@ from gleanset import Dataset
 from labeler.sorting.session import SortingSession
 from labeler.web.api_models import LabelPage, SentStep
 from labeler.web.sharing import SharedSorting
-from labeler.web.threads import PageComposer, SortingThreads
+from labeler.web.threads import POLL_SECONDS, PageComposer, SortingThreads
 
 FACES = 240
 PEOPLE = 4
@@ -198,6 +199,23 @@ def test_late_step_changes_faces_that_still_wait(root: Path, act: str) -> None:
     else:
         assert given == {tile["key"]: label or tile["name"] for tile in left}
     assert {key: read_labels(root)[key] for key in before} == before
+
+
+def test_failed_measuring_does_not_stop_the_server(tmp_path: Path) -> None:
+    make_many(tmp_path / "d", 30)
+
+    async def serve() -> None:
+        threads = SortingThreads(tmp_path / "d", 0.0)
+        await threads.start()
+        watching = asyncio.create_task(threads.watch())
+        # Its embeddings cannot be stored: the folder is somewhere else for a while.
+        (tmp_path / "d").rename(tmp_path / "elsewhere")
+        await asyncio.sleep(2 * POLL_SECONDS)
+        assert (await threads.run(SharedSorting.get_state, None)).unmeasured == 30
+        watching.cancel()
+        await threads.stop()
+
+    asyncio.run(serve())
 
 
 def take_page(sharing: SharedSorting, composer: PageComposer, name: str) -> LabelPage:
