@@ -583,6 +583,10 @@ def snapshot(
 
     with job.open() as dataset:
         if name is not None and delete:
+            if note:
+                raise UsageError(
+                    "--delete and --note do not go together", "leave out --note"
+                )
             dataset.db.check_writable()
             dataset.snapshots.delete(name)
             return SnapshotDeletion(name)

@@ -285,7 +285,7 @@ class VideoSampler:
         self._facts = facts
         self._result.seconds = facts.seconds
         self._result.is_pale = facts.is_pale
-        self._task.advance(0.0)
+        self._task.advance(0.0)  # raises if the run was stopped meanwhile
 
         plan = make_plan(sampling, facts)
         segment = VideoSegment(plan, sampling, self._result.fingerprints)
@@ -299,11 +299,12 @@ class VideoSampler:
         self._store_frames(self._chooser.close())
 
         self._result.damage = decoder.damage
+        # The length by the header may be missing or wrong.
         seconds = facts.seconds if decoder.length is None else decoder.length
         if decoder.last_time > (seconds or 0.0):
             seconds = decoder.last_time
         self._result.seconds = seconds
-        self._report_progress(math.inf)
+        self._report_progress(math.inf)  # to the end by the header
 
     def _offer_candidates(
         self, segment: VideoSegment, candidates: Iterable[FrameCandidate]

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -16,10 +16,9 @@ from gleanset.db.connection import CATALOGUE, Row, copy_catalogue
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import MERGE_KIND, CatalogueMerge, DecidedState
 from gleanset.db.samples import retract_disputed
-from gleanset.errors import UsageError
-from gleanset.files.store import FILE_GONE, Store, hash_bytes
+from gleanset.errors import Unreadable, UsageError
+from gleanset.files.store import Store, hash_bytes, read_original
 from gleanset.operations import make_operation
-from gleanset.records import Rejection
 from gleanset.terminal import format_result
 from gleanset.work.progress import Progress
 from pipeline.maintenance.check_files import DAMAGED
@@ -182,18 +181,15 @@ def _import_files(
     image_count = 0
     rejection_count = 0
     for sha256, kind in progress.over(merge.list_new_images(), "merge"):
-        data = b""
-        with suppress(OSError):
-            data = source.path(sha256, kind).read_bytes()
-        if hash_bytes(data) != sha256:
-            dataset.rejections.add(
-                Rejection(
-                    STAGE,
-                    sha256,
-                    DAMAGED if data else FILE_GONE,
-                    str(source.root),
-                )
-            )
+        reason = None
+        try:
+            data = read_original(source.path(sha256, kind))
+            if hash_bytes(data) != sha256:
+                reason = DAMAGED
+        except Unreadable as error:
+            reason = error.reason
+        dataset.rejections.settle(STAGE, sha256, reason, str(source.root))
+        if reason:
             rejection_count += 1
             continue
 
@@ -201,8 +197,6 @@ def _import_files(
             # File and row together, so that an interrupted merge can be run again.
             store.put(sha256, kind, data)
             merge.add_image(sha256)
-
-        dataset.rejections.remove(STAGE, sha256)
         image_count += 1
 
     return _ImportedFiles(image_count, rejection_count)

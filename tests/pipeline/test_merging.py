@@ -176,6 +176,11 @@ def list_labels(root: Path) -> dict[str, tuple[str, str | None]]:
     }
 
 
+def list_rejections(root: Path) -> list[str]:
+    with Dataset.open(root) as dataset:
+        return [rejection.reason for rejection in dataset.rejections.iterate()]
+
+
 def list_decisions(root: Path) -> list[tuple[str, ...]]:
     """Return all decisions except those of merges."""
     return sorted(
@@ -346,8 +351,18 @@ def test_late_image_completes_its_step(pair: tuple[Path, Path], tmp_path: Path) 
     lost.rename(tmp_path / "lost")
     third = make_dataset(tmp_path / "third", "eve", [])
     assert merge(third, other).result.rejected == 1
+    assert list_rejections(third) == ["file is gone"]
+    lost.touch()
+    merge(third, other)
+    assert list_rejections(third) == ["damaged"]
+    lost.unlink()
+    lost.mkdir()
+    merge(third, other)
+    assert list_rejections(third) == ["cannot be read"]
+    lost.rmdir()
     (tmp_path / "lost").rename(lost)
     assert merge(third, other).result.decisions == 2
+    assert list_rejections(third) == []
     assert list_decisions(third) == list_decisions(other)
     assert list_labels(third) == list_labels(other)
 

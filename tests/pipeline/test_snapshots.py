@@ -380,6 +380,7 @@ def test_snapshots_are_listed_and_removed(root: Path) -> None:
         root, "list", "snapshots", "--where", "name=v1"
     ).stdout.splitlines()
     assert [json.loads(line)["note"] for line in lines] == ["by number"]
+    assert run_gleanset(root, "snapshot", "v1", "--delete", "--note", "x").code == 2
     assert run_gleanset(root, "snapshot", "--delete", "v1", "--json").json == {
         "deleted": "v1"
     }
