@@ -85,16 +85,15 @@ def write_marker(folder: Path, facts: JsonDict) -> None:
         for path in folder.rglob("*")
         if path.is_file()
     )
+    # Texts with their hashes, because a person may edit them.
     texts = {
         name: hash_file(folder / name) for name in files if name.endswith(TEXT_SUFFIXES)
     }
-    # Texts with their hashes, because a person may edit them.
-    marker = {
-        "files": files,
-        "texts": texts,
-        **facts,
-    }
-    content = json.dumps(marker, ensure_ascii=False, sort_keys=True)
+    content = json.dumps(
+        {"files": files, "texts": texts, **facts},
+        ensure_ascii=False,
+        sort_keys=True,
+    )
     write_atomic(folder / MARKER, content.encode())
 
 
@@ -120,14 +119,16 @@ def check_replaceable(target: Path) -> dict[str, FileState]:
     # Neither written by the export, nor by the tool that reads it.
     foreign = sorted(
         name
-        for name in files
-        if not (name in exported_names or _is_reader_file(marker, name))
+        for name in files.keys() - exported_names
+        if not _is_reader_file(marker, name)
     )
     if foreign:
+        command = f"labeler import {shlex.quote(str(target))}"
         raise InputUnusable(
             f"{target} holds files that are not from an export, such as {foreign[0]}",
-            "export into a new folder, or read moved images of an earlier export back: "
-            f"labeler import {shlex.quote(str(target))}",
+            f"export into a new folder, or read moved images back: {command}"
+            if marker
+            else "export into a new folder",
         )
 
     # Edited captions and cards would be lost; images are not edited here.

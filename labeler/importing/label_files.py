@@ -453,7 +453,7 @@ def _add_table(
     columns = set().union(*rows)
     label_columns = [c for c in (*LABEL_COLUMNS, _OBJECTS) if c in columns]
     image_column = _find_image_column(labels.tree, file, first_rows)
-    if image_column is None or not label_columns:
+    if not (image_column and label_columns):
         return
 
     # Without its box, a label would be that of the whole image.

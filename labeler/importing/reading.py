@@ -499,7 +499,7 @@ def _read_folders_or_tables(tree: ImportTree) -> LabelledFiles:
         return tables if tables.tables else files
     # Folders win, but the table may be what the person means.
     if table := find_unread_table(tree):
-        files.note = f"folders name the classes; not read: {table}"
+        files.note = f"folders name the classes, not {table}"
     return files
 
 
