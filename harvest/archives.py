@@ -64,7 +64,7 @@ PACKED_VIDEO = "video inside an archive: unpack it, then use harvest frames"
 MAX_RATIO = 100
 FREE_BYTES = 500_000_000
 # Zip, and tar compressed by gzip, bzip2 or xz.
-_MAGICS = (b"PK\3\4", b"PK\5\6", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
+_MAGICS = (b"PK\3\4", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
 # tarfile reads a long name or attribute at once.
 _MAX_HEADER_BYTES = 1_000_000
 # zipfile unpacks other methods without a limit on the size of the result.
@@ -73,7 +73,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
 _UTF8 = 0x800
 _UNICODE_PATH = 0x7075
-_ANY_EXTENSION = "|".join(map(re.escape, sorted(ARCHIVE_EXTENSIONS)))
+_ANY_EXTENSION = "|".join(map(re.escape, ARCHIVE_EXTENSIONS))
 _SUFFIXES = re.compile(f"({_ANY_EXTENSION})+$", re.I)
 
 
@@ -383,24 +383,34 @@ def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 
 def _list_tar(file: IO[bytes]) -> Iterator[Entry]:
-    archive = tarfile.open(fileobj=file, tarinfo=_TarHeader, encoding="utf-8")  # noqa: SIM115
-    data = archive.fileobj
-    while info := archive.next():
-        archive.members.clear()  # type: ignore[attr-defined] # tarfile keeps every header
-        if info.isdir():
-            continue
-        read: Callable[[], bytes] = partial(
-            _read_tar_member, data, info.offset_data, info.size
-        )
-        if info.issparse() or not info.isreg():
-            read = partial(_reject, "not a file", "a link, a device or a sparse file")
-        name = info.name.encode("utf-8", "surrogateescape")
-        yield Entry(name, info.size, read)
+    data: Any = file
+    has_next = True
+    while has_next:
+        archive = tarfile.open(fileobj=data, tarinfo=_TarHeader, encoding="utf-8")  # noqa: SIM115
+        data = archive.fileobj
+        while info := archive.next():
+            archive.members.clear()  # type: ignore[attr-defined] # tarfile keeps every header
+            if info.isdir():
+                continue
+            read: Callable[[], bytes] = partial(
+                _read_tar_member, data, info.offset_data, info.size
+            )
+            if info.issparse() or not info.isreg():
+                read = partial(
+                    _reject, "not a file", "a link, a device or a sparse file"
+                )
+            name = info.name.encode("utf-8", "surrogateescape")
+            yield Entry(name, info.size, read)
 
-    # tarfile ends in the same way at the end mark, a block of zeros, and where there is none.
-    data.seek(archive.offset)
-    if data.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        _reject("cut off", "it ends without an end mark, or in a damaged header")
+        # tarfile ends in the same way at the end mark, a block of zeros, and where there is none.
+        data.seek(archive.offset)
+        if data.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            _reject("cut off", "it ends without an end mark, or in a damaged header")
+        # Behind the mark there may be another tar, joined by `cat`.
+        blocks = iter(partial(data.read, tarfile.BLOCKSIZE), b"")
+        has_next = any(block[257:262] == b"ustar" for block in blocks)
+        if has_next:
+            data.seek(-tarfile.BLOCKSIZE, io.SEEK_CUR)
 
 
 def _read_tar_member(data: Any, offset: int, size: int) -> bytes:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import shlex
 import unicodedata
 from collections import Counter
@@ -48,7 +47,6 @@ EXCLUDED = "excluded"
 # Of metadata that img2dataset writes for each image, in a KEY.json next to KEY.jpg, in its formats
 # `webdataset` and `files`: https://github.com/rom1504/img2dataset.
 METADATA_SUFFIX = ".json"
-_SHARD = re.compile(r"\d+\.tar")
 
 
 class ImageFile(NamedTuple):
@@ -440,9 +438,8 @@ def parse_metadata(data: bytes) -> ImageMetadata | None:
 
 def find_shards(folder: Path) -> list[Path]:
     """Return the WebDataset shards that img2dataset wrote into a folder."""
-    shards = []
-    for path in sorted(folder.glob("*.tar")):
-        statistics = path.with_name(f"{path.stem}_stats.json")
-        if _SHARD.fullmatch(path.name) and statistics.is_file():
-            shards.append(path)
-    return shards
+    return [
+        path
+        for path in sorted(folder.glob("*.tar"))
+        if path.with_name(f"{path.stem}_stats.json").is_file()
+    ]

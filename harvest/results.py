@@ -228,7 +228,7 @@ class FramesResult(HarvestResult, kw_only=True):
             "duplicate frames": self.duplicate,
             "known frames": self.known,
             "rejected frames": self.rejected - self.video_states.get("rejected", 0),
-            "reasons": _explain_reasons(self.reasons),
+            "reasons": self.reasons,
             "left out": self.left_out,
             "next": self.next,
             "damaged or unreadable videos": self.unreadable_videos,

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import platformdirs
 
-from gleanset.errors import NeedsLogin, UsageError
+from gleanset.errors import NeedsLogin
 from gleanset.files.atomic import atomic_file, disk_errors
 from harvest.results import LoginResult
 
@@ -49,14 +49,10 @@ def read_secret(name: str) -> str | None:
     return value or None
 
 
-def store_secret(name: str, value: str) -> None:
-    """Store a secret in the file."""
-    value = value.strip()
-    if not value:
-        raise UsageError(f"the secret {name} is empty", "give its value")
-
-    _known_secrets.add(value)
-    values = _read_file() | {name: value}
+def store_secrets(secrets: Mapping[str, str]) -> None:
+    """Store secrets by name in the file, all or none."""
+    _known_secrets.update(secrets.values())
+    values = {**_read_file(), **secrets}
     path = find_secrets_file()
     with disk_errors(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -124,7 +120,7 @@ def check_pasted_secret(pasted: str, kind: str) -> str:
     Raises `NeedsLogin` for a text that cannot be one.
     """
     text = pasted.strip()
-    if not text or not text.isascii() or not text.isprintable():
+    if not (text and text.isascii() and text.isprintable()):
         raise NeedsLogin(
             f"not a valid {kind}: it is empty or has invalid characters",
             "run the same command again and paste it whole",
@@ -136,8 +132,7 @@ def store_login(
     site: str, secrets: Mapping[str, str], account: str = ""
 ) -> LoginResult:
     """Store verified secrets by name; return the result of the command."""
-    for name, value in secrets.items():
-        store_secret(name, value)
+    store_secrets(secrets)
     result = LoginResult(
         logged_in=site, kept_in=str(find_secrets_file()), account=account
     )

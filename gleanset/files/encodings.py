@@ -170,7 +170,12 @@ def decode_names(
         )
 
     if is_zip or named or encoding.name in _WIDE_ENCODINGS:
-        others += filter(_has_only_short_sequences, texts.keys() - others)
+        # Those whose UTF-8 sequences beyond ASCII all have two bytes.
+        others += [
+            name
+            for name in texts.keys() - others
+            if not (name.isascii() or _LONG_UTF8.search(name))
+        ]
     try:
         for name in others:
             texts[name] = name.decode(encoding.name)
@@ -178,11 +183,6 @@ def decode_names(
         raise wrong_encoding_error(f"a name in {source}", encoding.name) from error
     encoding.report(f"a name in {source}")
     return texts
-
-
-def _has_only_short_sequences(name: bytes) -> bool:
-    """Return whether all UTF-8 sequences of a name beyond ASCII have two bytes."""
-    return not (name.isascii() or _LONG_UTF8.search(name))
 
 
 class FolderNames:

@@ -264,14 +264,18 @@ def _read_length_of_cut_file(video: Path, container: str) -> float | None:
     return seconds if size < stated_size else None
 
 
-def is_cut_ogg(video: Path, container: str) -> bool:
-    """Return whether an Ogg file, which states no length, ends with a page that ends no stream."""
-    if container != "ogg":
+def lacks_end(video: Path, container: str) -> bool:
+    """Return whether an Ogg or GIF file, which state no length, lack their last page or mark."""
+    if container not in ("ogg", "gif"):
         return False
     with video.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _MAX_OGG_PAGE_BYTES))
-        _, mark, page = file.read().rpartition(b"OggS")
+        data = file.read()
+    if container == "gif":
+        return not data.rstrip(b"\0\r\n").endswith(b";")
+
+    _, mark, page = data.rpartition(b"OggS")
     # The version, then the type (RFC 3533).
     flags = page[1] if mark and len(page) > 1 else 0
     return not flags & _LAST_OGG_PAGE

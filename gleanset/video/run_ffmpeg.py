@@ -27,7 +27,7 @@ from gleanset.platform import read_available
 # Excludes text, image and playlist demuxers: a playlist could make ffmpeg read other files.
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,rm,m4v,"
-    "h264,hevc,av1,ivf,obu,mxf,nut,dv,vob,wtv,gif,apng"
+    "h264,hevc,av1,ivf,obu,vc1,yuv4mpegpipe,mxf,nut,dv,vob,wtv,gif,apng"
 )
 # Placeholder: ffmpeg-python does not accept paths that are not UTF-8, so they are inserted later.
 _INPUT = "file:INPUT"

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from urllib3 import BaseHTTPResponse, HTTPHeaderDict
-from urllib3.exceptions import DecodeError, HTTPError
+from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout
 
 from gleanset import __version__
@@ -371,14 +371,8 @@ class Client:
                 in_body = True
                 data = self._read_body(url, response, policy, deadline)
                 return HttpResponse(response.status, response.headers, data, url)
-        except zlib.error as error:
-            raise classify_error(
-                DecodeError(str(error)),
-                url,
-                in_body,
-            ) from error
-        except (HTTPError, OSError, UnicodeError) as error:
-            self._raise_if_over(url, deadline, cause=error)
+        except (HTTPError, OSError, UnicodeError, zlib.error) as error:
+            self._raise_if_over(url, deadline)
             raise classify_error(error, url, in_body) from error
         finally:
             self._watcher.remove(deadline)
@@ -440,15 +434,11 @@ class Client:
             raise _too_large(url, max_bytes)
         return content
 
-    def _raise_if_over(
-        self, url: str, deadline: Deadline, cause: Exception | None = None
-    ) -> None:
+    def _raise_if_over(self, url: str, deadline: Deadline) -> None:
         if self.slots.is_closed:
-            raise Closed("the download was stopped") from cause
+            raise Closed("the download was stopped")
         if deadline.is_over:
-            raise Unreadable(
-                "too slow", f"{url}: more than {deadline.total:g} s"
-            ) from cause
+            raise Unreadable("too slow", f"{url}: more than {deadline.total:g} s")
 
     def _headers(self, accept: str) -> dict[str, str]:
         return {

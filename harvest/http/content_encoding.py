@@ -1,10 +1,12 @@
-"""Content decoding of responses (RFC 9110, 8.4.1): gzip."""
+"""Content decoding of responses (RFC 9110, 8.4.1): gzip and deflate."""
 
 import zlib
 
-_GZIP_BEGINNING = b"\x1f\x8b"
-# For zlib: a window of 15 bits, and 16 for the header of gzip.
-_GZIP_WBITS = 31
+_ENCODINGS = ("gzip", "x-gzip", "deflate")
+# Of gzip, and of zlib with its largest window at each level. No image begins like these.
+_BEGINNINGS = (b"\x1f\x8b", b"x\x01", b"x^", b"x\x9c", b"x\xda")
+# For zlib: a window of 15 bits, and 32 to tell gzip from its own format.
+_WBITS = 47
 
 
 def decode_content(data: bytes, encodings: str, max_bytes: int) -> bytes:
@@ -13,18 +15,17 @@ def decode_content(data: bytes, encodings: str, max_bytes: int) -> bytes:
     Some servers announce an encoding and send the image as it is: such a body is not changed.
     Raises `zlib.error` if it is damaged.
     """
-    for encoding in reversed(encodings.lower().split(",")):
-        is_gzip = encoding.strip() in ("gzip", "x-gzip")
-        if is_gzip and data.startswith(_GZIP_BEGINNING):
-            data = _gunzip(data, max_bytes)
+    for encoding in encodings.lower().split(","):
+        if encoding.strip() in _ENCODINGS and data.startswith(_BEGINNINGS):
+            data = _inflate(data, max_bytes)
     return data
 
 
-def _gunzip(data: bytes, max_bytes: int) -> bytes:
+def _inflate(data: bytes, max_bytes: int) -> bytes:
     result = b""
     # Several compressed parts may follow each other (RFC 1952, 2.2).
-    while data.startswith(_GZIP_BEGINNING) and len(result) <= max_bytes:
-        member = zlib.decompressobj(_GZIP_WBITS)
+    while data.startswith(_BEGINNINGS) and len(result) <= max_bytes:
+        member = zlib.decompressobj(_WBITS)
         result += member.decompress(
             data,
             max_bytes + 1 - len(result),

@@ -3,13 +3,13 @@
 import re
 import socket
 import ssl
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from urllib3.exceptions import (
     ConnectTimeoutError,
-    DecodeError,
     HTTPError,
     LocationParseError,
     NameResolutionError,
@@ -98,10 +98,11 @@ def classify_error(error: Exception, url: str, in_body: bool) -> Unreadable:
     if isinstance(error, ReadTimeoutError):
         return Unreadable("timed out", detail)
     # A connection that was refused is a `ConnectTimeoutError` of urllib3 as well.
-    is_refused = isinstance(error, NewConnectionError)
-    if isinstance(error, ConnectTimeoutError) and not is_refused:
+    if isinstance(error, ConnectTimeoutError) and not isinstance(
+        error, NewConnectionError
+    ):
         return TransientFailure("timed out", detail)
-    if isinstance(error, DecodeError):
+    if isinstance(error, zlib.error):
         return Unreadable("cut off", detail)
     if in_body:
         return TransientFailure("cut off", detail)

@@ -301,7 +301,8 @@ class RobotsPolicy:
 
         if CONTENT_SIGNAL in self.respected:
             for name in _SIGNAL_HEADERS:
-                if any(map(_forbids_training, headers.getlist(name))):
+                preferences = map(_allows_training, headers.getlist(name))
+                if False in preferences:
                     raise Unreadable(NO_TRAINING, url)
 
     def check_image_bytes(self, url: str, data: bytes) -> None:
@@ -326,10 +327,6 @@ def _allows_training(preferences: str) -> bool | None:
     if not values:
         return None
     return not any(value.startswith("n") for value in values)
-
-
-def _forbids_training(preferences: str) -> bool:
-    return _allows_training(preferences) is False
 
 
 def find_directive(lines: Sequence[str], directives: frozenset[str]) -> str | None:

@@ -354,7 +354,7 @@ class Scheduler(Generic[Result]):
             outcome = Outcome(candidate, self._process(data))
         except Exception as error:
             outcome = make_failure(candidate, error)
-        if response.url in (candidate.url, normalize_url(candidate.url)):
+        if response.url == normalize_url(candidate.url):
             return outcome
 
         # The importer finds out whether the image at the other address is a notice.

@@ -96,16 +96,14 @@ class HostSlots:
         """
         with self._lock:
             slots = self._slots(host)
-            if not self._is_refusing(slots):
+            if not self.is_refusing(host):
                 slots.refusals = slots.refusals + 1 if is_refusal else 0
 
     def is_refusing(self, host: str) -> bool:
         """Return whether a host refused too many requests in a row."""
         with self._lock:
-            return self._is_refusing(self._slots(host))
-
-    def _is_refusing(self, slots: _Slots) -> bool:
-        return slots.refusals >= _MAX_REFUSALS_PER_SLOT * self.per_host
+            refusals = self._slots(host).refusals
+            return refusals >= _MAX_REFUSALS_PER_SLOT * self.per_host
 
     def hold(self, host: str, seconds: float) -> None:
         """Start no request to this host for that long."""

@@ -154,7 +154,13 @@ class CutFinder:
         gradual_cuts = _find_gradual_cuts(window)
         cuts = [cut for cut in gradual_cuts if self.settled_until < cut.time <= until]
 
-        fades = [cut for cut in gradual_cuts if _is_fade(window, cut)]
+        # Those that begin or end with a single color.
+        fades = [
+            cut
+            for cut in gradual_cuts
+            if not cut.starts_scene
+            or _get_spread(window, cut.begin) <= MAX_BLANK_SPREAD
+        ]
         large_steps = np.flatnonzero(is_pending & (window.steps >= MIN_HARD_STEP))
         for index in large_steps.tolist():
             time = float(window.times[index])
@@ -272,11 +278,6 @@ def _follows_scene(window: FrameBuffer, cut: SceneCut, spread: float) -> bool:
         return False
     has_faded_out = _get_spread(window, cut.begin) <= spread / 2
     return has_faded_out or spread >= _MIN_SPREAD_SHARE * _get_spread(window, cut.end)
-
-
-def _is_fade(window: FrameBuffer, cut: SceneCut) -> bool:
-    """Return whether a gradual cut begins or ends with a single color."""
-    return not cut.starts_scene or _get_spread(window, cut.begin) <= MAX_BLANK_SPREAD
 
 
 def _get_spread(window: FrameBuffer, time: float) -> float:

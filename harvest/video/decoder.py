@@ -25,7 +25,7 @@ from gleanset.video.filter_graph import (
 )
 from gleanset.video.probe_ffmpeg import (
     PacketTimes,
-    is_cut_ogg,
+    lacks_end,
     measure_packets,
     reports_damage,
 )
@@ -50,7 +50,7 @@ _PIECE_SECONDS = 1.0
 _UNRELIABLE_FRAMES = 40
 
 # Log lines that are not errors.
-_WARNING_LINE = re.compile(r"(?:\[[^\]]* @ 0x\w+\] )?\[warning\]")
+_WARNING_LINE = re.compile(r"(?:\[[^\]]* @ 0x\w+\] )*\[warning\]")
 
 
 class FrameBlock(NamedTuple):
@@ -140,11 +140,11 @@ class FfmpegDecoder:
             raise Unreadable(reason, find_failure_reason(self._log_lines))
 
         end = max(self.last_time, 0.0)
-        is_cut = self._plan.until is None and is_cut_ogg(self._video, facts.container)
+        is_cut = self._plan.until is None and lacks_end(self._video, facts.container)
         length = None if facts.is_length_guessed or is_cut else facts.seconds
         reason = self._find_damage(exit_code, end, length)
         if is_cut and not reason:
-            reason = "its last page is missing"
+            reason = "its end is missing"
 
         missing = 0.0 if length is None else length - end
         if length is not None and not reason and missing > MAX_MISSING_SECONDS:

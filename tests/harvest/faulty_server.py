@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
@@ -216,6 +217,10 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "/gzip-picture": lambda h: h.answer(
         200, gzip.compress(JPEG), Content_Encoding="gzip"
     ),
+    "/deflated-picture": lambda h: h.answer(
+        200, zlib.compress(JPEG), Content_Encoding="deflate"
+    ),
+    "/announced-deflate": lambda h: h.answer(200, JPEG, Content_Encoding="deflate"),
     "/bad-gzip": lambda h: h.answer(
         200, b"\x1f\x8b\x08damaged", Content_Encoding="gzip"
     ),

@@ -406,6 +406,24 @@ def test_tar_truncated_between_members_is_reported(
     assert result["reasons"]["cut off"] == len(parts)  # type: ignore[index]
 
 
+@pytest.mark.parametrize("kind", TARS)
+def test_joined_tars_are_read_to_the_end(
+    dataset: Dataset, tmp_path: Path, kind: str
+) -> None:
+    parts = [
+        make_archive(
+            tmp_path / f"{n}.{kind}", {f"{n}/{n}.jpg": picture(n)}
+        ).read_bytes()
+        for n in range(3)
+    ]
+    archive = tmp_path / f"all.{kind}"
+    archive.write_bytes(b"".join(parts))
+    assert harvest(dataset, archive, hints=True)["hints"] == {"0": 1, "1": 1, "2": 1}
+
+    archive.write_bytes(parts[0] + parts[1][:600])
+    assert "cut off" in harvest(dataset, archive)["reasons"]  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_number_of_members_is_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -551,7 +569,8 @@ def test_table_overrides_metadata_and_metadata_overrides_options(
     (place / "deep" / "c.jpg").write_bytes(with_exif(13, "Eve", "(c) Eve"))
     (place / "deep" / "d.jpg").write_bytes(picture(14))
     (place / "sources.csv").write_text(
-        "\ufeffFile,Author,License,URL,else\n"
+        "\ufeffsep=,\n"
+        "File,Author,License,URL,else\n"
         "b.jpg,Bea,,https://b.example/1,x\n"
         "deep\\c.jpg,Cleo,CC0,,\n"
         "deep/d.jpg,far,far,,\n",

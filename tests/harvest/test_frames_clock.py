@@ -217,10 +217,32 @@ def test_cut_ogg_states_no_length_but_is_damaged(
         assert (len(times), details) == (20, [])
         return
     [detail] = details
-    read = float(detail.removeprefix("read ").partition(" s: its last page")[0])
+    read = float(detail.removeprefix("read ").partition(" s: its end")[0])
     assert read == pytest.approx(times[-1], abs=1.1)
     # What was asked for is there.
     assert sample(dataset, video, end=2.0)[:2] == [0, 1]
+
+
+@pytest.mark.parametrize("share", [0.4, 0.9, 1.0])
+def test_cut_gif_states_no_length_but_is_damaged(
+    dataset: Dataset, tmp_path: Path, share: float
+) -> None:
+    video = drawn_video(tmp_path / "a.gif", lavfi_source(10, "64x48"))
+    data = video.read_bytes()
+    video.write_bytes(data[: int(len(data) * share)])
+    times = sample(dataset, video)
+    assert times == list(range(len(times)))
+    assert len(times) == pytest.approx(10 * share, abs=1)
+    is_damaged = [detail.endswith("its end is missing") for detail in rejected(dataset)]
+    assert is_damaged == ([True] if share < 1 else [])
+
+
+def test_warnings_of_ffmpeg_are_not_damage(dataset: Dataset, tmp_path: Path) -> None:
+    # The last image stays for 5 s; the pixel format yuvj420p is "deprecated".
+    source = "testsrc2=s=64x48:r=1/5:d=30"
+    video = drawn_video(tmp_path / "slides.mov", source, "-c:v", "mjpeg")
+    assert sample(dataset, video, every=5) == [0, 5, 10, 15, 20, 25]
+    assert not rejected(dataset)
 
 
 def test_cut_fragments_are_damaged(dataset: Dataset, tmp_path: Path) -> None:

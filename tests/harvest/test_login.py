@@ -14,7 +14,7 @@ from pixiv_site import BAD_TOKEN, Answer, PixivSite, account, error
 from tools_for_tests import running
 
 from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited
-from harvest.secrets import VARIABLES, read_secret, redact_secrets, store_secret
+from harvest.secrets import VARIABLES, read_secret, redact_secrets, store_secrets
 from harvest.sources.flickr import log_in_to_flickr
 from harvest.sources.pixiv.api import log_in_to_pixiv
 
@@ -239,10 +239,10 @@ def test_private_file_is_used(
 ) -> None:
     before = os.umask(0)
     try:
-        store_secret(KEY, " abc123 ")
+        store_secrets({KEY: "abc123"})
     finally:
         os.umask(before)
-    store_secret("pixiv.refresh_token", "r-1")
+    store_secrets({"pixiv.refresh_token": "r-1"})
     assert json.loads(secrets_file.read_text()) == {
         KEY: "abc123",
         "pixiv.refresh_token": "r-1",
@@ -262,9 +262,9 @@ def test_private_file_is_used(
 @needs_modes
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o602, 0o666])
 def test_file_readable_by_others_raises_error(secrets_file: Path, mode: int) -> None:
-    store_secret(KEY, "abc123")
+    store_secrets({KEY: "abc123"})
     secrets_file.chmod(mode)
-    for attempt in (lambda: read_secret(KEY), lambda: store_secret(KEY, "x")):
+    for attempt in (lambda: read_secret(KEY), lambda: store_secrets({KEY: "x"})):
         with pytest.raises(NeedsLogin, match=r"chmod 600 .*secrets\.json") as caught:
             attempt()
         assert "abc123" not in str(caught.value)
@@ -286,7 +286,7 @@ def test_damaged_file_error_contains_no_secret(secrets_file: Path, text: str) ->
 
 
 def test_redact_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    store_secret(KEY, "k3y/with+signs")
+    store_secrets({KEY: "k3y/with+signs"})
     monkeypatch.setenv("PIXIV_REFRESH_TOKEN", "t0ken-of-pixiv")
     result = "key k3y/with+signs, quoted k3y%2Fwith%2Bsigns, token t0ken-of-pixiv, and the rest"
     assert redact_secrets(result) == "key ***, quoted ***, token ***, and the rest"

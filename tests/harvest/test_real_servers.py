@@ -82,7 +82,10 @@ def test_cookie_of_a_redirect_is_sent_to_its_target(
             download(client, site.url + path)
 
 
-@pytest.mark.parametrize("path", ["/announced-gzip", "/gzip-picture"])
+@pytest.mark.parametrize(
+    "path",
+    ["/announced-gzip", "/gzip-picture", "/announced-deflate", "/deflated-picture"],
+)
 def test_announced_encoding_may_be_missing(
     client: Client, site: FaultyServer, path: str
 ) -> None:
