@@ -26,7 +26,13 @@ from gleanset.named_files import format_origin
 from gleanset.records import Candidate, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
 from gleanset.work.progress import NO_PROGRESS, Progress
-from harvest.redirects import NOT_ASKED, NOTICE, RedirectedOutcome, RedirectTargets
+from harvest.redirects import (
+    NOT_ASKED,
+    NOTICE,
+    RedirectedOutcome,
+    RedirectTargets,
+    make_target_key,
+)
 from harvest.results import (
     HarvestCounts,
     HarvestPreview,
@@ -157,9 +163,10 @@ class Importer:
 
         image = outcome.result.sha256
         target = outcome.final_url
-        if self._targets.record_redirect(target, candidate.url):
+        key = make_target_key(target, image)
+        if self._targets.record_redirect(key, candidate.url):
             self._store.discard(image, outcome.result.format)
-            for undo in self._targets.imports.pop(target, []):
+            for undo in self._targets.imports.pop(key, []):
                 undo()
             # Unless the same image is also a file of the user, or a person decided about it.
             if not Maintenance(self._dataset.db).is_own_or_decided(image):
@@ -175,7 +182,7 @@ class Importer:
         if is_imported:
             was_new = self.tally["added"] > added_before
             undo = partial(self._retract, image, origin, target, was_new=was_new)
-            self._targets.imports[target].append(undo)
+            self._targets.imports[key].append(undo)
         return is_imported
 
     def _retract(

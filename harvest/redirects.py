@@ -55,5 +55,14 @@ class RedirectTargets:
         return len(urls) >= _MIN_REDIRECTS
 
 
+def make_target_key(url: str, image: str) -> str:
+    """Return what a redirect leads to: an address, with its image instead of its query.
+
+    A host may append the requested address to that of its notice; other queries name an image.
+    """
+    address, query, _ = url.partition("?")
+    return f"{address}#{image}" if query else address
+
+
 def _file_name(url: str) -> str:
     return urlsplit(url).path.rpartition("/")[2].casefold()

@@ -221,12 +221,11 @@ def _list_pages(api: FlickrApi, params: Params) -> Iterator[ResultPage[Photo]]:
 
     def ask(number: int) -> ResultPage[Photo]:
         page = api.search(params, number)
-        is_last = number == page.pages
-        if is_last and number > 1 and not page.photo:
+        if number == page.pages > 1 and _list_ids(page) <= earlier_ids:
             # Flickr may count too many pages, or this answer was incomplete.
             page = api.search(params, number)
 
-        ids = {str(photo.get("id")) for photo in page.photo}
+        ids = _list_ids(page)
         # Raised only if the page stays empty.
         error = None
         if number == 1 and page.total > 0:
@@ -235,14 +234,21 @@ def _list_pages(api: FlickrApi, params: Params) -> Iterator[ResultPage[Photo]]:
             )
 
         next_page = number + 1 if number < page.pages else None
-        if ids and ids <= earlier_ids:
-            # The end of what is listed, and not of the results if there are more pages: a next page
-            # beyond the last one is not requested, but says that older photos are left.
-            next_page = _LAST_PAGE + 1 if page.pages > _LAST_PAGE else None
+        if ids <= earlier_ids:
+            if ids and page.pages > _LAST_PAGE:
+                # The end of what is listed, and not of the results: a next page beyond the last one
+                # is not requested, but says that older photos are left.
+                return ResultPage(page.photo, _LAST_PAGE + 1)
+            # Requested again, as an empty page is.
+            page.photo.clear()
         earlier_ids.update(ids)
         return ResultPage(page.photo, next_page, error)
 
     return walk_pages(ask, start=1, last=_LAST_PAGE)
+
+
+def _list_ids(page: FlickrPage) -> set[str]:
+    return {str(photo.get("id")) for photo in page.photo}
 
 
 def _older_search(params: Params, last: list[Photo]) -> tuple[Params | None, str]:

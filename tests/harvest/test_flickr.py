@@ -4,7 +4,7 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -416,32 +416,37 @@ def test_too_many_uploads_in_one_second_raises_incomplete(
     assert len(api.forms) < 40
 
 
-def in_three_pages(broken: int, times: int) -> Callable[[Form, int], Any]:
-    """List 1,300 photos; page `broken` is empty the first `times` times."""
+def in_three_pages(
+    broken: int, times: int, shown: Sequence[int] = ()
+) -> Callable[[Form, int], Any]:
+    """List 1,300 photos; page `broken` has only those `shown` the first `times` times."""
     pages: list[int] = []
 
     def reply(form: Form, _: int) -> object:
         number = int(form["page"])
         pages.append(number)
-        is_empty = number == broken and pages.count(broken) <= times
-        numbers = [] if is_empty else range((number - 1) * 500, min(number * 500, 1300))
+        is_broken = number == broken and pages.count(broken) <= times
+        page = range((number - 1) * 500, min(number * 500, 1300))
+        numbers = shown if is_broken else page
         return listing(*map(photo, numbers), page=number, pages=3, total=1300)
 
     return reply
 
 
+@pytest.mark.parametrize("shown", [(), range(500), range(200, 250)], ids=str)
 @pytest.mark.parametrize(("broken", "times"), [(2, 1), (2, 2), (3, 1)])
-def test_empty_page_is_requested_again(
-    api: FlickrServer, client: Client, broken: int, times: int
+def test_empty_or_repeated_page_is_requested_again(
+    api: FlickrServer, client: Client, broken: int, times: int, shown: Sequence[int]
 ) -> None:
-    api.reply = in_three_pages(broken, times)
+    api.reply = in_three_pages(broken, times, shown)
     assert len(search(api, client)) == 1300
 
 
-def test_persistently_empty_page_raises_incomplete(
-    api: FlickrServer, client: Client
+@pytest.mark.parametrize("shown", [(), range(500)], ids=str)
+def test_persistently_empty_or_repeated_page_raises_incomplete(
+    api: FlickrServer, client: Client, shown: Sequence[int]
 ) -> None:
-    api.reply = in_three_pages(2, 9)
+    api.reply = in_three_pages(2, 9, shown)
     query = Query("owl", options={"endpoint": f"{api.url}/x"})
     result = Flickr(pace=0).candidates(query, client)
     assert len([next(result) for _ in range(800)]) == 800
@@ -449,8 +454,11 @@ def test_persistently_empty_page_raises_incomplete(
         next(result)
 
 
-def test_missing_last_page_is_accepted(api: FlickrServer, client: Client) -> None:
-    api.reply = in_three_pages(3, 9)
+@pytest.mark.parametrize("shown", [(), range(500, 1000)], ids=str)
+def test_missing_last_page_is_accepted(
+    api: FlickrServer, client: Client, shown: Sequence[int]
+) -> None:
+    api.reply = in_three_pages(3, 9, shown)
     assert len(search(api, client)) == 1000
 
 

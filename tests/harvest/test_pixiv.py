@@ -192,6 +192,14 @@ def test_null_fields_are_accepted(pixiv: PixivSite, client: Client) -> None:
     assert skipped == {"unreadable": 1}
 
 
+def test_empty_last_page_is_requested_again(pixiv: PixivSite, client: Client) -> None:
+    first = search_response(work(1), next_offset=30)
+    answers(pixiv, first, search_response(), search_response(work(2)))
+    assert keys(search(pixiv, client)) == ["1_p0", "2_p0"]
+    answers(pixiv, first, search_response(), search_response())
+    assert keys(search(pixiv, client)) == ["1_p0"]
+
+
 def test_empty_page_with_next_page_is_skipped(pixiv: PixivSite, client: Client) -> None:
     answers(
         pixiv,

@@ -179,7 +179,10 @@ REMOVED = picture(999)
 
 
 class Host:
-    """Images at `/p/N.jpg`; answers 429 from `refuses_from` on; redirects `/gone/N`."""
+    """Images at `/p/N.jpg`; answers 429 from `refuses_from` on; redirects `/gone/N`.
+
+    `/told/N` is redirected to the same notice with a query, `/show/N` to an image of its own.
+    """
 
     def __init__(self, site: FaultyServer) -> None:
         self.site = site
@@ -191,7 +194,13 @@ class Host:
     def _answer(self, h: Handler) -> None:
         if h.path.startswith("/gone/"):
             h.answer(302, Location="/removed.jpg")
-        elif h.path == "/removed.jpg":
+        elif h.path.startswith("/told/"):
+            h.answer(302, Location=f"/removed.jpg?from={h.path}")
+        elif h.path.startswith("/show/"):
+            h.answer(302, Location=f"/view.php?id={h.path.removeprefix('/show/')}")
+        elif h.path.startswith("/view.php"):
+            h.answer(200, picture(int(h.path.partition("=")[2])))
+        elif h.path.startswith("/removed.jpg"):
             h.answer(200, REMOVED)
         elif h.path.startswith("/p/"):
             with self.lock:
@@ -253,6 +262,18 @@ def test_common_redirect_target_is_rejected(host: Host, dataset: Dataset) -> Non
     assert {r.reason for r in dataset.rejections.iterate()} == {NOTICE}
     # It is not accepted in a later run either, under whatever URL.
     assert host.harvest(dataset, "/gone/77.jpg", "/removed.jpg")["added"] == 0
+
+
+def test_query_in_the_address_of_a_notice_is_ignored(
+    host: Host, dataset: Dataset
+) -> None:
+    result = host.harvest(
+        dataset,
+        *(f"/told/{n}" for n in range(5)),
+        *(f"/show/{n}" for n in range(5)),
+    )
+    assert result == NO_COUNTS | {"added": 5, "rejected": 5, "reasons": {NOTICE: 5}}
+    assert urls(dataset) == {f"{host.site.url}/show/{n}" for n in range(5)}
 
 
 def test_redirect_target_of_earlier_run_is_removed(

@@ -280,6 +280,9 @@ def _make_origin(work: Work, key: str, url: str, query: Query) -> Origin:
 def _list_pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]]:
     def ask(offset: int) -> ResultPage[Work] | None:
         page = api.search(search, offset)
+        if offset and page == ([], None):
+            # The page before named this one: it may have results after all.
+            page = api.search(search, offset)
         # Pixiv refuses offsets beyond the end of what it lists, but not the first page.
         if not page:
             if offset == 0:
