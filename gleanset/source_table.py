@@ -3,10 +3,12 @@
 import csv
 import io
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, NamedTuple, TextIO
 
@@ -21,6 +23,7 @@ NAME = "sources.csv"
 TAG_TABLE = "metadata.jsonl"
 COLUMNS = ("file", "author", "licence", "page", "group")
 MAX_TABLE_BYTES = 100_000_000
+_SEPARATOR_LINE = re.compile('"?sep=(.)', re.IGNORECASE)
 SIDECAR_SUFFIXES = (*TAG_SUFFIXES, ".json", ".xmp")
 """Extensions of files that are about one image."""
 MAX_SIDECAR_BYTES = 1_000_000
@@ -204,9 +207,17 @@ def _normalize(path: Path) -> Path:
     return Path(unicodedata.normalize("NFC", str(path)))
 
 
-def find_delimiter(header: str) -> str:
-    """Return the delimiter of a table: programs of many countries save CSV with semicolons."""
-    return max(",;\t", key=header.count)
+def skip_to_header(lines: Iterator[str]) -> tuple[Iterator[str], str]:
+    """Return the lines of a table from its header on, and its delimiter.
+
+    Programs of many countries save CSV with semicolons, and Excel may name the delimiter in a line
+    before the header: `sep=;`. Blank lines are skipped.
+    """
+    line = next(filter(str.strip, lines), "")
+    named = _SEPARATOR_LINE.match(line)
+    if named:
+        return lines, named[1]
+    return chain([line], lines), max(",;\t", key=line.count)
 
 
 def is_source_table(path: PurePath) -> bool:
@@ -229,9 +240,8 @@ def _locate(name: str, table: Path) -> Path:
 
 
 def _parse_rows(table: Path, text: TextIO) -> Iterator[tuple[Path, SourceTableRow]]:
-    delimiter = find_delimiter(text.readline())
-    text.seek(0)
-    rows = csv.reader(text, delimiter=delimiter)
+    lines, delimiter = skip_to_header(text)
+    rows = csv.reader(lines, delimiter=delimiter)
     titles = [title.strip().lower() for title in next(rows, [])]
     names = [_SYNONYMS.get(title, title) for title in titles]
     if "file" not in names:

@@ -19,7 +19,7 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.encodings import find_encoding, wrong_encoding_error
 from gleanset.files.parquet import list_columns, read_texts
 from gleanset.records import Candidate, Origin
-from gleanset.source_table import find_delimiter
+from gleanset.source_table import skip_to_header
 
 MAX_LINE_CHARS = 1_000_000
 """Lists with longer lines or cells are rejected."""
@@ -39,7 +39,9 @@ _PAGE_KEYS = (
     "web_url",
 )
 
-_URL_BEGINNING = re.compile(r"\s*https?://", re.IGNORECASE)
+_URL_BEGINNING = re.compile(r'\s*"?https?://', re.IGNORECASE)
+# Columns in other words than those of `Row`.
+_SYNONYMS = {"license": "licence", "page_url": "page"}
 
 
 Columns = Mapping[str, str]
@@ -137,7 +139,7 @@ def read_rows(file: Path, options: ListOptions = NO_OPTIONS) -> Iterator[Row]:
     kind = file.suffix.lower()
     if kind == ".parquet":
         yield from _parquet_rows(file, options)
-    elif kind in _DIALECTS:
+    elif kind in (".csv", ".tsv"):
         yield from _table_rows(file, options)
     elif options.columns:
         raise UsageError(
@@ -191,18 +193,10 @@ def _parquet_rows(file: Path, options: ListOptions) -> Iterator[Row]:
             yield row
 
 
-class _Tsv(csv.excel_tab):
-    """Tabs without quotes (IANA, text/tab-separated-values): a quote may begin a caption."""
-
-    quoting = csv.QUOTE_NONE
-
-
-_DIALECTS: dict[str, type[csv.Dialect]] = {".csv": csv.excel, ".tsv": _Tsv}
-
-
 def _table_rows(file: Path, options: ListOptions) -> Iterator[Row]:
-    lines = _lines(file, options.encoding)
+    lines, delimiter = skip_to_header(_lines(file, options.encoding))
     first = next(lines, "")
+    lines = chain([first], lines)
     is_csv = file.suffix.lower() == ".csv"
     # Without a header it is a list of URLs, as a text file.
     if not options.columns and _URL_BEGINNING.match(first):
@@ -211,13 +205,19 @@ def _table_rows(file: Path, options: ListOptions) -> Iterator[Row]:
                 f"the first line of {file} does not name its columns",
                 "write a line such as url,caption before it",
             )
-        yield from starmap(Row, _split(chain([first], lines)))
+        unquoted = (line.replace('"', "") for line in lines)
+        yield from starmap(Row, _split(unquoted))
         return
 
-    delimiter = find_delimiter(first) if is_csv else "\t"
-    rows = _read_cells(file, chain([first], lines), delimiter)
+    # Tabs come without quotes (IANA, text/tab-separated-values): a quote may begin a caption.
+    table = csv.reader(
+        lines,
+        delimiter=delimiter if is_csv else "\t",
+        quoting=csv.QUOTE_MINIMAL if is_csv else csv.QUOTE_NONE,
+    )
+    rows = _read_cells(file, table)
     names = [name.strip() for name in next(rows, [])]
-    if not any(names):
+    if not names:
         return
 
     indices = _find_columns(file, options.columns, names)
@@ -227,14 +227,7 @@ def _table_rows(file: Path, options: ListOptions) -> Iterator[Row]:
             yield row
 
 
-def _read_cells(
-    file: Path, lines: Iterator[str], delimiter: str
-) -> Iterator[list[str]]:
-    rows = csv.reader(
-        lines,
-        _DIALECTS[file.suffix.lower()],
-        delimiter=delimiter,
-    )
+def _read_cells(file: Path, rows: Any) -> Iterator[list[str]]:
     csv.field_size_limit(MAX_LINE_CHARS)
     try:
         yield from rows
@@ -263,35 +256,33 @@ def _make_row(indices: Mapping[str, int], cells: Sequence[str | None]) -> Row | 
 
 def _find_columns(file: Path, columns: Columns, names: Sequence[str]) -> dict[str, int]:
     """Return the index of the column of each field; of those not in `columns`, if it is there."""
-    fields = {"url": "url", **columns}
-    indices = {
-        field: _find_column(file, field, name, names) for field, name in fields.items()
-    }
-    lower_names = [name.casefold() for name in names]
+    required = {"url": "url", **columns}
+    indices = {}
     for field in Row._fields:
-        if field not in fields and lower_names.count(field) == 1:
-            indices[field] = lower_names.index(field)
+        column = required.get(field, field)
+        matches = _match_names(names, column)
+        if len(matches) == 1:
+            indices[field] = matches[0]
+        elif field in required:
+            header = ", ".join(name[:80] for name in names[:50])
+            problem = "several columns" if matches else "no column"
+            guess = did_you_mean(column, list(names), "did you mean {}? ")
+            raise InputUnusable(
+                f"{file} has {problem} {column!r}; columns: {header}",
+                f"{guess}name another one: --column {field}=NAME",
+            )
     return indices
 
 
-def _find_column(file: Path, field: str, column: str, names: Sequence[str]) -> int:
-    matches = [index for index, name in enumerate(names) if name == column]
-    if not matches:
-        folded = column.casefold()
-        matches = [n for n, name in enumerate(names) if name.casefold() == folded]
-    if len(matches) == 1:
-        return matches[0]
-
-    columns = ", ".join(name[:80] for name in names[:50])
-    if matches:
-        raise InputUnusable(
-            f"{file} has several columns {column!r}; columns: {columns}"
-        )
-    guess = did_you_mean(column, list(names), "did you mean {}? ")
-    raise InputUnusable(
-        f"{file} has no column {column!r}; columns: {columns}",
-        f"{guess}name another one: --column {field}=NAME",
-    )
+def _match_names(names: Sequence[str], column: str) -> list[int]:
+    """Return the indices of a column: exact ones, else those in another case or with a synonym."""
+    exact = [index for index, name in enumerate(names) if name == column]
+    folded = column.casefold()
+    return exact or [
+        index
+        for index, name in enumerate(map(str.casefold, names))
+        if folded in (name, _SYNONYMS.get(name))
+    ]
 
 
 def _lines(file: Path, encoding: str | None) -> Iterator[str]:
@@ -381,11 +372,9 @@ def _messages(file: Path, encoding: str | None) -> Iterator[Any]:
 
 
 def _candidate(url: str, metadata: Mapping[str, Any], label: str | None) -> Candidate:
-    numbers = [metadata[name] for name in _POST_KEYS if metadata.get(name)]
-    number = numbers[0] if numbers else None
-    texts = [str(metadata.get(name)) for name in _PAGE_KEYS]
-    pages = [text for text in texts if text.startswith("http")]
-    page = pages[0] if pages else None
+    number = next(filter(None, map(metadata.get, _POST_KEYS)), None)
+    texts = (str(metadata.get(name)) for name in _PAGE_KEYS)
+    page = next((text for text in texts if text.startswith("http")), None)
     if not page and number and metadata.get("category") == "pixiv":
         page = f"https://www.pixiv.net/artworks/{number}"
 
@@ -407,9 +396,13 @@ def _candidate(url: str, metadata: Mapping[str, Any], label: str | None) -> Cand
     # Sent by gallery-dl itself; in the JSON with its option `output.private`.
     headers = metadata.get("_http_headers")
     referer = headers.get("Referer") if isinstance(headers, Mapping) else None
-    width = _find_side(metadata, "width")
-    height = _find_side(metadata, "height")
-    return Candidate(url, origin, width, height, referer=referer or page)
+    return Candidate(
+        url,
+        origin,
+        width=_find_side(metadata, "width"),
+        height=_find_side(metadata, "height"),
+        referer=referer or page,
+    )
 
 
 def _find_side(metadata: Mapping[str, Any], name: str) -> int | None:

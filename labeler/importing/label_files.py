@@ -23,7 +23,7 @@ from gleanset.errors import InputUnusable
 from gleanset.html.words import count
 from gleanset.labelled_images import FRACTIONS, Frame, parse_frame
 from gleanset.records import Rectangle
-from gleanset.source_table import find_delimiter
+from gleanset.source_table import skip_to_header
 from labeler.export.rows import unescape_formula
 from labeler.importing.labelled import (
     ImportTree,
@@ -542,9 +542,10 @@ def _iter_json_rows(text: str) -> Iterator[Mapping[str, str]]:
 
 def _iter_csv_rows(text: str) -> Iterator[Mapping[str, str]]:
     """Return the rows of CSV or TSV; the first line names the columns."""
+    lines, delimiter = skip_to_header(io.StringIO(text, newline=""))
     reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=find_delimiter(text.partition("\n")[0]),
+        lines,
+        delimiter=delimiter,
         strict=True,  # an open quotation mark would take the rows below it
     )
     names = [name.strip().lower() for name in next(reader, [])]

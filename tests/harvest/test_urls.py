@@ -370,6 +370,29 @@ def test_columns_named_like_fields_are_used(tmp_path: Path, name: str) -> None:
     assert (origin.hint, origin.author) == ("a", "Yuu")
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        "sep=;\nurl;license;page_url\nhttp://h/1.jpg;CC0;http://h/p\n",
+        '"sep=|"\r\nURL|License|page\r\nhttp://h/1.jpg|CC0|http://h/p\r\n',
+        "\n  \nurl,license,page_url\n\nhttp://h/1.jpg,CC0,http://h/p\n",
+        "license,licence,url,page\nno,CC0,http://h/1.jpg,http://h/p\n",
+    ],
+)
+def test_header_in_other_words_and_below_other_lines(
+    tmp_path: Path, table: str
+) -> None:
+    (tmp_path / "l.csv").write_bytes(table.encode())
+    [row] = read_rows(tmp_path / "l.csv")
+    assert (row.url, row.licence, row.page) == ("http://h/1.jpg", "CC0", "http://h/p")
+
+
+def test_quoted_addresses_without_header(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text('"http://h/1.jpg"\n"http://h/2.jpg"\n')
+    urls = [row.url for row in read_rows(tmp_path / "l.csv")]
+    assert urls == ["http://h/1.jpg", "http://h/2.jpg"]
+
+
 def test_unnamed_list_columns_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "l.parquet").write_bytes(
         as_parquet([{"url": "/1.jpg", "label": ["a", "b"]}])
@@ -451,6 +474,12 @@ WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: b"http://h/1.jpg,a cat\n",
         "does not name its columns",
     ),
+    "quoted, without header": (
+        "l.csv",
+        lambda: b'"http://h/1.jpg","a cat"\n',
+        "does not name its columns",
+    ),
+    "empty header": ("l.csv", lambda: b",\nhttp://h/1.jpg,a\n", "no column 'url'"),
     "duplicate columns": ("l.csv", lambda: b"url,url\na,b\n", "several columns"),
 }
 

@@ -308,6 +308,7 @@ def test_unclear_labels_raise_error(
         "id,label\n0.jpg,cat\n1.jpg,dog\ngone.jpg,dog\n",
         "\ufefffilename;class\nimages\\0.jpg;cat\nimages\\1.jpg;dog\ngone.jpg;dog\n",
         "image_id\tspecies\n0\tcat\n1\tdog\ngone\tdog\n",
+        "\nsep=;\nid;label\n0.jpg;cat\n1.jpg;dog\ngone.jpg;dog\n",
         "note,id,label\na\u2028b,0.jpg,cat\nc\x85d,1.jpg,dog\ne,gone.jpg,dog\n",
     ],
 )
