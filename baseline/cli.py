@@ -363,7 +363,8 @@ def format_prediction(prediction: FilePrediction) -> list[str]:
     path = escape_name(prediction.path)
     if prediction.rejection is not None:
         return [
-            f"{path}: not predicted: {prediction.rejection.reason} ({prediction.rejection.detail})"
+            f"{path}: not predicted: {prediction.rejection.reason} "
+            f"({escape_name(prediction.rejection.detail)})"
         ]
 
     lines = []

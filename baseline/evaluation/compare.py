@@ -153,7 +153,7 @@ def _comparison_row(row: ComparedRun) -> tuple[str, ...]:
 class _RunOutputs(NamedTuple):
     """Calibrated outputs of a run, and the predictions users get (N), which may be `UNKNOWN`.
 
-    Labels are names, because class numbers may differ by run.
+    Labels are present names, because numbers and names of classes may differ by run.
     """
 
     run: str
@@ -192,8 +192,9 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
     labels_by_run = [run.labels() for run in all_outputs]
     # Pairs of key and label: a sample that was relabelled between two evaluations cannot be
     # compared.
-    common = set.intersection(*(set(labels.items()) for labels in labels_by_run))
-    labels = dict(sorted(common))
+    labels = dict(
+        sorted(set.intersection(*(set(labels.items()) for labels in labels_by_run)))
+    )
     keys = list(labels)
     if not keys:
         raise InputUnusable(
@@ -206,12 +207,11 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
     common_outputs = [run.select(keys) for run in all_outputs]
     label_counts = Counter(labels.values())
     classes = set.union(*(set(run.classes) for run in all_outputs))
-    all_keys = set.union(*map(set, labels_by_run))
 
     return Comparison(
         split=split,
         count=len(keys),
-        left_out=len(all_keys) - len(keys),
+        left_out=len(set.union(*map(set, labels_by_run))) - len(keys),
         commonest_class=max(label_counts.values()) / len(keys),
         runs=tuple(
             _compare_run(run, groups, common_outputs[0]) for run in common_outputs
@@ -245,7 +245,8 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
     return _RunOutputs(
         run=name,
         folder=folder,
-        classes=classes,
+        # Of a class that was renamed between two runs, both have images.
+        classes=tuple(read_metrics(folder, dataset).classes),
         outputs=replace(outputs, logits=scores),
         predictions=decide(outputs.logits, classes, rule, similarity).classes,
     )

@@ -1,6 +1,5 @@
 """Evaluation of a run after its training, and again on the current samples."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from baseline.data.runs import (
     TRAINED_ON,
     find_finished_run,
     find_renamed_classes,
+    read_run_json,
     run_folder,
 )
 from baseline.data.samples import Examples, find_examples
@@ -366,10 +366,9 @@ def _check_not_trained_on(
     dataset: Dataset, run: str, folder: Path, examples: Examples, split: str
 ) -> None:
     """Refuse images whose groups the run was trained on, if the split was changed since."""
-    file = folder / TRAINED_ON
-    if split == "train" or not file.is_file():
+    trained_keys = read_run_json(folder, TRAINED_ON, set[str], "train again")
+    if split == "train" or not trained_keys:
         return
-    trained_keys = set(json.loads(file.read_text()))
     samples = examples.splits[split]
     keys = trained_keys.union(sample.key for sample in samples)
     # Of all samples of the splits, and of `keys`, which may have left the splits.

@@ -18,7 +18,7 @@ from baseline.use.model import ImagePrediction, Model
 from gleanset.db.classes import normalize_class_name
 from gleanset.errors import UsageError
 from gleanset.files.atomic import atomic_file
-from gleanset.files.names import assign_folder_names, make_safe_name
+from gleanset.files.names import assign_folder_names, format_path, make_safe_name
 from gleanset.files.store import hash_file
 from gleanset.platform import count_cores
 from gleanset.records import Box, Rejection
@@ -167,14 +167,12 @@ class PredictionTable:
 
     def add(self, prediction: FilePrediction) -> None:
         """Write the rows of one file."""
-        # Bytes of a path that are not UTF-8 are escaped.
-        data = prediction.path.encode("utf-8", "surrogateescape")
-        path = data.decode("utf-8", "backslashreplace")
-
+        path = format_path(prediction.path)
         if prediction.rejection is not None:
-            rejection = prediction.rejection
-            reason = f"{rejection.reason}: {rejection.detail}".removesuffix(": ")
-            self._rows.writerow({"path": path, "rejected": reason})
+            reason = f"{prediction.rejection.reason}: {prediction.rejection.detail}"
+            # The detail may be a path, too.
+            text = format_path(reason.removesuffix(": "))
+            self._rows.writerow({"path": path, "rejected": text})
         for part, answer in prediction.parts:
             self._rows.writerow({"path": path, **_row_cells(part, answer)})
 

@@ -23,7 +23,7 @@ ARCHIVE_EXTENSIONS = frozenset(
 """Extensions of archives that may contain images."""
 
 
-def format_path(path: Path) -> str:
+def format_path(path: Path | str) -> str:
     """Return a path as text; escape bytes that are not UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 

@@ -11,7 +11,12 @@ import numpy as np
 from onnx import ModelProto
 
 from baseline.data.pixels import PixelReader, choose_readers
-from baseline.data.runs import find_run_dataset, find_run_folder, hash_model_files
+from baseline.data.runs import (
+    find_renamed_classes,
+    find_run_dataset,
+    find_run_folder,
+    hash_model_files,
+)
 from baseline.data.samples import pixel_sources
 from baseline.features.graph_backbones import OnnxBackbone
 from baseline.use.engines import (
@@ -188,6 +193,10 @@ def export_run(
     sha256 = hash_model_files(folder)
     engine = RunEngine.from_folder(folder)
     with Dataset.open(find_run_dataset(folder, root) or root) as dataset:
+        # The present names of classes, which its samples have, too.
+        engine.facts = engine.facts.with_names(
+            find_renamed_classes(dataset, engine.facts.classes)
+        )
         samples = list(dataset.samples.iter_in_splits())
         if not samples:
             raise InputUnusable(

@@ -27,6 +27,7 @@ from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
+from labeler.classes import ClassEditor
 
 CLASSES = ("cat", "owl", "狐")
 
@@ -110,6 +111,17 @@ def test_compare_leaves_out_changed_labels(dataset: Dataset) -> None:
     make_evaluated_run(dataset, "after")
     result = compare(dataset, ["before", "after"], "test")
     assert (result.count, result.left_out) == (2, 1)
+
+
+def test_class_that_was_renamed_between_runs_is_compared(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    make_evaluated_run(dataset, "before")
+    ClassEditor(dataset).rename("owl", "aardvark")
+    make_evaluated_run(dataset, "after")
+    results = compare(dataset, ["before", "after"], "train")
+    assert (results.count, results.left_out, results.classes) == (24, 0, 3)
+    assert results.untested == ()
+    assert results.runs[0].accuracy > 0.5
 
 
 def test_incomparable_runs_raise_error(dataset: Dataset) -> None:

@@ -14,6 +14,7 @@ from evaluated_runs import fill, make_evaluated_run, simulate_outputs
 from sklearn.metrics import f1_score
 from tools_for_tests import run_here
 
+from baseline.data.runs import TRAINED_ON
 from baseline.data.samples import (
     compute_prior_shift,
     ensure_val,
@@ -255,6 +256,15 @@ def test_training_images_are_not_evaluated(
     code, _, err = baseline("evaluate")
     assert (code, "was trained on 24 of the 24" in err) == (3, True)
     assert "baseline train --preset simple -d" in err, "as the run was trained"
+
+
+def test_damaged_list_of_training_images_raises_error(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    (run_folder(trained) / TRAINED_ON).write_text("[{")
+    code, _, err = baseline("evaluate")
+    assert (code, "trained_on.json cannot be read" in err) == (3, True)
+    assert "hint: train again" in err
 
 
 def test_groups_of_training_images_are_not_evaluated(

@@ -25,7 +25,7 @@ from baseline.settings import load_preset
 from baseline.train.train_run import train_run
 from baseline.train.trained_net import load_model
 from baseline.train.training import network_outputs, with_distances
-from baseline.use.engines import ModelFacts, NetworkOutputs
+from baseline.use.engines import ModelFacts, NetworkOutputs, OnnxEngine, read_card
 from baseline.use.export import export_run as export_module
 from baseline.use.export.export_run import (
     check_agreement,
@@ -36,6 +36,7 @@ from baseline.use.export.export_run import (
 from gleanset import Dataset
 from gleanset.arrays import Pixels
 from gleanset.errors import InputUnusable, UsageError
+from labeler.classes import ClassEditor
 
 
 def test_export_predictions_match_run(
@@ -236,6 +237,23 @@ def test_invalid_names_and_files_raise_error(
     broken.write_bytes(b"no model")
     with pytest.raises(InputUnusable, match="cannot be loaded"):
         baseline.load(broken)
+
+
+def test_export_has_present_names_of_classes(
+    patterns_root: Path, exported: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(patterns_root, tmp_path / "dataset")
+    before = OnnxEngine(exported)
+    old = before.facts.classes[0]
+    with Dataset.open(tmp_path / "dataset") as dataset:
+        ClassEditor(dataset).rename(old, "zebra")
+    out = tmp_path / "model.onnx"
+    result = export_run(tmp_path / "dataset", None, out, "fp32")
+    after = OnnxEngine(out)
+    assert after.facts.classes == ("zebra", *before.facts.classes[1:])
+    # Measured on images of all classes, as before.
+    card = read_card((exported.parent / "model.onnx.json").read_bytes(), out)
+    assert result.accuracy == card.checked["accuracy"]
 
 
 def test_export_command_arguments(patterns_root: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from tools_for_tests import run_here
 
 import baseline
 from baseline.cli import commands, format_prediction
@@ -184,6 +185,26 @@ def test_invalid_options_raise_error(
 def test_missing_files_raise_error(patterns_root: Path, tmp_path: Path) -> None:
     with pytest.raises(InputUnusable, match="none of these files exists"):
         run_json("predict", tmp_path / "gone.png", "-d", patterns_root)
+
+
+@pytest.mark.posix("names are bytes there")
+def test_missing_file_with_any_name_is_a_row(
+    patterns_root: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    # A link to nothing is a missing file as well.
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link\udcff.png").symlink_to(tmp_path / "nowhere")
+    names = [tmp_path / "in", tmp_path / "gone\udcfe\n.png", pictures[0]]
+    out = tmp_path / "t.csv"
+    ran = run_here("baseline.cli", "predict", *names, "--csv", out, "-d", patterns_root)
+    lines = ran.checked().stdout.splitlines()
+    assert sum("not predicted: file is gone" in line for line in lines) == 2
+    assert not any(line.startswith(".png") for line in lines)
+    first, second, picture = read_table(out)
+    assert first["path"] == str(tmp_path / "in" / r"link\xff.png")
+    assert first["rejected"] == f"file is gone: {first['path']}"
+    assert second["rejected"].endswith("gone\\xfe\n.png")
+    assert picture["label_1"]
 
 
 PART = ImagePart(np.zeros((0, 0, 3), np.uint8), None, None)
