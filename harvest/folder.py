@@ -253,8 +253,9 @@ def _record(
 def resolve_folder(folder: Path, root: Path) -> Path:
     """Return the absolute path of a folder or image. Raises `InputUnusable`."""
     if not folder.exists():
-        placeholder = "replace DIR by the name of a folder with images"
-        fix = placeholder if folder == Path("DIR") else "check its name"
+        fix = "check its name"
+        if folder == Path("DIR"):
+            fix = "replace DIR by the name of a folder with images"
         raise InputUnusable(f"there is no folder {folder}", fix)
     reason = get_ignored_reason(folder) if folder.is_file() else None
     if reason:
@@ -283,8 +284,11 @@ def find_images(
     count as changed. Raises `InputUnusable` for a `sources.csv` that cannot be read.
     """
     if root.is_file():
-        tables = open_tables(root.parent, options)
-        rules = TreeRules(options, tables, top=(root.parent.name,))
+        rules = TreeRules(
+            options,
+            open_tables(root.parent, options),
+            top=(root.parent.name,),
+        )
         yield _make_image_file(root, Path(root.name), rules, options)
         return
 
@@ -303,7 +307,9 @@ def find_images(
             if reason:
                 ignored[reason] += 1
                 # Named in the summary, because another command can read them.
-                if reason in READ_OTHERWISE or path.suffix.lower() in TABLE_SUFFIXES:
+                if reason in READ_OTHERWISE or (
+                    reason != SOURCE_TABLE and path.suffix.lower() in TABLE_SUFFIXES
+                ):
                     options.ignored_files.append(format_short_path(str(path)))
             else:
                 relative = path.relative_to(root)

@@ -326,6 +326,9 @@ def test_summary_counts_every_file(tmp_path: Path) -> None:
         ARCHIVE: 1,
         PACKED: 1,
     }
+    # Not sources.csv, which was read.
+    listed = {Path(file).name for file in done["ignored_files"]}
+    assert listed == {"labels.csv", "clip.MP4", "more.zip", "more.rar"}
     files = sum(len(names) for _, _, names in os.walk(root)) + 1
     names = ("added", "duplicate", "known", "ignored", "rejected")
     assert sum(done[name] for name in names) == files
