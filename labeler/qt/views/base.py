@@ -162,8 +162,10 @@ class LabelerView(QWidget):
         """Return the notice of a dataset without samples, in this state of the detection."""
         if self.context.imports.running or is_detecting:
             is_whole = self.context.imports.whole_images
-            title = tr("Preparing images…" if is_whole else "Detecting faces…")
-            return Notice(title, tr("They appear here, one after the other."))
+            return Notice(
+                tr("Preparing images…" if is_whole else "Detecting faces…"),
+                tr("They appear here, one after the other."),
+            )
 
         if not image_count:
             return self._first_steps()
@@ -236,9 +238,11 @@ class LabelerView(QWidget):
             texts.append(tr("{count} images have no face.", count=faceless))
             steps.append(self.to_view("crop", tr("Draw boxes manually")))
         if counts.later:
-            text = tr("Show faces you were not sure of: {count}", count=counts.later)
-            show = partial(self.context.show_place, Place.LATER.target)
-            steps.insert(0, NextStep(text, show))
+            unsure_step = NextStep(
+                tr("Show faces you were not sure of: {count}", count=counts.later),
+                partial(self.context.show_place, Place.LATER.target),
+            )
+            steps.insert(0, unsure_step)
         return Notice(
             self._describe_work(counts),
             " ".join(texts),
@@ -439,7 +443,11 @@ class EmptyNotice(QWidget):
         cards = row_layout(
             None, *map(self._card, notice.cards), None, margins=(0, SPACE_M, 0, SPACE_M)
         )
-        buttons = (button(step.text, step.do) for step in notice.steps)
+        # The most likely step stands out.
+        buttons = (
+            button(step.text, step.do, primary=step is notice.steps[0])
+            for step in notice.steps
+        )
         self._actions = QWidget()
         self._actions.setLayout(column_layout(cards, row_layout(None, *buttons, None)))
         self._column.addWidget(self._actions)
@@ -454,6 +462,8 @@ class EmptyNotice(QWidget):
         title = plain_label(card.title, "heading")
         text = plain_label(card.text)
         frame.setObjectName("card")
-        parts = (title, text, None, *(button(*step) for step in card.steps))
-        frame.setLayout(column_layout(*parts, margins=(SPACE_L,) * 4))
+        buttons = (button(*step) for step in card.steps)
+        frame.setLayout(
+            column_layout(title, text, None, *buttons, margins=(SPACE_L,) * 4)
+        )
         return frame

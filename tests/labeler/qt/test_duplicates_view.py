@@ -504,6 +504,9 @@ def test_review_leads_with_doubtful_labels(
     wait_until(lambda: "look doubtful" in person.window.view.empty.text.text())  # type: ignore[attr-defined]
     first_step, *_ = person.window.view.empty.notice.steps
     assert first_step.text == f"Review labels ({len(others)})"
+    buttons = person.window.view.empty.findChildren(QPushButton)
+    primary = [button.text() for button in buttons if button.property("primary")]
+    assert primary == [first_step.text]
     person.window.view._show_notice()  # it stays while the labels are compared again
     assert "look doubtful" in person.window.view.empty.text.text()
     for is_chosen in (False, True):
