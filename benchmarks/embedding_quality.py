@@ -5,13 +5,13 @@
 
 In each set, one, three, five, ten or four fifths of a class's images are labelled, in whole groups;
 the labels of the others are predicted by the nearest neighbor (nn) and by the models of the window
-and of prelabelling (ridge, self-training), scored by mean recall over classes. Without labels the
-images are clustered as in a new window and as `gleanset list clusters` lists them, on a random four
-fifths of the groups: adjusted Rand index, F1 over pairs, and purity. `plain` are raw descriptors,
-`descriptor` adds the identity embedding, as the window compares before prelabeling, and `prelabel`
-are the vectors of prelabeling. WORK keeps a line for each split, so that an interrupted run can
-continue. A FOLDER has one folder per class, and optionally `sources.json`
-(benchmarks/labelled_tree.py).
+and of prelabelling (ridge, self-training; whitened is an idea of docs/experiments.md), scored by
+mean recall over classes. Without labels the images are clustered as in a new window and as
+`gleanset list clusters` lists them, on a random four fifths of the groups: adjusted Rand index, F1
+over pairs, and purity. `plain` are raw descriptors, `descriptor` adds the identity embedding, as
+the window compares before prelabeling, and `prelabel` are the vectors of prelabeling. WORK keeps a
+line for each split, so that an interrupted run can continue. A FOLDER has one folder per class, and
+optionally `sources.json` (benchmarks/labelled_tree.py).
 """
 
 import argparse
@@ -43,8 +43,16 @@ from labeler.sorting.page_layout import MEAN_CLUSTER_SIZE
 
 SETS = ("characters", "characters_fan10", "characters_shows5", "photos")
 SIZES = (1, 3, 5, 10)
-MODELS = ("nn", "ridge", "self-training")
+MODELS = ("nn", "ridge", "self-training", "whitened")
 TRAIN_SHARE = 0.8
+
+ROUNDS = 5
+SHRINKAGE = 2.0
+"""Added to the covariance within classes, relative to the mean variance of a dimension."""
+UNLABELLED_WEIGHT = 0.5
+"""Weight of an unlabelled image; a labelled one has 1."""
+SHARPNESS = 8.0
+"""Score that the median image gains over its mean class."""
 
 Rows = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -117,7 +125,7 @@ def draw_split(
 def measure_recall(
     names: np.ndarray, vectors: Rows, is_labelled: np.ndarray
 ) -> list[float]:
-    """Return the mean recall of nearest neighbor, ridge and self-training."""
+    """Return the mean recall of nearest neighbor, ridge, self-training and whitened means."""
     is_tested = ~is_labelled & np.isin(names, names[is_labelled])
     train, test = vectors[is_labelled], vectors[is_tested]
     nearest = names[is_labelled][(test @ train.T).argmax(axis=1)]
@@ -127,9 +135,49 @@ def measure_recall(
     order = np.arange(len(y))
     rows = TrainingRows(labelled, y, order, trusted, len(classes), by_hint)
     ridge = classes[Ridge.fit(train, rows).score(test).argmax(axis=1)]
-    self_training = classes[SelfTraining.create(vectors, rows).predict(test)]
-    predictions = nearest, ridge, self_training
+    likeliest = SelfTraining.create(vectors, rows).predict(vectors)
+    self_training = classes[likeliest[is_tested]]
+    whitened = classes[refine_whitened(vectors, rows, likeliest)[is_tested]]
+    predictions = nearest, ridge, self_training, whitened
     return [_mean_recall(names[is_tested], predicted) for predicted in predictions]
+
+
+def refine_whitened(
+    vectors: Rows, training: TrainingRows, likeliest: np.ndarray
+) -> np.ndarray:
+    """Return class numbers (N) by means in a space whitened by the covariance within classes.
+
+    Means and covariance are fitted several times to labels and predictions for all images, at first
+    the `likeliest` (N).
+    """
+    labelled = training.rows
+    one_hot = np.eye(training.classes)
+    centered = vectors.astype(np.float64) - vectors.mean(axis=0)
+    _, lengths, axes = np.linalg.svd(centered, full_matrices=False)
+    rows = centered @ axes[:200].T
+    ridge = SHRINKAGE * np.square(lengths[:200]).mean() / len(rows)
+    weights = np.full(len(rows), UNLABELLED_WEIGHT)
+    weights[labelled] = 1
+    shares = one_hot[likeliest]
+    for _ in range(ROUNDS + 1):
+        shares[labelled] = one_hot[training.y]
+        members = shares * weights[:, None]
+        counts = np.maximum(members.sum(axis=0), 1e-9)
+        means = members.T @ rows / counts[:, None]
+        within = (rows * weights[:, None]).T @ rows - (
+            means * counts[:, None]
+        ).T @ means
+        covariance = within / weights.sum() + ridge * np.eye(rows.shape[1])
+        factor = np.linalg.cholesky(covariance)
+        white = np.linalg.solve(factor, rows.T).T
+        white_means = np.linalg.solve(factor, means.T).T
+        scores = white @ white_means.T - np.square(white_means).sum(axis=1) / 2
+        gaps = scores.max(axis=1) - scores.mean(axis=1)
+        powers = np.exp(
+            SHARPNESS * (scores - scores.max(axis=1, keepdims=True)) / np.median(gaps)
+        )
+        shares = powers / powers.sum(axis=1, keepdims=True)
+    return np.asarray(scores.argmax(axis=1))
 
 
 def _mean_recall(names: np.ndarray, predicted: np.ndarray) -> float:
