@@ -369,8 +369,7 @@ def test_label_provenance_follows_last_decision(
 
 
 def test_unseen_labels_until_a_person_decides(dataset: Dataset) -> None:
-    with dataset.db.transaction():
-        dataset.classes.get_or_create("rei")
+    ClassEditor(dataset).add("rei")
     model, page_user, person = (add_sample(dataset, n) for n in range(3))
     dataset.journal.apply("Label", [Choice(model, "label", "hana", MODEL)])
     dataset.journal.apply("Label", [Choice(page_user, "label", "hana", PAGE_USER)])
