@@ -145,18 +145,18 @@ def iter_confusion(dataset: Dataset) -> Iterator[Line]:
 def _list_wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
     # Imported here because it is slow to load.
     from baseline.evaluation.metrics import list_mistakes, read_metrics
-    from baseline.evaluation.outputs import load_outputs, log_softmax
+    from baseline.evaluation.outputs import load_outputs, softmax
 
     folder = dataset.runs_folder / run
     for split, outputs in load_outputs(folder).items():
         metrics = read_metrics(folder, dataset)
         calibration = metrics.calibration
         logits = outputs.logits  # N x classes
-        scores = log_softmax(calibration.apply(logits) if calibration else logits)
+        probabilities = softmax(calibration.apply(logits) if calibration else logits)
 
         for mistake in list_mistakes(
-            scores,
-            scores.argmax(1),
+            probabilities,
+            probabilities.argmax(1),
             outputs.y,
             outputs.keys,
             metrics.classes,

@@ -142,7 +142,7 @@ def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMet
     confidences = confidences_of(answers, probabilities, outputs.membership)
     is_unsure = ~is_unknown & (confidences < MIN_ANSWER_CONFIDENCE)
     mistakes = list_mistakes(
-        np.log(probabilities),
+        probabilities,
         answers,
         outputs.y,
         outputs.keys,

@@ -282,7 +282,7 @@ def compute_classification_metrics(
     confusion = confusion_matrix(y, predictions, labels=numbers)
     scores = compute_class_scores(y, predictions, classes)
     mistakes = list_mistakes(
-        log_probabilities,
+        np.exp(log_probabilities),
         predictions,
         y,
         keys,
@@ -361,7 +361,7 @@ def empty_split_error(message: str, commands: Sequence[str] = ()) -> InputUnusab
 
 
 def list_mistakes(
-    log_probabilities: Float64Array,
+    probabilities: Float64Array,
     predictions: IntArray,
     y: IntArray,
     keys: Sequence[str],
@@ -377,7 +377,7 @@ def list_mistakes(
                 key=keys[row],
                 true=classes[y[row]],
                 predicted=classes[number],
-                confidence=float(np.exp(log_probabilities[row, number])),
+                confidence=float(probabilities[row, number]),
             )
         )
     mistakes.sort(key=lambda mistake: (-mistake.confidence, mistake.key))

@@ -100,6 +100,16 @@ def test_unsure_answers_are_counted() -> None:
     assert (answers.unsure, answers.unsure_right) == (4, 3)
 
 
+def test_impossible_classes_give_no_warning() -> None:
+    # Probabilities of other classes are zero; warnings are errors in tests.
+    logits = np.array([[2000, 0], [0, 2000]], np.float32)
+    outputs = Outputs(logits, np.array([0, 0]), ("a", "b"))
+    answers = SplitAnswers(outputs, ("cat", "owl"), np.arange(2))
+    metrics = compute_answer_metrics(answers, DecisionRule())
+    (mistake,) = metrics.mistakes
+    assert (mistake.key, mistake.confidence) == ("b", 1.0)
+
+
 def test_compare_leaves_out_changed_labels(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     make_evaluated_run(dataset, "before")
