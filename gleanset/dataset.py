@@ -436,12 +436,10 @@ class Dataset(SampleCollection):
     def remove_image(self, sha256: str, reason: str) -> None:
         """Remove an image's files, crops and rows; leave a tombstone."""
         maintenance = Maintenance(self.db)
-        originals = self.originals()
         with self.db.transaction():
+            self.originals().remove_files(sha256)
             for key in maintenance.list_sample_keys(sha256):
-                self.crop_path(key).unlink(missing_ok=True)
-            for file in originals.find_files(sha256):
-                file.unlink(missing_ok=True)
+                self.crops().remove_files(key)
             maintenance.forget(sha256, reason)
 
     @property
@@ -507,7 +505,8 @@ class Dataset(SampleCollection):
 def check_dataset_exists(root: Path) -> None:
     """Raise `DatasetMissing` if a folder is not a dataset."""
     with disk_errors(root):
-        if _has_catalogue(root):
+        # The settings may be deleted: defaults replace them. Nothing replaces the catalogue.
+        if (root / CATALOGUE).is_file():
             return
 
     if (root / SETTINGS_FILE).is_file():
@@ -523,8 +522,10 @@ def _catalogue_missing_error(root: Path) -> DatasetMissing:
     snapshots = list((root / "snapshots").glob("*.sqlite"))
     if snapshots:
         latest = max(snapshots, key=lambda path: path.stat().st_mtime)
+        # A log that is left would be applied to the copy.
+        log = shlex.quote(f"{catalogue}-wal")
         command = shlex.join(["cp", str(latest), str(catalogue)])
-        hint = f"copy the latest snapshot back: {command}"
+        hint = f"copy the latest snapshot back: rm -f {log} && {command}"
     else:
         hint = "put a copy of it back, or begin a new dataset in another folder: -d DIR"
     return DatasetMissing(f"the catalogue is missing: {catalogue.absolute()}", hint)
@@ -533,14 +534,9 @@ def _catalogue_missing_error(root: Path) -> DatasetMissing:
 def is_dataset(folder: Path) -> bool:
     """Return whether a folder is a dataset; False if unreadable."""
     try:
-        return _has_catalogue(folder)
+        return (folder / CATALOGUE).is_file()
     except OSError:
         return False
-
-
-def _has_catalogue(folder: Path) -> bool:
-    # The settings may be deleted: defaults replace them. Nothing replaces the catalogue.
-    return (folder / CATALOGUE).is_file()
 
 
 def has_dataset_file(folder: Path) -> bool:

@@ -25,7 +25,12 @@ from gleanset.dataset import is_dataset
 from gleanset.errors import DoneInPart, MissingComponent, UsageError
 from gleanset.named_files import locate
 from gleanset.request import Count, Request, request_options
-from gleanset.settings import Settings, restore_settings_file, write_settings
+from gleanset.settings import (
+    Settings,
+    read_own_settings,
+    restore_settings_file,
+    write_settings,
+)
 from gleanset.terminal import escape_name
 from pipeline.episodes.request import EpisodesRequest
 
@@ -113,7 +118,8 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
         if lines:
             try:
                 settings = msgspec.convert(
-                    msgspec.to_builtins(dataset.settings) | lines, Settings
+                    msgspec.to_builtins(read_own_settings(dataset.root)) | lines,
+                    Settings,
                 )
             except msgspec.ValidationError as error:
                 raise UsageError(f"text too long: {error}", "shorten it") from error

@@ -22,6 +22,8 @@ RESERVED_NAMES = {
     "cache",
     "runs",
     "damaged",
+    "snapshots",
+    "web",
     "dataset.toml",
     "catalog.sqlite",
 }

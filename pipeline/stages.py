@@ -239,9 +239,9 @@ class Stages:
             yield partial(recipe.export.folder_in, root)
             yield recipe.export.options
 
-        if recipe.train:
-            yield recipe.train.check
-            yield partial(_check_packages, recipe.train)
+        if train := recipe.train:
+            yield train.check
+            yield lambda: require_packages(load_preset(train.preset, train.texts()))
 
         # The run of the page is an id, or a preset whose latest run it is.
         run = recipe.web.run if recipe.web else None
@@ -273,10 +273,6 @@ class Stages:
             progress=self.progress,
             say=self.say,
         )
-
-
-def _check_packages(train: TrainRequest) -> None:
-    require_packages(load_preset(train.preset, train.texts()))
 
 
 def _has_images(root: Path) -> bool:

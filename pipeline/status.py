@@ -70,31 +70,23 @@ class _SampleCounts:
     """Numbers of labelled and pending samples, and of classes with a label."""
 
     def __init__(self, dataset: Dataset):
-        labels = Counter[str | None]()
-        self.pending = 0
-        for (status, duplicate_status, label), number in dataset.samples.count_by(
-            "status", "kept", "label"
-        ).items():
-            if duplicate_status != "kept":
-                continue
-            if status == "labelled":
-                labels[label] += number
-            elif status == "queue":
-                self.pending += number
-
+        counts = dataset.samples.count_by("kept", "status", "label")
+        self.pending = counts.get(("kept", "queue", None), 0)
+        labels = {
+            label: number
+            for (duplicate_status, status, label), number in counts.items()
+            if (duplicate_status, status) == ("kept", "labelled")
+        }
         self.classes = len(labels)
-        self.labelled = labels.total()
+        self.labelled = sum(labels.values())
 
 
 def _next_labeling_step(dataset: Dataset, counts: _SampleCounts) -> str:
     """Return the command to run next while there are not enough labels for a model."""
-    command = _find_detection_command(dataset)
-    if command is not None:
+    if command := _find_detection_command(dataset):
         return command
-    if not counts.labelled:
-        suggestion = suggest_whole_images(dataset)
-        if suggestion is not None:
-            return suggestion[0]  # the command, without why
+    if not counts.labelled and (suggestion := suggest_whole_images(dataset)):
+        return suggestion[0]  # the command, without why
 
     # Not what was just undone.
     if dataset.journal.find_undone_kind() != "accept-hints" and any(
@@ -102,10 +94,8 @@ def _next_labeling_step(dataset: Dataset, counts: _SampleCounts) -> str:
     ):
         return f"labeler accept hints {dataset.option}"
 
-    if counts.pending:
-        command = _find_labelling_command(dataset)
-        if command is not None:
-            return command
+    if counts.pending and (command := _find_labelling_command(dataset)):
+        return command
     return f"harvest folder DIR --hints-from-folders {dataset.option}"
 
 
@@ -122,8 +112,7 @@ def _next_model_step(
     if not dataset.samples.has_splits():
         steps.insert(0, steps.pop())
     for find_command in steps:
-        command = find_command()
-        if command is not None:
+        if command := find_command():
             return command
 
     latest_run = find_latest_model(dataset)
@@ -136,10 +125,9 @@ def _next_model_step(
 
     # Before the first model all of them are worth labelling, later only if they are many.
     has_many = counts.pending * MIN_SHARE_TO_LABEL >= counts.labelled
-    if counts.pending and (has_many or latest_run is None):
-        command = _find_labelling_command(dataset)
-        if command is not None:
-            return command
+    is_next = counts.pending and (has_many or latest_run is None)
+    if is_next and (command := _find_labelling_command(dataset)):
+        return command
     command = "webapp serve" if can_serve else "labeler export"
     return f"{command} {dataset.option}"
 
@@ -156,11 +144,7 @@ def _has_unmarked_duplicates(dataset: Dataset, duplicates: DuplicatePlan) -> boo
 
     Copies whose marking was just undone are left as they are.
     """
-    from labeler.duplicates.finder import STAGE  # imports OpenCV
-
-    # Samples whose file is damaged are never searched.
-    rejections = dataset.rejections.count_by_reason().get(STAGE, {})
-    if SplitEvidence(dataset.db).count_not_searched() > sum(rejections.values()):
+    if SplitEvidence(dataset.db).count_not_searched(with_failed=False):
         return True
     is_undone = dataset.journal.find_undone_kind() == "set-aside"
     # The places are what is to change in the catalogue.
@@ -193,8 +177,7 @@ def _find_labelling_command(dataset: Dataset) -> str | None:
 
 def _find_detection_command(dataset: Dataset) -> str | None:
     """Return the command that searches new images for faces, if there are any."""
-    rejections = dataset.rejections.count_by_reason().get("facecrop", {})
-    if dataset.images.count_new() <= sum(rejections.values()):
+    if not dataset.images.count_new():
         return None
     folder = dataset.images.find_interrupted_import(IMPORT)
     if folder is not None and folder.exists():

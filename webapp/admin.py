@@ -185,7 +185,7 @@ def report_image(service: Service, request: Request, _: bytes) -> Response:
             return Response(encode_jpeg(face), media_type="image/jpeg")
         return Response(
             report_decisions.read_report_image(dataset, report),
-            media_type=Image.MIME[report.claim.format],
+            media_type=Image.MIME.get(report.claim.format),
         )
 
 
@@ -301,7 +301,7 @@ def _copies_to_json(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[Js
 def _make_typical_faces(dataset: Dataset, name: str) -> list[str]:
     """Return typical faces of a class, as data URIs."""
     queue = SortingQueue(dataset.db)
-    class_id = dataset.classes.get_id(dataset.classes.resolve(name)) or 0
+    class_id = dataset.classes.get_id(dataset.classes.resolve_alias(name)) or 0
     # Faces of reports are only shown where a class has no others: they may be what is wrong.
     rows = queue.list_typical(class_id, MAX_TYPICAL_FACES)
     rows = rows or queue.get_portraits(class_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,7 @@ def check_numbers(
 ) -> tuple[str, ...]:
     """Check the numbers of reports, or `all`. Raises `UsageError`."""
     for text in numbers:
-        if text != ALL and not (text.isascii() and text.isdecimal()):
+        if text != ALL and not re.fullmatch("[0-9]{1,18}", text):
             raise UsageError(
                 f"not the number of a report: {text!r}",
                 f"use numbers, or {ALL}",

@@ -6,9 +6,15 @@ import msgspec
 
 from facecrop.request import ModelDetector
 from gleanset.config import Param
+from gleanset.credit import validate_page_url
 from gleanset.request import Request, WorkerCount
 from gleanset.web.listening import ListenRequest
 from webapp.settings import RequestLimits
+
+
+def parse_origin(text: str) -> str:
+    """Return the site of a page as browsers send it, without a path. Raises `UsageError`."""
+    return "/".join(validate_page_url(text.lower()).split("/")[:3])
 
 
 class ServeRequest(ListenRequest, frozen=True, kw_only=True):
@@ -25,6 +31,7 @@ class ServeRequest(ListenRequest, frozen=True, kw_only=True):
         Param(
             "Allow pages of this site (CORS), such as https://example.org.",
             metavar="ORIGIN",
+            parse=parse_origin,
         ),
     ] = ()
     public: Annotated[bool, Param("Do not ask for a token.")] = False

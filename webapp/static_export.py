@@ -10,7 +10,7 @@ from facecrop.detectors.drawnface import MODEL
 from gleanset.command_result import CommandResult
 from gleanset.dataset import is_dataset
 from gleanset.errors import MissingComponent, UsageError
-from gleanset.files.atomic import write_atomic
+from gleanset.files.atomic import disk_errors, write_atomic
 from gleanset.html.words import count, format_bytes
 from gleanset.web.page_files import SHARED_PAGE
 from gleanset.work.progress import Progress
@@ -69,7 +69,8 @@ def export_page(
     `find_served_file` and `load_model` raise.
     """
     folder = Path(request.folder)
-    is_empty = not folder.exists() or not any(folder.iterdir())
+    with disk_errors(folder):
+        is_empty = not folder.exists() or not any(folder.iterdir())
     is_earlier_export = (folder / API / "model.json").is_file()
     if not is_empty and not is_earlier_export:
         raise UsageError(

@@ -27,6 +27,7 @@ from gleanset.errors import (
     DiskFull,
     GleansetError,
     NotWritable,
+    UsageError,
 )
 from gleanset.files.atomic import disk_errors
 from gleanset.installation import update_command
@@ -265,6 +266,8 @@ class Connection:
                 clean(value) if isinstance(value, str) else value for value in values
             ]
             return self._sql.execute(sql, parameters)
+        except OverflowError as error:
+            raise UsageError("a number is too large for the catalogue") from error
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Execute a statement inside a transaction; return the number of changed rows."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.fetches import Rejections
+from gleanset.db.images import NOT_FAILED
 from gleanset.db.rows import (
     MATCHES_SEARCH,
     Search,
@@ -186,10 +187,6 @@ VALID_FACE = f"""
     """
 """SQL: a face `f` was detected, or was drawn by hand and not removed."""
 
-NOT_FAILED = (
-    "NOT EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND item=i.sha256)"
-)
-"""SQL: no face search of an image `i` failed."""
 FACELESS = f"""
     i.state='ok'
     AND EXISTS(SELECT 1 FROM scan WHERE image=i.id)

@@ -122,9 +122,9 @@ class Fetches(Table):
             SELECT sha256
             FROM fetch
             JOIN image ON image.id=fetch.image
-            WHERE source=? AND key=? AND substr(stamp, 1, length(?))=?
+            WHERE source=?1 AND key=?2 AND substr(stamp, 1, length(?3))=?3
             """,
-            (source, clean(key), stamp_start, stamp_start),
+            (source, clean(key), stamp_start),
         )
 
     def record(

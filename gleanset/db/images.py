@@ -49,6 +49,10 @@ _FRESH = f"""
     AND NOT EXISTS(SELECT 1 FROM sample s WHERE s.image=i.id AND s.status<>'retired')
     """
 """SQL: no detector has searched an image `i`, and it has no sample yet."""
+NOT_FAILED = (
+    "NOT EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND item=i.sha256)"
+)
+"""SQL: no face search of an image `i` failed."""
 _NEVER_DECIDED = f"""
     {_FRESH}
     AND NOT EXISTS(
@@ -410,21 +414,23 @@ class Images(Table):
         return self._db.fetch_int(f"SELECT count(*) FROM image i WHERE {_FRESH}")
 
     def count_new(self) -> int:
-        """Return `count_unprocessed` without images whose import was undone."""
+        """Return `count_unprocessed` without failed searches and imports that were undone."""
         return self._db.fetch_int(
-            f"SELECT count(*) FROM image i WHERE {_NEVER_DECIDED}"
+            f"SELECT count(*) FROM image i WHERE {_NEVER_DECIDED} AND {NOT_FAILED}"
         )
 
 
 def list_hash_prefixes(text: str) -> list[str]:
-    """Return hash prefixes of a text: file's hash, text, file name."""
+    """Return hash prefixes of a text: a file's hash or else the text, and an original's name."""
     path = Path(text)
-    # The name of an original is its hash.
-    candidates = [text.lower(), path.stem]
+    prefix = text.lower()
     with suppress(OSError, ValueError):  # ValueError: a NUL in the name
         if path.is_file():
-            candidates.insert(0, hash_file(path))
-    return [prefix for prefix in candidates if re.fullmatch("[0-9a-f]{4,64}", prefix)]
+            prefix = hash_file(path)
+    # The name of an original is its whole hash: 0001.jpg does not mean a hash that begins so.
+    return re.findall("^[0-9a-f]{4,64}$", prefix) + re.findall(
+        "^[0-9a-f]{64}$", path.stem
+    )
 
 
 def _origin_values(origin: Origin) -> dict[str, Any]:

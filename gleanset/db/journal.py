@@ -184,8 +184,9 @@ class Journal:
             classes = {}
             for choice in last_choices.values():
                 if choice.action == "label" and choice.label not in classes:
-                    row = self._classes.get_or_create(choice.label or "")
-                    classes[choice.label] = row
+                    classes[choice.label] = self._classes.get_or_create(
+                        choice.label or ""
+                    )
 
             step = add_step(self._db, now(), self.user, operation)
             self._classes.unhide(step, classes.values())
@@ -259,10 +260,9 @@ class Journal:
 
             changed_placements = Placements(self._db).revert(undone_id, new)
             changed_items |= set(Changes(self._db).revert(undone_id, new))
-            used_labels = {decision.label for decision in decisions}
             self._classes.unhide(
                 new,
-                [label for label in used_labels if label],
+                {decision.label for decision in decisions if decision.label},
             )
 
             splits = "SELECT count(*) FROM change WHERE step=? AND what='split'"

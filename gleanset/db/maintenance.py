@@ -185,9 +185,14 @@ class Maintenance(Table):
             "UPDATE fetch SET image=NULL, state='rejected', candidate=NULL WHERE image=?",
             (number,),
         )
-        for item in (sha256, *self.list_sample_keys(sha256)):
-            # Both are hashes of content, so they mean the same in every stage.
-            self._db.execute("DELETE FROM rejection WHERE item=?", (item,))
+        # Both are hashes of content, so they mean the same in every stage.
+        self._db.execute(
+            """
+            DELETE FROM rejection
+            WHERE item=?1 OR item IN (SELECT key FROM sample WHERE image=?2)
+            """,
+            (sha256, number),
+        )
         # Not a foreign key, because the item of a change may also be a class.
         self._db.execute(
             f"""
@@ -199,6 +204,20 @@ class Maintenance(Table):
             (number,),
         )
 
+        # Copies of a removed sample that was kept: `labeler dedup` chooses another one.
+        self._db.execute(
+            """
+            UPDATE sample
+            SET kept=1, duplicate_set=NULL
+            WHERE image<>?1
+                AND duplicate_set IN (
+                    SELECT duplicate_set
+                    FROM sample
+                    WHERE image=?1 AND kept
+                )
+            """,
+            (number,),
+        )
         self._delete("image", [number])
         self._db.execute(
             "DELETE FROM track WHERE NOT EXISTS(SELECT 1 FROM sample WHERE track=track.name)"
@@ -348,6 +367,17 @@ _NOT_FETCHED_HERE = """
         WHERE f.source=o.source AND f.key=o.item AND f.state='done'
     )
     """
+# A video whose frames were not all copied must remain to be sampled here, as their fetches.
+_HAS_ALL_FRAMES = """
+    NOT EXISTS(
+        SELECT 1
+        FROM other.origin p
+        JOIN other.image oi ON oi.id=p.image
+        WHERE p.video=o.sha256
+            AND oi.sha256 NOT IN (SELECT sha256 FROM main.image)
+            AND oi.sha256 NOT IN (SELECT sha256 FROM main.tombstone)
+    )
+    """
 _HAS_DECISION = "EXISTS(SELECT 1 FROM other.decision d WHERE d.sample=o.id)"
 _NEW_SAMPLE = f"""
     o.key NOT IN (SELECT key FROM main.sample)
@@ -452,7 +482,7 @@ class CatalogueMerge(Table):
         has_image = "(o.image IS NULL OR i.id IS NOT NULL)"
         image = {"image": "i.id"}
         self._copy("fetch", has_image, joins=_PERHAPS_OUR_IMAGE, own=image)
-        self._copy("video")
+        self._copy("video", _HAS_ALL_FRAMES)
         self._copy("rejection", _NOT_FETCHED_HERE)
         self._copy("tombstone", "o.sha256 NOT IN (SELECT sha256 FROM main.image)")
         self._copy("origin", joins=_OUR_IMAGE, own=image)

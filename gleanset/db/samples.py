@@ -528,13 +528,26 @@ class SplitEvidence(Table):
         """Return the names of all sampled videos by SHA-256."""
         return self._db.fetch_dict("SELECT sha256, name FROM video ORDER BY name")
 
-    def count_not_searched(self) -> int:
-        """Return how many labelled samples were not yet compared for duplicates."""
+    def count_not_searched(self, *, with_failed: bool = True) -> int:
+        """Return how many labelled samples were not yet compared for duplicates.
+
+        A sample has failed if its file could not be read.
+        """
         return self._db.fetch_int(
             """
             SELECT count(*)
             FROM sample s
             LEFT JOIN sample_hash l ON l.sample=s.id
-            WHERE s.status='labelled' AND ifnull(l.searched, 0)=0
-            """
+            WHERE s.status='labelled'
+                AND ifnull(l.searched, 0)=0
+                AND (
+                    ?
+                    OR NOT EXISTS(
+                        SELECT 1
+                        FROM rejection
+                        WHERE stage='dedup' AND item=s.key
+                    )
+                )
+            """,
+            (with_failed,),
         )

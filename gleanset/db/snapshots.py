@@ -211,19 +211,18 @@ def _find_forgotten_images(db: Connection, tombstones: list[Row]) -> dict[str, s
 
 
 def _count_rows(db: Connection) -> dict[str, int]:
-    in_split = (
-        "(SELECT count(*) FROM sample WHERE status='labelled' AND kept AND split="
-    )
     [counts] = db.fetch_all(
-        f"""
-            SELECT (SELECT count(*) FROM image) AS images,
-                (SELECT count(*) FROM sample WHERE status<>'retired') AS samples,
-                (SELECT count(*) FROM sample WHERE status='labelled') AS labelled,
-                (SELECT count(*) FROM sample WHERE status='rejected') AS rejected,
-                (SELECT count(*) FROM class WHERE merged_into IS NULL) AS classes,
-                {in_split}'train') AS train, {in_split}'val') AS val,
-                {in_split}'test') AS test
-            """
+        """
+        SELECT (SELECT count(*) FROM image) AS images,
+            count(*) FILTER (WHERE status<>'retired') AS samples,
+            count(*) FILTER (WHERE status='labelled') AS labelled,
+            count(*) FILTER (WHERE status='rejected') AS rejected,
+            (SELECT count(*) FROM class WHERE merged_into IS NULL) AS classes,
+            count(*) FILTER (WHERE status='labelled' AND kept AND split='train') AS train,
+            count(*) FILTER (WHERE status='labelled' AND kept AND split='val') AS val,
+            count(*) FILTER (WHERE status='labelled' AND kept AND split='test') AS test
+        FROM sample
+        """
     )
     return dict(counts)
 

@@ -8,8 +8,8 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from gleanset.db.connection import Table
-from gleanset.db.faces import FACELESS, NOT_FAILED, VALID_FACE
-from gleanset.db.images import SEARCHABLE, query_sql
+from gleanset.db.faces import FACELESS, VALID_FACE
+from gleanset.db.images import NOT_FAILED, SEARCHABLE, query_sql
 from gleanset.db.rows import dump, record_from_row
 from gleanset.records import HAND
 

@@ -121,11 +121,10 @@ def _fetch(file: PublishedFile, target: Path, otherwise: str) -> None:
     actual = hash_file(partial)
     if actual != file.sha256:
         partial.unlink()
-        hint = "it was changed by its publisher or on the way"
         raise MissingComponent(
             f"{file.url} is not the file it should be: its SHA-256 is {actual}, "
             f"expected {file.sha256}",
-            f"{hint}; {otherwise}",
+            f"it was changed by its publisher or on the way; {otherwise}",
         )
     replace_file(partial, target)
     sync_folder(target.parent)

@@ -51,10 +51,9 @@ class HubFile(NamedTuple):
         """Parse a name; for a folder, take its file `usual`. Raises `UsageError`."""
         match = _NAME.fullmatch(name)
         if not match:
-            form = f"{PREFIX}OWNER/REPOSITORY/PATH, of letters, digits and -_. alone"
             raise UsageError(
                 f"'{name}' is not a file on a hub",
-                f"write {form}",
+                f"write {PREFIX}OWNER/REPOSITORY/PATH, of letters, digits and -_. alone",
             )
 
         repository, path, revision = match.groups("")

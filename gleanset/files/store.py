@@ -9,7 +9,7 @@ that a row refers to or is about to refer to.
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -175,19 +175,20 @@ class Store:
             target = folder / f"{file.stem}-{next(numbers)}{file.suffix}"
         move_file(file, target)
 
-    def read_quarantined(self, name: str) -> Iterator[bytes]:
-        """Yield bytes of quarantined files of a name; some are intact."""
-        for path in (self.root.parent / QUARANTINE).glob(f"{name}*"):
-            yield path.read_bytes()
+    def find_quarantined(self, name: str) -> Iterator[Path]:
+        """Yield quarantined files of a name; some are intact."""
+        return (self.root.parent / QUARANTINE).glob(f"{name}*")
 
     def list_names(self, start: str) -> set[str]:
         """Return the stored names that begin with `start`, two hex digits."""
         # Files are in folders by the first two digits.
         return {path.stem for path in self.root.glob(f"{start}/*")}
 
-    def find_files(self, name: str) -> Sequence[Path]:
-        """Return the files of a name in any format."""
-        return list((self.root / name[:2]).glob(f"{name}.*"))
+    def remove_files(self, name: str) -> None:
+        """Remove the files of a name in any format, also quarantined ones."""
+        stored_files = (self.root / name[:2]).glob(f"{name}.*")
+        for file in (*stored_files, *self.find_quarantined(name)):
+            file.unlink(missing_ok=True)
 
     def iter_files(self) -> Iterator[tuple[Path, int, float]]:
         """Yield stored files with size (bytes) and modification time (seconds).

@@ -90,7 +90,8 @@ def augment(x: Pixels, random: np.random.Generator, kind: Kind) -> Pixels:
 
 def draw_view_numbers(key: str, view: int, seed: int) -> Float64Array:
     """Return the random numbers (in 0..1) of view `view` of the sample `key`."""
-    entropy = (seed, zlib.crc32(key.encode()), view)
+    # Of a negative seed as well: entropy is never negative.
+    entropy = (seed % 2**64, zlib.crc32(key.encode()), view)
     generator = np.random.default_rng(entropy)
     return generator.random(NUMBERS_PER_IMAGE)
 

@@ -52,7 +52,9 @@ class ListenRequest(Request, frozen=True, kw_only=True):
         ),
     ] = None
     host_name: Annotated[
-        tuple[str, ...], Param("Accept requests for this host name.")
+        # Browsers send names in lower case.
+        tuple[str, ...],
+        Param("Accept requests for this host name.", parse=str.lower),
     ] = ()
     forwarded_allow_ips: Annotated[
         str,
@@ -116,11 +118,16 @@ def is_loopback(host: str) -> bool:
 
 
 def list_reachable_hosts(host: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the hosts of the page's URLs: if it listens everywhere, those for other devices."""
+    """Return the hosts of the page's URLs: if it listens everywhere, those for other devices.
+
+    Where names are given, requests for others are refused, except from this machine.
+    """
+    if names and not is_loopback(host):
+        return names
     if host not in ("0.0.0.0", "::"):  # noqa: S104
         return (host,)
     with suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as probe:
         # Sends nothing: it selects the address of this device in its network.
         probe.connect(("192.0.2.1", 9))
-        return names or (probe.getsockname()[0], socket.gethostname())
-    return names or (socket.gethostname(),)
+        return (probe.getsockname()[0], socket.gethostname())
+    return (socket.gethostname(),)

@@ -23,6 +23,10 @@ PAGE = "timeline.html"
 TABLE = "timeline.csv"
 MAX_GAP_SECONDS = 1.0
 """A shorter absence does not end a segment: people turn away, or are hidden."""
+MIN_CUE_SECONDS = 1.0
+"""A name that is shown for less cannot be read; players leave out a cue without duration."""
+SUBTITLES = "WEBVTT by gleanset timeline"
+"""First line of subtitles: other files are not replaced."""
 MAX_TICKS = 8
 TICK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 """Seconds between labels of the scale, which have whole seconds."""
@@ -213,7 +217,7 @@ def write_timelines(
     return TimelineResult(
         timeline=str((folder / PAGE).absolute()),
         table=str((folder / TABLE).absolute()),
-        subtitles=_write_subtitles(folder, timelines) if subtitles else [],
+        subtitles=write_subtitles(folder, timelines) if subtitles else [],
         videos=len(timelines),
         people=len(names - {None}),
     )
@@ -245,7 +249,7 @@ def _write_table(timelines: Iterable[VideoTimeline]) -> str:
     return text.getvalue()
 
 
-def _write_subtitles(folder: Path, timelines: Iterable[VideoTimeline]) -> list[str]:
+def write_subtitles(folder: Path, timelines: Iterable[VideoTimeline]) -> list[str]:
     """Write the names on screen as WebVTT, a file for each video; return the file names."""
     files: dict[str, str] = {}  # by name in one case: some file systems ignore it
     for timeline in timelines:
@@ -262,11 +266,18 @@ def _write_subtitles(folder: Path, timelines: Iterable[VideoTimeline]) -> list[s
             if person.name is not None
             for segment in person.segments
         )
-        lines = ["WEBVTT\n"]
+        path = folder / file
+        if path.exists() and not path.read_bytes().startswith(SUBTITLES.encode()):
+            raise InputUnusable(
+                f"other subtitles are in the way: {path}",
+                "move them, or write to another folder: --out DIR",
+            )
+        lines = [f"{SUBTITLES}\n"]
         for started, ended, name in cues:
+            ended = max(ended, started + MIN_CUE_SECONDS)
             times = f"{_format_cue_time(started)} --> {_format_cue_time(ended)}"
             lines.append(f"{times}\n{escape(name, quote=False)}\n")
-        write_atomic(folder / file, "\n".join(lines).encode())
+        write_atomic(path, "\n".join(lines).encode())
     return list(files.values())
 
 

@@ -31,8 +31,8 @@ from gleanset.files.store import (
     FILE_GONE,
     FILE_UNREADABLE,
     Store,
-    hash_bytes,
     hash_file,
+    read_original,
 )
 from gleanset.html.words import count, format_bytes
 from gleanset.images.decode import decode
@@ -476,13 +476,11 @@ class _ImageChecker:
         return True
 
     def _find_copy(self, sha256: str) -> bytes | None:
-        for source in map(Path, self.maintenance.list_local_paths(sha256)):
+        local_files = map(Path, self.maintenance.list_local_paths(sha256))
+        for source in (*local_files, *self.store.find_quarantined(sha256)):
             with suppress(OSError):
                 if hash_file(source) == sha256:
                     return source.read_bytes()
-        for data in self.store.read_quarantined(sha256):
-            if hash_bytes(data) == sha256:
-                return data
         return None
 
     def _mark_present(self, item: StoredImage) -> None:
@@ -497,7 +495,7 @@ def _check_crops(
     files = [file for file, _, _ in crops.iter_files()]
     outcomes = run_over(check_decodable, files, Processes())
     for outcome in progress.over(outcomes, "crops", total=len(files), unit=" crops"):
-        if outcome.reason == FILE_UNREADABLE:
+        if outcome.reason in (FILE_GONE, FILE_UNREADABLE):
             result.unreadable_crops += 1
         elif outcome.result is None:
             result.damaged_crops += 1
@@ -507,8 +505,5 @@ def _check_crops(
 
 def check_decodable(file: Path) -> bool:
     """Return True if a whole image can be decoded. Raises `Unreadable`."""
-    try:
-        decode(file.read_bytes(), min_side=1, mode="L")
-    except OSError as error:
-        raise Unreadable(FILE_UNREADABLE, str(error)) from error
+    decode(read_original(file), min_side=1, mode="L")
     return True

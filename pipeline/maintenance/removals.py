@@ -9,7 +9,7 @@ from gleanset import Dataset
 from gleanset.command_result import CommandResult
 from gleanset.db.images import Images, list_hash_prefixes
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report
+from gleanset.db.reports import REMOVAL, STATUSES, Report
 from gleanset.errors import UsageError
 from gleanset.html.words import count
 from gleanset.named_files import shorten_list
@@ -137,9 +137,7 @@ def plan_removal(
     for sha256 in hashes:
         keys += maintenance.list_sample_keys(sha256)
     samples = filter(None, map(dataset.samples.get, keys))
-    all_reports = chain.from_iterable(
-        map(dataset.reports.iterate, (PENDING, ACCEPTED, REFUSED))
-    )
+    all_reports = chain.from_iterable(map(dataset.reports.iterate, STATUSES))
     return RemovalPlan(
         tuple(hashes),
         samples=len(keys),
@@ -157,15 +155,14 @@ def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
     reports = dataset.report_images()
     for sha256 in plan.images:
         with dataset.db.transaction():
-            for file in reports.find_files(sha256):
-                file.unlink(missing_ok=True)
+            reports.remove_files(sha256)
             dataset.remove_image(sha256, reason)
 
     with dataset.db.transaction():
         dataset.reports.remove(report.id for report in plan.reports)
 
     for key in dataset.snapshots.erase_forgotten(dataset.db):
-        dataset.crop_path(key).unlink(missing_ok=True)
+        dataset.crops().remove_files(key)
 
 
 def _resolve_image(dataset: Dataset, text: str) -> str:

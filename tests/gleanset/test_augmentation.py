@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from gleanset.images.augmentation import Kind, augment
+from gleanset.images.augmentation import Kind, augment, draw_view_numbers
 
 
 def blocky_images(count: int, channels: int = 3, side: int = 48) -> np.ndarray:
@@ -77,3 +77,10 @@ def test_half_are_mirrored_and_none_brightened() -> None:
     ).mean()
     assert 0.35 < right < 0.65
     assert np.quantile(augmented, 0.999) <= 205  # JPEG ringing
+
+
+@pytest.mark.parametrize("seed", [0, -1, 2**70])
+def test_views_are_reproducible_for_any_seed(seed: int) -> None:
+    first, again = (draw_view_numbers("key", 1, seed) for _ in range(2))
+    assert (first == again).all()
+    assert not (first == draw_view_numbers("key", 1, seed + 1)).any()

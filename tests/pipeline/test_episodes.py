@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 from collections import defaultdict
@@ -26,7 +27,7 @@ from gleanset.arrays import Pixels
 from gleanset.db.classes import Placement, Placements
 from gleanset.db.faces import StoredTrack, Tracks
 from gleanset.db.journal import Choice
-from gleanset.errors import UsageError
+from gleanset.errors import InputUnusable, UsageError
 from gleanset.html.words import clock
 from gleanset.records import Box, Face, FaceTrack
 from harvest.video.frame import RawFrame
@@ -34,7 +35,13 @@ from harvest.video.frame_selector import FrameCandidate
 from labeler.sorting.session import Place, SortingSession
 from pipeline.episodes.follower import SEARCH_SIDE, FaceFinder, SceneTracker
 from pipeline.episodes.request import EpisodesRequest
-from pipeline.episodes.timeline import VideoTimeline, gather_timelines
+from pipeline.episodes.timeline import (
+    PersonOnScreen,
+    Segment,
+    VideoTimeline,
+    gather_timelines,
+    write_subtitles,
+)
 from tools.sample.clip_ffmpeg import SHOTS
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
@@ -258,6 +265,19 @@ def test_timeline_lists_people_by_time(tracked: Dataset, tmp_path: Path) -> None
         (None, "waiting")
     ]
     assert clock(3723.45) == "1:02:03.4"
+
+
+def test_subtitles_replace_no_others_and_are_readable(tmp_path: Path) -> None:
+    brief = PersonOnScreen("Hana", "named", [Segment(2.0, 2.0, ("1-1",))], None)
+    timelines = [VideoTimeline(name, 9.0, [brief]) for name in ("a.mkv", "b.mkv")]
+    for _ in range(2):
+        assert write_subtitles(tmp_path, timelines) == ["a.vtt", "b.vtt"]
+    assert read_cues(tmp_path / "a.vtt") == [(2.0, 3.0, "Hana")]
+    film = tmp_path / "b.vtt"
+    film.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nHello!\n")
+    with pytest.raises(InputUnusable, match=re.escape(str(film))):
+        write_subtitles(tmp_path, timelines)
+    assert "Hello!" in film.read_text()
 
 
 @pytest.mark.parametrize(

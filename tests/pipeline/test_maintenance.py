@@ -216,6 +216,69 @@ def test_forgotten_image_is_removed_and_not_reimported(
     assert run_gleanset(root, "verify").json["sound"] == 3
 
 
+def test_forget_removes_quarantined_files(root: Path) -> None:
+    """A damaged file may still show what somebody asked to remove."""
+    damaged = stored_images(root)[0]
+    with Dataset.open(root) as dataset:
+        (key,) = Maintenance(dataset.db).list_sample_keys(damaged.stem)
+        crop = dataset.crop_path(key)
+        crop.parent.mkdir(parents=True, exist_ok=True)
+    for file in (damaged, crop):
+        file.write_bytes(b"damaged")
+    run_gleanset(root, "verify", "--repair")
+    kept = root / "damaged" / f"{'0' * 64}.jpg"
+    kept.write_bytes(b"of another image")
+    assert len(list(kept.parent.iterdir())) == 3
+    run_gleanset(root, "forget", "--image", damaged.stem, "-y").checked()
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_forget_returns_copies_of_the_kept_image(root: Path) -> None:
+    with Dataset.open(root) as dataset:
+        keys = [sample.key for sample in dataset.samples.iterate()]
+        with dataset.db.transaction():
+            for key in keys:
+                name, kept = (
+                    ("two", True) if key == keys[3] else ("one", key == keys[0])
+                )
+                dataset.db.execute(
+                    "UPDATE sample SET duplicate_set=?, kept=? WHERE key=?",
+                    (name, kept, key),
+                )
+        image = dataset.samples.get(keys[0]).image
+    run_gleanset(root, "forget", "--image", image, "-y").checked()
+    with Dataset.open(root) as dataset:
+        states = {s.key: (s.kept, s.group) for s in dataset.samples.iterate()}
+    assert states == {
+        keys[1]: (True, None),
+        keys[2]: (True, None),
+        keys[3]: (True, "two"),
+    }
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_file_named_like_the_beginning_of_a_hash_is_another_image(
+    root: Path, tmp_path: Path, exists: bool
+) -> None:
+    image = stored_images(root)[0]
+    other = tmp_path / f"{image.stem[:4]}.jpg"
+    if exists:
+        other.write_bytes(picture(77))
+    run_gleanset(root, "forget", "--image", other, "-y").refused(2, "there is no image")
+    assert image.exists()
+    # A missing original is still known by its name.
+    image.unlink()
+    assert run_gleanset(root, "forget", "--image", image, "-y").code == 0
+
+
+@pytest.mark.parametrize("number", ["9" * 20, "9" * 5000])
+def test_number_beyond_the_catalogue_is_a_usage_error(root: Path, number: str) -> None:
+    run_gleanset(root, "forget", "--report", number, "-y").refused(2)
+    for action in ("accept", "refuse"):
+        words = ("reports", action, number, "-d", root)
+        run_here("webapp.cli", *words).refused(2, "number")
+
+
 @pytest.mark.slow
 def test_forget_removes_rejections_of_samples(root: Path) -> None:
     with Dataset.open(root) as dataset:

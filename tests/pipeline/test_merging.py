@@ -383,6 +383,27 @@ def test_unmerged_image_is_still_fetched(
         assert dataset.fetches.get_state("urls", "1") is None
 
 
+@pytest.mark.damages("the file of a frame that is still to be sampled is missing")
+def test_video_with_an_unmerged_frame_is_sampled_again(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, other = pair
+    frames = [
+        Origin("video", f"{video}@{image}", video=video, title=video)
+        for video, image in (("whole", 0), ("partly", 0), ("partly", 1))
+    ]
+    with Dataset.open(other) as dataset, dataset.db.transaction():
+        for image, origin in zip((0, 0, 1), frames, strict=True):
+            dataset.images.add_origin(sha(image), origin)
+            dataset.videos.record(origin, "every=1", 2.0, 1)
+        dataset.image_path(sha(1), "JPEG").unlink()
+    third = make_dataset(tmp_path / "third", "eve", [])
+    merge(third, other)
+    with Dataset.open(third) as dataset:
+        assert dataset.videos.get_frame_count("whole", "every=1") == 1
+        assert dataset.videos.get_frame_count("partly", "every=1") is None
+
+
 @pytest.fixture
 def copies(tmp_path: Path) -> Iterator[tuple[Dataset, Dataset]]:
     """Yield two copies of a dataset of six images imported in one step."""

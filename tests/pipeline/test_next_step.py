@@ -22,6 +22,7 @@ from gleanset.db.journal import Choice
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals, list_clusters
 from gleanset.db.reports import ACCEPTED, REMOVAL, Claim, Reports
 from gleanset.db.sorting import SampleTiles
+from gleanset.records import Rejection
 from gleanset.work.progress import NO_PROGRESS
 from harvest.archives import harvest_files
 from harvest.importer import ImportOptions
@@ -357,6 +358,28 @@ def test_confident_predictions_are_accepted_before_split(
     done = run(f"{line} --json", tmp_path)
     assert done.json["accepted"] == len(queued), done.stderr
     assert next_step(dataset).startswith("labeler dedup ")
+
+
+def test_failed_images_do_not_hide_new_ones(dataset: Dataset, tmp_path: Path) -> None:
+    taken_whole(dataset, tmp_path)
+    labeler(dataset, "accept", "hints")
+    samples = list(dataset.samples.iterate())
+    for sample in samples[:4]:
+        face_failure = Rejection("facecrop", sample.image, "too slow")
+        dataset.faces.record_failure(sample.image, "animeface", "", face_failure)
+        dataset.rejections.add(Rejection("dedup", sample.key, "truncated"))
+    dataset.db.execute("UPDATE sample SET label=NULL, status='queue' WHERE id<=4")
+    # The labelled samples were never compared, and none of them failed.
+    assert next_step(dataset).startswith("labeler dedup ")
+    new = tree(tmp_path / "later", {"cat": 3}, 300)
+    harvest_files(dataset, [new], ImportOptions(hints=False, workers=1))
+    assert next_step(dataset).startswith("facecrop run --detector whole --new ")
+    for image in dataset.images.iterate():
+        dataset.rejections.add(Rejection("facecrop", image.sha256, "file is gone"))
+    assert next_step(dataset).startswith("labeler dedup ")
+    for sample in samples:
+        dataset.rejections.add(Rejection("dedup", sample.key, "truncated"))
+    assert next_step(dataset).startswith("labeler split ")
 
 
 def test_undo_prints_state_and_next_command(tmp_path: Path) -> None:

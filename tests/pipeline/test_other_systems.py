@@ -198,8 +198,9 @@ def test_path_outside_folder_is_rejected(tmp_path: Path, name: str) -> None:
     assert escapes_folder(name)
     with pytest.raises(UsageError, match="is outside the dataset"):
         ExportPart(to=name).folder_in(tmp_path)
-    with pytest.raises(UsageError, match="is used by the dataset"):
-        ExportPart(to="Images/mine").folder_in(tmp_path)
+    for own in ("Images/mine", "snapshots", "WEB/x"):
+        with pytest.raises(UsageError, match="is used by the dataset"):
+            ExportPart(to=own).folder_in(tmp_path)
 
 
 HOSTILE = (

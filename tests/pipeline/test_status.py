@@ -111,12 +111,21 @@ def test_missing_catalogue_is_named_with_its_latest_snapshot(tmp_path: Path) -> 
     root = tmp_path / "ds"
     Dataset.create(root).close()
     run_here("pipeline.cli", "snapshot", "first", "-d", root).checked()
+    with Dataset.open(root) as dataset:
+        for number in range(100):
+            dataset.rejections.add(Rejection("urls", str(number), "empty"))
+        # The log that a killed command leaves.
+        log = (root / "catalog.sqlite-wal").read_bytes()
+    (root / "catalog.sqlite-wal").write_bytes(log)
     (root / "catalog.sqlite").unlink()
     done = run_here("pipeline.cli", "status", "-d", root)
     copy_command = f"cp {root}/snapshots/first.sqlite {root}/catalog.sqlite"
     done.refused(3, f"the catalogue is missing: {root}/catalog.sqlite", copy_command)
-    subprocess.run(shlex.split(copy_command), check=True)
+    command = done.stderr.partition("back: ")[2]
+    subprocess.run(["sh", "-c", command], check=True)
     run_here("pipeline.cli", "status", "-d", root).checked()
+    with Dataset.open(root) as dataset:
+        assert not list(dataset.rejections.iterate()), "the log is not applied to it"
 
 
 def test_lost_catalogue_is_not_replaced_by_an_empty_one(
@@ -251,6 +260,23 @@ def test_name_description_and_contact_are_stored(tmp_path: Path) -> None:
     assert "Owls of one wood." in page
     assert "me@x.org" in page
     assert "Owls &amp; &lt;b&gt;" in page
+
+
+def test_settings_of_the_user_are_not_written_to_the_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "gleanset").mkdir()
+    user_file = tmp_path / "gleanset" / "settings.toml"
+    user_file.write_text('contact = "me@private"\n[net]\ndelay = 3.0\n')
+    root = tmp_path / "owls"
+    init(root)
+    init(root, "--name", "Owls")
+    text = (root / "dataset.toml").read_text()
+    assert 'name = "Owls"' in text
+    assert "private" not in text
+    assert "delay" not in text
+    assert settings(root) == ("Owls", None, "me@private")
 
 
 def test_folder_is_positional_argument(tmp_path: Path) -> None:

@@ -335,6 +335,15 @@ def test_report_accepted_as_another_class(admin: TestClient, dataset: Dataset) -
     assert own not in of_reports
 
 
+def test_reports_of_class_with_slash_are_listed(
+    admin: TestClient, dataset: Dataset
+) -> None:
+    """A model of other people may have such classes."""
+    add_reports(dataset.root, [WebReport("mei", answer="AC/DC")])
+    answer = admin.get(REPORTS, headers=ADMIN)
+    assert (answer.status_code, answer.json()["known"]["AC/DC"]) == (200, [])
+
+
 def test_accepted_report_of_deleted_class_names_its_deletion(
     admin: TestClient, dataset: Dataset
 ) -> None:

@@ -22,10 +22,10 @@ from server_helpers import (
     solid_image,
 )
 from test_attacks import post_images, predict_red, read_response
-from tools_for_tests import command, eventually
+from tools_for_tests import command, eventually, run_here
 
 from gleanset import Dataset
-from gleanset.errors import InputUnusable
+from gleanset.errors import InputUnusable, UsageError
 from gleanset.web.listening import list_reachable_hosts
 from gleanset.web.server import run_server
 from webapp.app import create_app
@@ -203,12 +203,34 @@ def test_port_in_use_raises_error(settings: ServeSettings) -> None:
 
 def test_urls_of_all_interfaces_work_on_other_devices() -> None:
     assert list_reachable_hosts("::1", ("a.example",)) == ("::1",)
-    assert list_reachable_hosts("0.0.0.0", ("a.example",)) == ("a.example",)
+    for host in ("0.0.0.0", "192.0.2.7"):  # where only this name is accepted
+        assert list_reachable_hosts(host, ("a.example",)) == ("a.example",)
+    assert list_reachable_hosts("192.0.2.7", ()) == ("192.0.2.7",)
     *addresses, name = list_reachable_hosts(
         "0.0.0.0", ()
     )  # without a network only a name
     assert name == socket.gethostname()
     assert not any(ip_address(address).is_loopback for address in addresses)
+
+
+def test_host_names_and_origins_are_normalized() -> None:
+    request = ServeRequest(
+        host="0.0.0.0",
+        host_name=("Fans.Example",),
+        allow_origin=("https://Fans.example/", "http://localhost:3000/page?x=1"),
+    )
+    assert request.accepted_hosts() == ("fans.example",)
+    assert request.allow_origin == ("https://fans.example", "http://localhost:3000")
+    with pytest.raises(UsageError, match=r"fans\.example"):
+        ServeRequest(allow_origin=("fans.example",))
+
+
+def test_page_is_not_exported_into_a_file(dataset: Dataset, tmp_path: Path) -> None:
+    file = tmp_path / "public"
+    file.write_text("mine")
+    words = ("export", file, "-d", dataset.root)
+    run_here("webapp.cli", *words).refused(3, str(file))
+    assert file.read_text() == "mine"
 
 
 @pytest.mark.slow
