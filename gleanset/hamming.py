@@ -159,7 +159,7 @@ class HashIndex:
                 b = y[near]
 
                 # Matches in earlier batches, and those before in this one.
-                earlier_matches = match_counts[a] + _count_earlier_equals(a)
+                earlier_matches = match_counts[a] + rank_among_equals(a)
                 is_allowed = earlier_matches < max_pairs
                 a = a[is_allowed]
                 match_counts += np.bincount(a, minlength=len(match_counts))
@@ -238,18 +238,13 @@ def _pair_with_ranges(
         first = last
 
 
-def _count_earlier_equals(values: npt.NDArray[np.integer]) -> IntArray:
-    """Return for each value how many equal ones are before it."""
-    order = np.argsort(values, kind="stable")
-    counts = np.empty(len(values), np.int64)
-    counts[order] = compute_run_ranks(values[order])
-    return counts
-
-
-def compute_run_ranks(values: npt.NDArray[Any]) -> IntArray:
-    """Return each value's position in its run of equal values."""
-    is_begin = np.ones(len(values), np.bool_)
-    is_begin[1:] = values[1:] != values[:-1]
-    begins = np.flatnonzero(is_begin)
-    lengths = np.diff(begins, append=len(values))
-    return np.arange(len(values)) - np.repeat(begins, lengths)
+def rank_among_equals(
+    values: npt.NDArray[Any], *keys: npt.NDArray[np.integer]
+) -> IntArray:
+    """Return each value's rank (from 0) among equal values: by the keys, then by position."""
+    # The last key of `lexsort` comes first.
+    order = np.lexsort((*reversed(keys), values))
+    ordered = values[order]
+    ranks = np.empty(len(values), np.int64)
+    ranks[order] = np.arange(len(values)) - np.searchsorted(ordered, ordered)
+    return ranks

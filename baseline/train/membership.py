@@ -32,7 +32,9 @@ FOLDS = 10
 DIRECTIONS = 32
 """Directions within classes that are shrunk; as good as all of them (docs/experiments.md)."""
 MAX_FOLD_ROWS = 2000
-"""Maximum of training samples in folds, and of augmented views that centers are fitted to."""
+"""Maximum of training samples in folds, and that directions are fitted to."""
+MAX_VIEWS = 1000
+"""Views up to which further ones are used: twice as many are no better (docs/experiments.md)."""
 MIN_CLASSES = 3
 """Classes from which one can be left out."""
 BACKGROUND_WEIGHT = -0.35
@@ -315,7 +317,7 @@ def _fit_centers(
     # Evenly spaced samples, and as many of their views as there is room for.
     count = len(train.y)
     rows = np.linspace(0, count - 1, min(count, MAX_FOLD_ROWS)).astype(np.int64)
-    views = train.x[rows, : max(1, MAX_FOLD_ROWS // len(rows))]
+    views = train.x[rows, : max(1, MAX_VIEWS // len(rows))]
     center, deviation = fit_scaling(views)
     mean = center.astype(np.float32)
     factors = (1 / deviation).astype(np.float32)
@@ -333,13 +335,13 @@ def _fit_centers(
     # A direction with variance v, where the mean of all is m, is multiplied by 1 / sqrt(1 + v / m):
     # within-class covariance normalization, with the mean as a ridge.
     variance = float(np.square(residuals).sum()) / residuals.shape[1] or 1.0
-    # All directions would be as good, and add 12 MB to a run (docs/experiments.md). Four
-    # iterations separate people of no class as well as seven.
+    # All directions would be as good, and add 12 MB to a run (docs/experiments.md). Two
+    # iterations separate people of no class as well as four or seven.
     rank = min(DIRECTIONS, *residuals.shape)
     _, spread, directions = randomized_svd(
         residuals,
         rank,
-        n_iter=4,
+        n_iter=2,
         random_state=0,
     )
     shrinkage = (1 / np.sqrt(1 + spread**2 / variance) - 1).astype(np.float32)

@@ -20,9 +20,9 @@ from gleanset.db.rows import to_signed
 from gleanset.hamming import (
     HashIndex,
     NearPairs,
-    compute_run_ranks,
     find_distinct,
     find_near_pairs,
+    rank_among_equals,
 )
 
 MAX_WHOLE_DISTANCE = 8
@@ -34,9 +34,9 @@ MIN_VOTES = 3
 """A pair of agreeing points is one vote, or two votes up to `MAX_CLOSE_DISTANCE`."""
 
 MAX_CANDIDATES_BY_HASH = 8
-MAX_CANDIDATES_BY_POINTS = 30
-RANKS_PER_VOTE = 2
-"""Of the candidates of a sample, every second one needs another vote (docs/experiments.md)."""
+MAX_MATCHES_PER_POINT = 5
+"""Points agree if each is one of the other's nearest: drawings in one style share many by chance,
+the more drawings there are (docs/experiments.md)."""
 
 MAX_IMAGES_PER_POINT = 100
 """A point shared by more images is not informative (a logo, a corner of a frame)."""
@@ -50,6 +50,7 @@ _SCALE_CELL = 10
 _MOTION_SHAPE = (4, 2, 8, 128)
 _MOTION_CELLS = prod(_MOTION_SHAPE)
 _MAX_PAIRS_IN_MEMORY = 4_000_000
+_NO_PAIRS = NearPairs(*[np.zeros(0, np.int64)] * 3)
 
 
 class Batch(NamedTuple):
@@ -167,12 +168,12 @@ def _to_row_pairs(
     rows_a = left.samples[np.append(nearest.a, by_points[0])].tolist()
     rows_b = right.samples[np.append(nearest.b, by_points[1])].tolist()
     pairs = zip(rows_a, rows_b, strict=True)
-    return {(min(a, b), max(a, b)) for a, b in pairs if a != b}
+    return {(min(a, b), max(a, b)) for a, b in pairs}
 
 
 def _concatenate(parts: Iterable[NearPairs]) -> NearPairs:
     """Join pairs; of too many for the memory only the nearest of each sample are kept."""
-    joined = NearPairs(*[np.zeros(0, np.int64)] * 3)
+    joined = _NO_PAIRS
     for part in parts:
         joined = NearPairs(*map(np.append, joined, part))
         if len(joined.a) > _MAX_PAIRS_IN_MEMORY:
@@ -184,18 +185,15 @@ def _keep_nearest(near: NearPairs, *, by_later: bool) -> NearPairs:
     """Keep the nearest few for each sample (the later one of a pair, or the new one)."""
     own = near.b if by_later else near.a
     other = near.a if by_later else near.b
-    # By sample, then by distance; the last key of `lexsort` comes first.
-    order = np.lexsort((other, near.distance, own))
-    nearest = order[compute_run_ranks(own[order]) < MAX_CANDIDATES_BY_HASH]
-    return NearPairs(*(values[nearest] for values in near))
+    ranks = rank_among_equals(own, near.distance, other)
+    is_nearest = ranks < MAX_CANDIDATES_BY_HASH
+    return NearPairs(*(values[is_nearest] for values in near))
 
 
 def _drop_common_points(batch: Batch, selected: BoolArray | None = None) -> Batch:
     """Return a batch without points of too many images, and only those of `selected` samples."""
     # The first images with a common point keep it.
-    order = np.argsort(batch.points, kind="stable")
-    keep = np.empty(len(order), np.bool_)
-    keep[order] = compute_run_ranks(batch.points[order]) < MAX_IMAGES_PER_POINT
+    keep = rank_among_equals(batch.points) < MAX_IMAGES_PER_POINT
     if selected is not None:
         keep &= selected[batch.owner]
     return batch._replace(
@@ -211,39 +209,49 @@ def _find_pairs_by_points(
     `points` are near pairs of their points. A pair of samples has as many votes as its motion that
     most of its points agree on.
     """
-    # One number for each pair of samples: a cell of a table with a row for each left sample.
+    near = NearPairs(*map(np.concatenate, zip(_NO_PAIRS, *points, strict=True)))
+    near = _keep_mutual(left, right, near)
+    a = left.owner[near.a]
+    b = right.owner[near.b]
+    motions = _find_motion_cells(
+        left.shapes[near.a],
+        right.shapes[near.b],
+    )
+    # One number for each pair of samples: a cell of a table with a row for each left sample. And
+    # one for each pair of samples and cell of their motion.
     width = max(1, len(right.samples))
-    cells = [np.zeros((0, 4), np.int64)]
-    for near in points:
-        a = left.owner[near.a]
-        b = right.owner[near.b]
-        motions = _find_motion_cells(
-            left.shapes[near.a],
-            right.shapes[near.b],
-        )
-        # One number for each pair of samples and cell of their motion.
-        voted_cells = (a * width + b)[:, None] * _MOTION_CELLS + motions
-        is_other = a != b if left is right else np.ones(len(a), np.bool_)
-        # Close points vote twice.
-        is_close = near.distance <= MAX_CLOSE_DISTANCE
-        cells += [voted_cells[is_other], voted_cells[is_other & is_close]]
-
-    # The cells are sorted, so those of a pair are neighbours: that with the most votes counts.
-    numbers, counts = np.unique(np.concatenate(cells), return_counts=True)
+    voted_cells = (a * width + b)[:, None] * _MOTION_CELLS + motions
+    # Close points vote twice.
+    close_cells = voted_cells[near.distance <= MAX_CLOSE_DISTANCE]
+    numbers, counts = np.unique(np.append(voted_cells, close_cells), return_counts=True)
     is_enough = counts >= MIN_VOTES
-    pairs, first = np.unique(numbers[is_enough] // _MOTION_CELLS, return_index=True)
-    if not len(pairs):
-        return pairs, pairs
-    votes = np.maximum.reduceat(counts[is_enough], first)
+    pairs = numbers[is_enough] // _MOTION_CELLS
+    votes = counts[is_enough]
+    # Of the cells of a pair, that with the most votes counts.
+    is_best = rank_among_equals(pairs, -votes) == 0
+    pairs = pairs[is_best]
+    return pairs // width, pairs % width
 
-    # For each left sample, the pair with the most votes first.
-    order = np.lexsort((pairs, -votes, pairs // width))
-    ranks = compute_run_ranks(pairs[order] // width)
-    # Drawings in one style agree on a few points by chance, with more images the more there are.
-    # Most copies of an image in a large set agree on far more.
-    is_likely = votes[order] >= MIN_VOTES + ranks // RANKS_PER_VOTE
-    best = pairs[order[is_likely & (ranks < MAX_CANDIDATES_BY_POINTS)]]
-    return best // width, best % width
+
+def _keep_mutual(left: Batch, right: Batch, near: NearPairs) -> NearPairs:
+    """Keep pairs of points of two samples in which each is one of the nearest of the other.
+
+    Of points that are equally near, the first ones are.
+    """
+    rows_a = left.samples[left.owner[near.a]]
+    is_other = rows_a != right.samples[right.owner[near.b]]
+    a, b, distance = (values[is_other] for values in near)
+
+    # Points of the right batch are numbered after those of the left one, if it is another batch.
+    number = b if left is right else b + len(left.points)
+    ranks = rank_among_equals(
+        np.append(a, number),
+        np.append(distance, distance),
+        np.append(number, a),
+    )
+    # Both directions, one row each.
+    is_mutual = (ranks < MAX_MATCHES_PER_POINT).reshape(2, -1).all(axis=0)
+    return NearPairs(a[is_mutual], b[is_mutual], distance[is_mutual])
 
 
 def _find_motion_cells(a: Pixels, b: Pixels) -> IntArray:

@@ -442,7 +442,7 @@ def explain_choice(
     `altered` has the alterations of each copy (row), see `rank_copies`.
     """
     rival = max(others, key=lambda member: (quality_score(member), -member.id))
-    disadvantages = altered.get(rival.id, set()) - altered.get(best.id, set())
+    disadvantages = altered[rival.id] - altered[best.id]
 
     pixels = best.width * best.height * best.filled
     rival_pixels = rival.width * rival.height * rival.filled
@@ -451,7 +451,6 @@ def explain_choice(
     is_lossless = best.format in LOSSLESS_FORMATS
     has_lossless = is_lossless or rival.format in LOSSLESS_FORMATS
     is_denser = best.bytes_per_pixel > 1.1 * rival.bytes_per_pixel
-    is_decided = best.status in DECIDED_STATUSES
 
     # In the order in which they are listed.
     reasons = {
@@ -466,7 +465,7 @@ def explain_choice(
         KeepReason(Advantage.LOSSLESS, best.format): is_lossless
         and rival.format not in LOSSLESS_FORMATS,
         KeepReason(Advantage.LESS_COMPRESSED): is_denser and not has_lossless,
-        KeepReason(Advantage.DECIDED): is_decided
+        KeepReason(Advantage.DECIDED): best.status in DECIDED_STATUSES
         and rival.status not in DECIDED_STATUSES,
         KeepReason(Advantage.LICENSED, best.licence or ""): best.licence
         and not rival.licence,

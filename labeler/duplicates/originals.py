@@ -22,6 +22,9 @@ from labeler.sample_pixels import SampleFile, read_pixels
 
 # Sides that differ by a smaller factor are equal.
 _EQUAL_SIDE_FACTOR = 1.04
+# Few people enlarge an image: if more than so many times as many copies of one size as there are
+# smaller ones seem to be enlarged, it is a soft original that they were made of.
+_MAX_ENLARGED_FACTOR = 2
 # Smaller images have too few edges.
 _MIN_COMPARED_SIDE = 48
 # Pixels per side of the compared part, and the number of its edge pixels that are fitted.
@@ -106,6 +109,8 @@ def find_originals(unranked: UnrankedCopies) -> list[int]:
             for position in best
             if not any(is_enlarged(copies[position], copies[small]) for small in level)
         ]
+        if len(best) - len(originals) > _MAX_ENLARGED_FACTOR * len(level):
+            continue
         # If all of them are enlarged, this size is that of the original, or it is smaller still.
         best = originals or level
     return best

@@ -5,7 +5,7 @@ has not been compared yet. In a set, decisions of people override labels from we
 decision of a person is one step of the journal, and skips what has changed in the meantime.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, combinations, product, starmap
 from operator import attrgetter
 from types import MappingProxyType
@@ -351,18 +351,18 @@ class _Planner:
             if pair.isdisjoint(copies) or not is_refusal(verdict):
                 continue
             in_one_layout = verdict.overlap >= SAME_LAYOUT_OVERLAP
-            are_frames = any(
-                all(
-                    find_relation(self._relations, copy, row).b_adds_words
-                    for row in pair
-                )
-                for copy in copies
-            )
+            are_frames = any(self._both_add_words(pair, copy) for copy in copies)
             if in_one_layout or not are_frames:
                 self._contested.add(with_hub)
                 self._unsure.add(with_hub)
                 return False
         return True
+
+    def _both_add_words(self, rows: Iterable[int], copy: int) -> bool:
+        """Return whether each of some samples is a copy with words, or a frame around it."""
+        return all(
+            find_relation(self._relations, copy, row).b_adds_words for row in rows
+        )
 
     def _make_set(
         self, hub_first: Sequence[DuplicateSetMember], chosen_by_person: set[int]

@@ -617,6 +617,22 @@ def test_original_of_many_copies_is_found(tmp_path: Path) -> None:
     assert found == ["original.png", "same.bmp"]
 
 
+def test_many_copies_of_a_soft_original_are_not_enlarged(tmp_path: Path) -> None:
+    """A blurred original looks enlarged from its only smaller copy, all but a clipped one."""
+    image = painting(5).filter(ImageFilter.GaussianBlur(2))
+    image.save(tmp_path / "original.png")
+    files = [SampleFile(tmp_path / "original.png")]
+    for quality in (98, 97, 96):
+        image.save(tmp_path / f"{quality}.jpg", quality=quality)
+        files.append(SampleFile(tmp_path / f"{quality}.jpg"))
+    ImageEnhance.Brightness(image).enhance(2.5).save(tmp_path / "clipped.png")
+    files.append(SampleFile(tmp_path / "clipped.png"))
+    ImageOps.scale(image, 1 / 2, LANCZOS).save(tmp_path / "small.png")
+    files.append(SampleFile(tmp_path / "small.png"))
+    assert originals([files[0], files[-1]]) == [1]
+    assert originals(files)[0] == 0
+
+
 @pytest.mark.parametrize("factor", [1.5, 2, 3])
 def test_enlarged_copy_with_mark_is_not_the_original(
     tmp_path: Path, factor: float
