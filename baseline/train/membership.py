@@ -34,7 +34,7 @@ DIRECTIONS = 32
 MAX_FOLD_ROWS = 2000
 """Maximum of training samples in folds, and that directions are fitted to."""
 MAX_VIEWS = 1000
-"""Views up to which further ones are used: twice as many are no better (docs/experiments.md)."""
+"""Views up to which further ones are used: twice as many add nothing (docs/experiments.md)."""
 MIN_CLASSES = 3
 """Classes from which one can be left out."""
 BACKGROUND_WEIGHT = -0.35

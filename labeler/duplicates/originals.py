@@ -22,8 +22,8 @@ from labeler.sample_pixels import SampleFile, read_pixels
 
 # Sides that differ by a smaller factor are equal.
 _EQUAL_SIDE_FACTOR = 1.04
-# Few people enlarge an image: if more than so many times as many copies of one size as there are
-# smaller ones seem to be enlarged, it is a soft original that they were made of.
+# Few people enlarge an image: if more copies of one size than this multiple of the number of
+# smaller ones seem to be enlarged, they are copies of a soft original.
 _MAX_ENLARGED_FACTOR = 2
 # Smaller images have too few edges.
 _MIN_COMPARED_SIDE = 48
