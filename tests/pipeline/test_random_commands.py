@@ -12,7 +12,7 @@ import pytest
 from tools_for_tests import picture, run_here
 
 from gleanset import Dataset
-from labeler.sorting.session import SortingSession
+from labeler.sorting.session import SortingSession, StepResult
 from pipeline.listing import list_records
 
 NAMES = ("Hana", "Rei", "Miku", "Sora")
@@ -147,8 +147,15 @@ class Walk:
         undo = ("labeler", "undo")
         self._decide(lambda: self._run("labeler", *words), lambda: self._run(*undo))
 
-    def _gesture(self, act: Callable[..., object], *arguments: Any) -> None:
-        self._decide(lambda: act(*arguments), self.session.undo)
+    def _gesture(self, act: Callable[..., StepResult], *arguments: Any) -> None:
+        results: list[StepResult] = []
+
+        def undo() -> None:
+            # What changes nothing is no step: undo would take back an earlier one.
+            if results[0].step:
+                self.session.undo()
+
+        self._decide(lambda: results.append(act(*arguments)), undo)
 
     def label(self) -> Collection[str]:
         if keys := self._random_samples():
