@@ -516,8 +516,9 @@ def predict_left_out(
         nearest = -np.sort(-similarities)[:, :REVIEW_NEIGHBORS]
         # A class with fewer samples is judged by those that it has.
         scores[:, number] += np.where(nearest > -1, nearest, nearest[:, :1]).mean(1) / 2
-    # Scores are NaN where the class has no other group.
-    return softmax(np.nan_to_num(scores) / PRIOR_TEMPERATURE)
+    # Scores are NaN where the class has no other group. They are up to one and a half times those
+    # that the temperature is for.
+    return softmax(np.nan_to_num(scores) / (1.5 * PRIOR_TEMPERATURE))
 
 
 def _score_held_out(

@@ -392,6 +392,7 @@ def test_moves_are_one_step_and_new_files_are_counted(
 def test_moves_after_rename_are_relabelled(dataset: Dataset, tree: Path) -> None:
     editor = ClassEditor(dataset)
     editor.rename("hana", "hanako")
+    editor.add("rin")
     editor.merge("rei", "rin")
     shutil.move(first_of(tree, "hana"), tree / "train" / "rei" / "moved.jpg")
     (tree / "train" / "yui").mkdir()

@@ -573,9 +573,9 @@ def reasons_of_best_copies() -> list[tuple[KeepReason, ...]]:
     )
     drawbacks = {"bordered", "cropped", "marked", "framed"}
     return [
-        explain_choice(large, [small], {1: drawbacks}),
-        explain_choice(known, [large], {}),
-        explain_choice(small, [small], {}),
+        explain_choice(large, [small], {1: drawbacks, 2: set()}),
+        explain_choice(known, [large], {2: set(), 3: set()}),
+        explain_choice(small, [small], {1: set()}),
         (KeepReason(Advantage.BY_PERSON),),
     ]
 

@@ -467,7 +467,7 @@ def test_untouched_page_is_remade_for_new_faces(late_person: Person) -> None:
     before = person.page
     bring_back(person)
     show_pages(person)
-    assert len(person.page.rows) > len(before.rows)
+    wait_until(lambda: len(person.page.rows) > len(before.rows))
 
 
 def test_begun_page_is_kept_until_nothing_is_left(late_person: Person) -> None:

@@ -1,13 +1,12 @@
 """Duplicate sets and doubtful labels in the browser."""
 
-import shutil
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from drawn_faces import FaceSet, copied, drawn_once
 from duplicate_images import COPIES, add_picture, drawing, encoded, search
-from served_labeler import Server, make_faces_once, running_labeler
+from served_labeler import Server, running_labeler
 
 from gleanset import Dataset
 from labeler.sorting.session import SortingSession
@@ -60,23 +59,22 @@ def test_duplicates_are_settled(copies: Path) -> None:
         assert count_duplicates(copies) == 2
 
 
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_faces_once(tmp_path_factory, 96, 4)
+@pytest.fixture
+def faces(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> FaceSet:
+    return copied(drawn_once(tmp_path_factory, 120), tmp_path / "d")
 
 
 @pytest.fixture
-def mistaken(original: Path, tmp_path: Path) -> Path:
-    """Label all faces, the first two wrongly."""
-    root = Path(shutil.copytree(original, tmp_path / "d"))
-    with Dataset.open(root) as dataset:
+def mistaken(faces: FaceSet) -> Path:
+    """Label all faces, the first two wrongly, as the character before theirs."""
+    labels = dict(faces.truth)
+    for key in [*labels][:2]:
+        labels[key] = faces.names[faces.names.index(labels[key]) - 1]
+    with Dataset.open(faces.root) as dataset:
         session = SortingSession(dataset)
-        rows = dataset.db.fetch_column("SELECT id FROM sample ORDER BY id")
-        for person in range(4):
-            session.decide(rows[person::4], f"person {person}")
-        session.decide([rows[0]], "person 1")
-        session.decide([rows[1]], "person 2")
-    return root
+        rows = session.tiles.get_ids(list(labels))
+        session.label_each({rows[key]: name for key, name in labels.items()}, "all")
+    return faces.root
 
 
 @pytest.fixture
@@ -85,21 +83,25 @@ def server(mistaken: Path) -> Iterator[Server]:
         yield server
 
 
-def test_doubtful_labels_are_settled(server: Server, mistaken: Path) -> None:
+def test_doubtful_labels_are_settled(
+    server: Server, faces: FaceSet, mistaken: Path
+) -> None:
     client = server.client
+    key = next(iter(faces.truth))
     page = client.ask("/api/v1/review").body
-    labels = [face["label"] for face in page["faces"]]
-    wrong = labels.index("person 1")
-    assert page["faces"][wrong]["other"] == "person 0"
+    wrong = [face["key"] for face in page["faces"]].index(key)
+    assert page["faces"][wrong]["other"] == faces.truth[key]
     settled = client.step(page, "settle", [wrong])
     assert settled.status == 200, settled
     second = client.ask("/api/v1/review").body
     keys = {face["key"] for face in second["faces"]}
-    assert page["faces"][wrong]["key"] not in keys
+    assert key not in keys
     everything = [*range(len(second["faces"]))]
     assert client.step(second, "confirm", everything).status == 200
     third = client.ask("/api/v1/review").body
     assert keys.isdisjoint(face["key"] for face in third["faces"])
     with Dataset.open(mistaken) as dataset:
-        counts = Counter(sample.label for sample in dataset.samples.iterate())
-    assert (counts["person 0"], counts["person 1"]) == (24, 23)
+        labels = {sample.key: sample.label for sample in dataset.samples.iterate()}
+    assert [name for key, name in labels.items() if name != faces.truth[key]] == [
+        faces.names[faces.names.index(faces.truth[[*faces.truth][1]]) - 1]
+    ]
