@@ -37,14 +37,15 @@ _PLACEHOLDER = "CHANGE ME"
 class ExportPart(ExportOptions, frozen=True, kw_only=True):
     """`[export]`: options of `labeler export`, and a folder inside the dataset."""
 
-    to: str = "exports/imagefolder"
+    to: str = ""
+    """By default `exports/` and the format."""
 
     def folder_in(self, root: Path) -> Path:
         """Return the folder to export to in the dataset at `root`.
 
         Raises `UsageError` for a folder outside it or in use by the dataset.
         """
-        folder = Path(os.path.normpath(self.to))
+        folder = Path(os.path.normpath(self.to or f"exports/{self.format}"))
         if escapes_folder(str(folder)) or not folder.parts:
             raise UsageError(
                 f"export.to is outside the dataset: {self.to!r}",

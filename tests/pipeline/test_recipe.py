@@ -27,7 +27,7 @@ from gleanset.db.journal import Choice
 from gleanset.settings import WebSettings, read_settings
 from gleanset.work.progress import Progress
 from harvest.secrets import VARIABLES
-from pipeline.recipe import read_recipe
+from pipeline.recipe import ExportPart, read_recipe
 from pipeline.stages import Stages, run_recipe
 
 VALID = """
@@ -228,6 +228,13 @@ def test_existing_split_is_reused(recipe: Write) -> None:
     assert run(recipe(split)).code == 0
     for part in TABLES_NEEDING_SPLIT:
         assert run(recipe(start + f"[{part}]\n"), "--simulate").code == 0
+
+
+def test_export_folder_is_named_after_its_format() -> None:
+    assert ExportPart(format="captions").folder_in(Path("d")) == Path(
+        "d/exports/captions"
+    )
+    assert ExportPart().folder_in(Path("d")) == Path("d/exports/imagefolder")
 
 
 @pytest.mark.parametrize(
