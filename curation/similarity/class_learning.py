@@ -272,7 +272,8 @@ class SelfTraining(NamedTuple):
     def predict(self, rows: Float32Array) -> IntArray:
         """Return the likeliest class number of each of N rows."""
         weights = self._fit(np.ones(len(self.own), np.bool_))
-        return np.asarray((rows @ weights[:-1] + weights[-1]).argmax(axis=1))
+        scores = rows @ weights[:-1] + weights[-1]
+        return np.asarray(scores.argmax(axis=1))
 
     def predict_held_out(self, groups: IntArray) -> IntArray:
         """Return out-of-fold class numbers (M); folds keep groups together."""
@@ -342,7 +343,8 @@ class SelfTraining(NamedTuple):
         shares = source
         for _ in range(PROPAGATION_STEPS):
             shares = PROPAGATION * (self.neighbors @ shares) + source
-        return np.asarray(shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12))
+        totals = np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
+        return np.asarray(shares / totals)
 
 
 def _link_neighbors(rows: Float32Array) -> Any:
@@ -415,7 +417,8 @@ def vote_by_name(names: Sequence[Sequence[str]], training: TrainingRows) -> Evid
         for counts in group_counts.values():
             votes[row] += counts / max(counts.sum(), 1)
 
-    votes /= np.maximum(votes.sum(axis=1, keepdims=True), 1e-12)
+    total = votes.sum(axis=1, keepdims=True)
+    votes /= np.maximum(total, 1e-12)
     # The prior is that of guessing: one of `classes` is right, and weighs as many groups.
     return Evidence(votes, 1 / training.classes, training.classes)
 
@@ -495,7 +498,9 @@ REVIEW_PENALTY = 1.0
 """Penalty of the ridge regression that reviews labels: with more, wrong labels that similar faces
 share confirm each other less (docs/experiments.md)."""
 REVIEW_NEIGHBORS = 3
-"""Most similar samples of each class whose mean similarity counts in a review, by half."""
+"""Most similar samples of each class whose mean similarity counts in a review."""
+REVIEW_NEIGHBOR_WEIGHT = 0.5
+"""Weight of that similarity, next to the score of the ridge regression (1)."""
 
 
 def predict_left_out(
@@ -503,7 +508,7 @@ def predict_left_out(
 ) -> Float64Array:
     """Return probabilities (N x classes) of labelled samples, each without its group.
 
-    Scores are those of the ridge regression plus half the similarity to the nearest samples of
+    Scores are those of the ridge regression plus the weighted similarity to the nearest samples of
     each class. They are equal for a sample whose class has no other group.
     """
     scores = _score_held_out(
@@ -515,10 +520,12 @@ def predict_left_out(
         similarities[groups[:, None] == groups[members]] = -1
         nearest = -np.sort(-similarities)[:, :REVIEW_NEIGHBORS]
         # A class with fewer samples is judged by those that it has.
-        scores[:, number] += np.where(nearest > -1, nearest, nearest[:, :1]).mean(1) / 2
-    # Scores are NaN where the class has no other group. They are up to one and a half times those
-    # that the temperature is for.
-    return softmax(np.nan_to_num(scores) / (1.5 * PRIOR_TEMPERATURE))
+        similarity = np.where(nearest > -1, nearest, nearest[:, :1]).mean(1)
+        scores[:, number] += REVIEW_NEIGHBOR_WEIGHT * similarity
+    # Scores are NaN where the class has no other group. The temperature is for the ridge regression
+    # alone, whose scores are lower by the weight of the similarity.
+    temperature = PRIOR_TEMPERATURE * (1 + REVIEW_NEIGHBOR_WEIGHT)
+    return softmax(np.nan_to_num(scores) / temperature)
 
 
 def _score_held_out(

@@ -63,9 +63,8 @@ def compute_color_layout(small: Float32Array) -> Float32Array:
     red_bins = assign_soft_bins(red, *TINT, TINTS)
     yellow_bins = assign_soft_bins(yellow, *TINT, TINTS)
     tint_bins = red_bins[:, :, None] * yellow_bins[:, None]
-    bins = (
-        tone_bins[:, :, None, None] * tint_bins[:, None]
-    )  # pixels x tones x tints x tints
+    # Pixels x tones x tints x tints.
+    bins = tone_bins[:, :, None, None] * tint_bins[:, None]
 
     # Shares of each bin in each cell.
     shares = compute_cell_weights() @ bins.reshape(len(bins), -1)
