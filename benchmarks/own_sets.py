@@ -727,6 +727,20 @@ class Portrait:
             head.stroke(self.turn(line), INK, 0.06)
 
 
+def save_with_face(
+    image: Image.Image, box: Box, name: str, folders: tuple[Path, Path]
+) -> None:
+    """Save an image, and its face with the default margin, as `name` in the two folders."""
+    region = compute_region(Face("", box, 1.0), CropGeometry(), *image.size).box
+    right = region.x + region.width
+    bottom = region.y + region.height
+    face = image.crop((region.x, region.y, right, bottom))
+    for folder, content in zip(folders, (image, face), strict=True):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content.save(path)
+
+
 def draw_set(out: Path, style: str) -> list[dict[str, Any]]:
     """Draw a set and the crops of its faces; return the annotations."""
     annotations = []
@@ -742,19 +756,7 @@ def draw_set(out: Path, style: str) -> list[dict[str, Any]]:
             )
             image, box = Portrait(person, style == "ink", *randoms).draw()
             name = f"{person.name}/{style}_{index:02}.png"
-            region = compute_region(Face("", box, 1.0), CropGeometry(), *image.size).box
-            edges = (
-                region.x,
-                region.y,
-                region.x + region.width,
-                region.y + region.height,
-            )
-            for folder, pixels in (
-                (style, image),
-                (f"{style}_faces", image.crop(edges)),
-            ):
-                (out / folder / person.name).mkdir(parents=True, exist_ok=True)
-                pixels.save(out / folder / name)
+            save_with_face(image, box, name, (out / style, out / f"{style}_faces"))
             annotations.append({"file": f"{style}/{name}", "boxes": [list(box)]})
             sources.append({"file": name, "source_image": f"{person.name} {group}"})
     for folder in (style, f"{style}_faces"):

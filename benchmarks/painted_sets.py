@@ -16,12 +16,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-from own_sets import BACKS, FRONTS, GROUP_SIZES, LOBES, MARKS, Person, Portrait
+from own_sets import (
+    BACKS,
+    FRONTS,
+    GROUP_SIZES,
+    LOBES,
+    MARKS,
+    Person,
+    Portrait,
+    save_with_face,
+)
 from PIL import Image
-
-from gleanset import Box, Face
-from gleanset.images.cropping import compute_region
-from gleanset.settings import CropGeometry
 
 PEOPLE = 12
 SKINS = ["#fdc", "#eb8", "#c96", "#a75", "#643", "#fe9"]
@@ -97,15 +102,7 @@ def draw_set(out: Path, style: str) -> list[dict[str, Any]]:
             image = Image.fromarray(cv2.cvtColor(painted, cv2.COLOR_BGR2RGB))
 
             name = f"{person.name}/{style}_{index:02}.png"
-            face = Face("", box, 1.0)
-            region: Box = compute_region(face, CropGeometry(), *image.size).box
-            right = region.x + region.width
-            bottom = region.y + region.height
-            crop = image.crop((region.x, region.y, right, bottom))
-            for folder, content in ((style, image), (f"{style}_faces", crop)):
-                path = out / folder / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                content.save(path)
+            save_with_face(image, box, name, (out / style, out / f"{style}_faces"))
             annotations.append({"file": f"{style}/{name}", "boxes": [list(box)]})
             sources.append({"file": name, "source_image": f"{person.name} {group}"})
 
