@@ -16,8 +16,12 @@ def scale_positions(
     The part begins at `left` and `top` of the image, which is scaled by `across` and `down`.
     """
     # The center of a pixel is half a pixel from its edge at both sizes.
-    x = across * (left + 0.5) - 0.5
-    return np.array([[across, 0, x], [0, down, (down * (top + 0.5) - 0.5)]])
+    return np.array(
+        [
+            [across, 0, across * (left + 0.5) - 0.5],
+            [0, down, down * (top + 0.5) - 0.5],
+        ]
+    )
 
 
 def join_motions(first: Float64Array, second: Float64Array) -> Float64Array:
