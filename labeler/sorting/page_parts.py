@@ -204,16 +204,10 @@ class Shown:
         return (tile,) if is_single else self.targets(card)
 
     def find_name_targets(self, tile: int, card: int) -> tuple[int, ...]:
-        """Return what a name is for: on a tile of a cluster that has one, all with this name.
-
-        On an excluded tile it is for the open tiles of its card, if there are any.
-        """
+        """Return what a name is for: as a key, but on an excluded tile the rest of its card."""
         tiles = self.find_key_targets(tile, card)
-        if tiles != (tile,) or not self.has_clusters:
-            return tiles
-        if tile in self.lifted:
-            return self.open(self.members(card)) or tiles
-        return self.with_name(card, self.sent.get(tile)) or tiles
+        is_excluded = self.has_clusters and tile in self.lifted
+        return (is_excluded and self.open(self.members(card))) or tiles
 
     def samples(self, tiles: Iterable[int]) -> list[int]:
         """Return the samples of tiles, including all samples of stacks."""

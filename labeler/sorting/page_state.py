@@ -367,7 +367,7 @@ def send_page(state: PageState, label: str) -> Result:
     """Label the page, or the card that is pointed at: by Shift and a class key."""
     if state.card < 0:
         return state.file(label)
-    return state.label(state.name_targets(), label)
+    return state.label(state.shown.targets(state.card), label)
 
 
 def drop(state: PageState, tiles: tuple[int, ...], onto: int) -> Result:

@@ -91,6 +91,9 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
     assert view.view.target_rows() == [second[0]], (
         "a key corrects one face of a named card"
     )
+    person.type_name("Asuka")
+    assert label_counts(person)["Asuka"] == 1, "and so does a name"
+    person.undo()
     # A clicked face is excluded from its cluster's name, also when pointed at; a key labels it.
     person.click(third[1])
     person.point(third[1])
@@ -103,10 +106,10 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
     assert (counts["Rin"], counts["Mio"]) == (len(third) - 1, 1)
     person.undo()
     person.point(third[1])
-    person.press("1", SHIFT)
+    person.press("1")
     person.click(second[0])
     person.point(second[0])
-    person.press("2", SHIFT)  # before the removed label is saved
+    person.press("2")  # before the removed label is saved
     counts = {"Rin": len(third), "Miku": len(second) + len(first) - 1}
     assert label_counts(person) == counts
     press_enter(person)
@@ -214,7 +217,7 @@ def test_sweep_skips_labelled_cluster(person: Person) -> None:
     QTest.keyRelease(view, "1")
     assert label_counts(person) == {"Rin": len(first) + len(third), "Miku": len(second)}
     person.point(third[0])
-    person.type_name("Miku")  # one of the clusters labelled by the sweep
+    person.press("2", SHIFT)  # one of the clusters labelled by the sweep, as a whole
     assert label_counts(person) == {"Rin": len(first), "Miku": len(third) + len(second)}
 
 
