@@ -146,7 +146,8 @@ class GridLayout:
         self.placed: list[PlacedSection] = []
         self._side = side
         self._width = width
-        self._shared_width = width  # of the last card that has others beside it
+        self._last = sections[-1] if sections else None
+        self._shares: list[int] = []  # of free width, that a card of each row got
         self.count = 0
         self.height = GAP
         for shares_shelf, run in groupby(sections, attrgetter("shares_shelf")):
@@ -184,15 +185,15 @@ class GridLayout:
     def _frame(self, shelf: list[PlacedSection]) -> None:
         """Add cards side by side, as high as the highest, which share the free width equally.
 
-        One that is alone in its row becomes no wider than those above, unless it fills the row.
+        Those of the last row get no more of it than those above, unless they nearly fill the row.
         """
         is_card = bool(shelf[0].section.title)
         bottom = max(placed.bottom for placed in shelf) + (INSET - GAP) * is_card
         free = self._width - INSET - shelf[-1].right
-        first = shelf[0]
-        if len(shelf) == 1 and first.section.shares_shelf and free > first.cell:
-            needed = first.right - first.left + 2 * INSET - GAP
-            free = min(free, max(0, self._shared_width - needed))
+        is_last = shelf[-1].section is self._last
+        if is_last and self._shares and free > shelf[0].cell:
+            free = min(free, max(self._shares) * len(shelf))
+        self._shares.append(free // len(shelf))
         for number, placed in enumerate(shelf):
             # The free width that the cards up to this one get, without it and with it.
             begin, end = (free * part // len(shelf) for part in (number, number + 1))
@@ -204,8 +205,6 @@ class GridLayout:
                 bottom - self.height,
             )
             box.setRight(placed.right + end + INSET - GAP - 1)
-            if len(shelf) > 1:
-                self._shared_width = box.width()
             self.placed.append(placed._replace(left=left, box=box))
         self.height = bottom + INSET * is_card
 

@@ -41,7 +41,7 @@ from gleanset.db.classes import Placement
 from gleanset.db.journal import Choice
 from gleanset.operations import make_operation
 from labeler.duplicates.plan import apply_step
-from labeler.qt.grid.layout import GridLayout, Section
+from labeler.qt.grid.layout import INSET, GridLayout, Section
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.grid.tile_view import draw_filling
 from labeler.qt.theme import SMALL, SPACE_M, SPACE_S, draw_box, scale_font
@@ -348,6 +348,21 @@ def test_texts_of_the_narrowest_card_fit(
     metrics = QFontMetrics(scale_font(grid.font(), SMALL, bold=False))
     for text, room in texts.items():
         assert metrics.horizontalAdvance(text) <= room
+
+
+def test_cards_of_last_row_are_as_wide_as_those_above() -> None:
+    for count in (3, 4, 5):
+        sections = [
+            Section(f"{number} similar", 1, shares_shelf=True)
+            for number in range(count)
+        ]
+        first, second, third, *rest = GridLayout(sections, 620, 72).placed
+        assert first.top == third.top
+        assert third.box.right() == pytest.approx(620 - INSET, abs=INSET)
+        for above, below in zip((first, second), rest, strict=False):
+            assert below.top > first.bottom
+            assert below.box.left() == above.box.left()
+            assert below.box.width() == pytest.approx(above.box.width(), abs=1)
 
 
 def test_details_show_the_card_that_is_lit(clusters_person: Person) -> None:
