@@ -350,7 +350,7 @@ def test_texts_of_the_narrowest_card_fit(
         assert metrics.horizontalAdvance(text) <= room
 
 
-def test_cards_of_last_row_are_as_wide_as_those_above() -> None:
+def test_last_row_is_not_stretched() -> None:
     for count in (3, 4, 5):
         sections = [
             Section(f"{number} similar", 1, shares_shelf=True)
