@@ -34,7 +34,7 @@ PROGRAMS = {module.commands.name: module.commands for module in GROUPS}
 
 # Commands that are not run: page, beginning of the command, reason.
 EXCLUDED = [
-    ("*", "python -m pip", "installs from the net"),
+    ("*", "python3 -m pip", "installs from the net"),
     ("*", "python3 bootstrap.py", "installs; what checks every change runs it"),
     ("*", "uv", "installs from the net"),
     ("add-a-source.md", "pytest", "of a source that the page writes"),
