@@ -123,18 +123,15 @@ def _group_by_confusion(items: Sequence[ReviewItem]) -> ReviewPage:
 
 
 def accept_suggestions(
-    session: SortingSession, ids: Sequence[int], suggestions: Mapping[int, Suggestion]
+    session: SortingSession, suggestions: Mapping[int, str]
 ) -> StepResult:
-    """Give each sample its suggested class, in one step.
+    """Give samples (rows) their suggested classes, in one step.
 
     Raises `UsageError` if a class was deleted.
     """
     # Samples may be gone since the page was shown.
-    tiles = session.tiles.get_many(ids)
     labels = {
-        row: suggestions[row].label
-        for row in ids
-        if row in tiles and row in suggestions
+        row: suggestions[row] for row in session.tiles.get_many(list(suggestions))
     }
     session.check_classes_exist(set(labels.values()))
     return session.label_each(

@@ -8,8 +8,9 @@ import msgspec
 from gleanset.db.journal import REVIEW
 from gleanset.db.sorting import SampleTile
 from gleanset.db.views import ReviewItem
+from gleanset.files.store import hash_bytes
 from labeler.duplicates.plan import DuplicateSet, accept, keep_all
-from labeler.review import Suggestion, accept_suggestions, confirm_labels
+from labeler.review import accept_suggestions, confirm_labels
 from labeler.sorting.session import SortingSession, StepResult
 from labeler.web.api_models import SentStep
 
@@ -32,12 +33,18 @@ class CheckedFace(msgspec.Struct):
 
 
 class CheckPage(msgspec.Struct):
-    """Faces to check, of `left` sets or faces; an `is_uncertain` set may be no duplicates."""
+    """Faces to check, of `left` sets or faces; an `is_uncertain` set may be no duplicates.
 
-    id: str
+    Its `id` is that of these faces with these labels: steps refer to faces by their position.
+    """
+
     left: int
     faces: list[CheckedFace]
     is_uncertain: bool = False
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        self.id = hash_bytes(msgspec.json.encode(self.faces))
 
 
 class CopiesCheck(NamedTuple):
@@ -57,7 +64,6 @@ class CopiesCheck(NamedTuple):
             for face in self.copies.members
         ]
         return CheckPage(
-            self.copies.name,
             left,
             faces,
             self.copies.doubtful,
@@ -95,21 +101,19 @@ class LabelsCheck(NamedTuple):
             )
             for item in self.items
         ]
-        return CheckPage(f"labels-{self.rows[:1]}", left, faces)
+        return CheckPage(left, faces)
 
     def settle(self, session: SortingSession, sent: SentStep) -> StepResult:
         """Confirm labels, or else give each face a class, or what is suggested for it."""
         items = [self.items[n] for n in sent.tiles]
-        rows = [item.id for item in items]
         if sent.act == "confirm":
             return confirm_labels(
                 session,
                 {i.id: str(i.label) for i in items},
             )
         if sent.label:
-            return session.decide(rows, sent.label, REVIEW)
-        suggestions = {i.id: Suggestion(str(i.other), i.value or 0.0) for i in items}
-        return accept_suggestions(session, rows, suggestions)
+            return session.decide([item.id for item in items], sent.label, REVIEW)
+        return accept_suggestions(session, {i.id: str(i.other) for i in items})
 
 
 NO_CHECK = LabelsCheck(())

@@ -236,6 +236,9 @@ class Person:
                 self.check_page.id,
                 len(self.check_page.faces),
             )
+            # A place, such as not a face, is not the name of a class.
+            if sent.label and not sent.label.startswith(":"):
+                sent = msgspec.structs.replace(sent, label=_resolve(self, sent))
             return self.check.settle(self._reviewing, sent)
 
         current = self._find_page(sent.page)

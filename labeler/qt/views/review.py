@@ -404,15 +404,12 @@ class ReviewView(FilteredView):
 
         if not self.view.all_seen(targets):
             return
-        ids = self.model.ids(targets)
+        labels = {n: suggested[n].label for n in self.model.ids(targets)}
         states = {
-            row: self.model.send_state(suggested[self.model.id(row)].label)
-            for row in targets
+            row: self.model.send_state(labels[self.model.id(row)]) for row in targets
         }
 
-        self.decide_rows(
-            states, lambda session: accept_suggestions(session, ids, suggested)
-        )
+        self.decide_rows(states, lambda session: accept_suggestions(session, labels))
         self._go_on()
 
     def _keep_labels(self, rows: Sequence[int]) -> None:

@@ -1,12 +1,12 @@
 """Duplicate sets and doubtful labels in the browser."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, copied, drawn_once
 from duplicate_images import COPIES, add_picture, drawing, encoded, search
-from served_labeler import Server, running_labeler
+from served_labeler import Client, Server, running_labeler
 
 from gleanset import Dataset
 from labeler.sorting.session import SortingSession
@@ -67,8 +67,13 @@ def faces(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> FaceSet:
 @pytest.fixture
 def mistaken(faces: FaceSet) -> Path:
     """Label all faces, the first two wrongly, as the character before theirs."""
+    return mislabel(faces, 2)
+
+
+def mislabel(faces: FaceSet, number: int) -> Path:
+    """Label all faces, the first ones wrongly, as the character before theirs."""
     labels = dict(faces.truth)
-    for key in [*labels][:2]:
+    for key in [*labels][:number]:
         labels[key] = faces.names[faces.names.index(labels[key]) - 1]
     with Dataset.open(faces.root) as dataset:
         session = SortingSession(dataset)
@@ -105,3 +110,55 @@ def test_doubtful_labels_are_settled(
     assert [name for key, name in labels.items() if name != faces.truth[key]] == [
         faces.names[faces.names.index(faces.truth[[*faces.truth][1]]) - 1]
     ]
+
+
+def test_page_of_another_device_is_refused_once_its_faces_are_others(
+    faces: FaceSet,
+) -> None:
+    """Two devices of one person show doubtful labels, and one of them settles some."""
+    root = mislabel(faces, 8)
+    with running_labeler(root) as server:
+        settle_on_two_devices(server.client, root, faces.names[0])
+
+
+def settle_on_two_devices(client: Client, root: Path, name: str) -> None:
+    on_phone = client.ask("/api/v1/review").body
+    on_laptop = client.ask("/api/v1/review").body
+    assert on_laptop["id"] == on_phone["id"]
+    assert client.step(on_laptop, "confirm", [1]).status == 200
+    on_laptop = client.ask("/api/v1/review").body
+    # The first face is the same, the second one is another.
+    assert on_laptop["faces"][0] == on_phone["faces"][0]
+    assert on_laptop["faces"][1] != on_phone["faces"][1]
+    stale = client.step(on_phone, "settle", [1], label=name)
+    assert (stale.status, stale.body["reason"]) == (409, "page gone")
+    with Dataset.open(root) as dataset:
+        key = on_laptop["faces"][1]["key"]
+        assert dataset[key].label == on_laptop["faces"][1]["label"]
+
+
+def test_typed_names_of_doubtful_labels_mean_known_classes(
+    faces: FaceSet,
+) -> None:
+    root = mislabel(faces, 8)
+    with running_labeler(root) as server:
+        settle_by_typed_names(server.client, root, faces.names)
+
+
+def settle_by_typed_names(client: Client, root: Path, names: Sequence[str]) -> None:
+    page = client.ask("/api/v1/review").body
+    name = names[0]
+    assert client.step(page, "settle", [0], label=f" {name.upper()} ").status == 200
+    typo = client.step(page, "settle", [1], label=f"{names[1]}x")
+    assert (typo.status, typo.body["suggestion"]) == (409, names[1])
+    sure = client.step(page, "settle", [1], label=f"{names[1]}x", sure=True)
+    assert sure.status == 200, sure
+    assert client.step(page, "settle", [2], label=":not a face").status == 200
+    with Dataset.open(root) as dataset:
+        keys = [face["key"] for face in page["faces"]]
+        assert [dataset[key].label for key in keys[:3]] == [
+            name,
+            f"{names[1]}x",
+            None,
+        ]
+        assert len(dataset.classes.list_names()) == len(names) + 1
