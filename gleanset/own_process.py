@@ -15,7 +15,10 @@ owns_process = False
 
 
 def begin(name: str) -> None:
-    """Handle `--version`; until `restore_interrupts`, end on Ctrl-C unless it is ignored."""
+    """Handle `--version`; until `restore_interrupts`, end on Ctrl-C unless it is ignored.
+
+    SIGTERM acts as Ctrl-C.
+    """
     global owns_process
     owns_process = True
     if sys.argv[1:] == ["--version"]:
@@ -23,12 +26,19 @@ def begin(name: str) -> None:
         sys.exit(0)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
+        # By default it would end the process at once. `docker stop`, `timeout` and the schedulers
+        # of clusters send it.
+        signal.signal(signal.SIGTERM, _interrupt)
 
 
 def restore_interrupts() -> None:
     """Let Ctrl-C raise `KeyboardInterrupt` again; the caller must catch it."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt(*_: object) -> None:
+    signal.raise_signal(signal.SIGINT)
 
 
 def _end(*_: object) -> None:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from tools_for_tests import (
     python_path,
     run_cli,
     run_here,
-    start_cli,
     write_pictures,
 )
 
@@ -264,8 +263,16 @@ def test_invalid_setting_exits_with_3_and_line(tmp_path: Path) -> None:
     )
 
 
+def press_ctrl_c(process: subprocess.Popen[str]) -> None:
+    """Interrupt a command and its workers, as a terminal does."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
 @pytest.mark.slow
-def test_interrupt_exits_with_130_and_keeps_work(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [press_ctrl_c, subprocess.Popen.terminate])
+def test_interrupt_exits_with_130_and_keeps_work(
+    stop: Callable[[subprocess.Popen[str]], None], tmp_path: Path
+) -> None:
     write_pictures(tmp_path / "many", 80)
     line = [
         "folder",
@@ -276,10 +283,11 @@ def test_interrupt_exits_with_130_and_keeps_work(tmp_path: Path) -> None:
         "1",
     ]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = start_cli("harvest.cli", *line, **streams, start_new_session=True)
+    # As the console script does, before the slow imports.
+    program = [sys.executable, "-m", "harvest", *line]
+    process = subprocess.Popen(program, **streams, text=True, start_new_session=True)
     assert eventually(lambda: any((tmp_path / "d" / "images").rglob("*.jpg")))
-    # Like a terminal: interrupt the command and its workers.
-    os.killpg(process.pid, signal.SIGINT)
+    stop(process)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert "completed work is kept" in err
