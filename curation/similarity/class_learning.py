@@ -22,6 +22,7 @@ from curation.similarity.ridge import (
     Ridge,
     TrainingRows,
     compute_sample_weights,
+    shorten_vectors,
 )
 from curation.similarity.unknown_classes import estimate_known_odds
 from gleanset.arrays import (
@@ -133,6 +134,7 @@ def predict_classes(
     Further evidence are weak labels, ties (scenes, posts) and copies (also tracks). `open_set`
     lowers the probabilities of samples that seem to be of a class without labels.
     """
+    vectors = shorten_vectors(vectors)
     rows = training.rows
     is_copy = np.asarray(copies.votes.any(axis=1))
     is_tied = np.asarray(ties.votes.any(axis=1))
@@ -254,8 +256,9 @@ class SelfTraining(NamedTuple):
         """Prepare self-training for vectors (N x D)."""
         seeds = thin_out(training.rows, MAX_SELF_TRAINING_SAMPLES // 2)
         unlabelled_rows = np.delete(np.arange(len(vectors)), training.rows)
-        limit = MAX_SELF_TRAINING_SAMPLES - len(seeds)
-        rows = np.append(seeds, thin_out(unlabelled_rows, limit))
+        rows = np.append(
+            seeds, thin_out(unlabelled_rows, MAX_SELF_TRAINING_SAMPLES - len(seeds))
+        )
         places = np.full(len(vectors), -1)
         places[rows] = np.arange(len(rows))
 
@@ -271,8 +274,7 @@ class SelfTraining(NamedTuple):
 
     def predict(self, rows: Float32Array) -> IntArray:
         """Return the likeliest class number of each of N rows."""
-        weights = self._fit(np.ones(len(self.own), np.bool_))
-        scores = rows @ weights[:-1] + weights[-1]
+        scores = _with_ones(rows) @ self._fit(np.ones(len(self.own), np.bool_))
         return np.asarray(scores.argmax(axis=1))
 
     def predict_held_out(self, groups: IntArray) -> IntArray:
@@ -292,9 +294,8 @@ class SelfTraining(NamedTuple):
             is_left_out = folds == fold
             # Samples of a single group keep class 0: without a held-out score it has no effect.
             if is_left_out.any() and not is_left_out.all():
-                weights = self._fit(~is_left_out)
-                scores = self.own[is_left_out] @ weights
-                predictions[is_left_out] = scores.argmax(axis=1)
+                scores = self.own[is_left_out] @ self._fit(~is_left_out)
+                predictions[is_left_out] = scores.argmax(1)
         return predictions
 
     def _fit(self, is_training: BoolArray) -> Float32Array:
@@ -343,8 +344,8 @@ class SelfTraining(NamedTuple):
         shares = source
         for _ in range(PROPAGATION_STEPS):
             shares = PROPAGATION * (self.neighbors @ shares) + source
-        totals = np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
-        return np.asarray(shares / totals)
+        shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
+        return shares
 
 
 def _link_neighbors(rows: Float32Array) -> Any:
@@ -417,8 +418,7 @@ def vote_by_name(names: Sequence[Sequence[str]], training: TrainingRows) -> Evid
         for counts in group_counts.values():
             votes[row] += counts / max(counts.sum(), 1)
 
-    total = votes.sum(axis=1, keepdims=True)
-    votes /= np.maximum(total, 1e-12)
+    votes /= np.maximum(votes.sum(axis=1, keepdims=True), 1e-12)
     # The prior is that of guessing: one of `classes` is right, and weighs as many groups.
     return Evidence(votes, 1 / training.classes, training.classes)
 
@@ -445,12 +445,13 @@ class LearnedClasses(NamedTuple):
         for numbers, confidences in zip(
             best.tolist(), best_shares.tolist(), strict=True
         ):
-            sample_proposals = [
-                Proposal(self.classes[number], confidence)
-                for number, confidence in zip(numbers, confidences, strict=True)
-                if confidence >= MIN_CONFIDENCE
-            ]
-            proposals.append(sample_proposals)
+            proposals.append(
+                [
+                    Proposal(self.classes[number], confidence)
+                    for number, confidence in zip(numbers, confidences, strict=True)
+                    if confidence >= MIN_CONFIDENCE
+                ]
+            )
         return proposals
 
 
@@ -484,8 +485,8 @@ def estimate_membership(vectors: Float32Array, is_member: BoolArray) -> Float64A
     positive and unlabeled data", 2008).
     """
     y = np.where(is_member, 0, 1)
-    each_alone = np.arange(len(y))
-    scores = _score_held_out(vectors, y, each_alone, classes=2)[:, 0]
+    # Each sample is a group of its own.
+    scores = _score_held_out(vectors, y, np.arange(len(y)), classes=2)[:, 0]
 
     # A single member has no leave-one-out score, and without others none has.
     mean_score = 1.0
@@ -545,7 +546,7 @@ def _score_held_out(
         classes=classes,
         by_hint=np.zeros(len(y), np.bool_),
     )
-    return Ridge.fit(vectors, training, penalty).score_held_out(groups)
+    return Ridge.fit(shorten_vectors(vectors), training, penalty).score_held_out(groups)
 
 
 def list_training_keys(samples: Sequence[PrelabelSample]) -> list[str]:
@@ -572,7 +573,7 @@ def learn_classes(
     in the window.
     """
     classes, training = _list_training_rows(samples, groups, unseen)
-    if not classes or len(np.unique(training.y)) < 2:
+    if len(np.unique(training.y)) < 2:
         return None
 
     # A weak label votes for its class. Number -1 is the last row: no vote.
@@ -581,10 +582,9 @@ def learn_classes(
     one_hot = np.vstack([np.eye(training.classes), np.zeros(training.classes)])
 
     # Duplicates and the faces of a track are the same person.
-    copy_names = []
-    for sample in samples:
-        names = (sample.group, sample.track)
-        copy_names.append([name for name in names if name])
+    copy_names = [
+        [name for name in (sample.group, sample.track) if name] for sample in samples
+    ]
 
     probabilities, leave_group_out = predict_classes(
         vectors,
@@ -631,12 +631,16 @@ def _list_training_rows(
 
     keys = [samples[row].key for row in rows]
     group_names = np.array([groups[key] for key in keys])
-    provenances = [classify_provenance(samples[row].label_by) for row in rows]
     return classes, TrainingRows(
         rows=np.array(rows, np.int64),
         y=np.array(y, np.int64),
         groups=np.unique(group_names, return_inverse=True)[1].astype(np.int64),
         reviewed=np.array([key not in unseen for key in keys], np.bool_),
         classes=class_count,
-        by_hint=np.array([kind in (HINT, IMPORT) for kind in provenances]),
+        by_hint=np.array(
+            [
+                classify_provenance(samples[row].label_by) in (HINT, IMPORT)
+                for row in rows
+            ]
+        ),
     )

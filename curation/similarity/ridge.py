@@ -39,6 +39,16 @@ class TrainingRows(NamedTuple):
     by_hint: BoolArray
 
 
+def shorten_vectors(vectors: Float32Array) -> Float32Array:
+    """Return N vectors of at most N dimensions with the same products as N x D ones.
+
+    Ridge regression depends on products only, and takes time with the cube of the dimensions.
+    """
+    if len(vectors) >= vectors.shape[1]:
+        return vectors
+    return np.linalg.qr(vectors.T).R.T
+
+
 def compute_sample_weights(y: IntArray) -> Float64Array:
     """Return weights of M training samples, higher for rare classes; mean 1."""
     class_sizes = np.bincount(y)[y].astype(np.float64)

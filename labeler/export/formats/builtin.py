@@ -9,8 +9,6 @@ from itertools import groupby
 from pathlib import Path
 from string import Formatter
 
-import yaml
-
 from gleanset.command_result import JsonDict
 from gleanset.errors import UsageError
 from gleanset.files.parquet import BATCH_ROWS, import_pyarrow, open_parquet_writer
@@ -236,6 +234,9 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
     A line has the class number, and the center, width and height of the box as fractions of the
     image.
     """
+    # Every `labeler` command imports this module, and few write YAML.
+    import yaml
+
     class_ids = number_classes(items)
     folders = {}
     for split, members in items_by_split(items):
