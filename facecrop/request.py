@@ -125,10 +125,12 @@ class FaceSearch(Request, frozen=True, kw_only=True):
 
     def crop_geometry(self, crop: CropSettings) -> CropGeometry:
         """Return the crop settings for a dataset with these settings."""
-        # The fields of both have the same names; None is left as it is in the dataset.
-        names = CropGeometry.__struct_fields__
-        values = {name: getattr(self, name) for name in names}
-        changes = {name: value for name, value in values.items() if value is not None}
+        changes = {}
+        for name in CropGeometry.__struct_fields__:
+            # The fields of both have the same names; None is left as it is in the dataset.
+            value = getattr(self, name)
+            if value is not None:
+                changes[name] = value
         return msgspec.structs.replace(crop, **changes)
 
     def run(
@@ -141,7 +143,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         from facecrop.search import find_faces
 
         crop = crop or dataset.settings.crop
-        spec, finished_searches = self._plan(dataset, crop, dataset.pin_of)
+        name, spec, finished_searches = self._plan(dataset, crop, dataset.pin_of)
         result = find_faces(
             dataset,
             spec,
@@ -150,7 +152,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
             workers=self.workers or 0,
             progress=progress,
         )
-        result.detector = self._automatic_name(spec, crop)
+        result.detector = name
         return result
 
     def preview(self, dataset: Dataset) -> FaceSearchPreview:
@@ -158,21 +160,24 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         from facecrop.search import DatasetSearch
 
         crop = dataset.settings.crop
-        spec, finished_searches = self._plan(dataset, crop, dataset.settings.pin_of)
+        name, spec, finished_searches = self._plan(
+            dataset, crop, dataset.settings.pin_of
+        )
         search = DatasetSearch(
             dataset, spec, self.crop_geometry(crop), finished_searches
         )
         return FaceSearchPreview(
-            detector=self._automatic_name(spec, crop),
+            detector=name,
             would_search=search.count_to_search(),
             would_recut=search.count_to_crop(),
         )
 
     def _plan(
         self, dataset: Dataset, crop: CropSettings, pin_of: Callable[[HubFile], HubPin]
-    ) -> tuple[DetectorSpec, tuple[Search, ...] | None]:
+    ) -> tuple[str, DetectorSpec, tuple[Search, ...] | None]:
         """Return the detector, and the earlier searches whose faces stay (None: all).
 
+        Its name comes first if it was chosen automatically, else "".
         A detector named for this command searches all images. The dataset's detector keeps the
         faces of its earlier versions, and `auto` also those of other detectors. `pin_of` returns
         the commit and hash of a model on a hub.
@@ -188,10 +193,11 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         auto = is_auto(detector)
         record = find_recorded_detector(searches) if auto else None
         spec = pin_model(self.spec(crop, record), pin_of)
+        name = spec.name if auto else ""
         if self.new:
-            return spec, None
+            return name, spec, None
         if self.detector is not None and not auto:
-            return spec, ()
+            return name, spec, ()
 
         finished_searches = find_same_searches(spec, searches)
         if auto:
@@ -204,13 +210,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
                 # Settings belong to one detector, so faces of others do not change with them.
                 if search.detector != spec.name or not has_settings
             }
-        return spec, tuple(sorted(finished_searches))
-
-    def _automatic_name(self, spec: DetectorSpec, crop: CropSettings) -> str:
-        """Return the name of the detector if it was chosen automatically."""
-        if not is_auto(self.detector or crop.detector):
-            return ""
-        return spec.name
+        return name, spec, tuple(sorted(finished_searches))
 
 
 def suggest_whole_images(dataset: Dataset) -> tuple[str, str] | None:

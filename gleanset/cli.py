@@ -33,6 +33,7 @@ from gleanset.errors import (
     GleansetError,
     UsageError,
 )
+from gleanset.files.atomic import disk_errors
 from gleanset.own_process import INTERRUPTED_EXIT_CODE, restore_interrupts
 from gleanset.platform import has_current_folder
 from gleanset.settings import list_settings_warnings
@@ -388,6 +389,9 @@ def _prepare_output() -> None:
         # Warnings are then written by the log handler, which does not write into progress bars.
         logging.captureWarnings(capture=True)
         logging.getLogger("py.warnings").setLevel(logging.WARNING)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed, as by >&-
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Paths may contain bytes that are not text, and terminals may lack characters.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -434,7 +438,8 @@ class _ReaderGone(Exception):
 
 def _out(line: str) -> None:
     try:
-        with without_bars():
+        # A file that a shell redirects to may be on a full disk.
+        with without_bars(), disk_errors(Path("standard output")):
             click.echo(line)
     except BrokenPipeError as error:
         # click would exit with a failure.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import shlex
+import shutil
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -56,6 +57,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+THUMBNAILS = "thumbs"
+PIXELS = "pixels"
+"""Folders in the cache: thumbnails, and decoded samples of trainings."""
 MAX_PORTRAITS = 12
 """Images of a selection that a notebook shows."""
 
@@ -434,13 +438,22 @@ class Dataset(SampleCollection):
             return self.images.add(measured, origin)
 
     def remove_image(self, sha256: str, reason: str) -> None:
-        """Remove an image's files, crops and rows; leave a tombstone."""
+        """Remove an image's files, crops, cached pixels and rows; leave a tombstone."""
         maintenance = Maintenance(self.db)
         with self.db.transaction():
             self.originals().remove_files(sha256)
-            for key in maintenance.list_sample_keys(sha256):
-                self.crops().remove_files(key)
+            # Thumbnails of the whole image are named by half of its hash.
+            for key in (sha256[:32], *maintenance.list_sample_keys(sha256)):
+                self.remove_crop(key)
             maintenance.forget(sha256, reason)
+
+        # Its files have the pixels of many samples, and are made again.
+        shutil.rmtree(self.cache / PIXELS, ignore_errors=True)
+
+    def remove_crop(self, key: str) -> None:
+        """Remove the crop of a sample, and its thumbnails."""
+        self.crops().remove_files(key)
+        Store(self.cache / THUMBNAILS, self.cache).remove_files(key)
 
     @property
     def runs_folder(self) -> Path:

@@ -98,11 +98,7 @@ class Changed(SiteError):
 
 
 class RateLimited(SiteError):
-    """Too many requests; `retry_after` is in seconds, if the site states it."""
-
-    def __init__(self, what: str, fix: str = "", retry_after: float | None = None):
-        super().__init__(what, fix)
-        self.retry_after = retry_after
+    """Too many requests."""
 
 
 class Unreachable(SiteError):

@@ -66,8 +66,8 @@ def folder(job: CommandJob, request: FolderRequest) -> CommandResult:
     """Import images from folders, files, and zip or tar archives.
 
     Class folders are the outermost ones in DIR or ARCHIVE, optionally inside of train|val|test, or
-    those of --class-level; images beside them have no weak label. A DIR without folders is a class
-    folder itself.
+    those of --class-level; images beside them have that of --label, else no weak label. A DIR
+    without folders is a class folder itself.
 
     Author, licence and page of each image are stored and exported. They are read from a
     sources.csv next to the images (columns file, author, licence, page, group), else from the file

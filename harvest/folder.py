@@ -128,11 +128,7 @@ class TreeRules:
         level = options.class_level if options.hints else None
         hint = options.label
         if level is not None:
-            hint = find_class_folder(
-                inside or self.top,
-                level,
-                self.splits,
-            )
+            hint = find_class_folder(inside or self.top, level, self.splits) or hint
         group = row.group
         if group is None and options.groups:
             group = options.groups.get_group(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import count, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from threading import Lock
 
@@ -85,14 +85,14 @@ class FrameHarvest:
 
         with dataset.stage(STAGE) as scratch:
             self._store = dataset.originals(scratch)
-            # Only a limit counts them: without one, they would fill memory in a long run.
-            images = () if self.sampling.limit is None else (self._images,)
-            self._importer = Importer(dataset, STAGE, self._store, images=images)
+            self._importer = Importer(dataset, STAGE, self._store, [self._images])
             total = sum(_iter_lengths(inputs)) or None
             with self.progress.meter("frames", total, " s of video") as meter:
                 self._advance = meter.advance
                 self._sample(inputs)
             self._store_outside_repeats()
+            if self.label:
+                self._label_known_frames()
             self._importer.finish()
 
         self._raise_if_all_unusable()
@@ -159,7 +159,6 @@ class FrameHarvest:
             self._advance(seconds)
 
     def _iter_tasks(self, inputs: list[Path]) -> Iterator[VideoTask]:
-        index = count()
         for position, file in enumerate(inputs):
             if self._sampling_limit == 0:
                 self._videos["over the limit"] += len(inputs) - position
@@ -172,7 +171,7 @@ class FrameHarvest:
             if self._is_done(video):
                 continue
             yield VideoTask(
-                next(index),
+                position,
                 video,
                 replace(self.sampling, limit=self._sampling_limit),
                 self._store,
@@ -243,6 +242,15 @@ class FrameHarvest:
         else:
             return False
         return True
+
+    def _label_known_frames(self) -> None:
+        """Give the weak label to frames of earlier runs, too, in the part that is sampled."""
+        for sha256 in self._seen_videos:
+            with self.dataset.db.transaction():
+                for origin in self.dataset.videos.list_frames(
+                    sha256, self.sampling.start, self.sampling.end
+                ):
+                    self._importer.note_known(replace(origin, hint=self.label))
 
     def _write(self, task: VideoTask, sampled: SampledVideo) -> None:
         """Store a video's frames; record it as sampled unless it was aborted."""

@@ -118,18 +118,19 @@ class Importer:
         if fetch_state == "failed":
             return "failed"
 
-        is_forgotten = False
-        if fetch_state == "rejected":
-            is_forgotten = self._dataset.fetches.is_forgotten(origin.source, origin.key)
+        is_forgotten = fetch_state == "rejected" and self._dataset.fetches.is_forgotten(
+            origin.source, origin.key
+        )
         self.tally["forgotten" if is_forgotten else "known"] += 1
         if fetch_state == "done":
-            self._note_known(origin, stamp)
+            self.note_known(origin, stamp)
         return "known"
 
     def _get_fetch_state(self, origin: Origin, stamp: str) -> str | None:
         return self._dataset.fetches.get_state(origin.source, origin.key, stamp)
 
-    def _note_known(self, origin: Origin, stamp: str) -> None:
+    def note_known(self, origin: Origin, stamp: str = "") -> None:
+        """Note the image of a known item; without a stamp, it gets the new origin as well."""
         image = self._dataset.fetches.get_image(origin.source, origin.key)
         if not image:
             return
@@ -360,7 +361,7 @@ class SimulatedImporter(Importer):
         if not image:
             return False
         self.tally["duplicate"] += 1
-        self._note_known(origin)
+        self.note_known(origin)
         return True
 
     def _get_fetch_state(self, origin: Origin, stamp: str) -> str | None:
@@ -378,9 +379,10 @@ class SimulatedImporter(Importer):
         """List and count a new item."""
         self.tally["candidates"] += 1
         self.paths.append(path)
-        self._note_known(origin)
+        self.note_known(origin)
 
-    def _note_known(self, origin: Origin, stamp: str = "") -> None:
+    def note_known(self, origin: Origin, stamp: str = "") -> None:
+        """Note an item, which is in the dataset or would be by now."""
         self._note_image(origin.url or origin.key, origin)
         if self._options.hints and origin.hint is None:
             self.hints["none"] += 1

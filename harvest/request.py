@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import msgspec
@@ -360,6 +360,16 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
 ClassLevel = Annotated[int, msgspec.Meta(ge=0)]
 
 
+def _normalize_glob(text: str) -> str:
+    if PurePath(text).is_absolute():
+        raise UsageError(
+            f"--exclude {text!r} begins at the root of the disk",
+            "write the name of a folder or file, or its path below DIR",
+        )
+    # A shell completes the name of a folder with a slash.
+    return PurePath(text).as_posix()
+
+
 class FolderRequest(Request, frozen=True, kw_only=True):
     """`harvest folder`: import folders, single images, and zip or tar archives."""
 
@@ -377,7 +387,11 @@ class FolderRequest(Request, frozen=True, kw_only=True):
     ] = None
     exclude: Annotated[
         tuple[str, ...],
-        Param("Exclude folders and files with this name or path.", metavar="GLOB"),
+        Param(
+            "Exclude folders and files with this name, or with this path below DIR.",
+            metavar="GLOB",
+            parse=_normalize_glob,
+        ),
     ] = ()
     people: Annotated[
         bool,

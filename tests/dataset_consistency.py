@@ -13,6 +13,18 @@ from gleanset.db.connection import CATALOGUE, SCHEMA, Connection
 from gleanset.db.maintenance import Maintenance, find_contradictions
 from gleanset.files.store import Store
 
+# What a plan puts in one split, by its own names of groups, is in one split.
+_STRADDLING = " UNION ALL ".join(
+    f"""
+    SELECT '{column} of '||min(key)||' is in '||min(split)||' and '||max(split)
+    FROM sample
+    WHERE {column} IS NOT NULL AND split IS NOT NULL AND status='labelled' AND kept
+    GROUP BY {column}
+    HAVING count(DISTINCT split)>1
+    """
+    for column in ("split_group", "image", "duplicate_set")
+)
+
 
 def catalogues_below(folder: Path) -> Iterator[Path]:
     """Yield the catalogues of all datasets in a folder."""
@@ -34,6 +46,7 @@ def complaints(catalogue: Path) -> list[str]:
             for name, finding in find_contradictions(db).items()
             for line in finding.examples
         ]
+        wrong += db.fetch_column(_STRADDLING)
         wrong += [f"missing file: {path}" for path in _missing(db, catalogue.parent)]
     return [f"{catalogue.parent}: {line}" for line in wrong]
 

@@ -17,6 +17,7 @@ from baseline.settings import Settings, Triplet
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.arrays import Float32Array, Float64Array, IntArray, Pixels
+from gleanset.dataset import PIXELS
 from gleanset.db.journal import get_unseen_labels
 from gleanset.errors import InputUnusable
 from gleanset.records import SPLITS, Sample
@@ -173,7 +174,7 @@ def load_arrays(
     sources = list(pixel_sources(dataset, samples))
     read = PixelReader(settings.size, settings.channels, settings.fit)
     pixels = decode_all(
-        dataset.cache / "pixels",
+        dataset.cache / PIXELS,
         sources,
         read,
         progress,

@@ -135,6 +135,8 @@ class Connection:
                 # the catalogue open: https://www.sqlite.org/wal.html#noshm
                 self._sql.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._sql.execute("PRAGMA cache_size=-16384")
+            # Otherwise rows of removed images stay readable in the file.
+            self._sql.execute("PRAGMA secure_delete=ON")
             # A migration may rebuild a table: dropping the old one must not delete referring rows.
             self._sql.execute("PRAGMA foreign_keys=OFF")
             self._upgrade()

@@ -5,7 +5,7 @@ from itertools import starmap
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Table
-from gleanset.db.images import query_sql
+from gleanset.db.images import origin_from_row, query_sql
 from gleanset.db.rows import clean, dump, load, now, record_from_row, row_from_record
 from gleanset.records import Origin, Rejection
 
@@ -234,6 +234,17 @@ class Videos(Table):
             (sha256, settings),
         )
         return frames
+
+    def list_frames(
+        self, sha256: str, start: float | None, end: float | None
+    ) -> list[Origin]:
+        """Return the origins of a video's frames between two times in seconds, None: all."""
+        sql = """
+            SELECT *
+            FROM origin
+            WHERE video=?1 AND time>=ifnull(?2, time) AND time<=ifnull(?3, time)
+            """
+        return list(map(origin_from_row, self._db.fetch_all(sql, (sha256, start, end))))
 
     def count_forgotten_frames(self, sha256: str) -> int:
         """Return how many frames of a video were removed for good."""

@@ -358,7 +358,7 @@ class Images(Table):
             f"SELECT * FROM origin o WHERE image IN (:items) ORDER BY {_ORIGIN_ORDER}",
             origins,
         ):
-            origins[row["image"]].append(_origin_from_row(row))
+            origins[row["image"]].append(origin_from_row(row))
 
         return [
             record_from_row(
@@ -444,7 +444,8 @@ def _origin_values(origin: Origin) -> dict[str, Any]:
     return values
 
 
-def _origin_from_row(row: Row) -> Origin:
+def origin_from_row(row: Row) -> Origin:
+    """Return an origin from its row."""
     return record_from_row(
         Origin,
         row,

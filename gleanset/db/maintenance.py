@@ -35,12 +35,6 @@ class Maintenance(Table):
         problems = [line for line in lines if line != "ok"]
         return problems + self._db.fetch_column(f"{_DANGLING_ROWS} LIMIT 20")
 
-    def get_migration_time(self, name: str) -> float | None:
-        """Return when a migration was applied (Unix time in seconds), or None."""
-        sql = "SELECT CAST(strftime('%s', at) AS REAL) FROM migration WHERE name=?"
-        seconds: float | None = self._db.fetch_value(sql, (name,))
-        return seconds
-
     def iter_images(self) -> Iterator[StoredImage]:
         """Yield every image by hash, a page in memory at a time."""
         sql = "SELECT sha256, format, state FROM image WHERE TRUE"
@@ -301,27 +295,6 @@ _CONTRADICTIONS = {
         HAVING count(*)>1
         ORDER BY i.sha256, x, y
         """,
-    "straddling_groups": " UNION ALL ".join(
-        f"""
-        SELECT *
-        FROM (
-            SELECT 'the {name} of '||min(key)||' is in '||min(split)||' and '||max(split)
-            FROM sample
-            WHERE {column} IS NOT NULL
-                AND split IS NOT NULL
-                AND status='labelled'
-                AND kept
-            GROUP BY {column}
-            HAVING count(DISTINCT split)>1
-            ORDER BY min(key)
-        )
-        """
-        for name, column in (
-            ("group", "split_group"),
-            ("image", "image"),
-            ("duplicate set", "duplicate_set"),
-        )
-    ),
 }
 """SQL of contradictions by kind: a row is the description of one."""
 

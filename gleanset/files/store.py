@@ -134,14 +134,6 @@ class Store:
         """Remove a staged file that will not get a row."""
         self.staged_path(name, kind).unlink(missing_ok=True)
 
-    def read(self, name: str, kind: str) -> bytes:
-        """Return the bytes of a file, staged or stored. Raises `OSError`."""
-        # In this order: publishing moves a file from the first place to the second.
-        try:
-            return self.staged_path(name, kind).read_bytes()
-        except FileNotFoundError:
-            return self.path(name, kind).read_bytes()
-
     def put(self, name: str, kind: str, data: bytes) -> Path:
         """Store bytes if missing, in their row's transaction, and return the path."""
         path = self.path(name, kind)
@@ -185,8 +177,8 @@ class Store:
         return {path.stem for path in self.root.glob(f"{start}/*")}
 
     def remove_files(self, name: str) -> None:
-        """Remove the files of a name in any format, also quarantined ones."""
-        stored_files = (self.root / name[:2]).glob(f"{name}.*")
+        """Remove the files whose name begins with `name`, also quarantined ones."""
+        stored_files = (self.root / name[:2]).glob(f"{name}*")
         for file in (*stored_files, *self.find_quarantined(name)):
             file.unlink(missing_ok=True)
 

@@ -132,8 +132,8 @@ class _JsonMeter(ProgressMeter):
         line: dict[str, object] = {
             "stage": self._stage,
             "done": round(self._done),
+            "unit": self._unit,
         }
-        line["unit"] = self._unit
         if self._total is not None:
             line["total"] = round(self._total)
 

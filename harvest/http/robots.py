@@ -232,7 +232,7 @@ class RobotsPolicy:
         host_rules = _HostRules(
             until=time.monotonic() + _CACHE_SECONDS,
             rules=rules,
-            size=min(len(data), _MAX_FILE_BYTES) * len(rule_sets),
+            size=len(data) * len(rule_sets),
             signals=signals,
             reserved=self._reservations_before,
         )

@@ -275,7 +275,7 @@ def status_error(
         wait = parse_retry_after(page.headers)
         when = f"in {wait:.0f} seconds" if wait else "in some minutes"
         fix = f"run the same command again {when}: it continues where it stopped"
-        return RateLimited(message, fix, wait)
+        return RateLimited(message, fix)
     if page.status in (401, 403):
         return Blocked(
             message, "wait some hours, use another network or another source"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gleanset import Dataset
+from gleanset.dataset import THUMBNAILS
 from gleanset.db.regions import Frame, SampleRegion, VideoFrames
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store, hash_bytes
@@ -42,7 +43,7 @@ class ThumbnailCache:
     """Reads thumbnails, and creates missing ones. Safe to use from several threads."""
 
     def __init__(self, cache: Path, originals: Store, crops: Store):
-        self._folder = cache / "thumbs"
+        self._folder = cache / THUMBNAILS
         self._originals = originals
         self._crops = crops
 

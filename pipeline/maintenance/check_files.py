@@ -24,7 +24,7 @@ from gleanset.db.maintenance import (
 )
 from gleanset.db.reports import Reports
 from gleanset.db.snapshots import SNAPSHOT_FOLDER
-from gleanset.errors import DatasetBusy, Unreadable
+from gleanset.errors import DatasetBusy, DiskFull, Unreadable
 from gleanset.files.atomic import PARTIAL_PREFIX
 from gleanset.files.store import (
     EXTENSIONS,
@@ -83,7 +83,9 @@ def collect_garbage(
     with dataset.stage(GC_STAGE):
         files = list(collector.collect())
         if not simulate:
-            dataset.db.execute("VACUUM")
+            # It needs room for a copy, which a full disk has not.
+            with suppress(DiskFull):
+                dataset.db.execute("VACUUM")
 
     size = sum(size for _, size in files)
     if simulate:
@@ -159,26 +161,16 @@ class _GarbageCollector:
 
     def _list_old_backups(self) -> Iterator[Path]:
         """Yield old copies of the catalogue, except the newest, which the user may need."""
+        # Their names end in numbered migrations: the last one is the newest, whatever the times of
+        # the files, which a copy of the dataset may change.
         backups = sorted(
-            (self._get_backup_time(path), path.name, path)
+            path
             for path in self._dataset.root.glob(_BACKUPS)
             if path.suffix != _PARTIAL_SUFFIX
         )
-        for backup_time, _, path in backups[:-1]:
-            if backup_time <= self._latest_change:
+        for path in backups[:-1]:
+            if path.stat().st_mtime <= self._latest_change:
                 yield path
-
-    def _get_backup_time(self, backup: Path) -> float:
-        """Return the time of the migration in the backup's name, else the file's.
-
-        File times are less reliable: a copy of a dataset may keep those of other files.
-        """
-        migration = backup.name.partition(".before-")[2]
-        migration_time = self._maintenance.get_migration_time(migration)
-        if migration_time is not None:
-            return migration_time
-        times = backup.stat()
-        return max(times.st_mtime, times.st_ctime)
 
     def _list_partial_files(self) -> Iterator[Path]:
         root = self._dataset.root
@@ -403,15 +395,14 @@ def _count_missing_crops(maintenance: Maintenance, crops: Store) -> int:
 def _find_all_contradictions(dataset: Dataset) -> dict[str, Contradiction]:
     """Return those that SQL finds, and all groups in several splits."""
     contradictions = find_contradictions(dataset.db)
-    groups = [group.key for group in find_straddling_groups(dataset.db)]
-    if len(groups) > contradictions["straddling_groups"].cases:
-        contradictions["straddling_groups"] = Contradiction(
-            len(groups),
-            tuple(
-                f"the group of {key} is in several splits"
-                for key in groups[:MAX_LISTED]
-            ),
-        )
+    groups = find_straddling_groups(dataset.db)
+    contradictions["straddling_groups"] = Contradiction(
+        len(groups),
+        tuple(
+            f"the group of {group.key} is in several splits"
+            for group in groups[:MAX_LISTED]
+        ),
+    )
     return contradictions
 
 
@@ -449,11 +440,13 @@ class _ImageChecker:
         setattr(self.result, name, getattr(self.result, name) + 1)
 
     def _repair(self, item: StoredImage, reason: str | None, detail: str) -> None:
-        """Restore a file, or mark its image as missing; `reason` is None for a sound file."""
+        """Restore a file, or mark its image as missing.
+
+        `reason` is None for a sound file of an image that is marked so.
+        """
         if reason is None:
             # It was missing at an earlier check, and is back.
-            if item.state == "missing":
-                self._mark_present(item)
+            self._mark_present(item)
         elif self._restore_file(item):
             self.result.repaired += 1
         else:

@@ -162,7 +162,7 @@ def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
         dataset.reports.remove(report.id for report in plan.reports)
 
     for key in dataset.snapshots.erase_forgotten(dataset.db):
-        dataset.crops().remove_files(key)
+        dataset.remove_crop(key)
 
 
 def _resolve_image(dataset: Dataset, text: str) -> str:

@@ -30,7 +30,7 @@ def out_of_space(number: int) -> int:
 
 
 def rate_limited(number: int) -> int:
-    raise RateLimited("site said no", "wait", 12.5)
+    raise RateLimited("site said no", "wait")
 
 
 def slow(number: int) -> int:

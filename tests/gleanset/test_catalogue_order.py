@@ -391,23 +391,6 @@ def test_disputed_hints_of_one_image_are_reported(dataset: Dataset) -> None:
     assert get_findings(dataset) == {"disputed_labels": 1}
 
 
-@pytest.mark.damages("a group in two splits")
-@pytest.mark.parametrize(
-    "tie", ["split_group='a'", "duplicate_set='a'", "image=1, face=NULL"]
-)
-def test_groups_across_splits_are_reported(dataset: Dataset, tie: str) -> None:
-    keys = [add_sample(dataset, number) for number in (1, 2)]
-    dataset.journal.apply("Label", [Choice(key, "label", "hana") for key in keys])
-    dataset.samples.set_splits(
-        {keys[0]: (keys[0], "train"), keys[1]: (keys[1], "test")}
-    )
-    assert get_findings(dataset) == {}
-    change(dataset, f"UPDATE sample SET {tie}")
-    assert get_findings(dataset) == {"straddling_groups": 1}
-    change(dataset, "UPDATE sample SET kept=0 WHERE split='train'")
-    assert get_findings(dataset) == {}, "duplicates are not in a split"
-
-
 def test_missing_image_file_is_reported(dataset: Dataset) -> None:
     add_image(dataset, 1)
     catalogue = dataset.root / CATALOGUE

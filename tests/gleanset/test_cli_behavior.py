@@ -210,6 +210,40 @@ def test_closed_stdout_ends_command_without_error(probe: Path) -> None:
     assert (done.stdout, done.stderr) == ("line 0\nline 1\n0\n", "")
 
 
+def run_in_bash(line: str) -> Ran:
+    environment = {**os.environ, "PYTHONPATH": python_path()}
+    done = subprocess.run(
+        ["bash", "-c", line], text=True, capture_output=True, env=environment
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", ["many", "odd --json", "odd"])
+def test_output_on_full_disk_is_an_error_with_hint(probe: Path, words: str) -> None:
+    done = run_in_bash(f"{sys.executable} {probe} {words} > /dev/full")
+    assert done.code == 3
+    assert "probe: no space left for standard output\nhint: free" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("words", "code"), [("odd", 0), ("odd --json", 0), ("login", 5)]
+)
+def test_command_runs_with_closed_streams(
+    probe: Path, words: str, code: int, closed: str
+) -> None:
+    done = run_in_bash(f"{sys.executable} {probe} {words} {closed}")
+    assert (done.code, "Traceback" in done.stderr) == (code, False)
+
+
+def test_workers_run_with_closed_streams(photos: Path, tmp_path: Path) -> None:
+    program = f"{sys.executable} -m harvest folder {photos} -d {tmp_path / 'd'}"
+    assert run_in_bash(f"{program} <&- >&- 2>&-") == Ran(0, "", "")
+    assert run_in_bash(f"{program} --json").json["known"] > 0
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
 def test_output_survives_terminal_encoding(encoding: str) -> None:
     done = run_here("probe", "odd", "--json", console=encoding)

@@ -74,7 +74,7 @@ def test_user_error_stops_the_run(workers: Workers) -> None:
 def test_errors_keep_attributes_across_processes(processes: Processes) -> None:
     with pytest.raises(RateLimited) as caught:
         list(run_over(pool_jobs.rate_limited, [1], processes))
-    assert (caught.value.what, caught.value.retry_after) == ("site said no", 12.5)
+    assert (caught.value.what, caught.value.fix) == ("site said no", "wait")
 
 
 def test_item_of_killed_worker_is_retried(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tools_for_tests import (
 from gleanset import Dataset, Image
 from gleanset.credit import Credit
 from gleanset.db.journal import Choice
-from gleanset.errors import InputUnusable
+from gleanset.errors import InputUnusable, UsageError
 from gleanset.tree import (
     ARCHIVE,
     DATASET,
@@ -232,6 +232,28 @@ def test_exclude_option(tmp_path: Path) -> None:
     ).json
     assert (done["added"], done["ignored_reasons"]) == (2, {"excluded": 2})
     assert done["hints"] == {"cats": 1, "dogs": 1}
+
+
+@pytest.mark.parametrize("name", ["old/", "./dogs/", "cats//old", "cats/old/"])
+def test_exclude_takes_names_as_a_shell_completes_them(
+    dataset: Dataset, folder: Path, name: str
+) -> None:
+    done = FolderRequest(path=str(folder), exclude=(name,), workers=1).run(dataset)
+    assert done.ignored_reasons == {"excluded": 1}
+
+
+def test_exclude_of_an_absolute_path_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="begins at the root") as caught:
+        FolderRequest(path=str(folder), exclude=(str(folder / "cats"),))
+    assert "its path below DIR" in caught.value.fix
+
+
+def test_label_is_that_of_images_without_class_folder(
+    dataset: Dataset, folder: Path
+) -> None:
+    done = harvest(dataset, folder, hints=True, label="mine")
+    assert done["hints"] == {"cats": 2, "dogs": 1, "mine": 1}
+    assert "without_hint" not in done
 
 
 def test_second_run_reads_no_files(dataset: Dataset, folder: Path) -> None:

@@ -235,6 +235,47 @@ def test_frames_are_added_with_origin(dataset: Dataset, counting: Path) -> None:
         assert (origin.path, origin.scene) == (str(counting), 0)
 
 
+def list_hints(dataset: Dataset) -> dict[float, set[str]]:
+    """Return the weak labels of each frame by its time."""
+    hints: dict[float, set[str]] = {}
+    for image in dataset.images.iterate():
+        for origin in image.origins:
+            frame = hints.setdefault(round(origin.time or 0.0), set())
+            if origin.hint:
+                frame.add(origin.hint)
+    return hints
+
+
+def test_label_given_later_is_that_of_known_frames(
+    dataset: Dataset, counting: Path
+) -> None:
+    harvest(dataset, counting, end=4.0)
+    assert harvest(dataset, counting, end=4.0, label="cat")["known"] == 5
+    assert list_hints(dataset) == {n: {"cat"} for n in range(5)}
+    # Another sampling of another part, in which some frames are known.
+    harvest(dataset, counting, start=2.0, label="owl")
+    both = {"cat", "owl"}
+    assert list_hints(dataset) == {
+        0: {"cat"},
+        1: {"cat"},
+        2: both,
+        3: both,
+        4: both,
+        5: {"owl"},
+    }
+
+
+def test_label_given_later_withdraws_contradicted_labels(
+    dataset: Dataset, counting: Path
+) -> None:
+    harvest(dataset, counting, label="cat")
+    line = ("--json", "-d", dataset.root)
+    run_here("facecrop.cli", "run", "--detector", "whole", *line)
+    accepted = run_here("labeler.cli", "accept", "hints", *line)
+    assert accepted.json["accepted"] == 6
+    assert harvest(dataset, counting, label="owl")["taken_back"] == 6
+
+
 def test_containers_are_read_to_the_end(dataset: Dataset, tmp_path: Path) -> None:
     codecs = {"mpg": "mpeg2video", "h264": "libx264"}
     videos = [

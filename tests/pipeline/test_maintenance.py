@@ -4,20 +4,26 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from report_rows import store_report
 from tools_for_tests import Ran, picture, run_cli, run_here, write_pictures
 
+from baseline.data.pixels import PixelReader, decode_all
+from baseline.data.samples import pixel_sources
 from gleanset import Box, Dataset, Origin
+from gleanset.dataset import PIXELS
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import Claim, Reports
+from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from gleanset.images.staging import StageBytes
 from gleanset.records import Rejection
 from labeler.duplicates.plan import judge
+from labeler.sorting.sample_images import ThumbnailCache, whole_image
 from pipeline.maintenance.check_files import collect_garbage
 from pipeline.maintenance.removals import plan_removal, remove_images
 
@@ -76,6 +82,11 @@ def test_verify_reports_group_across_splits(root: Path) -> None:
         dataset.journal.apply("Label", [Choice(key, "label", "hana") for key in keys])
         dataset.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("b", "test")})
         judge(dataset, *keys, same=True)
+        # One group, by all that can tie its samples.
+        with dataset.db.transaction():
+            dataset.db.execute(
+                "UPDATE sample SET split_group='a', duplicate_set='a' WHERE split IS NOT NULL"
+            )
     result = run_gleanset(root, "verify")
     assert result.json["straddling_groups"] == 1
     (line,) = result.json["contradictions"]
@@ -214,6 +225,44 @@ def test_forgotten_image_is_removed_and_not_reimported(
     assert repeated["reasons"] == {"forgotten": 1}
     assert not first.exists()
     assert run_gleanset(root, "verify").json["sound"] == 3
+
+
+def test_forget_removes_cached_pixels(root: Path) -> None:
+    """Thumbnails and decoded samples show what somebody asked to remove."""
+    removed, kept = (file.stem for file in stored_images(root)[:2])
+    with Dataset.open(root) as dataset:
+        thumbnails = ThumbnailCache(dataset.cache, dataset.originals(), dataset.crops())
+        tiles = SampleTiles(dataset.db).get_many(range(1, 5)).values()
+        for region in [tile.region for tile in tiles]:
+            for side in (128, 256):
+                thumbnails.pixels(region, side)
+                thumbnails.pixels(whole_image(region), side)
+        samples = [sample.record for sample in dataset]
+        sources = list(pixel_sources(dataset, samples))
+        decode_all(dataset.cache / PIXELS, sources, PixelReader(8, 3))
+        key, kept_key = (
+            Maintenance(dataset.db).list_sample_keys(sha256)[0]
+            for sha256 in (removed, kept)
+        )
+    run_gleanset(root, "snapshot", "before")
+    names = [path.name for path in (root / "cache").rglob("*") if path.is_file()]
+    assert sum(name.startswith((key, removed[:32])) for name in names) == 4
+    assert any(name.endswith(".pixels") for name in names)
+
+    run_gleanset(root, "forget", "--image", removed, "-y")
+    names = [path.name for path in (root / "cache").rglob("*") if path.is_file()]
+    assert not [name for name in names if name.startswith((key, removed[:32]))]
+    assert not [name for name in names if name.endswith(".pixels")]
+    assert sum(name.startswith((kept_key, kept[:32])) for name in names) == 4
+
+
+def test_forget_leaves_no_text_in_the_catalogue(root: Path) -> None:
+    author = "Katsushika Hokusai of Edo"
+    with Dataset.open(root) as dataset, dataset.db.transaction():
+        dataset.db.execute("UPDATE origin SET author=? WHERE id=1", (author,))
+    assert author.encode() in (root / "catalog.sqlite").read_bytes()
+    run_gleanset(root, "forget", "--author", author, "-y")
+    assert author.encode() not in (root / "catalog.sqlite").read_bytes()
 
 
 def test_forget_removes_quarantined_files(root: Path) -> None:
@@ -399,21 +448,19 @@ def test_gc_and_repair_keep_files_of_a_folder_that_was_there_before(
     assert [name for name in names if not (tmp_path / name).exists()] == []
 
 
-def backup(dataset: Dataset, name: str, days: float, changed: float) -> Path:
-    """Add a backup that the catalogue dates `days` ago and its file `changed` days ago."""
+def backup(dataset: Dataset, name: str, days: float) -> Path:
+    """Add a backup whose file was changed `days` ago."""
     path = dataset.root / f"catalog.sqlite.before-{name}"
     path.write_bytes(b"copy")
-    with dataset.db.transaction():
-        sql = "INSERT INTO migration VALUES(?, datetime('now', ?))"
-        dataset.db.execute(sql, (name, f"-{days} days"))
-    os.utime(path, (time.time() - changed * 86400,) * 2)
+    os.utime(path, (time.time() - days * 86400,) * 2)
     return path
 
 
 def test_gc_keeps_newest_and_recent_backups(dataset: Dataset) -> None:
-    old = backup(dataset, "0003-faces", days=30, changed=0)
-    young = backup(dataset, "0004-curation", days=3, changed=400)
-    newest = backup(dataset, "0005-balance", days=2, changed=400)
+    old = backup(dataset, "0003-faces", days=30)
+    young = backup(dataset, "0004-curation", days=3)
+    # A copy of a dataset may change the times of files.
+    newest = backup(dataset, "0005-balance", days=400)
     half = dataset.root / "catalog.sqlite.before-0006-splits.partial"
     half.write_bytes(b"half")
     week = 7 * 86400.0
@@ -426,6 +473,24 @@ def test_gc_keeps_newest_and_recent_backups(dataset: Dataset) -> None:
     assert half.exists()
     assert collect_garbage(dataset, 0.0, simulate=False).removed == 2
     assert [path for path in (young, newest, half) if path.exists()] == [newest]
+
+
+def test_gc_frees_space_on_an_almost_full_disk(
+    root: Path, small_disk: Callable[[str], Path]
+) -> None:
+    """Compacting the catalogue needs room for a copy; removing files does not."""
+    disk = small_disk("size=4m")
+    shutil.copytree(root, disk / "dataset")
+    leftover = disk / "dataset" / "cache" / "scratch" / "killed" / "x"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(bytes(200_000))
+    free = shutil.disk_usage(disk).free
+    (disk / "other").write_bytes(bytes(free - 150_000))
+
+    done = run_gleanset(disk / "dataset", "gc")
+    assert (done.code, done.json["removed"], done.json["bytes"]) == (0, 1, 200_000)
+    assert not leftover.exists()
+    assert run_gleanset(disk / "dataset", "verify").json["sound"] == 4
 
 
 def label(root: Path, who: str, **labels: str) -> None:
