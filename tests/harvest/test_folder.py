@@ -235,7 +235,7 @@ def test_exclude_option(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["old/", "./dogs/", "cats//old", "cats/old/"])
-def test_exclude_takes_names_as_a_shell_completes_them(
+def test_exclude_accepts_completed_folder_names(
     dataset: Dataset, folder: Path, name: str
 ) -> None:
     done = FolderRequest(path=str(folder), exclude=(name,), workers=1).run(dataset)
