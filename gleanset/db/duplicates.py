@@ -135,7 +135,7 @@ class ImageHashes(Table):
 COMPARISON_VERSION = 4
 """Increment with any change that affects verdicts: pairs are compared again."""
 
-RANKING_VERSION = 6
+RANKING_VERSION = 7
 """Increment with any change that affects which copy is better: sets are ranked again."""
 
 SAME = "same"

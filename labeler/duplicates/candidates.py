@@ -103,9 +103,7 @@ def to_columns(hashes: Sequence[SampleHashes]) -> HashColumns:
 def find_candidates_within(new: Batch) -> set[Pair]:
     """Return candidate pairs of samples of one batch."""
     plain = find_near_pairs(new.plain, MAX_WHOLE_DISTANCE)
-    nearest = _keep_nearest(
-        _concatenate(chain(plain, _find_mirrored(new))), by_later=True
-    )
+    nearest = _keep_nearest(_concatenate(chain(plain, _find_mirrored(new))))
 
     # Samples in a dense neighbourhood are reached through their neighbours, without points.
     nearly_equal = nearest.b[nearest.distance <= _NEARLY_EQUAL_DISTANCE]
@@ -152,13 +150,19 @@ class CandidateSearch:
         new = self._new
         # Plain and mirrored hashes of new samples are looked up among plain hashes of old ones.
         matches = [index.find_pairs_with(old.plain) for index in self._image_hashes]
+        # The nearest old samples of each new one, which is the second one.
         nearest = _keep_nearest(
-            _concatenate(chain.from_iterable(matches)), by_later=False
+            _concatenate(
+                NearPairs(near.b, near.a, near.distance)
+                for near in chain.from_iterable(matches)
+            )
         )
 
         point_pairs = self._points.find_pairs_with(old.points, MAX_IMAGES_PER_POINT)
-        by_points = _find_pairs_by_points(self._rare, old, point_pairs)
-        return _to_row_pairs(new, old, nearest, by_points)
+        new_positions, old_positions = _find_pairs_by_points(
+            self._rare, old, point_pairs
+        )
+        return _to_row_pairs(old, new, nearest, (old_positions, new_positions))
 
 
 def _to_row_pairs(
@@ -177,15 +181,13 @@ def _concatenate(parts: Iterable[NearPairs]) -> NearPairs:
     for part in parts:
         joined = NearPairs(*map(np.append, joined, part))
         if len(joined.a) > _MAX_PAIRS_IN_MEMORY:
-            joined = _keep_nearest(joined, by_later=True)
+            joined = _keep_nearest(joined)
     return joined
 
 
-def _keep_nearest(near: NearPairs, *, by_later: bool) -> NearPairs:
-    """Keep the nearest few for each sample (the later one of a pair, or the new one)."""
-    own = near.b if by_later else near.a
-    other = near.a if by_later else near.b
-    ranks = rank_among_equals(own, near.distance, other)
+def _keep_nearest(near: NearPairs) -> NearPairs:
+    """Keep the nearest few for each sample, the second one of a pair."""
+    ranks = rank_among_equals(near.b, near.distance, near.a)
     is_nearest = ranks < MAX_CANDIDATES_BY_HASH
     return NearPairs(*(values[is_nearest] for values in near))
 

@@ -306,18 +306,10 @@ def rank_copies(
     hub_relations[hub] = Relation(0)
     altered = _find_alterations(members, hub_relations, overlaps)
 
-    def score(member: DuplicateSetMember) -> float:
-        cost = sum(_ALTERATION_COSTS[way] for way in altered[member.id])
-        # What surrounds the image in a screenshot does not count as its pixels.
-        if "framed" in altered[member.id]:
-            overlap = overlaps.get(
-                order_pair(members[0].id, member.id),
-                1.0,
-            )
-            cost -= log2(max(0.01, overlap))
-        return quality_score(member) - cost
-
-    order = sorted(members, key=lambda member: (-round(score(member), 2), member.id))
+    order = sorted(
+        members,
+        key=lambda member: (-_score_altered(member, altered), member.id),
+    )
     excluded = _ADVANTAGES.keys() - {"bordered"}
     # A marked copy is the best one only if it is larger, and not enlarged.
     if "marked" in altered[order[0].id]:
@@ -340,6 +332,14 @@ def rank_copies(
     return sorted(order, key=lambda member: member.id != best), altered
 
 
+def _score_altered(
+    member: DuplicateSetMember, altered: Mapping[int, set[str]]
+) -> float:
+    """Return the quality score of a copy, less the costs of its alterations, in hundredths."""
+    cost = sum(_ALTERATION_COSTS[way] for way in altered[member.id])
+    return round(quality_score(member) - cost, 2)
+
+
 def _find_alterations(
     members: Sequence[DuplicateSetMember],
     hub_relations: Mapping[int, Relation],
@@ -360,8 +360,8 @@ def _find_alterations(
     frames = {
         member.id: extents[member.id] / max(0.01, member.filled) for member in members
     }
-    has_majority = number >= _MIN_MAJORITY_COPIES
-    frame = median(frames.values()) if has_majority else min(frames.values())
+    find_typical = median if number >= _MIN_MAJORITY_COPIES else min
+    frame = find_typical(frames.values())
 
     def list_ways(member: DuplicateSetMember) -> dict[str, object]:
         relation = hub_relations[member.id]
@@ -387,14 +387,15 @@ def _find_alterations(
 def _find_typical_relation(counts: Mapping[Relation, int], number: int) -> Relation:
     """Return in which ways more than half of the members of a set differ from the hub."""
     typical = Relation(0)
-    # The hub cannot have a mark or a frame that it lacks itself, so it has no vote about these.
-    for flag, voters in (
-        (Relation.MARKED_A, number - 1),
-        (Relation.FRAMED_A, number - 1),
-        (Relation.MIRRORED, number),
-        (Relation.CHANGED, number),
+    for flag in (
+        Relation.MARKED_A,
+        Relation.FRAMED_A,
+        Relation.MIRRORED,
+        Relation.CHANGED,
     ):
-        if 2 * counts[flag] > voters:
+        # The hub cannot have a mark or a frame that it lacks itself, so it has no vote about these.
+        # Of two copies, one of which changed, it is not the hub.
+        if 2 * counts[flag] >= number + (flag == Relation.CHANGED):
             typical |= flag
     return typical
 
@@ -422,12 +423,15 @@ def _measure_extents(
     return extents
 
 
+_EXTENT = Relation.MORE_A | Relation.MORE_B | Relation.FRAMED_A | Relation.FRAMED_B
+
+
 def _measure_extent(relation: Relation, overlap: float) -> float:
     """Return how much a member shows relative to the hub; what surrounds it does not count."""
-    shows_more = relation & (Relation.MORE_A | Relation.MORE_B)
-    if shows_more == Relation.MORE_A and not relation & Relation.FRAMED_A:
+    extent = relation & _EXTENT
+    if extent == Relation.MORE_A:
         return overlap
-    if shows_more == Relation.MORE_B and not relation & Relation.FRAMED_B:
+    if extent == Relation.MORE_B:
         return 1 / max(0.01, overlap)
     return 1.0
 
@@ -447,24 +451,22 @@ def explain_choice(
     pixels = best.width * best.height * best.filled
     rival_pixels = rival.width * rival.height * rival.filled
     sizes = f"{best.width} x {best.height} vs. {rival.width} x {rival.height}"
-    is_smaller = rival_pixels > 1.05 * pixels
-    is_lossless = best.format in LOSSLESS_FORMATS
-    has_lossless = is_lossless or rival.format in LOSSLESS_FORMATS
-    is_denser = best.bytes_per_pixel > 1.1 * rival.bytes_per_pixel
+    lossless = [member.format in LOSSLESS_FORMATS for member in (best, rival)]
 
     # In the order in which they are listed.
     reasons = {
         KeepReason(Advantage.LARGER, sizes): pixels > 1.05 * rival_pixels,
-        # A smaller copy of the whole image was chosen because the rival is an enlargement.
-        KeepReason(Advantage.NOT_ENLARGED, sizes): is_smaller
+        # The metadata of the rival are better, but not its pixels: it is an enlargement.
+        KeepReason(Advantage.NOT_ENLARGED, sizes): _score_altered(rival, altered)
+        > _score_altered(best, altered)
         and disadvantages.isdisjoint(_ADVANTAGES),
         **{
             KeepReason(advantage): alteration in disadvantages
             for alteration, advantage in _ADVANTAGES.items()
         },
-        KeepReason(Advantage.LOSSLESS, best.format): is_lossless
-        and rival.format not in LOSSLESS_FORMATS,
-        KeepReason(Advantage.LESS_COMPRESSED): is_denser and not has_lossless,
+        KeepReason(Advantage.LOSSLESS, best.format): lossless == [True, False],
+        KeepReason(Advantage.LESS_COMPRESSED): not any(lossless)
+        and best.bytes_per_pixel > 1.1 * rival.bytes_per_pixel,
         KeepReason(Advantage.DECIDED): best.status in DECIDED_STATUSES
         and rival.status not in DECIDED_STATUSES,
         KeepReason(Advantage.LICENSED, best.licence or ""): best.licence

@@ -386,9 +386,8 @@ class _Planner:
         """Return the copy (row) that is as good as any other; the first one if it is not known."""
 
         def is_as_good(row: int, other: int) -> bool:
-            better = self._pairs.get_better_copy(*order_pair(row, other))
-            is_better = better == (FIRST if row < other else SECOND)
-            return is_better or better == EVEN
+            verdict = self._pairs.get_better_copy(*order_pair(row, other))
+            return verdict in (EVEN, FIRST if row < other else SECOND)
 
         for row in rows:
             if all(is_as_good(row, other) for other in rows if other != row):
@@ -397,10 +396,11 @@ class _Planner:
         return rows[0]
 
     def _open_questions(self, best_copies: Mapping[int, int]) -> list[Pair]:
-        """Return pairs that no person has judged and that link sets, as few as possible.
+        """Return pairs that no person has judged, as few as possible.
 
-        Of three sets two pairs are asked: the third follows, or is asked after the answers. Asking
-        about each pair of sets would be three times as many (docs/experiments.md).
+        A sample outside of sets is asked about once, preferably with the best copy of a set: what
+        else it may be a copy of follows, or is asked after the answer. Asking about each pair would
+        be three times as many questions (docs/experiments.md).
         """
 
         def to_sets(pair: Pair) -> Pair:
@@ -410,18 +410,21 @@ class _Planner:
 
         def rank(pair: Pair) -> tuple[int, float, Pair]:
             """Rank pairs of best copies first, then by similarity."""
-            duplicates = sum(best_copies.get(row, row) != row for row in pair)
-            return duplicates, -self._similarities.get(pair, 0.0), pair
+            return (
+                sum(best_copies.get(row) != row for row in pair),
+                -self._similarities.get(pair, 0.0),
+                pair,
+            )
 
         questions = []
         judged_sets = {to_sets(pair) for pair in self._by_person}
-        # Sets that are linked by questions, as in union-find.
-        linked_to = dict[int, int]()
+        # Samples outside of sets, and pairs of sets, that have a question.
+        asked = set[int | Pair]()
         for pair in sorted(self._unsure - self._by_person.keys(), key=rank):
-            sets = to_sets(pair)
-            a, b = (_follow(linked_to, row) for row in sets)
-            if a != b and sets not in judged_sets:
-                linked_to[a] = b
+            a, b = to_sets(pair)
+            subjects = set[int | Pair](pair) - best_copies.keys() or {(a, b)}
+            if a != b and (a, b) not in judged_sets and not asked.issuperset(subjects):
+                asked.update(subjects)
                 questions.append(pair)
         return questions
 
@@ -439,13 +442,6 @@ class _Planner:
             doubtful=True,
             is_contested=pair in self._contested,
         )
-
-
-def _follow(links: Mapping[int, int], row: int) -> int:
-    """Return the end of the links that begin at a row."""
-    while row in links:
-        row = links[row]
-    return row
 
 
 def plan_placements(copies: DuplicateSet, *, settled: bool = False) -> list[Placement]:

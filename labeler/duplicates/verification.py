@@ -289,14 +289,12 @@ def _compare_common_part(
         return not_same._replace(doubtful=doubtful, aligned=doubtful)
 
     change = _measure_change(common)
-    # Here `one_film` is not set, as its limit is lower.
-    if replaced > MAX_REPLACED:
-        doubtful = change.strength <= 1 or is_overlaid(common)
-        return not_same._replace(doubtful=doubtful, aligned=doubtful)
-    if change.strength > 1:
-        is_weak = change.strength <= DOUBTFUL_FACTOR
+    is_close = replaced <= MAX_REPLACED
+    if change.strength > 1 or not is_close:
+        max_strength = DOUBTFUL_FACTOR if is_close else 1
+        is_weak = change.strength <= max_strength
         doubtful = not one_film and (is_weak or is_overlaid(common))
-        return not_same._replace(doubtful=doubtful, aligned=True)
+        return not_same._replace(doubtful=doubtful, aligned=doubtful or is_close)
 
     relation = _find_extents(pair, alignment, common) | change.marks
     if max(change.strength, replaced / MAX_REPLACED) > _EQUAL_FACTOR:

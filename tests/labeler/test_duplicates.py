@@ -45,6 +45,7 @@ from gleanset.db.journal import (
 )
 from gleanset.db.maintenance import find_contradictions
 from gleanset.errors import UsageError
+from gleanset.images.decode import decode
 from labeler import acceptance
 from labeler.duplicates.advantages import describe_reasons
 from labeler.duplicates.duplicate_sets import is_refusal, order_pair
@@ -533,6 +534,46 @@ def test_flat_drawing_is_kept_over_its_gif(dataset: Dataset) -> None:
     [copies] = finder.plan().sets
     assert copies.best_key == keys["jpeg"]
     assert copies.others == (keys["gif"],)
+
+
+RECOMPRESSED = {
+    "quality 20": lambda p: encode(p, quality=20),
+    "webp": lambda p: encode(p, "WEBP", quality=20),
+    "twice": lambda p: encode(decode(encode(p, quality=20)).pixels, quality=85),
+}
+
+
+@pytest.mark.parametrize("kind", RECOMPRESSED)
+@pytest.mark.parametrize("part", [0.75, 0.8])
+def test_artifacts_are_not_detail(dataset: Dataset, kind: str, part: float) -> None:
+    # The smaller copy has nearly all detail of a soft image.
+    image = drawing(11).resize((640, 520), Image.Resampling.BICUBIC)
+    small = image.resize((round(640 * part), round(520 * part)))
+    original = add_picture(dataset, "original", encode(image, "PNG"))
+    add_picture(dataset, "small", encode(small, quality=85))
+    add_picture(dataset, "artifacts", RECOMPRESSED[kind](image))
+    add_picture(dataset, "enlarged", encode(image.resize((1280, 1040)), quality=85))
+
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    [copies] = finder.plan().sets
+    assert len(copies.members) == 4
+    assert copies.best_key == original
+
+
+def test_enlarged_copy_of_equal_size_is_not_kept(dataset: Dataset) -> None:
+    image = drawing(5).resize((960, 780))
+    small = image.resize((384, 312), Image.Resampling.LANCZOS)
+    original = add_picture(dataset, "original", encode(image, quality=80))
+    add_picture(dataset, "small", encode(small, quality=85))
+    enlarged = small.resize(image.size, Image.Resampling.LANCZOS)
+    add_picture(dataset, "enlarged", encode(enlarged, "PNG"))
+
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    [copies] = finder.plan().sets
+    assert copies.best_key == original
+    assert describe_reasons(copies.reasons) == "not enlarged (960 x 780 vs. 960 x 780)"
 
 
 def test_human_verdict_settles_contested_pair(dataset: Dataset) -> None:

@@ -575,6 +575,7 @@ def reasons_of_best_copies() -> list[tuple[KeepReason, ...]]:
     return [
         explain_choice(large, [small], {1: drawbacks, 2: set()}),
         explain_choice(known, [large], {2: set(), 3: set()}),
+        explain_choice(small, [large], {1: set(), 2: set()}),
         explain_choice(small, [small], {1: set()}),
         (KeepReason(Advantage.BY_PERSON),),
     ]
