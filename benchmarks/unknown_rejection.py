@@ -84,9 +84,7 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
         is_named = decisions.classes != UNKNOWN
         row[f"{kind} unknown"] = 1 - float(is_named.mean())
         if is_named.any():
-            confidences = (decisions.probabilities.max(1) * outputs.membership)[
-                is_named
-            ]
+            confidences = (decisions.confidences.max(1) * outputs.membership)[is_named]
             row[f"{kind} confidence"] = float(np.median(confidences))
     return row
 

@@ -144,19 +144,20 @@ def iter_confusion(dataset: Dataset) -> Iterator[Line]:
 
 def _list_wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
     # Imported here because it is slow to load.
+    from baseline.evaluation.decision_rule import decide_outputs, load_decision_rule
     from baseline.evaluation.metrics import list_mistakes, read_metrics
-    from baseline.evaluation.outputs import load_outputs, softmax
+    from baseline.evaluation.outputs import load_outputs
 
     folder = dataset.runs_folder / run
+    rule = load_decision_rule(folder)
+    # The rule has the names of the training.
+    former_names = read_metrics(folder).classes
     for split, outputs in load_outputs(folder).items():
         metrics = read_metrics(folder, dataset)
-        calibration = metrics.calibration
-        logits = outputs.logits  # N x classes
-        probabilities = softmax(calibration.apply(logits) if calibration else logits)
-
+        decisions = decide_outputs(outputs, former_names, rule)
         for mistake in list_mistakes(
-            probabilities,
-            probabilities.argmax(1),
+            decisions.confidences,
+            decisions.classes,
             outputs.y,
             outputs.keys,
             metrics.classes,

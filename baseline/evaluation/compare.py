@@ -11,8 +11,7 @@ import numpy as np
 from baseline.data.runs import TRAINING_KIND
 from baseline.evaluation.decision_rule import (
     calibrate_with_rule,
-    compute_output_similarity,
-    decide,
+    decide_outputs,
     load_decision_rule,
 )
 from baseline.evaluation.intervals import (
@@ -240,7 +239,6 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
 
     classes = tuple(read_metrics(folder).classes)
     rule = load_decision_rule(folder)
-    similarity = compute_output_similarity(outputs, classes, rule)
     scores = calibrate_with_rule(outputs.logits, classes, rule)
     return _RunOutputs(
         run=name,
@@ -248,7 +246,7 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
         # Of a class that was renamed between two runs, both have images.
         classes=tuple(read_metrics(folder, dataset).classes),
         outputs=replace(outputs, logits=scores),
-        predictions=decide(outputs.logits, classes, rule, similarity).classes,
+        predictions=decide_outputs(outputs, classes, rule).classes,
     )
 
 

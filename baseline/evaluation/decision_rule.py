@@ -162,13 +162,14 @@ class DecisionRule(msgspec.Struct, frozen=True):
 
 
 class Decisions(NamedTuple):
-    """Predicted class numbers or `UNKNOWN` (int64, N), and probabilities (N x C).
+    """Predicted class numbers or `UNKNOWN` (int64, N), and confidences (N x C).
 
-    `limits` (N) are the similarities below which these predictions are unknown.
+    These are probabilities, times the membership of the image if there is one. `limits` (N) are the
+    similarities below which these predictions are unknown.
     """
 
     classes: IntArray
-    probabilities: Float64Array
+    confidences: Float64Array
     limits: Float64Array
 
 
@@ -202,25 +203,24 @@ def decide(
 
     numbers = ranks.argmax(1).astype(np.int64)
     limits = rule.similarity_limits(classes)[numbers]
+    if membership is not None:
+        probabilities *= membership[:, None]
     if rule.unknown_below is not None:
-        confidences = confidences_of(numbers, probabilities, membership)
-        numbers = np.where(confidences < rule.unknown_below, UNKNOWN, numbers)
+        is_unsure = confidences_of(numbers, probabilities) < rule.unknown_below
+        numbers = np.where(is_unsure, UNKNOWN, numbers)
 
     if similarity is not None:
         numbers = np.where(similarity < limits, UNKNOWN, numbers)
     return Decisions(numbers, probabilities, limits)
 
 
-def confidences_of(
-    numbers: IntArray,
-    probabilities: Float64Array,
-    membership: FloatArray | None,
-) -> Float64Array:
-    """Return the confidences (N) of predicted classes; those of `UNKNOWN` mean nothing."""
-    confidences: Float64Array = probabilities[np.arange(len(numbers)), numbers]
-    if membership is None:
-        return confidences
-    return confidences * membership
+def confidences_of(numbers: IntArray, confidences: Float64Array) -> Float64Array:
+    """Return the confidences (N) of predicted classes, of those (N x C) of all classes.
+
+    Those of `UNKNOWN` mean nothing.
+    """
+    of_classes: Float64Array = confidences[np.arange(len(numbers)), numbers]
+    return of_classes
 
 
 def save_decision_rule(folder: Path, rule: DecisionRule) -> None:
@@ -313,6 +313,19 @@ def compute_output_similarity(
         return np.asarray(outputs.logits.max(1), np.float64) / GALLERY_SCALE
     scores = calibrate_with_rule(outputs.logits, classes, rule)
     return compute_training_similarity(scores, outputs.distances)
+
+
+def decide_outputs(
+    outputs: Outputs, classes: Sequence[str], rule: DecisionRule
+) -> Decisions:
+    """Return what users get for the images of stored outputs."""
+    return decide(
+        outputs.logits,
+        classes,
+        rule,
+        compute_output_similarity(outputs, classes, rule),
+        outputs.membership,
+    )
 
 
 def load_feature_scale(folder: Path) -> FeatureScale | None:
@@ -477,7 +490,7 @@ def _find_lowest_threshold(
     is_right = without_threshold.classes == number
     # Images claimed by another protected class are lost at any threshold.
     is_reachable = decide_with(1.0).classes == number
-    others_probability = 1 - without_threshold.probabilities[:, number]
+    others_probability = 1 - without_threshold.confidences[:, number]
     # The lowest threshold at which each image gets the class (N).
     image_thresholds = np.where(is_reachable, others_probability, np.inf)
     image_thresholds[is_right] = 0.0

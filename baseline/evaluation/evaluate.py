@@ -125,11 +125,12 @@ def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMet
     """Return the metrics of what users get."""
     outputs = split.outputs
     classes = split.classes
-    answers, probabilities, _ = decide(
+    answers, confidences, _ = decide(
         outputs.logits,
         classes,
         rule,
         split.similarity,
+        outputs.membership,
     )
     right = answers == outputs.y
     is_unknown = answers == UNKNOWN
@@ -139,10 +140,11 @@ def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMet
     columns = np.where(is_unknown, len(classes), answers)
     np.add.at(confusion, (outputs.y, columns), 1)
 
-    confidences = confidences_of(answers, probabilities, outputs.membership)
-    is_unsure = ~is_unknown & (confidences < MIN_ANSWER_CONFIDENCE)
+    is_unsure = ~is_unknown & (
+        confidences_of(answers, confidences) < MIN_ANSWER_CONFIDENCE
+    )
     mistakes = list_mistakes(
-        probabilities,
+        confidences,
         answers,
         outputs.y,
         outputs.keys,

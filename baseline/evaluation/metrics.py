@@ -52,7 +52,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Misclassification:
-    """A wrong prediction; `confidence` is the probability of `predicted`."""
+    """A wrong prediction; `confidence` is that of `predicted`."""
 
     key: str
     true: str
@@ -361,7 +361,7 @@ def empty_split_error(message: str, commands: Sequence[str] = ()) -> InputUnusab
 
 
 def list_mistakes(
-    probabilities: Float64Array,
+    confidences: Float64Array,
     predictions: IntArray,
     y: IntArray,
     keys: Sequence[str],
@@ -377,7 +377,7 @@ def list_mistakes(
                 key=keys[row],
                 true=classes[y[row]],
                 predicted=classes[number],
-                confidence=float(probabilities[row, number]),
+                confidence=float(confidences[row, number]),
             )
         )
     mistakes.sort(key=lambda mistake: (-mistake.confidence, mistake.key))

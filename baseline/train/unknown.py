@@ -26,7 +26,7 @@ from baseline.evaluation.decision_rule import (
     ThresholdEffects,
     compute_output_similarity,
     confidences_of,
-    decide,
+    decide_outputs,
 )
 from baseline.evaluation.intervals import share_interval_or_none
 from baseline.evaluation.outputs import Outputs, concatenate_outputs
@@ -287,11 +287,8 @@ def _measure_rejected(
         return {}
 
     outputs = with_distances(outputs, scale)
-    similarity = compute_output_similarity(outputs, data.classes, rule)
-    decisions = decide(outputs.logits, data.classes, rule, similarity)
-    confidences = confidences_of(
-        decisions.classes, decisions.probabilities, outputs.membership
-    )
+    decisions = decide_outputs(outputs, data.classes, rule)
+    confidences = confidences_of(decisions.classes, decisions.confidences)
     is_unknown = decisions.classes == UNKNOWN
     is_confident = ~is_unknown & (confidences >= MIN_ANSWER_CONFIDENCE)
     return {

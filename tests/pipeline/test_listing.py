@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from tools_for_tests import picture, run_here, write_pictures
 
+from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
 from baseline.evaluation.metrics import RunMetrics, write_metrics
 from baseline.evaluation.outputs import Outputs, save_outputs
 from gleanset import Box, Dataset, Face, Origin, Rejection
@@ -225,8 +227,12 @@ def test_label_issues_list_files_and_are_fixed_by_command(tmp_path: Path) -> Non
         folder = dataset.runs_folder / "run-1"
         folder.mkdir(parents=True)
         scores = np.array([[-2, 2], [3, -3]], np.float32)
-        answers = Outputs(scores, np.array([0, 1]), (wrong, other))
+        membership = np.array([0.95, 0.96])
+        answers = Outputs(
+            scores, np.array([0, 1]), (wrong, other), membership=membership
+        )
         save_outputs(folder, {"test": answers})
+        save_decision_rule(folder, DecisionRule(unfamiliar_below=0.5))
         write_metrics(folder, RunMetrics(["hana", "rei"], {}, {}))
         dataset.runs.finish(run.id, "done", {})
         files = {
@@ -257,7 +263,9 @@ def test_label_issues_list_files_and_are_fixed_by_command(tmp_path: Path) -> Non
             "hana",
         )
         assert (second["sample"], second["split"]) == (wrong, "test")
-        assert first["confidence"] > second["confidence"] > 0.9
+        # As users get them: probabilities of 0.997 and 0.982, times the membership.
+        assert first["confidence"] == pytest.approx(0.9976 * 0.96, abs=1e-3)
+        assert second["confidence"] == pytest.approx(0.9820 * 0.95, abs=1e-3)
         assert {key: second[key] for key in files[wrong]} == files[wrong]
         both = sorted((wrong, other))
         with dataset.db.transaction():
@@ -274,3 +282,7 @@ def test_label_issues_list_files_and_are_fixed_by_command(tmp_path: Path) -> Non
     with Dataset.open(root) as dataset:
         assert lines(dataset, "label-issues") == []
         assert [line["sample"] for line in lines(dataset, "confusion")] == [other]
+        # Users get "unknown" for it.
+        unknown = replace(answers, membership=np.array([0.95, 0.4]))
+        save_outputs(folder, {"test": unknown})
+        assert lines(dataset, "confusion") == []

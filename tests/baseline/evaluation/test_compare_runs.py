@@ -98,6 +98,8 @@ def test_unsure_answers_are_counted() -> None:
     far = replace(outputs, membership=np.full(4, 0.5))
     answers = compute_answer_metrics(split._replace(outputs=far), DecisionRule())
     assert (answers.unsure, answers.unsure_right) == (4, 3)
+    (mistake,) = answers.mistakes
+    assert (mistake.key, mistake.confidence) == ("c", pytest.approx(0.225))
 
 
 def test_impossible_classes_give_no_warning() -> None:

@@ -424,7 +424,7 @@ def test_balancing_is_corrected_in_all_metrics(dataset: Dataset) -> None:
     decided = decide(taught["test"].logits, CLASSES, rule_loaded)
     assert result.accuracy == float((decided.classes == taught["test"].y).mean())
     before = softmax(taught["test"].logits)[:, 1].mean()
-    assert decided.probabilities[:, 1].mean() < 0.3 * before
+    assert decided.confidences[:, 1].mean() < 0.3 * before
     assert result.log_loss < result.uncalibrated.log_loss
     loaded = load_outputs(folder)["test"]
     groups = np.array([examples.groups[key] for key in loaded.keys])
