@@ -249,6 +249,13 @@ def reevaluate_run(
         for name, split_outputs in outputs.items()
     }
     new_names = find_renamed_classes(dataset, examples.classes)
+    warning = leak_warning(examples, split)
+    merged = set(examples.classes).difference(new_names, dataset.classes.list_names())
+    if merged and not warning:
+        warning = (
+            f"predictions of {min(merged)} count as wrong, because it was merged or deleted "
+            f"since the training; train again: {_train_command(dataset, run)}"
+        )
     thresholds = ThresholdEffects()
     if request.any:
         request = _with_former_names(request, new_names)
@@ -270,7 +277,7 @@ def reevaluate_run(
         effects=rename_classes(thresholds, new_names),
         copies=summarize_copy_search(dataset, examples, split),
         earlier=earlier if split == TEST else None,
-        warning=leak_warning(examples, split),
+        warning=warning,
     )
 
 

@@ -189,9 +189,7 @@ class Model:
             outputs.membership,
         )
 
-        confidences = outputs.probabilities
-        if outputs.membership is not None:
-            confidences = confidences * outputs.membership[:, None]
+        confidences = decisions.confidences
         likeliest = np.argsort(-confidences, axis=1, kind="stable")[:, :top]
 
         predictions = []

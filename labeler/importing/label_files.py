@@ -420,6 +420,7 @@ LABEL_COLUMNS = (
     "species",
     "breed",
     "target",
+    "choice",  # of Label Studio
 )
 """The first of these that a table has is its class column."""
 _OBJECTS = "objects"
@@ -489,7 +490,8 @@ def _add_table(
             row, row.get("licence") or row.get("license")
         )
         label = row.get(label_column, "").strip()
-        if label:
+        # Label Studio writes several choices, and boxes, as JSON.
+        if label and not label.startswith(('{"', '[{"')):
             labels.label(image, label)
         else:
             labels.ignored[image] = "row without a single label"

@@ -121,11 +121,9 @@ class LabelerApi:
         scope = request.scope
         if not self._people.identify(self._settings, scope[TOKEN]):
             raise no_access_error(scope)
-        state = await self._sorting.run(
-            SharedSorting.get_state,
-            scope[PERSON],
+        return json_response(
+            await self._sorting.run(SharedSorting.get_state, scope[PERSON])
         )
-        return json_response(state)
 
     async def get_page(self, request: Request) -> Response:
         """Return the page of a person; `room` is the number of tiles that fill the screen."""
@@ -135,10 +133,11 @@ class LabelerApi:
     async def get_check(self, request: Request, *, of_copies: bool) -> Response:
         """Return duplicates or doubtful labels; `skip` passes over some."""
         skipped = _read_number(request, "skip", 0)
-        page = await self._sorting.get_check(
-            request.scope[PERSON], skipped, of_copies=of_copies
+        return json_response(
+            await self._sorting.get_check(
+                request.scope[PERSON], skipped, of_copies=of_copies
+            )
         )
-        return json_response(page)
 
     async def post_step(self, request: Request) -> Response:
         """Carry out a step on a page."""

@@ -157,10 +157,13 @@ class SortingThreads:
             composing = self._compose_for(name)
             await asyncio.wait([composing], timeout=MAX_COMPOSING_SECONDS)
             page = await self._find_page(name)
-        state = await self.run(SharedSorting.get_state, name)
-        description = StepText.describe(result.operation)
         return StepAnswer(
-            result.step, result.kind, description, result.changed_since, page, state
+            result.step,
+            result.kind,
+            StepText.describe(result.operation),
+            result.changed_since,
+            page,
+            await self.run(SharedSorting.get_state, name),
         )
 
     async def get_check(

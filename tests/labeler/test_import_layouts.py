@@ -308,6 +308,7 @@ def test_unclear_labels_raise_error(
         "id,label\n0.jpg,cat\n1.jpg,dog\ngone.jpg,dog\n",
         "\ufefffilename;class\nimages\\0.jpg;cat\nimages\\1.jpg;dog\ngone.jpg;dog\n",
         "image_id\tspecies\n0\tcat\n1\tdog\ngone\tdog\n",
+        "choice,id,image\ncat,7,/data/upload/1/0.jpg\ndog,8,/data/upload/1/1.jpg\ndog,9,gone.jpg\n",
         "\nsep=;\nid;label\n0.jpg;cat\n1.jpg;dog\ngone.jpg;dog\n",
         "note,id,label\na\u2028b,0.jpg,cat\nc\x85d,1.jpg,dog\ne,gone.jpg,dog\n",
     ],
@@ -319,6 +320,26 @@ def test_csv_names_classes_of_images(tmp_path: Path, text: str) -> None:
     assert labels(files) == {"images/0.jpg": ["cat"], "images/1.jpg": ["dog"]}
     assert len(files.missing) == 1
     assert files.count_ignored() == {"not in a table": 1, "file with labels": 1}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '{""choices"": [""cat"", ""dog""]}',
+        '[{""x"": 1, ""rectanglelabels"": [""dog""]}]',
+    ],
+)
+def test_json_in_a_cell_is_not_a_class(tmp_path: Path, value: str) -> None:
+    """Label Studio writes several choices, and boxes, as JSON."""
+    write(tmp_path, "a.jpg", "b.jpg")
+    write(
+        tmp_path,
+        "project.csv",
+        text=f'image,id,label\na.jpg,1,cat\nb.jpg,2,"{value}"\n',
+    )
+    files = read_labelled(tmp_path)
+    assert labels(files) == {"a.jpg": ["cat"]}
+    assert files.count_ignored()["row without a single label"] == 1
 
 
 def test_damaged_line_of_a_table_costs_only_itself(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.runs import LabelIssues
+from labeler.classes import ClassEditor
 
 CLASSES = ("cat", "owl", "狐")
 TINY = {
@@ -242,6 +243,18 @@ def test_empty_val_and_new_class_raise_error(
     trained.journal.apply("New", [Choice(sample.key, "label", "wolf")])
     code, _, err = baseline("evaluate")
     assert (code, "does not know some of the current classes: wolf" in err) == (3, True)
+    assert "train again: baseline train --preset simple -d" in err
+
+
+def test_merged_class_is_named(trained: Dataset, baseline: Baseline) -> None:
+    editor = ClassEditor(trained)
+    editor.rename("狐", "fox")
+    code, _, err = baseline("evaluate")
+    assert (code, "count as wrong" in err) == (0, False)
+    editor.merge("owl", "cat")
+    code, _, err = baseline("evaluate")
+    assert code == 0
+    assert "predictions of owl count as wrong, because it was merged or deleted" in err
     assert "train again: baseline train --preset simple -d" in err
 
 
