@@ -28,17 +28,13 @@ def begin(name: str) -> None:
         signal.signal(signal.SIGINT, _end)
         # By default it would end the process at once. `docker stop`, `timeout` and the schedulers
         # of clusters send it.
-        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def restore_interrupts() -> None:
     """Let Ctrl-C raise `KeyboardInterrupt` again; the caller must catch it."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _interrupt(*_: object) -> None:
-    signal.raise_signal(signal.SIGINT)
 
 
 def _end(*_: object) -> None:

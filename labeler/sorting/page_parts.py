@@ -205,9 +205,8 @@ class Shown:
 
     def find_name_targets(self, tile: int, card: int) -> tuple[int, ...]:
         """Return what a name is for: as a key, but on an excluded tile the rest of its card."""
-        tiles = self.find_key_targets(tile, card)
-        is_excluded = self.has_clusters and tile in self.lifted
-        return (is_excluded and self.open(self.members(card))) or tiles
+        others = self.open(self.members(card)) if tile in self.lifted else ()
+        return others or self.find_key_targets(tile, card)
 
     def samples(self, tiles: Iterable[int]) -> list[int]:
         """Return the samples of tiles, including all samples of stacks."""

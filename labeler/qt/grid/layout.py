@@ -146,7 +146,7 @@ class GridLayout:
         self.placed: list[PlacedSection] = []
         self._side = side
         self._width = width
-        self._last = sections[-1] if sections else None
+        self._last = sections[-1:]
         self._shares: list[int] = []  # of free width, that a card of each row got
         self.count = 0
         self.height = GAP
@@ -190,7 +190,7 @@ class GridLayout:
         is_card = bool(shelf[0].section.title)
         bottom = max(placed.bottom for placed in shelf) + (INSET - GAP) * is_card
         free = self._width - INSET - shelf[-1].right
-        is_last = shelf[-1].section is self._last
+        is_last = shelf[-1].section in self._last
         if is_last and self._shares and free > shelf[0].cell:
             free = min(free, max(self._shares) * len(shelf))
         self._shares.append(free // len(shelf))
