@@ -321,6 +321,8 @@ def find_contradictions(db: Connection) -> dict[str, Contradiction]:
     }
 
 
+UNLISTED = "unlisted person"
+"""State of a sample that was rejected because it shows a person without a class."""
 MERGE_KIND = "take-in"
 """Operation kind of the step that records the result of a merge."""
 
@@ -401,7 +403,10 @@ _OUR_CLASS = (
 
 
 class DecidedState(NamedTuple):
-    """Status and class of a sample, with action and provenance of its last decision."""
+    """Status and class of a sample, with action and provenance of its last decision.
+
+    The status of a rejected sample may be `UNLISTED`.
+    """
 
     status: str
     label: str | None = None
@@ -430,17 +435,15 @@ class CatalogueMerge(Table):
 
     def count_changes(self) -> tuple[int, int, int]:
         """Count origins and samples that would be added, and our images that the other removed."""
-        origins = (
-            f"SELECT count(*) FROM other.origin o {_OUR_IMAGE} WHERE {_NEW_ORIGIN}"
-        )
-        samples = (
-            f"SELECT count(*) FROM other.sample o {_OUR_IMAGE} WHERE {_NEW_SAMPLE}"
-        )
-        removals = "SELECT count(*) FROM main.image JOIN other.tombstone USING(sha256)"
+        count = self._db.fetch_int
         return (
-            self._db.fetch_int(origins),
-            self._db.fetch_int(samples),
-            self._db.fetch_int(removals),
+            count(
+                f"SELECT count(*) FROM other.origin o {_OUR_IMAGE} WHERE {_NEW_ORIGIN}"
+            ),
+            count(
+                f"SELECT count(*) FROM other.sample o {_OUR_IMAGE} WHERE {_NEW_SAMPLE}"
+            ),
+            count("SELECT count(*) FROM main.image JOIN other.tombstone USING(sha256)"),
         )
 
     def add_image(self, sha256: str) -> None:
@@ -629,8 +632,10 @@ class CatalogueMerge(Table):
             """
         row = self._db.fetch_one(
             f"""
-            SELECT s.status, c.name, ifnull(d.action, ''), ifnull(d.provenance, '')
+            SELECT iif(s.status='rejected' AND n.mark='other', '{UNLISTED}', s.status),
+                c.name, ifnull(d.action, ''), ifnull(d.provenance, '')
             FROM {schema}.sample s
+            LEFT JOIN {schema}.sorting_note n ON n.sample=s.id
             LEFT JOIN {schema}.class c ON c.id=s.label
             LEFT JOIN {schema}.decision d ON d.id={last}
             WHERE s.key=?

@@ -14,8 +14,14 @@ from gleanset.command_result import CommandResult
 from gleanset.dataset import check_dataset_exists
 from gleanset.db.connection import CATALOGUE, Row, copy_catalogue
 from gleanset.db.journal import Choice
-from gleanset.db.maintenance import MERGE_KIND, CatalogueMerge, DecidedState
+from gleanset.db.maintenance import (
+    MERGE_KIND,
+    UNLISTED,
+    CatalogueMerge,
+    DecidedState,
+)
 from gleanset.db.samples import retract_disputed
+from gleanset.decisions import UNLISTED_MARK, apply_decisions, set_mark
 from gleanset.errors import Unreadable, UsageError
 from gleanset.files.store import Store, hash_bytes, read_original
 from gleanset.operations import make_operation
@@ -24,7 +30,7 @@ from gleanset.work.progress import Progress
 from pipeline.maintenance.check_files import DAMAGED
 
 STAGE = "merge"
-_ACTIONS = {"labelled": "label", "rejected": "reject"}
+_ACTIONS = {"labelled": "label", "rejected": "reject", UNLISTED: "reject"}
 _QUEUE_ACTIONS = ("clear", "add", "remove")
 
 
@@ -36,7 +42,10 @@ class ImportedStep(NamedTuple):
 
 
 class MergePlan(msgspec.Struct):
-    """Steps to import, and the labels and conflicts that follow from them."""
+    """Steps to import, and the labels and conflicts that follow from them.
+
+    `unlisted` are the rejected samples that show a person without a class.
+    """
 
     origins: int
     samples: int
@@ -44,6 +53,7 @@ class MergePlan(msgspec.Struct):
     steps: list[ImportedStep] = []
     decisions: int = 0
     choices: list[Choice] = []
+    unlisted: list[str] = []
     conflicts: dict[str, str] = {}
 
 
@@ -167,8 +177,7 @@ def _simulate_files(
     with dataset.db.transaction():
         for sha256 in present_images:
             merge.add_image(sha256)
-    missing_count = len(new_images) - len(present_images)
-    return _ImportedFiles(len(present_images), missing_count)
+    return _ImportedFiles(len(present_images), len(new_images) - len(present_images))
 
 
 def _import_files(
@@ -204,8 +213,7 @@ def _import_files(
 
 def plan_merge(merge: CatalogueMerge) -> MergePlan:
     """Compare both catalogues; nothing is written."""
-    origins, samples, forgotten_there = merge.count_changes()
-    plan = MergePlan(origins, samples, forgotten_there)
+    plan = MergePlan(*merge.count_changes())
     decided_keys: dict[str, None] = {}  # in order, without repeats
     for step, new_keys in _iter_other_steps(merge):
         plan.steps.append(step)
@@ -279,14 +287,12 @@ def _plan_sample(
     other = merge.get_state("other", key)
     if other is None:
         return
-    local = merge.get_state("main", key)
-    if local is None:  # added by this merge
-        local = DecidedState("queue")
-
-    is_equal = (local.status, local.label) == (other.status, other.label)
+    # Without a state it was added by this merge.
+    local = merge.get_state("main", key) or DecidedState("queue")
     has_local_decision = local.status in _ACTIONS
     has_other_decision = other.status in _ACTIONS
-    if is_equal or not (has_local_decision or has_other_decision):
+    # The first two are status and label.
+    if local[:2] == other[:2] or not (has_local_decision or has_other_decision):
         return
 
     is_local_new = is_decided_here and has_local_decision
@@ -303,6 +309,8 @@ def _plan_sample(
     if state.status not in _ACTIONS and state.action in _QUEUE_ACTIONS:
         action = state.action
     plan.choices.append(Choice(key, action, state.label, state.provenance))
+    if state.status == UNLISTED:
+        plan.unlisted.append(key)
 
 
 def _apply(dataset: Dataset, merge: CatalogueMerge, plan: MergePlan, name: str) -> None:
@@ -320,7 +328,9 @@ def _apply(dataset: Dataset, merge: CatalogueMerge, plan: MergePlan, name: str) 
         )
 
     if plan.choices:
-        dataset.journal.apply(
+        merge_step = apply_decisions(
+            dataset.db,
             make_operation(MERGE_KIND, dataset=name, count=len(plan.choices)),
             plan.choices,
         )
+        set_mark(dataset.db, merge_step, plan.unlisted, UNLISTED_MARK)

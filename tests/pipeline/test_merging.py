@@ -15,6 +15,7 @@ from tools_for_tests import examples, read_files, run_here, write_pictures
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
+from gleanset.decisions import UNLISTED_MARK, apply_decisions, set_mark
 from gleanset.errors import UsageError
 from gleanset.files.store import hash_bytes
 from gleanset.html.words import count
@@ -96,7 +97,9 @@ class Action:
         self._decide(image, box, "label", label)
 
     def reject(self, image: int, box: int, label: str) -> None:
-        self._decide(image, box, "reject")
+        """Reject a face: it is not one, or shows an unlisted person."""
+        mark = UNLISTED_MARK if label == "owl" else None
+        self._decide(image, box, "reject", mark=mark)
 
     def clear(self, image: int, box: int, label: str) -> None:
         self._decide(image, box, "clear")
@@ -106,10 +109,18 @@ class Action:
             self.dataset.journal.undo()
 
     def _decide(
-        self, image: int, box: int, action: str, label: str | None = None
+        self,
+        image: int,
+        box: int,
+        action: str,
+        label: str | None = None,
+        mark: str | None = None,
     ) -> None:
         if self.dataset.samples.get(key(image, box)) is not None:
-            self.dataset.journal.apply(action, [Choice(key(image, box), action, label)])
+            choice = Choice(key(image, box), action, label)
+            step = self.dataset.journal.apply(action, [choice])
+            with self.dataset.db.transaction():
+                set_mark(self.dataset.db, step, [choice.sample], mark)
 
 
 ACTION_NAMES = (
@@ -438,6 +449,37 @@ def test_conflict_stays_queued_after_removals(copies: tuple[Dataset, Dataset]) -
     assert ours.images.get(image[second]) is None
     merge_counts(theirs, ours)
     assert merge_counts(theirs, ours) == merge_counts(ours, theirs) == (0, 0)
+
+
+def test_unlisted_person_stays_one(copies: tuple[Dataset, Dataset]) -> None:
+    ours, theirs = copies
+    first, second, *_ = sorted(sample.key for sample in ours.samples.iterate())
+
+    def reject(dataset: Dataset, key: str, mark: str | None) -> None:
+        apply_decisions(dataset.db, "reject", [Choice(key, "reject")], mark)
+
+    def states() -> list[tuple[object, object]]:
+        lines = {line["id"]: line for line in list_records(ours, "samples", ())}
+        return [(lines[key]["status"], lines[key]["mark"]) for key in (first, second)]
+
+    unlisted = ("rejected", "unlisted person")
+    reject(theirs, first, UNLISTED_MARK)
+    reject(theirs, second, UNLISTED_MARK)
+    assert merge_counts(ours, theirs) == (2, 0)
+    assert states() == [unlisted, unlisted]
+    assert merge_counts(theirs, ours) == (0, 0)
+
+    # Of two later decisions the marks alone may differ, too.
+    reject(theirs, first, None)
+    assert merge_counts(ours, theirs) == (1, 0)
+    assert states() == [("rejected", None), unlisted]
+    reject(ours, second, UNLISTED_MARK)
+    reject(theirs, second, None)
+    result = merge_dataset(ours, theirs.root, simulate=False, progress=Progress())
+    assert result.conflicts == {second: "unlisted person or rejected"}
+    assert states() == [("rejected", None), ("queue", None)]
+    ours.journal.undo()
+    assert states()[1] == unlisted
 
 
 def test_merged_weak_label_retracts_label(copies: tuple[Dataset, Dataset]) -> None:
