@@ -29,6 +29,7 @@ from gleanset.db.reports import Reports
 from gleanset.db.runs import Runs
 from gleanset.db.samples import Samples
 from gleanset.db.snapshots import Snapshots
+from gleanset.db.statistics import Statistics
 from gleanset.errors import (
     FORGOTTEN,
     DatasetMissing,
@@ -325,6 +326,31 @@ class Dataset(SampleCollection):
     def option(self) -> str:
         """The command-line option for this dataset, quoted for a shell."""
         return f"-d {shlex.quote(str(self.root))}"
+
+    @property
+    def search_command(self) -> str:
+        """The command that makes samples of new images, as of those before."""
+        detectors = self.list_detectors()
+        command = "facecrop run"
+        # A dataset that used only whole images so far does not want faces.
+        if detectors == {WHOLE}:
+            command += f" --detector {WHOLE}"
+        if detectors:
+            command += " --new"
+        return f"{command} {self.option}"
+
+    def list_detectors(self) -> set[str | None]:
+        """Return the detectors of samples; without any, those of searches."""
+        detectors = {
+            detector
+            for status, detector in self.samples.count_by("status", "detector")
+            if status != "retired"
+        }
+        if not detectors:
+            detectors.update(
+                search.detector for search in Statistics(self.db).list_searches()
+            )
+        return detectors
 
     @property
     def status_advice(self) -> str:

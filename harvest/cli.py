@@ -41,7 +41,7 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> CommandResult:
         result = request.run(dataset, job.progress, simulate=job.simulate)
         if isinstance(result, HarvestResult):
             if result.added:
-                result.next = f"{result.NEXT} {dataset.option}"
+                result.next = dataset.search_command
             elif isinstance(request, DownloadRequest) and any(
                 map(is_temporary, result.reasons)
             ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -147,9 +147,6 @@ class HarvestResult(HarvestCounts, kw_only=True):
     `not_asked` images were not requested, because their hosts refuse requests. `taken_back` labels
     came from weak labels that this run contradicts.
     """
-
-    NEXT: ClassVar[str] = "facecrop run"
-    """The command to run after images were added."""
 
     added: int
     duplicate: int

@@ -126,7 +126,7 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
         # Not `groups --conflicts`: an image in folders of two classes is in no duplicate set.
         option = dataset.option
         plan.disputed = {
-            "list them": f"gleanset list samples --where status=queue {option}",
+            "list them": f"gleanset list samples --where disputed=true {option}",
             "settle one": f"labeler label CLASS SAMPLE {option}",
             "ignore a weak label": f"labeler hints drop NAME {option}",
         }

@@ -123,10 +123,7 @@ class Audit(msgspec.Struct):
 
     def sizes(self) -> dict[str, int]:
         """Return the number of images in each split, without the unreadable ones."""
-        sizes = dict.fromkeys(
-            sorted(image.split for image in self.images),
-            0,
-        )
+        sizes = {image.split: 0 for image in sorted(self.images, key=_split_rank)}
         for image in self.images:
             if image.name not in self.unreadable:
                 sizes[image.split] += 1

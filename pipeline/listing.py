@@ -19,7 +19,7 @@ from gleanset.db.proposals import iter_proposed_samples, list_clusters
 from gleanset.db.regions import Quality, QualityMeasures, flags_of
 from gleanset.db.reports import STATUSES
 from gleanset.db.runs import LabelIssues
-from gleanset.db.samples import SplitEvidence
+from gleanset.db.samples import Hints, SplitEvidence
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from webapp.report_decisions import (
@@ -62,7 +62,13 @@ def iter_faces(dataset: Dataset) -> Iterator[Line]:
 
 
 def iter_samples(dataset: Dataset) -> Iterator[Line]:
-    """Yield all samples, including duplicates."""
+    """Yield all samples, including duplicates.
+
+    The weak labels of a queued sample and its copies are `disputed` if they name several classes.
+    """
+    disputed = {
+        sample.key for sample in Hints(dataset.db).iter_waiting() if sample.hints > 1
+    }
     pairs = QualityMeasures(dataset.db).join(dataset.samples.iter_by_key())
     tiles = SampleTiles(dataset.db)
     while page := list(islice(pairs, PAGE_SIZE)):
@@ -77,6 +83,7 @@ def iter_samples(dataset: Dataset) -> Iterator[Line]:
             line["mark"] = MARKS.get(marks[ids[sample.key]] or "")
             line["phash"] = f"{sample.phash:016x}"
             line["size"] = sample.size
+            line["disputed"] = sample.key in disputed
             line |= origins.get(sample.image, NO_SUMMARY)._asdict()
             if quality:
                 line |= quality._asdict()

@@ -30,7 +30,7 @@ from gleanset.db.samples import Hints, SplitEvidence
 from gleanset.db.statistics import Statistics
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_command
-from gleanset.records import Run
+from gleanset.records import SPLITS, Run
 from labeler.acceptance import find_obstacle, plan_acceptance
 from labeler.duplicates.plan import DuplicatePlan, conflicting_label_summary, make_plan
 from labeler.requests import SOURCE as IMPORT
@@ -184,28 +184,7 @@ def _find_detection_command(dataset: Dataset) -> str | None:
         # A face search would add samples beside those of the interrupted import.
         return f"labeler import {shlex.quote(str(folder))} {dataset.option}"
 
-    detectors = _list_detectors(dataset)
-    command = "facecrop run"
-    # A dataset that used only whole images so far does not want faces.
-    if detectors == {WHOLE}:
-        command += f" --detector {WHOLE}"
-    if detectors:
-        command += " --new"
-    return f"{command} {dataset.option}"
-
-
-def _list_detectors(dataset: Dataset) -> set[str | None]:
-    """Return the detectors of samples; without any, those of searches."""
-    detectors = {
-        detector
-        for status, detector in dataset.samples.count_by("status", "detector")
-        if status != "retired"
-    }
-    if not detectors:
-        detectors.update(
-            search.detector for search in Statistics(dataset.db).list_searches()
-        )
-    return detectors
+    return dataset.search_command
 
 
 def _count_new_reports(dataset: Dataset) -> int:
@@ -308,11 +287,15 @@ def _describe_counts(counts: Mapping[str, int]) -> dict[str, int]:
 def gather_status(dataset: Dataset) -> StatusResult:
     """Return all counts, and the next command."""
     counts_by_label = Statistics(dataset.db).count_labelled()
-    splits = defaultdict[str, dict[str, int]](dict)
-    for label, by_split in counts_by_label.items():
-        for split, number in by_split.items():
-            splits[split][label] = number
-    splits.pop("", None)  # without a split
+    splits = {}
+    for split in SPLITS:
+        by_label = {
+            label: by_split[split]
+            for label, by_split in counts_by_label.items()
+            if split in by_split
+        }
+        if by_label:
+            splits[split] = by_label
 
     rejections = dataset.rejections.count_by_reason()
     duplicates = _plan_duplicates(dataset)
@@ -323,7 +306,7 @@ def gather_status(dataset: Dataset) -> StatusResult:
         faces=dataset.faces.count(),
         samples=_count_samples(dataset),
         labels={label: by_split.total() for label, by_split in counts_by_label.items()},
-        splits=dict(sorted(splits.items())),
+        splits=splits,
         decisions=dataset.journal.count(),
         origins=_count_images_by_query(dataset),
         waiting_for_split=_count_unsplit(dataset),
@@ -341,7 +324,7 @@ def gather_status(dataset: Dataset) -> StatusResult:
             "accepted_since_training": _count_new_reports(dataset),
         },
         next=next_step(dataset, duplicates),
-        is_whole=_list_detectors(dataset) == {WHOLE},
+        is_whole=dataset.list_detectors() == {WHOLE},
     )
     if duplicates.doubts:
         result.undecided_pairs = len(duplicates.doubts)

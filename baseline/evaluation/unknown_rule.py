@@ -10,6 +10,7 @@ import numpy as np
 from baseline.evaluation.intervals import Groups, group_numbers
 from gleanset.arrays import Float64Array, IntArray
 from gleanset.html.words import confidence_interval, count
+from gleanset.named_files import shorten_list
 from gleanset.records import Interval
 
 THRESHOLD_MARGIN = 1e-4
@@ -38,9 +39,6 @@ class ClassUnknownThreshold(msgspec.Struct, frozen=True):
             return f"{self.name} (no image to check)"
         images = count(self.count, "image")
         return f"{self.name} ({images}: at most {self.on_average:.1%})"
-
-
-MAX_LISTED_CLASSES = 5
 
 
 class UnknownThreshold(msgspec.Struct, frozen=True):
@@ -104,18 +102,20 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
             f"similarity < {self._describe_limits()}; predicted for "
             f"{self.unknown / self.count:.1%} of images of "
             f"known classes ({self.unknown}/{self.count} of {source}, "
-            f"{count(self.groups, 'group')}; with each group counted once, at most "
-            f"{self.on_average:.1%} on average{self._describe_classes()})"
+            f"{count(self.groups, 'group')}), and for at most {self.on_average:.1%} of images of "
+            f"new groups on average{self._describe_classes()}"
         )
 
         if self.left_out_classes:
-            share = self.left_out_unknown / self.left_out
             words += (
-                f"; finds {share:.1%} of {self.left_out} images of left-out classes"
+                f"; finds {self.left_out_unknown / self.left_out:.1%} of {self.left_out} images of "
+                "left-out classes"
             )
         if self.left_out_interval:
-            interval = confidence_interval(*self.left_out_interval)
-            words += f" ({interval}, {self.left_out_classes} classes)"
+            words += (
+                f" ({confidence_interval(*self.left_out_interval)}, "
+                f"{self.left_out_classes} classes)"
+            )
         if self.rejected:
             words += f"; {self.rejected_unknown} of {self.rejected} images that a person rejected"
 
@@ -150,9 +150,7 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
             words = f", but more than {self._target} of those of a class are possible:"
         else:
             words += " except"
-        texts = [threshold.describe() for threshold in exceptions[:MAX_LISTED_CLASSES]]
-        if others := len(exceptions) - len(texts):
-            texts.append(count(others, "other"))
+        texts = shorten_list([threshold.describe() for threshold in exceptions])
         return f"{words} {', '.join(texts)}"
 
 

@@ -277,9 +277,10 @@ class PrelabelReport(CommandResult, kw_only=True):
         # The expected number, which the promised errors count. If it is 0 they do not count such
         # samples, and `of_no_class_at_most` bounds their share, from what a person rejected.
         if facts.of_other_classes:
-            samples = count(facts.of_other_classes, "sample")
+            # A sample without a suggestion is not an error.
             return (
-                f"about {samples} of classes without labels, included in these errors"
+                f"about {count(facts.of_other_classes, 'sample')} of classes without labels; those "
+                "with a suggestion are included in these errors"
             )
 
         if facts.of_no_class_at_most is None:

@@ -144,10 +144,7 @@ class CropPlan(NamedTuple):
         if self.reader.detector is None:
             return f"whole images ({geometry})" if geometry.square else "whole images"
 
-        words = f"faces found by {self.reader.detector.name}"
-        if self.settings:
-            words += f" ({self.settings})"
-        words += f", cropped with {geometry}"
+        words = f"faces found by {self.reader.detector.name}, cropped with {geometry}"
         if self.reader.or_whole:
             words += ", or the whole image without a face"
         return words

@@ -12,7 +12,8 @@ from gleanset.errors import Unreadable
 HEIF = "HEIF"
 """Pillow's name of HEIC."""
 CAMERA_RAW = "camera RAW: export it as JPEG or TIFF from your RAW program"
-UNUSUAL_TIFF = "unusual or damaged TIFF: convert it: magick IN.tif -auto-level OUT.png"
+# Short enough for a summary of 80 columns, which would cut off the command.
+UNUSUAL_TIFF = "unusual TIFF: magick IN.tif -auto-level OUT.png"
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")

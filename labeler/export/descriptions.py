@@ -136,7 +136,9 @@ class CardFacts:
         return ExportResult(
             exported=self.items,
             images=self.changes.total() if self.options.has_boxes else 0,
-            splits={} if self.options.no_split else dict(sorted(self.splits.items())),
+            splits={
+                split: self.splits[split] for split in SPLITS if self.splits[split]
+            },
             changes=changes,
             notes=list(self.iter_notes()),
             short=sorted(missing_classes),

@@ -16,7 +16,11 @@ class ExportResult(CommandResult, kw_only=True):
 
     ONLY_PRINTED = ("see_failed",)
     ONLY_IN_FULL = ("splits", "files")
-    WORDS = {"changes": "files", "short": "splits without a class"}
+    WORDS = {
+        "changes": "files",
+        "short": "splits without a class",
+        "images_without_a_face": "images without a face (not exported)",
+    }
 
     to: str = ""
     exported: int

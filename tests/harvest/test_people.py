@@ -148,7 +148,7 @@ unlabelled faces:
     library/flat.jpg: box outside
     library/outside.jpg: box outside
     and 1 more
-next: facecrop run -d data
+next: facecrop run --new -d data
 """
 
 

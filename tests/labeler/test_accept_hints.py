@@ -91,12 +91,14 @@ def test_ambiguous_weak_labels_stay_pending(
 
 def test_disputed_weak_labels_come_with_a_command(empty: Dataset) -> None:
     (key,) = hinted(empty, "a", "hana", "rei")
+    hinted(empty, "b", None)
+    hinted(empty, "c", "hana", faces=2)
     result = accept_hints(empty).result()
-    command = f"gleanset list samples --where status=queue {empty.option}"
+    command = f"gleanset list samples --where disputed=true {empty.option}"
     assert command in str(result.summary())
     assert command in str(result.brief()), "a recipe prints it, too"
     assert [
-        line["id"] for line in list_records(empty, "samples", ("status=queue",))
+        line["id"] for line in list_records(empty, "samples", ("disputed=true",))
     ] == [key]
 
 

@@ -167,6 +167,7 @@ def test_status_counts(empty: Dataset) -> None:
     )
     result = gather_status(empty).to_json()
     del result["next"], result["dataset"]
+    assert [*result["splits"]] == ["train", "test"]
     listing_command = str(result.pop("rejections_are_listed_by"))
     assert (
         listing_command == f"gleanset list rejections -d {shlex.quote(str(empty.root))}"
@@ -176,7 +177,7 @@ def test_status_counts(empty: Dataset) -> None:
         "faces": 4,
         "samples": {"labelled": 2, "queue": 1, "rejected": 1},
         "labels": {"hana": 2},
-        "splits": {"test": {"hana": 1}, "train": {"hana": 1}},
+        "splits": {"train": {"hana": 1}, "test": {"hana": 1}},
         "decisions": 3,
         "origins": {"bing": {"hana rose": 1}, "folder": {"hana": 4}},
         "rejections": {"facecrop": {"truncated": 2}},

@@ -169,7 +169,7 @@ class ExportedRun(CommandResult, kw_only=True):
             "size": format_bytes(self.bytes),
             "classes": self.classes,
             "same class": f"{self.agreement:.1%} of {images}, compared with the run",
-            "accuracy": accuracy,
+            "val accuracy": accuracy,
         }
 
 

@@ -30,7 +30,7 @@ from harvest.importer import ImportOptions
 SAMPLE = Path(__file__).parents[3] / "datasets" / "sample" / "pictures"
 CROP = CropGeometry(0.5, square=True)
 DETECTOR = DetectorSpec.create("animeface", threshold=0.6)
-FOUND = "faces found by animeface (threshold=0.6), cropped with margin=0.5 square"
+FOUND = "faces found by animeface, cropped with margin=0.5 square"
 FACES = CropMethod("animeface", "threshold=0.6", str(CROP), 20)
 WHOLE = CropMethod("whole", "", "", 5)
 HAND = CropMethod("hand", "", "margin=0.1", 3)
