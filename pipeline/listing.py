@@ -160,14 +160,13 @@ def _list_wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
     # The rule has the names of the training.
     former_names = read_metrics(folder).classes
     for split, outputs in load_outputs(folder).items():
-        metrics = read_metrics(folder, dataset)
         decisions = decide_outputs(outputs, former_names, rule)
         for mistake in list_mistakes(
             decisions.confidences,
             decisions.classes,
             outputs.y,
             outputs.keys,
-            metrics.classes,
+            read_metrics(folder, dataset).classes,
         ):
             sample = dataset.samples.get(mistake.key)
             if sample and sample.label == mistake.true:

@@ -27,7 +27,13 @@ from gleanset.errors import (
 )
 from gleanset.files.atomic import write_atomic
 from gleanset.named_files import shorten_list
-from gleanset.settings import Settings, SplitSettings, add_web
+from gleanset.settings import (
+    CropSettings,
+    Settings,
+    SplitSettings,
+    add_web,
+    read_settings,
+)
 from gleanset.terminal import format_result
 from gleanset.video.run_ffmpeg import find_ffmpeg
 from gleanset.work.progress import Progress
@@ -69,10 +75,10 @@ class RecipeResult(CommandResult):
 
     def to_json(self) -> dict[str, Any]:
         """Return the results of the stages by name, then the others."""
-        values: dict[str, Any] = {
-            name: stage.to_json() for name, stage in self.stages.items()
+        return {
+            **{name: stage.to_json() for name, stage in self.stages.items()},
+            **self._get_outputs(),
         }
-        return values | self._get_outputs()
 
     def lines(self) -> list[str]:
         """Return the lines of each stage below its name."""
@@ -248,7 +254,7 @@ class Stages:
         if run and not RUN_ID.fullmatch(run):
             yield partial(check_preset, run)
         # Built, because only the detector can check its settings.
-        yield lambda: FaceSearch().spec(recipe.crop).build()
+        yield lambda: FaceSearch().spec(recipe.crop or read_settings(root).crop).build()
 
     def _search_faces(self, dataset: Dataset) -> CommandResult:
         # Frames of episodes were searched while they were sampled.
@@ -346,7 +352,7 @@ def run_recipe(stages: Stages, root: Path, start: str | None = None) -> RecipeRe
     recipe = stages.recipe
     settings = Settings(
         name=recipe.title,
-        crop=recipe.crop,
+        crop=recipe.crop or CropSettings(),
         split=recipe.split or SplitSettings(),
     )
 
@@ -354,6 +360,10 @@ def run_recipe(stages: Stages, root: Path, start: str | None = None) -> RecipeRe
         if recipe.web and not add_web(root, recipe.web):
             stages.say(
                 "[web] of the recipe is ignored: dataset.toml already has [web] (docs/recipes.md)"
+            )
+        if recipe.crop not in (None, dataset.settings.crop):
+            stages.say(
+                "[crop] of the recipe is used, but later commands use that of dataset.toml"
             )
         result = _run_stages(stages_to_run, dataset, stages.say)
         CompletedSearches(dataset.cache).clear()

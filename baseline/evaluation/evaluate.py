@@ -143,20 +143,19 @@ def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMet
     is_unsure = ~is_unknown & (
         confidences_of(answers, confidences) < MIN_ANSWER_CONFIDENCE
     )
-    mistakes = list_mistakes(
-        confidences,
-        answers,
-        outputs.y,
-        outputs.keys,
-        classes,
-    )
     return AnswerMetrics(
         right=int(right.sum()),
         unknown=int(is_unknown.sum()),
         classes=compute_class_scores(outputs.y, answers, classes),
         interval=share_interval_or_none(right, split.groups),
         confusion=confusion.tolist(),
-        mistakes=mistakes[:MAX_MISTAKES],
+        mistakes=list_mistakes(
+            confidences,
+            answers,
+            outputs.y,
+            outputs.keys,
+            classes,
+        )[:MAX_MISTAKES],
         unsure=int(is_unsure.sum()),
         unsure_right=int((is_unsure & right).sum()),
     )

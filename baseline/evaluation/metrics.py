@@ -281,13 +281,6 @@ def compute_classification_metrics(
     predictions = log_probabilities.argmax(1)
     confusion = confusion_matrix(y, predictions, labels=numbers)
     scores = compute_class_scores(y, predictions, classes)
-    mistakes = list_mistakes(
-        np.exp(log_probabilities),
-        predictions,
-        y,
-        keys,
-        classes,
-    )
     top5_accuracy = None
     if len(classes) > TOP_K:
         top5_accuracy = float(
@@ -307,7 +300,13 @@ def compute_classification_metrics(
         top5_accuracy=top5_accuracy,
         classes=scores,
         confusion=confusion.tolist(),
-        mistakes=mistakes[:MAX_MISTAKES],
+        mistakes=list_mistakes(
+            np.exp(log_probabilities),
+            predictions,
+            y,
+            keys,
+            classes,
+        )[:MAX_MISTAKES],
         commonest_class=float(confusion.sum(1).max() / len(y)),
     )
 

@@ -191,7 +191,7 @@ class Person:
         self.used_at = time.monotonic()
         """When this person last did something with a page."""
         self.check: CopiesCheck | LabelsCheck = NO_CHECK
-        self.check_page = NO_CHECK.describe({}, 0)
+        self.check_page = CheckPage(0, [])
         """Duplicates or doubtful labels that this person checks, and how they were shown."""
         # Of a server that ran before.
         for data in dataset.db.fetch_column(_LIST_PAGES, (name,)):
@@ -448,7 +448,6 @@ class SharedSorting:
         redoable = session.history.redoable
         sizes = {row.name: row.count for row in counts.classes}
         portraits = session.portraits(counts.classes)
-        recent = self._tiles.list_steps(session.history.last - MAX_NEWS)
         return State(
             version=self.version,
             person=person.user,
@@ -476,7 +475,7 @@ class SharedSorting:
                     step.person or step.user,
                     StepText.describe(step.operation),
                 )
-                for step in recent
+                for step in self._tiles.list_steps(session.history.last - MAX_NEWS)
                 if step.id not in session.own_steps
             ],
         )
@@ -587,8 +586,9 @@ class SharedSorting:
         )
         free = [check for check in checks if busy.isdisjoint(check.rows)]
         person.check = free[skipped % len(free)] if free else NO_CHECK
-        tiles = self._tiles.get_many(person.check.rows)
-        person.check_page = person.check.describe(tiles, len(free))
+        person.check_page = person.check.describe(
+            self._tiles.get_many(person.check.rows), len(free)
+        )
         return person.check_page
 
     def read_region(self, key: str) -> SampleRegion:

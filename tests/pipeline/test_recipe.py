@@ -24,7 +24,7 @@ from tools_for_tests import (
 from gleanset import Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.journal import Choice
-from gleanset.settings import WebSettings, read_settings
+from gleanset.settings import CropSettings, Settings, WebSettings, read_settings
 from gleanset.work.progress import Progress
 from harvest.secrets import VARIABLES
 from pipeline.recipe import ExportPart, read_recipe
@@ -350,6 +350,22 @@ def test_web_table_is_written_once(recipe: Write, tmp_path: Path) -> None:
     assert "dataset.toml already has [web]" in run_with_title("Square?")
     assert read_settings(root).web == WebSettings(title="Disc?")
     assert "dataset.toml already has" not in run_with_title("Disc?")
+
+
+def test_crop_of_an_existing_dataset_counts(recipe: Write, tmp_path: Path) -> None:
+    root = tmp_path / "made"
+    sources = VALID.partition("[crop]")[0]
+    Dataset.create(root, Settings(crop=CropSettings(detector="whole"))).close()
+    ran = run(recipe(sources)).checked()
+    with Dataset.open(root) as dataset:
+        assert {sample.detector for sample in dataset.samples.iterate()} == {"whole"}
+    # A table of the recipe counts for its images, and is reported if it differs.
+    same = run(recipe(f'{sources}[crop]\ndetector = "whole"\n')).checked()
+    assert "[crop] of the recipe" not in ran.stderr + same.stderr
+    other = run(recipe(f'{sources}[crop]\ndetector = "whole"\nsquare = true\n'))
+    assert other.checked().json["faces"]["recut"] == 20
+    assert "later commands use that of dataset.toml" in other.stderr
+    assert not read_settings(root).crop.square
 
 
 def stages(path: Path, **arguments: Any) -> Stages:
