@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, copied, labels
+from drawn_faces import FaceSet, copied, drawn_once, labels
 from duplicate_images import add_picture, encoded
 from person import (
     OpenWindow,
@@ -535,14 +535,20 @@ def run(window: LabelerWindow, button: QAbstractButton) -> str:
 
 @pytest.mark.slow
 def test_dataset_is_split_and_exported(
-    labelled: FaceSet, open_window: OpenWindow, tmp_path: Path
+    open_window: OpenWindow, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    root = copied(labelled, tmp_path / "d", named=False).root
+    # Few of each class: a split first compares all faces that look alike.
+    faces = copied(drawn_once(tmp_path_factory, 24, classes=8), tmp_path / "d")
+    root = faces.root
+    number = len(faces.truth)
+    with Dataset.open(root) as dataset:
+        session = SortingSession(dataset)
+        session.label_each(by_id(session, faces.truth), "all")
     window = open_window(root, "statistics", (1000, 640))
     view = window.view
     wait_until(lambda: view.table.topLevelItemCount() > 0)
     counts = column_numbers(view, 1)
-    assert sum(counts) == 60
+    assert sum(counts) == number
     assert view.title.text() == "No split yet"
     assert not view.timeline_button.isEnabled()
     with Dataset.open(root) as dataset:
@@ -551,17 +557,19 @@ def test_dataset_is_split_and_exported(
         )
     view.enter()
     wait_until(view.timeline_button.isEnabled)
-    assert run(window, view.export_button).startswith("Finished  ·  60 images exported")
-    assert len(list((root / "exports" / "imagefolder").glob("*/*.jpg"))) == 60
+    assert run(window, view.export_button).startswith(
+        f"Finished  ·  {number} images exported"
+    )
+    assert len(list((root / "exports" / "imagefolder").glob("*/*.jpg"))) == number
     text = run(window, view.split_button)
     match = re.match(r"Finished  ·  (train \d+, val \d+, test \d+)  ·  ", text)
     assert match, text
     assert "nothing in val  ·" in text
     assert "their accuracy is uncertain  ·  " in text
     wait_until(lambda: view.title.text().startswith("train : val : test = "))
-    splits = [column_numbers(view, number) for number in (2, 3, 4)]
+    splits = [column_numbers(view, column) for column in (2, 3, 4)]
     assert [sum(row) for row in zip(*splits, strict=True)] == counts
     assert all(map(sum, splits))
-    exported = f"60 images exported  ·  see exports/imagefolder  ·  {match[1]}"
+    exported = f"{number} images exported  ·  see exports/imagefolder  ·  {match[1]}"
     assert run(window, view.export_button) == f"Finished  ·  {exported}"
-    assert len(list((root / "exports" / "imagefolder").rglob("*.jpg"))) == 60
+    assert len(list((root / "exports" / "imagefolder").rglob("*.jpg"))) == number
