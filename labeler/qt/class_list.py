@@ -1,5 +1,6 @@
 """The class list: its rows, which accept drops, the menu of a class, and the search field."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -85,6 +86,8 @@ class ClassListModel(QAbstractListModel):
         self._rows: list[ClassListRow] = []
         self._filter = ""
         self.portraits: dict[str, list[SampleRegion]] = {}
+        self.acts: Callable[[str], bool] = bool
+        """Whether a key acts in the view that is shown; other keys are left out."""
         self._portrait_timer = timer(self, self._request_portraits, PORTRAIT_DELAY_MS)
         worker.progressed.connect(self.update_progress)
 
@@ -183,7 +186,7 @@ class ClassListModel(QAbstractListModel):
         if role == roles.AccessibleTextRole:
             return tr(
                 "{name}, key {key}, {count} faces"
-                if row.key
+                if self.acts(row.key)
                 else "{name}, {count} faces",
                 name=row.name,
                 key=row.key,
@@ -300,7 +303,7 @@ class ClassListDelegate(QStyledItemDelegate):
         if row.is_class:
             line.setLeft(self._paint_portrait(painter, line, row.target, ground))
         # From right to left: the key, the count, and the name in the room that is left.
-        if row.key:
+        if self._classes.acts(row.key):
             painter.setFont(theme.scale_font(font, theme.SMALL, bold=False))
             key = row.key.title()
             width = theme.key_width(painter.fontMetrics(), key)
@@ -340,8 +343,9 @@ class ClassListDelegate(QStyledItemDelegate):
         ratio = self._list.devicePixelRatioF()
         thumbnail = None
         if portrait:
-            thumbnail = self._thumbs.get(portrait[0], side, ratio)
-            thumbnail = thumbnail or self._thumbs.get_any(portrait[0])
+            thumbnail = self._thumbs.get(
+                portrait[0], side, ratio
+            ) or self._thumbs.get_any(portrait[0])
         painter.fillRect(box, theme.backdrop())
         if isinstance(thumbnail, QPixmap):
             draw_filling(painter, box, thumbnail)
@@ -491,7 +495,6 @@ class ClassListView(QListView):
 
     def _update_drop_row(self) -> None:
         self.drop_row = -1
-        self.drop_text = ""
         self.viewport().update()
         if self._drag is None:
             return

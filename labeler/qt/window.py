@@ -286,6 +286,7 @@ class LabelerWindow(QMainWindow):
         ):
             self.stack.setCurrentWidget(self._views[kind.name])
             self.details.setVisible(self._details_wanted and self.view.shows_details)
+            self.class_panel.model.acts = self.view.acts
             self.view.enter()
             self.view.focus_home()
             self._show_place()

@@ -274,15 +274,14 @@ class TileModel(QAbstractListModel):
         tile = self._tiles.get(self._ids[row])
         predictions = self.prediction(row)
         state = self.state(row)
-        parts = [tr("Face {number} of {count}", number=row + 1, count=len(self._ids))]
-
+        number = tr("Face {number} of {count}", number=row + 1, count=len(self._ids))
         ends = accumulate(section.count for section in self.sections)
         title = next(
             (s.title for s, end in zip(self.sections, ends, strict=True) if row < end),
             "",
         )
 
-        parts += [title] if title else []
+        parts = [number, title]
         if predictions.count > 1:
             parts.append(tr("stack of {count}", count=predictions.count))
         if predictions.label is not None:
@@ -297,4 +296,4 @@ class TileModel(QAbstractListModel):
         elif state.mark in (TileMark.SENT, TileMark.DONE):
             parts.append(tr("moved to {target}", target=target_name(state.target)))
 
-        return ", ".join(parts)
+        return ", ".join(filter(None, parts))

@@ -141,7 +141,7 @@ class TileMouse(QObject):
         rows = self._view.movable_rows(self._pressed_at)
         if self._pressed_row >= 0:
             rows = self._view.selected_rows()
-            if self._pressed_row not in set(rows):
+            if self._pressed_row not in rows:
                 rows = [self._pressed_row]
 
         if rows and not modifiers & (Modifier.ShiftModifier | Modifier.ControlModifier):
@@ -179,10 +179,9 @@ class TileMouse(QObject):
         area = QRect(self._pressed_at - offset, point).normalized()
         self._band.setGeometry(area.intersected(self._view.viewport().rect()))
         self._view.setSelection(area, Select.ClearAndSelect)
-        if self._selection_before:
-            self._view.select_ranges(
-                [(row, row) for row in self._selection_before], Select.Select
-            )
+        self._view.select_ranges(
+            [(row, row) for row in self._selection_before], Select.Select
+        )
 
     def release(self, event: QMouseEvent) -> None:
         """End the gesture: a press that did not move is a click."""
@@ -196,26 +195,27 @@ class TileMouse(QObject):
 
     def _click(self, modifiers: Modifier) -> None:
         row = self._pressed_row
-        if row >= 0 and modifiers & Modifier.ControlModifier:
+        selection = self._view.selectionModel()
+        if row < 0:
+            selection.clearSelection()
+            self._view.click_outside(self._pressed_at)
+            return
+
+        if modifiers & Modifier.ControlModifier:
             self._view.select_ranges([(row, row)], Select.Toggle)
             self.anchor = row
-        elif row >= 0 and modifiers & Modifier.ShiftModifier:
-            self.anchor = max(self.anchor, 0)
+        elif modifiers & Modifier.ShiftModifier:
             self.extend_to(row)
         else:
-            self._view.selectionModel().clearSelection()
-            if row >= 0:
-                self._view.click_tile(row)
-                self.anchor = row
-            else:
-                self._view.click_outside(self._pressed_at)
+            selection.clearSelection()
+            self._view.click_tile(row)
+            self.anchor = row
 
-        if row >= 0:
-            index = self._view.tiles.index(row)
-            self._view.selectionModel().setCurrentIndex(index, Select.NoUpdate)
+        selection.setCurrentIndex(self._view.tiles.index(row), Select.NoUpdate)
 
     def extend_to(self, row: int) -> None:
-        first, last = sorted((max(self.anchor, 0), row))
+        self.anchor = max(self.anchor, 0)
+        first, last = sorted((self.anchor, row))
         self._view.select_ranges(
             [(first, last)],
             Select.ClearAndSelect,

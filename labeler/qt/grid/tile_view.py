@@ -348,11 +348,10 @@ class TileView(QListView):
 
     def select_ranges(self, ranges: Iterable[tuple[int, int]], command: Select) -> None:
         selection = QItemSelection()
-        model = self.tiles
         for first, last in ranges:
             selection.select(
-                model.index(first, 0),
-                model.index(last, 0),
+                self.tiles.index(first),
+                self.tiles.index(last),
             )
         self.selectionModel().select(selection, command)
 
@@ -388,10 +387,7 @@ class TileView(QListView):
             return True
         visible = rect.intersected(area).size()
         required = self.viewport().size().boundedTo(rect.size()) * MIN_SEEN_PART
-        return (
-            visible.height() >= required.height()
-            and visible.width() >= required.width()
-        )
+        return visible.boundedTo(required) == required
 
     def unseen(self, rows: Iterable[int]) -> list[int]:
         """Return the tiles that were not painted since they are shown."""

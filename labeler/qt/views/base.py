@@ -119,6 +119,10 @@ class LabelerView(QWidget):
         """Send the selected faces, or the one pointed at, to a class or place."""
         return False
 
+    def acts(self, key: str) -> bool:
+        """Return whether a key of the class list acts here."""
+        return bool(key)
+
     def take_back(self, kind: StepKind) -> None:
         """Undo or redo the last step, or a change of the view that is newer."""
         self.worker.take_back(kind)

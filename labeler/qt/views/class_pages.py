@@ -520,6 +520,9 @@ class ClassPagesView(LabelingView):
             rows = self.view.selected_rows()
         self._press(KEY_ACTIONS[command], rows)
 
+    def acts(self, key: str) -> bool:
+        return bool(key) and (len(key) > 1 or not self.view.begins_name(key))
+
     def make_menu(self, rows: list[int]) -> QMenu:
         """Add what can be done with a card, if the menu is for all of it."""
         menu = super().make_menu(rows)

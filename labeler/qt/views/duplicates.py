@@ -171,7 +171,7 @@ class DuplicatesView(LabelingView):
             self._show_title()
 
     def _search_ended(self) -> None:
-        self._stale = True
+        self._mark_stale()
         if self.isVisible():
             self._plan()
 
@@ -196,7 +196,7 @@ class DuplicatesView(LabelingView):
                 self.empty.show_notice(Notice(tr("Finding duplicates…")))
 
     def _planning_failed(self, error: str) -> None:
-        self._stale = True
+        self._mark_stale()
         self._show_title()
         self.worker.show_error(error)
 

@@ -222,28 +222,22 @@ class GridView(FilteredView):
         if self._query.target != DUPLICATES:
             super().send_rows(rows, target, provenance)
         elif target == Place.QUEUE.target:
-            self._restore_duplicates(rows)
+            ids = self.model.ids(rows)
+            self.decide_rows(
+                dict.fromkeys(rows, TileState(TileMark.SENT, "✓")),
+                lambda session: session.adopt(restore_duplicates(session.dataset, ids)),
+            )
         else:
             self.worker.show_message(
                 tr("These are marked as duplicates: press Q or K to restore them first")
             )
-
-    def _restore_duplicates(self, rows: Sequence[int]) -> None:
-        if not rows:
-            self.worker.show_message(tr("Point at a face first"))
-            return
-        ids = self.model.ids(rows)
-        self.decide_rows(
-            dict.fromkeys(rows, TileState(TileMark.SENT, "✓")),
-            lambda session: session.adopt(restore_duplicates(session.dataset, ids)),
-        )
 
     def run_command(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENTER:
             self.enter()
             self.worker.show_message(tr("Refreshed"))
         elif command is GridCommand.KEEP_ALL and self._query.target == DUPLICATES:
-            self._restore_duplicates(rows)
+            super().run_command(GridCommand.QUEUE, rows)
         else:
             super().run_command(command, rows)
 

@@ -351,7 +351,7 @@ class LabelingView(LabelerView):
 
     def send_ids(self, ids: Sequence[int], target: str) -> None:
         """Send samples by their ids: their rows may have changed."""
-        if rows := self._rows_of(set(ids)):
+        if rows := self._rows_of(ids):
             self.send_rows(rows, target, BY_HAND)
 
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
@@ -385,11 +385,8 @@ class LabelingView(LabelerView):
         self.view.selectionModel().clearSelection()
 
         def put_back() -> None:
-            # Other samples may be shown by now.
-            rows = {sample: self.model.row_of(sample) for sample in before}
-            self.model.set_states(
-                {row: before[sample] for sample, row in rows.items() if row >= 0}
-            )
+            rows = self._rows_of(before)  # other samples may be shown by now
+            self.model.set_states({row: before[self.model.id(row)] for row in rows})
             self.model.refresh()
 
         def note_step(step: StepResult) -> None:
@@ -422,11 +419,16 @@ class LabelingView(LabelerView):
             classes = menu.addMenu(tr("Label as"))
             classes.setEnabled(bool(self.worker.keys))
             for name, key in self.worker.keys.items():
-                text = name.replace("&", "&&") + f"\t{key.upper()}" * has_keys
-                classes.addAction(text, partial(send, name))
+                note = f"\t{key.upper()}" * (has_keys and self.acts(key))
+                classes.addAction(
+                    name.replace("&", "&&") + note,
+                    partial(send, name),
+                )
             for place, key in PLACE_KEYS.items():
+                note = f"\t{key}" * (has_keys and self.acts(key))
                 menu.addAction(
-                    target_name(place) + f"\t{key}" * has_keys, partial(send, place)
+                    target_name(place) + note,
+                    partial(send, place),
                 )
 
             menu.addSeparator()

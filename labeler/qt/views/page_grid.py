@@ -374,14 +374,18 @@ class PageGrid(GestureView):
         )
 
     def _is_name_key(self, event: QKeyEvent) -> bool:
-        text = event.text()
         has_page = self.page_state.is_ready or self.page_state.is_preparing
         # `codes.first` is the first key of a class key of two.
-        if not (has_page and text.isalnum()) or self.codes.first:
+        if not has_page or self.codes.first or event.modifiers() & ~TEXT_MODIFIERS:
             return False
+        return self.begins_name(event.text())
+
+    def begins_name(self, text: str) -> bool:
+        """Return whether a key begins a name: any letter or digit that is not a class key."""
         acts = text.isdigit() or LetterKeysChip.is_switched_on()
-        is_key = acts and text.lower() in self.worker.keys.values()
-        return not (is_key or event.modifiers() & ~TEXT_MODIFIERS)
+        return text.isalnum() and not (
+            acts and text.lower() in self.worker.keys.values()
+        )
 
     def class_key(self, key: str, for_page: bool) -> None:
         """Label what is pointed at, or with Shift the page if one class is suggested."""
@@ -455,8 +459,8 @@ class PageGrid(GestureView):
     # -- dropping on a card
 
     def dragEnterEvent(self, event: QDropEvent) -> None:
-        is_tiles = isinstance(event.mimeData(), TileMimeData)
-        event.setAccepted(bool(self.page_state.shown.cards) and is_tiles)
+        cards = self.page_state.shown.cards
+        event.setAccepted(bool(cards and self._find_dragged(event)))
 
     def dragMoveEvent(self, event: QDropEvent) -> None:
         """Highlight the card under the mouse, if it would get new tiles."""

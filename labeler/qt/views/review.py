@@ -380,7 +380,7 @@ class ReviewView(FilteredView):
             self.reload()
         elif keeps_or_accepts and rows and not self.view.list_unmarked(rows):
             self._go_on()
-        elif rows and not set(rows) & set(self.view.in_sight()):
+        elif rows and set(rows).isdisjoint(self.view.in_sight()):
             # First show what the key will act on.
             self.view.scrollTo(self.model.index(rows[0]))
         elif command is GridCommand.ENTER:

@@ -169,8 +169,7 @@ class StatisticsView(LabelerView):
         counts = self.worker.counts
         if counts is None:
             return
-        rows = counts.classes
-        self.table.show_statistics(rows, counts_by_split)
+        self.table.show_statistics(counts.classes, counts_by_split)
         totals = (
             sum(counts[split] for counts in counts_by_split.values())
             for split in SPLITS
@@ -188,4 +187,4 @@ class StatisticsView(LabelerView):
             (self.to_pages(), self.to_queue()),
         )
 
-        self.empty.show_notice(None if rows else notice)
+        self.empty.show_notice(None if counts.classes else notice)

@@ -349,6 +349,37 @@ def test_letters_are_keys_of_classes_only_if_one_wants(
     assert view.header.name.text() == ("" if are_keys else "r")
     assert [*person.labels.values()] == ["rei"] * are_keys
 
+    # Only keys that act are shown: no letter of a place does here.
+    press(person.window, Key.Key_Escape)
+    letters = ["r"] if are_keys else []
+    assert shown_letters(person, row + 1) == (letters, letters)
+    person.window.show_view("grid")
+    settle(person.window)
+    assert shown_letters(person, 0) == ([*"loqr"], [*"loqr"])
+
+
+def shown_letters(person: Person, row: int) -> tuple[list[str], list[str]]:
+    """Return the letters that the menu of a face, and the class list, show as keys."""
+    person.point(row)
+    menu = open_menu(person, row)
+    classes = open_submenu(menu, "Label as")
+    entries = [entry.text() for entry in (*menu.actions(), *classes.actions())]
+    menu.close()
+    classes.close()
+    in_menu = [text.partition("\t")[2].lower() for text in entries]
+    assert {"1", "del"} <= {*in_menu}, "other keys act everywhere"
+
+    model = person.window.class_panel.model
+    role = Qt.ItemDataRole.AccessibleTextRole
+    texts = [
+        model.data(model.index(number), role) for number in range(model.rowCount())
+    ]
+    in_list = re.findall(r", key (\w),", "\n".join(texts).lower())
+    return (
+        sorted(key for key in in_menu if len(key) == 1 and key.isalpha()),
+        sorted(key for key in in_list if key.isalpha()),
+    )
+
 
 ROOT = Path(__file__).parents[3]
 
