@@ -41,12 +41,17 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> CommandResult:
         result = request.run(dataset, job.progress, simulate=job.simulate)
         if isinstance(result, HarvestResult):
             if result.added:
-                result.next = dataset.search_command
+                # Frames of episodes have been searched.
+                has_new = dataset.images.count_new()
+                status = f"gleanset status {dataset.option}"
+                result.next = dataset.search_command if has_new else status
             elif isinstance(request, DownloadRequest) and any(
                 map(is_temporary, result.reasons)
             ):
-                command = f"{RetryRequest.COMMAND} {dataset.option}"
-                result.note = f"try the rejected ones again later: {command}"
+                result.note = (
+                    "try the rejected ones again later: "
+                    f"{RetryRequest.COMMAND} {dataset.option}"
+                )
     return result
 
 

@@ -323,8 +323,6 @@ class FaceFollower:
 class EpisodesResult(FramesResult, kw_only=True):
     """Frames of faces that were added, and the new faces and tracks."""
 
-    NEXT = "gleanset status"
-
     faces: int
     tracks: int
 
