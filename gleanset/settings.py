@@ -1,8 +1,11 @@
 """Settings of a dataset: `dataset.toml`, and the user's settings."""
 
 import os
+import re
 import shlex
 import tomllib
+from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,6 +20,7 @@ from gleanset.files.hub import HubFile, HubPin, query_hub
 
 SETTINGS_FILE = "dataset.toml"
 USER_FILE = "settings.toml"
+_HEADING = "# Settings of this dataset. Keys and defaults: docs/dataset.md\n"
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -185,12 +189,7 @@ class Settings(TomlTable, frozen=True):
 
 def write_settings(root: Path, settings: Settings) -> None:
     """Write `dataset.toml`, without the settings that were left at their defaults."""
-    tables = msgspec.to_builtins(settings)
-    text = "# Settings of this dataset. Keys and defaults: docs/dataset.md\n"
-    write_atomic(
-        root / SETTINGS_FILE,
-        (text + tomli_w.dumps(tables)).encode(),
-    )
+    _write_text(root, _HEADING + tomli_w.dumps(msgspec.to_builtins(settings)))
 
 
 def restore_settings_file(root: Path) -> None:
@@ -211,8 +210,55 @@ def add_web(root: Path, web: WebSettings) -> bool:
 
 def append_tables(root: Path, tables: dict[str, Any]) -> None:
     """Append tables to `dataset.toml` without changing the rest of the file."""
+    _write_text(root, f"{_read_text(root).rstrip()}\n\n{tomli_w.dumps(tables)}")
+
+
+def set_texts(root: Path, table: str, texts: Mapping[str, str | None]) -> None:
+    """Set or remove (None) texts in a table of `dataset.toml`, "" for those above all tables.
+
+    All other lines stay, and comments.
+    """
+    new_lines = {
+        key: tomli_w.dumps({key: text})
+        for key, text in texts.items()
+        if text is not None
+    }
+    lines = []
+    end = 0  # of the table
+    is_inside = not table
+    statement = ""
+    for line in StringIO(_read_text(root).rstrip() + "\n"):
+        statement += line
+        try:
+            values = tomllib.loads(statement)
+        except tomllib.TOMLDecodeError:
+            continue  # a value of several lines
+
+        if statement.lstrip().startswith("["):
+            is_inside = values == {table: {}}
+        elif is_inside and values.keys() & texts.keys():
+            comment = _COMMENT.search(statement)
+            statement = new_lines.pop(next(iter(values)), "")
+            if comment:
+                statement = f"{statement.rstrip()}  {comment[1]}\n".lstrip()
+        lines.append(statement)
+        if is_inside and (values or statement == _HEADING):
+            end = len(lines)
+        statement = ""
+
+    if new_lines and table and not end:
+        lines.append(f"\n[{table}]\n")
+        end = len(lines)
+    lines[end:end] = new_lines.values()
+    _write_text(root, "".join(lines))
+
+
+_COMMENT = re.compile(r"""= *(?:"(?:[^"\\]|\\.)*"|'[^']*') *(#.*)""")
+"""The comment behind a text of one line."""
+
+
+def _write_text(root: Path, text: str) -> None:
     path = root / SETTINGS_FILE
-    text = f"{_read_text(root).rstrip()}\n\n{tomli_w.dumps(tables)}".lstrip()
     # A table that was written inline, such as `web = {…}`, cannot be added to.
     try:
         tomllib.loads(text)
@@ -221,7 +267,7 @@ def append_tables(root: Path, tables: dict[str, Any]) -> None:
             f"{path}: {error}",
             "write its tables out",
         ) from error
-    write_atomic(path, text.encode())
+    write_atomic(path, text.lstrip().encode())
 
 
 def _read_text(root: Path) -> str:

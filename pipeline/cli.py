@@ -27,9 +27,8 @@ from gleanset.named_files import locate
 from gleanset.request import Count, Request, request_options
 from gleanset.settings import (
     Settings,
-    read_own_settings,
     restore_settings_file,
-    write_settings,
+    set_texts,
 )
 from gleanset.terminal import escape_name
 from pipeline.episodes.request import EpisodesRequest
@@ -117,13 +116,10 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
     with job.create() as dataset:
         if lines:
             try:
-                settings = msgspec.convert(
-                    msgspec.to_builtins(read_own_settings(dataset.root)) | lines,
-                    Settings,
-                )
+                msgspec.convert(lines, Settings)
             except msgspec.ValidationError as error:
                 raise UsageError(f"text too long: {error}", "shorten it") from error
-            write_settings(dataset.root, settings)
+            set_texts(dataset.root, "", lines)
 
         return InitResult(
             str(dataset.root.absolute()), dataset.images.count(), next_step(dataset)

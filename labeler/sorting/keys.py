@@ -8,11 +8,9 @@ the window, which class pages take for a name. Classes are listed in the order o
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-import msgspec
-
 from gleanset import Dataset
 from gleanset.errors import GleansetError
-from gleanset.settings import Settings, read_own_settings, write_settings
+from gleanset.settings import Settings, read_own_settings, set_texts
 
 DIGITS = "1234567890"
 COMMAND_LETTERS = frozenset("bcgklnoqs")
@@ -100,8 +98,11 @@ class ClassKeys:
                 key and settings.keys.get(name) != key for name, key in keys.items()
             ):
                 self._keys = _merge_free_keys(self._keys, settings.keys)
-                settings = msgspec.structs.replace(settings, keys=self._keys)
-                write_settings(self._dataset.root, settings)
+                set_texts(
+                    self._dataset.root,
+                    "keys",
+                    {**dict.fromkeys(settings.keys), **self._keys},
+                )
 
     def _settings(self) -> Settings:
         return read_own_settings(self._dataset.root)

@@ -9,7 +9,13 @@ import pytest
 from gleanset import Dataset
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import GleansetError, InputUnusable, RecipeError
-from gleanset.settings import CropSettings, Settings, read_settings, write_settings
+from gleanset.settings import (
+    CropSettings,
+    Settings,
+    read_settings,
+    set_texts,
+    write_settings,
+)
 
 
 class Part(TomlTable, frozen=True):
@@ -142,6 +148,77 @@ def test_settings_round_trip(tmp_path: Path) -> None:
     )
     write_settings(tmp_path, written)
     assert read_settings(tmp_path) == written
+
+
+LINES = '''
+# Mine: not for others.
+title = "Owls of [one] wood"  # the "long" name
+
+description = """
+author = 'x'  # not a comment
+[crop]
+"""
+# Ask first.
+contact = 'me'
+
+# Wide: they have ears.
+[crop]
+margin = 0.5  # tried
+[keys]
+# As in the game.
+owl = "o"  # eyes
+"it's" = "i"
+
+[[plugin]]
+kind = "source"
+name = "owls"
+made_by = "x"
+'''
+
+
+def test_text_is_set_without_changing_other_lines(tmp_path: Path) -> None:
+    file = tmp_path / "dataset.toml"
+    file.write_text(LINES, encoding="utf-8-sig")
+    before = read_settings(tmp_path)
+    texts = {"title": "Owls\n2", "contact": None, "name": "Owls #1", "author": "A"}
+    set_texts(tmp_path, "", texts)
+    set_texts(tmp_path, "keys", {"owl": "w", "it's": None, "#2": "2"})
+
+    replaced = msgspec.structs.replace
+    assert read_settings(tmp_path) == replaced(
+        before, **texts, keys={"owl": "w", "#2": "2"}
+    )
+    assert file.read_text() == LINES.lstrip().replace(
+        '"Owls of [one] wood"', '"Owls\\n2"'
+    ).replace("contact = 'me'\n", 'name = "Owls #1"\nauthor = "A"\n').replace(
+        'owl = "o"', 'owl = "w"'
+    ).replace('"it\'s" = "i"\n', '"#2" = "2"\n')
+
+    set_texts(tmp_path, "", {"description": None, "title": ""})
+    assert read_settings(tmp_path).description is None
+
+
+@pytest.mark.parametrize("text", ["", "# Mine", "[crop]\nmargin = 0.5", None])
+def test_text_is_set_in_a_file_without_texts(tmp_path: Path, text: str | None) -> None:
+    if text is None:
+        write_settings(tmp_path, Settings())
+        text = (tmp_path / "dataset.toml").read_text().rstrip()
+    else:
+        (tmp_path / "dataset.toml").write_text(text)
+    before = read_settings(tmp_path)
+    set_texts(tmp_path, "", {"name": "Owls"})
+    set_texts(tmp_path, "keys", {"owl": "o"})
+    replaced = msgspec.structs.replace
+    assert read_settings(tmp_path) == replaced(before, name="Owls", keys={"owl": "o"})
+    assert text in (tmp_path / "dataset.toml").read_text()
+
+
+@pytest.mark.parametrize("text", ["keys = {owl = 'o'}", "keys.owl = 'o'"])
+def test_inline_table_is_left_alone(tmp_path: Path, text: str) -> None:
+    (tmp_path / "dataset.toml").write_text(text)
+    with pytest.raises(RecipeError, match="write its tables out"):
+        set_texts(tmp_path, "keys", {"owl": "w"})
+    assert (tmp_path / "dataset.toml").read_text() == text
 
 
 def test_settings_of_earlier_versions_are_refused(

@@ -272,8 +272,11 @@ def test_settings_of_the_user_are_not_written_to_the_dataset(
     user_file.write_text('contact = "me@private"\n[net]\ndelay = 3.0\n')
     root = tmp_path / "owls"
     init(root)
+    with (root / "dataset.toml").open("a") as file:
+        file.write("# Mine.\n[crop]\nmargin = 0.5 # as before\n")
     init(root, "--name", "Owls")
     text = (root / "dataset.toml").read_text()
+    assert "# Mine.\n[crop]\nmargin = 0.5 # as before\n" in text
     assert 'name = "Owls"' in text
     assert "private" not in text
     assert "delay" not in text
