@@ -8,7 +8,7 @@ calibrate confidences.
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from functools import partial
+from functools import cache, partial
 
 import msgspec
 
@@ -99,15 +99,19 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
     """Plan which weak labels to accept and which labels to withdraw."""
     plan = AcceptancePlan()
     hints = Hints(dataset.db)
+    classes = dataset.classes
+    resolve = cache(classes.resolve)
+    # Hints that differ in case are one class.
+    labels_by_fold: dict[str, str] = {}
     for sample in hints.iter_waiting():
         reason = find_obstacle(sample)
         if reason is None:
-            label = normalize_class_name(sample.hint or "")
+            label = resolve(sample.hint or "")
+            label = labels_by_fold.setdefault(label.casefold(), label)
             plan.choices.append(Choice(sample.key, "label", label, "hint"))
         else:
             plan.left_out[reason] += 1
 
-    classes = dataset.classes
     # Aliases are explained only where they name an accepted class.
     labels = {choice.label for choice in plan.choices}
     accepted_hints = [
@@ -233,8 +237,12 @@ def plan_acceptance(
             plan.choices.append(Choice(sample.sample, "label", first.label, MODEL))
             plan.likely_wrong += 1 - first.confidence
 
-    pending = SampleTiles(dataset.db).get_counts().pending
-    plan.left_out += Counter({"without a prediction": pending - len(waiting_samples)})
+    plan.left_out += Counter(
+        {
+            "without a prediction": SampleTiles(dataset.db).get_counts().pending
+            - len(waiting_samples)
+        }
+    )
     return plan
 
 

@@ -106,7 +106,8 @@ class ClassEditor:
             # An error below undoes the step.
             name = self._resolve_class(name)
             step = self._apply("add-alias", alias=alias, name=name)
-            if self._classes.resolve_alias(alias) in self._classes.list_names():
+            is_taken = self._classes.get_id(alias) is not None
+            if is_taken and self._classes.resolve_alias(alias) in self._classes:
                 raise UsageError(
                     f"{alias!r} is already a class or an alias",
                     "merge the classes: labeler classes merge OLD INTO",

@@ -99,8 +99,10 @@ class Changes(Table):
         """Return changes that remove samples (rows) from splits and groups."""
         changes = []
         for what in ("split", "split_group"):
-            sql = f"SELECT id FROM sample WHERE {what} IS NOT NULL AND id IN (:items)"
-            rows = self._db.iter_rows_in(sql, samples)
+            rows = self._db.iter_rows_in(
+                f"SELECT id FROM sample WHERE {what} IS NOT NULL AND id IN (:items)",
+                samples,
+            )
             changes += [Change(what, row["id"], after=None) for row in rows]
         return changes
 
@@ -429,14 +431,18 @@ class LabelClasses:
         return normalize_class_name(self.resolve_alias(name))
 
     def resolve_alias(self, alias: str) -> str:
-        """Return the class that an alias means, else the alias. Raises `UsageError`."""
+        """Return the class that an alias means, also in other case, else the alias.
+
+        Raises `UsageError`.
+        """
         alias = normalize_alias(alias)
-        row = self.get_id(alias)
-        if not row:
-            return alias
         # A merged class goes by the name of the class that it was merged into.
         sql = f"SELECT {class_after_merges_sql('name', 'id=?')}"
-        return self._db.fetch_text(sql, (row,)) or alias
+        name = self._db.fetch_text(sql, (self.get_id(alias),)) or alias
+        in_use = "SELECT 1 FROM class WHERE name=? AND merged_into IS NULL"
+        if self._db.has_rows(in_use, (name,)):
+            return name
+        return self._find_same(name) or name
 
     def find_renamed(self, name: str) -> str | None:
         """Return the current name of a class that was renamed from `name`, also by an undo."""
@@ -457,7 +463,8 @@ class LabelClasses:
             kind = "a former name" if self.find_renamed(name) else "an alias"
             notes.append(f"{name} is {kind} of {meaning}")
             # The first name that a class may have: the command must work as typed.
-            if not command and not set(name) & set(_FORBIDDEN):
+            is_same = name.casefold() == meaning.casefold()
+            if not (command or is_same or set(name) & set(_FORBIDDEN)):
                 command = f"labeler classes add {shlex.quote(name)} {option}"
 
         texts = {"alias": ", ".join(notes), "to_make_it_a_class": command}
@@ -468,10 +475,19 @@ class LabelClasses:
         return self.get_or_create_alias(self.resolve(name))
 
     def get_or_create_alias(self, alias: str) -> int:
-        """Return the row of an alias's class; create it hidden if missing."""
+        """Return the row of an alias's class; create it hidden if missing.
+
+        A name that differs from a class in use in case alone becomes an alias of it.
+        """
         alias = normalize_alias(alias)
         class_sql = f"SELECT {class_after_merges_sql('id', 'name=?')}"
-        return self._db.fetch_int(class_sql, (alias,)) or self._add_hidden(alias)
+        row = self._db.fetch_int(class_sql, (alias,)) or self._add_hidden(alias)
+        if same := self._find_same(alias):
+            self._db.execute(
+                "UPDATE class SET merged_into=? WHERE id=? AND merged_into=id",
+                (self.get_id(same), row),
+            )
+        return self._db.fetch_int(class_sql, (alias,))
 
     def _add_hidden(self, name: str, owner: int | None = None) -> int:
         row = self._db.insert("class", {"name": name})
@@ -483,8 +499,9 @@ class LabelClasses:
     def unhide(self, step: int, rows: Iterable[int]) -> None:
         """Unhide classes (rows); undoing the step hides them again."""
         hidden = set(self._db.fetch_column("SELECT id FROM class WHERE merged_into=id"))
-        changes = [Change("merged", row, None) for row in sorted(hidden & set(rows))]
-        self._changes.apply(step, changes)
+        self._changes.apply(
+            step, [Change("merged", row, None) for row in sorted(hidden & set(rows))]
+        )
 
     def create(self, step: int, name: str) -> None:
         """Create a class; undoing hides it. Raises `UsageError` if in use, also in other case."""
@@ -493,8 +510,7 @@ class LabelClasses:
             raise UsageError(f"there is a class {same!r} already")
 
         # A former name of another class gets a row as its alias, and is that again after an undo.
-        sql = "SELECT id FROM class WHERE name=?"
-        number = self._db.fetch_int(sql, (name,))
+        number = self._db.fetch_int("SELECT id FROM class WHERE name=?", (name,))
         if not number:
             number = self._add_hidden(name, self.get_id(name))
         self._changes.apply(
@@ -508,8 +524,9 @@ class LabelClasses:
         Call before the alias becomes a class itself. Predictions of the alias become those of the
         class that it stood for.
         """
-        sql = "SELECT merged_into FROM class WHERE id=? AND merged_into<>id"
-        owner = self._db.fetch_int(sql, (row,))
+        owner = self._db.fetch_int(
+            "SELECT merged_into FROM class WHERE id=? AND merged_into<>id", (row,)
+        )
         if not owner:
             return []
         self._db.execute("UPDATE proposal SET label=? WHERE label=?", (owner, row))
@@ -568,8 +585,10 @@ class LabelClasses:
             if kind == "new-class" and was_alias and change["after"] is None:
                 row = change["before"]
 
-        sql = f"SELECT {class_after_merges_sql('id', 'id=?')}"
-        return self._db.fetch_int(sql, (row,)) or None
+        return (
+            self._db.fetch_int(f"SELECT {class_after_merges_sql('id', 'id=?')}", (row,))
+            or None
+        )
 
     def _find_same(self, name: str) -> str | None:
         """Return the class whose name differs in case at most: some systems have one folder."""

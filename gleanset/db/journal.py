@@ -181,15 +181,15 @@ class Journal:
             operation = make_operation(NAMED, name=operation)
         last_choices = {choice.sample: choice for choice in choices}
         with self._db.transaction():
+            step = add_step(self._db, now(), self.user, operation)
             classes = {}
             for choice in last_choices.values():
                 if choice.action == "label" and choice.label not in classes:
-                    classes[choice.label] = self._classes.get_or_create(
-                        choice.label or ""
-                    )
+                    row = self._classes.get_or_create(choice.label or "")
+                    # At once: the next label may be the same name in other case.
+                    self._classes.unhide(step, [row])
+                    classes[choice.label] = row
 
-            step = add_step(self._db, now(), self.user, operation)
-            self._classes.unhide(step, classes.values())
             decisions = []
             for choice in last_choices.values():
                 label = classes[choice.label] if choice.action == "label" else None

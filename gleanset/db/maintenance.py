@@ -6,6 +6,7 @@ from typing import NamedTuple
 from gleanset.db.classes import (
     CLASS_CHANGE_KINDS,
     SAMPLE_CHANGE_KINDS,
+    LabelClasses,
     class_after_merges_sql,
 )
 from gleanset.db.connection import Connection, Row, Table
@@ -395,10 +396,8 @@ _OUR_FACE = """
     )
     """
 # By the name of the class that an alias means there: here the alias may be a class.
-_OUR_CLASS = (
-    "(SELECT c.id FROM main.class c WHERE c.name="
-    + class_after_merges_sql("name", "id={}", "other")
-    + ")"
+_OUR_CLASS = class_after_merges_sql(
+    "id", f"name={class_after_merges_sql('name', 'id={}', 'other')}"
 )
 
 
@@ -466,8 +465,6 @@ class CatalogueMerge(Table):
 
     def add_samples(self) -> None:
         """Add faces and samples of images not searched here. Call inside a transaction."""
-        self._add_classes()
-
         self._copy(
             "face",
             f"{_NOT_SEARCHED_HERE} AND {_NEW_BOX}",
@@ -497,13 +494,19 @@ class CatalogueMerge(Table):
 
         self._copy("sample", _NEW_SAMPLE, joins=_OUR_IMAGE, own=own)
         self._copy("track", "o.name IN (SELECT track FROM main.sample)")
-        image = {"image": "i.id"}
-        self._copy("scan", _NOT_SEARCHED_HERE, joins=_OUR_IMAGE, own=image)
+        self._copy("scan", _NOT_SEARCHED_HERE, joins=_OUR_IMAGE, own={"image": "i.id"})
 
-    def _add_classes(self) -> None:
+    def add_classes(self) -> dict[str, str]:
+        """Add classes and aliases. Call inside a transaction.
+
+        Return the classes here that are the same as classes of other names there: former names, and
+        names in other case.
+        """
         new_names = self._db.fetch_column(
             "SELECT name FROM other.class WHERE name NOT IN (SELECT name FROM main.class)"
         )
+        classes = LabelClasses(self._db)
+        meanings = {name: classes.resolve_alias(name) for name in new_names}
         self._copy("class", own={"merged_into": "NULL"})
         self._db.execute_many(
             f"""
@@ -518,6 +521,23 @@ class CatalogueMerge(Table):
             """,
             [(name,) for name in new_names],
         )
+
+        # Not those that are aliases there, too.
+        classes_in_use = set(classes)
+        joined = {
+            name: meaning
+            for name, meaning in meanings.items()
+            if meaning != name and name in classes_in_use
+        }
+        self._db.execute_many(
+            """
+            UPDATE main.class
+            SET merged_into=(SELECT id FROM main.class WHERE name=?2)
+            WHERE name=?1
+            """,
+            joined.items(),
+        )
+        return joined
 
     def _copy(
         self,
@@ -622,7 +642,7 @@ class CatalogueMerge(Table):
         return our_step
 
     def get_state(self, schema: str, key: str) -> DecidedState | None:
-        """Return a sample's state in `main` or `other`; None if missing there."""
+        """Return a sample's state in `main` or `other`, with our class; None if missing there."""
         last = f"""
             (
                 SELECT max(id)
@@ -633,7 +653,8 @@ class CatalogueMerge(Table):
         row = self._db.fetch_one(
             f"""
             SELECT iif(s.status='rejected' AND n.mark='other', '{UNLISTED}', s.status),
-                c.name, ifnull(d.action, ''), ifnull(d.provenance, '')
+                {class_after_merges_sql("name", "name=c.name")},
+                ifnull(d.action, ''), ifnull(d.provenance, '')
             FROM {schema}.sample s
             LEFT JOIN {schema}.sorting_note n ON n.sample=s.id
             LEFT JOIN {schema}.class c ON c.id=s.label

@@ -64,6 +64,7 @@ class MergeCounts(CommandResult, kw_only=True):
         "decided": "samples decided",
         "conflicts": "labelled differently",
         "taken_back": "labels withdrawn",
+        "same_classes": "same classes here",
     }
 
     images: int
@@ -75,6 +76,7 @@ class MergeCounts(CommandResult, kw_only=True):
     taken_back: int = 0
     forgotten_there: int
     rejected: int
+    same_classes: dict[str, str] = {}
 
 
 class MergePreview(CommandResult):
@@ -127,6 +129,7 @@ def merge_dataset(
                 )
 
             with dataset.db.transaction():
+                same_classes = merge.add_classes()
                 plan = plan_merge(merge)
                 _apply(dataset, merge, plan, other.resolve().name)
                 # The same image may have another weak label there.
@@ -141,6 +144,7 @@ def merge_dataset(
                     decisions=plan.decisions,
                     decided=len(plan.choices),
                     conflicts=len(plan.conflicts),
+                    same_classes=same_classes,
                     forgotten_there=plan.forgotten_there,
                 ),
                 plan.conflicts,
@@ -212,7 +216,7 @@ def _import_files(
 
 
 def plan_merge(merge: CatalogueMerge) -> MergePlan:
-    """Compare both catalogues; nothing is written."""
+    """Compare both catalogues, after `add_classes`; nothing is written."""
     plan = MergePlan(*merge.count_changes())
     decided_keys: dict[str, None] = {}  # in order, without repeats
     for step, new_keys in _iter_other_steps(merge):

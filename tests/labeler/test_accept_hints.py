@@ -111,6 +111,26 @@ def test_human_decisions_are_not_overwritten(empty: Dataset) -> None:
     assert (accept(empty)["accepted"], sample_states(empty)) == (0, before)
 
 
+def test_weak_labels_in_other_case_are_one_class(empty: Dataset) -> None:
+    keys = [*hinted(empty, "a", "Hana"), *hinted(empty, "b", "hana")]
+    [(name, number)] = accept(empty)["labels"].items()
+    assert number == 2
+    assert list(empty.classes) == [name]
+    assert {empty.samples.get(key).label for key in keys} == {name}
+    # Nothing disputes them: the other spelling is an alias.
+    assert accept(empty)["left_in_queue"] == 0
+    (later,) = hinted(empty, "c", "HANA")
+    assert accept(empty)["labels"] == {name: 1}
+    assert empty.samples.get(later).label == name
+
+    # A deleted class does not come back beside one of the same name.
+    ClassEditor(empty).rename(name, "x")
+    ClassEditor(empty).delete("x")
+    label(empty, later, "X")
+    label(empty, keys[0], "x")
+    assert list(empty.classes) == ["X"]
+
+
 def test_accept_is_one_undoable_step(empty: Dataset) -> None:
     keys = [*hinted(empty, "a", "hana"), *hinted(empty, "b", "rei")]
     hinted(empty, "c", "rei", faces=2)

@@ -22,6 +22,7 @@ from gleanset.html.words import count
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin
 from gleanset.work.progress import Progress
+from labeler.classes import ClassEditor
 from pipeline.listing import list_records
 from pipeline.maintenance.merge import MergeResult, merge_dataset
 from pipeline.maintenance.removals import plan_removal, remove_images
@@ -480,6 +481,43 @@ def test_unlisted_person_stays_one(copies: tuple[Dataset, Dataset]) -> None:
     assert states() == [("rejected", None), ("queue", None)]
     ours.journal.undo()
     assert states()[1] == unlisted
+
+
+def test_class_in_other_case_or_of_former_name_is_the_class_here(
+    tmp_path: Path,
+) -> None:
+    actions = [("add", n, 0, "x") for n in range(3)]
+    actions += [("search", n, 0, "cat") for n in range(3)]
+    ours = make_dataset(tmp_path / "ours", "me", actions)
+    theirs = make_dataset(tmp_path / "theirs", "you", actions)
+    with Dataset.open(ours) as dataset:
+        dataset.journal.apply("l", [Choice(key(0, 0), "label", "cat")])
+        dataset.journal.apply("l", [Choice(key(1, 0), "label", "owl")])
+        ClassEditor(dataset).rename("owl", "Bubo")
+    with Dataset.open(theirs) as dataset:
+        dataset.journal.apply("l", [Choice(key(0, 0), "label", "CAT")])
+        dataset.journal.apply("l", [Choice(key(1, 0), "label", "bubo")])
+        dataset.journal.apply("l", [Choice(key(2, 0), "label", "owl")])
+
+    simulated = merge(ours, theirs, simulate=True).result
+    result = merge(ours, theirs).result
+    assert simulated == result
+    assert result.same_classes == {"CAT": "cat", "bubo": "Bubo", "owl": "Bubo"}
+    # Both gave the same labels.
+    assert (result.conflicts, result.decided) == (0, 1)
+    with Dataset.open(ours) as dataset:
+        assert list(dataset.classes) == ["Bubo", "cat"]
+        labels = [dataset.samples.get(key(n, 0)).label for n in range(3)]
+        assert labels == ["cat", "Bubo", "Bubo"]
+        # Later labels of that name mean the class, too.
+        dataset.journal.apply("l", [Choice(key(2, 0), "label", "CAT")])
+        assert dataset.samples.get(key(2, 0)).label == "cat"
+        dataset.journal.undo()
+
+    assert merge(ours, theirs).result.same_classes == {}
+    back = merge(theirs, ours).result
+    assert back.same_classes == {"cat": "CAT", "Bubo": "bubo"}
+    assert back.conflicts == 0
 
 
 def test_merged_weak_label_retracts_label(copies: tuple[Dataset, Dataset]) -> None:
