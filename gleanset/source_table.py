@@ -24,8 +24,7 @@ TAG_TABLE = "metadata.jsonl"
 COLUMNS = ("file", "author", "licence", "page", "group")
 MAX_TABLE_BYTES = 100_000_000
 _SEPARATOR_LINE = re.compile('"?sep=(.)', re.IGNORECASE)
-SIDECAR_SUFFIXES = (*TAG_SUFFIXES, ".json", ".xmp")
-"""Extensions of files that are about one image."""
+_SIDECAR_SUFFIXES = (*TAG_SUFFIXES, ".json", ".xmp")
 MAX_SIDECAR_BYTES = 1_000_000
 _SYNONYMS = {
     "license": "licence",
@@ -68,7 +67,8 @@ class SourceTables:
 
     `list_files` and `open_file` access folders, or the members of an archive. Files that are
     excluded are not read. `encoding` is that of files that are not UTF-8, None to guess it. `texts`
-    receives those that gave an image its tags. Raises `InputUnusable` for a table that cannot be
+    receives those that gave images their tags, with the images of each; the images of a table are
+    not listed. Raises `InputUnusable` for a table that cannot be
     read.
     """
 
@@ -77,9 +77,10 @@ class SourceTables:
     open_file: Callable[[Path], IO[bytes]] = _open_file
     encoding: str | None = None
     is_excluded: Callable[[Path], bool] = lambda _: False
-    texts: set[Path] = field(default_factory=set)
+    texts: dict[Path, set[Path]] = field(default_factory=dict)
     _rows: dict[Path, SourceRows] = field(default_factory=dict)  # by table
-    _sidecars: dict[Path, set[Path]] = field(default_factory=dict)  # by folder
+    # By folder and by the path with its extension in lower case.
+    _sidecars: dict[Path, dict[Path, Path]] = field(default_factory=dict)
 
     def get_row(self, path: Path) -> SourceTableRow:
         """Return credit, group and tags of a file; nearer files win, texts before tables."""
@@ -98,7 +99,7 @@ class SourceTables:
                 group = group or row.group
                 if row.tags and not tags:
                     tags = row.tags
-                    self.texts.add(table)
+                    self.texts.setdefault(table, set())
             if folder == self.top:
                 break
         return SourceTableRow(credit, group, tags)
@@ -108,8 +109,10 @@ class SourceTables:
         if folder in self._sidecars:
             return
         files = list(self.list_files(folder))
+        # Of names that differ in the case of the extension, lower case is the last one.
         self._sidecars[folder] = {
-            path for path in files if path.suffix in SIDECAR_SUFFIXES
+            path.with_suffix(path.suffix.lower()): path
+            for path in sorted(filter(is_sidecar, files))
         }
         for name, parse in ((NAME, _parse_rows), (TAG_TABLE, _parse_tag_table)):
             tables = [
@@ -134,19 +137,23 @@ class SourceTables:
                 self.encoding,
             )
             if tags:
-                self.texts.add(path)
+                self.texts.setdefault(self._sidecars[image.parent][path], set()).add(
+                    image
+                )
                 return tags
         return ()
 
     def read_sidecar(self, path: Path) -> bytes:
-        """Return the bytes of a file that is about one image; none if it is not there.
+        """Return the bytes of a file that is about an image; none if it is not there.
 
-        Of a larger file than `MAX_SIDECAR_BYTES` one byte more is returned.
+        Its extension may be in upper case. Of a larger file than `MAX_SIDECAR_BYTES` one byte more
+        is returned.
         """
         self.read(path.parent)
-        if path in self._sidecars[path.parent] and not self.is_excluded(path):
+        sidecar = self._sidecars[path.parent].get(path)
+        if sidecar and not self.is_excluded(sidecar):
             # An unreadable file is counted as ignored.
-            with suppress(OSError, InputUnusable), self.open_file(path) as file:
+            with suppress(OSError, InputUnusable), self.open_file(sidecar) as file:
                 return file.read(MAX_SIDECAR_BYTES + 1)
         return b""
 
@@ -220,6 +227,11 @@ def skip_to_header(lines: Iterator[str]) -> tuple[Iterator[str], str]:
     return chain([line], lines), max(",;\t", key=line.count)
 
 
+def is_sidecar(path: PurePath) -> bool:
+    """Return whether a file may be about an image of the same name, by its extension."""
+    return path.suffix.lower() in _SIDECAR_SUFFIXES
+
+
 def is_source_table(path: PurePath) -> bool:
     """Return whether a file is named `sources.csv`, ignoring case."""
     return path.name.lower() == NAME
@@ -262,5 +274,7 @@ def _parse_rows(table: Path, text: TextIO) -> Iterator[tuple[Path, SourceTableRo
             licence=clean_credit_text(cells.get("licence")),
             page=clean_page_url(cells.get("page")),
         )
-        group = clean_credit_text(cells.get("group"))
-        yield _locate(file, table), SourceTableRow(credit, group)
+        yield (
+            _locate(file, table),
+            SourceTableRow(credit, clean_credit_text(cells.get("group"))),
+        )

@@ -5,7 +5,7 @@ All importers use it, so that their summaries account for every file.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 
 from gleanset.dataset import is_dataset
@@ -27,6 +27,7 @@ ARCHIVE = "archive: only read if named itself (harvest folder FILE)"
 PACKED = "archive that is not zip or tar: unpack it first"
 NOT_AN_IMAGE = "not an image"
 TAGS = "tags, read with their image"
+SHARED_TAGS = "tags, given to several images of the same name"
 XMP = "XMP: names of faces are read with --people"
 
 READ_OTHERWISE = (VIDEO, ARCHIVE, PACKED)
@@ -190,10 +191,11 @@ def get_reason_by_name(name: str) -> str | None:
     return NOT_AN_IMAGE if suffix in _TEXT_SUFFIXES else None
 
 
-def count_tags(number: int, ignored: Counter[str]) -> None:
-    """Count texts that gave images their tags as `TAGS`, not as `NOT_AN_IMAGE`."""
-    ignored[NOT_AN_IMAGE] -= number
-    ignored[TAGS] += number
+def count_tags(texts: Mapping[Path, Collection[Path]], ignored: Counter[str]) -> None:
+    """Count texts with the images that they gave tags as such, not as `NOT_AN_IMAGE`."""
+    ignored[NOT_AN_IMAGE] -= len(texts)
+    for images in texts.values():
+        ignored[SHARED_TAGS if len(images) > 1 else TAGS] += 1
 
 
 def find_splits(root: Path) -> frozenset[str]:

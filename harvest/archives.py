@@ -28,8 +28,8 @@ from gleanset.images.decode import MAX_BYTES
 from gleanset.records import Origin
 from gleanset.source_table import (
     MAX_SIDECAR_BYTES,
-    SIDECAR_SUFFIXES,
     SourceTables,
+    is_sidecar,
     is_source_table,
 )
 from gleanset.tree import (
@@ -222,7 +222,7 @@ def find_members(
                 credit,
                 member.read,
             )
-        count_tags(len(tables.texts), ignored)
+        count_tags(tables.texts, ignored)
         options.unmatched_rows.extend(tables.list_unmatched())
 
 
@@ -251,7 +251,7 @@ def _open_source_tables(
     for member in members:
         file = path.joinpath(*member.parts)
         read = member.read
-        if file.suffix in SIDECAR_SUFFIXES and member.size <= MAX_SIDECAR_BYTES:
+        if is_sidecar(file) and member.size <= MAX_SIDECAR_BYTES:
             # In their order, because a compressed tar is read from its beginning to go back.
             with suppress(Unreadable):
                 read = partial(bytes, member.read())
@@ -348,8 +348,11 @@ def _list_zip(file: IO[bytes]) -> Iterator[Entry]:
     archive = zipfile.ZipFile(file)
     for info in archive.infolist():
         if not info.is_dir():
-            read = partial(_read_zip_member, archive, info)
-            yield Entry(_read_zip_name(info), info.file_size, read)
+            yield Entry(
+                _read_zip_name(info),
+                info.file_size,
+                partial(_read_zip_member, archive, info),
+            )
 
 
 def _read_zip_name(info: zipfile.ZipInfo) -> str | bytes:
@@ -399,8 +402,7 @@ def _list_tar(file: IO[bytes]) -> Iterator[Entry]:
                 read = partial(
                     _reject, "not a file", "a link, a device or a sparse file"
                 )
-            name = info.name.encode("utf-8", "surrogateescape")
-            yield Entry(name, info.size, read)
+            yield Entry(info.name.encode("utf-8", "surrogateescape"), info.size, read)
 
         # tarfile ends in the same way at the end mark, a block of zeros, and where there is none.
         data.seek(archive.offset)

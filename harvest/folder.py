@@ -174,8 +174,9 @@ def import_images(
         importer = Importer(dataset, stage, store, options=options)
         new = (file for file in files if not importer.is_known(file.origin, file.stamp))
         files_on_disk = _copy_members(new, scratch, ignored)
-        stage_image = _StageImage(StageBytes(store))
-        outcomes = run_over(stage_image, files_on_disk, Processes(options.workers))
+        outcomes = run_over(
+            _StageImage(StageBytes(store)), files_on_disk, Processes(options.workers)
+        )
         for outcome in options.progress.over(outcomes, "files", unit=" files"):
             _record(importer, outcome, options)
             if outcome.item.is_temporary:
@@ -196,8 +197,7 @@ def _copy_members(
         try:
             data = file.read()
         except Unreadable as error:
-            rejection = (error.reason, error.detail)
-            yield file._replace(read=None, rejection=rejection)
+            yield file._replace(read=None, rejection=(error.reason, error.detail))
             continue
 
         with disk_errors(path):
@@ -242,8 +242,9 @@ def _record(
     origin = replace(
         item.origin, author=credit.author, licence=credit.licence, page_url=credit.page
     )
-    result = Outcome(item, measured, outcome.reason, outcome.detail)
-    importer.record(origin, result, item.stamp)
+    importer.record(
+        origin, Outcome(item, measured, outcome.reason, outcome.detail), item.stamp
+    )
 
 
 def resolve_folder(folder: Path, root: Path) -> Path:
@@ -308,10 +309,9 @@ def find_images(
                 ):
                     options.ignored_files.append(format_short_path(str(path)))
             else:
-                relative = path.relative_to(root)
-                yield _make_image_file(path, relative, rules, options)
+                yield _make_image_file(path, path.relative_to(root), rules, options)
 
-    count_tags(len(tables.texts), ignored)
+    count_tags(tables.texts, ignored)
     options.unmatched_rows.extend(tables.list_unmatched())
     for error in unlisted:
         path = Path(os.fsdecode(error.filename))

@@ -193,7 +193,9 @@ def _summarize_unused(files: LabelledFiles, tables: SourceTables) -> JsonDict:
     """Return fields of `ImportResult` about files and annotations that are not imported."""
     ignored = files.count_ignored()
     # A table may also have the labels.
-    count_tags(len(tables.texts - files.tables), ignored)
+    for table in files.tables:
+        tables.texts.pop(table, None)
+    count_tags(tables.texts, ignored)
     counts = Counter(reason for _, reason in files.dropped)
     annotations = [f"{file}: {reason}" for file, reason in files.dropped]
     missing_files = [format_short_path(name) for name in files.missing]

@@ -123,8 +123,9 @@ def _read_images(
         path = labels.find_image(name, file)
         if path is not None:
             labels.ignored.setdefault(path, "listed without an annotation")
-            licence = licences.get(parse_name(row.get("license")))
-            labels.sources[path] = read_source(row, licence)
+            labels.sources[path] = read_source(
+                row, licences.get(parse_name(row.get("license")))
+            )
             image = path, parse_frame(row)
 
         # An image may be listed twice, as long as both rows are equal.

@@ -168,8 +168,9 @@ def find_moves(dataset: Dataset, tables: SourceTables) -> ExportMoves:
     labels = _map_folders_to_labels(marker)
     tree = list_files(root)
     # A link that a user adds is not an image that was moved.
-    files = [path for path in tree.images if not path.is_symlink()]
-    exported_names = match_files(root, files, entries)
+    exported_names = match_files(
+        root, [path for path in tree.images if not path.is_symlink()], entries
+    )
 
     # A class may have been renamed or merged since.
     resolve = cache(dataset.classes.resolve_alias)
@@ -206,7 +207,7 @@ def find_moves(dataset: Dataset, tables: SourceTables) -> ExportMoves:
     new_tags = _find_edited_tags(dataset, tables, entries, exported_names, disputes)
     # Texts with captions are not ignored files.
     ignored = tree.count_ignored()
-    count_tags(len(tables.texts), ignored)
+    count_tags(tables.texts, ignored)
     result = MovesResult(
         kind="an export of this dataset",
         relabelled=len(new_labels),

@@ -95,7 +95,7 @@ def harvest_people(library: Path, *options: str) -> str:
     return run_here("harvest.cli", *words).checked().stdout
 
 
-@pytest.mark.parametrize("place", ["image", "name.jpg.xmp", "name.xmp"])
+@pytest.mark.parametrize("place", ["image", "name.jpg.xmp", "name.XMP"])
 def test_faces_follow_images_that_exif_turns(library: Path, place: str) -> None:
     for orientation in range(1, 9):
         packet = (as_digikam if orientation % 2 else as_exiftool)("Ann")

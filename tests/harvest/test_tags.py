@@ -9,6 +9,8 @@ from tools_for_tests import ROOT, make_archive, run_here, write_pictures
 
 from gleanset import Dataset
 from gleanset.files.tags import MAX_TAG_BYTES, parse_tags
+from gleanset.tree import NOT_AN_IMAGE, SHARED_TAGS
+from gleanset.tree import TAGS as TAGS_READ
 
 TEXTS = {
     "hana/a.txt": "hana, 1girl,smile \n",
@@ -36,6 +38,13 @@ def tagged(tmp_path: Path) -> Path:
     return root
 
 
+def check_counts(summary: str, *, tags: int, shared: int, others: int) -> None:
+    """Check the numbers of texts, of those of several images, and of other files."""
+    counts = {TAGS_READ: tags, SHARED_TAGS: shared, NOT_AN_IMAGE: others}
+    for reason, number in counts.items():
+        assert f"{reason}: {number}" in summary
+
+
 def read_dataset(folder: Path) -> dict[str, tuple[str, ...]]:
     with Dataset.open(folder) as dataset:
         origins = [image.origins[0] for image in dataset.images.iterate()]
@@ -49,8 +58,25 @@ def test_tags_of_folders_and_archives_are_stored(
     source = shutil.make_archive(str(tagged), "zip", tagged) if packed else tagged
     data = tmp_path / "data"
     ran = run_here("harvest.cli", "folder", source, "-d", data).checked()
-    assert "tags, read with their image: 3, not an image: 2" in ran.stdout
+    check_counts(ran.stdout, tags=2, shared=1, others=2)
     assert read_dataset(data) == TAGS
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_texts_with_extensions_in_upper_case_are_read(
+    tagged: Path, tmp_path: Path, *, packed: bool
+) -> None:
+    for name in TEXTS:
+        path = tagged / name
+        path.rename(path.with_suffix(path.suffix.upper()))
+    # Where both exist, the one in lower case is that of the image.
+    (tagged / "hana/a.txt").write_text("cat")
+    (tagged / "rei/d.png.TXT").write_text("other")
+    source = shutil.make_archive(str(tagged), "zip", tagged) if packed else tagged
+    data = tmp_path / "data"
+    ran = run_here("harvest.cli", "folder", source, "-d", data).checked()
+    check_counts(ran.stdout, tags=2, shared=1, others=4)
+    assert read_dataset(data) == TAGS | {"a.png": ("cat",)}
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -71,7 +97,7 @@ def test_texts_of_gallery_dl_are_read(tagged: Path, tmp_path: Path) -> None:
     (tagged / "hana/a.png.txt").write_text("other\n")
     data = tmp_path / "data"
     ran = run_here("harvest.cli", "folder", tagged, "-d", data).checked()
-    assert "tags, read with their image: 4, not an image: 3" in ran.stdout
+    check_counts(ran.stdout, tags=3, shared=1, others=3)
     assert read_dataset(data) == TAGS | {"c.png": ("hat", "rain")}
 
 
@@ -188,7 +214,9 @@ def test_captions_and_tags_of_a_table_are_stored(tmp_path: Path, kind: str) -> N
             source = make_archive(tmp_path / f"set.{kind}", files)
         ran = run_here("harvest.cli", "folder", source, "-d", data).checked()
     assert read_dataset(data) == TAGS_OF_ROWS
-    assert "tags, read with their image: 2" in ran.stdout
+    # The text rei/d.txt is that of d.png and d.jpg.
+    assert f"{TAGS_READ}: 1" in ran.stdout
+    assert f"{SHARED_TAGS}: 1" in ran.stdout
     for name in ("metadata.jsonl: gone.png", "metadata.jsonl: line 9 is not JSON"):
         assert name in ran.stdout
 
