@@ -9,6 +9,7 @@ import os
 import re
 import struct
 from collections import Counter
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,6 +88,7 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _ALPHA_MODE = re.compile(r"^\s+alpha_mode\s*: 1$", re.MULTILINE)
 # Containers whose time stamps may restart (as in ffmpeg).
 _DISCONTINUOUS = frozenset({"mpegts", "mpeg", "flv", "ogg", "nut"})
+_READ_ONCE = frozenset({"mov", "flv", "asf", "apng", "gif"})
 _HEADER_BYTES = 4096
 # Identifier of the file properties object in ASF (Microsoft's specification, section 3.2).
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -279,6 +281,22 @@ def lacks_end(video: Path, container: str) -> bool:
     # The version, then the type (RFC 3533).
     flags = page[1] if mark and len(page) > 1 else 0
     return not flags & _LAST_OGG_PAGE
+
+
+def has_second_video(video: Path, container: str) -> bool:
+    """Return whether a file has another one behind it, joined by `cat`, that ffmpeg may ignore."""
+    # The names of a format, such as "mov,mp4,m4a".
+    name, _, _ = container.partition(",")
+    if name not in _READ_ONCE:
+        return False
+    with (
+        video.open("rb") as file,
+        mmap(file.fileno(), 0, access=ACCESS_READ) as data,
+    ):
+        # Behind its mark, a GIF begins with its own width.
+        head = data[: 6 if name == "gif" else 8]
+        # Boxes such as `wide`, with which old films begin, may come again.
+        return (name != "mov" or head.endswith(b"ftyp")) and data.find(head, 1) > 0
 
 
 class PacketTimes(NamedTuple):

@@ -25,6 +25,7 @@ from gleanset.video.filter_graph import (
 )
 from gleanset.video.probe_ffmpeg import (
     PacketTimes,
+    has_second_video,
     lacks_end,
     measure_packets,
     reports_damage,
@@ -156,6 +157,11 @@ class FfmpegDecoder:
             if length is not None and length >= end:
                 total = f" of {length:.1f} s"
             self.damage = f"read {end:.1f} s{total}: {reason}"
+        # Some joined GIF are read on, beyond the length of the first.
+        is_first = self._plan.until is None and end <= (facts.seconds or end)
+        if is_first and has_second_video(self._video, facts.container):
+            damage = self.damage or "split the file"
+            self.damage = f"a second video joined to it was not read: {damage}"
 
     def _find_damage(self, exit_code: int, end: float, length: float | None) -> str:
         """Return what is wrong with the decoded frames, empty if nothing is.

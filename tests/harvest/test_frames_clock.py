@@ -237,6 +237,28 @@ def test_cut_gif_states_no_length_but_is_damaged(
     assert is_damaged == ([True] if share < 1 else [])
 
 
+@pytest.mark.parametrize(
+    "kind", ["mp4", "mov", "flv", "wmv", "apng", "gif", "mkv", "ts"]
+)
+def test_second_video_of_a_joined_file_is_read_or_reported(
+    dataset: Dataset, tmp_path: Path, kind: str
+) -> None:
+    """Files joined by `cat`, of which ffmpeg reads all or only the first, without a word."""
+    first = drawn_video(tmp_path / f"a.{kind}", lavfi_source(4, "64x48"))
+    # Another length and other images, so that only the beginning of the files is equal.
+    second = drawn_video(tmp_path / f"b.{kind}", "testsrc2=d=3:size=64x48:rate=1")
+    joined = tmp_path / f"joined.{kind}"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    times = sample(dataset, joined)
+    details = rejected(dataset)
+    if len(times) == 7 or kind in ("mkv", "ts"):
+        assert (len(times), details) == (7, [])
+        return
+    assert len(times) == 4
+    [detail] = details
+    assert detail.startswith("a second video joined to it was not read: ")
+
+
 def test_warnings_of_ffmpeg_are_not_damage(dataset: Dataset, tmp_path: Path) -> None:
     # The last image stays for 5 s; the pixel format yuvj420p is "deprecated".
     source = "testsrc2=s=64x48:r=1/5:d=30"
