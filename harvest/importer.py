@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePath
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -105,6 +106,7 @@ class Importer:
         self.tally = Counter(added=0, duplicate=0, known=0, rejected=0)
         self.reasons = Counter[str]()
         self.hints = Counter[str]()
+        self._repeats = Counter[str]()
 
     def is_known(self, origin: Origin, stamp: str) -> bool:
         """Return whether an item is known; a known image gets the new origin as well."""
@@ -157,8 +159,9 @@ class Importer:
         candidate = outcome.item
         origin = candidate.origin
         if not outcome.result:
-            text = json.dumps(msgspec.to_builtins(candidate))
-            return self.record(origin, outcome, candidate=text)
+            return self.record(
+                origin, outcome, candidate=json.dumps(msgspec.to_builtins(candidate))
+            )
         if not isinstance(outcome, RedirectedOutcome):
             return self.record(origin, outcome)
 
@@ -227,6 +230,11 @@ class Importer:
         if not is_new:
             self._note_hint(measured.sha256, origin)
             self._note_replaced(measured.sha256, origin)
+            if origin.url:
+                host = urlsplit(origin.url).hostname
+                repeat = f"{host}: {measured.sha256[:12]}"
+                self._repeats[repeat] += 1
+                self._targets.record_redirect(repeat, origin.url)
 
         if self._options.hints and origin.hint is None:
             self.tally["without_hint"] += 1
@@ -312,19 +320,28 @@ class Importer:
         # name: that of a folder above the file.
         with self._dataset.db.transaction():
             for image, origin in self._replaced_hints:
-                names = _list_possible_hints(origin)
-                self._dataset.images.remove_hints(image, origin, names)
+                self._dataset.images.remove_hints(
+                    image, origin, _list_possible_hints(origin)
+                )
         self._replaced_hints.clear()
 
     def result(self) -> HarvestCounts:
         """Return the counts of this run."""
-        result = HarvestResult(added=0, duplicate=0, known=0, rejected=0)
-        return result.with_facts({**self.tally, **self._details()})
+        return HarvestResult(added=0, duplicate=0, known=0, rejected=0).with_facts(
+            {**self.tally, **self._details()}
+        )
 
     def _details(self) -> dict[str, dict[str, int]]:
         return {
             "reasons": dict(self.reasons.most_common()),
             "hints": dict(self.hints.most_common()),
+            # Many addresses of a host that give one image: maybe a notice, such as "removed.png",
+            # but also an image that was posted again and again.
+            "maybe_placeholders": {
+                repeat: number
+                for repeat, number in self._repeats.most_common()
+                if self._targets.is_repeated(repeat)
+            },
         }
 
 
@@ -392,8 +409,9 @@ class SimulatedImporter(Importer):
 
     def result(self) -> HarvestCounts:
         """Return the candidates."""
-        preview = HarvestPreview(candidates=0, paths=self.paths)
-        return preview.with_facts({**self.tally, **self._details()})
+        return HarvestPreview(candidates=0, paths=self.paths).with_facts(
+            {**self.tally, **self._details()}
+        )
 
 
 def _list_possible_hints(origin: Origin) -> set[str]:

@@ -1,4 +1,4 @@
-"""Redirects that lead to a host's notice, such as "removed.png", instead of an image."""
+"""Notices of a host, such as "removed.png", that come instead of images."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class RedirectedOutcome(Outcome[Candidate, Result]):
 
 
 class RedirectTargets:
-    """The addresses that the results of one run were redirected to.
+    """The addresses that the results of one run were redirected to, and repeated images.
 
     `imports` are functions that undo imports of redirected images, by target.
     """
@@ -52,7 +52,11 @@ class RedirectTargets:
         # Three addresses are enough to know; more would only take memory.
         if len(urls) < _MIN_REDIRECTS and _file_name(url) != _file_name(target):
             urls.add(url)
-        return len(urls) >= _MIN_REDIRECTS
+        return self.is_repeated(target)
+
+    def is_repeated(self, target: str) -> bool:
+        """Return whether different addresses lead to `target`."""
+        return len(self._urls.get(target, ())) >= _MIN_REDIRECTS
 
 
 def make_target_key(url: str, image: str) -> str:

@@ -22,7 +22,8 @@ class HarvestCounts(CommandResult, kw_only=True):
     `duplicate` images came from elsewhere before; `known` items were visited before, and the images
     of `forgotten` ones then removed for good. Results that a
     site does not show to this account are `hidden`; those without an address are `unreadable`.
-    `keywords` and `sources` are the parts of a search, with their `status`.
+    `maybe_placeholders` are the further addresses of a host that gave the same image, by host and
+    image. `keywords` and `sources` are the parts of a search, with their `status`.
     """
 
     ONLY_PRINTED = ("next",)
@@ -36,6 +37,7 @@ class HarvestCounts(CommandResult, kw_only=True):
     unreadable: int = 0
     reasons: Counts = {}
     hints: Counts = {}
+    maybe_placeholders: Counts = {}
     no_results: bool = False
     keywords: dict[str, HarvestCounts] = {}
     sources: dict[str, HarvestCounts] = {}
@@ -87,6 +89,7 @@ class HarvestCounts(CommandResult, kw_only=True):
             "without a group": self.without_group,
             "reasons": _explain_reasons(self.reasons),
             "weak labels": self.hints,
+            "possible placeholders, by repeats": self.maybe_placeholders,
             "people": self.people,
             "keywords": _describe_parts(self.keywords),
             "sources": _describe_parts(self.sources),

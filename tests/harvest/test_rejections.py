@@ -13,6 +13,7 @@ from tools_for_tests import make_archive, picture, write_pictures
 
 from gleanset import Candidate, Dataset, Origin
 from gleanset.errors import Incomplete
+from gleanset.files.store import hash_bytes
 from gleanset.images.staging import StageBytes
 from gleanset.records import Measured
 from gleanset.work.pool import Outcome
@@ -182,6 +183,7 @@ class Host:
     """Images at `/p/N.jpg`; answers 429 from `refuses_from` on; redirects `/gone/N`.
 
     `/told/N` is redirected to the same notice with a query, `/show/N` to an image of its own.
+    The notice is also the answer for `/lost/N`.
     """
 
     def __init__(self, site: FaultyServer) -> None:
@@ -200,7 +202,7 @@ class Host:
             h.answer(302, Location=f"/view.php?id={h.path.removeprefix('/show/')}")
         elif h.path.startswith("/view.php"):
             h.answer(200, picture(int(h.path.partition("=")[2])))
-        elif h.path.startswith("/removed.jpg"):
+        elif h.path.startswith(("/removed.jpg", "/lost/")):
             h.answer(200, REMOVED)
         elif h.path.startswith("/p/"):
             with self.lock:
@@ -262,6 +264,39 @@ def test_common_redirect_target_is_rejected(host: Host, dataset: Dataset) -> Non
     assert {r.reason for r in dataset.rejections.iterate()} == {NOTICE}
     # It is not accepted in a later run either, under whatever URL.
     assert host.harvest(dataset, "/gone/77.jpg", "/removed.jpg")["added"] == 0
+
+
+def test_image_of_many_addresses_of_a_host_is_reported(
+    host: Host, dataset: Dataset
+) -> None:
+    lost = [f"/lost/{n}.jpg" for n in range(4)]
+    images = [f"/p/{n}.jpg" for n in range(4)]
+    result = host.harvest(dataset, *lost[:3], *images)
+    assert result["added"] == 5
+    assert "maybe_placeholders" not in result
+
+    # Of this run alone; nothing is removed.
+    result = host.harvest(dataset, *(f"/lost/{n}.jpg" for n in range(3, 7)))
+    image = hash_bytes(REMOVED)[:12]
+    assert result["maybe_placeholders"] == {f"127.0.0.1: {image}": 4}
+    assert len(urls(dataset)) == 7 + 4
+
+
+def test_placeholder_of_several_keywords_is_counted_once(
+    host: Host, dataset: Dataset
+) -> None:
+    source = Shelf("many", [f"{host.site.url}/lost/{n}.jpg" for n in range(6)])
+    other = Shelf("more", [f"{host.site.url}/lost/{n}.jpg" for n in range(6, 9)])
+    searches = plan_searches([("x", None)], [source, other], {})
+    result = harvest_searches(dataset, searches, RUN, limit=50)
+    assert result.added == 1
+    [number] = result.maybe_placeholders.values()
+    assert number == 8
+    printed = "\n".join(result.lines())
+    assert (
+        f"possible placeholders, by repeats:\n  127.0.0.1: {hash_bytes(REMOVED)[:12]}: 8"
+        in printed
+    )
 
 
 def test_query_in_the_address_of_a_notice_is_ignored(
