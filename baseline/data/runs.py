@@ -59,15 +59,6 @@ def is_export_current(file: Path, folder: Path) -> bool:
     return not has_run or hash_model_files(folder).encode() in file.read_bytes()
 
 
-def check_model_format(path: Path) -> None:
-    """Raise `InputUnusable` for a LiteRT file, which earlier versions exported."""
-    if path.suffix == ".tflite":
-        raise InputUnusable(
-            f"LiteRT files are no longer supported: {path}",
-            "export the run as ONNX: baseline export model.onnx",
-        )
-
-
 def read_run_json(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
     """Read a JSON file of a run; None if it is missing. Raises `InputUnusable`."""
     path = folder / name
@@ -84,8 +75,9 @@ def read_run_json(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
 
 def write_run_json(folder: Path, name: str, value: object) -> None:
     """Write a JSON file of a run. Raises NotWritable or DiskFull."""
-    text = msgspec.json.format(msgspec.json.encode(value), indent=1)
-    write_atomic(folder / name, text)
+    write_atomic(
+        folder / name, msgspec.json.format(msgspec.json.encode(value), indent=1)
+    )
 
 
 class _Version(msgspec.Struct):
@@ -192,6 +184,22 @@ def read_current_names(folder: Path, classes: Sequence[str]) -> dict[str, str]:
     return {}
 
 
+def find_run_class(folder: Path, classes: Sequence[str], name: str) -> tuple[str, str]:
+    """Return the class of the run in a folder that a name means, and its current name.
+
+    A new class has its name in the dataset for both, also if an alias of it was given.
+    """
+    root = find_run_dataset(folder)
+    if root is not None:
+        with suppress(GleansetError), Dataset.open(root) as dataset:
+            current_names = find_renamed_classes(dataset, classes)
+            own_names = {current_names.get(label, label): label for label in classes}
+            if name not in own_names:
+                name = dataset.classes.resolve_alias(name)
+            return own_names.get(name, name), name
+    return name, name
+
+
 @contextmanager
 def record_run_end(dataset: Dataset, run_id: str) -> Iterator[None]:
     """Record in the catalogue that a run failed or was interrupted."""
@@ -231,10 +239,8 @@ def find_run_folder(root: Path, run: str | None) -> Path:
 
     None is the latest finished run. Raises `InputUnusable` or `DatasetMissing`.
     """
-    if run is not None:
-        check_model_format(Path(run))
-        if (Path(run) / SETTINGS).is_file():
-            return Path(run)
+    if run is not None and (Path(run) / SETTINGS).is_file():
+        return Path(run)
     with Dataset.open(root) as dataset:
         return find_finished_run(dataset, run)[1]
 

@@ -107,8 +107,12 @@ class PartReader:
         height, width = pixels.shape[:2]
         region = compute_region(face, self.cutting, width, height)
         crop = crop_region(pixels, region.box, region.angle)
-        square = to_square_pixels(crop, self.size, self.fit)
-        return ImagePart(square, face.box, face.score, face.detector)
+        return ImagePart(
+            to_square_pixels(crop, self.size, self.fit),
+            face.box,
+            face.score,
+            face.detector,
+        )
 
     def _read_whole(self, image: Image.Image) -> ImagePart:
         full_box = Box(0, 0, image.width, image.height)
@@ -116,8 +120,9 @@ class PartReader:
         # With a detector, `cutting` is for faces. A whole image has no landmarks to level it by.
         if self.detector is None:
             geometry = msgspec.structs.replace(self.cutting, level=False)
-        whole = Face(WHOLE, full_box, 1.0)
-        region = compute_region(whole, geometry, image.width, image.height)
+        region = compute_region(
+            Face(WHOLE, full_box, 1.0), geometry, image.width, image.height
+        )
         if region.box != full_box:
             image = crop_region(image, region.box)
         return ImagePart(to_square_pixels(image, self.size, self.fit))

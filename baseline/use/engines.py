@@ -146,8 +146,9 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def facts(self) -> ModelFacts:
         """What is needed to use the model; its calibration is inside."""
-        rule = DecisionRule(**_get_fields(RULE, self))
-        return ModelFacts(rule=rule, **_get_fields(SHARED, self))
+        return ModelFacts(
+            rule=DecisionRule(**_get_fields(RULE, self)), **_get_fields(SHARED, self)
+        )
 
     def to_json(self) -> str:
         """Return the text that is stored."""
@@ -228,8 +229,9 @@ class OnnxEngine:
                 f"{name} cannot be loaded: {error}", EXPORT_AGAIN
             ) from error
 
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        card = read_card(metadata.get(KEY), name)
+        card = read_card(
+            self._session.get_modelmeta().custom_metadata_map.get(KEY), name
+        )
         self.facts = card.facts
         self._input = self._session.get_inputs()[0].name
         self._outputs = list(card.outputs)
@@ -248,8 +250,9 @@ class OnnxEngine:
         try:
             outputs = self(np.zeros((1, size, size, 3), np.uint8))
         except Exception as error:  # onnxruntime has many exception classes
-            problem = f"it fails for an image of {size} x {size}: {error}"
-            raise _mismatch_error(name, problem) from error
+            raise _mismatch_error(
+                name, f"it fails for an image of {size} x {size}: {error}"
+            ) from error
 
         columns = outputs.probabilities.shape[1]
         labels = len(facts.classes)

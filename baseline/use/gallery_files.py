@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from baseline.data.pixels import read_bytes
+from baseline.data.runs import find_run_class, read_current_names
 from baseline.train.trained_net import (
     add_images,
     build_head,
@@ -90,10 +91,16 @@ class GalleryRemoval(CommandResult, kw_only=True):
 
 
 def count_images(folder: Path) -> dict[str, int]:
-    """Return the number of gallery images by class. Raises `UsageError` without a gallery."""
+    """Return the number of gallery images by current name of the class.
+
+    Raises `UsageError` without a gallery.
+    """
     net, _, classes = load_model(folder)
     images = images_by_class(net, classes)
-    return {name: len(keys) for name, (keys, _) in images.items()}
+    current_names = read_current_names(folder, classes)
+    return {
+        current_names.get(name, name): len(keys) for name, (keys, _) in images.items()
+    }
 
 
 def add_files(
@@ -105,8 +112,9 @@ def add_files(
 ) -> GalleryAddition:
     """Add the images in files to the gallery as class `name`; return the counts and rejections.
 
-    With a detector, images with several faces are rejected as ambiguous. Raises `UsageError`
-    without a gallery, `InputUnusable` if nothing is added.
+    `name` may be that of the run, the current one or an alias. With a detector, images with
+    several faces are rejected as ambiguous. Raises `UsageError` without a gallery,
+    `InputUnusable` if nothing is added.
     """
     if not name.strip():
         raise UsageError("missing class name", "name it: --class NAME")
@@ -115,6 +123,7 @@ def add_files(
     with stage(folder / "cache", GALLERY_FOLDER):
         engine = RunEngine.from_folder(folder)
         images = images_by_class(engine.net, engine.facts.classes)
+        own_name, name = find_run_class(folder, engine.facts.classes, name)
         files = _read_files(folder, paths, read, progress)
         if not files.keys:
             reasons = sorted({rejection["reason"] for rejection in files.rejections})
@@ -127,12 +136,17 @@ def add_files(
         embeddings = Model(engine).embed_pixels(np.stack(files.pixels))
         _append_change(
             folder,
-            {"action": "add", "class": name, "images": list(dict.fromkeys(files.keys))},
+            {
+                "action": "add",
+                "class": own_name,
+                "images": list(dict.fromkeys(files.keys)),
+            },
         )
 
-        no_images = ((), np.zeros((0, embeddings.shape[1]), np.float32))
-        images_before = images.get(name, no_images)
-        images[name] = add_images(images_before, files.keys, embeddings)
+        images_before = images.get(
+            own_name, ((), np.zeros((0, embeddings.shape[1]), np.float32))
+        )
+        images[own_name] = add_images(images_before, files.keys, embeddings)
         engine.net.head = build_head([*images.values()])
         save_model(
             folder,
@@ -142,7 +156,7 @@ def add_files(
         )
 
     new_keys = set(files.keys).difference(images_before[0])
-    keys, _ = images[name]
+    keys, _ = images[own_name]
     added = len(new_keys.intersection(keys))
     return GalleryAddition(
         label=name,
@@ -163,18 +177,19 @@ def remove_class(folder: Path, name: str) -> GalleryRemoval:
     with stage(folder / "cache", GALLERY_FOLDER):
         net, settings, classes = load_model(folder)
         images = images_by_class(net, classes)
-        if name not in classes or len(classes) < 3:
+        own_name, name = find_run_class(folder, classes, name)
+        if own_name not in classes or len(classes) < 3:
             raise UsageError(
                 f"cannot remove '{name}' from the classes {', '.join(classes)}",
                 "choose a class of the run; two must remain",
             )
 
-        keys, _ = images.pop(name)
+        keys, _ = images.pop(own_name)
         net.head = build_head([*images.values()])
         save_model(folder, net, settings, tuple(images))
         change = {
             "action": "remove",
-            "class": name,
+            "class": own_name,
             "images": list(keys),
         }
         _append_change(folder, change)

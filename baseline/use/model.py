@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from baseline.data.pixels import ImageInput, to_rgb_image
-from baseline.data.runs import check_model_format, find_finished_run, find_run_dataset
+from baseline.data.runs import find_finished_run, find_run_dataset
 from baseline.evaluation.decision_rule import (
     MIN_ANSWER_CONFIDENCE,
     UNKNOWN,
@@ -167,8 +167,9 @@ class Model:
             yield from self._predict_parts(batch, top)
 
     def _predict_parts(self, parts: list[ImagePart], top: int) -> list[ImagePrediction]:
-        pixels = np.stack([part.pixels for part in parts])
-        predictions = self.predict_pixels(pixels, top)
+        predictions = self.predict_pixels(
+            np.stack([part.pixels for part in parts]), top
+        )
         return [
             replace(prediction, box=part.box)
             for prediction, part in zip(predictions, parts, strict=True)
@@ -213,10 +214,10 @@ class Model:
 
     def embed(self, images: Iterable[ImageInput]) -> Float32Array:
         """Return embeddings: float32 N x D, of unit length for triplet models."""
-        batches = []
-        for batch in self._batches(images):
-            pixels = np.stack([part.pixels for part in batch])
-            batches.append(self.embed_pixels(pixels))
+        batches = [
+            self.embed_pixels(np.stack([part.pixels for part in batch]))
+            for batch in self._batches(images)
+        ]
         return np.concatenate(batches) if batches else np.zeros((0, 0), np.float32)
 
     def embed_pixels(self, pixels: Pixels) -> Float32Array:
@@ -255,8 +256,9 @@ class Model:
             return np.asarray(outputs.similarity.max((1, 2)), np.float64)
         if self.facts.scale is None:
             return None
-        distances = self.facts.scale.distances(outputs.embedding)
-        return compute_training_similarity(scores, distances)
+        return compute_training_similarity(
+            scores, self.facts.scale.distances(outputs.embedding)
+        )
 
     def _list_nearest(
         self, outputs: NetworkOutputs, row: int
@@ -298,7 +300,6 @@ def open_engine(path: Path) -> InferenceEngine:
     if path.suffix == ".onnx":
         return OnnxEngine(path)
 
-    check_model_format(path)
     if not path.is_dir():
         raise InputUnusable(
             f"there is no model in {path}",

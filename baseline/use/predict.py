@@ -48,8 +48,10 @@ class FilePrediction(NamedTuple):
                 "detail": self.rejection.detail,
             }
 
-        parts = [part_to_json(part, answer) for part, answer in self.parts]
-        return {"path": self.path, "parts": parts}
+        return {
+            "path": self.path,
+            "parts": [part_to_json(part, answer) for part, answer in self.parts],
+        }
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,9 @@ def _predict_batch(
             yield FilePrediction(path, rejection=rejection)
         else:
             # `zip` stops after the last part of the file, before it takes the next answer.
-            pairs = tuple(zip(outcome.result, answers, strict=False))
-            yield FilePrediction(path, pairs)
+            yield FilePrediction(
+                path, tuple(zip(outcome.result, answers, strict=False))
+            )
 
 
 def part_to_json(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
@@ -171,8 +174,9 @@ class PredictionTable:
         if prediction.rejection is not None:
             reason = f"{prediction.rejection.reason}: {prediction.rejection.detail}"
             # The detail may be a path, too.
-            text = format_path(reason.removesuffix(": "))
-            self._rows.writerow({"path": path, "rejected": text})
+            self._rows.writerow(
+                {"path": path, "rejected": format_path(reason.removesuffix(": "))}
+            )
         for part, answer in prediction.parts:
             self._rows.writerow({"path": path, **_row_cells(part, answer)})
 

@@ -74,8 +74,9 @@ class RunEngine:
         if self.net.membership is not None:
             membership = self.net.membership(embeddings).astype(np.float32)
 
-        probabilities = softmax(scores).astype(np.float32)
-        return NetworkOutputs(probabilities, embeddings, similarity, membership)
+        return NetworkOutputs(
+            softmax(scores).astype(np.float32), embeddings, similarity, membership
+        )
 
     def _prepare(self, images: Pixels) -> Pixels | Float32Array:
         """Return images with channels first: N x 1 or 3 x size x size."""

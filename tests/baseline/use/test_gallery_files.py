@@ -28,6 +28,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import DatasetBusy, InputUnusable, UsageError
 from gleanset.work.progress import NO_PROGRESS
 from gleanset.work.stage import stage
+from labeler.classes import ClassEditor
 
 OPTIONS = {
     "backbone": "efficientnet_lite0",
@@ -121,6 +122,31 @@ def test_add_and_remove_files(root: Path, tmp_path: Path) -> None:
         for line in (folder / "gallery" / CHANGES_FILE).read_text().splitlines()
     ]
     assert [change["action"] for change in result] == ["add", "add", "remove", "add"]
+
+
+def test_class_is_known_by_its_name_in_the_dataset(root: Path) -> None:
+    with Dataset.open(root) as dataset:
+        editor = ClassEditor(dataset)
+        editor.rename("disc", "circle")
+        editor.add_alias("round", "circle")
+    folder = triplet_run(root)
+    files = cross_files(root)
+
+    for name, known in (("round", 13), ("circle", 14)):
+        path = files.pop()
+        result = add_files(folder, name, [path], PartReader(32), NO_PROGRESS)
+        assert (result.label, result.known) == ("circle", known)
+    assert count_images(folder) == {"circle": 14, "stripes": 12}
+
+    # A new class has the name that its alias means.
+    with Dataset.open(root) as dataset:
+        ClassEditor(dataset).add_alias("plus", "cross")
+    result = add_files(folder, "plus", files[:3], PartReader(32), NO_PROGRESS)
+    assert result.label == "cross"
+    assert baseline.load(folder).classes == ("disc", "stripes", "cross")
+    removal = remove_class(folder, "round")
+    assert (removal.removed, removal.images) == ("circle", 14)
+    assert count_images(folder) == {"stripes": 12, "cross": 3}
 
 
 def test_counts_include_repeated_and_left_out_files(
