@@ -65,15 +65,16 @@ class Runs(Table):
 
     def _find_newest(self, room: str, condition: str, *values: str) -> Run | None:
         row = self._db.fetch_one(
-            f"SELECT * FROM run WHERE room=? AND {condition} ORDER BY started DESC, rowid DESC",
+            f"SELECT * FROM run WHERE room=? AND {condition} ORDER BY rowid DESC",
             (room, *values),
         )
         return _run_from_row(row) if row else None
 
     def iterate(self) -> Iterator[Run]:
-        """Yield all runs, oldest first."""
-        rows = self._db.fetch_all("SELECT * FROM run ORDER BY started, rowid")
-        return map(_run_from_row, rows)
+        """Yield all runs in the order of their start, also if the clock was set back."""
+        return map(
+            _run_from_row, self._db.fetch_all("SELECT * FROM run ORDER BY rowid")
+        )
 
 
 def _run_from_row(row: Row) -> Run:
@@ -212,8 +213,10 @@ class LabelIssues(Table):
 
     def iterate(self) -> Iterator[LabelIssue]:
         """Yield unreviewed label issues by descending margin."""
-        rows = self._db.fetch_all(f"{_ISSUE} ORDER BY d.margin DESC, d.sample")
-        return map(_label_issue_from_row, rows)
+        return map(
+            _label_issue_from_row,
+            self._db.fetch_all(f"{_ISSUE} ORDER BY d.margin DESC, d.sample"),
+        )
 
 
 OPEN_LABEL_ISSUES = f"""

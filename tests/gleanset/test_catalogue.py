@@ -118,6 +118,21 @@ def test_unfinished_run_is_resumed(dataset: Dataset) -> None:
     assert dataset.runs.get_latest("webapp") is None
 
 
+def test_latest_run_is_the_last_one_also_after_the_clock_was_set_back(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run, time in (
+        ("first", "2026-05-02T10:00:00Z"),
+        ("last", "2026-05-01T10:00:00Z"),
+    ):
+        monkeypatch.setattr("gleanset.db.runs.now", lambda time=time: time)
+        dataset.runs.start(run, "baseline", {"seed": 0})
+        dataset.runs.finish(run, "done", {})
+    assert [run.id for run in dataset.runs.iterate()] == ["first", "last"]
+    found = dataset.runs.find_finished("baseline", {"seed": 0})
+    assert found == dataset.runs.get_latest("baseline") == dataset.runs.get("last")
+
+
 @pytest.fixture
 def video_dataset(tmp_path: Path) -> Dataset:
     """Make nine unordered frames, one of another video, and an image."""
