@@ -67,15 +67,7 @@ DONE = "done"
 """The kind of a page without faces: all that wait are on other pages."""
 
 _LIST_PAGES = "SELECT page FROM handed_page WHERE person IS ? ORDER BY number"
-# The second value is the id of a page, which is a text, or the number of a step made on it.
-_FIND_PAGE = """
-    SELECT page
-    FROM handed_page
-    WHERE person IS ?1 AND (
-        id=?2
-        OR typeof(?2)='integer' AND ?2 IN (SELECT value FROM json_each(page, '$.steps'))
-    )
-    """
+_FIND_PAGE = "SELECT page FROM handed_page WHERE person IS ? AND id=?"
 _STORE_PAGE = """
     INSERT INTO handed_page(id, person, page) VALUES(?, ?, ?)
     ON CONFLICT(id) DO UPDATE SET page=excluded.page
@@ -194,8 +186,7 @@ class Person:
         self.check_page = CheckPage(0, [])
         """Duplicates or doubtful labels that this person checks, and how they were shown."""
         # Of a server that ran before.
-        for data in dataset.db.fetch_column(_LIST_PAGES, (name,)):
-            page = _decode_page(data)
+        for page in self._iter_pages():
             if page.left_by:
                 self.notes.append(page.note)
             else:
@@ -206,11 +197,18 @@ class Person:
         """The page that this person has, as it was after the last step; or one without tiles."""
         return self._find_page(self.current_id)
 
-    def _find_page(self, key: str | int) -> CurrentPage:
-        """Return the page with an id, or on which a step was made; or one without tiles."""
+    def _iter_pages(self) -> Iterator[CurrentPage]:
+        """Yield the last pages of this person, the oldest first."""
+        return map(
+            _decode_page,
+            self.session.dataset.db.fetch_column(_LIST_PAGES, (self.name,)),
+        )
+
+    def _find_page(self, page_id: str) -> CurrentPage:
+        """Return the page with an id, or one without tiles."""
         data = self.session.dataset.db.fetch_text(
             _FIND_PAGE,
-            (self.name, key),
+            (self.name, page_id),
         )
         return _decode_page(data) if data else CurrentPage(NO_PAGE)
 
@@ -220,8 +218,10 @@ class Person:
         db = self.session.dataset.db
         with db.transaction():
             yield
-            data = msgspec.json.encode(current).decode()
-            db.execute(_STORE_PAGE, (current.id, self.name, data))
+            db.execute(
+                _STORE_PAGE,
+                (current.id, self.name, msgspec.json.encode(current).decode()),
+            )
 
     def take(self, sent: SentStep) -> StepResult:
         """Carry out a step on a page, which may have gone back or to another person since.
@@ -267,11 +267,11 @@ class Person:
             sent.step,
         )
         # Show the page where the step was made.
-        current = self._find_page(result.root)
-        if current.steps:
-            with self.storing(current):
-                current.left_by = ""
-            self.current_id = current.id
+        for current in self._iter_pages():
+            if result.root in current.steps:
+                with self.storing(current):
+                    current.left_by = ""
+                self.current_id = current.id
         return result
 
 
@@ -333,8 +333,7 @@ def _lift(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
     shown = current.shown
     lifted = frozenset(sent.tiles) - shown.lifted
     decided = shown.samples(current.own.intersection(sent.tiles))
-    queue = Place.QUEUE.target
-    result = person.session.decide(decided, queue) if decided else NO_STEP
+    result = person.session.decide(decided, Place.QUEUE.target) if decided else NO_STEP
     current.shown = shown.lift(sent.tiles, lifted)
     return result
 
