@@ -152,8 +152,9 @@ def prelabel(job: CommandJob, request: PrelabelRequest) -> CommandResult:
     from baseline.prelabel.prelabeling import prelabel as run_prelabel
 
     with job.open() as dataset:
-        settings = load_preset("transfer", options, dataset.pin_of)
-        return run_prelabel(dataset, settings, job.progress)
+        return run_prelabel(
+            dataset, load_preset("transfer", options, dataset.pin_of), job.progress
+        )
 
 
 _TEST_WARNING = (
@@ -348,8 +349,11 @@ def predict(job: CommandJob, request: PredictRequest) -> CommandResult:
     result.copied = dict(folders.counts) if folders else None
 
     if request.fail and result.rejected:
-        problem = f"{count(result.rejected, 'file')} rejected"
-        raise DoneInPart(problem, "see the reasons in the result", result)
+        raise DoneInPart(
+            f"{count(result.rejected, 'file')} rejected",
+            "see the reasons in the result",
+            result,
+        )
 
     return result
 

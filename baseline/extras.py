@@ -31,8 +31,11 @@ def require_packages(settings: Settings) -> None:
     if isinstance(settings, Transfer):
         require_transfer()
     else:
-        packages = (*TRANSFER_PACKAGES, *TORCH_PACKAGES)
-        require_extra(f"the preset {settings.preset}", packages, "train")
+        require_extra(
+            f"the preset {settings.preset}",
+            (*TRANSFER_PACKAGES, *TORCH_PACKAGES),
+            "train",
+        )
     if settings.tensorboard:
         require_extra("writing TensorBoard events", ("tensorboard",), "tensorboard")
 

@@ -350,5 +350,6 @@ def _parse_value(kind: type[Settings], key: str, text: str) -> object:
         )
     except msgspec.ValidationError as error:
         problem = str(error).partition(" - at ")[0]
-        message = f"{problem} - at `$.{key}`"
-        raise _validation_error(kind, {key: text}, message) from error
+        raise _validation_error(
+            kind, {key: text}, f"{problem} - at `$.{key}`"
+        ) from error

@@ -46,8 +46,7 @@ class FrameSearch:
 
 def _describe_face(pixels: Pixels, face: Face) -> DetectedFace:
     with_hair = crop_region(pixels, expand_box(face.box, COLOR_PADDING))
-    small = average_areas(np.asarray(with_hair))
-    colors = compute_color_layout(small)
+    colors = compute_color_layout(average_areas(np.asarray(with_hair)))
 
     x, y, width, height = face.box
     part = pixels[y : y + height, x : x + width]

@@ -136,8 +136,7 @@ class ContainerEngine(NamedTuple):
             return start_error(self.name, error)
         if not result.returncode:
             return None
-        output = result.stderr.decode(errors="replace")
-        return explain_failure(self.name, output, image)
+        return explain_failure(self.name, result.stderr.decode(errors="replace"), image)
 
     def build(
         self, context: Path, image: str, base: str | None, say: Callable[[str], None]

@@ -165,8 +165,7 @@ class DatasetSearch:
 
     def __post_init__(self) -> None:
         # Crops may have been deleted by hand: they count as work, too.
-        crops = self.dataset.crops()
-        self.dataset.scans.find_lost_crops(crops.list_names)
+        self.dataset.scans.find_lost_crops(self.dataset.crops().list_names)
 
     @property
     def own_search(self) -> Search:

@@ -48,5 +48,4 @@ def split_by_number(numbers: IntArray) -> list[IntArray]:
 
 def split_columns(x: Array, widths: Sequence[int]) -> list[Array]:
     """Split `x` (N x D) into blocks of columns of these widths."""
-    ends = np.cumsum(widths)
-    return np.split(x, ends[:-1], axis=1)
+    return np.split(x, np.cumsum(widths)[:-1], axis=1)

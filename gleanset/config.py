@@ -93,8 +93,9 @@ def read_toml(path: Path, shape: type[T]) -> T:
         # This checks the rest: what classes check themselves.
         return msgspec.convert(data, shape)
     except msgspec.ValidationError as error:
-        mistake = _Mistake((), _describe_problem(error), WRONG_VALUE)
-        raise _recipe_error(path, text, [mistake]) from error
+        raise _recipe_error(
+            path, text, [_Mistake((), _describe_problem(error), WRONG_VALUE)]
+        ) from error
 
 
 def _hint_for_reading(error: OSError | UnicodeDecodeError) -> str:

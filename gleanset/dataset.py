@@ -195,8 +195,9 @@ class SampleCollection(ABC):
         """Return the fields of each sample and of the origin of its image."""
         # A list of the collection itself would count it first, which reads it, too.
         samples = list(iter(self))
-        images = {sample.record.image for sample in samples}
-        origins = self._dataset.images.get_origins(images)
+        origins = self._dataset.images.get_origins(
+            {sample.record.image for sample in samples}
+        )
         rows = []
         for sample in samples:
             fields = asdict(sample.record)
@@ -227,8 +228,7 @@ class SampleCollection(ABC):
         rows = [{**row, "image": row["file"]} for row in self.to_dicts()]
         if not rows:
             return datasets.Dataset.from_list([])
-        table = datasets.Dataset.from_list(rows)
-        return table.cast_column("image", datasets.Image())
+        return datasets.Dataset.from_list(rows).cast_column("image", datasets.Image())
 
     def to_torch(
         self, split: str, transform: Callable[[Image.Image], Any] | None = None
@@ -420,8 +420,11 @@ class Dataset(SampleCollection):
             Choice(key, "label", label, PERSON)
             for key in self.samples.add_undecided_copies(samples)
         ]
-        operation = make_operation("label-by-command", count=len(samples), label=label)
-        return apply_decisions(self.db, operation, choices)
+        return apply_decisions(
+            self.db,
+            make_operation("label-by-command", count=len(samples), label=label),
+            choices,
+        )
 
     def stage(self, name: str) -> AbstractContextManager[Path]:
         """Lock a stage and yield its scratch folder. Raises `NotWritable` and `DatasetBusy`."""
@@ -515,8 +518,9 @@ class Dataset(SampleCollection):
         plugin_uses = self.settings.plugin
         # Plugins of Gleanset itself have no package.
         if plugin_use.made_by and plugin_use not in plugin_uses:
-            addition = [msgspec.to_builtins(plugin_use)]
-            self._add_setting("plugin", addition, [*plugin_uses, plugin_use])
+            self._add_setting(
+                "plugin", [msgspec.to_builtins(plugin_use)], [*plugin_uses, plugin_use]
+            )
 
     def _add_setting(self, key: str, addition: object, value: object) -> None:
         """Append a table to `dataset.toml`; `value` is that of the setting with it."""

@@ -24,8 +24,7 @@ def apply_decisions(
     """
     with db.transaction():
         step = Journal(db).apply(operation, choices)
-        changed = [c.sample for c in choices if c.provenance != SECOND]
-        set_mark(db, step, changed, mark)
+        set_mark(db, step, [c.sample for c in choices if c.provenance != SECOND], mark)
     return step
 
 

@@ -88,8 +88,12 @@ def import_image(
 
         # A box around everything is the whole image, as a sample without a face is.
         detector = "whole" if pixel_box == image_box else HAND
-        face = Face(detector, pixel_box, 1.0)
-        crops.append((cropper.crop(measures.sha256, pixels, face), label))
+        crops.append(
+            (
+                cropper.crop(measures.sha256, pixels, Face(detector, pixel_box, 1.0)),
+                label,
+            )
+        )
 
     if errors and not crops:
         raise errors[0]
@@ -246,8 +250,9 @@ def _store_image(
             dataset.images.update_credit(sha256, origin)
         for crop, label in image.crops:
             dataset.faces.add_manual(sha256, crop)
-            files_by_label = label_files.setdefault(crop.key, {})
-            files_by_label[dataset.classes.resolve(label)] = origin.key
+            label_files.setdefault(crop.key, {})[dataset.classes.resolve(label)] = (
+                origin.key
+            )
         dataset.rejections.remove(STAGE, origin.key)
 
     return is_new

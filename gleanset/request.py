@@ -194,8 +194,7 @@ def request_options(
         @functools.wraps(function)
         # click passes each option by name; the command gets one request.
         def run(*args: Any, **values: Any) -> T:
-            request = _build_request(kind, values)
-            return function(*args, request=request, **values)
+            return function(*args, request=_build_request(kind, values), **values)
 
         # A decorator puts its parameter before those of earlier ones.
         for parameter in reversed(list(_make_parameters(kind))):

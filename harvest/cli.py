@@ -153,8 +153,9 @@ def retry(job: CommandJob, request: RetryRequest) -> RetryResult:
     from harvest.downloads import retry as retry_downloads
 
     with job.open() as dataset:
-        run = DownloadRun(request.client(dataset), job.progress)
-        return retry_downloads(dataset, run, request.reason)
+        return retry_downloads(
+            dataset, DownloadRun(request.client(dataset), job.progress), request.reason
+        )
 
 
 @commands.job()

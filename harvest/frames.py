@@ -102,8 +102,9 @@ class FrameHarvest:
             **msgspec.structs.asdict(counts), video_states=dict(self._videos)
         )
         result.left_out = dict(self._left_out.most_common())
-        see = rejections_command(dataset, STAGE)
-        result.unreadable_videos = summarize_lines(self._unreadable_videos, see)
+        result.unreadable_videos = summarize_lines(
+            self._unreadable_videos, rejections_command(dataset, STAGE)
+        )
         return result
 
     def _report_pale_videos(self) -> None:
@@ -381,8 +382,7 @@ class FrameHarvest:
         )
         stamp = sha256[:16]
         if not self._importer.is_known(origin, stamp):
-            outcome = Outcome(origin.key, frame.measured)
-            self._importer.record(origin, outcome, stamp)
+            self._importer.record(origin, Outcome(origin.key, frame.measured), stamp)
         if self.follower and frame.faces:
             self.follower.record(
                 self.dataset,

@@ -128,8 +128,9 @@ def summarize_run(results: Sequence[SearchOutcome]) -> HarvestCounts:
         searches = f"{first.source} {first.keyword!r}"
         if len(incomplete) > 1:
             searches += f", and {len(incomplete) - 1} more searches"
-        problem = f"search incomplete: {searches}: {error.what}"
-        raise Incomplete(problem, error.fix, summary)
+        raise Incomplete(
+            f"search incomplete: {searches}: {error.what}", error.fix, summary
+        )
     return summary
 
 

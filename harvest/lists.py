@@ -345,8 +345,9 @@ def read_gallery_dl(
                     options.label,
                 )
     except (ValueError, TypeError, LookupError, RecursionError) as error:
-        fix = "gallery-dl -j URL > FILE.json"
-        raise InputUnusable(f"{file} is not the JSON of gallery-dl", fix) from error
+        raise InputUnusable(
+            f"{file} is not the JSON of gallery-dl", "gallery-dl -j URL > FILE.json"
+        ) from error
 
     if pages:
         text = f"{pages} entries of {file} are pages and not images"

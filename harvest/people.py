@@ -110,6 +110,7 @@ def import_people(
     lines += imported.rejections + imported.disputes
     result.people = dict(imported.labels.most_common())
     result.unlabelled_faces = len(lines)
-    command = rejections_command(dataset, STAGE)
-    result.unlabelled_face_files = summarize_lines(lines, command)
+    result.unlabelled_face_files = summarize_lines(
+        lines, rejections_command(dataset, STAGE)
+    )
     return result

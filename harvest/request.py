@@ -251,8 +251,9 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         ]
         file = Path(self.input) if self.input else None
         words = read_keywords(pairs, file, self.label, self.encoding)
-        options = group_options_by_source(self.options, as_tuple(self.source))
-        return plan_searches(words, sources, options)
+        return plan_searches(
+            words, sources, group_options_by_source(self.options, as_tuple(self.source))
+        )
 
     def with_options(self, options: Mapping[str, str]) -> KeywordRequest:
         """Return the same request with other options, such as 'bing.size': 'large'."""
@@ -275,8 +276,9 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         sources = self.load_sources()
         options = group_options_by_source(self.options, as_tuple(self.source))
         for source in sources:
-            query = Query(source.example, options=options[source.name])
-            source.check_ready(source.settings(query))
+            source.check_ready(
+                source.settings(Query(source.example, options=options[source.name]))
+            )
 
     def run(
         self,
@@ -479,8 +481,9 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         result.reserved_files = summarize_lines(
             options.opted_out_files, "docs/legal.md"
         )
-        unmatched = summarize_unmatched(options.unmatched_rows)
-        return result.with_facts({**unmatched, **groups.summary()})
+        return result.with_facts(
+            {**summarize_unmatched(options.unmatched_rows), **groups.summary()}
+        )
 
     def _groups(self, paths: list[Path], root: Path) -> FileGroups:
         from harvest.archives import find_members, split_archives

@@ -85,8 +85,7 @@ class _Filter(EvalWithCompoundTypes):  # type: ignore[misc]
         names = {name: getattr(candidate.origin, name, None) for name in FIELDS}
         for name in ("width", "height", "url"):
             names[name] = getattr(candidate, name)
-        operators = {**DEFAULT_OPERATORS, ast.Mod: _remainder}
-        super().__init__(operators, names=names)
+        super().__init__({**DEFAULT_OPERATORS, ast.Mod: _remainder}, names=names)
         # Set later: the class adds `list` and others to those that it is given.
         self.functions = _FUNCTIONS
         for node in set(self.nodes).difference(_NODES):

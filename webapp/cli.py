@@ -143,16 +143,14 @@ def _describe(report: Report, obstacles: Iterable[Obstacle]) -> str:
     if claim.kind == REMOVAL:
         subject = "removal"
     else:
-        special_names = {"": NONE, NOT_A_FACE: "not a face"}
-        name = special_names.get(claim.claimed, claim.claimed)
+        name = {"": NONE, NOT_A_FACE: "not a face"}.get(claim.claimed, claim.claimed)
         confidence = "no face"
         if claim.confidence is not None:
             confidence = f"{claim.confidence:.0%}"
         subject = f"{name}? (predicted: {claim.answer or 'unknown'}, {confidence})"
 
     reasons = [obstacle.value for obstacle in obstacles]
-    date = f"{report.at[:16].replace('T', ' ')} UTC"
-    parts = [subject, *reasons, date, claim.note]
+    parts = [subject, *reasons, f"{report.at[:16].replace('T', ' ')} UTC", claim.note]
     return replace_controls(
         f"{report.id}  {'; '.join(filter(None, parts))}",
         " ",

@@ -50,8 +50,9 @@ def _choose_portraits(model: LoadedModel, dataset: Dataset) -> JsonDict:
         for sample in dataset.samples.iter_in_splits()
         if sample.label in model.visible_classes and sample.image not in private
     ]
-    correct = _list_correctly_predicted(model.file.parent)
-    samples.sort(key=partial(_rank_portrait, correct))
+    samples.sort(
+        key=partial(_rank_portrait, _list_correctly_predicted(model.file.parent))
+    )
 
     faces = {}
     for name in model.visible_classes:
@@ -91,12 +92,15 @@ def _make_example(dataset: Dataset, samples: list[Sample]) -> str | None:
     def rank_image(sha256: str) -> tuple[bool, int]:
         image_samples = samples_by_image[sha256]
         is_in_train = any(sample.split == "train" for sample in image_samples)
-        classes = {sample.label for sample in image_samples}
-        return is_in_train, -len(classes)
+        return is_in_train, -len({sample.label for sample in image_samples})
 
     best = sorted(samples_by_image, key=rank_image)[:MAX_ATTEMPTS]
-    images = filter(None, map(dataset.images.get, best))
-    return _find_first_src(map(Thumbnails(dataset, EXAMPLE_SIDE).of_image, images))
+    return _find_first_src(
+        map(
+            Thumbnails(dataset, EXAMPLE_SIDE).of_image,
+            filter(None, map(dataset.images.get, best)),
+        )
+    )
 
 
 def _find_first_src(thumbnails: Iterable[Thumbnail | None]) -> str | None:

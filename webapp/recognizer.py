@@ -138,8 +138,10 @@ def predict_values(
 
     def take_answers(image: _ImageResult) -> JsonDict:
         # Not strict: the remaining answers are those of the next images.
-        pairs = zip(image.parts, answers, strict=False)
-        return image.to_json("parts", starmap(_predicted_part_to_json, pairs))
+        return image.to_json(
+            "parts",
+            starmap(_predicted_part_to_json, zip(image.parts, answers, strict=False)),
+        )
 
     source = {"run": model.run, "model_version": model.version}
     return [

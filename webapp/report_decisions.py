@@ -491,8 +491,9 @@ def find_unclear_reports(
     reports = dataset.reports.get_pending(numbers)
     names = {*NO_CLASS, *dataset.classes.list_names()}
     unclear: dict[Obstacle, set[int]] = {obstacle: set() for obstacle in Obstacle}
-    disputed_reports = list_disputed_reports(dataset)
-    unclear[Obstacle.CONTRADICTORY] = disputed_reports.keys() & set(numbers)
+    unclear[Obstacle.CONTRADICTORY] = list_disputed_reports(dataset).keys() & set(
+        numbers
+    )
     unclear[Obstacle.MISFIT] = find_misfits(dataset, reports)
     copies = find_copies(dataset, reports)
     for report in reports:
@@ -639,8 +640,7 @@ def _read_and_crop(
     data = read_report_image(dataset, report)
     with _image_errors(dataset, report):
         # Measures the image, and writes it where the store takes it from.
-        stage = StageBytes(originals)
-        measures = stage(data)
+        measures = StageBytes(originals)(data)
         pixels = np.asarray(decode(data).pixels)
 
     cropper = FaceCropper(
@@ -649,5 +649,6 @@ def _read_and_crop(
     )
     box = report.claim.box
     is_whole = box == Box(0, 0, measures.width, measures.height)
-    face = Face(WHOLE if is_whole else HAND, box, score=1.0)
-    return measures, cropper.crop(measures.sha256, pixels, face)
+    return measures, cropper.crop(
+        measures.sha256, pixels, Face(WHOLE if is_whole else HAND, box, score=1.0)
+    )

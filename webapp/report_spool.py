@@ -91,8 +91,9 @@ class ReportSpool:
             report = msgspec.structs.replace(report, claim=claim)
             # The same report, sent again, has the same file.
             content = claim.note if claim.kind == REMOVAL else claim.claimed
-            identity = (claim.kind, claim.sha256, claim.box, content)
-            name = hash_bytes(msgspec.json.encode(identity))
+            name = hash_bytes(
+                msgspec.json.encode((claim.kind, claim.sha256, claim.box, content))
+            )
             file = self.root / SPOOL_FOLDER / f"{name}{SPOOL_SUFFIX}"
             if file.exists() or dataset.reports.contains(claim):
                 return False, claim.claimed
@@ -186,8 +187,10 @@ def _import_file(dataset: Dataset, file: Path) -> None:
         if not (_is_forgotten(dataset, report) or dataset.reports.contains(claim)):
             # The image comes before its row, which refers to it.
             if not dataset.images.get_id(claim.sha256):
-                file_of_image = dataset.report_images().path(claim.sha256, claim.format)
-                write_atomic(file_of_image, report.image)
+                write_atomic(
+                    dataset.report_images().path(claim.sha256, claim.format),
+                    report.image,
+                )
             dataset.reports.add(claim)
 
     file.unlink(missing_ok=True)

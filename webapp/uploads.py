@@ -172,8 +172,7 @@ def _make_upload(name: str, data: bytes, boxes: Sequence[MarkedBox] | None) -> U
 
 def _get_content_type(request: Request) -> str:
     """Return the type without its parameters, such as the charset."""
-    header = request.headers.get("content-type", "")
-    return header.partition(";")[0].strip().lower()
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _wrong_type_error(kind: str, valid_types: str) -> RefusedRequest:

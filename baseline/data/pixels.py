@@ -71,8 +71,9 @@ class PixelReader:
 
     def __call__(self, source: PixelSource) -> Pixels:
         """Return uint8, C x size x size. Raises `Unreadable`."""
-        image = read_crop(source).convert(self.mode)
-        values = to_square_pixels(image, self.size, self.fit)
+        values = to_square_pixels(
+            read_crop(source).convert(self.mode), self.size, self.fit
+        )
         if self.channels == 1:
             return values[None]
         return values.transpose(2, 0, 1).copy()

@@ -57,13 +57,13 @@ class Examples(NamedTuple):
         """Return the class numbers of samples of a split, by key."""
         number_of = {name: number for number, name in enumerate(self.classes)}
         labels = {sample.key: str(sample.label) for sample in self.splits[split]}
-        numbers = [number_of[labels[key]] for key in keys]
-        return np.array(numbers, dtype=np.int64)
+        return np.array([number_of[labels[key]] for key in keys], dtype=np.int64)
 
     def all_samples(self) -> list[Sample]:
         """Return the samples of all splits, by key."""
-        samples = chain.from_iterable(self.splits.values())
-        return sorted(samples, key=lambda sample: sample.key)
+        return sorted(
+            chain.from_iterable(self.splits.values()), key=lambda sample: sample.key
+        )
 
     def count_leaked_samples(self, split: str) -> int:
         """Count the samples of `split` in groups that are also in train."""
@@ -114,8 +114,9 @@ def find_fold_examples(dataset: Dataset) -> Examples:
             f"nothing to train on: no labelled sample{suffix}", dataset.status_advice
         )
 
-    splits = {"train": tuple(samples), "val": (), "test": ()}
-    return _make_examples(dataset, samples, splits)
+    return _make_examples(
+        dataset, samples, {"train": tuple(samples), "val": (), "test": ()}
+    )
 
 
 def _make_examples(

@@ -138,8 +138,7 @@ class DecisionRule(msgspec.Struct, frozen=True):
     def similarity_limits(self, classes: Sequence[str]) -> Float64Array:
         """Return the similarity below which each class becomes "unknown" (-inf: never)."""
         other = -math.inf if self.unfamiliar_below is None else self.unfamiliar_below
-        limits = [self.unfamiliar_by_class.get(name, other) for name in classes]
-        return np.array(limits)
+        return np.array([self.unfamiliar_by_class.get(name, other) for name in classes])
 
     def class_offsets(self, classes: Sequence[str]) -> list[float]:
         """Return the offset of each class."""

@@ -59,8 +59,7 @@ class FeatureSpec(NamedTuple):
         """Return the specification for settings and a number of views."""
         # Other fields have the names of settings.
         names = [name for name in cls._fields if name != "views"]
-        values = {name: getattr(settings, name) for name in names}
-        return cls(views=views, **values)
+        return cls(views=views, **{name: getattr(settings, name) for name in names})
 
     @property
     def all_views(self) -> range:

@@ -373,8 +373,7 @@ def _run_prelabel(
 
     groups = assign_split_groups(dataset.db, list_training_keys(current))
     # Labels that no person has confirmed yet do not teach.
-    unseen = get_unseen_labels(dataset.db)
-    result = propose(current, vectors, groups, unseen)
+    result = propose(current, vectors, groups, get_unseen_labels(dataset.db))
     facts = result.facts | {
         "unreadable": len(samples) - len(current),
         "backbone": settings.backbone,

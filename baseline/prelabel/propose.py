@@ -224,8 +224,7 @@ def _max_rejected_share(
     is_rejected = np.array([sample.status == "rejected" for sample in decisions])
     if not is_rejected.any():
         return None
-    decision_groups = [groups[sample.key] for sample in decisions]
-    return bound_share(is_rejected, decision_groups)
+    return bound_share(is_rejected, [groups[sample.key] for sample in decisions])
 
 
 def _collect_prelabelled(

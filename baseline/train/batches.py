@@ -120,8 +120,7 @@ def iterate_batches(
 
 def _split_equally(index: IntArray, batch: int) -> list[IntArray]:
     """Split into parts of nearly equal length, at most `batch`."""
-    parts = math.ceil(len(index) / batch)
-    return np.array_split(index, max(1, parts))
+    return np.array_split(index, max(1, math.ceil(len(index) / batch)))
 
 
 def make_shuffled_sampler(count: int, batch: int) -> BatchSampler:

@@ -175,8 +175,7 @@ def _compute_features(
         "val": tuple(never_train),
         "test": (),
     }
-    examples = folds[0]._replace(splits=splits)
-    data = TrainingData(dataset, examples, settings, progress)
+    data = TrainingData(dataset, folds[0]._replace(splits=splits), settings, progress)
     with suppress(UsageError, InputUnusable):  # the training itself reports it
         backbone, _ = load_pretrained_backbone(settings, TrainingCallback())
         data.train_features(backbone)

@@ -81,8 +81,7 @@ def _subtract_mean(axis: Float32Array, *, usual: float) -> Float32Array:
 def average_areas(pixels: Pixels) -> Float32Array:
     """Downscale an image to area means (SIDE x SIDE x 3, 0..255)."""
     height, width = pixels.shape[:2]
-    lines = pixels.astype(np.float32).reshape(height, -1)
-    rows = compute_area_weights(height) @ lines
+    rows = compute_area_weights(height) @ pixels.astype(np.float32).reshape(height, -1)
     return compute_area_weights(width) @ rows.reshape(SIDE, width, 3)
 
 

@@ -93,8 +93,7 @@ def compute_edge_layout(small: Float32Array) -> Float32Array:
 def compute_identity_vector(small: Float32Array) -> Float32Array:
     """Return the mirror-invariant unit vector of a result of `average_areas`."""
     image = small.transpose(2, 0, 1)
-    mirrored_image = image[:, :, ::-1]
-    views = np.ascontiguousarray(np.stack([image, mirrored_image]))
+    views = np.ascontiguousarray(np.stack([image, image[:, :, ::-1]]))
     # None requests all outputs; there is one.
     vectors = _load_network().run(None, {"picture": views})[0]
     total: Float32Array = normalize_rows(vectors).sum(axis=0)

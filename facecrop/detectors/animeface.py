@@ -61,8 +61,7 @@ def _convert_result(result: LibraryResult) -> RawFace:
         Landmark("nose", *result["nose_point"]),
         _make_landmark("mouth", result["mouth_box"]),
     )
-    box = FloatBox(*result["face_box"])
-    return RawFace(box, result["likelihood"], landmarks)
+    return RawFace(FloatBox(*result["face_box"]), result["likelihood"], landmarks)
 
 
 def _make_landmark(name: str, box: tuple[int, int, int, int]) -> Landmark:

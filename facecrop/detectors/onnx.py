@@ -225,8 +225,7 @@ class OnnxModel(TiledDetector):
         planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None])
         values = planes.astype(self._number_type) / 255
         name = self._session.get_inputs()[0].name
-        output = self._session.run(None, {name: values})[0]
-        return np.asarray(output, np.float32)
+        return np.asarray(self._session.run(None, {name: values})[0], np.float32)
 
     def _read_input(self, size: int) -> None:
         """Set width, height and number type; `size` is the side of an input of any size."""

@@ -55,8 +55,7 @@ def _split_detector(text: str) -> _DetectorText:
 
     # hub:FILE:SETTINGS is the detector `onnx` with that file.
     file, _, settings = settings.partition(":")
-    model = str(HubFile.parse(PREFIX + file))
-    return _DetectorText(OnnxModel.name, model, settings)
+    return _DetectorText(OnnxModel.name, str(HubFile.parse(PREFIX + file)), settings)
 
 
 def pin_model(spec: DetectorSpec, ask: Callable[[HubFile], HubPin]) -> DetectorSpec:

@@ -293,8 +293,12 @@ class Connection:
 
     def insert_new(self, table: str, row: Mapping[str, object]) -> bool:
         """Insert a row inside a transaction unless it exists; return whether it is new."""
-        sql = insert_sql(table, tuple(row), "INSERT OR IGNORE")
-        return self.execute(sql, tuple(row.values())) > 0
+        return (
+            self.execute(
+                insert_sql(table, tuple(row), "INSERT OR IGNORE"), tuple(row.values())
+            )
+            > 0
+        )
 
     def execute_many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
         """Execute a statement for many rows inside a transaction."""
@@ -543,8 +547,9 @@ def copy_catalogue(catalogue: Path, target: Path) -> None:
     except sqlite3.Error as error:
         raise (translate_error(error, catalogue) or error) from error
     except GleansetError as error:
-        what = error.what.replace(str(target), str(catalogue))
-        raise type(error)(what, error.fix) from error
+        raise type(error)(
+            error.what.replace(str(target), str(catalogue)), error.fix
+        ) from error
 
 
 def _try_copy(catalogue: Path, target: Path) -> bool:

@@ -122,8 +122,7 @@ class ImageHashes(Table):
             size=size,
         ):
             # By column: unpacking each row would take as long as reading it.
-            columns = [[row[number] for row in rows] for number in range(5)]
-            yield HashColumns(*columns)
+            yield HashColumns(*[[row[number] for row in rows] for number in range(5)])
 
     def mark_searched(self, samples: Sequence[int]) -> None:
         """Record that all pairs of these samples are known. Call inside a transaction."""
@@ -352,13 +351,17 @@ class Pairs(Table):
 
     def list_refused(self, sample: int) -> list[PairVerdict]:
         """Return the comparisons that found a sample (row) and another one not to be copies."""
-        sql = f"{_COMPARISONS} AND verdict='not' AND (a=?1 OR b=?1)"
-        return self._db.fetch_records(_make_verdict, sql, (sample,))
+        return self._db.fetch_records(
+            _make_verdict,
+            f"{_COMPARISONS} AND verdict='not' AND (a=?1 OR b=?1)",
+            (sample,),
+        )
 
     def get_better_copy(self, a: int, b: int) -> str | None:
         """Return FIRST, SECOND or EVEN for a pair, or None."""
-        sql = "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='detail'"
-        return self._db.fetch_text(sql, (a, b))
+        return self._db.fetch_text(
+            "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='detail'", (a, b)
+        )
 
     def forget_outdated_copies(self) -> None:
         """Forget which copies an earlier version found better."""
@@ -428,8 +431,11 @@ class Pairs(Table):
 
     def get_duplicate_ids(self) -> set[int]:
         """Return samples (rows) in a duplicate set or marked as duplicate."""
-        sql = "SELECT id FROM sample WHERE duplicate_set IS NOT NULL OR NOT kept"
-        return set(self._db.fetch_column(sql))
+        return set(
+            self._db.fetch_column(
+                "SELECT id FROM sample WHERE duplicate_set IS NOT NULL OR NOT kept"
+            )
+        )
 
 
 def _make_verdict(*columns: Any) -> PairVerdict:

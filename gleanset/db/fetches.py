@@ -74,8 +74,7 @@ class Rejections(Table):
     def iterate(self) -> Iterator[Rejection]:
         """Yield all rejections by stage, item and source."""
         sql = "SELECT stage, item, reason, detail, source FROM rejection WHERE TRUE"
-        rows = self._db.iter_rows(sql, ("stage", "item", "source"))
-        return starmap(Rejection, rows)
+        return starmap(Rejection, self._db.iter_rows(sql, ("stage", "item", "source")))
 
     def count_by_reason(self) -> dict[str, dict[str, int]]:
         """Return the number of rejected items by stage and reason."""
@@ -166,8 +165,7 @@ class Fetches(Table):
             JOIN rejection r ON {_OF_FETCH}
             WHERE f.state<>'done' AND f.url IS NOT NULL
             """
-        rows = self._db.iter_rows(sql, ("f.source", "f.key"))
-        return starmap(FailedFetch, rows)
+        return starmap(FailedFetch, self._db.iter_rows(sql, ("f.source", "f.key")))
 
     def list_yields(self) -> list[FetchYield]:
         """Return yields by source and query (or hint, or video title).

@@ -101,8 +101,9 @@ class Images(Table):
     def add(self, measured: Measured, origin: Origin) -> bool:
         """Add an image, or restore it, with an origin; return whether new."""
         with self._db.transaction():
-            row = row_from_record(measured, phash=to_signed(measured.phash))
-            is_new = self._db.insert_new("image", row)
+            is_new = self._db.insert_new(
+                "image", row_from_record(measured, phash=to_signed(measured.phash))
+            )
             if not is_new:
                 self.mark_present(measured.sha256)
             self.add_origin(measured.sha256, origin)
@@ -382,13 +383,19 @@ class Images(Table):
 
     def count_unscanned(self, *searches: Search) -> int:
         """Return how many images `iter_unscanned` yields."""
-        sql = f"SELECT count(*) FROM image i WHERE {_UNSCANNED}"
-        return self._db.fetch_int(sql, (encode_searches(searches),))
+        return self._db.fetch_int(
+            f"SELECT count(*) FROM image i WHERE {_UNSCANNED}",
+            (encode_searches(searches),),
+        )
 
     def iter_unprocessed(self) -> Iterator[tuple[str, str]]:
         """Yield (hash, format) of images without search and sample, by hash."""
-        sql = f"SELECT sha256, format FROM image i WHERE {_FRESH}"
-        return map(tuple, self._db.iter_rows(sql, ("sha256",)))
+        return map(
+            tuple,
+            self._db.iter_rows(
+                f"SELECT sha256, format FROM image i WHERE {_FRESH}", ("sha256",)
+            ),
+        )
 
     def find_interrupted_import(self, source: str) -> Path | None:
         """Return the folder of an interrupted import, if any."""
@@ -436,8 +443,9 @@ def list_hash_prefixes(text: str) -> list[str]:
 def _origin_values(origin: Origin) -> dict[str, Any]:
     # macOS writes folder names in another Unicode normal form: it is the same hint.
     hint = origin.hint and unicodedata.normalize("NFC", origin.hint)
-    tags = dump([clean(tag) for tag in origin.tags])
-    values = row_from_record(origin, hint=hint, tags=tags)
+    values = row_from_record(
+        origin, hint=hint, tags=dump([clean(tag) for tag in origin.tags])
+    )
     for name, value in values.items():
         if isinstance(value, str):
             values[name] = clean(value)

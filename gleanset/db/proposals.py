@@ -341,8 +341,7 @@ def list_clusters(db: Connection) -> list[SampleCluster]:
 
 def get_cluster(db: Connection, name: str) -> SampleCluster:
     """Return a pending cluster by id, or track by name. Raises `UsageError`."""
-    clusters = {cluster.id: cluster for cluster in _list_all_clusters(db)}
-    cluster = clusters.get(name)
+    cluster = {cluster.id: cluster for cluster in _list_all_clusters(db)}.get(name)
     if not cluster and (track := Tracks(db).get(name)):
         decided = len(track.samples) - len(track.pending)
         cluster = SampleCluster(name, track.pending, decided)

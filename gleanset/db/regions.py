@@ -206,8 +206,9 @@ class VideoFrames(Table):
             """,
             faces,
         ):
-            face = record_from_row(FrameFace, row, box=box_from_row(row))
-            faces[row["image"]].append(face)
+            faces[row["image"]].append(
+                record_from_row(FrameFace, row, box=box_from_row(row))
+            )
 
         return [
             record_from_row(Frame, row, faces=tuple(faces[row["id"]])) for row in rows
@@ -353,8 +354,11 @@ class QualityMeasures(Table):
 
     def is_photo_dataset(self, max_samples: int) -> bool:
         """Return whether most of up to `max_samples` measured samples are photographs."""
-        sql = f"SELECT avg(photo>0.5)>0.5 FROM ({_DRAWN})"
-        return bool(self._db.fetch_value(sql, (max_samples,)))
+        return bool(
+            self._db.fetch_value(
+                f"SELECT avg(photo>0.5)>0.5 FROM ({_DRAWN})", (max_samples,)
+            )
+        )
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Quality]:
         """Return existing measures of samples by key."""
@@ -367,8 +371,9 @@ class QualityMeasures(Table):
     def count_flagged(self, flags: Sequence[QualityFlag]) -> tuple[int, dict[str, int]]:
         """Return how many samples are measured, and how many have each flag."""
         sums = "".join(f", ifnull(sum({flag.sql}), 0) AS {flag.name}" for flag in flags)
-        sql = f"SELECT count(*) AS total{sums} FROM ({_QUALITY} WHERE s.status!='retired')"
-        [row] = self._db.fetch_all(sql)
+        [row] = self._db.fetch_all(
+            f"SELECT count(*) AS total{sums} FROM ({_QUALITY} WHERE s.status!='retired')"
+        )
         return row["total"], {flag.name: row[flag.name] for flag in flags}
 
     def join(

@@ -179,8 +179,9 @@ class Reports(Table):
 
     def list_in_step(self, step: int) -> list[int]:
         """Return numbers of reports whose status a step changed."""
-        sql = "SELECT item FROM change WHERE what='report' AND step=?"
-        return self._db.fetch_column(sql, (step,))
+        return self._db.fetch_column(
+            "SELECT item FROM change WHERE what='report' AND step=?", (step,)
+        )
 
     def count_accepted_since(self, time: str) -> int:
         """Count accepted wrong-answer reports changed after a time (ISO 8601)."""
@@ -294,8 +295,9 @@ class Reports(Table):
 
     def has_pending(self, sha256: str) -> bool:
         """Return whether a pending report is about this image."""
-        sql = f"SELECT 1 FROM report WHERE sha256=? AND status='{PENDING}'"
-        return self._db.has_rows(sql, (sha256,))
+        return self._db.has_rows(
+            f"SELECT 1 FROM report WHERE sha256=? AND status='{PENDING}'", (sha256,)
+        )
 
 
 def _report_from_row(row: Row) -> Report:

@@ -372,8 +372,9 @@ class Samples(Table):
         return msgspec.json.decode(text, type=SplitSettings | None)
 
     def _newest_split_settings(self) -> str | None:
-        newest = "SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1"
-        return self._db.fetch_text(newest, ())
+        return self._db.fetch_text(
+            "SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1", ()
+        )
 
     def find_kept_copy(self, key: str, condition: str = "1") -> str:
         """Return the kept sample of the duplicate set of a sample; without one, the sample.

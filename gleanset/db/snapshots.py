@@ -130,8 +130,9 @@ class Snapshots:
                 with _copy_to_change(db, self._path(name)) as copy:
                     _forget(copy, tombstones)
                     with copy.transaction():
-                        counts = dump(_count_rows(copy))
-                        copy.execute("UPDATE snapshot SET counts=?", (counts,))
+                        copy.execute(
+                            "UPDATE snapshot SET counts=?", (dump(_count_rows(copy)),)
+                        )
                     # Deleted rows stay readable in the file until it is written again.
                     copy.execute("VACUUM")
 
@@ -194,8 +195,10 @@ def normalize_snapshot_name(text: str) -> str:
 
 def _forget(db: Connection, tombstones: list[Row]) -> None:
     with db.transaction():
-        rows = [tuple(row) for row in tombstones]
-        db.execute_many("INSERT OR IGNORE INTO tombstone VALUES(?,?)", rows)
+        db.execute_many(
+            "INSERT OR IGNORE INTO tombstone VALUES(?,?)",
+            [tuple(row) for row in tombstones],
+        )
         for sha256, reason in _find_forgotten_images(db, tombstones).items():
             Maintenance(db).forget(sha256, reason)
 

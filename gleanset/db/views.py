@@ -274,8 +274,9 @@ class Reviews(Table):
         """Return the samples of a review list other than `flags`, ordered."""
         sql, order = _REVIEW_LISTS[name]
         tests, values = filter_sql(sample_filter)
-        ordered = f"{sql}{tests} ORDER BY {order}"
-        return self._db.fetch_records(ReviewItem, ordered, values)
+        return self._db.fetch_records(
+            ReviewItem, f"{sql}{tests} ORDER BY {order}", values
+        )
 
     def list_flagged(
         self, flags: Sequence[QualityFlag], sample_filter: SampleFilter

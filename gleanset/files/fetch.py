@@ -185,8 +185,12 @@ def _translate_errors(file: PublishedFile, otherwise: str) -> Iterator[None]:
         answer, _, _ = str(error).partition(" for url")
         _fail(file, f"the server answered {answer}", otherwise, error)
     except requests.exceptions.SSLError as error:
-        reason = f"its certificate is not trusted: {_extract_reason(error)}"
-        _fail(file, reason, otherwise, error)
+        _fail(
+            file,
+            f"its certificate is not trusted: {_extract_reason(error)}",
+            otherwise,
+            error,
+        )
     # ValueError: invalid `Location`
     except (requests.RequestException, HTTPError, ValueError) as error:
         _fail(file, _extract_reason(error), otherwise, error)

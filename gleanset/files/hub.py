@@ -74,8 +74,9 @@ class HubFile(NamedTuple):
     def url(self) -> str:
         """Its URL on the hub."""
         revision = self.revision or None
-        url = _import_client().hf_hub_url(self.repository, self.path, revision=revision)
-        return str(url)
+        return str(
+            _import_client().hf_hub_url(self.repository, self.path, revision=revision)
+        )
 
     def find_cached(self) -> Path | None:
         """Return its path in the local cache of huggingface_hub, if it is there."""

@@ -86,8 +86,7 @@ def make_portable_name(text: str) -> str:
     direction become `_`; leading and trailing dots are removed; device names of Windows get a `_`.
     """
     letters = map(_map_to_portable, unicodedata.normalize("NFC", text))
-    name = "".join(letters).strip(". ")
-    return _make_valid(name, MAX_FILE_NAME_BYTES, ". ")
+    return _make_valid("".join(letters).strip(". "), MAX_FILE_NAME_BYTES, ". ")
 
 
 def _map_to_portable(character: str) -> str:

@@ -67,8 +67,10 @@ def open_parquet_writer(
 ) -> Iterator[Callable[[Sequence[Mapping[str, object]]], None]]:
     """Yield a function that writes a row group, reproducibly."""
     arrow = import_pyarrow()
-    fields = [(name, _make_type(column)) for name, column in columns.items()]
-    schema = arrow.schema(fields, metadata=metadata)
+    schema = arrow.schema(
+        [(name, _make_type(column)) for name, column in columns.items()],
+        metadata=metadata,
+    )
 
     # Open the file here: pyarrow does not accept paths that are not UTF-8.
     with (
@@ -77,8 +79,7 @@ def open_parquet_writer(
     ):
 
         def write(rows: Sequence[Mapping[str, object]]) -> None:
-            batch = arrow.RecordBatch.from_pylist(list(rows), schema)
-            file.write_batch(batch)
+            file.write_batch(arrow.RecordBatch.from_pylist(list(rows), schema))
 
         yield write
 
@@ -103,8 +104,7 @@ def _open_parquet(path: Path) -> Iterator[Any]:
         ):
             yield file
     except (arrow.ArrowException, OSError, MemoryError) as error:
-        first_line = str(error).split("\n")[0]
-        reason = first_line or type(error).__name__
+        reason = str(error).split("\n")[0] or type(error).__name__
         raise InputUnusable(
             f"{path} cannot be read as Parquet: {reason}",
             "check that it is one, and whole",

@@ -84,8 +84,9 @@ def open_parquet(
 
         def put(record: ShardRecord) -> None:
             nonlocal group_bytes
-            image = {"bytes": record.data, "path": record.file}
-            rows.append({"image": image, **record.facts})
+            rows.append(
+                {"image": {"bytes": record.data, "path": record.file}, **record.facts}
+            )
 
             group_bytes += len(record.data)
             if len(rows) == GROUP_ROWS or group_bytes > GROUP_BYTES:

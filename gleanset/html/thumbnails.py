@@ -32,8 +32,9 @@ class Thumbnails:
             thumbnail = self._load(self.dataset.crop_path(sample.key))
             image = None if thumbnail else self.dataset.images.get(sample.image)
             if image:
-                path = self.dataset.image_path(image.sha256, image.format)
-                thumbnail = self._load(path, sample)
+                thumbnail = self._load(
+                    self.dataset.image_path(image.sha256, image.format), sample
+                )
             self._cache[sample.key] = thumbnail
         return self._cache[sample.key]
 

@@ -92,8 +92,7 @@ def draw_view_numbers(key: str, view: int, seed: int) -> Float64Array:
     """Return the random numbers (in 0..1) of view `view` of the sample `key`."""
     # Of a negative seed as well: entropy is never negative.
     entropy = (seed % 2**64, zlib.crc32(key.encode()), view)
-    generator = np.random.default_rng(entropy)
-    return generator.random(NUMBERS_PER_IMAGE)
+    return np.random.default_rng(entropy).random(NUMBERS_PER_IMAGE)
 
 
 def apply_augmentation(x: Pixels, numbers: Float64Array, limits: Limits) -> Pixels:

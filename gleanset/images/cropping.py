@@ -220,8 +220,7 @@ class FaceCropper(NamedTuple):
         height, width = pixels.shape[:2]
         region = compute_region(face, self.settings, width, height)
         key = make_sample_key(sha256, face.box)
-        crop = self.write(key, pixels, region)
-        phash, sharpness = compute_phash_and_sharpness(crop)
+        phash, sharpness = compute_phash_and_sharpness(self.write(key, pixels, region))
         return FaceCrop(
             face,
             key,

@@ -75,8 +75,7 @@ def detect_heic(data: bytes) -> bool:
         return False
 
     # An AVIF may have a brand of HEIC first, and its own among the compatible ones.
-    box_end = int.from_bytes(data[:4], "big")
-    compatible = data[16:box_end][:128]
+    compatible = data[16 : int.from_bytes(data[:4], "big")][:128]
     brands = {compatible[at : at + 4] for at in range(0, len(compatible), 4)}
     if brands & {*_AVIF_BRANDS}:
         return False

@@ -87,8 +87,7 @@ def read_face_regions(packet: bytes) -> FaceRegions:
             continue
         # Other regions are pets, bar codes and points of focus.
         if fields.get(f"{_REGIONS}Type", _FACE) == _FACE:
-            name = fields.get(f"{_REGIONS}Name", "")
-            faces.append((name, (x, y, width, height)))
+            faces.append((fields.get(f"{_REGIONS}Name", ""), (x, y, width, height)))
 
     size = {}
     for applied in root.iter(f"{_REGIONS}AppliedToDimensions"):

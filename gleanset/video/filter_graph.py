@@ -143,8 +143,7 @@ class DecodePlan(NamedTuple):
 
 def decode_frames(plan: DecodePlan) -> Any:
     """Return the frames of a video stream, without combs and with increasing times."""
-    source = video_input(**_input_options(plan))
-    stream = source[str(plan.facts.stream)]
+    stream = video_input(**_input_options(plan))[str(plan.facts.stream)]
     frames = stream.filter("setpts", _clock_expression(plan.facts))
     if plan.facts.interlaced:
         # yadif needs a constant size; the sample aspect ratio keeps the display shape.

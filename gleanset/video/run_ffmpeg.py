@@ -329,8 +329,7 @@ def has_component(kind: str, name: str) -> bool:
 
 def can_decode(codec: str) -> bool:
     """Return whether ffmpeg has a decoder of a codec."""
-    flags = _list_components(find_ffmpeg(), "codecs").get(codec, "")
-    return flags.startswith("D")
+    return _list_components(find_ffmpeg(), "codecs").get(codec, "").startswith("D")
 
 
 def check_version() -> None:

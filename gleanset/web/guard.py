@@ -47,8 +47,7 @@ def get_client(scope: Scope) -> str:
 def get_token(headers: Headers, cookie: str) -> str:
     """Return the token of a request from its header or a cookie; "" for none."""
     bearer = headers.get("authorization", "").removeprefix("Bearer ")
-    cookies = cookie_parser(headers.get("cookie", ""))
-    return bearer or cookies.get(cookie, "")
+    return bearer or cookie_parser(headers.get("cookie", "")).get(cookie, "")
 
 
 def token_error(token: str, reason: str, detail: str, hint: str) -> RefusedRequest:

@@ -118,8 +118,9 @@ class Client:
         self.user_agent = f"gleanset/{__version__}"
         if contact:
             self.user_agent += f" (+{contact})"
-        rules_headers = self._headers("text/plain,*/*;q=0.5")
-        self.robots = RobotsPolicy(self.limits, rules_headers, ignore_robots)
+        self.robots = RobotsPolicy(
+            self.limits, self._headers("text/plain,*/*;q=0.5"), ignore_robots
+        )
         self.slots = HostSlots(self.limits.per_host, self.limits.delay)
         # Of sources, for the lifetime of the client.
         self.logins: dict[object, Any] = {}
@@ -155,8 +156,9 @@ class Client:
             if page:
                 headers["Referer"] = normalize_url(page)
 
-        policy = FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True)
-        return self.fetch(url, policy)
+        return self.fetch(
+            url, FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True)
+        )
 
     def fetch(self, url: str, policy: FetchPolicy) -> Fetch:
         """Make one request after each `Turn`; return the last response.
@@ -197,8 +199,9 @@ class Client:
             if not self.allow_private and is_private_literal(turn.host):
                 raise Unreadable(PRIVATE_ADDRESS, turn.url)
             yield turn
-            headers = cookies.add_to(policy.headers, turn.url)
-            own_policy = policy._replace(headers=headers)
+            own_policy = policy._replace(
+                headers=cookies.add_to(policy.headers, turn.url)
+            )
             response = self._request(turn.url, own_policy, deadline)
             cookies.record(response.headers, turn.url)
             is_refusal = response.status in HOST_WIDE_STATUSES
@@ -251,8 +254,9 @@ class Client:
         try:
             return self._fetch_page(url, policy, pace)
         except Unreadable as error:
-            detail = error.detail.removeprefix(f"{url}: ")
-            raise unreachable_error(url, error.reason, detail) from error
+            raise unreachable_error(
+                url, error.reason, error.detail.removeprefix(f"{url}: ")
+            ) from error
 
     def _fetch_page(self, url: str, policy: FetchPolicy, pace: float) -> Page:
         """Fetch in this thread, waiting as the host demands, and `pace` seconds between requests.
@@ -311,8 +315,11 @@ class Client:
             try:
                 page = self._fetch_page(url, policy, pace)
             except Unreadable as error:
-                detail = error.detail.removeprefix(url).removeprefix(": ")
-                failure = unreachable_error(public_url, error.reason, detail)
+                failure = unreachable_error(
+                    public_url,
+                    error.reason,
+                    error.detail.removeprefix(url).removeprefix(": "),
+                )
                 is_transient = isinstance(error, TransientFailure)
                 if is_transient or error.reason in _TEMPORARY_REASONS:
                     raise RetryableError(failure) from None
@@ -456,8 +463,9 @@ def _too_large(url: str, max_bytes: int) -> Unreadable:
 
 
 def _decode_text(response: HttpResponse) -> str:
-    content_type = response.headers.get("Content-Type", "").lower()
-    _, _, parameter = content_type.partition("charset=")
+    _, _, parameter = (
+        response.headers.get("Content-Type", "").lower().partition("charset=")
+    )
     charset = parameter.partition(";")[0].strip(" \"'")
     try:
         return response.data.decode(charset or "utf-8", "replace")

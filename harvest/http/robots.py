@@ -291,8 +291,9 @@ class RobotsPolicy:
 
     def check_headers(self, url: str, headers: HTTPHeaderDict) -> None:
         """Raise `Unreadable` for an opt-out signal in the headers of an image."""
-        tags = headers.getlist("X-Robots-Tag")
-        directive = find_directive(tags, self.respected & _TAGS)
+        directive = find_directive(
+            headers.getlist("X-Robots-Tag"), self.respected & _TAGS
+        )
         if directive:
             raise Unreadable(f"robots tag {directive}", url)
         reservations = [value.strip() for value in headers.getlist(TDM)]

@@ -290,8 +290,12 @@ class Scheduler(Generic[Result]):
             if job.candidate and self._slots.is_refusing(job.turn.host):
                 queue.popleft()
                 self._unsettled_count += 1
-                detail = f"{url}: its host answered 429 or 503 repeatedly"
-                self._fail(job, Unreadable(NOT_ASKED, detail))
+                self._fail(
+                    job,
+                    Unreadable(
+                        NOT_ASKED, f"{url}: its host answered 429 or 503 repeatedly"
+                    ),
+                )
                 continue
             if job.is_cleared:
                 return True
@@ -350,8 +354,9 @@ class Scheduler(Generic[Result]):
         self, candidate: Candidate, response: HttpResponse
     ) -> Outcome[Candidate, Result]:
         try:
-            data = self._client.extract_image(response)
-            outcome = Outcome(candidate, self._process(data))
+            outcome = Outcome(
+                candidate, self._process(self._client.extract_image(response))
+            )
         except Exception as error:
             outcome = make_failure(candidate, error)
         if response.url == normalize_url(candidate.url):

@@ -102,8 +102,7 @@ class HostSlots:
     def is_refusing(self, host: str) -> bool:
         """Return whether a host refused too many requests in a row."""
         with self._lock:
-            refusals = self._slots(host).refusals
-            return refusals >= _MAX_REFUSALS_PER_SLOT * self.per_host
+            return self._slots(host).refusals >= _MAX_REFUSALS_PER_SLOT * self.per_host
 
     def hold(self, host: str, seconds: float) -> None:
         """Start no request to this host for that long."""

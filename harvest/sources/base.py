@@ -320,8 +320,9 @@ def require_package(site: str, fix: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        what = f"{site} needs the Python package {error.name}, which is not installed"
-        raise MissingComponent(what, fix) from error
+        raise MissingComponent(
+            f"{site} needs the Python package {error.name}, which is not installed", fix
+        ) from error
 
 
 def parse_html(text: str) -> Any:

@@ -251,8 +251,7 @@ def _has_decoys(page: Page, first: int) -> bool:
 def _read_number(url: str, name: str) -> int | None:
     """Return a number in the query of an address, if it is there."""
     # Some addresses are escaped twice.
-    query = urlsplit(url).query.replace("&amp;", "&")
-    number, *_ = parse_qs(query).get(name, [""])
+    number, *_ = parse_qs(urlsplit(url).query.replace("&amp;", "&")).get(name, [""])
     return int(number) if number.isdecimal() else None
 
 

@@ -178,8 +178,9 @@ class FlickrApi:
             # A signature made with a wrong secret is a 401.
             if page.status == 401 or "oauth_problem=" in page.text:
                 raise self._key_error(f"it answered {page.status}")
-            message = f"Flickr answered {page.status} to {self.subject!r} ({page.url})"
-            error = status_error(message, page)
+            error = status_error(
+                f"Flickr answered {page.status} to {self.subject!r} ({page.url})", page
+            )
             if isinstance(error, RateLimited | Unreachable):
                 raise RetryableError(error, parse_retry_after(page.headers))
             raise error
@@ -511,8 +512,9 @@ def log_in_to_flickr(ask: Ask, *, endpoint: str) -> LoginResult:
     Raises `NeedsLogin` when Flickr rejects them, `RateLimited`, `Blocked`, `Unreachable`,
     `Changed`, and `MissingComponent` without flickrapi.
     """
-    question = f"Flickr API key (create one at {FLICKR_KEYS_PAGE})"
-    key = check_pasted_secret(ask(question, hidden=True), "key")
+    key = check_pasted_secret(
+        ask(f"Flickr API key (create one at {FLICKR_KEYS_PAGE})", hidden=True), "key"
+    )
     key_secret = check_pasted_secret(ask("Its secret", hidden=True), "secret")
     # An endpoint given by the user may be on this machine.
     with Client(allow_private=endpoint != HOST) as client:

@@ -98,8 +98,7 @@ class RawFrame:
             color = cv2.resize(plane, half_size, interpolation=cv2.INTER_AREA)
             data += color.tobytes()
         small = RawFrame(data, size, rgb=False, bt709=self.bt709)
-        rgb = small.bgr()[..., ::-1]
-        return np.ascontiguousarray(rgb)
+        return np.ascontiguousarray(small.bgr()[..., ::-1])
 
     def reduce_grey(self, max_side: int) -> Pixels:
         """Return the brightness (height, width), no side longer than `max_side` pixels.

@@ -101,5 +101,4 @@ def find_original_path(origins: Iterable[Origin]) -> str:
         origin for origin in origins if origin.path is not None and origin.video is None
     ]
     paths = [origin.original_path for origin in files]
-    names = [origin.title for origin in files]
-    return next(filter(None, paths + names), "")
+    return next(filter(None, paths + [origin.title for origin in files]), "")

@@ -281,8 +281,9 @@ def write_shards(
 
     numbers = {name: number for number, name in enumerate(names)}
     write = ShardWriter(folder, earlier, options, numbers)
-    pool = Processes(workers, SHARD_TIMEOUT_SECONDS)
-    outcomes = run_over(write, plan_shards(dataset, options), pool)
+    outcomes = run_over(
+        write, plan_shards(dataset, options), Processes(workers, SHARD_TIMEOUT_SECONDS)
+    )
     facts = CardFacts(options)
     shards = []
     failed: dict[str, str] = {}
@@ -383,8 +384,9 @@ def _write_summaries(
         "images": facts.items,
         "shards": entries,
     }
-    text = json.dumps(content, ensure_ascii=False, indent=1)
-    write_text(folder / "manifest.json", text)
+    write_text(
+        folder / "manifest.json", json.dumps(content, ensure_ascii=False, indent=1)
+    )
 
     write_rows(
         folder / LICENCE_FILE,

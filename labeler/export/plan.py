@@ -339,8 +339,9 @@ def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
     """
     if not (options.has_boxes or options.is_clips):
         counts = Counter(reason for _, reason in _iter_reasons(dataset, options))
-        balance = get_balance(dataset, options)
-        counts["left out by --balance down"] = len(balance.left_out)
+        counts["left out by --balance down"] = len(
+            get_balance(dataset, options).left_out
+        )
         # They are without a split for exports and trainings, which a person can change.
         if not options.no_split:
             unseen = count_unseen_in_evaluation(dataset.db)
@@ -415,8 +416,9 @@ def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]
     for sample, image, copy in _iter_balanced(allowed_samples, balance):
         plan = plan_file(sample, image, options, copy)
         name = f"{sample.key}{make_copy_suffix(copy, options)}.{plan.extension}"
-        path = f"{sample.split}/{name}"
-        yield make_export_item(dataset, sample, image, path, plan)._replace(copy=copy)
+        yield make_export_item(
+            dataset, sample, image, f"{sample.split}/{name}", plan
+        )._replace(copy=copy)
 
 
 def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUnusable:
@@ -478,8 +480,9 @@ def name_originals(
         image = images[sample.image]
         folder = "images" if options.no_split else f"images/{sample.split}"
         stem = f"{folder}/{choose_file_stem(image.origins)}"
-        extension = plan_file(sample, image, options).extension
-        paths[sample.image] = names.add(sample, stem, extension)
+        paths[sample.image] = names.add(
+            sample, stem, plan_file(sample, image, options).extension
+        )
     return paths
 
 

@@ -238,8 +238,9 @@ class ClassListDelegate(QStyledItemDelegate):
         worker = self._classes.worker
 
         def hint(text: str) -> None:
-            others = [KnownName(name, name) for name in worker.keys if name != own]
-            other = match_exact_name(text, others)
+            other = match_exact_name(
+                text, [KnownName(name, name) for name in worker.keys if name != own]
+            )
             field.show_hint(
                 tr("= {name}: merges them", name=other.label) if other else ""
             )

@@ -124,8 +124,11 @@ class CommandQueue(QObject):
 
     def _read(self) -> None:
         while self.process is not None and self.process.canReadLine():
-            text = bytes(self.process.readLine().data()).decode("utf-8", "replace")
-            line = text.rstrip()
+            line = (
+                bytes(self.process.readLine().data())
+                .decode("utf-8", "replace")
+                .rstrip()
+            )
             try:
                 self.staged.emit(msgspec.json.decode(line, type=CommandStage))
             except msgspec.DecodeError:

@@ -48,8 +48,9 @@ class Welcome(QDialog):
             )
         )
 
-        browse = button(tr("Choose…"), self._choose_target)
-        form = form_layout({tr("Dataset"): (self.target, browse)})
+        form = form_layout(
+            {tr("Dataset"): (self.target, button(tr("Choose…"), self._choose_target))}
+        )
         other = button(tr("Open a dataset…"), self._choose_dataset)
         self.make.setDefault(True)
         self.setLayout(

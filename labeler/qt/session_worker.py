@@ -100,8 +100,10 @@ class BackgroundTask(QObject):
             except GleansetError as error:
                 self._returned.emit(self.failed, str(error))
             except OSError as error:
-                text = f"{error.strerror or error}: {error.filename or self._root}"
-                self._returned.emit(self.failed, text)
+                self._returned.emit(
+                    self.failed,
+                    f"{error.strerror or error}: {error.filename or self._root}",
+                )
             except Exception as error:  # a bug must not close the window
                 traceback.print_exc(file=sys.stderr)
                 self._returned.emit(

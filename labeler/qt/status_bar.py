@@ -48,8 +48,9 @@ def _as_tooltip(text: str) -> str:
 
 def _set_elided(part: QLabel | QToolButton, text: str) -> None:
     elided = Qt.TextElideMode.ElideRight
-    width = em(part, MAX_PART_WIDTH_EM)
-    part.setText(part.fontMetrics().elidedText(text, elided, width))
+    part.setText(
+        part.fontMetrics().elidedText(text, elided, em(part, MAX_PART_WIDTH_EM))
+    )
     part.setToolTip(_as_tooltip(text) if part.text() != text else "")
 
 

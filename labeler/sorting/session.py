@@ -272,8 +272,9 @@ class SortingSession:
         # Choices without a sample: `_decide` makes one of them for each.
         if not target.startswith(":"):
             label = self.classes.resolve(target)
-            choice = Choice("", "label", label, provenance)
-            return self._decide(ids, "label", choice, label=label)
+            return self._decide(
+                ids, "label", Choice("", "label", label, provenance), label=label
+            )
 
         place = target[1:]
         if place not in PLACE_ACTIONS:

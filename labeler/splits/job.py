@@ -174,13 +174,18 @@ def _describe_tied_files(dataset: Dataset, plan: SplitPlan) -> JsonDict:
         path = format_short_path(find_location(dataset, key).describe())
         lines.append(f"{path}: {reason}")
 
-    command = f"gleanset list samples --where split=null {dataset.option}"
-    files = summarize_lines(lines, command, len(tied_reasons))
+    files = summarize_lines(
+        lines,
+        f"gleanset list samples --where split=null {dataset.option}",
+        len(tied_reasons),
+    )
     # Every split leaves out what is tied to what is held out.
     if LeftOut.TIED_TO_HELD_OUT.value in tied_reasons.values():
         return files
-    note = "another --seed makes a new split, which leaves none of them out"
-    return {"note": note, **files}
+    return {
+        "note": "another --seed makes a new split, which leaves none of them out",
+        **files,
+    }
 
 
 def _list_missing_classes(plan: SplitPlan) -> list[str]:

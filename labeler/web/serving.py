@@ -68,6 +68,7 @@ def serve_labeler(
         if has_display():
             webbrowser.open(links[0])
 
-    api = LabelerApi(job.root, settings, request.double)
-    run_server(api.create_app(), request, announce)
+    run_server(
+        LabelerApi(job.root, settings, request.double).create_app(), request, announce
+    )
     return None

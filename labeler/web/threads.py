@@ -68,8 +68,7 @@ class PageComposer:
         db = self._session.dataset.db
         db.execute("DROP VIEW IF EXISTS temp.sample")
         if samples:
-            rows = ",".join(map(str, samples))
-            db.execute(_SAMPLES_WITHOUT_LABELS.format(rows=rows))
+            db.execute(_SAMPLES_WITHOUT_LABELS.format(rows=",".join(map(str, samples))))
 
     def list_checks(self, *, of_copies: bool) -> list[CopiesCheck | LabelsCheck]:
         """Return duplicate sets, or pages of doubtful labels."""

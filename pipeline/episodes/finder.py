@@ -250,8 +250,7 @@ class ShotFrame:
             boxes = np.array([end.face.box for end in pair])  # ends x 4
             # On the line between the boxes at both ends, or that of the one end.
             edges = [np.interp(self.candidate.time, times, edge) for edge in boxes.T]
-            box = FloatBox(*map(float, edges))
-            face = follow_face(self.grey, box, pair)
+            face = follow_face(self.grey, FloatBox(*map(float, edges)), pair)
             if face is None:
                 return False
             faces.append(face)

@@ -250,8 +250,9 @@ def write_report(
         short_location=shorten_location,
         setting=format_setting,
     )
-    page = environment.get_template(TEMPLATE).render(report=report)
-    write_atomic(target, encode_page(page))
+    write_atomic(
+        target, encode_page(environment.get_template(TEMPLATE).render(report=report))
+    )
     return target
 
 

@@ -328,8 +328,7 @@ def _start_error(error: Exception) -> MissingComponent:
 
 def _first_line(error: Exception) -> str:
     # As text, an error of selenium also has the word "Message" and a stack trace.
-    text = str(getattr(error, "msg", None) or error)
-    line, _, _ = text.strip().partition("\n")
+    line, _, _ = str(getattr(error, "msg", None) or error).strip().partition("\n")
     return line[:300]
 
 

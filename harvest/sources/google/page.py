@@ -70,8 +70,7 @@ class GoogleResult(NamedTuple):
 
 def parse_page(page: GooglePage) -> list[GoogleResult]:
     """Return every image of a page and of the answers to its scripts once."""
-    answers = map(parse_answer, page.answers)
-    return _drop_repeats(parse_results(page.html), *answers)
+    return _drop_repeats(parse_results(page.html), *map(parse_answer, page.answers))
 
 
 def parse_results(html: str) -> list[GoogleResult]:
@@ -116,11 +115,9 @@ def _iter_nested_texts(text: str) -> Iterator[str]:
 def count_tiles(html: str) -> int:
     """Return how many images a page shows, with or without an address."""
     tree = parse_html(html)
-    counts = []
-    for attribute in _TILE_ATTRIBUTES:
-        tiles = set(tree.xpath(f"//@{attribute}"))
-        counts.append(len(tiles - {""}))
-    return max(counts)
+    return max(
+        len(set(tree.xpath(f"//@{attribute}")) - {""}) for attribute in _TILE_ATTRIBUTES
+    )
 
 
 def classify_page(page: GooglePage) -> PageState:

@@ -141,8 +141,10 @@ class PixivApi:
                 grant_type="refresh_token", refresh_token=self.token
             )
         except _TokenRefused:
-            text = "Pixiv rejected the refresh token: it is wrong or expired"
-            raise NeedsLogin(text, LOGIN_HELP["pixiv"]) from None
+            raise NeedsLogin(
+                "Pixiv rejected the refresh token: it is wrong or expired",
+                LOGIN_HELP["pixiv"],
+            ) from None
 
         if not answer.access_token or not answer.user:
             raise format_error("a login without its account or access token")
@@ -220,8 +222,10 @@ class PixivApi:
         try:
             return self._get(path, params, check)
         except _TokenRefused:
-            text = "Pixiv rejects the access token that it just issued"
-            raise NeedsLogin(text, LOGIN_HELP["pixiv"]) from None
+            raise NeedsLogin(
+                "Pixiv rejects the access token that it just issued",
+                LOGIN_HELP["pixiv"],
+            ) from None
 
     def _get(
         self, path: str, params: Mapping[str, object], check: CheckResponse
@@ -283,8 +287,7 @@ def format_error(answer: str) -> Changed:
 def _next_offset(next_url: object, offset: int) -> int | None:
     if not next_url:
         return None
-    params = parse_qs(urlsplit(str(next_url)).query)
-    next_offset, *_ = params.get("offset", [""])
+    next_offset, *_ = parse_qs(urlsplit(str(next_url)).query).get("offset", [""])
     if not next_offset.isdecimal() or int(next_offset) <= offset:
         raise format_error("a next page that is not ahead")
     return int(next_offset)
@@ -401,8 +404,9 @@ def log_in_to_pixiv(
     # An endpoint given by the user may be on this machine.
     with Client(allow_private=(endpoint, auth_endpoint) != (HOST, AUTH_HOST)) as client:
         api = PixivApi(endpoints, client, token="", pace=0)
-        token = _ask_for_token(api, ask, open_browser)
-        api.token = check_pasted_secret(token, "refresh token")
+        api.token = check_pasted_secret(
+            _ask_for_token(api, ask, open_browser), "refresh token"
+        )
         account = api.log_in()
         # The site may have replaced the token.
         return store_login("pixiv", {"pixiv.refresh_token": api.token}, account=account)

@@ -175,8 +175,9 @@ def _iter_candidates(
             # The API has the size of the first page only; it applies to every frame of a ugoira.
             width = work.width
             height = work.height
-        origin = _make_origin(work, key, url, query)
-        yield Candidate(url, origin, width, height, referer=REFERER)
+        yield Candidate(
+            url, _make_origin(work, key, url, query), width, height, referer=REFERER
+        )
 
 
 class _User(msgspec.Struct):

@@ -253,8 +253,9 @@ class TileModel(QAbstractListModel):
     def withdraw_labels(self, rows: Iterable[int]) -> None:
         """Show samples as waiting until they are read: their labels are being removed."""
         for sample in {self._ids[row] for row in rows} & self._tiles.keys():
-            tile = self._tiles[sample]
-            self._tiles[sample] = tile._replace(status="queue", label=None, mark=None)
+            self._tiles[sample] = self._tiles[sample]._replace(
+                status="queue", label=None, mark=None
+            )
         self.refresh()
 
     def prediction(self, row: int) -> TilePrediction:
@@ -287,8 +288,9 @@ class TileModel(QAbstractListModel):
         if predictions.label is not None:
             parts.append(tr("suggested: {label}", label=predictions.label))
         if predictions.confidence is not None:
-            percent = round(predictions.confidence * 100)
-            parts.append(tr("{percent} percent", percent=percent))
+            parts.append(
+                tr("{percent} percent", percent=round(predictions.confidence * 100))
+            )
         if tile is not None and tile.label:
             parts.append(tile.label)
         if state.mark is TileMark.LIFTED:

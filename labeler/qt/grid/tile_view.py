@@ -129,8 +129,13 @@ def _paint_stack_plates(painter: QPainter, rect: QRect) -> QRect:
     step = max(3, rect.width() // 32)
     ground = theme.blend(theme.backdrop(), colour(Role.Text), 0.5)
     pen = QPen(colour(Role.Base), 1)
-    plate = rect.adjusted(2 * step, 0, 0, -2 * step)
-    theme.draw_frame(painter, plate, pen, ground, theme.TILE_RADIUS)
+    theme.draw_frame(
+        painter,
+        rect.adjusted(2 * step, 0, 0, -2 * step),
+        pen,
+        ground,
+        theme.TILE_RADIUS,
+    )
     return rect.adjusted(0, 2 * step, -2 * step, 0)
 
 
@@ -584,8 +589,12 @@ class TileView(QListView):
                 placed.first if placed else -1,
                 colour(Role.Window),
             )
-            place = self._sliding(row, rect.translated(0, -offset))
-            paint_tile(painter, place, appearance, ground)
+            paint_tile(
+                painter,
+                self._sliding(row, rect.translated(0, -offset)),
+                appearance,
+                ground,
+            )
             painted = area.intersected(rect).boundingRect()
             is_new = self.tiles.id(row) not in self.seen_samples
             tile = self.tiles.tile(row)

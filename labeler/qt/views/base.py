@@ -236,8 +236,10 @@ class LabelerView(QWidget):
             texts.append(tr("No label looks doubtful."))
 
         number = f" ({doubtful:,})" if doubtful else ""
-        review = self.to_view("review", tr("Review labels") + number)
-        steps.insert(0 if doubtful else len(steps), review)
+        steps.insert(
+            0 if doubtful else len(steps),
+            self.to_view("review", tr("Review labels") + number),
+        )
         if faceless:
             texts.append(tr("{count} images have no face.", count=faceless))
             steps.append(self.to_view("crop", tr("Draw boxes manually")))

@@ -412,8 +412,9 @@ class ClassPagesView(LabelingView):
         if self.state.shown.page.tiles:
             self.empty.show_notice(None)
         elif self.state.is_preparing and (counts is None or counts.pending):
-            text = tr("You can already type a name.")
-            self.empty.show_notice(Notice(tr("Preparing pages…"), text))
+            self.empty.show_notice(
+                Notice(tr("Preparing pages…"), tr("You can already type a name."))
+            )
         elif counts is not None and counts.total:
             self.show_all_sorted(counts)
         elif counts is not None:
@@ -464,8 +465,9 @@ class ClassPagesView(LabelingView):
 
     def undo_name(self) -> str:
         """Return the arrangement that an undo reverts; '' for a step."""
-        state = replace(self.state, last=self.last_step())
-        change = find_arrangement(state, StepKind.UNDO)
+        change = find_arrangement(
+            replace(self.state, last=self.last_step()), StepKind.UNDO
+        )
         return tr(change.arrangement.value) if change and change.arrangement else ""
 
     def _text_changed(self, text: str) -> None:
@@ -537,8 +539,9 @@ class ClassPagesView(LabelingView):
             partial(self.take, click_heading, rows[0]),
         )
         if shown.has_clusters:
-            part = partial(self._press, split, rows)
-            menu.addAction(tr(Message.PARTED.value) + "\t−", part)
+            menu.addAction(
+                tr(Message.PARTED.value) + "\t−", partial(self._press, split, rows)
+            )
         others = menu.addMenu(tr("Join with"))
         for other, box in self.view.cards():
             if other != card:

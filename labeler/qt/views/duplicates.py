@@ -441,8 +441,9 @@ class DuplicatesView(LabelingView):
 
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Refuse labels."""
-        text = tr("This view only marks duplicates: label faces in the grid (F2)")
-        self.worker.show_message(text)
+        self.worker.show_message(
+            tr("This view only marks duplicates: label faces in the grid (F2)")
+        )
 
     def step_reverted(self, step: StepResult) -> None:
         """Read the sets again: some may have returned."""

@@ -152,8 +152,9 @@ class EnlargedFaceOverlay(QWidget):
         painter.fillRect(self.rect(), backdrop())
         painter.setPen(colour(Role.Text))
         line = em(self, 1.7)
-        area = self.rect().adjusted(4, 4, -4, -2 * line)
-        target = draw_fitted(painter, area, self._image)
+        target = draw_fitted(
+            painter, self.rect().adjusted(4, 4, -4, -2 * line), self._image
+        )
         centre = Qt.AlignmentFlag.AlignCenter
         lower = QRect(
             0,
@@ -185,8 +186,7 @@ class EnlargedFaceOverlay(QWidget):
 
     def box_on_screen(self, target: QRect, face: FrameFace) -> QRect:
         """Return the box of a face when the image is painted into `target`."""
-        frame = self.frame_file.frame
-        scale = target.width() / max(1, frame.width)
+        scale = target.width() / max(1, self.frame_file.frame.width)
         box = QTransform.fromScale(scale, scale).mapRect(QRectF(*face.box)).toRect()
         return box.translated(target.topLeft())
 

@@ -153,8 +153,10 @@ class PageGrid(GestureView):
         # Faces that were not on the screen come out of their portraits.
         for card in self._grid.placed:
             if card.section.portrait >= 0:
-                start = card.portrait.topLeft()
-                places = dict.fromkeys(self.tiles.ids(card.rows), start) | places
+                places = (
+                    dict.fromkeys(self.tiles.ids(card.rows), card.portrait.topLeft())
+                    | places
+                )
 
         self.slide_from(places)
 
@@ -282,8 +284,9 @@ class PageGrid(GestureView):
             colour(Role.Base),
             CONTROL_RADIUS,
         )
-        text = f"{tag} {tr('Name?')}".strip()
-        draw_text(painter, field.adjusted(SPACE_M, 0, 0, 0), text)
+        draw_text(
+            painter, field.adjusted(SPACE_M, 0, 0, 0), f"{tag} {tr('Name?')}".strip()
+        )
 
     def _note(self, placed: PlacedSection) -> str:
         """Return how many faces a name is typed for, Del would reject, or a card has."""

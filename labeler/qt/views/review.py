@@ -216,8 +216,9 @@ class FilteredView(LabelingView):
 
     def read_choices(self) -> None:
         def read(session: SortingSession) -> tuple[FilterChoices, list[str]]:
-            choices = Reviews(session.dataset.db).get_filter_choices()
-            return choices, session.dataset.classes.list_names()
+            return Reviews(
+                session.dataset.db
+            ).get_filter_choices(), session.dataset.classes.list_names()
 
         self.worker.ask(read, lambda choices: self.offer(*choices))
 

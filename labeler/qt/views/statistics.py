@@ -90,8 +90,11 @@ class ClassTable(QTreeWidget):
             item.setSizeHint(NAME, QSize(0, ROW_HEIGHT))
             for number, (title, text) in list(enumerate(texts.items()))[COUNT:]:
                 item.setTextAlignment(number, ALIGN_RIGHT)
-                spoken = f"{row.name}, {title}: {text or '–'}"
-                item.setData(number, Qt.ItemDataRole.AccessibleTextRole, spoken)
+                item.setData(
+                    number,
+                    Qt.ItemDataRole.AccessibleTextRole,
+                    f"{row.name}, {title}: {text or '–'}",
+                )
 
             if row.name in selected:
                 self.setCurrentItem(item)
