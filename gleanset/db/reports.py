@@ -302,5 +302,8 @@ class Reports(Table):
 
 def _report_from_row(row: Row) -> Report:
     phash = None if row["phash"] is None else to_unsigned(row["phash"])
-    claim = record_from_row(Claim, row, box=box_from_row(row), phash=phash)
-    return record_from_row(Report, row, claim=claim)
+    return record_from_row(
+        Report,
+        row,
+        claim=record_from_row(Claim, row, box=box_from_row(row), phash=phash),
+    )

@@ -207,8 +207,9 @@ class ShardWriter:
                 put(ShardRecord(file, data, row))
                 if file_item.has_gps:
                     files_with_gps.append(file)
-                cells = {key: str(row[key]) for key in LICENCE_COLUMNS}
-                images.append({"file": file} | cells)
+                images.append(
+                    {"file": file} | {key: str(row[key]) for key in LICENCE_COLUMNS}
+                )
 
         manifest = ShardManifest(
             shard=path.name,

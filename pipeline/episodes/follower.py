@@ -142,8 +142,9 @@ class FaceChooser(FrameChooser):
             box = detection.face.box
             # Smaller ones are tracked, and stored with a frame that is kept for a larger one.
             if min(box.width, box.height) >= MIN_FACE_SIDE:
-                portraits = self._portraits[track.number]
-                self._add_portrait(portraits, TrackPortrait(frame, face))
+                self._add_portrait(
+                    self._portraits[track.number], TrackPortrait(frame, face)
+                )
 
     def _add_portrait(
         self, portraits: list[TrackPortrait], portrait: TrackPortrait
