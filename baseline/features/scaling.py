@@ -1,10 +1,7 @@
 """Scaling features for training a head; does not need torch."""
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
-from typing import Any, NamedTuple, Self
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -79,24 +76,3 @@ class Scaling(NamedTuple):
     def transform(self, vectors: FloatArray) -> Float32Array:
         """Return scaled features."""
         return ((vectors - self.mean) / self.deviation).astype(np.float32)
-
-
-@contextmanager
-def limit_threads() -> Iterator[None]:
-    """Limit linear algebra libraries to one thread.
-
-    On a busy machine several threads spend most of their time waiting for each other.
-    """
-    # The import of scikit-learn takes a second: not for the programs that do without it.
-    with _find_libraries("sklearn.linear_model" in sys.modules).limit(limits=1):
-        yield
-
-
-@cache
-def _find_libraries(_with_sklearn: bool) -> Any:
-    # Cached, because finding them takes longer than solving a small problem. With another argument
-    # they are found again: scikit-learn loads more of them, and only loaded ones can be limited.
-    import scipy.linalg  # noqa: F401
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()

@@ -17,7 +17,7 @@ import numpy as np
 from baseline.evaluation.metrics import describe_coverage
 from baseline.features.backbone import Backbone, FeaturePart
 from baseline.features.features import FeatureSpec, compute_features
-from baseline.features.scaling import Scaling, limit_threads
+from baseline.features.scaling import Scaling
 from baseline.features.texture import get_prior_weights, parse_part_weights
 from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
 from baseline.prelabel.propose import choose_label_next, propose
@@ -33,7 +33,13 @@ from curation.similarity.vectors import (
 )
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
-from gleanset.arrays import Float32Array, normalize_rows, split_columns, thin_out
+from gleanset.arrays import (
+    Float32Array,
+    limit_threads,
+    normalize_rows,
+    split_columns,
+    thin_out,
+)
 from gleanset.command_result import CommandResult
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import PrelabelSamples, Proposals, iter_proposed_samples

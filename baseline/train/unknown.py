@@ -32,7 +32,7 @@ from baseline.evaluation.intervals import share_interval_or_none
 from baseline.evaluation.outputs import Outputs, concatenate_outputs
 from baseline.evaluation.unknown_rule import choose_class_thresholds
 from baseline.features.backbone import ImageShape
-from baseline.features.scaling import Scaling, limit_threads
+from baseline.features.scaling import Scaling
 from baseline.settings import Settings, Transfer
 from baseline.train.cross_validation import cross_validate
 from baseline.train.membership import FOLDS as MEMBERSHIP_FOLDS
@@ -49,7 +49,7 @@ from baseline.train.training import (
     compute_split_outputs,
     with_distances,
 )
-from gleanset.arrays import Float64Array, Pixels
+from gleanset.arrays import Float64Array, Pixels, limit_threads
 from gleanset.errors import InputUnusable, UsageError
 
 MAX_KNOWN_REJECTED = 0.08

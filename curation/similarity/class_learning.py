@@ -30,6 +30,7 @@ from gleanset.arrays import (
     Float32Array,
     Float64Array,
     IntArray,
+    limit_threads,
     thin_out,
 )
 from gleanset.db.journal import HINT, IMPORT, classify_provenance
@@ -504,6 +505,7 @@ REVIEW_NEIGHBOR_WEIGHT = 0.5
 """Weight of that similarity, next to the score of the ridge regression (1)."""
 
 
+@limit_threads()
 def predict_left_out(
     vectors: Float32Array, y: IntArray, groups: IntArray
 ) -> Float64Array:
@@ -556,6 +558,7 @@ def list_training_keys(samples: Sequence[PrelabelSample]) -> list[str]:
     ]
 
 
+@limit_threads()
 def learn_classes(
     samples: Sequence[PrelabelSample],
     vectors: Float32Array,

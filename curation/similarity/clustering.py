@@ -9,7 +9,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.arrays import Float32Array, IntArray, normalize_rows, thin_out
+from gleanset.arrays import (
+    Float32Array,
+    IntArray,
+    limit_threads,
+    normalize_rows,
+    thin_out,
+)
 
 MIN_DISTANCE = 1e-4
 """Smaller distances are rounding errors: the vectors are equal."""
@@ -34,6 +40,7 @@ def list_tracks(tracks: Iterable[str | None]) -> list[list[int]]:
     return list(samples_by_track.values())
 
 
+@limit_threads()
 def refine_with_tracks(
     vectors: Float32Array, tracks: Iterable[Sequence[int] | IntArray]
 ) -> Float32Array:

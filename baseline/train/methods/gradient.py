@@ -9,7 +9,6 @@ from baseline.data.samples import check_classes
 from baseline.features.backbone import ImageShape
 from baseline.features.compute import reproducible
 from baseline.features.graph_backbones import SmallBackbone
-from baseline.features.scaling import limit_threads
 from baseline.settings import Finetune, Simple, Triplet
 from baseline.train.batches import (
     BatchHardObjective,
@@ -38,7 +37,7 @@ from baseline.train.trained_net import (
     build_gallery,
 )
 from baseline.train.training import TrainingCallback, TrainingData, TrainingResult
-from gleanset.arrays import Float32Array, Float64Array, IntArray
+from gleanset.arrays import Float32Array, Float64Array, IntArray, limit_threads
 
 
 def fit_simple(

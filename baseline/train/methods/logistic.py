@@ -19,7 +19,6 @@ from sklearn.linear_model import LogisticRegression
 
 from baseline.data.samples import split_stratified_groups
 from baseline.features.backbone import FeaturePart
-from baseline.features.scaling import limit_threads
 from baseline.features.texture import PartWeights
 from gleanset.arrays import (
     Array,
@@ -27,6 +26,7 @@ from gleanset.arrays import (
     Float64Array,
     FloatArray,
     IntArray,
+    limit_threads,
     split_columns,
 )
 
