@@ -154,8 +154,7 @@ def choose_views(settings: Transfer | Triplet, images: int) -> int:
 
 def preset_names() -> list[str]:
     """Return the names of our presets, sorted."""
-    files = (resources.files("baseline") / "presets").iterdir()
-    names = [file.name for file in files]
+    names = [file.name for file in (resources.files("baseline") / "presets").iterdir()]
     return sorted(
         name.removesuffix(".toml") for name in names if name.endswith(".toml")
     )

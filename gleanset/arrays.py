@@ -45,8 +45,7 @@ def split_by_number(numbers: IntArray) -> list[IntArray]:
     if not len(numbers):
         return []
     order = np.argsort(numbers, kind="stable")
-    starts = np.flatnonzero(np.diff(numbers[order])) + 1
-    return np.split(order, starts)
+    return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
 
 
 def split_columns(x: Array, widths: Sequence[int]) -> list[Array]:

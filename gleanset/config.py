@@ -93,9 +93,8 @@ def read_toml(path: Path, shape: type[T]) -> T:
         # This checks the rest: what classes check themselves.
         return msgspec.convert(data, shape)
     except msgspec.ValidationError as error:
-        raise _recipe_error(
-            path, text, [_Mistake((), _describe_problem(error), WRONG_VALUE)]
-        ) from error
+        mistake = _Mistake((), _describe_problem(error), WRONG_VALUE)
+        raise _recipe_error(path, text, [mistake]) from error
 
 
 def _hint_for_reading(error: OSError | UnicodeDecodeError) -> str:
@@ -165,8 +164,7 @@ def _find_mistakes_in_table(
                 (*place, key),
             )
         else:
-            guess = did_you_mean(key, shapes)
-            hint = f"{guess}known keys: {', '.join(sorted(shapes))}"
+            hint = f"{did_you_mean(key, shapes)}known keys: {', '.join(sorted(shapes))}"
             yield _Mistake(
                 (*place, key),
                 f"unknown key {key!r}",

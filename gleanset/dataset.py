@@ -518,9 +518,8 @@ class Dataset(SampleCollection):
         plugin_uses = self.settings.plugin
         # Plugins of Gleanset itself have no package.
         if plugin_use.made_by and plugin_use not in plugin_uses:
-            self._add_setting(
-                "plugin", [msgspec.to_builtins(plugin_use)], [*plugin_uses, plugin_use]
-            )
+            addition = [msgspec.to_builtins(plugin_use)]
+            self._add_setting("plugin", addition, [*plugin_uses, plugin_use])
 
     def _add_setting(self, key: str, addition: object, value: object) -> None:
         """Append a table to `dataset.toml`; `value` is that of the setting with it."""

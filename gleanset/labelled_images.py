@@ -88,12 +88,8 @@ def import_image(
 
         # A box around everything is the whole image, as a sample without a face is.
         detector = "whole" if pixel_box == image_box else HAND
-        crops.append(
-            (
-                cropper.crop(measures.sha256, pixels, Face(detector, pixel_box, 1.0)),
-                label,
-            )
-        )
+        face = Face(detector, pixel_box, 1.0)
+        crops.append((cropper.crop(measures.sha256, pixels, face), label))
 
     if errors and not crops:
         raise errors[0]
@@ -250,9 +246,8 @@ def _store_image(
             dataset.images.update_credit(sha256, origin)
         for crop, label in image.crops:
             dataset.faces.add_manual(sha256, crop)
-            label_files.setdefault(crop.key, {})[dataset.classes.resolve(label)] = (
-                origin.key
-            )
+            files_by_label = label_files.setdefault(crop.key, {})
+            files_by_label[dataset.classes.resolve(label)] = origin.key
         dataset.rejections.remove(STAGE, origin.key)
 
     return is_new

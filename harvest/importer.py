@@ -231,8 +231,7 @@ class Importer:
             self._note_hint(measured.sha256, origin)
             self._note_replaced(measured.sha256, origin)
             if origin.url:
-                host = urlsplit(origin.url).hostname
-                repeat = f"{host}: {measured.sha256[:12]}"
+                repeat = f"{urlsplit(origin.url).hostname}: {measured.sha256[:12]}"
                 self._repeats[repeat] += 1
                 self._targets.record_redirect(repeat, origin.url)
 

@@ -251,9 +251,8 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         ]
         file = Path(self.input) if self.input else None
         words = read_keywords(pairs, file, self.label, self.encoding)
-        return plan_searches(
-            words, sources, group_options_by_source(self.options, as_tuple(self.source))
-        )
+        options = group_options_by_source(self.options, as_tuple(self.source))
+        return plan_searches(words, sources, options)
 
     def with_options(self, options: Mapping[str, str]) -> KeywordRequest:
         """Return the same request with other options, such as 'bing.size': 'large'."""
@@ -276,9 +275,8 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         sources = self.load_sources()
         options = group_options_by_source(self.options, as_tuple(self.source))
         for source in sources:
-            source.check_ready(
-                source.settings(Query(source.example, options=options[source.name]))
-            )
+            query = Query(source.example, options=options[source.name])
+            source.check_ready(source.settings(query))
 
     def run(
         self,

@@ -209,9 +209,8 @@ def _crop_face(dataset: Dataset, image: Image, face: Face, scratch: Path) -> Fac
             f"{path} cannot be read: {error}",
             "put the images folder of the dataset back",
         ) from error
-    return FaceCropper(geometry, dataset.crops(scratch)).crop(
-        image.sha256, pixels, face
-    )
+    cropper = FaceCropper(geometry, dataset.crops(scratch))
+    return cropper.crop(image.sha256, pixels, face)
 
 
 def _clip_to_image(box: Box, image: Image) -> Box:

@@ -305,10 +305,10 @@ def _make_typical_faces(dataset: Dataset, name: str) -> list[str]:
     # Faces of reports are only shown where a class has no others: they may be what is wrong.
     rows = queue.list_typical(class_id, MAX_TYPICAL_FACES)
     rows = rows or queue.get_portraits(class_id)
-    samples = filter(
-        None, map(dataset.samples.get, SampleTiles(dataset.db).get_keys(rows))
-    )
-    faces = map(Thumbnails(dataset, with_reports=True).of_sample, samples)
+    keys = SampleTiles(dataset.db).get_keys(rows)
+    samples = filter(None, map(dataset.samples.get, keys))
+    thumbnails = Thumbnails(dataset, with_reports=True)
+    faces = map(thumbnails.of_sample, samples)
     return [face.src for face in faces if face]
 
 

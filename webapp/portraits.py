@@ -92,15 +92,12 @@ def _make_example(dataset: Dataset, samples: list[Sample]) -> str | None:
     def rank_image(sha256: str) -> tuple[bool, int]:
         image_samples = samples_by_image[sha256]
         is_in_train = any(sample.split == "train" for sample in image_samples)
-        return is_in_train, -len({sample.label for sample in image_samples})
+        classes = {sample.label for sample in image_samples}
+        return is_in_train, -len(classes)
 
     best = sorted(samples_by_image, key=rank_image)[:MAX_ATTEMPTS]
-    return _find_first_src(
-        map(
-            Thumbnails(dataset, EXAMPLE_SIDE).of_image,
-            filter(None, map(dataset.images.get, best)),
-        )
-    )
+    images = filter(None, map(dataset.images.get, best))
+    return _find_first_src(map(Thumbnails(dataset, EXAMPLE_SIDE).of_image, images))
 
 
 def _find_first_src(thumbnails: Iterable[Thumbnail | None]) -> str | None:

@@ -138,10 +138,8 @@ def predict_values(
 
     def take_answers(image: _ImageResult) -> JsonDict:
         # Not strict: the remaining answers are those of the next images.
-        return image.to_json(
-            "parts",
-            starmap(_predicted_part_to_json, zip(image.parts, answers, strict=False)),
-        )
+        pairs = zip(image.parts, answers, strict=False)
+        return image.to_json("parts", starmap(_predicted_part_to_json, pairs))
 
     source = {"run": model.run, "model_version": model.version}
     return [

@@ -491,9 +491,8 @@ def find_unclear_reports(
     reports = dataset.reports.get_pending(numbers)
     names = {*NO_CLASS, *dataset.classes.list_names()}
     unclear: dict[Obstacle, set[int]] = {obstacle: set() for obstacle in Obstacle}
-    unclear[Obstacle.CONTRADICTORY] = list_disputed_reports(dataset).keys() & set(
-        numbers
-    )
+    disputed_reports = list_disputed_reports(dataset)
+    unclear[Obstacle.CONTRADICTORY] = disputed_reports.keys() & set(numbers)
     unclear[Obstacle.MISFIT] = find_misfits(dataset, reports)
     copies = find_copies(dataset, reports)
     for report in reports:
@@ -649,6 +648,5 @@ def _read_and_crop(
     )
     box = report.claim.box
     is_whole = box == Box(0, 0, measures.width, measures.height)
-    return measures, cropper.crop(
-        measures.sha256, pixels, Face(WHOLE if is_whole else HAND, box, score=1.0)
-    )
+    face = Face(WHOLE if is_whole else HAND, box, score=1.0)
+    return measures, cropper.crop(measures.sha256, pixels, face)

@@ -91,9 +91,8 @@ class ReportSpool:
             report = msgspec.structs.replace(report, claim=claim)
             # The same report, sent again, has the same file.
             content = claim.note if claim.kind == REMOVAL else claim.claimed
-            name = hash_bytes(
-                msgspec.json.encode((claim.kind, claim.sha256, claim.box, content))
-            )
+            identity = (claim.kind, claim.sha256, claim.box, content)
+            name = hash_bytes(msgspec.json.encode(identity))
             file = self.root / SPOOL_FOLDER / f"{name}{SPOOL_SUFFIX}"
             if file.exists() or dataset.reports.contains(claim):
                 return False, claim.claimed

@@ -498,8 +498,7 @@ def _find_lowest_threshold(
     max_lost_images = math.floor((1 - recall) * len(outputs) + 1e-9)
     if max_lost_images >= len(outputs):
         return 0.0
-    descending = np.sort(image_thresholds)[::-1]
-    lowest = float(descending[max_lost_images])
+    lowest = float(np.sort(image_thresholds)[::-1][max_lost_images])
     if math.isinf(lowest):
         others = [other for other in rule.thresholds if other != name]
         lost_images = np.isinf(image_thresholds).sum()

@@ -137,8 +137,7 @@ def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMet
 
     # Rows are true classes, columns predicted ones; the last column is "unknown".
     confusion = np.zeros((len(classes), len(classes) + 1), np.int64)
-    columns = np.where(is_unknown, len(classes), answers)
-    np.add.at(confusion, (outputs.y, columns), 1)
+    np.add.at(confusion, (outputs.y, np.where(is_unknown, len(classes), answers)), 1)
 
     is_unsure = ~is_unknown & (
         confidences_of(answers, confidences) < MIN_ANSWER_CONFIDENCE

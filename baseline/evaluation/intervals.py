@@ -77,8 +77,7 @@ def effective_groups(groups: Groups) -> float:
 
     Source: Kish, "Survey Sampling", 1965.
     """
-    sizes = np.bincount(group_numbers(groups))
-    return _effective_number(sizes.astype(np.float64))
+    return _effective_number(np.bincount(group_numbers(groups)).astype(np.float64))
 
 
 def _effective_number(sizes: Float64Array) -> float:
@@ -140,8 +139,7 @@ def bound_share(
 
     # With few groups the variance itself is uncertain, as in Student's t.
     normal = float(ndtri(confidence))
-    student = float(stdtrit(effective - 1, confidence))
-    correction = (normal / student) ** 2
+    correction = (normal / float(stdtrit(effective - 1, confidence))) ** 2
     return _exact_limit(share, cases * correction / variance_inflation, confidence)
 
 
@@ -166,8 +164,7 @@ def _share_variance(sums: Float64Array, sizes: Float64Array) -> _ShareVariance:
     # The variance of a ratio of sums over groups (Cochran, section 6.4).
     groups = len(sizes)
     residuals = (sums - share * sizes) / sizes.sum()
-    variance = float((residuals**2).sum() * groups / (groups - 1))
-    return _ShareVariance(variance, share)
+    return _ShareVariance(float((residuals**2).sum() * groups / (groups - 1)), share)
 
 
 def _exact_limit(share: float, cases: float, confidence: float) -> float:

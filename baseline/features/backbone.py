@@ -226,8 +226,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def batch_slices(count: int, size: int) -> list[slice]:
     """Return slices of 0..`count` of at most `size` each, in order."""
-    starts = range(0, count, size)
-    return [slice(start, min(start + size, count)) for start in starts]
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def batch_items(

@@ -44,8 +44,7 @@ class PartWeights(NamedTuple):
         """Return JSON values for the metrics; empty for a single block."""
         if len(parts) == 1:
             return {}
-        names = [part.name for part in parts]
-        weights = dict(zip(names, self.weights, strict=True))
+        weights = dict(zip([part.name for part in parts], self.weights, strict=True))
         return {"parts": weights, "parts_by": self.by}
 
     def describe(self, parts: Sequence[FeaturePart]) -> str:
@@ -111,8 +110,7 @@ def _aspect_ratio(samples: Sequence[Sample]) -> float:
     """Return the geometric mean of longer to shorter sides."""
     sides = [(sample.box.width, sample.box.height) for sample in samples]
     log_widths, log_heights = np.log(sides).T
-    mean = np.abs(log_widths - log_heights).mean()
-    return float(np.exp(mean))
+    return float(np.exp(np.abs(log_widths - log_heights).mean()))
 
 
 def has_drawings(

@@ -210,8 +210,7 @@ def _order_by_similarity(
     position[order] = np.arange(len(points))
 
     # A track is in one cluster and counts once there.
-    clusters = assign_clusters(points[firsts])
-    return SimilarityOrder(position, clusters[track])
+    return SimilarityOrder(position, assign_clusters(points[firsts])[track])
 
 
 def _max_rejected_share(
@@ -367,7 +366,6 @@ def _walk(
     remaining = list(rows)
     while remaining:
         gaps = np.sum((points[remaining] - last_point) ** 2, axis=1)
-        index = int(np.argmin(gaps))
-        nearest = int(remaining.pop(index))
+        nearest = int(remaining.pop(int(np.argmin(gaps))))
         last_point = points[nearest]
         yield nearest

@@ -78,8 +78,7 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, key: BatchKey) -> tuple[Tensor, Tensor]:
         epoch, number, index = key
-        random = make_generator(self.seed, epoch, number)
-        x = self.samples.load(index, random)
+        x = self.samples.load(index, make_generator(self.seed, epoch, number))
         return x, torch.from_numpy(self.samples.y[index])
 
 
@@ -150,8 +149,7 @@ def make_class_sampler(y: IntArray, classes: int, images: int) -> BatchSampler:
         return np.concatenate(samples)
 
     def draw(random: np.random.Generator) -> list[IntArray]:
-        numbers = np.arange(len(members))
-        order = _repeat_equally(numbers, batches * width, random)
+        order = _repeat_equally(np.arange(len(members)), batches * width, random)
         return [draw_batch(row, random) for row in order.reshape(batches, width)]
 
     return draw
@@ -167,8 +165,7 @@ def _repeat_equally(
 ) -> IntArray:
     """Return `count` of `members` in random order, each as often as any other, give or take one."""
     rounds = math.ceil(count / len(members))
-    orders = [random.permutation(members) for _ in range(rounds)]
-    return np.concatenate(orders)[:count]
+    return np.concatenate([random.permutation(members) for _ in range(rounds)])[:count]
 
 
 class LossTerms(NamedTuple):

@@ -95,8 +95,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, State], Any] | None:
             for path in file.keys():  # noqa: SIM118 - not a dictionary
                 state_name, _, name = path.partition("/")
                 # Copied, because Windows cannot replace a mapped file.
-                tensor = file.get_tensor(path).clone()
-                states.setdefault(state_name, {})[name] = tensor
+                states.setdefault(state_name, {})[name] = file.get_tensor(path).clone()
             return states, json.loads(metadata["known"])
     except (OSError, SafetensorError, ValueError, KeyError):
         return None
@@ -163,8 +162,7 @@ def make_classifier_task(
 
     Each class has images in `train`.
     """
-    classes = int(train.y.max()) + 1
-    weights = compute_class_weights(train.y, classes, settings.balance)
+    weights = compute_class_weights(train.y, int(train.y.max()) + 1, settings.balance)
     batch = choose_batch_size(len(train), settings.batch)
     return TrainingTask(
         # Convolutions are faster in this memory format (docs/experiments.md).

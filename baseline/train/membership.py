@@ -300,8 +300,7 @@ def _leave_out(
     """Measure left-out rows by what was fitted on learned rows; empty without either."""
     if not (len(train_rows) and len(test_rows)):
         return []
-    membership = fit(sample.at(train_rows))
-    distances = membership.distances(sample.x[test_rows, 0])
+    distances = fit(sample.at(train_rows)).distances(sample.x[test_rows, 0])
     return [_LeftOutPart(test_rows, distances, np.unique(sample.y[train_rows]))]
 
 

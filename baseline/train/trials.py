@@ -146,8 +146,7 @@ def list_label_issues(
     Labels of `unseen` keys are not used for the calibration, if there are others.
     """
     reviewed_rows = [row for row, key in enumerate(outputs.keys) if key not in unseen]
-    rows = reviewed_rows or list(range(len(outputs)))
-    fitted = outputs.at(np.array(rows, np.int64))
+    fitted = outputs.at(np.array(reviewed_rows or list(range(len(outputs))), np.int64))
     groups = [examples.groups[key] for key in fitted.keys]
     shift = compute_prior_shift(examples, settings)
     calibration = fit_calibration(fitted.logits, fitted.y, groups, shift)

@@ -229,8 +229,7 @@ def _read_files(
 
         data = read_bytes(path)
         key = hash_bytes(data)[:KEY_LENGTH]
-        target = folder / GALLERY_FOLDER / f"{key}{path.suffix.lower()}"
-        write_atomic(target, data)
+        write_atomic(folder / GALLERY_FOLDER / f"{key}{path.suffix.lower()}", data)
         files.keys.append(key)
         files.pixels.append(parts[0].pixels)
 

@@ -128,8 +128,7 @@ def _estimate_prior_odds(odds: Float64Array) -> float:
     for _ in range(EM_ROUNDS):
         prior_odds = np.log(share / (1 - share))
         # Larger numbers would overflow.
-        posterior_odds = np.clip(odds + prior_odds, -50, 50)
-        probabilities = 1 / (1 + np.exp(-posterior_odds))
+        probabilities = 1 / (1 + np.exp(-np.clip(odds + prior_odds, -50, 50)))
         share = (probabilities.mean() + PRIOR_KNOWN) / (1 + PRIOR_KNOWN)
         share = min(share, 1 - 1e-6)
     return float(np.log(share / (1 - share)))

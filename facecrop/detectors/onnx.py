@@ -265,8 +265,7 @@ class OnnxModel(TiledDetector):
         count = self._layout.classes
         if setting:
             # How many classes there are is unknown (0) with NMS in the network.
-            highest = count - 1 if count else 1000
-            return parse_integer("face", setting, 0, highest)
+            return parse_integer("face", setting, 0, count - 1 if count else 1000)
 
         names = _read_class_names(self._session.get_modelmeta().custom_metadata_map)
         faces = [number for number, name in names.items() if "face" in name.lower()]

@@ -154,15 +154,8 @@ def search_tiles(
             box = _convert_box(raw.rect, place, width, height)
             if box is not None and not _is_cut(box, tile, width, height):
                 score = _clip_score(raw.score)
-                faces.append(
-                    Face(
-                        name,
-                        box,
-                        score,
-                        _convert_landmarks(raw.landmarks, place),
-                        raw.evidence,
-                    )
-                )
+                landmarks = _convert_landmarks(raw.landmarks, place)
+                faces.append(Face(name, box, score, landmarks, raw.evidence))
 
     if len(tiles) > 1:
         faces = drop_overlapping_faces(faces)

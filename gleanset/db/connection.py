@@ -293,12 +293,8 @@ class Connection:
 
     def insert_new(self, table: str, row: Mapping[str, object]) -> bool:
         """Insert a row inside a transaction unless it exists; return whether it is new."""
-        return (
-            self.execute(
-                insert_sql(table, tuple(row), "INSERT OR IGNORE"), tuple(row.values())
-            )
-            > 0
-        )
+        sql = insert_sql(table, tuple(row), "INSERT OR IGNORE")
+        return self.execute(sql, tuple(row.values())) > 0
 
     def execute_many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
         """Execute a statement for many rows inside a transaction."""

@@ -431,11 +431,8 @@ class Pairs(Table):
 
     def get_duplicate_ids(self) -> set[int]:
         """Return samples (rows) in a duplicate set or marked as duplicate."""
-        return set(
-            self._db.fetch_column(
-                "SELECT id FROM sample WHERE duplicate_set IS NOT NULL OR NOT kept"
-            )
-        )
+        sql = "SELECT id FROM sample WHERE duplicate_set IS NOT NULL OR NOT kept"
+        return set(self._db.fetch_column(sql))
 
 
 def _make_verdict(*columns: Any) -> PairVerdict:

@@ -483,10 +483,9 @@ class Scans(Table):
     def iter_to_crop(self, cut: str, *searches: Search) -> Iterator[StoredFile]:
         """Yield images to re-crop, after `find_lost_crops` and `mark_outdated_crops`."""
         sql = f"SELECT sha256, format FROM image i WHERE {_TO_CUT}"
-        return starmap(
-            StoredFile,
-            self._db.iter_rows(sql, ("sha256",), (encode_searches(searches), cut)),
-        )
+        arguments = (encode_searches(searches), cut)
+        rows = self._db.iter_rows(sql, ("sha256",), arguments)
+        return starmap(StoredFile, rows)
 
     def get_search(self, sha256: str) -> Search:
         """Return detector and settings of the last search of a searched image."""

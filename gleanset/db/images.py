@@ -390,12 +390,8 @@ class Images(Table):
 
     def iter_unprocessed(self) -> Iterator[tuple[str, str]]:
         """Yield (hash, format) of images without search and sample, by hash."""
-        return map(
-            tuple,
-            self._db.iter_rows(
-                f"SELECT sha256, format FROM image i WHERE {_FRESH}", ("sha256",)
-            ),
-        )
+        sql = f"SELECT sha256, format FROM image i WHERE {_FRESH}"
+        return map(tuple, self._db.iter_rows(sql, ("sha256",)))
 
     def find_interrupted_import(self, source: str) -> Path | None:
         """Return the folder of an interrupted import, if any."""

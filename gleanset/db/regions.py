@@ -354,11 +354,8 @@ class QualityMeasures(Table):
 
     def is_photo_dataset(self, max_samples: int) -> bool:
         """Return whether most of up to `max_samples` measured samples are photographs."""
-        return bool(
-            self._db.fetch_value(
-                f"SELECT avg(photo>0.5)>0.5 FROM ({_DRAWN})", (max_samples,)
-            )
-        )
+        sql = f"SELECT avg(photo>0.5)>0.5 FROM ({_DRAWN})"
+        return bool(self._db.fetch_value(sql, (max_samples,)))
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Quality]:
         """Return existing measures of samples by key."""

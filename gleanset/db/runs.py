@@ -161,8 +161,7 @@ class SplitEvaluations(Table):
 
 def fingerprint(samples: Iterable[str]) -> str:
     """Return a hash of a set of samples, independent of order."""
-    text = "\n".join(sorted(set(samples)))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(sorted(set(samples))).encode()).hexdigest()[:16]
 
 
 class LabelIssue(NamedTuple):

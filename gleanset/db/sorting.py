@@ -121,11 +121,8 @@ class SampleTiles(Table):
     def get_marks(self, keys: Sequence[str]) -> dict[int, str | None]:
         """Return the marks of samples (keys), by row."""
         samples = "sample s LEFT JOIN sorting_note m ON m.sample=s.id"
-        return dict_from_rows(
-            self._db.iter_rows_in(
-                f"SELECT s.id, m.mark FROM {samples} WHERE s.key IN (:items)", keys
-            )
-        )
+        sql = f"SELECT s.id, m.mark FROM {samples} WHERE s.key IN (:items)"
+        return dict_from_rows(self._db.iter_rows_in(sql, keys))
 
     def get_keys(self, ids: Sequence[int]) -> list[str]:
         """Return the keys of existing samples (rows), in the same order."""

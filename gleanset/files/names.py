@@ -130,8 +130,7 @@ def assign_folder_names(
         folder = make_folder_name(label)
         # Some file systems ignore the case of names.
         if folder.casefold() in used:
-            digest = hashlib.sha256(label.encode()).hexdigest()
-            folder = f"{folder}-{digest[:6]}"
+            folder = f"{folder}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
         used.add(folder.casefold())
         folders[label] = folder
     return folders

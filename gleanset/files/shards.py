@@ -84,9 +84,8 @@ def open_parquet(
 
         def put(record: ShardRecord) -> None:
             nonlocal group_bytes
-            rows.append(
-                {"image": {"bytes": record.data, "path": record.file}, **record.facts}
-            )
+            image = {"bytes": record.data, "path": record.file}
+            rows.append({"image": image, **record.facts})
 
             group_bytes += len(record.data)
             if len(rows) == GROUP_ROWS or group_bytes > GROUP_BYTES:

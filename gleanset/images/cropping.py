@@ -168,8 +168,7 @@ def crop_region(
         box.width + 2 * x,
         box.height + 2 * y,
     )
-    part = _crop_padded(pixels, larger_box)
-    upright = part.rotate(angle, Image.Resampling.BICUBIC)
+    upright = _crop_padded(pixels, larger_box).rotate(angle, Image.Resampling.BICUBIC)
     return upright.crop((x, y, x + box.width, y + box.height))
 
 

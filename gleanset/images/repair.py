@@ -136,8 +136,7 @@ def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:
     """
     # Marker, length, precision, height, width and the number of components are 10 bytes; then each
     # component has 3, the first of which is its id.
-    component_ids = header[10::3]
-    missing = set(product(component_ids, range(64)))
+    missing = set(product(header[10::3], range(64)))
     for scan in scans:
         # Marker, length, number of components; two bytes for each, beginning with its id; the first
         # and the last coefficient; and in the lower half of a byte the bits that are left out.
@@ -149,8 +148,7 @@ def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:
         first, last, precision = scan[after_components : after_components + 3]
         is_last_bit = precision & 15 == 0
         if is_last_bit:
-            scanned_ids = scan[5:after_components:2]
-            missing -= set(product(scanned_ids, range(first, last + 1)))
+            missing -= set(product(scan[5:after_components:2], range(first, last + 1)))
     return bool(header and scans) and not missing
 
 

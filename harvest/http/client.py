@@ -156,9 +156,8 @@ class Client:
             if page:
                 headers["Referer"] = normalize_url(page)
 
-        return self.fetch(
-            url, FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True)
-        )
+        policy = FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True)
+        return self.fetch(url, policy)
 
     def fetch(self, url: str, policy: FetchPolicy) -> Fetch:
         """Make one request after each `Turn`; return the last response.
@@ -463,9 +462,8 @@ def _too_large(url: str, max_bytes: int) -> Unreadable:
 
 
 def _decode_text(response: HttpResponse) -> str:
-    _, _, parameter = (
-        response.headers.get("Content-Type", "").lower().partition("charset=")
-    )
+    content_type = response.headers.get("Content-Type", "").lower()
+    _, _, parameter = content_type.partition("charset=")
     charset = parameter.partition(";")[0].strip(" \"'")
     try:
         return response.data.decode(charset or "utf-8", "replace")

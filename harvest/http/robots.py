@@ -385,8 +385,7 @@ def _as_access_rule(line: str) -> str:
     """Return a line with a signal as Allow or Disallow, one with an access rule as `_NO_RULE`."""
     if signal := _SIGNAL_LINE.match(line):
         path = signal[1]
-        preferences = signal[2].partition("#")[0]
-        is_allowed = _allows_training(preferences)
+        is_allowed = _allows_training(signal[2].partition("#")[0])
         # Without a path, a permission says nothing new (all is allowed at first), and as
         # "Allow: /" it would lift a prohibition in another line of the group.
         if is_allowed is None or (is_allowed and path is None):
@@ -435,8 +434,7 @@ def parse_tdm_rules(data: bytes) -> tuple[PathRule, ...]:
         return ()
     if not isinstance(entries, list):
         return ()
-    rules = map(_parse_rule, entries[:_MAX_RULES])
-    return tuple(rule for rule in rules if rule)
+    return tuple(rule for rule in map(_parse_rule, entries[:_MAX_RULES]) if rule)
 
 
 def _parse_rule(entry: object) -> PathRule | None:

@@ -290,12 +290,8 @@ class Scheduler(Generic[Result]):
             if job.candidate and self._slots.is_refusing(job.turn.host):
                 queue.popleft()
                 self._unsettled_count += 1
-                self._fail(
-                    job,
-                    Unreadable(
-                        NOT_ASKED, f"{url}: its host answered 429 or 503 repeatedly"
-                    ),
-                )
+                detail = f"{url}: its host answered 429 or 503 repeatedly"
+                self._fail(job, Unreadable(NOT_ASKED, detail))
                 continue
             if job.is_cleared:
                 return True
@@ -354,9 +350,8 @@ class Scheduler(Generic[Result]):
         self, candidate: Candidate, response: HttpResponse
     ) -> Outcome[Candidate, Result]:
         try:
-            outcome = Outcome(
-                candidate, self._process(self._client.extract_image(response))
-            )
+            data = self._client.extract_image(response)
+            outcome = Outcome(candidate, self._process(data))
         except Exception as error:
             outcome = make_failure(candidate, error)
         if response.url == normalize_url(candidate.url):

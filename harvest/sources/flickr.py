@@ -512,9 +512,8 @@ def log_in_to_flickr(ask: Ask, *, endpoint: str) -> LoginResult:
     Raises `NeedsLogin` when Flickr rejects them, `RateLimited`, `Blocked`, `Unreachable`,
     `Changed`, and `MissingComponent` without flickrapi.
     """
-    key = check_pasted_secret(
-        ask(f"Flickr API key (create one at {FLICKR_KEYS_PAGE})", hidden=True), "key"
-    )
+    question = f"Flickr API key (create one at {FLICKR_KEYS_PAGE})"
+    key = check_pasted_secret(ask(question, hidden=True), "key")
     key_secret = check_pasted_secret(ask("Its secret", hidden=True), "secret")
     # An endpoint given by the user may be on this machine.
     with Client(allow_private=endpoint != HOST) as client:

@@ -41,8 +41,7 @@ def append_frames(
     )
     # Every other pixel of the brightness is enough for what compares means of many frames.
     small = thumbs[:, 0, ::2, ::2].reshape(len(thumbs), -1).astype(np.float32)
-    spread = small.std(axis=1).astype(np.float64)
-    new = FrameBuffer(times, thumbs, steps, small, spread)
+    new = FrameBuffer(times, thumbs, steps, small, small.std(axis=1).astype(np.float64))
     if not window:
         return new
 
@@ -58,8 +57,7 @@ def drop_before(window: FrameBuffer, before: float) -> None:
     # Keep the last frame: the next one is compared with it.
     first = min(int(np.searchsorted(window.times, before)), len(window.times) - 1)
     for field in fields(FrameBuffer):
-        column = getattr(window, field.name)
-        setattr(window, field.name, column[first:])
+        setattr(window, field.name, getattr(window, field.name)[first:])
 
 
 def measure_distance(first: Pixels, other: Pixels) -> Float64Array:
@@ -360,5 +358,4 @@ def _make_gradual_cut(window: FrameBuffer, change: _EvenChange) -> SceneCut:
     # The span may cover only part of a fade, so look for black shortly after it as well.
     is_soon = (times > middle) & (times <= end + _FADE_TO_BLACK_SECONDS)
     is_dark = bool((window.spread[is_soon] <= MAX_BLANK_SPREAD).any())
-    begin = float(times[change.first])
-    return SceneCut(middle, begin, end, starts_scene=not is_dark)
+    return SceneCut(middle, float(times[change.first]), end, starts_scene=not is_dark)

@@ -140,8 +140,7 @@ def find_points(grey: Pixels, side: int = SIFT_SIDE) -> Points:
         descriptors = np.zeros((0, 128), np.float32)
 
     # Root-SIFT: the square roots of the shares of the directions.
-    totals = descriptors.sum(axis=1, keepdims=True)
-    roots = np.sqrt(descriptors / (totals + 1e-6))
+    roots = np.sqrt(descriptors / (descriptors.sum(axis=1, keepdims=True) + 1e-6))
 
     # By response alone watermarked copies are lost, by size alone crops (docs/experiments.md).
     order = np.argsort([-p.response * p.size**2 for p in keypoints], kind="stable")

@@ -358,8 +358,7 @@ def _count_units_left_out(dataset: Dataset, options: ExportOptions) -> Counter[s
     for sample, reason in _iter_reasons(dataset, options):
         unit = sample.track if options.is_clips else sample.image
         if unit is not None:
-            other_reason = reasons.get(unit, reason)
-            reasons[unit] = min(other_reason, reason, key=_REASONS.index)
+            reasons[unit] = min(reasons.get(unit, reason), reason, key=_REASONS.index)
 
     counts = Counter(reasons.values())
     if options.is_clips:
@@ -416,9 +415,8 @@ def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]
     for sample, image, copy in _iter_balanced(allowed_samples, balance):
         plan = plan_file(sample, image, options, copy)
         name = f"{sample.key}{make_copy_suffix(copy, options)}.{plan.extension}"
-        yield make_export_item(
-            dataset, sample, image, f"{sample.split}/{name}", plan
-        )._replace(copy=copy)
+        path = f"{sample.split}/{name}"
+        yield make_export_item(dataset, sample, image, path, plan)._replace(copy=copy)
 
 
 def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUnusable:

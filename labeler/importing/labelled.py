@@ -312,8 +312,7 @@ class LabelledFiles(msgspec.Struct):
             if path not in self._labels:
                 counts[self.ignored.get(path, self.default_reason)] += 1
         for path in self.tree.others:
-            reason = "file with labels" if path in self.tables else NOT_AN_IMAGE
-            counts[reason] += 1
+            counts["file with labels" if path in self.tables else NOT_AN_IMAGE] += 1
         return counts
 
 

@@ -124,11 +124,8 @@ class CommandQueue(QObject):
 
     def _read(self) -> None:
         while self.process is not None and self.process.canReadLine():
-            line = (
-                bytes(self.process.readLine().data())
-                .decode("utf-8", "replace")
-                .rstrip()
-            )
+            text = bytes(self.process.readLine().data()).decode("utf-8", "replace")
+            line = text.rstrip()
             try:
                 self.staged.emit(msgspec.json.decode(line, type=CommandStage))
             except msgspec.DecodeError:

@@ -250,9 +250,8 @@ def write_report(
         short_location=shorten_location,
         setting=format_setting,
     )
-    write_atomic(
-        target, encode_page(environment.get_template(TEMPLATE).render(report=report))
-    )
+    page = environment.get_template(TEMPLATE).render(report=report)
+    write_atomic(target, encode_page(page))
     return target
 
 

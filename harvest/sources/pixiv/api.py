@@ -404,9 +404,8 @@ def log_in_to_pixiv(
     # An endpoint given by the user may be on this machine.
     with Client(allow_private=(endpoint, auth_endpoint) != (HOST, AUTH_HOST)) as client:
         api = PixivApi(endpoints, client, token="", pace=0)
-        api.token = check_pasted_secret(
-            _ask_for_token(api, ask, open_browser), "refresh token"
-        )
+        token = _ask_for_token(api, ask, open_browser)
+        api.token = check_pasted_secret(token, "refresh token")
         account = api.log_in()
         # The site may have replaced the token.
         return store_login("pixiv", {"pixiv.refresh_token": api.token}, account=account)

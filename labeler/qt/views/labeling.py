@@ -152,9 +152,8 @@ class EnlargedFaceOverlay(QWidget):
         painter.fillRect(self.rect(), backdrop())
         painter.setPen(colour(Role.Text))
         line = em(self, 1.7)
-        target = draw_fitted(
-            painter, self.rect().adjusted(4, 4, -4, -2 * line), self._image
-        )
+        area = self.rect().adjusted(4, 4, -4, -2 * line)
+        target = draw_fitted(painter, area, self._image)
         centre = Qt.AlignmentFlag.AlignCenter
         lower = QRect(
             0,

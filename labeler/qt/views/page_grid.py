@@ -153,10 +153,8 @@ class PageGrid(GestureView):
         # Faces that were not on the screen come out of their portraits.
         for card in self._grid.placed:
             if card.section.portrait >= 0:
-                places = (
-                    dict.fromkeys(self.tiles.ids(card.rows), card.portrait.topLeft())
-                    | places
-                )
+                start = card.portrait.topLeft()
+                places = dict.fromkeys(self.tiles.ids(card.rows), start) | places
 
         self.slide_from(places)
 

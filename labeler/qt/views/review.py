@@ -216,9 +216,8 @@ class FilteredView(LabelingView):
 
     def read_choices(self) -> None:
         def read(session: SortingSession) -> tuple[FilterChoices, list[str]]:
-            return Reviews(
-                session.dataset.db
-            ).get_filter_choices(), session.dataset.classes.list_names()
+            choices = Reviews(session.dataset.db).get_filter_choices()
+            return choices, session.dataset.classes.list_names()
 
         self.worker.ask(read, lambda choices: self.offer(*choices))
 
