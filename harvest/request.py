@@ -292,6 +292,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
 
         searches = self.searches()
         if not simulate:
+            # Notes sites of other packages, which the dataset then names as needed.
             for site in as_tuple(self.source):
                 dataset.note_plugin("sources", site)
         run = DownloadRun(self.client(dataset), progress, simulate)

@@ -49,7 +49,7 @@ from gleanset.records import Region, Sample
 from gleanset.work.progress import NO_PROGRESS, Progress
 
 NETWORK_COMPONENTS = 128
-"""Components of a network's features; half as many are enough for colors."""
+"""Components of a network's features."""
 MAX_FITTED_SAMPLES = 5000
 """Samples that the principal axes are fitted on."""
 PAGE_SIZE = 25_000
@@ -79,7 +79,8 @@ def fit_principal_axes(features: Float32Array, backbone: Backbone) -> PrincipalA
     scaling = Scaling.fit(features, backbone)
     standard = scaling.transform(features).astype(np.float64)
 
-    # Features of networks are standardized, those of colors are not.
+    # Features of networks are standardized, those of colors are not; half the components are
+    # enough for colors.
     width = sum(
         NETWORK_COMPONENTS if part.is_standardized else NETWORK_COMPONENTS // 2
         for part in backbone.parts

@@ -176,7 +176,9 @@ def _compute_features(
         "test": (),
     }
     data = TrainingData(dataset, folds[0]._replace(splits=splits), settings, progress)
-    with suppress(UsageError, InputUnusable):  # the training itself reports it
+    # Computing stores them in the cache, which the training of each fold reads. That training also
+    # reports what is missing.
+    with suppress(UsageError, InputUnusable):
         backbone, _ = load_pretrained_backbone(settings, TrainingCallback())
         data.train_features(backbone)
         data.features("val", backbone)

@@ -256,8 +256,10 @@ def begin_worker(environment: Mapping[str, str]) -> None:
 
     parent = multiprocessing.parent_process()
     if parent:
+        # Two ways to end with the parent. The thread works on every system, the signal of Linux
+        # even while a library holds the GIL.
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-        end_when_closed(parent.sentinel)  # works even while a library holds the GIL
+        end_when_closed(parent.sentinel)
 
 
 def _end_with(parent: BaseProcess) -> None:

@@ -566,7 +566,7 @@ class ClassPanel(QWidget):
         self.field.textEdited.connect(self._filter)  # not by what was completed
         self.field.textChanged.connect(self._on_text_changed)
         self.field.focused.connect(self.field.read_names)
-        self.field.name_entered.connect(self._file_by_name)
+        self.field.name_entered.connect(self._choose_by_name)
         self.list.activated.connect(self._choose)
         self.list.clicked.connect(self._choose)
 
@@ -597,8 +597,9 @@ class ClassPanel(QWidget):
             self.list.scrollTo(index)
             self.list.rename(index)
 
-    def _file_by_name(self, text: str) -> None:
+    def _choose_by_name(self, text: str) -> None:
         """Choose the class that is meant, or create one if no shown name contains the text."""
+        # The list shows the classes whose names contain the text.
         match_count = self.model.class_count
         if self.field.is_new(text) and match_count:
             message = tr(

@@ -629,6 +629,5 @@ class AddButton(QToolButton):
         menu = QMenu(self)
         menu.addAction(tr("Images and videos…"), drops.choose_files)
         menu.addAction(tr("Folder…"), drops.choose_folder)
-        menu.addAction(tr("Video…"), drops.choose_videos)
         menu.addAction(tr("Search a site…"), drops.search)
         self.setMenu(menu)

@@ -70,6 +70,7 @@ class OpenTrack:
             _measure_distance(self._predict_box(seconds), box),
             _measure_distance(self.box, box),
         )
+        # The longer a face was not seen, the further it may have gone: half its size a second.
         max_move = MAX_MOVE + seconds / 2
         # The logarithm of the factor by which the size changes.
         scale = abs(math.log(_get_side(box) / _get_side(self.box)))

@@ -403,6 +403,7 @@ def log_in_to_pixiv(
     endpoints = Endpoints(Endpoint(endpoint), Endpoint(auth_endpoint))
     # An endpoint given by the user may be on this machine.
     with Client(allow_private=(endpoint, auth_endpoint) != (HOST, AUTH_HOST)) as client:
+        # Without pauses: a login is two or three requests.
         api = PixivApi(endpoints, client, token="", pace=0)
         token = _ask_for_token(api, ask, open_browser)
         api.token = check_pasted_secret(token, "refresh token")

@@ -389,11 +389,12 @@ class GestureView(TileView):
         self.mouse.release(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """Open a stack, or enlarge a face; what the first click lifted is restored."""
+        """Open a stack, or enlarge a face, which stays as it was before the first click."""
         row = self.indexAt(event.position().toPoint()).row()
         if row < 0 or event.button() != Qt.MouseButton.LeftButton or event.modifiers():
             self.mouse.press(event)
         else:
+            # On a class page the first click excluded the face: a second one takes that back.
             if self.is_page:
                 self.click_tile(row)
             is_stack = len(self.tiles.ids([row])) > 1

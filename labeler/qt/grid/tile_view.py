@@ -301,8 +301,8 @@ class TileView(QListView):
         height = self.viewport().height()
         bar.setRange(0, max(0, self._grid.height - height))
         bar.setEnabled(self._grid.height > height)  # an idle one is not painted
-        # A page step leaves half a line: a line of which less is visible is whole on the next page,
-        # and one of which more is visible was seen.
+        # PgDn scrolls by the height minus half a line. Of the last line on the screen, either more
+        # than half was visible, and has been seen, or less, and all of it is on the next screen.
         line = max((placed.cell for placed in self._grid.placed), default=self.side)
         step = max(height - line // 2 - GAP, height // 4, 1)
         bar.setPageStep(step)

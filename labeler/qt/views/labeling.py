@@ -320,6 +320,7 @@ class LabelingView(LabelerView):
 
     def run_command(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENLARGE:
+            # It is sent for a tile only, unlike the keys of places.
             self.enlarged.show_row(rows[0])
         elif command in PLACE_COMMANDS:
             if rows:
