@@ -121,7 +121,7 @@ class ClassEditor:
         """Remove an alias. Raises `UsageError` if it is not an alias."""
         alias = normalize_alias(alias)
         with self._dataset.db.transaction():
-            # A text that is no alias is returned as it is; a class may have the name of an alias.
+            # Any other text is returned unchanged; a class may have the name of an alias.
             name = self._classes.resolve_alias(alias)
             if alias in (name, *self._classes.list_names()):
                 raise UsageError(

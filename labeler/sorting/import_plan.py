@@ -175,7 +175,7 @@ class SimulatedImport:
         ignored = Counter(facts.ignored_reasons)
         if path.is_dir() and (videos := ignored.pop(VIDEO, 0)):
             self.videos[path] += videos
-        # A Counter need not have the key. Files of a dataset are not mentioned.
+        # Files of a dataset are not mentioned. A Counter ignores a missing key here.
         del ignored[DATASET]
         self.images += facts.candidates
         self.known_images += facts.known + facts.duplicate

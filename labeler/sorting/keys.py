@@ -98,6 +98,7 @@ class ClassKeys:
                 key and settings.keys.get(name) != key for name, key in keys.items()
             ):
                 self._keys = _merge_free_keys(self._keys, settings.keys)
+                # None removes the key of a class that is not in `_keys`.
                 set_texts(
                     self._dataset.root,
                     "keys",

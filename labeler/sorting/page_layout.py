@@ -51,7 +51,7 @@ def build_stacks(
         # A new stack is filled below, after tracks and open stacks refer to it.
         stack = []
         if sample.id in split:
-            pass
+            pass  # a stack of its own
         elif sample.track is not None:
             stack = tracks[sample.track]
         elif (
@@ -213,7 +213,8 @@ class ClassPage(NamedTuple):
             for t in self.tiles
         ]
 
-        # Doubtful tiles come first. If only such are left, none stands out: n % n is 0.
+        # Doubtful tiles come first. If all that are left are doubtful, none stands out: then the
+        # number is 0, which is n % n.
         is_left = [bool(tile.rows) for tile in tiles]
         sizes = (sum(is_left[number] for number in members) for members in self.cards)
         # `total` also counts what is beyond this page.
@@ -244,7 +245,7 @@ def compose_page(
     """Compose the next page, of one class or of several; None if nothing is predicted.
 
     The first page of a class that was not `tested` on decisions is small, as long as few of its
-    samples are `decided_counts`.
+    samples are decided (`decided_counts`, by class).
     """
     by_class: dict[str, list[Stack]] = defaultdict(list)
     predicted = [stack for stack in stacks if stack.prediction.label is not None]
@@ -259,7 +260,8 @@ def compose_page(
     # A page for each of ten classes costs ten presses of Enter: see MIN_CLASS_PAGE_PART.
     largest = max((len(page.tiles) for page in pages), default=0)
     full_size = room * MIN_CLASS_PAGE_PART if len(pages) > 1 else MIN_CLASS_TILES
-    # Avoid a small page that is followed by another small page.
+    # Below that size, a page of one class must show all that is predicted: no small page is
+    # followed by another small page.
     if pages and (largest >= full_size or largest == len(predicted)):
         best = max(
             pages,
@@ -358,7 +360,7 @@ def compose_mixed_page(
             break
         by_label[stack.prediction.label or ""].append(stack)
 
-    # The order begins at the first one: the least confident.
+    # Reversed, because the order begins with the first stack: the least confident one.
     cards = [
         order_by_similarity(by_label[label][::-1], vectors)
         for label in sorted(by_label)
@@ -383,7 +385,7 @@ def order_by_similarity(stacks: Sequence[Stack], vectors: Float32Array) -> list[
 def chain_by_similarity(vectors: Float32Array) -> list[int]:
     """Return the positions of vectors, each followed by the most similar remaining one."""
     similarities = vectors @ vectors.T
-    # The first vector, if there is one.
+    # Begin with the first vector; without vectors the order is empty.
     order = [0][: len(vectors)]
     for _ in range(len(vectors) - 1):
         similarities[:, order[-1]] = -np.inf
@@ -396,7 +398,8 @@ MEAN_CLUSTER_SIZE = 7
 value of 5 to 12 is much better (docs/experiments.md)."""
 
 FEW_STACKS = 40
-"""Of fewer stacks there are more clusters where so large ones would mix people."""
+"""Below this number, clusters of `MEAN_CLUSTER_SIZE` could mix people: they are smaller if
+`cluster_rows` itself finds more clusters."""
 
 MIN_CLUSTER_SIZE = 3
 """Naming a smaller cluster costs as much as correcting predictions."""
@@ -507,14 +510,14 @@ def find_novel_stacks(
     ]
     others = [*class_vectors.values(), *(cluster.vectors for cluster in left)]
     present = [rows[rows.any(axis=1)] for rows in others]
-    # In this order: the clusters, the classes from `end`, and what was left from `left_at`.
+    # Rows and columns: the clusters, the classes (from `end`), the left clusters (from `left_at`).
     similarities = _mean_similarities([*cluster_vectors, *present])
     end = len(clusters)
     is_known = np.zeros(end, np.bool_)
     left_at = end + len(class_vectors)
     for at, class_id in enumerate(class_vectors, end):
-        # A cluster left without a name is of another person than the classes known then. To a class
-        # that was named since it is a rival only if it is unlike it.
+        # A cluster left without a name shows a person of none of the classes known then. A class
+        # that was named since may be of this person, unless the two are dissimilar.
         rivals = [
             n
             for n, cluster in enumerate(left, left_at)
@@ -538,6 +541,7 @@ def _mean_similarities(sets: Sequence[Float32Array]) -> Float32Array:
     # the n pairs of a row with itself, which are 1, it is (n * n * mean - n) / (n * n - n). The
     # floor keeps a set of unlike rows from being similar to everything.
     within = np.maximum((np.diag(between) * sizes - 1) / np.maximum(sizes - 1, 1), 0.05)
+    # A set of one row has no pairs: it gets the mean of the other sets.
     several = sizes > 1
     within = np.where(several, within, within[several].mean() if several.any() else 1)
     similarities: Float32Array = (between / np.sqrt(np.outer(within, within))).astype(

@@ -136,8 +136,13 @@ class Shown:
         return [tile for tile, other in enumerate(self.cards) if other == card]
 
     def card_at(self, tile: int) -> int:
-        """Return the card that the heading above a tile is for."""
+        """Return the card that the heading above a tile is for.
+
+        That is the card with the number of the box. If none of its tiles is in the box any more, it
+        is the card of the first tile there.
+        """
         box = self.boxes[tile]
+        # The tiles of a box are adjacent.
         first = self.boxes.index(box)
         cards = self.cards[first : first + self.boxes.count(box)]
         return box if box in cards else cards[0]
@@ -216,7 +221,7 @@ class Shown:
         return samples
 
     def send(self, tiles: Collection[int], target: str) -> Shown:
-        """Send tiles; a card of which none is left has the name that most of its tiles got."""
+        """Send tiles; a card with no tile left to send is named as most of its tiles were."""
         sent = {**self.sent, **dict.fromkeys(tiles, target)}
         # A face with a label of its own is excluded no longer.
         lifted = self.lifted.difference(tiles)
@@ -242,7 +247,7 @@ class Shown:
         )
 
     def lift(self, tiles: Collection[int], lifted: frozenset[int]) -> Shown:
-        """Take the labels of tiles back, and lift (exclude) the tiles `lifted` alone of them."""
+        """Take the labels of `tiles` back; of these, exclude `lifted` and include the others."""
         return replace(
             self,
             sent={tile: to for tile, to in self.sent.items() if tile not in tiles},
@@ -250,12 +255,15 @@ class Shown:
         )
 
     def restrict(self, page: ClassPage) -> Shown:
-        """Return the same for a page with fewer samples."""
+        """Return the same for `page`, which is this page with fewer samples.
+
+        It no longer has samples that were decided elsewhere, so `others` is empty.
+        """
         left = {*page.rows}
         tiles = enumerate(self.page.tiles)
         before = [number for number, tile in tiles if left.intersection(tile.rows)]
 
-        # The number that a tile has now, by the one before.
+        # Tiles are numbered again: the new number of each, by its old one.
         now = {old: new for new, old in enumerate(before)}
         return replace(
             self,

@@ -119,7 +119,8 @@ class PageState:
     def change(self, after: Shown | None, kind: Message | None = None) -> PageState:
         """Return the state after a change that can be undone.
 
-        `after` is None if the page is left, `kind` the kind of an arrangement, None for a step.
+        `after` is None if the page is left. `kind` is what an arrangement did; None for a change
+        that the journal records as a step.
         """
         serial = self.serial + 1
         change = PageChange(
@@ -153,6 +154,7 @@ class PageState:
         if refusal is not None:
             return self, (refusal,)
 
+        # Several tiles of a card get their label together, which the journal records.
         if len(tiles) > 1 and shown.cards:
             provenance = WITH_PAGE
         after = self.change(shown.send(tiles, target))
@@ -165,7 +167,10 @@ class PageState:
         return after, (Decide(after.serial, shown.samples(tiles), target, provenance),)
 
     def go_on(self, tiles: Iterable[int]) -> PageState:
-        """Point at the next open tile after labelled ones, or at another one under the mouse."""
+        """Point at the next open tile after labelled ones.
+
+        If the mouse has gone on to a tile that is not decided, that one stays the target.
+        """
         state = replace(
             self,
             under=-1 if self.under in self.shown.sent else self.under,
@@ -180,6 +185,8 @@ class PageState:
         page = self.shown.page
         if not self.is_ready:
             return self.say(Message.PREPARING)
+        # Without suggestions or a label there is nothing to give: such a page is only left once
+        # something on it is decided.
         if not (
             page.kind in SUGGESTIONS or label or self.shown.sent or self.shown.others
         ):
@@ -195,7 +202,8 @@ class PageState:
     def leave(self, *, keeps: bool = True) -> Result:
         """Leave the page: it takes no more labels, and a name that was begun for it ends.
 
-        With `keeps` the page can be shown again as an earlier one.
+        With `keeps` the page can be shown again as an earlier one. Lifted tiles are not suggested
+        for their class again. A name that was typed ahead, for no tile yet, is kept.
         """
         name = self.name
         is_here = name is not None and name.has_target
@@ -226,7 +234,8 @@ class PageState:
     ) -> Result:
         """Leave the page, and ask for the next one.
 
-        `skipped` is a page whose samples wait, `unstacked` are samples to show one by one.
+        The samples of a `skipped` page are shown again after all others; `unstacked` samples are
+        shown one by one from now on, not in stacks.
         """
         state, commands = self.leave(keeps=keeps)
         return state, (*commands, Ask(Pages.next, (skipped, unstacked), show_prepared))
@@ -297,7 +306,7 @@ class PageState:
         if shown.page is not state.shown.page:
             state, leaving = state.leave(keeps=False)
             return state.show(shown), (*commands, *leaving)
-        # The first tile whose label was taken back or is given again.
+        # Point at the first tile whose label was taken back, or after one that is labelled again.
         first = min(shown.sent.keys() ^ state.shown.sent.keys(), default=state.point)
         if not is_undo:
             first = shown.next_open(first)
@@ -332,6 +341,7 @@ def point_at(
 ) -> Result:
     """Point at a tile, or at the card of another one; -1 for neither."""
     state = replace(state, under=tile if by_mouse else -1)
+    # A name that is being typed keeps its tiles, wherever the mouse goes.
     is_fixed = state.name is not None and state.name.has_target
     if is_fixed or not state.is_ready:
         return state, ()
@@ -343,6 +353,7 @@ def point_at(
 
 def note_painted(state: PageState, tiles: Iterable[int]) -> Result:
     """Note that tiles are on the screen."""
+    # The earlier time wins for tiles that were painted before.
     seen_at = dict.fromkeys(tiles, state.now) | dict(state.seen_at)
     return replace(state, seen_at=seen_at), ()
 
@@ -386,6 +397,7 @@ def drop(state: PageState, tiles: tuple[int, ...], onto: int) -> Result:
         return state.say(Message.PREPARING)
 
     moved = shown.move(tiles, card)
+    # No tile was pointed at during the drag: point where it ended, not where it began.
     state = replace(state, under=-1)
     return state.arrange(moved, Message.MOVED, onto, tiles)
 
@@ -393,7 +405,11 @@ def drop(state: PageState, tiles: tuple[int, ...], onto: int) -> Result:
 def type_name(
     state: PageState, text: str, selected: tuple[int, ...] = (), on_faces: bool = True
 ) -> Result:
-    """Set the text of a name; typed on the faces, it is for what is pointed at."""
+    """Set the text of a name; a name that is begun here gets its target, which it keeps.
+
+    Typed on the faces, it is for the selection or what is pointed at. Typed into the field above
+    them, it is for the whole page if that is of one class, otherwise for no tile yet.
+    """
     is_for_page = not on_faces and state.shown.page.kind is PageKind.CLASS
     tiles = state.name_targets(selected) if on_faces else ()
     name = state.name or Name("", tiles, is_for_page and state.is_ready)
@@ -422,6 +438,7 @@ def accept_name(state: PageState, label: str) -> Result:
         return state.say(Message.POINT_TO_NAME)
 
     after, commands = state.label(tiles, label)
+    # `label` returns the same state if it refuses.
     if after is state:
         return state, commands
     return replace(after, name=None).go_on(tiles), commands
@@ -433,7 +450,10 @@ def end_name(state: PageState) -> Result:
 
 
 def undo(state: PageState, kind: StepKind, is_saving: bool = False) -> Result:
-    """Undo or redo, while a step is being saved or not."""
+    """Undo or redo: an arrangement here, a step in the session.
+
+    While a step `is_saving`, it is newer than any arrangement and goes first.
+    """
     change = find_arrangement(state, kind)
     if change is None or is_saving:
         return state, (TakeBack(kind),)
@@ -446,23 +466,26 @@ def find_arrangement(state: PageState, kind: StepKind) -> PageChange | None:
     if not stack or stack[-1].arrangement is None:
         return None
     change = stack[-1]
-    # Another view may have made a step since.
+    # It is not the newest change if another view has made a step since.
     is_newest = state.last in {change.last, *(other.root for other in state.changes)}
     is_here = change.before.page is state.shown.page and state.is_ready
     return change if is_newest and is_here else None
 
 
 def enter(state: PageState) -> Result:
-    """Show a page, or what is left of the one before."""
+    """Show a page when the view is entered, or what is left of the one before."""
     if state.is_preparing:
         return state, ()
     if not state.is_ready:
         return state.turn()
+    # None lets `Pages.refresh` drop a page on which nothing was done, for new samples.
     kept = None if state.is_untouched else state.shown.samples(state.shown.sent)
     return state, (Ask(Pages.refresh, (state.shown.page, kept), show_rest),)
 
 
-# -- what the session's thread answers: the arguments of the question, then the answer
+# -- what the session's thread answers
+#
+# Each gets all arguments of its question (`Ask.arguments`), even those it ignores, then the answer.
 
 
 def ignore(state: PageState, *answer: object) -> Result:
@@ -476,11 +499,15 @@ def show_prepared(
     unstacked: Iterable[int],
     page: ClassPage | None,
 ) -> Result:
-    """Show a page that was prepared; without one, no face waits."""
+    """Show the `page` that was prepared; None if no face waits.
+
+    `skipped` and `unstacked` are the arguments of the question to `Pages.next`, not needed here.
+    """
     if not state.is_preparing:
         return state, ()  # an undo has shown another page meanwhile
     if page is None:
         return replace(state, shown=NO_PAGE, is_preparing=False), ()
+    # After a skip the same page comes back if there is no other one.
     commands = (Say(Message.NO_OTHER_PAGE),) if page == state.shown.page else ()
     return state.show(Shown.begin(page)), commands
 
@@ -488,7 +515,10 @@ def show_prepared(
 def show_rest(
     state: PageState, page: ClassPage, kept: list[int] | None, rest: ClassPage | None
 ) -> Result:
-    """Show what is left of a page; without anything, ask for the next one."""
+    """Show the `rest` that is left of a page; None asks for the next page.
+
+    `kept` is an argument of the question to `Pages.refresh`, not needed here.
+    """
     if state.shown.page is not page or rest == page:
         return state, ()
     if rest is None:
@@ -514,15 +544,22 @@ def offer_better(state: PageState, page: ClassPage, better: ClassPage | None) ->
 def part(
     state: PageState, page: ClassPage, tiles: tuple[int, ...], moved: tuple[int, ...]
 ) -> Result:
-    """Move some of the tiles of a card to a card of their own."""
+    """Move the `moved` tiles of a card to a new card; none if the card could not be split.
+
+    `tiles`, all tiles of the card, is an argument of the question to `Pages.part`.
+    """
     if state.shown.page is not page or not moved:
         return state.say(Message.POINT_AT_CLUSTER)
+    # A new card has the next free number.
     after = state.shown.move(moved, max(state.shown.cards) + 1)
     return state.arrange(after, Message.PARTED, state.point)
 
 
 def note_saved(state: PageState, serial: int, root: int) -> Result:
-    """Note that a change is saved as a step; 0 if it was refused."""
+    """Note that a change is saved as the step `root`; 0 if it was refused or changed nothing.
+
+    A refused change is dropped, and reverted if the page still is as it left it.
+    """
     shown = state.shown
     changes = []
     for change in state.changes:
@@ -544,7 +581,10 @@ def revert_step(state: PageState, root: int, kind: StepKind) -> Result:
 
 
 def note_failure(state: PageState, then: Act) -> Result:
-    """Note that a question has no answer: a page that was left takes labels again."""
+    """Note that a question failed; `then` is the function that was to get its answer.
+
+    If the next page could not be prepared, the page that was left takes labels again.
+    """
     page = state.shown.page
     if then is show_prepared:
         return show_prepared(
@@ -594,6 +634,7 @@ def show_next(state: PageState, tiles: tuple[int, ...]) -> Result:
     if not state.later:
         return state.turn(keeps=True, skipped=state.shown.page)
     left, commands = state.leave()
+    # `leave` has added this page to the earlier ones.
     *later, shown = state.later
     return replace(left, later=tuple(later)).show(shown), commands
 
@@ -642,13 +683,14 @@ def split(state: PageState, tiles: tuple[int, ...]) -> Result:
         return state, (Ask(Pages.part, (shown.page, members), part),)
 
     samples = shown.samples(tiles)
+    # As many samples as tiles: none of the tiles is a stack.
     if len(samples) <= len(tiles):
         return state.say(Message.POINT_AT_STACK)
     return state.turn(unstacked=samples)
 
 
 def lift(state: PageState, tiles: tuple[int, ...]) -> Result:
-    """Exclude tiles from the page, or include them again."""
+    """Exclude tiles from the page; include those again that are excluded already."""
     lifted = frozenset(tiles) - state.shown.lifted
     return state.arrange(
         state.shown.lift(tiles, lifted), Message.EXCLUDED, state.point, tiles

@@ -145,22 +145,25 @@ class Pages:
 
     def recompose(self, page: ClassPage) -> ClassPage | None:
         """Return a page with more samples or with better clusters, if there is one, or None."""
+        # There is room on the page, and there are samples that the last analysis did not have.
         grows = len(page.tiles) < self.room and not self._pool.issuperset(
             self._choose_rows()
         )
         has_clusters = page.kind is PageKind.CLUSTERS
-        # Before faces can be compared, a page of classes shows weak labels alone.
         is_plain = page.kind is PageKind.PLAIN
+        # Before faces can be compared, a page of classes shows nothing but weak labels.
         is_hinted = not (has_clusters or is_plain or self._is_learned)
         if grows or is_hinted or is_plain:
             analysis = self._analyze_queue()
             is_better = self._is_learned if is_hinted else analysis.compared
+            # A clusters page is only replaced by one whose samples were compared.
             is_better |= grows and not has_clusters
             return self._show_page(analysis) if is_better else None
 
         if not has_clusters:
             return None
-        # Clusters by embeddings have none better. Others have, once their samples have embeddings.
+        # There are no better clusters than those by embeddings. Clusters by descriptors are made
+        # again once all samples on the page have embeddings.
         shown_samples = (
             [] if self._has_embeddings else self._queue.get_features(page.rows)
         )
@@ -173,7 +176,8 @@ class Pages:
     ) -> ClassPage | None:
         """Return a page without samples decided elsewhere; None if nothing is left.
 
-        Samples `sent` from it stay. While it is None, the next page is due for new samples, too.
+        Samples `sent` from it stay on the page. `sent` is None if nothing was done on it: then the
+        result is also None if there are new samples, for which the next page is composed.
         """
         waiting = self._still_waiting(dict.fromkeys(page.rows, ""))
         is_old = sent is None and not self._pool.issuperset(self._choose_rows())
@@ -289,6 +293,7 @@ class Pages:
     def part(self, page: ClassPage, tiles: Sequence[int]) -> tuple[int, ...]:
         """Return which of some tiles (by number) are the smaller half by similarity."""
         samples = self._queue.get_features([page.tiles[tile].rows[0] for tile in tiles])
+        # A sample that was removed meanwhile has no features.
         if len(samples) < max(2, len(tiles)):
             return ()
         vectors, _ = self.predictor.spaces.choose_space(samples)(samples)
@@ -356,7 +361,8 @@ def _compose_next_page(
     analysis: QueueAnalysis, room: int, tested: Collection[str]
 ) -> ClassPage | None:
     """Return unknown clusters, else predictions, else smaller clusters, else the rest."""
-    # Samples with a weak label of an empty class are on the page of that class.
+    # Without a class that has no decided samples yet: its predictions are weak labels, which are
+    # shown on a page of that class, not in clusters.
     known_labels = {None, *analysis.class_counts}
     uncertain = {
         stack.number
@@ -395,7 +401,7 @@ def _compose_next_page(
         vectors,
         analysis.vectors[:0],
     )
-    # So few centered vectors may be zero.
+    # `cluster_stacks` drops zero vectors, and centering so few vectors may make all of them zero.
     if not clusters and len(comparable) < MIN_CLUSTER_SIZE:
         clusters = [StackCluster((stack,), 0) for stack in comparable]
     if page := compose_clusters_page(clusters, vectors, room, 1):

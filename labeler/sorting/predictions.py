@@ -167,7 +167,7 @@ class Predictor:
             *samples,
         ]
 
-        # Of those with a vector: what is stored about them, None for samples not in use any more.
+        # What is stored about each sample with a vector: None for one that is not in use any more.
         vectors, has_vector = space(features)
         rows = [features[n].id for n in np.flatnonzero(has_vector)]
         stored = PrelabelSamples(self._db).get_many(rows)
