@@ -66,10 +66,11 @@ def _make_patch(gray: Pixels | Float32Array) -> Float32Array:
 def follow_face(
     gray: Pixels, expected_box: FloatBox, others: Sequence[DetectedFace]
 ) -> DetectedFace | None:
-    """Return the face of `others`, from similar images, near a box; None: not there.
+    """Return a face near a box; None if no similar one is there.
 
-    `gray` is the brightness, height x width; `expected_box` is in its pixels. The score is the
-    lowest of the others.
+    It is found by its similarity to `others`, the same face in similar images. `gray` is the
+    brightness of the searched image, height x width; `expected_box` is in its pixels. The score is
+    the lowest of the others.
     """
     # Search near the expected place.
     x, y, width, height = expected_box
@@ -81,7 +82,7 @@ def follow_face(
     bottom = round(y + height + y_padding)
     part = gray[top:bottom, left:right]
 
-    # So that a face of the expected size has the size of a patch.
+    # Scale that part so that a face of the expected size is as large as a patch.
     x_scale = PATCH_SIDE / width
     y_scale = PATCH_SIDE / height
     size = round(part.shape[1] * x_scale), round(part.shape[0] * y_scale)
@@ -90,7 +91,8 @@ def follow_face(
         return None
     small = cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.float32)
 
-    # The best place (column, row) of any of the others, in pixels of `small`.
+    # For each of the others its best correlation (-1..1), and where: (column, row) of the corner of
+    # the face, in pixels of `small`.
     matches = []
     for other in others:
         template = other.patch.reshape(PATCH_SIDE, PATCH_SIDE)

@@ -278,7 +278,7 @@ class RunningContainer:
 
         Raises `ContainerDied` if no complete line arrives within `seconds`.
         """
-        # Killing the container ends the blocking read of its response.
+        # The read of the response blocks without a limit; killing the engine's client ends it.
         timer = threading.Timer(seconds, self._kill_late)
         timer.start()
         try:
@@ -288,6 +288,7 @@ class RunningContainer:
         finally:
             timer.cancel()
 
+        # A line ends early if the container died, or has more than `MAX_LINE_BYTES`.
         if not answer.endswith(b"\n"):
             self.stop()
             raise ContainerDied(self._describe_death(seconds))
@@ -329,6 +330,7 @@ def _stop(process: subprocess.Popen[bytes], engine: ContainerEngine, name: str) 
         with suppress(OSError):
             pipe.close()
 
+    # The server exits when its input is closed.
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_TIMEOUT_SECONDS)
 

@@ -124,9 +124,11 @@ class SearchWorker:
                 crop = self.cropper.crop(item.sha256, pixels, face)
                 result.detections.append(crop)
 
-        # Boxes by hand, and lost faces that were decided on: no detector finds them.
+        # Boxes drawn by hand, also those removed later, and faces with a decision that the
+        # detector no longer finds.
         keys = {crop.key for crop in result.detections}
         for face, kind in item.faces:
+            # A stored face with the box of a detection has just been cropped.
             if kind != "found" and make_sample_key(item.sha256, face.box) not in keys:
                 result.others.append(self.cropper.crop(item.sha256, pixels, face))
 
@@ -164,7 +166,7 @@ class DatasetSearch:
     finished_searches: tuple[Search, ...] | None = ()
 
     def __post_init__(self) -> None:
-        # Crops may have been deleted by hand: they count as work, too.
+        # A person may have deleted files of crops: noted here, they count as crops to make.
         self.dataset.scans.find_lost_crops(self.dataset.crops().list_names)
 
     @property
@@ -222,7 +224,7 @@ class DatasetSearch:
         """Write the rows of one image."""
         detector, settings = self.own_search
         with self.dataset.db.transaction():
-            # Faces that are only cropped again stay those of their search.
+            # Faces that are only cropped again keep the detector and settings that found them.
             if not item.is_new:
                 detector, settings = self.dataset.scans.get_search(item.sha256)
             self.dataset.faces.replace(
@@ -313,7 +315,7 @@ def _record(
     """Record the outcome of one image, and count it in `result` and `reasons`."""
     item = outcome.item
     faces = outcome.result
-    # Another process may have removed the image meanwhile.
+    # Another process may have removed the image since, as on a removal request.
     if not search.dataset.images.get_id(item.sha256):
         search.remove_crops(item, faces)
         return
@@ -333,5 +335,6 @@ def _record(
     result.too_small += len(faces.small)
     if item.is_new:
         result.faces += len(faces.detections) + len(faces.small)
+        # `others` are faces that a person drew or decided on.
         if not (faces.detections or faces.small or faces.others):
             result.without_face += 1

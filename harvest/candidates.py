@@ -99,7 +99,8 @@ class CandidateQueue(JobQueue):
     def _count_missing(self) -> float:
         if self.limit is None:
             return math.inf
-        # Candidates under way count: a known one behind them waits as well.
+        # Candidates under way count as images, as if all will succeed. So no candidate behind them
+        # is taken before they are settled, not even a known one.
         return self.limit - len(self.images) - self._pending_count
 
     def _classify(self, candidate: Candidate) -> None:
@@ -182,8 +183,9 @@ class SourceQueue(CandidateQueue):
         # Nothing is searched before `SharedQueue` sets the limit.
         super().__init__(self._search, visits, images, limit=0)
         self._wake = wake
-        # Whether the thread shall find another result, and what it found: None at the end.
+        # True asks the thread for one more result, False ends it.
         self._demands = SimpleQueue[bool]()
+        # A result for each demand: None at the end of the search, or the error that ended it.
         self._results = SimpleQueue[Candidate | Exception | None]()
         self._is_asked = False
         self._thread = Thread(target=self._run, name="gleanset-source", daemon=True)
@@ -215,7 +217,6 @@ class SourceQueue(CandidateQueue):
         if isinstance(result, Candidate):
             return result
 
-        # None at the end of the search, or the error with which it ended.
         self._is_exhausted = True
         if isinstance(result, GleansetError):
             self.error = result
@@ -231,7 +232,8 @@ class SourceQueue(CandidateQueue):
                     self._results.put(next(self._candidates, None))
                     self._wake()
         except BaseException as error:
-            # A package that exits would leave the run waiting for it.
+            # A plugin may call `sys.exit`, which would end only this thread: the run would wait
+            # for a result forever.
             if not isinstance(error, Exception):
                 error = RuntimeError(f"exit: {error}")
             self._results.put(error)
@@ -261,7 +263,8 @@ class SharedQueue(JobQueue):
 
     def pop_candidate(self) -> Candidate | None:
         """Return the next candidate that a source needs; the sources take turns."""
-        # Repeated while it changes the limits: a queue that ends leaves its share to the others.
+        # Popping may count known images or end a queue, whose share then goes to the others: so
+        # a queue that had no candidate may have one in the next round.
         progress = None
         while progress != self._measure_progress():
             progress = self._measure_progress()

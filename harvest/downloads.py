@@ -132,14 +132,17 @@ class SimulatedDownloader:
         self._wakes.put(None)
 
     def run(self, queue: JobQueue, record: Record, *_: object) -> None:
-        """Record each candidate without downloading it."""
+        """Record each candidate without downloading it.
+
+        The other arguments of `Downloader.run` are not needed: there is no progress to show.
+        """
         while True:
             candidate = queue.pop_candidate()
             if candidate:
                 record(Outcome(candidate))
                 queue.mark_settled(candidate)
             elif queue.is_searching or not self._wakes.empty():
-                self._wakes.get()
+                self._wakes.get()  # waits for the next call of `wake`
             else:
                 return
 
@@ -197,7 +200,8 @@ def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> Retr
         tally += importer.tally
         reasons += importer.reasons
 
-    # Another run has fetched these since: they were not tried.
+    # Another run has fetched these since: they were not tried. Zeros are gone from the tally,
+    # because adding counters drops them.
     tally.pop("known", None)
     result = RetryResult(added=0, duplicate=0, rejected=0, nothing_to_retry=not tally)
     return result.with_facts({**tally, "reasons": dict(reasons.most_common())})

@@ -70,9 +70,10 @@ class FrameHarvest:
         self._is_stopped = False
         self._unusable: list[tuple[str, Unreadable]] = []  # videos without any frame
         self._unreadable_videos: list[str] = []  # lines about these and damaged ones
-        self._videos = Counter[str]()  # by what became of them
+        self._videos = Counter[str]()  # by state, such as "sampled" or "a copy"
         self._seen_videos = set[str]()
-        # What is damaged in videos of earlier runs, by name: these are reported, but not sampled.
+        # Descriptions of the damage to videos of earlier runs, by name: these videos are reported
+        # again, but not sampled again.
         rejections = dataset.rejections.iterate()
         self._damaged = {r.item: r.detail for r in rejections if r.reason == DAMAGED}
         self._left_out = Counter[str]()
@@ -134,6 +135,7 @@ class FrameHarvest:
 
     def _sample(self, inputs: list[Path]) -> None:
         """Sample all inputs in parallel, or sequentially if there is a limit."""
+        # With a limit, each video may add only what the ones before it have left.
         thread_count = self.workers or max(count_cores() // _CORES_PER_VIDEO, 1)
         threads = Threads(thread_count, stop=self._stop)
         max_at_once = 1 if self._sampling_limit is not None else threads.number
@@ -195,6 +197,7 @@ class FrameHarvest:
             self._videos["sampled in part" if sampled.damage else "sampled"] += 1
 
     def _raise_if_all_unusable(self) -> None:
+        # Videos that were sampled now or before are usable, and so is an empty list.
         if self._videos.total() > len(self._unusable) or not self._unusable:
             return
         lines = "\n  ".join(
@@ -232,7 +235,8 @@ class FrameHarvest:
             self._videos["a copy"] += 1
         elif frames is not None:
             self._videos["sampled before"] += 1
-            # These are counted over all samplings of the video, `frames` are those of this one.
+            # Forgotten frames are counted over all samplings of the video, with other settings,
+            # too; so they may be more than the frames of this sampling.
             forgotten = min(self.dataset.videos.count_forgotten_frames(sha256), frames)
             self._importer.tally["known"] += frames - forgotten
             self._importer.tally["forgotten"] += forgotten
@@ -277,7 +281,8 @@ class FrameHarvest:
     def _store_outside_repeats(self) -> None:
         """Store the frames outside repeated segments, at the end of a run."""
         videos = sorted(self._sampled, key=lambda video: video[0].index)
-        # Videos already in the dataset come first, so that new ones repeat them.
+        # Of two equal segments the later one counts as a repeat: videos already in the dataset
+        # come first, because their frames are stored.
         earlier = self._load_fingerprints() if videos else []
         fingerprints = earlier + [sampled.fingerprints for _, sampled in videos]
         repeats = find_repeats(fingerprints, len(earlier))[len(earlier) :]
@@ -322,7 +327,10 @@ class FrameHarvest:
         ]
 
     def _is_fresh(self, frame: StoredFrame, repeats: list[RepeatedSegment]) -> bool:
-        """Return whether to import a frame: a repeated one only in place of a missing file."""
+        """Return whether to import a frame; if not, count it as left out.
+
+        A frame within a repeated segment is imported only to restore a missing file.
+        """
         if not _is_inside(frame.time, repeats):
             return True
         image = self.dataset.images.get(frame.measured.sha256)
@@ -380,6 +388,8 @@ class FrameHarvest:
             frame=frame.number,
             hint=self.label,
         )
+        # With other settings, such as a size, the same time of a video gives another image: the
+        # stamp makes it a new item.
         stamp = sha256[:16]
         if not self._importer.is_known(origin, stamp):
             self._importer.record(origin, Outcome(origin.key, frame.measured), stamp)

@@ -113,7 +113,10 @@ class Importer:
         return self.look_up(origin, stamp) == "known"
 
     def look_up(self, origin: Origin, stamp: str = "") -> VisitState:
-        """Return what is known of an item, and count a known one."""
+        """Return what is known of an item; count a known one, and note its image.
+
+        `stamp` changes with the item; without one an item stays the same.
+        """
         fetch_state = self._get_fetch_state(origin, stamp)
         if fetch_state in (None, "unsettled"):
             return "new"
@@ -137,7 +140,8 @@ class Importer:
         if not image:
             return
 
-        # A file with the same stamp has its origin: a weak label dropped since stays away.
+        # A file with an unchanged stamp has its origin already; adding it again would bring back a
+        # weak label that was removed since.
         if not stamp:
             with self._dataset.db.transaction():
                 if self._dataset.images.add_origin(image, origin):
@@ -230,6 +234,7 @@ class Importer:
         if not is_new:
             self._note_hint(measured.sha256, origin)
             self._note_replaced(measured.sha256, origin)
+            # Different addresses of a host with the same image: see `maybe_placeholders`.
             if origin.url:
                 repeat = f"{urlsplit(origin.url).hostname}: {measured.sha256[:12]}"
                 self._repeats[repeat] += 1
@@ -381,7 +386,7 @@ class SimulatedImporter(Importer):
         return True
 
     def _get_fetch_state(self, origin: Origin, stamp: str) -> str | None:
-        # What was shown would be in the dataset by now.
+        # An address that this simulation has listed counts as imported.
         if self._images and origin.url in self._images[0]:
             return "done"
         return super()._get_fetch_state(origin, stamp)
@@ -398,7 +403,10 @@ class SimulatedImporter(Importer):
         self.note_known(origin)
 
     def note_known(self, origin: Origin, stamp: str = "") -> None:
-        """Note an item, which is in the dataset or would be by now."""
+        """Note an item that is in the dataset, or that the simulation has listed.
+
+        Its address or path stands for the image, whose hash is not known before a download.
+        """
         self._note_image(origin.url or origin.key, origin)
         if self._options.hints and origin.hint is None:
             self.hints["none"] += 1

@@ -87,6 +87,7 @@ class AnimeFaceContainer:
             try:
                 return self._search(pixels)
             except ContainerDied:
+                # Once may be an accident, such as a lack of memory: try again in a new container.
                 self._start()
 
             try:

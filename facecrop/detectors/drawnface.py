@@ -122,20 +122,23 @@ class DrawnFace(TiledDetector):
     def _find(self, tile: Pixels) -> Iterator[RawFace]:
         longer_side = max(tile.shape[:2])
         aspect_ratio = longer_side / min(tile.shape[:2])
+        # Elongated tiles are searched larger, see MAX_ASPECT_RATIO.
         size = round(self.size * max(aspect_ratio / MAX_ASPECT_RATIO, 1))
         faces = self._find_at_size(tile, size)
 
-        # At a fixed score: a threshold chooses among the same faces.
+        # A fixed score and not `threshold`, so that another threshold does not change which faces
+        # are searched for, only which of them are returned.
         crowd = [face.rect for face in faces if face.score >= MIN_CROWD_SCORE]
         if len(crowd) >= MIN_CROWD:
             side = statistics.median(_measure_side(rect) for rect in crowd)
             larger_size = min(round(CROWD_FACE_SIDE * longer_side / side), MAX_SIDE)
+            # Faces that were almost that large in the first search are not searched again.
             if larger_size >= MIN_CROWD_ENLARGEMENT * size:
                 faces = _drop_parts(faces + self._find_at_size(tile, larger_size))
         return (face for face in faces if face.score >= self.threshold)
 
     def _find_at_size(self, tile: Pixels, size: int) -> list[RawFace]:
-        """Return all faces; `size` is the longer side in pixels at the first scale."""
+        """Return faces of any score; `size` is the longer side in pixels at the first scale."""
         search = ScaleSearch(_list_sizes(size), max(tile.shape[:2]))
         images = ImagePyramid(tile)
         detections: list[ScaleDetection] = []
@@ -189,7 +192,7 @@ class ScaleSearch(NamedTuple):
         if side >= (MAX_FACE_SIDE - margin) * self.longer_side:
             return False
 
-        # The first scale finds the smallest faces.
+        # Faces too small for another scale are left to the first, which has the largest image.
         factor = min(self.sizes[scale] / self.longer_side, MAX_ENLARGEMENT)
         return scale == 0 or side * factor >= MIN_SCALED_SIDE
 
@@ -198,13 +201,15 @@ class ScaleSearch(NamedTuple):
 
         A scale that did not find it counts as 0.
         """
-        # The highest score of each scale: groups begin with the highest, and a dict keeps the last.
+        # The highest score of each scale. Groups are sorted by falling score; reversed, the highest
+        # of a scale comes last and replaces the others in the dict.
         scores = {detection.scale: detection.score for detection in reversed(group)}
         covering_scales = [
             scale
             for scale in range(len(self.sizes))
             if scale in scores or self.is_in_range(scale, rect, margin=RANGE_MARGIN)
         ]
+        # Scales that should have found the face, but did not, add 0 to the sum.
         mean = sum(scores.values()) / len(covering_scales)
         return round(min(mean, 1.0), SCORE_DECIMALS)
 
@@ -296,13 +301,14 @@ class FaceNetwork:
         x_scale = image_width / width
         y_scale = image_height / height
 
-        # Distances to the four sides, and scores, of the locations with a face.
+        # The output is 1 x 5 x locations: distances from a location to the four sides of its face
+        # in pixels of the scaled image, and the score. Only locations with a face are kept.
         is_face = output[0, 4] >= threshold
         left, top, right, bottom, scores = output[0][:, is_face]
         center_x, center_y = list_centers(width, height)[:, is_face]
         x = center_x - left
         if is_mirrored:
-            # What is on the right of the mirrored image is on the left of the image.
+            # The right side of a box in the mirrored image is its left side in the image.
             x = width - center_x - right
         rects = [
             x * x_scale,

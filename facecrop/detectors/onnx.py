@@ -180,7 +180,7 @@ class OnnxModel(TiledDetector):
         )
 
     def _find(self, tile: Pixels) -> Iterator[RawFace]:
-        # The tile keeps its aspect ratio, between bars.
+        # Letterboxing: the tile keeps its aspect ratio and is centered between gray bars.
         height, width = tile.shape[:2]
         scale = min(self._width / width, self._height / height)
         inner_width = max(round(width * scale), 1)
@@ -201,6 +201,7 @@ class OnnxModel(TiledDetector):
         )
         output = self._run(np.asarray(canvas))
 
+        # Back from pixels of the canvas to pixels of the tile.
         x_scale = width / inner_width
         y_scale = height / inner_height
         faces = decode_boxes(
@@ -231,12 +232,13 @@ class OnnxModel(TiledDetector):
         """Set width, height and number type; `size` is the side of an input of any size."""
         inputs = self._session.get_inputs()
         shape = inputs[0].shape  # batch, channels, height, width
-        # Channels are 3, or a name where any number fits.
+        # A size in the shape is a number, or a name if any size fits. One, two or four channels do
+        # not fit RGB.
         if len(inputs) != 1 or len(shape) != 4 or shape[1] in (1, 2, 4):
             tensors = [(tensor.name, tensor.shape) for tensor in inputs]
             raise self._invalid(f"its inputs are {tensors}")
 
-        # A side is a name where any size fits.
+        # Networks of any input size get `size`.
         height, width = (side if isinstance(side, int) else size for side in shape[2:])
         if min(width, height) < 32 or max(width, height) > 8192:
             raise self._invalid(f"its input is {width} x {height}")
@@ -264,7 +266,7 @@ class OnnxModel(TiledDetector):
         """Return the number of the class of faces. Raises `UsageError` if it is not clear."""
         count = self._layout.classes
         if setting:
-            # How many classes there are is unknown (0) with NMS in the network.
+            # The number of classes is unknown (0) with NMS in the network: any number up to 1000.
             return parse_integer("face", setting, 0, count - 1 if count else 1000)
 
         names = _read_class_names(self._session.get_modelmeta().custom_metadata_map)

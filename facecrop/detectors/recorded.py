@@ -51,7 +51,8 @@ class RecordedDetector(NamedTuple):
         for key in FILES:
             if key in fields and not has_hub_prefix(fields[key]):
                 files[key] = fields.pop(key)
-        # The default cascade is downloaded: the user need not name it. "-" begins no hash.
+        # The default cascade is downloaded: the user need not name it. "-" stands for no cascade,
+        # because no hash begins with it.
         if LBPCASCADE.sha256.startswith(files.get("cascade", "-")):
             del files["cascade"]
 
@@ -63,7 +64,8 @@ class RecordedDetector(NamedTuple):
             if width == height:
                 fields["size"] = width
 
-        # Before it searched mirrored images ("m"), the default threshold of drawnface was 0.35.
+        # Before it searched mirrored images (marked m in `looks`), the default threshold of
+        # drawnface was 0.35. Without it the present default applies.
         if "m" not in fields.get("looks", "") and fields.get("threshold") == "0.35":
             del fields["threshold"]
 
@@ -128,6 +130,7 @@ def find_recorded_detector(searches: Iterable[ScanCount]) -> RecordedDetector | 
 
     def rank(search: Search) -> tuple[bool, int, Search]:
         detector, _ = search
+        # `whole` last, then the most images first; the search itself decides between equals.
         return detector == WHOLE, -images[search], search
 
     return RecordedDetector.from_text(*min(images, key=rank))

@@ -42,7 +42,10 @@ class FloatBox(NamedTuple):
 
 
 def plan_tiles(width: int, height: int, max_side: int) -> list[Box]:
-    """Return the tiles of an image; `max_side` is the maximum searchable side in pixels."""
+    """Return the tiles of an image; `max_side` is the maximum searchable side in pixels.
+
+    A tile may be longer than that: `cut_tile` reduces it.
+    """
     longer_side = max(width, height)
     shorter_side = min(width, height)
     length = max(MAX_ASPECT_RATIO * shorter_side, max_side)
@@ -101,6 +104,7 @@ def sort_in_reading_order(faces: Iterable[Face]) -> list[Face]:
 
 def _is_in_row(box: Box, highest: Box) -> bool:
     bottom = min(highest.y + highest.height, box.y + box.height)
+    # Faces come sorted from the top, so the common part begins at `box`.
     common_height = bottom - box.y
     return 2 * common_height >= min(highest.height, box.height)
 
@@ -187,7 +191,8 @@ class _TilePlace(NamedTuple):
 
 def _is_cut(box: Box, tile: Box, width: int, height: int) -> bool:
     """Return whether a box reaches an end of its tile that is not one of the image."""
-    # Index of the coordinate along which the image is divided, in boxes x, y, width, height.
+    # Tiles divide the longer side. In boxes (x, y, width, height) `axis` is the index of the start
+    # along that side, and `axis + 2` that of the length.
     axis = 0 if width > height else 1
     margin = CUT_MARGIN * min(width, height)
     tile_end = tile[axis] + tile[axis + 2]
@@ -215,7 +220,7 @@ def _convert_box(
     right = round(place.x + (rect.x + rect.width) * place.x_scale)
     bottom = round(place.y + (rect.y + rect.height) * place.y_scale)
 
-    # Detectors may find faces that the border of the image cuts.
+    # Boxes of detectors may extend beyond the image: they are clipped to it.
     width = min(right, image_width) - left
     height = min(bottom, image_height) - top
     if min(width, height) <= 0:

@@ -39,7 +39,8 @@ def append_frames(
         np.concatenate([before, thumbs[:-1]]),
         thumbs,
     )
-    # Every other pixel of the brightness is enough for what compares means of many frames.
+    # Gradual cuts compare means over all pixels of a frame: every second row and column of the
+    # brightness is enough for that.
     small = thumbs[:, 0, ::2, ::2].reshape(len(thumbs), -1).astype(np.float32)
     new = FrameBuffer(times, thumbs, steps, small, small.std(axis=1).astype(np.float64))
     if not window:
@@ -115,14 +116,16 @@ class CutFinder:
     """Streaming detector of scene cuts.
 
     A cut is reported once `LAG_SECONDS` after it are available, so that results do not depend on
-    the block size. Cuts at or before `since` (seconds) are not reported.
+    the block size. Cuts at or before `since` (seconds; -inf for a whole video) are not reported.
+    `settled_until` is the time up to which all cuts have been reported.
     """
 
     def __init__(self, since: float):
         self._last_cut = -math.inf
         self.settled_until = since
-        # Largest spread within the current scene. Inside a video a scene goes on at `since`, so a
-        # fade in is not expected there.
+        # Largest spread (grey levels) within the current scene. It tells a scene from a fade in,
+        # which only the beginning of a video can have: at a later `since` a scene is going on,
+        # and an infinite spread counts as one.
         self._spread = 0.0 if math.isinf(since) else math.inf
         self._window: FrameBuffer | None = None
 
@@ -152,7 +155,7 @@ class CutFinder:
         gradual_cuts = _find_gradual_cuts(window)
         cuts = [cut for cut in gradual_cuts if self.settled_until < cut.time <= until]
 
-        # Those that begin or end with a single color.
+        # Gradual cuts that end in a single color (they start no scene) or begin with one.
         fades = [
             cut
             for cut in gradual_cuts
@@ -167,19 +170,21 @@ class CutFinder:
             if self._is_hard_cut(window, index) and not in_fade:
                 cuts.append(SceneCut(time, time, time))
 
+        # A cut soon after another one starts no scene. A fade out is reported even then, because
+        # its frames are not kept.
         for cut in sorted(cuts):
             if cut.time - self._last_cut >= MIN_SCENE_SECONDS or not cut.starts_scene:
                 yield from self._resolve_cut(window, cut)
 
         self.settled_until = max(self.settled_until, until)
-        # Frames that a later gradual cut may begin with belong to its scene or to this one: they do
+        # The last frames may turn out to be in a gradual cut whose middle is after `until`: they do
         # not count yet. So the spread does not depend on how many frames came at once.
         self._spread = self._measure_spread(
             window,
             until - _GRADUAL_SECONDS[-1] / 2,
         )
-        # Frames before are not needed for the cuts to come: the longest gradual one begins
-        # `_GRADUAL_SECONDS[-1]` before it is settled, and its neighbors within the lag count.
+        # Later cuts are found from the frames of the longest gradual cut before them, and compared
+        # with other cuts up to `LAG_SECONDS` away. Older frames are not needed.
         drop_before(
             window,
             self.settled_until - LAG_SECONDS - _GRADUAL_SECONDS[-1],
@@ -194,7 +199,10 @@ class CutFinder:
         return max(self._spread, float(window.spread[in_scene].max(initial=0.0)))
 
     def _resolve_cut(self, window: FrameBuffer, cut: SceneCut) -> Iterator[SceneCut]:
-        """Yield the cut if a scene precedes it, or as a fade."""
+        """Yield a cut after a scene, and any other gradual cut as one that starts no scene.
+
+        A hard cut after less than a scene is left out.
+        """
         spread = self._measure_spread(window, cut.begin)
         if cut.starts_scene and _follows_scene(window, cut, spread):
             self._last_cut = cut.time
@@ -206,9 +214,11 @@ class CutFinder:
 
     def _is_hard_cut(self, window: FrameBuffer, index: int) -> bool:
         """Return whether a large step is a hard cut, and neither motion nor a flash."""
+        # Nothing in the window precedes its first frame.
         if index == 0:
             return False
         step = float(window.steps[index])
+        # The step of the first frame does not count, so the second frame has none to compare with.
         if index > 1:
             typical_step = _find_typical_step(window.steps, index)
             if step < MIN_STEP_RATIO * typical_step:
@@ -237,8 +247,8 @@ def _find_typical_step(steps: Float64Array, index: int) -> float:
     if not len(after):
         return median_before
 
-    # A cut stands out from both its neighbors by `_SPIKE_RATIO`, else it is motion. The smaller
-    # neighbor will do, as a flash or a second cut beside it is large.
+    # Motion has similar steps one after the other; a cut is larger than the step before or after
+    # it. The smaller of the two is compared, because the other may be a flash or a second cut.
     neighbour = min(float(before[-1]), float(after[0]))
     return max(median_before, float(np.median(after)), neighbour * _SPIKE_RATIO)
 
@@ -274,11 +284,14 @@ def _follows_scene(window: FrameBuffer, cut: SceneCut, spread: float) -> bool:
     """Return whether a scene, not just a fade in, precedes a cut."""
     if spread < MAX_BLANK_SPREAD:
         return False
+    # Frames with much less spread than those after the cut are the fade into these, unless their
+    # spread fell to half before the cut: then they are a scene that has faded out.
     has_faded_out = _get_spread(window, cut.begin) <= spread / 2
     return has_faded_out or spread >= _MIN_SPREAD_SHARE * _get_spread(window, cut.end)
 
 
 def _get_spread(window: FrameBuffer, time: float) -> float:
+    """Return the spread (grey levels) of the frame at a time, or of the next one."""
     index = min(int(np.searchsorted(window.times, time)), len(window.times) - 1)
     return float(window.spread[index])
 
@@ -307,7 +320,8 @@ def _find_even_changes(window: FrameBuffer, span: float) -> list[_EvenChange]:
     last = np.searchsorted(times, times + span / 2, side="right") - 1
     change = np.abs(window.small[last] - window.small[first]).mean(axis=1)
 
-    # At the ends of the window a part of the span is missing.
+    # At the ends of the window a part of the span is missing. Elsewhere first and last frame are
+    # a little less than the span apart.
     is_full = times[last] - times[first] >= 0.7 * span
     # Frames between the middle and both ends show whether the change is even.
     has_neighbours = (last - middles >= 2) & (middles - first >= 2)
@@ -322,7 +336,7 @@ def _find_even_changes(window: FrameBuffer, span: float) -> list[_EvenChange]:
 
     first = first[middles]
     last = last[middles]
-    # The middle of a change, and the frame halfway to it.
+    # Two frames must be means of the first and the last one: the middle, and the one halfway to it.
     is_even = _are_means(window, middles, first, last)
     is_even &= _are_means(
         window,

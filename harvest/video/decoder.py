@@ -109,6 +109,7 @@ class FfmpegDecoder:
         # The last frame of the blocks so far, and their number of frames.
         self._previous_time = math.nan
         self._frame_count = 0
+        # Frames without a time, or with one that is not later than those before.
         self._untimed_count = 0
         self._log_lines: list[str] = []
         self._damage_line = ""
@@ -132,7 +133,7 @@ class FfmpegDecoder:
 
     def _check_result(self, exit_code: int) -> None:
         facts = self._plan.facts
-        # The most likely reason comes first: it raises if ffmpeg is too old.
+        # Raises if ffmpeg is too old, the most likely reason for a failure without any frame.
         if not self._frame_count and exit_code != 0:
             check_version()
         # A segment that begins after the last frame has none either.
@@ -140,6 +141,7 @@ class FfmpegDecoder:
             reason = "not a video" if can_decode(facts.codec) else "missing codec"
             raise Unreadable(reason, find_failure_reason(self._log_lines))
 
+        # Seconds read; `length` is the length to expect, None if the header does not tell it.
         end = max(self.last_time, 0.0)
         is_cut = self._plan.until is None and lacks_end(self._video, facts.container)
         length = None if facts.is_length_guessed or is_cut else facts.seconds
@@ -149,7 +151,8 @@ class FfmpegDecoder:
 
         missing = 0.0 if length is None else length - end
         if length is not None and not reason and missing > MAX_MISSING_SECONDS:
-            # The sound may be longer than the images, or the last image stay: ask the packets.
+            # The sound may be longer than the images, or the last image may be shown for long:
+            # the times of the packets tell.
             packets = measure_packets(self._video, facts)
             end, reason = self._compare_lengths(end, length, packets)
         if reason:
@@ -157,7 +160,7 @@ class FfmpegDecoder:
             if length is not None and length >= end:
                 total = f" of {length:.1f} s"
             self.damage = f"read {end:.1f} s{total}: {reason}"
-        # Some joined GIF are read on, beyond the length of the first.
+        # ffmpeg reads some joined GIF beyond the length of the first: then nothing is missing.
         is_first = self._plan.until is None and end <= (facts.seconds or end)
         if is_first and has_second_video(self._video, facts.container):
             damage = self.damage or "split the file"
@@ -168,7 +171,7 @@ class FfmpegDecoder:
 
         `end` is the time of the last one, `length` that of the file as its header states it.
         """
-        # Headers are often a little wrong, and the sound may be longer.
+        # Headers are often wrong by some percent or seconds, and the sound may be longer.
         is_much_shorter = length is not None and end < length * 0.95 - 2
         if exit_code != 0 or (self._log_lines and is_much_shorter):
             return find_failure_reason(self._log_lines)
@@ -185,12 +188,12 @@ class FfmpegDecoder:
         """Return the seconds read and the damage, empty if the file is as long as stated."""
         is_other_clock = abs(packets.last_image - end) > MAX_MISSING_SECONDS
         if self._frame_count > 0 and is_other_clock:
-            # The time stamps jump: only the decoder's clock tells the length.
+            # Time stamps in the file jump. The decoder removes such jumps, so its time is right.
             self.length = end
             return end, ""
 
         tolerance = max(MAX_MISSING_SECONDS, packets.max_gap)
-        # Then the end is that of the sound, which is often longer than the images.
+        # Sound is often longer than the images: then its packets are the last ones.
         images_end_first = packets.end - packets.last_image > tolerance
         # Some containers count from zero, others from their first time stamp.
         missing = length - max(packets.end, packets.end + self._plan.facts.start)
@@ -282,7 +285,8 @@ class FfmpegDecoder:
         times = np.array(list(itertools.islice(self._times, count)))
         is_due = self._plan.schedule.find_due(times, self._previous_time)
         due = np.flatnonzero(is_due).tolist()
-        # A frame that is due is complete with its full frame: the first one without ends the block.
+        # Full frames come for due frames only, in their order, and maybe later than thumbnails. The
+        # block ends before the first due frame whose full frame has not arrived.
         if len(due) > len(self._full_frames):
             count = due[len(self._full_frames)]
         if count >= min_frames:
@@ -310,10 +314,11 @@ class FfmpegDecoder:
         )
         block = FrameBlock(times, thumbs, full_frames)
         self._frame_count += count
-        # Of the frame before the next block, whatever its time (NaN, too).
+        # `find_due` needs the time of the last frame, even NaN, as ffmpeg decides by it, too.
         self._previous_time = float(times[-1])
 
-        # Leave out frames whose time does not increase: later than the latest before, not NaN.
+        # Keep only frames later than all before them; `fmax` ignores NaN, the time of frames
+        # without one, and the comparison is False for NaN.
         latest = np.fmax.accumulate(np.concatenate([[self.last_time], times]))
         increasing = np.flatnonzero(times > latest[:-1])
         self._untimed_count += count - len(increasing)

@@ -216,6 +216,7 @@ def measure_steepness(values: NDArray[np.int16]) -> float:
     each is divided by the difference of its lightest and darkest pixel. 1 if there is no edge to
     measure, as in a tiny image.
     """
+    # Sharp edges in one direction are enough: in a blurred frame no edge is sharp.
     by_axis = (_measure_rows(values), _measure_rows(values.T))
     steepness = [value for value in by_axis if value is not None]
     return max(steepness, default=1.0)
@@ -224,16 +225,17 @@ def measure_steepness(values: NDArray[np.int16]) -> float:
 def _measure_rows(values: NDArray[np.int16]) -> float | None:
     """Return how much of an edge's rise is between two neighbors in a row; None without edges."""
     height, width = values.shape
-    columns = width // _SEGMENT_PIXELS
-    if columns * height < 2 * _MIN_STRONG_SEGMENTS:
+    per_row = width // _SEGMENT_PIXELS  # segments
+    # In a smaller image, more than half of all segments would count as the strongest ones.
+    if per_row * height < 2 * _MIN_STRONG_SEGMENTS:
         return None
 
     # Each row in segments of equal length; the pixels that remain at its end are left out.
-    whole = values[:, : columns * _SEGMENT_PIXELS]
-    segments = whole.reshape(height * columns, _SEGMENT_PIXELS)
+    divisible = values[:, : per_row * _SEGMENT_PIXELS]
+    segments = divisible.reshape(height * per_row, _SEGMENT_PIXELS)
     rises = segments.max(axis=1) - segments.min(axis=1)  # one per segment
     count = max(int(len(rises) * _STRONG_SHARE), _MIN_STRONG_SEGMENTS)
-    strongest = np.argpartition(rises, -count)[-count:]
+    strongest = np.argpartition(rises, -count)[-count:]  # in any order
     rises = rises[strongest]
     if float(rises.max()) < _MIN_CONTRAST:
         return None

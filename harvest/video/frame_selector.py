@@ -29,7 +29,9 @@ class FrameCandidate:
 
     `number` counts frames of the stated rate, None if the video states none.
     `motion` is its distance to the nearer neighbour, in grey levels. `scene_start` is the time of
-    the cut where its scene begins, `cut` that of the first cut since the previous candidate.
+    the cut where its scene begins, None without one. `cut` is the time where the scene of the
+    previous candidate ended, None if that scene goes on: with several cuts between two candidates
+    the first of them, while `scene_start` is the last.
     """
 
     time: float
@@ -91,7 +93,10 @@ class FrameChooser(ABC):
 
     @abstractmethod
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
-        """Yield the current interval's kept frames; it ends at `cut` if given."""
+        """Yield the current interval's kept frames.
+
+        `cut` is the time of the cut that ends it, None if it does not end at a cut.
+        """
 
     def faces(
         self, candidate: FrameCandidate, data: bytes, measures: Measured
@@ -123,8 +128,10 @@ class FrameSelector(FrameChooser):
         super().__init__(sampling.limit)
         self._sampling = sampling
         self._in_scenes = sampling.mode in ("useful", "scenes")
+        # Hashes of kept frames, and in modes with scenes of all frames of earlier intervals.
         self._kept_hashes: list[int] = []
         self._previous_hashes: list[int] = []
+        # Of the current interval: frames to keep so far, hashes of all frames, faults of others.
         self._candidates: list[FrameCandidate] = []
         self._hashes: list[int] = []
         self._faults = Counter[str]()
@@ -133,6 +140,7 @@ class FrameSelector(FrameChooser):
         """Add a candidate of an interval; close the previous interval first."""
         self._interval = interval
         if self._sampling.plain and self._sampling.mode == "every":
+            # The frame at the requested time, however it looks.
             self._candidates = self._candidates or [candidate]
             return
         if not candidate.fades:
@@ -141,7 +149,7 @@ class FrameSelector(FrameChooser):
         self._add(candidate)
 
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
-        """Yield the kept frames of the current interval."""
+        """Yield the kept frames of the current interval; where it ends is not needed."""
         candidates = [] if self._interval is None else self._select()
         for candidate in sorted(candidates, key=lambda candidate: candidate.time):
             if not self.is_full:
@@ -159,10 +167,12 @@ class FrameSelector(FrameChooser):
 
     def _add(self, candidate: FrameCandidate) -> None:
         sharpest = max((other.sharpness for other in self._candidates), default=-1.0)
+        # Without scenes, the first candidate is the one at the requested time: only a much sharper
+        # one replaces it.
         limit = sharpest if self._in_scenes else sharpest * _MIN_SHARPNESS_RATIO
         # Where several frames of a scene are kept, a less sharp one may be among them.
         is_better = self._sampling.per_scene > 1 or candidate.sharpness > limit
-        # Only frames that would be kept: finding a fault takes time.
+        # Finding a fault takes time: only frames that would be kept are examined.
         fault = None
         if self._sampling.drop_bad and is_better:
             fault = candidate.find_fault()
@@ -191,6 +201,7 @@ class FrameSelector(FrameChooser):
 
     def _select(self) -> list[FrameCandidate]:
         if not self._candidates:
+            # The interval counts once, under its most frequent fault (none in an empty interval).
             for fault, _ in self._faults.most_common(1):
                 self.left_out[fault] += 1
             return []
@@ -214,7 +225,8 @@ class FrameSelector(FrameChooser):
     def _is_repeat(self) -> bool:
         """Return whether the interval shows what is kept already, or what was seen before."""
         max_bits = self._sampling.skip_similar or 0
-        # Where one frame of the interval is kept, one like an earlier kept frame says enough.
+        # If a scene gives only one frame, it needs none when any of its frames looks like a kept
+        # one. With several frames a scene, the others may still be new.
         if self._sampling.per_scene == 1 and any(
             _has_near_hash(self._kept_hashes, code, max_bits) for code in self._hashes
         ):

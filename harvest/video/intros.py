@@ -61,7 +61,7 @@ def find_repeats(
         fresh = _Fingerprints(times, hashes)
         is_fresh = np.ones(len(times), dtype=bool)
         repeats = []
-        # The earlier videos, and at last the video itself. Known videos are not searched.
+        # The earlier videos, and at last the video itself (None). Known videos are not searched.
         others = [*earlier_videos, None] if number >= known_count else []
         for earlier in others:
             for repeat in _Comparison(fresh, earlier).find():
@@ -85,7 +85,8 @@ class _Comparison:
     def __init__(self, video: _Fingerprints, earlier: _Fingerprints | None):
         self._times, self._hashes = video
         self._earlier_times, self._earlier_hashes = earlier or video
-        # Within one video, a segment must not match one that it overlaps.
+        # Within one video, a segment must not match one that it overlaps. Times in two videos are
+        # unrelated: any distance will do, also a negative one.
         self._min_distance = MIN_SEGMENT_SECONDS if earlier is None else -np.inf
         self._is_free = np.ones(len(self._times), dtype=bool)
         self._step = _median_step(self._times)
@@ -131,6 +132,7 @@ class _Comparison:
 
         Those with very many matches are left out: they do not indicate a distance.
         """
+        # Equal times would divide by 0.
         step = max(_median_step(self._earlier_times), 0.01)
         max_matches = max(_STILL_SECONDS / step, MIN_DISTINCT)
         for begin in range(0, len(self._times), _BATCH_ROWS):
@@ -171,7 +173,8 @@ class _Comparison:
         return _has_variety(self._hashes[inside][is_match[inside]])
 
     def _make_segment(self, first: int, last: int) -> RepeatedSegment:
-        # A step longer at both ends, but not beyond the fingerprints that do not match.
+        # The segment may begin up to a step before its first matching fingerprint, and end up to a
+        # step after the last one, but not beyond the neighbors, which do not match.
         start = self._times[first] - self._step
         if first > 0:
             start = max(self._times[first - 1], start)
@@ -186,6 +189,7 @@ class _Comparison:
         matches = np.flatnonzero(is_match)
         if not len(matches):
             return
+        # Where fingerprints are far apart, two in a row may fail to match.
         max_gap = max(MAX_GAP_SECONDS, 3 * self._step)
         gaps = np.flatnonzero(np.diff(self._times[matches]) > max_gap)
         for run in np.split(matches, gaps + 1):
@@ -216,7 +220,8 @@ def _find_best_run(begin: int, is_match: BoolArray) -> tuple[int, int]:
     """Return (first, last) of the run with the best balance of matches and others.
 
     It is the slice with the largest sum, where a match counts 1 - `MIN_MATCH_SHARE`, and any other
-    fingerprint -`MIN_MATCH_SHARE` (Kadane's algorithm). Numbers count from `begin`.
+    fingerprint -`MIN_MATCH_SHARE` (Kadane's algorithm). `begin` is the index of the first element
+    of `is_match` in the video.
     """
     gains = np.where(is_match, 1 - MIN_MATCH_SHARE, -MIN_MATCH_SHARE)
     sums = np.concatenate([[0.0], np.cumsum(gains)])

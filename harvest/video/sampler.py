@@ -40,7 +40,8 @@ _LARGE_PIXELS = 1280 * 720
 # Window in seconds from which the sharpest frame is taken, and the frames examined in it.
 _WINDOW_SECONDS = 0.5
 _WINDOW_FRAMES = 4
-# Half of the longest gradual cut (seconds): a frame may still turn out to be in one until then.
+# Half of the longest gradual cut, which takes 1.6 seconds, and a little for rounding: a frame may
+# turn out to be in a gradual cut whose middle is that much later.
 _HALF_FADE_SECONDS = 0.81
 
 
@@ -65,8 +66,9 @@ def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
     height = max(round(full_height * scale), 1)
 
     schedule = make_schedule(sampling, width * height)
-    # In a window of half a second are enough frames that others refer to, and these are compressed
-    # the least; decoding the others costs a third. Shorter intervals may need each frame.
+    # Frames that no other frame refers to ("noref") are compressed the most, and decoding them
+    # costs a third more CPU time (docs/experiments.md). A window of half a second has enough
+    # other frames; with shorter windows each frame may be needed.
     is_exact = sampling.mode == "every" and schedule.within < _WINDOW_SECONDS
     skips_frames = facts.skips_safely and not is_exact
     return DecodePlan(
@@ -102,7 +104,9 @@ class VideoSegment:
         self._detector = CutFinder(self._since)
         # Frames whose scene is not yet certain, with their times.
         self._pending = deque[tuple[float, RawFrame]]()
+        # Starts of scenes that no candidate has reached yet.
         self._cuts = deque[SceneCut]()
+        # Gradual cuts, with or without a new scene: candidates within them are fades.
         self._changes: list[SceneCut] = []
         # Numbers of scenes in several segments of a video must differ.
         self._scene = round((plan.since or 0.0) * 1000)
@@ -135,6 +139,7 @@ class VideoSegment:
         if mode in ("scenes", "seen"):
             return candidate.scene, 0
         if mode == "useful":
+            # The segment yields candidates one by one: its latest scene is that of this one.
             time_in_scene = candidate.time - (self._scene_start or 0.0)
             return candidate.scene, int(time_in_scene // every)
         [number] = self.plan.schedule.find_bins(
@@ -164,12 +169,14 @@ class VideoSegment:
         facts = self.plan.facts
         while self._pending and self._pending[0][0] <= until:
             time, frame = self._pending.popleft()
-            first_cut = None
+            # Several cuts may have come since the previous frame: its scene ended at the first
+            # one, and the scene of this frame began at the last one.
+            previous_scene_end = None
             while self._cuts and self._cuts[0].time <= time:
                 self._scene += 1
                 self._scene_start = self._cuts.popleft().time
-                if first_cut is None:
-                    first_cut = self._scene_start
+                if previous_scene_end is None:
+                    previous_scene_end = self._scene_start
             yield FrameCandidate(
                 time=time,
                 scene=self._scene,
@@ -178,10 +185,10 @@ class VideoSegment:
                 fades=any(cut.begin < time < cut.end for cut in self._changes),
                 motion=self._detector.measure_motion(time),
                 scene_start=self._scene_start,
-                cut=first_cut,
+                cut=previous_scene_end,
             )
 
-        # Only changes that later frames may be in.
+        # Later frames cannot be within changes that have ended.
         self._changes = [cut for cut in self._changes if cut.end > until]
 
     def _add_fingerprints(self, block: FrameBlock) -> None:
@@ -238,6 +245,7 @@ def read_facts(video: Path) -> VideoFacts:
 
 @lru_cache(maxsize=4096)
 def _probe_cached(video: Path, _size: int, _time: int) -> VideoFacts:
+    """Return the facts of a video; size and time only make a changed file another cache key."""
     return probe(video)
 
 
@@ -316,6 +324,7 @@ class VideoSampler:
             if self._chooser.begins(interval):
                 self._store_frames(self._chooser.close(candidate.cut))
                 self._report_progress(candidate.time)
+            # The frames of the closed interval may have reached the limit.
             if not self._chooser.is_full:
                 self._chooser.offer(candidate, interval)
 
