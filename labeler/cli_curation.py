@@ -112,7 +112,7 @@ def groups(
 
     with job.open(rehearse=True) as dataset:
         plan = DuplicateFinder(dataset, progress=job.progress).plan()
-        # Without an option, or with both, everything is printed.
+        # Without an option, all sets and pairs; with both, conflicting sets and undecided pairs.
         if conflicts or not doubtful:
             for group in plan.sets:
                 if group.conflict or group.hints or not conflicts:

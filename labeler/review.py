@@ -219,7 +219,7 @@ def list_doubtful(
     probabilities = predict_left_out(vectors[has_vector], y, group_numbers)
     rows = np.arange(len(y))
     others = probabilities.copy()
-    others[rows, y] = -1
+    others[rows, y] = -1  # leave out the class that each sample has
     best = others.argmax(axis=1)
     confidences = others.max(axis=1)
     leads = probabilities[rows, y] - confidences
@@ -230,8 +230,9 @@ def list_doubtful(
     items = []
     for place, row in enumerate(np.argsort(leads, kind="stable").tolist()):
         sample = samples[row]
-        # If two people look alike, a wrong label may be the most probable one. A class without
-        # another group is not judged: all classes are equally probable.
+        # Labels with a small lead are listed, too: of people who look alike, a wrong one may be the
+        # most probable. A lead of 0 means that all classes are equally probable, because the class
+        # of the sample has no other group: it cannot be judged.
         is_close = place < FIRST_DOUBTFUL and 0 < leads[row] < MAX_LEAD
         if (leads[row] < 0 or is_close) and sample.id in unconfirmed_ids:
             items.append(

@@ -122,6 +122,7 @@ class ClassListModel(QAbstractListModel):
             if self._filter.casefold() in name.casefold()
         ]
 
+        # Reversed, so that the first one is `FIRST_PLACE`, below the heading.
         places = [
             ClassListRow(target, target_name(target), key, count_known(counts, target))
             for target, key in reversed(PLACE_KEYS.items())
@@ -487,7 +488,7 @@ class ClassListView(QListView):
         self._scroll_at_edges()
 
     def _scroll_at_edges(self) -> None:
-        # Again and again: Qt itself stops when the mouse rests.
+        # Repeated by the timer as long as tiles are dragged: Qt itself stops when the mouse rests.
         if self._drag is not None:
             for step in (-DRAG_MARGIN_PX, DRAG_MARGIN_PX):
                 self.scrollTo(self.indexAt(self._drag[0] + QPoint(0, step)))

@@ -141,6 +141,7 @@ class CommandQueue(QObject):
         if self.process is None:
             return
         self._read()
+        # With `--json` a command prints its result as the last line.
         *_, last_line = (
             bytes(self.process.readAllStandardOutput().data()).strip().split(b"\n")
         )
@@ -154,7 +155,7 @@ class CommandQueue(QObject):
             BUG_EXIT_CODE if crashed else code, "\n".join(self._last), facts
         )
         self.ended.emit(self._words, end)
-        # Who got the signal may have started the next command.
+        # A receiver of the signal may have added a command, which then runs already.
         if not self.running:
             self._start_next()
 

@@ -489,7 +489,10 @@ class CropCanvas(QGraphicsView):
         return replace(box, rect=rect.intersected(self.sceneRect()))
 
     def _place_current(self, draft: BoxDraft) -> None:
-        """Move the current box; its sample may have changed in the meantime."""
+        """Move the current box to where `draft` is.
+
+        Its sample stays the current one, which may be newer than that of `draft`.
+        """
         placed = draft.clamp_to(*self.image_size)
         self.replace_box(
             replace(self.boxes[self.current], rect=placed.rect, angle=placed.angle)

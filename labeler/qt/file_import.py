@@ -415,6 +415,7 @@ class ImportDialog(CommandDialog):
             self._report.error = last_error(end.error_output)
             self._simulation.pending = []
         else:
+            # harvest folder PATH
             self._report.add(Path(words[2]), end.facts)
 
     def _show_result(self) -> None:

@@ -33,6 +33,7 @@ MIN_CACHE_BYTES = 32_000_000
 CACHED_SCREENS = 3
 """An image that fills a tile may be twice as large as it; one more to scroll back."""
 MAX_WAITING = 600
+"""Requests that wait; older ones are dropped, and made again when their tile is painted."""
 ThumbnailKey = tuple[str, Region, int]
 """Sample key, region and side in pixels."""
 

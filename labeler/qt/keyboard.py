@@ -87,7 +87,7 @@ class ClassKeyReader(QObject):
         self.forget()
         if first and not prefix and event.key() != Qt.Key.Key_Escape:
             if not second:
-                # Says that there is none.
+                # Called for its message: no class has such a key.
                 self._worker.class_for_key(first + key_name(event))
             return first + second if second else None
 
@@ -244,7 +244,7 @@ class InputFilter(QObject):
             repeat = _as_repeat(event)
             QCoreApplication.sendEvent(watched, repeat)
             event.setAccepted(repeat.isAccepted())
-        elif late:
+        elif late:  # a `ShortcutOverride`: once accepted, it runs no shortcut
             event.accept()
 
         return late

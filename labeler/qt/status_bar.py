@@ -230,7 +230,8 @@ class Learning(QObject):
             self._failure = ""
         if self._failure:
             self._report(tr("Suggestions unavailable"), self._failure)
-        # What the last prelabeling left without vectors is unreadable. Later it is tried again.
+        # For some time after a prelabeling, samples without vectors are those it could not read.
+        # Later there may also be new ones.
         elif result.without_vectors and not self._prelabel_timer.isActive():
             self._report(tr("Getting ready…"))
             self._prelabel.add(
@@ -256,7 +257,8 @@ class Learning(QObject):
                 command=install_command("transfer"),
             )
             self._report(tr("Suggestions unavailable"), self._failure)
-        # Another window may be computing features. The next update with all vectors ends this.
+        # Another window may be computing features: the failure is shown until an update has all
+        # vectors.
         elif end.code:
             self._failure = end.error_output or f"exit code {end.code}"
             self._fail(self._failure)

@@ -71,6 +71,7 @@ def show_theme(name: str) -> None:
 
 
 def _desktop_asks(preference: str, value: str) -> bool:
+    """Return whether a preference has a value; False in versions of Qt that cannot say."""
     accessibility = getattr(QGuiApplication.styleHints(), "accessibility", None)
     ask = None if accessibility is None else getattr(accessibility(), preference, None)
     return ask is not None and ask().name == value

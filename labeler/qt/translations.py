@@ -81,6 +81,7 @@ class Words(QTranslator):
         text = sourceText if translated is None else translated
         for word, other in self._image_words.items():
             text = text.replace(word, other)
+        # An English text without any of these words has no translation here: None.
         return translated if text == sourceText else text
 
 

@@ -242,6 +242,7 @@ class KeyHints(SwitchedLabel):
             if self.has_classes or key != CLASS_KEYS:
                 hints.append((key, text, cap, cap + metrics.horizontalAdvance(text)))
 
+        # Hints are disabled while their keys do not work: then none is shown.
         room = self.width() - 2 * theme.SPACE_M + HINT_GAP if self.isEnabled() else 0
         while hints and sum(hint[-1] + HINT_GAP for hint in hints) > room:
             del hints[-2 if hints[-1][0] == "F1" and hints[1:] else -1]
@@ -471,6 +472,7 @@ class NameField(HintedField):
         if event.key() in ENTER:
             if name := self.read_name():
                 self.name_entered.emit(name)
+                # The receiver has cleared the text if it accepted the name.
                 if (
                     event.modifiers() & Qt.KeyboardModifier.ControlModifier
                     and not self.text()

@@ -280,6 +280,8 @@ class LabelerWindow(QMainWindow):
         self.shown_name = kind.name
         if self.tabs.currentIndex() != VIEWS.index(kind):
             self.tabs.setCurrentIndex(VIEWS.index(kind))  # calls this method again
+        # The first view is the current one of the stack at once: it still has to be entered, which
+        # is before the window is visible.
         elif (
             self.stack.currentWidget() is not self._views[kind.name]
             or not self.isVisible()
@@ -329,7 +331,7 @@ class LabelerWindow(QMainWindow):
             self.class_panel.rename(place)
         elif self.stack.currentWidget() is not self._views.get(name):
             self.show_view(name)
-        elif name == "pages":
+        elif name == "pages":  # its key pressed again leads back
             self.show_view("grid")
         else:
             self.worker.show_message(tr("Already shown"))

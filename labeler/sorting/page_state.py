@@ -53,8 +53,8 @@ class PageState:
 
     The page takes labels if it `is_ready`, not while another one `is_preparing`. `seen_at` is when
     each tile was first painted. `point` is a tile or -1, `card` the card that is pointed at since
-    `lit_at`, `under` the tile under a mouse that leads. `now` and `last` are the time and the last
-    step at the latest event.
+    `lit_at`. `under` is the tile under the mouse, -1 if a key pointed last. `now` and `last` are
+    the time and the last step at the latest event.
 
     A better page is being looked for if it `is_comparing`, and offered if it `has_better`.
     `earlier` and `later` pages can be shown again, the last one first. `changes` can be undone and
@@ -106,7 +106,10 @@ class PageState:
         return tiles if self.is_ready else ()
 
     def refuse(self, tiles: Iterable[int]) -> Reveal | Say | None:
-        """Return why tiles cannot be labelled now: a person has hardly seen them."""
+        """Return why tiles cannot be labelled yet; None if all were seen for long enough.
+
+        Tiles that were never painted are scrolled to.
+        """
         if unseen := [tile for tile in tiles if tile not in self.seen_at]:
             return Reveal(unseen)
         is_new = any(self.now - self.seen_at[tile] < MIN_LOOK_SECONDS for tile in tiles)
@@ -206,6 +209,7 @@ class PageState:
         for their class again. A name that was typed ahead, for no tile yet, is kept.
         """
         name = self.name
+        # Whether it is for tiles of this page, or for the page.
         is_here = name is not None and name.has_target
         earlier = (
             (*self.earlier, self.shown) if keeps and self.is_ready else self.earlier
@@ -250,7 +254,7 @@ class PageState:
                 state, seen_at={}, under=-1, has_better=False, earlier=earlier
             )
 
-        # A mouse that leads decides; otherwise the first card is lit.
+        # The tile under the mouse comes first; without any tile the first open card is pointed at.
         if state.under >= 0:
             point = state.under
         elif point < 0 and state.shown.has_clusters:

@@ -321,6 +321,7 @@ class GestureView(TileView):
             neighbor = min(card.stop, last) if across + down > 0 else card.start - 1
             return self.section_rows(neighbor).start
 
+        # Without a cursor yet, the first press of an arrow key shows it where it begins.
         if not self.currentIndex().isValid():
             return row
         return self._grid.neighbour(row, across, down)

@@ -104,12 +104,13 @@ class PlacedSection(NamedTuple):
 def break_into_shelves(
     sections: Sequence[Section], width: int, cell: int
 ) -> list[tuple[Sequence[Section], int]]:
-    """Return the sections and the number of lines of each shelf.
+    """Return the sections and the number of lines of tiles of each shelf.
 
-    The sections keep their order; a shelf is at most `width` wide. All shelves together are as low
-    as possible.
+    The sections keep their order; a shelf is at most `width` wide, and a cell is a tile with its
+    gap. The total height of all shelves is minimal.
     """
-    # `best[n]` is the lowest arrangement of the first n sections, with its height.
+    # `best[n]` is the height and the shelves of the lowest layout of the first n sections. It is
+    # extended by every possible last shelf (dynamic programming).
     best: list[tuple[int, list[tuple[Sequence[Section], int]]]] = [(0, [])]
     for end in range(1, len(sections) + 1):
         options = []
@@ -121,10 +122,12 @@ def break_into_shelves(
                 lines = shelf[0].count
             if lines:
                 height, shelves = best[start]
+                # All sections of a shelf have headings of one height.
                 height += lines * cell + shelf[0].heading_height(cell) + 2 * INSET
                 options.append((height, [*shelves, (shelf, lines)]))
 
-        # Of equally high layouts, that with the fewest cards in the last shelf.
+        # The last shelf is shorter in later options. `min` takes the first of equal heights, here
+        # the layout with the fewest sections in its last shelf.
         best.append(min(reversed(options), key=itemgetter(0)))
 
     return best[-1][1]
@@ -147,7 +150,8 @@ class GridLayout:
         self._side = side
         self._width = width
         self._last = sections[-1:]
-        self._shares: list[int] = []  # of free width, that a card of each row got
+        # By shelf: the free width that each of its sections got.
+        self._shares: list[int] = []
         self.count = 0
         self.height = GAP
         for shares_shelf, run in groupby(sections, attrgetter("shares_shelf")):
@@ -183,9 +187,9 @@ class GridLayout:
         self._frame(shelf)
 
     def _frame(self, shelf: list[PlacedSection]) -> None:
-        """Add cards side by side, as high as the highest, which share the free width equally.
+        """Add the sections of a shelf, as high as the highest; they share the free width equally.
 
-        Those of the last row get no more of it than those above, unless they nearly fill the row.
+        Those of the last shelf get no more of it than those above, unless less than a tile is free.
         """
         is_card = bool(shelf[0].section.title)
         bottom = max(placed.bottom for placed in shelf) + (INSET - GAP) * is_card
@@ -204,12 +208,16 @@ class GridLayout:
                 0,
                 bottom - self.height,
             )
+            # Less 1, because the right of a `QRect` is its last pixel.
             box.setRight(placed.right + end + INSET - GAP - 1)
             self.placed.append(placed._replace(left=left, box=box))
         self.height = bottom + INSET * is_card
 
     def rect(self, row: int) -> QRect:
-        """Return the square of a tile, if folded that of the portrait, if missing an empty one."""
+        """Return the square of a tile, empty for a row that does not exist.
+
+        In a folded section it is the square of the portrait.
+        """
         placed = self.section_of(row)
         if placed is None or placed.section.folded:
             return placed.portrait if placed else QRect()
@@ -298,7 +306,7 @@ class GridLayout:
         for distance in range(GAP, MAX_LINE_DISTANCE, GAP):
             line = QRect(0, edge + down * distance, self._width, GAP)
             if rows := self.list_rows(line):
-                # The nearest one beside the column of this tile.
+                # The tile on this line whose left edge is nearest to that of `row`.
                 return min(rows, key=lambda other: abs(self.rect(other).x() - rect.x()))
 
         return row

@@ -168,7 +168,7 @@ class TileModel(QAbstractListModel):
         first = block
         last = block
         if len(self._tiles) > MAX_CACHED_TILES:
-            # All blocks may be visible, so painting requests them again.
+            # Drop all others. Any of them may be visible: repainting all requests those again.
             self._tiles.clear()
             self._requested_blocks &= {block} if ids is self._ids else set()
             first = 0
@@ -201,7 +201,7 @@ class TileModel(QAbstractListModel):
         tile = self._tiles.get(self._ids[row])
         if tile is None:
             return state
-        # Decided here, and perhaps changed since by an undo or elsewhere: the catalogue tells.
+        # Decided here, and perhaps changed since by an undo or elsewhere: use what is stored.
         if state == AS_STORED:
             is_back = self.only_waiting and tile.waits
             return UNMARKED if is_back else self._read_state(tile, TileMark.SENT)

@@ -126,6 +126,7 @@ def draw_filling(painter: QPainter, area: QRect, image: QPixmap | str | None) ->
 
 
 def _paint_stack_plates(painter: QPainter, rect: QRect) -> QRect:
+    """Paint the plate behind a stack; return the smaller square that is left for its image."""
     step = max(3, rect.width() // 32)
     ground = theme.blend(theme.backdrop(), colour(Role.Text), 0.5)
     pen = QPen(colour(Role.Base), 1)
@@ -143,6 +144,7 @@ def _paint_badge(painter: QPainter, rect: QRect, text: str) -> None:
     side = max(22, min(rect.width(), rect.height()) * 2 // 5)
     disc = QRectF(0, 0, side, side)
     disc.moveCenter(QRectF(rect).center())
+    # Keys of two characters need smaller ones to fit the disc.
     pixels = round(side * (0.56 if len(text) == 1 else 0.4))
     _paint_disc(
         painter,

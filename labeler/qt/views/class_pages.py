@@ -339,7 +339,10 @@ class ClassPagesView(LabelingView):
         return self.state.shown.page if self.state.is_ready else None
 
     def take(self, act: Act, *arguments: Any) -> None:
-        """Take an event, after those that are being taken."""
+        """Take an event: step the state, run its commands and draw.
+
+        An event that arrives in the course of that, caused by a command for instance, waits.
+        """
         event = Event(
             act,
             arguments,
@@ -354,7 +357,8 @@ class ClassPagesView(LabelingView):
             try:
                 before = self.state
                 self.state, commands = step(before, event)
-                # Before tiles are read again to be drawn.
+                # Before `_draw`, which may read tiles again: the worker keeps this order, so that
+                # they are read after a decision is saved.
                 for command in commands:
                     self._run[type(command)](*command)
                 self._draw(before)
@@ -395,6 +399,7 @@ class ClassPagesView(LabelingView):
         page = self._rename_page()
         count = len(state.shown.samples(state.shown.open()))
         counts = self.worker.counts
+        # Enter gives unnamed clusters no label, so its button says how many faces are left in all.
         if state.shown.has_clusters and counts is not None:
             count = counts.pending
         self.header.show_page(
@@ -427,6 +432,7 @@ class ClassPagesView(LabelingView):
             field.clear()
             if field.parentWidget() is self.view.viewport():
                 field.hide()
+            # A field that was just hidden has lost the focus already.
             if field.hasFocus() or (before is not None and not field.isVisible()):
                 self.focus_home()
             return
@@ -473,6 +479,7 @@ class ClassPagesView(LabelingView):
     def _text_changed(self, text: str) -> None:
         name = self.state.name
         if text != (name.text if name is not None else ""):
+            # Without a selection: it is not typed on the faces.
             self.take(type_name, text, (), False)
 
     def _end_name(self) -> None:
@@ -572,6 +579,7 @@ class ClassPagesView(LabelingView):
 
     def _remove_classes(self, classes: set[str]) -> None:
         if self._rename_page().labels & classes:
+            # As if nothing was left of the page: its suggestions are of a class that is gone.
             self.take(show_rest, self.state.shown.page, None, None)
 
     # -- commands
@@ -638,6 +646,7 @@ class ClassPagesView(LabelingView):
         work: Callable[[SortingSession], StepResult],
         classes: set[str],
     ) -> None:
+        # A decision that changed nothing has no step: it is noted like a refused one.
         self.worker.decide(
             work,
             lambda step: self.take(note_saved, serial, step.root if step.step else 0),
@@ -654,7 +663,7 @@ class ClassPagesView(LabelingView):
         what = tr(change.value)
         if kind is StepKind.STEP:
             self.worker.ask(lambda session: session.history.forget_redo())
-            # A tile that is crossed out says so itself.
+            # The cross on an excluded tile is message enough.
             if change is Message.EXCLUDED:
                 return
             what = tr("{what} · Ctrl+Z: undo", what=what)

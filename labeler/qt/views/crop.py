@@ -252,6 +252,7 @@ class CropView(LabelerView):
         work: Callable[[SortingSession], StepResult],
         classes: Sequence[str] = (),
     ) -> None:
+        # Called with the step, or with nothing if the change was refused.
         def note_answer(*step: StepResult) -> None:
             self._pending_changes[sha256] -= 1
 

@@ -314,7 +314,7 @@ class DuplicatesView(LabelingView):
             super().run_command(command, rows)
         elif not rows:
             self.worker.show_message(tr("Point at an image first"))
-        elif command is GridCommand.LIFT:
+        elif command is GridCommand.LIFT:  # a click
             self._set_best(*self.view.member(rows[0]))
         else:
             number, _ = self.view.member(rows[0])
@@ -349,6 +349,7 @@ class DuplicatesView(LabelingView):
         is_undo = kind is StepKind.UNDO
         stacks = (self._choices, self._undone_choices)
         choices, others = stacks if is_undo else stacks[::-1]
+        # A click is not a step of the journal: it is taken back here if no step is newer.
         if self.worker.unsaved_count or not self._has_newest(choices):
             super().take_back(kind)
             return
@@ -365,7 +366,8 @@ class DuplicatesView(LabelingView):
         return bool(choices) and choices[-1].last_step == self.last_step()
 
     def _show_choice(self, rows: tuple[int, ...]) -> None:
-        # The tiles stay where they are, unless the set is on another page.
+        # If the set is on this page, tiles stay where they are, and need not be seen again before
+        # Enter. `_show` would forget both.
         seen_samples = dict(self.view.seen_samples)
         bar = self.view.verticalScrollBar()
         scrolled = bar.value()
@@ -391,7 +393,8 @@ class DuplicatesView(LabelingView):
             self._keep_all(self._uncertain_sets())
 
     def _uncertain_sets(self) -> list[DuplicateSet]:
-        # Conflicting labels need a click. Of sets that share an image, the first is decided.
+        # Without sets of conflicting labels, which need a click. Of sets that share an image, only
+        # the first is decided: its decision may change the others.
         sets = list[DuplicateSet]()
         rows = set[int]()
         for copies in self.shown_sets:

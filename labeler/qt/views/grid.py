@@ -201,7 +201,7 @@ class GridView(FilteredView):
             new_count = sum(self.model.row_of(row) < 0 for row in rows.ids)
             if shows:
                 if new_count:
-                    # What one looks at stays where it is.
+                    # Keep the scroll position, which showing other samples resets.
                     scrolled = self.view.verticalOffset()
                     self._show_rows(query, rows)
                     self.view.verticalScrollBar().setValue(scrolled)

@@ -392,7 +392,7 @@ class LabelingView(LabelerView):
         def note_step(step: StepResult) -> None:
             if step.step:
                 self._sent[step.root] = [*before]
-            else:
+            else:  # nothing changed
                 put_back()
 
         self.worker.decide(decision, note_step, put_back, classes)
@@ -458,7 +458,8 @@ class LabelingView(LabelerView):
 
         if step.kind is StepKind.STEP:
             return
-        # Tiles of the step are as before, but for those that another step in force was about.
+        # Its tiles lose their marks. Those that were also sent by a step which is not undone show
+        # what is stored.
         self._undone ^= {step.root}
         rows = self._rows_of(self._sent.get(step.root, ()))
         in_force = (ids for root, ids in self._sent.items() if root not in self._undone)

@@ -199,6 +199,7 @@ class PageGrid(GestureView):
         tiles = state.name.tiles if state.name is not None else state.targets()
         if self._drop_tile >= 0:
             return state.shown.card_at(self._drop_tile)
+        # Pointing at a tile that is excluded or decided is for this tile alone.
         is_whole = tiles and {*tiles} == {*state.shown.targets(state.card)}
         return state.card if is_whole or state.point < 0 else -1
 
@@ -480,7 +481,7 @@ class PageGrid(GestureView):
         tile = self._drop_tile
         self._light(-1)
         event.setAccepted(tile >= 0)
-        self.mouse.at = event.position().toPoint()
+        self.mouse.at = event.position().toPoint()  # Qt reports no moves during a drag
         if tile >= 0:
             self.send(drop, self._find_dragged(event), tile)
 

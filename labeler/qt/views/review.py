@@ -317,7 +317,7 @@ class ReviewView(FilteredView):
         )
 
     def _show(self, page: ReviewPage) -> None:
-        # An empty first list is shown only until the next one is loaded.
+        # If the first list is empty and was not chosen, show the second one: `reload` follows.
         if self._page is NO_PAGE and not (self._is_chosen or page.ids):
             self.choice.setCurrentIndex(1)
         self._page = page
@@ -376,8 +376,10 @@ class ReviewView(FilteredView):
 
     def run_command(self, command: GridCommand, rows: list[int]) -> None:
         keeps_or_accepts = command in (GridCommand.ENTER, GridCommand.KEEP_ALL)
+        # All faces of the list are done: load what is left.
         if keeps_or_accepts and rows and not self.view.list_unmarked():
             self.reload()
+        # The targets are done already.
         elif keeps_or_accepts and rows and not self.view.list_unmarked(rows):
             self._go_on()
         elif rows and set(rows).isdisjoint(self.view.in_sight()):
