@@ -53,8 +53,8 @@ def suggest_labelling_command(dataset: Dataset) -> str | None:
     ):
         return f"{PAGES_COMMAND} {dataset.option}"
 
-    # There are no clusters or tracks. If the newest prelabeling could not read what waits, another
-    # one would not help.
+    # There are no clusters or tracks. If no more samples are pending than the newest prelabeling
+    # could not read, another one would not help. One more than those is enough to see that.
     newest = Proposals(dataset.db).get_latest()
     fact = newest.facts.get("unreadable") if newest else 0
     unreadable = fact if isinstance(fact, int) else 0

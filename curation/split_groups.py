@@ -99,6 +99,7 @@ class _LinkedSamples:
         self._members.append(member)
 
         for origin in _list_origins(rows):
+            # The first sample of an origin is linked to itself, which has no effect.
             other = self._first_by_origin.setdefault(origin, number)
             self._links.append((other, number))
         for row in rows:
@@ -118,7 +119,7 @@ class _LinkedSamples:
                 self._links.append((frame.number, following.number))
 
     def _link_duplicates(self, verdicts: Mapping[Pair, bool]) -> set[Pair]:
-        """Link duplicates, and return the pairs that a person says are none."""
+        """Link duplicates, and return the pairs that a person judged as different."""
         different = set()
         for rows, is_same in verdicts.items():
             # Rows without a number are of samples that take no part in splits.

@@ -102,9 +102,10 @@ class Evidence(NamedTuple):
         prior = self.prior_share * self.prior_groups
         cases = is_case.sum() + self.prior_groups
         trust = np.full(len(self.votes), (shares.sum() + prior) / cases)
-        # The label of a sample does not judge its own votes.
+        # For a training sample: the mean without its own group, whose labels its votes may repeat.
         trust_without_group = (shares.sum() - shares + prior) / (cases - is_case)
         trust[training.rows] = trust_without_group[training.groups]
+        # No evidence is surer than that of duplicates.
         trust = np.minimum(trust, DUPLICATE_TRUST)
 
         # A wrong vote may be of any other class.
@@ -160,7 +161,8 @@ def predict_classes(
         training.reviewed & ~training.by_hint,
     )
     hint_gains[rows[training.by_hint]] = 0
-    # The tracks of a scene are labelled at once, so they do not show what a scene says.
+    # `is_judge` leaves out tracks with several labelled faces: the tracks of a scene are labelled
+    # together, so they do not show how often a scene is right.
     shared_gains = hint_gains + ties.compute_gains(training, is_judge)
 
     # Vectors and weak labels, for all samples.
@@ -189,6 +191,7 @@ def predict_classes(
     known_odds = None
     if open_set:
         highest = ridge_scores.max(axis=1)
+        # Training samples without their group: the fit has not seen the others either.
         highest[rows] = ridge_held_out.max(axis=1)
         known_odds = estimate_known_odds(vectors, training, highest)
     if known_odds is not None:
@@ -216,6 +219,7 @@ def calibrate(
     Samples with `is_judge` (M) that have scores count. With few groups the temperature stays near
     `prior_temperature`.
     """
+    # A sample without out-of-fold scores has NaN in all columns, so the first one tells.
     judges = np.flatnonzero(is_judge & np.isfinite(scores[:, 0]))
     judge_scores = scores[judges]
     y = training.y[judges]
@@ -293,7 +297,8 @@ class SelfTraining(NamedTuple):
 
         for fold in range(FOLDS):
             is_left_out = folds == fold
-            # Samples of a single group keep class 0: without a held-out score it has no effect.
+            # If all samples are in one fold, none is left to fit. They keep class 0, which has no
+            # effect, because they have no held-out score either.
             if is_left_out.any() and not is_left_out.all():
                 scores = self.own[is_left_out] @ self._fit(~is_left_out)
                 predictions[is_left_out] = scores.argmax(1)
@@ -374,7 +379,10 @@ def _with_ones(rows: Float32Array) -> Float32Array:
 
 
 def raise_likeliest(scores: Float64Array, likeliest: IntArray) -> Float64Array:
-    """Swap each row's highest score with that of its `likeliest` class."""
+    """Swap each row's highest score with that of its `likeliest` class.
+
+    So another model (self-training) chooses the class, and the confidence stays that of the scores.
+    """
     rows = np.arange(len(scores))
     highest = scores.argmax(axis=1)
     new_scores = scores.copy()
@@ -420,7 +428,8 @@ def vote_by_name(names: Sequence[Sequence[str]], training: TrainingRows) -> Evid
             votes[row] += counts / max(counts.sum(), 1)
 
     votes /= np.maximum(votes.sum(axis=1, keepdims=True), 1e-12)
-    # The prior is that of guessing: one of `classes` is right, and weighs as many groups.
+    # The prior is guessing: a share of 1 / classes is right. It weighs as many groups as there are
+    # classes.
     return Evidence(votes, 1 / training.classes, training.classes)
 
 
@@ -485,7 +494,7 @@ def estimate_membership(vectors: Float32Array, is_member: BoolArray) -> Float64A
     leave-one-out score of the members (Elkan and Noto, "Learning classifiers from only
     positive and unlabeled data", 2008).
     """
-    y = np.where(is_member, 0, 1)
+    y = np.where(is_member, 0, 1)  # column 0 of the scores is the members' class
     # Each sample is a group of its own.
     scores = _score_held_out(vectors, y, np.arange(len(y)), classes=2)[:, 0]
 
@@ -512,7 +521,7 @@ def predict_left_out(
     """Return probabilities (N x classes) of labelled samples, each without its group.
 
     Scores are those of the ridge regression plus the weighted similarity to the nearest samples of
-    each class. They are equal for a sample whose class has no other group.
+    each class. A sample whose class has no other group has the same probability for each class.
     """
     scores = _score_held_out(
         vectors, y, groups, classes=int(y.max()) + 1, penalty=REVIEW_PENALTY
@@ -520,13 +529,14 @@ def predict_left_out(
     for number in range(scores.shape[1]):
         members = y == number
         similarities = vectors @ vectors[members].T
+        # -1, the lowest cosine, stands for samples of the own group, which do not count.
         similarities[groups[:, None] == groups[members]] = -1
         nearest = -np.sort(-similarities)[:, :REVIEW_NEIGHBORS]
         # A class with fewer samples is judged by those that it has.
         similarity = np.where(nearest > -1, nearest, nearest[:, :1]).mean(1)
         scores[:, number] += REVIEW_NEIGHBOR_WEIGHT * similarity
-    # Scores are NaN where the class has no other group. The temperature is for the ridge regression
-    # alone, whose scores are lower by the weight of the similarity.
+    # The scores of a sample are NaN if its class has no other group. The prior temperature is for
+    # ridge scores alone; with the weighted similarity added, scores are larger by its weight.
     temperature = PRIOR_TEMPERATURE * (1 + REVIEW_NEIGHBOR_WEIGHT)
     return softmax(np.nan_to_num(scores) / temperature)
 

@@ -55,7 +55,7 @@ def refine_with_tracks(
     rows_of_tracks = []
     for track in tracks:
         rows = [row for row in track if has_vector[row]]
-        if len(rows) > 1:
+        if len(rows) > 1:  # a single vector has no differences
             rows_of_tracks.append(rows)
     if not rows_of_tracks:
         return vectors
@@ -134,7 +134,7 @@ def _choose_cluster_count(
 
     # Each step of the tree joins two clusters and calls the new one `size + step`. Row `a` of
     # `edges` has the sums of the clusters that were joined into it. A join adds to the modularity
-    # the edges between both, less those of chance.
+    # the edges between both, less those of chance; twice, because `edges` has both directions.
     row_of_cluster = {row: row for row in range(size)}
     modularity = 0.0
     best = 0.0

@@ -93,6 +93,7 @@ class VectorStore:
             yield VectorFile(path, file.tell(), size, width), names
 
     def _iter_intact_files(self) -> Iterator[tuple[Path, bytes]]:
+        """Yield files with their bytes; remove those whose hash is not their name."""
         for path in sorted(self.folder.glob(f"*{ENDING}")):
             with suppress(OSError):
                 data = path.read_bytes()
@@ -158,8 +159,8 @@ class EmbeddingSpace:
         start = 0
 
         for file, names in store.iter_files():
-            for row, sample in enumerate(names, start):
-                self._row_by_name[sample] = row
+            for row, vector_name in enumerate(names, start):
+                self._row_by_name[vector_name] = row
             start += file.size
             self._files.append(file)
             self._ends.append(start)
@@ -182,6 +183,7 @@ class EmbeddingSpace:
         """Return vectors (N x D; zeros if missing) and a mask."""
         rows = self._find_rows(names)
         has_vector = rows >= 0
+        # There is a file: `from_dataset` returns no space without vectors.
         vectors = np.zeros((len(rows), self._files[0].width), np.float32)
         file_numbers = np.searchsorted(self._ends, rows, side="right")
 

@@ -104,6 +104,8 @@ def find_encoding(file: IO[bytes], source: str, named: str | None) -> TextEncodi
             f"{source} is not a text file: it has NUL bytes",
             "unpack it, save it as UTF-8, or name a Parquet file .parquet",
         )
+    # Valid UTF-8 beyond ASCII is hardly anything else. ASCII bytes may be another encoding, such as
+    # UTF-16 or ISO-2022-JP.
     if named and (scan.other_lines or not scan.utf8_lines):
         return TextEncoding(named)
     if not scan.other_lines:

@@ -107,6 +107,7 @@ def _make_valid(text: str, max_bytes: int, ends: str = "._ ") -> str:
 def make_folder_name(label: str) -> str:
     """Return the folder name for a validated class name."""
     name = label.rstrip(". ")
+    # A name that is cut may end in a dot or blank again.
     is_long = len(name.encode()) > MAX_FOLDER_NAME_BYTES
     return _make_valid(name, MAX_FOLDER_NAME_BYTES, "._ " if is_long else "")
 

@@ -90,7 +90,7 @@ def augment(x: Pixels, random: np.random.Generator, kind: Kind) -> Pixels:
 
 def draw_view_numbers(key: str, view: int, seed: int) -> Float64Array:
     """Return the random numbers (in 0..1) of view `view` of the sample `key`."""
-    # Of a negative seed as well: entropy is never negative.
+    # The remainder, because a seed may be negative, and NumPy's entropy may not.
     entropy = (seed % 2**64, zlib.crc32(key.encode()), view)
     return np.random.default_rng(entropy).random(NUMBERS_PER_IMAGE)
 

@@ -38,6 +38,7 @@ def compute_region(
     face: Face, settings: CropGeometry, width: int, height: int
 ) -> Region:
     """Return the region to crop for a face in an image of `width` x `height` pixels."""
+    # There is nothing around a whole image.
     is_whole_image = face.box == Box(0, 0, width, height)
     box = expand_box(
         face.box,
@@ -56,6 +57,7 @@ def compute_region(
         else:
             box = _clamp_box(box, width, height)
 
+    # Eyes that a person marked always level the crop.
     angle = estimate_tilt(face) if settings.level or face.detector == HAND else 0.0
     if angle:
         box = _rotate_box(box, face.box, angle)

@@ -258,6 +258,7 @@ def read_image_size(source: Path | io.BytesIO) -> tuple[int, int]:
                 with Image.open(file, formats=_possible_formats(head)) as image:
                     return image.size
             except Exception:
+                # `decode` repairs some files that Pillow does not open.
                 file.seek(0)
                 decoded = decode(file.read(MAX_BYTES))
                 size = decoded.width, decoded.height

@@ -53,7 +53,7 @@ _DNG_VERSION = 50706
 
 def guess_kind(head: bytes) -> Literal["image", "video"] | None:
     """Return what a file is by its first 32 bytes; None for other files."""
-    # A file of RIFF or MP4's kind says behind the size of its first part what it contains.
+    # What a RIFF or MP4 file contains is in its bytes 8 to 12, after an id and a size.
     content = head[8:12]
     is_riff = head[:4] == b"RIFF"
     # A text may begin with BM.

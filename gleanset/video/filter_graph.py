@@ -45,7 +45,10 @@ class Schedule(NamedTuple):
         return f"({is_due})*{is_within}+isnan(prev_t)+{is_in_new_period}"
 
     def find_due(self, times: Float64Array, before: float) -> BoolArray:
-        """Return a mask of selected frames; `before`: previous time or NaN."""
+        """Return a mask of the frames at `times` (N) that are selected.
+
+        `before` is the time of the frame before the first of `times`, NaN if there is none.
+        """
         earlier = np.concatenate([[before], times[:-1]])
         is_first = np.isnan(earlier)
         bins = self.find_bins(times, self.step)
@@ -152,6 +155,7 @@ def decode_frames(plan: DecodePlan) -> Any:
             *plan.facts.stored_size,
             eval="frame",
         )
+        # Only frames without flags of their own have a stated order: then all are deinterlaced.
         if plan.facts.field_order:
             frames = frames.filter("setfield", plan.facts.field_order)
             frames = frames.filter("yadif", deint="all")
@@ -193,6 +197,7 @@ def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
         )
         for name, stream in summaries.items()
     ]
+    # "level+" begins each line of the log with its level, which `reports_damage` reads.
     return build_command(ffmpeg.merge_outputs(*outputs), video, "level+warning")
 
 
@@ -209,7 +214,8 @@ def _clock_expression(facts: VideoFacts) -> str:
     the second frame after it). A single frame that is out of order or has no time is placed right
     after the previous one.
     """
-    # Registers: the correction of time stamps, and the time since the last frame on both clocks.
+    # Registers of ffmpeg's expressions, which st(n, value) sets and ld(n) reads: the correction of
+    # time stamps, then the time since the last frame, corrected and as in the file.
     correction = "ld(0)"
     since_last = "ld(1)"
     in_file = "ld(2)"
@@ -248,7 +254,8 @@ def _clock_expression(facts: VideoFacts) -> str:
 def _input_options(plan: DecodePlan) -> dict[str, Any]:
     options: dict[str, Any] = {"copyts": None}  # None: without a value
     if not plan.facts.rotated:
-        # Rebuilding the filters would lose their state. (Rotation needs a constant size.)
+        # By default ffmpeg rebuilds the filters when the frame size changes, and they would lose
+        # their state. Only where it rotates the frames it must: rotation needs a constant size.
         options["reinit_filter"] = 0
 
     if plan.facts.decoder:
@@ -271,6 +278,7 @@ def make_full_frames(stream: Any, plan: DecodePlan) -> Any:
         "out_range": "pc" if plan.rgb else "tv",
         "eval": "frame",
     }
+    # Only a conversion to RGB uses the matrix.
     if plan.rgb and plan.facts.bt709:
         options["in_color_matrix"] = "bt709"
     sides = _build_size_expressions(plan)
@@ -326,6 +334,7 @@ def _build_size_expressions(plan: DecodePlan) -> tuple[str, str]:
 
     usual_width, usual_height = plan.facts.display_size
     box_width, box_height = plan.box
+    # An absurd aspect ratio of pixels in a header must not distort the image.
     shown_width = "iw*(if(between(sar,0.2,5),sar,1))"
     is_usual = f"lt(abs({shown_width}-{usual_width}),1)*eq(ih,{usual_height})"
     scale = f"min(1,min({box_width}/({shown_width}),{box_height}/ih))"

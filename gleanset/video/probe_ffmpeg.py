@@ -248,7 +248,8 @@ def _read_length_of_cut_file(video: Path, container: str) -> float | None:
         stated_size = 8 + chunk_size
         microseconds, frames = struct.unpack_from("<I12xI", header, 32)
         seconds = microseconds * frames / 1e6
-    elif container == "asf" and 0 <= properties < _HEADER_BYTES - 104:  # its bytes
+    elif container == "asf" and 0 <= properties < _HEADER_BYTES - 104:
+        # The object with the file's properties has 104 bytes.
         # The size of the file; its duration in units of 100 ns, with a preroll in milliseconds.
         [stated_size] = struct.unpack_from(
             "<Q",
@@ -293,9 +294,9 @@ def has_second_video(video: Path, container: str) -> bool:
         video.open("rb") as file,
         mmap(file.fileno(), 0, access=ACCESS_READ) as data,
     ):
-        # Behind its mark, a GIF begins with its own width.
+        # The bytes that begin each file of the format: of a GIF 6, because its width follows.
         head = data[: 6 if name == "gif" else 8]
-        # Boxes such as `wide`, with which old films begin, may come again.
+        # An old film may begin with a box such as `wide`, which may also be inside a single file.
         return (name != "mov" or head.endswith(b"ftyp")) and data.find(head, 1) > 0
 
 
@@ -357,7 +358,7 @@ def _codec_name(description: str) -> str:
 
 def _parse_facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
     description = match[2]
-    details = match[3]
+    details = match[3]  # the indented lines below that of the stream
     codec = _codec_name(description)
     if codec in _UNKNOWN:
         raise Unreadable(

@@ -185,6 +185,7 @@ class RunningFfmpeg:
         with ExitStack() as resources, ExitStack() as child_ends:
             self._selector = resources.enter_context(selectors.DefaultSelector())
             self._resources = resources
+            # For connections that `_read_chunk` accepts later.
             self._sockets = resources.enter_context(ExitStack())
             targets = {}  # of each output: what ffmpeg writes to
             write_ends = []
@@ -262,6 +263,7 @@ class RunningFfmpeg:
     def _select(self) -> list[selectors.SelectorKey]:
         if not self._selector.get_map():
             return []
+        # None: until data arrives. Elsewhere not so long, because the log is not waited for.
         seconds = None if _CAN_INHERIT_PIPES else _WAIT_SECONDS
         return [key for key, _ in self._selector.select(seconds) if key.data != LOG]
 
@@ -298,7 +300,7 @@ class RunningFfmpeg:
         if not self._log:
             return None
         data = read_available(self._log.fileno(), _CHUNK_BYTES)
-        if data == b"":
+        if data == b"":  # the end of the log; None: nothing has arrived
             if _CAN_INHERIT_PIPES:
                 self._selector.unregister(self._log)
             self._log = None
@@ -352,5 +354,6 @@ def find_failure_reason(lines: Sequence[str]) -> str:
     for phrase in _FAILURE_PHRASES:
         for line in lines:
             if phrase in line:
+                # Without the name of the part of ffmpeg in front, such as "[mov,mp4 @ 0x5581] ".
                 return line.split("] ")[-1][:200]
     return lines[-1][:200] if lines else "ffmpeg gave no frame"

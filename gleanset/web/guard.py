@@ -94,7 +94,7 @@ class Guard:
         except ClientDisconnect:
             pass  # during the upload: no client waits for the answer
         except Exception:
-            if not answer.status:
+            if not answer.status:  # no response has begun
                 bug = RefusedRequest(
                     500,
                     "our fault",
@@ -141,7 +141,10 @@ class Guard:
                 ) from None
 
     def is_counted(self, scope: Scope, headers: Headers) -> bool:
-        """Return whether a request counts against the rate of its client."""
+        """Return whether a request counts against the rate of its client.
+
+        Here all do; subclasses decide by the arguments.
+        """
         return True
 
     def check_token(self, scope: Scope, headers: Headers) -> None:
@@ -259,6 +262,7 @@ class _BoundedBody:
             raise too_large_error(limits.body_bytes)
         own = self._in_flight[self._client]
         total = self._in_flight.total()
+        # A message without bytes is not refused because of the bytes of other requests.
         if size and (own > limits.client_bytes or total > limits.server_bytes):
             raise busy_error("too many uploads at once")
 

@@ -75,7 +75,10 @@ def busy_error(detail: str) -> RefusedRequest:
 
 
 async def answer_http_error(hint: str, request: Request, error: Exception) -> Response:
-    """Return the response for an unknown address, with a hint, or for a wrong method."""
+    """Return the response for an unknown address, with a hint, or for a wrong method.
+
+    Starlette calls it with request and error, and awaits it; an app binds the hint by `partial`.
+    """
     from starlette.exceptions import HTTPException
     from starlette.responses import Response
 

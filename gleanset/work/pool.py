@@ -145,7 +145,7 @@ def run_batches(
 ) -> Iterator[list[Outcome[Item, Result]]]:
     """Run as `run_over`, but yield the outcomes of 0.1 s together, as one transaction."""
     batch = []
-    yielded = 0.0
+    yielded = 0.0  # long ago: the first outcome is yielded at once
     try:
         for outcome in run_over(function, items, workers):
             batch.append(outcome)
@@ -154,6 +154,7 @@ def run_batches(
                 batch = []
                 yielded = monotonic()
     except (Exception, KeyboardInterrupt):
+        # Outcomes before the error are not lost.
         yield batch
         raise
     if batch:
@@ -198,7 +199,7 @@ def _read_first_items(
 ) -> tuple[list[Item], Workers]:
     """Return the first items, and workers limited to the number of items."""
     if isinstance(workers, Threads):
-        return [], workers
+        return [], workers  # an executor starts threads only as items come
     first = feed.first(workers.number or count_cores())
     if feed.over:
         workers = replace(workers, number=max(1, len(first)))

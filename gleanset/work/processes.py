@@ -62,7 +62,7 @@ class WorkerProcess(Process):
             super().start()
 
     def terminate(self) -> None:
-        """End the process."""
+        """End the process; `is_alive` need not report that end late."""
         self._is_end_known = True
         super().terminate()
 

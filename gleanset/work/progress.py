@@ -64,7 +64,8 @@ class _BarMeter(ProgressMeter):
         self.bar.update(round(self._done) - self.bar.n)
 
     def close(self) -> None:
-        # tqdm clears as many columns as it knows to have drawn: Ctrl-C may have come in between.
+        # tqdm clears the columns that it has noted as drawn. Ctrl-C may have come between drawing
+        # and noting, so draw the bar again.
         self.bar.refresh()
         self.bar.close()
         if self in _open_bars:
