@@ -149,7 +149,8 @@ def estimate_alignment(a: Points, b: Points) -> Alignment | None:
         return None
 
     if count >= 2 * _MIN_POINTS:
-        # A copy may be squeezed: use an affine motion if it explains as many points or more.
+        # The first motion only rotates, scales and shifts, but a copy may be squeezed: use an
+        # affine motion if it explains as many points or more, at a lower threshold.
         affine, inliers = cv2.estimateAffine2D(
             source, target, ransacReprojThreshold=3.0, maxIters=500
         )
@@ -194,7 +195,7 @@ def crop_common_part(
     if extent.min() < MIN_GRID_SIDE:
         return None
 
-    # Neither image is enlarged.
+    # Neither image is enlarged: a is scaled by `scale`, b by `scale * zoom`.
     zoom = measure_zoom(matrix)
     scale = min(max_side / extent.max(), 1.0, 1.0 / zoom)
     size = np.maximum((extent * scale).astype(int), MIN_GRID_SIDE).tolist()

@@ -46,7 +46,8 @@ _NEARLY_EQUAL_DISTANCE = 4
 # Motions are compared in cells of an eighth of a turn and 0.6 of a doubling.
 _ANGLE_CELL = 32
 _SCALE_CELL = 10
-# Numbers of grids, of cells with and without mirroring, of angles and of scales.
+# Numbers of grids, of cells with and without mirroring, of angles and of scales: a difference of
+# scales is below 512 with 256 added, which makes 52 cells.
 _MOTION_SHAPE = (4, 2, 8, 128)
 _MOTION_CELLS = prod(_MOTION_SHAPE)
 _MAX_PAIRS_IN_MEMORY = 4_000_000
@@ -187,6 +188,7 @@ def _concatenate(parts: Iterable[NearPairs]) -> NearPairs:
 
 def _keep_nearest(near: NearPairs) -> NearPairs:
     """Keep the nearest few for each sample, the second one of a pair."""
+    # For each sample b: by distance, then by the position of a.
     ranks = rank_among_equals(near.b, near.distance, near.a)
     is_nearest = ranks < MAX_CANDIDATES_BY_HASH
     return NearPairs(*(values[is_nearest] for values in near))
@@ -194,7 +196,7 @@ def _keep_nearest(near: NearPairs) -> NearPairs:
 
 def _drop_common_points(batch: Batch, selected: BoolArray | None = None) -> Batch:
     """Return a batch without points of too many images, and only those of `selected` samples."""
-    # The first images with a common point keep it.
+    # Ranks count points with the same hash: the first of them stay.
     keep = rank_among_equals(batch.points) < MAX_IMAGES_PER_POINT
     if selected is not None:
         keep &= selected[batch.owner]
@@ -208,8 +210,8 @@ def _find_pairs_by_points(
 ) -> tuple[IntArray, IntArray]:
     """Return positions in `left` and `right` of pairs of samples whose points agree on a motion.
 
-    `points` are near pairs of their points. A pair of samples has as many votes as its motion that
-    most of its points agree on.
+    `points` are near pairs of their points. Each votes for the motions (cells) that would map one
+    point to the other; the cell with the most votes decides about the pair of samples.
     """
     near = NearPairs(*map(np.concatenate, zip(_NO_PAIRS, *points, strict=True)))
     near = _keep_mutual(left, right, near)
@@ -219,8 +221,8 @@ def _find_pairs_by_points(
         left.shapes[near.a],
         right.shapes[near.b],
     )
-    # One number for each pair of samples: a cell of a table with a row for each left sample. And
-    # one for each pair of samples and cell of their motion.
+    # One number for each pair of samples, a * width + b, and from it one for each pair of samples
+    # and cell of their motion (n x 4). Without right samples the width must not be 0: it divides.
     width = max(1, len(right.samples))
     voted_cells = (a * width + b)[:, None] * _MOTION_CELLS + motions
     # Close points vote twice.
@@ -229,29 +231,31 @@ def _find_pairs_by_points(
     is_enough = counts >= MIN_VOTES
     pairs = numbers[is_enough] // _MOTION_CELLS
     votes = counts[is_enough]
-    # Of the cells of a pair, that with the most votes counts.
+    # A pair may have several cells with enough votes: it is returned once.
     is_best = rank_among_equals(pairs, -votes) == 0
     pairs = pairs[is_best]
     return pairs // width, pairs % width
 
 
 def _keep_mutual(left: Batch, right: Batch, near: NearPairs) -> NearPairs:
-    """Keep pairs of points of two samples in which each is one of the nearest of the other.
+    """Keep pairs of points of two samples in which each is one of the five nearest of the other.
 
-    Of points that are equally near, the first ones are.
+    Points at the same distance are ranked by their position.
     """
     rows_a = left.samples[left.owner[near.a]]
     is_other = rows_a != right.samples[right.owner[near.b]]
     a, b, distance = (values[is_other] for values in near)
 
-    # Points of the right batch are numbered after those of the left one, if it is another batch.
-    number = b if left is right else b + len(left.points)
+    # Give each point one number: those of another right batch follow those of the left one.
+    b_number = b if left is right else b + len(left.points)
+    # List each pair twice, from a to b and from b to a, and rank the partners of each point: by
+    # distance, then by number.
     ranks = rank_among_equals(
-        np.append(a, number),
+        np.append(a, b_number),
         np.append(distance, distance),
-        np.append(number, a),
+        np.append(b_number, a),
     )
-    # Both directions, one row each.
+    # Row 0 has the ranks of b for a, row 1 those of a for b.
     is_mutual = (ranks < MAX_MATCHES_PER_POINT).reshape(2, -1).all(axis=0)
     return NearPairs(a[is_mutual], b[is_mutual], distance[is_mutual])
 
@@ -266,7 +270,7 @@ def _find_motion_cells(a: Pixels, b: Pixels) -> IntArray:
     scale_a, angle_a, mirrored_a = a.astype(np.int64).T
     scale_b, angle_b, mirrored_b = b.astype(np.int64).T
     mirrored = mirrored_a ^ mirrored_b
-    # Mirroring turns an angle into half a turn minus the angle.
+    # Angles are 256ths of a turn. Mirroring turns one into half a turn (128) minus the angle.
     rotation = np.where(mirrored == 1, 128 - angle_a, angle_a) - angle_b
     scale = scale_a - scale_b + 256  # not negative
 

@@ -215,12 +215,12 @@ def fit_robust_line(
         mean_x = x.mean()
         mean_y = y.mean()
         offsets = x - mean_x
-        # The squares of equal values are rounding errors.
+        # At least 1 for each point: those of equal values are rounding errors, or 0.
         squares = max(len(x), float(offsets @ offsets))
         slope = float(offsets @ (y - mean_y)) / squares
         level = float(mean_y - slope * mean_x)
 
-        # The nearest ones, for the second line.
+        # The points nearest to the first line, for the second one.
         errors = np.abs(y - slope * x - level)
         last = int(0.85 * (len(errors) - 1))
         is_near = errors <= np.partition(errors, last)[last]
@@ -328,7 +328,8 @@ def measure_replaced_windows(common: CommonPart) -> float:
     shared_energy = average(shared * shared)
     is_inside = average(np.ones_like(a.strength)) > 0.5
 
-    # If one image only adds edges, the shared ones are all edges of the other.
+    # If one image only adds edges, the shared ones are all edges of the other. The 0.02 excludes
+    # windows in which one image has hardly any edges (an energy below 0.013).
     has_edges = np.maximum(energy_a, energy_b) > _MIN_WINDOW_STRENGTH
     fewer = np.minimum(energy_a, energy_b)
     is_lacking = shared_energy + 0.02 < (1 - _MIN_REPLACED_EDGES) * (fewer + 0.02)
@@ -347,7 +348,7 @@ def find_strongest_change(common: CommonPart) -> StrongestChange:
     lost_b = _find_lost_edges(b, a, common.mask, unexplained)
     # A replaced line is lost on both sides, a line that one image adds is not.
     replaced = np.minimum(lost_a.summed, lost_b.summed)
-    # Nothing stands out.
+    # No loss is large enough for a mark or an addition.
     if max(lost_a.summed.max(), lost_b.summed.max()) < _MIN_SUMMED_LOSS:
         return StrongestChange(float(replaced.max()))
 
@@ -357,7 +358,8 @@ def find_strongest_change(common: CommonPart) -> StrongestChange:
     strongest = float(replaced[~marks].max(initial=0.0))
     strength = max(strongest, added_to_a, added_to_b)
 
-    # A mark hides a few edges. If both images have more than that, their words are different.
+    # Both images lose edges under a mark, as it hides some of the other image. If each has more
+    # than that, each has a mark of its own, with other words.
     on_a = float(lost_a.plain[marks].sum())
     on_b = float(lost_b.plain[marks].sum())
     relation = Relation(0)
@@ -371,7 +373,8 @@ def find_strongest_change(common: CommonPart) -> StrongestChange:
 def _find_added(own: _LostEdges, other: _LostEdges, marks: BoolArray) -> float:
     """Return the strength of the strongest piece that an image adds.
 
-    Pieces at the rim, where logos are, are drawn on `marks` instead, and pieces on marks ignored.
+    A piece at the rim may be a logo: it is added to the mask `marks`, which this changes. Pieces
+    that are mostly on marks are ignored.
     """
     strongest = 0.0
     for piece in find_pieces(own.summed > _MIN_SUMMED_LOSS):

@@ -82,8 +82,8 @@ def find_duplicate_sets(
     def rank_hub(row: int) -> tuple[int, int, int, float, str]:
         """Rank by number of copies, their similarity in twentieths, quality.
 
-        A hub is whole and plain: copies that show more count only between equals, as do those with
-        fewer words.
+        A hub is whole and plain: copies that show more than it, or lack a frame or mark that it
+        has, do not count at first, but where two hubs are equal without them.
         """
         others = similarities[row]
         copies = [
@@ -201,21 +201,25 @@ def find_contested_pairs(
 def _find_contradicted(
     copies: Mapping[int, Relation], compare: CompareRows
 ) -> set[int]:
-    """Return copies (rows) of one sample that add something, and contradict each other by it.
+    """Return the copies (rows) of one sample that cannot both be copies of it.
 
-    A row that is equal to an earlier one shares its fate, and is not compared with the others.
+    They show more than the sample or have a mark, and what they add differs. `copies` has the
+    relation of the sample (a) to each of its copies (b).
     """
     contradicted = set[int]()
+    # Each row is compared with the distinct ones alone: one that is equal to a distinct row is
+    # contradicted if that row is.
     distinct = list[int]()
-    equal = dict[int, int]()
+    equal = dict[int, int]()  # the distinct row, by row
     additions = [row for row, relation in copies.items() if relation.b_adds_content]
     for row in additions:
         for other in distinct:
             verdict = compare(*order_pair(row, other))
             if verdict is None:
-                continue  # compared before the next plan
+                continue  # `compare` noted it as missing: the next plan has its verdict
             relation = verdict.relation
             is_copy = verdict.verdict == SAME and not relation.both_add_words
+            # Frames and marks may hold words: two such copies must be copies of each other.
             have_words = copies[row].b_adds_words and copies[other].b_adds_words
             if is_refusal(verdict) or (have_words and not is_copy):
                 contradicted |= {row, other}
@@ -225,7 +229,8 @@ def _find_contradicted(
         else:
             distinct.append(row)
 
-    # Of an image with many plain copies, a screenshot and a caption are two more copies.
+    # An image with many plain copies is not a template: a screenshot and a captioned copy of it
+    # are copies, although they differ (docs/experiments.md).
     plain = sum(not relation.b_adds_words for relation in copies.values())
     if plain >= _PLAIN_COPIES_FACTOR * len(contradicted):
         return set()
@@ -310,8 +315,9 @@ def rank_copies(
         members,
         key=lambda member: (-_score_altered(member, altered), member.id),
     )
+    # Copies with these alterations are not the original, so their pixels are not compared.
     excluded = _ADVANTAGES.keys() - {"bordered"}
-    # A marked copy is the best one only if it is larger, and not enlarged.
+    # If a marked copy leads by its metadata, its pixels show whether it was only enlarged.
     if "marked" in altered[order[0].id]:
         excluded -= {"marked"}
 
@@ -323,11 +329,11 @@ def rank_copies(
         return order, altered
 
     rows = [member.id for member in comparable]
-    # How each differs from the first one, since both differ from the hub in a known way.
+    # Whether each is mirrored relative to the first one: if one of both is relative to the hub.
     changes = [hub_relations[rows[0]] ^ hub_relations[row] for row in rows]
     best = find_original(
         rows,
-        [bool(way & Relation.MIRRORED) for way in changes],
+        [bool(change & Relation.MIRRORED) for change in changes],
     )
     return sorted(order, key=lambda member: member.id != best), altered
 
@@ -366,7 +372,7 @@ def _find_alterations(
     def list_ways(member: DuplicateSetMember) -> dict[str, object]:
         relation = hub_relations[member.id]
         unlike = relation ^ typical
-        # Most copies lack what the hub has; this one has it, too.
+        # A mark or frame of the hub that most copies lack, but this one has, too.
         like_hub = typical & ~relation
         return {
             "cropped": frames[member.id] < _MAX_CROP_EXTENT * max(extents.values()),
@@ -385,7 +391,10 @@ def _find_alterations(
 
 
 def _find_typical_relation(counts: Mapping[Relation, int], number: int) -> Relation:
-    """Return in which ways more than half of the members of a set differ from the hub."""
+    """Return in which ways most members of a set differ from the hub.
+
+    `counts` are the members that differ in each way, of `number` members including the hub.
+    """
     typical = Relation(0)
     for flag in (
         Relation.MARKED_A,
@@ -393,8 +402,8 @@ def _find_typical_relation(counts: Mapping[Relation, int], number: int) -> Relat
         Relation.MIRRORED,
         Relation.CHANGED,
     ):
-        # The hub cannot have a mark or a frame that it lacks itself, so it has no vote about these.
-        # Of two copies, one of which changed, it is not the hub.
+        # The hub never differs from itself, so half of all members are a majority of the others.
+        # For CHANGED it counts as a vote against: of two copies, the other one is the changed one.
         if 2 * counts[flag] >= number + (flag == Relation.CHANGED):
             typical |= flag
     return typical
@@ -416,7 +425,7 @@ def _measure_extents(
             1.0,
         )
         extent = _measure_extent(hub_relations[member.id], overlap)
-        # How much of it is border is not certain.
+        # Trimming took much more or less from it than from the others, so its extent is uncertain.
         if abs(member.filled - filled) > _MIN_BORDER:
             extent = min(1.0, extent)
         extents[member.id] = extent
@@ -427,7 +436,11 @@ _EXTENT = Relation.MORE_A | Relation.MORE_B | Relation.FRAMED_A | Relation.FRAME
 
 
 def _measure_extent(relation: Relation, overlap: float) -> float:
-    """Return how much a member shows relative to the hub; what surrounds it does not count."""
+    """Return how much a member shows relative to the hub (1: as much).
+
+    `overlap` is the part (0..1) of the larger one that both show. Frames do not count, nor do crops
+    that each show something else.
+    """
     extent = relation & _EXTENT
     if extent == Relation.MORE_A:
         return overlap

@@ -115,7 +115,7 @@ def to_grey(pixels: Image.Image) -> TrimmedImage:
         top = rows.start
         grey = grey[content]
 
-    # Of the scaled size before rounding, so that thin images have the right part.
+    # Of the scaled size before rounding: rounding the sides of a thin image changes its area a lot.
     shrunk = min(1.0, GREY_SIDE / max(pixels.size))
     area = max(1.0, pixels.width * shrunk) * max(1.0, pixels.height * shrunk)
     filled = min(1.0, grey.size / area)
@@ -219,7 +219,7 @@ def hash_descriptors(
     upright = descriptors - _MEAN_DESCRIPTOR
     mirror = upright[:, MIRRORED_ORDER]
     projections = _make_projections()
-    # One of the 64 directions is the fixed one.
+    # The fixed direction is any one of the 64, but always the same.
     is_mirrored = (upright - mirror) @ projections[:, 5] < 0
     rows = np.where(is_mirrored[:, None], mirror, upright)
     bits = np.packbits(rows @ projections > 0, axis=1)

@@ -120,6 +120,7 @@ def find_originals(unranked: UnrankedCopies) -> list[int]:
             if position in originals
             or any(is_recompressed(copies[at], copies[position]) for at in originals)
         ]
+        # Few people enlarge an image: all these copies only seem enlarged, the image is soft.
         if len(best) - len(originals) > _MAX_ENLARGED_FACTOR * len(level):
             continue
         # If all of them are enlarged, this size is that of the original, or it is smaller still.

@@ -298,7 +298,7 @@ class _Planner:
         for copies in plan.sets:
             plan.choices.extend(label_changes(copies.members))
             placements.extend(plan_placements(copies))
-        # Those that are in no set any more are kept.
+        # Samples that are in no set any more are not duplicates any more.
         remaining = self._grouped_before - {place.sample for place in placements}
         placements += [
             Placement(row, kept=True, group=None) for row in sorted(remaining)
@@ -328,15 +328,18 @@ class _Planner:
         return verdict
 
     def _may_join(self, copies: list[int], unit: list[int]) -> bool:
-        """Return whether samples are copies of all in a set, see `MayJoin`."""
+        """Return whether samples are copies of all in a set, see `MayJoin`.
+
+        Notes missing comparisons, and the pair with the hub as contested if others contradict it.
+        """
         hub, *others = copies
         with_hub = order_pair(hub, unit[0])
         verdict = None if with_hub in self._contested else self._compare(*with_hub)
         if verdict is None or verdict.verdict != SAME:
             return False
 
-        # Two samples that are practically equal to the hub are copies. The others are compared,
-        # the missing ones in one batch.
+        # Two samples that are practically equal to the hub are copies. Of the others, `_compare`
+        # notes pairs without a verdict, so that all are compared before the next plan.
         relations = {
             row: find_relation(self._relations, hub, row) for row in others + unit
         }
@@ -344,12 +347,14 @@ class _Planner:
             if (relations[row] | relations[other]) & ~Relation.MIRRORED:
                 self._compare(*order_pair(row, other))
 
-        # Two frames of one copy may differ: those that contest the hub are not in its set. A
-        # thumbnail as the hub does not show each frame.
+        # A sample that a member of the set refused does not join, but two that only differ in the
+        # frame or words around the same copy do. Any copy of the set may show that: of a thumbnail
+        # as the hub, a frame is not recognised.
         for verdict in chain.from_iterable(map(self._pairs.list_refused, unit)):
             pair = {verdict.a, verdict.b}
             if pair.isdisjoint(copies) or not is_refusal(verdict):
                 continue
+            # With so much in common they differ within the image, not around it.
             in_one_layout = verdict.overlap >= SAME_LAYOUT_OVERLAP
             are_frames = any(self._both_add_words(pair, copy) for copy in copies)
             if in_one_layout or not are_frames:
@@ -368,7 +373,7 @@ class _Planner:
         self, hub_first: Sequence[DuplicateSetMember], chosen_by_person: set[int]
     ) -> DuplicateSet:
         """Return a set with its best copy first, the one that a person chose if there is one."""
-        # Unsupported labels do not make a copy better.
+        # Without unsupported labels: a decision makes a copy better.
         consensus = label_consensus(hub_first)
         ordered, altered = rank_copies(
             consensus.members, self._relations, self._similarities, self._find_original
@@ -379,6 +384,7 @@ class _Planner:
         reasons = _BY_PERSON
         if best.id not in chosen_by_person:
             reasons = explain_choice(best, others, altered)
+        # As they are in the catalogue, with unsupported labels.
         members = tuple(self._members[member.id] for member in (best, *others))
         return DuplicateSet(members, reasons, consensus.decisions, consensus.hints)
 
@@ -422,6 +428,7 @@ class _Planner:
         asked = set[int | Pair]()
         for pair in sorted(self._unsure - self._by_person.keys(), key=rank):
             a, b = to_sets(pair)
+            # The samples of the pair that are in no set; if both are in sets, the pair of sets.
             subjects = set[int | Pair](pair) - best_copies.keys() or {(a, b)}
             if a != b and (a, b) not in judged_sets and not asked.issuperset(subjects):
                 asked.update(subjects)
@@ -431,6 +438,7 @@ class _Planner:
     def _make_doubt(self, pair: Pair) -> DuplicateSet:
         """Return a pair as a set that a person has to decide about."""
         members = [self._members[row] for row in pair]
+        # The pixels are not compared: the first one is the better one by its metadata.
         (best, other), altered = rank_copies(
             members, self._relations, {}, lambda rows, mirrored: rows[0]
         )
@@ -479,7 +487,8 @@ def label_consensus(members: Sequence[DuplicateSetMember]) -> LabelConsensus:
     if is_disputed:
         sources = []
     accepted_labels = {member.label for member in sources}
-    # As with equal files, an import does not change a label that was accepted: a person decides.
+    # An import alone does not replace a label that was accepted from a weak label: both count, and
+    # if they differ a person decides, as with equal files.
     if len(hints) < 2 and all(member.label_by == "import" for member in reviewed):
         accepted_labels |= {m.label for m in labelled if m.label_by == "hint"}
 
@@ -513,7 +522,7 @@ def label_changes(members: Sequence[DuplicateSetMember]) -> list[Choice]:
     ]
     best, *others = consensus.members
     sources = [member for member in others if member.status in ACTION_BY_STATUS]
-    # Rather one that a person has seen.
+    # False sorts first: a label that a person has seen is preferred.
     source = min(sources, key=lambda member: member.label_by in UNSEEN, default=None)
     if len(consensus.decisions) > 1 or source is None:
         return withdrawals

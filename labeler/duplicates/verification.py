@@ -179,6 +179,7 @@ def _compare_orientations(pair: _Pair) -> Verdict:
     if frames.same:
         return frames
 
+    # If the mirrored frames agree but for a detail, only the mirror image is compared by points.
     plain = Verdict()
     if not (frames.mirrored and frames.aligned):
         plain = _compare_by_points(pair, frames)
@@ -220,11 +221,12 @@ def _compare_frames(pair: _Pair) -> Verdict:
 
 
 def _compare_by_points(pair: _Pair, frames: Verdict) -> Verdict:
-    """Compare by points; return the verdict by frames if by these they are more alike."""
+    """Compare by points; return the better one of this verdict and that by frames."""
     verdict = Verdict()
     alignment = estimate_alignment(pair.a.points, pair.b.points)
     if alignment is not None:
         verdict = _compare_aligned(pair, alignment)
+    # The frames may have been compared in the other orientation.
     if frames.mirrored != pair.mirrored:
         return verdict
     return min(
@@ -243,7 +245,7 @@ def _compare_aligned(pair: _Pair, alignment: Alignment) -> Verdict:
     if not verdict.same:
         return verdict
 
-    # Small type is lost at the size that was compared.
+    # The common part has at most 256 pixels per side, too few for small type: look again.
     change = measure_drawn_change(pair.a, pair.b, alignment, common)
     if change.is_small:
         return verdict
@@ -267,18 +269,20 @@ def _compare_common_part(
         mirrored=pair.mirrored,
         points=alignment.points,
     )
-    # Of most pairs that are not copies, the contrasts differ so much that edges are not needed.
+    # Most pairs that are not copies end here, because comparing edges takes longer.
     lost = measure_replaced(common, common.mask).mutual_loss
     if lost > _MAX_LOST_CONTRAST:
         return not_same._replace(changed=round(1000 * lost, 2))
     replaced = measure_replaced_windows(common)
     not_same = not_same._replace(changed=round(replaced, 2))
 
-    # The empty border of a text page is a larger loss than a crop.
+    # What was trimmed from one image counts as common: of a text page, it is more than what a crop
+    # loses.
     part_a = common.part_a / pair.b.trimmed.filled
     part_b = common.part_b / pair.a.trimmed.filled
     if min(part_a, part_b) < MIN_SHARED_PART:
         frames = Relation.FRAMED_A | Relation.FRAMED_B
+        # One image may be pasted into the other, a collage: a person decides.
         has_frame = bool(_find_extents(pair, alignment, common) & frames)
         in_collage = has_frame and not one_film and replaced <= MAX_REPLACED_DOUBTFUL
         return not_same._replace(doubtful=in_collage, aligned=in_collage)

@@ -124,7 +124,7 @@ def assess_quality(
     measuring.
     """
     qualities = QualityMeasures(dataset.db)
-    # Page by page, so that few samples are in memory.
+    # A generator: samples are listed page by page, as the processes take them.
     due = chain.from_iterable(
         iter_due_samples(dataset, page) for page in qualities.iter_missing(VERSION)
     )

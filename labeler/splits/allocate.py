@@ -103,7 +103,7 @@ def allocate(
         kind = kinds.setdefault((item.sizes, item.parts), new_kind)
         kind.keys[part].append(item.key)
 
-    # Changes the parts in `kinds`.
+    # Moves keys between the parts of `kind.keys`.
     _exchange_groups(list(kinds.values()), table)
     parts_by_key: dict[str, int] = {}
     for kind in kinds.values():
@@ -161,8 +161,8 @@ def _find_best_exchange(kinds: Sequence[_Kind], table: PartTable) -> list[_Move]
     best_moves = []
     best_cost = -_MIN_GAIN
     for a, b in permutations(range(table.part_count), 2):
-        # Nothing comes back, or a subset. The exchange of the same groups is tried once, with
-        # a < b.
+        # Groups go from a to b, and nothing or other groups come back. Both orders of two parts
+        # are tried for moves, but for exchanges only a < b: the other order has the same ones.
         back_subsets: list[tuple[_Kind, ...]] = [()]
         if a < b:
             back_subsets += _list_movable(subsets, b, a)

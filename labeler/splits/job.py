@@ -179,7 +179,7 @@ def _describe_tied_files(dataset: Dataset, plan: SplitPlan) -> JsonDict:
         f"gleanset list samples --where split=null {dataset.option}",
         len(tied_reasons),
     )
-    # Every split leaves out what is tied to what is held out.
+    # No new split would help: images of one group with held-out ones are always left out.
     if LeftOut.TIED_TO_HELD_OUT.value in tied_reasons.values():
         return files
     return {

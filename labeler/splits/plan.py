@@ -244,7 +244,7 @@ def plan_groups(
         group.key: _fix_part(group, spec, keeps_splits=keeps_splits)
         for group in reviewed_groups
     }
-    # Unseen labels train, so they count, too.
+    # Of all groups: those of unseen labels alone can be trained on as well.
     if all(fix_held_out(group, spec) for group in groups):
         raise InputUnusable(
             "nothing to train on: everything is held out",
@@ -422,7 +422,8 @@ def _find_uneven(
     shares = {split: float(share) for split, share in all_shares.items() if share}
     total = sum(sizes[split] for split in shares)
 
-    # Each class may be off by one image.
+    # A split is far from its share if it is empty, or off by more than half of it; in small
+    # datasets each class may be off by one image.
     tolerance = len(plan.table)
     far_sizes = {}
     for split, share in shares.items():
@@ -437,8 +438,9 @@ def _find_uneven(
     # The first reason that applies: the later ones can be changed less easily.
     largest_group = _get_largest_size(groups)
     smallest_share = min(shares.values())
-    # Single images can be placed as the shares want, up to one of each class. With larger groups,
-    # only a split that should have no image at all has too few.
+    # With fewer images than this, the smallest split cannot have its share. Single images can be
+    # placed freely, but each class is rounded to whole ones. Larger groups deviate more by their
+    # sizes, so only a share below one image is the reason then.
     min_size = 1 if largest_group > 1 else tolerance
     if smallest_share * total < min_size:
         reason = UnevenReason.FEW_IMAGES

@@ -94,6 +94,7 @@ class LabelerApi:
 
     @asynccontextmanager
     async def _run(self, app: Starlette) -> AsyncIterator[None]:
+        # Starlette passes the application, which is not needed.
         await self._sorting.start()
         watching = asyncio.create_task(self._sorting.watch())
         try:
@@ -160,6 +161,8 @@ class LabelerApi:
         token = None
         if change := changes.get(request.method):
             name = request.query_params.get("name", "")
+            # `run` passes the `SharedSorting`, which is not needed: its thread makes one change of
+            # the file at a time.
             token = await self._sorting.run(lambda _: change(name))
         return json_response(
             {

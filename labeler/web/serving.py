@@ -60,6 +60,7 @@ def serve_labeler(
     )
 
     def announce(port: int) -> None:
+        # Without a token: `--invite` adds that of the person to these links.
         people.note_links(request.list_links(port, None))
         links = request.list_links(port, token)
         for link in links:

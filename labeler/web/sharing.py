@@ -95,7 +95,10 @@ class CurrentPage:
     def note_states(
         self, samples: SampleTiles, reserved: frozenset[int] = frozenset()
     ) -> None:
-        """Note what the tiles are now, by their first row; other people have `reserved`."""
+        """Note which tiles are decided now; the samples `reserved` are on pages of other people.
+
+        The first sample of a tile stands for all of its stack.
+        """
         page = self.shown.page
         states = samples.get_many([tile.rows[0] for tile in page.tiles])
         shown = replace(
@@ -249,7 +252,8 @@ class Person:
         )
         if sent.id == current.request:
             return NO_STEP
-        # What waits is labelled also where it is on the page of somebody else now.
+        # Without `reserved`: faces that are on the page of somebody else now can be labelled, as
+        # long as they wait.
         current.note_states(self.session.tiles)
         others = current.shown.others.intersection(sent.tiles)
         with self.storing(current):
@@ -351,6 +355,7 @@ def _split(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
 
 def _accept(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
     shown = current.shown
+    # Without a label each tile gets the class that the page suggests for it.
     label = _resolve(person, sent) if sent.label else None
     person.session.check_classes_exist(() if label else shown.page.labels)
     done = {*shown.sent, *shown.others}
@@ -360,6 +365,7 @@ def _accept(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
         done,
         label,
     )
+    # Leaving the page makes no step: the one that is returned labelled its tiles.
     _leave(person, current, sent)
     return result
 
@@ -367,6 +373,7 @@ def _accept(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
 def _leave(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
     current.left_by = sent.act
     person.notes.append(current.note)
+    # What was prepared before does not know of this wish.
     if sent.act in ("better", "split"):
         person.prepared = []
     if current.id == person.current_id:
@@ -374,6 +381,7 @@ def _leave(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
     return NO_STEP
 
 
+# All have the same arguments, because a step is looked up by its act; not all need each of them.
 _ACTS: dict[str, Callable[[Person, CurrentPage, SentStep], StepResult]] = {
     "label": _send,
     "place": _send,
@@ -491,12 +499,15 @@ class SharedSorting:
         current = person.current
         current.note_states(person.session.tiles, reserved)
         shown = current.shown
+        # The person keeps it while there is something to do, or to change: own decisions and
+        # lifted tiles. Otherwise other people have decided all of it.
         if current.own or shown.lifted or shown.open():
             return self._describe_page(current)
 
         person.current_id = ""
         while person.prepared:
             page = person.prepared.pop(0)
+            # Composing found no face that waits, see `note_composed`.
             if page is NO_PAGE.page:
                 return LabelPage(
                     id="", kind=DONE, left=self._tiles.get_counts().pending
@@ -540,21 +551,22 @@ class SharedSorting:
                 person.prepared.append(left)
 
         if not (pages or person.shown_rows):
-            # Before somebody has nothing to do, pages that are prepared for others go back.
+            # Nothing is left for this person, unless pages that are prepared for others are given
+            # up: then it is composed again, from their faces. Else `NO_PAGE` says that all is done.
             others = [other for other in self._people.values() if other.prepared]
             for other in others:
                 other.prepared = []
             person.prepared = [] if others else [NO_PAGE.page]
 
     def take_step(self, name: PersonName, sent: SentStep) -> StepResult:
-        """Carry out a step, once however often it is sent."""
+        """Carry out a step; if it was carried out before, return that step again."""
         person = self._get_person(name)
         if step := self._tiles.find_request(sent.id):
             if step.person != name:
                 raise UsageError("not your step", "load the page again")
             return StepResult(step.id, step.operation)
 
-        # Stored with each step from here on: this person's, until another's is taken.
+        # The catalogue stores these with each step, until they are set for the next request.
         self.dataset.db.step_columns = {
             "person": name,
             "request": sent.id,
@@ -603,12 +615,15 @@ class SharedSorting:
             if not self.unmeasured:
                 self._people[name].notes.append(Pages.note_unreadable)
         person = self._people[name]
-        # Sessions of one connection see each other's steps in no other way.
+        # Polling sees only changes by other connections, and all sessions share one.
         person.session.follow_history()
         return person
 
     def _list_reserved(self, person: Person) -> frozenset[int]:
-        """Return the samples on pages of others; who did nothing for long, loses them."""
+        """Return the samples on pages of others.
+
+        Takes the pages and checks of those away who did nothing for `LEASE_SECONDS`.
+        """
         since = time.monotonic() - LEASE_SECONDS
         rows = set[int]()
         for other in self._people.values():

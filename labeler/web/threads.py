@@ -33,7 +33,7 @@ MAX_COMPOSING_SECONDS = 0.1
 """Where composing takes longer, the next page is prepared while a person looks at one. Otherwise
 it is composed once it is needed, from all decisions."""
 
-# It hides the table of this name.
+# A temporary view hides the table of this name: queries see these samples (rows) as unlabelled.
 _SAMPLES_WITHOUT_LABELS = """
     CREATE TEMP VIEW sample AS
     SELECT id, key, image, face, detector, score, x, y, w, h, phash, sharpness,
@@ -75,6 +75,7 @@ class PageComposer:
         from labeler.duplicates.finder import DuplicateFinder  # OpenCV is slow to load
 
         dataset = self._session.dataset
+        # Hide none: the last page that was composed may have hidden some.
         self._hide_labels(())
         if of_copies:
             return [*map(CopiesCheck, DuplicateFinder(dataset).plan().open_sets())]
@@ -122,11 +123,13 @@ class SortingThreads:
                 *arguments,
             )
         finally:
+            # Wakes those that wait for this event; from now on they wait for a new one.
             self._run_ended.set()
             self._run_ended = asyncio.Event()
 
     async def wait_for_change(self, version: int, seconds: float) -> None:
         """Wait until the version is another one, at most for some seconds."""
+        # A timeout is not an error: the state is sent again, unchanged.
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._sharing.version == version:
@@ -137,6 +140,8 @@ class SortingThreads:
 
         `room` is the number of tiles that fill the screen (0: as before).
         """
+        # Again if other people took its faces meanwhile. Shielded, because others may wait for the
+        # same task when this request is cancelled.
         while (page := await self._find_page(name, room)) is None:
             await asyncio.shield(self._compose_for(name))
         return page
@@ -217,6 +222,7 @@ class SortingThreads:
             Dataset.open(self._root) as dataset,
             closing(measure_in_batches(dataset)) as batches,
         ):
+            # Each step measures and stores a batch; what it yields is not needed.
             for _ in batches:
                 if self._is_closed:
                     return
