@@ -107,8 +107,8 @@ def _next_model_step(
         partial(_find_split_command, dataset, duplicates),
         partial(_find_detection_command, dataset),
     ]
-    # Before the first split come the faces of new images, the last step here. Later splits do not
-    # wait for them, so that new labels are used.
+    # The first split waits until new images are searched for faces. Later splits do not wait for
+    # the search, so that new labels can be used at once.
     if not dataset.samples.has_splits():
         steps.insert(0, steps.pop())
     for find_command in steps:
@@ -123,7 +123,7 @@ def _next_model_step(
         command = "webapp serve --admin" if can_serve else "webapp reports list"
         return f"{command} {dataset.option}"
 
-    # Before the first model all of them are worth labelling, later only if they are many.
+    # Pending samples come next if there is no model yet, or if they are many.
     has_many = counts.pending * MIN_SHARE_TO_LABEL >= counts.labelled
     is_next = counts.pending and (has_many or latest_run is None)
     if is_next and (command := _find_labelling_command(dataset)):
@@ -147,7 +147,7 @@ def _has_unmarked_duplicates(dataset: Dataset, duplicates: DuplicatePlan) -> boo
     if SplitEvidence(dataset.db).count_not_searched(with_failed=False):
         return True
     is_undone = dataset.journal.find_undone_kind() == "set-aside"
-    # The places are what is to change in the catalogue.
+    # `places` has only the samples whose duplicate set in the catalogue is to be changed.
     return bool(duplicates.places) and not is_undone
 
 
@@ -155,7 +155,7 @@ def _find_accept_command(dataset: Dataset, counts: _SampleCounts) -> str | None:
     """Return the command that accepts predictions, if enough of them are confident."""
     if dataset.journal.find_undone_kind() == "accept-proposals":
         return None
-    # A quick count first: the plan has to compare vectors.
+    # A quick count first: making the plan is slower, because it compares vectors.
     confident = count_confident_proposals(dataset.db)
     if confident * MIN_SHARE_TO_LABEL < counts.labelled:
         return None
@@ -188,7 +188,7 @@ def _find_detection_command(dataset: Dataset) -> str | None:
 
 
 def _count_new_reports(dataset: Dataset) -> int:
-    """Return the number of reports accepted since the latest run started."""
+    """Return the number of reports accepted since the latest run started; without a run, all."""
     latest_run = find_latest_model(dataset)
     return dataset.reports.count_accepted_since(
         latest_run.started if latest_run else ""
@@ -196,15 +196,17 @@ def _count_new_reports(dataset: Dataset) -> int:
 
 
 def _is_outdated(dataset: Dataset, latest_run: Run) -> bool:
-    """Return whether labels or splits are others than when the run was trained.
+    """Return whether labels or splits have changed since the run was trained.
 
-    With another split, its training images may be in test now.
+    A changed split counts because images the run was trained on may be in test now.
     """
     from baseline.evaluation.metrics import read_metrics
 
     try:
         metrics = read_metrics(dataset.runs_folder / latest_run.id)
-    except GleansetError:  # a copy without the files of the run
+    except GleansetError:
+        # The dataset was copied without the files of the run, so there is no hash to compare. Newly
+        # accepted reports still show that there are new labels.
         return _count_new_reports(dataset) > 0
     return bool(metrics.data.get("splits") != dataset.samples.hash_splits())
 
@@ -261,7 +263,7 @@ class StatusResult(CommandResult, kw_only=True):
         }
         if not self.is_whole:
             return summary
-        # In the same place.
+        # A new dict keeps the order of the lines.
         return {
             "whole images" if name == "faces" else name: value
             for name, value in summary.items()

@@ -63,7 +63,10 @@ class AdminDecision(msgspec.Struct, forbid_unknown_fields=True):
 def admin_only(
     work: Callable[[Service, Request, bytes], Response],
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Make an endpoint that needs the administrator's token and runs `work` in a thread."""
+    """Make an endpoint that needs the administrator's token and runs `work` in a thread.
+
+    `work` gets the service, the request and its body; `_` stands for what it does not use.
+    """
 
     async def endpoint(request: Request) -> Response:
         service = get_service(request)
@@ -115,6 +118,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
             pending = table.list_pending(_parse_page_start(query), REPORTS_PER_PAGE)
             # Reports that contradict each other are decided together.
             reports = _add_rivals(dataset, pending)
+            # 0: no step has settled them yet.
             reports_with_step = [(0, report) for report in reports]
             misfits = report_decisions.find_misfits(dataset, reports)
             if pending:

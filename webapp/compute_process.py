@@ -135,6 +135,7 @@ def _work_on_tasks(
             data = ForkingPickler.dumps(answer)
             pipe.writelines((len(data).to_bytes(LENGTH_BYTES), data))
             pipe.flush()
+            # Ends if the model could not be loaded, or if the server closed its end of the socket.
             length = b"" if work is None else pipe.read(LENGTH_BYTES)
             if not length:
                 return

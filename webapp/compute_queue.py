@@ -136,6 +136,7 @@ class ComputeQueue:
             self._drop(job)
 
     def _drop(self, job: _Job) -> None:
+        """Remove a job that was cancelled; a finished one is no longer queued or running."""
         jobs = self._queues.get(job.client, deque())
         if job in jobs:
             jobs.remove(job)
@@ -189,7 +190,8 @@ class ComputeQueue:
         slow_batches = [
             batch for batch in self._running if self._is_slow(batch.jobs[0].client)
         ]
-        # One process is for quick clients, if there are several.
+        # Slow clients may use all processes but one, which is for quick clients; a single process
+        # is for both.
         is_slow_lane_full = len(slow_batches) >= max(1, len(self._processes) - 1)
         first = self._take(
             lambda job: not (is_slow_lane_full and self._is_slow(job.client))
@@ -296,6 +298,7 @@ class ComputeQueue:
             long_batches = [
                 batch for batch in self._running if batch.seconds > MIN_TURN_SECONDS
             ]
+            # Clients without a waiting job are not in `_queues`. `all` of no clients is True.
             is_quick_client_waiting = not all(map(self._is_slow, self._queues))
             if is_quick_client_waiting and len(long_batches) == len(self._processes):
                 max(long_batches, key=lambda batch: batch.seconds).abort()

@@ -178,6 +178,7 @@ def find_faces(
     detector = spec.build()
     limits = settings.limits
 
+    # `_process` passes the upload too: only the search for predictions uses its boxes.
     def find_best_faces(image: Image, _: Upload) -> Sequence[JsonDict]:
         faces = detect_for_page(detector, np.asarray(image))
         faces.sort(key=lambda face: -face.score)
@@ -216,7 +217,10 @@ def _crop_boxes(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImageP
 
 
 def convert_to_jpeg(_: LoadedModel, upload: Upload, settings: ServeSettings) -> bytes:
-    """Convert an image to JPEG, which every browser shows. Raises `Unreadable`."""
+    """Convert an image to JPEG, which every browser shows. Raises `Unreadable`.
+
+    A computation of `webapp/computations.py`: all of them get the model, which is not used here.
+    """
     pixels = decode(
         upload.data, MAX_JPEG_SIDE, max_pixels=settings.limits.pixels
     ).pixels

@@ -208,6 +208,7 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
         if not sample or sample.status == "retired":
             continue
         overlaps[key] = overlap(box, claim.box)
+        # The box of a whole image would contain every face.
         if are_nested(box, claim.box) and box != whole_box:
             nested_samples.append(key)
 
@@ -215,7 +216,7 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
         return None
     best = max(overlaps, key=lambda key: overlaps[key])
     if overlaps[best] < MIN_SAME_FACE_OVERLAP:
-        # Of several nested boxes it is not clear which is meant.
+        # With several nested boxes it is not clear which face the user means.
         if len(nested_samples) != 1:
             return None
         best = nested_samples[0]
@@ -248,6 +249,7 @@ def _label(
         choices,
     )
 
+    # None removes the mark of a sample that had it before.
     for key, name in names.items():
         set_mark(
             dataset.db, step, [key], UNLISTED_MARK if name == UNLISTED_PERSON else None
@@ -278,14 +280,14 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
     for group in load_split_groups(dataset.db):
         members = (*group.members, *group.copies)
         splits = {member.split or member.last_split for member in members} - {None}
-        # Used where there is only one.
+        # With several splits, `is_clear` below is False and this one is not used.
         split = next(iter(splits), "train")
-        # The name of the group in the splits: its key may have changed since.
+        # The group keeps the name it got when it was split: its present key may be another.
         names = (member.split_group for member in members if member.split_group)
         name = next(names, group.key)
 
         for member in group.members:
-            # A split group without a split: the user's last split left it out on purpose.
+            # A sample with a group but without a split was left out by the user's last split.
             if member.key not in keys or member.split or member.split_group:
                 continue
 
@@ -296,6 +298,7 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
             if not is_clear or member.label not in train_classes:
                 skipped_count += 1
             else:
+                # With its group but no split, the sample is recorded as left out.
                 is_left_out = unseen and split != "train"
                 plan[member.key] = GroupSplit(
                     name,
@@ -389,7 +392,8 @@ def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image
     """
     data = read_report_image(dataset, report)
     box = report.claim.box
-    # Enough pixels of the image for `side` pixels of the face; of a tiny one, for what there is.
+    # The image is decoded large enough to show the face with `side` pixels. For a face of less than
+    # 1 % of the image's side, the limit is 100 times `side`, and the face is enlarged below.
     longer_side = max(read_image_size(io.BytesIO(data)))
     face_share = max(box.width, box.height) / max(longer_side, 1)
     image = decode(
@@ -426,7 +430,7 @@ def _resolve_names(
     `keys` has the sample of each report, by its number. Reports that are accepted together must not
     contradict each other; a claim that is accepted unchanged must not contradict any other report.
     """
-    # By the number of the report.
+    # Names by report number; the result has them by sample key.
     names = {
         report.id: get_accepted_class(dataset, report, claims[report.id])
         for report in reports
@@ -566,7 +570,7 @@ def _list_opinions(dataset: Dataset, report: Report) -> list[Rival]:
         if name is not None:
             opinions.append(Rival(other.id, name, other.status))
 
-    # The present label counts as one more opinion, unless an accepted report gave it.
+    # The present label counts as one more opinion, unless an accepted report already says the same.
     decision = _find_decision(dataset, report)
     if decision is not None and not any(
         opinion.name == decision.name and opinion.status == ACCEPTED
@@ -603,7 +607,7 @@ def find_class(dataset: Dataset, name: str) -> str:
             names_by_fold[fold_name(alias)] = label
 
     names_by_fold |= {fold_name(label): label for label in classes}
-    # Nothing is left of a name of symbols alone.
+    # A name of symbols alone becomes "", which would match all other such names.
     names_by_fold.pop("", None)
     return names_by_fold.get(fold_name(name), name)
 

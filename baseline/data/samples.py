@@ -343,6 +343,7 @@ def _find_holdout(groups: Groups, unseen: Collection[str]) -> Groups:
 def can_be_folded(dataset: Dataset, folds: int) -> bool:
     """Return whether there are enough groups for a number of folds."""
     try:
+        # Only for its errors, which come before the first fold. The fold itself is not needed.
         next(make_folds(find_fold_examples(dataset), folds, seed=0))
     except InputUnusable:
         return False

@@ -197,7 +197,8 @@ def decide(
         if name in classes:
             number = classes.index(name)
             is_claimed = 1 - probabilities[:, number] <= threshold
-            # Above every probability, in order of probability if several classes claim an image.
+            # A claimed class ranks above all others, whose probabilities are at most 1. If several
+            # classes claim an image, the likeliest gets it.
             ranks[is_claimed, number] += 2
 
     numbers = ranks.argmax(1).astype(np.int64)
@@ -271,7 +272,7 @@ def fit_feature_scale(embeddings: Float32Array) -> FeatureScale:
         tuple(mean.tolist()),
         tuple(deviation.tolist()),
     )
-    # The distance of a single image is 0.
+    # The only image is its own mean, at distance 0, which must not become a divisor.
     mean_distance = float(unscaled.distances(embeddings).mean()) or 1.0
     return FeatureScale(
         _round_values(mean),
@@ -408,7 +409,7 @@ def choose_rule(
     if not len(val.outputs):
         raise empty_split_error("no images in val to choose a threshold by")
 
-    # Earlier requests, and those of now.
+    # Earlier requests, unless val has no images of the class any more, and the new ones.
     labels = [val.classes[number] for number in val.outputs.y]
     recalls_by_class = {
         threshold.name: threshold.target
@@ -457,7 +458,8 @@ def fit_recall_thresholds(
     while thresholds != previous:
         previous = dict(thresholds)
         for name, recall in recalls.items():
-            # "unknown" is not another class, whatever its threshold.
+            # Fitted without `unknown_below`: a threshold wins images from other classes only, and
+            # changes nothing about which ones are "unknown".
             current = rule.but(unknown_below=None, thresholds=dict(thresholds))
             lowest = _find_lowest_threshold(
                 outputs_of_class[name],
@@ -487,7 +489,8 @@ def _find_lowest_threshold(
 
     without_threshold = decide_with(0.0)
     is_right = without_threshold.classes == number
-    # Images claimed by another protected class are lost at any threshold.
+    # With 1.0 the class claims every image. Those it does not get are claimed by another protected
+    # class that is likelier, so they are lost at any threshold.
     is_reachable = decide_with(1.0).classes == number
     others_probability = 1 - without_threshold.confidences[:, number]
     # The lowest threshold at which each image gets the class (N).
@@ -498,6 +501,7 @@ def _find_lowest_threshold(
     max_lost_images = math.floor((1 - recall) * len(outputs) + 1e-9)
     if max_lost_images >= len(outputs):
         return 0.0
+    # Descending: the images that need the highest thresholds are those that may be lost.
     lowest = float(np.sort(image_thresholds)[::-1][max_lost_images])
     if math.isinf(lowest):
         others = [other for other in rule.thresholds if other != name]

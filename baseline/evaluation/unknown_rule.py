@@ -187,7 +187,7 @@ def choose_unknown_threshold(
 
 
 class _Threshold(NamedTuple):
-    """A threshold, and the share of the groups strictly below it."""
+    """A threshold, and the share of groups that it rejects, including the additional ones."""
 
     below: float
     share: float
@@ -196,9 +196,11 @@ class _Threshold(NamedTuple):
 def _find_highest_threshold(
     similarity: Float64Array, numbers: IntArray, max_share: float, additional: float
 ) -> _Threshold:
-    """Return the highest threshold for a share.
+    """Return the highest threshold that rejects at most `max_share` of the groups.
 
-    `additional` groups count as rejected. If no threshold fits, it is that below all values.
+    `numbers` (N) are the group numbers, from 0. `additional` groups, which may be a fraction, are
+    counted as rejected besides those with images. If no threshold fits, it is just below the lowest
+    similarity, and rejects no image.
     """
     # The images of a group share its weight of 1.
     order = np.argsort(similarity, kind="stable")
@@ -206,11 +208,11 @@ def _find_highest_threshold(
     sizes = np.bincount(numbers)
     weights = (1 / sizes[numbers])[order]
 
-    # What is rejected by a threshold just below each value.
+    # Weight of the images that a threshold just below each value rejects.
     weight_below = np.append(0.0, weights.cumsum()[:-1])
     shares = (weight_below + additional) / (len(sizes) + additional)
 
-    # No threshold is between equal values.
+    # Equal values are rejected together, so only the first of them can be a threshold.
     is_first_of_equal = np.append(True, ascending[1:] != ascending[:-1])
     fits = np.flatnonzero(is_first_of_equal & (shares <= max_share + ROUNDING))
     row = int(fits[-1]) if len(fits) else 0
@@ -264,17 +266,19 @@ def _choose_class_threshold(
 
     `similarity` is that of its images (n), `numbers` are those of their groups (n).
     """
-    # Lowered until at most the target share of the groups is rejected. Half a group is counted as
-    # rejected beforehand. None would promise nothing for new images; a whole one would find a tenth
-    # fewer unknown images (docs/results.md).
+    # The highest threshold that rejects at most the target share of the groups of this class.
+    # `additional` adds imagined rejected groups to the count. With 0, the share would hold for
+    # these images only. With 1, it would hold for new images too, but the threshold would be so low
+    # that a tenth fewer unknown images are found. So half a group is a compromise.
     lowered, _ = _find_highest_threshold(
         similarity, numbers, overall.target, additional=0.5
     )
     below = min(lowered, overall.below)
     sizes = np.bincount(numbers)
     cases = len(sizes)
-    # Raised above the threshold of all classes only if there are enough groups, and with a whole
-    # group counted as rejected: else 10 to 12 % of known images were lost (docs/experiments.md).
+    # A class with enough groups may get a higher threshold than all classes together. Here one
+    # whole group (`additional=1`) is added: with fewer groups, or with half a group, 10 to 12 % of
+    # known images were lost (docs/experiments.md).
     if cases >= overall.needed:
         raised, _ = _find_highest_threshold(
             similarity, numbers, overall.target, additional=1

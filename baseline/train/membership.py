@@ -85,7 +85,7 @@ class ClassMembership(NamedTuple):
         return self.weigh(self.distances(embeddings))
 
     def weigh(self, distances: Float64Array) -> Float64Array:
-        """Return the probabilities (N) for distances (N x C x their number)."""
+        """Return the probabilities (N) for distances (N x C x K, with K kinds of distances)."""
         # The last weight is the constant of the regression.
         weights = self.weights.astype(np.float64)
         class_scores = distances @ weights[:-1]  # N x C
@@ -93,10 +93,10 @@ class ClassMembership(NamedTuple):
         return np.asarray(1 / (1 + np.exp(-log_odds)))
 
     def distances(self, embeddings: Float32Array) -> Float64Array:
-        """Return squared distances to the centers and the background (N x C x their number).
+        """Return squared distances to the centers and the background (N x C x K).
 
-        They are to the centers, by all columns and by the identity block if it counts, then to the
-        background in the same order.
+        The K kinds are: to the centers by all columns, to the centers by the identity block if it
+        counts, then to the background in the same order.
         """
         units = self.unit_vectors(embeddings)
         blocks = [(units.whole, self.centers, self.background)]
@@ -215,7 +215,7 @@ def fit_membership(
     `background` are features of people of no class (M x D), `identity` the columns of the identity
     block, an empty slice without one.
     """
-    # Folds of some samples.
+    # Folds are made of at most `MAX_FOLD_ROWS` samples, drawn at random.
     random = np.random.default_rng(seed)
     order = random.permutation(len(train.y))
     sample = train.at(np.sort(order[:MAX_FOLD_ROWS]))
@@ -230,8 +230,9 @@ def fit_membership(
     known_parts: list[_LeftOutPart] = []
     outsider_parts: list[_LeftOutPart] = []
     for number, (train_rows, test_rows) in enumerate(folds):
-        # Known images: those of classes that are in train, too. With all classes: thresholds from
-        # folds without one rejected 2 % of known images, not 6 % (docs/experiments.md).
+        # Known images are those whose class is in train, too. The fit has all classes: when it also
+        # lacked one, the thresholds rejected 2 % of known images instead of 6 %
+        # (docs/experiments.md).
         is_known = np.isin(sample.y[test_rows], sample.y[train_rows])
         known_parts += _leave_out(fit, sample, train_rows, test_rows[is_known])
 
@@ -239,9 +240,9 @@ def fit_membership(
         # out several times.
         left_out_classes = classes[number % len(classes) :: len(folds)]
         is_outsider = np.isin(sample.y, left_out_classes)
-        # Fitted again without them, also the scaling: the mean of all features would know these
-        # classes, and promise that .92 to .99 of them are called unknown where .73 to .94 are
-        # (docs/experiments.md).
+        # All is fitted again without these classes, also the scaling. With the mean of all
+        # features, the estimate was that .92 to .99 of left-out images are found, but only .73 to
+        # .94 are (docs/experiments.md).
         insider_rows = train_rows[~is_outsider[train_rows]]
         outsider_rows = np.flatnonzero(is_outsider)
         outsider_parts += _leave_out(fit, sample, insider_rows, outsider_rows)
@@ -249,7 +250,8 @@ def fit_membership(
     if not known_parts or not outsider_parts:
         return None
 
-    # Weights that separate both kinds, and all samples for the rest.
+    # The weights are those that separate known images from outsiders; the rest of the membership is
+    # fitted on all samples.
     known_rows = np.concatenate([part.rows for part in known_parts])
     outsider_rows = np.concatenate([part.rows for part in outsider_parts])
     weights = _fit_weights(
@@ -297,7 +299,10 @@ def _leave_out(
     train_rows: IntArray,
     test_rows: IntArray,
 ) -> list[_LeftOutPart]:
-    """Measure left-out rows by what was fitted on learned rows; empty without either."""
+    """Measure the distances of `test_rows` by a fit on `train_rows`.
+
+    The list has one part, or is empty if either has no rows.
+    """
     if not (len(train_rows) and len(test_rows)):
         return []
     distances = fit(sample.at(train_rows)).distances(sample.x[test_rows, 0])
@@ -359,7 +364,7 @@ def _fit_centers(
         weights=empty,
         identity=identity,
     )
-    # Those of the training samples, then those of the background.
+    # The first `count` rows are of the training samples, the others of the background.
     whole, block = space.unit_vectors(np.append(train.x[:, 0], background, axis=0))
     if block is not None:
         space = space._replace(
@@ -439,6 +444,6 @@ def _fit_weights(
 
 
 def _select_nearest(distances: Float64Array, weights: Float64Array) -> Float64Array:
-    """Return the distances (N x their number) to the nearest class by weighted distances."""
+    """Return the distances (N x K) to the class that is nearest by weighted distances."""
     nearest = (distances @ weights).argmax(1)
     return np.asarray(distances[np.arange(len(distances)), nearest])

@@ -448,7 +448,10 @@ def choose_representatives(embeddings: Float32Array) -> IntArray:
 def images_by_class(
     net: TrainedNet, classes: Sequence[str]
 ) -> dict[str, GalleryImages]:
-    """Return the gallery images of each class. Raises `UsageError` without a gallery."""
+    """Return keys and vectors (n x D) of the n gallery images of each class.
+
+    Raises `UsageError` without a gallery.
+    """
     head = net.head
     if not isinstance(head, GalleryHead):
         raise UsageError(
@@ -456,7 +459,8 @@ def images_by_class(
             "train a run with a gallery: baseline train --preset triplet",
         )
 
-    # Without the repeated ones of classes that have fewer than others.
+    # All classes have K rows of vectors: a class with fewer images repeats them (`stack_by_class`).
+    # The rows after its number of keys are these repetitions.
     return {
         name: (keys, vectors[: len(keys)])
         for name, keys, vectors in zip(classes, head.keys, head.vectors, strict=True)

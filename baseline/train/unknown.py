@@ -162,7 +162,7 @@ def add_unknown_rule(
     if not threshold.guaranteed:
         return rule
 
-    # What it finds among images that are not of the classes.
+    # Measure how many images of none of the classes the threshold finds.
     rule = rule.with_unknown_threshold(threshold)
     figures = _measure_rejected(data, training.net, scale, rule)
     if left_out is not None:
@@ -247,6 +247,7 @@ def measure_outsiders(left_out: LeftOutImages, limits: Float64Array) -> dict[str
 def _fix_choices(settings: Settings, facts: Mapping[str, Any]) -> Settings:
     """Return settings with what the training chose, so that folds need not choose again."""
     choices = {name: value for name, value in facts.items() if name == "strength"}
+    # The first block always has weight 1, so the setting does not name it.
     weights = list(facts.get("parts", {}).values())[1:]
     if weights:
         choices["part_weights"] = ",".join(f"{weight:g}" for weight in weights)
@@ -304,7 +305,7 @@ def _predict_rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
         for sample in data.dataset.samples.iter_by_key()
         if sample.status == "rejected" and sample.kept
     )
-    # Reading samples needs some label.
+    # Rejected samples have no label, but reading a split needs one: any class will do.
     train = tuple(
         replace(sample, label=data.classes[0])
         for sample in islice(rejections, MAX_REJECTED_SAMPLES)

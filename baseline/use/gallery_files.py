@@ -123,6 +123,7 @@ def add_files(
     with stage(folder / "cache", GALLERY_FOLDER):
         engine = RunEngine.from_folder(folder)
         images = images_by_class(engine.net, engine.facts.classes)
+        # `own_name` is the name in the run, `name` from here on the current one.
         own_name, name = find_run_class(folder, engine.facts.classes, name)
         files = _read_files(folder, paths, read, progress)
         if not files.keys:
@@ -217,6 +218,7 @@ def _read_files(
     for outcome in progress.over(outcomes, "images"):
         path = Path(outcome.item)
         parts = outcome.result or []
+        # Without a part, the outcome has the reason. With several faces it has none.
         if len(parts) != 1:
             files.rejections.append(
                 {

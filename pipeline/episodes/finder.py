@@ -335,6 +335,7 @@ class FaceFinder:
     def _follow_or_search(self, index: int, before: int) -> None:
         """Follow the faces of a frame from an earlier one if nothing changed, or search it."""
         frame = self._frames[index]
+        # For the first frame of a shot `before` is negative: there is nothing to follow.
         if before >= 0:
             # One end of a gap: each of its faces is a person without a counterpart.
             ends = [self._wait(self._frames[before])]
@@ -349,6 +350,7 @@ class FaceFinder:
             segment = segments.popleft()
             ends = (self._wait(segment[0]), self._wait(segment[-1]))
             pairs = _pair_faces(ends)
+            # `follow` sets the faces of each frame; `all` stops at the first where that fails.
             if not all(frame.follow(ends, pairs) for frame in segment[1:-1]):
                 # Search the middle one, and try again with both halves.
                 middle = len(segment) // 2

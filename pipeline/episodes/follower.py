@@ -158,7 +158,7 @@ class FaceChooser(FrameChooser):
             return
 
         portraits.append(portrait)
-        # The one that adds least goes.
+        # Remove the one that adds least to the others.
         if len(portraits) > self._per_track:
             values = [_measure_value(other, portraits) for other in portraits]
             del portraits[values.index(min(values))]
@@ -176,6 +176,7 @@ class FaceChooser(FrameChooser):
                 self._kept_count += 1
                 yield frame.candidate
 
+        # Without an interval, no frame of the shot was offered.
         if not self._selection and self._interval is not None:
             self.left_out["shots without a face"] += 1
         self._begin_scene()
