@@ -165,7 +165,7 @@ def _render_row(result: SearchResult, index: int, base: str) -> str:
 def _build_metadata(result: SearchResult, base: str) -> dict[str, str]:
     """Return the `m` attribute; Bing marks words of the query with U+E000 and U+E001."""
     title = result.title
-    # Some of the titles, always the same.
+    # Mark a third of the titles, chosen by the hash of the path so that they are always the same.
     if crc32(result.path.encode()) % 3 == 0:
         first, rest = title.split(" ", 1)
         title = f"\ue000{first}\ue001 {rest}"
@@ -208,7 +208,7 @@ class SampleSite(ThreadingHTTPServer):
             super().__init__(("127.0.0.1", PORT), _Handler)
         except OSError:  # in use
             super().__init__(("127.0.0.1", 0), _Handler)
-        # It looks for a shutdown every 50 ms.
+        # 0.05: the server checks every 50 ms whether it is to stop.
         self._thread = threading.Thread(
             target=self.serve_forever,
             args=(0.05,),

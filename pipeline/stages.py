@@ -143,7 +143,7 @@ class Stages:
 
         try:
             result = request.run(dataset, self.progress)
-        # The other stages run all the same.
+        # Not an end of the run: the other stages still run, so there is nothing to suggest.
         except Incomplete:
             raise
         except GleansetError as error:
@@ -219,7 +219,7 @@ class Stages:
         return stages[names.index(start) :]
 
     def _iter_source_checks(self, root: Path) -> Iterator[Check]:
-        # Of `-o bing.size=large` the source.
+        # The source is `bing` in `-o bing.size=large`.
         for option in self.options:
             yield partial(load_source, option.partition(".")[0])
 
@@ -386,7 +386,7 @@ def _run_stages(
         try:
             result.stages[name] = stage(dataset)
         except GleansetError as error:
-            # Of a stage that was done in part.
+            # The error has the result of a stage that was done in part.
             if error.result is not None:
                 result.stages[name] = error.result
             if not isinstance(error, Incomplete):

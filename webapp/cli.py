@@ -77,7 +77,10 @@ ALL = "all"
 def check_numbers(
     _: click.Context, __: click.Parameter, numbers: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Check the numbers of reports, or `all`. Raises `UsageError`."""
+    """Check the numbers of reports, or `all`. Raises `UsageError`.
+
+    A callback of click, which also passes context and parameter.
+    """
     for text in numbers:
         if text != ALL and not re.fullmatch("[0-9]{1,18}", text):
             raise UsageError(

@@ -127,7 +127,7 @@ def _make_files(
     """Yield the path of each file of the site, relative to its folder, and its content."""
     for folder in (SHARED_PAGE, PAGE):
         for path in sorted(folder.rglob("*")):
-            # Compressed copies are for our own server.
+            # Compressed copies are for the server of `webapp serve`.
             is_for_server = path.name in SERVER_FILES or path.suffix == ".gz"
             if path.is_file() and not is_for_server:
                 yield path.relative_to(folder).as_posix(), path.read_bytes()

@@ -282,7 +282,7 @@ def _matches(run: Run, run_or_preset: str | None) -> bool:
 
 
 def _missing_run_error(dataset: Dataset, run_or_preset: str | None) -> InputUnusable:
-    # A run that has its files would have been used.
+    # Finished runs that match have lost their files, or they would have been found.
     runs_without_files = [
         run
         for run in dataset.runs.iterate()

@@ -243,7 +243,7 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
     return _RunOutputs(
         run=name,
         folder=folder,
-        # Of a class that was renamed between two runs, both have images.
+        # The present names: a class that was renamed between two runs is one class.
         classes=tuple(read_metrics(folder, dataset).classes),
         outputs=replace(outputs, logits=scores),
         predictions=decide_outputs(outputs, classes, rule).classes,

@@ -228,7 +228,7 @@ def reevaluate_run(
     all_outputs = load_outputs(folder) | outputs
     save_outputs(folder, all_outputs)
 
-    # New thresholds change the accuracy of test, too.
+    # With new thresholds the stored outputs of test are evaluated again, whatever `split` is.
     earlier = None
     if TEST in all_outputs and (request.any or split == TEST):
         evaluations = SplitEvaluations(dataset.db)
@@ -257,7 +257,7 @@ def reevaluate_run(
     thresholds = ThresholdEffects()
     if request.any:
         request = _with_former_names(request, new_names)
-        # To forget thresholds, any split will do.
+        # Val is missing only if thresholds are forgotten, which needs no images.
         rule = choose_rule(
             answers.get("val", answers[split]),
             request,
@@ -378,9 +378,10 @@ def _check_not_trained_on(
         return
     samples = examples.splits[split]
     keys = trained_keys.union(sample.key for sample in samples)
-    # Of all samples of the splits, and of `keys`, which may have left the splits.
+    # Groups of `keys`, and of all samples that are in the splits now.
     groups = assign_split_groups(dataset.db, keys)
-    # Groups that have left train; those that are in both are a leak of the split itself.
+    # Only groups that have left train: if one is still there, the split itself has it in two parts,
+    # and `leak_warning` reports that.
     former_train_groups = {groups[key] for key in trained_keys}
     former_train_groups -= {groups[sample.key] for sample in examples.splits["train"]}
     leaks = [

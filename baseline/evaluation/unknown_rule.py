@@ -199,7 +199,7 @@ def _find_highest_threshold(
     """Return the highest threshold that rejects at most `max_share` of the groups.
 
     `numbers` (N) are the group numbers, from 0. `additional` groups, which may be a fraction, are
-    counted as rejected besides those with images. If no threshold fits, it is just below the lowest
+    counted as rejected, too. If no threshold fits, the result is just below the lowest
     similarity, and rejects no image.
     """
     # The images of a group share its weight of 1.

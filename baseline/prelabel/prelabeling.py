@@ -379,7 +379,7 @@ def _run_prelabel(
     vectors_folder = save_vectors(dataset, names, vectors)
 
     groups = assign_split_groups(dataset.db, list_training_keys(current))
-    # Labels that no person has confirmed yet do not teach.
+    # The accuracy is not measured on labels that no person has confirmed yet.
     result = propose(current, vectors, groups, get_unseen_labels(dataset.db))
     facts = result.facts | {
         "unreadable": len(samples) - len(current),

@@ -111,7 +111,7 @@ def _training_folder(dataset: Dataset, settings: Settings, fold: Examples) -> Pa
 def _train_fold(dataset: Dataset, settings: Settings, fold: Examples) -> FoldResult:
     """Return the cached result of a fold, or train and cache it."""
     if not fold.splits["test"]:
-        # Groups without other groups of their class cannot be held out.
+        # Nothing of this fold can be held out: its groups are the only ones of their classes.
         no_scores = np.zeros((0, len(fold.classes)), np.float32)
         return FoldResult(Outputs(no_scores, y=np.zeros(0, np.int64), keys=()))
 
@@ -167,7 +167,8 @@ def _compute_features(
         samples |= {sample.key: sample for sample in fold.all_samples()}
         train_keys.update(sample.key for sample in fold.splits["train"])
 
-    # One split for all: only samples that are in some train have augmented views.
+    # The samples of all folds are read as two splits. Those in the train of any fold have augmented
+    # views, the others ("val") only the plain one.
     train = [samples[key] for key in sorted(train_keys)]
     never_train = [samples[key] for key in sorted(samples.keys() - train_keys)]
     splits = {

@@ -89,9 +89,10 @@ def train_run(
         facts = {**settings.to_json(), "data": examples.fingerprint()}
         finished_run = find_equal_run(dataset, TRAINING_KIND, facts, say)
         if finished_run is not None:
-            # It may have been killed between its end and the removal of its checkpoint.
+            # The process may have been killed after the end of the run was recorded, before its
+            # checkpoint was removed.
             _complete(dataset, finished_run.id)
-            # Images may have been searched since.
+            # Since the training, more images may have been searched for duplicates.
             copies = summarize_copy_search(dataset, examples, TEST)
             fields = finished_run.result | {"copies": copies}
             return TrainedRun.from_run(dataset, finished_run.id, fields)

@@ -283,7 +283,8 @@ def _compute_scores(
                 continue
             row = row_by_key[key]
             similarity = head.vectors[number] @ embeddings[row]  # K
-            # Images are repeated in classes that have fewer than others.
+            # A class with fewer images than others repeats them, so the image is at every
+            # `len(gallery_keys)`th position, too. -1 is the lowest cosine.
             similarity[position :: len(gallery_keys)] = -1
             scores[row, number] = GALLERY_SCALE * similarity.max()
 

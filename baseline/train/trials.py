@@ -416,7 +416,7 @@ def _evaluate_folds(
         outputs.logits, outputs.y, outputs.keys, examples.classes
     )
 
-    # The folds held out reviewed labels only.
+    # Without `unseen`: the folds held out reviewed labels only.
     issues = list_label_issues(outputs, examples, settings, run)
     LabelIssues(plan.dataset.db).replace(issues)
 

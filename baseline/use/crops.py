@@ -199,7 +199,7 @@ def make_crop_plan(
     if is_requested:
         reason = "asked"
 
-    # Without a request, the way of most training images decides: faces, or whole images.
+    # Without a request, images are treated as most training images were: faces or whole images.
     whole_images = [method for method in crops if method.detector == WHOLE]
     samples = sum(method.samples for method in crops)
     mostly_faces = 2 * sum(method.samples for method in whole_images) < samples

@@ -169,7 +169,7 @@ def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunMetrics] | N
                 run_id = run.id
     if run_id is None:
         return None
-    # Not a path to another folder.
+    # The id comes from the user: a path would name a folder outside of `runs`.
     if Path(run_id).name != run_id:
         raise InputUnusable(
             f"not a run: {run_id!r}", "list the runs: gleanset list runs"
@@ -193,8 +193,8 @@ def gather_report(
 
     failures = statistics.list_failures()
     unused_rows = statistics.list_unused()
-    # Files of sources, whose stages are such as harvest-keyword; a damaged video was used up to the
-    # damage.
+    # Count files of sources, whose stages have names such as harvest-keyword. A damaged video is
+    # not counted: it was used up to the damage.
     unusable_count = sum(
         row.items
         for row in failures

@@ -185,7 +185,8 @@ def _compute_discriminants(x: Float64Array, y: IntArray) -> Float64Array:
     means = np.stack([white[y == name].mean(0) for name in np.unique(y)])
     # All right singular vectors, by descending variance between the classes.
     _, _, directions = np.linalg.svd(means - means.mean(0))
-    # C means span C - 1 dimensions. The others are arbitrary: whitened data vary alike in all.
+    # The means of C classes span C - 1 dimensions, whose directions come first. The other
+    # directions are arbitrary, because whitened data vary alike in all.
     is_discriminant = np.arange(len(directions)) < len(means) - 1
     weights = np.where(is_discriminant, 1.0, OTHER_DIRECTION_WEIGHT)
     discriminants = whitening.transform_coefficients(weights[:, None] * directions)

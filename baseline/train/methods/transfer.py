@@ -89,7 +89,7 @@ class FrozenFeatures(NamedTuple):
         backbone, facts = load_pretrained_backbone(settings, callback)
         features = data.train_features(backbone)
         y = data.examples.classes_of("train", features.keys)
-        # Again, because unreadable images have no features.
+        # Checked again, because unreadable images have no features: a class may be empty now.
         check_classes(y, data.classes)
 
         # A rare class weighs more, which is the same as drawing its images more often.
@@ -108,7 +108,7 @@ class FrozenFeatures(NamedTuple):
         parts = backbone.parts
         part_weights = parse_part_weights(settings.part_weights, parts)
         if part_weights is None:
-            # Chosen on plain images (view 0) whose parts weigh the same.
+            # Chosen on plain images (view 0), scaled so that all parts have the same weight.
             prior = get_prior_weights(parts, data.dataset, train, data.progress)
             standard = Scaling.fit(rows.x, backbone).transform(rows.x[:, 0])
             plain = rows._replace(x=standard.astype(np.float64))

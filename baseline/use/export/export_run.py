@@ -83,7 +83,7 @@ def compare(
     )
     before = probabilities_before.argmax(1)
     after = probabilities.argmax(1)
-    # Equally likely classes count as the same.
+    # If the run gives both classes about the same probability, either counts as the same answer.
     rows = np.arange(len(images))
     lead = probabilities_before[rows, before] - probabilities_before[rows, after]
     is_same = (before == after) | (lead < MAX_DIFFERENCE["fp32"])
@@ -193,7 +193,7 @@ def export_run(
     sha256 = hash_model_files(folder)
     engine = RunEngine.from_folder(folder)
     with Dataset.open(find_run_dataset(folder, root) or root) as dataset:
-        # The present names of classes, which its samples have, too.
+        # The present names of classes, because the samples that are compared have these.
         engine.facts = engine.facts.with_names(
             find_renamed_classes(dataset, engine.facts.classes)
         )
@@ -210,7 +210,7 @@ def export_run(
         compared = by_split[:MAX_CHECKED_IMAGES]
         comparison_images = _read_images(dataset, engine, compared, progress)
 
-        # None, unless for int8: its ranges are calibrated on images of train.
+        # No images, unless int8 may be written: its ranges are calibrated on images of train.
         calibration = comparison_images.images[:0]
         if precision in ("int8", AUTO):
             train = [sample for sample in samples if sample.split == "train"]
