@@ -209,7 +209,8 @@ def find_members(
                 folder,
             )
 
-            # Only images with metadata have an address.
+            # The image's own credit, from its metadata (only these have an address) or a table, is
+            # part of the stamp: an image whose credit changed is imported again.
             own_credit = (credit,) if origin.url or credit != NO_CREDIT else ()
             credit_stamp = make_credit_stamp(
                 origin.post, options.credit, *own_credit, origin.tags
@@ -252,7 +253,8 @@ def _open_source_tables(
         file = path.joinpath(*member.parts)
         read = member.read
         if is_sidecar(file) and member.size <= MAX_SIDECAR_BYTES:
-            # In their order, because a compressed tar is read from its beginning to go back.
+            # Read now, in the order of the archive: to go back, a compressed tar is read again from
+            # its beginning. The new `read` returns these bytes.
             with suppress(Unreadable):
                 read = partial(bytes, member.read())
         files.setdefault(file.parent, {})[file] = read
@@ -304,7 +306,8 @@ def _check_entries(entries: Iterator[Entry], max_bytes: int) -> Iterator[Entry]:
     try:
         while entry := _call(next, entries, None):
             name, size, read = entry
-            # zipfile and tarfile read no more of a member than its header says.
+            # The sizes of headers can be trusted: zipfile and tarfile read no more of a member.
+            # Empty members count as a block, so that their number is limited, too.
             total += max(size, tarfile.BLOCKSIZE)
             if total > max_bytes:
                 _reject("archive bomb", "it unpacks to far more than its size")

@@ -125,6 +125,7 @@ class TreeRules:
         """
         options = self.options
         row = self.tables.get_row(path)
+        # The weak label: the class folder on `level`, if requested and there is one, else `label`.
         level = options.class_level if options.hints else None
         hint = options.label
         if level is not None:

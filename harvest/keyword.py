@@ -205,6 +205,7 @@ def _run_search(
     def record(outcome: Outcome[Candidate, Measured]) -> bool:
         return queues[outcome.item.origin.source].visits.record_download(outcome)
 
+    # The others have a queue only for their outcome: nothing is searched.
     active = {name: queue for name, queue in queues.items() if name not in final_errors}
     shared_queue = SharedQueue(limit, active, images)
     note = shared_queue.describe_progress

@@ -161,7 +161,8 @@ def read_lines(file: Path, encoding: str | None) -> Iterator[tuple[str, str | No
 def _split(lines: Iterator[str]) -> Iterator[tuple[str, str | None]]:
     for line in lines:
         text, _, label = line.strip().partition("\t")
-        # After a bar gallery-dl -G writes other addresses of the image before.
+        # Lines of `gallery-dl -G` that begin with a bar are further addresses of the image in the
+        # line before.
         if text and not text.startswith(("#", "| ")):
             yield text.strip(), label.strip() or None
 
@@ -178,6 +179,7 @@ def _parquet_rows(file: Path, options: ListOptions) -> Iterator[Row]:
         name, is_single = schema[index]
         if is_single:
             column_names[field] = name
+        # Needed columns must hold single values; other columns of lists are ignored.
         elif field in ("url", *options.columns):
             raise InputUnusable(
                 f"column {name!r} of {file} holds lists, not single values"
@@ -335,7 +337,7 @@ def read_gallery_dl(
                     f"gallery-dl stopped: {fields[0]['error']}: {fields[0]['message']}"
                 )
                 raise InputUnusable(text, "run it again; images found so far are kept")
-            # Other JSON may have texts there, which `int` refuses.
+            # In other JSON the kind may be a text: `int` raises `ValueError` for it.
             if int(kind) == _QUEUE:
                 pages += 1
             elif kind == _URL:

@@ -224,7 +224,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Split and deduplicate the sources."""
-        super().__post_init__()
+        super().__post_init__()  # makes a tuple of a single source
         names = [name.strip() for name in ",".join(self.source).split(",")]
         sources = tuple(dict.fromkeys(filter(None, names)))
         msgspec.structs.force_setattr(self, "source", sources)
@@ -292,7 +292,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
 
         searches = self.searches()
         if not simulate:
-            # Notes sites of other packages, which the dataset then names as needed.
+            # Sites of plugins are noted in the dataset, which then names the packages it needs.
             for site in as_tuple(self.source):
                 dataset.note_plugin("sources", site)
         run = DownloadRun(self.client(dataset), progress, simulate)

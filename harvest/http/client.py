@@ -122,7 +122,7 @@ class Client:
             self.limits, self._headers("text/plain,*/*;q=0.5"), ignore_robots
         )
         self.slots = HostSlots(self.limits.per_host, self.limits.delay)
-        # Of sources, for the lifetime of the client.
+        # Logins of sources by a key of theirs, to be shared by all searches of this client.
         self.logins: dict[object, Any] = {}
         self._pools = ConnectionPools(self.limits.per_host)
         self._watcher = DeadlineWatcher()
@@ -180,6 +180,7 @@ class Client:
             if response and response.status not in policy.retry_statuses:
                 return response
 
+            # What the site asks for, else a growing delay; neither may exceed the limit.
             seconds = parse_retry_after(response.headers) if response else None
             if seconds is None:
                 seconds = backoff_seconds(attempt, limits.backoff)
@@ -352,7 +353,7 @@ class Client:
     def record_host_rules(self, file: str, response: HttpResponse | Exception) -> None:
         """Record the rules in a robots.txt or tdmrep.json, or why it was not read.
 
-        Raises errors that end the run, as `failed_outcome` does.
+        Raises errors that end the run, as `make_failure` does.
         """
         if isinstance(response, Exception):
             self.robots.record_failure(file, make_failure(file, response))
@@ -361,16 +362,17 @@ class Client:
         try:
             delay = self.robots.record_rules(file, response.status, response.data)
         except Exception as error:
+            # Rules that cannot be parsed count as not read.
             self.record_host_rules(file, error)
         else:
-            # Reading the rules was a request, too.
+            # A crawl delay applies from now on, and already between this request and the next.
             self.slots.slow_down(get_host(file), delay or 0.0)
             self.slots.hold(get_host(file), delay or 0.0)
 
     def _request(
         self, url: str, policy: FetchPolicy, deadline: Deadline
     ) -> HttpResponse:
-        in_body = False
+        in_body = False  # whether the response has begun
         self._watcher.add(deadline)
         try:
             with deadline, self._open(url, policy, deadline) as response:
@@ -378,6 +380,7 @@ class Client:
                 data = self._read_body(url, response, policy, deadline)
                 return HttpResponse(response.status, response.headers, data, url)
         except (HTTPError, OSError, UnicodeError, zlib.error) as error:
+            # The watcher shuts down sockets: its reason is the true one, not the socket's error.
             self._raise_if_over(url, deadline)
             raise classify_error(error, url, in_body) from error
         finally:

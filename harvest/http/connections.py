@@ -98,6 +98,7 @@ class Deadline:
         """Set the socket in use, to be shut down when the time is over."""
         with self._lock:
             self._socket = sock
+        # The time was over while it was connecting.
         if self.is_over:
             self.cancel()
 
@@ -204,6 +205,7 @@ class _FinalResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         while 102 <= self.status < 200:
+            # With headers, the method takes the response for read and does nothing.
             self.headers = None  # type: ignore[assignment]
             super().begin()
 
@@ -249,6 +251,7 @@ class _GuardedConnection(HTTPConnection):
 
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
         deadline = _current_deadline()
+        # Behind a proxy, these are the addresses of the proxy, which may be private.
         if self.proxy or (deadline and deadline.allow_private):
             return addresses
 
@@ -309,7 +312,7 @@ class ConnectionPools:
             "maxsize": per_host,
             "ssl_context": load_ca_certificates(),
         }
-        # Now, so that an unusable proxy is reported before the first request.
+        # Create the managers now: an unusable proxy is then reported before the first request.
         for scheme in ("http", "https"):
             self._get_manager(self._find_proxy(scheme))
 

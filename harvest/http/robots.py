@@ -139,7 +139,8 @@ class _RulesCache:
             self._rules[origin] = rules
             self._size += rules.size + _ENTRY_BYTES
             while self._size > _MAX_CACHED_BYTES:
-                # The oldest complete entry: others would read their files again, without end.
+                # The oldest complete entry. A dropped incomplete one would need its robots.txt
+                # again before its second file, and could be dropped again, without end.
                 oldest = next(iter(self._rules))
                 complete = (
                     name for name, other in self._rules.items() if other.is_complete
@@ -202,6 +203,7 @@ class RobotsPolicy:
         return None if rules.is_complete else get_url_origin(url) + _TDM_FILE
 
     def _get(self, url: str) -> _HostRules | None:
+        """Return the rules of the host; None if its robots.txt must be read first."""
         rules = self._cache.get(get_url_origin(url))
         if rules and time.monotonic() < rules.until:
             return rules
@@ -227,7 +229,7 @@ class RobotsPolicy:
         signals = None
         if CONTENT_SIGNAL in self.respected:
             signals = parse_content_signals(text)
-        # Each of the two holds what was parsed from the text.
+        # Each of the two is as large as the text that it was parsed from.
         rule_sets = [rule_set for rule_set in (rules, signals) if rule_set]
         host_rules = _HostRules(
             until=time.monotonic() + _CACHE_SECONDS,
@@ -301,6 +303,7 @@ class RobotsPolicy:
             raise Unreadable(TDM, url)
 
         if CONTENT_SIGNAL in self.respected:
+            # A header without a preference for training gives None, which forbids nothing.
             for name in _SIGNAL_HEADERS:
                 preferences = map(_allows_training, headers.getlist(name))
                 if False in preferences:
@@ -413,6 +416,8 @@ class PathRule(NamedTuple):
         if not path.startswith(first):
             return False
 
+        # The texts between wildcards must follow each other; one before `$` must end the path,
+        # without sharing characters with the texts before it.
         last = parts.pop() if is_anchored else ""
         position = len(first)
         for text in parts:
@@ -442,6 +447,7 @@ def _parse_rule(entry: object) -> PathRule | None:
         return None
     pattern = entry.get("location")
     value = entry.get(TDM)
+    # In Python True equals 1, but in JSON it is another value.
     if isinstance(value, bool) or value not in (0, 1, "0", "1"):
         return None
     if not isinstance(pattern, str) or len(pattern) > _MAX_PATTERN_CHARS:

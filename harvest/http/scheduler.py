@@ -108,13 +108,16 @@ class Scheduler(Generic[Result]):
         # Origins whose rules are being fetched.
         self._fetching_rules = set[str]()
         self._active_count = 0
-        # Those of the pending ones that need no further request: their outcome is yielded or waits.
+        # Finished downloads whose outcomes are not settled yet.
         self._unsettled_count = 0
+        # Whether a thread found no job that may start.
         self._is_starving = False
         self._has_ended = False
-        # Candidates that were taken from the queue and are not settled yet.
+        # Candidates that were taken from the queue and whose outcome was not yielded yet.
         self._pending_count = 0
+        # An error of the queue, raised when the pending candidates are done.
         self._error: Exception | None = None
+        # Outcomes, errors that end the run, and None for a wake-up.
         self._events = SimpleQueue[Outcome[Candidate, Result] | BaseException | None]()
 
     def wake(self) -> None:
@@ -160,7 +163,7 @@ class Scheduler(Generic[Result]):
     def _fill_queues(self, queue: JobQueue) -> bool:
         """Take candidates while threads need them; return whether there is anything to wait for."""
         limit = _PENDING_PER_REQUEST * self._requests
-        # A thread found no job: all hosts of the pending ones are waiting.
+        # The hosts of all pending candidates must wait: take more candidates, for other hosts.
         if self._is_starving:
             limit = self._pending_count + self._requests
         while self._pending_count < min(limit, MAX_PENDING):
@@ -194,6 +197,7 @@ class Scheduler(Generic[Result]):
     def _add_candidate(self, candidate: Candidate) -> None:
         fetch = self._client.fetch_image(candidate.url, candidate.referer)
         try:
+            # A fetch begins with its first turn; it raises for an address that is not valid.
             job = DownloadJob(fetch, next(fetch), candidate)
         except Unreadable as error:
             with self._slots.changed:
@@ -213,7 +217,7 @@ class Scheduler(Generic[Result]):
             if event:
                 self._pending_count -= 1
                 batch.append(event)
-            # After a wake-up, the caller has to look at the queue.
+            # After a wake-up without an outcome, `run` looks at the queue again.
             if not batch or not self._fill_queues(queue):
                 return batch
             if len(batch) >= self._requests:
@@ -248,6 +252,7 @@ class Scheduler(Generic[Result]):
 
     def _find_startable_job(self) -> tuple[DownloadJob | None, float]:
         """Return a job with a slot of its host; or None, and the seconds until there may be one."""
+        # Outcomes that are not settled are lost by a kill: with many of them, wait for the caller.
         max_unsettled = IN_FLIGHT_PER_WORKER * self._requests
         limit = min(self._requests, max_unsettled - self._unsettled_count)
         if self._active_count >= limit:
@@ -257,7 +262,7 @@ class Scheduler(Generic[Result]):
         for host, queue in list(self._queues.items()):
             if self._is_front_allowed(queue):
                 seconds = self._slots.acquire(host)
-                if seconds == 0:
+                if seconds == 0:  # the slot is taken
                     return self._pop_job(host), 0.0
                 min_seconds = min(min_seconds, seconds)
             elif not queue:
@@ -297,6 +302,7 @@ class Scheduler(Generic[Result]):
                 return True
             try:
                 if not self._robots.check_url(url):
+                    # The file with the rules has to be read first, if no other job is at it.
                     return get_url_origin(url) not in self._fetching_rules
                 job.allowed = url
             except Exception as error:
@@ -330,6 +336,7 @@ class Scheduler(Generic[Result]):
         is_candidate = job.candidate is not None
         response = None
         try:
+            # Makes the request; then the fetch yields its next turn, or returns the response.
             job.turn = next(job.fetch)
         except StopIteration as end:
             response = end.value
@@ -398,8 +405,8 @@ class Scheduler(Generic[Result]):
         with self._slots.changed:
             self._fetching_rules.discard(get_url_origin(job.rules))
             host = get_host(job.rules)
-            # Checked now, as the rules may be dropped from the cache before its turn comes; and put
-            # first, as there may be another file to read.
+            # Check the first job now, before its rules may be dropped from the cache; it notes the
+            # result itself. Put the host first, because it may need its second file of rules.
             queue = self._queues.pop(host, deque())
             self._is_front_allowed(queue)
             if queue:

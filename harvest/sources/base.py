@@ -380,6 +380,7 @@ def walk_pages(
         else:
             empty_pages = 0
         yield page
+        # The gaps that were yielded report the search as incomplete.
         if empty_pages == _MAX_EMPTY_PAGES:
             return
         position = page.next
@@ -396,8 +397,8 @@ def pages_until_repeated(ask: Callable[[int], ResultPage[Candidate]]) -> Pages:
     A page without new results is requested again. If it stays so, it is the end if it shows the
     latest results, else a `Gap`: an earlier page was repeated.
     """
+    # Keys of all results so far, and those that were new on the latest page with new ones.
     earlier_keys = set[str]()
-    # Those of the last page that had new ones.
     latest_keys = set[str]()
 
     def has_no_new_results(page: ResultPage[Candidate]) -> bool:
@@ -411,6 +412,7 @@ def pages_until_repeated(ask: Callable[[int], ResultPage[Candidate]]) -> Pages:
     for page in walk_pages(ask_again, start=1):
         keys = _list_keys(page)
         if has_no_new_results(page):
+            # The end of the list repeats its last page; another repeated page hides the end.
             if not keys & latest_keys:
                 yield [Gap("an earlier page was repeated")]
             return
@@ -452,6 +454,7 @@ def pages_in_windows(
             has_more = page.next is not None
         if not has_more:
             return
+        # The last page named a next one, which the site does not list.
         window, unreachable = narrow(window, results)
         if unreachable:
             yield [Gap(unreachable)]

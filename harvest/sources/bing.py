@@ -146,6 +146,8 @@ def _parse_page(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
             items,
             _next_position(next_url, first, len(results)),
         )
+    # Without a result, a page is right in two cases: it says "no results" on the first page, or a
+    # later page states the end of the list.
     is_empty = _has_no_results(page, query)
     is_end = next_url == "" and not results
     if (is_empty and first == 1) or (is_end and first > 1):
@@ -240,7 +242,8 @@ def _has_decoys(page: Page, first: int) -> bool:
     # Where the page begins, by its links and by the address of the next page.
     starts = []
     if positions:
-        # Not the lowest: a single link may have another position than its neighbors.
+        # The lowest tenth is skipped: single links may have other positions than their neighbors.
+        # Positions in links count from 0, those of pages from 1.
         starts.append(sorted(positions)[len(positions) // 10] + 1)
     next_position = _read_number(_find_next_url(page) or "", "first")
     if results and next_position is not None:
@@ -277,7 +280,7 @@ def _has_no_results_box(page: Page) -> bool:
 def _is_blocked(page: Page, query: Query) -> bool:
     tree = parse_html(page.text)
     visible_text = _read_visible_text(page)
-    # Not the whole address: the query in it may be "captcha".
+    # Only the path of the address: the query behind it may be "captcha".
     texts = [urlsplit(page.url).path, visible_text]
     texts += tree.xpath("//iframe/@src | //form/@action")
     if not visible_text and not tree.xpath("//a | //img"):

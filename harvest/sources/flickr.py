@@ -222,8 +222,9 @@ def _list_pages(api: FlickrApi, params: Params) -> Iterator[ResultPage[Photo]]:
 
     def ask(number: int) -> ResultPage[Photo]:
         page = api.search(params, number)
+        # The last page of several has no new photos: Flickr may count too many pages, or this
+        # answer was incomplete.
         if number == page.pages > 1 and _list_ids(page) <= earlier_ids:
-            # Flickr may count too many pages, or this answer was incomplete.
             page = api.search(params, number)
 
         ids = _list_ids(page)
@@ -240,7 +241,8 @@ def _list_pages(api: FlickrApi, params: Params) -> Iterator[ResultPage[Photo]]:
                 # The end of what is listed, and not of the results: a next page beyond the last one
                 # is not requested, but says that older photos are left.
                 return ResultPage(page.photo, _LAST_PAGE + 1)
-            # Requested again, as an empty page is.
+            # A page that only repeats photos is handled as an empty one: `walk_pages` requests it
+            # again unless it is the last.
             page.photo.clear()
         earlier_ids.update(ids)
         return ResultPage(page.photo, next_page, error)
@@ -254,7 +256,8 @@ def _list_ids(page: FlickrPage) -> set[str]:
 
 def _older_search(params: Params, last: list[Photo]) -> tuple[Params | None, str]:
     """Return the search for older photos than a page, and what it does not reach."""
-    # By relevance there is no "older": list from the newest on, and continue from there.
+    # Only a list by upload date can be continued with older photos: in another order, begin such a
+    # list with the newest photo. Photos listed twice are used once.
     if params["sort"] != NEWEST_FIRST:
         return {**params, "sort": NEWEST_FIRST}, ""
 
@@ -412,6 +415,7 @@ class Flickr(Source):
                 else _parse_photo(photo, query, settings)
                 for photo in photos
             ]
+            # Unreadable photos are a new format only if there was never a readable one.
             has_readable |= any(isinstance(item, Candidate) for item in items)
             if not has_readable and are_unreadable(items):
                 raise changed_error("Flickr", query.text, "photos without a URL")

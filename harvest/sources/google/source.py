@@ -152,6 +152,8 @@ class Google(Source):
                     _PAGE_TIMEOUT_SECONDS,
                     scroll=True,
                 )
+            # The last page tells why there were no more results. Without any result, the first
+            # page has been checked already.
             if urls:
                 self._raise_if_blocked(page, query)
                 yield list(_find_gaps(browser, page))
@@ -167,7 +169,7 @@ class Google(Source):
 
         is_question = classify_page(page) in ("captcha", "consent")
         if is_question and settings["window"] == "yes":
-            # The user answers it.
+            # The user answers it. The page may not change meanwhile, so both times are the same.
             page = browser.watch(
                 lambda page: classify_page(page) in ("results", "none"),
                 _USER_TIMEOUT_SECONDS,
@@ -222,7 +224,7 @@ def build_search_url(text: str, settings: OptionValues) -> str:
         package = import_module(_MODULE)
     try:
         builder = package.googleimagesdownload()
-        # Every argument of the package, most of them not given.
+        # The package reads all its arguments; those that are not set must be None.
         arguments = dict.fromkeys(package.args_list)
         for name, table in _PACKAGE_FILTERS.items():
             arguments[table["argument"]] = table["values"].get(settings[name])

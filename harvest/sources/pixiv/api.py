@@ -305,7 +305,8 @@ def _check_response(page: Page) -> None:
     else:
         error = no_data_error("Pixiv", "a call of its app API", page)
 
-    # Others only tell the caller what to do: log in again, or stop at the last page.
+    # `_TokenRefused` and `_OffsetCap` are not errors of the site: the caller logs in again, or
+    # stops at the last page.
     if isinstance(error, GleansetError) and page.status in _TEMPORARY_STATUSES:
         raise RetryableError(error, parse_retry_after(page.headers))
     if error:

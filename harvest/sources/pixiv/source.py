@@ -282,9 +282,9 @@ def _list_pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]
     def ask(offset: int) -> ResultPage[Work] | None:
         page = api.search(search, offset)
         if offset and page == ([], None):
-            # The page before named this one: it may have results after all.
+            # The page before named this one as the next, so it should have results: try again.
             page = api.search(search, offset)
-        # Pixiv refuses offsets beyond the end of what it lists, but not the first page.
+        # None: Pixiv refuses offsets beyond the results that it lists, but never the first page.
         if not page:
             if offset == 0:
                 raise format_error("a refusal of the first page of a search")
@@ -331,6 +331,8 @@ def _next_window(
     except (ValueError, IndexError):
         raise format_error("works without their dates") from None
 
+    # `is_full_day`: the search began at the day of the last work, so the next search leaves out
+    # the remaining works of that day.
     since = search.since
     until = search.until
     if search.order == "date_asc":
