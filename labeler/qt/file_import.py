@@ -161,6 +161,7 @@ class BackgroundImport(QObject):
         self.changed.emit()
 
     def _on_command_end(self, words: list[str], end: CommandEnd) -> None:
+        # `words`, the command, come with the signal; all results are handled in the same way.
         self.stage = CommandStage("")
         self.results.append(end.facts)
         error = last_error(end.error_output) if end.code else ""

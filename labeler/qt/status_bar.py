@@ -251,6 +251,7 @@ class Learning(QObject):
             )
 
     def _on_prelabel_end(self, words: list[str], end: CommandEnd) -> None:
+        # `words`, the command, come with the signal; here it is always the same one.
         if end.code == MISSING_EXIT_CODE:
             self._failure = tr(
                 "To update suggestions while you sort, run: {command}",

@@ -74,7 +74,10 @@ class Words(QTranslator):
         disambiguation: str | None = None,
         n: int = -1,
     ) -> str | None:
-        """Return the translation, or None so that Qt asks its own catalogue."""
+        """Return the translation, or None so that Qt asks its own catalogue.
+
+        Only `sourceText` matters: a text has one translation in every context.
+        """
         translated = self._words.get(sourceText)
         if not self.are_images or ABOUT_DETECTION.search(sourceText):
             return translated

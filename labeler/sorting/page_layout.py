@@ -370,7 +370,7 @@ def compose_mixed_page(
         PageKind.MIXED,
         None,
         tuple(chain(*cards)),
-        0,
+        0,  # no tile stands out as doubtful
         sum(len(stack.rows) for stack in stacks),
         tuple(map(len, cards)),
     )
@@ -585,7 +585,7 @@ def compose_clusters_page(
         PageKind.CLUSTERS,
         None,
         tiles,
-        0,
+        0,  # no tile stands out as doubtful
         sum(len(tile.rows) for tile in tiles),
         tuple(map(len, neighbours)),
     )

@@ -590,6 +590,7 @@ def note_failure(state: PageState, then: Act) -> Result:
     If the next page could not be prepared, the page that was left takes labels again.
     """
     page = state.shown.page
+    # As if the page that was left had been prepared; there is none before the first one.
     if then is show_prepared:
         return show_prepared(
             state,
@@ -614,6 +615,8 @@ def look_for_better(state: PageState) -> Result:
 
 
 # -- keys
+#
+# Each action gets the selected or clicked tiles; those of a whole page ignore them.
 
 
 KeyAction = Callable[[PageState, tuple[int, ...]], Result]
@@ -629,12 +632,12 @@ def press(state: PageState, act: KeyAction, tiles: tuple[int, ...] = ()) -> Resu
 
 
 def file_page(state: PageState, tiles: tuple[int, ...]) -> Result:
-    """Label all open tiles as suggested, and leave the page."""
+    """Label all open tiles as suggested, and leave the page; the selected `tiles` do not matter."""
     return state.file()
 
 
 def show_next(state: PageState, tiles: tuple[int, ...]) -> Result:
-    """Show the page that follows, or skip this one."""
+    """Show the page that follows, or skip this one; the selected `tiles` do not matter."""
     if not state.later:
         return state.turn(keeps=True, skipped=state.shown.page)
     left, commands = state.leave()
@@ -644,7 +647,7 @@ def show_next(state: PageState, tiles: tuple[int, ...]) -> Result:
 
 
 def show_earlier(state: PageState, tiles: tuple[int, ...]) -> Result:
-    """Show the page that was shown before."""
+    """Show the page that was shown before; the selected `tiles` do not matter."""
     if not state.earlier:
         return state.say(Message.NO_EARLIER_PAGE)
     *earlier, shown = state.earlier
@@ -654,7 +657,7 @@ def show_earlier(state: PageState, tiles: tuple[int, ...]) -> Result:
 
 
 def suggest_again(state: PageState, tiles: tuple[int, ...]) -> Result:
-    """Leave the page, for better suggestions of what is left."""
+    """Leave the page for better suggestions of its rest; the selected `tiles` do not matter."""
     left, commands = state.turn()
     return left, (*commands, Say(Message.SUGGESTED_AGAIN))
 

@@ -404,6 +404,7 @@ def _compose_next_page(
     # `cluster_stacks` drops zero vectors, and centering so few vectors may make all of them zero.
     if not clusters and len(comparable) < MIN_CLUSTER_SIZE:
         clusters = [StackCluster((stack,), 0) for stack in comparable]
+    # Of any size, even single faces: nothing else is left to show.
     if page := compose_clusters_page(clusters, vectors, room, 1):
         return page
     tiles = tuple(without_prediction[:room])

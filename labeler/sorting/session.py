@@ -69,6 +69,7 @@ class History:
     ) -> None:
         """Add newer steps; `can_undo` returns whether this window may undo one."""
         for row in steps:
+            # Unless it undoes another one, a step is in force (depth 0) and its own root.
             step = HistoryStep(row.id, row.operation, 0, row.id)
             if (
                 row.undoes is not None

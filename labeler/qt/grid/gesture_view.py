@@ -278,6 +278,7 @@ class GestureView(TileView):
             self.tiles.set_states(self.stroke)
             self.held_key = ""
             self.stroke = {}
+            # One tile, or the selection, is labelled by a plain press of the key.
             swept = len(rows) > 1 and rows != self.selected_rows()
             self.keyed.emit(rows, key, swept)
 

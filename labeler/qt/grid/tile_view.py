@@ -425,6 +425,7 @@ class TileView(QListView):
         index: Index,
         hint: QAbstractItemView.ScrollHint = QAbstractItemView.ScrollHint.EnsureVisible,
     ) -> None:
+        """Scroll only as far as necessary, whatever the `hint` of Qt."""
         rect = self.visualRect(index)
         height = self.viewport().height()
         bar = self.verticalScrollBar()
@@ -451,6 +452,7 @@ class TileView(QListView):
         self.select_ranges(self._grid.rows_in(area), command)
 
     def visualRegionForSelection(self, selection: QItemSelection) -> QRegion:
+        """Return the whole viewport, to be repainted when any `selection` changes."""
         return QRegion(self.viewport().rect())
 
     def section_rows(self, row: int) -> range:
@@ -637,7 +639,10 @@ class TileView(QListView):
     def paint_heading(
         self, painter: QPainter, line: QRect, placed: PlacedSection, ground: QColor
     ) -> None:
-        """Paint the heading of a card: the key, the name, and the rest of it in grey."""
+        """Paint the heading of a card: the key, the name, and the rest of it in grey.
+
+        `ground`, the background of the card, is for subclasses that paint images on it.
+        """
         key = placed.section.key.title()
         name, _, note = placed.section.title.partition("  ·  ")
         if key:

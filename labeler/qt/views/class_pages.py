@@ -479,7 +479,7 @@ class ClassPagesView(LabelingView):
     def _text_changed(self, text: str) -> None:
         name = self.state.name
         if text != (name.text if name is not None else ""):
-            # Without a selection: it is not typed on the faces.
+            # No selected tiles, and not typed on the faces.
             self.take(type_name, text, (), False)
 
     def _end_name(self) -> None:

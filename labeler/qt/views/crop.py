@@ -204,7 +204,7 @@ class CropView(LabelerView):
         self._loader.start(lambda dataset, task: load(opened.path))
         self.canvas.show_boxes(
             [BoxDraft.from_sample(box) for box in opened.boxes],
-            0,
+            0,  # the first box is the current one
         )
         self._show_title()
 

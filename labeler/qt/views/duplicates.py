@@ -437,13 +437,14 @@ class DuplicatesView(LabelingView):
         if self._planning.busy:  # that search does not know of this decision
             self._plan()
         self._show()
-        # After the last decision the plan is made again, as it may lead to another set.
+        # The plan is made again after the last decision, which may lead to another set, and after
+        # one that was refused, whose sets are back.
         self.worker.decide(
             work, None if self.sets else self.step_reverted, self._search_ended
         )
 
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
-        """Refuse labels."""
+        """Refuse all labels, of any tiles."""
         self.worker.show_message(
             tr("This view only marks duplicates: label faces in the grid (F2)")
         )

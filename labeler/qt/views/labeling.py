@@ -225,7 +225,7 @@ class EnlargedFaceOverlay(QWidget):
             return
         if code:
             if self.row >= 0:
-                self._view.keyed.emit([self.row], code, False)
+                self._view.keyed.emit([self.row], code, False)  # not a sweep
         elif event.key() in (Key.Key_Escape, Key.Key_Space):
             self.end()
         elif not self._step(event.key()) and not self._run_command(event.key()):

@@ -421,6 +421,7 @@ class PageGrid(GestureView):
         has_mouse = self.mouse.at is not None
         if row < 0 and shown.has_clusters and not has_mouse:
             row = shown.next_open(0)
+        # At the tile, not at a card alone (-1).
         self.send(point_at, row, -1, self.mouse.leads and has_mouse)
 
     def point_at(self, place: QPoint) -> None:

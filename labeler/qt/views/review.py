@@ -427,7 +427,10 @@ class ReviewView(FilteredView):
         self._go_on()
 
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
-        """Send tiles; the class that they have is confirmed."""
+        """Send tiles, with the provenance of a review instead of `provenance`.
+
+        Sent to the class that they have already, their label is confirmed.
+        """
         super().send_rows(rows, target, REVIEW)
 
     def _go_on(self) -> None:
