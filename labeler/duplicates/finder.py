@@ -218,6 +218,7 @@ class DuplicateFinder:
 
     def _list_due(self, tried: set[Pair]) -> set[Pair]:
         """Return candidates that were not compared; after them, what the plan misses."""
+        # A plan is only made without open candidates, because it depends on their verdicts.
         uncompared = set(self._pairs.list_uncompared())
         return uncompared - tried or self.plan().missing - tried
 

@@ -136,6 +136,7 @@ def compare_images(
     # Blank images all look the same, whatever they are of.
     if min(a.grey.std(), b.grey.std()) < _MAX_FLAT_DEVIATION:
         return Verdict()
+    # A photograph of a screen or page has many agreeing points, but different edges.
     verdict = _compare_orientations(_Pair(a, b, one_film=one_film))
     if verdict.same or verdict.doubtful or one_film or verdict.points < MIN_INLIERS:
         return verdict

@@ -83,8 +83,9 @@ def _make_frames(facts: VideoFacts, size: tuple[int, int], clip: Clip) -> Any:
     )
     frames = make_full_frames(decode_frames(plan), plan)
 
-    # Of all frames up to a time of the clip the last one is shown (`up`), never one of the shot
-    # before; a little earlier, so that rounding does not move the first one to the second time.
+    # With `round="up"` each time of the clip shows the last frame up to it, so never a later one.
+    # Frames are moved 1 ms earlier: times are rounded to milliseconds, and a first frame after
+    # time 0 would be shown only at the second time.
     start = clip.started + CUT_TOLERANCE_SECONDS
     frames = frames.filter("settb", "1/1000000").filter(
         "setpts",
@@ -92,7 +93,8 @@ def _make_frames(facts: VideoFacts, size: tuple[int, int], clip: Clip) -> Any:
     )
     frames = frames.filter("fps", clip.fps, start_time=0, round="up")
 
-    # Even sides, because colors have half the size. The filter keeps the crop within the frame.
+    # Even sides, because colors have half the size. Boxes are left out evenly where there are more
+    # than `MAX_KEY_FRAMES`. The filter keeps the crop within the frame.
     boxes = clip.boxes[:: 1 + len(clip.boxes) // MAX_KEY_FRAMES]
     width = min(max(box.width for box in boxes), size[0]) // 2 * 2
     height = min(max(box.height for box in boxes), size[1]) // 2 * 2

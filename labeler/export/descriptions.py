@@ -113,7 +113,7 @@ class CardFacts:
             self.ai_generated += any(origin.ai for origin in item.image.origins)
 
         for method in list_crop_methods(db, [item.sample.key for item in items]):
-            # The key is the method without its count.
+            # Equal methods of several batches are one key, so their counts are not part of it.
             self.methods[replace(method, samples=0)] += method.samples
         # Larger exports are not checked for groups in several splits.
         if self.items <= MAX_COMPARED_SAMPLES:
@@ -452,7 +452,7 @@ def write_descriptions(
         "distribution": list(_files(folder, facts, shards or {})),
         "recordSet": [_image_records(facts)] if _has_records(facts) else [],
     }
-    # Others that are empty are required by the specification.
+    # The specification requires the other fields, also where they are empty.
     present_facts = {
         name: value
         for name, value in description.items()

@@ -299,7 +299,7 @@ def write_shards(
 
         shards.append(shard.name)
         failed |= manifest.failed
-        # Any row: the card shows columns and types.
+        # The row of any shard will do: the card shows only columns and types.
         facts.example_row = make_table_row(
             sample_facts(shard.items[0], numbers), "sha256"
         )

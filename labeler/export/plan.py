@@ -139,7 +139,7 @@ def make_export_item(
     plan: FilePlan,
     face: Box | None = None,
 ) -> ExportItem:
-    """Return the item that exports a sample to `path`."""
+    """Return the item that exports a sample to `path`; `face` is its box if that is another one."""
     return ExportItem(
         sample,
         image,
@@ -210,10 +210,11 @@ def plan_clips(dataset: Dataset, options: ExportOptions) -> list[ExportItem]:
 
 def _select_tracks(dataset: Dataset, options: ExportOptions) -> dict[str, StoredTrack]:
     """Return the tracks of an export by the key of a sample that stands for each."""
-    # The class of a track is that of most of its samples.
+    # The class of a track is that of most of its samples, and only one of these stands for it.
     rows = {(row.track.name, row.label): row for row in dataset.tracks.iterate()}
     tracks = {}
     for sample, _ in _iter_allowed(dataset, options):
+        # Removed from the rows: only the first sample of a track stands for it.
         row = rows.pop((str(sample.track), sample.label), None)
         if row is not None and count_clip_frames(row.track, options) > 1:
             tracks[sample.key] = row
@@ -342,7 +343,8 @@ def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
         counts["left out by --balance down"] = len(
             get_balance(dataset, options).left_out
         )
-        # They are without a split for exports and trainings, which a person can change.
+        # Labels that no person has seen do not evaluate: in val or test they count as without a
+        # split. They are named separately, because a person can review them.
         if not options.no_split:
             unseen = count_unseen_in_evaluation(dataset.db)
             counts["in val or test with an unreviewed label"] = unseen
@@ -362,6 +364,7 @@ def _count_units_left_out(dataset: Dataset, options: ExportOptions) -> Counter[s
 
     counts = Counter(reasons.values())
     if options.is_clips:
+        # Tracks with samples to export that are too short for a clip.
         counts[TOO_SHORT] = counts[""] - len(_select_tracks(dataset, options))
         counts["without a face in use"] = dataset.tracks.count() - len(reasons)
         return counts
@@ -488,7 +491,7 @@ def _number_faces(samples: Iterable[Sample]) -> dict[str, str]:
     """Return the suffixes of the faces of each image: `_1`, `_2` … from left to right."""
 
     def rank(sample: Sample) -> tuple[str, int, int, str]:
-        # By twice the center of the box, because its left side depends on the padding.
+        # By the center of the box (twice, to stay whole): its left side depends on the padding.
         x, y, width, height = sample.box
         return sample.image, 2 * x + width, 2 * y + height, sample.key
 

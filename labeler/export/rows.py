@@ -88,7 +88,10 @@ PATH_COLUMN: Mapping[str, Column] = {"file_name": "string"}
 
 
 def make_table_row(facts: Mapping[str, object], *empty_columns: str) -> JsonDict:
-    """Return facts as columns for `datasets`: `label` is the class number, `class` its name."""
+    """Return facts as columns for `datasets`: `label` is the class number, `class` its name.
+
+    `empty_columns` are added to an example row of which only the columns and types count.
+    """
     # `label` and `class` come first in the table.
     row = {"label": facts["class"], "class": facts["label"]}
     for name, value in facts.items():

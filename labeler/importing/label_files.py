@@ -128,7 +128,7 @@ def _read_images(
             )
             image = path, parse_frame(row)
 
-        # An image may be listed twice, as long as both rows are equal.
+        # An id may be listed twice, as long as both rows are of the same image and size.
         key = parse_name(row.get("id"))
         if images.setdefault(key, image) != image:
             ambiguous_keys.add(key)
@@ -336,8 +336,8 @@ def _has_coordinates(line: str) -> bool:
 
 def _read_yolo_box(values: list[float], has_keypoints: bool) -> Rectangle:
     """Return the box of a line, given the numbers after its class."""
-    # More than a box: a polygon, but in a set with keypoints these follow the box. A keypoint that
-    # is visible has the number 2.
+    # Four numbers are a box, five have a confidence, more are a polygon (x, y, x, y, …); but in a
+    # set with keypoints these follow the box. A 2 marks a visible one: coordinates are up to 1.
     is_even = len(values) > 5 and len(values) % 2 == 0
     if is_even and not has_keypoints and max(values) < 2:
         return make_bounding_box(values)

@@ -234,8 +234,10 @@ FILE_KINDS = {
 class LabelledFiles(msgspec.Struct):
     """Labels that a reader collected from a folder.
 
-    `default_reason` is that of images without a label. `missing` has the names without an image,
-    `dropped` the unusable annotations with their reasons.
+    Images without a label are counted with their reason in `ignored`, or else `default_reason`.
+    `tables` are the files that have the labels, `missing` the names without an image, `dropped` the
+    unusable annotations with their reasons. `_labels` has a box (None: the whole image) and class
+    for each label of an image, as keys, so that they are unique and in order.
     """
 
     kind: str
@@ -280,7 +282,8 @@ class LabelledFiles(msgspec.Struct):
             self.drop(path, "annotation without a known class")
             return
 
-        # Counted, because it may be a mistake of the tool that wrote the file.
+        # Counted as dropped, because it may be a mistake of the tool that wrote the file. Labels
+        # are unique, so that adding it again changes nothing.
         if box is not None and (box, label) in self._labels.get(path, ()):
             self.drop(path, "repeated annotation")
         self.label(path, label, box)

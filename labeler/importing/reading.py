@@ -182,8 +182,8 @@ def find_moves(dataset: Dataset, tables: SourceTables) -> ExportMoves:
             counts["new_files"] += 1
             continue
 
-        # The folder of the file now, and the label that it was exported with. A folder that a
-        # person added has the name of a class.
+        # The folder that the file is in now, and the class that the export wrote into it. A folder
+        # that a person added has the name of a class.
         entry = entries[exported_name]
         folder = _find_class_folder(name, marker)
         label = labels.get(folder, folder)
@@ -191,14 +191,15 @@ def find_moves(dataset: Dataset, tables: SourceTables) -> ExportMoves:
         if sample is None or not folder:
             counts["unknown"] += 1
         elif resolve(label) in (sample.label, resolve(entry["label"])):
-            # A file with a class and a split is in at least two folders.
+            # Not moved to another class, or the dataset has this label already. Its first folder
+            # is the split.
             is_in_other_split = exported_name.split("/")[0] != name.split("/")[0]
             if is_in_other_split and not marker.get("no_split"):
                 counts["other_split"] += 1
             else:
                 counts["unchanged"] += 1
         elif sample.status == "labelled" and sample.label != resolve(entry["label"]):
-            # Moved, but also labelled otherwise in the dataset since the export.
+            # Moved to one class, and labelled as another one in the dataset since the export.
             disputes[name] = f"{label} in the export, {sample.label} in the dataset"
         else:
             new_labels[sample.key] = label
@@ -254,8 +255,10 @@ def _find_edited_tags(
         known_tags = split_tags(",".join(t for o in image.origins for t in o.tags))
         class_tags = [tag for tag in known_tags if tag in words]
         tags = tuple(dict.fromkeys(class_tags + edited_tags))
+        # Tags that the image got since the export would be lost.
         if {*known_tags} - {*tags, *exported_tags}:
             disputes[name] = "the image has tags that the exported caption had not"
+        # Several exported files may show one image: the first edited caption sets its tags.
         elif tags != known_tags and new_tags.setdefault(image.sha256, tags) != tags:
             disputes[name] = "another caption of this image has other tags"
     return new_tags

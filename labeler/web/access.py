@@ -137,7 +137,7 @@ class PersonGuard(Guard):
     people: Invitations
 
     def is_counted(self, scope: Scope, headers: Headers) -> bool:
-        """Find out who sent a request; return whether it may be a guess."""
+        """Note in the scope who sent a request; return whether it may be a guess of a token."""
         if not scope["path"].startswith(API):
             # QueryParams also decodes a percent-encoded name.
             return "token" in QueryParams(scope["query_string"])

@@ -301,9 +301,10 @@ def _send(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
             "somebody else has decided about this face",
             "load the page again",
         )
+    # Several tiles of a cluster at once: no person looked at each of them.
     is_card = len(sent.tiles) > 1 and shown.cards
     provenance = WITH_PAGE if is_card else BY_HAND
-    # Some samples of a stack may be decided.
+    # Of a stack, samples that other people decided stay as they are; own decisions are changed.
     states = person.session.tiles.get_many(shown.samples(tiles))
     own = shown.samples(current.own)
     rows = [row for row, state in states.items() if state.waits or row in own]
@@ -344,11 +345,12 @@ def _lift(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
 
 def _split(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
     shown = current.shown
+    # A page of a class is left, and its samples are shown one by one on a later page.
     if not shown.has_clusters:
         current.unstacked = shown.samples(sent.tiles)
         return _leave(person, current, sent)
     if tiles := person.pages.part(shown.page, shown.open(sent.tiles)):
-        # On a new card.
+        # They become a card of their own.
         current.shown = shown.move(tiles, max(shown.cards) + 1)
     return NO_STEP
 

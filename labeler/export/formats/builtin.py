@@ -79,7 +79,7 @@ def format_caption(item: ExportItem, template: str, mark: str = "") -> str:
     caption = ""
     for text, name, _, _ in Formatter().parse(template):
         value = values.get(str(name), "")
-        # An empty field with the comma before it; commas within values stay.
+        # Leave out an empty field with the comma before it; commas within values stay.
         if name and not value:
             text = text.rstrip().removesuffix(",")
         caption += text + value
@@ -134,7 +134,10 @@ def write_split_tables(folder: Path, items: Sequence[ExportItem]) -> None:
 def open_labelled_parquet(
     path: Path, classes: Sequence[str], example: Mapping[str, object]
 ) -> Iterator[Put]:
-    """Open a Parquet file for rows with image bytes, in the schema of `datasets`."""
+    """Open a Parquet file for rows with image bytes, in the schema of `datasets`.
+
+    The facts of each record have the columns of `example`, and `sha256`, known once it is written.
+    """
     columns, schema = describe_columns(
         EMBEDDED_IMAGE,
         make_table_row(example, "sha256"),
@@ -361,6 +364,7 @@ FORMATS = {
         reading="from glob import glob\n\nimport webdataset\n\n"
         'shards = sorted(glob("{0}-*.tar"))\n'
         '{0} = webdataset.WebDataset(shards, shardshuffle=False).decode("pil")',
+        # A tar needs neither the classes nor an example row, of which Parquet makes a schema.
         open_shard=lambda path, *_: open_tar(path),
         ending=".tar",
         data_files="{0}-*.tar",
