@@ -43,7 +43,7 @@ class SimilaritySpaces:
     _descriptors: DescriptorSpace | None = None
 
     def choose_space(self, samples: Sequence[SampleFeatures]) -> Space:
-        """Return the space in which to compare samples.
+        """Return the space in which to compare samples, and others that come later.
 
         Samples that are newer than the prelabeling have no vector in its space.
         """
@@ -82,7 +82,8 @@ class SimilaritySpaces:
         space = DescriptorSpace(current, photos)
 
         if len(current) >= MIN_COVERAGE * len(stored):
-            # Keep it, so that similarities do not change within a session.
+            # Keep it, so that similarities do not change within a session. Not while images are
+            # still measured again: few descriptors would give the center.
             self._descriptors = space
         return space
 
@@ -130,11 +131,16 @@ def find_dissimilar_proposals(dataset: Dataset, labels: Mapping[str, str]) -> se
 
 
 def _find_min_similarity(references: Iterable[Float32Array]) -> np.floating | None:
-    """Return the threshold of `find_dissimilar_proposals`, of vectors by class."""
+    """Return the threshold of `find_dissimilar_proposals`, or None for too few references.
+
+    `references` are the unit vectors (n x D) of the labelled samples of each class.
+    """
     nearest: list[float] = []
     for vectors in references:
         similarities = vectors @ vectors.T
-        np.fill_diagonal(similarities, -1)
+        np.fill_diagonal(
+            similarities, -1
+        )  # the lowest: a sample does not count for itself
         if len(vectors) > 1:
             nearest += similarities.max(axis=1).tolist()
     if len(nearest) < MIN_REFERENCES:

@@ -52,6 +52,7 @@ def estimate_known_odds(
 
     # Known cases: labelled samples, each compared without its group.
     reference_scores = scores[rows[references]]
+    # Those of the own group get -1, the lowest cosine.
     is_other_group = groups[references][:, None] != groups[references]
     nearest = np.where(is_other_group, similarity, -1).max(axis=1)
     has_score = np.isfinite(reference_scores)
@@ -129,6 +130,7 @@ def _estimate_prior_odds(odds: Float64Array) -> float:
         prior_odds = np.log(share / (1 - share))
         # Larger numbers would overflow.
         probabilities = 1 / (1 + np.exp(-np.clip(odds + prior_odds, -50, 50)))
+        # As if `PRIOR_KNOWN` times as many further samples were all known.
         share = (probabilities.mean() + PRIOR_KNOWN) / (1 + PRIOR_KNOWN)
         share = min(share, 1 - 1e-6)
     return float(np.log(share / (1 - share)))

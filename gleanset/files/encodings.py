@@ -262,7 +262,7 @@ def _guess_encoding(
         compat_names=False,
         include_encodings=(*single_byte_encodings, *_WIDE_ENCODINGS),
     )
-    # Latin-1 has a character for every byte.
+    # Latin-1 is the last resort, because it has a character for every byte.
     scores = {"latin-1": 0.0}
     for match in matches:
         name = str(match["encoding"])

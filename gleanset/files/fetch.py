@@ -138,7 +138,9 @@ def _download_rest(file: PublishedFile, partial: Path, otherwise: str) -> None:
     size = partial.stat().st_size if partial.exists() else 0
     with _translate_errors(file, otherwise), requests.Session() as session:
         session.headers["User-Agent"] = f"gleanset/{__version__}"
+        # Uncompressed: the size of the partial file and the hash are of the bytes of the file.
         session.headers["Accept-Encoding"] = "identity"
+        # requests itself does not read this variable.
         session.verify = os.environ.get("SSL_CERT_FILE") or True
         headers = {"Range": f"bytes={size}-"} if size else {}
         url = HubFile.parse(file.url).url if has_hub_prefix(file.url) else file.url
@@ -217,6 +219,7 @@ def _extract_reason(error: Exception) -> str:
 def _fail(
     file: PublishedFile, reason: str, otherwise: str, cause: Exception | None = None
 ) -> NoReturn:
+    """Raise `MissingComponent`; its hint ends with `otherwise`, as in `fetch_file`."""
     fix = "check the net and HTTPS_PROXY and run the command again (it goes on where it was)"
     raise MissingComponent(
         f"{file.url} could not be fetched: {reason}",

@@ -56,7 +56,7 @@ class HubFile(NamedTuple):
                 f"write {PREFIX}OWNER/REPOSITORY/PATH, of letters, digits and -_. alone",
             )
 
-        repository, path, revision = match.groups("")
+        repository, path, revision = match.groups("")  # "" without a revision
         if not path.lower().endswith(".onnx"):
             path = f"{path}/{usual}"
         return cls(repository, path, revision)
@@ -132,7 +132,10 @@ def query_hub(file: HubFile) -> HubPin:
 def pin_hub_name(
     name: str, sha256: str, ask: Callable[[HubFile], HubPin] = query_hub
 ) -> tuple[str, str]:
-    """Return a hub name with commit, and its SHA-256; `ask` if missing."""
+    """Return a hub name with its commit, and its SHA-256; any other name is not changed.
+
+    `ask` is called if the commit or the SHA-256 ("" for none) is missing.
+    """
     if not has_hub_prefix(name):
         return name, sha256
     file = HubFile.parse(name)

@@ -170,6 +170,7 @@ def crop_region(
         box.width + 2 * x,
         box.height + 2 * y,
     )
+    # Pillow rotates counterclockwise, which undoes the clockwise rotation of the region.
     upright = _crop_padded(pixels, larger_box).rotate(angle, Image.Resampling.BICUBIC)
     return upright.crop((x, y, x + box.width, y + box.height))
 

@@ -101,7 +101,7 @@ def _is_damaged(part: FilePart, data: bytes) -> bool:
     inflate = zlib.decompressobj()
     with suppress(zlib.error):
         inflate.decompress(method_and_profile[1:], _MAX_PROFILE_BYTES)
-        return bool(inflate.unconsumed_tail)
+        return bool(inflate.unconsumed_tail)  # longer than the limit
     return True
 
 

@@ -85,7 +85,8 @@ def read_face_regions(packet: bytes) -> FaceRegions:
             x, y, width, height = (float(fields[f"{_AREA}{side}"]) for side in "xywh")
         except (KeyError, ValueError):
             continue
-        # Other regions are pets, bar codes and points of focus.
+        # A region without a type counts as a face. Other types are pets, bar codes and points of
+        # focus.
         if fields.get(f"{_REGIONS}Type", _FACE) == _FACE:
             faces.append((fields.get(f"{_REGIONS}Name", ""), (x, y, width, height)))
 

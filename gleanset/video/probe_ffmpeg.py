@@ -105,9 +105,9 @@ class VideoFacts(NamedTuple):
     which players show as 0 (0.0 if there is none: `has_start`). `decoder` is a decoder to request,
     None for ffmpeg's default. If `is_length_guessed`, `seconds` is estimated by the file's size.
     `transfer` is zscale's name of the transfer function of BT.2020 colors that are converted to
-    BT.709; `is_pale` says that this ffmpeg cannot convert them. `field_order` is tff or bff (top or
-    bottom field first) where frames are not flagged; if `is_order_unclear`, `find_field_order`
-    looks at the images.
+    BT.709; `is_pale` says that this ffmpeg cannot convert them. `interlaced` says that frames may
+    be interlaced. `field_order` is tff or bff (top or bottom field first) where frames are not
+    flagged; if `is_order_unclear`, `find_field_order` looks at the images.
     """
 
     container: str
@@ -319,7 +319,7 @@ def measure_packets(video: Path, facts: VideoFacts) -> PacketTimes:
 
     ticks = {}  # seconds per unit of time, by stream
     end = 0.0
-    image_times = [0.0]
+    image_times = [0.0]  # a gap before the first image counts as well
     for line in iter_output_lines(command):
         if clock := _CLOCK.match(line):
             ticks[clock[1]] = int(clock[2]) / int(clock[3])

@@ -331,11 +331,12 @@ def has_component(kind: str, name: str) -> bool:
 
 def can_decode(codec: str) -> bool:
     """Return whether ffmpeg has a decoder of a codec."""
+    # The first flag of a codec is D if ffmpeg decodes it.
     return _list_components(find_ffmpeg(), "codecs").get(codec, "").startswith("D")
 
 
 def check_version() -> None:
-    """Raise `MissingComponent` if ffmpeg is too old."""
+    """Raise `MissingComponent` if ffmpeg is too old; one without a readable version passes."""
     program = find_ffmpeg()
     # Builds number themselves in many ways, their libraries in one.
     lines = iter_output_lines([program, "-hide_banner", "-version"])

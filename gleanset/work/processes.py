@@ -183,6 +183,7 @@ class _Workers:
         )
         self._pending.add(future)
         future.add_done_callback(self._pending.discard)
+        # `_watch` may have failed the pending ones before this one was among them.
         if self._are_lost.is_set():
             self._fail_pending()
         return future
@@ -225,6 +226,7 @@ class _Workers:
 
 
 def _workers_die() -> GleansetError:
+    """Return the error for workers that were lost at each start."""
     if not has_current_folder():  # multiprocessing starts workers there
         return CurrentFolderMissing()
     return GleansetError(
