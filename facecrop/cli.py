@@ -73,6 +73,7 @@ def detectors(job: CommandJob) -> DetectorList:
 
     Example: facecrop detectors --json
     """
+    # `job` is unused: every command gets it.
     from facecrop.detectors import check_detector_class, find_detector_class
     from facecrop.detectors.options import DEFAULT_DETECTOR
 

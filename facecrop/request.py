@@ -191,6 +191,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         searches = Statistics(dataset.db).list_searches()
         detector = self.detector or crop.detector
         auto = is_auto(detector)
+        # Only `auto` depends on the detector that the dataset was searched with.
         record = find_recorded_detector(searches) if auto else None
         spec = pin_model(self.spec(crop, record), pin_of)
         name = spec.name if auto else ""

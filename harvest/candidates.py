@@ -46,7 +46,8 @@ class CandidateQueue(JobQueue):
         self.limit = limit
         self._failed: list[Candidate] = []
         self._ready = deque[Candidate]()
-        # Repeats of an item wait for the candidate that is ready or under way.
+        # For each item that is ready or under way, further candidates of the same item: they are
+        # counted as repeats when it is settled.
         self._repeats: dict[tuple[str, str], list[Candidate]] = {}
         self._repeat_count = 0
         self._is_exhausted = False
@@ -72,7 +73,7 @@ class CandidateQueue(JobQueue):
             elif self._is_exhausted:
                 self._make_failed_ready()
             else:
-                return None
+                return None  # a source is still searching
 
         if self._count_missing() <= 0 or not self._ready:
             return None
@@ -88,29 +89,31 @@ class CandidateQueue(JobQueue):
             self.visits.count_repeat(repeat.origin)
 
     def _next(self) -> Candidate | None:
+        """Return the next candidate, or None; at the end of all, `_is_exhausted` is set."""
         candidate = next(self._candidates, None)
         self._is_exhausted = candidate is None
         return candidate
 
     def _is_full(self) -> bool:
-        """Return whether to take no more results: there are none, or too many wait as repeats."""
+        """Return whether to take no more results: none are left, or too many wait as repeats."""
         return self._is_exhausted or self._repeat_count >= MAX_PENDING
 
     def _count_missing(self) -> float:
         if self.limit is None:
             return math.inf
-        # Candidates under way count as images, as if all will succeed. So no candidate behind them
-        # is taken before they are settled, not even a known one.
+        # Candidates under way count as images, as if all will succeed. If that reaches the limit,
+        # no candidate behind them is taken before one of them fails, not even a known one.
         return self.limit - len(self.images) - self._pending_count
 
     def _classify(self, candidate: Candidate) -> None:
-        # This counts a known image as one of `images`.
+        # `look_up` also adds a known image to `images`, which brings the limit nearer.
         visit_state = self.visits.look_up(candidate.origin)
         if visit_state == "failed" and self.limit is not None:
             # Without a limit all are tried, in their order.
             self._failed.append(candidate)
         elif visit_state != "known":
-            # A new one is needed: the failed ones before it come first.
+            # The known candidates so far were not enough, so those that failed before are tried,
+            # in the order of the list.
             self._make_failed_ready()
             self._make_ready(candidate)
 
@@ -297,7 +300,8 @@ class SharedQueue(JobQueue):
     def _set_limits(self) -> None:
         """Give each active queue an equal share of what is missing."""
         active = self._list_active()
-        # `self.images` are those of all queues. The limit of a queue also counts those it has.
+        # `self.images` are the images of all queues, finished ones too. The limit of a queue
+        # includes the images that it has already.
         own_images = sum(len(queue.images) for queue in active)
         total = self.limit - len(self.images) + own_images
         # Where the shares cannot be equal, the first ones are one larger.

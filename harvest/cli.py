@@ -165,8 +165,10 @@ def login(job: CommandJob, request: LoginRequest) -> LoginResult:
 
     Example: harvest login pixiv
     """
+    # `job` is unused: every command gets it.
     from harvest.sources import Query, load_source
 
+    # Only the endpoints of the site apply to a login; the empty query serves to check options.
     options = group_options_by_source(request.options, (request.site,))[request.site]
     settings = load_source(request.site).settings(Query("", options=options))
     if unused := [name for name in options if not name.endswith("endpoint")]:

@@ -385,6 +385,7 @@ def _walk_included(
     """Yield as `walk_tree`, without what is excluded."""
     for folder, folders, files in walk_tree(root, ignored, unlisted.append):
         relative = folder.relative_to(root)
+        # `walk_tree` does not enter folders that are removed from its list.
         for name in list(folders):
             if is_excluded(relative / name, exclude):
                 folders.remove(name)

@@ -347,7 +347,8 @@ class FrameHarvest:
 
         frames_to_store: list[list[StoredFrame]] = [[] for _ in videos]
         images = set[str]()
-        # The first frame of each video, then the second ones, …: the limit is shared evenly.
+        # The first frame of each video, then the second ones, …: the limit is shared evenly. A
+        # frame equal to one that is stored anyway does not count.
         for frames in zip_longest(*videos):
             for target, frame in zip(frames_to_store, frames, strict=True):
                 if frame and (frame.measured.sha256 in images or len(images) < limit):

@@ -101,11 +101,14 @@ class Importer:
         self._store = store
         self._images = images
         self._options = options or ImportOptions()
+        # Known images that got a weak label again or another one: `finish` checks their labels.
         self._hinted_images = set[str]()
+        # Files that had another weak label before, with the hash of their image.
         self._replaced_hints: list[tuple[str, Origin]] = []
         self.tally = Counter(added=0, duplicate=0, known=0, rejected=0)
         self.reasons = Counter[str]()
         self.hints = Counter[str]()
+        # Images that several addresses of a host gave, by host and hash.
         self._repeats = Counter[str]()
 
     def is_known(self, origin: Origin, stamp: str) -> bool:
@@ -173,10 +176,11 @@ class Importer:
         target = outcome.final_url
         key = make_target_key(target, image)
         if self._targets.record_redirect(key, candidate.url):
+            # A notice: drop the staged file, and undo the imports before it was known as one.
             self._store.discard(image, outcome.result.format)
             for undo in self._targets.imports.pop(key, []):
                 undo()
-            # Unless the same image is also a file of the user, or a person decided about it.
+            # An image that is also a file of the user, or that a person decided on, stays.
             if not Maintenance(self._dataset.db).is_own_or_decided(image):
                 self._dataset.remove_image(
                     image,
@@ -185,6 +189,7 @@ class Importer:
             self._reject(origin, NOTICE, target)
             return False
 
+        # Noted for the case that later redirects show this address to be a notice.
         added_before = self.tally["added"]
         is_imported = self.record(origin, outcome)
         if is_imported:

@@ -265,7 +265,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, options=changed)
 
     def check(self, root: Path) -> None:
-        """Raise the errors of the arguments, before any request."""
+        """Raise the errors of the arguments, before any request; `root` does not matter."""
         self.searches()
 
     def check_ready(self) -> None:
@@ -335,7 +335,7 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
         return ListOptions(self.label, self.columns, self.encoding)
 
     def check(self, root: Path) -> None:
-        """Raise the errors at the beginning of a list."""
+        """Raise the errors at the beginning of a list; `root` does not matter."""
         for file in as_tuple(self.file):
             check_list(Path(file), self.list_options)
 
@@ -491,6 +491,8 @@ class FolderRequest(Request, frozen=True, kw_only=True):
 
         if self.group_by in (None, FOLDER):
             return FileGroups(self.group_by)
+        # Groups by name need the names of all files, so the folders are walked once more before
+        # the import, which counts the ignored files.
         options = ImportOptions(exclude=self.exclude)
         ignored = Counter[str]()
         trees, archives = split_archives(paths, root)
@@ -515,7 +517,10 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
     workers: Workers = None
 
     def check(self, root: Path) -> None:
-        """Raise `UsageError` for contradictory options, `InputUnusable` without videos."""
+        """Raise `UsageError` for contradictory options, `InputUnusable` without videos.
+
+        `root` does not matter.
+        """
         self.sampling()
         check_videos(self.videos, self.COMMAND)
 

@@ -277,6 +277,7 @@ def merge_results(results: Sequence[R]) -> R:
 
 
 def _add(first: Any, second: Any) -> Any:
+    """Return the sum of two values of a field: numbers, texts, lists, or counts by name."""
     if not (first and second):
         return first or second
     if isinstance(first, dict):

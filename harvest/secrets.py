@@ -137,7 +137,7 @@ def store_login(
         logged_in=site, kept_in=str(find_secrets_file()), account=account
     )
 
-    # The environment takes precedence: an old value there would still be used.
+    # `read_secret` prefers the environment: another value there is used instead of the stored one.
     if any(read_secret(name) != value for name, value in secrets.items()):
         result.note = (
             "the environment has another value, "

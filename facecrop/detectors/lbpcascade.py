@@ -90,6 +90,7 @@ class LbpCascade(TiledDetector):
             minSize=(self.smallest, self.smallest),
         )
 
+        # The score grows with the count towards 1; it is 0.5 at `HALF_SCORE_COUNT` windows.
         for box, count in zip(boxes, np.ravel(window_counts), strict=True):
             score = count / (count + HALF_SCORE_COUNT)
             if score >= self.threshold:

@@ -26,6 +26,7 @@ def _inflate(data: bytes, max_bytes: int) -> bytes:
     # Several compressed parts may follow each other (RFC 1952, 2.2).
     while data.startswith(_BEGINNINGS) and len(result) <= max_bytes:
         member = zlib.decompressobj(_WBITS)
+        # One byte more than allowed tells the caller that the body is too large.
         result += member.decompress(
             data,
             max_bytes + 1 - len(result),

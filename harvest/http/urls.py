@@ -79,7 +79,8 @@ def _host(parts: SplitResult) -> str:
     if ":" in name:
         return f"[{name}]"
 
-    # `hostname` is in lower case, where a final Σ becomes ς: another host.
+    # A name that is not ASCII is taken as written: `hostname` is in lower case, where a final Σ
+    # becomes ς, which is another host.
     _, _, written_host = parts.netloc.rpartition("@")
     written_name = unquote(written_host.partition(":")[0])
     ascii_name = name if written_name.isascii() else _encode_host(written_name)

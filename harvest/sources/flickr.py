@@ -390,8 +390,8 @@ class Flickr(Source):
         self._pace = pace
 
     def check_ready(self, settings: OptionValues) -> None:
-        """Raise `NeedsLogin` without a key and its secret."""
-        _read_keys()
+        """Raise `NeedsLogin` without a key and its secret, whatever the settings."""
+        _read_keys()  # raises
 
     def pages(self, query: Query, settings: OptionValues, client: Client) -> Pages:
         """Yield results in the requested order; from the 4,001st on, the newest upload first."""

@@ -239,7 +239,8 @@ class FfmpegDecoder:
     def _parse_full_frames(self) -> None:
         """Move complete full frames from the buffer of the pipe to the queue."""
         plan = self._plan
-        # One list may be ahead of the other, and both of the pixels.
+        # Widths, heights and pixels come through different pipes: frames are complete as far as
+        # all three have arrived.
         sizes = list(zip(self._widths, self._heights, strict=False))
         byte_counts = list(itertools.starmap(plan.count_bytes, sizes))
         parts = _take_parts(self._buffers[FULL_FRAMES], byte_counts)
@@ -267,7 +268,8 @@ class FfmpegDecoder:
 
     def _parse_log_line(self, text: str) -> None:
         """Note the first report of damage, and the latest lines for an error message."""
-        # The first frames after a seek may refer to frames that were not read.
+        # The first frames after a seek may refer to frames that were not read: ffmpeg reports
+        # damage then, although the file is sound.
         decoded_count = self._frame_count + len(self._times)
         is_reliable = self._plan.from_start or decoded_count >= _UNRELIABLE_FRAMES
         is_damage = is_reliable and reports_damage(text, self._plan.facts)

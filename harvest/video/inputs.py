@@ -110,7 +110,8 @@ def _find_videos(folder: Path) -> Iterator[Path]:
             _is_video,
             [parent / name for name in names],
         )
-    # Unreadable folders are included, so that they are reported in their turn.
+    # Folders that cannot be listed are included as if they were videos, so that they are rejected
+    # with a reason.
     videos += [Path(os.fsdecode(error.filename)) for error in errors]
     if not videos:
         raise InputUnusable(

@@ -246,6 +246,7 @@ def _merge(repeats: list[RepeatedSegment]) -> list[RepeatedSegment]:
     """Return the segments in order, each from the end of the one before at the earliest."""
     segments = []
     end = -np.inf
+    # Of segments with the same start the longest comes first.
     for repeat in sorted(repeats, key=lambda repeat: (repeat.start, -repeat.end)):
         if repeat.end > end:
             segments.append(RepeatedSegment(max(repeat.start, end), repeat.end))

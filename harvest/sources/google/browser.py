@@ -141,7 +141,7 @@ class GoogleBrowser:
     def open(self, url: str) -> None:
         """Open a URL and wait until the page can be read."""
         with _translate_errors():
-            # Empties the log of the page before.
+            # Reads, and so empties, the browser's log of the page before; what it notes is cleared.
             self._note_requests()
             self._pending.clear()
             self._failed_urls.clear()
@@ -383,7 +383,8 @@ class SupervisedDriver(Service):
             env={**os.environ, **homes},
             # selenium lets a variable replace the program, which here is the supervisor.
             driver_path_env_key="GLEANSET_NO_SUCH_VARIABLE",
-            # Signals to our process group, such as Ctrl-C, must not end the supervisor first.
+            # Ctrl-C signals our whole process group. The supervisor is not in it, so that it can
+            # end the browser after us.
             popen_kw={"start_new_session": True},
         )
 

@@ -165,7 +165,7 @@ def _parse_script(script: str) -> Iterator[GoogleResult]:
     result: GoogleResult | None = None
     for token in _TOKEN.finditer(script):
         if not token["url"]:
-            # The page and title of the result before.
+            # A "2003" array: the page and title of the image before it.
             if result:
                 words = (_parse_string(token["title"]) or "").split()
                 page_url = _parse_url(token["page"])

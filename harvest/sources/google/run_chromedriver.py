@@ -24,7 +24,7 @@ def main(folder: str, driver: str, *arguments: str) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     _adopt_orphans()
     try:
-        # In its own process group, which the browser shares.
+        # In its own process group, which the browser shares. Its number is that of the driver.
         group = os.posix_spawn(
             driver, [driver, *arguments], os.environ, setpgroup=0, setsigmask=[]
         )

@@ -103,8 +103,8 @@ class Pixiv(Source):
         return settings
 
     def check_ready(self, settings: OptionValues) -> None:
-        """Raise `NeedsLogin` without a refresh token."""
-        _read_token()
+        """Raise `NeedsLogin` without a refresh token, whatever the settings."""
+        _read_token()  # raises
 
     def pages(self, query: Query, settings: OptionValues, client: Client) -> Pages:
         """Yield the pages of all selected works, in the requested order."""
