@@ -275,7 +275,7 @@ def _has_seam(lines: Float32Array, edge: int, inwards: int) -> bool | None:
     if outside_deviation > _MAX_PLAIN_DEVIATION:
         return False
 
-    # One color is outside.
+    # One color is outside: the image ends if most pixels change, or if the inside varies far more.
     if np.median(change) > _SEAM_FACTOR * np.median(usual_change) + _SEAM_NOISE:
         return True
     if inside.std() > _VARIED_FACTOR * outside_deviation:

@@ -217,7 +217,8 @@ def _compare_fine(
     motion = join_motions(motion, a.motion)
     is_aligned = alignment.points >= RELIABLE_POINTS
 
-    # First in grey; then in each channel, until something is drawn in it.
+    # First in grey; then in each channel, until something is drawn in it. A pair unpacks to both
+    # images and the motion.
     for version_a, version_b in zip(a.versions(), b.versions(), strict=True):
         pair = _FinePair(version_a, version_b, motion)
         frame = crop_common_part(*pair, _FRAME_SIDE)

@@ -128,7 +128,7 @@ def _collect_copies(
     `units` are the rows that a person joined, of each row: they are added together or not at all.
     """
     copies = _begin_with(hub, units[hub])
-    visited = set(copies)
+    visited = set(copies)  # also those that do not join: each is tried once
     for member in copies:  # grows while we go through it
         for row in list_neighbours(hub, member):
             if row not in visited:

@@ -248,6 +248,7 @@ def _measure_detail(large: Copy, small: Copy) -> Float32Array:
     target = image[rows, columns] - background
     edges = (image - blur(image, 1.0))[rows, columns]
 
+    # Fitted to all edge pixels, then without those that the first fit explains least.
     details = list[float]()
     is_used = np.ones(len(target), np.bool_)
     for _ in range(2):

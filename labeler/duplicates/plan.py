@@ -539,6 +539,7 @@ def label_changes(members: Sequence[DuplicateSetMember]) -> list[Choice]:
         source.label,
         source.label_by,
     )
+    # The best copy gets another label instead of none.
     return [*(other for other in withdrawals if other.sample != best.key), choice]
 
 
@@ -629,6 +630,7 @@ def keep_all(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
     # By row, because a sample may be in several doubtful sets.
     members = {member.id: member for copies in sets for member in copies.members}
     certain = {row for copies in sets if not copies.doubtful for row in copies.rows}
+    # Only of members that are in a set or marked now: the others are kept already.
     placements = [
         Placement(member.id, kept=True, group=None)
         for member in members.values()

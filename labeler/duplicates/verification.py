@@ -296,6 +296,8 @@ def _compare_common_part(
     change = _measure_change(common)
     is_close = replaced <= MAX_REPLACED
     if change.strength > 1 or not is_close:
+        # Doubtful if only one of the two limits is exceeded: that of the strongest change by less
+        # than its factor, or that of the windows.
         max_strength = DOUBTFUL_FACTOR if is_close else 1
         is_weak = change.strength <= max_strength
         doubtful = not one_film and (is_weak or is_overlaid(common))

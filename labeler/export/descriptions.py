@@ -483,6 +483,7 @@ def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterato
     encoding = _ENCODINGS.get(facts.options.form.ending, "application/octet-stream")
     for name, sha256 in shards.items():
         yield _file(name, encoding, sha256)
+    # In shards of a plugin the images may have other names, so they are not listed.
     if _has_records(facts) or facts.options.is_clips:
         if shards:
             images["containedIn"] = [{"@id": name} for name in shards]

@@ -208,7 +208,8 @@ def _remove_old(
 ) -> list[str]:
     """Delete the exported files in `old`, move all others to `target`; return their new paths.
 
-    Exported files are those with an unchanged entry in `states`, or those of the marker without it.
+    Exported files are those with an unchanged entry in `states`. It is None after an interrupted
+    swap, whose states are lost: then they are those of the marker.
     """
     marker = read_marker(old)
     exported_names = _list_exported_names(marker)

@@ -82,6 +82,7 @@ def _find_ridges(slope: Float32Array, is_across: BoolArray) -> BoolArray:
 
     `is_across` is where the slope is rather horizontal. All arrays are H x W.
     """
+    # Two pixels at each border do not count; smaller images have hardly any others.
     ridges = np.zeros(slope.shape, np.bool_)
     if min(slope.shape) < 6:
         return ridges

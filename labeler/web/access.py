@@ -50,7 +50,8 @@ class Invitations:
 
         A person who was invited before gets a new one. Raises `UsageError` for an unusable name.
         """
-        # The decisions of the owner are known by the user's name.
+        # The owner's decisions are stored under the user's name: a person of that name would be
+        # taken for the owner.
         if name.strip() in ("", get_user_name()):
             raise UsageError(f"{name!r} cannot be invited", "choose another name")
         name = normalize_alias(name)

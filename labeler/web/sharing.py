@@ -336,6 +336,7 @@ def _resolve(person: Person, sent: SentStep) -> str:
 
 def _lift(person: Person, current: CurrentPage, sent: SentStep) -> StepResult:
     shown = current.shown
+    # Tiles that were lifted before are put back; own decisions about any of them are taken back.
     lifted = frozenset(sent.tiles) - shown.lifted
     decided = shown.samples(current.own.intersection(sent.tiles))
     result = person.session.decide(decided, Place.QUEUE.target) if decided else NO_STEP
@@ -586,7 +587,8 @@ class SharedSorting:
     ) -> CheckPage:
         """Let a person check the next of these that is not checked by somebody else.
 
-        `skipped` is the number of checks that the person left for later.
+        `skipped` is the number of checks that the person left for later; after the last one the
+        first is next again.
         """
         person = self._get_person(name)
         person.used_at = time.monotonic()
