@@ -149,6 +149,7 @@ def choose_views(settings: Transfer | Triplet, images: int) -> int:
     for max_images, views in AUTO_VIEWS.items():
         if images <= max_images:
             return views
+    # More images than any of `AUTO_VIEWS`: the fewest views, to save time.
     return 2
 
 

@@ -190,7 +190,7 @@ def _check_disk(folder: Path) -> str:
 
 
 def _check_network() -> str:
-    # Programs read either spelling.
+    # Programs read the variables in upper or lower case.
     names = [
         name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())
     ]

@@ -157,7 +157,8 @@ def _list_wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
 
     folder = dataset.runs_folder / run
     rule = load_decision_rule(folder)
-    # The rule has the names of the training.
+    # The rule is applied with the class names of the training, mistakes are listed with present
+    # names.
     former_names = read_metrics(folder).classes
     for split, outputs in load_outputs(folder).items():
         decisions = decide_outputs(outputs, former_names, rule)
@@ -235,7 +236,7 @@ def iter_reports(dataset: Dataset) -> Iterator[Line]:
         copies = find_copies(dataset, reports)
         for report in reports:
             claim = asdict(report.claim)
-            # Only the search for copies uses it.
+            # Left out: only the search for copies uses it.
             del claim["phash"]
             rivals = rivals_by_report.get(report.id, ())
             # A rival without a report is the sample itself.

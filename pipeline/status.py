@@ -52,7 +52,8 @@ def next_step(dataset: Dataset, duplicates: DuplicatePlan | None = None) -> str:
         return f"webapp reports list {dataset.option}"
 
     counts = _SampleCounts(dataset)
-    # With a model, one class may be all that is labelled further.
+    # A first model needs two classes. Once there is a model, the present labels may be of a single
+    # class.
     needs_classes = counts.classes < 2 and find_latest_model(dataset) is None
     if not counts.labelled or needs_classes:
         return _next_labeling_step(dataset, counts)

@@ -65,7 +65,7 @@ async def _compute_json(request: Request, computation: str) -> Response:
 async def _compute(
     request: Request, computation: str, argument: Any, uploads: Sequence[Upload]
 ) -> Any:
-    # Small requests share a batch.
+    # In bytes. The queue computes small requests together, in a batch.
     size = sum(len(upload.data) for upload in uploads)
     return await get_service(request).queue.compute(
         get_client(request.scope), computation, argument, size
@@ -137,6 +137,7 @@ async def ready(request: Request) -> Response:
     queue = get_service(request).queue
     if not queue.is_ready:
         raise busy_error("the model is not loaded")
+    # "" is the server itself, as for cached results, because no client sends images here.
     queue.refuse_if_busy("")
     return await health(request)
 

@@ -79,6 +79,7 @@ class Task(NamedTuple):
 
 def load_served_facts(settings: ServeSettings) -> ServedFacts:
     """Return the facts of a model; for use in another process."""
+    # A task returns the result of each request, here of one, and the CPU seconds used.
     (facts,), _ = resolve_name(LOAD)(settings)(Task(GET_FACTS, [None]))
     assert isinstance(facts, ServedFacts)
     return facts

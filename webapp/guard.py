@@ -37,11 +37,12 @@ class PageGuard(Guard):
         """Return whether a request counts against the rate of its client."""
         path = scope["path"]
         if not _is_guarded(path):
-            # The token may be a guess. QueryParams also decodes a percent-encoded name.
+            # Only the addresses with a token, which may be a guess. QueryParams also decodes a
+            # percent-encoded name.
             return "token" in QueryParams(scope["query_string"])
         if not path.startswith(f"{ADMIN_API}/"):
             return True
-        # A page of reports loads many faces.
+        # Requests of the administrator are not counted: a page of reports loads many faces.
         return not self.settings.is_admin(get_token(headers, ADMIN_COOKIE))
 
     def check(self, scope: Scope, headers: Headers) -> None:

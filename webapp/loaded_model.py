@@ -163,7 +163,8 @@ def load_model(settings: ServeSettings) -> LoadedModel:
 
     # One image at a time: on one thread faster than a batch, with half the memory.
     predictor = Model(engine, file, settings.detector, batch_size=1)
-    # Loaded now, so that errors appear at once and the first request does not wait.
+    # A cached property, evaluated for its side effect: it is built now, so that errors appear at
+    # once and the first request does not wait.
     predictor.cropping  # noqa: B018
 
     names = settings.names

@@ -35,7 +35,7 @@ class CachedResult:
         async with self._lock:
             age = time.monotonic() - self._result_time
             if self._result is None or age > MAX_AGE_SECONDS:
-                # Not in the name of a client: others wait for the same result.
+                # "" instead of a client: several clients may wait for this result.
                 self._result = await self._queue.compute(
                     client="", computation=self._computation, request=None, size=0
                 )

@@ -69,9 +69,10 @@ def serve_page(
             copy=str(stack.enter_context(private_copy(file))),
         )
 
-        # Errors of the model are reported once, not by each process.
+        # Loaded in one process before, so that errors of the model are reported once, not by each.
         facts = load_facts(settings)
-        # A class that is renamed from now on has one name in all processes.
+        # Names are fixed now: a class that is renamed later has the same name in all processes,
+        # also in those that start again.
         settings = msgspec.structs.replace(settings, names=facts.names)
         progress.say(f"serving {file.parent.name if file.name == FILE else file.stem}")
 

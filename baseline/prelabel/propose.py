@@ -46,7 +46,8 @@ def choose_label_next(
         # The most typical image of a cluster has the lowest outlier score.
         return -sizes[sample.cluster], sample.outlier or 0.0
 
-    # The first of each cluster has turn 0, the second turn 1: lower turns are met first.
+    # In the order of `rank`, the first sample of each cluster has turn 0, the second turn 1. As
+    # turn 0 occurs before turn 1, the keys of `keys_by_turn` ascend.
     samples = [sample for sample in all_samples if sample.sample in pending]
     turns = Counter[int | None]()
     keys_by_turn = defaultdict[int, list[str]](list)

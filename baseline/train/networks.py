@@ -133,7 +133,8 @@ def make_trainable_backbone(backbone: Backbone, shape: ImageShape) -> LearningBa
         )
     if isinstance(backbone, TimmBackbone):
         return copy.deepcopy(backbone.network)
-    # Colors and identities. Models of a hub have no weights, too, but the settings refuse them.
+    # Color layouts and identity embeddings, which have no weights to train. Models of a hub have
+    # none either, but the settings of fine-tuning refuse them.
     if not backbone.shapes:
         return FrozenGraph(backbone, shape)
 

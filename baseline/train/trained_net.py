@@ -313,6 +313,8 @@ def _choose_weights_name(folder: Path, digest: str) -> str:
         return WEIGHTS
     if old.weights_sha256 == digest:
         return old.weights
+    # The settings still name the old file, so the new one must not replace it. The usual name is
+    # used whenever the old file has another.
     return WEIGHTS if old.weights != WEIGHTS else f"weights-{digest[:16]}.safetensors"
 
 
@@ -435,7 +437,7 @@ def choose_representatives(embeddings: Float32Array) -> IntArray:
     best = np.full(len(embeddings), -1.0, np.float32)
     rows: list[int] = []
     for _ in range(MAX_GALLERY_IMAGES):
-        # By image, the total if that image becomes a representative, too.
+        # For each image, the sum of `best` over all images if it became a representative.
         totals = np.maximum(similarity, best).sum(1)
         totals[rows] = -np.inf
         row = int(totals.argmax())

@@ -117,12 +117,13 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
         people = _list_people(dataset, tracks, thumbnails)
         spans = states.get(sha256, {}).get("left_out")
         if spans:
-            # They may begin before the first fingerprint, and end after the last.
+            # Segments are clipped to the video: they may begin before the first fingerprint, and
+            # end after the last.
             segments = [
                 Segment(max(start, 0.0), min(end, length), tracks=())
                 for start, end in spans
             ]
-            # Of no person: a row of its own for the repeated intros and outros.
+            # A row without a person, for the repeated intros and outros.
             people.append(PersonOnScreen(None, "left out", segments, face=None))
         timelines.append(VideoTimeline(title, length, people))
 
@@ -143,7 +144,7 @@ def _list_people(
     for (name, state), own_tracks in by_name.items():
         face = None
         if name is not None:
-            # Shown as a face beside the name.
+            # The face beside the name is from the longest track, by its number of frames.
             main_track = max(own_tracks, key=lambda row: row.track.frames)
             sample = dataset.samples.get(main_track.samples[0])
             face = thumbnails.of_sample(sample) if sample else None

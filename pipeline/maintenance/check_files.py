@@ -83,7 +83,8 @@ def collect_garbage(
     with dataset.stage(GC_STAGE):
         files = list(collector.collect())
         if not simulate:
-            # It needs room for a copy, which a full disk has not.
+            # VACUUM writes a copy of the catalogue. A full disk has no room for it, but gc should
+            # not fail there.
             with suppress(DiskFull):
                 dataset.db.execute("VACUUM")
 
@@ -121,7 +122,7 @@ class _GarbageCollector:
                 if file.exists():
                     yield file, file.stat().st_size
         else:
-            # Their files are orphans then.
+            # Without rows, their files are orphans, which are collected below.
             self._maintenance.remove_refused_images(refused_images)
 
         is_any_stage_running = self._is_any_stage_running()
@@ -385,7 +386,7 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> VerifyResul
 
 
 def _count_missing_crops(maintenance: Maintenance, crops: Store) -> int:
-    # By folder, which is listed once.
+    # By folder, the first two digits of a key, so that each folder is listed once.
     folders = groupby(maintenance.iter_cropped_samples(), lambda key: key[:2])
     return sum(
         len(set(keys).difference(crops.list_names(prefix))) for prefix, keys in folders

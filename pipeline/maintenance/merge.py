@@ -279,7 +279,7 @@ def _identify(step: Row) -> tuple[str, ...]:
 
 
 def _agree(decisions: dict[str, str], others: dict[str, str]) -> bool:
-    # Without a common sample, equal times would be a coincidence.
+    # Without a common sample, steps of the same author, time and kind are equal by coincidence.
     common = decisions.keys() & others.keys()
     return bool(common) and all(decisions[key] == others[key] for key in common)
 
@@ -295,7 +295,8 @@ def _plan_sample(
     local = merge.get_state("main", key) or DecidedState("queue")
     has_local_decision = local.status in _ACTIONS
     has_other_decision = other.status in _ACTIONS
-    # The first two are status and label.
+    # The first two fields are status and label: nothing to plan if both sides agree, or if neither
+    # has decided.
     if local[:2] == other[:2] or not (has_local_decision or has_other_decision):
         return
 
@@ -306,10 +307,11 @@ def _plan_sample(
         plan.choices.append(Choice(key, "clear", None, conflict))
         return
 
-    # Also our own state is decided again, because the other's decisions are appended before.
+    # The decisions of the other dataset are appended to the history first, so a last decision is
+    # needed, even if it repeats the state that this dataset has.
     state = local if is_local_new else other
     action = _ACTIONS.get(state.status, "clear")
-    # A sample in the queue keeps the action that put it there.
+    # For a sample in the queue, repeat the action that put it there.
     if state.status not in _ACTIONS and state.action in _QUEUE_ACTIONS:
         action = state.action
     plan.choices.append(Choice(key, action, state.label, state.provenance))

@@ -107,7 +107,7 @@ def plan_removal(
         catalogues = list(map(Maintenance, databases))
         for text in images:
             sha256 = text.lower()
-            # A full hash, also of an image that is only in a snapshot.
+            # An image that is only in a snapshot is found by its full hash alone.
             if not any(Images(db).get_id(sha256) for db in databases):
                 sha256 = _resolve_image(dataset, text)
             hashes[sha256] = None
@@ -161,6 +161,7 @@ def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
     with dataset.db.transaction():
         dataset.reports.remove(report.id for report in plan.reports)
 
+    # Samples that only a snapshot has left still have their crops.
     for key in dataset.snapshots.erase_forgotten(dataset.db):
         dataset.remove_crop(key)
 
