@@ -165,14 +165,16 @@ def predict_classes(
     # together, so they do not show how often a scene is right.
     shared_gains = hint_gains + ties.compute_gains(training, is_judge)
 
-    # Vectors and weak labels, for all samples.
+    # Vectors and weak labels, for all samples. The prior temperature is 1, because the scores are
+    # already divided by that of the ridge regression.
     held_out = held_out / ridge_temperature + hint_gains[rows]
     temperature, leave_group_out = calibrate(held_out, training, is_judge, 1.0)
     probabilities = softmax((scores + hint_gains) / temperature)
 
     # Ties as well, for samples that have some: with a temperature of their own.
     if is_tied[rows].any():
-        # A scene or post is within one group: without the group, ties have no votes.
+        # A scene or post is within one group: without the group, ties have no votes. So each sample
+        # is left out alone here.
         samples = np.arange(len(rows))
         held_out = raise_likeliest(
             ridge.score_held_out(samples), self_training.predict_held_out(samples)
@@ -599,6 +601,8 @@ def learn_classes(
         [name for name in (sample.group, sample.track) if name] for sample in samples
     ]
 
+    # Few labels do not show how often weak labels are right: 0.8 is assumed, as if 5 groups had
+    # shown it.
     probabilities, leave_group_out = predict_classes(
         vectors,
         training,
@@ -631,6 +635,7 @@ def _list_training_rows(
     classes = tuple(sorted({sample.label for sample in samples if sample.label}))
     number = {name: index for index, name in enumerate(classes)}
     rows = [row for row, sample in enumerate(samples) if sample.label]
+    # `str` only for type checkers: these samples have a label.
     y = [number[str(samples[row].label)] for row in rows]
     class_count = len(classes)
 

@@ -106,6 +106,7 @@ def _read_box(body: bytes) -> bytes:
 
 
 def _forbids_training(manifest: bytes) -> bool:
+    """Return whether an assertion in a C2PA manifest refuses or constrains a use for training."""
     if b".training-mining" not in manifest:
         return False
 

@@ -329,6 +329,7 @@ def _build_size_expressions(plan: DecodePlan) -> tuple[str, str]:
     Frames of the usual shape get the plan's size; others keep their shape, within the box.
     """
     width, height = plan.size
+    # ffmpeg rebuilds the filters of rotated video (`_input_options`): every frame gets one size.
     if plan.facts.rotated:
         return str(width), str(height)
 

@@ -121,6 +121,7 @@ class Guard:
         headers = Headers(scope=scope)
         self.check(scope, headers)
         try:
+            # The body ends this limit itself, when it is complete.
             async with asyncio.timeout(self.settings.limits.seconds) as body.timeout:
                 disconnect = asyncio.ensure_future(body.expire_on_disconnect())
                 try:
@@ -245,6 +246,7 @@ class _BoundedBody:
     _bytes: int = 0
     complete: asyncio.Event = field(default_factory=asyncio.Event)
     timeout: asyncio.Timeout = field(init=False)
+    """Set by `Guard` before the app reads the body."""
 
     async def __call__(self) -> Message:
         message = await self._receive()
