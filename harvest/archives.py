@@ -311,6 +311,7 @@ def _check_entries(entries: Iterator[Entry], max_bytes: int) -> Iterator[Entry]:
             total += max(size, tarfile.BLOCKSIZE)
             if total > max_bytes:
                 _reject("archive bomb", "it unpacks to far more than its size")
+            # Reading this member raises the reason; the others can be read.
             if size > MAX_BYTES:
                 read = partial(
                     _reject,
@@ -319,6 +320,7 @@ def _check_entries(entries: Iterator[Entry], max_bytes: int) -> Iterator[Entry]:
                 )
             yield Entry(name, size, partial(_call, read))
     except Unreadable as end:
+        # An entry without a name stands for the rest of the archive: reading it raises the reason.
         yield Entry(
             "",
             0,
@@ -393,7 +395,7 @@ def _list_tar(file: IO[bytes]) -> Iterator[Entry]:
     has_next = True
     while has_next:
         archive = tarfile.open(fileobj=data, tarinfo=_TarHeader, encoding="utf-8")  # noqa: SIM115
-        data = archive.fileobj
+        data = archive.fileobj  # unpacked, also for a tar joined behind this one
         while info := archive.next():
             archive.members.clear()  # type: ignore[attr-defined] # tarfile keeps every header
             if info.isdir():

@@ -104,7 +104,10 @@ LAG_SECONDS = _GRADUAL_GAP_SECONDS + _GRADUAL_SECONDS[-1] / 2 + 0.1
 
 
 class SceneCut(NamedTuple):
-    """Cut at `time` (seconds); the image changes from `begin` to `end` (equal at a hard cut)."""
+    """Cut at `time` (seconds); the image changes from `begin` to `end` (equal at a hard cut).
+
+    A fade to black, and one from black at the beginning of a video, does not start a scene.
+    """
 
     time: float
     begin: float
@@ -123,9 +126,9 @@ class CutFinder:
     def __init__(self, since: float):
         self._last_cut = -math.inf
         self.settled_until = since
-        # Largest spread (grey levels) within the current scene. It tells a scene from a fade in,
-        # which only the beginning of a video can have: at a later `since` a scene is going on,
-        # and an infinite spread counts as one.
+        # Largest spread (grey levels) since the last cut: while it is small, there was no scene yet
+        # but black, or a fade in. A whole video begins with 0. A segment inside a video begins
+        # within a scene, for which an infinite spread stands.
         self._spread = 0.0 if math.isinf(since) else math.inf
         self._window: FrameBuffer | None = None
 
