@@ -83,7 +83,7 @@ def find_duplicate_sets(
         """Rank by number of copies, their similarity in twentieths, quality.
 
         A hub is whole and plain: copies that show more than it, or lack a frame or mark that it
-        has, do not count at first, but where two hubs are equal without them.
+        has, only count where two rows have equally many others.
         """
         others = similarities[row]
         copies = [
@@ -201,10 +201,10 @@ def find_contested_pairs(
 def _find_contradicted(
     copies: Mapping[int, Relation], compare: CompareRows
 ) -> set[int]:
-    """Return the copies (rows) of one sample that cannot both be copies of it.
+    """Return the copies (rows) of one sample that contradict each other.
 
-    They show more than the sample or have a mark, and what they add differs. `copies` has the
-    relation of the sample (a) to each of its copies (b).
+    They show more than the sample or have a mark, but what they add differs: not all of them can be
+    copies of it. `copies` has the relation of the sample (a) to each of its copies (b).
     """
     contradicted = set[int]()
     # Each row is compared with the distinct ones alone: one that is equal to a distinct row is
@@ -393,7 +393,7 @@ def _find_alterations(
 def _find_typical_relation(counts: Mapping[Relation, int], number: int) -> Relation:
     """Return in which ways most members of a set differ from the hub.
 
-    `counts` are the members that differ in each way, of `number` members including the hub.
+    `counts` has how many differ in each way, of `number` members including the hub.
     """
     typical = Relation(0)
     for flag in (
