@@ -527,7 +527,7 @@ class ClassListView(QListView):
         event.setAccepted(row is not None)
         if row is not None and isinstance(mime, TileMimeData):
             self.tiles_dropped.emit(list(mime.ids), row.target)
-        elif row is not None:
+        elif row is not None:  # files, with the class as their weak label
             paths = [
                 Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()
             ]

@@ -449,7 +449,9 @@ class CropCanvas(QGraphicsView):
         under = self.items(event.position().toPoint())
         handles = [item.number for item in under if isinstance(item, BoxHandle)]
         boxes = [item for item in under if isinstance(item, BoxItem)]
+        # Of boxes within each other, the smallest.
         hit = min(boxes, key=lambda item: item.draft.rect.width(), default=None)
+        # Only the current box shows handles; if it is small, several may be under the mouse.
         if handles:
             before = self.boxes[self.current]
             self._gesture = BoxGesture(
@@ -507,6 +509,7 @@ class CropCanvas(QGraphicsView):
         self._gesture = None
         box = self.boxes[self.current] if self.current >= 0 else None
         if gesture is not None and box is not None and box.id == gesture.before.id:
+            # A new box that is too narrow or too low was drawn by accident.
             if gesture.draws and (cancelled or min(box.box[2:]) < MIN_BOX_SIDE):
                 self.remove_current(-1)
             elif cancelled:

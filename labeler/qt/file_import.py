@@ -223,6 +223,7 @@ class ImportBar(QFrame):
         self.text.setText(
             self._progress_text() if running else self._result_text(state)
         )
+        # Without a known total, the range 0 to 0 makes it a busy indicator.
         self.bar.setRange(0, round(stage.total or 0))
         self.bar.setValue(round(stage.done))
         if not running and state is not self._announced_state:

@@ -102,6 +102,7 @@ class ThumbnailLoader(QObject):
         with self._lock:
             if key in self._loading or self._ended:
                 return
+            # One job for each request; at its start it takes the latest one, not necessarily this.
             if key not in self._requests:
                 self._pool.submit(self._load_latest)
             self._requests[key] = region
@@ -186,6 +187,7 @@ def to_qimage(pixels: "Image.Image") -> QImage:
         3 * width,
         QImage.Format.Format_RGB888,
     )
+    # This also copies the pixels: until then, the image uses the memory of `data`.
     return image.convertToFormat(QImage.Format.Format_RGB32)
 
 
@@ -349,6 +351,7 @@ class DetailPanel(QWidget):
     def show_tile(self, tile: SampleTile | None) -> None:
         self.shown_id = tile.id if tile else None
         self._face.show_region(tile.region if tile else None)
+        # The full image is only shown for a sample that is a part of it.
         framed = tile.region if tile and not _is_whole(tile.region) else None
         box = QRect(*framed.region.box) if framed else None
         self._frame.show_region(

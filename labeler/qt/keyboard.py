@@ -292,6 +292,7 @@ class ShortcutsPopup(QFrame):
 
     def _lay_out(self) -> None:
         title = plain_label(tr("Keyboard shortcuts"), "title")
+        # In the order of `shortcuts.toml`.
         faces, pages, views, window_keys = shortcut_sections().items()
         columns = row_layout(
             _column(faces, views),

@@ -173,7 +173,7 @@ def _place_texts() -> dict[str, tuple[str, ...]]:
             ),
         ),
         Place.REJECT: rejected,
-        "rejected": rejected,
+        "rejected": rejected,  # the status of samples in that place
     }
 
 

@@ -355,7 +355,7 @@ class LabelerWindow(QMainWindow):
             focus.click()
         elif focus is not home and not self._forwarding:
             self._forward(home, event)
-        else:
+        else:  # the faces have ignored it already
             self.worker.show_message(
                 tr("{key} does nothing here · F1: all shortcuts", key=key_name(event))
             )

@@ -161,7 +161,7 @@ class PageState:
         if len(tiles) > 1 and shown.cards:
             provenance = WITH_PAGE
         after = self.change(shown.send(tiles, target))
-        # As after a typed name: the next key or name is for the next card.
+        # After a whole card, the next key or name is for the next card.
         is_card = shown.has_clusters and {*tiles} == {
             *shown.targets(shown.cards[tiles[0]])
         }
@@ -303,7 +303,7 @@ class PageState:
         arrangement = change.arrangement
         commands = (SayChange(arrangement, kind),) if arrangement is not None else ()
         shown = change.before if is_undo else change.after
-        if shown is None:
+        if shown is None:  # a redone change that had left the page
             state, leaving = state.turn(keeps=True)
             return state, (*commands, *leaving)
 

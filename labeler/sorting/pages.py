@@ -248,7 +248,7 @@ class Pages:
 
         novel = find_novel_stacks(clusters, vectors, class_vectors, left)
         for n, stack in enumerate(stacks):
-            # Once people were left without a name, novel clusters are mostly of them, too.
+            # Novel clusters mostly show people that were left without a name: suggest no class.
             if (
                 left
                 and stack.number in novel
@@ -261,6 +261,7 @@ class Pages:
     def _choose_rows(self) -> list[int]:
         """Return waiting samples; if too many, only of the most frequent prediction."""
         limit = POOL_SIZE + len(self._skipped | self.reserved)
+        # One more than the limit shows that there are too many.
         rows = self._queue.list_waiting(limit + 1)
         if len(rows) > limit and (counts := self._queue.count_proposed()):
             largest = max(counts, key=lambda row: (counts[row], -row))
@@ -287,7 +288,7 @@ class Pages:
             known_classes = frozenset(row.id for row in counts if row.count)
             for card in page.cards:
                 rows = chain.from_iterable(page.tiles[n].rows for n in card)
-                # A cluster was shown without the name of a class.
+                # Each sample with the class that it was shown with: '' in a cluster without a name.
                 self._left.append((dict.fromkeys(rows, ""), known_classes))
 
     def part(self, page: ClassPage, tiles: Sequence[int]) -> tuple[int, ...]:
@@ -340,7 +341,7 @@ class Pages:
                     pending, operation, WITH_PAGE, refused
                 )
 
-        # Not earlier, because labelling is retried while the disk refuses.
+        # Only now: all of the above is run again while the disk refuses to save it.
         self.note_tested(page)
         return result
 

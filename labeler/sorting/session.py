@@ -310,13 +310,15 @@ class SortingSession:
                     "none of these samples exists any more", "check them again"
                 )
 
+            # Samples that are in the state of this decision already are decided again only if no
+            # person has put them there, but a model or a weak label.
             states = {
                 (status, choice.label, mark) for status in STATUSES[choice.action]
             }
             same = [
                 n for n, at in tiles.items() if (at.status, at.label, at.mark) in states
             ]
-            # A review confirms what was decided.
+            # A review records also what is so already: it confirms it.
             if choice.provenance == REVIEW:
                 same = []
 

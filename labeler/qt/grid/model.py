@@ -154,6 +154,7 @@ class TileModel(QAbstractListModel):
 
     def _request_block(self, block: int) -> None:
         self._requested_blocks.add(block)
+        # When the answer arrives, other samples may be shown.
         ids = self._ids
         samples = list(ids[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE])
         self._worker.ask(
@@ -216,6 +217,7 @@ class TileModel(QAbstractListModel):
         return state
 
     def _read_state(self, tile: SampleTile, mark: TileMark) -> TileState:
+        # A sample without a class is named by its mark, or else by its status.
         place = Place.REJECT if tile.status == "rejected" else tile.status
         target = tile.label or tile.mark or place
         return TileState(

@@ -180,6 +180,7 @@ class TileMouse(QObject):
         area = QRect(self._pressed_at - offset, point).normalized()
         self._band.setGeometry(area.intersected(self._view.viewport().rect()))
         self._view.setSelection(area, Select.ClearAndSelect)
+        # With Shift or Ctrl the band adds to the selection that was there before.
         self._view.select_ranges(
             [(row, row) for row in self._selection_before], Select.Select
         )

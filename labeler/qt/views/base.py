@@ -232,7 +232,7 @@ class LabelerView(QWidget):
         steps = [self.find_duplicates()] if copies else []
         if doubtful:
             texts.append(tr("{count} labels look doubtful.", count=doubtful))
-        elif doubtful == 0:
+        elif doubtful == 0:  # None is not known yet: say nothing
             texts.append(tr("No label looks doubtful."))
 
         number = f" ({doubtful:,})" if doubtful else ""

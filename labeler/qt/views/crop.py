@@ -364,6 +364,7 @@ class CropView(LabelerView):
     def _delete(self) -> None:
         deleted = self.canvas.boxes[self.canvas.current]
         self.canvas.remove_current(self.canvas.current)
+        # A box that was never sent exists on the canvas only.
         if deleted.sent is not None:
             self._decide(
                 self._sheet.sha256,

@@ -234,14 +234,17 @@ class EnlargedFaceOverlay(QWidget):
             )
 
     def _run_command(self, key: int) -> bool:
+        """Run a command on the face; return whether the key is one that works here."""
         command = COMMAND_BY_KEY.get(Key(key))
         if command in FACE_COMMANDS and self.row >= 0:
             self._view.commanded.emit(command, [self.row])
         return command in FACE_COMMANDS
 
     def _step(self, key: int) -> bool:
+        """Go to another frame or face; return whether the key is an arrow."""
         across, down = ARROWS.get(Key(key), (0, 0))
         last = len(self._frames.files) - 1
+        # Without other frames, left and right lead to other faces, too.
         if across and last > 0:
             at = min(max(self.at + across, 0), last)
             # A held key at the end must not load the image again and again.

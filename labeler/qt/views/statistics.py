@@ -32,7 +32,7 @@ def count_by_split(session: SortingSession) -> tuple[SplitCounts, bool]:
     """Count the samples that have a split, and return whether faces were tracked in episodes."""
     counts = {}
     for label, by_split in Statistics(session.dataset.db).count_labelled().items():
-        # Those without a split; a Counter need not have any.
+        # Samples without a split are not counted here. A Counter ignores a missing key.
         del by_split[""]
         if by_split:
             counts[label] = dict.fromkeys(SPLITS, 0) | by_split
