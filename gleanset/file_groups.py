@@ -147,7 +147,7 @@ class FileGroups:
             if 1 < len(names) <= _MAX_PARTS
         }
         for stems in self._stems_by_folder.values():
-            # A folder whose files all share one stem is just numbered.
+            # A folder whose files all share one stem is just numbered: drop its only stem.
             if len(stems) == 1 and stems.total() > _MIN_IMAGES:
                 parts.pop(min(stems), None)
 

@@ -127,7 +127,7 @@ class HashIndex:
         positions = np.arange(len(self._hashes))
         for bands in self._band_pairs():
             index = self._make_index(bands)
-            # Each hash is compared with the later ones of the same key.
+            # Each hash is compared with the later ones of the same key, up to the end of these.
             ends = np.repeat(index.starts[1:], np.diff(index.starts))
             for x, y in _pair_with_ranges(positions, positions + 1, ends):
                 near, distance = self._select_near(
@@ -241,10 +241,17 @@ def _pair_with_ranges(
 def rank_among_equals(
     values: npt.NDArray[Any], *keys: npt.NDArray[np.integer]
 ) -> IntArray:
-    """Return each value's rank (from 0) among equal values: by the keys, then by position."""
-    # The last key of `lexsort` comes first.
+    """Return the rank (from 0) of each element among those with equal `values`.
+
+    `values` alone decide which elements are equal. Each of `keys` has a number for each element:
+    the smallest is ranked first, by the first key, then the second one, then by position. So
+    `rank_among_equals(owner, distance, other)` ranks the pairs of each owner by distance, and those
+    at the same distance by `other`.
+    """
+    # `lexsort` sorts by its last argument first: by `values`, then by the first key.
     order = np.lexsort((*reversed(keys), values))
     ordered = values[order]
     ranks = np.empty(len(values), np.int64)
+    # `searchsorted` gives the position of the first of the equal values.
     ranks[order] = np.arange(len(values)) - np.searchsorted(ordered, ordered)
     return ranks

@@ -113,7 +113,10 @@ def walk_tree(
 
 
 def _enters(folder: Path, ignored: Counter[str], open_links: list[Path] | None) -> bool:
-    """Return whether to enter a folder; count it in `ignored` or `open_links`."""
+    """Return whether to enter a folder; count the files of others in `ignored`.
+
+    A link that is entered is appended to `open_links`; None if links are not followed.
+    """
     if folder.is_symlink():
         if open_links is not None and _may_follow(folder, open_links):
             open_links.append(folder)
@@ -130,6 +133,7 @@ def _enters(folder: Path, ignored: Counter[str], open_links: list[Path] | None) 
 
 
 def _may_follow(link: Path, open_links: Iterable[Path]) -> bool:
+    """Return whether a link cannot form a loop, and leads to a folder that is not ignored."""
     target = Path(os.path.realpath(link))
     leads_up = Path(os.path.realpath(link.parent)).is_relative_to(target)
     is_nested = any(link.is_relative_to(other) for other in open_links)

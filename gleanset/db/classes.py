@@ -175,7 +175,10 @@ class Changes(Table):
         return self._db.has_rows("SELECT 1 FROM sample WHERE label=?", (item,))
 
     def _drop_taken_names(self, rows: list[Row]) -> list[Row]:
-        """Return changes without those of names that another class has now."""
+        """Return changes without those of names that another class has now.
+
+        A name of a class that is renamed by these changes itself is about to be free.
+        """
         classes = {row["item"] for row in rows if row["what"] == "name"}
         free_rows = []
         for row in rows:
@@ -462,7 +465,8 @@ class LabelClasses:
                 continue
             kind = "a former name" if self.find_renamed(name) else "an alias"
             notes.append(f"{name} is {kind} of {meaning}")
-            # The first name that a class may have: the command must work as typed.
+            # The command is for the first name that can become a class of its own: not one that
+            # differs from another class in case only, and without forbidden characters.
             is_same = name.casefold() == meaning.casefold()
             if not (command or is_same or set(name) & set(_FORBIDDEN)):
                 command = f"labeler classes add {shlex.quote(name)} {option}"
@@ -471,7 +475,10 @@ class LabelClasses:
         return {key: text for key, text in texts.items() if text}
 
     def get_or_create(self, name: str) -> int:
-        """Return the row of a class, creating a hidden one if needed."""
+        """Return the row of a class, creating a hidden one if needed.
+
+        `unhide` shows it as part of a step, so that an undo hides it again.
+        """
         return self.get_or_create_alias(self.resolve(name))
 
     def get_or_create_alias(self, alias: str) -> int:
@@ -490,6 +497,7 @@ class LabelClasses:
         return self._db.fetch_int(class_sql, (alias,))
 
     def _add_hidden(self, name: str, owner: int | None = None) -> int:
+        """Create a class that is merged into `owner`, without one into itself: hidden."""
         row = self._db.insert("class", {"name": name})
         self._db.execute(
             "UPDATE class SET merged_into=? WHERE id=?", (owner or row, row)
@@ -555,7 +563,8 @@ class LabelClasses:
     def find_successor(self, row: int, step: int) -> int | None:
         """Return the class (row) that images labelled with a class before a step belong to.
 
-        It is another one where the class was merged since. None: its name now means another class.
+        It is another class if this one was merged into it since, and None if the name of this one
+        was given to another class since.
         """
         change = self._db.fetch_one(
             """
@@ -591,7 +600,10 @@ class LabelClasses:
         )
 
     def _find_same(self, name: str) -> str | None:
-        """Return the class whose name differs in case at most: some systems have one folder."""
+        """Return the class in use whose name is the same or differs in case only.
+
+        Two such classes would share a folder on file systems that ignore case.
+        """
         folded = name.casefold()
         for other in self.list_by_creation():
             if other.casefold() == folded:
@@ -607,7 +619,7 @@ class LabelClasses:
             "SELECT id, merged_into FROM class WHERE name=?", (new,)
         )
         is_hidden = owner is not None and owner["merged_into"] == owner["id"]
-        # Also through classes that were merged into this one.
+        # An alias of this class, directly or through classes that were merged into it, is free too.
         is_free = owner is None or is_hidden or self.get_or_create_alias(new) == row
         if not is_free or (same and self.require_id(same) != row):
             raise UsageError(

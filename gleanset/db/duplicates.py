@@ -172,7 +172,7 @@ class Relation(IntFlag):
 
     def swap(self) -> Relation:
         """Return the same relation with `a` and `b` swapped."""
-        # The flag of b follows that of a.
+        # The flag of b is the next bit after that of a.
         of_both = self & ~(_OF_A | _OF_B)
         now_of_a = Relation((self & _OF_B) >> 1)
         now_of_b = Relation((self & _OF_A) << 1)

@@ -204,7 +204,12 @@ class ImageFace(NamedTuple):
 
 
 class StoredFace(NamedTuple):
-    """Face; `kind` is found, hand, removed (was by hand) or gone (lost, but decided on)."""
+    """Face of an image, with what became of it.
+
+    `kind` is 'found' (a detector found it in the last search), 'hand' (a person drew it), 'removed'
+    (drawn by hand and removed by a person: an undo adds it again), or 'gone' (the last search did
+    not find it again, and it is kept because its sample was decided).
+    """
 
     face: Face
     kind: str
@@ -326,7 +331,7 @@ class Faces(Table):
         )
 
     def _add_face(self, image: int, face: Face) -> int:
-        # A face that was lost, but decided on, is found again.
+        # A decided face that a search had missed (`gone`) is found again.
         self._db.execute(
             "DELETE FROM face WHERE image=? AND gone AND (x,y,w,h)=(?,?,?,?)",
             (image, *face.box),
@@ -348,7 +353,8 @@ class Faces(Table):
         )
 
     def list_in_image(self, sha256: str) -> list[StoredFace]:
-        """Return all stored faces of an image, from left to right."""
+        """Return all stored faces of an image, from left to right, also those out of use."""
+        # Of boxes drawn by hand, those in use are valid faces; the others were removed.
         rows = self._db.fetch_all(
             f"""
             SELECT f.*, CASE

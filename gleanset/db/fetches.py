@@ -89,7 +89,11 @@ class Fetches(Table):
     """The `fetch` table. A `stamp` changes with the file; `candidate` allows a retry."""
 
     def get_state(self, source: str, key: str, stamp: str = "") -> str | None:
-        """Return done, rejected, failed (retry) or unsettled; None if new or changed."""
+        """Return done, rejected, failed or unsettled; None if new or changed.
+
+        `unsettled` items are tried again in each run. A failed one may be tried again, and counts as
+        rejected after `MAX_FETCH_ATTEMPTS` attempts.
+        """
         return self._db.fetch_text(
             f"""
             SELECT iif(state='failed' AND attempts>={MAX_FETCH_ATTEMPTS}, 'rejected', state)
@@ -101,6 +105,7 @@ class Fetches(Table):
 
     def is_forgotten(self, source: str, key: str) -> bool:
         """Return whether the image of a rejected fetch was removed for good."""
+        # A removal marks the fetch as rejected, but records no rejection with a reason.
         return self._db.has_rows(
             f"""
             SELECT 1
@@ -170,8 +175,9 @@ class Fetches(Table):
     def list_yields(self) -> list[FetchYield]:
         """Return yields by source and query (or hint, or video title).
 
-        An origin is `first` if it brought its image, `new` if it is the earliest of its item. Items
-        without either in a query were known before.
+        An origin is `first` if it is the oldest of its image, and `new` if it is the oldest of its
+        item (source and key). An image was added by its first origin. A new item whose image came
+        from elsewhere is a duplicate, and an item whose origins here are neither was known.
         """
         rows = self._db.fetch_all(
             f"""

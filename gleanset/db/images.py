@@ -430,7 +430,8 @@ def list_hash_prefixes(text: str) -> list[str]:
     with suppress(OSError, ValueError):  # ValueError: a NUL in the name
         if path.is_file():
             prefix = hash_file(path)
-    # The name of an original is its whole hash: 0001.jpg does not mean a hash that begins so.
+    # The name of a stored original is its whole hash of 64 digits. A shorter name, such as
+    # 0001.jpg, is not a prefix of a hash.
     return re.findall("^[0-9a-f]{4,64}$", prefix) + re.findall(
         "^[0-9a-f]{64}$", path.stem
     )

@@ -349,8 +349,13 @@ class Journal:
         return undone
 
     def _find_undoable(self, step: int | None) -> Row:
-        # At an even depth a step is in force. A removal for good may leave nothing of a step on
-        # samples but the class that it made.
+        """Return a step to undo: this one, unless it was undone, else the last of a person.
+
+        A step that is named may also be automatic, or an undo, which is redone by this.
+        """
+        # At an even depth a step is in force. A step of a kind that only decides on samples (or
+        # reports) has nothing left to undo once they were removed for good, even if it made a
+        # class.
         condition = f"""
             depth%2=0
             AND NOT merged
@@ -399,6 +404,9 @@ class Journal:
         return _State(row["id"], *read_decided_state(row))
 
     def _append(self, step: int, decisions: Sequence[_NewDecision]) -> None:
+        """Record decisions and apply them to their samples; a second opinion changes no sample."""
+        # ?2 to ?4 are the fields of `before` (sample, status, label); ?5 to ?7 are the action, the
+        # new label and the provenance.
         self._db.execute_many(
             """
             INSERT INTO decision(
@@ -475,6 +483,7 @@ class _NewDecision(NamedTuple):
 
 
 def _choose_reverting_action(row: Row) -> str:
+    """Return the action that gives a sample the status from before the decision `row`."""
     if row["action"] == "add" or row["before_status"] == "retired":
         return "remove"
     if row["action"] == "remove" and row["before_status"] == "queue":

@@ -180,7 +180,7 @@ class Maintenance(Table):
             "UPDATE fetch SET image=NULL, state='rejected', candidate=NULL WHERE image=?",
             (number,),
         )
-        # Both are hashes of content, so they mean the same in every stage.
+        # An item that is a hash of an image or a key of a sample means the same in every stage.
         self._db.execute(
             """
             DELETE FROM rejection
@@ -471,7 +471,8 @@ class CatalogueMerge(Table):
             joins=_OUR_IMAGE,
             own={"image": "i.id"},
         )
-        # Of images that were searched here, only the faces that somebody decided on there.
+        # Of images that were searched here, only the faces that somebody decided on there. Those of
+        # a detector are `gone`: our search did not find them.
         is_decided = f"o.id IN (SELECT face FROM other.sample o WHERE {_HAS_DECISION})"
         self._copy(
             "face",
@@ -522,7 +523,7 @@ class CatalogueMerge(Table):
             [(name,) for name in new_names],
         )
 
-        # Not those that are aliases there, too.
+        # Names that are aliases in the other catalogue already are not joined here.
         classes_in_use = set(classes)
         joined = {
             name: meaning
@@ -550,16 +551,19 @@ class CatalogueMerge(Table):
     ) -> None:
         """Insert the rows `o` of the other catalogue that are missing in this one.
 
-        `joins` and `condition` are SQL about `o`, `values` those of `?` in them; `own` maps columns
-        to SQL for our values, such as our number of an image.
+        `joins` and `condition` are SQL about `o` (the default "1" is true for every row), `values`
+        those of `?` in them. `own` maps columns to SQL for our values, such as our number of an
+        image; the other columns are copied as they are.
         """
+        # Numbers of rows are assigned here, except where `id` is a text.
         columns = [
             row["name"]
             for row in self._db.fetch_all(f"PRAGMA main.table_info({table})")
             if not (row["name"] == "id" and row["type"] == "INTEGER")
         ]
         cells = [(own or {}).get(name, f"o.{name}") for name in columns]
-        # Row numbers keep the order of import.
+        # Numbered rows get new numbers in their old order, that of import. The rows of other tables
+        # are sorted by the first column of the SELECT, which 1 stands for.
         order = "o.id" if table in _NUMBERED else "1"
         self._db.execute(
             f"""

@@ -16,8 +16,10 @@ def opinions_sql(samples: str) -> str:
     """Return SQL: the last decision of each person about each of some samples.
 
     Reviews settle what people decided, and are not opinions; what was undone does not count. An
-    opinion `is_blind` if the first label was not shown. `target` is a class or place.
+    opinion `is_blind` if the first label was not shown. `target` is the name of a class, or of an
+    excluded sample ':other' (a person of no class) or ':not a face': no class has a colon.
     """
+    # The other excluded provenances are labels that were accepted unseen, taken over or restored.
     # SQLite takes the other columns from the row with the last id. With CROSS JOIN it begins with
     # the samples, not with all steps.
     return f"""
@@ -57,6 +59,7 @@ _IS_REVIEWED = f"""
     )
     """
 
+# With max(b.id), SQLite takes the columns of `b` from the latest other opinion.
 DISAGREEMENTS = f"""
     (
         WITH opinion AS MATERIALIZED ({opinions_sql(_DECIDED_AGAIN)})
@@ -73,7 +76,10 @@ DISAGREEMENTS = f"""
         GROUP BY s.id
     )
     """
-"""SQL: samples with the class or place that they have, and another one by somebody else."""
+"""SQL: samples with their present target and its `person`, and another target by another person.
+
+`target` is that of `opinions_sql`. Each sample has one row.
+"""
 
 
 class Agreement(msgspec.Struct):
@@ -191,8 +197,8 @@ class PersonalTiles(SampleTiles):
     def _list_second(self, condition: str, *values: str) -> list[SecondOpinion]:
         if not self._share:
             return []
-        # The share is a range of the index of keys (+ excludes other indexes), so that no other
-        # sample is read.
+        # Keys are hashes, so a range of them is a random share. `+` excludes the index by status, so
+        # that SQLite reads this range only.
         samples = f"""
             SELECT id
             FROM sample

@@ -129,7 +129,7 @@ class Proposals(Table):
     ) -> int:
         """Replace the newest prelabeling by one with changed samples; return its id."""
         with self._db.transaction():
-            # Those of samples that did not change stay.
+            # Only here: proposals of samples that did not change stay.
             self._db.execute_many(
                 "DELETE FROM proposal WHERE sample=(SELECT id FROM sample WHERE key=?)",
                 [(sample.sample,) for sample in changed],
@@ -233,7 +233,8 @@ class PrelabelSamples(Table):
 
 # SQL: the samples from which a prelabeling learns, and those that it labels.
 _IS_INPUT = "(kept AND status<>'retired' OR status='labelled')"
-# SQL: the columns of `PrelabelSample` for a page of samples.
+# SQL: the columns of `PrelabelSample` for a page of samples. `refused` lists rows of classes,
+# separated by commas. An origin is a scene only with both a video and a scene: else `||` is NULL.
 _INPUTS = f"""
     SELECT s.id, s.key, s.status, c.name AS label, s.duplicate_set AS "group",
         (

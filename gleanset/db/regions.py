@@ -149,7 +149,10 @@ class VideoFrames(Table):
     """Queries for neighbouring video frames. Read only."""
 
     def get_context(self, sample: int, max_frames: int = 40) -> tuple[list[Frame], int]:
-        """Return a sample's image between `max_frames` frames each side, and its index."""
+        """Return a sample's image between up to `max_frames` frames each side, and its index.
+
+        The image is alone if it is not a frame of a video; without the sample there is none.
+        """
         own = self._db.fetch_one(
             f"""
             {_IMAGE}, o.time, o.video
@@ -180,7 +183,11 @@ class VideoFrames(Table):
     def _list_neighbours(
         self, own: Row, side: str, direction: str, max_frames: int
     ) -> list[Row]:
-        """Return the frames nearest to one, on the side `<` or `>`."""
+        """Return the frames before (`side` is <) or after (>) one, in `direction` of their time.
+
+        The nearest come first: before it DESC, after it ASC.
+        """
+        # By row for frames of the same time.
         return self._db.fetch_all(
             f"""
             {_IMAGE}, min(o.time) AS time
@@ -250,7 +257,8 @@ _QUALITY = f"""
     """
 
 
-# Some samples, drawn evenly by row; rows of deleted samples are missing.
+# Up to ?1 samples, drawn evenly: every n-th row, where n is the highest row divided by ?1 and
+# rounded up. There are fewer than ?1 if samples were deleted or are retired.
 _DRAWN = f"""
     SELECT q.traits, q.photo
     FROM sample s

@@ -108,7 +108,8 @@ class SplitEvaluations(Table):
         """Record an evaluation; return counts of earlier ones."""
         data = fingerprint(samples)
         with self._db.transaction():
-            # The evaluation of a training counts once, also if it is repeated; later ones each.
+            # The evaluation of a training (`why` is 'train') is recorded once, even if it is
+            # repeated. Others, such as those of `baseline evaluate`, are recorded each time.
             own_row = self._db.fetch_int(
                 """
                 SELECT id
@@ -134,10 +135,11 @@ class SplitEvaluations(Table):
     def _count_evaluations(
         self, split: str, data: str, until: int = 0, own: str = ""
     ) -> EvaluationCounts:
-        """Return counts of evaluations on a split, with `until` only of those before that row.
+        """Count evaluations on a split: on the samples with the hash `data`, and on others.
 
-        A choice between runs by a split makes its accuracy too optimistic: evaluations of the run
-        `own` do not count, only its search for label issues.
+        With `until`, only those before that row count. The counts warn of a choice between runs by
+        this split, which makes its accuracy too optimistic. So a run's `own` training and
+        evaluations do not count, but its search for label issues does.
         """
         rows = self._db.fetch_all(
             """

@@ -354,6 +354,7 @@ class Samples(Table):
 
     def count_unsplit(self) -> int:
         """Return how many samples were labelled since the last split."""
+        # A sample with a split group but without a split was left out by the split itself.
         return self._db.fetch_int(
             """
             SELECT count(*)
@@ -379,7 +380,8 @@ class Samples(Table):
     def find_kept_copy(self, key: str, condition: str = "1") -> str:
         """Return the kept sample of the duplicate set of a sample; without one, the sample.
 
-        The condition is SQL about the duplicate `s` and the kept copy `k`.
+        The condition is SQL about the duplicate `s` and the kept copy `k`; the default "1" is true
+        for all of them.
         """
         copies = "sample s JOIN sample k USING(duplicate_set)"
         sql = f"SELECT k.key FROM {copies} WHERE k.kept AND NOT s.kept AND s.key=? AND {condition}"
@@ -405,6 +407,7 @@ class Samples(Table):
         rows = [(key, *row) for key, row in plan.items()]
         text = msgspec.json.encode(settings).decode()
         with self._db.transaction():
+            # Earlier splits with other settings do not bind a sample: forget them.
             if not self.has_splits() or settings != self.get_split_settings():
                 self._db.insert(
                     "split_plan",
@@ -413,6 +416,8 @@ class Samples(Table):
                 self._db.execute(
                     "UPDATE sample SET last_split=NULL WHERE last_split IS NOT NULL"
                 )
+            # `m` is the split group and `s` the split of a sample. Only rows that differ are
+            # updated.
             self._db.execute(
                 "CREATE TEMP TABLE IF NOT EXISTS part(key TEXT PRIMARY KEY, m, s)"
             )
@@ -501,6 +506,7 @@ class SplitEvidence(Table):
 
     def iterate(self, keys: Collection[str] = ()) -> Iterator[GroupEvidence]:
         """Yield samples that affect groups, and `keys`, by key, once per origin."""
+        # With `keys`, all samples are read, and those that are not needed are left out below.
         condition = "TRUE" if keys else _TIED
         for rows in self._db.iter_pages(
             f"SELECT * FROM sample WHERE ({condition})",
@@ -532,8 +538,10 @@ class SplitEvidence(Table):
     def count_not_searched(self, *, with_failed: bool = True) -> int:
         """Return how many labelled samples were not yet compared for duplicates.
 
-        A sample has failed if its file could not be read.
+        A sample has failed if its file could not be read. Without `with_failed`, those are left
+        out.
         """
+        # The parameter `?` is a condition by itself: with 1 (true) failures are not looked up.
         return self._db.fetch_int(
             """
             SELECT count(*)

@@ -156,7 +156,11 @@ class Snapshots:
 
 
 def carry_over(present: Connection, restored: Connection) -> None:
-    """Copy tombstones, removal reports and row sequences to a restored snapshot."""
+    """Copy tombstones, removal reports and row sequences to a restored snapshot.
+
+    A sequence is the highest row number that a table ever had. With the present ones, numbers that
+    were assigned after the snapshot are not used again.
+    """
     _forget(restored, present.fetch_all("SELECT sha256, reason FROM tombstone"))
     removals = present.fetch_all(f"SELECT * FROM report WHERE kind='{REMOVAL}'")
     sequences = present.fetch_all("SELECT name, seq FROM sqlite_sequence")

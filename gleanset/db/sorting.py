@@ -198,7 +198,12 @@ class SampleTiles(Table):
         return self.list_steps(rows[0] - 1)[0] if rows else None
 
     def get_signature(self) -> tuple[int, ...]:
-        """Return numbers that change whenever a window must refresh."""
+        """Return numbers that change whenever a window must refresh.
+
+        They are the newest step and report, and the number of samples of each status, which a face
+        search changes without a step.
+        """
+        # Nested, because ORDER BY would otherwise sort the whole union.
         return tuple(
             self._db.fetch_column(
                 """

@@ -44,6 +44,7 @@ def filter_sql(sample_filter: SampleFilter) -> tuple[str, list[object]]:
         tests += " AND c.name=?"
         values.append(sample_filter.label)
 
+    # Escape the wildcards of LIKE.
     text = re.sub(r"[\\%_]", r"\\\g<0>", sample_filter.text or "")
     # The + keeps SQLite on the index by image, since it looks up one image at a time.
     origin_tests = {
