@@ -60,7 +60,10 @@ class CommandJob(NamedTuple):
     simulate: bool = False
 
     def open(self, *, rehearse: bool = False) -> Dataset:
-        """Open the dataset; read-only if it is not writable and this is a simulation."""
+        """Open the dataset, also to `rehearse` in a read-only one, as a simulation does.
+
+        Changes of a read-only dataset then go into a temporary copy of its catalogue.
+        """
         dataset = Dataset.open(
             self.root,
             rehearse=rehearse or self.simulate,
@@ -261,7 +264,11 @@ _OUR_COMMAND = re.compile(
     r"(?:^|: )(?!gleanset (?:demo|recipes)|facecrop (?:detectors|docker)|baseline backbones)"
     r"(?:gleanset|harvest|facecrop|labeler|baseline|webapp) [a-z](?:[^:;,]|:(?! ))*$"
 )
-"""Matches a text that ends in a command of Gleanset that takes a dataset."""
+"""Matches a text that ends in a command of Gleanset that takes a dataset.
+
+The commands in `(?!…)` take none. The end of the text is a command only if nothing follows it: no
+colon with a space, semicolon or comma.
+"""
 
 
 def _add_dataset_option(error: GleansetError, folder: Path | None) -> None:
@@ -360,6 +367,7 @@ def main(commands: click.Group) -> NoReturn:
         code = 0
     except Exception:
         code = _report_unexpected_error(name)
+    # A command has no result for click; a number is the code of an exit, as after --help.
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -123,6 +123,11 @@ class _Mistake(NamedTuple):
 def _find_mistakes(
     value: Any, shape: Any, place: tuple[str, ...]
 ) -> Iterator[_Mistake]:
+    """Yield the mistakes of a value at `place` whose type should be `shape`.
+
+    Tables are searched key by key: those of an array, those of a `dict` by name, or a single one.
+    Other values are converted by msgspec, which reports one mistake at most.
+    """
     struct = _find_struct(shape)
     if struct and isinstance(value, list):
         for number, item in enumerate(value):
@@ -263,6 +268,7 @@ def find_line(text: str, steps: list[str]) -> int:
     """
     keys = [step for step in steps if not step.isdigit()]
     indices = [int(step) for step in steps if step.isdigit()]
+    # Of nested arrays, only the outermost tables are numbered here.
     index = indices[0] if indices else 0
     table = []
     table_index = 0
@@ -281,7 +287,7 @@ def find_line(text: str, steps: list[str]) -> int:
         else:
             continue
 
-        # Of the table for now: the key itself may be missing.
+        # The line of the table is the best one so far: the key itself may be missing.
         if path == keys[: len(path)] and table_index == index:
             best_line = number
             if len(path) == len(keys):

@@ -523,6 +523,7 @@ class Dataset(SampleCollection):
 
     def _add_setting(self, key: str, addition: object, value: object) -> None:
         """Append a table to `dataset.toml`; `value` is that of the setting with it."""
+        # A rehearsal changes only its copy of the catalogue.
         if self.read_only or self._temporary:
             return
         append_tables(self.root, {key: addition})

@@ -67,7 +67,7 @@ class ImportedImage(NamedTuple):
 def import_image(
     item: LabelledImage, keep: StageBytes, cropper: FaceCropper
 ) -> ImportedImage:
-    """Store an image and crop its boxes, in a worker process.
+    """Stage an image by `keep` and crop its boxes, in a worker process.
 
     Raises `Unreadable` if it is not an image or no box is usable.
     """
@@ -88,6 +88,7 @@ def import_image(
 
         # A box around everything is the whole image, as a sample without a face is.
         detector = "whole" if pixel_box == image_box else HAND
+        # A box of a person has no score of a detector: 1.0.
         face = Face(detector, pixel_box, 1.0)
         crops.append((cropper.crop(measures.sha256, pixels, face), label))
 

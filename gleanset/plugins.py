@@ -95,6 +95,7 @@ def attribute_errors(kind: str, name: str) -> Iterator[None]:
         if not package:
             raise
         log.debug("%s failed", package, exc_info=error)
+        # Kinds are plurals, such as sources.
         message = f"the {kind[:-1]} {name} of {package} failed: {describe_error(error)}"
         raise GleansetError(
             message, f"report it to the authors of {package}"

@@ -147,7 +147,7 @@ def _make_field(name: str, annotation: Any, default: Any) -> Field | None:
         kind.item_type for kind in values if isinstance(kind, inspect.VarTupleType)
     ]
     value_kinds = items or values
-    # Several: a text that is spelled in several ways.
+    # A value of several types is a text on the command line (see `_choose_click_type`).
     kind = value_kinds[0] if len(value_kinds) == 1 else info
     return Field(
         name=name,
@@ -205,6 +205,7 @@ def request_options(
 
 
 def _build_request(kind: type[Table], values: JsonDict) -> Table:
+    """Return a request from click's values of its fields, which are removed from `values`."""
     arguments = {}
     for field in list_fields(kind):
         value = values.pop(field.name)

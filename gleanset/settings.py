@@ -224,7 +224,7 @@ def set_texts(root: Path, table: str, texts: Mapping[str, str | None]) -> None:
         if text is not None
     }
     lines = []
-    end = 0  # of the table
+    end = 0  # where new texts are inserted: after the last key of the table; 0 without a table
     is_inside = not table
     statement = ""
     for line in StringIO(_read_text(root).rstrip() + "\n"):
@@ -239,9 +239,11 @@ def set_texts(root: Path, table: str, texts: Mapping[str, str | None]) -> None:
         elif is_inside and values.keys() & texts.keys():
             comment = _COMMENT.search(statement)
             statement = new_lines.pop(next(iter(values)), "")
+            # The comment of a text that is removed gets a line of its own.
             if comment:
                 statement = f"{statement.rstrip()}  {comment[1]}\n".lstrip()
         lines.append(statement)
+        # Above all tables, the heading of the file counts as a key: texts come after it.
         if is_inside and (values or statement == _HEADING):
             end = len(lines)
         statement = ""

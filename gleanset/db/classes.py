@@ -748,7 +748,12 @@ MAX_CLASS_NAMES = 2000
 
 
 def list_class_names(db: Connection) -> dict[str, str]:
-    """Return the class of each name: classes by use, aliases, hints, then queries."""
+    """Return the class of each name: classes by use, aliases, hints, then queries.
+
+    A hint or query that is not a class means itself. Hidden classes are left out.
+    """
+    # `place` is the kind of a name: -1 for classes and their aliases, 0 for hints, 1 for queries.
+    # `number` is its rank within the kind; at most `MAX_CLASS_NAMES` hints and queries each.
     others = " ".join(
         f"""
         UNION ALL

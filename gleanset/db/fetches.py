@@ -91,8 +91,8 @@ class Fetches(Table):
     def get_state(self, source: str, key: str, stamp: str = "") -> str | None:
         """Return done, rejected, failed or unsettled; None if new or changed.
 
-        `unsettled` items are tried again in each run. A failed one may be tried again, and counts as
-        rejected after `MAX_FETCH_ATTEMPTS` attempts.
+        Unsettled items are tried again in each run. A failed one may be tried again, and counts
+        as rejected after `MAX_FETCH_ATTEMPTS` attempts.
         """
         return self._db.fetch_text(
             f"""

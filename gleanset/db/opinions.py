@@ -197,8 +197,8 @@ class PersonalTiles(SampleTiles):
     def _list_second(self, condition: str, *values: str) -> list[SecondOpinion]:
         if not self._share:
             return []
-        # Keys are hashes, so a range of them is a random share. `+` excludes the index by status, so
-        # that SQLite reads this range only.
+        # Keys are hashes, so a range of them is a random share. `+` excludes the index by status,
+        # so that SQLite reads this range only.
         samples = f"""
             SELECT id
             FROM sample
