@@ -51,6 +51,7 @@ class ComputeProcess:
         # Shielded: if the caller is cancelled, `stop` still ends the process.
         self._starting = asyncio.create_task(self._start())
         await asyncio.shield(self._starting)
+        # The first result is None, once the model is loaded; an error is raised.
         await self._read_result(seconds)
 
     async def compute(self, task: Task, seconds: float) -> Any:

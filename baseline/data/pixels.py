@@ -243,7 +243,8 @@ def decode_all(
                 if rows == all_rows:
                     replace_file(partial, path)
                     return _memory_map(path, shape, rows)
-                # Not cached with gaps: all sources may be readable next time.
+                # Not cached with gaps: all sources may be readable next time. The pixels stay
+                # mapped after the file is removed below.
                 return _memory_map(partial, shape, rows)
             finally:
                 with suppress(OSError):  # Windows keeps mapped files

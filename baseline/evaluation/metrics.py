@@ -366,7 +366,11 @@ def list_mistakes(
     keys: Sequence[str],
     classes: Sequence[str],
 ) -> tuple[Misclassification, ...]:
-    """Return wrong predictions, most confident first; a negative one is "unknown"."""
+    """Return images predicted as another class, most confident first.
+
+    `confidences` are N x C, the others N each. A negative prediction is "unknown", which is not a
+    mistake here.
+    """
     is_wrong = (predictions != y) & (predictions >= 0)
     mistakes = []
     for row in np.flatnonzero(is_wrong).tolist():

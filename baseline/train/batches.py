@@ -92,6 +92,7 @@ def make_batch_loader(
     workers = 0
     if on_gpu and isinstance(samples, ImageSamples):
         workers = min(MAX_WORKERS, count_cores() - 1)
+    # Without a batch size: each key of `keys` is already a whole batch.
     return DataLoader(
         Batches(samples, seed),
         batch_size=None,

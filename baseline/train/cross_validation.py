@@ -148,7 +148,8 @@ def _train_and_predict(data: TrainingData) -> Outputs:
             "training diverged: scores are not finite", "use a lower learning rate"
         )
 
-    # Distances of other networks are not used, and would need all pixels of train.
+    # The distances of networks without a frozen backbone are not used, and would need all pixels of
+    # train.
     if data.frozen_backbone:
         train = compute_split_outputs(training.net, data, "train")
         outputs = with_distances(outputs, feature_scale(training.net, train))

@@ -230,6 +230,7 @@ def make_crop_plan(
         _choose_detector(faces, settings.crop, detector),
         settings.pin_of,
     )
+    # With `or_whole`, an image without a face is predicted as a whole, as some training images are.
     reader = PartReader(
         facts.size,
         spec,

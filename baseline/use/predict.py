@@ -72,6 +72,7 @@ def predict_files(
     """
     remaining = iter(paths)
     # A single file is read in a thread: starting a process takes longer than reading many files.
+    # `first` has at most one file per core, so its length is also the number of processes.
     first = list(islice(remaining, count_cores()))
     items = enumerate(chain(first, remaining))
     workers = Processes(len(first)) if len(first) > 1 else Threads(1)

@@ -328,6 +328,7 @@ class FaceFinder:
         for first, last in pairwise(stops):
             self._fill_window(self._frames[first : last + 1])
 
+        # `_fill_window` has waited for the other stops, but a single frame is in no window.
         if count:
             self._wait(self._frames[-1])
         yield from self._pop(count)

@@ -88,8 +88,9 @@ class TrackPortrait(NamedTuple):
 class FaceChooser(FrameChooser):
     """Frame chooser by tracks of faces.
 
-    `search` starts the search of a frame, reduced to `side` pixels; `threshold` is the detector's
-    minimum score.
+    `search` starts the search of a frame, reduced to `side` pixels; `cutter` crops the faces of
+    kept frames. `per_track` is the maximum of frames kept for a track, `limit` that of a video
+    (None: no limit), `threshold` the detector's minimum score.
     """
 
     def __init__(
@@ -344,7 +345,10 @@ def harvest_episodes(
     workers: int,
     progress: Progress,
 ) -> EpisodesResult:
-    """Sample videos and track faces; return the counts. Raises what `harvest_frames` raises."""
+    """Sample videos and track faces; return the counts. Raises what `FrameHarvest.run` raises.
+
+    `workers` is the number of processes that search faces, 0 for one per core.
+    """
     faces = dataset.faces.count()
     tracks = dataset.tracks.count()
     with Processes(workers).pool(FrameSearch(follower.detector)) as pool:

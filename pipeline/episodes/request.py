@@ -137,6 +137,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     def _find_recorded_detector(
         self, dataset: Dataset | None
     ) -> RecordedDetector | None:
+        """Return the detector of the latest episodes; None without any, or if one is requested."""
         if dataset is None or self.detector != DETECTOR:
             return None
         settings = dataset.videos.get_latest_seen_settings()
@@ -151,6 +152,10 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         return RecordedDetector.from_text(name, recorded.replace(",", " "))
 
     def _make_spec(self, dataset: Dataset | None) -> DetectorSpec:
+        """Return the detector: requested, of earlier episodes, of the dataset, or the default one.
+
+        A dataset of whole images has no detector of faces.
+        """
         from facecrop.detectors.options import dataset_detector, parse_detector
 
         if recorded := self._find_recorded_detector(dataset):
