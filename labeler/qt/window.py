@@ -198,6 +198,7 @@ class LabelerWindow(QMainWindow):
                 stretch,
             )
         self.resize(*SIZE)
+        # Widths in pixels, until a user changes them.
         self.split.setSizes([260, 940, 240])
         self.setCentralWidget(self.split)
 

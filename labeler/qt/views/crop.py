@@ -154,6 +154,7 @@ class CropView(LabelerView):
             self.worker.ask(get_detection_state, self._show_detection_notice)
 
     def _show_detection_notice(self, state: tuple[int, bool]) -> None:
+        # `state` is the answer of `get_detection_state`. Another list may be shown by now.
         if self._images:
             return
         show_all = NextStep(
@@ -183,7 +184,7 @@ class CropView(LabelerView):
 
     def _show_sheet(self, boxes: ImageBoxes) -> None:
         if boxes.sha256 != self._requested:
-            return
+            return  # another image was requested since
         if self._sheet.sha256 == boxes.sha256:
             self._sheet = boxes
             self._show_saved(boxes)
@@ -333,6 +334,7 @@ class CropView(LabelerView):
 
     def _on_command(self, command: CropCommand) -> None:
         step = {CropCommand.NEXT_PAGE: 1, CropCommand.PREVIOUS_PAGE: -1}.get(command, 0)
+        # Without any image, this is the answer to every command.
         if not 0 <= self._index + step < len(self._images):
             self.worker.show_message(tr("No other image"))
         elif step:
@@ -349,6 +351,7 @@ class CropView(LabelerView):
     def _new(self) -> None:
         if not self.canvas.image.isNull():
             width, height = self._sheet.width, self._sheet.height
+            # A square in the middle, to be moved by keys.
             side = max(16, min(width, height) // 4)
             rect = QRectF(
                 (width - side) // 2,
@@ -382,7 +385,7 @@ class CropView(LabelerView):
     def send(self, target: str) -> bool:
         if self.canvas.current < 0 or self.canvas.busy:
             return False
-        self.save()
+        self.save()  # a box becomes a sample before that is labelled
         self._decide(
             self._sheet.sha256,
             partial(self._label, self.canvas.boxes[self.canvas.current], target),

@@ -128,6 +128,7 @@ class GridView(FilteredView):
         }
 
         order = self._query.order
+        # In the orders by arrival and by size, a single section needs no heading.
         if len(rows.sections) <= 1 and order not in untitled:
             return [Section("", len(rows.ids))]
         mark = "?" if order == "proposal" else ""
@@ -237,6 +238,7 @@ class GridView(FilteredView):
             self.enter()
             self.worker.show_message(tr("Refreshed"))
         elif command is GridCommand.KEEP_ALL and self._query.target == DUPLICATES:
+            # K restores duplicates, as Q does.
             super().run_command(GridCommand.QUEUE, rows)
         else:
             super().run_command(command, rows)

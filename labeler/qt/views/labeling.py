@@ -151,6 +151,7 @@ class EnlargedFaceOverlay(QWidget):
         painter = QPainter(self)
         painter.fillRect(self.rect(), backdrop())
         painter.setPen(colour(Role.Text))
+        # Below the image are two lines: the caption and the keys.
         line = em(self, 1.7)
         area = self.rect().adjusted(4, 4, -4, -2 * line)
         target = draw_fitted(painter, area, self._image)

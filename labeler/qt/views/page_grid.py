@@ -166,6 +166,7 @@ class PageGrid(GestureView):
         for tile, name in shown.sent.items():
             states[tile] = self.tiles.send_state(self._current(name))
         before = self.tiles.states
+        # Labels that are being taken back are not shown until the tiles are read again.
         was_sent = (row for row in before if before[row].mark is TileMark.SENT)
         self.tiles.states = states
         self.tiles.withdraw_labels(row for row in was_sent if row not in shown.sent)
