@@ -244,6 +244,7 @@ def accept_claims(
     result.waiting_for_split = step.waiting_for_split
     if name:
         result = result.with_facts(aliases)
+        # With --class, all reports have the same class; it may differ from `name`, an alias.
         result.label = next(iter(step.classes.values()))
     if step.new_classes:
         job.say(

@@ -117,6 +117,7 @@ def fit_decision_rule(
     if val is not None and len(val):
         groups = [examples.groups[key] for key in val.keys]
         calibration = fit_calibration(val.logits, val.y, groups, shift)
+    # Not strict: there are no offsets if no share of `shift` was fitted.
     offsets = dict(zip(examples.classes, calibration.offsets, strict=False))
     return calibration, DecisionRule(calibration.temperature, offsets=offsets)
 
@@ -337,6 +338,7 @@ def _predict_splits(
         commands = suggest_larger_test(dataset, unseen=bool(examples.unseen))
         raise empty_split_error(f"no images in {empty[0]}", commands)
 
+    # The rule for "unknown" compares similarities, which need one of these.
     scale = load_feature_scale(folder)
     if not (scale or net.membership or isinstance(net.head, GalleryHead)):
         raise InputUnusable(

@@ -176,6 +176,7 @@ def _score_outliers(model: LearnedClasses, vectors: Float32Array) -> Float64Arra
     """Return outlier scores within classes; for labels, 1 - their out-of-fold probability."""
     rows = model.training.rows
     y = model.training.y
+    # The class of each sample: predicted, or its label if it has one.
     kind = model.probabilities.argmax(1)
     kind[rows] = y
     outliers = compute_outlier_scores(vectors, kind)

@@ -419,7 +419,8 @@ def _fit_weights(
     mixture = np.kron([[1.0], [BACKGROUND_WEIGHT]], blocks)
     strength = np.array([PRIOR_STRENGTH, 1.0])[: len(blocks)]
 
-    # Which class is nearest depends on the weights, so they are fitted again.
+    # Which class is nearest depends on the weights, so they are fitted again. The first weights are
+    # negative, because a class scores higher the nearer it is.
     weights = -mixture[:, 0]
     constant = 0.0
     for _ in range(ROUNDS):

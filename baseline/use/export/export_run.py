@@ -300,6 +300,7 @@ class _Export:
         except InputUnusable:
             return exact
 
+        # Without images of val both accuracies are None, and count as equal.
         accuracy = small.check.accuracy or 0
         is_as_accurate = accuracy >= (small.check.accuracy_before or 0)
         # `file` refuses only large differences from the run. Here int8 was not asked for, so its
