@@ -67,8 +67,11 @@ def limit_threads() -> Iterator[None]:
 
 @cache
 def _find_libraries(_with_sklearn: bool) -> Any:
-    # Cached, because finding them takes longer than solving a small problem. With another argument
-    # they are found again: scikit-learn loads more of them, and only loaded ones can be limited.
+    """Return the controller of the libraries that are loaded. The argument is only for the cache.
+
+    Finding them takes longer than solving a small problem. They are found again once scikit-learn
+    is imported: it loads more of them, and only loaded ones can be limited.
+    """
     import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController
 

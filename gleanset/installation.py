@@ -21,6 +21,7 @@ def describe_replaced_package(package: str, file: str | None) -> MissingComponen
     """
     from importlib.metadata import packages_distributions
 
+    # The installed distributions, other than Gleanset, that have a package of this name.
     owners = {*packages_distributions().get(package, ())} - {_NAME}
     fix = reinstall_command()
     if owners:
@@ -124,6 +125,7 @@ def _requirement(extras: tuple[str, ...]) -> list[str]:
 
 
 def _find_clone() -> Path | None:
+    """Return the folder of the source code that runs here; None for an installed wheel."""
     root = Path(__file__).resolve().parents[1]
     return root if (root / "pyproject.toml").is_file() else None
 

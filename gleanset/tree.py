@@ -159,7 +159,10 @@ def count_files(folder: Path) -> int:
 
 
 def get_ignored_reason(path: Path, name: str = "") -> str | None:
-    """Return why a file (name or first bytes) is not an image."""
+    """Return why a file is not an image, by its name or first bytes; None if it may be one.
+
+    `name` is that of a member of an archive whose bytes were copied to `path`.
+    """
     reason = get_reason_by_name(name or path.name)
     if reason:
         return reason

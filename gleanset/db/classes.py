@@ -793,7 +793,11 @@ def list_class_names(db: Connection) -> dict[str, str]:
 def list_aliases(
     db: Connection, *, with_former_names: bool = False
 ) -> dict[str, list[str]]:
-    """Return by class the names of classes that were merged into it, or its former names too."""
+    """Return by class the names of classes that were merged into it, or its former names too.
+
+    Hidden classes, which are merged into themselves, are left out.
+    """
+    # A former name that no class has now, with the class (row) that last had it.
     former_names = f"""
         UNION
         SELECT before, {last_class_with_name_sql("c.before")} AS owner

@@ -543,6 +543,7 @@ def copy_catalogue(catalogue: Path, target: Path) -> None:
     except sqlite3.Error as error:
         raise (translate_error(error, catalogue) or error) from error
     except GleansetError as error:
+        # Name the catalogue of the user, not the copy that is upgraded.
         raise type(error)(
             error.what.replace(str(target), str(catalogue)), error.fix
         ) from error
@@ -575,6 +576,7 @@ def _try_copy(catalogue: Path, target: Path) -> bool:
         shutil.copyfile(catalogue, target)
         if log.exists():
             shutil.copyfile(log, target_log)
+    # An index that exists by now was made by a process that opened the catalogue meanwhile.
     return _read_stamps(catalogue, log) == before and not index.exists()
 
 

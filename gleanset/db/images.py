@@ -29,6 +29,7 @@ from gleanset.records import REPORT_SOURCE, Image, Measured, Origin
 
 def only_in_reports_sql(condition: str) -> str:
     """Return SQL: an image `i` is known only from reports, which all fulfil a condition."""
+    # The minimum of a condition (0 or 1) is 1 if all rows fulfil it.
     others = (
         f"SELECT 1 FROM origin o WHERE o.image=i.id AND o.source<>'{REPORT_SOURCE}'"
     )
@@ -202,6 +203,7 @@ class Images(Table):
             (*place, values["tags"]),
         )
         if not origin.tags or is_outdated:
+            # As for all columns, None keeps the stored value.
             values["tags"] = None
 
         updates = ", ".join(f"{name}=ifnull(?, {name})" for name in columns)
@@ -410,6 +412,7 @@ class Images(Table):
             return None
         path = Path(row["path"])
         path_in_folder = Path(row["original_path"] or path.name)
+        # As many levels up as the path within the folder has.
         return path.parents[len(path_in_folder.parts) - 1]
 
     def count_unprocessed(self) -> int:
