@@ -488,7 +488,7 @@ class ClassListView(QListView):
         self._scroll_at_edges()
 
     def _scroll_at_edges(self) -> None:
-        # Repeated by the timer as long as tiles are dragged: Qt itself stops when the mouse rests.
+        # Repeated by the timer during a drag: Qt itself stops when the mouse rests.
         if self._drag is not None:
             for step in (-DRAG_MARGIN_PX, DRAG_MARGIN_PX):
                 self.scrollTo(self.indexAt(self._drag[0] + QPoint(0, step)))

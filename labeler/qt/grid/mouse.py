@@ -126,8 +126,8 @@ class TileMouse(QObject):
 
     def _has_moved(self, point: QPoint) -> bool:
         far = (point - self._pressed_at).manhattanLength()
-        # A hand that slips does so within an instant; a slow move is meant as a drag. A press on no
-        # tile begins a band, and has no click that a slip could spoil.
+        # A hand that slips does so within an instant; a slow move is meant as a drag. The larger
+        # limit is for presses on a tile only.
         steady = time.monotonic() - self._press_time > SLIP_SECONDS
         limit = (
             MAX_STEADY_SLIP_PIXELS
