@@ -149,9 +149,8 @@ class GridLayout:
         self.placed: list[PlacedSection] = []
         self._side = side
         self._width = width
-        self._last = sections[-1:]
-        # By shelf: the free width that each of its sections got.
-        self._shares: list[int] = []
+        self._last = next(reversed(sections), None)
+        self._shared_width = width  # of the last card that has others beside it
         self.count = 0
         self.height = GAP
         for shares_shelf, run in groupby(sections, attrgetter("shares_shelf")):
@@ -189,15 +188,20 @@ class GridLayout:
     def _frame(self, shelf: list[PlacedSection]) -> None:
         """Add the sections of a shelf, as high as the highest; they share the free width equally.
 
-        Those of the last shelf get no more of it than those above, unless less than a tile is free.
+        One that is alone in its row, and those of the last row, become no wider than those above,
+        unless they nearly fill the row.
         """
         is_card = bool(shelf[0].section.title)
         bottom = max(placed.bottom for placed in shelf) + (INSET - GAP) * is_card
+        first, *others = shelf
         free = self._width - INSET - shelf[-1].right
-        is_last = shelf[-1].section in self._last
-        if is_last and self._shares and free > shelf[0].cell:
-            free = min(free, max(self._shares) * len(shelf))
-        self._shares.append(free // len(shelf))
+        is_limited = shelf[-1].section is self._last or not others
+        if is_limited and first.section.shares_shelf and free > first.cell:
+            # What the cards lack to the width of those above.
+            room = self._shared_width - 2 * INSET + GAP
+            free = min(
+                free, sum(max(0, room - card.columns * card.cell) for card in shelf)
+            )
         for number, placed in enumerate(shelf):
             # The free width that the cards up to this one get, without it and with it.
             begin, end = (free * part // len(shelf) for part in (number, number + 1))
@@ -210,6 +214,8 @@ class GridLayout:
             )
             # Less 1, because the right of a `QRect` is its last pixel.
             box.setRight(placed.right + end + INSET - GAP - 1)
+            if others:
+                self._shared_width = box.width()
             self.placed.append(placed._replace(left=left, box=box))
         self.height = bottom + INSET * is_card
 
