@@ -131,7 +131,8 @@ def test_export_carries_crop_method(
     folder: Path, exported: Path, with_face: Path, tmp_path: Path
 ) -> None:
     card = make_card(open_engine(folder).facts, "fp32")
-    assert FOUND in str(card.crops_note)
+    found = "faces found by animeface (threshold=0.6), cropped with margin=0.5 square"
+    assert found in str(card.crops_note)
     out = tmp_path / "model.onnx"
     out.write_bytes(with_card(onnx.load(exported), card))
     ours, theirs = (
