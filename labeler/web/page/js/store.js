@@ -16,7 +16,7 @@ let base = null; // the page as the server sent it last
 let state = null;
 let unmeasuredBefore = 0; // faces that were not compared yet when the page came
 let lastAsked = Infinity; // how many there were when cards were last asked for instead of a plain page
-let loading = 0; // requests for a page; only the answer of the last one counts
+let loading = 0; // requests for a page, and steps with a page as answer; only the last page counts
 let room = () => 24;
 let listener = { changed() {}, showMessage() {}, hear() {}, failed() {}, asked() {} };
 
@@ -86,8 +86,10 @@ function answered(step, answer) {
   if (answer.state) state = answer.state;
   const isHere = !step.page || step.page === base?.id;
   if (step.page && isHere) base = replay(base, [step]);
-  if (view === "pages" && isHere && answer.page) setPage(answer.page);
-  else if (view === "pages" && isHere) loadPage();
+  if (view === "pages" && isHere && answer.page) {
+    loading += 1;
+    setPage(answer.page);
+  } else if (view === "pages" && isHere) loadPage();
   else if (isHere && (!step.page || isChecked())) loadPage();
   if (answer.changed_since && step.page) listener.showMessage(words("{count} faces stay as they are: somebody else decided about them, or they were changed, since you saw them", { count: answer.changed_since }));
   const text = stepText(answer.description);
@@ -139,7 +141,9 @@ async function follow(next) {
   exchangePlainPage();
   // A page that somebody is typing a name for stays.
   if (view !== "pages" || waitingSteps().length || !base || base.isLeft || listener.isBusy()) return;
+  const number = loading;
   const page = await fetchPage(room());
-  // Steps since then are not in it.
-  if (view === "pages" && !waitingSteps().length && !listener.isBusy()) setPage(page);
+  // Steps since then are not in it, whether they wait or were answered meanwhile.
+  const isNewest = number === loading && !waitingSteps().length;
+  if (view === "pages" && isNewest && !listener.isBusy()) setPage(page);
 }
