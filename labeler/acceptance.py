@@ -209,7 +209,7 @@ def plan_acceptance(
 
     plan = AcceptancePlan()
     plan.aliases = dataset.classes.explain_aliases(classes, dataset.option)
-    # Then the confidences of `baseline prelabel` take images of other classes into account.
+    # If `baseline prelabel` estimated such images, its confidences take them into account.
     if latest.facts.get("of_other_classes"):
         plan.note = COUNTED_CLASSES
     elif ("rejected",) not in dataset.samples.count_by("status"):

@@ -103,7 +103,8 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
     """Return the latest settled reports, or the next pending ones after a kind, class and number.
 
     Removals come first, older ones before newer ones. Contradictory reports are adjacent. `known`
-    has typical faces of each class in the reports, as data URIs, `named` the class of a `name`.
+    has typical faces of each class in the reports, as data URIs; `named` is the class that the
+    `name` in the query means.
     """
     spool = service.require_spool()
     query = request.query_params
@@ -151,7 +152,9 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
                 "spooled": len(list_spooled_reports(spool.root)),
                 "reports": rows,
                 "last": next_page,
-                "known": {name: _make_typical_faces(dataset, name) for name in names},
+                "known": {
+                    claimed: _make_typical_faces(dataset, claimed) for claimed in names
+                },
                 "classes": dataset.classes.list_names(),
                 "named": report_decisions.find_class(dataset, name) if name else "",
                 "has_whole_images": are_whole_images(dataset.db),

@@ -444,6 +444,9 @@ def fit_recall_thresholds(
 ) -> DecisionRule:
     """Fit the lowest thresholds with which classes reach the `recalls` (0..1) on val.
 
+    A class with a threshold also gets the images for which all other classes together are at most
+    as probable as that: with 0 it gets no further ones, with 1 it claims all.
+
     If two protected classes claim an image, the likelier one gets it, so a threshold may have to
     rise because of another. Thresholds only rise, up to the lowest that satisfy all. Raises
     UsageError for a class that the run does not know, InputUnusable if val has no images of it or

@@ -226,15 +226,15 @@ def _scan_lines(file: IO[bytes]) -> _LineScan:
     has_nul = False
     utf8_lines = other_lines = first_other_line = sample_bytes = 0
     cells: dict[bytes, None] = {}  # in the order of the file
-    # Long lines in pieces, to the end of the file.
+    # A line of more than `_MAX_LINE_BYTES` comes in pieces of that length.
     lines = iter(partial(file.readline, _MAX_LINE_BYTES), b"")
     for number, line in enumerate(lines, start=1):
         has_nul = has_nul or b"\0" in line
         if line.isascii():
             continue
         if len(line) == _MAX_LINE_BYTES:
-            # The piece may end within a character, so the scan ends here: whether
-            # it is UTF-8 is seen when it is read.
+            # A piece may end within a character, so neither it nor what follows is counted:
+            # reading the file finds bytes that are not UTF-8.
             break
         try:
             line.decode()

@@ -400,6 +400,8 @@ def _find_lost_edges(
     """
     is_edge = (own.strength > _MIN_EDGE) & mask
     shared = own.x[is_edge] * other.x[is_edge] + own.y[is_edge] * other.y[is_edge]
+    # (x, y) is the slope: of an equal slope in `other`, the square of what they share is as large
+    # as that of the own strength.
     losses = own.strength[is_edge] ** 2 - shared * shared
     # Only few are left for the slower comparison with all neighbours.
     is_edge[is_edge] = losses > _MIN_LOSS

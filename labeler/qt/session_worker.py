@@ -320,7 +320,7 @@ class SessionWorker(QObject):
 
     def _on_progress(self, progress: SortingProgress) -> None:
         before = set(self.keys)
-        self.progress = progress
+        self.progress = progress  # which has the keys
         self.progressed.emit(progress)
         if before != set(self.keys):
             removed = before - set(self.keys)

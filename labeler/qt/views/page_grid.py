@@ -298,6 +298,7 @@ class PageGrid(GestureView):
         card = self._heading_card(placed.first)
         tiles = state.shown.targets(card)
         count = len(state.shown.samples(tiles))
+        # A selection is what Del rejects, and has no heading of its own.
         is_target = card == self._lit_card() and tiles == state.targets()
         if is_target and len(tiles) > 1 and not self.selected_rows():
             return tr("Del: reject {count}", count=count)
