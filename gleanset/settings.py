@@ -20,6 +20,8 @@ from gleanset.files.hub import HubFile, HubPin, query_hub
 
 SETTINGS_FILE = "dataset.toml"
 USER_FILE = "settings.toml"
+_COMMENT = re.compile(r"""= *(?:"(?:[^"\\]|\\.)*"|'[^']*') *(#.*)""")
+"""The comment behind a text of one line."""
 _HEADING = "# Settings of this dataset. Keys and defaults: docs/dataset.md\n"
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -253,10 +255,6 @@ def set_texts(root: Path, table: str, texts: Mapping[str, str | None]) -> None:
         end = len(lines)
     lines[end:end] = new_lines.values()
     _write_text(root, "".join(lines))
-
-
-_COMMENT = re.compile(r"""= *(?:"(?:[^"\\]|\\.)*"|'[^']*') *(#.*)""")
-"""The comment behind a text of one line."""
 
 
 def _write_text(root: Path, text: str) -> None:

@@ -267,7 +267,7 @@ class SharedQueue(JobQueue):
     def pop_candidate(self) -> Candidate | None:
         """Return the next candidate that a source needs; the sources take turns."""
         # Popping may count known images or end a queue, whose share then goes to the others: so
-        # a queue that had no candidate may have one in the next round.
+        # a queue that had no candidate may have candidates when all take their turns again.
         progress = None
         while progress != self._measure_progress():
             progress = self._measure_progress()

@@ -175,7 +175,7 @@ class Importer:
         image = outcome.result.sha256
         target = outcome.final_url
         key = make_target_key(target, image)
-        if self._targets.record_redirect(key, candidate.url):
+        if self._targets.record_address(key, candidate.url):
             # A notice: drop the staged file, and undo the imports before it was known as one.
             self._store.discard(image, outcome.result.format)
             for undo in self._targets.imports.pop(key, []):
@@ -243,7 +243,7 @@ class Importer:
             if origin.url:
                 repeat = f"{urlsplit(origin.url).hostname}: {measured.sha256[:12]}"
                 self._repeats[repeat] += 1
-                self._targets.record_redirect(repeat, origin.url)
+                self._targets.record_address(repeat, origin.url)
 
         if self._options.hints and origin.hint is None:
             self.tally["without_hint"] += 1

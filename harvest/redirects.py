@@ -35,11 +35,11 @@ class RedirectTargets:
         self._urls: dict[str, set[str]] = {}
         self.imports = defaultdict[str, list[Callable[[], None]]](list)
 
-    def record_redirect(self, target: str, url: str) -> bool:
-        """Record a redirect from `url`; return whether `target` is a notice, not an image.
+    def record_address(self, target: str, url: str) -> bool:
+        """Record that `url` led to `target`, a redirect or an image that was there before.
 
-        It is if different images lead to it. An address with the file name of the target is the
-        same image at another place.
+        Return whether different addresses did: then a target of redirects is a notice, not an
+        image. An address with the file name of the target is the same image at another place.
         """
         # The latest target is the last one of the dictionary, to be dropped last.
         urls = self._urls.pop(target, set())

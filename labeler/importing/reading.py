@@ -199,7 +199,7 @@ def find_moves(dataset: Dataset, tables: SourceTables) -> ExportMoves:
             else:
                 counts["unchanged"] += 1
         elif sample.status == "labelled" and sample.label != resolve(entry["label"]):
-            # Moved to one class, and labelled as another one in the dataset since the export.
+            # The file was moved to a class, and its sample got another class since the export.
             disputes[name] = f"{label} in the export, {sample.label} in the dataset"
         else:
             new_labels[sample.key] = label
